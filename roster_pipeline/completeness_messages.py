@@ -35,13 +35,13 @@ WORDS = {
     "unreadable-rows": "a file of the bundle has rows that cannot be read",
     "roles-name-absent-users": "the bundle has roles of people who are not in it",
 }
-"""The part of a slug before the colon, to what it means. `docs/oneroster.md` and `docs/csv.md` explain each."""
+"""For the part of each slug before the colon, what it means. `docs/oneroster.md` and `docs/csv.md` explain each."""
 WITHOUT_SCHOOL = "all of one role came without a school"
 
 
 CLOCK_AHEAD = "clock-ahead"
 CLOCK_BEHIND = "clock-behind"
-"""Notes of a proof: by how much the SIS's clock is wrong, behind a colon."""
+"""Notes of a proof. After a colon, they say by how much the SIS's clock is wrong."""
 
 
 def clock_in_words(note: str) -> str:
@@ -61,7 +61,7 @@ def in_words(problem: str) -> str:
 
 
 def noticed(unlisted: int = 0, respelled: int = 0, below: int = 0, unclear: int = 0) -> tuple[str, ...]:
-    """What was odd in references and dates, one text for each count that is not 0. Each counts people.
+    """Odd references and dates: one text for each count that is not 0. Each count is of people.
 
     unlisted: their org is not listed. respelled: their org was written in another way, and we could read it. below:
     they belong only to orgs below the school, which do not count as it. unclear: a date of a role cannot be read.

@@ -1,4 +1,4 @@
-"""What Dagster loads. Building the definitions reads nothing and connects to nothing."""
+"""The definitions that Dagster loads. Code that builds them reads nothing and connects to nothing."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import re
 
 
 def with_keys(text: str, *, school: str = "", connection: str = "") -> str:
-    """The text of a remedy with keys in place of `SCHOOL` and `CONNECTION` in its commands."""
+    """The text of a remedy with keys instead of `SCHOOL` and `CONNECTION` in its commands."""
     for word, key in (("SCHOOL", school), ("CONNECTION", connection)):
         text = re.sub(rf"\b{word}\b", key, text) if key else text
     return text

@@ -108,7 +108,7 @@ def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:
-    """Python values, lists and dicts as well, as a column of objects."""
+    """Python values, including lists and dicts, as a column of objects."""
     column = np.empty(len(values), dtype=object)
     column[:] = values
     return column
@@ -162,18 +162,18 @@ def uncollected() -> Iterator[None]:
 
 
 def blanks(length: int) -> Array:
-    """An array of this many missing strings."""
+    """An array with this many missing strings."""
     return pa.nulls(length, TEXT)
 
 
 def persons_of(rows: pd.DataFrame) -> Ints:
-    """The persons of the rows of a plan, -1 for somebody new."""
+    """The persons of the rows of a plan; -1 for a new person."""
     persons: Ints = rows["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1).astype(np.int64)
     return persons
 
 
 def filled(array: Array) -> Flags:
-    """Where an Arrow array has a value."""
+    """Flags the places at which an Arrow array has a value."""
     return truth(pc.is_valid(array))
 
 
@@ -188,7 +188,7 @@ def truth(array: Array) -> Flags:
 
 
 def positions(wanted: Array, among: Array) -> Ints:
-    """For each of `wanted` its first place in `among`, or -1. Null has no place."""
+    """For each of `wanted`, its first place in `among`, or -1. Null has no place."""
     places_or_null = pc.index_in(wanted, value_set=among, skip_nulls=True)
     places: Ints = pc.fill_null(places_or_null, -1).to_numpy(zero_copy_only=False).astype(np.int64)
     return places
@@ -208,7 +208,7 @@ def codes(array: Array) -> tuple[Ints, int]:
 
 
 def repeated(array: Array) -> Flags:
-    """Where a value occurs more than once; null never does."""
+    """Flags values that occur more than once. Null never does."""
     numbers, distinct = codes(array)
     often = np.append(np.bincount(numbers[numbers >= 0], minlength=distinct) > 1, False)
     flags: Flags = often[numbers]

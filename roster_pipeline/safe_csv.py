@@ -3,8 +3,8 @@
 A spreadsheet guesses what a cell is. It runs text that begins like a formula, drops the zero of the grade `09`, rounds
 an id of 20 digits, and turns `3-4` into a day. One apostrophe in front prevents all of that, and every program can
 remove it again (`plain_cell`). `="09"` would keep the zero too, but it is a formula: programs read it as text with
-signs, and some spreadsheets refuse it or ask whether the file may run. So there is one mark, with one meaning: text
-follows.
+signs, and some spreadsheets refuse it or ask whether the file may run. So there is only one mark, and it has one
+meaning: text follows.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ _MONTH_DAY = re.compile(rf"\d{{1,4}}[\s./-]*{_MONTH}[\s./-]*\d*|{_MONTH}[\s./-]*
 _STARTS = re.escape("".join(FORMULA_STARTS))
 _INNER_START = re.compile(rf"([;\t\r\n][\"\s]*)(?='*[{_STARTS}])")
 _INNER_MARK = re.compile(rf"([;\t\r\n][\"\s]*)'(?='*[{_STARTS}])")
-"""Where lists are written with `;`, spreadsheets split cells at it, so that a second cell can begin inside of one."""
+"""In countries that write lists with `;`, spreadsheets split cells at it, so that a second cell can begin inside a
+cell."""
 
 
 def safe_cell(value: Any) -> str:
@@ -53,7 +54,11 @@ def plain_cell(cell: str) -> str:
 
 
 def _needs_mark(text: str) -> bool:
-    """Marks of its own do not count: a cell that is `'=1` must not lose its apostrophe on the way back."""
+    """Whether a cell needs the mark.
+
+    An apostrophe that belongs to the value does not count: the cell `'=1` must not lose its apostrophe when it is read
+    back.
+    """
     bare = text.lstrip(MARK)
     if bare.lstrip(" ").startswith(FORMULA_STARTS):
         return True
@@ -66,7 +71,7 @@ def _needs_mark(text: str) -> bool:
 
 
 def csv_chunks(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[bytes]:
-    """The file in chunks of bytes, every cell safe; never more than some hundred lines in memory."""
+    """The file in chunks of bytes. Every cell is safe, and there are never more than some hundred lines in memory."""
     buffer = io.StringIO(newline="")
     writer = csv.writer(buffer)
     writer.writerow(header)

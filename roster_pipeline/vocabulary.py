@@ -64,10 +64,10 @@ def similar(word: str, keys: Iterable[str]) -> list[str]:
 
 
 LONGEST_REASON = 500
-"""Letters of a reason: a sentence or two."""
+"""How many characters a reason may have: a sentence or two."""
 NO_REASON = "Say why; it is kept in the audit."
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")
-"""Unicode categories: line breaks, and signs that turn the direction of a text or are not seen at all."""
+"""Unicode categories: line breaks, and characters that change the direction of a text or are invisible."""
 
 
 def in_one_line(text: str) -> bool:
@@ -76,7 +76,7 @@ def in_one_line(text: str) -> bool:
 
 
 def reason_problem(reason: str) -> str:
-    """What is wrong with a reason as it was typed; empty if nothing is. Page, command line and services ask this."""
+    """What is wrong with a typed reason; empty if it is good. Pages, the command line and services use this."""
     plain = reason.strip()
     if not plain:
         return NO_REASON
@@ -96,12 +96,12 @@ def held_place(role: str, action: str) -> tuple[int, int]:
 
 
 def full_name(fields: Mapping[str, Any]) -> str:
-    """Given and family name of a person's fields; empty where there is neither."""
+    """Given and family name of a person's fields; empty if there is neither."""
     return " ".join(part for part in (fields["given_name"], fields["family_name"]) if part)
 
 
 def role_name(role: str) -> str:
-    """The role group in the plural, as a sentence has it."""
+    """The role group in the plural, in the form for a sentence."""
     return ROLE_NAMES.get(role, (role, role))[1]
 
 
@@ -146,10 +146,10 @@ PERSON_FIELDS = (
     "number",
     "enabled",
 )
-"""What the sync keeps of a person. All are text except `enabled`. `number` is of the kind `number_kind`."""
+"""The fields of a person that the sync keeps. All are text except `enabled`. `number` is of the kind `number_kind`."""
 
 MEMBERSHIP_FIELDS = ("role", "grade", "source_role", "source_grade")
-"""What the sync keeps of a membership."""
+"""The fields of a membership that the sync keeps."""
 
 CONTACT_FIELDS = (
     "contact_sourced_id",
@@ -181,7 +181,7 @@ CHANGING = (CREATE, UPDATE, RESTORE, ARCHIVE)
 DONE = {CREATE: "created", UPDATE: "updated", RESTORE: "restored", ARCHIVE: "archived"}
 """What reports and pages say about an action that was applied; also the names of these counts."""
 RISKIEST_FIRST = (ARCHIVE, CREATE, UPDATE, RESTORE)
-"""The order in which pages, plans and mails name what is held."""
+"""The order in which pages, plans and mails name held changes."""
 WRITING = (CREATE, UPDATE, RESTORE)
 """The actions that write fields or links of a person who is in the roster."""
 ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
@@ -192,7 +192,7 @@ COUNTS = (*DONE.values(), "held", "skipped", "conflicts", "unchanged")
 
 ID_REUSED, MATCH_CONTRADICTED, OTHER_CONNECTION = "id_reused", "match_contradicted", "other_connection"
 DOUBTED = (ID_REUSED, MATCH_CONTRADICTED)
-"""Conflicts with one person. The plan row shows the person's fields beside those of the record."""
+"""Conflicts with one person. The plan row shows the person's fields next to those of the record."""
 NUMBER_SHARED, RECORDS_ALIKE = "number_shared", "records_alike"
 CONTACT_EXCLUDED = "contact_excluded"
 REASONS: dict[str, str] = {

@@ -1,7 +1,7 @@
 """Cleaning: the records of one snapshot become a typed roster and a list of what could not be used.
 
-A required value that is wrong rejects the record; an optional one is dropped and noted. A record that is not used stays
-in the roster with its status, because "we could not read it" must never look like "it is gone".
+If a required value is wrong, the record is rejected. If an optional value is wrong, it is dropped and noted. A record
+that is not used stays in the roster with its status, because "we could not read it" must never look like "it is gone".
 """
 
 from __future__ import annotations
@@ -101,9 +101,9 @@ def clean(
     """Clean the user records of a school.
 
     users: records that name this school, or that are linked to one of its members. contacts: their contacts.
-    rejected_at_ingest: what could not be read as records (`REJECTED_COLUMNS` less role). Those with a sourcedId are in
-    the roster as rejected, so that their people do not count as gone, even if another version of the record, such as
-    the one before a delta, says so.
+    rejected_at_ingest: the data that could not be read as records (`REJECTED_COLUMNS` less role). Those with a
+    sourcedId are in the roster as rejected, so that their people do not count as gone, even if another version of the
+    record, such as the one before a delta, says so.
     """
     notes = Rejections("users")
     users = one_per_sourced_id(users, notes)
@@ -152,7 +152,7 @@ def clean(
 def _fields(
     users: pd.DataFrame, entries: Entries, context: CleaningContext
 ) -> tuple[dict[str, Array], dict[tuple[str, str], Flags]]:
-    """Every text field, and by (field, rule) where a value was dropped."""
+    """Every text field and, by (field, rule), the records whose value was dropped."""
     region = context.settings.phone_region
     fields = {name: clean_names(strings(users[source])) for name, source in _NAMES.items()}
     if not context.settings.preferred_names:
@@ -249,7 +249,7 @@ def _note_values(
 
 
 def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
-    """Clears the fields of parents in the list of users: only id, status and role stay."""
+    """Clear the fields of parents in the list of users: only id, status and role stay."""
     theirs = entries.group == ROLE_RANK[CONTACT]
     if theirs.any():
         keep = pa.array(~theirs)

@@ -1,4 +1,5 @@
-"""Who names whom as a contact, what they are to each other, and which contacts nobody may call by the contact rules."""
+"""Finds who names whom as a contact, what they are to each other, and which contacts nobody may call according to the
+contact rules."""
 
 from __future__ import annotations
 
@@ -72,8 +73,8 @@ def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:
 def relationships_of(people: pd.DataFrame, kinds: Ints, context: ContactContext) -> Array:
     """What each of `people` is to students: in the SIS's words if a metadata key has them, else the role.
 
-    The standard has no other word for it. kinds: place in `KINDS`, or one after the last; -1 for people who are no
-    contact.
+    The standard has no field for the relationship. kinds: place in `KINDS`, or one after the last; -1 for people who
+    are no contact.
     """
     by_role = _role_names(people, kinds, context.settings)
     field = context.connection.contact_relationship_from
@@ -94,7 +95,10 @@ def relationships_of_pairs(
 
 
 def _role_names(people: pd.DataFrame, kinds: Ints, settings: SchoolSettings) -> Array:
-    """The contact's role as in `KINDS`; for people without such a role the first that the school maps to contacts."""
+    """The contact's role as in `KINDS`.
+
+    For people without such a role, the first role that the school maps to contacts.
+    """
     by_source: Mapping[str, str] = settings.roles_by_source
     names = pa.array([*KINDS, None], TEXT).take(pa.array(np.where(kinds < 0, len(KINDS), kinds)))
     roles = names.to_pylist() if (kinds == len(KINDS)).any() else []
@@ -113,7 +117,7 @@ def none_excluded() -> pd.DataFrame:
 def judged(
     pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
 ) -> tuple[Ints, Ints]:
-    """The verdict of the contact rules on each of `people`, and on each pair beyond that.
+    """The verdict of the contact rules on each of `people`, and in addition on each pair.
 
     pairs: as `pairs_of` returns them. relationships: of each of `people`.
     """
@@ -169,7 +173,8 @@ def excluded_contacts(
 
 
 def _parents(people: pd.DataFrame, context: ContactContext) -> Flags:
-    """Who has, had or will have a role outside the four rostered groups: a contact, or a role that is not mapped."""
+    """The people who have, had or will have a role outside the four rostered groups: a contact, or a role that is not
+    mapped."""
     groups = context.settings.roles_by_source
     rostered = pa.array([name for name, group in groups.items() if group != CONTACT], TEXT)
     roles = lists(people["roles"])

@@ -33,7 +33,8 @@ from roster_pipeline.frames import Array, Flags, Ints, strings
 from roster_pipeline.settings import school
 
 OTHER = "other"
-"""Stands for roles and relationships that no rule names, because a SIS may write something private there."""
+"""Stands for roles and relationships that no rule names. They are not shown, because a SIS may write something private
+there."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def _passes(
 
 
 def _named(relationships: Array, rule: FieldRule) -> list[str | None]:
-    """The relationship of each pair, where the rule is about it: in the rule's own words, any other as `OTHER`."""
+    """The relationship of each pair, if the rule is about it: in the rule's own words, and any other as `OTHER`."""
     if rule.field != RELATIONSHIP:
         return [None] * len(relationships)
     words = rule.allowed | rule.excluded
@@ -135,7 +136,7 @@ def _counted(
 
 
 def _accepted(rows: pd.DataFrame) -> tuple[int, int]:
-    """Contacts that some pair lets through, and all of them."""
+    """How many contacts at least one pair allows, and how many contacts there are."""
     return int(rows[rows["passes"]]["contact"].nunique()), int(rows["contact"].nunique())
 
 

@@ -1,7 +1,8 @@
 """Contact rules: which contacts nobody may call, according to the SIS, and what else the SIS says about a contact.
 
 A rule looks at a role, at the relationship, at a metadata key of the contact, or at a member of the entry by which
-student and contact name each other in `agents`. It fails closed: a value that no rule of its field knows excludes.
+student and contact name each other in `agents`. It fails closed: a value that no rule of its field knows excludes the
+contact.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ _NAMES = (ROLE, RELATIONSHIP)
 _WORDS = dict.fromkeys(("true", "t", "yes", "y", "1"), "true") | dict.fromkeys(("false", "f", "no", "n", "0"), "false")
 _OPPOSITE = {"true": "false", "false": "true"}
 _NULLS = ("", "null", "(null)")
-"""No value. Other words for nothing are values here: custody "none" has a meaning."""
+"""These texts mean no value. Other words for "nothing" are values here: custody "none" has a meaning."""
 _LIST, _OBJECT = "\x01", "\x02"
 """Marks in a column of texts: before each item of a list, and in place of an object. No cleaned text contains them."""
 
@@ -92,7 +93,8 @@ def rules_of(lines: Iterable[str]) -> tuple[FieldRule, ...]:
 
 
 def contact_fields(connection: ConnectionSettings) -> tuple[str, ...]:
-    """Every field of a contact that a setting of the connection reads: rules, the relationship, what is kept."""
+    """Every field of a contact that a setting of the connection reads: for the rules, for the relationship, or to keep
+    it."""
     ruled = [rule.field for rule in rules_of(connection.contact_rules)]
     relationship = [connection.contact_relationship_from] if connection.contact_relationship_from else []
     return tuple(dict.fromkeys((*ruled, *relationship, *connection.contact_flags)))
@@ -123,7 +125,10 @@ def stored_key(field: str) -> str:
 
 
 def values_of(people: pd.DataFrame, field: str, today: date) -> Array:
-    """What each record says, as text: in `role` the roles that have not ended, else the value of a metadata key."""
+    """The value of a field in each record, as text.
+
+    For `role`, the roles that have not ended; otherwise the value of a metadata key.
+    """
     if field == ROLE:
         now = today.isoformat()
         return pa.array([_roles(entries or (), now) for entries in lists(people["roles"]).to_pylist()], TEXT)
@@ -134,7 +139,7 @@ def values_of(people: pd.DataFrame, field: str, today: date) -> Array:
 
 
 def values_of_pairs(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, field: str) -> Array:
-    """What each pair of `agents` says in an `agents:` field: the student's entry first, else the contact's.
+    """The value of an `agents:` field for each pair of `agents`: the student's entry first, else the contact's.
 
     pairs: student and contact (places; contact is -1 if it was not delivered), agent (the contact's id).
     """
@@ -151,7 +156,7 @@ def values_of_pairs(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.Data
 
 
 def shown(values: Array) -> Array:
-    """Values as a person would write them: a list with commas; an object or an empty cell is missing."""
+    """Values in the form in which a person writes them: a list has commas; an object or an empty cell is missing."""
     plain = pc.replace_substring(pc.utf8_ltrim(values, characters=_LIST), pattern=_LIST, replacement=", ")
     plain = pc.utf8_trim_whitespace(plain)
     return pc.if_else(pc.is_in(plain, value_set=pa.array((*_NULLS, _OBJECT), TEXT)), pa.scalar(None, TEXT), plain)

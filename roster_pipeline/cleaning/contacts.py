@@ -1,4 +1,5 @@
-"""The contacts of each student, if the school wants them: the primary one, and more in order if it wants more.
+"""Finds the contacts of each student, if the school wants them: the primary contact and, if it wants more, the next
+ones in order.
 
 The standard links students and contacts by `agents`, in either direction, without order, kind or mark. So contacts are
 ordered by the mark of a vendor, if the connection names the metadata field that has it; then by role: parent, guardian,
@@ -53,10 +54,10 @@ from roster_pipeline.frames import (
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
 
 MANY_CONTACTS = 5
-"""More contacts for one student are noted: a household has fewer."""
+"""If a student has more contacts than this, it is noted: a household has fewer."""
 
 MANY_STUDENTS = 10
-"""A contact of more students than this is noted: it is more likely an office or a placeholder than a parent."""
+"""If a contact has more students than this, it is noted: it is probably an office or a placeholder, not a parent."""
 
 _NO_MARK = 1_000_000
 
@@ -147,7 +148,10 @@ def clipped(people: pd.DataFrame) -> pd.DataFrame:
 
 
 def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Ints]:
-    """Who may be a contact: not gone, with a name, and in a contact's role today; and which kind, best first."""
+    """The people who may be a contact: they are not gone, have a name, and have a contact's role today.
+
+    Also the kind of each, best first.
+    """
     named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
     gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(GONE, TEXT)))
     kinds = np.full(len(people), -1, dtype=np.int64)
@@ -168,7 +172,7 @@ def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Reject
 
 
 def _marks(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:
-    """The rank a vendor gives each pair: 0 named by the student, n ranked n on the contact, else no mark."""
+    """The rank that a vendor gives each pair: 0 named by the student, n ranked n on the contact, else no mark."""
     ranks: Ints = np.full(len(pairs), _NO_MARK, dtype=np.int64)
     if not mark or not len(pairs):
         return ranks
@@ -234,7 +238,7 @@ def keep_lost(fields: dict[str, Array], lost: pd.DataFrame, ranked: pd.DataFrame
 
 
 def _more(kept: pd.DataFrame, values: dict[str, Array], count: int) -> Array:
-    """MORE_CONTACTS of each student, as PostgreSQL writes such a list."""
+    """MORE_CONTACTS of each student, in the format of PostgreSQL."""
     cells = [_quoted(values[name]) for name in CONTACT_FIELDS]
     each = _between("[", pc.binary_join_element_wise(*cells, _text(", ")), "]")
     ranks = kept["rank"].to_numpy(dtype=np.int64)
@@ -263,14 +267,12 @@ def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, con
 
 
 def _lists_of(columns: list[Array]) -> Array:
-    """The items of several columns in one JSON list a row; missing if there is no item."""
+    """The items of several columns as one JSON list per row; missing if there is no item."""
     return _between("[", _joined(columns), "]")
 
 
 def _joined(columns: list[Array]) -> Array:
-    """The texts that are there, with commas between them. Arrow's own way to skip nulls drops rows that have only
-    nulls.
-    """
+    """The existing texts, with commas between them. Arrow's own way to skip nulls drops rows that have only nulls."""
     parts = [pc.fill_null(_between(", ", column, ""), "") for column in columns]
     text = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, _text("")), 2)
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, TEXT), text)

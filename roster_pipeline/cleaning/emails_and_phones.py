@@ -1,8 +1,8 @@
 """E-mail addresses by `email-validator`, phone numbers by `phonenumbers`; distinct values only.
 
-The libraries need about 30 microseconds a value, half a minute for a district of a million. So values of a plain
-shape are decided by patterns for the whole column at once, in the way the library would decide, and only the others
-are given to the library one by one. A property test compares both ways.
+The libraries need about 30 microseconds a value, half a minute for a district of a million. So patterns decide about
+all values of a plain shape in a column at once, with the same result as the library. Only the other values are given to
+the library, one by one. A property test compares both ways.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ _KINDS = (
 
 
 def clean_emails(raw: Array) -> tuple[Array, Flags]:
-    """Addresses in one spelling, and where an address was given that is not valid (its value is then missing)."""
+    """Addresses in one spelling, and flags for addresses that were given but are not valid (their value is then
+    missing)."""
     given = pc.utf8_lower(without_null_words(raw))
     cleaned = _cleaned_emails(given)
     return cleaned, filled(given) & ~filled(cleaned)
@@ -78,7 +79,7 @@ def _takes_mail(domain: str | None) -> str | None:
 
 
 def clean_phones(raw: Array, region: str) -> tuple[Array, Flags]:
-    """Numbers as E.164, and where a number was given that is not valid (its value is then missing).
+    """Numbers as E.164, and flags for numbers that were given but are not valid (their value is then missing).
 
     region: the two-letter country of numbers without a country code.
     """

@@ -1,10 +1,10 @@
 """Great Expectations itself: a suite's expectations, evaluated on one frame, as counts by role.
 
-Importing this module takes seconds, so it is done where a roster is tested and nowhere else.
+It takes seconds to import this module, so only code that tests a roster imports it.
 
-An expectation is made once a process, with the metrics that its verdict needs. They are resolved on an engine that
-holds the one frame and lasts as long as this call: no context, data source, store or rendered result is made. For the
-same reason nothing of a roster stays behind.
+An expectation is made once per process, with the metrics that its verdict needs. An engine resolves them. It holds the
+one frame and lasts as long as the call. No context, data source, store or rendered result is made, so nothing of a
+roster stays in memory.
 
 Half of the time of a small school was spent in `DataFrame.query`, which parses the text of a condition and makes every
 column of the frame a variable. So the conditions of a suite become masks here, with the same meaning.
@@ -44,7 +44,7 @@ class _Later(ModuleType):
 
 @contextmanager
 def _loaded_later(*names: str) -> Iterator[None]:
-    """In the block, `import` of these modules loads nothing. Each has a parent that is loaded, or none."""
+    """Within the block, `import` of these modules loads nothing. Each of them has a loaded parent, or none."""
     later = {name: _Later(name) for name in names if name not in sys.modules}
     parents = {name: importlib.import_module(above) for name in later if (above := name.rpartition(".")[0])}
     sys.modules.update(later)
@@ -82,11 +82,11 @@ with warnings.catch_warnings(), _loaded_later("altair", "scipy.stats"):
     )
     from great_expectations.validator.validation_graph import ValidationGraph
 logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
-"""Its log lines quote values of the frame where a metric fails."""
+"""A logger of the library. Its lines quote values of the frame if a metric fails."""
 
 _BATCH = "roster"
 _ASK = {"result_format": {"result_format": "BOOLEAN_ONLY"}, "catch_exceptions": True}
-"""Counts are taken from the metrics, so that no result holds a value."""
+"""We take the counts from the metrics, so that no result contains a value."""
 _OF_COLUMNS = ("table.columns", "table.column_types")
 """Metrics on which most others depend. No condition on rows changes them, so one answer serves every condition."""
 _COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt}
@@ -94,12 +94,12 @@ _COMPARISONS |= {">=": operator.ge}
 _OF_TABLE = ("expect_table_", "expect_column_to_exist")
 """Expectations that look at all columns of a frame, or at their places."""
 _SMALL = 50_000
-"""Up to so many rows, rows that a condition chose are kept for the next expectation with the same condition."""
+"""If a condition chooses at most so many rows, they are kept for the next expectation with the same condition."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one expectation found. tested, failed: rows by role code, or None where it judges the frame as a whole."""
+    """What one expectation found. tested, failed: rows by role code, or None if it judges the frame as a whole."""
 
     success: bool
     tested: Ints | None = None
@@ -134,7 +134,7 @@ class ExpectColumnsToDetermine(MulticolumnMapExpectation):
 
 
 class _Engine(PandasExecutionEngine):
-    """One frame, for one evaluation. Rows that a condition chooses are looked for once, not for each metric."""
+    """One frame, for one evaluation. It looks for the rows of a condition once, not for each metric."""
 
     def __init__(self, frame: pd.DataFrame) -> None:
         super().__init__(batch_data_dict={_BATCH: frame})
@@ -179,9 +179,9 @@ def _mask(data: pd.DataFrame, condition: Any) -> Any:
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An expectation with the metrics it needs, each after those it depends on.
+    """An expectation with the metrics that it needs. Each metric comes after those on which it depends.
 
-    condition: the metric that says which rows fail, where it has one. Then it is all that is needed.
+    condition: the metric that says which rows fail, if there is one. Then no other metric is needed.
     """
 
     expectation: Any
@@ -190,9 +190,9 @@ class _Prepared:
 
 
 def evaluate(suite: Suite, frame: pd.DataFrame, role_codes: Ints, roles: int) -> list[Outcome | None]:
-    """Evaluate every rule of a suite, in its order; None where a rule could not be evaluated.
+    """Evaluate every rule of a suite, in its order; None if a rule could not be evaluated.
 
-    frame: index 0, 1, 2, ... role_codes: for each row a number below `roles`. Never raises for what a rule asks for.
+    frame: index 0, 1, 2, ... role_codes: for each row a number below `roles`. A rule never makes it raise.
     """
     engine, known = _Engine(_looked_at(suite, frame)), dict[Any, Any]()
     return [_tried(expectation, engine, known, role_codes, roles) for expectation in _prepared(suite)]
@@ -218,7 +218,7 @@ def _tried(
     role_codes: Ints,
     roles: int,
 ) -> Outcome | None:
-    """The outcome of one expectation. known: the metrics of the frame so far; it gains what is new."""
+    """The outcome of one expectation. known: the metrics of the frame so far. New metrics are added to it."""
     if prepared is None:
         return None
     try:
@@ -271,7 +271,7 @@ def _prepare(rule: Rule) -> _Prepared | None:
 
 
 def _add(metric: Any, needed: dict[Any, Any]) -> None:
-    """Add a metric after those it depends on."""
+    """Add a metric after those on which it depends."""
     if metric.id not in needed:
         for dependency in (metric.metric_dependencies or {}).values():
             _add(dependency, needed)

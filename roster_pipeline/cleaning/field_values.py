@@ -29,7 +29,7 @@ _SPACES = rf"[{_UNSEEN}]*[{_SPACE}][{_SPACE}{_UNSEEN}]*"
 _INVISIBLE = rf"[{_UNSEEN}]+"
 
 _NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
-"""What exports write for an empty cell. `Null` and `None`, written like names, are family names."""
+"""Words that exports write for an empty cell. `Null` and `None`, in the spelling of names, are family names."""
 
 ABSENT = r"(?i)^(?:null|\(null\)|none|nil|n/?a|#n/a|undefined|unknown|nan|[-_.?/\s]+)$"
 """Words for an empty cell in e-mails, phones, usernames and numbers. Names have their own, shorter list."""
@@ -59,7 +59,7 @@ _NOISE = re.compile(r"\b(grade|gr|year|yr|level|class|klasse|stufe)\b|[^\w]|_")
 _NUMBER = re.compile(r"^0*(\d{1,2})(?:st|nd|rd|th)?$")
 
 _NO_FRACTION = re.compile(r"(?<=\d)\.0+(?!\d)")
-"""Spreadsheets and JSON numbers make 9.0 of 9."""
+"""Spreadsheets and JSON numbers turn 9 into 9.0."""
 
 _NO_ONE_YEAR = re.compile(r"\d[\W_]+\d|(?:^|\s)[-\u2212]\d")
 """Two numbers are two grades, and a negative one is some system's own code: without its sign it would be another."""
@@ -78,7 +78,7 @@ def clean_names(raw: Array) -> Array:
 
 
 def too_long(names: Array) -> Flags:
-    """Where a name is longer than `LONGEST_NAME`."""
+    """Flags the names that are longer than `LONGEST_NAME`."""
     return truth(pc.greater(pc.utf8_length(names), LONGEST_NAME))
 
 
@@ -87,7 +87,7 @@ def _cleaned(texts: Array) -> Array:
     texts = pc.replace_substring_regex(texts, pattern=_INVISIBLE, replacement="")
     texts = pc.utf8_normalize(
         texts, form="NFC"
-    )  # last, because something invisible may have been between letter and accent
+    )  # this comes last, because something invisible may have been between a letter and its accent
     return _without(pc.utf8_trim_whitespace(texts), r"^$")
 
 
@@ -147,7 +147,8 @@ def _of_type(column: pd.Series[Any], wanted: str) -> Array:
 
 
 def clean_grades(raw: Array) -> tuple[Array, Array, Flags]:
-    """Lists of grades as one code each, the original beside it, and where a grade was given that we do not know."""
+    """Each list of grades as one code, the original next to it, and flags for grades that were given but are unknown to
+    us."""
     joined = pc.binary_join(raw, pa.scalar(_BETWEEN, TEXT)).cast(TEXT)
     codes = on_distinct(joined, lambda some: pa.array([_highest(text) for text in some.to_pylist()], TEXT))
     source = on_distinct(joined, lambda some: pa.array([_shown(text) for text in some.to_pylist()], TEXT))

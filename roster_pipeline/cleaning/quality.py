@@ -17,7 +17,7 @@ from roster_pipeline.vocabulary import Role
 TOO_FEW = 2
 """One or two people are never a share: a third administrator must not need an approval."""
 TESTED_STATUSES = ("member", "rejected", "unmapped", "no_org")
-"""Records that are of this school, or should be."""
+"""Records that belong to this school, or should."""
 RESULT_COLUMNS = ("rule", "role", "check_name", "severity", "passed", "tested", "failed")
 _ROLES = tuple(role.value for role in Role)
 _NO_ROLE = len(_ROLES)
@@ -30,8 +30,9 @@ def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settin
     """Test a roster (`ROSTER_COLUMNS`) and its rejected records by the suite as the school tuned it.
 
     Returns `RESULT_COLUMNS`: a row per rule and role. If no record fails, and for records whose role is not known, the
-    role is empty, which means the whole school. tested, failed: records, missing if the rule could not be evaluated;
-    all or none for a rule about the roster as a whole. On an empty roster nothing passes.
+    role is empty, which means the whole school. tested, failed: the number of records. They are missing if the rule
+    could not be evaluated. For a rule about the roster as a whole, they are all records or none. On an empty roster, no
+    rule passes.
     """
     from roster_pipeline.cleaning.expectations import Outcome, evaluate
 
@@ -62,7 +63,8 @@ def not_tested() -> pd.DataFrame:
 
 
 def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
-    """What the suite tests: the roster's records that are, or should be, of this school, with one more column.
+    """The frame that the suite tests: the roster's records that belong, or should belong, to this school, with one more
+    column.
 
     rejections: the rules of `rejected` that the record broke, each once, separated by blanks; empty for most.
     """

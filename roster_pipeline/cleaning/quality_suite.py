@@ -33,11 +33,11 @@ CHECKS: dict[str, str] = {
 """The checks, as an owner sees them. A rule that names none of them belongs to the last."""
 
 EXTRA_SUITE = "ROSTER_QUALITY_SUITE"
-"""Environment variable: the path of a suite file whose expectations are added to ours. One that has the name of one of
-ours takes its place."""
+"""Environment variable: the path of a suite file whose expectations are added to ours. If one of them has the name of
+one of ours, it replaces ours."""
 SHIPPED = Path(__file__).with_name("quality_suite.json")
 _SEVERITIES = {"error": "error", "warning": "warning", "critical": "error", "info": "warning"}
-"""Our words, and those of Great Expectations' own `severity`, which counts where `meta` says nothing."""
+"""Our words, and the words of Great Expectations' own `severity`, which counts if `meta` says nothing."""
 
 
 class QualitySuiteError(ValueError):
@@ -51,7 +51,8 @@ class QualitySuiteError(ValueError):
 
 @dataclass(frozen=True)
 class Rule:
-    """One expectation; type and kwargs as Great Expectations has them. roles: whom a failure concerns, empty: all."""
+    """One expectation; type and kwargs as Great Expectations has them. roles: the roles that a failure concerns; empty:
+    all."""
 
     name: str
     check: str
@@ -63,7 +64,7 @@ class Rule:
 
     @property
     def mostly(self) -> float:
-        """The share that has to pass, from 0 to 1."""
+        """The share of records that has to pass, from 0 to 1."""
         return float(self.kwargs.get("mostly", 1.0))
 
 
@@ -86,9 +87,9 @@ class Suite:
 
 
 def installed_suite() -> Suite:
-    """The suite of this installation: ours, and what `ROSTER_QUALITY_SUITE` adds. Raises QualitySuiteError.
+    """The suite of this installation: our rules, and the rules of `ROSTER_QUALITY_SUITE`. Raises QualitySuiteError.
 
-    A file that changed is read again, so a worker that runs for weeks needs no restart.
+    A changed file is read again, so a worker that runs for weeks needs no restart.
     """
     extra = Syncs.read().quality_suite
     if not extra:

@@ -4,7 +4,7 @@ A note has the sourcedId, the field and the rule, never the value.
 
 Records of one sourcedId that differ in school or role are one person with all of these: some servers send one record
 per school. Records that agree in both are versions of each other; the newest by `dateLastModified` is used, and among
-equally new ones always the same one. Every other field is the newest record's.
+equally new ones always the same one. Every other field comes from the newest record.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> pd.DataFr
 
 
 def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple[list[dict[str, Any]], Flags]:
-    """The records that several make together, and where a used record had other versions.
+    """The records that several records make together, and flags for used records that had other versions.
 
     Clears `keep` for every record of a repeated id, except for a record that is used alone.
     """

@@ -1,7 +1,7 @@
-"""What a record is to this school: its role here, or why it has none.
+"""Finds what a record is to this school: its role here, or why it has none.
 
-OneRoster 1.1 gives one role and a list of orgs, 1.2 a list of roles with an org, a begin and an end each; both arrive
-as entries of `roles`. A record is a member by its strongest entry of this school that is current and whose role the
+OneRoster 1.1 gives one role and a list of orgs, 1.2 a list of roles with an org, a begin and an end each; both are
+entries of `roles` here. A record is a member by its strongest entry of this school that is current and whose role the
 school rosters. An entry is current on its begin date and on its end date too.
 """
 
@@ -23,7 +23,8 @@ from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_R
 _CONTACT, _UNMAPPED = ROLE_RANK[CONTACT], ROLE_RANK[None]
 
 # What one entry says, best explanation first. A contact of a student is no member, whatever its dates. An org that is
-# not listed may be this school in other words; one that is listed and is not a school says nothing beside others.
+# not listed may be this school in other words; an org that is listed but is not a school does not count if there are
+# other entries.
 _EXPLAINS = (
     *("member", "role_off", "unmapped", "role_off", "org_below", "unknown_org"),
     *("not_begun", "ended", "elsewhere", "unknown_org", "no_org"),

@@ -1,4 +1,5 @@
-"""The owners' console: a small web application on the same database and the same functions as the command line.
+"""The owners' console: a small web application. It uses the same database and the same functions as the command line.
 
-Starlette and Jinja2, rendered on the server; nothing here decides about people, and no rule is written twice.
+It uses Starlette and Jinja2, and renders its pages on the server. Nothing here decides about people, and no rule is
+written twice.
 """

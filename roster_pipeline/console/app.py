@@ -43,7 +43,7 @@ from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database, DirectoryError
 
 PAGES = (
-    new_school,  # before the school of that key
+    new_school,  # comes before the route of a school with this key
     access,
     conflicts,
     connection_tests,
@@ -62,7 +62,7 @@ PAGES = (
     syncs,
     upload_pages,
 )
-"""Modules with `routes`, by name. Of two routes that fit, the first one counts."""
+"""Modules with `routes`, by name. If two routes fit, the first one counts."""
 
 
 def create_app(config: Config) -> Starlette:
@@ -85,7 +85,7 @@ def create_app(config: Config) -> Starlette:
         exception_handlers={HTTPException: answer_to, DirectoryError: answer_to},
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # it would send people to whatever host a request names
+    app.router.redirect_slashes = False  # otherwise it would send people to any host that a request names
     app.state.config = config
     app.state.database = opened
     app.state.streams = Counter()
@@ -98,7 +98,7 @@ def all_routes() -> list[BaseRoute]:
 
 
 def health(request: Request) -> Response:
-    """For the proxy and for monitoring: 200 where the console can work, with nothing about what is in it."""
+    """For the proxy and for monitoring: 200 if the console can work. The answer says nothing about its contents."""
     try:
         ready = migrate.current(database(request)) == migrate.head()
     except DirectoryError:

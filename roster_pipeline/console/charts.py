@@ -1,4 +1,5 @@
-"""Charts as inline SVG, drawn on the server: no script, and nothing that the table beside it does not say."""
+"""Charts as inline SVG, drawn on the server: they need no script, and they show nothing that is not in the table next
+to them."""
 
 from __future__ import annotations
 
@@ -12,15 +13,17 @@ from roster_pipeline.notifications.outcome import joined
 from roster_pipeline.vocabulary import role_name
 
 SHOWN = ("created", "updated", "restored", "archived", "held")
-"""What a bar is made of, in this order. Who was left alone is most of a school, so it would leave no room."""
+"""The parts of a bar, in this order. People who do not change are not a part: they are most of a school and would leave
+no room."""
 ROW, BAR = 46, 12
-"""Pixels: a role with its bar, and the bar itself. Across, everything is a share of the width."""
+"""Heights in pixels: of a role with its bar, and of the bar itself. Horizontally, everything is a share of the
+width."""
 LEAST = 0.6
-"""Percent of the width: a single person among thousands still shows."""
+"""In percent of the width, so that one person among thousands is still visible."""
 
 
 def role_bars(roles: Sequence[RoleCounts]) -> Markup:
-    """One bar per role, its parts to one scale. Empty where nothing was changed or held."""
+    """One bar per role. All parts have the same scale. Empty if nothing was changed or held."""
     most = max((_total(role) for role in roles), default=0)
     if not most:
         return Markup("")
@@ -63,13 +66,13 @@ def _total(role: RoleCounts) -> int:
 
 
 WIDTH, HEIGHT = 520, 90
-"""Of a trend, in its own units: it is drawn as wide as its place."""
+"""The size of a trend chart in its own units. It is drawn as wide as its place on the page."""
 
 
 def trend_line(points: Sequence[float | None], words: str) -> Markup:
     """A line from the oldest to the newest value, between their least and their most. Gaps are bridged.
 
-    words: what a reader hears instead. Empty for fewer than two values.
+    words: the text that a screen reader says instead. Empty if there are fewer than two values.
     """
     known = [(place, value) for place, value in enumerate(points) if value is not None]
     if len(known) < 2:
@@ -84,7 +87,7 @@ def trend_line(points: Sequence[float | None], words: str) -> Markup:
 
 
 def trend_bars(points: Sequence[float], words: str) -> Markup:
-    """A bar for each value, from the oldest to the newest. Empty where all of them are nothing."""
+    """A bar for each value, from the oldest to the newest. Empty if all values are 0."""
     most = max(points, default=0)
     if not most:
         return Markup("")
@@ -107,7 +110,7 @@ def _trend(words: str, drawn: Markup) -> Markup:
 
 
 def year_charts(weeks: Sequence[Week]) -> list[tuple[str, str, Markup]]:
-    """The charts of a year: title, the newest value in words, and the drawing. Those without anything are left out."""
+    """The charts of a year: title, the newest value in words, and the drawing. Charts without values are left out."""
     if len(weeks) < 2:
         return []
     people, changes = [week.people for week in weeks], [week.changes for week in weeks]

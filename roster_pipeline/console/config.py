@@ -1,4 +1,4 @@
-"""The settings of the console, checked before it listens, and serving it with uvicorn.
+"""Checks the settings of the console before it listens, and serves it with uvicorn.
 
 There is no access log, because addresses of pages can contain searches for people.
 """
@@ -22,7 +22,8 @@ URL = "ROSTER_CONSOLE_URL"
 LOOPBACK = "127.0.0.1"
 PORT = 8080
 ENDING_SECONDS = 5
-"""For answers under way; a page that follows a run would otherwise keep the console from ending."""
+"""Seconds for answers that are not finished. Without a limit, a page that follows a run would keep the console from
+ending."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,10 @@ class Oidc:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything the console needs to know. `url` is its address as browsers see it, without a slash at the end."""
+    """Everything that the console needs to know.
+
+    `url` is its address as browsers see it, without a slash at the end.
+    """
 
     database_url: str = field(repr=False)
     url: str = f"http://{LOOPBACK}:{PORT}"
@@ -47,18 +51,18 @@ class Config:
     oidc: Oidc | None = None
     mail_links: bool = True
     runs: int = 2
-    """Syncs and dry runs that people may have under way at once on this machine."""
+    """How many syncs and dry runs of people may go on at once on this machine."""
     run_minutes: int = 60
-    """The longest that one of them may take."""
+    """How long one of them may take."""
 
     @property
     def secure(self) -> bool:
-        """Whether browsers come by https."""
+        """Whether browsers use https."""
         return self.url.startswith("https://")
 
     @property
     def session_cookie(self) -> str:
-        """With the prefix, browsers take the cookie only over https and only from this very host."""
+        """With the prefix in this name, browsers accept the cookie only over https and only from this host."""
         return "__Host-roster" if self.secure else "roster"
 
     @property
@@ -99,7 +103,7 @@ def config_from(given: ConsoleVariables, database_url: str, host: str = LOOPBACK
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine, seen from itself."""
+    """Whether a host name means this machine itself."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -121,7 +125,7 @@ def _oidc(given: ConsoleVariables) -> Oidc | None:
 
 
 def server_of(app: Starlette, config: Config, host: str = "", port: int = 0) -> uvicorn.Server:
-    """A server that is not listening yet. Forwarded addresses are believed from the proxies of the settings alone."""
+    """A server that does not listen yet. It trusts forwarded addresses only from the proxies in the settings."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
@@ -139,7 +143,7 @@ def server_of(app: Starlette, config: Config, host: str = "", port: int = 0) -> 
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket on the address. Raises OSError where it is taken."""
+    """A socket on the address. Raises OSError if the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -152,7 +156,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
-    """Serve until a signal ends it; then this process ends in order, and an embedded database with it."""
+    """Serve until a signal ends it. Then this process ends in order, and so does an embedded database."""
     exit_on_signals()
     server_of(app, config).run(sockets=[listening])
 
@@ -160,7 +164,8 @@ def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
 def exit_on_signals() -> None:
     """Make SIGINT and SIGTERM end this process in order, as the end of the embedded database needs it.
 
-    uvicorn gives a signal on to the handler that was there before, and the default one would end us at once.
+    uvicorn passes a signal on to the handler that was set before, and the default handler would end this process at
+    once.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: sys.exit(0))

@@ -1,10 +1,10 @@
-"""One test of a connection, in a process of its own: of a school and a test.
+"""Carries out one test of a connection in its own process. Its arguments are a school and a test.
 
 With `--schools CONNECTION LIST`, it lists the schools of the connection's SIS instead; with `--together NUMBER`, it
 carries out the test of several schools that has this number.
 
-A SIS that sends far too much can end this process, and nothing else: its memory is limited, and it is the first that a
-machine without memory ends. The test's row says what to test and how far it is.
+A SIS that sends far too much can end only this process: its memory is limited, and a machine without free memory ends
+it first. The row of the test says what to test and how far the test is.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from roster_pipeline.services import sis_schools
 from roster_pipeline.services.connection_test import carry_out, carry_out_together
 
 MOST_MEMORY = 1024 * 1024 * 1024
-"""Bytes of memory that a test may take beyond what is loaded. A pull of ours stays under it whatever is sent: this is
-the second wall."""
+"""How many bytes of memory a test may take in addition to the loaded code. Our own limits keep a pull below this,
+whatever the server sends: this is the second protection."""
 FIRST_TO_END = "1000"
 
 
 def main(*arguments: str) -> int:
-    """Run the test, or read the list; its row says how it ended."""
+    """Run the test, or read the list. Its row says how it ended."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     most = _loaded() + MOST_MEMORY
     if hard != resource.RLIM_INFINITY:
@@ -45,7 +45,7 @@ def main(*arguments: str) -> int:
 
 
 def _loaded() -> int:
-    """Bytes of memory that this process has, as its limit counts them; 0 where the system does not say."""
+    """The memory of this process in bytes, counted as its limit counts them; 0 if the system does not say."""
     try:
         status = Path("/proc/self/status").read_text("ascii", "replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Errors as pages: a message and a remedy, never a trace, never a value of somebody's record."""
+"""Shows errors as pages: with a message and a remedy, but never a trace, and never a value of somebody's record."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ TITLES = {
     503: "Not available at the moment",
 }
 INTO_THE_PLACE = {"HX-Reselect": ".notice", "HX-Reswap": "innerHTML"}
-"""A script that asked for a piece of a page shows what went wrong in that piece's place, and keeps the page."""
+"""If a script asked for a piece of a page, it shows the error in the place of this piece, and keeps the page."""
 AWAY = (
     "<!doctype html><title>Not available</title>"
     '<p class="notice">The console cannot reach its database. Try again in a minute.</p>'
@@ -52,7 +52,8 @@ AWAY = (
 
 
 class ErrorPages:
-    """The last resort: whatever was raised further in becomes a page, and one line of the log without any values."""
+    """The last handler: makes a page from every exception that was raised further inside, and writes one line without
+    values into the log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -93,7 +94,7 @@ def answer_to(request: Request, problem: Exception) -> Response:
         name, more["sign_in"] = "session_ended", sign_in_before(problem.page_before)
     try:
         response = page(request, f"{name}_words.html" if piece else f"{name}.html", status=status, **more)
-    except (DirectoryError, AttributeError):  # the page needs the session, and that the database
+    except (DirectoryError, AttributeError):  # the page needs the session, and the session needs the database
         return HTMLResponse(AWAY, 503, INTO_THE_PLACE)
     response.headers.update(headers | (INTO_THE_PLACE if piece else {}))
     return response

@@ -1,4 +1,4 @@
-"""Settings as the values of a form, the values as settings again, and validation errors as sentences.
+"""Turns settings into the values of a form, the values into settings, and validation errors into sentences.
 
 The name of a field is the path of its setting: `connection-url`, `school-students-archive`,
 `school-guards-windows-0-first`. Shares are percentages on the page. The Client Secret is never among the values.
@@ -42,7 +42,7 @@ NESTED = (*ROLES, "guards", "quality")
 
 
 def addresses(text: str) -> list[str]:
-    """E-mail addresses, one a line or with commas, semicolons or blanks between them."""
+    """E-mail addresses, one per line or with commas, semicolons or blanks between them."""
     return text.replace(",", " ").replace(";", " ").split()
 
 
@@ -89,7 +89,10 @@ def _shown_guards(settings: SchoolSettings, prefix: str) -> Values:
 
 
 def sent(form: Mapping[str, Any], prefix: str) -> Values:
-    """The values that came for a connection or a school, as typed. Browsers send no value for an empty check box."""
+    """The values that came for a connection or a school, as the person typed them.
+
+    Browsers send no value for an empty check box.
+    """
     return {name: str(value).replace("\r\n", "\n") for name, value in form.items() if name.startswith(f"{prefix}-")}
 
 
@@ -217,7 +220,7 @@ def _message(error: ErrorDetails) -> str:
 
 
 def _pairs(text: str) -> dict[str, str]:
-    """Lines of `role = group` as a mapping. A line without a group is kept, for the validation to refuse."""
+    """Lines of `role = group` as a mapping. A line without a group is kept, so that the validation refuses it."""
     pairs = {}
     for line in text.split("\n"):
         role, _, group = line.rpartition("=") if "=" in line else (line, "", "")
@@ -227,7 +230,7 @@ def _pairs(text: str) -> dict[str, str]:
 
 
 def _share(typed: str) -> float | str:
-    """A percentage as a share from 0 to 1. Text that is not a number is kept, for the validation to refuse."""
+    """A percentage as a share from 0 to 1. Text that is not a number is kept, so that the validation refuses it."""
     text = typed.strip().removesuffix("%").strip().replace(",", ".")
     try:
         return round(float(text) / 100, 8)

@@ -1,7 +1,7 @@
 """Headers of every response (what the browser may load, frame and keep), and the console's own static files.
 
-The address of a static file names its content (`v`). A browser may keep it for a year: when the file changes, its
-address changes.
+The address of a static file names its content (`v`). A browser may keep the file for a year, because a changed file has
+a new address.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     )
 )
-"""Nothing inline, nothing from elsewhere: a name with markup in it stays a name."""
+"""Browsers load nothing inline and nothing from other sites. So a name with markup in it is only shown as a name."""
 ALWAYS = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
@@ -43,7 +43,7 @@ ALWAYS = {
     "x-robots-tag": "noindex, nofollow",
 }
 NOT_KEPT = "no-store"
-"""Pages hold people; a shared computer must not show them to the next one by its Back button."""
+"""Pages contain data of people. The Back button of a shared computer must not show them to the next user."""
 A_YEAR = "max-age=31536000"
 KINDS = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml", ".txt": "text/plain"}
 FOR_A_YEAR = "public, max-age=31536000, immutable"
@@ -83,7 +83,7 @@ class StaticFile:
 
 @cache
 def static_files() -> dict[str, StaticFile]:
-    """File name to file; nothing outside the folder `static` can be asked for."""
+    """The files by name. Nobody can request a file outside the folder `static`."""
     found = {}
     for entry in files("roster_pipeline.console").joinpath("static").iterdir():
         kind = KINDS.get("." + entry.name.rpartition(".")[2])
@@ -94,12 +94,12 @@ def static_files() -> dict[str, StaticFile]:
 
 
 def static_url(name: str) -> str:
-    """The address of a file, for templates. Raises KeyError for one that there is not."""
+    """The address of a file, for templates. Raises KeyError if the file does not exist."""
     return f"/static/{name}?v={static_files()[name].mark}"
 
 
 def serve(request: Request) -> Response:
-    """One file; without the right mark the browser has to ask again each time."""
+    """Answer with one file. Without the right mark, the browser has to ask again each time."""
     found = static_files().get(request.path_params["name"])
     if found is None:
         raise HTTPException(404)

@@ -1,4 +1,4 @@
-"""Starts the processes of manual runs and connection tests, and waits for them, outside the console."""
+"""Starts the processes of manual runs and connection tests outside the console, and waits for them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,14 @@ DIED = "The run's process ended before it could say why (exit code {code}).\nSta
 UNKNOWN = "unknown"
 MODULE = "roster_pipeline.console.manual_run_worker"
 NEEDS = ("roster_pipeline.definitions", "roster_pipeline.cleaning.expectations")
-"""What a run loads when it comes to it."""
+"""The modules that a run loads at some time."""
 LOOK_EVERY = 1.0
-"""Seconds between two looks at whether a run's turn has come."""
+"""Seconds between two checks whether it is a run's turn."""
 TEST_MODULE = "roster_pipeline.console.connection_test_worker"
 SCHOOLS, TOGETHER = "--schools", "--together"
 LONGEST = 25 * 60.0
-"""Seconds until a test that has no end is ended: less than after which it would count as lost."""
+"""Seconds after which a test without an end is ended. It is less than the time after which the test would count as
+lost."""
 TEST_DIED = (
     "The test's process ended before it was done (exit code {code}).\n"
     "Start it again. If it stays, the SIS sends more than a test may hold in memory: choose a smaller page size."
@@ -40,11 +41,11 @@ TOO_LONG = (
 
 
 End = Callable[[Connection, str], None]
-"""Ends the row of what was started with a problem, unless the process has ended it."""
+"""Ends the row of the started work with a problem, unless the process has already ended the row."""
 
 
 def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots: int, minutes: float) -> str:
-    """Start a run of a school as soon as it is its turn; gives its id. Raises AlreadyGoing.
+    """Start a run of a school as soon as it is its turn, and return its id. Raises AlreadyGoing.
 
     slots: runs at once on this machine. minutes: how long the run may take.
     """
@@ -56,7 +57,7 @@ def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots
 def launch_all(
     database: Database, schools: Sequence[SchoolRow], *, who: str, slots: int, minutes: float
 ) -> tuple[int, int]:
-    """Start a sync of each school, in turn. Returns how many wait or run now, and how many were running already."""
+    """Start a sync of each school, one after the other. Returns how many wait or run now, and how many ran already."""
     run_ids, going = [], 0
     for school in schools:
         try:
@@ -80,7 +81,7 @@ def launch_all(
 
 
 def _asked(database: Database, school: SchoolRow, kind: Kind, who: str) -> str:
-    """Note a run that somebody asks for; gives its id. Raises AlreadyGoing."""
+    """Note a run that somebody asks for, and return its id. Raises AlreadyGoing."""
     run_id = str(uuid.uuid4())
     with database.begin() as conn:
         manual_runs.ask(conn, run_id, school.id, school.key, kind=kind, who=who, host=socket.gethostname())
@@ -89,7 +90,7 @@ def _asked(database: Database, school: SchoolRow, kind: Kind, who: str) -> str:
 
 
 def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> None:
-    """Wait for the run's turn, run it in a process, and note it where that dies."""
+    """Wait for the run's turn, and run it in a process. If the process dies, note that."""
     while (turn := _turn(database, run_id, slots)) is not True:
         if turn is None:
             return
@@ -103,14 +104,14 @@ def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> N
 
 
 def _turn(database: Database, run_id: str, slots: int) -> bool | None:
-    """As `manual_runs.begin`. While the database is away, the run waits on."""
+    """As `manual_runs.begin`. While the database is away, the run keeps waiting."""
     with suppress(DirectoryError), database.begin() as conn:
         return manual_runs.begin(conn, run_id, slots)
     return False
 
 
 def launch_test(database: Database, school_key: str, test_id: str) -> None:
-    """Start the test that this row describes. Never raises: what goes wrong ends the row."""
+    """Start the test that this row describes. Never raises: an error ends the row."""
     _start(database, [school_key, test_id], lambda conn, problem: connection_tests.end(conn, test_id, problem))
 
 
@@ -145,7 +146,7 @@ def _watch(database: Database, end: End, child: preloaded.Started) -> None:
 
 
 def _environment(database: Database) -> dict[str, str]:
-    """Ours, on the console's database."""
+    """Our environment, with the console's database."""
     return {**os.environ, DATABASE_URL: database.engine.url.render_as_string(hide_password=False)}
 
 

@@ -1,7 +1,7 @@
 """Lists with a filter, a page at a time.
 
-What people type into a search is often a name, and every proxy on the way logs addresses. So a search
-is sent as a form; an address contains only what names nobody (a role, an action, a page's number).
+What people type into a search is often a name, and every proxy on the way logs addresses. So a search is sent as a
+form. An address contains only values that name nobody (a role, an action, the number of a page).
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from roster_pipeline.console.auth.viewer import nothing_here
 from roster_pipeline.console.page import form
 
 ROWS = 50
-"""Rows of one page."""
+"""How many rows one page has."""
 LONGEST_SEARCH = 200
 MOST_PAGES = 1_000_000
 LONGEST_NUMBER = 18
-"""Digits; the database counts to nineteen."""
+"""How many digits a number may have. The database has numbers of up to nineteen digits."""
 
 
 @dataclass(frozen=True)
 class ListFilter:
-    """What a list was asked for. fields: the filter's, by name. words: of the search. page: from 1."""
+    """The request for a list. fields: the fields of the filter, by name. words: the words of the search. page: the
+    number of the page, from 1."""
 
     address: str
     fields: Mapping[str, str]
@@ -34,7 +35,7 @@ class ListFilter:
 
     @property
     def offset(self) -> int:
-        """Rows before this page."""
+        """How many rows come before this page."""
         return (self.page - 1) * ROWS
 
     def __getitem__(self, name: str) -> str:
@@ -54,7 +55,8 @@ class ListFilter:
 
 @dataclass(frozen=True)
 class Listed:
-    """One page of a list. total: over all pages; None where nobody counts, then `more` tells of a next one."""
+    """One page of a list. total: over all pages; None if they are not counted; then `more` says whether there is a next
+    page."""
 
     chosen: ListFilter
     rows: list[object] = field(default_factory=list)
@@ -68,7 +70,7 @@ class Listed:
 
     @property
     def older(self) -> int | None:
-        """The number of the page behind."""
+        """The number of the page after."""
         end = self.chosen.offset + len(self.rows)
         further = self.more if self.total is None else end < self.total
         return self.chosen.page + 1 if further else None
@@ -84,7 +86,10 @@ class Listed:
 
 
 def list_filter(request: Request, *names: str, address: str | None = None) -> ListFilter:
-    """The filter of this request, from its address or its form; names: of its fields. Words come by form only."""
+    """The filter of this request, from its address or its form. names: the names of its fields.
+
+    Words come only from a form.
+    """
     given = request.query_params if request.method in ("GET", "HEAD") else form(request)
     words = "" if given is request.query_params else str(given.get("q", ""))
     return ListFilter(
@@ -100,7 +105,7 @@ def _number(text: str) -> int:
 
 
 def number_of(request: Request, name: str) -> int:
-    """A number of the path. Raises HTTPException 404 for what is none, or is larger than any."""
+    """A number of the path. Raises HTTPException 404 if it is not a number, or if it is larger than all numbers."""
     text = str(request.path_params[name])
     if not _is_number(text):
         raise nothing_here()
@@ -108,7 +113,10 @@ def number_of(request: Request, name: str) -> int:
 
 
 def plain_number(text: str) -> int:
-    """A number of a form or a query; 0, which nothing has, for what is none or is larger than any."""
+    """A number of a form or a query.
+
+    If it is not a number, or is larger than all numbers, it is 0, which nothing has.
+    """
     return int(text) if _is_number(text) else 0
 
 

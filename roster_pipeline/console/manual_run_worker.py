@@ -1,9 +1,9 @@
-"""One run that somebody asked for, in a process of its own.
+"""Carries out one run that somebody asked for, in its own process.
 
-The run's row says what to do, how far it is, and how it ended. The run is a child of this process, which says that the
-run lives, and ends it where somebody cancels it, where it takes too long, or where the machine ends its services. It
-does so by SIGKILL, so that no clean-up of a library can hold it up; what the run had not committed by then, PostgreSQL
-rolls back.
+The run's row says what to do, how far it is, and how it ended. The run is a child of this process. This process says
+that the run is alive. It ends the run if somebody cancels it, if it takes too long, or if the machine ends its
+services. It uses SIGKILL, so that no clean-up of a library can delay the end. PostgreSQL rolls back everything that the
+run had not committed by then.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from roster_pipeline.sync.alerts import record_failure
 from roster_pipeline.sync.error_messages import SyncError, explain
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at whether the run was canceled; each says that it lives."""
+"""Seconds between two checks whether the run was canceled. Each check also says that the run is alive."""
 TOO_LONG = "This run was ended after {minutes}, the longest that a run by hand may take. Nothing was half applied."
 TOO_LONG_REMEDY = (
     "The SIS is probably slow: ask its vendor, or wait for the run of the night, which may take longer. "
@@ -38,7 +38,7 @@ IN_DAGSTER = "Canceled in the console; the audit of the school says by whom."
 
 
 def main(run_id: str, minutes: float) -> int:
-    """Run it, watched; 0 where it came to an end, also to a bad one that is written down."""
+    """Carry out the run and watch it. Returns 0 if it came to an end, also if it failed and the failure was noted."""
     database = Database(prepare_environment().roster)
     with database.begin() as conn:
         found = manual_runs.find(conn, run_id)
@@ -54,7 +54,7 @@ def main(run_id: str, minutes: float) -> int:
 
 
 def _watch(database: Database, run: ManualRun, key: str, child: BaseProcess, minutes: float, stopping: Event) -> None:
-    """Wait for the end of the run, or bring it about."""
+    """Wait for the end of the run, or end it."""
     until = time.monotonic() + minutes * 60
     while child.exitcode is None:
         child.join(LOOK_EVERY)
@@ -78,7 +78,10 @@ def _watch(database: Database, run: ManualRun, key: str, child: BaseProcess, min
 
 
 def _kill(database: Database, run_id: str, child: BaseProcess) -> None:
-    """End the process, and then its sessions in the database: one that waits for a lock would not notice its end."""
+    """End the process, and then its sessions in the database.
+
+    A session that waits for a lock would not notice that its process ended.
+    """
     child.kill()
     child.join()
     with suppress(DirectoryError), database.begin() as conn:
@@ -106,7 +109,7 @@ def _end(database: Database, run_id: str, problem: str) -> None:
 
 
 def _end_in_dagster(run_id: str, message: str, *, failed: bool = False) -> None:
-    """Show the run as failed or canceled in Dagster, unless it came to its own end."""
+    """Show the run as failed or canceled in Dagster, unless it ended by itself."""
     import dagster as dg
 
     with dg.DagsterInstance.get() as instance:
@@ -152,7 +155,7 @@ def _run(database: Database, asked: ManualRun, key: str) -> str | None:
 
 
 def _end_with(watcher: int) -> None:
-    """End this process where nobody is left who could."""
+    """End this process if nobody else is left who could end it."""
     while os.getppid() == watcher:
         time.sleep(LOOK_EVERY)
     os._exit(1)

@@ -35,7 +35,7 @@ from roster_pipeline.vocabulary import DONE, counted, day, moment, people_of, ro
 
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
-"""Longer ago than this, a date says more than a number of days."""
+"""If something was longer ago than this, a date says more than a number of days."""
 KINDS = {
     "sync": "Sync",
     "approval": "Approved plan",
@@ -67,12 +67,12 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
 
 
 def piece(template: str, macro: str, *given: object) -> str:
-    """One macro of a template as text, for what reaches a page after it was shown."""
+    """One macro of a template as text. It is for pieces that reach a page after it was shown."""
     return str(getattr(_templates().get_template(template).module, macro)(*given))
 
 
 def redirect(request: Request, url: str, *, told: str | None = None) -> RedirectResponse:
-    """On to another page, after a form. told: a sentence that the next page shows, once."""
+    """Go to another page after a form. told: a sentence that the next page shows once."""
     if told and request.state.token:
         with database(request).begin() as opened:
             sessions.tell(opened, request.state.token, told)
@@ -80,18 +80,18 @@ def redirect(request: Request, url: str, *, told: str | None = None) -> Redirect
 
 
 def form(request: Request) -> FormData:
-    """What was sent. The token was checked before the handler ran."""
+    """The form that was sent. Its token was checked before the handler ran."""
     found: FormData = request.state.form
     return found
 
 
 def texts(request: Request) -> dict[str, str]:
-    """The same as plain texts by name."""
+    """The fields of the form as plain texts, by name."""
     return {name: str(value) for name, value in form(request).items()}
 
 
 def day_of(text: str, name: str) -> date:
-    """A day that was typed or chosen. Raises FieldError of the field `name`."""
+    """A typed or chosen day. Raises FieldError for the field `name`."""
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
@@ -132,7 +132,7 @@ def _templates() -> Environment:
 
 
 def csv_answer(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> StreamingResponse:
-    """A CSV as an attachment. name: of the file, of letters, digits and dashes."""
+    """A CSV file as an attachment. name: the name of the file, with letters, digits and dashes only."""
     headers = {
         "content-disposition": f'attachment; filename="{name}.csv"',
         "cache-control": "no-store",
@@ -170,7 +170,7 @@ def changes(rows: int, kind: str) -> str:
 
 
 def words(slug: str) -> str:
-    """`several_matches` as it is read aloud."""
+    """A name such as `several_matches` as words."""
     return slug.replace("_", " ").replace("-", " ")
 
 

@@ -1,6 +1,8 @@
-"""Server-sent events: a page follows a test or a run by looking at its row in the database, in any process.
+"""Server-sent events: a page follows a test or a run.
 
-Every event has a number, so that a browser that lost the stream gets what came after, and nothing twice.
+Any process can serve it, because it reads the row in the database.
+
+Every event has a number. So a browser that lost the stream gets the later events, and none of them twice.
 """
 
 from __future__ import annotations
@@ -19,22 +21,23 @@ from roster_pipeline.console.auth.viewer import viewer
 from roster_pipeline.directory.database import DirectoryError
 
 LOOK_EVERY = 0.4
-"""Seconds between two looks."""
+"""Seconds between two looks at the row."""
 STILL_THERE_EVERY = 15.0
-"""Seconds after which a proxy that hears nothing might close; then a comment is sent."""
+"""Seconds after which a comment is sent. A proxy might close a connection on which nothing is sent."""
 WHO_EVERY = 5.0
-"""Seconds after which it is looked up whether the session still goes on; who was signed out sees no more."""
+"""Seconds after which the stream checks whether the session still goes on. A person who was signed out sees no more."""
 LONGEST = 900.0
-"""Seconds after which a stream ends by itself. The browser comes again, and is asked again who it is."""
+"""Seconds after which a stream ends by itself. The browser then connects again, and has to show again who it is."""
 MOST_STREAMS = 8
-"""At once, of one person and console process: each looks into the database twice a second."""
+"""How many streams one person may have at once in one process of the console. Each reads the database twice a
+second."""
 TRY_AGAIN_SECONDS = 60
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
 
 @dataclass(frozen=True)
 class Event:
-    """One piece for the page. kind: add, state or show (`live.js`). position: how far one has seen, with it."""
+    """One piece for the page. kind: add, state or show (`live.js`). position: how far a reader is after this event."""
 
     kind: str
     html: str
@@ -43,18 +46,21 @@ class Event:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one look found. ended: nothing will follow."""
+    """The result of one look. ended: nothing will follow."""
 
     events: list[Event]
     ended: bool
 
 
 Look = Callable[[str], Seen]
-"""What is new since a position; the empty text is the beginning."""
+"""A function that gives what is new since a position. The empty text is the beginning."""
 
 
 def stream(request: Request, look: Look) -> StreamingResponse:
-    """The answer to an EventSource. look: asked again and again, in a thread. Raises TooMany beyond `MOST_STREAMS`."""
+    """The answer to an EventSource. look: it is called again and again, in a thread.
+
+    Raises TooMany beyond `MOST_STREAMS`.
+    """
     going: Counter[int] = request.app.state.streams
     account = viewer(request).account_id
     if going[account] >= MOST_STREAMS:
@@ -84,7 +90,7 @@ async def _events(request: Request, look: Look, position: str) -> AsyncIterator[
             if clock() - asked > WHO_EVERY:
                 asked = clock()
                 if not await run_in_threadpool(still_there, request):
-                    return  # the browser comes again, and is asked who it is
+                    return  # the browser connects again, and has to show who it is
             seen = await run_in_threadpool(look, position)
         except DirectoryError:
             return  # the database is away; the browser asks again
@@ -101,6 +107,6 @@ async def _events(request: Request, look: Look, position: str) -> AsyncIterator[
 
 
 def written(event: Event) -> str:
-    """The event as the standard writes it: one `data` line per line."""
+    """The event in the format of the standard: one `data` line per line."""
     data = "\n".join(f"data: {line}" for line in event.html.splitlines() if line.strip())
     return f"id: {event.position}\nevent: {event.kind}\n{data or 'data:'}\n\n"

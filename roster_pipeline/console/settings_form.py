@@ -63,9 +63,9 @@ SETTINGS = {
     **{name_of(SCHOOL, "guards", guard.name): guard for guard in fields.GUARDS},
     "secret": fields.CLIENT_SECRET,
 }
-"""Every field of the form to its setting."""
+"""The setting of every field of the form."""
 START_FIELDS = {"sis", "url", "token_url"}
-"""What an owner enters first; the other values of a preset replace values that were not changed."""
+"""The values that an owner enters first. The other values of a preset replace values that were not changed."""
 
 
 @dataclass
@@ -96,7 +96,10 @@ class Form:
         return self.section is CONNECTION_SECTION
 
     def may_connect(self, who: Viewer) -> bool:
-        """Whether a person may change the connection: managers; a school's own one also owners of all its schools."""
+        """Whether a person may change the connection. Managers may.
+
+        If the connection belongs to schools, the owners of all these schools may too.
+        """
         own = not self.of_district and all(who.may_see(row) for row in [self.school, *self.sharing])
         return own or who.may_manage(self.school.district_id)
 
@@ -109,7 +112,7 @@ def stored_form(opened: Connection, school: SchoolRow, section: Section) -> Form
 
 
 def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
-    """The form with the values that were sent, and what to save; None instead if the form has errors."""
+    """The form with the sent values, and what to save. If the form has errors, None instead of the second."""
     given, section, school = form(request), stored.section, stored.school
     connects = stored.of_connection and stored.may_connect(viewer(request))
     values = sent(given, SCHOOL) | (sent(given, CONNECTION) if connects else {})
@@ -156,7 +159,7 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
 
 
 def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
-    """The form with this person's newest test of exactly these connection values, so that the test stays visible."""
+    """The form with this person's newest test of exactly these connection values. So the test stays visible."""
     asked = _tested(came.values)
     for test in connection_tests.recent(opened, came.school.id):
         if test.who == who and _tested(test.form.get("values", {})) == asked:
@@ -165,7 +168,7 @@ def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
 
 
 def _tested(values: Values) -> Values:
-    """The values of a form that a test depends on."""
+    """The values of a form on which a test depends."""
     beside = {name_of(CONNECTION, name) for name in NOT_TESTED}
     return {name: value for name, value in values.items() if name not in beside}
 
@@ -219,7 +222,7 @@ def past_guards(conn: Connection, school: SchoolRow) -> dict[str, str]:
 
 
 def quality_rules() -> dict[str, str]:
-    """What each quality rule of this installation asks, by its name; none where the suite cannot be read."""
+    """What each quality rule of this installation requires, by its name; empty if the suite cannot be read."""
     try:
         return {rule.name: rule.description for rule in installed_suite().rules}
     except QualitySuiteError:
@@ -305,7 +308,10 @@ def _advanced_wrong(errors: Errors) -> bool:
 
 
 def _again(request: Request, school: SchoolRow, test: ConnectionTest) -> str:
-    """The address that a browser without scripts loads to see more of the test. It changes, so it is loaded again."""
+    """The address that a browser without scripts loads to see more of the test.
+
+    It changes each time, so that the browser loads it again.
+    """
     look = _number(request.query_params.get("look", "")) + 1
     return f"/schools/{school.key}/settings/connection?test={test.id}&look={max(1, look)}#test"
 

@@ -1,7 +1,7 @@
 """Accounts of the console and what they may see: everything, a district, or a school.
 
-An account without any grant does not exist: taking the last one away removes it, with its sessions and its binding to
-an identity provider. Who may grant what is the caller's to check, and to put into the audit.
+An account has at least one grant: if the last one is taken away, the account is removed, with its sessions and its
+binding to an identity provider. The caller checks who may grant what, and writes it into the audit.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from roster_pipeline.directory.tables import access_grant, account, district, sc
 
 OPERATOR, MANAGER, OWNER = "operator", "manager", "owner"
 ACCESS_LOCK = "access"
-"""The lock for taking access away: two operators who remove each other must not both succeed."""
+"""The lock for taking access away. Without it, two operators who remove each other could both succeed."""
 
 
 class LastOperator(DirectoryError):
-    """Somebody has to be able to let others in."""
+    """The last operator cannot be removed: somebody has to be able to let others in."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -35,7 +35,7 @@ class LastOperator(DirectoryError):
 
 
 class NoSuchGrant(DirectoryError):
-    """What is to be taken away was never given, or is gone already."""
+    """The grant to take away was never given, or is gone already."""
 
     def __init__(self) -> None:
         super().__init__("There is no such grant.", "See which there are: roster access list")
@@ -56,7 +56,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who may sign in, with everything they may see. bound: to a subject of an identity provider."""
+    """Somebody who may sign in, with everything they may see. bound: the account is bound to a subject of an identity
+    provider."""
 
     id: int
     email: str
@@ -69,7 +70,7 @@ class Account:
 
 @dataclass(frozen=True)
 class Grant:
-    """One line of who may see what. `district_key` is also there for a school: the one it belongs to."""
+    """One account, and one place that it may see. For a school, `district_key` is the district of the school."""
 
     id: int
     email: str
@@ -85,17 +86,17 @@ class Grant:
 
     @property
     def place(self) -> str:
-        """What it is for, by key."""
+        """The key of the place that the grant is for."""
         return self.school_key or self.district_key or "everything"
 
 
 def normal(email: str) -> str:
-    """The one spelling an address is kept in."""
+    """The spelling in which an address is kept."""
     return unicodedata.normalize("NFC", email.strip()).lower()
 
 
 def grant(conn: Connection, email: str, place: Place, *, by: str) -> bool:
-    """Let somebody see a place; the account is made where it is missing. False: they had it already."""
+    """Let somebody see a place; the account is made if it is missing. Returns False if they had the grant already."""
     made = insert(account).values(email=normal(email))
     made = made.on_conflict_do_update(index_elements=["email"], set_={"email": made.excluded.email})
     account_id = conn.execute(made.returning(account.c.id)).scalar_one()
@@ -135,7 +136,7 @@ def revoke_all(conn: Connection, email: str) -> int:
 
 
 def operators(conn: Connection) -> list[str]:
-    """The e-mails of all operators, first the one who became it first."""
+    """The e-mails of all operators, in the order in which they became operators."""
     query = select(account.c.email).join(access_grant).where(access_grant.c.role == OPERATOR)
     return list(conn.scalars(query.order_by(access_grant.c.id)))
 
@@ -151,19 +152,22 @@ def by_id(conn: Connection, account_id: int) -> Account | None:
 
 
 def by_subject(conn: Connection, issuer: str, subject: str) -> Account | None:
-    """The account that an identity provider's subject was bound to."""
+    """The account that is bound to this subject of an identity provider."""
     return _one(conn, and_(account.c.issuer == issuer, account.c.subject == subject))
 
 
 def bind(conn: Connection, account_id: int, issuer: str, subject: str, name: str) -> bool:
-    """Bind an account to (issuer, subject). False, and nothing changed, where another subject of the issuer has it."""
+    """Bind an account to (issuer, subject).
+
+    False, and nothing is changed, if another subject of the issuer has the account.
+    """
     free = account.c.issuer.is_(None) | (account.c.issuer != issuer) | (account.c.subject == subject)
     changed = update(account).where(account.c.id == account_id, free)
     return bool(conn.execute(changed.values(issuer=issuer, subject=subject, name=name)).rowcount)
 
 
 def home_of(conn: Connection, place: Place) -> int | None:
-    """The district a place lies in; None for everything."""
+    """The district of a place; None for everything."""
     if place.school_id is None:
         return place.district_id
     return conn.scalar(select(school.c.district_id).where(school.c.id == place.school_id))
@@ -179,7 +183,7 @@ def grants(
 ) -> list[Grant]:
     """Grants by address: operators, then owners, then managers. One query.
 
-    districts: only those of these districts and of their schools. words: a part of address or key.
+    districts: only the grants of these districts and of their schools. words: a part of the address or the key.
     """
     home = func.coalesce(access_grant.c.district_id, school.c.district_id)
     query = (

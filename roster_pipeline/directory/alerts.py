@@ -1,9 +1,10 @@
-"""Alerts and failed steps: one alert per subject and cause from opening to clearing, so that a storm is one mail.
+"""Alerts and failed steps: one alert per subject and cause, from its opening to its clearing. So many failures in a row
+are one mail.
 
-A subject is a school, a connection, or the installation itself. A school's alerts clear with its next finished sync, a
-connection's with its next finished pull. An alert on held changes clears when somebody decided, or a newer plan holds
-nothing. The schedule does not start a school while its alert `paused` is open. Alerts on a Client Secret follow its
-last day.
+A subject is a school, a connection, or the installation itself. The next finished sync of a school clears its alerts.
+The next finished pull of a connection clears the alerts of the connection. An alert on held changes clears when
+somebody has decided, or when a newer plan holds nothing. The schedule does not start a school while its alert `paused`
+is open. Alerts on a Client Secret depend on its last day.
 
 Failed steps are kept as messages for people, so that one cause raises one alert, not one a night.
 """
@@ -22,7 +23,7 @@ from roster_pipeline.directory.tables import failure, school
 
 PAUSED, STALE, HELD, SOURCE_STALE, CLAIMED = "paused", "stale", "held", "source_stale", "claimed elsewhere"
 EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"
-"""No night clears these two: a new secret does."""
+"""A finished sync or pull does not clear these two: only a new secret does."""
 LASTING = f"('{HELD}', '{SOURCE_STALE}', '{CLAIMED}', '{EXPIRES}', '{EXPIRES_SOON}')"
 """Causes that a finished sync does not clear, and that do not explain why a school is silent."""
 
@@ -47,7 +48,7 @@ select a.id from alert a where a.cleared_at is null and (
     a.school_id = :school or a.connection_id = (select s.connection_id from school s where s.id = :school)
 ) order by a.id for update skip locked
 """
-"""The open alerts of a school and its connection, but for those that another transaction looks at right now."""
+"""The open alerts of a school and its connection, without those that another transaction has locked right now."""
 SILENT = f"""
 select s.id, s.key, greatest(done.at, s.updated_at) as since from school s
 join district d on d.id = s.district_id
@@ -59,7 +60,8 @@ where (s.settings ->> 'automatic')::boolean
       and (a.school_id = s.id or a.connection_id = s.connection_id)
   )
 """  # noqa: S608 - constants
-"""Silent schools. A school that fails has an alert of its own, and so has a connection that is down."""
+"""Silent schools. A school that fails is not among them, because it has an alert of its own; nor is a school whose
+connection is down."""
 FAILING = """
 select s.id, s.key, count(distinct f.night) as nights from school s join failure f on f.school_id = s.id
 where (s.settings ->> 'automatic')::boolean and f.night is not null
@@ -109,7 +111,7 @@ where settings ->> 'secret_expires' is not null order by key
 
 @dataclass(frozen=True)
 class Alert:
-    """An alert. Of school_id and connection_id one is given, or none: then it concerns the operators alone."""
+    """An alert. It has a school_id or a connection_id. An alert with neither concerns the operators alone."""
 
     id: int
     subject: str
@@ -122,7 +124,7 @@ class Alert:
 
 @dataclass(frozen=True)
 class Silent:
-    """A school without news since then."""
+    """A school that has not finished a sync since `since`."""
 
     id: int
     key: str
@@ -145,12 +147,13 @@ def open_alert(
 
 
 def clear_finished(conn: Connection, only: list[int] | None = None) -> list[Alert]:
-    """Close the alerts that a finished sync or pull has answered, and return them. only: of these alone."""
+    """Close the alerts that a finished sync or pull has answered, and return them. only: clear only these."""
     return _alerts(conn, CLEAR, {"every": only is None, "only": only or []})
 
 
 def lock_of_school(conn: Connection, school_id: int) -> list[int]:
-    """Ids of the open alerts of a school and its connection, locked; those that somebody else has locked are left."""
+    """Lock the open alerts of a school and its connection, and return their ids; alerts that somebody else has locked
+    are left out."""
     return list(conn.scalars(text(OF_SCHOOL), {"school": school_id}))
 
 
@@ -166,7 +169,7 @@ def close(conn: Connection, alert_id: int) -> None:
 
 
 def close_of(conn: Connection, subject: str, cause: str) -> Alert | None:
-    """Close the open alert of this subject and cause; the one that was closed."""
+    """Close the open alert of this subject and cause, and return it."""
     done = (
         "update alert set cleared_at = now() where subject = :subject and cause = :cause and cleared_at is null "
         "returning id, subject, cause, school_id, connection_id, message, opened_at"
@@ -175,9 +178,10 @@ def close_of(conn: Connection, subject: str, cause: str) -> Alert | None:
 
 
 def clear_held(conn: Connection, holding: list[int], only: list[int] | None = None) -> list[Alert]:
-    """Close the alerts on what is held, but for these schools, which still hold something; the closed ones.
+    """Close the alerts on held changes, except those of these schools, which still hold something. Returns the closed
+    alerts.
 
-    only: of these alerts alone.
+    only: close only these alerts.
     """
     return _alerts(conn, CLEAR_HELD, {"holding": holding, "every": only is None, "only": only or []})
 
@@ -189,7 +193,7 @@ def resume(conn: Connection, school_id: int) -> bool:
 
 
 def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Silent]:
-    """Automatic schools without a finished sync for so long, of which no alert tells the reason."""
+    """Automatic schools that have not finished a sync for so long, and for which no open alert gives the reason."""
     return [Silent(**row) for row in conn.execute(text(SILENT), {"now": now, "after": after}).mappings()]
 
 
@@ -202,17 +206,17 @@ def failing_schools(conn: Connection, nights: int, key: str | None = None) -> li
 
 
 def to_remind(conn: Connection, now: datetime, after: timedelta) -> list[Alert]:
-    """Pauses with the last mail that long ago; notes a mail for now."""
+    """Pauses whose last mail was so long ago; notes that a mail is sent now."""
     return _alerts(conn, TO_REMIND, {"now": now, "after": after})
 
 
 def unknown_runs(conn: Connection, run_ids: list[str]) -> set[str]:
-    """Those runs of which neither a failure nor a sync was ever stored."""
+    """The runs for which neither a failure nor a sync was ever stored."""
     return set(conn.scalars(text(UNKNOWN_RUNS), {"runs": run_ids}))
 
 
 def open_alerts(conn: Connection) -> list[Alert]:
-    """All that is open, oldest first."""
+    """All open alerts, oldest first."""
     shown = "select id, subject, cause, school_id, connection_id, message, opened_at from alert "
     return _alerts(conn, shown + "where cleared_at is null order by id", {})
 
@@ -223,7 +227,8 @@ def _alerts(conn: Connection, query: str, given: dict[str, Any]) -> list[Alert]:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """One failed step of a school. message: what was wrong, a line break, and what to do. who: started its run."""
+    """One failed step of a school. message: what was wrong, a line break, and what to do. who: the person who started
+    its run."""
 
     id: int
     at: datetime
@@ -251,7 +256,8 @@ def record(
     night: str | None = None,
     retryable: bool = False,
 ) -> bool:
-    """Store one failed step; False where there is no such school. night: the night it failed in, None by hand."""
+    """Store one failed step; False if there is no such school. night: the night in which it failed; None for a run by
+    hand."""
     school_id = connection.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
     if school_id is None:
         return False
@@ -270,7 +276,7 @@ def record(
 
 @dataclass(frozen=True)
 class Dated:
-    """A connection whose Client Secret is valid up to a day, that day included."""
+    """A connection whose Client Secret has a last day; the secret is still valid on that day."""
 
     connection_id: int
     key: str

@@ -1,6 +1,7 @@
-"""Leavers whom somebody announced: people of a school with a day. Guards do not count them once they are gone.
+"""Leavers whom somebody announced: people of a school, each with a day. Guards do not count these people once they are
+gone.
 
-An announcement archives nobody. It says that a person who is absent is expected to be (`planning/plan.py`).
+An announcement archives nobody. It says that we expect the person to be absent (`planning/plan.py`).
 """
 
 from __future__ import annotations
@@ -64,7 +65,8 @@ select place, role, array_agg(person_id) as people from (
 
 @dataclass(frozen=True)
 class AnnouncedLeaver:
-    """A person with the day on which they leave. status: of the membership. total: of the school, over all pages."""
+    """A person with the day on which they leave. status: the status of the membership. total: the number of announced
+    leavers of the school, over all pages."""
 
     person_id: int
     name: str | None
@@ -148,7 +150,7 @@ def of_person(conn: Connection, district_id: int, person_id: int) -> list[Announ
 
 
 def in_force(conn: Connection, school_id: int, today: date) -> frozenset[int]:
-    """People whose announcement counts today: from its day on, for `STAYS`."""
+    """People whose announcement counts today: it counts from its day on, for `STAYS`."""
     given = {"school": school_id, "today": today, "stays": STAYS.days}
     return frozenset(conn.scalars(text(IN_FORCE), given))
 
@@ -156,7 +158,7 @@ def in_force(conn: Connection, school_id: int, today: date) -> frozenset[int]:
 def in_earlier_snapshots(
     conn: Connection, connection_id: int, snapshots: list[int], people: Collection[int]
 ) -> list[dict[str, list[int]]]:
-    """For each snapshot, role to those of the people who were members in it."""
+    """For each snapshot and role, the people who were members in the snapshot."""
     found: list[dict[str, list[int]]] = [{} for _ in snapshots]
     if people and snapshots:
         given = {"connection": connection_id, "snapshots": snapshots, "people": sorted(people)}

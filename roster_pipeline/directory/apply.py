@@ -1,8 +1,9 @@
 """Applying a plan: everything the stored verdict lets through, in one transaction, or nothing.
 
-The verdict is data: it is read again here, under the district's lock, together with the plan and the approvals. Nobody
-is archived without a stored `pass` (or an approval of a finding that a person may override), and nothing is written if
-any row it touches has moved since the plan was made, or the roster's quality results are not those the verdict read.
+The verdict is data. It is read again here, under the district's lock, together with the plan and the approvals. Nobody
+is archived without a stored `pass`, or an approval of a finding that a person may override. Nothing is written if a row
+that the plan changes has moved since the plan was made, or if the quality results of the roster are not those that the
+verdict read.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ from roster_pipeline.directory.tables import approval, school, sync
 from roster_pipeline.vocabulary import CHANGING, approvable, needs_manager
 
 MANY = 1000
-"""Staged rows from which the planner must know how many there are, and from which it may not join row by row: on a
-young table, without statistics, it would take a hundred thousand members for one."""
+"""If more rows than this are staged, the planner must know how many there are, and it may not join row by row. On a
+young table, without statistics, it would expect one member instead of a hundred thousand."""
 
 JUDGED = f"""
 select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
@@ -38,8 +39,8 @@ join snapshot s on s.id = p.snapshot_id
 left join lateral ({approvals.COVERING}) a on true
 where v.plan_id = :plan
 """  # noqa: S608 - our own query
-"""The verdict of a plan, whether some of its rows have none, the approval that covers it, and what its snapshot says of
-its source: the same in each line."""
+"""The verdict of a plan, line by line. Each line also says whether some rows of the plan have no verdict, which
+approval covers the plan, and what the snapshot of the plan says of its source."""
 
 CLOSE = """
 with stamped as (
@@ -55,32 +56,34 @@ values (:sync, :district, :school, :kind, :plan, :snapshot, :outcome, cast(:coun
 
 Counts = dict[str, dict[str, int]]
 Judged = tuple[str, str, str]
-"""Role, action, and the guard that judges the rows by itself, or nothing: what one line of the verdict is about."""
+"""What one line of the verdict is about: a role, an action, and the guard that judges these rows alone (or none)."""
 
 
 class PlanStale(DirectoryError):
-    """The directory or the quality results moved since the plan was made, or a newer plan replaced it: plan again."""
+    """The plan is out of date: the directory or the quality results changed since it was made, or a newer plan replaced
+    it. The school has to be planned again."""
 
     retryable = True
 
 
 class PlanNotForApply(DirectoryError):
-    """A dry run or a discarded plan is not applied."""
+    """The plan is a dry run or was discarded, so it is not applied."""
 
 
 class VerdictMissing(DirectoryError):
-    """The plan has rows nobody judged. What is not judged is held."""
+    """The plan has rows that nobody judged. Such rows are held."""
 
 
 class NotApproved(DirectoryError):
-    """Held rows were to be applied without an approval that covers them."""
+    """Somebody tried to apply held rows without an approval that covers them."""
 
 
 @dataclass(frozen=True)
 class SyncResult:
-    """One sync. counts: role to action to rows; the four changing actions count what was applied, `held` the rest.
+    """One sync. counts: role to action to rows; the four changing actions count the rows that were applied, and `held`
+    counts the rest.
 
-    held: role to changing action to rows that were not applied. already: an earlier call did it.
+    held: role to changing action to rows that were not applied. already: an earlier call made this sync.
     """
 
     sync_id: int
@@ -102,8 +105,8 @@ def apply_plan(
 ) -> SyncResult:
     """Apply a plan as far as its verdict and approvals allow.
 
-    kind: "sync" applies once per school and snapshot; "approval" applies the held rows a person approved. `also` is
-    called in the same transaction, after the changes. Raises PlanStale, VerdictMissing, PlanNotForApply, NotApproved.
+    kind: "sync" applies once per school and snapshot; "approval" applies the held rows a person approved. It calls
+    `also` in the same transaction, after the changes. Raises PlanStale, VerdictMissing, PlanNotForApply, NotApproved.
     """
     with database.begin() as conn:
         return apply_within(conn, plan_id, who=who, run_id=run_id, kind=kind, now=now, also=also)
@@ -119,7 +122,7 @@ def apply_within(
     now: datetime | None = None,
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
-    """The same in the caller's transaction, which has to end when this raises."""
+    """As `apply_plan`, but in the caller's transaction. If this raises, the caller has to roll the transaction back."""
     lock_district_of(conn, plan_id)
     plan = plans.get(conn, plan_id)
     now = now or datetime.now(UTC)
@@ -146,7 +149,8 @@ def apply_within(
 
 
 def _earlier(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) -> SyncResult | None:
-    """The sync that already did this: of the snapshot, or of an approved plan whose approvals were all used."""
+    """The sync that already did this: the sync of the snapshot, or the sync of an approved plan whose approvals are all
+    used."""
     if kind == "approval" and approvals.covering(conn, plan.school_id, plan.hash, now) is not None:
         return None
     query = select(sync).where(sync.c.school_id == plan.school_id, sync.c.kind == kind).order_by(sync.c.id.desc())
@@ -169,7 +173,7 @@ def _refuse_unfit(conn: Connection, plan: plans.PlanRow) -> None:
 
 
 def _judged(conn: Connection, plan: plans.PlanRow, now: datetime) -> list[RowMapping]:
-    """`JUDGED` of a plan in which nothing is without a verdict. Raises VerdictMissing."""
+    """`JUDGED` of a plan in which every row has a verdict. Raises VerdictMissing."""
     given = {"plan": plan.id, "changing": list(CHANGING), "school": plan.school_id, "hash": plan.hash, "now": now}
     judged = list(conn.execute(text(JUDGED), given).mappings())
     if not judged or judged[0]["missing"]:
@@ -213,13 +217,15 @@ def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -
 
 
 def _columns(passed: list[Judged]) -> dict[str, list[str]]:
-    """Parallel arrays of what passed, for `unnest`."""
+    """The kinds of rows that passed, as parallel arrays for `unnest`."""
     return {name: [kind[place] for kind in passed] for place, name in enumerate(("roles", "actions", "guards"))}
 
 
 def _open_sync(conn: Connection) -> int:
-    """The sync's number, known to the triggers that write the change log; and what the planner may use until the end
-    of the transaction."""
+    """Open the sync and return its number. The triggers that write the change log need this number.
+
+    It also sets what the planner may use until the end of the transaction.
+    """
     opened = (
         "select set_config('roster.sync_id', nextval('sync_id_seq')::text, true), set_config('jit', 'off', true), "
         "set_config('work_mem', '64MB', true)"
@@ -228,7 +234,8 @@ def _open_sync(conn: Connection) -> int:
 
 
 def _stage(conn: Connection, plan: plans.PlanRow, given: dict[str, Any]) -> list[str]:
-    """Fill the temporary tables that have rows, tell the planner their sizes, and make sure that nothing moved.
+    """Fill the temporary tables that have rows, tell the planner their sizes, and make sure that no row has changed
+    since.
 
     Returns the tables.
     """
@@ -250,7 +257,7 @@ def _fill(conn: Connection, table: str, given: dict[str, Any]) -> None:
 
 
 def _change(conn: Connection, staged: list[str], given: dict[str, Any]) -> int:
-    """Run the statements that have work; how many rows they changed."""
+    """Run the statements that have work, and return how many rows they changed."""
     needed = conn.execute(text(apply_sql.needed(staged))).one()
     return sum(
         conn.execute(text(statement), given).rowcount
@@ -260,14 +267,20 @@ def _change(conn: Connection, staged: list[str], given: dict[str, Any]) -> int:
 
 
 def _introduce(conn: Connection) -> None:
-    """Tell the planner of tables that it has never seen: autovacuum would only in a minute, and until then a school of
-    fifty thousand takes a minute for what takes a second."""
+    """Tell the planner about tables that it has never seen.
+
+    Autovacuum would do so only a minute later, and until then a school of fifty thousand takes a minute instead of a
+    second.
+    """
     for table in conn.scalars(text(apply_sql.UNKNOWN)).all():
         conn.execute(text(f"analyze {table}"))
 
 
 def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
-    """Rows by role and action: applied by now and, of the changing actions, not applied."""
+    """The number of rows by role and action.
+
+    For changing actions, it also says how many rows are applied by now and how many are not.
+    """
     rows = conn.execute(
         text(
             "select r.role, r.action, count(*) filter (where not r.exempted) as rows, "

@@ -1,7 +1,7 @@
 """The SQL of one apply: staging, the checks that nothing moved, and one statement per kind of change.
 
-Parameters throughout: district, school, connection, plan, snapshot, and what is said at each statement. Values come out
-of `changes`, a JSON object {field: [from, to]}, so a plan row is never taken apart in Python.
+All statements have the parameters district, school, connection, plan and snapshot. If a statement has more, its comment
+names them. The values come from `changes`, a JSON object {field: [from, to]}, so Python never takes a plan row apart.
 """
 
 # ruff: noqa: S608 - what is put together here are our own column names
@@ -52,8 +52,8 @@ where r.plan_id = :plan and not r.exempted
       select from witness w
       where w.snapshot_id = :snapshot and w.answer = 'here' and w.sourced_id = any(r.sourced_ids))))
 """
-"""The rows that may be applied and that nobody exempted: roles, actions and guards are parallel arrays of what passed.
-New people get their ids here."""
+"""The rows that may be applied and that nobody exempted: roles, actions and guards are parallel arrays of the kinds of
+rows that passed. New people get their ids here."""
 
 STAGE_LINKS = """
 select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as is_primary
@@ -67,7 +67,8 @@ from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
 where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is not null and r.new_links <> '{}'
   and (r.role, r.guard) in (select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[])))
 """
-"""Links of applied rows, and of people who only got a new sourcedId; those follow the verdict on updates."""
+"""The links of applied rows, and the links of people who only got a new sourcedId. The verdict on updates decides about
+the second kind."""
 
 STAGE_HOMES = """
 select a.person_id, a.changes -> 'primary_record' ->> 1 as first from applying a
@@ -77,7 +78,8 @@ where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes 
       and h.sourced_id is distinct from a.changes -> 'primary_record' ->> 0
 )
 """
-"""People whose home the plan moves; who has another one by now than the plan says keeps it."""
+"""People whose home the plan moves. If their home is not the one from which the plan moves it, they keep the home that
+they have."""
 
 STAGE_REST = """
 select m.person_id,
@@ -93,9 +95,10 @@ cross join lateral (
 ) m
 where r.plan_id = :plan and r.role <> 'contact' and (r.absent_syncs <> m.absent_syncs or not m.managed)
 """
-"""Members whose count of absences changes, and those entered by hand whom the SIS turns out to know.
+"""Members whose count of absences changes, and members who were entered by hand and whom the SIS knows now.
 
-The lateral look-up keeps plan_row outside: no statistics know tonight's plan, and a guess the other way is quadratic.
+The lateral look-up keeps plan_row on the outer side. There are no statistics of tonight's plan, and if the planner
+guesses the other way, the cost is quadratic.
 """
 
 STALE_PEOPLE = """
@@ -113,7 +116,8 @@ select exists (
     end
 )
 """
-"""Rows that remove a contact hold whatever changed since: nobody may call that contact."""
+"""Rows that remove a contact are not checked: they hold whatever has changed since, because nobody may call that
+contact."""
 STALE_LINKS = """
 select exists (
     select from linking n
@@ -129,8 +133,8 @@ select exists (
     ) a
 )
 """
-"""A record that is somebody's by now, or that somebody said is not this person. Each is looked up by its key: a join on
-a young table, without statistics, would compare all with all."""
+"""A record that belongs to somebody by now, or of which somebody said that it is not this person. The query looks up
+each record by its key: a join on a young table, without statistics, would compare all with all."""
 STALE_KEYS = """
 with moved as materialized (
     select distinct person_id from change_log
@@ -147,7 +151,7 @@ select exists (
        or p.email in (select lower(a.changes -> 'email' ->> 1) from applying a where a.fresh and a.changes ? 'email')
 )
 """
-"""A person to be created whose number or e-mail somebody got after the plan was made: they may be the same human."""
+"""A new person whose number or e-mail somebody got after the plan was made: the two may be the same human being."""
 
 INSERT_PEOPLE = f"""
 insert into person (id, district_id, {_listed(PERSON_FIELDS)}, number_kind, number_connection_id)
@@ -262,10 +266,11 @@ delete from contact c using applying a
 where a.role = 'contact' and c.district_id = :district and c.school_id = :school and c.person_id = a.person_id
   and c.sourced_id = any(a.sourced_ids)
 """
-"""First of all that is done to contacts: a row that chooses another one was planned as if these were gone already."""
+"""This comes before all other changes of contacts: a row that chooses another contact was planned as if these were gone
+already."""
 
 STAGED = {"applying": STAGE, "linking": STAGE_LINKS, "moving": STAGE_HOMES, "counting": STAGE_REST}
-"""Temporary table to what it holds; the later ones read the first."""
+"""The temporary tables, and what each of them holds. The later tables read the first."""
 
 CHANGES = (
     (INSERT_PEOPLE, "applying", "fresh"),
@@ -283,15 +288,16 @@ CHANGES = (
     (DELETE_MORE_CONTACTS, "applying", "of_more"),
     (INSERT_MORE_CONTACTS, "applying", "of_more"),
 )
-"""Statement, and the staged rows it has work with: table and condition. People come before what points to them."""
+"""Each statement, with the staged rows that it works on: their table and a condition. People come before the rows that
+point to them."""
 
 UNKNOWN = """
 select relname from pg_class
 where relname in ('contact', 'link', 'membership', 'person') and relnamespace = 'public'::regnamespace and reltuples < 1
 order by relname
 """
-"""Tables of the directory whose size and contents the planner does not know yet, always in one order: two first
-applies at once wait for each other."""
+"""Tables of the directory whose size and contents the planner does not know yet. The order is always the same;
+otherwise two first applies at once could wait for each other forever."""
 
 
 def staging(table: str) -> str:
@@ -300,12 +306,13 @@ def staging(table: str) -> str:
 
 
 WAITING = f"select {', '.join(f'exists ({STAGED[table]}) as {table}' for table in STAGED if table != 'applying')}"
-"""Which of the other tables have rows. On most nights of a small school none has, and making a table costs more than
-filling it."""
+"""Which of the other tables have rows. On most nights of a small school, none of them has rows, and it costs more to
+make a table than to fill it."""
 
 
 def stale(staged: Collection[str]) -> str:
-    """One statement that says whether anything moved since the plan was made. staged: the tables that were made."""
+    """One statement that says whether anything has changed since the plan was made. staged: the tables that were
+    made."""
     checks = [STALE_PEOPLE, STALE_KEYS, *([STALE_LINKS] if "linking" in staged else [])]
     return f"select {' or '.join(f'({check})' for check in checks)}"
 

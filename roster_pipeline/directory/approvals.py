@@ -1,7 +1,7 @@
 """Approvals: a person allows, with a reason, that the held rows of one plan are applied.
 
-An approval is bound to the plan's hash. It covers a later plan of the school that has the same hash (a re-run of the
-same night), serves one sync, and lapses after 72 hours.
+An approval is bound to the plan's hash. It also covers a later plan of the school with the same hash (a re-run of the
+same night). One sync can use it. It ends after 72 hours.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from roster_pipeline.directory.tables import approval, plan
 from roster_pipeline.vocabulary import approvable, held_place, needs_manager
 
 LAPSES_AFTER = timedelta(hours=72)
-"""Longer than a weekend; after that, somebody should look again."""
+"""This is longer than a weekend. After that time, somebody should look again."""
 
 HELD = """
 select p.id as plan_id, p.school_id, s.key as school, s.name as school_name, p.made_at, p.hash, p.first_sync,
@@ -43,14 +43,14 @@ order by a.by_manager desc, a.id desc limit 1
 
 
 class NothingHeld(DirectoryError):
-    """No row of the plan waits for anybody."""
+    """No row of the plan waits for a decision."""
 
     def __init__(self, plan_id: int) -> None:
         super().__init__(f"Nothing of plan {plan_id} is held.", "See what is held: roster hold list")
 
 
 class PlanChanged(DirectoryError):
-    """The plan that was looked at is not the school's plan any more."""
+    """The plan that the person looked at is not the school's plan any more."""
 
     def __init__(self, plan_id: int) -> None:
         super().__init__(
@@ -59,7 +59,7 @@ class PlanChanged(DirectoryError):
 
 
 class NotOverridable(DirectoryError):
-    """Nobody can approve what is held: an incomplete snapshot proves nobody's absence."""
+    """Nobody can approve these held rows: an incomplete snapshot does not prove that anybody is absent."""
 
     def __init__(self, plan_id: int, school_key: str) -> None:
         super().__init__(
@@ -69,7 +69,7 @@ class NotOverridable(DirectoryError):
 
 
 class ManagerDecides(DirectoryError):
-    """Held changes concern people of another connection, and the person who asks manages this school alone."""
+    """Held changes concern people of another connection, and the person who asks manages only this school."""
 
     def __init__(self, plan_id: int) -> None:
         super().__init__(
@@ -80,25 +80,26 @@ class ManagerDecides(DirectoryError):
 
 
 Part = tuple[str, str]
-"""Role and action: what a person can approve by itself."""
+"""Role and action: a person can approve each such pair alone."""
 
 
 @dataclass(frozen=True)
 class Approved:
-    """An approval that covers a plan. parts: of what is held, only these; None: all that can be approved."""
+    """An approval that covers a plan. parts: the approval covers only these parts of the held rows; None: all that can
+    be approved."""
 
     id: int
     by_manager: bool
     parts: frozenset[Part] | None
 
     def covers(self, role: str, action: str) -> bool:
-        """Whether this kind of action of this role is part of it."""
+        """Whether the approval covers this kind of action of this role."""
         return self.parts is None or (role, action) in self.parts
 
 
 @dataclass(frozen=True)
 class Hold:
-    """One kind of action of one role that waits. `overridable`: a person may let it through."""
+    """One kind of action of one role that waits for a decision. `overridable`: a person may approve it."""
 
     plan_id: int
     school_id: int
@@ -114,24 +115,24 @@ class Hold:
 
     @property
     def part(self) -> Part:
-        """What a person can approve by itself."""
+        """The part that a person can approve alone."""
         return self.role, self.action
 
     @property
     def overridable(self) -> bool:
-        """Whether an approval can let it through: every finding must allow it."""
+        """Whether a person can approve it: every finding must allow that."""
         return approvable(self.findings)
 
     @property
     def needs_manager(self) -> bool:
-        """Whether an owner of the school may not approve it: one finding is enough."""
+        """Whether only the manager of the district may approve it. One finding that needs the manager is enough."""
         return needs_manager(self.findings)
 
 
 def held(
     conn: Connection, *, district_id: int | None = None, school_id: int | None = None, plan_id: int | None = None
 ) -> list[Hold]:
-    """What waits for a person now, by school; of each, archivals first."""
+    """What waits for a person now, by school. Within a school, archivals come first."""
     rows = conn.execute(text(HELD), {"district": district_id, "school": school_id, "plan": plan_id})
     found = [Hold(**row) for row in rows.mappings()]
     return sorted(found, key=lambda hold: (hold.school, *held_place(hold.role, hold.action)))
@@ -148,11 +149,12 @@ def approve(
     manager: bool = False,
     parts: Collection[Part] | None = None,
 ) -> int:
-    """Approve what is held and overridable; then `apply_plan(..., kind="approval")` applies it. Returns its id.
+    """Approve what is held and overridable, and return the id of the approval. Then `apply_plan(..., kind="approval")`
+    applies it.
 
-    plan_hash: of the plan the person looked at. manager: whether they may decide what only the district's manager may;
-    without it those rows stay held. parts: approve only these; None: everything. Raises PlanChanged, NothingHeld (also
-    where no part is held), NotOverridable, ManagerDecides, UnknownPlan.
+    plan_hash: the hash of the plan that the person looked at. manager: whether they may decide what only the district's
+    manager may decide; if not, those rows stay held. parts: approve only these parts; None: everything. Raises
+    PlanChanged, NothingHeld (also if no part is held), NotOverridable, ManagerDecides, UnknownPlan.
     """
     waiting = [hold for hold in waiting_of(conn, plan_id, plan_hash) if parts is None or hold.part in parts]
     if not waiting:
@@ -170,7 +172,7 @@ def approve(
 def discard(
     conn: Connection, plan_id: int, who: str, reason: str, now: datetime, *, plan_hash: str | None = None
 ) -> None:
-    """Take a held plan from the list: it will never be applied. The next sync makes a new one."""
+    """Take a held plan off the list. It will never be applied. The next sync makes a new one."""
     waiting_of(conn, plan_id, plan_hash)
     _decide(conn, plan_id, "discard", who, reason, now)
     conn.execute(update(plan).where(plan.c.id == plan_id).values(state="discarded"))
@@ -183,7 +185,7 @@ def covering(conn: Connection, school_id: int, plan_hash: str, now: datetime) ->
 
 
 def approved_of(row: Mapping[Any, Any]) -> Approved | None:
-    """The approval that a row names as `approval_id`, by_manager, parts; None for none."""
+    """The approval in the columns `approval_id`, `by_manager` and `parts` of a row; None if there is none."""
     if row["approval_id"] is None:
         return None
     parts = None if row["parts"] is None else frozenset((role, action) for role, action in row["parts"])
@@ -191,7 +193,7 @@ def approved_of(row: Mapping[Any, Any]) -> Approved | None:
 
 
 def waiting_of(conn: Connection, plan_id: int, plan_hash: str | None) -> list[Hold]:
-    """What waits of a plan, with the district locked. Raises PlanChanged, NothingHeld, UnknownPlan."""
+    """Lock the district, and return what waits in a plan. Raises PlanChanged, NothingHeld, UnknownPlan."""
     found = plans.get(conn, plan_id)
     lock_district(conn, found.district_id)
     found = plans.get(conn, plan_id)

@@ -42,7 +42,10 @@ def record(
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> int:
-    """Add a line, in the transaction of what it tells. `details` hold names of settings and fields, no values."""
+    """Add a line, in the transaction of the change that it describes.
+
+    `details` hold names of settings and fields, but no values.
+    """
     line = insert(audit).values(
         who=who,
         what=what,
@@ -56,7 +59,7 @@ def record(
 
 
 def record_run(conn: Connection, run_id: str, kind: str, school_id: int, district_id: int, *, who: str) -> None:
-    """Say who asked for a Dagster run, before it starts. kind: sync or dry_run."""
+    """Say who asked for a Dagster run, before it starts. kind: `sync` or `dry_run`."""
     details = {"kind": kind, "run": run_id}
     record(conn, who=who, what=RUN_ASKED_FOR, district_id=district_id, school_id=school_id, details=details)
 
@@ -67,7 +70,7 @@ def record_cancel(conn: Connection, run_id: str, school_id: int, district_id: in
 
 
 def who_asked_for_run(conn: Connection, school_key: str, run_id: str) -> str | None:
-    """Who asked for a Dagster run of a school, or None where no person did."""
+    """Who asked for a Dagster run of a school, or None if no person did."""
     query = (
         select(audit.c.who)
         .join(school, school.c.id == audit.c.school_id)
@@ -87,7 +90,7 @@ def entries(
     person_id: int | None = None,
     limit: int = 100,
 ) -> list[Entry]:
-    """The newest lines first. person_id: also of those who were merged into them."""
+    """The newest lines first. person_id: entries of this person, and of those who were merged into them."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
     for column, value in (("district_id", district_id), ("school_id", school_id)):
         if value is not None:
@@ -120,7 +123,7 @@ def since_revision(
 
 @dataclass(frozen=True)
 class Shown(Entry):
-    """An entry with the school it concerns, as pages show it."""
+    """An entry with the school it concerns, in the form that pages show."""
 
     school: str | None
     school_name: str | None
@@ -136,9 +139,10 @@ def search(
     limit: int = 50,
     offset: int = 0,
 ) -> list[Shown]:
-    """Entries of some districts (None: of all, and of none), newest first.
+    """Entries of some districts, newest first. None: entries of all districts, and those without a district.
 
-    what: exactly this kind of entry. words: in who did it, in the reason, or in the school's name or key.
+    what: only this kind of entry. words: they are in the name of the person who did it, in the reason, or in the
+    school's name or key.
     """
     query = (
         select(audit, school.c.key.label("school"), school.c.name.label("school_name"))
@@ -157,7 +161,7 @@ def search(
 
 
 def kinds(conn: Connection, districts: Collection[int] | None = None, school_id: int | None = None) -> list[str]:
-    """Every kind of entry that `search` finds in the same places, for a choice."""
+    """Every kind of entry that `search` finds in the same places. A page offers them as a choice."""
     query = select(audit.c.what).distinct().outerjoin(school, school.c.id == audit.c.school_id)
     return list(conn.scalars(_of(query, districts, school_id).order_by(audit.c.what)))
 

@@ -1,7 +1,8 @@
-"""Connection tests: Test Your Information as somebody asked for it from a form, with values that may not be saved yet.
+"""Connection tests: somebody asked for Test Your Information in a form. The values of the form may not be saved yet.
 
-A test is a row, so any process can show how far it is. It keeps a secret only where one was typed for it, sealed, and
-is deleted with it when it is saved or grows old. One that tries the stored secret reads it where that is stored.
+A test is a row, so any process can show how far it is. If somebody typed a secret for the test, the row keeps it
+sealed. The row is deleted together with the secret when the values are saved, or when the test is old. A test of the
+stored secret reads the secret from the connection.
 """
 
 from __future__ import annotations
@@ -21,18 +22,20 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 KEPT_MINUTES = 60
-"""How long a test is valid for settings that are saved after it."""
+"""How long a test counts for settings that are saved after it."""
 TOGETHER = "together"
-"""In place of what was typed into a form: the number of several tests that read their SIS once."""
+"""It stands in place of the values of a form: the number that several tests have in common if they read their SIS
+once."""
 LOST_MINUTES = 30
-"""A test is bounded to less; one that is older and has no end lost the process it ran in."""
+"""Every test takes less time than this. An older test without an end lost the process that ran it."""
 
 
 @dataclass(frozen=True)
 class ConnectionTest:
-    """One test. form: what was typed, without the secret. learned: of the server. ended_at: None while it goes on.
+    """One test. form: the typed values, without the secret. learned: what was learned of the server. ended_at: None
+    while the test goes on.
 
-    secret: as typed for this test, sealed; None where the stored one is tried.
+    secret: the secret that was typed for this test, sealed; None if the stored one is tried.
     """
 
     id: str
@@ -52,7 +55,7 @@ class ConnectionTest:
 
     @property
     def green(self) -> bool:
-        """Whether it came to its end and nothing was red."""
+        """Whether the test came to its end and no item was red."""
         done = self.ended_at is not None and self.problem is None
         return done and bool(self.items) and all(item["ok"] is not False for item in self.items)
 
@@ -68,7 +71,7 @@ def start(
     typed_secret: str | None = None,
     learned: Mapping[str, Any] | None = None,
 ) -> str:
-    """Note a test that begins now; gives its id. learned: by one like it.
+    """Note a test that begins now, and return its id. learned: what an earlier test of the same values learned.
 
     typed_secret: a secret typed for this test, sealed; None tries the stored one.
     """
@@ -92,7 +95,10 @@ def start(
 
 
 def start_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
-    """Note a test of what is stored of several schools of one connection; gives the number that they have in common."""
+    """Note tests of the stored settings of several schools of one connection.
+
+    Returns the number that the tests have in common.
+    """
     prune(conn)
     together = str(uuid.uuid4())
     rows = [
@@ -121,7 +127,7 @@ def of_together(conn: Connection, together: str) -> list[ConnectionTest]:
 def end_together(
     conn: Connection, together: str, problem: str | None = None, items: Mapping[str, Sequence[Any]] | None = None
 ) -> None:
-    """They are over, unless they were before. items: test to what it found."""
+    """End these tests, if they have not ended before. items: what each test found."""
     over = """
     update connection_test t set ended_at = now(), problem = :problem, items = coalesce(i.value, t.items)
     from connection_test o left join jsonb_each(cast(:items as jsonb)) i on i.key = o.id
@@ -132,7 +138,7 @@ def end_together(
 
 
 def newest(conn: Connection, connection_id: int) -> dict[int, ConnectionTest]:
-    """School to its newest test that still counts or goes on, of the schools of a connection."""
+    """For each school of a connection, its newest test that still counts or goes on."""
     _end_lost(conn)
     query = """
     select distinct on (t.school_id) t.* from connection_test t join school s on s.id = t.school_id
@@ -149,24 +155,27 @@ def prune(conn: Connection) -> int:
 
 
 def add_item(conn: Connection, test_id: str, item: Mapping[str, Any]) -> None:
-    """One more thing is known."""
+    """Add one item to the result of a test."""
     longer = connection_test.c["items"].op("||")(cast([dict(item)], JSONB))
     conn.execute(update(connection_test).where(connection_test.c.id == test_id).values(items=longer))
 
 
 def learn(conn: Connection, test_id: str, learned: Mapping[str, Any]) -> None:
-    """Keep what was learned of the server, for the next test of the same values and for when they are saved."""
+    """Keep what was learned of the server.
+
+    The next test of the same values uses it, and so does the connection when the values are saved.
+    """
     conn.execute(update(connection_test).where(connection_test.c.id == test_id).values(learned=dict(learned)))
 
 
 def end(conn: Connection, test_id: str, problem: str | None = None) -> None:
-    """The test is over, unless it was before. problem: why it could not be carried out, for people."""
+    """End the test, if it has not ended before. problem: why it could not be carried out, for people to read."""
     over = update(connection_test).where(connection_test.c.id == test_id, connection_test.c.ended_at.is_(None))
     conn.execute(over.values(ended_at=func.now(), problem=problem))
 
 
 def forget(conn: Connection, school_id: int) -> None:
-    """Remove a school's tests: what was tried is saved."""
+    """Remove a school's tests, because the tested values are now saved."""
     conn.execute(
         delete(connection_test).where(connection_test.c.school_id == school_id, connection_test.c.ended_at.is_not(None))
     )
@@ -196,7 +205,7 @@ def recent(conn: Connection, school_id: int) -> list[ConnectionTest]:
 
 
 def going(conn: Connection) -> int:
-    """How many tests go on, of all schools. Schools that are tested together are one test."""
+    """How many tests go on now, over all schools. Schools that are tested together are one test."""
     _end_lost(conn)
     one = func.coalesce(connection_test.c.form[TOGETHER].as_string(), connection_test.c.id)
     return int(conn.scalar(select(func.count(one.distinct())).where(connection_test.c.ended_at.is_(None))) or 0)

@@ -1,4 +1,4 @@
-"""Access to PostgreSQL: one engine a process, transactions, and errors.
+"""Access to PostgreSQL: one engine per process, transactions, and errors.
 
 An error names the thing and the remedy, and never contains a person's data.
 """
@@ -23,11 +23,12 @@ POOL = 5
 """Connections kept open by a process; a run uses one or two at a time, the console a few."""
 CONNECT_SECONDS = 10
 NAME = "PGAPPNAME"
-"""A process may call its sessions otherwise, so that another one can end them."""
+"""The name of our sessions. A process may use another name, so that another process can end its sessions."""
 LOOK_EVERY = 1.0
-"""Seconds between two looks whether a database that was away answers again."""
+"""Seconds between two checks whether a database that was away answers again."""
 STAGING_MEMORY = "64MB"
-"""For temporary tables, taken only as far as they grow: a large plan is staged in memory and not in files."""
+"""Memory for temporary tables, so that a large plan is staged in memory and not in files. A session takes only as much
+as its tables need."""
 UNREACHABLE = ("08", "57P", "53")
 """SQLSTATE classes of a server that is away, going away or out of resources."""
 EXHAUSTED = {
@@ -38,7 +39,7 @@ EXHAUSTED = {
         "Run it again, or raise max_connections of the server.",
     ),
 }
-"""SQLSTATE to what is used up, and what to do."""
+"""For each SQLSTATE: what is used up, and what to do."""
 BUSY = ("40001", "40P01", "55P03", "57014")
 """Serialization failure, deadlock, lock not available, statement cancelled: the same work may succeed later."""
 
@@ -60,7 +61,7 @@ class Database:
     def begin(self) -> Iterator[Connection]:
         """One transaction: committed at the end of the block, rolled back when it raises.
 
-        Raises DirectoryError in the place of the driver's errors, which quote the values of rows.
+        Raises DirectoryError instead of the driver's errors, because those quote the values of rows.
         """
         try:
             with self.engine.begin() as connection:
@@ -78,7 +79,7 @@ class Database:
             raise translated(problem) from None
 
     def answers_within(self, seconds: float) -> bool:
-        """Wait until the database answers, at most so long. False if it never did."""
+        """Wait until the database answers, at most so long. Returns False if it never answered."""
         until = time.monotonic() + seconds
         while True:
             try:
@@ -97,19 +98,19 @@ class Database:
 
 
 def end_sessions(conn: Connection, name: str) -> None:
-    """End the sessions of another process of this login, which named them by `PGAPPNAME`; waits 5 s for each."""
+    """End the sessions that another process of this login named by `PGAPPNAME`. waits 5 s for each."""
     sessions = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = :name"
     conn.execute(text(sessions), {"name": name})
 
 
 def _prepare(connection: psycopg.Connection[Any], _: object) -> None:
-    """Settle what must be settled before a session's first temporary table."""
+    """Set what must be set before a session makes its first temporary table."""
     connection.execute(f"set temp_buffers = '{STAGING_MEMORY}'")
     connection.commit()
 
 
 def with_driver(url: str | URL) -> URL:
-    """The URL with psycopg 3 as its driver, whichever of PostgreSQL's spellings it came in."""
+    """The URL with psycopg 3 as its driver, for each of the ways in which people write a PostgreSQL URL."""
     if isinstance(url, str) and url.startswith("postgres://"):
         url = "postgresql://" + url.removeprefix("postgres://")
     return make_url(url).set(drivername=DRIVER)
@@ -129,7 +130,7 @@ class DatabaseUnreachable(DirectoryError):
 
 
 class DatabaseExhausted(DatabaseUnreachable):
-    """The server answers, and has no room left: on its disk, in its memory, or for another connection."""
+    """The server answers, but it has no room left: on its disk, in its memory, or for another connection."""
 
 
 class DatabaseBusy(DirectoryError):
@@ -139,7 +140,10 @@ class DatabaseBusy(DirectoryError):
 
 
 class RowRefused(DirectoryError):
-    """The database refused a row. Carries the names of table and constraint, never what was in the row."""
+    """The database refused a row.
+
+    The error has the names of the table and the constraint, but never a value of the row.
+    """
 
     def __init__(self, table: str | None, constraint: str | None, sqlstate: str | None) -> None:
         where = f"table {table}" if table else "the directory"

@@ -1,5 +1,5 @@
-"""Pulls that depend on earlier ones: deltas applied to their base, per-school lists compared with the whole, and full
-pulls compared with whom the SIS names as changed."""
+"""Pulls that depend on earlier ones: deltas are applied to their base, per-school lists are compared with the whole,
+and full pulls are compared with the people whom the SIS names as changed."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ one as (
       and not exists (select from pull_record b where b.pull_id = :pull and b.record_id = p.record_id offset 0)
 )
 """
-"""Users of two pulls, without the records that both of them name. One content may still be stored twice.
+"""Users of two pulls, without the records that both pulls name. The same content may still be stored twice.
 
 `offset 0` is explained in `snapshots`: without statistics, a join would compare every record with every other.
 """
@@ -90,7 +90,7 @@ select
     count(*) filter (where length(at) = length(before) and at > before) as forward
 from differing
 """  # noqa: S608
-"""Times of one server are written alike, so that they compare as text."""
+"""One server writes all its times in the same format, so they can be compared as text."""
 
 
 MISSED = f"""
@@ -112,10 +112,11 @@ from differing d left join unnest(cast(:named as text[])) n (id) on n.id = d.sou
 
 @dataclass(frozen=True)
 class DeltaBase:
-    """An earlier complete pull. full_at: when the full pull below it was finished. server_time: on the SIS's clock.
+    """An earlier complete pull. full_at: when the full pull on which it builds was finished. server_time: its time on
+    the SIS's clock.
 
-    started_at: on our clock. unchanged_since: since when the source said the same as in this pull. proof: what was
-    noted of it.
+    started_at: its start on our clock. unchanged_since: since when the source says the same as in this pull. proof: its
+    proof of completeness.
     """
 
     id: int
@@ -130,7 +131,8 @@ class DeltaBase:
 
 @dataclass(frozen=True)
 class Compared:
-    """Two pulls of one source. changed: people who are new, gone or different; a date of change alone is no difference.
+    """Two pulls of one source. changed: people who are new, gone or different. A different date of change alone does
+    not count.
 
     back, forward: people whose date of change is earlier, or later, than in the pull before.
     """
@@ -142,8 +144,10 @@ class Compared:
 
 @dataclass(frozen=True)
 class Named:
-    """People who differ from an earlier pull: missed, whom the SIS did not name as changed; of the named, those with
-    another school or role, and those with another e-mail."""
+    """People who differ from an earlier pull. missed: the SIS did not name them as changed.
+
+    The others were named: people with another school or role, and people with another e-mail.
+    """
 
     missed: int
     membership: int
@@ -151,7 +155,10 @@ class Named:
 
 
 def place_of(url: str) -> str:
-    """What tells the pulls of one server or folder from those of another, once a connection's address was changed."""
+    """The place that a connection reads: a server or a folder.
+
+    Once the address of a connection was changed, it tells the pulls of one place from the pulls of another.
+    """
     return hashlib.sha256(url.encode()).hexdigest()[:PLACE_LETTERS]
 
 
@@ -163,7 +170,10 @@ def delta_base_of(
     *,
     complete: bool = True,
 ) -> DeltaBase | None:
-    """The newest complete pull of a connection and scope; or, complete or not, one that has every record in full."""
+    """The newest complete pull of a connection and scope.
+
+    With `complete=False`, a pull that has every record in full counts too.
+    """
     good = pull.c.complete if complete else or_(pull.c.complete, pull.c.proof.has_key("full_at"))
     query = _finished(connection, scope).where(good).limit(1)
     if before is not None:
@@ -185,15 +195,15 @@ def delta_base_of(
 
 
 def newest_proof(conn: Connection, connection: ConnectionRow, scope: str) -> Mapping[str, Any] | None:
-    """What was noted of the newest finished pull of a connection and scope, complete or not."""
+    """The proof of the newest finished pull of a connection and scope, complete or not."""
     found = conn.execute(_finished(connection, scope).limit(1)).one_or_none()
     return None if found is None else dict(found.proof)
 
 
 def _finished(connection: ConnectionRow, scope: str | None = None) -> Select[Any]:
-    """The finished pulls of one scope, or of all, from where the connection leads now, the newest first.
+    """The finished pulls of one scope, or of all, from the place that the connection reads now, newest first.
 
-    Older ones did not note their place.
+    Older pulls did not note their place.
     """
     place = func.coalesce(pull.c.proof["place"].astext, place_of(connection.settings.url))
     return (
@@ -215,13 +225,17 @@ def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
 
 
 def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Named:
-    """Hold everybody's records against an earlier pull and against whom the SIS names as changed since."""
+    """Compare everybody's records with an earlier pull, and with the people whom the SIS names as changed since
+    then."""
     found = conn.execute(text(MISSED), {"pull": pull_id, "base": base_id, "named": list(named)}).one()
     return Named(found.missed, found.membership, found.email)
 
 
 def switch_delta_off(conn: Connection, of: ConnectionRow) -> bool:
-    """Fetch everything from a connection from now on; False if that is so already. What was tested stays tested."""
+    """Fetch everything from a connection from now on; Returns False if that is so already.
+
+    A test of the connection still counts.
+    """
     off = connection_table.c.settings.op("||")(cast({"delta": False}, JSONB))
     done = (
         update(connection_table)
@@ -237,10 +251,10 @@ def switch_delta_off(conn: Connection, of: ConnectionRow) -> bool:
 
 
 def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaBase) -> dict[str, Any]:
-    """Fill a delta with what its base had and it does not name, so that every record is there in full.
+    """Add to a delta the records of its base that it does not name, so that every record is there in full.
 
-    Who is missing in a delta is unchanged, not gone: the pull's mode stays `delta`. Returns what belongs into its
-    proof.
+    A person who is missing in a delta is unchanged, not gone. The mode of the pull stays `delta`. Returns what to add
+    to its proof.
     """
     keep_records(conn, connection_id)
     conn.execute(text(APPLY_DELTA), {"pull": pull_id, "base": base.id})
@@ -250,8 +264,8 @@ def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaB
 def keep_not_enrolled(conn: Connection, pull_id: int, base: DeltaBase) -> None:
     """Give users of a pull the `notEnrolled` of their record in the base.
 
-    For a pull that could not read who is enrolled: its records say nothing about enrollments, which must not look as if
-    a student who left were enrolled again.
+    This is for a pull that could not read who is enrolled. Its records say nothing about enrollments, and a student who
+    left must not look as if they were enrolled again.
     """
     conn.execute(text(KEEP_NOT_ENROLLED), {"pull": pull_id, "base": base.id})
 
@@ -262,9 +276,9 @@ def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:
 
 
 def rostered_records(conn: Connection, connection_id: int) -> tuple[int | None, int]:
-    """Records of all configured schools of a connection together, and how many schools those are.
+    """The number of records of all configured schools of a connection together, and the number of these schools.
 
-    A school without a snapshot counts as much as the others do on average; None where no school has one yet.
+    A school without a snapshot counts as many records as the others have on average; None if no school has one yet.
     """
     newest = (
         select(snapshot.c.counts["raw_users"].as_integer())
@@ -280,7 +294,8 @@ def rostered_records(conn: Connection, connection_id: int) -> tuple[int | None, 
 
 
 def requests_of_lists(conn: Connection, connection: ConnectionRow) -> float | None:
-    """Requests that one school's lists cost on average, by the pulls that are kept; None where there is none."""
+    """How many requests the lists of one school cost on average, in the pulls that are kept; None if there is no
+    pull."""
     lists = _finished(connection).where(pull.c.scope != "").subquery()
     usual = conn.scalar(select(func.avg(lists.c.proof["requests"].as_integer())))
     return None if usual is None else float(usual)

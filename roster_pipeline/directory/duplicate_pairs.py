@@ -81,7 +81,10 @@ def two_people(conn: Connection, district_id: int) -> list[tuple[int, int]]:
 
 
 def stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """By person: what `identity.person_pairs.StoredPerson` takes, under its names. Unknown people are left out."""
+    """For each person, the values of `identity.person_pairs.StoredPerson`, under the names that it uses.
+
+    Unknown people are left out.
+    """
     given = {"district": district_id, "people": list(people)}
     found: dict[int, dict[str, Any]] = {
         row["id"]: {
@@ -112,14 +115,14 @@ def said_two(conn: Connection, one: int, other: int) -> bool:
 
 
 def say_two(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
-    """Remember that two people are two; they are never proposed again and cannot be merged."""
+    """Remember that these are two people. They are never proposed again, and nobody can merge them."""
     _both_known(conn, district_id, one, other)
     conn.execute(text(_BOTH_TWO), _ordered(one, other) | {"district": district_id})
     note_pair(conn, district_id, one, other, "two people", who, reason)
 
 
 def ask_again(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
-    """Take back that two people are two. Raises MergeImpossible if nobody said so."""
+    """Take back the decision that these are two people. Raises MergeImpossible if nobody said so."""
     _both_known(conn, district_id, one, other)
     query = "delete from not_duplicate where person_id = :one and other_id = :other"
     if not conn.execute(text(query), _ordered(one, other)).rowcount:
@@ -144,7 +147,7 @@ def _ordered(one: int, other: int) -> dict[str, int]:
 def note_pair(
     conn: Connection, district_id: int, one: int, other: int, what: str, who: str, reason: str, **more: int
 ) -> None:
-    """An audit entry for each person who is there, with the number of the other."""
+    """Write an audit entry for each of the two who is in the directory, with the number of the other."""
     there = conn.scalars(text(_PEOPLE.replace("*", "id", 1)), {"district": district_id, "people": [one, other]}).all()
     for each in sorted(there):
         details = {"other": other if each == one else one, **more}

@@ -1,7 +1,8 @@
-"""Erasing one person: everything the directory holds of them and of those who were merged into them, for good. Only a
-person does this by hand.
+"""Erasing one person for good: everything that the directory holds of them and of those who were merged into them. Only
+a person does this by hand.
 
-The sync never deletes anybody. While the SIS still has the person, the next sync creates them again: erase there first.
+The sync never deletes anybody. While the SIS still has the person, the next sync creates them again, so erase them in
+the SIS first.
 """
 
 from __future__ import annotations
@@ -22,8 +23,9 @@ where district_id = :district and person_id = any(:people) and entity = 'link' a
 except
 select connection_id, sourced_id from link_exclusion where district_id = :district and person_id = :person
 """
-"""The SISs' records, also those that were once linked, unless somebody said that they are not theirs: those are another
-human's. Another SIS may call somebody else by the same sourcedId."""
+"""The person's records of the SISs, also those that were once linked. Records of which somebody said that they are not
+the person's are left out, because they belong to another human being. Another SIS may use the same sourcedId for
+somebody else."""
 THEIRS = "unnest(cast(:connections as bigint[]), cast(:sourced_ids as text[])) theirs (connection_id, sourced_id)"
 
 SCRUB = (
@@ -65,7 +67,7 @@ OF_PULL = ("pulled_reject",)
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
     """Delete a person with links, memberships, contacts, SIS records, plan rows and what the change log says of them.
 
-    The change log keeps that something happened, and when, without content. Raises UnknownPerson.
+    The change log still says that something happened and when, but not what. Raises UnknownPerson.
     """
     lock_district(conn, district_id)
     given: dict[str, Any] = {"district": district_id, "person": person_id}

@@ -1,7 +1,7 @@
 """Exemptions: single changes that somebody took out of a held plan, and that no later sync makes either.
 
-An exemption names a person, or the records of somebody whom the directory does not know, and the kind of change. It
-ends by itself once the SIS no longer asks for that change (`planning/plan.py`), or if somebody takes it back.
+An exemption names the kind of change, and a person or the records of somebody whom the directory does not know. It ends
+by itself once the SIS no longer asks for that change (`planning/plan.py`), or if somebody takes it back.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ delete from exemption where school_id = :school and (:every or id = any(cast(:id
 
 
 class NothingExempted(DirectoryError):
-    """None of the rows waits."""
+    """None of the rows waits for a decision."""
 
     def __init__(self, plan_id: int) -> None:
         super().__init__(f"None of these rows of plan {plan_id} is held.", "Choose among the rows that are held.")
@@ -78,7 +78,8 @@ class NothingExempted(DirectoryError):
 
 @dataclass(frozen=True)
 class Exemption:
-    """A change that is not made. name: of a person whom the directory knows. total: of the school, over all."""
+    """A change that is not made. name: the name of the person, if the directory knows them. total: the number of
+    exemptions of the school, over all pages."""
 
     id: int
     action: str
@@ -107,7 +108,7 @@ class ExemptedChange:
 def exempt(
     conn: Connection, plan_id: int, rows: Collection[int], who: str, reason: str, *, plan_hash: str | None = None
 ) -> int:
-    """Take held rows, by their numbers, out of a plan and out of all later ones. Returns how many.
+    """Take held rows, given by their numbers, out of a plan and out of all later plans. Returns how many.
 
     Raises PlanChanged, NothingHeld, NothingExempted, UnknownPlan.
     """
@@ -130,7 +131,7 @@ def exempt(
 
 
 def of_school(conn: Connection, school_id: int, *, limit: int = 50) -> list[Exemption]:
-    """What no sync of a school does, because somebody said so; newest first."""
+    """The changes that no sync of a school makes, because somebody exempted them; newest first."""
     found = conn.execute(text(OF_SCHOOL), {"school": school_id, "limit": limit}).mappings()
     return [Exemption(**row) for row in found]
 
@@ -144,7 +145,10 @@ def of_person(conn: Connection, district_id: int, person_id: int) -> list[Exempt
 def take_back(
     conn: Connection, district_id: int, school_id: int, ids: Collection[int] | None, who: str, reason: str
 ) -> int:
-    """End exemptions of a school, all or those with these numbers; the next sync plans these changes again."""
+    """End exemptions of a school, all or those with these numbers; the next sync plans these changes again.
+
+    Returns how many.
+    """
     given: dict[str, Any] = {"school": school_id, "every": ids is None, "ids": sorted(ids or ())}
     done = len(conn.execute(text(TAKE_BACK), given).all())
     if done:
@@ -155,7 +159,7 @@ def take_back(
 
 
 def load(conn: Connection, school_id: int) -> pd.DataFrame:
-    """The columns of `COLUMNS`, one row per exemption of a school, for planning."""
+    """The exemptions of a school, for planning: the columns of `COLUMNS`, one row per exemption."""
     query = (
         "select id, action, person_id, array_to_json(sourced_ids), changes from exemption "
         "where school_id = {school} order by id"

@@ -1,8 +1,9 @@
-"""Held plans for the people who decide: which wait, over many schools at once, and what was decided about one.
+"""Held plans for the people who decide: which plans wait, over many schools at once, and what was decided about one
+plan.
 
-The caller says who may see what: by districts and schools, or without either for everything.
+The caller says what a person may see: some districts and schools, or everything if it gives neither.
 
-Claimed people: another connection also delivers them, so a school may not decide alone that they are the same.
+Claimed people are people whom another connection also delivers. A school may not decide alone that they are the same.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ where p.state = 'planned' and not p.dry_run
     where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = r.person_id)
 group by m.school_id
 """
-"""By the newest plans of all schools; what somebody has settled since is left out."""
+"""This reads the newest plans of all schools. People about whom somebody has decided since then are left out."""
 
 
 CLAIMED_OF_SCHOOLS = """
@@ -118,12 +119,13 @@ with claimed as (
 select count(*) > 0 and coalesce(bool_and(t.own), false) and count(*) = count(t.own)
 from claimed h left join theirs t using (person_id)
 """
-"""The people of another connection to whom a plan would give a role, and whether they are in these schools alone."""
+"""The people of another connection to whom a plan would give a role, and whether they are only in these schools."""
 
 
 @dataclass(frozen=True)
 class HeldPlan:
-    """A plan of which something waits. kinds: role, action, rows, findings. plans and all_rows: over all pages."""
+    """A plan with rows that wait. kinds: role, action, rows, findings. plans and all_rows: the totals over all
+    pages."""
 
     plan_id: int
     district_id: int
@@ -150,7 +152,8 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Event:
-    """What became of a plan. what: approve, discard, sync, approval, relink, or newer (then sync_id is a plan's)."""
+    """One thing that happened to a plan. what: approve, discard, sync, approval, relink, or newer (then sync_id is the
+    number of a plan)."""
 
     at: datetime
     what: str
@@ -160,7 +163,7 @@ class Event:
     lapses_at: datetime | None
 
     def lapsed(self, now: datetime) -> bool:
-        """An approval that was not used in its time."""
+        """Whether this is an approval that was not used in time."""
         return self.what == "approve" and self.sync_id is None and self.lapses_at is not None and self.lapses_at <= now
 
 
@@ -175,10 +178,10 @@ def waiting(
     limit: int = 50,
     offset: int = 0,
 ) -> list[HeldPlan]:
-    """Held plans, newest first. Without districts and schools: of everybody.
+    """Held plans, newest first. Without districts and schools: the plans of all schools.
 
-    words: part of a school's name or key. guard: only kinds of action that this guard holds. district: only of
-    this one.
+    words: a part of a school's name or key. guard: only kinds of action that this guard holds. district: only plans of
+    this district.
     """
     given = {
         "everything": districts is None and schools is None,
@@ -194,13 +197,13 @@ def waiting(
 
 
 def timeline(conn: Connection, plan: PlanRow) -> list[Event]:
-    """What people and syncs did with a plan, oldest first."""
+    """Everything that people and syncs did with a plan, oldest first."""
     given = {"plan": plan.id, "school": plan.school_id, "replaced": plan.state == "replaced"}
     return [Event(**row) for row in conn.execute(text(TIMELINE), given).mappings()]
 
 
 def sync_after(conn: Connection, plan_id: int) -> int | None:
-    """The newest sync in which somebody let something of this plan through: an approval or a relink."""
+    """The newest sync that a decision of a person about this plan made: an approval or a relink."""
     query = "select max(id) from sync where plan_id = :plan and kind in ('approval', 'relink')"
     return conn.scalar(text(query), {"plan": plan_id})  # type: ignore[no-any-return]
 
@@ -208,8 +211,8 @@ def sync_after(conn: Connection, plan_id: int) -> int | None:
 def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) -> bool:
     """Whether the owner of these schools has everybody whom a plan claims from another connection.
 
-    False where it claims nobody. People of a connection of the district, and those who are active nowhere, are the
-    district's manager's to decide about.
+    False if it claims nobody. The district's manager decides about the people of a connection of the district, and
+    about those who are active nowhere.
     """
     return bool(conn.scalar(text(THEIR_OWN), {"plan": plan_id, "schools": list(schools)}))
 

@@ -1,4 +1,4 @@
-"""The ledger: all syncs, and what each changed in which person."""
+"""The ledger: all syncs, and what each of them changed in which person."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class SyncRow:
 
     counts and held: role to action to rows.
 
-    report: as it was stored beside the sync; {} where there is none.
+    report: the report that was stored with the sync; {} if there is none.
     """
 
     id: int
@@ -88,7 +88,7 @@ def get_sync(conn: Connection, sync_id: int) -> SyncRow:
 
 
 def syncs(conn: Connection, sync_ids: Iterable[int]) -> dict[int, SyncRow]:
-    """These syncs by number; numbers without a sync are left out."""
+    """The syncs with these numbers, by number. A number without a sync is left out."""
     query = _syncs().where(sync.c.id.in_(sorted(set(sync_ids))))
     return {row["id"]: SyncRow(**row) for row in conn.execute(query).mappings()}
 
@@ -101,7 +101,7 @@ def sync_of_plan(conn: Connection, plan_id: int) -> SyncRow | None:
 
 
 def changes_of_person(conn: Connection, district_id: int, person_id: int) -> list[Change]:
-    """What ever happened to one person, and to those who were merged into them; by syncs and by hand, in order."""
+    """All changes of one person, and of those who were merged into them: by syncs and by hand, in order."""
     people = numbers_of(conn, person_id)
     query = _changes().where(change_log.c.district_id == district_id, change_log.c.person_id.in_(people))
     return [Change(**row) for row in conn.execute(query.order_by(change_log.c.position)).mappings()]
@@ -110,13 +110,14 @@ def changes_of_person(conn: Connection, district_id: int, person_id: int) -> lis
 def has_synced(conn: Connection, school_id: int) -> bool:
     """Whether a sync ever changed anybody of this school.
 
-    One that waits for approval has not, nor one that brought nobody: the first that would change somebody is.
+    A sync that waits for approval has changed nobody, and a sync that brought no people has not either. So the next
+    sync that would change somebody is still the first sync.
     """
     return bool(conn.scalar(text(f"select {HAS_SYNCED}"), {"school": school_id}))
 
 
 def has_run(conn: Connection, run_id: str) -> bool:
-    """Whether a run of Dagster has committed a sync."""
+    """Whether a Dagster run has committed a sync."""
     return conn.scalar(select(sync.c.id).where(sync.c.run_id == run_id).limit(1)) is not None
 
 

@@ -1,6 +1,7 @@
 """Advisory locks: which process waits for which. PostgreSQL holds them, so they end when their process dies.
 
-Order, so that nothing can deadlock: a pull's lock before a district's, and never two districts in one transaction.
+The order prevents deadlocks: take the lock of a pull before the lock of a district, and never lock two districts in one
+transaction.
 """
 
 from __future__ import annotations
@@ -15,17 +16,17 @@ from sqlalchemy.exc import DBAPIError
 from roster_pipeline.directory.database import Database, DirectoryError
 
 LOOK_EVERY = 5.0
-"""Seconds between two looks of a running process at its lock."""
+"""Seconds between two checks of a running process that it still has its lock."""
 AGAIN_AFTER = 1.0
 """Seconds after which a process that lost its lock with the database tries to take it again."""
 TAKEN_WITHIN = 10.0
-"""Seconds that a run waits for its lock; without the database it fails by itself soon enough."""
+"""Seconds that a run waits for its lock. If the database is away, the run fails by itself soon enough."""
 NOTICE_LOST_MACHINES = (
     "set tcp_keepalives_idle = 30",
     "set tcp_keepalives_interval = 10",
     "set tcp_keepalives_count = 3",
 )
-"""PostgreSQL then drops the lock of a machine that is gone after a minute. Its default is two hours."""
+"""With these settings, PostgreSQL drops the lock of a lost machine after a minute. Its default is two hours."""
 HELD = """
 select run from unnest(cast(:runs as text[])) run where exists (
     select from pg_locks l join pg_database d on d.oid = l.database
@@ -36,7 +37,7 @@ select run from unnest(cast(:runs as text[])) run where exists (
 
 
 def lock_district(conn: Connection, district_id: int) -> None:
-    """Wait until no one else changes people of this district; held until the transaction ends.
+    """Wait until nobody else changes people of this district. The lock is held until the transaction ends.
 
     Schools of a district share people, so their changes are serialised; districts never wait for each other.
     """
@@ -44,7 +45,7 @@ def lock_district(conn: Connection, district_id: int) -> None:
 
 
 def lock_district_of(conn: Connection, plan_id: int) -> None:
-    """The same for the district of a plan; nothing is locked where there is no such plan."""
+    """The same for the district of a plan. Nothing is locked if there is no such plan."""
     query = (
         "select pg_advisory_xact_lock(hashtextextended('roster district ' || district_id, 0)) from plan where id = :id"
     )
@@ -52,32 +53,41 @@ def lock_district_of(conn: Connection, plan_id: int) -> None:
 
 
 def lock_district_for_reading(conn: Connection, district_id: int) -> None:
-    """Wait for changes under way, and keep new ones out until the transaction ends; readers do not wait for readers."""
+    """Wait for changes that are being made, and keep new ones out until the transaction ends.
+
+    Readers do not wait for readers.
+    """
     _lock(conn, "pg_advisory_xact_lock_shared", f"district {district_id}")
 
 
 def lock_until_commit(conn: Connection, name: str) -> None:
-    """Wait for any named piece of work that must not run twice at once; held until the transaction ends."""
+    """Take the lock of a named piece of work that must not run twice at once.
+
+    The lock is held until the transaction ends.
+    """
     _lock(conn, "pg_advisory_xact_lock", name)
 
 
 def lock_until_commit_shared(conn: Connection, name: str) -> None:
-    """As `lock_until_commit`, but several may hold it at once; only who takes it alone waits, or is waited for."""
+    """As `lock_until_commit`, but several transactions may hold the lock at once.
+
+    Only a transaction that takes it alone waits for the others, and they wait for it.
+    """
     _lock(conn, "pg_advisory_xact_lock_shared", name)
 
 
 def try_lock_until_commit(conn: Connection, name: str) -> bool:
-    """As `lock_until_commit`, without waiting; False where somebody else holds it, shared or alone."""
+    """As `lock_until_commit`, but without waiting. Returns False if somebody else holds the lock, shared or alone."""
     return bool(_lock(conn, "pg_try_advisory_xact_lock", name))
 
 
 _TAKEN_AHEAD: dict[str, Connection] = {}
-"""Session locks that this process took by `take_ahead` and has not used yet, with the connections that hold them."""
+"""Session locks that this process took with `take_ahead` and has not used yet, and the connections that hold them."""
 
 
 @contextmanager
 def session_lock(database: Database, name: str) -> Iterator[None]:
-    """Hold a named lock over several transactions, on a connection of its own; what was taken ahead is used first."""
+    """Hold a named lock over several transactions, on its own connection. A lock that was taken ahead is used first."""
     ahead = _TAKEN_AHEAD.pop(name, None)
     if ahead is not None:
         try:
@@ -95,7 +105,7 @@ def session_lock(database: Database, name: str) -> Iterator[None]:
 
 @contextmanager
 def alone(database: Database, name: str) -> Iterator[bool]:
-    """Hold a named lock over several transactions; False, at once, where somebody else holds it."""
+    """Hold a named lock over several transactions. Gives False at once if somebody else holds it."""
     with database.session() as conn:
         mine = bool(_lock(conn, "pg_try_advisory_lock", name))
         try:
@@ -107,9 +117,11 @@ def alone(database: Database, name: str) -> Iterator[bool]:
 
 @contextmanager
 def take_ahead(database: Database, name: str) -> Iterator[bool]:
-    """Take a session lock that this process will need within the block, if it is free; yields whether it was.
+    """If a session lock is free, take it for the time that this process needs it within the block. Yields whether it
+    was free.
 
-    The first `session_lock` of that name uses it, and gives it back at its own end; else the end of this block does.
+    The first `session_lock` of that name uses it, and gives it back at its own end. If none uses it, the end of this
+    block gives it back.
     """
     with database.session() as conn:
         if not _lock(conn, "pg_try_advisory_lock", name):
@@ -125,9 +137,9 @@ def take_ahead(database: Database, name: str) -> Iterator[bool]:
 
 @contextmanager
 def alive(database: Database, run_id: str) -> Iterator[None]:
-    """Show, for as long as the block lasts, that a process executes this run: it holds a lock of the run's name.
+    """Show that a process executes this run. During the block, the process holds a lock with the name of the run.
 
-    The lock goes with the process. Where only the database was away, it is taken again.
+    The lock ends with the process. If only the database was away, the process takes the lock again.
     """
     taken, done = Event(), Event()
     holder = Thread(target=_hold, args=(database, f"run {run_id}", taken, done), daemon=True)
@@ -141,7 +153,7 @@ def alive(database: Database, run_id: str) -> Iterator[None]:
 
 
 def alive_runs(conn: Connection, run_ids: Iterable[str]) -> set[str]:
-    """Those runs that a process executes at this moment."""
+    """The runs of these that a process executes at this moment."""
     return set(conn.scalars(text(HELD), {"runs": list(run_ids)}))
 
 
@@ -159,7 +171,7 @@ def _hold(database: Database, name: str, taken: Event, done: Event) -> None:
 
 
 def _give_back(conn: Connection, name: str) -> None:
-    """Unlock; a connection that was lost has no locks any more."""
+    """Unlock. A connection that was lost has no locks any more."""
     with suppress(DBAPIError):
         _lock(conn, "pg_advisory_unlock", name)
 

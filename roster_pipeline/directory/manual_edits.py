@@ -1,5 +1,5 @@
-"""What people do to people by hand: link, choose a home, exclude, lock, edit, archive, restore, add. Each is audited
-with its reason.
+"""What somebody does to a person by hand: link, choose a home, exclude, lock, edit, archive, restore, add. The audit
+has each edit with its reason.
 
 Every change takes the district's lock and raises the row's revision, so a plan made before it is not applied.
 """
@@ -28,7 +28,7 @@ where o.district_id = :district and o.state = 'planned' and s.connection_id = :c
   and r.action = 'conflict' and coalesce(r.person_id, :person) = :person and :sourced_id = any(r.sourced_ids)
 limit 1
 """
-"""A plan of today asks whether the record is theirs, or which of several people it is."""
+"""A current plan asks whether the record belongs to this person, or to which of several people it belongs."""
 _GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
 UNLINK = (
     "insert into link_exclusion (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
@@ -46,7 +46,8 @@ UNLINK = (
     "select :who, 'record unlinked', :district, person_id, :reason, "
     f"jsonb_build_object('connection', cast(:key as text)) from {_GONE} order by person_id",
 )
-"""The record is not theirs, another link becomes the home, a plan made before is out of date, and it is audited."""
+"""The record is no longer theirs, another link becomes the home, earlier plans become out of date, and the audit gets
+an entry."""
 
 
 class LinkTaken(DirectoryError):
@@ -72,15 +73,17 @@ class NoSuchField(DirectoryError):
 
 
 class NotAMember(DirectoryError):
-    """The person has no membership in this school, or not in the state that was expected."""
+    """The person has no membership in this school, or it is not in the expected state."""
 
 
 def link(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is this person, whatever speaks against it and whatever `unlink` said before.
+    """Say that a record of the SIS is this person, whatever contradicts it, and even if `unlink` said the opposite
+    before.
 
-    Their first link is their home. A link that a sync made is confirmed by it. Raises UnknownPerson, LinkTaken.
+    The first link of a person is their home. If a sync has made the link already, it is now confirmed. Raises
+    UnknownPerson, LinkTaken.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     theirs = "connection_id = :connection and sourced_id = :sourced_id"
@@ -109,10 +112,10 @@ def link(
 def unlink(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is not this person: no sync links the two again, only `link` does.
+    """Say that a record of the SIS is not this person. After that, no sync links the two again; only `link` does.
 
-    The record is one that is linked to them, or one in conflict with them in the newest plan of a school. Another link
-    becomes the home. Raises NoSuchLink.
+    The record is linked to them, or it is in conflict with them in the newest plan of a school. Another link becomes
+    the home. Raises NoSuchLink.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     if conn.scalar(text(f"{OWN_LINK} union all {ASKED}"), given) is None:
@@ -123,9 +126,10 @@ def unlink(
 def choose_home(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say which of a person's records their fields follow, until another is chosen or the record goes.
+    """Say which record of a person their fields follow, until somebody chooses another record or the link to this one
+    is removed.
 
-    The fields themselves follow with the next sync of that connection. Raises UnknownPerson, NoSuchLink.
+    The next sync of that connection updates the fields themselves. Raises UnknownPerson, NoSuchLink.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     if conn.scalar(text(OWN_LINK), given) is None:
@@ -144,7 +148,10 @@ def choose_home(
 def unlink_pairs(
     conn: Connection, connection: ConnectionRow, pairs: Sequence[tuple[int, str]], *, who: str, reason: str
 ) -> None:
-    """Take away links (person and sourcedId) that are known to be there, all at once, under the district's lock."""
+    """Take away several links (person and sourcedId) at once.
+
+    The caller knows that they exist and holds the district's lock.
+    """
     given = {
         "district": connection.district_id,
         "connection": connection.id,
@@ -192,7 +199,7 @@ def edit(
     reason: str,
     lock_fields: bool = True,
 ) -> None:
-    """Set fields by hand; unless told otherwise they are locked too, or the next sync would set them back."""
+    """Set fields by hand. By default they are also locked; otherwise the next sync would set them back."""
     for name in fields:
         _check_field(name)
     given = _locked(conn, district_id, person_id)
@@ -208,7 +215,7 @@ def edit(
 
 
 def archive(conn: Connection, school: SchoolRow, person_id: int, *, who: str, reason: str) -> None:
-    """Archive a membership by hand; a sync does not restore it unless the school allows that. Raises NotAMember."""
+    """Archive a membership by hand. A sync restores it only if the school allows that. Raises NotAMember."""
     _set_status(
         conn, school, person_id, "active", "archived",
         "status = 'archived', archived_by = 'hand', archived_at = now()", who, reason,
@@ -224,9 +231,10 @@ def restore(conn: Connection, school: SchoolRow, person_id: int, *, who: str, re
 
 
 def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: str, reason: str) -> int:
-    """Enter a person by hand, with a role; no sync archives them before the SIS knows them. Returns the id.
+    """Enter a person by hand, with a role, and return their id. No sync archives them before the SIS knows them.
 
-    A number counts as one of the school's connection, so the SIS's record with this number and name is theirs.
+    A number counts as a number of the school's connection, so the SIS's record with this number and name is linked to
+    this person.
     """
     for name in fields:
         if name not in MEMBERSHIP_FIELDS:

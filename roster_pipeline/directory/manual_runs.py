@@ -1,7 +1,7 @@
-"""Runs that somebody asked for from a page: one of a school at a time, and a few on one machine.
+"""Runs that somebody asked for on a page: at most one per school at a time, and a few on one machine.
 
-A run is a row, so any process can show how far it is. It waits until the machine has a slot for its district. The
-process that waits with it, and then the one that runs it, say every few seconds that they live.
+A run is a row, so any process can show how far it is. It waits until the machine has a slot for its district. First a
+process waits with it, and then a process runs it. Both say every few seconds that they are alive.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from roster_pipeline.directory.tables import district, failure, manual_run, plan
 
 Kind = Literal["sync", "dry_run"]
 LOST_MINUTES = 5
-"""A run that has not said for so long that it lives lost its process; a busy machine is late by seconds."""
+"""If a run has not said for so long that it is alive, it lost its process. A busy machine is late only by seconds."""
 WAITING_LOST_MINUTES = 1
-"""The same for a run that waits: the console that would have started it was ended."""
+"""The same for a run that waits: the console that would have started it has ended."""
 LOST = "The run ended without saying why. Its process was probably killed.\nStart it again; nothing was half applied."
 NEVER_STARTED = "The console was restarted before this run's turn came.\nStart it again; nothing was changed."
 CANCELED = "Canceled by {who}. Nothing was half applied."
 
 
 class AlreadyGoing(DirectoryError):
-    """This school has a run by hand that has not ended."""
+    """This school already has a run by hand that has not ended."""
 
     def __init__(self, key: str, run_id: str) -> None:
         super().__init__(f"A run of {key} is going on already.", "Wait for its end, or watch it.")
@@ -40,7 +40,7 @@ class AlreadyGoing(DirectoryError):
 class ManualRun:
     """One run. step: what it does now, in words. started_at: None while it waits. ended_at: None until it is over.
 
-    canceled_by: who canceled it; it is over a few seconds later.
+    canceled_by: who canceled it; the run ends a few seconds later.
     """
 
     id: str
@@ -58,13 +58,16 @@ class ManualRun:
 
     @property
     def canceled(self) -> bool:
-        """Whether it ended because somebody canceled it; one that had just ended by itself was not."""
+        """Whether it ended because somebody canceled it. A run that had just ended by itself was not canceled."""
         return self.ended_at is not None and self.canceled_by is not None and self.problem is not None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind, each None where it did not come so far. sign_in: it failed at the sign-in to the SIS."""
+    """What a run left behind.
+
+    A value is None if the run did not get so far. sign_in: it failed at the sign-in to the SIS.
+    """
 
     sync_id: int | None
     sync_outcome: str | None
@@ -83,10 +86,11 @@ def ask(conn: Connection, run_id: str, school_id: int, key: str, *, kind: Kind, 
 
 
 def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
-    """Begin a run if it is its turn. True: it begins now. False: it waits on. None: it is over, for example canceled.
+    """Begin a run if it is its turn. True: it begins now. False: it still waits. None: it is over, for example
+    canceled.
 
-    slots: runs at once on its host. While the installation has several districts, none of them takes the last slot of
-    a machine that has more than one, so a run of another never waits for the runs of one district alone.
+    slots: how many runs its host executes at once. If the installation has several districts and the machine several
+    slots, no district takes the last slot. So a run never waits only because one other district has taken all slots.
     """
     lock_until_commit(conn, "manual runs")
     host = conn.scalar(
@@ -108,7 +112,7 @@ def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
 
 
 def place(conn: Connection, run: ManualRun) -> int:
-    """The place of a waiting run in the order of its host, from 1; 0 where it does not wait."""
+    """The place of a waiting run in the order of its host. The first has place 1; 0 if the run does not wait."""
     running, waiting = _on(conn, run.host)
     order = order_of(waiting, running)
     return order.index(run.id) + 1 if run.id in order else 0
@@ -117,7 +121,7 @@ def place(conn: Connection, run: ManualRun) -> int:
 def order_of(waiting: Sequence[tuple[str, int]], running: Mapping[int, int]) -> list[str]:
     """The order in which waiting runs start: districts with the fewest runs first, then the earliest request.
 
-    waiting: ids and districts, the oldest first. running: district to its runs on this machine.
+    waiting: ids and districts, oldest first. running: for each district, the number of its runs on this machine.
     """
     taken, left, order = Counter(running), list(waiting), []
     while left:
@@ -140,7 +144,10 @@ def next_to_start(
 
 
 def alive(conn: Connection, run_id: str, step: str | None = None) -> str | None:
-    """The run lives; step: what it does now, where that is news. Returns who canceled it, None where nobody did."""
+    """Say that the run is alive. step: what it does now, if that has changed.
+
+    Returns who canceled it, None if nobody did.
+    """
     values: dict[str, Any] = {"alive_at": func.now()} | ({"step": step} if step else {})
     going = update(manual_run).where(manual_run.c.id == run_id, _going()).values(values)
     who: str | None = conn.scalar(going.returning(manual_run.c.canceled_by))
@@ -148,9 +155,9 @@ def alive(conn: Connection, run_id: str, step: str | None = None) -> str | None:
 
 
 def cancel(conn: Connection, school_id: int, run_id: str, who: str) -> bool:
-    """Ask for the end of a run. False where it is over, or canceled already.
+    """Ask for the end of a run. Returns False if it is over, or already canceled.
 
-    One that waits is over at once; one that runs is ended by its own process within seconds.
+    A waiting run is over at once. A run that goes on is ended by its own process within seconds.
     """
     lock_until_commit(conn, "manual runs")
     mine = (
@@ -168,7 +175,7 @@ def cancel(conn: Connection, school_id: int, run_id: str, who: str) -> bool:
 
 
 def end(conn: Connection, run_id: str, problem: str | None = None) -> None:
-    """The run is over; only the first end counts. problem: what failed, for people."""
+    """End the run. Only the first end counts. problem: what failed, for people to read."""
     conn.execute(
         update(manual_run).where(manual_run.c.id == run_id, _going()).values(ended_at=func.now(), problem=problem)
     )
@@ -222,7 +229,7 @@ def _going() -> Any:
 
 
 def _on(conn: Connection, host: str) -> tuple[Counter[int], list[tuple[str, int]]]:
-    """Of one host: district to the number of runs that go on, and the runs that wait, oldest first."""
+    """For one host: the number of runs that go on by district, and the runs that wait, oldest first."""
     query = (
         select(manual_run.c.id, manual_run.c.started_at, school.c.district_id)
         .join(school, school.c.id == manual_run.c.school_id)

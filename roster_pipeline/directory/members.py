@@ -1,4 +1,4 @@
-"""The directory as it is, for people to look at: members of a school, one person with everything, a search."""
+"""The directory as people see it: the members of a school, one person with everything, and a search."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class UnknownPerson(DirectoryError):
     """There is no such person in this district."""
 
     def __init__(self, person_id: int, now: int | None = None) -> None:
-        """now: whom they were merged into."""
+        """now: the person into whom they were merged."""
         if now is None:
             super().__init__(f"There is no person {person_id}.", "Search for the person: roster person find WORDS")
         else:
@@ -83,7 +83,7 @@ def list_members(
 ) -> list[dict[str, Any]]:
     """Members of a school by name, with person, membership and contact fields; `status` None for all.
 
-    people: only these.
+    people: only these people.
     """
     given: dict[str, Any] = {
         "district": district_id,
@@ -162,7 +162,7 @@ def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
 
 
 def merged_into(conn: Connection, person_id: int) -> int | None:
-    """Whom somebody who is gone was merged into, in the end; None for everybody else."""
+    """The person into whom a person who is gone was merged, after all merges; None for everybody else."""
     query = """
     with recursive now (id) as (
         select cast(:person as bigint)

@@ -1,4 +1,7 @@
-"""Bringing a database to the schema this version needs. Alembic does it, called from here and not from a command."""
+"""Brings a database to the schema that this version needs.
+
+Alembic does it; this module calls Alembic, not a command.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,12 @@ SCRIPTS = Path(__file__).parent / "migrations"
 
 RESTORED = "select exists (select from change_log where xid >= pg_current_xact_id()::text::bigint)"
 RESTAMP = "select restart_log()"
-"""Transaction ids start again when a dump is restored into another server; the feed would wait for them for ever."""
+"""Transaction ids start again when a dump is restored into another server. Without this, the feed would wait for the
+old ids forever."""
 
 
 class OldSchema(DirectoryError):
-    """The database is older than the baseline, from which this version upgrades."""
+    """The database is older than the baseline. This version can upgrade only from the baseline on."""
 
     def __init__(self, revision: str) -> None:
         super().__init__(
@@ -57,13 +61,13 @@ def upgrade(database: Database) -> None:
 
 
 def current(database: Database) -> str | None:
-    """The revision the database is at; None before the first migration."""
+    """The revision of the database; None before the first migration."""
     with database.begin() as conn:
         return MigrationContext.configure(conn).get_current_revision()
 
 
 def head() -> str:
-    """The revision this version of the package needs."""
+    """The revision that this version of the package needs."""
     return ScriptDirectory.from_config(_config(None)).get_current_head() or ""
 
 

@@ -67,12 +67,14 @@ OLD = {
     "runs by hand": "delete from manual_run where ended_at < now() - cast(:age as interval)",
     "uploaded lists": "delete from people_upload where at < now() - interval '1 day'",
 }
-"""Row details of a mail that was given up go after a week, enough for a second try: they concern people.
-Failures of a school that never worked since are kept: they count towards its pause, and so does the last one."""
+"""The row details of a mail that was given up are deleted after a week, because they concern people. A week is enough
+for a second try. Failures of a school that has not worked since then are kept, because they count towards its pause.
+The alerts about pauses are kept too."""
 
 
 def exposition(database: Database, more: Mapping[str, tuple[str, float]] | None = None) -> str:
-    """Every metric, by school key; no value of a person. more: name to meaning and value, from outside our tables."""
+    """Every metric, by school key; without values of people. more: metrics from outside our tables, as name to meaning
+    and value."""
     with database.begin() as connection:
         schools, people, rest = read(connection)
     lines: list[str] = []
@@ -94,12 +96,12 @@ def _family(name: str, meaning: str, samples: Iterable[tuple[str, Any]]) -> list
 
 
 def read(conn: Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
-    """Per school; per school and role; over all."""
+    """Read the metrics of each school, of each school and role, and of the whole installation."""
     schools, people, rest = (conn.execute(text(query)).mappings().all() for query in (SCHOOLS, PEOPLE, REST))
     return [dict(row) for row in schools], [dict(row) for row in people], dict(rest[0])
 
 
 def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
-    """Drop what is older; what was dropped, by name."""
+    """Drop the rows that are older, and return how many were dropped, by name."""
     dropped = {name: conn.execute(text(query), {"age": age}).rowcount for name, query in OLD.items()}
     return dropped | {"tests of forms": connection_tests.prune(conn), "broken pulls": pulls.drop_broken(conn)}

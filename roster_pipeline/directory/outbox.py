@@ -21,11 +21,11 @@ from roster_pipeline.directory.tables import digest, outbox, school, sync
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
 MOST_ATTEMPTS = 12
-"""With the doubling waits about a day and a half: longer than most outages of a mail server."""
+"""The waits double, so this is about a day and a half: longer than most outages of a mail server."""
 
 
 class Mail(Protocol):
-    """What is sent."""
+    """A mail to send."""
 
     @property
     def subject(self) -> str: ...
@@ -56,7 +56,7 @@ class OutboxMessage:
     dead_at: datetime | None
     attachment: str | None
     school: str | None
-    """The school's key, for a header that mail rules sort by."""
+    """The school's key. A header of the mail contains it, so that mail rules can sort by it."""
 
 
 def put(
@@ -70,7 +70,7 @@ def put(
     mail: Mail,
     attachment: str | None = None,
 ) -> bool:
-    """Add a message. False, and nothing added, if there was one with this Message-ID."""
+    """Add a message. Returns False, and adds nothing, if there is already one with this Message-ID."""
     row = insert(outbox).values(
         message_id=message_id,
         kind=kind,
@@ -87,7 +87,10 @@ def put(
 
 
 def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[OutboxMessage]:
-    """Messages to send now, oldest first, locked until the transaction ends: send, then `sent` or `failed`, in it."""
+    """Messages to send now, oldest first, locked until the transaction ends.
+
+    Within the transaction, send each and call `sent` or `failed`.
+    """
     query = (
         _messages()
         .where(outbox.c.sent_at.is_(None), outbox.c.dead_at.is_(None), outbox.c.due_at <= (now or datetime.now(UTC)))
@@ -99,9 +102,9 @@ def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[
 
 
 def sent(conn: Connection, letter_id: int, note: str | None = None) -> None:
-    """The message has gone out; an attachment, which may hold people, is not kept.
+    """Note that the message was sent. Its attachment is not kept, because it may contain data of people.
 
-    note: what is to be known about it all the same, such as a refused recipient.
+    note: something that people should know about it, such as a refused recipient.
     """
     conn.execute(
         update(outbox)
@@ -119,9 +122,10 @@ def failed(
     recipients: Sequence[str] | None = None,
     now: datetime | None = None,
 ) -> bool:
-    """The message did not get through; tried again after a doubling wait. False: it is dead and stays for a person.
+    """Note that the message was not delivered. It is tried again after a wait that doubles each time. Returns False if
+    the message is now dead; then it stays until a person acts.
 
-    recipients: only these are tried again; the others have it.
+    recipients: only these are tried again, because the others have the mail.
     """
     at = now or datetime.now(UTC)
     attempts = 1 + (conn.scalar(select(outbox.c.attempts).where(outbox.c.id == letter_id)) or 0)
@@ -165,7 +169,7 @@ def retry(conn: Connection, letter_id: int) -> bool:
 
 @dataclass(frozen=True)
 class WaitingReport:
-    """One report that waits for one recipient; `report` is its stored form."""
+    """One report that waits for one recipient. `report` is its stored form."""
 
     recipient: str
     sync_id: int
@@ -175,13 +179,13 @@ class WaitingReport:
 
 
 def put_for_digest(conn: Connection, recipients: Sequence[str], sync_id: int) -> None:
-    """Let a sync's report wait for each recipient's next digest."""
+    """Put a sync's report into the next digest of each recipient."""
     rows = [{"recipient": recipient, "sync_id": sync_id} for recipient in dict.fromkeys(recipients)]
     conn.execute(insert(digest).values(rows).on_conflict_do_nothing())
 
 
 def waiting_for_digest(conn: Connection) -> list[WaitingReport]:
-    """What waits, by recipient, oldest first."""
+    """The reports that wait, by recipient, oldest first."""
     zone = func.coalesce(school.c.settings["time_zone"].astext, "UTC").label("time_zone")
     query = (
         select(digest.c.recipient, digest.c.sync_id, digest.c.put_at, zone, sync.c.report)

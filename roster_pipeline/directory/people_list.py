@@ -1,7 +1,9 @@
-"""Lists of people, a page at a time: of one school, or of a whole district; searched, filtered and counted.
+"""Lists of people, a page at a time.
 
-One row is one person. A search reads every person of the scope: a page of 100,000 people takes 0.1 s that way, and
-counting them as long. A trigram index would need an extension that the embedded server does not have.
+A list is of one school or of a whole district, and it can be searched, filtered and counted.
+
+One row is one person. A search reads every person of the scope. A page out of 100,000 people takes 0.1 s, and counting
+them takes as long. A trigram index would need an extension that the embedded server does not have.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS
 from roster_pipeline.vocabulary import full_name
 
 MOST_WORDS = 8
-"""Of a search; each costs one look at every person."""
+"""Words of a search. For each word, the database looks at every person."""
 
 Mark = Literal["", "excluded", "locked", "no_email", "conflict"]
 Source = Literal["", "sis", "hand"]
@@ -67,9 +69,9 @@ where s.district_id = :district and (cast(:school as bigint) is null or s.id = :
 class PeopleFilter:
     """Which people of a district, or of one school of it.
 
-    status: `active` or `archived` (no active membership in the scope); empty for both. words: all of them in what a
-    person is searched by. everything: whether the reader may see what other schools of the district know of somebody
-    who has moved there; without it such a person is a name.
+    status: `active` or `archived` (no active membership in the scope); empty for both. words: all of them are in the
+    fields by which a person is searched. everything: whether the reader may see what other schools of the district know
+    of somebody who has moved there. If not, the reader sees only the name of such a person.
     """
 
     district_id: int
@@ -165,14 +167,14 @@ def count(conn: Connection, wanted: PeopleFilter) -> int:
 
 
 def in_conflict(conn: Connection, wanted: PeopleFilter) -> frozenset[int]:
-    """The people whom the newest plan of a school in the scope has in conflict."""
+    """The people who are in conflict in the newest plan of a school in the scope."""
     return frozenset(
         conn.scalars(text(IN_CONFLICT), {"district": wanted.district_id, "school": wanted.school_id}).all()
     )
 
 
 def grades(conn: Connection, wanted: PeopleFilter) -> list[str]:
-    """The grades there are in the scope, for a choice."""
+    """The grades in the scope. A page offers them as a choice."""
     query = (
         "select distinct grade from membership where district_id = :district and grade is not null "
         "and (cast(:school as bigint) is null or school_id = :school) order by grade"
@@ -181,7 +183,7 @@ def grades(conn: Connection, wanted: PeopleFilter) -> list[str]:
 
 
 def active_by_role(conn: Connection, wanted: PeopleFilter) -> dict[str, int]:
-    """Role group to the people who have an active membership with it in the scope."""
+    """For each role group, the number of people who have an active membership with it in the scope."""
     query = (
         "select m.role, count(distinct m.person_id) from membership m where m.district_id = :district "
         "and m.status = 'active' and (cast(:school as bigint) is null or m.school_id = :school) group by m.role"

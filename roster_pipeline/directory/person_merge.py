@@ -1,4 +1,4 @@
-"""Merging two people, and undoing that.
+"""Merges two people, and undoes merges.
 
 A merge moves everything of one person to the other in one transaction, under the district's lock, and keeps both people
 as they were, row by row, so that it can be undone. Whether two people may be merged is decided in `identity`.
@@ -22,10 +22,10 @@ from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
 
 Decide = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
-"""From a row of the kept person and a row of the other to what results."""
+"""For each column, makes the resulting value from a row of the kept person and a row of the other person."""
 
 _OWNED = {"person": "id"} | dict.fromkeys(("link", "membership", "contact", "link_exclusion"), "person_id")
-"""Table to the column that names the person."""
+"""For each table, the column that names the person."""
 _STATE = "jsonb_build_object({})".format(
     ", ".join(
         f"'{name}', coalesce((select jsonb_agg(to_jsonb(x)) from {name} x "
@@ -42,7 +42,7 @@ _OF_MEMBERSHIP, _OF_CONTACT = (
 )
 _OF_CONTACT_KEY = ("district_id", "school_id", "person_id", "place")
 _COUNTED = {"absent_syncs", "revision", "updated_at"}
-"""What a later sync may count or note without having changed a membership."""
+"""The columns that a later sync may write although it does not change the membership."""
 _MOVE_CONTACTS = (
     f"insert into contact (person_id, {_OF_CONTACT}) select :to, {_OF_CONTACT} from contact "
     "where district_id = :district and person_id = :from and school_id = any(:schools)"
@@ -53,7 +53,7 @@ _MOVE_MEMBERSHIPS = (
     _MOVE_CONTACTS,
     "delete from membership where district_id = :district and person_id = :from and school_id = any(:schools)",
 )
-"""Contacts go with their membership."""
+"""Contacts move together with their membership."""
 _SET_MEMBERSHIP = """
 update membership m set role = n.role, grade = n.grade, source_role = n.source_role, source_grade = n.source_grade,
     status = n.status, archived_by = n.archived_by, archived_at = n.archived_at, managed = n.managed,
@@ -68,7 +68,7 @@ select district_id, connection_id, sourced_id, :kept, is_primary and not :has_pr
        primary_by_hand and not :has_primary, created_at
 from jsonb_populate_recordset(null::link, cast(:links as jsonb))
 """
-"""Somebody says that the records are this person's, so the links are confirmed and no sync doubts them."""
+"""Somebody says that the records belong to this person. So the links are confirmed, and no sync doubts them."""
 _TAKE_APART = """
 insert into link_exclusion (district_id, connection_id, sourced_id, person_id, created_at)
 select district_id, connection_id, sourced_id, :kept, created_at
@@ -106,11 +106,11 @@ def merge(
     who: str,
     reason: str,
 ) -> int:
-    """Move everything of one person to another, and remove the one. Returns the number of the merge.
+    """Move everything of one person to another person, and remove the first. Returns the number of the merge.
 
-    fields: from the two rows of `person` to the new values of the kept one. membership: from two rows of `membership`
-    of one school to the one that results; its `person_id` says whose it was. The caller holds the district's lock and
-    has asked whether the two may be merged. Plans made before are stale.
+    fields: makes the new values of the kept person from the two rows of `person`. membership: makes the resulting row
+    from two rows of `membership` of one school; its `person_id` says whose membership it was. The caller holds the
+    district's lock, and has checked whether the two may be merged. Earlier plans are then out of date.
     """
     given: dict[str, Any] = {"district": district_id, "kept": kept, "gone": gone}
     given |= {"from": gone, "to": kept, "person": kept}
@@ -163,7 +163,9 @@ def merges_of(conn: Connection, district_id: int, person_id: int) -> list[Merge]
 
 
 def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str) -> int:
-    """Take back the newest merge of a person, with what syncs have changed since. Returns the number that is back.
+    """Take back the newest merge of a person, but keep what syncs have changed since.
+
+    Returns the number of the person who is back.
 
     Records that are still linked to the kept person go back, memberships go back as they are today, and a value of the
     kept person is set back if nothing has changed it since. Raises MergeImpossible, UnknownPerson.
@@ -206,7 +208,10 @@ def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str
 
 
 def _links_back(conn: Connection, given: Mapping[str, Any], mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
-    """The records that the merge moved, if they are still the kept person's; then one primary record each."""
+    """Move back the records that the merge moved, if they still belong to the kept person.
+
+    Then give each person one primary record.
+    """
     keys = ("connection_id", "sourced_id")
     rows = [each | {"person_id": given["kept"]} for each in theirs["link"]]
     taken = {tuple(each[key] for key in keys) for each in _delete(conn, "link", rows, (*keys, "person_id"))}

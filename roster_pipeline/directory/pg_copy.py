@@ -25,7 +25,7 @@ _TEXT_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\
 
 
 def driver(conn: Connection) -> psycopg.Connection[Any]:
-    """The driver's connection under SQLAlchemy's; same session, same transaction."""
+    """The driver's connection that SQLAlchemy uses: the same session and the same transaction."""
     return cast("psycopg.Connection[Any]", conn.connection.driver_connection)
 
 
@@ -35,7 +35,7 @@ def escaped(value: str) -> str:
 
 
 def array_literal(values: Iterable[str]) -> str:
-    """A text[] as PostgreSQL writes it."""
+    """A text[] in the format of PostgreSQL."""
     listed = list(values)
     whole = "".join(listed)
     if not whole.isprintable() or '"' in whole or "\\" in whole:
@@ -44,13 +44,16 @@ def array_literal(values: Iterable[str]) -> str:
 
 
 def json_bytes(value: object) -> bytes:
-    """JSON that jsonb takes: NUL characters, which it refuses, are left out."""
+    """JSON for a jsonb column. NUL characters are left out, because jsonb refuses them."""
     dumped = orjson.dumps(value, default=_plain, option=orjson.OPT_SERIALIZE_NUMPY)
     return orjson.dumps(_without_nul(orjson.loads(dumped))) if b"\\u0000" in dumped else dumped
 
 
 class _SourceFailed(Exception):
-    """What makes the chunks of a COPY failed. The driver sends the text of this to the server, which logs it."""
+    """The code that makes the chunks of a COPY failed.
+
+    The driver sends the text of this exception to the server, and the server logs it.
+    """
 
     def __init__(self, problem: BaseException) -> None:
         super().__init__("the source of the rows failed")
@@ -60,8 +63,8 @@ class _SourceFailed(Exception):
 def copy_lines(conn: Connection, table: str, columns: Sequence[str], chunks: Iterable[bytes]) -> None:
     """COPY chunks of lines, already in the text format, into a table.
 
-    What iterating over `chunks` raises passes through, but not to the server: an exception's text may quote people,
-    and the driver would end the COPY with it.
+    If iterating over `chunks` raises, the caller gets that exception, but the server does not see it. The text of an
+    exception may quote people, and the driver would end the COPY with this text.
     """
     statement = sql.SQL("copy {} ({}) from stdin").format(
         sql.Identifier(table), sql.SQL(",").join(map(sql.Identifier, columns))
@@ -76,7 +79,7 @@ def copy_lines(conn: Connection, table: str, columns: Sequence[str], chunks: Ite
 
 
 def _made(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """The chunks; what goes wrong where they are made is `_SourceFailed`."""
+    """The chunks. An error while they are made is raised as `_SourceFailed`."""
     made = iter(chunks)
     while True:
         try:
@@ -89,7 +92,7 @@ def _made(chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, fixed: Mapping[str, object]) -> None:
-    """COPY a frame into a table: every column that both have, and `fixed` values in each row."""
+    """COPY a frame into a table: every column that both have, and the `fixed` values in each row."""
     if frame.empty:
         return
     names = [column.name for column in table.columns if column.name in frame.columns and column.name not in fixed]
@@ -110,7 +113,7 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, fixed: Mappi
 def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numbers: int) -> pd.DataFrame:
     """The rows of a query as a frame with exactly `columns`; a `json` column holds Python values.
 
-    COPY takes no parameters, so `numbers` are written into the query in the place of `{name}`: only whole numbers.
+    COPY takes no parameters, so `numbers` replace `{name}` in the query. They may only be whole numbers.
     """
     filled = sql.SQL("copy ({}) to stdout (format csv)").format(
         sql.SQL(query).format(**{name: sql.Literal(int(value)) for name, value in numbers.items()})
@@ -136,7 +139,7 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
 
 
 def _values(array: pa.Array, kind: Kind) -> Any:
-    """An Arrow array as pandas' array of the same values, text without a copy."""
+    """An Arrow array as a pandas array of the same values. Text is not copied."""
     if kind == "text":
         return pd.arrays.ArrowStringArray(array, dtype=_STR)  # type: ignore[call-arg]  # the stubs lag behind
     if kind == "json":

@@ -1,4 +1,4 @@
-"""The rows of a plan, filtered, counted and read a page at a time, and the rows that an attachment lists.
+"""The rows of a plan, filtered, counted and read a page at a time. Also the rows that an attachment lists.
 
 Nothing loads 50,000 rows to show fifty.
 """
@@ -23,13 +23,13 @@ SORTS = {
     "action": f"array_position(array{[*RISKIEST_FIRST, 'conflict', 'skip']}, r.action)",
     "reason": "r.reason",
 }
-"""What rows can be sorted by, and the SQL of it."""
+"""The orders in which rows can be sorted, with their SQL."""
 AT_ONCE = 500
-"""Rows read at a time where all of them are wanted."""
+"""How many rows are read at a time if all rows are needed."""
 MOST_WORDS = 8
-"""Of a search; each costs one look at every row."""
+"""Words of a search. For each word, the database looks at every row."""
 
-# the person's name as the directory has it now; who is new has none there
+# the person's name as the directory has it now; a new person has none there
 _NAME = "nullif(concat_ws(' ', p.given_name, p.family_name), '')"
 _HELD = (
     "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is distinct from 'here', false) and not r.exempted"
@@ -52,7 +52,8 @@ _LINKED = (
     "(select l.person_id from plan o join snapshot s on s.id = o.snapshot_id join link l "
     "on l.connection_id = s.connection_id and l.sourced_id = r.sourced_ids[1] where o.id = r.plan_id)"
 )
-"""Whose the row's first record is now: somebody whom the plan created has no number in it."""
+"""The person to whom the row's first record belongs now. The row itself has no number for a person whom the plan
+created."""
 _COLUMNS = f"""
 select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.notes, r.changes,
        {_HELD} as held, r.exempted,
@@ -84,7 +85,7 @@ left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = 
 where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.sync_id = :sync)
 order by r.row limit :most
 """
-"""Rows that an earlier sync of the same plan applied were in that one's mail."""
+"""The mail of an earlier sync of the same plan already listed the rows that it applied."""
 COUNT_DETAILS = """
 select count(*) from plan_row r
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
@@ -94,8 +95,8 @@ where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.
 
 @dataclass(frozen=True)
 class RowFilter:
-    """Which rows: of these actions, this role, this person; all the words in what a person is searched by; only what
-    waits. sort: one of `SORTS`."""
+    """Which rows: of these actions, this role or this person, rows with all the words in the fields by which a person
+    is searched, or only rows that wait. sort: one of `SORTS`."""
 
     actions: tuple[str, ...] = ()
     role: str | None = None
@@ -105,7 +106,8 @@ class RowFilter:
     person_id: int | None = None
     sort: str = ""
     records: tuple[str, ...] = ()
-    """With a person: their sourcedIds at the plan's connection, for a row that created them does not name them."""
+    """With a person: their sourcedIds at the plan's connection, because a row that created them does not name the
+    person."""
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions and their values."""
@@ -133,9 +135,12 @@ class RowFilter:
 def page(
     conn: Connection, plan: PlanRow, chosen: RowFilter, *, limit: int | None = None, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """Rows as they are to be sorted, else by number, of what is held archivals first: the columns of `_COLUMNS`.
+    """A page of rows with the columns of `_COLUMNS`, in the chosen order, else by number.
 
-    name: None for who is not in the directory. held: waits for a person. sync_id: which sync applied the row.
+    Of held rows, archivals come first.
+
+    name: None for a person who is not in the directory. held: whether the row waits for a person. sync_id: the sync
+    that applied the row.
     """
     conditions, given = chosen.sql()
     order = f"{SORTS[chosen.sort]}, r.row" if chosen.sort in SORTS else "r.row"
@@ -155,7 +160,7 @@ def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, off
 
 
 def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int = -1) -> list[dict[str, Any]]:
-    """The next rows behind a row's number: for a download, which reads them some hundred at a time."""
+    """The next rows after the row with this number. A download uses it to read some hundred rows at a time."""
     conditions, given = chosen.sql()
     query = f"{_COLUMNS} {_FROM} {conditions} and r.row > :after order by r.row limit :limit"
     found = conn.execute(text(query), {**_of(plan), **given, "after": after, "limit": AT_ONCE})
@@ -169,7 +174,10 @@ def count(conn: Connection, plan: PlanRow, chosen: RowFilter) -> int:
 
 
 def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
-    """role, action, reason and rows of each, for a summary: what happens to whom, and why."""
+    """The number of rows for each role, action and reason.
+
+    A summary shows from it what happens to how many people, and why.
+    """
     query = (
         "select role, action, reason, count(*) as rows from plan_row where plan_id = :plan "
         "group by role, action, reason order by role, action, rows desc, reason"
@@ -178,12 +186,12 @@ def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
 
 
 def sourced_ids(conn: Connection, plan_id: int) -> list[str]:
-    """The records of all rows."""
+    """The sourcedIds of the records of all rows."""
     return list(conn.scalars(text("select unnest(sourced_ids) from plan_row where plan_id = :plan"), {"plan": plan_id}))
 
 
 def new_links(conn: Connection, plan_id: int) -> int:
-    """How many known people of the plan came with an id that is new: those whom a relink would link."""
+    """How many known people of the plan came with a new id. A relink would link these people."""
     query = (
         "select count(*) from plan_row r left join verdict v using (plan_id, role, action, guard) "
         "where plan_id = :plan and not exempted and person_id is not null and cardinality(new_links) > 0 "
@@ -199,9 +207,10 @@ def _of(plan: PlanRow) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class RowDetail:
-    """One row. result: done, held or left alone. fields: the names of those that change, without their values.
+    """One row. result: done, held or left alone. fields: the names of the fields that change, without their values.
 
-    Names and `secrets` (e-mail, user name, number; old and new) are there to be masked: they go no further than that.
+    Names and `secrets` (e-mail, user name, number; old and new) are only used to mask them. They must not go anywhere
+    else.
     """
 
     row: int
@@ -225,6 +234,6 @@ def count_details(conn: Connection, plan_id: int, sync_id: int) -> int:
 
 
 def details_of(conn: Connection, plan_id: int, sync_id: int, most: int) -> Iterator[RowDetail]:
-    """Those rows in the plan's order, at most so many."""
+    """The same rows in the plan's order, at most so many."""
     for row in conn.execute(text(DETAILS), {"plan": plan_id, "sync": sync_id, "most": most}).mappings():
         yield RowDetail(**row)

@@ -1,4 +1,4 @@
-"""The directory as the core wants it: frames with everyone the roster of one snapshot could mean."""
+"""The directory in the form that the core needs: frames with everybody whom the roster of one snapshot could mean."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ with roster as materialized (
     ) f;
 analyze candidate
 """
-"""`offset 0`, here and below, keeps it at one look into an index per record. The planner knows nothing of tonight's
-snapshot or of a young directory, takes either for a few rows, and would join everybody with everybody."""
+"""`offset 0`, here and below, makes PostgreSQL do one index look-up per record. The planner knows nothing about
+tonight's snapshot or a young directory. It expects a few rows in each, and would join everybody with everybody."""
 
 _KINDS: dict[str, Kind] = {"enabled": "bool"}
 PEOPLE: dict[str, Kind] = {
@@ -74,7 +74,7 @@ MEMBERS: dict[str, Kind] = {
     **dict.fromkeys(STUDENT_CONTACTS, "text"),
 }
 _YEARS = "extract(year from age(m.updated_at))::int as years"
-"""How old a grade is, at most: whatever is written to a membership renews it."""
+"""The highest possible age of a grade, in years. Every change of the membership sets it to zero."""
 ELSEWHERE = f"""
 select m.person_id, m.role, m.grade, m.status, {_YEARS}
 from unnest(cast(:people as bigint[])) p(id)
@@ -89,13 +89,13 @@ select case when is_called then last_value else 0 end,
     exists (select from contact where district_id = :district and school_id = :school and place > 1)
 from change_log_position_seq
 """
-"""Where the change log is now, and whether a student of the school has several contacts."""
+"""The current position of the change log, and whether a student of the school has several contacts."""
 _MORE_CONTACTS = (
     f"select jsonb_agg(jsonb_build_array({', '.join(name.removeprefix('contact_') for name in CONTACT_FIELDS)}) "  # noqa: S608
     "order by place)::text as contacts from contact where district_id = m.district_id and school_id = m.school_id "
     "and person_id = m.person_id and place > 1"
 )
-"""MORE_CONTACTS of one member. Most schools keep one contact a student: they are not asked for more."""
+"""MORE_CONTACTS of one member. Most schools keep one contact per student; for them, this is not read."""
 
 
 _CONNECTIONS = """
@@ -124,15 +124,15 @@ select person_id, connection_id, (extract(epoch from since) * 1000000)::bigint
 from affiliation where person_id in (select person_id from elsewhere) order by 1, 2
 """
 _NONE = "select null, null, null where {district} <> {district} and {connection} <> {connection}"
-"""In a district with one connection nobody is known by another."""
+"""If a district has one connection, no person is known by another connection."""
 
 
 @dataclass(frozen=True)
 class LoadedDirectory:
-    """people and members are indexed by person_id. `position`: the change log's, at the moment of reading.
+    """people and members are indexed by person_id. `position`: the position of the change log at the moment of reading.
 
     exclusions: pairs of a record of this connection and one of these people whom somebody unlinked by hand.
-    connections, affiliations: as `DirectoryFrames` has them. elsewhere: memberships of other schools of those who are
+    connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools of people who are
     not active here (`ELSEWHERE`).
     """
 
@@ -149,8 +149,8 @@ class LoadedDirectory:
 def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> LoadedDirectory:
     """Members of the school, and people who share a link, a number or an e-mail with the snapshot's roster.
 
-    Waits for changes of the district that are under way, so that `position` is behind everything that was read and
-    before everything that was not.
+    It first waits for changes of the district that are being made. So `position` comes after everything that was read,
+    and before everything that was not.
     """
     lock_district_for_reading(conn, school.district_id)
     given: dict[str, int] = {

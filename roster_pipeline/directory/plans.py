@@ -1,4 +1,4 @@
-"""Plans as data: their rows, their verdict, and the second witnesses that were heard for them.
+"""Plans as data: their rows, their verdict, and the answers of their second witnesses.
 
 A plan and its verdict are written in one transaction, so there is never one without the other.
 """
@@ -41,7 +41,10 @@ ROWS: dict[str, Kind] = {
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One plan, without its rows. `state`: planned, replaced or discarded. person_id: whom alone it is about."""
+    """One plan, without its rows.
+
+    `state`: planned, replaced or discarded. person_id: set if the plan is about this person alone.
+    """
 
     id: int
     district_id: int
@@ -85,7 +88,7 @@ def write(
     """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run
     or about one person.
 
-    rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality:
+    rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality: a
     digest of the quality results that the verdict read.
     """
     head = insert(plan).values(
@@ -142,7 +145,7 @@ def latest(conn: Connection, school_id: int, *, dry_run: bool = False) -> PlanRo
 
 
 def findings_of_syncs(conn: Connection, school_id: int, limit: int) -> list[tuple[PlanRow, dict[str, float]]]:
-    """The newest plans of a school's syncs, and for each guard the largest value that it found in the plan."""
+    """The newest plans of a school's syncs. For each plan and guard, it has the largest value that the guard found."""
     query = select(plan).where(plan.c.school_id == school_id, plan.c.person_id.is_(None), plan.c.dry_run.is_(False))
     rows = [PlanRow(**row) for row in conn.execute(query.order_by(plan.c.id.desc()).limit(limit)).mappings()]
     found: dict[int, dict[str, float]] = {row.id: {} for row in rows}
@@ -155,7 +158,7 @@ def findings_of_syncs(conn: Connection, school_id: int, limit: int) -> list[tupl
 
 
 def replace(conn: Connection, plan_id: int) -> None:
-    """Nobody can approve or apply this plan any more."""
+    """Mark a plan as replaced, so that nobody can approve or apply it any more."""
     conn.execute(update(plan).where(plan.c.id == plan_id).values(state="replaced"))
 
 
@@ -165,7 +168,7 @@ def snapshot_of(conn: Connection, plan_id: int) -> int:
 
 
 def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
-    """role, action, guard, verdict, rows, findings, sync_id: one line for each kind of rows that is judged."""
+    """role, action, guard, verdict, rows, findings, sync_id: one line for each kind of row that is judged."""
     columns: dict[str, Kind] = {
         "role": "text",
         "action": "text",
@@ -180,7 +183,10 @@ def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
 
 
 def write_witnesses(conn: Connection, snapshot_id: int, answers: Mapping[str, str]) -> None:
-    """Store the answers of the SIS about single people: sourcedId to `witness.answer`. Newer ones count."""
+    """Store the answers of the SIS about single people: sourcedId to `witness.answer`.
+
+    Newer answers replace older ones.
+    """
     if not answers:
         return
     conn.execute(

@@ -1,7 +1,7 @@
 """Pulls: everything one connection answered in one night, shared by its schools.
 
-A pull is stored in one transaction while its pages come in, so memory is bounded by a page and a pull that broke off
-leaves nothing behind.
+A pull is stored in one transaction while its pages come in, so it needs the memory of only one page, and a pull that
+broke off leaves nothing behind.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from roster_pipeline.directory.tables import pull, pull_record
 from roster_pipeline.directory.tenants import ConnectionRow
 
 KEPT_PULLS = 2
-"""Per connection: tonight's, and the one before for people who look into a difference. Snapshots hold the rest.
-The newest complete one stays too, because deltas build on it."""
+"""How many pulls of a connection are kept: tonight's, and the one before, for people who look into a difference.
+Snapshots keep everything else. The newest complete pull is kept too, because deltas build on it."""
 
 BROKEN_AFTER = "interval '2 days'"
 SAME_NIGHT = "interval '1 day'"
-"""A pull that is older belongs to no night that goes on; a run with its tag was copied by hand."""
+"""An older pull belongs to no night that still goes on. A run with its tag was copied by hand."""
 
 REJECT_FIELDS = ("sourcedId", "collection", "field", "rule", "severity")
 REJECT_COLUMNS = ("pull_id", "sourced_id", "collection", "field", "rule", "severity")
@@ -45,7 +45,7 @@ class Batch(Protocol):
 
 
 class PullGone(DirectoryError):
-    """The pull was never finished, or is pruned."""
+    """The pull was never finished, or was pruned."""
 
     def __init__(self, pull_id: int) -> None:
         super().__init__(
@@ -56,7 +56,7 @@ class PullGone(DirectoryError):
 
 @contextmanager
 def pull_lock(database: Database, connection_id: int, batch: str) -> Iterator[None]:
-    """Held by the one run that fetches for a batch; the others wait here and then find the pull finished."""
+    """The lock of the one run that fetches for a batch. The other runs wait for it, and then find the pull finished."""
     with session_lock(database, _lock_name(connection_id, batch)):
         yield
 
@@ -65,8 +65,8 @@ def pull_lock(database: Database, connection_id: int, batch: str) -> Iterator[No
 def turn_to_pull(database: Database, connection_id: int, batch: str, scopes: Sequence[str]) -> Iterator[bool]:
     """Whether this process may run a school now without waiting for the pull of another one.
 
-    True where the batch's pull of one of these scopes is there, or nobody is fetching: then `pull_lock` is this
-    process's until it was used, or until the block ends.
+    True if the batch's pull of one of these scopes is there, or if nobody fetches it. In the second case, this process
+    holds `pull_lock` until it has used it, or until the block ends.
     """
     with database.begin() as conn:
         there = finished(conn, connection_id, batch, scopes) is not None
@@ -82,7 +82,10 @@ def _lock_name(connection_id: int, batch: str) -> str:
 
 
 def finished(conn: Connection, connection_id: int, batch: str, scopes: Sequence[str]) -> int | None:
-    """The batch's finished pull of the first of these scopes that has one which is not `overtaken`."""
+    """The batch's finished pull of one of these scopes, if it is not `overtaken`.
+
+    The first scope that has one counts.
+    """
     of_batch = (pull.c.connection_id == connection_id, pull.c.batch == batch, pull.c.finished_at.is_not(None))
     found = {row.scope: int(row.id) for row in conn.execute(select(pull.c.scope, pull.c.id).where(*of_batch))}
     of_scopes = ((scope, found[scope]) for scope in scopes if scope in found)
@@ -90,11 +93,11 @@ def finished(conn: Connection, connection_id: int, batch: str, scopes: Sequence[
 
 
 def claim(conn: Connection, connection: ConnectionRow, batch: str, scope: str = "") -> tuple[int, bool]:
-    """The batch's pull and whether it must be fetched now. Call it under `pull_lock`.
+    """The batch's pull, and whether it must be fetched now. Call this while you hold `pull_lock`.
 
-    One that was begun and never finished is removed: its run died. One that is older than a day, or that a newer pull
-    has overtaken, is not read again, or older data would be written over newer; it stays as a base, under another
-    batch.
+    A pull that was begun and never finished is removed, because its run died. A pull that is older than a day, or that
+    a newer pull has overtaken, is not read again; otherwise older data would replace newer data. It stays as a base,
+    under another batch.
     """
     there = finished(conn, connection.id, batch, [scope])
     if there is not None:
@@ -109,7 +112,8 @@ def claim(conn: Connection, connection: ConnectionRow, batch: str, scope: str = 
 
 
 def overtaken(conn: Connection, connection_id: int, pull_id: int, scope: str) -> bool:
-    """Whether a pull is older than a day, or one that began later has finished (whole, or of the same scope)."""
+    """Whether a pull is older than a day, or whether a pull that began later has finished (a pull of the whole
+    connection, or of the same scope)."""
     newer = select(pull.c.id).where(
         pull.c.connection_id == connection_id,
         pull.c.id > pull_id,
@@ -121,7 +125,10 @@ def overtaken(conn: Connection, connection_id: int, pull_id: int, scope: str) ->
 
 
 def store(database: Database, pull_id: int, batches: Iterable[Batch]) -> None:
-    """Store every page of a pull in one transaction. What iterating over `batches` raises passes through."""
+    """Store every page of a pull in one transaction.
+
+    If iterating over `batches` raises, the caller gets that exception.
+    """
     rejects: list[bytes] = []
     with database.begin() as conn:
         records = RecordWriter(conn, pull_id)
@@ -144,9 +151,9 @@ def finish(
     written_at: datetime | None = None,
     unchanged_since: datetime | None = None,
 ) -> None:
-    """Say that a pull is whole as far as it goes; `proof` says how far. Older pulls of the connection are dropped.
+    """Say that a pull has ended. `proof` says how complete it is. Older pulls of the connection are dropped.
 
-    written_at: when the bundle that was read counts as written. unchanged_since: since when the source says the same.
+    written_at: the time at which the bundle counts as written. unchanged_since: since when the source says the same.
     """
     done = (
         update(pull)
@@ -185,12 +192,15 @@ def finish(
 
 
 def drop_broken(conn: Connection) -> int:
-    """Drop pulls that were begun two days ago and never finished; gives how many."""
+    """Drop pulls that were begun two days ago and never finished. Returns how many."""
     return _drop(conn, pull.c.finished_at.is_(None), pull.c.started_at < func.now() - text(BROKEN_AFTER))
 
 
 def _drop(conn: Connection, *which: ColumnElement[bool]) -> int:
-    """Drop pulls with the names of their records, once no snapshot is being taken of them; gives how many."""
+    """Wait until no snapshot is being taken of these pulls. Then drop them, with the names of their records.
+
+    Returns how many.
+    """
     gone = list(conn.scalars(delete(pull).where(*which).returning(pull.c.id)))
     if gone:
         conn.execute(delete(pull_record).where(pull_record.c.pull_id.in_(gone)))
@@ -209,7 +219,8 @@ where p.pull_id = :pull and (k.key like 'agents:%' or exists (
 def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple[str, set[str]]:
     """The scope of a pull, and the metadata keys that its people with one of these roles (lower-case) have.
 
-    Worked out once per pull and kept with its proof, for a district reads its records for a second or two.
+    It is computed once per pull and kept with the proof, because it takes a second or two to read the records of a
+    district.
     """
     found = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).one()
     keys = found.proof.get("contact_keys")

@@ -1,11 +1,12 @@
 """Records with new ids: bulk re-keys, the conflicts of single records, and ids that a SIS has given to somebody else.
 
 When most ids of a role are new while numbers or e-mails still match, the whole sync is held. If the new ids are right,
-a relink gives them to the people they matched, and changes nothing else; the next plan then finds everybody by link and
-judges the rest again.
+a relink gives them to the people whom they matched, and changes nothing else. The next plan then finds everybody by
+link, and judges the other changes again.
 
-Some SISs assign all ids again every year. `unlink_leavers` takes the reassigned ids away from the people who left, all
-at once. People who are active somewhere, or have several records tonight, stay conflicts to decide one by one.
+Some SISs assign all ids again every year. `unlink_leavers` takes all reassigned ids away from the people who left, at
+once. People who are active somewhere, or who have several records tonight, stay in conflict. Somebody has to decide
+about each of them.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ where r.plan_id = :plan and not r.exempted and r.person_id is not null
   and r.action in ('create', 'update', 'restore', 'unchanged', 'skip')
   and not coalesce(v.findings @> '[{"approver": "manager"}]', false)
 """
-"""Without the people of another connection: a link would settle what only the district's manager decides."""
+"""People of another connection are left out: a link would settle a question that only the district's manager
+decides."""
 STAGE_HOMES = """
 create temporary table moving on commit drop as
 select distinct on (r.person_id) r.person_id, n.sourced_id as first
@@ -94,7 +96,7 @@ def relink(
 ) -> SyncResult:
     """Give the people of a held plan their new links, as a sync of its own; then plan again.
 
-    counts: role to "link" to people. `also` is called in the same transaction, after the changes. Raises PlanChanged,
+    counts: role to "link" to people. It calls `also` in the same transaction, after the changes. Raises PlanChanged,
     NothingHeld (no row has a new link), PlanStale.
     """
     with database.begin() as conn:
@@ -147,7 +149,7 @@ def _write(
 def conflicting_records(
     conn: Connection, snapshot_id: int, ids: Sequence[str], fields: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """sourced_id and these columns of `cleaned_roster`, by sourced_id."""
+    """The records in conflict, by sourced_id: sourced_id and these columns of `cleaned_roster`."""
     query = (
         f"select sourced_id, {', '.join(fields)} from cleaned_roster "  # noqa: S608 - our own column names
         "where snapshot_id = :snapshot and sourced_id = any(:ids) order by sourced_id"
@@ -156,13 +158,13 @@ def conflicting_records(
 
 
 def candidates(conn: Connection, school: SchoolRow, snapshot_id: int, ids: Sequence[str], *, limit: int) -> list[int]:
-    """The people whom records that fit several may be: by a link, the e-mail or the number."""
+    """The people to whom records may belong that fit several people: by a link, the e-mail or the number."""
     given = _of(school, ids) | {"snapshot": snapshot_id, "district": school.district_id, "most": limit}
     return list(conn.scalars(text(_CANDIDATES), given))
 
 
 def decided_pairs(conn: Connection, school: SchoolRow, ids: Sequence[str]) -> dict[tuple[str, int], str]:
-    """(sourcedId, person) to `same` or `two`, where somebody decided about the pair."""
+    """The pairs (sourcedId, person) about which somebody decided, each with `same` or `two`."""
     return {(row.sourced_id, row.person_id): row.said for row in conn.execute(text(_DECIDED), _of(school, ids))}
 
 
@@ -171,7 +173,7 @@ def _of(school: SchoolRow, ids: Sequence[str]) -> dict[str, Any]:
 
 
 def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: str, reason: str) -> int:
-    """Unlink the record of every leaver of a plan if their id came as somebody else. Returns how many."""
+    """Unlink the record of every leaver of a plan whose id now belongs to somebody else. Returns how many."""
     lock_district(conn, school.district_id)
     given = {"plan": plan.id, "district": school.district_id, "connection": school.connection.id}
     found = [(row.person_id, row.sourced_id) for row in conn.execute(text(LEAVERS), given)]

@@ -1,7 +1,7 @@
-"""The logins of the database: an owner who migrates, the pipeline's own, and one for each application.
+"""The logins of the database: an owner who migrates, a login for the pipeline, and one for each application.
 
 The pipeline works with a login that owns nothing: it cannot change the schema, the audit or the ledger. An application
-reads the schema `roster_application`, which shows its districts, schools, roles and fields only.
+reads the schema `roster_application`. This schema shows only the application's districts, schools, roles and fields.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from roster_pipeline.vocabulary import PERSON_FIELDS, Role
 LOGIN = re.compile(r"[a-z][a-z0-9_]{0,50}")
 APPEND_ONLY = ("change_log", "audit")
 FIELDS = frozenset({*PERSON_FIELDS, "number_kind", "relationship", "flags"})
-"""What an application can be given, of people and of contacts; what is not given is null in its views."""
+"""The fields of people and of contacts that an application can get. The other fields are null in its views."""
 MAINTAIN_SINCE = 170_000
 """PostgreSQL 17: the right to gather statistics of a table without owning it."""
 
 
 class BadApplication(DirectoryError):
-    """A login, role or field that cannot be one."""
+    """The name cannot be a login, a role or a field."""
 
 
 class NoRight(DirectoryError):
@@ -46,7 +46,7 @@ class NoRight(DirectoryError):
 
 @dataclass(frozen=True)
 class Application:
-    """What one login sees of one district; None: all of it."""
+    """What one login sees of one district. None: everything."""
 
     login: str
     district: str
@@ -76,9 +76,9 @@ def grant_pipeline(conn: Connection, login: str) -> None:
 
 
 def close_locks(conn: Connection, login: str | None) -> bool:
-    """Keep every other login from taking our advisory locks. False where only a superuser could do that.
+    """Keep every other login from taking our advisory locks. Returns False if only a superuser could do that.
 
-    login: the pipeline's, which needs them.
+    login: the login of the pipeline, which needs the locks.
     """
     opened = driver(conn)
     if opened.info.parameter_status("is_superuser") != "on":
@@ -105,9 +105,10 @@ def add_application(
     roles: Sequence[str] = (),
     fields: Sequence[str] = (),
 ) -> str | None:
-    """Let a login read a district; gives its new password, or None where the login was there already.
+    """Let a login read a district. Returns its new password, or None if the login existed already.
 
-    schools, roles, fields: only those; without them all. Raises BadApplication, NoRight, UnknownKey.
+    schools, roles, fields: the login sees only these; without them, it sees all. Raises BadApplication, NoRight,
+    UnknownKey.
     """
     if not LOGIN.fullmatch(login):
         raise BadApplication("This is not a login.", "Use lower-case letters, digits and underscores.")
@@ -128,7 +129,7 @@ def add_application(
 
 
 def remove_application(conn: Connection, login: str) -> None:
-    """Take a login of an application away. Raises BadApplication where it is not one, NoRight."""
+    """Take a login of an application away. Raises BadApplication if it is not such a login, and NoRight."""
     if not conn.execute(delete(application).where(application.c.login == login)).rowcount:
         raise BadApplication(f"There is no application {login}.", "See which there are: roster application list")
     for statement in ("drop owned by {role}", "drop role if exists {role}"):

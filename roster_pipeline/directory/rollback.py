@@ -1,7 +1,7 @@
-"""Rollback: undoing one sync from the change log, in one transaction, as a sync of its own.
+"""Rollback: undoes one sync with the change log, in one transaction. The rollback is a sync of its own.
 
-Rows that moved since are left alone and reported. The next sync will plan the same changes again as long as the SIS
-says the same: before a rollback, switch off what caused them (automatic rostering, archive, or exclude the person).
+Rows that moved since are left alone and reported. The next sync plans the same changes again as long as the SIS says
+the same. So before a rollback, stop the cause: switch off automatic rostering or Archive, or exclude the person.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ select max(y.id) from sync y where y.undoes = :sync and not exists (
     select from audit a where a.school_id = y.school_id and a.what = 'sync rolled back'
       and a.details ->> 'by' = y.id::text and a.details ->> 'only' = 'archived')
 """
-"""The audit, which nothing can change, says what a rollback was asked to undo."""
+"""The audit says what a rollback had to undo. Nothing can change the audit."""
 
 
 class AlreadyUndone(DirectoryError):
@@ -35,12 +35,12 @@ class AlreadyUndone(DirectoryError):
 
 
 class NothingToUndo(DirectoryError):
-    """The sync changed nothing, or everything it changed moved since."""
+    """The sync changed nothing, or everything that it changed has changed again since."""
 
 
 @dataclass(frozen=True)
 class Undo:
-    """One row on its way back. way: remove, set back or remake. moved: changed since, so it is left as it is."""
+    """One row to undo. way: remove, set back or remake. moved: the row has changed since, so it is left as it is."""
 
     person_id: int
     entity: str
@@ -58,7 +58,7 @@ def preview(database: Database, sync_id: int, *, only: Only | None = None) -> li
 
 @dataclass(frozen=True)
 class Outline:
-    """A rollback in numbers. people: role to what would be undone (or `moved`) to people.
+    """A rollback in numbers. people: role to what would be undone (or `moved`) to the number of people.
 
     rows: entity, way, moved, rows. moved: some of the people who changed since: person_id, name, entities, role.
     """
@@ -74,17 +74,20 @@ class Outline:
 
     @property
     def anything(self) -> bool:
-        """Whether there is a row that would be taken back; of people who changed since, it may be one of several."""
+        """Whether there is a row that would be taken back.
+
+        It may be one of several rows of a person who changed since.
+        """
         return any(not row["moved"] for row in self.rows)
 
     @property
     def left_alone(self) -> int:
-        """People who changed since."""
+        """The number of people who changed since."""
         return sum(of.get("moved", 0) for of in self.people.values())
 
 
 def outline(database: Database, sync_id: int, *, only: Only | None = None, most_moved: int = 50) -> Outline:
-    """What a rollback would do now, counted where the rows are. Changes nothing."""
+    """What a rollback would do now; the database counts the rows. Changes nothing."""
     with database.begin() as conn, _staged(conn, sync_id, only) as (_, given):
         people: Counts = {}
         for role, what, number in conn.execute(text(rollback_sql.COUNT), given):
@@ -105,10 +108,10 @@ def roll_back(
     run_id: str | None = None,
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
-    """Undo one sync, or only its archivals. Returns the sync that did it; its counts say what was undone by role.
+    """Undo one sync, or only its archivals. Returns the sync of the rollback. Its counts say what was undone, by role.
 
-    counts: role to create, update, restore, archive (each: undone) and moved (left alone) to people. `also` is called
-    in the same transaction, after the changes. Raises UnknownSync, AlreadyUndone, NothingToUndo.
+    counts: role to create, update, restore, archive (each: undone) and moved (left alone) to the number of people. It
+    calls `also` in the same transaction, after the changes. Raises UnknownSync, AlreadyUndone, NothingToUndo.
     """
     with database.begin() as conn, _staged(conn, sync_id, only) as (undone, given):
         undone_by = undone_whole_by(conn, sync_id)
@@ -151,13 +154,19 @@ def roll_back(
 
 
 def undone_whole_by(conn: Connection, sync_id: int) -> int | None:
-    """The rollback that undid a whole sync. One of its archivals alone leaves the rest to be undone."""
+    """The rollback that undid a whole sync.
+
+    A rollback of its archivals alone does not count: the rest can still be undone.
+    """
     return conn.scalar(text(WHOLE), {"sync": sync_id})  # type: ignore[no-any-return]
 
 
 @contextmanager
 def _staged(conn: Connection, sync_id: int, only: Only | None) -> Iterator[tuple[ledger.SyncRow, dict[str, Any]]]:
-    """The way back of every row in a temporary table, with what moved since marked; under the district's lock."""
+    """Put the way back of every row into a temporary table, and mark the rows that have moved since.
+
+    The caller holds the district's lock.
+    """
     lock_district(conn, ledger.get_sync(conn, sync_id).district_id)
     undone = ledger.get_sync(conn, sync_id)
     given = {

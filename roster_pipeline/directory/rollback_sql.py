@@ -1,7 +1,8 @@
 """The SQL of a rollback: what one sync did, row by row, compared with what is there now, and the way back.
 
-A row's way back is from the log's last `after` of that sync to its first `before`: made by the sync, so removed;
-changed, so set back; removed, so made again. A row that moved since is left alone.
+The way back of a row leads from the last `after` that the log has of that sync to its first `before`. A row that the
+sync made is removed. A row that it changed is set back. A row that it removed is made again. A row that has moved since
+is left alone.
 """
 
 # ruff: noqa: S608 - what is put together here are our own table and column names
@@ -23,7 +24,7 @@ CASTS = {
     "absent_syncs": "integer",
     "place": "smallint",
 }
-"""The log keeps texts."""
+"""The log keeps all values as texts."""
 KEPT = {
     "person": (*PERSON_FIELDS, "number_kind", "number_connection_id", "excluded", "locked_fields"),
     "link": ("is_primary", "version", "confirmed", "primary_by_hand", "master_identifier"),
@@ -31,7 +32,7 @@ KEPT = {
     "contact": ("place", *(name.removeprefix("contact_") for name in CONTACT_FIELDS)),
 }
 ONCE_NOT_LOGGED = {"confirmed": "false", "primary_by_hand": "false", "place": "1"}
-"""What older lines of the log leave out, and what it was then."""
+"""Columns that older lines of the log leave out, and the values that they had then."""
 KEYS = {
     "person": "x.id = u.person_id and x.district_id = :district",
     "link": "x.connection_id = u.connection_id and x.sourced_id = u.sourced_id and x.district_id = :district",
@@ -62,7 +63,7 @@ where (before is not null or after is not null) and before is distinct from afte
 """
 
 _MINDLESS = ("absent_syncs", "version")
-"""What a later sync may count or note without having changed the row."""
+"""Columns that a later sync may write although it does not change the row."""
 
 
 def _value(name: str, side: str = "before") -> str:
@@ -72,7 +73,10 @@ def _value(name: str, side: str = "before") -> str:
 
 
 def _as_left(entity: str) -> str:
-    """The row is as the sync left it. Its revision does not say so: it counts on where a later sync was undone."""
+    """A condition: the row is as the sync left it.
+
+    It does not compare the revision, because the undo of a later sync increases the revision too.
+    """
     names = [name for name in KEPT[entity] if name not in _MINDLESS]
     return " and ".join(f"x.{name} is not distinct from {_value(name, 'after')}" for name in names)
 
@@ -108,10 +112,9 @@ where u.way = 'remove' and not u.moved and exists (
       and g.at > (select at from sync where id = :sync))
 """,
 )
-"""What is not there as the sync left it; a link of a record that somebody said since is not that person; a contact of
-whom the SIS said last that nobody may call them; and what the sync made of somebody whom another person was merged into
-since.
-"""
+"""These rows are marked as moved: rows that are not as the sync left them; a link of a record of which somebody has
+said since that it is not that person; a contact of whom the SIS said last that nobody may call them; and everything
+that the sync made of a person into whom another person was merged since."""
 _PRIMARY_MOVES = "coalesce({0}.before ->> 'is_primary', 'false') <> coalesce({0}.after ->> 'is_primary', 'false')"
 _STAYS = "not exists (select from rollback_row o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
 _COMES = "exists (select from rollback_row o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
@@ -160,11 +163,11 @@ where u.entity = 'contact' and u.way = 'remake' and not u.moved
   and not {_COMES.format("membership", "o.person_id = u.person_id and o.school_id = u.school_id")}
 """,
 )
-"""What hangs together goes back together or stays, in this order. A person has one home, so the links between which it
-moved stay if one of them moved since. A membership made by the sync stays with a contact that changed since; a person
-made by it, with a membership or a link that they have got since or a record that somebody said is not theirs, and
-keeps their links. What is gone from under a row leaves that row nowhere to go back to.
-"""
+"""Rows that belong together go back together, or stay together. The statements run in this order. A person has one
+home. If one of the links between which the home moved has changed since, all these links stay. A membership that the
+sync made stays if it has a contact that changed since. A person whom the sync made stays if they have got a membership
+or a link since, or a record that somebody said is not theirs; then their links stay too. A row also stays if the row to
+which it belonged is gone."""
 
 
 def _set_back(entity: str) -> str:
@@ -202,7 +205,8 @@ where x.district_id = :district
   and exists (select from rollback_row u where u.entity = 'link' and not u.moved and u.person_id = x.id)
   and not exists (select from rollback_row u where u.entity = 'person' and not u.moved and u.person_id = x.id)
 """
-"""A plan that found somebody by a link that goes is stale, also where nothing else of them changes."""
+"""A plan is out of date if it found somebody by a link that is now removed, even if nothing else of this person
+changes."""
 _OF_SCHOOL = ("district_id, school_id, person_id", ":district, u.school_id, u.person_id")
 CHANGES = (
     _remake("person", "id, district_id", "u.person_id, :district"),
@@ -223,7 +227,7 @@ CHANGES = (
     _TOUCH,
     _remove("person"),
 )
-"""What others point to is made first and removed last."""
+"""Rows to which other rows point are made first and removed last."""
 
 SHOW = """
 select u.person_id, u.entity, s.key as school, u.way, u.moved,
@@ -249,7 +253,7 @@ from part p
 left join membership m on m.district_id = :district and m.school_id = :school and m.person_id = p.person_id
 group by 1, 2
 """
-"""People by what was undone of them; who moved since, in anything, counts as moved."""
+"""The number of people by what was undone. A person who has changed since in any way counts as moved."""
 
 OUTLINE = "select entity, way, moved, count(*) as rows from rollback_row group by 1, 2, 3 order by 1, 2, 3"
 MOVED = """
@@ -259,4 +263,4 @@ select u.person_id, max(nullif(concat_ws(' ', p.given_name, p.family_name), ''))
 from rollback_row u left join person p on p.id = u.person_id and p.district_id = :district
 group by u.person_id having bool_or(u.moved) order by u.person_id limit :limit
 """
-"""Whom a rollback would leave alone, wholly or in part, with what changed since."""
+"""The people whom a rollback would leave alone, wholly or in part, with what has changed since."""

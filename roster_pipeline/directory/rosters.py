@@ -1,4 +1,4 @@
-"""Cleaned rosters, rejected records, and the quality of both; each belongs to one snapshot and is written whole.
+"""Cleaned rosters, rejected records, and the quality of both. Each belongs to one snapshot and is written as a whole.
 
 Rejected records are filtered, counted and read a page at a time.
 """
@@ -51,7 +51,7 @@ where y.id = :sync and s.id = y.school_id
   and c.district_id = y.district_id and c.school_id = y.school_id
   and not exists (select from person p where p.id = c.person_id and p.district_id = c.district_id and p.excluded)
 """
-"""The verdict on updates of students counts for these as well: a window or a hold keeps them."""
+"""The sync drops contacts only if the verdict on updates of students was applied: a window or a hold keeps them."""
 _PAGE = """
 with chosen as (
     select r.sourced_id, r.collection, r.field, r.rule, r.severity, r.role {source} {conditions} {order}
@@ -81,7 +81,7 @@ left join lateral (
 order by chosen.severity, chosen.collection, chosen.field, chosen.rule, chosen.sourced_id nulls first
 """
 LONGEST_VALUE = 200
-"""Characters of a value that are shown."""
+"""How many characters of a value are shown."""
 _FROM = "from rejected_record r where r.snapshot_id = :snapshot"
 _ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"
 
@@ -96,12 +96,12 @@ def write(
     quality: pd.DataFrame | None = None,
     counts: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a snapshot's roster, rejections and quality results, in the place of what an earlier run wrote.
+    """Write a snapshot's roster, rejections and quality results. They replace those of an earlier run.
 
     roster: the columns of `cleaned_roster`, one row per record. rejected: collection, sourced_id, field, rule,
     severity, role. excluded: sourced_id and student_id of contacts that nobody may call. quality: rule, role,
-    check_name, severity, passed, tested, failed. counts: what is added to the counts of the snapshot; `roles` (role to
-    people) is what later nights are compared with.
+    check_name, severity, passed, tested, failed. counts: values to add to the counts of the snapshot. Later nights are
+    compared with `roles` (role to the number of people).
     """
     added = snapshot.c.counts.op("||")(cast(dict(counts or {}), JSONB))
     replaced = update(snapshot).where(snapshot.c.id == snapshot_id).values(counts=added)
@@ -116,7 +116,7 @@ def write(
 
 
 def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> bool:
-    """Whether the newest snapshot of one of these schools has this record as one of the school's own."""
+    """Whether the newest snapshot of one of these schools has this record as a record of the school itself."""
     query = (
         "select exists (select from unnest(cast(:schools as bigint[])) s (id) cross join lateral "
         "(select id from snapshot where school_id = s.id order by id desc limit 1) newest "
@@ -129,7 +129,10 @@ def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> 
 def newest_record(
     conn: Connection, connection_id: int, school_ids: Sequence[int], sourced_id: str
 ) -> dict[str, Any] | None:
-    """What the newest snapshot of these schools that has the record says of it, and `taken_at`; None where none has."""
+    """The values of a record in the newest snapshot of these schools that has it, and `taken_at`.
+
+    None if no snapshot has it.
+    """
     query = (
         "select s.taken_at, c.* from snapshot s "
         "join cleaned_roster c on c.snapshot_id = s.id and c.sourced_id = :record "
@@ -141,14 +144,17 @@ def newest_record(
 
 
 def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:
-    """sourced_id of the contacts that nobody may call; student_id where that goes for one student alone."""
+    """The contacts that nobody may call: sourced_id, and student_id if that is only so for one student."""
     return read_frame(
         conn, _query("excluded_contact", _EXCLUDED, "sourced_id, student_id"), _EXCLUDED, snapshot=snapshot_id
     )
 
 
 def load(conn: Connection, snapshot_id: int) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Roster and rejections as `write` took them, by sourced_id. Text is `str`, `identity` Int64, `enabled` boolean."""
+    """Roster and rejections in the form in which `write` took them, by sourced_id.
+
+    Text is `str`, `identity` Int64, `enabled` boolean.
+    """
     roster = read_frame(conn, _query("cleaned_roster", _ROSTER, "sourced_id"), _ROSTER, snapshot=snapshot_id)
     order = "collection, sourced_id, field, rule"
     rejected = read_frame(conn, _query("rejected_record", _REJECTED, order), _REJECTED, snapshot=snapshot_id)
@@ -156,13 +162,17 @@ def load(conn: Connection, snapshot_id: int) -> tuple[pd.DataFrame, pd.DataFrame
 
 
 def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
-    """The results as `write` took them, by rule and role, and the snapshot_id they belong to."""
+    """The results in the form in which `write` took them, by rule and role, and the snapshot_id to which they
+    belong."""
     found = read_frame(conn, _query("quality_result", _QUALITY, "rule, role"), _QUALITY, snapshot=snapshot_id)
     return found.assign(snapshot_id=snapshot_id)
 
 
 def quality_digest(results: pd.DataFrame) -> str | None:
-    """A digest of loaded quality results, by which a plan names those that its verdict read; None of no results."""
+    """A digest of loaded quality results. A plan stores the digest of the results that its verdict read.
+
+    None if there are no results.
+    """
     return None if results.empty else hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
 
 
@@ -173,7 +183,8 @@ def _query(table: str, columns: Mapping[str, Kind], order: str) -> str:
 def drop_unwanted(conn: Connection, sync_id: int) -> int:
     """Remove the contacts of archived or absent students if the school does not want contacts any more.
 
-    In the transaction of that sync, so that a rollback brings them back. Who is excluded keeps theirs.
+    Call it in the transaction of that sync, so that a rollback brings the contacts back. Excluded people keep their
+    contacts.
     """
     return conn.execute(text(DROP), {"sync": sync_id}).rowcount
 
@@ -241,13 +252,13 @@ def page(
 
 
 def count(conn: Connection, snapshot_id: int, chosen: RejectedFilter) -> int:
-    """How many were chosen."""
+    """How many records were chosen."""
     conditions, given = chosen.sql()
     return int(conn.scalar(text(f"select count(*) {_FROM} {conditions}"), {**given, "snapshot": snapshot_id}) or 0)
 
 
 def by_rule(conn: Connection, snapshot_id: int) -> list[dict[str, Any]]:
-    """severity, collection, field, rule and rows of each."""
+    """The number of rows for each severity, collection, field and rule."""
     columns = "r.severity, r.collection, r.field, r.rule"
     query = f"select {columns}, count(*) as rows {_FROM} group by {columns} order by 1, 5 desc, 4"
     return [dict(row) for row in conn.execute(text(query), {"snapshot": snapshot_id}).mappings()]

@@ -1,6 +1,7 @@
-"""Nights: which schools run by themselves, when they last did, and for which nights a run was asked for already.
+"""Nights: which schools run by themselves, when they last ran, and for which nights a run was already requested.
 
-Dagster forgets a schedule's run key from one tick to the next, so that a night is started once is noted here.
+Dagster forgets a schedule's run key from one tick to the next. So we note here that a night was started, and start it
+only once.
 """
 
 from __future__ import annotations
@@ -95,7 +96,10 @@ def scheduled_schools(conn: Connection, first_pull: timedelta) -> list[Scheduled
 
 
 def give_way(conn: Connection, school_id: int, night: str) -> bool:
-    """Note that a school's first run of a night gives way: its SIS is slow. False where the schedule asked for none."""
+    """Note that a school's first run of a night gives way, because its SIS is slow.
+
+    Returns False if the schedule did not ask for this run.
+    """
     return conn.execute(text(GIVES_WAY), {"school": school_id, "night": night}).rowcount > 0
 
 
@@ -105,7 +109,7 @@ def is_slow(conn: Connection, connection_id: int, night: str) -> bool:
 
 
 def note_requested(conn: Connection, nights: Iterable[tuple[int, str, int]], tick: datetime) -> None:
-    """Note that runs were asked for. nights: school id, night, attempt."""
+    """Note that runs were requested. nights: school id, night, attempt."""
     rows = list(nights)
     if rows:
         schools, dates, attempts = (list(column) for column in zip(*rows, strict=True))

@@ -1,7 +1,7 @@
 """What happened to one school: syncs, failures and cancellations page by page, and the last year by week.
 
-A week has people, changes, and how many records could be used. Each sync keeps one row per school and week up to date,
-so a year of three thousand schools is read at once.
+A week has the number of people, of changes, and of usable records. Each sync keeps one row per school and week up to
+date, so a year of three thousand schools is read quickly.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ where district_id = :district and school_id = :school and status = 'active' grou
 
 LETTERS = {"failure": "f", "canceled": "c"}
 RANKS = {"f": 0, "s": 1, "c": 2}
-"""The order of lines with the same time; addresses contain the letters."""
+"""The order of lines with the same time. The addresses of pages contain these letters."""
 NOTE = """
 insert into school_week (school_id, week, people, created, updated, restored, archived, records, rejected)
 select y.school_id, w.week,
@@ -105,7 +105,8 @@ with known as (
 )
 select * from weeks where week > current_date - 371 order by week
 """
-"""A school that did not sync in a week counts with its people of before: the sum of all changes so far."""
+"""If a school did not sync in a week, its people of the week before count. So the number is the sum of all changes up
+to that week."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +132,7 @@ class HistoryEntry:
 
     @property
     def place(self) -> str:
-        """Where the next page begins, for `before`; fit for an address as it is."""
+        """The place where the next page begins, for `before`. It can be used in an address without encoding."""
         return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}.{LETTERS.get(self.kind, 's')}.{self.id}"
 
 
@@ -148,7 +149,10 @@ class OpenAlert:
 def school_history(
     conn: Connection, school_id: int, *, before: str | None = None, limit: int = 30
 ) -> list[HistoryEntry]:
-    """The newest first; `before` is the `place` of the last one seen. Raises ValueError for a place that is none."""
+    """The history of a school, newest first. `before` is the `place` of the last entry seen.
+
+    Raises ValueError if that is not a place.
+    """
     at, rank, number = _place(before) if before else (None, 3, 0)
     given = {
         "school": school_id,
@@ -163,7 +167,7 @@ def school_history(
 
 
 def alerts_of(conn: Connection, school_id: int, connection_id: int) -> list[OpenAlert]:
-    """What is open on a school or its connection, oldest first."""
+    """The open alerts of a school and its connection, oldest first."""
     rows = conn.execute(text(OPEN_ALERTS), {"school": school_id, "connection": connection_id}).mappings()
     return [OpenAlert(**row) for row in rows]
 
@@ -183,7 +187,8 @@ def _place(given: str) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class Week:
-    """One week. week: its Monday. people: in the rosters. records, rejected: of the last complete snapshots."""
+    """One week. week: its Monday. people: how many are in the rosters. records, rejected: the numbers in the last
+    complete snapshots."""
 
     week: date
     people: int
@@ -196,17 +201,17 @@ class Week:
 
     @property
     def changes(self) -> int:
-        """People who were changed."""
+        """How many people were changed."""
         return self.created + self.updated + self.restored + self.archived
 
     @property
     def usable(self) -> float | None:
-        """Percent of the records that could be used; None where nothing was counted."""
+        """The percentage of records that could be used; None if nothing was counted."""
         return 100 * (1 - self.rejected / self.records) if self.records else None
 
 
 def note(conn: Connection, sync_id: int) -> None:
-    """Count a sync in its week; in the transaction of the sync."""
+    """Count a sync in its week. Call it in the transaction of the sync."""
     conn.execute(text(NOTE), {"sync": sync_id})
 
 

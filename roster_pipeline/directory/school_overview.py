@@ -1,8 +1,8 @@
-"""Every school that somebody may see, with its status: one query for the counts and for one page of schools.
+"""Every school that somebody may see, with its status. One query reads the counts and one page of schools.
 
-What happened last is found by one look into an index per school, so the age of the ledger does not matter. A school
-needs attention when its last sync failed, when something is held, when it was paused after failed nights, or when it
-has fallen silent; not when somebody paused it until a day.
+It finds the last events of a school with one index look-up, so the age of the ledger does not matter. A school needs
+attention if its last sync failed, if something is held, if it was paused after failed nights, or if it is silent. A
+school that somebody paused until a day needs none.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ where (:everyone or s.district_id = any(cast(:districts as bigint[])) or s.id = 
 """
 
 QUIET = "(stale or paused)"
-"""Paused or silent, as the tile counts it. A school that somebody paused until a day is neither."""
+"""Paused or silent, as the tile counts schools. A school that somebody paused until a day is neither."""
 PAGE = f"""
 with known as materialized ({KNOWN}),
 matching as (
@@ -112,13 +112,13 @@ order by count(*) filter (where k.state = 'failing') desc, count(*) filter (wher
 """  # noqa: S608 - a constant
 
 ORDER = ("failing", "held", "paused", "stale", "resting", "fine", "off")
-"""Those that need attention first."""
+"""Schools that need attention come first."""
 
 
 @dataclass(frozen=True)
 class SchoolStatus:
-    """One school. held: rows that wait for a person. failed_at: set when something failed after the last sync;
-    sign_in: because the SIS refused the sign-in.
+    """One school. held: rows that wait for a person. failed_at: set if something failed after the last sync. sign_in:
+    it failed because the SIS refused the sign-in.
 
     report: that of the last sync as it was stored, {} for none. plan_id: the newest plan; sync_plan_id: that of the
     last sync. paused_until: somebody paused the school, or its
@@ -155,10 +155,11 @@ class SchoolStatus:
 
 @dataclass(frozen=True)
 class FirstDays:
-    """What a school has come to. applied: syncs that changed something, or found that nothing had to change.
+    """How far a new school has come. applied: the number of syncs that changed something, or found that nothing had to
+    change.
 
-    plan_id: the newest plan, of a dry run too. held: something of the newest plan waits, and an approval can let
-    it through.
+    plan_id: the newest plan, which may be the plan of a dry run. held: a part of the newest plan waits, and a person
+    can approve it.
     """
 
     applied: int
@@ -186,7 +187,10 @@ def first_days(conn: Connection, school_id: int) -> FirstDays:
 
 @dataclass(frozen=True)
 class Overview:
-    """A page of schools, and counts: over all that the person may see, but `found`, which the search leaves."""
+    """A page of schools, and counts. The counts are over all schools that the person may see.
+
+    Only `found` counts the schools that the search finds.
+    """
 
     schools: int
     held: int
@@ -210,8 +214,9 @@ def overview(
 ) -> Overview:
     """The schools that need attention first, then by name.
 
-    everyone: all schools; else those of these districts, and these. search: a part of the name, key or district.
-    state: one of STATES, `attention` for all that need some, `quiet` for paused or silent; None for any.
+    everyone: all schools; otherwise the schools of these districts, and these schools. search: a part of the name, key
+    or district. state: one of STATES, `attention` for all schools that need attention, `quiet` for paused or silent
+    schools; None for any state.
     """
     rows = conn.execute(
         text(PAGE),
@@ -257,20 +262,20 @@ class ConnectionStatus:
 
 
 def connections(conn: Connection, district_id: int) -> list[ConnectionStatus]:
-    """The connections of a district, those with most failing schools first."""
+    """The connections of a district. Those with the most failing schools come first."""
     given = {"everyone": False, "districts": [district_id], "schools": []}
     return [ConnectionStatus(**row) for row in conn.execute(text(CONNECTIONS), given).mappings()]
 
 
 def schools_in_state(conn: Connection, district_id: int, connection_id: int, states: Collection[State]) -> list[str]:
-    """Keys of the schools of a connection that are in one of these states."""
+    """The keys of the schools of a connection that are in one of these states."""
     query = f"select key from ({KNOWN}) known where connection_id = :connection and state = any(:states) order by key"  # noqa: S608
     given = {"everyone": False, "districts": [district_id], "schools": []}
     return list(conn.scalars(text(query), given | {"connection": connection_id, "states": list(states)}))
 
 
 def school_status(conn: Connection, school_id: int) -> SchoolStatus:
-    """One school as the overview shows it. There has to be one with this id."""
+    """One school as the overview shows it. A school with this id must exist."""
     [found] = overview(conn, schools=[school_id], limit=1).page
     return found
 

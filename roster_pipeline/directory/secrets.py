@@ -1,7 +1,9 @@
-"""Client Secrets at rest: a Fernet token, or a reference to an environment variable. Never plain in the database.
+"""Stores Client Secrets: as a Fernet token, or as a reference to an environment variable.
 
-The key is `ROSTER_SECRET_KEY`. It may contain several keys, separated by commas, while they are exchanged: the first
-one seals, all of them open.
+The database never has a secret in plain text.
+
+The key is `ROSTER_SECRET_KEY`. While keys are exchanged, it may contain several keys, separated by commas. The first
+one seals; all of them open.
 """
 
 from __future__ import annotations
@@ -21,11 +23,11 @@ REFERENCE = "env:"
 
 
 class MissingKey(DirectoryError):
-    """There is no key to seal or open secrets with, or it is not one."""
+    """There is no key to seal or open secrets, or the key is not valid."""
 
 
 class WrongKey(DirectoryError):
-    """The key at hand is not the one that sealed this secret."""
+    """The current key is not the key that sealed this secret."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -50,14 +52,17 @@ def new_key() -> str:
 
 
 def seal(plain: str, key_file: Path | None = None) -> str:
-    """What may be stored of a secret; a reference `env:NAME` is stored as it is. Raises MissingKey."""
+    """The sealed form of a secret, which may be stored. A reference `env:NAME` is stored as it is.
+
+    Raises MissingKey.
+    """
     if plain.startswith(REFERENCE):
         return plain
     return _fernet(_key(key_file)).encrypt(plain.encode()).decode()
 
 
 def unseal(sealed: str, key_file: Path | None = None) -> str:
-    """The secret itself. Raises MissingKey, WrongKey, MissingVariable."""
+    """Open a sealed secret. Raises MissingKey, WrongKey, MissingVariable."""
     if sealed.startswith(REFERENCE):
         name = sealed.removeprefix(REFERENCE)
         if not os.environ.get(name):

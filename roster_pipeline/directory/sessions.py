@@ -1,8 +1,8 @@
-"""Sessions of the console, sign-ins under way, and rate limits.
+"""Sessions of the console, attempts to sign in, and rate limits.
 
-A session is a random token; the table has its hash and two ends: idle and absolute. One-time links and attempts at an
-identity provider work once, for a short time. Rate limits are in the database, so that all processes of the console
-count together.
+A session is a random token. The table has the hash of the token and two ends of the session: idle and absolute.
+One-time links and attempts at an identity provider work once, for a short time. Rate limits are in the database, so
+that all processes of the console count together.
 """
 
 from __future__ import annotations
@@ -20,36 +20,39 @@ from roster_pipeline.directory.accounts import Account, by_id
 from roster_pipeline.directory.tables import account, console_session, oidc_attempt, rate_limit, sign_in_link
 
 TOKEN_BYTES = 32
-"""256 bits: nobody guesses one, so a plain hash of it is enough."""
+"""256 bits. Nobody can guess such a token, so a plain hash of it is enough."""
 SEEN_EVERY = timedelta(minutes=1)
-"""How exactly the last use is known; a write for every request would cost more than it tells."""
+"""How exactly the last use is known. A write for every request would cost too much."""
 LINK_LASTS = timedelta(hours=1)
-"""As long as a mail may be held back by a server that does not know ours yet."""
+"""A mail server that does not know ours yet may hold a mail back for so long."""
 ATTEMPT_LASTS = timedelta(minutes=10)
-"""For the way to the identity provider and back, a second factor included."""
+"""Time for the way to the identity provider and back, including a second factor."""
 LINKS_KEPT = timedelta(days=1)
 
 
 @dataclass(frozen=True)
 class Session:
-    """A session that is in use. `message`: what that the next page shows."""
+    """A session that is in use. `message`: a message that the next page shows."""
 
     account: Account
     message: str | None
 
 
 def new_token() -> str:
-    """256 random bits, fit for a cookie or an address."""
+    """256 random bits, in a form that fits into a cookie or an address."""
     return secrets.token_urlsafe(TOKEN_BYTES)
 
 
 def hashed(token: str) -> str:
-    """What is kept of a token."""
+    """The hash of a token. Only this is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 def begin(conn: Connection, account_id: int, lifetime: timedelta) -> str:
-    """A new session; its token is known to the caller alone. Sessions that ended are removed on the way."""
+    """Begin a session, and return its token, which only the caller knows.
+
+    This also removes sessions that have ended.
+    """
     conn.execute(delete(console_session).where(console_session.c.expires_at < func.now()))
     token = new_token()
     row = insert(console_session).values(
@@ -61,7 +64,7 @@ def begin(conn: Connection, account_id: int, lifetime: timedelta) -> str:
 
 
 def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) -> Session | None:
-    """The session of a token, with what its account may see at this moment; None where it has ended.
+    """The session of a token, with what its account may see at this moment. None if the session has ended.
 
     used: it counts as a use, which keeps the session from becoming idle.
     """
@@ -85,7 +88,7 @@ def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) ->
 
 @dataclass(frozen=True)
 class Open:
-    """One session of an account, for its own eyes. here: the one that asks."""
+    """One session of an account, as its owner sees it. here: it is the session that asks."""
 
     began_at: datetime
     seen_at: datetime
@@ -93,7 +96,7 @@ class Open:
 
 
 def open_of(conn: Connection, account_id: int, token: str, idle: timedelta) -> list[Open]:
-    """The sessions of an account that are still good, the last used first."""
+    """The sessions of an account that still count. The one that was used last comes first."""
     query = select(console_session.c.created_at, console_session.c.seen_at, console_session.c.token_hash).where(
         console_session.c.account_id == account_id,
         console_session.c.expires_at > func.now(),
@@ -109,7 +112,8 @@ def end_all(conn: Connection, account_id: int) -> int:
 
 
 def kept_of(conn: Connection, account_id: int) -> list[str]:
-    """What is kept of the tokens of an account's sessions: the one in use, and idle ones that nobody signed out of."""
+    """The hashes of the tokens of an account's sessions: the session in use, and idle sessions from which nobody signed
+    out."""
     query = select(console_session.c.token_hash).where(
         console_session.c.account_id == account_id, console_session.c.expires_at > func.now()
     )
@@ -117,7 +121,7 @@ def kept_of(conn: Connection, account_id: int) -> list[str]:
 
 
 def tell(conn: Connection, token: str, message: str | None) -> None:
-    """Keep a message for the next page; None once it has been shown."""
+    """Keep a message for the next page. None: the message has been shown."""
     conn.execute(_own(token).values(message=message))
 
 
@@ -132,7 +136,7 @@ def _own(token: str) -> Update:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What has to be the same when the browser comes back."""
+    """The values that have to be the same when the browser comes back."""
 
     nonce: str
     verifier: str
@@ -140,7 +144,7 @@ class Attempt:
 
 
 def new_link(conn: Connection, account_id: int) -> str:
-    """The token of a link that signs this account in, once, within `LINK_LASTS`."""
+    """The token of a link that signs this account in. It works once, within `LINK_LASTS`."""
     conn.execute(delete(sign_in_link).where(sign_in_link.c.expires_at < func.now() - LINKS_KEPT))
     token = new_token()
     row = insert(sign_in_link).values(
@@ -151,12 +155,15 @@ def new_link(conn: Connection, account_id: int) -> str:
 
 
 def account_of_link(conn: Connection, token: str) -> int | None:
-    """Whom the link would still sign in; None where it is no good. Looking changes nothing: mail scanners look."""
+    """The account that the link would still sign in; None if the link does not work.
+
+    This changes nothing, because mail scanners open links too.
+    """
     return conn.scalar(select(sign_in_link.c.account_id).where(*_good(token)))
 
 
 def use_link(conn: Connection, token: str) -> int | None:
-    """The account of a link, which is used up by this, as are the account's other links; None where it is no good."""
+    """Use up a link and the account's other links, and return the account. None if the link does not work."""
     used = update(sign_in_link).where(*_good(token)).values(used_at=func.now())
     account_id = conn.scalar(used.returning(sign_in_link.c.account_id))
     if account_id is None:
@@ -172,7 +179,10 @@ def use_up(conn: Connection, account_id: int) -> None:
 
 
 def begin_attempt(conn: Connection, visit: str, attempt: Attempt) -> str:
-    """Remember an attempt of this browser (visit: its token). Returns the state that has to come back."""
+    """Remember that this browser begins an attempt (visit: its token).
+
+    Returns the state that the browser has to bring back.
+    """
     conn.execute(delete(oidc_attempt).where(oidc_attempt.c.expires_at < func.now()))
     state = new_token()
     row = insert(oidc_attempt).values(
@@ -188,7 +198,7 @@ def begin_attempt(conn: Connection, visit: str, attempt: Attempt) -> str:
 
 
 def take_attempt(conn: Connection, visit: str, state: str) -> Attempt | None:
-    """The attempt that came back, once, and only to the browser that began it."""
+    """The attempt that came back. It works once, and only for the browser that began it."""
     taken = delete(oidc_attempt).where(
         oidc_attempt.c.state_hash == hashed(state),
         oidc_attempt.c.visit_hash == hashed(visit),
@@ -207,7 +217,10 @@ def _good(token: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int, int]:
-    """Count one more use of `name` by `key` (kept as a hash). Returns uses in this window, and seconds to its end."""
+    """Count one more use of `name` by `key` (kept as a hash).
+
+    Returns the uses in this window, and the seconds to its end.
+    """
     row = insert(rate_limit).values(name=name, key_hash=_hash(key), until=func.now() + window, used=1)
     over = rate_limit.c.until <= func.now()
     counted = row.on_conflict_do_update(
@@ -224,7 +237,7 @@ def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int
 
 
 def forget(conn: Connection, name: str, key: str) -> None:
-    """Begin again: uses of `name` by `key` so far do not count any more."""
+    """Forget the uses of `name` by `key` so far. They do not count any more."""
     conn.execute(delete(rate_limit).where(rate_limit.c.name == name, rate_limit.c.key_hash == _hash(key)))
 
 

@@ -1,10 +1,10 @@
-"""The records of a SIS, each stored once however often it came: `sis_record`, keyed by its content.
+"""The records of a SIS. Each is stored once in `sis_record`, however often it came. Its key is its content.
 
-A pull and a snapshot only name their records (`pull_record`, `snapshot_record`). A record that is the same as last
-night is one more name, and no new payload. A changed record is a new row beside the old one.
+A pull and a snapshot only name their records (`pull_record`, `snapshot_record`). If a record is the same as last night,
+only one more name is stored, and no new payload. A changed record is a new row; the old row stays.
 
-A lock keeps a name from losing its record: who names records holds it until the commit, and pruning, which deletes the
-records that nobody names, does not run beside it. Erasing a person deletes their records in any case.
+A lock makes sure that no name loses its record. A transaction that names records holds it until the commit. Pruning,
+which deletes records without a name, does not run at the same time. Erasing a person deletes their records in any case.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped
 
 Kind = Literal["org", "user"]
 CHUNK = 1000
-"""Records whose names are written with one statement."""
+"""How many names of records one statement writes."""
 STUDENT = "student"
 
 NAME_KNOWN = """
@@ -36,7 +36,8 @@ with given as materialized (
 select replace(hash::text, '-', '') from given g where not exists (select from known k where k.hash = g.hash)
 """
 BY_INDEX = "set local enable_seqscan = off"
-"""The statement is planned when a first pull has stored a page or two, and would always read the whole table then."""
+"""The statement is planned when a first pull has stored only a page or two. Such a plan would always read the whole
+table."""
 COLUMNS = ("connection_id", "kind", "sourced_id", "content_hash", "student", "orgs", "agents", "payload")
 
 UNNAMED = """
@@ -60,14 +61,14 @@ class RecordWriter:
         conn.execute(text(BY_INDEX))
 
     def add(self, kind: Kind, records: Iterable[Mapping[str, Any]]) -> None:
-        """Normalised records. They are written in chunks, so memory is bounded by a page."""
+        """Normalised records. They are written in chunks, so this needs the memory of only one page."""
         waiting = self._waiting[kind]
         waiting.extend(records)
         if len(waiting) >= CHUNK:
             self._write(kind)
 
     def finish(self) -> None:
-        """Write what still waits."""
+        """Write the records that still wait."""
         for kind in self._waiting:
             self._write(kind)
 
@@ -83,7 +84,7 @@ class RecordWriter:
             self._name(missing)
 
     def _name(self, hashes: Iterable[str]) -> Sequence[str]:
-        """Name the records that are stored; gives the hashes of those that are not."""
+        """Name the records that are stored, and return the hashes of those that are not."""
         given = {"hashes": "{" + ",".join(hashes) + "}", "connection": self._connection, "pull": self._pull}
         return self._conn.scalars(text(NAME_KNOWN), given).all()
 
@@ -106,12 +107,15 @@ def content_hash(record: Mapping[str, Any]) -> str:
 
 
 def keep_records(conn: Connection, connection_id: int) -> None:
-    """Keep the records of a connection from being pruned until the transaction ends. Take it before naming some."""
+    """Keep the records of a connection from being pruned until the transaction ends.
+
+    Call it before you name records.
+    """
     lock_until_commit_shared(conn, f"records {connection_id}")
 
 
 def prune_records(conn: Connection, connection_id: int) -> int:
-    """Delete the records of a connection that no pull and no snapshot names; gives how many.
+    """Delete the records of a connection that no pull and no snapshot names. Returns how many.
 
     While a pull or a snapshot of the connection is being stored, nothing is deleted: the next night does it.
     """

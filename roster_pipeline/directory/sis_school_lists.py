@@ -1,4 +1,4 @@
-"""The schools that the SIS of a connection listed, as somebody asked for them: names and counts, no people."""
+"""The schools that the SIS of a connection listed when somebody asked for them: names and counts, no people."""
 
 from __future__ import annotations
 
@@ -15,15 +15,16 @@ from roster_pipeline.directory.tables import sis_school_list
 from roster_pipeline.directory.tenants import ConnectionRow
 
 LOST_MINUTES = 30
-"""Reading takes less; a list that is older and has no end lost the process that read it."""
+"""Reading takes less time than this. An older list without an end lost the process that read it."""
 LOST = "The list ended without a result. Read it again."
 
 
 @dataclass(frozen=True)
 class SisSchoolList:
-    """id: of this reading. schools: id, identifier, name and people of each, by name; people: None until counted.
+    """id: the number of this reading. schools: id, identifier, name and people of each school, by name. people is None
+    until the people are counted.
 
-    ended_at: None while it is read. problem: why it was not read to its end.
+    ended_at: None while it is read. problem: why it was not read completely.
     """
 
     connection_id: int
@@ -37,7 +38,7 @@ class SisSchoolList:
 
 
 def start(conn: Connection, connection: ConnectionRow, *, who: str) -> str:
-    """Note that a connection's list is read now; returns its id. What an earlier one said is dropped."""
+    """Note that a connection's list is read now, and return its id. The contents of an earlier list are dropped."""
     values = {
         "id": str(uuid.uuid4()),
         "connection_revision": connection.revision,
@@ -58,13 +59,14 @@ def note(conn: Connection, list_id: str, schools: Sequence[dict[str, Any]]) -> N
 
 
 def end(conn: Connection, list_id: str, problem: str | None = None) -> None:
-    """It is over, unless it was before. problem: why it could not be read to its end, for people."""
+    """End the reading, if it has not ended before. problem: why the list could not be read completely, for people to
+    read."""
     over = update(sis_school_list).where(sis_school_list.c.id == list_id, sis_school_list.c.ended_at.is_(None))
     conn.execute(over.values(ended_at=func.now(), problem=problem))
 
 
 def get(conn: Connection, connection: ConnectionRow) -> SisSchoolList | None:
-    """The list of a connection as it is now; None where it was not read, or not since the connection changed."""
+    """The list of a connection as it is now. None if it was never read, or not since the connection changed."""
     end_lost(conn)
     of = sis_school_list.c.connection_id == connection.id
     same = sis_school_list.c.connection_revision == connection.revision

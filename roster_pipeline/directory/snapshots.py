@@ -1,4 +1,4 @@
-"""Snapshots: what one fetch returned for one school, cut out of the connection's pull by the database itself."""
+"""Snapshots: what one fetch returned for one school, which the database cuts out of the connection's pull."""
 
 from __future__ import annotations
 
@@ -20,15 +20,16 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.org_tree import orgs_below
 
 KEPT_SNAPSHOTS = 14
-"""Good syncs of a school whose raw records, rosters and plan rows are kept."""
+"""How many good syncs of a school keep their raw records, rosters and plan rows."""
 
 AGE_KEPT = ("written", "hours_ahead", "newest")
-"""Of what a pull notes of its source's age; the marks of all bundles that lie there stay with the pull."""
+"""What a snapshot takes over of the pull's notes on the age of its source. The marks of all bundles at the source stay
+only with the pull."""
 
 IN_PULL = "cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named"
-"""Of records `r`, those of the pull, by one look into an index for each.
+"""Of the records `r`, those of the pull. Each needs one index look-up.
 
-`offset 0`, here and below, keeps it at that. The planner knows nothing of tonight's pull, takes it for a few rows, and
+`offset 0`, here and below, makes sure of that. The planner knows nothing about tonight's pull, expects a few rows, and
 would join everybody with everybody.
 """
 ITS_CONNECTION = "(select connection_id from pull where id = :pull)"
@@ -45,7 +46,7 @@ with recursive family as (
 )
 insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, id, 'org' from family
 """  # noqa: S608
-"""The school and what it belongs to. `union` ends a parent that is its own ancestor."""
+"""The school and the orgs to which it belongs. `union` stops the search if an org is its own ancestor."""
 
 USERS = f"""
 with found as (
@@ -64,9 +65,11 @@ with found as (
 )
 insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, r.id, 'user' from found r {IN_PULL}
 """  # noqa: S608
-"""The school's users, and the records of its members wherever they are now: a record that moved has not vanished.
+"""The school's users, and the records of its members, wherever these records are now: a record that moved has not
+disappeared.
 
-`+ 0`, here and below, keeps an index that is no help out of a search: it would read the whole connection.
+`+ 0`, here and below, keeps the database from using an index that does not help. With it, a search would read the whole
+connection.
 """
 
 ORG_LIST = f"""
@@ -93,7 +96,7 @@ where r.connection_id + 0 = :connection and r.kind = 'user'
   and r.orgs && cast(:below as text[]) and not r.orgs && cast(:here as text[])
   and coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive')
 """  # noqa: S608
-"""People of orgs below the school who do not name the school itself."""
+"""People in orgs below the school who do not name the school itself."""
 
 CONTACTS = f"""
 with student as materialized (
@@ -120,13 +123,14 @@ with student as materialized (
 )
 insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, r.id, 'contact' from found r {IN_PULL}
 """  # noqa: S608
-"""Whom students name as their agents, and who names a student: some servers fill one side only. And, where contact
-rules exclude some, the contacts that are stored: of students who left, or whose link to them was cut."""
+"""The agents whom students name, and the people who name a student as their agent, because some servers fill only one
+side. If contact rules exclude somebody, also the stored contacts of students who left, or whose link to the contact is
+gone."""
 
 SEARCHABLE = """
 select clean_pending_lists()
 """
-"""What was stored a moment ago waits in a list beside these indexes, which each search would read from end to end."""
+"""New rows first wait in a list next to these indexes, and each search would read this list from end to end."""
 
 REJECTS = """
 insert into raw_reject select :snapshot, r.sourced_id, r.collection, r.field, r.rule, r.severity
@@ -147,7 +151,7 @@ from pulled_reject r where r.pull_id = :pull and (
     ))
 )
 """
-"""Rejects of this school's records, and of records that no one can place: they might have been this school's."""
+"""Rejects of this school's records, and of records whose school nobody knows: they might belong to this school."""
 
 FIND_SCHOOL = f"""
 select r.sourced_id from sis_record r {IN_PULL}
@@ -164,10 +168,10 @@ select r.payload from (
 cross join lateral (select payload, sourced_id from sis_record where id = s.record_id offset 0) r
 order by r.sourced_id collate "C"
 """
-"""Most guardians name the school themselves: such contacts are left out, for their records are among the users."""
+"""Most guardians name the school themselves. Such contacts are left out, because their records are among the users."""
 
 OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
-"""What a snapshot that was made from another one does not take over from it."""
+"""Values that a snapshot does not take over from the snapshot from which it was made."""
 PRUNED = ("snapshot_record", "raw_reject", "cleaned_roster", "witness", "excluded_contact")
 OLD = """
 with good as (
@@ -181,7 +185,7 @@ select id from snapshot where school_id = :school and pruned_at is null
 
 @dataclass(frozen=True)
 class Raw:
-    """One snapshot's normalised records, by sourcedId, and what the client refused."""
+    """One snapshot's normalised records, by sourcedId, and the records that the client refused."""
 
     users: list[dict[str, Any]]
     contacts: list[dict[str, Any]]
@@ -190,7 +194,10 @@ class Raw:
 
 
 def find_school(conn: Connection, pull_id: int, school_id: str) -> str | None:
-    """The sourcedId of the org that a School ID means: a sourcedId, else an identifier that one org alone has."""
+    """The sourcedId of the org that a School ID means.
+
+    The School ID is a sourcedId, or an identifier that only one org has.
+    """
     found = list(conn.scalars(text(FIND_SCHOOL), {"pull": pull_id, "given": school_id}))
     if not found or (found[0] != school_id and len(found) > 1):
         return None
@@ -198,7 +205,7 @@ def find_school(conn: Connection, pull_id: int, school_id: str) -> str | None:
 
 
 def any_org(conn: Connection, pull_id: int) -> bool:
-    """Whether a pull brought any org at all."""
+    """Whether a pull contains any org at all."""
     return bool(conn.scalar(text(f"select exists ({ORG_DOCUMENTS})"), {"pull": pull_id}))
 
 
@@ -207,7 +214,7 @@ def list_orgs(
 ) -> list[dict[str, Any]]:
     """The orgs of a pull that are below a school, or that these users name: sourcedId, type, parent, status.
 
-    A city has thousands of schools, and the records of one name a few of them. Empty for a pull that is gone.
+    A city has thousands of schools, but the records of one school name only a few of them. Empty if the pull is gone.
     """
     named = {role.get("org") for user in users for role in user.get("roles") or ()}
     given = {"pull": pull_id, "org": school_sourced_id, "named": [school_sourced_id, *filter(None, named)]}
@@ -215,7 +222,7 @@ def list_orgs(
 
 
 def org_documents(conn: Connection, pull_id: int | None) -> list[dict[str, Any]]:
-    """The orgs of a pull as they came: normalised records. Empty for a pull that is gone."""
+    """The orgs of a pull as normalised records. Empty if the pull is gone."""
     return list(conn.scalars(text(ORG_DOCUMENTS), {"pull": pull_id}))
 
 
@@ -231,10 +238,10 @@ def take(
 ) -> int:
     """Cut one school's snapshot out of a finished pull and return its id.
 
-    problems: what this school finds wrong with the pull besides its own problems, by when its bundle was written.
+    problems: further problems that this school finds in the pull, because of the time when its bundle was written.
 
-    Writes snapshot, snapshot_record (contacts only if they are wanted) and raw_reject, in the caller's transaction, in
-    which the pull is kept from being dropped. Raises PullGone.
+    Writes snapshot, snapshot_record (contacts only if they are wanted) and raw_reject in the caller's transaction.
+    During this transaction, nobody can drop the pull. Raises PullGone.
     """
     keep_records(conn, school.connection.id)
     of_pull = select(pull).where(pull.c.id == pull_id, pull.c.finished_at.is_not(None))
@@ -285,9 +292,10 @@ def take(
 
 
 def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **said: Any) -> int:
-    """A snapshot with the facts of another one and records of its own; gives its id. base: as `facts` has it.
+    """Make a snapshot with the facts of another one and with records of its own, and return its id. base: as `facts`
+    has it.
 
-    said: what its proof says beside, or in place of, the proof of the base.
+    said: values that its proof has in addition to the proof of the base, or instead of it.
     """
     kept = {name: value for name, value in base.items() if name not in OF_ITS_OWN}
     row = kept | {"mode": mode, "proof": base["proof"] | {"mode": mode} | said}
@@ -295,8 +303,10 @@ def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **said: Any)
 
 
 def load(conn: Connection, snapshot_id: int) -> Raw:
-    """A snapshot's records; a contact who is among the users as well is only there. Empty lists when there is nothing,
-    or no longer."""
+    """A snapshot's records. A contact who is also among the users is only listed there.
+
+    The lists are empty if the records do not exist, or no longer exist.
+    """
     columns = {"collection": "text", "sourced_id": "text", "field": "text", "rule": "text", "severity": "text"}
     query = f"select {', '.join(columns)} from raw_reject where snapshot_id = {{snapshot}} order by 1, 2, 3, 4"  # noqa: S608
     rejected = read_frame(conn, query, columns, snapshot=snapshot_id)  # type: ignore[arg-type]
@@ -335,7 +345,7 @@ def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
 
 
 def _documents(conn: Connection, part: str, snapshot_id: int) -> list[dict[str, Any]]:
-    """All payloads of a part in one piece of JSON: one parse, and no Python object per row on the way."""
+    """All payloads of a part as one piece of JSON. So they are parsed once, without a Python object for each row."""
     query = sql.SQL("copy ({}) to stdout").format(
         sql.SQL(DOCUMENTS).format(snapshot=sql.Literal(snapshot_id), part=sql.Literal(part))
     )

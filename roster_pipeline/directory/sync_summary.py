@@ -1,10 +1,12 @@
-"""The summary of one sync, a school's newest snapshot and plan, and the good snapshots that tonight's is measured by.
+"""The summary of one sync, a school's newest snapshot and plan, and the good snapshots with which tonight's snapshot is
+compared.
 
-A summary has counts and ids of rules, never a value of a person. A step uses the snapshot and the plan of its own run,
-else the school's newest.
+A summary has counts and ids of rules, never a value of a person. A step uses the snapshot and the plan of its own run.
+If there is none, it uses the newest of the school.
 
-A snapshot is good once a sync that held nothing back was made from it, and no guard found it unusual. A snapshot that
-would change nobody holds nothing back either; but night after night it would become the usual size.
+A snapshot is good if a sync that held nothing was made from it, and if no guard found it unusual. The second condition
+is needed: a wrong snapshot that changes nobody holds nothing either, and after some nights its size would become the
+usual size.
 """
 
 from __future__ import annotations
@@ -30,9 +32,10 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
 
 ONE_PERSON = "one_person"
-"""In the proof of a snapshot: the roster of the snapshot before it, in which one person's records are newer."""
+"""A value in the proof of a snapshot: the snapshot is the roster of the one before it, with newer records of one
+person."""
 HISTORY = 7
-"""Good snapshots whose median says how large a role usually is."""
+"""How many good snapshots count for the usual size of a role, which is their median."""
 _GOOD = """
 select {} as one, s.id from snapshot s
 where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
@@ -46,10 +49,11 @@ where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 
 order by s.id desc limit {}
 """
 UNUSUAL = ("people_missing", "strangers", "empty_role", "no_orgs", "shrunk_role", "rejected")
-"""The guards that look at what came, not at what it would change, where they hold everything, creations too. An
-approval settles their findings, and the snapshot is good."""
+"""Guards that look at the received data, not at the changes. They hold everything, also creations. An approval settles
+their findings, and then the snapshot is good."""
 UNLIKE_BEFORE = "unlike_before"
-"""A night that this guard found is no measure of the connection, until somebody approves it."""
+"""If this guard found something in a night, later nights are not compared with that night until somebody approves
+it."""
 
 
 _NEWEST_FIRST = "coalesce((select jsonb_agg(g.one order by g.id desc) from ({}) g), '[]'::jsonb)"
@@ -66,15 +70,15 @@ from snapshot t where t.id = :snapshot
 
 @dataclass(frozen=True)
 class SyncSummary:
-    """One sync for a reader.
+    """One sync as a report shows it.
 
     actions: (role, action, guard, reason, rows, rows applied by this sync). notes: (role, note, rows). verdict: role,
     action, guard, verdict, rows, findings. quality: the columns of `quality_result`. rejected: collection, field, rule,
-    severity, rows. contact_flags: what was counted of the snapshot's contacts.
-    previous: the snapshot's people by role of the sync before, and its time; None on a first one, and on a rollback.
-    claimed: people of this school whom another connection also delivers, when the report was written first.
-    undone: of a rollback, role to what was undone (or `moved`) to people. linked: of a relink, the people it linked;
-    it says nothing else of one, because its plan is made again. snapshot: its row, None for a sync without one.
+    severity, rows. contact_flags: the counts of the snapshot's contacts. previous: the people by role in the snapshot
+    of the sync before, and its time; None for a first sync and for a rollback. claimed: how many people of this school
+    another connection also delivered when the report was first written. undone: for a rollback, role to what was undone
+    (or `moved`) to the number of people. linked: for a relink, how many people it linked. The summary of a relink has
+    nothing else, because its plan is made again. snapshot: its row; None for a sync without a snapshot.
     """
 
     sync_id: int
@@ -118,7 +122,7 @@ def unreported(connection: Connection, school_key: str | None = None) -> list[in
 
 
 def latest_sync(connection: Connection, school_key: str) -> int | None:
-    """The newest sync of a school; those of one person are not reported."""
+    """The newest sync of a school; syncs of one person are not reported, so they are left out."""
     found = select(func.max(sync.c.id)).join(school, school.c.id == sync.c.school_id)
     found = found.where(school.c.key == school_key, sync.c.kind.not_in(("person", "upload")))
     newest: int | None = connection.scalar(found)
@@ -126,12 +130,12 @@ def latest_sync(connection: Connection, school_key: str) -> int | None:
 
 
 def mark_reported(connection: Connection, sync_id: int, report: dict[str, Any]) -> None:
-    """Keep the report as data beside its sync; a sync that has one is not reported again."""
+    """Store the report as data with its sync. A sync with a report is not reported again."""
     connection.execute(sync.update().where(sync.c.id == sync_id).values(report=report))
 
 
 def sync_summary(connection: Connection, sync_id: int) -> SyncSummary:
-    """Everything a report on this sync says. One statement, because every sync of every school asks it."""
+    """Everything that a report on this sync says. It is one statement, because every sync of every school needs it."""
     head = connection.execute(text(SUMMARY), {"sync": sync_id}).mappings().one()
     relink = head["kind"] == "relink"
     shot = {name: head[f"snapshot_{name}"] for name in _SNAPSHOT} if head["snapshot_id"] is not None else None
@@ -167,7 +171,7 @@ def _claimed(connection: Connection, head: Any) -> int:
 
 
 def _list(query: str) -> str:
-    """The rows of a query as a list in one value; [] where it has none."""
+    """The rows of a query as one list value; [] if it has no rows."""
     return f"(select coalesce(jsonb_agg(to_jsonb(one)), '[]'::jsonb) from ({query}) one)"  # noqa: S608 - our own
 
 
@@ -183,7 +187,7 @@ _NOTES = """
 select r.role, note, count(*) as rows from plan_row r cross join string_to_table(r.notes, ' ') note
 where r.plan_id = p.id and r.notes is not null group by 1, 2 order by 1, 2
 """
-"""Of the rows of the plan, whether they were applied or wait."""
+"""For the rows of the plan: whether they were applied or wait."""
 _VERDICT = "select v.role, v.action, v.guard, v.verdict, v.rows, v.findings from verdict v where v.plan_id = p.id"
 _QUALITY = """
 select q.rule, q.role, q.check_name, q.severity, q.passed, q.tested, q.failed from quality_result q
@@ -214,9 +218,9 @@ where y.id = :sync
 def latest_snapshot(
     connection: Connection, school_key: str, run_id: str | None = None
 ) -> tuple[SchoolRow, dict[str, Any] | None]:
-    """A school, and its newest snapshot as `snapshots.facts` has it; one that this run took goes first.
+    """A school, and its newest snapshot as `snapshots.facts` has it. A snapshot that this run took comes first.
 
-    One of a single person does not count. Raises UnknownKey.
+    A snapshot of a single person does not count. Raises UnknownKey.
     """
     own = case((snapshot.c.run_id == run_id, 0), else_=1)
     whole = snapshot.c.proof[ONE_PERSON].is_(None)
@@ -232,7 +236,7 @@ def latest_snapshot(
 
 
 def latest_plan(connection: Connection, school_key: str, run_id: str | None = None) -> int | None:
-    """The newest plan of a school that may be applied; one that this run made goes first. Dry runs are left out."""
+    """The newest plan of a school that may be applied. A plan that this run made comes first. Dry runs are left out."""
     own = case((plan.c.run_id == run_id, 0), else_=1)
     found = (
         select(plan.c.id)
@@ -247,10 +251,10 @@ def latest_plan(connection: Connection, school_key: str, run_id: str | None = No
 
 @dataclass(frozen=True)
 class History:
-    """facts: the snapshot that is planned. roles: people per role of the last good snapshots, newest last, by id.
+    """facts: the snapshot to plan. roles: for each id of a good snapshot, its people per role; the newest comes last.
 
-    proofs: of completeness, of the last good snapshots, newest first. first_sync: no sync ever changed anybody.
-    answers: what the SIS said of single people of this snapshot, by sourcedId.
+    proofs: the proofs of completeness of the last good snapshots, newest first. first_sync: no sync ever changed
+    anybody. answers: the answers of the SIS about single people of this snapshot, by sourcedId.
     """
 
     facts: dict[str, Any]
@@ -261,7 +265,8 @@ class History:
 
 
 def history_of(conn: Connection, school_id: int, snapshot_id: int, *, proofs: int = 0) -> History:
-    """What planning wants to know of earlier nights, in one statement. proofs: of how many good snapshots."""
+    """What planning needs to know of earlier nights, read with one statement. proofs: how many good snapshots give
+    their proof."""
     given = {"school": school_id, "snapshot": snapshot_id, "n": HISTORY, "proofs": proofs}
     given_too = {"unusual": list(UNUSUAL), "besides": UNLIKE_BEFORE, "nothing": ""}
     row = conn.execute(text(BEFORE), given | given_too).mappings().one()

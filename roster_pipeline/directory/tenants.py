@@ -1,6 +1,6 @@
 """Districts, connections and schools: who is rostered, from where, with which settings.
 
-Callers put changes of settings into the audit, with the name of the person who asked.
+The callers write changes of settings into the audit, with the name of the person who asked for them.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class KeyTaken(DirectoryError):
 
 
 class RefusedSetting(DirectoryError):
-    """A name or a setting that is well formed, and yet not one we keep."""
+    """The form of the name or setting is correct, but we do not accept it."""
 
 
 @dataclass(frozen=True)
@@ -63,9 +63,9 @@ class DistrictRow:
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """One SIS endpoint. `secret` is sealed; `learned` is what earlier pulls found out about this server.
+    """One SIS endpoint. `secret` is sealed. `learned` is what earlier pulls found out about this server.
 
-    revision: grows with every change of settings or secret.
+    revision: increases with every change of settings or secret.
     """
 
     id: int
@@ -80,11 +80,11 @@ class ConnectionRow:
 
 @dataclass(frozen=True)
 class SchoolRow:
-    """One school with its connection. revision: grows with every change of name or settings.
+    """One school with its connection. revision: increases with every change of name or settings.
 
     test: the last Test Your Information, {"at", "items", "of"}; "of" says which revision of the connection and which
-    School ID was tested. paused_until: the first day on which the schedule starts the school again; the later one of
-    the school's own and the district's. raised_limits: guard setting to value, until, who, reason.
+    School ID were tested. paused_until: the first day on which the schedule starts the school again. It is the later of
+    the school's own day and the district's day. raised_limits: guard setting to value, until, who, reason.
     """
 
     id: int
@@ -100,7 +100,10 @@ class SchoolRow:
     raised_limits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def guards_on(self, day: date) -> Guards:
-        """The limits of the guards on a day, with those that are raised on it. The last day of a raise counts."""
+        """The limits of the guards on a day, including limits that are raised on that day.
+
+        On the last day, a raise still counts.
+        """
         raised = {name: one["value"] for name, one in self.raised_limits.items() if one["until"] >= day.isoformat()}
         return Guards.model_validate(self.settings.guards.model_dump() | raised)
 
@@ -114,7 +117,7 @@ def add_district(conn: Connection, key: str, name: str) -> DistrictRow:
 def add_connection(
     conn: Connection, district_key: str, key: str, settings: ConnectionSettings, secret_sealed: str | None
 ) -> ConnectionRow:
-    """Make a connection in a district; the secret comes sealed. Raises UnknownKey, KeyTaken."""
+    """Make a connection in a district; the caller has sealed the secret. Raises UnknownKey, KeyTaken."""
     owner = get_district(conn, district_key)
     document = settings.model_dump(mode="json")
     _added(conn, connection, "connection", key, district_id=owner.id, settings=document, secret=secret_sealed)
@@ -203,9 +206,9 @@ def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None
 def pause(
     conn: Connection, until: date | None, *, school_id: int | None = None, district_id: int | None = None
 ) -> date | None:
-    """Let the schedule start a school, or a whole district, only from this day on; None: at once.
+    """Make the schedule start a school, or a whole district, only from this day on. None: at once.
 
-    Returns the day of before, without that of the school's district.
+    Returns the day that was set before. For a school, the day of its district does not count.
     """
     table, id_ = (school, school_id) if school_id is not None else (district, district_id)
     before: date | None = conn.scalar(select(table.c.paused_until).where(table.c.id == id_).with_for_update())
@@ -249,7 +252,7 @@ def list_districts(conn: Connection) -> list[DistrictRow]:
 
 
 def list_connections(conn: Connection, district_key: str | None = None) -> list[ConnectionRow]:
-    """Connections by key; of one district, or of all."""
+    """Connections by key, of one district or of all."""
     query = _connections().order_by(connection.c.key)
     if district_key is not None:
         query = query.where(district.c.key == get_district(conn, district_key).key)
@@ -257,13 +260,13 @@ def list_connections(conn: Connection, district_key: str | None = None) -> list[
 
 
 def schools_by_id(conn: Connection, ids: Collection[int]) -> dict[int, SchoolRow]:
-    """The schools with these ids, by id. One query."""
+    """The schools with these ids, by id. It is one query."""
     found = conn.execute(schools_query().where(school.c.id.in_(ids))).mappings()
     return {row.id: row for row in map(school_of, found)}
 
 
 def list_schools(conn: Connection, district: str | None = None) -> list[SchoolRow]:
-    """Schools by key, with their connections; of one district (its key), or of all. One query."""
+    """Schools by key, with their connections, of one district (given by its key) or of all. It is one query."""
     query = schools_query().order_by(school.c.key)
     if district is not None:
         query = query.where(school.c.district_id == get_district(conn, district).id)
@@ -271,7 +274,7 @@ def list_schools(conn: Connection, district: str | None = None) -> list[SchoolRo
 
 
 def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -> None:
-    """Add what a pull found out about the server to what is known."""
+    """Add to the stored facts of a server what a pull found out about it."""
     merged = connection.c.learned.op("||")(cast(dict(learned), JSONB))
     conn.execute(update(connection).where(connection.c.id == connection_id).values(learned=merged))
 
@@ -279,9 +282,10 @@ def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -
 def save_test(
     conn: Connection, tested: SchoolRow, items: Sequence[Mapping[str, Any]], at: datetime | None = None
 ) -> dict[str, Any]:
-    """Keep the outcome of Test Your Information, for the next time someone looks. tested: the school as it was tried.
+    """Store the outcome of Test Your Information, so that people can see it later. tested: the school with the settings
+    that were tested.
 
-    at: when that was; now, if not given.
+    at: the time of the test; now, if not given.
     """
     test = {
         "at": (at or datetime.now(UTC)).isoformat(timespec="seconds"),
@@ -293,7 +297,10 @@ def save_test(
 
 
 def save_tests(conn: Connection, tested: Sequence[tuple[SchoolRow, Sequence[Mapping[str, Any]]]]) -> None:
-    """`save_test` for several schools at once; not of those whose connection or School ID has changed since."""
+    """`save_test` for several schools at once.
+
+    Schools whose connection or School ID has changed since the test are left out.
+    """
     rows = [
         {
             "school": row.id,
@@ -315,7 +322,8 @@ def save_tests(conn: Connection, tested: Sequence[tuple[SchoolRow, Sequence[Mapp
 
 
 def keep_tests(conn: Connection, connection_id: int, revision: int, newer: int) -> None:
-    """Let tests of one revision of a connection count for a newer one, which differs in nothing that is tested."""
+    """Let tests of one revision of a connection count for a newer revision, because the tested settings are the same in
+    both."""
     fresh = school.c.test["of"]["revision"].as_integer() == revision
     kept = func.jsonb_set(school.c.test, cast(["of", "revision"], ARRAY(Text)), cast(newer, JSONB))
     conn.execute(update(school).where(school.c.connection_id == connection_id, fresh).values(test=kept))
@@ -330,7 +338,7 @@ def namesake(conn: Connection, of: SchoolRow) -> str | None:
 
 
 def connection_and_name(conn: Connection, school_key: str) -> tuple[str, str] | None:
-    """The key of a school's connection, and the school's name; None where there is no such school."""
+    """The key of a school's connection, and the school's name. None if there is no such school."""
     query = select(connection.c.key, school.c.name).join(school, school.c.connection_id == connection.c.id)
     found = conn.execute(query.where(school.c.key == school_key)).first()
     return None if found is None else (found.key, found.name)
@@ -339,7 +347,7 @@ def connection_and_name(conn: Connection, school_key: str) -> tuple[str, str] | 
 def usual_time_zone(conn: Connection, districts: Collection[int] | None, schools: Collection[int] = ()) -> str | None:
     """The time zone that most of these schools, and of the schools of these districts (None: of all), have.
 
-    None where there is no such school yet.
+    None if there is no such school yet.
     """
     zone = school.c.settings["time_zone"].astext
     query = select(zone).group_by(zone).order_by(func.count().desc(), zone).limit(1)
@@ -350,7 +358,7 @@ def usual_time_zone(conn: Connection, districts: Collection[int] | None, schools
 
 
 def time_zones(conn: Connection) -> dict[str, str]:
-    """The key of every school to its time zone."""
+    """The time zone of every school, by the key of the school."""
     zone = func.coalesce(school.c.settings["time_zone"].astext, "UTC").label("zone")
     return {row.key: row.zone for row in conn.execute(select(school.c.key, zone))}
 
@@ -360,7 +368,7 @@ def school_names(
 ) -> list[tuple[str, str]]:
     """Key and name of the schools of some districts (None: of all), and of these schools, by key; at most `limit`.
 
-    words: only schools with all of them in key or name, capitals aside.
+    words: only schools with all of these words in key or name. Capital letters do not matter.
     """
     query = select(school.c.key, school.c.name).order_by(school.c.key).limit(limit)
     for word in words.lower().replace("\0", "").split():

@@ -1,4 +1,4 @@
-"""Undo of one edit by hand: what it changed of one person goes back, if nothing has changed the same values since.
+"""Undoes one edit by hand: the values of one person go back, if nothing has changed the same values since.
 
 An edit is one transaction. The audit says what it was and why; the change log has its rows before and after, and both
 have the same time. Unlike a rollback, only the values that the edit changed are compared and set back.
@@ -28,10 +28,10 @@ OF_PERSON = ("person edited", "field locked", "field unlocked", "person excluded
 OF_LINK = ("record linked", "record unlinked", "link confirmed", "home chosen")
 _TABLES = {"person": OF_PERSON, "membership": OF_MEMBERSHIP, "link": OF_LINK}
 EDITS: Mapping[str, str] = {what: table for table, kinds in _TABLES.items() for what in kinds}
-"""What the audit says of an edit that can be undone, and the table whose rows it changed."""
+"""The kinds of audit entries of edits that can be undone, each with the table whose rows it changed."""
 _LOCKS = "locked_fields"
 _NOT_COMPARED = ("archived_at", "absent_syncs", "version", "master_identifier")
-"""Follow from the other values, or are counted and noted by syncs that change nothing else."""
+"""These columns follow from other values, or are written by syncs that change nothing else."""
 _SHOWN = {
     _LOCKS: "the lock of a field",
     "excluded": "whether syncs change the person",
@@ -42,7 +42,8 @@ _SHOWN = {
 
 Row = Mapping[str, Any]
 Key = tuple[str, str] | str
-"""Connection and sourcedId of a link, the key of a membership's school, an empty text for the person."""
+"""The key of a row: connection and sourcedId for a link, the key of the school for a membership, an empty text for the
+person."""
 Ways = dict[tuple[str, Key], tuple[Row | None, Row | None]]
 
 
@@ -105,15 +106,15 @@ _INCLUDE = f"delete from link_exclusion where {_WHERE['link']}"
 
 
 class CannotUndo(DirectoryError):
-    """The edit is unknown, or was undone before, or something newer changed the same values."""
+    """The edit is unknown, or it was undone before, or something newer changed the same values."""
 
 
 @dataclass(frozen=True)
 class Rows:
     """The rows of one person as they are now, in the form of the change log.
 
-    links: those of the person, and those of others for records that were the person's. exclusions: record to when
-    somebody said that it is not the person's.
+    links: the links of the person, and the links of other people for records that once belonged to the person.
+    exclusions: for each record, when somebody said that it does not belong to the person.
     """
 
     person: Row
@@ -122,14 +123,15 @@ class Rows:
     exclusions: Mapping[Key, str]
 
     def of(self, entity: str, key: Key) -> Row | None:
-        """One row, or None."""
+        """The row with this key, or None."""
         rows = self.memberships if entity == "membership" else self.links
         return self.person if entity == "person" else rows.get(key)
 
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit by hand. entry: of the audit. ways: (table, key) to the row before and after; None: there was none."""
+    """One edit by hand. entry: its audit entry. ways: for each (table, key), the row before and after; None: there was
+    no row."""
 
     entry: Entry
     ways: Ways
@@ -140,7 +142,7 @@ class Edit:
         return self.entry.what not in OF_MEMBERSHIP
 
     def excluded(self, now: Rows) -> list[Key]:
-        """Records of which this edit said that they are not the person's, and of which that is still so."""
+        """The records of which this edit said that they do not belong to the person, and for which this is still so."""
         at = self.entry.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
         return [key for key, since in now.exclusions.items() if since == at]
 
@@ -160,7 +162,7 @@ def edits(entries: Sequence[Entry], changes: Sequence[Change], person_id: int) -
 
 
 def rows_now(conn: Connection, district_id: int, person_id: int) -> Rows:
-    """The rows that edits of a person are compared with."""
+    """The rows with which edits of a person are compared."""
     of: dict[str, dict[Key, Any]] = {"person": {}, "membership": {}, "link": {}, "link_exclusion": {}}
     for row in conn.execute(text(_NOW), {"district": district_id, "person": person_id}):
         of[row.entity][(row.one, row.two) if row.entity.startswith("link") else row.one] = row.row
@@ -188,7 +190,7 @@ def problem(edit: Edit, now: Rows) -> str:
 
 
 def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, who: str, reason: str) -> Edit:
-    """Undo an edit, and note it in the audit. edit_id: number of its audit entry. Raises CannotUndo."""
+    """Undo an edit, and note it in the audit. edit_id: the number of its audit entry. Raises CannotUndo."""
     lock_district(conn, district_id)
     entry = audit.get(conn, edit_id)
     if entry is None or (entry.district_id, entry.person_id) != (district_id, person_id) or entry.what not in EDITS:
@@ -227,12 +229,12 @@ def _changed(entity: str, before: Row, after: Row) -> list[str]:
 
 
 def _names(array: str) -> set[str]:
-    """The names of fields in a text of an array, `{email,phone}`."""
+    """The names of the fields in the text of an array, such as `{email,phone}`."""
     return set(filter(None, array.strip("{}").split(",")))
 
 
 def _as_left(name: str, before: Row, after: Row, row: Row) -> bool:
-    """Whether a value is still as the edit left it; of locks, only those that the edit set or took away count."""
+    """Whether a value is still as the edit left it. Of the locks, only those that the edit set or took away count."""
     if name in _NOT_COMPARED:
         return True
     if name != _LOCKS:
@@ -242,7 +244,7 @@ def _as_left(name: str, before: Row, after: Row, row: Row) -> bool:
 
 
 def _link_problem(edit: Edit, row: Row | None, key: Key, now: Rows, *, linked: bool) -> str:
-    """Of a link that the edit made (linked) or took away."""
+    """The reason why a link that the edit made (linked) or took away cannot go back."""
     mine = row is not None and row["person_id"] == str(edit.entry.person_id)
     if linked:
         kept = mine and row is not None and row["confirmed"] == "true" and row["primary_by_hand"] == "false"
@@ -255,7 +257,7 @@ def _link_problem(edit: Edit, row: Row | None, key: Key, now: Rows, *, linked: b
 
 
 def _statements(edit: Edit, now: Rows) -> Iterator[tuple[str, dict[str, Any]]]:
-    """What has to be executed, in this order, with the values of each statement."""
+    """The statements to execute, in this order, each with its values."""
     for key in edit.excluded(now):
         yield _INCLUDE, _place(key)
     made, gone = [], []

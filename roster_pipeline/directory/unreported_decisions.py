@@ -1,4 +1,6 @@
-"""Decisions of people that Dagster's history does not show yet: written with the decision, dropped once reported.
+"""Decisions of people that Dagster's history does not show yet.
+
+A row is written with the decision, and dropped once it is reported.
 
 A run shows what it changed. An approval, a relink, a rollback or a change of one membership has no run, so the sensor
 `report_decisions` reports it. The decision neither waits for Dagster's database nor fails with it.
@@ -22,18 +24,18 @@ Kind = Literal["approval", "discard", "relink", "rollback", "one person", "uploa
 
 COMMAND_LINE = "command line"
 COUNTED = (*CHANGING, "link", "moved")
-"""What a sync's counts say of changes; the rest is rows that stay as they are."""
+"""The keys of a sync's counts that are about changes. The other keys count rows that stay as they are."""
 IN_PLACE_OF_A_SYNC: Mapping[str, str] = {"archival": "archive", "restore": "restore", "addition": "create"}
-"""Of decisions about one membership, which are no sync: what they did to it."""
+"""For decisions about one membership, which are not syncs: what they did to the membership."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision, without the person who made it and without those it is about.
+    """One decision, without the person who made it and without the people whom it concerns.
 
-    by: operator, manager, owner, or the command line. counts: action to rows, of those it changed; empty if none.
-    verdict: what the school's plan now says, line by line, without the lines that are settled; None where the decision
-    was about no plan, or about one that a newer plan has replaced since.
+    by: operator, manager, owner, or the command line. counts: action to the number of rows that it changed; empty if it
+    changed none. verdict: what the school's plan now says, line by line, without the settled lines. None if the
+    decision was not about a plan, or about a plan that a newer plan has replaced since.
     """
 
     id: int
@@ -50,7 +52,10 @@ class Decision:
 def put(
     conn: Connection, school_id: int, kind: Kind, who: str, *, sync_id: int | None = None, plan_id: int | None = None
 ) -> None:
-    """Note a decision, in its transaction. Of `who` only the role is kept: every user of Dagster can read it."""
+    """Note a decision, in its transaction.
+
+    Only the role of `who` is kept, because every user of Dagster can read this note.
+    """
     row = insert(unreported_decision).values(school_id=school_id, kind=kind, decided_by=_role(conn, school_id, who))
     conn.execute(row.values(sync_id=sync_id, plan_id=plan_id))
 
@@ -100,7 +105,10 @@ def _summed(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def _what_waits(conn: Connection, school_id: int, plan_id: int | None) -> list[dict[str, Any]] | None:
-    """The lines of the plan's verdict that nobody has settled; None unless it is the last plan that a run made."""
+    """The lines of the plan's verdict that nobody has settled.
+
+    None if the plan is not the last plan that a run made.
+    """
     if plan_id is None:
         return None
     newest = select(plan.c.id, plan.c.state).where(plan.c.school_id == school_id, plan.c.person_id.is_(None))

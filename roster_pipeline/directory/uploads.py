@@ -1,6 +1,6 @@
-"""Uploaded lists of people: kept until they are applied, and applied set by set, as a sync of their own.
+"""Uploaded lists of people: they are kept until they are applied. Each set is applied as a sync of its own.
 
-A list is kept for a day at most, because it holds people's data. A rollback undoes it like any sync.
+A list is kept for a day at most, because it holds people's data. A rollback can undo it like any sync.
 """
 
 # ruff: noqa: S608 - what is put together here are our own column names
@@ -50,7 +50,7 @@ update person p set {", ".join(f"{name} = coalesce(u.{name}, p.{name})" for name
     revision = p.revision + 1, updated_at = now()
 from uploading u where u.what in ('join', 'update') and p.id = u.id and p.district_id = :district
 """
-"""Who joins gets a new revision too, so that no plan made before is applied to them."""
+"""People who join get a new revision too, so that no earlier plan is applied to them."""
 _CANDIDATES = """
 select id from person where district_id = :district and lower(email) = any(:emails)
 union
@@ -66,9 +66,9 @@ where m.district_id = :district and m.school_id = :school
 
 @dataclass(frozen=True)
 class Upload:
-    """A list that waits. columns: the field of each column, or an empty text. role: of rows without one.
+    """A list that waits. columns: the field of each column, or an empty text. role: the role for rows without one.
 
-    choices: number of a row to what was decided of it, see `services.upload_matching`.
+    choices: for each row number, the decision about the row, see `services.upload_matching`.
     """
 
     id: int
@@ -80,12 +80,12 @@ class Upload:
 
     @property
     def hash(self) -> str:
-        """Of the file as it is read: decisions count for this alone."""
+        """The hash of the file as it was read. Decisions count only for this hash."""
         return hash_of(self.header, self.rows, self.columns, self.role)
 
 
 def hash_of(header: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]], columns: Sequence[str], role: str) -> str:
-    """Of a list with what its columns mean."""
+    """The hash of a list and of the meaning of its columns."""
     plain = [list(header), [[number, list(cells)] for number, cells in rows], list(columns), role]
     return hashlib.sha256(orjson.dumps(plain)).hexdigest()
 
@@ -108,7 +108,7 @@ def keep(
 
 
 def kept(conn: Connection, school: SchoolRow, upload_id: int, *, who: str) -> Upload | None:
-    """A list that this person uploaded for this school, within the last day."""
+    """A list that this person uploaded for this school within the last day."""
     query = (
         "select content from people_upload where id = :id and school_id = :school and who = :who "
         "and at > now() - interval '1 day'"
@@ -123,13 +123,16 @@ def kept(conn: Connection, school: SchoolRow, upload_id: int, *, who: str) -> Up
 
 
 def choose_columns(conn: Connection, upload_id: int, columns: Sequence[str]) -> None:
-    """Say which field each column has."""
+    """Set the field of each column."""
     query = "update people_upload set content = content || cast(:columns as jsonb) where id = :id"
     conn.execute(text(query), {"id": upload_id, "columns": orjson.dumps({"columns": list(columns)}).decode()})
 
 
 def choose(conn: Connection, upload: Upload, choices: Mapping[int, str]) -> None:
-    """Keep what was decided of rows, with the hash of the file that it was decided for. An empty text takes it back."""
+    """Store decisions about rows, with the hash of the file for which they were made.
+
+    An empty text takes a decision back.
+    """
     kept = {number: choice for number, choice in (dict(upload.choices) | dict(choices)).items() if choice}
     content = {"choices": {upload.hash: {str(number): choice for number, choice in kept.items()}}}
     query = "update people_upload set content = content || cast(:content as jsonb) where id = :id"
@@ -165,9 +168,10 @@ def candidates(
 def apply(
     conn: Connection, school: SchoolRow, rows: Sequence[Mapping[str, Any]], *, left: int, who: str, reason: str
 ) -> int:
-    """Create, join and update these people, as one sync. Returns its number. The caller holds the district's lock.
+    """Create, join and update these people as one sync, and return its number. The caller holds the district's lock.
 
-    rows: what (create, join or update), person_id, role, grade and the fields. left: rows that do nothing.
+    rows: what (create, join or update), person_id, role, grade and the fields. left: the number of rows that change
+    nothing.
     """
     if not rows:
         raise DirectoryError("The list changes nothing.", "Nothing was done.")

@@ -40,7 +40,7 @@ class Deduplicated:
 
 
 class UnionFind:
-    """Disjoint sets of rows; each is named by its smallest row, so the order of joining never shows."""
+    """Disjoint sets of rows; each is named by its smallest row, so the order of joining does not matter."""
 
     def __init__(self, length: int) -> None:
         self.of: Ints = np.arange(length, dtype=np.int64)
@@ -59,7 +59,7 @@ class UnionFind:
             self.of[second] = first
 
     def settled(self, rows: Iterable[int]) -> Ints:
-        """The set of every row, once the given rows, the only ones that were joined, are looked up."""
+        """The set of every row. Only the given rows were joined, so only these are looked up."""
         for row in rows:
             self.of[row] = self.find(row)
         return self.of
@@ -99,7 +99,7 @@ def deduplicate(columns: Mapping[str, Array], alive: Flags) -> Deduplicated:
 class _Joining:
     """Identities while they are built.
 
-    match_keys: of the rows to compare. alike: rows that fit two identities that cannot be one.
+    match_keys: the match keys of the rows to compare. alike: rows that fit two identities that cannot be one.
     """
 
     def __init__(self, length: int, known: Mapping[int, MatchKeys]) -> None:
@@ -145,7 +145,10 @@ class _Joining:
 def _pairs(
     group: list[int], known: Mapping[int, MatchKeys], names: Callable[[MatchKeys], Iterable[Hashable]]
 ) -> Iterator[tuple[int, int]]:
-    """The rows of a group that share a name, as pairs. Of equal rows only the first is compared with the others."""
+    """The rows of a group that share a name, as pairs.
+
+    If several rows are equal, only the first is compared with the others.
+    """
     for bucket in _buckets(group, known, names):
         first: dict[MatchKeys, int] = {}
         for row in bucket:
@@ -195,7 +198,7 @@ def _shared(values: Array, identity: Ints, alive: Flags) -> Flags:
 
 
 def _all_of(identity: Ints, flags: Flags) -> Flags:
-    """All rows of the identities of which a row is flagged."""
+    """All rows of the identities that have a flagged row."""
     return np.isin(identity, identity[flags]) if flags.any() else flags
 
 

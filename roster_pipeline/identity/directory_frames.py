@@ -12,7 +12,7 @@ import pandas as pd
 from roster_pipeline.frames import Flags
 
 MEMBERSHIP = ("person_id", "role", "grade", "status", "years")
-"""Columns of memberships that say whether somebody is pupil or staff, and in which grade."""
+"""Columns of memberships that say whether somebody is a pupil or a member of staff, and in which grade."""
 
 
 def _connections() -> pd.DataFrame:
@@ -88,8 +88,8 @@ class DirectoryFrames:
 class SnapshotFacts:
     """How the snapshot was made.
 
-    problems: why it is not complete. version: of the standard. bundle: read from CSV, not from an API. unchanged_since:
-    since when the source has been the same, as of taken_at.
+    problems: why it is not complete. version: the version of the standard. bundle: it was read from CSV, not from an
+    API. unchanged_since: since when the source has been the same, as of taken_at.
     """
 
     complete: bool

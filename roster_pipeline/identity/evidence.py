@@ -22,15 +22,16 @@ _YEARS = {"IT": -3, "PR": -2, "PK": -1, "TK": 0, "KG": 0, **{f"{year:02}": year 
 _NAMES = frozenset(("given", "family"))
 
 _OWN = frozenset(("number", "username"))
-"""Keys of one person alone. Families share e-mails; a master identifier stays when a SIS uses a record again."""
+"""Keys that belong to one person alone. Families share e-mails, so e-mails are not among them. A master identifier
+stays when a SIS uses a record again, so it is not among them either."""
 
 _LASTING = frozenset(("master", "kind", "grade"))
-"""What neither a new name nor new numbers explain."""
+"""Differences that neither a new name nor new numbers explain."""
 
 
 @dataclass(frozen=True)
 class MatchKeys:
-    """What one record or person is known by.
+    """The keys by which one record or person is recognised.
 
     given, family: names as keys, preferred names included. number: kind and number in one text; it counts within one
     connection. number_is_id: the number is only the record's sourcedId. masters: userMasterIdentifiers. kind: student
@@ -139,7 +140,8 @@ class Evidence:
 
 
 def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
-    """Compare what both sides have. record: of the snapshot. other: a record, or a person, whose grade may be older."""
+    """Compare the keys that both sides have. record: a record of the snapshot. other: a record or a person, whose grade
+    may be older."""
     pairs: list[tuple[str, bool]] = []
     for name, mine, theirs in (
         ("given", record.given, other.given),

@@ -1,8 +1,8 @@
 """The identities of a snapshot as planning sees them.
 
-Cleaning joined records by evidence. Here follow the decisions of people: links join records, and `roster person unlink`
-keeps a record and a person apart, whatever numbers, e-mails and names say. If the record has become another person's,
-the two persons are two: no record of one is the other.
+Cleaning joined records by evidence. This module then applies the decisions of people: links join records, and `roster
+person unlink` keeps a record and a person apart, whatever numbers, e-mails and names say. If the record has become
+another person's, the two persons are two: no record of one is the other.
 """
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ class IdentityGroups:
         return self.order[self.starts[identity] : self.starts[identity + 1]]
 
     def linked(self) -> tuple[Ints, Flags]:
-        """The person that the links of each identity name, or -1; and where they name more than one."""
+        """The person that the links of each identity name, or -1.
+
+        Also flags for identities whose links name more than one person.
+        """
         if not len(self):
             return np.empty(0, dtype=np.int64), np.empty(0, dtype=bool)
         of_rows = self.person[self.order]
@@ -95,7 +98,7 @@ def identity_groups_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Iden
 
 
 def record_conflicts(identities: IdentityGroups) -> dict[int, str]:
-    """Identity to reason, where cleaning found a conflict that nobody has settled since.
+    """The conflicts that cleaning found and that nobody has settled since: identity to reason.
 
     A shared number is settled by a link, because then the two are one; and by unlinking one from the other, because
     then they are two. A record that fits two identities is settled only by its own link.
@@ -159,7 +162,9 @@ def _places(column: Array, ranks: dict[str, int] | dict[str | None, int], otherw
 
 
 def excluded_links(sourced_ids: Array, person: Ints, directory: DirectoryFrames) -> pd.DataFrame:
-    """The rows of a roster and the persons they are not: columns row and person. Few rows, each was decided by hand.
+    """The rows of a roster and the persons they are not: columns row and person.
+
+    There are few such rows, because each was decided by hand.
 
     person: of each row's link, or -1. If there is also a link between the two, the link counts.
     """

@@ -1,4 +1,5 @@
-"""The match keys of records and of persons, made from columns for the few that have to be compared one by one.
+"""The match keys of records and of persons, made from columns, for the few records and persons that have to be compared
+one by one.
 
 A name never matches alone; it only confirms a number or an e-mail.
 """
@@ -24,7 +25,7 @@ from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
 _LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
 
 _VOWEL_MARKS = (0, 8, 9, 103, 118)
-"""Combining classes of what is a letter in all but name: vowel signs of India, Thailand and Laos, kana voicing."""
+"""Combining classes of characters that count as letters: vowel signs of India, Thailand and Laos, kana voicing."""
 
 _SELECTORS = re.compile("[\u034f\ufe00-\ufe0f]")
 
@@ -51,7 +52,8 @@ _MEMBER = "member"
 
 @lru_cache(maxsize=65_536)
 def name_key(name: str | None) -> str:
-    """What two spellings of one name share: without case, accents, blanks and punctuation. "" for an empty name."""
+    """The part that two spellings of one name share: without case, accents, blanks and punctuation. "" for an empty
+    name."""
     if not name:
         return ""
     plain = unicodedata.normalize("NFKD", name).casefold().translate(_LETTERS)
@@ -67,7 +69,8 @@ def _counts(letter: str) -> bool:
 
 @dataclass(frozen=True)
 class Persons:
-    """Persons and what we can find them by. numbers: kind and number, if the number is of this connection."""
+    """Persons, and the values by which we can find them. numbers: kind and number, if the number is of this
+    connection."""
 
     directory: DirectoryFrames
     frame: pd.DataFrame
@@ -198,7 +201,8 @@ def _links_of(directory: DirectoryFrames, ids: Ints) -> pd.DataFrame:
 
 
 def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | None, int | None, int, bool]]:
-    """By person: student or staff, school year of the grade, age of the grade in years, and whether they are away.
+    """For each person: student or staff, school year of the grade, age of the grade in years, and whether they are
+    away.
 
     From their active memberships; from archived ones if none is active.
     """

@@ -1,9 +1,9 @@
-"""Which person of the directory each identity of the snapshot is.
+"""Finds which person of the directory each identity of the snapshot is.
 
 In this order: by a link; by a number of the same kind and connection, or by an e-mail that exactly one person and one
 identity of the snapshot have, if the table of evidence says that they are one person (`Evidence.same`). A name never
 matches alone. If the two seem to be one person but something strong speaks against it, it is a conflict
-(`match_contradicted`). So is a link that everything else speaks against (`reused_ids`).
+(`match_contradicted`). A link is also a conflict if everything else speaks against it (`reused_ids`).
 
 An identity is never matched to a person whom somebody unlinked from one of its records.
 
@@ -112,7 +112,7 @@ def match(identities: IdentityGroups, directory: DirectoryFrames) -> Matched:
 
 
 def _taken(person: Ints, by: Ints, here: Flags) -> dict[int, str]:
-    """Identities whose person another identity has. A link wins; of two without a link neither wins."""
+    """Identities whose person another identity has. A link wins. If two identities have no link, neither wins."""
     held = np.flatnonzero(here & (person >= 0))
     order = held[np.argsort(person[held], kind="stable")]
     same = np.flatnonzero(np.diff(person[order]) == 0)
@@ -164,8 +164,9 @@ class _Search:
         return self._pairs(wanted, persons, bare_numbers(persons.numbers))
 
     def _by_email(self) -> Iterator[tuple[int, MatchKeys, int, MatchKeys]]:
-        """By an e-mail that only one person and one identity of the whole snapshot have, those that are gone not
-        counted.
+        """Find persons by an e-mail that only one person and one identity of the whole snapshot have.
+
+        Identities that are gone do not count.
         """
         wanted, emails = self._of_rows(self._columns["email"]), pc.utf8_lower(strings(self._people["email"]))
         persons = persons_at(
@@ -186,7 +187,7 @@ class _Search:
         return column.take(pa.array(self._rows))
 
     def _pairs(self, wanted: Array, persons: Persons, among: Array) -> Iterator[tuple[int, MatchKeys, int, MatchKeys]]:
-        """Identity and record, person and match keys, for each wanted value that is a person's."""
+        """Identity and record, person and match keys, for each wanted value that a person has."""
         holders: dict[str, list[int]] = defaultdict(list)
         for place, value in enumerate(among.to_pylist()):
             if value is not None:
@@ -207,11 +208,11 @@ class _Search:
 
 
 def reused_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Flags:
-    """Identities with a record that seems to have another person's id, where nobody confirmed the link.
+    """Identities with a record that seems to have another person's id, if nobody confirmed the link.
 
-    A link is the best evidence of who a record is, and the most dangerous if it is wrong: a new person who gets the
-    sourcedId of a person who left would become that person. So a link alone is not believed against everything else
-    (`Evidence.against_link`).
+    A link is the best evidence of who a record is, and it is the most dangerous evidence if it is wrong: a new person
+    who gets the sourcedId of a person who left would become that person. So a link alone is not believed against
+    everything else (`Evidence.against_link`).
     """
     reused = np.zeros(len(identities), dtype=bool)
     rows, places = _doubtful(identities, directory)
@@ -275,7 +276,8 @@ def known_elsewhere(directory: DirectoryFrames) -> Ints:
 def waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, directory: DirectoryFrames) -> Flags:
     """Identities whose match this connection must not decide alone.
 
-    person: of each identity. found: whether a number or an e-mail found the person; a link needs no more evidence.
+    person: the person of each identity. found: whether a number or an e-mail found the person; a link needs no more
+    evidence.
     """
     none = np.zeros(len(identities), dtype=bool)
     trusted = district_controlled(directory)

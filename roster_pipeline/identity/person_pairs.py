@@ -157,10 +157,10 @@ def may_be_one(one: StoredPerson, other: StoredPerson) -> bool:
 
 
 def merged_fields(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of `person` that the kept one gets from the other.
+    """The columns of `person` that the kept person gets from the other.
 
-    A value of theirs fills an empty one. A value that somebody locked replaces one that nobody locked, and stays
-    locked. Who was excluded stays excluded.
+    A value of the other person fills an empty one. A locked value replaces a value that is not locked, and stays
+    locked. If one of the two was excluded, the kept person is excluded.
     """
     locked, theirs = set(kept["locked_fields"]), set(gone["locked_fields"])
     new: dict[str, Any] = {}
@@ -174,7 +174,9 @@ def merged_fields(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str,
 
 
 def stays(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> bool:
-    """Of two memberships in one school, whether the kept person's stays; else the other's takes its place.
+    """Whether the kept person's membership stays, of two memberships in one school.
+
+    If not, the other's membership takes its place.
 
     An active one comes before an archived one. Of two archived ones, one that was archived by hand comes first, because
     no sync restores it. Otherwise the kept person's stays.
@@ -185,7 +187,10 @@ def stays(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> bool:
 
 
 def merged_membership(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> dict[str, Any]:
-    """The one membership of two in the same school. If both are active and the sync manages one, it manages this."""
+    """Make one membership of two in the same school.
+
+    If both are active and the sync manages one of them, it manages the result.
+    """
     first, second = (kept, gone) if stays(kept, gone) else (gone, kept)
     new = dict(first)
     if first["status"] == second["status"] == "active":

@@ -1,6 +1,7 @@
 """The roster e-mail and the alerts: what they say, how they look, how they leave.
 
-`render(report)` makes a `Mail`; `mailer_from(MailServer.read(), folder).send(...)` sends it. It reads no table.
+`render(report)` makes a `Mail`; `mailer_from(MailServer.read(), folder).send(...)` sends it. This package reads no
+table.
 """
 
 from roster_pipeline.notifications.content import (

@@ -1,9 +1,9 @@
-"""The mail as a page of plain blocks, the addresses it may link to, and remedies for readers of the console.
+"""The mail as a page of plain blocks, the addresses to which it may link, and remedies for readers of the console.
 
 Both versions of a mail, HTML and text, are drawn from this one page, so neither can say more than the other.
 
-Errors are written once, with the command that is the remedy. Owners of schools have pages and no shell, so they read
-the page to open in place of the command.
+Errors are written once, with the command that is the remedy. Owners of schools have pages but no shell, so they read
+which page to open instead of the command.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from roster_pipeline.notifications.outcome import Tone
 
 SYNC, TEST = "Sync now", "Test Your Information"
 BUTTONS = {"sync": SYNC, "test-connection": TEST, "school resume": "Resume"}
-"""Commands that are one button. The first words of a command, the longest first."""
+"""Commands that are one button. Each entry has the first words of a command; the longest comes first."""
 PAGES = {
     "history": "the page Syncs",
     "hold": "the page Holds",
@@ -32,7 +32,7 @@ PAGES = {
     "run": "the page Preview & run",
 }
 OPERATOR = "an operator has the command"
-"""For commands that are no page: the database, keys, mails of the installation."""
+"""For commands without a page: the database, keys, mails of the installation."""
 _COMMAND = re.compile(
     r"(?P<lead>\b(?:(?:[Tt]hen )?[Rr]un|try): ?)?`?roster (?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)\b"
     r"(?P<rest>(?:\"[^\"]*\"|[^,;`\n.)]|\.(?!\s|$))*)`?"
@@ -47,7 +47,7 @@ _COMMANDS = {
 
 @dataclass(frozen=True)
 class Sentence:
-    """A paragraph; `quiet` for what only explains."""
+    """A paragraph. `quiet`: it only explains something."""
 
     kind: ClassVar[str] = "sentence"
     text: str
@@ -56,7 +56,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Command:
-    """Something to type, alone in its line."""
+    """A command to type. It has its own line."""
 
     kind: ClassVar[str] = "command"
     text: str
@@ -64,7 +64,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Link:
-    """A page to open: what it shows, and its http(s) address. A button, or `quiet`: a line among others."""
+    """A page to open: what it shows, and its http(s) address. It is a button or, if `quiet`, a line among others."""
 
     kind: ClassVar[str] = "link"
     text: str
@@ -74,7 +74,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Table:
-    """The first column is text, the others are numbers; the last row is a total where `total` says so."""
+    """The first column is text, the others are numbers; the last row is a total if `total` says so."""
 
     kind: ClassVar[str] = "table"
     headings: tuple[str, ...]
@@ -95,7 +95,7 @@ Block = Sentence | Command | Link | Table | Facts
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and its blocks; a section in `attention` stands out."""
+    """A heading and its blocks; a section with `attention` is highlighted."""
 
     title: str
     blocks: tuple[Block, ...]
@@ -104,9 +104,8 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """One mail. action: the one thing to do, as a button behind the first lines. run: the page of the Dagster run, for
-    engineers, at the end; None or an http(s) address.
-    """
+    """One mail. action: the one thing to do, as a button after the first lines. run: the page of the Dagster run, for
+    engineers, at the end; None or an http(s) address."""
 
     school: str
     tone: Tone
@@ -127,13 +126,13 @@ def web_address(url: str | None, path: str = "") -> str | None:
 
 
 def page_links(console_url: str | None, path: str, text: str) -> tuple[Link, ...]:
-    """One link to a page of the console; none where there is no console."""
+    """One link to a page of the console; none if there is no console."""
     url = web_address(console_url, path)
     return (Link(text, url),) if url else ()
 
 
 def in_console(text: str) -> str:
-    """The text with pages and buttons of the console in place of commands. What names no command stays as it is.
+    """The text with pages and buttons of the console instead of commands. Text without a command stays as it is.
 
     `Then run: roster test-connection oak` becomes `Then press Test Your Information`.
     """
@@ -159,6 +158,6 @@ def _said(found: re.Match[str]) -> str:
 
 
 def _marked(found: re.Match[str]) -> bool:
-    """Whether a command is set off by a mark, which "the roster sync failed" is not."""
+    """Whether a mark shows that the words are a command. In "the roster sync failed" there is none."""
     before = found.string[: found.start()].rstrip(" ")
     return found[0].startswith("`") or before.endswith((":", "("))

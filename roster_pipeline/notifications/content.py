@@ -37,7 +37,7 @@ class _Stored:
 
     @classmethod
     def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """The reverse of `as_dict`; raises pydantic's ValidationError for what is no such report."""
+        """The reverse of `as_dict`; raises pydantic's ValidationError if it is not such a report."""
         kind: Any = cls
         found: Self = _adapter(kind).validate_python(dict(stored))
         return found
@@ -45,9 +45,9 @@ class _Stored:
 
 @dataclass(frozen=True)
 class RoleCounts:
-    """What happened to the people of one role group; every person of the plan is counted once.
+    """What happened to the people of one role group. Every person of the plan is counted once.
 
-    Of a rollback: what was taken back, and as `skipped` those who changed since and were left as they are.
+    For a rollback: what was taken back. `skipped` then counts the people who changed since and were left as they are.
     """
 
     role: str
@@ -62,7 +62,8 @@ class RoleCounts:
 
     @classmethod
     def of(cls, role: str, planned: Mapping[str, int], held: Mapping[str, int] | None = None) -> Self:
-        """From a plan's counts by action (`create`, ..., `skip`, `conflict`, `unchanged`), and those of them held."""
+        """Make it from a plan's counts by action (`create`, ..., `skip`, `conflict`, `unchanged`), and from the counts
+        of held rows."""
         held = held or {}
         done = {name: planned.get(action, 0) - held.get(action, 0) for action, name in DONE.items()}
         return cls(
@@ -86,7 +87,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class Held:
-    """One kind of change of one role that waits for a person. `rows` may be 0: held as such, though nobody was due."""
+    """One kind of change of one role that waits for a person.
+
+    `rows` may be 0: then the kind is held although nobody would change.
+    """
 
     role: str
     action: Action
@@ -95,7 +99,7 @@ class Held:
 
     @property
     def overridable(self) -> bool:
-        """Whether an approval can let it through."""
+        """Whether a person can approve it."""
         return all(finding.overridable for finding in self.findings)
 
 
@@ -152,9 +156,9 @@ class Rejected:
 class ConnectionFacts:
     """How the roster was fetched, whether all of it came, and how old it is.
 
-    written: when the bundle that was read counts as written; None for an API. unchanged_since: since when the source
-    says the same. old: what is wrong with its age, as sentences. clock: what the SIS's clock is wrong by, in words.
-    noticed: what was odd in references and dates, in words.
+    written: the time at which the bundle counts as written; None for an API. unchanged_since: since when the source
+    says the same. old: problems with its age, as sentences. clock: by how much the SIS's clock is wrong, in words.
+    noticed: odd references and dates, in words.
     """
 
     strategy: str
@@ -176,7 +180,7 @@ class ConnectionFacts:
 
 @dataclass(frozen=True)
 class RoleSize:
-    """How many people of a role the roster had in the sync before, and has now."""
+    """How many people of a role the roster had in the sync before, and how many it has now."""
 
     role: str
     before: int
@@ -185,7 +189,7 @@ class RoleSize:
 
 @dataclass(frozen=True)
 class Comparison:
-    """The roster's size against the sync before it."""
+    """The roster's size, compared with the sync before."""
 
     previous: datetime
     sizes: tuple[RoleSize, ...]
@@ -193,9 +197,9 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ContactCounts:
-    """What the contact rules did. excluded: contacts of the SIS that are not used; unknown: those of them with a value
-    that no rule knows. removed: stored contacts that were removed. withheld: fields of rules that no contact has.
-    """
+    """What the contact rules did. excluded: contacts of the SIS that are not used. unknown: excluded contacts with a
+    value that no rule knows. removed: stored contacts that were removed. withheld: fields of rules that no contact
+    has."""
 
     excluded: int = 0
     unknown: int = 0
@@ -205,9 +209,9 @@ class ContactCounts:
 
 @dataclass(frozen=True)
 class RowDetails:
-    """The rows of the plan, for owners who asked for them: a file beside the mail, or too much for one.
+    """The rows of the plan, for owners who asked for them: a file with the mail, or too many rows for a file.
 
-    names: whether the file has ids alone, or masked names too.
+    names: whether the file has only ids, or masked names too.
     """
 
     rows: int
@@ -219,10 +223,10 @@ class RowDetails:
 class SyncReport(_Stored):
     """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
 
-    linked: of a relink, the people who got their new ids. claimed: people of this school whom another connection also
-    delivers. noted: what guards found and let through. console_url: the address of the console, for links to its pages;
-    None where there is none. found: people of rostered roles in the roster; records: what the SIS sent of the school;
-    None where that was not counted.
+    linked: for a relink, how many people got their new ids. claimed: people of this school whom another connection also
+    delivers. noted: findings of guards in rows that they let through. console_url: the address of the console, for
+    links to its pages; None if there is none. found: how many people of rostered roles the roster has. records: how
+    many records the SIS sent of the school. Both are None if they were not counted.
     """
 
     school_key: str
@@ -260,7 +264,7 @@ class SyncReport(_Stored):
 class FailureAlert(_Stored):
     """A sync that did not finish. `directory_unchanged`: it is known that nothing was committed before it failed.
 
-    sign_in: the SIS refused the credentials, so they are to be looked at before another sync.
+    sign_in: the SIS refused the credentials, so somebody has to check them before another sync.
     """
 
     school_key: str

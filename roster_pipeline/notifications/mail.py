@@ -1,8 +1,8 @@
 """A rendered mail, the message it becomes (RFC 5322, both bodies quoted-printable), and the errors of sending it.
 
-Errors are of two kinds. `PermanentDeliveryError`: the servers will never take this mail, so there is no second try.
-`TemporaryDeliveryError`: everything else, also a wrong password, because the mail can be sent once that is corrected.
-Their texts have codes, never an address, a password or the server's own words (which like to repeat both).
+There are two kinds of errors. `PermanentDeliveryError`: the servers will never take this mail, so there is no second
+try. `TemporaryDeliveryError`: everything else, also a wrong password, because the mail can be sent once that is
+corrected. Their texts have codes, but never an address, a password or the server's own words (which often repeat both).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _NOT_IN_A_HEADER = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
 SMTP_URL = "ROSTER_SMTP_URL"
 MAIL_FROM = "ROSTER_MAIL_FROM"
 FOLDER_SENDER = "Roster <roster@localhost>"
-"""The From of mails that go to a folder, where nobody has set one."""
+"""The From of mails that go to a folder, if nobody has set one."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class Mail:
 
 
 def message_id(*parts: object, sender: str) -> str:
-    """A Message-ID that is the same whenever the same parts are given, in the domain of the sender.
+    """A Message-ID in the domain of the sender. The same parts always give the same Message-ID.
 
     `message_id("sync", database_id, 17, sender="Roster <roster@example.org>")`. The parts are hashed, so they may hold
-    anything; include what tells two installations apart, or their mails look like copies of each other. A sender that
-    is no address does not fail here, in the middle of a sync, but when the mail is sent.
+    anything; include a part that differs between two installations, or their mails look like copies of each other. If
+    the sender is not an address, this does not fail here, in the middle of a sync, but when the mail is sent.
     """
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
     try:
@@ -61,7 +61,10 @@ def message_id(*parts: object, sender: str) -> str:
 
 
 def address_of(written: str) -> Address:
-    """`Name <user@host>` or `user@host`, the host in its ASCII spelling. ValueError, without the value, otherwise."""
+    """`Name <user@host>` or `user@host`, with the host in its ASCII spelling.
+
+    Raises ValueError, without the value, if it is neither.
+    """
     name, bare = parseaddr(written)
     user, _, domain = bare.rpartition("@")
     if not user or not domain or _NOT_IN_AN_ADDRESS.search(bare) or _NOT_IN_A_HEADER.search(written):
@@ -73,9 +76,9 @@ def address_of(written: str) -> Address:
 
 
 def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity: str, at: datetime) -> EmailMessage:
-    """The message. `identity` is its Message-ID, brackets and all; the same mail always has the same one.
+    """The message. `identity` is its Message-ID with brackets. The same mail always has the same one.
 
-    A mail of no one school goes to people of several: it shows nobody's address to the others.
+    A mail that is not about one school goes to people of several schools, so it shows nobody's address to the others.
     """
     if not _MESSAGE_ID.fullmatch(identity):
         raise ValueError("a Message-ID looks like <something@host>")
@@ -104,19 +107,19 @@ def _file_name(mail: Mail, at: datetime) -> str:
 
 
 class MailError(RosterError):
-    """A mail that did not get through, or cannot."""
+    """A mail that was not delivered, or cannot be delivered."""
 
 
 class MailSettingsError(MailError):
-    """The settings do not describe a way out."""
+    """The settings do not describe a usable way to send mails."""
 
 
 class TemporaryDeliveryError(MailError):
-    """Nobody has the mail yet; try again later with the same Message-ID."""
+    """Nobody has the mail yet. Try again later with the same Message-ID."""
 
 
 class ServerAwayError(TemporaryDeliveryError):
-    """The server is not there, or turns everybody away: the next mail would not get through either."""
+    """The server does not answer, or refuses everybody. The next mail would fail too."""
 
 
 class PermanentDeliveryError(MailError):
@@ -125,7 +128,7 @@ class PermanentDeliveryError(MailError):
 
 @dataclass(frozen=True)
 class Delivery:
-    """Who has the mail, who may be tried again (and only they), and who never gets it. At least one has it."""
+    """Who has the mail, who may be tried again (only these people), and who never gets it. At least one has it."""
 
     accepted: tuple[str, ...]
     later: tuple[str, ...] = ()
@@ -133,14 +136,14 @@ class Delivery:
 
 
 class Mailer(Protocol):
-    """A way out."""
+    """A way to send mails."""
 
     sender: str
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
         """One message to all recipients. `at` becomes its Date; give the time of the report, so that a resend is equal.
 
-        Raises TemporaryDeliveryError or PermanentDeliveryError when no recipient has it.
+        Raises TemporaryDeliveryError or PermanentDeliveryError if no recipient has it.
         """
         ...
 

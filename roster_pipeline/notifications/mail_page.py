@@ -1,4 +1,4 @@
-"""The layout of a mail: from a report or an alert to a page of blocks. Pure."""
+"""The layout of a mail: makes a page of blocks from a report or an alert. Pure functions."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ TAKEN_BACK = {
     "archived": "Archivals",
     "skipped": "Changed since, left alone",
 }
-"""What a rollback counts."""
+"""The counts of a rollback."""
 FOOTER = "Counts only: this mail names nobody. Who gets it, and when, is one of the school's settings:"
 FOOTER_IN_CONSOLE = "Counts only: this mail names nobody. Who gets it, and when, is set on the school's page Settings."
 SWITCHED_OFF = {
@@ -66,7 +66,7 @@ SWITCHED_OFF = {
 def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) -> Page:
     """The page of a report or an alert.
 
-    commands: whether it names the commands that do what is to be done; by default only where there is no console.
+    commands: whether it names the commands for the things to do; by default only if there is no console.
     """
     typed = web_address(mail.console_url) is None if commands is None else commands
     if isinstance(mail, FailureAlert):
@@ -90,7 +90,7 @@ def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) ->
 
 
 def action_of(mail: SyncReport | FailureAlert) -> Link | None:
-    """The one thing to do next, as a page of the console; None where there is no console, or nothing to do."""
+    """The one thing to do next, as a page of the console; None if there is no console, or if there is nothing to do."""
     school = f"/schools/{mail.school_key}"
     if isinstance(mail, FailureAlert):
         text, path = ("Test and settings", "/settings") if mail.sign_in else ("Sync again", "/runs")
@@ -151,7 +151,7 @@ def _report(report: SyncReport, typed: bool) -> list[Section]:
 
 
 def _people(report: SyncReport) -> Section:
-    """Actions by role; of a rollback, what it took back."""
+    """Actions by role. For a rollback, what it took back."""
     roles, undone = report.roles, report.kind == "rollback"
     totalled = len(roles) > 1
     headings = ("", *(role_name(role.role).capitalize() for role in roles), *(("Total",) if totalled else ()))
@@ -166,7 +166,7 @@ def _people(report: SyncReport) -> Section:
 
 
 def _held(report: SyncReport, typed: bool) -> Section:
-    """One paragraph per set of reasons, so that a guard which holds a whole school is explained once."""
+    """One paragraph per set of reasons. So a guard that holds a whole school is explained once."""
     by_reason: dict[tuple[str, ...], list[Held]] = {}
     key, plan = report.school_key, report.plan_id or "N"
     for item in report.held:
@@ -194,7 +194,7 @@ def _held(report: SyncReport, typed: bool) -> Section:
 
 
 def _wrong(report: SyncReport) -> Section:
-    """What looks wrong in the roster and holds nobody."""
+    """Problems of the roster that hold nobody."""
     said: list[Block] = [Sentence(message) for message in wrong_as_such(report)]
     if said:
         said.append(Sentence("There is nothing to approve. Look at it in the SIS before the next sync.", "quiet"))
@@ -258,7 +258,7 @@ def _rejected(rejected: tuple[Rejected, ...]) -> Section:
 
 
 def words(slug: str) -> str:
-    """A slug as it is read aloud: `several_matches` becomes `several matches`."""
+    """A slug as words: `several_matches` becomes `several matches`."""
     return slug.replace("_", " ").replace("-", " ")
 
 
@@ -281,7 +281,7 @@ def _details(report: SyncReport, typed: bool) -> Section:
 
 
 def _dated(at: datetime | None, report: SyncReport) -> str:
-    """A time with its age; nothing for one that is not known."""
+    """A time with its age; nothing if the time is not known."""
     if at is None:
         return ""
     days = (report.when - at).days

@@ -1,4 +1,7 @@
-"""How mails leave: by the SMTP server of `ROSTER_SMTP_URL`, else as .eml files in a folder, for a first look."""
+"""Sends mails: with the SMTP server of `ROSTER_SMTP_URL`.
+
+Without it, it writes them as .eml files into a folder, for a first look.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +30,13 @@ from roster_pipeline.notifications.smtp import SmtpMailer
 from roster_pipeline.settings.installation import MailServer
 
 SLUG_LENGTH = 60
-"""Of the subject in a file name: enough to recognise, short enough for every file system."""
+"""How many characters of the subject a file name has: enough to recognise it, and short enough for every file
+system."""
 
 
 class FolderMailer:
-    """Writes `2026-11-03_200412_lincoln-high_4-created-1-archived_1f0c9a7e.eml`; the last part is the Message-ID's.
+    """Writes `2026-11-03_200412_lincoln-high_4-created-1-archived_1f0c9a7e.eml`; the last part comes from the
+    Message-ID.
 
     A mail that is sent again replaces its own file, so the folder holds each mail once.
     """
@@ -45,7 +50,7 @@ class FolderMailer:
             raise MailSettingsError("The sender is not an e-mail address.", "Correct ROSTER_MAIL_FROM.") from None
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
-        """Writes one file, whole or not at all."""
+        """Write one file, completely or not at all."""
         if not recipients:
             raise PermanentDeliveryError("This mail has no recipients.", "Set the school's Roster Email.")
         try:

@@ -1,4 +1,4 @@
-"""Mails beside the report of a sync: alerts and all-clears, sign-in links, invitations, the daily digest."""
+"""Mails that are not reports of a sync: alerts and all-clears, sign-in links, invitations, the daily digest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ FOOTER_IN_CONSOLE = (
 class Notice:
     """One such mail. `about`: the school's name, or the connection; `key`: the school's key, empty for a connection.
 
-    link: a page of the console where it can be done, if there is a console. run: the Dagster run, for engineers.
+    link: the page of the console for the thing to do, if there is a console. run: the Dagster run, for engineers.
     """
 
     about: str
@@ -75,7 +75,8 @@ def notice_mail(notice: Notice, *, commands: bool = True) -> Mail:
 
 
 def sign_in_mail(url: str, site: str, minutes: int) -> Mail:
-    """url: the link. site: the console's address, so that the reader can tell where it leads."""
+    """The mail with a sign-in link. url: the link. site: the console's address, so that the reader can see where the
+    link leads."""
     page = Page(
         school="Roster",
         tone="good",
@@ -101,11 +102,12 @@ def sign_in_mail(url: str, site: str, minutes: int) -> Mail:
 
 
 MOST_NAMED = 10
-"""Schools that an invitation names."""
+"""How many schools an invitation names."""
 
 
 def invitation_mail(places: Sequence[str], url: str | None) -> Mail:
-    """places: names of schools or districts; none for everything. url: the first page, if there is a console."""
+    """An invitation. places: names of schools or districts; none for everything. url: the first page, if there is a
+    console."""
     named = list(places[:MOST_NAMED])
     more = len(places) - len(named)
     what = ", ".join(named) + (f" and {more} more" if more else "") if named else "all schools"
@@ -164,7 +166,7 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, c
 
 
 def _lines(reports: Sequence[SyncReport], console_url: str | None) -> list[Block]:
-    """School, outcome and a link to the sync, or to its run where there is no console, one report after the other."""
+    """One report after the other: school, outcome and a link to the sync, or to its run if there is no console."""
     blocks: list[Block] = []
     for report in reports:
         blocks += [Sentence(report.school_name, "strong"), Sentence(outcome(report))]

@@ -18,9 +18,9 @@ Tone = Literal["good", "attention", "failed"]
 SUBJECT_LENGTH = 150
 """Longer subjects are cut by every mail client anyway."""
 ABOUT_AGE = "source-"
-"""What problems of a proof begin with that concern the age of the source."""
+"""The beginning of the problems of a proof that concern the age of the source."""
 NAME_LENGTH = 60
-"""Of the school in the subject, so that the longest name leaves room for the outcome."""
+"""How many characters the school's name has in the subject, so that the longest name leaves room for the outcome."""
 
 NOUNS: dict[Action, tuple[str, str]] = {
     "archive": ("archival", "archivals"),
@@ -28,7 +28,7 @@ NOUNS: dict[Action, tuple[str, str]] = {
     "update": ("update", "updates"),
     "restore": ("restoration", "restorations"),
 }
-"""In the order of `RISKIEST_FIRST`."""
+"""The actions in the order of `RISKIEST_FIRST`."""
 _LEAD: dict[str, str] = {
     "sync": "",
     "approval": "approved plan applied: ",
@@ -43,9 +43,9 @@ def joined(parts: Sequence[str]) -> str:
 
 
 def held_by_action(report: SyncReport, *, overridable: bool | None = None) -> list[str]:
-    """`["12 archivals", "1 update"]`: what is held, over all roles, without the kinds of which nobody was due.
+    """`["12 archivals", "1 update"]`: what is held, over all roles, without the kinds in which nobody would change.
 
-    overridable: only what a person can let through, or only what nobody can; without it both.
+    overridable: only what a person can approve, or only what nobody can approve; without it, both.
     """
     some = [held for held in report.held if overridable in (None, held.overridable)]
     totals = {action: sum(held.rows for held in some if held.action == action) for action in NOUNS}
@@ -71,13 +71,13 @@ def _is_old(report: SyncReport) -> bool:
 
 
 def _is_only_old(report: SyncReport) -> bool:
-    """Whether the roster is incomplete for its age alone."""
+    """Whether the roster is incomplete only because of its age."""
     facts = report.connection
     return facts is not None and bool(facts.problems) and all(one.startswith(ABOUT_AGE) for one in facts.problems)
 
 
 def nothing_found(report: SyncReport) -> str:
-    """Why a sync had nobody to look at, as half a sentence; "" where it had somebody, or where that is not known."""
+    """Why a sync found no people, as half a sentence. "" if it found some, or if that is not known."""
     if report.kind != "sync" or report.found is None or report.found > 0:
         return ""
     if not report.roles:
@@ -91,7 +91,7 @@ def nothing_found(report: SyncReport) -> str:
 
 
 def failed_checks(report: SyncReport) -> int:
-    """Checks that failed as errors; warnings are shown, but do not make a night a bad one."""
+    """Checks that failed as errors; warnings are shown, but they do not make a night a problem."""
     return sum(not check.passed and check.severity == "error" for check in report.checks)
 
 
@@ -118,12 +118,12 @@ def _linked(report: SyncReport) -> str:
 
 
 def wrong_as_such(report: SyncReport) -> list[str]:
-    """What guards found wrong in the roster itself, where nobody was due for a change because of it."""
+    """Problems that guards found in the roster itself, although nobody would change because of them."""
     return list(dict.fromkeys(found.message for held in report.held if not held.rows for found in held.findings))
 
 
 def looks_wrong(report: SyncReport) -> bool:
-    """Whether guards found the roster itself wrong while nobody was due for a change."""
+    """Whether guards found problems in the roster itself although nobody would change."""
     return any(held.findings for held in report.held) and not any(held.rows for held in report.held)
 
 
@@ -159,7 +159,7 @@ def outcome(report: SyncReport) -> str:
 
 
 def _held_words(report: SyncReport) -> list[str]:
-    """What is held: what waits for a person, and what nobody can let through."""
+    """What is held: changes that wait for a person, and changes that nobody can approve."""
     said = []
     for can, what in ((True, "held until someone decides"), (False, "held and cannot be approved")):
         held = held_by_action(report, overridable=can)
@@ -170,7 +170,10 @@ def _held_words(report: SyncReport) -> list[str]:
 
 
 def _nothing(report: SyncReport) -> str:
-    """Why nothing was changed; only a whole roster with nobody left over shows that the directory matches it."""
+    """Why nothing was changed.
+
+    Only a whole roster of which every person was used shows that the directory matches it.
+    """
     left = report.total("skipped") + report.total("conflicts")
     if left:
         return f"nothing was changed; {counted(left, 'person was', 'people were')} left alone"
@@ -180,7 +183,7 @@ def _nothing(report: SyncReport) -> str:
 
 
 def remarks(report: SyncReport) -> list[str]:
-    """What must not be overlooked besides the outcome, each as a sentence."""
+    """Things that the reader must not miss, in addition to the outcome. Each is a sentence."""
     said = []
     conflicts = report.total("conflicts")
     if conflicts:
@@ -223,7 +226,7 @@ def _of_contacts(report: SyncReport) -> list[str]:
 
 
 def age_of_source(report: SyncReport) -> str:
-    """How old what was read is: `bundle of Sat 7 Nov 2026, 21 days old`, `no change for 15 days`; "" for nothing."""
+    """The age of the data: `bundle of Sat 7 Nov 2026, 21 days old`, `no change for 15 days`; "" for nothing."""
     facts = report.connection
     if facts is None:
         return ""
@@ -239,7 +242,7 @@ def age_of_source(report: SyncReport) -> str:
 
 
 def subject(mail: SyncReport | FailureAlert) -> str:
-    """The outcome behind the school's name, for a list of mails."""
+    """The school's name and then the outcome, for a list of mails."""
     words = _failure(mail) if isinstance(mail, FailureAlert) else _headline(mail)
     return _cut(f"{_cut(mail.school_name, NAME_LENGTH)}: {words}", SUBJECT_LENGTH)
 
@@ -282,20 +285,20 @@ def _failure(alert: FailureAlert) -> str:
 
 
 def message_lines(alert: FailureAlert) -> list[str]:
-    """The message without the school's key in front: the mail says elsewhere which school it is."""
+    """The message without the school's key in front. Another part of the mail names the school."""
     lines = [line.removeprefix(f"{alert.school_key}: ").strip() for line in alert.message.strip().splitlines()]
     return [line[0].upper() + line[1:] for line in lines if line]
 
 
 def cause(alert: FailureAlert) -> str:
-    """The first line of the message as half a sentence, without the technical part in brackets at its end."""
+    """The first line of the message as half a sentence, without the technical part in brackets at the end."""
     first = next(iter(alert.message.strip().splitlines()), "").removeprefix(f"{alert.school_key}: ").strip()
     bare = first.rstrip(".")
     return re.sub(r"\s*\([^()]*\)$", "", bare) or bare or "no cause was given"
 
 
 def to_check(report: SyncReport) -> int:
-    """How often somebody should look at how a person was recognised, or at a key that is somebody else's as well."""
+    """How many people somebody should check: how they were recognised, or a key that somebody else has too."""
     return sum(note.rows for note in report.row_notes if note.to_check)
 
 
@@ -312,7 +315,7 @@ def tone(mail: SyncReport | FailureAlert) -> Tone:
 def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "daily"]) -> bool:
     """Whether an owner who asked for every report, or only for changes and problems, gets this one.
 
-    Switches that are off are the owner's own choice and no problem; a record that could not be used is one.
+    A switch that is off is the owner's own choice and no problem. A record that could not be used is a problem.
     """
     if when != "problems" or tone(mail) != "good" or isinstance(mail, FailureAlert):
         return True

@@ -1,4 +1,4 @@
-"""From a report to a mail: the page of blocks, drawn twice by two small templates.
+"""Makes a mail from a report: two small templates draw the page of blocks, once as text and once as HTML.
 
 Every value passes `harmless` on its way into either version, and is escaped by Jinja2 in the HTML one.
 """
@@ -21,7 +21,7 @@ from roster_pipeline.notifications.outcome import subject
 
 STYLESHEET = "templates/mail.css"
 TEXT_WIDTH = 76
-"""Columns of the text version: fits a terminal and a quoted reply."""
+"""Columns of the text version. This fits a terminal and a quoted reply."""
 
 _UNPRINTABLE = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 """Controls (the line feed excepted), characters that change the direction of text, and half characters."""
@@ -34,7 +34,7 @@ def render(report: SyncReport | FailureAlert, *, commands: bool | None = None) -
 
 
 def draw(page: Page, subject_line: str, school: str) -> Mail:
-    """Any page as a mail. school: its key, for the header that mail rules sort by; empty for several schools."""
+    """Draw any page as a mail. school: its key, for the header that mail rules sort by; empty for several schools."""
     line = harmless(subject_line)
     text = _templates().get_template("mail.txt.j2").render(page=page)
     html = _inlined(_templates().get_template("mail.html.j2").render(page=page, subject=line))
@@ -42,7 +42,7 @@ def draw(page: Page, subject_line: str, school: str) -> Mail:
 
 
 def _inlined(html: str) -> str:
-    """With the stylesheet's rules in the elements, and its @media rules in the head."""
+    """Put the stylesheet's rules into the elements, and its @media rules into the head."""
     return f"{_inliner().inline(html).strip()}\n"
 
 
@@ -69,7 +69,8 @@ def _templates() -> Environment:
 
 
 def harmless(text: str) -> str:
-    """Without unprintable characters, and with e-mail addresses masked: messages may come from afar and repeat one."""
+    """The text without unprintable characters, and with masked e-mail addresses, because a message from another system
+    may repeat one."""
     return _ADDRESS.sub("[address]", _UNPRINTABLE.sub("", text))
 
 

@@ -1,7 +1,7 @@
-"""Mails over SMTP, with the standard library's client, bounded in time.
+"""Sends mails over SMTP, with the standard library's client and with limits of time.
 
-A connection that breaks between the message and the server's answer leaves it unknown whether the mail went out; it is
-then tried again under the same Message-ID, so a careful server or reader drops the copy.
+If a connection breaks between the message and the server's answer, nobody knows whether the mail was sent. It is then
+sent again with the same Message-ID, so that a careful server or mail program drops the copy.
 """
 
 from __future__ import annotations
@@ -34,10 +34,11 @@ from roster_pipeline.notifications.mail import (
 )
 
 TIMEOUT_SECONDS = 30.0
-"""For every answer of the server: servers that check a sender while we wait take up to about 20 s."""
+"""Seconds for every answer of the server. Some servers check the sender while we wait, which takes up to about 20 s."""
 
 WHOLE_SECONDS = 35.0
-"""For one mail from the first byte to the last, however slowly the server answers: a look at the outbox is bounded."""
+"""Seconds for one mail from the first byte to the last, however slowly the server answers. So the work of one tick has
+a limit."""
 CUT_AGAIN_AFTER = 0.2
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -46,7 +47,7 @@ _ENHANCED_CODE = re.compile(rb"\b[245]\.\d{1,3}\.\d{1,3}\b")
 
 @dataclass(frozen=True)
 class Server:
-    """A `ROSTER_SMTP_URL`, taken apart."""
+    """The parts of a `ROSTER_SMTP_URL`."""
 
     scheme: str
     host: str
@@ -56,7 +57,10 @@ class Server:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Raises MailSettingsError, which never repeats the address: it may hold a password."""
+        """Read an address.
+
+        Raises MailSettingsError, which never repeats the address, because it may contain a password.
+        """
         example = f"Set {SMTP_URL} like smtp+starttls://user:password@mail.example.org:587 (or smtps://, smtp://)."
         try:
             parts = urlsplit(url)
@@ -77,7 +81,10 @@ class Server:
 
 
 class _Bounded(smtplib.SMTP):
-    """A client whose connection is cut after so many seconds: a time-out per answer bounds no conversation."""
+    """A client whose connection is cut after so many seconds.
+
+    A time-out per answer does not limit the whole conversation.
+    """
 
     def __init__(self, whole: float, *args: Any, **settings: Any) -> None:
         self._whole = whole
@@ -85,7 +92,7 @@ class _Bounded(smtplib.SMTP):
         super().__init__(*args, **settings)
 
     def connect(self, *args: Any, **settings: Any) -> tuple[int, bytes]:
-        """Connect, and begin to count."""
+        """Connect, and start the timer."""
         Thread(target=self._cut, daemon=True).start()
         try:
             return super().connect(*args, **settings)
@@ -94,7 +101,7 @@ class _Bounded(smtplib.SMTP):
             raise
 
     def close(self) -> None:
-        """End the connection, and the counting."""
+        """End the connection, and stop the timer."""
         self._closed.set()
         super().close()
 
@@ -137,7 +144,7 @@ class SmtpMailer:
         self._whole = whole
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
-        """Hands one message to the server. A recipient who is refused does not keep it from the others."""
+        """Hand one message to the server. If one recipient is refused, the others still get it."""
         good, never = {}, []
         for recipient in dict.fromkeys(recipients):
             try:
@@ -156,7 +163,7 @@ class SmtpMailer:
         return Delivery(accepted, later, tuple(never))
 
     def check(self) -> None:
-        """Connects, secures the connection and signs in."""
+        """Connect, secure the connection and sign in."""
         with self._connected():
             pass
 
@@ -195,7 +202,7 @@ class SmtpMailer:
         return self._tls or ssl.create_default_context()
 
     def _hand_over(self, client: smtplib.SMTP, message: EmailMessage, to: list[str]) -> dict[str, int]:
-        """The refused recipients and their codes; raises when nobody was accepted."""
+        """Returns the refused recipients and their codes. Raises an error if nobody was accepted."""
         try:
             refused = client.send_message(message, self._from.addr_spec, to)
         except smtplib.SMTPRecipientsRefused as problem:
@@ -225,7 +232,7 @@ class SmtpMailer:
 
 
 def _code(problem: smtplib.SMTPResponseException) -> str:
-    """` (550 5.7.1)`: what can be looked up, without the server's own words."""
+    """` (550 5.7.1)`: the codes, which people can look up, without the server's own words."""
     words = problem.smtp_error if isinstance(problem.smtp_error, bytes) else str(problem.smtp_error).encode()
     enhanced = _ENHANCED_CODE.search(words)
     return f" ({problem.smtp_code}{' ' + enhanced[0].decode() if enhanced else ''})"

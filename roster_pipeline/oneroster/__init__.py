@@ -1,4 +1,4 @@
-"""A OneRoster 1.1 and 1.2 REST client. It knows the standard and real servers, and nothing of the directory.
+"""A OneRoster 1.1 and 1.2 REST client. It knows the standard and real servers, but nothing of the directory.
 
 with Client(Endpoint("https://sis.example.org", client_id, client_secret)) as client:
     school = client.find_org("0300")

@@ -141,7 +141,7 @@ class Client:
             for org in rest:
                 known.append(org)
                 yield org
-        except OneRosterError:  # what ended early must not look like the whole list
+        except OneRosterError:  # a list that ended early must not look like the whole list
             del self._lists[name]
             raise
 
@@ -212,7 +212,10 @@ class Client:
         return None
 
     def user_answers(self, sourced_ids: Sequence[str]) -> dict[str, Answer]:
-        """The SIS's answer for each id, requested one by one, several in parallel within the host's limit."""
+        """The SIS's answer for each id.
+
+        Each id is requested alone; several requests run in parallel, within the host's limit.
+        """
         self.connect()
         reader = UserReader(self.endpoint.metadata_keys)
 

@@ -19,7 +19,7 @@ class OneRosterError(RosterError):
 
 
 class WrongAddress(OneRosterError):
-    """The text entered as an address is not one."""
+    """The text that was entered is not an address."""
 
 
 class AddressNotAllowed(OneRosterError):
@@ -61,7 +61,8 @@ class NotOffered(OneRosterError):
 
 
 class RequestRefused(OneRosterError):
-    """400 or another refusal of the request itself: for example a parameter that the server does not accept."""
+    """400 or another refusal that concerns the request itself: for example a parameter that the server does not
+    accept."""
 
 
 class ServerFailed(OneRosterError):

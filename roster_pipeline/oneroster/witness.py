@@ -60,7 +60,7 @@ class WitnessReport:
     """The verdict for each requested person.
 
     gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, and in another
-    school that the SIS lists, or in this one in the past or future only, or in no org at all. unclear: the record names
+    school that the SIS lists, or only in the past or future in this one, or in no org at all. unclear: the record names
     an org that is not listed or is not a school, or has an unknown status or another id. unanswered: the request
     failed, or nothing proves that the answers can be trusted.
 

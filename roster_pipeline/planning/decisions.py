@@ -2,13 +2,13 @@
 
 The table says what happens to an identity of the roster, given what the directory says about its person. It is read
 from the top; the first row that fits decides. A row without an action is not in the plan: the identity has a role that
-is not rostered or a record that we could not use, and is no active member of this school.
+is not rostered or a record that we could not use, and it is no active member of this school.
 
-Trust decides which record is the primary record; which came first does not. Among the connections through which a
-person has an active membership, the primary record is in the first of these: the connection that somebody chose by
-hand, the first of the district's ranking, a connection of the district before one of a school, the connection of the
-oldest active membership. Within a connection it stays the same record until that record is gone. So two schools or two
-systems that know one person never overwrite each other's fields.
+Trust decides which record is the primary record. It does not matter which record came first. Among the connections
+through which a person has an active membership, the primary record is in the first of these: the connection that
+somebody chose by hand, the first of the district's ranking, a connection of the district before one of a school, the
+connection of the oldest active membership. Within a connection it stays the same record until that record is gone. So
+two schools or two systems that know one person never overwrite each other's fields.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from roster_pipeline.vocabulary import STATUS_RANK, UNUSABLE
 Words = npt.NDArray[np.object_]
 _UNUSABLE = [STATUS_RANK[name] for name in UNUSABLE]
 _LAST = np.iinfo(np.int64).max
-"""After every place of a ranking, and younger than every membership."""
+"""A number after every place of a ranking, and later than every membership."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def decide(s: Situation) -> tuple[Words, Words]:
 
 @dataclass(frozen=True)
 class PrimaryRecords:
-    """fields: the roster row that a person's fields follow, -1 if it is not in this snapshot.
+    """fields: the roster row that a person's fields follow; -1 if it is not in this snapshot.
 
     moves: whether the primary link moves to `fields`. arrives: whether it comes from another connection. left: the
     sourcedId that the primary link leaves. stays: the sourcedId of a primary link of this connection that stays,
@@ -124,7 +124,7 @@ def primary_records_of(
     directory: DirectoryFrames,
     snapshot: SnapshotFacts,
 ) -> PrimaryRecords:
-    """The primary records of the chosen identities. person: the person of each, or -1 for somebody new.
+    """The primary records of the chosen identities. person: the person of each; -1 for a new person.
 
     by_link: matched by a link. A record that is missing in a complete list of the whole connection is gone. A list of
     one school may lack it because it belongs to another school; there it is gone only if no link was found at all. A
@@ -168,10 +168,10 @@ def primary_records_of(
 
 
 def _best_elsewhere(person: Ints, home_links: pd.DataFrame, directory: DirectoryFrames) -> Flags:
-    """Whether another connection than the one of this snapshot ranks first.
+    """Whether another connection ranks before the connection of this snapshot.
 
-    Everybody in the roster counts as a member through this connection, also those who are new. If no other connection
-    has a person in a school, this connection ranks first.
+    Everybody in the roster counts as a member through this connection, also new people. If no other connection has a
+    person in a school, this connection ranks first.
     """
     own = directory.connection_id
     links = directory.links

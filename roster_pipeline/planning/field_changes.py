@@ -58,14 +58,15 @@ class BeforeAfter:
 
 @dataclass(frozen=True)
 class Differences:
-    """For each field, the value in the directory (have), the value in the roster (want), and where they differ."""
+    """For each field, the value in the directory (have), the value in the roster (want), and in which rows they
+    differ."""
 
     have: dict[str, Array]
     want: dict[str, Array]
     differ: dict[str, Flags]
 
     def any_of(self, names: Iterable[str]) -> Flags:
-        """Where at least one of these fields differs."""
+        """The rows in which at least one of these fields differs."""
         flags: Flags = np.logical_or.reduce([self.differ[name] for name in names])
         return flags
 
@@ -123,7 +124,8 @@ def _differ(want: Array, have: Array) -> Flags:
 
 
 def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> Flags:
-    """Where the same number means something else: it is of another kind, or of another connection."""
+    """The rows in which the same number means something else, because it is of another kind or of another
+    connection."""
     people = directory.people
     kind = taken(strings(people["number_kind"]), sides.person)
     of = np.append(flags_of(people["number_connection_id"] == directory.connection_id), False)
@@ -154,8 +156,8 @@ def row_notes(
 ) -> Array:
     """The notes of each row that writes something: keys of `vocabulary.NOTES`, separated by blanks, or null.
 
-    person, by: the matched person, or -1, and how it was matched. kinds: of the numbers. joined: where records were
-    joined that have no link in common. follows: where the row writes the person's fields.
+    person, by: the matched person, or -1, and how it was matched. kinds: of the numbers. joined: the rows that join
+    records without a common link. follows: the rows that write the person's fields.
     """
     flags: list[tuple[str, Flags]] = [("records_joined", joined)]
     flags += [(f"found_by_{way}", by == BY.index(way)) for way in ("number", "email")]
@@ -175,7 +177,7 @@ def row_notes(
 
 
 def _another_has(directory: DirectoryFrames, name: str, wanted: Array, person: Ints) -> Flags:
-    """Where a person with a record, who is not the person of the row, already has the wanted value."""
+    """The rows whose wanted value already belongs to a person with a record who is not the person of the row."""
     people = directory.people
     theirs = pc.utf8_lower(strings(people[name]))
     if name == "number":
@@ -231,7 +233,7 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
 
 
 def keep_undelivered(differences: Differences) -> None:
-    """Contacts after the primary one that the SIS names and did not deliver stay as they are stored."""
+    """Keep contacts after the primary one as they are stored, if the SIS names them but did not deliver them."""
     want, have = differences.want[MORE_CONTACTS], differences.have[MORE_CONTACTS]
     rows = truth(pc.match_substring_regex(want, pattern=_ID_ALONE))
     if not rows.any():
@@ -256,12 +258,12 @@ def _with_stored(wanted: list[list[str | None]], stored: list[list[str | None]])
 
 
 def _listed(contacts: list[list[str | None]]) -> str | None:
-    """MORE_CONTACTS as the database writes it."""
+    """MORE_CONTACTS in the format of the database."""
     return json.dumps(contacts, ensure_ascii=False) if contacts else None
 
 
 def _by_person(directory: DirectoryFrames, excluded: pd.DataFrame) -> dict[int, set[str]]:
-    """Person to the contacts that one of their records excludes for them."""
+    """For each person, the contacts that one of their records excludes for them."""
     links = directory.own_links.set_index("sourced_id")["person_id"]
     contacts: dict[int, set[str]] = {}
     of_people = excluded[excluded["student_id"].isin(links.index)]
@@ -273,7 +275,7 @@ def _by_person(directory: DirectoryFrames, excluded: pd.DataFrame) -> dict[int, 
 def _more_without(
     stored: Array, of_everybody: set[str], barred: dict[int, set[str]]
 ) -> tuple[Array, dict[int, list[str]]]:
-    """MORE_CONTACTS without the excluded ones; and the ids of these, by place in the frame."""
+    """MORE_CONTACTS without the excluded contacts, and the ids of the excluded ones, by place in the frame."""
     gone: dict[int, list[str]] = {}
     there = np.flatnonzero(filled(stored)) if of_everybody or barred else ()
     remaining: dict[int, str | None] = {}

@@ -16,7 +16,7 @@ from roster_pipeline.frames import Flags
 from roster_pipeline.vocabulary import CHANGING
 
 EVERYBODY = ""
-"""In `people` of a finding: every role together."""
+"""A key in `people` of a finding: all roles together."""
 
 _STORED = ("guard", "message", "value", "limit", "overridable", "approver", "about")
 
@@ -34,8 +34,8 @@ REPEATS: dict[str, tuple[str, ...]] = {
     "updates": ("rekeyed", "lower_grades"),
     "quality": ("rejected",),
 }
-"""Guard to the guards whose findings may be its cause. It only repeats them if it would find nothing without the people
-whom they explain."""
+"""For each guard, the guards whose findings may be its cause. It only repeats them if it would find nothing without the
+people whom they explain."""
 
 _CAUSES_FIRST = tuple(dict.fromkeys(cause for causes in REPEATS.values() for cause in causes))
 
@@ -89,7 +89,7 @@ def percent(share: float) -> str:
 
 
 def out_of(rows: int, there: int) -> str:
-    """How many there are in the directory, with the share unless it is over 100 %."""
+    """How many people there are in the directory, with the share unless it is over 100 %."""
     return f"with {there} in the directory" + (f": {percent(rows / there)}" if rows <= there else "")
 
 

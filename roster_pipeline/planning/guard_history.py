@@ -1,7 +1,9 @@
-"""What each guard would have done on the last syncs, with the limits as they are now; one line for each. Pure.
+"""What each guard would have done on the last syncs, with the limits as they are now. There is one line for each guard.
+
+Pure functions.
 
 The guards on archivals, creations, restorations and updates are judged again from the counts of the stored plans, so a
-limit that was changed since shows its effect. Of the others only what they found is stored.
+limit that was changed since shows its effect. For the other guards, only their findings are stored.
 """
 
 from __future__ import annotations
@@ -100,7 +102,7 @@ def _rows(of: Mapping[str, int], action: str) -> int:
 
 
 def _there(of: Mapping[str, int]) -> int:
-    """How many people of a role the directory had: every active membership is one row of the plan."""
+    """How many people of a role the directory had. Every active membership is one row of the plan."""
     return sum(rows for action, rows in of.items() if action not in (CREATE, RESTORE))
 
 
@@ -111,6 +113,6 @@ def _largest(plan: PastPlan, action: str, few: int = 0) -> float:
 
 
 def _beyond_share(plan: PastPlan, guards: Guards) -> list[bool]:
-    """For each role whose archivals are beyond the share: whether they pass because it is small."""
+    """For each role whose archivals are beyond the share, whether they pass because the role is small."""
     sizes = [(_rows(of, ARCHIVE), _there(of)) for of in plan.counts.values()]
     return [passes_as_small(going, there, guards) for going, there in sizes if going > guards.archive_share * there]

@@ -1,4 +1,4 @@
-"""The guards: what looks dangerous in a plan is held until a person decides, and nothing else.
+"""The guards: they hold the parts of a plan that look dangerous, and nothing else, until a person decides.
 
 A finding holds kinds of action of roles; the rest of the plan goes on. The verdict is data: it is stored with the plan
 and read again when the plan is applied.
@@ -57,7 +57,7 @@ class Verdict:
 
     @property
     def held(self) -> list[dict[str, Any]]:
-        """What is held and would have changed something."""
+        """The lines that are held and would have changed something."""
         held = self.rows[(self.rows["verdict"] == "hold") & (self.rows["rows"] > 0)]
         return [{str(name): value for name, value in row.items()} for row in held.to_dict("records")]
 
@@ -70,7 +70,8 @@ class Verdict:
 def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
     """Judge every kind of action of every role, and the rows that a guard judges alone.
 
-    quality: what the quality results of the snapshot hold. Nothing holds the removal of a contact that nobody may call.
+    quality: the findings of the quality results of the snapshot. Nothing holds the removal of a contact that nobody may
+    call.
     """
     findings = [
         *_snapshot(stats),
@@ -128,7 +129,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
 
 
 def _row_findings(plan: Plan, stats: PlanStats, guards: Guards) -> list[RowFinding]:
-    """The findings about single rows. A row that two of them name belongs to the first."""
+    """The findings about single rows. If two of them name the same row, it belongs to the first."""
     row_findings = [moved_keys_finding(stats.moved, guards)]
     return [finding for finding in row_findings if finding is not None]
 
@@ -152,7 +153,7 @@ def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
         yield Finding("witness", message, stats.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
     if (
         stats.unwitnessed and stats.snapshot.complete
-    ):  # for an incomplete list nobody is asked, and another finding says so
+    ):  # if a list is incomplete, the SIS is asked for nobody, and another finding says so
         message = f"The SIS was not asked for {counted(stats.unwitnessed, 'person', 'people')} one by one."
         yield Finding("no_witness", message, stats.unwitnessed, 0, (ARCHIVE,), overridable=False)
 
@@ -187,8 +188,9 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
 
 
 def _without_orgs(role: str, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
-    """Known people who came without any school. A few have left; if there are many, the snapshot does not say where
-    they are.
+    """Known people who came without any school. If there are few, they have left.
+
+    If there are many, the snapshot does not say where they are.
     """
     bare, there = stats.without_org.get(role, 0), stats.managed.get(role, 0)
     everybody = bare > 0 and not stats.counts.get(role, 0)
@@ -252,7 +254,7 @@ def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iter
     """Known people who name an org that the SIS does not list, or that is not a school.
 
     They stay unchanged, however many they are. If there are many, we cannot trust the references of this snapshot, so
-    nobody is archived by it. managed: active members that the sync manages, by role.
+    it archives nobody. managed: active members that the sync manages, by role.
     """
     unknown = plan.rows.loc[plan.rows["reason"] == "unknown_org", "role"].value_counts()
     for role, count in unknown.items():

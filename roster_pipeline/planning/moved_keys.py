@@ -1,4 +1,4 @@
-"""Keys that move between known people: what one active person had until now and another known person gets.
+"""Keys that move between known people: values that one active person had until now and another known person gets.
 
 A column that slipped by a row, a join that was off by one, two records that changed places: each is a small share of a
 school, and each turns people into others. So such rows are judged alone, whatever their share.
@@ -25,11 +25,11 @@ from roster_pipeline.vocabulary import CONTACT, CONTACT_FIELDS, MORE_CONTACTS, S
 
 GUARD = "moved_keys"
 _CONTACT = {name: CONTACT_FIELDS.index(name) for name in ("contact_sourced_id", "contact_email", "contact_phone")}
-"""What a contact is known by, with its place in an entry of `MORE_CONTACTS`."""
+"""The fields that identify a contact, each with its place in an entry of `MORE_CONTACTS`."""
 _KEYS = {"number": "number", "email": "e-mail", "username": "username"}
-"""Field of a change to what people call it."""
+"""For each field of a change, the word that people use for it."""
 _SHARED_IN_A_FAMILY = ("email",)
-"""Brothers and sisters have e-mail and contacts in common; a number or a username is one person's."""
+"""Brothers and sisters share e-mails and contacts. A number or a username belongs to one person."""
 _NAME = "id"
 """An id whose record carries another person's name: the two records changed places."""
 
@@ -38,7 +38,7 @@ Changes = dict[str, list[Any]]
 
 @dataclass(frozen=True)
 class Moved:
-    """rows: which rows of the plan give somebody such a key. people: kind of key to how many people get one.
+    """rows: which rows of the plan give somebody such a key. people: for each kind of key, how many people get one.
 
     identities: how many of them have a record that now carries the whole name of another person who gave it up.
     """
@@ -49,7 +49,7 @@ class Moved:
 
 
 def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
-    """Find them in the rows of a plan. Only rows with changes are looped over; holders are found by column."""
+    """Find them in the rows of a plan. It loops only over rows with changes, and finds the holders by column."""
     person = persons_of(rows)
     writes = np.isin(rows["action"].to_numpy(dtype=object), WRITING) & (person >= 0)
     of_contacts = rows["role"].to_numpy(dtype=object) == CONTACT
@@ -108,7 +108,7 @@ class _Names:
         self._changes = changes
 
     def one_family(self, who: int, other: int) -> bool:
-        """Whether the new family name of one is the old family name of the other."""
+        """Whether the new family name of one person is the old family name of the other."""
         mine, theirs = self.after(who, "family_name"), self.before(other, "family_name")
         return bool(mine) and mine == theirs
 
@@ -130,7 +130,7 @@ def _key(name: str, value: str, kind: str | None) -> str:
 
 
 def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> dict[str, list[int]]:
-    """Key to the known people who have it. People who left this school do not count."""
+    """For each key, the known people who have it. People who left this school do not count."""
     keys = pa.array(sorted(set(wanted)), TEXT)
     if not len(keys):
         return {}
@@ -155,7 +155,9 @@ def _left(directory: DirectoryFrames) -> Ints:
 
 
 def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
-    """Students who get a contact that another member has until now who is no brother or sister. All places count.
+    """Students who get a contact that until now belongs to another member who is no brother or sister.
+
+    All places count.
 
     A contact that changes its place with the same student is not new to them.
     """
@@ -184,7 +186,7 @@ def _new(changes: Changes) -> dict[str, Any]:
 
 
 def _keys_of(contacts: dict[str, Any]) -> set[str]:
-    """What the contacts of one student are known by, the primary one and those after it."""
+    """The keys of the contacts of one student: of the primary contact and of those after it."""
     more = contacts.get(MORE_CONTACTS)
     listed = [[contacts.get(name) for name in CONTACT_FIELDS], *(json.loads(more) if isinstance(more, str) else ())]
     return {

@@ -40,8 +40,8 @@ from roster_pipeline.vocabulary import ANNOUNCED, ARCHIVE, CHANGING, CONTACT, CR
 
 GONE, HERE, ELSEWHERE, UNCLEAR, UNANSWERED = "gone", "here", "elsewhere", "unclear", "unanswered"
 _OWN_WITNESS = ("disabled", "not_enrolled")
-"""Statuses of records that came and say themselves that the person is gone. The SIS would answer that they are active,
-so it is not asked for them; it is asked for the other records of the same person."""
+"""Statuses of records that came and that say themselves that the person is gone. The SIS would answer that these
+records are active, so it is not asked for them. It is asked for the other records of the same person."""
 EXEMPTED = "exempted"
 COUNT_ARCHIVALS = ("archivals", "archive_most")
 """The guards that only count how many people go. They do not hold the archival of an announced leaver."""
@@ -78,7 +78,7 @@ class Plan:
 
     @cached_property
     def counts(self) -> dict[str, dict[str, int]]:
-        """How many rows, by role and action."""
+        """The number of rows by role and action."""
         counts: dict[str, dict[str, int]] = {}
         for role, actions in self.reasons.items():
             counts[role] = {action: sum(by_reason.values()) for action, by_reason in actions.items()}
@@ -86,7 +86,7 @@ class Plan:
 
     @cached_property
     def reasons(self) -> dict[str, dict[str, dict[str, int]]]:
-        """How many rows, by role, action and reason."""
+        """The number of rows by role, action and reason."""
         reasons: dict[str, dict[str, dict[str, int]]] = {}
         names = ("role", "action", "reason")
         sizes = pa.table({name: strings(self.rows[name]) for name in names}).group_by(list(names))
@@ -229,7 +229,7 @@ def _skipped(rows: pd.DataFrame, places: list[int]) -> pd.DataFrame:
 
 
 def announced_gone(rows: pd.DataFrame, announced: frozenset[int]) -> frozenset[int]:
-    """The announced leavers for whom no record of this roster came. rows: of the plan."""
+    """The announced leavers for whom no record of this roster came. rows: the rows of the plan."""
     came = persons_of(rows)[rows["matched_by"].notna().to_numpy(dtype=bool)]
     return announced - frozenset(came.tolist()) if announced else announced
 

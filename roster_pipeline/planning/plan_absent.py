@@ -1,9 +1,10 @@
 """The rows of a plan for members whose people are not in the roster.
 
-Only active memberships that the sync manages, in a rostered role. These people may look absent and are not: those whose
-record we could not use, those whom a record of this snapshot may be, and those whom a list of changes does not mention.
+It looks only at active memberships that the sync manages, in a rostered role. Some people look absent but are not:
+those whose record we could not use, those whom a record of this snapshot may be, and those whom a list of changes does
+not mention.
 
-Matching needs enough evidence to say who somebody is. To say that somebody is gone, nothing may speak against it: a SIS
+Matching needs enough evidence to say who somebody is. If anything speaks against it, nobody is said to be gone: a SIS
 that gives new ids hides the old id from the list and from the second witness alike (`Evidence.may_be`).
 """
 
@@ -56,7 +57,7 @@ _LEFT = {
     STATUS_RANK["not_enrolled"]: "not_enrolled",
     STATUS_RANK["deleted"]: "tobedeleted",
 }
-"""Status of the strongest record to the reason of the archival."""
+"""For each status of the strongest record, the reason of the archival."""
 
 _GIVEN = ("given_name", "preferred_given_name")
 
@@ -197,7 +198,7 @@ def _keys(match_keys: MatchKeys) -> Iterator[Hashable]:
 
 
 def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKeys]) -> Ints:
-    """The rows with a number, an e-mail or, where nothing else can be compared, the whole name of an absent person."""
+    """The rows with a number, an e-mail or, if nothing else can be compared, the whole name of an absent person."""
     roster = identities.roster
     here = identities.record_status <= LAST_PRESENT
     number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])

@@ -104,7 +104,7 @@ class PlanningContext:
         return linkable
 
     def of_member(self, column: str, wanted: Any = True) -> Flags:
-        """Where the membership has this value."""
+        """The identities whose membership has this value."""
         values = self.directory.members[column]
         flags = flags_of(values) if wanted is True else flags_of(values == wanted)
         return np.append(flags, False)[self.at_member]
@@ -131,7 +131,8 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
 
 
 def _suppress_unknown(differences: Differences, context: PlanningContext) -> None:
-    """What the snapshot does not say is not a difference: a contact that was withheld, a role in a list of changes."""
+    """Remove differences about which the snapshot says nothing: a contact that was withheld, a role in a list of
+    changes."""
     if context.school.primary_contacts:
         want = differences.want
         named = filled(want["contact_given_name"]) | filled(want["contact_family_name"])
@@ -181,7 +182,7 @@ def _situation(context: PlanningContext, differences: Differences, primary: Prim
 
 
 def _follows(action: Words, reason: Words, auto: Flags) -> Flags:
-    """Where the membership follows the roster, or would follow it."""
+    """The identities whose membership follows the roster, or would follow it."""
     follows: Flags = (action == "create") | ((action == "restore") & auto) | (reason == "changed")
     follows |= (reason == "auto_update_off") | ((reason == "home_moved") & auto)
     return follows
@@ -190,7 +191,10 @@ def _follows(action: Words, reason: Words, auto: Flags) -> Flags:
 def _changes(
     differences: Differences, action: Words, reason: Words, follows: Flags, auto: Flags
 ) -> dict[int, dict[str, list[Any]]]:
-    """The field changes by row. A skipped row has those that it would make; a doubted match has those of the person."""
+    """The field changes by row. A skipped row has the changes that it would make.
+
+    A doubted match has the changes of the person.
+    """
     changes: dict[int, dict[str, list[Any]]] = {}
     person = follows & ((reason != "joined_school") | auto)
     differences.changes(person | np.isin(reason, DOUBTED), PERSON_FIELDS, changes)
@@ -259,7 +263,7 @@ def _frame(
 
 
 def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) -> Any:
-    """The records of each identity; of somebody new only those that get a link.
+    """The records of each identity. For a new person, only the records that get a link.
 
     The apply step takes the first as the primary record. So the primary record comes first, even if it is not in this
     snapshot.

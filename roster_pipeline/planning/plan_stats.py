@@ -1,4 +1,4 @@
-"""The numbers that the guards judge by. No value of a record is among them."""
+"""The numbers by which the guards judge. They contain no value of a record."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
 
 _NOT_COUNTED = ("unmapped_role",)
-"""A role that the school does not map is its choice, not the snapshot's fault, where nobody known comes with it."""
+"""If the school does not map a role, and no known person comes with it, that is the school's choice and not a fault of
+the snapshot."""
 
 
 @dataclass(frozen=True)
 class PlanStats:
-    """Per role group where it says so; only the rostered roles.
+    """Numbers of one plan. Those that say so are per role group; only the rostered roles.
 
     history: one row per good snapshot, newest last, a column per role. counts: people in this roster. managed: active
     members that the sync manages. records: records of the role, used or not. rejected: those of them that were not
@@ -106,7 +107,7 @@ def plan_stats_of(
 def _without_org(
     roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[str, ...], announced: frozenset[int]
 ) -> dict[str, int]:
-    """Active members by role who came, and whose records all name no org; without announced leavers."""
+    """The active members, by role, who came and whose records all name no org; without announced leavers."""
     bare = roster["record_status"] == "no_org"
     if not bare.any():
         return dict.fromkeys((*roles, UNKNOWN), 0)
@@ -160,13 +161,14 @@ def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]
 
 
 def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
-    """For each role, of the people whom this SIS knew before: how many came only under a new id, and how many came."""
+    """For each role, among the people whom this SIS knew before: how many came only under a new id, and how many
+    came."""
     rows = _matched_rows(plan, directory.own_links["person_id"].to_numpy(dtype=np.int64))
     return _shares(plan, rows, rows["matched_by"] != "link")
 
 
 def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
-    """For each role, of the active members: how many came as somebody else, and how many came at all.
+    """For each role, among the active members: how many came as somebody else, and how many came at all.
 
     People who left do not count, because a SIS may give their ids to new people every year.
     """
@@ -181,7 +183,7 @@ def _matched_rows(plan: Plan, among: Ints) -> pd.DataFrame:
 
 
 def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
-    """For each role, how many of the rows are such, and how many rows there are."""
+    """For each role, how many rows are marked, and how many rows there are."""
     shares: dict[str, tuple[int, int]] = {}
     for role in plan.rostered:
         of = rows["role"] == role
@@ -192,7 +194,7 @@ def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, 
 def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
     """How many rows of a plan give a new role here to a person whom another connection knows, by role.
 
-    Only matches that a connection of a school found by itself; a link that a manager made is settled.
+    It counts only matches that a connection of a school found by itself. A link that a manager made is settled.
     """
     theirs = known_elsewhere(directory)
     if not len(theirs) or directory.connection_id in district_controlled(directory):

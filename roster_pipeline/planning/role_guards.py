@@ -1,7 +1,7 @@
 """The guards on each role: how many of its people a plan would change, compared with how many there are.
 
-A role of few people says little about a share. Its changes pass while the rest of the school is calm, and are held
-together with a larger role that is held for its size.
+In a role of few people, a share says little. Its changes pass while the rest of the school is calm. If a larger role is
+held for its size, they are held too.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _CONTACT = "contact_sourced_id"
 class Updates:
     """The updates of the people of one role. keyed: how many of them would get another key.
 
-    into: the roles of their rows, because people who change their role are in the new one.
+    into: the roles of their rows. People who change their role are in the row of the new role.
     """
 
     rows: int
@@ -57,8 +57,8 @@ class Updates:
 
 @dataclass(frozen=True)
 class Numbers:
-    """A plan as numbers. planned: role to action to rows. updates: by the role people come from. arrivals: by the
-    role they come to from another one. managed: active people of each rostered role."""
+    """A plan as numbers. planned: role to action to rows. updates: by the role from which people come. arrivals: by the
+    role to which they come from another one. managed: the active people of each rostered role."""
 
     planned: dict[str, dict[str, int]]
     updates: dict[str, Updates]
@@ -67,12 +67,12 @@ class Numbers:
     first_sync: bool
 
     def rows(self, role: str, action: str) -> int:
-        """How many rows of one kind."""
+        """The number of rows of one kind."""
         return self.planned.get(role, {}).get(action, 0)
 
 
 def role_findings(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
-    """Every finding about the size of what a plan would do to a role."""
+    """Every finding about how much a plan would change in a role."""
     numbers = _numbers(plan, stats)
     by_size = list(_by_size(numbers, guards))
     yield from by_size
@@ -83,7 +83,10 @@ def role_findings(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Find
 
 
 def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
-    """Updates are compared with the role that people come from, because they are a share of that role."""
+    """The numbers of a plan.
+
+    Updates are compared with the role from which people come, because they are a share of that role.
+    """
     updating = (plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)
     rows = plan.rows.loc[updating, ["person_id", "role", "changes"]]
     known_people = pd.Index(stats.roles.index.to_numpy(dtype=np.int64))
@@ -160,7 +163,7 @@ def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator
 
 
 def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:
-    """Roles too small to judge, beside a role of their size or a larger one that is held for its size."""
+    """Roles that are too small to judge, if a role of their size or a larger one is held for its size."""
     for role, there in numbers.managed.items():
         larger = [other for other in numbers.managed if other in loud - {role} and numbers.managed[other] >= there]
         due = any(numbers.rows(role, action) for action in CHANGING)
@@ -174,7 +177,7 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
 
 
 def passes_as_small(going: int, there: int, guards: Guards) -> bool:
-    """Whether archivals beyond the share are let through, because they are few and the role is small."""
+    """Whether archivals beyond the share pass, because they are few and the role is small."""
     return there < guards.archive_small_role and going <= guards.archive_always_allowed
 
 
@@ -206,7 +209,7 @@ def _of_keys(changes: dict[str, list[object]]) -> bool:
 
 
 def _replaces_a_contact(changes: dict[str, list[object]]) -> bool:
-    """Whether another contact takes the place of a contact behind the primary one."""
+    """Whether another contact takes the place of a contact after the primary one."""
     old, new = (
         {contact[0] for contact in json.loads(str(listed))} if listed else set()
         for listed in changes.get(MORE_CONTACTS, (None, None))
@@ -221,10 +224,11 @@ def _other_name(old: object, new: object) -> bool:
 
 
 def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share: float) -> Iterator[Finding]:
-    """Creations of a role that wait because another connection knows these people. First syncs and new roles are no
-    exception.
+    """Creations of a role that wait because another connection knows these people.
 
-    claimed: as `claims` returns it. managed: people of the role here. share: of them, how many may be created.
+    First syncs and new roles are not exempt from this.
+
+    claimed: as `claims` returns it. managed: the people of the role here. share: the share of them that may be created.
     """
     for role, number in claimed.items():
         there = managed.get(role, 0)

@@ -33,29 +33,29 @@ from roster_pipeline.vocabulary import ARCHIVE, CONTACT, Role, counted, day
 SOURCE_STALE, OLDER_SOURCE = "source_stale", "older_source"
 
 OLDER = "source-older-than-before"
-"""The problem of a snapshot whose data are of an earlier day than those that were read before."""
+"""The problem of a snapshot if its data are of an earlier day than the data that were read before."""
 
 ABOUT_AGE = "source-"
-"""What the problems of a snapshot begin with that concern the age of its source."""
+"""The beginning of the problems of a snapshot that concern the age of its source."""
 
 HALF = 0.5
 """A connection that sends less than this share of its usual records shows us less than before."""
 
 SINGLE_USERS = "single_users"
-"""Key in the proof of a snapshot: whether the SIS answered for single people, if it was asked."""
+"""Key in the proof of a snapshot: says whether the SIS answered for single people, if it was asked."""
 
 GOOD_SNAPSHOTS_READ = 30
-"""We compare with this many: weeks can pass between people who leave, and only then the SIS is asked for single people.
-"""
+"""We compare with this many good snapshots. Weeks can pass until somebody leaves, and only then is the SIS asked for
+single people."""
 
 _USUAL = 7
 
 USABLE = "record_usable"
-"""The quality rule that counts what the guard on rejected records counts."""
+"""The quality rule that counts the same as the guard on rejected records."""
 
 NOT_TESTED = "The quality of this snapshot was not tested, so nothing proves that absent people have left."
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off", "exempted")
-"""Absent people whom no sync expects. Where archive is off, people who left stay active."""
+"""Absent people whom no sync expects. If Archive is off, people who left stay active."""
 _NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")
 _YEAR = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}
 """School years in order, the youngest first."""
@@ -71,8 +71,8 @@ def older_source(snapshot: SnapshotFacts) -> Iterator[Finding]:
 def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
     """Archivals wait if nothing changed for longer than usual: what the source says may be weeks old.
 
-    A bundle is the same byte for byte; an API shows the same people. If the snapshot has a problem with its age, only
-    that problem is reported.
+    A bundle counts as unchanged if every byte is the same, an API if it shows the same people. If the snapshot has a
+    problem with its age, only that problem is reported.
     """
     taken_at, unchanged_since = snapshot.taken_at, snapshot.unchanged_since
     if (
@@ -95,7 +95,8 @@ def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
 
 @dataclass(frozen=True)
 class UnlikeBefore:
-    """records and usual: what came now and what is usual, if that is more than twice as much; else 0.
+    """records and usual: how many records came now and how many are usual, if the usual number is more than twice as
+    large; else 0.
 
     single_users_gone: the SIS answered for single people in good syncs, and now it answers for nobody.
     """
@@ -108,7 +109,7 @@ class UnlikeBefore:
 def smaller(proof: Mapping[str, Any], good: Sequence[Mapping[str, Any]]) -> UnlikeBefore:
     """Compare the proof of this snapshot with those of good snapshots, newest first, that were read in the same way.
 
-    The newest counts as well as the median: after a person approved a size, it is usual.
+    The newest snapshot counts as well as the median, because a size is usual after a person approved it.
     """
     sizes = [int(earlier.get("records", 0)) for earlier in good if earlier.get("mode") == proof.get("mode")][:_USUAL]
     records = int(proof.get("records", 0))
@@ -193,12 +194,12 @@ def _failed(
 
 @dataclass(frozen=True)
 class WholeSchool:
-    """known: active people whom the sync manages and expects. missing: those of them who did not come.
+    """known: active people whom the sync manages and expects. missing: the known people who did not come.
 
-    came: people of this roster, in roles that have anybody here. strangers: those of them who are not members. graded:
-    known students who have a grade on both sides; lower: those whose grade would go down. missing_roles: role to the
-    missing people. mostly_missing, mostly_new: role to the missing people and to the strangers, for roles in which they
-    are the majority.
+    came: people of this roster, in roles that already have people here. strangers: people who came and are not members.
+    graded: known students who have a grade on both sides. lower: graded students whose grade would go down.
+    missing_roles: role to the missing people. mostly_missing, mostly_new: role to the missing people and to the
+    strangers, for roles in which they are the majority.
     """
 
     known: int = 0
@@ -254,13 +255,13 @@ def _by_role(roles: pd.Series[str], such: Flags) -> dict[str, int]:
 
 
 def _mostly(roles: pd.Series[str], such: Flags, among: Flags) -> dict[str, int]:
-    """Role to how many of its rows are such, if they are more than half of the rows that count."""
+    """For each role, how many of its rows are marked, if they are more than half of the rows that count."""
     everybody = _by_role(roles, among)
     return {role: count for role, count in _by_role(roles, such).items() if 2 * count > everybody.get(role, 0)}
 
 
 def school_findings(school: WholeSchool, guards: Guards, *, first_sync: bool) -> Iterator[Finding]:
-    """What looks like another school, or another year."""
+    """The findings about signs of another school, or of another year."""
     if school.missing > TOO_FEW and school.missing > guards.missing_share * school.known:
         share = school.missing / school.known
         message = (

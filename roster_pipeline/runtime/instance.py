@@ -1,6 +1,6 @@
-"""Dagster's instance: its tables and files are where ours are, also when nobody has set a variable.
+"""Dagster's instance. Its tables and files are in the same place as ours, even if nobody has set a variable.
 
-`dagster dev` and `dg` read that file before they load any definition, so the embedded server is started from here.
+`dagster dev` and `dg` read that file before they load any definition, so this module starts the embedded server.
 """
 
 from __future__ import annotations
@@ -48,8 +48,8 @@ def keep_connections(
 ) -> None:
     """Keep one connection per storage open, and up to `overflow` more while they are needed.
 
-    Dagster's own way to do so does not ask whether a kept connection still lives, so that the first query after a
-    restart of the database fails.
+    Dagster's own way to do so does not check whether a kept connection still works. So the first query after a restart
+    of the database fails.
     """
     instance.optimize_for_webserver(
         statement_timeout=statement_seconds * 1000, pool_recycle=recycle_seconds, max_overflow=overflow

@@ -1,6 +1,6 @@
-"""Fails lost runs, so that the daemon retries them: their message or their process is gone.
+"""Marks lost runs as failed, so that the daemon retries them. A run is lost if its message or its process is gone.
 
-Dagster's own monitoring believes what the broker's result store says, or waits for an hour.
+Dagster's own monitoring trusts the broker's result store, or waits for an hour.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from roster_pipeline.runtime.run_queue import OURS, PATIENCE_SECONDS, RunQueue
 RETRY_WITHIN = timedelta(seconds=30)
 """The daemon retries a failed run within seconds."""
 RETRY_UNTIL = timedelta(hours=1)
-"""Then the run is a failure like any other: people hear of it, and the schedule tries once more."""
+"""After that, the run is a failure like any other: people get an alert, and the schedule tries again once."""
 WILL_RETRY, RETRIED_AS, REASON = "dagster/will_retry", "dagster/auto_retry_run_id", "dagster/failure_reason"
 NOT_RETRIED = "roster/not_retried"
-"""On a run whose retry was given up."""
+"""A tag of a run whose retry was given up."""
 WHY = {
     "lost": "The message of this run is gone from the broker.",
     "dead": "No process executes this run any more.",
@@ -31,14 +31,17 @@ WHY = {
 
 @dataclass(frozen=True)
 class Swept:
-    """failed: ids of runs that were failed now. suspects: those that are failed if the next look finds the same."""
+    """failed: ids of runs that were failed now. suspects: runs that will be failed if the next look finds the same."""
 
     failed: list[str]
     suspects: list[str]
 
 
 def fail_lost_runs(instance: dg.DagsterInstance, queue: RunQueue, suspects: Collection[str]) -> Swept:
-    """Fail what two looks found lost. A process whose database was away takes its lock again between them."""
+    """Fail the runs that two looks found lost.
+
+    Between them, a process whose database was away can take its lock again.
+    """
     forgotten = [
         record
         for record in instance.get_run_records(dg.RunsFilter(statuses=[dg.DagsterRunStatus.NOT_STARTED]))
@@ -61,7 +64,8 @@ def fail_lost_runs(instance: dg.DagsterInstance, queue: RunQueue, suspects: Coll
 def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether the daemon should start a failed run again, and has not done so yet.
 
-    Its tag alone does not say so: the daemon takes it back where the code server could not be reached at that moment.
+    The tag of the run alone does not say so: the daemon removes the tag if it could not reach the code server at that
+    moment.
     """
     if RETRIED_AS in run.tags or NOT_RETRIED in run.tags or run.remote_job_origin is None:
         return False
@@ -70,7 +74,7 @@ def awaits_retry(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def retry_missed_runs(instance: dg.DagsterInstance, queue: RunQueue) -> int:
-    """Report runs whose retry the daemon has missed as failed once more: it then tries again. Returns how many."""
+    """Report a run as failed again if the daemon has missed its retry. The daemon then retries it. Returns how many."""
     recent = dg.RunsFilter(
         statuses=[dg.DagsterRunStatus.FAILURE],
         updated_after=queue.at - 2 * RETRY_UNTIL,

@@ -1,9 +1,9 @@
-"""Processes that start at once: each is forked from one that has loaded their modules before.
+"""Processes that start immediately: each is forked from a process that has already loaded the modules.
 
 `python -m roster_pipeline.runtime.preloaded` is that process, the host. It reads orders from its standard input, a line
 of JSON each, and writes to its standard output which process it forked and how that ended. It has no threads and no
-connections, so its forks are safe. It ends where nobody has needed it for a while, or where the process that started it
-is gone, but not before its own children.
+connections, so its forks are safe. It ends if nobody has needed it for a while, or if the process that started it is
+gone. It never ends before its own children.
 
 Loading Dagster, pandas and Great Expectations takes 5 CPU seconds, more than a school of 2,000 people costs.
 """
@@ -54,20 +54,22 @@ class Started:
             self.kill()
 
     def kill(self) -> None:
-        """End it, now or as soon as it begins."""
+        """End the process, now or as soon as it begins."""
         self._unwanted = True
         if self.pid:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
     def end(self, code: int | None) -> None:
-        """Note how it ended; None where its host went away."""
+        """Note how it ended; None if its host went away."""
         self._ended.put(code)
 
     def wait(self, seconds: float | None = None) -> int | None:
-        """Its exit code, once it has ended: minus the number of a signal that killed it, None where nobody saw it.
+        """Wait for its end and return its exit code.
 
-        Raises TimeoutError where it has not ended after these seconds.
+        It is minus the number of the signal that killed the process, or None if nobody saw the end.
+
+        Raises TimeoutError if it has not ended after these seconds.
         """
         try:
             code = self._ended.get(timeout=seconds)
@@ -99,17 +101,17 @@ class _Host:
         Thread(target=self._read, daemon=True, name="preloaded").start()
 
     def order(self, started: Started) -> bool:
-        """Send an order; False where the host is gone."""
+        """Send an order. Returns False if the host is gone."""
         with self._lock:
             if self._gone:
                 return False
             self._started[started.order["id"]] = started
-            with suppress(OSError):  # whoever reads will notice
+            with suppress(OSError):  # the thread that reads will notice
                 self._socket.sendall(json.dumps(started.order).encode() + b"\n")
             return True
 
     def close(self) -> None:
-        """Order nothing more; the host ends with its last child."""
+        """Send no more orders. The host then ends with its last child."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 
@@ -139,10 +141,10 @@ _ids = itertools.count()
 def start(
     module: str, arguments: Sequence[str | float], environment: Mapping[str, str], needs: Sequence[str] = ()
 ) -> Started:
-    """Call `main(*arguments)` of a module in a process and session of its own, with this environment.
+    """Call `main(*arguments)` of a module in its own process and session, with this environment.
 
-    needs: what else is loaded before the process begins. Its standard streams lead nowhere. Raises OSError where no
-    process can be made.
+    needs: other modules that are loaded before the process begins. Its standard streams lead nowhere. Raises OSError if
+    no process can be made.
     """
     order = {"module": module, "arguments": list(arguments), "env": dict(environment), "needs": [module, *needs]}
     started = Started({"id": next(_ids), **order})
@@ -151,7 +153,7 @@ def start(
 
 
 def _give(started: Started) -> None:
-    """To a host that has loaded the code as it is on the disk now."""
+    """Give the order to a host that has loaded the code as it is on the disk now."""
     global _host
     started.given += 1
     with _hosts:
@@ -165,7 +167,8 @@ def _give(started: Started) -> None:
 
 
 def _code_on_disk() -> tuple[int, int]:
-    """Changes with every edit of the package, as when somebody works on it beside `roster dev`."""
+    """A value that changes with every edit of the package, for example when somebody edits it while `roster dev`
+    runs."""
     times = [path.stat().st_mtime_ns for path in _PACKAGE.rglob("*.py")]
     return len(times), max(times)
 
@@ -196,17 +199,17 @@ def main() -> int:
 
 
 def _say(**words: int | None) -> None:
-    with suppress(OSError):  # whoever asked may be gone
+    with suppress(OSError):  # the process that asked may be gone
         os.write(1, json.dumps(words).encode() + b"\n")
 
 
 def _load(modules: Sequence[str]) -> None:
     if sys.platform == "darwin":
-        return  # its system libraries do not survive a fork once they are loaded
+        return  # after it is loaded, its system libraries do not work in a fork
     for name in modules:
         importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # else every collection in a child copies what it shares with the host
+    gc.freeze()  # otherwise every collection in a child copies the memory that it shares with the host
 
 
 def _carry_out(order: dict[str, Any], children: dict[int, int]) -> None:

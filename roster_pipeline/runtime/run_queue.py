@@ -1,4 +1,4 @@
-"""The way of a run from the queue over the broker to a process: what is there, and what is wrong with it.
+"""The way of a run from the queue over the broker to a process: shows its state and its problems.
 
 Dagster knows which runs should go on, the broker which messages wait, PostgreSQL which runs a process executes. Only
 together they show a message that was lost, or a run whose process is gone.
@@ -20,18 +20,19 @@ from roster_pipeline.sync.health_checks import Item
 from roster_pipeline.vocabulary import counted
 
 OURS = frozenset({"rostering", "test_connection", "prune", "__ASSET_JOB"})
-"""Jobs whose processes show that they live; runs of other code on the same instance are not judged."""
+"""Jobs whose processes show that they are alive. Runs of other code on the same instance are not judged."""
 TASK_TAG = "dagster-celery/task_id"
 PATIENCE_SECONDS = 120.0
-"""After which something is wrong where a run could go on and does not."""
+"""If a run could go on but has not done so for this long, something is wrong."""
 STARTS_WITHIN_SECONDS = 30.0
-"""From the start of a run until its process has taken its lock."""
+"""The time from the start of a run until its process has taken its lock."""
 LONG_QUEUE_SECONDS = 3600.0
 """A run that waits longer than this may miss the night."""
 MOST_LOOKED_AT = 500
-"""Queued runs of one look; the oldest tell enough."""
+"""How many queued runs one look reads. The oldest are enough."""
 DAEMON_BEATS_SECONDS = 300.0
-"""How long heartbeats of the daemon are remembered, to tell two daemons from one that was restarted."""
+"""How long heartbeats of the daemon are remembered. They show whether there are two daemons, or one that was
+restarted."""
 BROKER, WORKERS, STANDING_STILL, LONG_QUEUE, LOST, DEAD, DAEMONS = (
     "broker",
     "workers",
@@ -43,13 +44,15 @@ BROKER, WORKERS, STANDING_STILL, LONG_QUEUE, LOST, DEAD, DAEMONS = (
 )
 CONNECT_SECONDS = 4.0
 ANSWER_SECONDS = 2.0
-"""How long every worker is given to answer. A busy one answers too: its main process does."""
+"""How long we wait for an answer of every worker. A busy worker answers too, because its main process does."""
 OF_WORKERS = ("active", "reserved", "scheduled")
 
 
 @dataclass(frozen=True)
 class Broker:
-    """One look. problem: why the broker cannot be reached, None where it can; then the rest is known.
+    """One look at the broker. problem: why it cannot be reached; None if it can be reached.
+
+    Only then is the rest known.
 
     waiting: messages in the queue. processes: of all workers that take from it. held: ids of the tasks that workers
     have taken and not finished. active: how many of them are executed.
@@ -64,12 +67,12 @@ class Broker:
 
 
 def look_at_broker(instance: dg.DagsterInstance) -> Broker | None:
-    """Ask broker and workers; takes a few seconds. None where another launcher is used."""
+    """Ask the broker and the workers. This takes a few seconds. None if another launcher is used."""
     launcher = instance.run_launcher
     app = getattr(launcher, "celery", None)
     if app is None:
         return None
-    from kombu.exceptions import KombuError  # comes with Celery
+    from kombu.exceptions import KombuError  # this module comes with Celery
 
     queue = str(getattr(launcher, "default_queue", ""))
     with app.connection_for_write(connect_timeout=CONNECT_SECONDS) as connection:
@@ -97,7 +100,7 @@ def _look(app: Any, connection: Any, queue: str) -> Broker:
 
 
 def _waiting(connection: Any, queue: str) -> int:
-    """Messages in the queue; none where nobody ever made it."""
+    """The number of messages in the queue; 0 if nobody has made the queue yet."""
     with connection.channel() as channel:
         try:
             return int(channel.queue_declare(queue, passive=True).message_count)
@@ -107,7 +110,8 @@ def _waiting(connection: Any, queue: str) -> int:
 
 @dataclass(frozen=True)
 class RunQueue:
-    """One look at everything. dead: started runs that no process executes. broker: None without Celery.
+    """One look at everything. dead: started runs that no process executes. broker: the look at the broker, None without
+    Celery.
 
     slots: runs that may go on at once. last_start: when the last run began, in seconds since 1970.
     beats: time and daemon id of the daemon's last heartbeats.
@@ -131,8 +135,8 @@ class RunQueue:
     def lost(self) -> list[dg.RunRecord]:
         """Launched runs whose message is neither in the queue nor with a worker.
 
-        The queue is first in, first out: what still lies in it are the messages of the runs that changed last. A run
-        that waits there for the fetch of another one is changed every half minute (`worker.WAITS_TAG`).
+        The queue is first in, first out, so it still has the messages of the runs that changed last. A run that waits
+        there for the fetch of another run is changed every half minute (`worker.WAITS_TAG`).
         """
         if self.broker is None or self.broker.problem:
             return []
@@ -152,7 +156,7 @@ class RunQueue:
 
 
 def look_at_runs(instance: dg.DagsterInstance, database: Database) -> RunQueue:
-    """Look once; takes a few seconds where workers have to be asked."""
+    """Look once. This takes a few seconds if workers have to be asked."""
     status = dg.DagsterRunStatus
     broker = look_at_broker(instance)
     queued = dg.RunsFilter(statuses=[status.QUEUED])
@@ -206,7 +210,7 @@ def several_daemons(beats: Iterable[tuple[float, str]]) -> bool:
 
 
 def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[Item]:
-    """Everything green, red with its remedy, or a note. beats: heartbeats of earlier looks."""
+    """The findings: each is green, red with its remedy, or a note. beats: heartbeats of earlier looks."""
     lost, dead, stuck = queue.lost(), queue.dead, queue.could_go_on()
     oldest = max((queue.age(run) for run in queue.waiting), default=0.0)
     still = queue.last_start is None or queue.at.timestamp() - queue.last_start > PATIENCE_SECONDS
@@ -282,7 +286,10 @@ def _over_the_broker(broker: Broker, queue: RunQueue) -> list[Item]:
 
 
 def numbers(queue: RunQueue) -> dict[str, tuple[str, float]]:
-    """For Prometheus: name, meaning and value. Those of broker and workers only where runs go over a broker."""
+    """Numbers for Prometheus: name, meaning and value.
+
+    The numbers of broker and workers exist only if runs go over a broker.
+    """
     now = queue.at.timestamp()
     found = {
         "roster_runs_queued": ("Runs that wait in the queue", len(queue.waiting)),

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 JOB = "rostering"
 MODULE, LOCATION, REPOSITORY = "roster_pipeline.definitions", "roster_pipeline", "__repository__"
-"""Where the job is: as `workspace.yaml` says, and the name that Dagster gives to a repository of definitions."""
+"""The place of the job: the name in `workspace.yaml`, and the name that Dagster gives to a repository of
+definitions."""
 PARTITION_TAG = "dagster/partition"
 LAST_STEP = "applied_changes"
 STEPS = {
@@ -27,14 +28,14 @@ STEPS = {
     LAST_STEP: "applying",
 }
 LOOK_EVERY = 0.5
-"""Seconds between two looks at which step runs."""
+"""Seconds between two checks of which step runs."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The UI shows the log of a run; the terminal gets the outcome."""
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended. `problem`: what failed, for people; None when it succeeded.
+    """How a run ended. `problem`: what failed, for people; None if it succeeded.
 
     nothing_found: it failed because the SIS shows nothing of this school.
     """
@@ -54,14 +55,13 @@ def run_school(
 ) -> RunResult:
     """Run the job for one school and wait. A dry run ends before anything is applied.
 
-    Who asked for it is in the audit, under `run_id`; without that the ledger says that it came from Dagster.
+    The audit says under `run_id` who asked for it. Without an entry, the ledger says that it came from Dagster.
 
-    night: runs with the same night share one pull per connection; without it the run fetches for itself.
-    run_id: the id that the run shall have, where somebody follows it by that.
-    on_step: told what the run is doing, in words. Also makes the school's partition, which the daemon's sensor would
-    do a little later.
+    night: runs with the same night share one pull per connection; without it, the run fetches for itself. run_id: the
+    id of the run, if somebody follows it by this id. on_step: is called with the current step, in words. It also makes
+    the school's partition, which the daemon's sensor would do a little later.
 
-    Raises Ended where a signal interrupted the run.
+    Raises Ended if a signal interrupted the run.
     """
     import dagster as dg
 
@@ -71,7 +71,7 @@ def run_school(
     from roster_pipeline.defs.run_coordinator import school_tags
 
     run_id = run_id or str(uuid.uuid4())
-    tags = school_tags(school_key)  # its connection counts in the queue's limit, though this run does not wait there
+    tags = school_tags(school_key)  # its connection counts in the queue's limit, but this run does not wait there
     if dry_run:
         tags[DRY_RUN_TAG] = "true"
     if night:
@@ -96,7 +96,7 @@ def run_school(
                 follower.join()
         if signals:
             ended, run = Ended(signals[0]), instance.get_run_by_id(run_id)
-            if run and not result.success:  # for Dagster it failed, and would be told as a run that was killed
+            if run and not result.success:  # for Dagster it failed, and people would get an alert about a killed run
                 instance.report_run_canceled(run, str(ended))
             raise ended
         return RunResult(run_id, None) if result.success else _failed(result)
@@ -116,9 +116,10 @@ def _execute(
     tags: dict[str, str],
     selection: list[dg.AssetKey] | None,
 ) -> _Executed:
-    """Run the job in this process, as one of the code location that the UI knows: only so it can be re-executed there.
+    """Run the job in this process, as a run of the code location that the UI knows, because the UI can re-execute only
+    such a run.
 
-    `execute_in_process` leaves out where the job came from.
+    `execute_in_process` does not note where the job came from.
     """
     import dagster as dg
     from dagster._core.definitions.job_base import InMemoryJob

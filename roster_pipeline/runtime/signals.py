@@ -1,7 +1,7 @@
 """Ctrl-C and SIGTERM end a command at once, in order, and with the exit code that shells expect.
 
-Dagster puts handlers of its own in their place while a run executes, and makes a failure of what they raise. So which
-signal came is noted below Python's handlers as well, and asked for when the run has ended.
+While a run executes, Dagster replaces our handlers by its own, and turns their exceptions into failures. So we also
+note below Python's handlers which signal came, and read this note when the run has ended.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from types import FrameType
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_AFTER = 0.05
-"""Seconds; by then the deletion is over."""
+"""Seconds. By then, the deletion is over."""
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the end of its terminal"}
 
 
@@ -34,7 +34,7 @@ class Ended(KeyboardInterrupt):
 
 
 def raise_ended(number: int, _: FrameType | None = None) -> None:
-    """The handler. A second signal, while the first is being followed, is not needed."""
+    """The handler. A second signal has no effect while the process follows the first."""
     for one in ENDING:
         if signal.getsignal(one) is raise_ended:
             signal.signal(one, signal.SIG_IGN)
@@ -42,7 +42,10 @@ def raise_ended(number: int, _: FrameType | None = None) -> None:
 
 
 def end_by_signals() -> None:
-    """From now on a signal raises `Ended` in the main thread. What the caller ignores (nohup) stays ignored."""
+    """Make signals raise `Ended` in the main thread from now on.
+
+    A signal that the caller ignores (nohup) stays ignored.
+    """
     for one in ENDING:
         if signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, raise_ended)
@@ -56,10 +59,10 @@ def end_by_signals() -> None:
 
 
 def _came_again(lost: BaseException | None) -> bool:
-    """Python drops what a signal raises while an object is being deleted; then the signal is sent once more."""
+    """If a signal comes while an object is being deleted, Python drops the exception. Then the signal is sent again."""
     if lost is None or isinstance(lost, (Exception, SystemExit, GeneratorExit)):
         return False
-    number = lost.number if isinstance(lost, Ended) else signal.SIGTERM  # what Dagster raises does not say which
+    number = lost.number if isinstance(lost, Ended) else signal.SIGTERM  # Dagster's exception does not say which
     if isinstance(lost, Ended):
         signal.signal(number, raise_ended)
     threading.Timer(AGAIN_AFTER, os.kill, (os.getpid(), number)).start()
@@ -68,7 +71,7 @@ def _came_again(lost: BaseException | None) -> bool:
 
 @contextmanager
 def noted() -> Iterator[list[int]]:
-    """The signals that came while the block ran, whatever handlers stood there; read once it is left.
+    """The signals that came while the block ran, whatever handlers were set. Read them after the block.
 
     In any thread but the main one, which alone receives them, the list stays empty.
     """
@@ -92,7 +95,10 @@ def noted() -> Iterator[list[int]]:
 
 @contextmanager
 def put_off() -> Iterator[None]:
-    """A signal that comes while the block runs is followed when it is left: for what must not be done by halves."""
+    """If a signal comes while the block runs, follow it after the block.
+
+    Use this for work that must not stop in the middle.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return

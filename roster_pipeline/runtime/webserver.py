@@ -1,9 +1,9 @@
 """The Dagster UI behind rules that keep other web sites out.
 
-Dagster's webserver executes a GraphQL mutation whichever way it comes: by GET, as `application/graphql`, or in the
+Dagster's webserver executes a GraphQL mutation in whatever form it comes: by GET, as `application/graphql`, or in the
 query of a POST, from any origin and under any host name. A page that an operator happens to visit could start runs and
-stop the schedule. So its application is wrapped here. A request must name a host of ours, come from our own pages or
-from a program, and carry GraphQL in a JSON body. A token, where one is set, is the sign-in.
+stop the schedule. So this module wraps its application. A request must name a host of ours, come from our own pages or
+from a program, and carry GraphQL in a JSON body. If a token is set, it is needed to sign in.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ TOKEN = "ROSTER_UI_TOKEN"  # noqa: S105 - the variable's name
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 READING = frozenset({"GET", "HEAD"})
 FROM_US = frozenset({"same-origin", "none"})
-"""What a browser says of a request that our own page made, or that somebody typed into the address bar."""
+"""The values that a browser sends with a request that our own page made, or that somebody typed into the address
+bar."""
 STATEMENT_SECONDS, POOL_SECONDS, POOL_OVERFLOW = 15, 3_600, 20
 """Dagster's own defaults for a webserver."""
 ANSWER_HEADERS = {
@@ -40,12 +41,13 @@ ANSWER_HEADERS = {
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
 }
-"""No page of another site shows the UI in a frame, where a person could be led to click."""
+"""No page of another site may show the UI in a frame, because it could trick a person into a click."""
 
 
 @dataclass(frozen=True)
 class Rules:
-    """hosts: host names, without ports, under which the UI may be asked for. token: the sign-in, or empty for none.
+    """hosts: host names, without ports, under which people may open the UI. token: the token to sign in with, or empty
+    for none.
 
     prefix: the path under which the UI is served, such as `/view`.
     """
@@ -56,11 +58,11 @@ class Rules:
 
     @property
     def cookie(self) -> str:
-        """The name of the sign-in cookie. Cookies know no ports, so two UIs of one machine need two names."""
+        """The name of the sign-in cookie. Cookies do not depend on ports, so two UIs on one machine need two names."""
         return "roster_ui" + self.prefix.replace("/", "_")
 
     def refusal(self, scope: Scope) -> tuple[int, str] | None:
-        """Status and reason to refuse a request with, or None. Looks at method, path and headers only."""
+        """The status and the reason if a request is refused, or None. Looks at method, path and headers only."""
         headers = Headers(scope=scope)
         hosts = headers.getlist("host")
         host = hosts[0] if len(hosts) == 1 else ""
@@ -90,7 +92,7 @@ class Rules:
 
 
 class GuardedUI:
-    """An ASGI application that passes on only what `Rules` let through, and adds `ANSWER_HEADERS`."""
+    """An ASGI application that passes on only the requests that `Rules` allow, and adds `ANSWER_HEADERS`."""
 
     def __init__(self, app: ASGIApp, rules: Rules) -> None:
         self.app = app
@@ -118,7 +120,7 @@ class GuardedUI:
             await answer(scope, receive, with_headers)
 
     def _answer(self, scope: Scope) -> Response | None:
-        """What to answer in place of Dagster, or None."""
+        """The answer to give instead of Dagster's, or None."""
         refused = self.rules.refusal(scope)
         if refused:
             return PlainTextResponse(f"{refused[1]}\n", refused[0])
@@ -145,7 +147,7 @@ class GuardedUI:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, without its port: `[::1]:3000` is `::1`. Empty where it is malformed."""
+    """The name in a Host header, without its port: `[::1]:3000` is `::1`. Empty if it is malformed."""
     if any(sign in host for sign in "/\\@?# ,"):
         return ""
     try:

@@ -1,17 +1,15 @@
 """The Celery app of a warm worker: whole runs, one after the other, in a process that has everything loaded.
 
-    celery -A roster_pipeline.runtime.worker worker -Q "$ROSTER_QUEUE"
+celery -A roster_pipeline.runtime.worker worker -Q "$ROSTER_QUEUE"
 
-Broker, result store and settings are those of the run launcher in `dagster.yaml`, so there is one place for them.
-Against dagster-celery's own app it adds five things:
-- A process keeps its Dagster instance, with its connections to PostgreSQL and some answers from there, between runs.
-- A task ends only when its run has ended. While the database is away the task waits, and then fails a run that broke
-  off, so that the daemon retries it.
-- A run whose worker was lost is failed at once, when the broker hands it to another worker. Dagster would take that
-  worker for a duplicate.
-- A run that would only wait, because another run fetches from the same SIS what both need, goes to the end of the
-  queue at the broker. The process takes the run of another school.
-- A run that somebody cancels is interrupted by its own process, which rolls back what is not committed and goes on.
+Broker, result store and settings are those of the run launcher in `dagster.yaml`, so they are set in one place. It adds
+five things to dagster-celery's own app: - A process keeps its Dagster instance, with its connections to PostgreSQL and
+some answers from there, between runs. - A task ends only when its run has ended. While the database is away the task
+waits, and then fails a run that broke off, so that the daemon retries it. - A run whose worker was lost is failed at
+once, when the broker hands it to another worker. Dagster would take that worker for a duplicate. - A run that would
+only wait, because another run fetches from the same SIS what both need, goes to the end of the queue at the broker. The
+process takes the run of another school. - A run that somebody cancels is interrupted by its own process, which rolls
+back what is not committed and goes on.
 """
 
 from __future__ import annotations
@@ -49,14 +47,14 @@ from roster_pipeline.directory.locks import alive_runs
 from roster_pipeline.runtime.instance import keep_connections
 
 STATEMENT_SECONDS = 60
-"""No query of a run's bookkeeping takes long; one that does hangs."""
+"""No query about the state of a run takes long. A query that takes longer than this hangs."""
 RECYCLE_SECONDS = 600
 """Pooled connections are renewed before firewalls forget them."""
 POOL_OVERFLOW = 5
 TRY_AGAIN_SECONDS = 2.0
-"""Between two tries to reach a database that is away."""
+"""Seconds between two tries to reach a database that is away."""
 TURN_SECONDS = 1.0
-"""At least this long between two tries of a run that waits for the fetch of another one."""
+"""Seconds between two tries of a run that waits for the fetch of another run, at least."""
 CANCELED_WITHIN_SECONDS = 3.0
 """How often a process asks whether its run was canceled."""
 TELL_SECONDS = 30.0
@@ -73,7 +71,8 @@ ASKED_EVERY_TIME = {
     "event_log_storage": ("has_table", "has_asset_key_col", "has_dynamic_partition"),
     "run_storage": ("has_run_stats_index_cols",),
 }
-"""What Dagster asks its database some hundred times a run, and what stays true once it is: a quarter of its queries."""
+"""Questions that Dagster asks its database some hundred times per run, and whose answer stays true once it is true.
+They are a quarter of its queries."""
 
 
 def make_app() -> Celery:
@@ -91,9 +90,10 @@ def make_app() -> Celery:
 
 
 def execute_run(task: Task, execute_job_args_packed: Any, tried_at: float = 0.0) -> int:
-    """Execute one run to its end; 0 when it succeeded, else 1.
+    """Execute one run to its end. Returns 0 if it succeeded, else 1.
 
-    The task is marked as started here and not by Celery, which would give the run up where that cannot be written.
+    The task is marked as started here and not by Celery, because Celery would give up the run if it cannot write the
+    mark.
 
     tried_at: when the run was last sent to the end of the queue, in seconds since 1970; 0 if never.
     """
@@ -124,7 +124,7 @@ def execute_run(task: Task, execute_job_args_packed: Any, tried_at: float = 0.0)
 
 @contextmanager
 def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """While the block lasts, look whether the run was canceled, and interrupt it then.
+    """During the block, check whether the run was canceled, and interrupt it if it was.
 
     Dagster ends the step. Between steps Celery ignores the signal, and the next look sends it again.
     """
@@ -155,7 +155,10 @@ def cancel_was_asked(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 
 def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
-    """Whether a run would wait for the fetch of another one. If not, `turn` keeps others from fetching before it."""
+    """Whether a run would wait for the fetch of another one.
+
+    If it would not wait, `turn` keeps others from fetching before it.
+    """
     key = partition_of(run.tags)
     steps, assets = run.step_keys_to_execute, run.asset_selection
     fetches = (not steps or FETCH_STEP in steps) and (not assets or FETCHED in assets)
@@ -173,8 +176,8 @@ def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
 def wait_at_broker(task: Task, instance: dg.DagsterInstance, run: dg.DagsterRun, tried_at: float) -> NoReturn:
     """Put the message at the end of the queue, where every worker can take it. Raises Celery's Retry.
 
-    With a countdown the message would stay with this worker, and wait there for the end of whatever the worker executes
-    next. Where the queue is short, a worker takes the message again at once, so two tries are `TURN_SECONDS` apart.
+    With a countdown, the message would stay with this worker and wait there until its next run ends. If the queue is
+    short, a worker takes the message again at once, so two tries are at least `TURN_SECONDS` apart.
 
     tried_at: as in `execute_run`.
     """
@@ -188,7 +191,7 @@ def wait_at_broker(task: Task, instance: dg.DagsterInstance, run: dg.DagsterRun,
 
 
 def when_it_answers(ask: Callable[[], T]) -> T:
-    """The answer, asked for again and again while the database is away. The broker keeps the message meanwhile."""
+    """The answer. While the database is away, this asks again and again, and the broker keeps the message."""
     while True:
         try:
             return ask()
@@ -198,7 +201,7 @@ def when_it_answers(ask: Callable[[], T]) -> T:
 
 
 def is_alive(run_id: str) -> bool:
-    """Whether another process executes this run: then the message that came here is a second one of it."""
+    """Whether another process executes this run. Then this message is a second one for the same run."""
     with DirectoryResource().database().begin() as conn:
         return bool(alive_runs(conn, [run_id]))
 
@@ -230,7 +233,7 @@ def instance_of_process() -> dg.DagsterInstance:
 
 
 def _remembering(ask: Callable[..., bool]) -> Callable[..., bool]:
-    """The same question, not asked again once the answer was yes."""
+    """The same function, but it does not ask again after the answer was yes."""
     known: set[tuple[str, ...]] = set()
 
     def asked(*words: str) -> bool:

@@ -1,5 +1,5 @@
-"""What a person looks at and decides, for the command line and the console alike.
+"""What a person looks at and decides, for the command line and for the console.
 
-Here: the questions and decisions of people, each in one function that both call. Nothing in it knows a terminal or a
-web page, and no rule about people is made here.
+Each question or decision of a person is one function here, and both call it. The functions know neither a terminal nor
+a web page, and they make no rule about people.
 """

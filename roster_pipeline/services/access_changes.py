@@ -1,4 +1,4 @@
-"""Letting people into the console and out again; each change is in the audit, with who made it."""
+"""Lets people into the console, and takes their access away. The audit has each change, and who made it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ ADDRESS: TypeAdapter[str] = TypeAdapter(EmailAddress)
 
 
 class NoAddress(DirectoryError):
-    """What was given is no e-mail address."""
+    """The given text is not an e-mail address."""
 
     def __init__(self) -> None:
         super().__init__("This is not an e-mail address.", "Write it like office@riverside.example.")
 
 
 class UnclearPlace(DirectoryError):
-    """A grant is for exactly one thing."""
+    """The place is unclear: a grant is for exactly one place."""
 
     def __init__(self) -> None:
         super().__init__("Say for what: everything, one district, or one school.", "Choose exactly one of the three.")
@@ -42,7 +42,7 @@ class NoAccess(DirectoryError):
 
 
 def place_of(conn: Connection, *, operator: bool = False, district: str = "", school: str = "") -> Place:
-    """The place that was named, by keys. Raises UnclearPlace, UnknownKey."""
+    """The place that these keys name. Raises UnclearPlace, UnknownKey."""
     if [operator, bool(district), bool(school)].count(True) != 1:
         raise UnclearPlace
     if district:
@@ -51,7 +51,7 @@ def place_of(conn: Connection, *, operator: bool = False, district: str = "", sc
 
 
 def address(email: str) -> str:
-    """The address as it is kept. Raises NoAddress."""
+    """The address in the form in which it is stored. Raises NoAddress."""
     try:
         return accounts.normal(ADDRESS.validate_python(email.strip()))
     except ValidationError:
@@ -59,7 +59,7 @@ def address(email: str) -> str:
 
 
 def grant(conn: Connection, email: str, place: Place, *, who: str) -> bool:
-    """Let somebody see a place. False: they could already. Raises NoAddress."""
+    """Let somebody see a place. Returns False if they could see it already. Raises NoAddress."""
     email = address(email)
     added = accounts.grant(conn, email, place, by=who)
     if added:
@@ -68,7 +68,7 @@ def grant(conn: Connection, email: str, place: Place, *, who: str) -> bool:
 
 
 def revoke(conn: Connection, email: str, place: Place, *, who: str) -> None:
-    """Take one grant away; it counts from the person's next click. Raises NoSuchGrant, LastOperator."""
+    """Take one grant away. The change counts from the person's next click. Raises NoSuchGrant, LastOperator."""
     accounts.revoke(conn, email, place)
     _note(conn, "access revoked", accounts.normal(email), place, who)
 
@@ -91,10 +91,10 @@ def link_for(conn: Connection, email: str, *, who: str) -> str:
 
 
 def invite(conn: Connection, email: str, places: Sequence[str], *, console_url: str | None, path: str = "") -> None:
-    """Put a mail into the outbox that says what somebody was let in to, and where they sign in.
+    """Put a mail into the outbox that says what somebody may look after, and where to sign in.
 
-    places: names of schools or districts. path: the page it leads to. The mail holds no link that signs in: others may
-    read the outbox, and it may be opened weeks later.
+    places: names of schools or districts. path: the page to which the mail leads. The mail has no link that signs in,
+    because others may read the outbox, and because somebody may open the mail weeks later.
     """
     sender = MailServer.read().mail_from or FOLDER_SENDER
     outbox.put(
@@ -109,12 +109,15 @@ def invite(conn: Connection, email: str, places: Sequence[str], *, console_url: 
 
 
 def note_sign_in(conn: Connection, account: Account, by: str) -> None:
-    """by: link or openid."""
+    """Note a sign-in in the audit. by: link or openid."""
     audit.record(conn, who=account.email, what="signed in", details={"by": by})
 
 
 def note_refusal(conn: Connection, who: str, reason: str) -> None:
-    """who: an address that was proved, or a word; what a stranger typed does not belong into the audit."""
+    """Note in the audit that a sign-in was refused. who: an address that was proved, or a word.
+
+    A text that a stranger typed does not belong into the audit.
+    """
     audit.record(conn, who=who, what="sign-in refused", details={"reason": reason})
 
 

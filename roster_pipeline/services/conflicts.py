@@ -1,6 +1,7 @@
-"""Conflicts of a school's newest plan, to work through: records of the SIS and people of the directory side by side.
+"""The conflicts of a school's newest plan, so that somebody can decide about them: records of the SIS next to people of
+the directory.
 
-"Same person" is `person_changes.link`, "two people" is `person_changes.unlink`; the next sync follows what was said.
+"Same person" is `person_changes.link`, "two people" is `person_changes.unlink`; the next sync follows the decision.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ COMPARED = (
     "grade",
 )
 MOST_PEOPLE = 4
-"""Beside one record; who fits more people than that needs a look into the SIS."""
+"""How many people are shown next to one record. If a record fits more people, somebody has to look into the SIS."""
 _CONFLICTS = RowFilter(actions=("conflict",))
 
 
 @dataclass(frozen=True)
 class Side:
-    """A record of the SIS or a person of the directory. values: by the names of `COMPARED`."""
+    """A record of the SIS or a person of the directory. values: its values, by the names in `COMPARED`."""
 
     values: Mapping[str, Any]
     sourced_id: str = ""
@@ -62,18 +63,18 @@ class Conflict:
 
     @property
     def fields(self) -> list[str]:
-        """The fields that some side has."""
+        """The fields that at least one side has."""
         sides = [*self.records, *self.people]
         return [name for name in COMPARED if any(side.values.get(name) for side in sides)]
 
     def differs(self, name: str) -> bool:
-        """Whether the sides that have the field have several values."""
+        """Whether the sides that have the field have different values."""
         found = {str(side.values[name]).casefold() for side in (*self.records, *self.people) if side.values.get(name)}
         return len(found) > 1
 
     @property
     def decided(self) -> bool:
-        """Whether every pair of the row was decided, or one as the same."""
+        """Whether somebody decided about every pair of the row, or decided that one pair is the same person."""
         pairs = [(record.sourced_id, person.person_id) for record in self.records for person in self.people]
         said = [self.said.get(pair) for pair in pairs]
         return "same" in said or (bool(said) and None not in said)
@@ -94,7 +95,7 @@ def page(
     limit: int,
     offset: int = 0,
 ) -> list[Conflict]:
-    """One page of a plan's conflicts, for somebody who sees these schools and manages these districts."""
+    """One page of a plan's conflicts, for a reader who sees these schools and manages these districts."""
     rows = plan_rows.page(conn, plan, _CONFLICTS, limit=limit, offset=offset)
     return [_conflict(conn, school, plan, line_of(row), sees, manages) for row in rows]
 
@@ -147,7 +148,7 @@ def _side(
     sees: Callable[[SchoolRow], bool],
     manages: Callable[[int], bool],
 ) -> Side | None:
-    """The person as the reader may see them, or None."""
+    """The person with the values that the reader may see, or None."""
     if line.reason == OTHER_CONNECTION and not manages(school.district_id):
         return None
     try:
@@ -160,7 +161,10 @@ def _side(
 
 
 def side_of(found: Found, school: str = "") -> Side:
-    """A person as one side, with the role and grade in this school, or else in the first."""
+    """A person as one side, with the role and grade in this school.
+
+    If they are not in this school, those in their first school.
+    """
     belongs = next((each for each in found.memberships if each["school"] == school), None)
     belongs = belongs or next(iter(found.memberships), {})
     values = found.person.fields | {"role": belongs.get("role"), "grade": belongs.get("grade")}

@@ -1,7 +1,9 @@
-"""Test Your Information with the values of a form: tested as they are, stored with the test, not as settings.
+"""Test Your Information with the values of a form. The values are tested as they are.
 
-The stored Client Secret is used where the form leaves it empty and the server stays the same. A test of exactly what is
-stored counts as the school's last test; one of other values counts from the moment these are saved (`save_settings`).
+They are stored with the test, not as settings.
+
+The stored Client Secret is used if the form leaves it empty and the server stays the same. A test of exactly the stored
+values counts as the school's last test. A test of other values counts when these values are saved (`save_settings`).
 """
 
 from __future__ import annotations
@@ -38,19 +40,20 @@ LIMITS = Limits(
     waiting_budget=60,
     pull_seconds=600,
 )
-"""Somebody waits in front of it, and a server that holds us must not hold us for long."""
+"""Limits of the client. A person waits for the result, so a slow server must not keep us for long."""
 TOO_MUCH = (
     "The SIS sends more than a test may hold in memory.\n"
     "Choose a smaller page size; if it is small already, ask the SIS's vendor."
 )
 MOST_TOGETHER = 50
-"""Schools of one test: all their records are in memory at once."""
+"""How many schools one test may have. All their records are in memory at the same time."""
 MOST_AT_ONCE = 4
-"""Trials of all schools together: each reads a whole SIS once."""
+"""How many tests of all schools may go on at once. Each reads a whole SIS once."""
 
 
 class TestGoesOn(DirectoryError):
-    """The school, or the whole console, tests already. here: the test of this school, where that is the one."""
+    """A test of the school goes on already, or the console has no free place for a test. here: the test of this school,
+    if that is the reason."""
 
     __test__ = False
 
@@ -69,9 +72,10 @@ def begin(
     operator: bool,
     manager: bool,
 ) -> str:
-    """Note a test of the wanted values; gives its id. form: what was typed, to show it again; never the secret.
+    """Note a test of the wanted values, and return its id. form: the typed values, to show them again; never the
+    secret.
 
-    Raises FieldError where a value may not be tried, TestGoesOn.
+    Raises FieldError if a value may not be tried, and TestGoesOn.
     """
     lock_until_commit(conn, "connection tests")
     here = connection_tests.under_way(conn, school.id)
@@ -113,7 +117,8 @@ def begin(
 def _learned_before(
     conn: Connection, school: SchoolRow, settings: ConnectionSettings, typed: str | None
 ) -> dict[str, Any]:
-    """What is known of a server that was tried with exactly these values: as stored, or in an earlier test."""
+    """What is known of a server that was tried with exactly these values: with the stored settings, or in an earlier
+    test."""
     if typed is None and settings == school.connection.settings:
         return school.connection.learned
     for test in connection_tests.recent(conn, school.id):
@@ -127,7 +132,9 @@ def _typed_in(test: ConnectionTest) -> str | None:
 
 
 def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
-    """Note one test of what is stored of several schools of a connection; gives its number. Raises TestGoesOn.
+    """Note one test of the stored settings of several schools of a connection, and return its number.
+
+    Raises TestGoesOn.
 
     The SIS is read once for all of them. At most `MOST_TOGETHER`.
     """
@@ -148,7 +155,7 @@ def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) 
 
 
 def carry_out_together(database: Database, together: str) -> None:
-    """Try several schools with one look at their SIS. Never raises: what goes wrong is the `problem` of each test."""
+    """Test several schools, and read their SIS once. Never raises: an error becomes the `problem` of each test."""
     with database.begin() as conn:
         tests = {test.school_id: test for test in connection_tests.of_together(conn, together)}
         schools = tenants.schools_by_id(conn, tests)
@@ -176,7 +183,7 @@ def carry_out_together(database: Database, together: str) -> None:
 
 
 def carry_out(database: Database, school_key: str, test_id: str) -> None:
-    """Try it, item by item, and note the end. Never raises: what goes wrong is the test's `problem`."""
+    """Carry out a test, item by item, and note its end. Never raises: an error becomes the test's `problem`."""
 
     def test() -> None:
         with database.begin() as conn:
@@ -203,7 +210,7 @@ def note_end(
 ) -> None:
     """Do the work and note its end, with the problem for people or None. Never raises.
 
-    school, connection: the keys that a remedy names. Where the database is away, the row ends as one that was lost.
+    school, connection: the keys that a remedy names. If the database is away, the row later counts as a lost test.
     """
     problem: str | None = None
     try:
@@ -236,7 +243,7 @@ def _run_test(database: Database, school: SchoolRow, test: ConnectionTest) -> No
 
 
 def _keep(conn: Connection, school_key: str, test_id: str) -> None:
-    """As the school's last test, where nothing but what is stored was tried."""
+    """Keep the test as the school's last test, if exactly the stored values were tested."""
     school = tenants.get_school(conn, school_key)
     test = connection_tests.get(conn, school.id, test_id)
     if test is None or test.typed or test.connection_revision != school.connection.revision:

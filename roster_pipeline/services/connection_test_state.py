@@ -1,9 +1,9 @@
 """Whether the last Test Your Information of a school is still valid, and when automatic rostering needs one.
 
 A change of the connection (its address, Client ID, Client Secret or any other setting) or of the School ID makes the
-last test stale. On a page, switching automatic rostering on, and any such change while it is on, need a green test of
-what is connected then. A school that runs already and is otherwise left alone may have a red test, because its SIS may
-be away today, or none. The command line warns and goes on, because scripts set schools up.
+last test stale. A page needs a green test of the connection as it is then: if somebody switches automatic rostering on,
+or makes such a change while it is on. A school that already runs may have a red test or none if nothing of this
+changes, because its SIS may be away today. The command line warns and goes on, because scripts set schools up.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ IN_REMEDIES = {
     "ca bundle": "ca_bundle",
     "host key": "host_key",
 }
-"""How remedies name settings that the form folds away."""
+"""The names that remedies use for settings that the form folds away."""
 
 
 class LastTest(StrEnum):
@@ -38,7 +38,7 @@ class LastTest(StrEnum):
 
 
 class NeedsTest(DirectoryError):
-    """Automatic rostering cannot be on without a test that allows it. Nothing was saved."""
+    """Automatic rostering cannot be on without a test that allows it, so nothing was saved."""
 
     def __init__(self, state: LastTest) -> None:
         super().__init__(_WHY[state], "Press Test Your Information, then save; or leave automatic rostering off.")
@@ -64,7 +64,10 @@ def last_test(school: SchoolRow) -> LastTest:
 
 
 def tested_school(items: Sequence[Mapping[str, Any]]) -> str:
-    """Whom a test found, in words: `Oak High: 412 students, 31 teachers`; empty where it did not come so far."""
+    """The people whom a test found, in words: `Oak High: 412 students, 31 teachers`.
+
+    Empty if the test did not get so far.
+    """
     names = [str(item["value"]) for item in items if item["name"] == "School" and item.get("value")]
     counts = {item["name"]: item["value"] for item in items if isinstance(item.get("value"), int)}
     people = [people_of(role, counts[name]) for role, name in ROLE_NAMES.items() if name in counts]

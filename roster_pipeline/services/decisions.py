@@ -1,8 +1,8 @@
-"""What people decide: about held rows, about a sync that was wrong, and about leavers whom they announce.
+"""The decisions of people: about held rows, about a sync that was wrong, and about leavers whom they announce.
 
-Each decision is one transaction, with a reason. It is bound to the plan that the person looked at: by its number, its
-school and, where it is given, its hash. Leavers come as a typed or uploaded list of numbers, ids, e-mails or user
-names, with a day.
+Each decision is one transaction, with a reason. It is bound to the plan that the person looked at: by the number, the
+school and, if it is given, the hash of the plan. Leavers are given as a typed or uploaded list of numbers, ids, e-mails
+or user names, with a day.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.vocabulary import reason_problem
 
 MOST = 2000
-"""Entries of one list: the leavers of a large school."""
+"""How many entries a list may have: the leavers of a large school."""
 LONGEST = timedelta(days=400)
 SEPARATORS = re.compile(r"[\s,;]+")
 
@@ -54,7 +54,7 @@ class Chosen:
 
 @dataclass(frozen=True)
 class Decided:
-    """What became of one of them: the sync that applied it, or why nothing was done. left: rows that stay held."""
+    """The result for one of them: the sync that applied it, or why nothing was done. left: rows that stay held."""
 
     key: str
     plan_id: int
@@ -64,18 +64,18 @@ class Decided:
 
 
 class NotOfSchool(DirectoryError):
-    """The plan or sync exists, in another school."""
+    """The plan or sync exists, but in another school."""
 
 
 class NoReason(DirectoryError):
-    """Decisions need a reason that can be kept. problem: what is wrong with the one that was typed."""
+    """A decision needs a reason that can be stored. problem: what is wrong with the typed reason."""
 
     def __init__(self, problem: str) -> None:
         super().__init__("A decision needs a reason.", problem)
 
 
 def given_reason(reason: str) -> str:
-    """The reason without blanks at its ends. Raises NoReason."""
+    """The typed reason without blanks at its ends. Raises NoReason."""
     if problem := reason_problem(reason):
         raise NoReason(problem)
     return reason.strip()
@@ -100,11 +100,11 @@ def approve(
     manager: bool = False,
     parts: Collection[Part] | None = None,
 ) -> SyncResult:
-    """Approve what is held of a plan and apply it, or neither: a plan that moved meanwhile is refused.
+    """Approve the held rows of a plan and apply them. If the plan has changed meanwhile, it does neither.
 
-    manager: whether they may decide what only the district's manager may; without it, that stays held. parts: roles and
-    kinds of change that are approved, the others stay held; None: everything. Raises PlanChanged, NothingHeld,
-    NotOverridable, ManagerDecides, NotOfSchool, NoReason, SyncError where people moved.
+    manager: whether they may decide what only the district's manager may decide; if not, those rows stay held. parts:
+    the roles and kinds of change to approve, the others stay held; None: everything. Raises PlanChanged, NothingHeld,
+    NotOverridable, ManagerDecides, NotOfSchool, NoReason, SyncError if the directory has changed.
     """
     now = datetime.now(UTC)
     why = given_reason(reason)
@@ -122,8 +122,10 @@ def approve(
 def decide_each(
     database: Database, chosen: Iterable[Chosen], *, decision: Literal["approve", "discard"], who: str, reason: str
 ) -> list[Decided]:
-    """One decision on the plans of several schools. Each is bound to its hash and is a transaction of its own: what
-    changed since is refused, and the others go on. Raises NoReason.
+    """Make one decision on the plans of several schools.
+
+    Each plan is bound to its hash, and each has its own transaction. A plan that has changed since is refused, and the
+    others go on. Raises NoReason.
     """
     why = given_reason(reason)
     done = []
@@ -144,7 +146,7 @@ def decide_each(
 
 
 def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> None:
-    """Drop a plan: nothing of what is held is applied. Raises PlanChanged, NothingHeld, NotOfSchool, NoReason."""
+    """Drop a plan, so that none of its held rows is applied. Raises PlanChanged, NothingHeld, NotOfSchool, NoReason."""
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id
@@ -164,7 +166,7 @@ def exempt(
     reason: str,
     plan_hash: str | None = None,
 ) -> int:
-    """Take single rows out of what is held: no sync makes these changes, as long as the SIS asks for them.
+    """Exempt single held rows. No sync makes these changes, as long as the SIS asks for them.
 
     rows: their numbers in the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, NotOfSchool,
     NoReason.
@@ -178,7 +180,7 @@ def exempt(
 
 
 def take_back(database: Database, key: str, ids: Collection[int] | None, *, who: str, reason: str) -> int:
-    """End exemptions, all of a school or these; the next sync plans these changes again. Returns how many.
+    """End exemptions: all of a school, or only these. The next sync plans these changes again. Returns how many.
 
     Raises NoReason, UnknownKey.
     """
@@ -209,7 +211,10 @@ def relink(
 def roll_back(
     database: Database, sync_id: int, *, who: str, reason: str, only: rollback.Only | None = None
 ) -> SyncResult:
-    """Undo a sync, or only its archivals, and report it. Raises AlreadyUndone, NothingToUndo, UnknownSync, NoReason."""
+    """Undo a sync, or only its archivals, and report the rollback.
+
+    Raises AlreadyUndone, NothingToUndo, UnknownSync, NoReason.
+    """
 
     def report(conn: Connection, result: SyncResult) -> None:
         conclude(conn, result)
@@ -229,7 +234,8 @@ def _moved(key: str) -> SyncError:
 
 @dataclass(frozen=True)
 class Announced:
-    """What became of a list. people: who was announced. unknown, several: entries that fit nobody or several people."""
+    """The result of a list. people: the announced people. unknown, several: entries that fit nobody, or several
+    people."""
 
     people: int
     unknown: list[str]
@@ -237,7 +243,7 @@ class Announced:
 
 
 def words_of(text: str) -> list[str]:
-    """The entries of a list: one or several a line, with commas, semicolons or blanks between them."""
+    """The entries of a list: one or several per line, with commas, semicolons or blanks between them."""
     found = (word.strip("\"'") for word in SEPARATORS.split(text.replace("\0", "").removeprefix("\ufeff")))
     return list(dict.fromkeys(word for word in found if word))
 
@@ -245,7 +251,8 @@ def words_of(text: str) -> list[str]:
 def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: str, reason: str) -> Announced:
     """Announce the active people of a school whom a list names. Entries that do not fit exactly one are left out.
 
-    Raises FieldError for an empty or endless list, a day far away, or no reason. Its message repeats no entry.
+    Raises FieldError if the list is empty or too long, if the day is too far away, or if there is no reason. Its
+    message repeats no entry.
     """
     words = words_of(text)
     today = datetime.now(school.settings.zone).date()

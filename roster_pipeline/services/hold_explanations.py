@@ -1,4 +1,7 @@
-"""Why something is held, as a person reads it: each finding once, what it holds, and what to do about it. Pure."""
+"""Explains to a person why something is held: each finding once, what it holds, and what to do about it.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
@@ -57,15 +60,15 @@ ADVICE: dict[str, str] = {
     "add_only": "The school's calendar says that people are only added now. It passes by itself, or approve.",
     "first_sync": "Look through the rows: are these the school's people? Then approve.",
 }
-"""Guard to what to do about it."""
+"""For each guard, what to do about its findings."""
 RELINKED = "rekeyed"
 
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change of one role that waits. overridable: whether the person who looks may let it through.
+    """One kind of change of one role that waits. overridable: whether the person who looks may approve it.
 
-    manager: they may not, and the district's manager may.
+    manager: the person may not approve it, but the district's manager may.
     """
 
     role: str
@@ -77,9 +80,9 @@ class Kind:
 
 @dataclass(frozen=True)
 class Why:
-    """One finding: its sentence, what it holds, whether a person may let it through, and what to do.
+    """One finding: its sentence, what it holds, whether a person may approve that, and what to do.
 
-    repeats: wherever it holds something, another finding says the same in other words.
+    repeats: for everything that it holds, another finding says the same in other words.
     """
 
     guard: str
@@ -96,18 +99,18 @@ class Why:
 
     @property
     def approvable(self) -> bool:
-        """Whether an approval lets any of them through; not where another finding holds all of them for good."""
+        """Whether an approval can apply some of these rows. It cannot if another finding always holds all of them."""
         return any(kind.overridable for kind in self.kinds)
 
     @property
     def manager(self) -> bool:
-        """Whether only the district's manager may let some of them through."""
+        """Whether only the district's manager may approve some of them."""
         return any(kind.manager for kind in self.kinds)
 
 
 @dataclass(frozen=True)
 class HoldExplanation:
-    """What waits of one plan."""
+    """The rows of one plan that wait, explained."""
 
     kinds: tuple[Kind, ...]
     why: tuple[Why, ...]
@@ -119,12 +122,15 @@ class HoldExplanation:
 
     @property
     def approvable(self) -> int:
-        """How many of them an approval lets through."""
+        """How many of them an approval can apply."""
         return sum(kind.rows for kind in self.kinds if kind.overridable)
 
     @property
     def parts(self) -> dict[Part, int]:
-        """Role and action to rows, of what can be approved; each can be approved by itself. Archivals first."""
+        """The number of rows by role and action, for the rows that can be approved. Each pair can be approved alone.
+
+        Archivals come first.
+        """
         parts: dict[Part, int] = {}
         for kind in self.kinds:
             if kind.overridable:
@@ -132,7 +138,7 @@ class HoldExplanation:
         return parts
 
     def archivals(self, parts: Collection[Part] | None = None) -> int:
-        """How many people an approval archives; of these parts alone, or of everything."""
+        """How many people an approval archives: an approval of only these parts, or of everything."""
         chosen = {part: rows for part, rows in self.parts.items() if parts is None or part in parts}
         return sum(rows for (_, action), rows in chosen.items() if action == ARCHIVE)
 
@@ -148,9 +154,9 @@ class HoldExplanation:
 
 
 def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = True) -> HoldExplanation:
-    """From the held lines of a verdict: role, action, rows, findings.
+    """Make the explanation from the held lines of a verdict: role, action, rows, findings.
 
-    manager: whether the person who looks may decide what only the district's manager may.
+    manager: whether the person who looks may decide what only the district's manager may decide.
     """
     kinds: list[Kind] = []
     found: dict[tuple[str, str, bool], list[Kind]] = {}

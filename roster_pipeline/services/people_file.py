@@ -1,6 +1,6 @@
-"""A list of people as a file: CSV or XLSX, read as rows of text, with limits, so that no file fills the memory.
+"""Reads a list of people from a CSV or XLSX file, as rows of text. There are limits, so that no file fills the memory.
 
-Formulas are never computed. A cell that holds one is refused with its row.
+Formulas are never computed. A row with a formula in a cell is refused.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from roster_pipeline.safe_csv import plain_cell
 _MIB = 1024 * 1024
 LARGEST_FILE = 5 * _MIB
 LARGEST_UNPACKED = 50 * _MIB
-"""Of an XLSX, which is a zip of XML files."""
+"""A limit for an XLSX file, which is a zip of XML files."""
 MOST_PARTS = 200
 MOST_ROWS = 5_000
 MOST_COLUMNS = 60
@@ -31,23 +31,24 @@ _ZIP = b"PK\x03\x04"
 _SEPARATORS = (",", ";", "\t")
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, TypeError, NotImplementedError,
            RuntimeError, SyntaxError, AttributeError, IndexError)  # fmt: skip
-"""What a damaged or made-up workbook makes its reader raise."""
+"""The exceptions that the reader raises for a damaged or forged workbook."""
 
 
 class FileUnusable(RosterError):
-    """The file cannot be read as a list of people. The message says why and repeats nothing of it."""
+    """The file cannot be read as a list of people. The message says why, and repeats nothing from the file."""
 
 
 @dataclass(frozen=True)
 class PeopleFile:
-    """header: the names of the columns as they are written. rows: number of the line, and its cells, one per column."""
+    """header: the names of the columns as they are written. rows: the number of each line, and its cells, one per
+    column."""
 
     header: list[str]
     rows: list[tuple[int, list[str]]]
 
 
 def read_people_file(data: bytes) -> PeopleFile:
-    """A CSV or XLSX file. The first row that is not empty has the names of the columns. Raises FileUnusable."""
+    """Read a CSV or XLSX file. The first row that is not empty has the names of the columns. Raises FileUnusable."""
     if len(data) > LARGEST_FILE:
         raise FileUnusable(
             f"The file is larger than {LARGEST_FILE // _MIB} MB.", "Leave out columns and sheets that are not needed."
@@ -114,7 +115,7 @@ def _workbook(data: bytes) -> Iterator[list[str]]:
 
 
 def _check_zip(data: bytes) -> None:
-    """Unpack everything once, within the limits, whatever the table of contents says."""
+    """Unpack everything once, within the limits. It does not trust the table of contents."""
     left = LARGEST_UNPACKED
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as packed:

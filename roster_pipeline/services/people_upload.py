@@ -1,7 +1,8 @@
-"""A list of people, uploaded into a school: what each row would do, and doing it. Nobody is archived.
+"""A list of people that somebody uploads into a school: shows what each row would do, and does it. Nobody is archived.
 
-The table of evidence (`identity`) decides who a row is, as for a record of the SIS: a key and a name, and nothing
-against it. A name alone never matches anybody. A row that is not clear does nothing, until somebody decides.
+The table of evidence (`identity`) decides who a row is, as it does for a record of the SIS: a key and a name have to
+agree, and nothing may contradict. A name alone never matches anybody. A row that is not clear does nothing until
+somebody decides.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
     "role": ("role", "type"),
     "grade": ("grade", "grade level", "year"),
 }
-"""Field to the names of a column that mean it; capitals, blanks and punctuation do not count."""
+"""For each field, the names of columns that mean it. Capital letters, blanks and punctuation do not matter."""
 _ROLES = {
     "student": ("student", "students", "pupil", "pupils"),
     "teacher": ("teacher", "teachers"),
@@ -53,7 +54,7 @@ _ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
 
 
 class UploadChanged(DirectoryError):
-    """The directory changed since the preview was shown, so that the list would do something else now."""
+    """The directory has changed since the preview was shown, so the list would now do something else."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -63,7 +64,8 @@ class UploadChanged(DirectoryError):
 
 @dataclass(frozen=True)
 class Preview:
-    """What a list would do. columns: name of each column to its field, or an empty text for one that is left out."""
+    """What a list would do. columns: the name of each column, with its field, or with an empty text if the column is
+    left out."""
 
     columns: list[tuple[str, str]]
     rows: list[Row]
@@ -71,12 +73,12 @@ class Preview:
 
     @property
     def unknown(self) -> list[str]:
-        """Columns that are left out."""
+        """The columns that are left out."""
         return [name for name, field in self.columns if not field]
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many rows do what."""
+        """The number of rows by what they do."""
         return {what: sum(row.what == what for row in self.rows) for what in (*DOES, LOOK, LEFT, UNREADABLE)}
 
     @property
@@ -86,13 +88,16 @@ class Preview:
 
     @property
     def digest(self) -> str:
-        """Of all that the list would do; applying is bound to it."""
+        """A digest of everything that the list would do. Only a list with the same digest is applied."""
         plain = [(row.number, row.what, row.person_id, dict(row.fields or {})) for row in self.rows]
         return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def fields_of_columns(header: Sequence[str]) -> list[str]:
-    """The field of each column by its name, or an empty text. A field that was there before is not taken twice."""
+    """The field of each column by its name, or an empty text.
+
+    If two columns mean the same field, only the first gets it.
+    """
     found: list[str] = []
     for name in header:
         field = _FIELD_OF.get("".join(filter(str.isalnum, name.casefold())), "")
@@ -111,9 +116,9 @@ def preview(
     manages: Callable[[int], bool],
     choices: Mapping[int, str] | None = None,
 ) -> Preview:
-    """What each row would do now. columns: the field of each column. role: of rows without one.
+    """What each row would do now. columns: the field of each column. role: the role for rows without one.
 
-    choices: number of a row that needs a look to a person's number, `NEW` or `OUT`.
+    choices: for the number of a row that needs a look, a person's number, `NEW` or `OUT`.
     """
     named = list(zip(file.header, columns, strict=True))
     if not {"given_name", "family_name"} & set(columns):
@@ -138,8 +143,10 @@ def apply(
     who: str,
     reason: str,
 ) -> int:
-    """Do what the preview with this digest showed, in this transaction. Returns the number of the sync, which can be
-    rolled back. Raises UploadChanged, NoReason."""
+    """Do what the preview with this digest showed, in the caller's transaction.
+
+    Returns the number of the sync, which can be rolled back. Raises UploadChanged, NoReason.
+    """
     why = given_reason(reason)
     lock_district(conn, school.district_id)
     file = PeopleFile(upload.header, upload.rows)
@@ -194,7 +201,7 @@ def _words(field: str) -> str:
 
 
 def _people(conn: Connection, school: SchoolRow, rows: Iterable[Row]) -> list[StoredPerson]:
-    """Everybody whom a row may be."""
+    """Everybody who may be the person of a row."""
     fields = [row.fields or {} for row in rows]
     ids = uploads.candidates(
         conn,

@@ -1,10 +1,10 @@
-"""Manual changes of one person: the same functions for the command line and for the pages.
+"""Manual changes of one person. The command line and the pages use the same functions.
 
-Each takes the reason as it was typed and refuses an empty one, and writes an audit entry in the same transaction.
-Raises DirectoryError. Callers check before who may do what.
+Each function takes the typed reason, refuses an empty one, and writes an audit entry in the same transaction. It raises
+DirectoryError. The callers check first who may do what.
 
-Typed values are normalized like those from a SIS, or refused: applications read one directory, where e-mails are
-lower-case and phone numbers in international form, from any source.
+Typed values are normalized like the values from a SIS, or refused. Applications read one directory. There, e-mails are
+lower-case and phone numbers have the international form, whatever their source is.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ ADDED = tuple(name for name in PERSON_FIELDS if name != "enabled")
 """Fields that somebody who is entered by hand may have."""
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
 _NO_COUNTRY = "ZZ"
-"""The library's code for an unknown region: a person may have schools in several, so a number needs its country."""
+"""The library's code for an unknown region. A person may have schools in several regions, so a phone number needs its
+country."""
 
 
 def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
@@ -69,7 +70,10 @@ def edit(
     reason: str,
     locked: bool = True,
 ) -> str:
-    """Set fields to what was typed; empty clears. locked: keep the next sync from setting them back."""
+    """Set fields to the typed values.
+
+    An empty value clears the field. locked: keep the next sync from setting them back.
+    """
     values = {name: stored_value(name, value) for name, value in typed.items()}
     manual_edits.edit(conn, district_id, person_id, values, lock_fields=locked, who=who, reason=given_reason(reason))
     return f"Person {person_id}: {', '.join(values)} set{' and locked' if locked else ''}."
@@ -125,7 +129,7 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
 
 
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
-    """Delete everything held of a person, for good. Raises UnknownPerson."""
+    """Delete everything that the directory holds of a person, for good. Raises UnknownPerson."""
     get_person(conn, district_id, person_id)
     erase_everywhere(conn, district_id, person_id, who=who, reason=given_reason(reason))
     return f"Person {person_id} is erased."
@@ -151,7 +155,10 @@ def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, re
 
 
 def stored_value(name: str, text: str) -> Any:
-    """What was typed for a field, as the directory holds it; None for empty. Raises NotUsable, NoSuchField."""
+    """A typed value in the form in which the directory stores it; None if it is empty.
+
+    Raises NotUsable, NoSuchField.
+    """
     if name not in PERSON_FIELDS:
         raise manual_edits.NoSuchField(name)
     if name != "enabled":
@@ -162,7 +169,7 @@ def stored_value(name: str, text: str) -> Any:
 
 
 def stored_grade(text: str) -> str | None:
-    """A grade that was typed, as its code; None for empty. Raises NotUsable."""
+    """The code of a typed grade; None if it is empty. Raises NotUsable."""
     if not text.strip():
         return None
     found = ceds(text)
@@ -183,7 +190,7 @@ class NotUsable(DirectoryError):
 
 
 def as_stored(name: str, text: str) -> str | None:
-    """The text of a field as the directory holds it; None where it is empty. Raises NotUsable."""
+    """The text of a field in the form in which the directory stores it; None if it is empty. Raises NotUsable."""
     cleaned: Array = clean_text(strings([text.strip()]))
     value: str | None = cleaned.to_pylist()[0]
     if value is None:

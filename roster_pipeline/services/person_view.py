@@ -1,6 +1,5 @@
-"""Everything about one person, as somebody who may see them reads it: fields with where they come from, records of the
-SIS beside them, what the newest plan does with them, and what ever happened to them.
-"""
+"""Everything about one person, for a reader who may see them: their fields and the source of each field, the records of
+the SIS next to them, what the newest plan does with them, and everything that ever happened to them."""
 
 from __future__ import annotations
 
@@ -58,8 +57,8 @@ LEFT_OUT = {
 class Found:
     """A person and the schools among theirs that the reader may see.
 
-    manages: the reader manages the district. elsewhere: memberships in schools that the reader may not see.
-    whole: the reader may see every field; else the person belongs to another school now, and only the name is told.
+    manages: the reader manages the district. elsewhere: memberships in schools that the reader may not see. whole: the
+    reader may see every field. If not, the person belongs to another school now, and the reader sees only the name.
     may_change: the reader may change what all schools of the person share.
     """
 
@@ -74,13 +73,13 @@ class Found:
 
     @property
     def name(self) -> str:
-        """Given and family name; empty where there is none."""
+        """Given and family name; empty if there is none."""
         return full_name(self.person.fields)
 
 
 @dataclass(frozen=True)
 class Record:
-    """One record of the SIS that is linked to a person. said: its values at `taken_at`; None where none is kept."""
+    """One record of the SIS that is linked to a person. said: its values at `taken_at`; None if they are not stored."""
 
     connection: str
     sourced_id: str
@@ -94,7 +93,7 @@ class Record:
 
 @dataclass(frozen=True)
 class FieldLine:
-    """One field: its value in the directory, where that comes from, and what the primary record says."""
+    """One field: its value in the directory, the source of that value, and the value in the primary record."""
 
     name: str
     value: Any
@@ -106,7 +105,7 @@ class FieldLine:
 
 @dataclass(frozen=True)
 class Step:
-    """One change inside an event: what, and where it says so, from and to."""
+    """One change inside an event: what changed and, if it is known, the values before and after."""
 
     what: str
     before: Any = None
@@ -147,7 +146,10 @@ class Planned:
 
 
 def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]) -> Found:
-    """A person, for somebody who sees these schools and manages these districts. Raises UnknownPerson for the rest."""
+    """Find a person, for a reader who sees these schools and manages these districts.
+
+    Raises UnknownPerson for everybody else.
+    """
     district_id, district = members.district_of(conn, person_id)
     manager = manages(district_id)
     person = members.get_person(conn, district_id, person_id)
@@ -171,7 +173,7 @@ def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], ma
 
 
 def records(conn: Connection, found: Found) -> list[Record]:
-    """The linked records, the home first, with what the SIS last said of each in a school that the reader may see."""
+    """The linked records, the home first. Each has the last values from the SIS in a school that the reader may see."""
     schools = [school.id for school in found.schools.values()]
     listed = []
     for each in found.person.links:
@@ -193,7 +195,7 @@ def records(conn: Connection, found: Found) -> list[Record]:
 
 
 def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
-    """The fields, each with where its value comes from."""
+    """The fields, each with the source of its value."""
     home = next((record for record in of_sis if record.is_primary), None)
     said = home.said if home else None
     result = []
@@ -232,7 +234,7 @@ def planned(conn: Connection, found: Found) -> list[Planned]:
 
 
 def asked_now(conn: Connection, found: Found, plan_id: int) -> Planned | None:
-    """A plan that was made for this person alone, in a school that the reader may see; None for every other."""
+    """A plan that was made only for this person, in a school that the reader may see. None for every other plan."""
     try:
         plan = plans.get(conn, plan_id)
     except plans.UnknownPlan:
@@ -250,9 +252,9 @@ def leaving(conn: Connection, found: Found, today: date) -> dict[str, Announceme
 
 
 def history(conn: Connection, found: Found) -> list[Event]:
-    """What happened to the person, the newest first: at most `MOST_EVENTS`.
+    """The events of the person, newest first, at most `MOST_EVENTS`.
 
-    What another school's sync or membership did is left out for those who may not see that school.
+    Events of another school's sync or membership are left out if the reader may not see that school.
     """
     events: dict[datetime, Event] = {}
     changes = ledger.changes_of_person(conn, found.person.district_id, found.person.id)
@@ -298,7 +300,10 @@ def _said_of_the_future(conn: Connection, found: Found) -> list[Event]:
 def undoable(
     conn: Connection, person: Person, entries: Sequence[Entry], changes: Sequence[Change]
 ) -> list[tuple[Edit, str]]:
-    """The edits by hand among the audit entries of a person, each with why it cannot be undone, or an empty text."""
+    """The edits by hand among the audit entries of a person.
+
+    Each has the reason why it cannot be undone, or an empty text.
+    """
     found = undo_edit.edits(entries, changes, person.id)
     if not found:
         return []
@@ -319,7 +324,7 @@ def _may_see(found: Found, change: Change, syncs: Mapping[int, SyncRow]) -> bool
 
 
 def _steps(change: Change) -> list[Step]:
-    """A row of the change log as sentences and as fields that moved."""
+    """A row of the change log, as sentences and as changed fields."""
     before, after = change.before or {}, change.after or {}
     place = f" in {change.school}" if change.school else ""
     of = after or before

@@ -1,4 +1,5 @@
-"""The rows of a plan as people read them (who, which fields from what to what, why), and the plan as numbers."""
+"""The rows of a plan as people read them (who, which fields change from what to what, and why), and the plan as
+numbers."""
 
 from __future__ import annotations
 
@@ -31,15 +32,15 @@ if TYPE_CHECKING:
 
 HEADER = ("row", "action", "role", "person", "name", "sourcedIds", "matched by", "reason", "why", "field", "from", "to")
 ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS))}
-"""Fields in the order people expect; the database keeps them in none."""
+"""The fields in the order that people expect. The database has no order for them."""
 FLAGS = "contact_flags"
 NOTHING = ("nan", "<NA>", "NaT")
 
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a plan. changes: field to (from, to). held: waits for a person. exempted: somebody took it out.
-    sync_id: the sync that applied it. linked_person_id: whose the record is since then."""
+    """One row of a plan. changes: field to (from, to). held: the row waits for a person. exempted: somebody took it
+    out. sync_id: the sync that applied it. linked_person_id: the person to whom the record belongs since then."""
 
     row: int
     action: str
@@ -57,17 +58,20 @@ class Line:
     linked_person_id: int | None = None
 
     def page_of(self, manages: bool) -> int | None:
-        """The person whose page the row leads to; None where there is none, or not for somebody of this school alone.
+        """The person to whose page the row leads.
 
-        manages: the reader manages the district. Until a plan is applied, who joins from another school and whom
-        another connection knows are people of other schools.
+        None if there is no such page, or if somebody who sees only this school may not see it.
+
+        manages: the reader manages the district. People who join from another school, and people whom another
+        connection knows, belong to other schools until the plan is applied.
         """
         foreign = self.reason == "other_connection" or (self.action == "create" and self.sync_id is None)
         return None if foreign and not manages else self.person_id or self.linked_person_id
 
     @property
     def readable(self) -> dict[str, tuple[Any, Any]]:
-        """The changes for people: as `changes`, with lists of contacts and their flags as text instead of JSON."""
+        """The changes for people to read: like `changes`, but lists of contacts and their flags are text instead of
+        JSON."""
         return {field: (readable(field, old), readable(field, new)) for field, (old, new) in self.changes.items()}
 
     def as_dict(self) -> dict[str, Any]:
@@ -80,7 +84,7 @@ class Line:
 def lines(
     conn: Connection, plan: PlanRow, chosen: RowFilter | None = None, *, limit: int | None = None, offset: int = 0
 ) -> list[Line]:
-    """A plan's rows, or one page of those that were chosen, with the names that the directory has for its people."""
+    """The rows of a plan, or one page of the chosen rows, with the names that the directory has for its people."""
     from roster_pipeline.directory import plan_rows
 
     found = plan_rows.page(conn, plan, chosen or plan_rows.RowFilter(), limit=limit, offset=offset)
@@ -88,9 +92,9 @@ def lines(
 
 
 def every_line(database: Database, plan: PlanRow, chosen: RowFilter | None = None) -> Iterator[Line]:
-    """The same, all of them, some hundred at a time: for a download.
+    """All rows of a plan for a download, read some hundred at a time.
 
-    Each part is read in a transaction of its own, so that a slow reader holds no connection. Rows of a plan
+    Each part is read in its own transaction, so that a slow reader does not keep a connection busy. Rows of a plan
     never change.
     """
     from roster_pipeline.directory import plan_rows
@@ -130,7 +134,7 @@ def line_of(row: Mapping[str, Any]) -> Line:
 
 
 def readable(field: str, value: Any) -> Any:
-    """One value of a change for people: `Ada Byron (parent), ada@example.org; Ben Byron` instead of JSON."""
+    """One value of a change for people to read: `Ada Byron (parent), ada@example.org; Ben Byron` instead of JSON."""
     if field == MORE_CONTACTS and isinstance(value, str):
         return "; ".join(map(_contact, json.loads(value)))
     if field == FLAGS and isinstance(value, str):
@@ -139,7 +143,8 @@ def readable(field: str, value: Any) -> Any:
 
 
 def _contact(values: list[str | None]) -> str:
-    """values: in the order of `CONTACT_FIELDS`; the sourcedId alone for a contact that was not delivered."""
+    """A contact in words. values: in the order of `CONTACT_FIELDS`; only the sourcedId for a contact that was not
+    delivered."""
     told = dict(zip(CONTACT_FIELDS, values, strict=False))
     name = " ".join(filter(None, (told.get("contact_given_name"), told.get("contact_family_name"))))
     relationship = told.get("contact_relationship")
@@ -180,9 +185,9 @@ def cells(some: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
 
 
 def write_csv(path: Path, some: Iterable[Line]) -> int:
-    """Write lines to a file that opens right in a spreadsheet; returns how many.
+    """Write lines to a file that opens correctly in a spreadsheet. Returns how many lines it wrote.
 
-    The file is readable by its owner only, also if it was there before: it names people.
+    Only its owner can read the file, even if it existed before, because it names people.
     """
     rows = list(cells(some))
     path.touch(mode=0o600)
@@ -194,9 +199,10 @@ def write_csv(path: Path, some: Iterable[Line]) -> int:
 
 @dataclass(frozen=True)
 class PlanSummary:
-    """counts: role to action to rows. verdict: role, action, verdict, rows, findings, sync_id (who applied it).
+    """counts: role to action to rows. verdict: role, action, verdict, rows, findings, sync_id (the sync that applied
+    it).
 
-    found: people of rostered roles in the roster that was planned; None where they were not counted.
+    found: how many people of rostered roles the planned roster has; None if they were not counted.
     """
 
     plan: PlanRow
@@ -206,7 +212,7 @@ class PlanSummary:
 
     @property
     def held(self) -> list[tuple[str, str, int, list[tuple[str, bool]]]]:
-        """Role, action, rows, and per finding its message and whether an approval can let it through."""
+        """Role, action, rows, and for each finding its message and whether a person can approve it."""
         from roster_pipeline.vocabulary import is_overridable, without_repeats
 
         return [
@@ -227,7 +233,7 @@ class PlanSummary:
 
     @property
     def state(self) -> str:
-        """What became of the plan, in words."""
+        """The state of the plan, in words."""
         if self.plan.dry_run:
             return "a dry run"
         applied = [line for line in self.verdict if line["sync_id"] is not None]
@@ -251,7 +257,7 @@ class PlanSummary:
 
 
 def would_do(summary: PlanSummary) -> str:
-    """What a sync of this plan would do now, in numbers; the riskiest first."""
+    """What a sync of this plan would do now, in numbers. The riskiest change comes first."""
     totals = {action: sum(of.get(action, 0) for of in summary.counts.values()) for action in NOUNS}
     changes = [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
     people = "" if summary.found is None else f" {counted(summary.found, 'person', 'people')} came from the SIS."
@@ -262,14 +268,14 @@ def would_do(summary: PlanSummary) -> str:
 
 
 def plain(value: Any) -> Any:
-    """A cell of a frame without the frame's words for nothing, and numbers as Python has them."""
+    """A cell of a frame as a plain Python value: numbers as Python numbers, and None for a missing value."""
     if isinstance(value, list | dict | str):
         return value
     return None if value is None or str(value) in NOTHING else int(value)
 
 
 def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
-    """The plan that one run made. Raises SyncError when it made none."""
+    """The plan that one run made. Raises SyncError if it made none."""
     from roster_pipeline.directory import plans, tenants
     from roster_pipeline.sync.error_messages import SyncError
 

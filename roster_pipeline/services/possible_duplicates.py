@@ -1,6 +1,7 @@
-"""Two people of the directory who may be one: the list to work through, "same person" (a merge) and "two people".
+"""Two people of the directory who may be one: the list of such pairs, and the decisions "same person" (a merge) and
+"two people".
 
-Whether two people may be merged, and what the kept one gets, is decided in `identity.person_pairs`.
+`identity.person_pairs` decides whether two people may be merged, and which values the kept person gets.
 """
 
 from __future__ import annotations
@@ -40,9 +41,8 @@ _AGREED = {"number": "the same number", "email": "the same e-mail"}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two people beside each other, the older one first. said_two: somebody said that they are two people. agree: what
-    made them a pair, in words. against: why they cannot be merged, as sentences; empty if they can.
-    """
+    """Two people next to each other, the older entry first. said_two: somebody said that they are two people. agree:
+    why they are a pair, in words. against: why they cannot be merged, as sentences; empty if they can be merged."""
 
     sides: tuple[Side, Side]
     schools: tuple[list[str], list[str]]
@@ -68,8 +68,9 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """One page of pairs. total: all that the reader may see. hidden: pairs with somebody whom the reader may not see,
-    or see only by name; a manager of the district decides about them."""
+    """One page of pairs. total: the number of all pairs that the reader may see. hidden: the number of pairs with
+    somebody whom the reader may not see, or of whom the reader may see only the name. A manager of the district decides
+    about them."""
 
     pairs: list[Pair]
     total: int
@@ -89,7 +90,7 @@ def possible_duplicates(
 ) -> Pairs:
     """Pairs of people who may be one, in a district or with somebody of one school.
 
-    said_two: the pairs of which somebody said that they are two people, in place of the others.
+    said_two: return the pairs of which somebody said that they are two people, instead of the other pairs.
     """
     found = duplicate_pairs.two_people(conn, district_id)
     if not said_two:
@@ -115,8 +116,10 @@ def possible_duplicates(
 def pair_of(
     conn: Connection, one: int, other: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]
 ) -> Pair:
-    """These two beside each other. Raises UnknownPerson for people of two districts, and for whom the reader may not
-    see."""
+    """These two people next to each other.
+
+    Raises UnknownPerson for people of two districts, and for people whom the reader may not see.
+    """
     district_id = find(conn, one, sees, manages).person.district_id
     people = stored_people(conn, district_id, [one, other])
     if len(people) < 2 or not all(find(conn, each, sees, manages).whole for each in people):
@@ -127,9 +130,9 @@ def pair_of(
 
 
 def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str, reason: str) -> str:
-    """Make one person of two: everything of the one moves to the kept one. Returns what was done, as a sentence.
+    """Make one person of two: everything of one person moves to the kept person. Returns what was done, as a sentence.
 
-    Raises MergeImpossible, with why, and UnknownPerson.
+    Raises MergeImpossible with the reason, and UnknownPerson.
     """
     why = given_reason(reason)
     lock_district(conn, district_id)
@@ -161,19 +164,19 @@ def undo_merge(conn: Connection, district_id: int, kept: int, *, who: str, reaso
 
 
 def say_two(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
-    """Remember that two people are two."""
+    """Remember that these are two people."""
     duplicate_pairs.say_two(conn, district_id, one, other, who=who, reason=given_reason(reason))
     return f"Person {one} and person {other} are two people. They are not proposed again."
 
 
 def ask_again(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
-    """Take back that two people are two."""
+    """Take back the decision that these are two people."""
     duplicate_pairs.ask_again(conn, district_id, one, other, who=who, reason=given_reason(reason))
     return f"It is open again whether person {one} and person {other} are one."
 
 
 def stored_people(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, StoredPerson]:
-    """These people as the rules compare them, by number. Unknown people are left out."""
+    """These people in the form that the rules compare, by number. Unknown people are left out."""
     return {
         number: StoredPerson(
             id=number,
@@ -188,7 +191,8 @@ def stored_people(conn: Connection, district_id: int, people: Sequence[int]) -> 
 
 
 def _whole(person: StoredPerson, own: set[int]) -> bool:
-    """Whether somebody who sees these schools sees every field of the person (as `person_view.find` says)."""
+    """Whether a reader who sees these schools sees every field of the person (the same rule as in
+    `person_view.find`)."""
     active = {each["school_id"] for each in person.memberships if each["status"] == "active"}
     return any(each["school_id"] in own for each in person.memberships) and (not active or bool(active & own))
 

@@ -1,6 +1,6 @@
-"""Saving settings, for the settings page and the command line; each call returns a `SaveResult`.
+"""Saves settings, for the settings page and the command line. Each call returns a `SaveResult`.
 
-Also the preview of a school's Roster Email for its settings page, and one copy of it by mail.
+It also makes the preview of a school's Roster Email for the settings page, and sends one copy of it by mail.
 """
 
 from __future__ import annotations
@@ -42,10 +42,11 @@ NOT_KEPT = "The Client Secret that you typed for the test is no longer kept. Typ
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a form holds. connection: None if the form has none, or the person may not change it. secret: as typed.
+    """What a form holds. connection: None if the form has none, or the person may not change it. secret: the typed
+    secret.
 
-    test_id: the test for which the secret was typed, if the page was loaded again since and no longer has it. names:
-    the settings of the school that the form has; the others stay as they are stored when it is saved.
+    test_id: the test for which the secret was typed, if the page was loaded again since then and no longer has the
+    secret. names: the settings of the school that the form has. All other settings stay as they are stored.
     """
 
     name: str
@@ -58,11 +59,12 @@ class Wanted:
 
 @dataclass(frozen=True)
 class SaveResult:
-    """What became of a request to save: either all of it was saved, or one of the reasons says why nothing was.
+    """The result of a request to save. Either everything was saved, or one of the reasons says why nothing was saved.
 
-    changed: names of the settings that differ. errors: setting to message. conflict: somebody saved other values since.
-    needs_test: automatic rostering needs a test first. untested: keys of schools that run every night without a test of
-    their connection as it is now. test: what the school's last test is worth. automatic: it is synced every night.
+    changed: names of the settings that differ. errors: setting to message. conflict: somebody saved other values in the
+    meantime. needs_test: automatic rostering needs a test first. untested: keys of schools that run every night without
+    a test of their connection as it is now. test: whether the school's last test still counts, and its result.
+    automatic: the school is synced every night.
     """
 
     changed: Sequence[str] = ()
@@ -84,7 +86,7 @@ def save_settings(
 ) -> SaveResult:
     """Save what a person entered for a school and its connection, in one transaction.
 
-    seen: the revisions of school and connection that the form was filled in on. Raises UnknownKey, RefusedSetting.
+    seen: the revisions of school and connection that the form showed. Raises UnknownKey, RefusedSetting.
     """
     return _result(
         database, lambda conn: _save(conn, key, wanted, who=who, operator=operator, manager=manager, seen=seen)
@@ -96,7 +98,7 @@ def save_school(
 ) -> SaveResult:
     """Save a school's settings for a script, which may enable automatic rostering without a test.
 
-    seen: the revision that `settings` are based on. Raises UnknownKey, RefusedSetting.
+    seen: the revision on which `settings` are based. Raises UnknownKey, RefusedSetting.
     """
 
     def change(conn: Connection) -> SaveResult:
@@ -119,7 +121,7 @@ def save_connection(
 
 
 def _result(database: Database, change: Callable[[Connection], SaveResult]) -> SaveResult:
-    """Run a change in a transaction; a refusal rolls it back and becomes a result."""
+    """Run a change in a transaction. A refusal rolls it back and becomes the result."""
     try:
         with database.begin() as conn:
             return change(conn)
@@ -147,7 +149,7 @@ def _save(
             changed += change_connection(
                 conn, stored.key, who=who, settings=settings, secret=new_secret, seen=seen[1]
             ).names
-            school = tenants.get_school(conn, key)  # a change of the connection may take the worth of its tests
+            school = tenants.get_school(conn, key)  # after a change of the connection, its tests may not count any more
     school = _with_test(conn, before, replace(school, settings=wanted.settings), new_secret)
     if wanted.settings != before.settings or wanted.name != before.name:
         names, after = write_school(
@@ -161,14 +163,17 @@ def _save(
 
 
 def _on_stored(stored: SchoolRow, wanted: Wanted) -> Wanted:
-    """What is wanted of the settings that the form has; the others as they are stored now."""
+    """The wanted values of the settings that the form has. All others are as they are stored now."""
     chosen = {name: getattr(wanted.settings, name) for name in wanted.names & SchoolSettings.model_fields.keys()}
     name = wanted.name if "name" in wanted.names else stored.name
     return replace(wanted, name=name, settings=stored.settings.model_copy(update=chosen))
 
 
 def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secret: str | None) -> SchoolRow:
-    """The school with the newest test of exactly what is saved now, if its own test is missing or out of date."""
+    """The school.
+
+    If its own test is missing or out of date, it gets the newest test of exactly the values that are saved now.
+    """
     if last_test(school) not in (LastTest.NEVER, LastTest.STALE):
         return school
     for test in connection_tests.recent(conn, before.id):
@@ -182,7 +187,7 @@ def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secre
 def secret_of(
     conn: Connection, school: SchoolRow, wanted: Wanted, settings: ConnectionSettings, who: str
 ) -> str | None:
-    """The new secret: as typed now, or as typed for the test that the form names. None keeps the stored one.
+    """The new secret: the one typed now, or the one typed for the test that the form names. None keeps the stored one.
 
     The secret of a test counts only for the person who typed it and for the server that was tested. Raises FieldError,
     also if the test was deleted since.
@@ -210,7 +215,10 @@ def stands_for(test: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: 
 
 
 def preview_mail(conn: Connection, school: SchoolRow) -> Mail:
-    """The mail of the last sync; before the first one, that of a sync of the newest plan. Counts only, no rows."""
+    """The mail of the last sync. Before the first sync, it is the mail that a sync of the newest plan would send.
+
+    It has only counts, no rows.
+    """
     sync_id = latest_sync(conn, school.key)
     return render(report_of(sync_summary(conn, sync_id)) if sync_id is not None else _of_plan(conn, school))
 

@@ -1,4 +1,4 @@
-"""Adding schools and changing the settings of schools and districts, with the audit entry."""
+"""Adds schools, and changes the settings of schools and districts. It also writes the audit entries."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ from roster_pipeline.sync.schedule_due import begin_with_next_night
 
 WHAT = "school changed"
 LONGEST_PAUSE = timedelta(days=400)
-"""A year and a holiday; what is paused for longer has automatic rostering switched off."""
+"""The longest pause: a year and a holiday. For a longer time, switch automatic rostering off."""
 LONGEST_RAISE = timedelta(days=92)
-"""A limit that is higher for longer than a term is a setting."""
+"""The longest raise of a limit. If a limit has to be higher for longer than a term, change the setting."""
 RAISABLE = (
     "archive_share",
     "archive_most",
@@ -63,7 +63,7 @@ def add_school(
 
 @dataclass(frozen=True)
 class NewSchool:
-    """A school to add. line: its line in the file."""
+    """A school to add. line: the number of its line in the file."""
 
     key: str
     connection: str
@@ -77,8 +77,8 @@ def add_schools(
 ) -> tuple[list[SchoolRow], list[tuple[int, DirectoryError]]]:
     """Add many schools in the caller's transaction.
 
-    Returns the schools that could be added, and line and reason of each that could not. To add all or none, the caller
-    rolls back if there are any of the latter.
+    Returns the schools that could be added, and the line and the reason for each school that could not. To add all or
+    none, the caller rolls back if some could not be added.
     """
     added: list[SchoolRow] = []
     refused: list[tuple[int, DirectoryError]] = []
@@ -110,7 +110,10 @@ def change_school(
 
 
 def locked_school(conn: Connection, key: str) -> SchoolRow:
-    """The school; until the transaction ends, nobody else changes its settings. Raises UnknownKey."""
+    """Lock a school and return it. Nobody else can change its settings until the transaction ends.
+
+    Raises UnknownKey.
+    """
     lock_until_commit(conn, f"settings of school {key}")
     return tenants.get_school(conn, key)
 
@@ -125,9 +128,10 @@ def write_school(
     seen: int | None = None,
     among: frozenset[str] | None = None,
 ) -> tuple[list[str], SchoolRow]:
-    """`change_school` for a school that is locked: the names of what differs, and the school as it is then.
+    """`change_school` for a locked school. Returns the names of the settings that differ, and the changed school.
 
-    among: settings that the person saw; changes of others since then are no reason to refuse. None: all.
+    among: the settings that the person saw. Later changes of other settings are no reason to refuse. None: all
+    settings.
     """
     if seen is not None and seen != now.revision:
         entries = audit.since_revision(conn, WHAT, seen, school_id=now.id)
@@ -162,7 +166,7 @@ def _check_school_id(conn: Connection, row: SchoolRow) -> None:
 def pause(
     conn: Connection, until: date, *, school: str | None = None, district: str | None = None, who: str, reason: str
 ) -> None:
-    """Let the schedule start nothing in a school, or in all schools of a district, before this day.
+    """Keep the schedule from starting a school, or all schools of a district, before this day.
 
     Syncs by hand still work. Raises FieldError for a day that is past or far away, UnknownKey.
     """
@@ -191,9 +195,9 @@ def resume_district(conn: Connection, key: str, *, who: str) -> bool:
 
 
 def raise_limit(conn: Connection, key: str, name: str, value: float, until: date, *, who: str, reason: str) -> None:
-    """Raise one limit of a school's guards until a day, which still counts; then it goes back by itself.
+    """Raise one limit of a school's guards until a day, which is included. After that, the limit goes back by itself.
 
-    name: one of `RAISABLE`. Raises FieldError for a limit that is no higher, or a day out of range; UnknownKey.
+    name: one of `RAISABLE`. Raises FieldError if the limit is not higher or the day is out of range, and UnknownKey.
     """
     row = locked_school(conn, key)
     today = datetime.now(row.settings.zone).date()
@@ -233,7 +237,7 @@ def lower_limits(conn: Connection, key: str, *, who: str) -> int:
 
 
 def resume_school(conn: Connection, key: str, *, who: str) -> bool:
-    """Let a paused school run by itself again, from its next night on. False if it was not paused.
+    """Let a paused school run by itself again, from its next night on. Returns False if it was not paused.
 
     A pause of the whole district goes on. Raises UnknownKey.
     """
@@ -248,9 +252,11 @@ def resume_school(conn: Connection, key: str, *, who: str) -> bool:
 
 
 def set_school_defaults(conn: Connection, key: str, defaults: SchoolSettings | None, *, who: str) -> SettingsDiff:
-    """Say with which settings new schools of a district begin; None: the standard ones. Schools that are there stay.
+    """Set the settings with which new schools of a district begin. None: the standard settings.
 
-    School ID, recipients and automatic rostering are each school's own, so they are left out. Raises UnknownKey.
+    Existing schools stay as they are.
+
+    School ID, recipients and automatic rostering belong to a single school, so they are left out. Raises UnknownKey.
     """
     stored = tenants.get_district(conn, key).settings
     plain = defaults.for_new_schools() if defaults else None

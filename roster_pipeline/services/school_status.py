@@ -1,6 +1,6 @@
 """The status of a school in words: the outcome of its last sync, the next step, the next run, the first steps.
 
-The sentences are those of the mails, so an owner does not read two versions of one thing. The first steps lead a new
+The mails use the same sentences, so an owner does not read two versions of the same thing. The first steps lead a new
 school from the first test to the nightly sync.
 """
 
@@ -35,14 +35,15 @@ ONE_PERSON = {
     "unchanged": "One person was synced at once, and nothing had to change.",
 }
 UNREPORTED = {"applied": "Applied.", "held": "Something is held.", "unchanged": "Nothing had to change."}
-"""For the moment between a sync and its report."""
+"""Shown in the moment between a sync and its report."""
 MOST_SYNCS = 5
-"""A school with as many syncs is not new any more, even if it stays without automatic rostering."""
+"""A school with so many syncs is not new any more, even if it never gets automatic rostering."""
 
 
 @dataclass(frozen=True)
 class StatusText:
-    """A badge of one or two words with its tone, and the sentence behind it. source: how old what was read is."""
+    """A badge of one or two words with its tone, and the sentence that explains it. source: how old the data of the SIS
+    are."""
 
     tone: Tone
     badge: str
@@ -52,16 +53,19 @@ class StatusText:
 
 @dataclass(frozen=True)
 class NextStep:
-    """The one thing to do: a button's words, and the page below the school's that it leads to; `resume` is a form."""
+    """The one thing to do: the text of a button, and the page below the school's page to which it leads.
+
+    `resume` is a form.
+    """
 
     words: str
     path: str
 
 
 def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextStep:
-    """What a school's state asks for.
+    """The next step for the state of a school.
 
-    decidable: somebody may decide about some of what is held. tested: there is a test of what is connected now.
+    decidable: somebody may decide about some of the held rows. tested: the connection was tested as it is now.
     """
     if school.state == "failing":
         return NextStep("Test and settings", "/settings") if school.sign_in else NextStep("Sync again", "/runs")
@@ -77,7 +81,7 @@ def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextSte
 
 
 def status_of(school: SchoolStatus) -> StatusText:
-    """The most pressing of what is the matter with a school, else how its last sync ended."""
+    """The most urgent problem of a school. If there is none, how its last sync ended."""
     if school.state == "failing":
         return StatusText("bad", "Failed", in_console(plain(school.failure or "", school.key)))
     last = status_of_sync(school.kind, school.outcome, school.report or {}) if school.kind else None
@@ -116,7 +120,7 @@ def _waiting(school: SchoolStatus, sentence: str) -> str:
 
 
 def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> StatusText:
-    """One sync. report: as it was stored beside it; {} where there is none yet."""
+    """The status of one sync. report: the report that was stored with it; {} if there is none yet."""
     if kind == "relink":
         return StatusText("info", "Relinked", outcome(SyncReport.from_dict(report)) if report else RELINKED)
     if kind == "person":
@@ -141,7 +145,7 @@ def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> 
 
 
 def status_of_entry(one: HistoryEntry, key: str) -> StatusText:
-    """One line of a school's history."""
+    """The status of one line of a school's history."""
     if one.kind == "failure":
         return StatusText("bad", "Failed", in_console(plain(one.message or "", key)))
     if one.kind == "canceled":
@@ -152,21 +156,21 @@ def status_of_entry(one: HistoryEntry, key: str) -> StatusText:
 
 
 def next_run(school: SchoolStatus, now: datetime) -> datetime | None:
-    """When the schedule starts the school next; None where it does not, because that is off or paused."""
+    """When the schedule starts the school next. None if it does not, because automatic rostering is off or paused."""
     if not school.automatic or school.paused:
         return None
     return next_night(school.sync_time, ZoneInfo(school.time_zone), now, school.paused_until)
 
 
 def plain(message: str, key: str) -> str:
-    """A failure's message without the school's key in front, in one line: the page says whose it is."""
+    """The message of a failure in one line, without the school's key in front: the page already names the school."""
     text = " ".join(message.split()).removeprefix(f"{key}: ")
     return text[:1].upper() + text[1:]
 
 
 @dataclass(frozen=True)
 class FirstStep:
-    """One step. detail: what it brought, in words. button, path: the page below the school's where it is done."""
+    """One step. detail: its result, in words. button, path: the page below the school's page where somebody does it."""
 
     words: str
     done: bool
@@ -176,7 +180,7 @@ class FirstStep:
 
 
 def first_steps(conn: Connection, school: SchoolRow) -> list[FirstStep]:
-    """The steps of a school in order; empty once it has come through them, or is not new any more."""
+    """The steps of a school in order. Empty if the school has done all of them, or is not new any more."""
     facts = first_days(conn, school.id)
     settings, first = school.settings, "Sync for the first time"
     if facts.applied and (settings.automatic or facts.applied >= MOST_SYNCS):

@@ -1,11 +1,11 @@
-"""Changes of settings: what differs, how a change is refused, and who may enter which connection.
+"""Changes of settings: finds what differs, refuses changes, and decides who may enter which connection.
 
-A stored Client Secret goes only to the server it was entered for. A person who changes the server, or what proves its
-identity, enters the secret again: a stolen session must not be able to send it elsewhere.
+A stored Client Secret goes only to the server for which it was entered. If a person changes the server, or what proves
+its identity, they have to enter the secret again. So a stolen session cannot send the secret to another server.
 
 A form that tests an address makes this machine call that address. Owners and managers reach public servers only. An
 operator can allow one server in the private network for a connection; the permission ends when somebody else changes
-the address. Only operators can name files of this machine. Variables for secrets are set at the command line only.
+the address. Only operators can name files of this machine. Only the command line can set variables for secrets.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ PEM = "-----BEGIN"
 TYPE_AGAIN = "The server changed, so type the Client Secret again: the stored one is not sent to another."
 WHAT = "connection changed"
 NOT_TESTED = {"sis", "secret_expires", "controlled_by"}
-"""Settings that describe a connection and do not change how it is used, so a test of it stays valid."""
+"""Settings that only describe a connection. They do not change how it is used, so a test of it stays valid."""
 CHOICES = {setting.name: dict(setting.choices) for setting in SCHOOL}
 SECRET = "client_secret"  # noqa: S105 - the field's name
 
@@ -43,7 +43,7 @@ SECRET = "client_secret"  # noqa: S105 - the field's name
 def add_connection(
     conn: Connection, district_key: str, key: str, settings: ConnectionSettings, secret: str | None, *, who: str
 ) -> ConnectionRow:
-    """Add a connection; the secret comes plain, or as `env:NAME`, and is sealed here.
+    """Add a connection. The secret is given in plain text or as `env:NAME`, and is sealed here.
 
     Raises UnknownKey, KeyTaken, FieldError.
     """
@@ -94,7 +94,10 @@ def change_connection(
 
 
 def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSettings) -> None:
-    """Refuse a new end date that is over in every time zone: it is a slip of the keys. A stored one may grow old."""
+    """Refuse a new end date that is over in every time zone, because it is a typing error.
+
+    A stored date may be in the past.
+    """
     new = stored is None or stored.secret_expires != wanted.secret_expires
     today = (datetime.now(UTC) - timedelta(hours=12)).date()
     if new and wanted.secret_expires is not None and wanted.secret_expires < today:
@@ -103,7 +106,7 @@ def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSe
 
 
 def secret_must_be_typed(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
-    """Whether the stored secret would go to another server, or to one that proves its identity in another way."""
+    """Whether the stored secret would go to another server, or to a server that proves its identity in another way."""
     known = {_origin(stored.url), _origin(stored.token_url)}
     elsewhere = _origin(wanted.url) != _origin(stored.url) or _origin(wanted.token_url) not in {*known, None}
     return elsewhere or (stored.ca_bundle, stored.host_key) != (wanted.ca_bundle, wanted.host_key)
@@ -128,7 +131,7 @@ def servers_of(settings: ConnectionSettings) -> list[str]:
 
 
 def _origin(url: str | None) -> tuple[str, str, int | None] | None:
-    """Scheme, host and port of an address; two that cannot be read are never the same."""
+    """Scheme, host and port of an address. Two addresses that cannot be read never count as the same."""
     if url is None:
         return None
     try:
@@ -170,7 +173,10 @@ def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
 
 
 def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:
-    """The typed secret, or None to keep the stored one. Raises FieldError if it must be typed, or is a reference."""
+    """The typed secret, or None to keep the stored one.
+
+    Raises FieldError if it must be typed, or if it is a reference.
+    """
     if typed:
         if typed.startswith(REFERENCE):
             raise FieldError(SECRET, "A secret that is kept in a variable is set at the command line.")
@@ -181,7 +187,8 @@ def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, type
 
 
 class FieldError(DirectoryError):
-    """The value of one setting is well formed and still refused. field: its name in the model, or `client_secret`."""
+    """The form of one setting's value is correct, but the value is refused. field: the name of the setting in the
+    model, or `client_secret`."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message, "Nothing was saved.")
@@ -189,7 +196,7 @@ class FieldError(DirectoryError):
 
 
 class ChangedMeanwhile(DirectoryError):
-    """Somebody saved other values since the form was filled in; saving over them is refused."""
+    """Somebody has saved other values since the form was loaded. They are not overwritten."""
 
     def __init__(self, thing: str, entries: Sequence[Entry]) -> None:
         names = sorted({title_of(name) for entry in entries for name in entry.details.get("changed", ())})
@@ -201,7 +208,7 @@ class ChangedMeanwhile(DirectoryError):
 
 
 def usable_reason(reason: str) -> str:
-    """The reason of a form without blanks at its ends. Raises FieldError."""
+    """The reason from a form, without blanks at its ends. Raises FieldError."""
     if problem := reason_problem(reason):
         raise FieldError("reason", problem)
     return reason.strip()
@@ -209,7 +216,7 @@ def usable_reason(reason: str) -> str:
 
 @dataclass(frozen=True)
 class SettingsDiff:
-    """A change that was written. names: of the settings that differ.
+    """A change that was written. names: the names of the settings that differ.
 
     untested: keys of the schools that run every night although their connection was not tested since it changed.
     """
@@ -219,12 +226,15 @@ class SettingsDiff:
 
 
 def changed_names(before: BaseModel, after: BaseModel) -> list[str]:
-    """The names of the settings that differ, in order; of nested ones the whole path, such as `students.archive`."""
+    """The names of the settings that differ, in order.
+
+    Nested settings have their whole path, such as `students.archive`.
+    """
     return _changed(before.model_dump(mode="json"), after.model_dump(mode="json"))
 
 
 def differences(before: BaseModel, after: BaseModel) -> list[tuple[str, str]]:
-    """Title and value of each setting of a school that differs, as people read it."""
+    """Title and value of each setting that differs between two schools, as people read them."""
     plain = after.model_dump(mode="json")
     found = {}
     for name in changed_names(before, after):

@@ -1,4 +1,4 @@
-"""The schools of a SIS: read from it, and added to a district with the settings of one that is there."""
+"""Reads the list of schools of a SIS, and adds some of them to a district, with the settings of an existing school."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ EVERYBODY = Wanted(roles=frozenset(GROUPS))
 
 
 def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | None:
-    """Note that somebody reads the schools of a connection: the id of the list. None: it is read already.
+    """Note that somebody reads the schools of a connection.
+
+    Returns the id of the list, or None if it is already being read.
 
     Raises TestGoesOn.
     """
@@ -48,7 +50,7 @@ def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | Non
 
 
 def carry_out(database: Database, connection_key: str, list_id: str) -> None:
-    """Read the list and note its end. Never raises: what goes wrong is the list's `problem`."""
+    """Read the list and note its end. Never raises: an error becomes the list's `problem`."""
     note_end(
         database,
         lambda: _read(database, connection_key, list_id),
@@ -58,7 +60,7 @@ def carry_out(database: Database, connection_key: str, list_id: str) -> None:
 
 
 def _read(database: Database, connection_key: str, list_id: str) -> None:
-    """First the schools, then how many people each has: reading all people of a SIS takes minutes."""
+    """First read the schools, then count the people of each. It takes minutes to read all people of a SIS."""
     with database.begin() as conn:
         connection = tenants.get_connection(conn, connection_key)
     found = SchoolList(datetime.now(UTC).date())
@@ -103,11 +105,11 @@ def add_picked(
     who: str,
     console_url: str | None,
 ) -> list[SchoolRow]:
-    """Add schools of a connection, let their owners in and invite them by mail; in the caller's transaction.
+    """Add schools of a connection, give their owners access and invite them by mail, all in the caller's transaction.
 
-    pattern: the settings to take over. Automatic rostering stays off until each is tested, and the Roster Email goes to
-    the owners of the new school, never to those of the pattern. None: the district's defaults; if it has none, the
-    standard settings in the time zone that most of its schools have. Raises KeyTaken, FieldError, NoAddress.
+    pattern: the settings to take over. Automatic rostering stays off until the school is tested. The Roster Email goes
+    to the owners of the new school, never to the recipients in the pattern. None: the district's defaults; if it has
+    none, the standard settings in the time zone that most of its schools have. Raises KeyTaken, FieldError, NoAddress.
     """
     pattern = pattern or tenants.get_district(conn, connection.district_key).settings.school_defaults
     if pattern is None:
@@ -133,13 +135,16 @@ def add_picked(
 
 
 def key_of(name: str) -> str:
-    """A key made of a name: `St. Mary's, Lincoln` becomes `st-marys-lincoln`."""
+    """A key made from a name: `St. Mary's, Lincoln` becomes `st-marys-lincoln`."""
     plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower().replace("'", "")
     return re.sub(r"[^a-z0-9]+", "-", plain)[:60].strip("-")
 
 
 def new_key(name: str, taken: Collection[str]) -> str:
-    """The same for a school, with a number behind it where it is taken, and never a word of the console's addresses."""
+    """The same for a school. If the key is taken, it gets a number at the end.
+
+    It is never a word that the console uses in its addresses.
+    """
     plain = key_of(name)
     plain = plain if plain and plain not in RESERVED else f"school-{plain}".strip("-")
     numbered = (f"{plain}-{number}" for number in count(2))

@@ -1,4 +1,5 @@
-"""Who each row of an uploaded list is, by the table of evidence, and what somebody decided where that is not clear."""
+"""Decides who each row of an uploaded list is: by the table of evidence and, if that is not clear, by the decision of a
+person."""
 
 from __future__ import annotations
 
@@ -19,10 +20,10 @@ DOES = {
     UPDATE: "Entered by hand before. Gets the values of the list.",
     NOTHING: "In this school already. Nothing changes.",
 }
-"""What a row does, and why, as it is shown. The others say their own reason."""
+"""What a row does and why, as people see it. Rows that do something else have their own reason."""
 DOING = (CREATE, JOIN, UPDATE)
 NEW, OUT = "new", "out"
-"""What can be decided of a row that needs a look, beside the number of somebody whom it fits."""
+"""The possible decisions about a row that needs a look, in addition to the number of a person whom it fits."""
 _NEW = -1
 _OTHER_SCHOOL = "It may be somebody of another school. A manager of the district decides that."
 
@@ -31,11 +32,11 @@ _OTHER_SCHOOL = "It may be somebody of another school. A manager of the district
 class Row:
     """One row of the list. number: its line in the file. what: one of the constants above. why: a sentence.
 
-    person_id: who it is, or may be, if the reader may see them. fields: values as the directory stores them, with role
-    and grade; empty where the row cannot be read.
+    person_id: the person whom it is or may be, if the reader may see them. fields: values as the directory stores them,
+    with role and grade; empty if the row cannot be read.
 
-    Of a row that needs a look, or needed one: candidates: number and words of those whom it may be. may_be_new: whether
-    the reader may say that it is none of them. choice: what was decided.
+    For a row that needs or needed a look: candidates: the number and a description of each person whom it may be.
+    may_be_new: whether the reader may say that it is none of them. choice: what was decided.
     """
 
     number: int
@@ -50,7 +51,7 @@ class Row:
 
 
 class Matching:
-    """Who each row is. own: the schools that the reader sees; None for all."""
+    """Decides who each row is. own: the schools that the reader sees; None for all."""
 
     def __init__(self, school: SchoolRow, people: list[StoredPerson], own: set[int] | None) -> None:
         self._school, self._own = school, own
@@ -61,7 +62,8 @@ class Matching:
                 self._near[key].append(person)
 
     def decided(self, rows: list[Row], choices: Mapping[int, str]) -> list[Row]:
-        """The same rows with what they do. choices: number of a row to a person's number, `NEW` or `OUT`."""
+        """The same rows, each with what it does. choices: for the number of a row, a person's number, `NEW` or
+        `OUT`."""
         taken: dict[int, int] = {}
         before: dict[tuple[str, Any], list[tuple[int, StoredPerson]]] = defaultdict(list)
         result = []
@@ -86,7 +88,7 @@ class Matching:
         return result
 
     def _once(self, row: Row, found: Row, taken: dict[int, int]) -> Row:
-        """The row; one that needs a look if an earlier row is the same person. taken: person to the first such row."""
+        """The row. It needs a look if an earlier row is the same person. taken: for each person, the first such row."""
         if found.person_id is None or found.what not in (JOIN, UPDATE, NOTHING):
             return found
         first = taken.setdefault(found.person_id, row.number)
@@ -95,7 +97,7 @@ class Matching:
         return replace(self._look(row, found, f"It is the same person as row {first}."), candidates=())
 
     def _look(self, row: Row, found: Row, why: str) -> Row:
-        """The row as one that needs a look. found: what it would do otherwise."""
+        """The row, marked as one that needs a look. found: what it would do otherwise."""
         if found.what == LOOK:
             return replace(found, why=why)
         one = found.person_id
@@ -103,7 +105,7 @@ class Matching:
         return replace(row, what=LOOK, why=why, person_id=one, candidates=candidates, may_be_new=True)
 
     def _chosen(self, row: Row, found: Row, choice: str) -> Row:
-        """The row with what somebody decided of it, if it needs a look and they may decide that."""
+        """The row with somebody's decision about it, if it needs a look and they may decide that."""
         if found.what != LOOK or not choice:
             return found
         if choice == OUT:
@@ -151,7 +153,7 @@ class Matching:
         return replace(row, what=LOOK, why=why, person_id=shown[0], candidates=candidates, may_be_new=whole)
 
     def _words(self, number: int) -> str:
-        """Who somebody is, in a line."""
+        """A person in one line of words."""
         fields = self._by_id[number].fields
         told = (full_name(fields) or "No name", fields["number"], fields["email"], f"person {number}")
         return ", ".join(str(one) for one in told if one)
@@ -169,7 +171,10 @@ class Matching:
         return replace(row, what=what, why=DOES[what], person_id=person.id, fields=kept)
 
     def _new_values(self, row: Row, person: StoredPerson) -> dict[str, Any]:
-        """Values of the list that a person who was entered by hand gets. The SIS gives those of everybody else."""
+        """The values that the list gives to a person who was entered by hand.
+
+        The SIS gives the values of all other people.
+        """
         active = {each["school_id"] for each in person.memberships if each["status"] == "active"}
         if person.links or (self._own is not None and active - self._own):
             return {}
@@ -186,7 +191,7 @@ class Matching:
 
 
 def _keys(person: StoredPerson) -> list[tuple[str, Any]]:
-    """What somebody is found by; the table of evidence then compares."""
+    """The values by which people are found. The table of evidence then compares them."""
     fields = person.fields
     keys: list[tuple[str, Any]] = []
     if fields["email"]:

@@ -1,7 +1,7 @@
 """What each setting is called and what it means: one table for the form, the options, the audit and `docs/cli.md`.
 
 The models (`school.py`) hold types, bounds and defaults. A test compares the two, so neither has a setting that the
-other lacks. Here is plain data: the help of a command must not wait until the models are loaded.
+other lacks. This module has only plain data, because the help of a command must not wait until the models are loaded.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ class Setting:
     """One setting.
 
     name: its place in the model, as in `students.archive`. title: its label. help: one sentence, or a few, without the
-    default. default: as the model has it. option: its flags for the `roster` command. choices: value and words of each.
-    shown_default: how the default is written, where its value alone would not be clear. metavar: the form of a value.
-    advanced: whether the form shows it behind a click.
+    default. default: the default of the model. option: its flags for the `roster` command. choices: the value and the
+    words of each choice. shown_default: how the default is written if its value alone would not be clear. metavar: the
+    form of a value. advanced: whether the form shows it behind a click.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Setting:
 
     @property
     def default_words(self) -> str:
-        """The default as help and documentation write it; empty where there is none."""
+        """The default as help and documentation write it; empty if there is none."""
         if self.shown_default or isinstance(self.default, bool):
             return self.shown_default or ("yes" if self.default else "no")
         return "" if self.default in (None, "", ()) else str(self.default)
@@ -311,7 +311,7 @@ def _role(name: str, title: str, people: str) -> tuple[Setting, ...]:
 
 
 ROLES = {"students": "Students", "teachers": "Teachers", "staff": "Staff", "admins": "Admins"}
-"""Name of each role group in the settings, and its title."""
+"""The name of each role group in the settings, and its title."""
 
 SCHOOL = (
     Setting(
@@ -510,7 +510,7 @@ CLIENT_SECRET = Setting("client_secret", "Client Secret", "Stored encrypted, and
 
 @dataclass(frozen=True)
 class Section:
-    """One page of a school's settings. key: in its address. names: its settings, without what is nested in them."""
+    """One page of a school's settings. key: the key in its address. names: its settings, without nested settings."""
 
     key: str
     title: str
@@ -573,5 +573,6 @@ TITLES = {setting.name: setting.title for setting in (*DISTRICT, *CONNECTION, *S
 
 
 def title_of(name: str) -> str:
-    """The title of a setting that an audit entry names; of a nested one that has none, the title of what holds it."""
+    """The title of a setting that an audit entry names; for a nested setting without a title, the title of the setting
+    that contains it."""
     return TITLES.get(name) or TITLES.get(name.partition(".")[0], name)

@@ -32,13 +32,14 @@ def _addresses(text: object) -> object:
 
 
 Addresses = Annotated[list[str], BeforeValidator(_addresses)]
-"""Several e-mail addresses. Semicolons separate too: a mail would lose what follows one. They are not checked here."""
+"""Several e-mail addresses. Semicolons also separate addresses, because a mail would lose everything after a semicolon.
+The addresses are not checked here."""
 Secret = Annotated[str, Field(repr=False)]
-"""Shown in no repr. An address with a password is one, too."""
+"""A secret, so it is in no repr. An address with a password is a secret too."""
 
 
 class Variables(BaseModel):
-    """Some of the variables: a field `keep_days` is the variable `ROSTER_KEEP_DAYS`. An empty one counts as not set."""
+    """A group of variables. A field `keep_days` is the variable `ROSTER_KEEP_DAYS`. An empty one counts as not set."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -49,12 +50,15 @@ class Variables(BaseModel):
 
     @classmethod
     def variables(cls) -> dict[str, Any]:
-        """Name of each variable to its default."""
+        """The default of each variable, by name."""
         return {field.alias or name: field.default for name, field in cls.model_fields.items()}
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """The values in an environment; by default in that of this process. Raises InstallationError."""
+        """Read the values of an environment; by default, of the environment of this process.
+
+        Raises InstallationError.
+        """
         given = os.environ if environment is None else environment
         try:
             return cls.model_validate({name: given[name] for name in cls.variables() if given.get(name, "").strip()})
@@ -95,7 +99,7 @@ class Places(Variables):
     embedded_url: Secret = ""
     """Set for children, never by people: the address in `database_url` is that of the embedded server."""
     dagster_home: str = Field("", alias="DAGSTER_HOME")
-    """The folder with `dagster.yaml`, where it is not the working folder."""
+    """The folder with `dagster.yaml`, if it is not the working folder."""
 
     @property
     def embedded(self) -> bool:
@@ -104,7 +108,7 @@ class Places(Variables):
 
 
 class SecretKey(Variables):
-    """The key for Client Secrets; several, with commas between, while they are exchanged."""
+    """The key for Client Secrets. While keys are exchanged, several keys with commas between them."""
 
     secret_key: Secret = ""
 
@@ -118,7 +122,8 @@ class MailServer(Variables):
 
 
 class WebAddresses(Variables):
-    """The addresses of the pages, for links in mails. ui_token: what the Dagster UI of `roster dev` asks for."""
+    """The addresses of the pages, for links in mails. ui_token: the token that the Dagster UI of `roster dev` asks
+    for."""
 
     ui_url: str = ""
     ui_token: Secret = ""
@@ -134,9 +139,9 @@ class ConsoleVariables(Variables):
     console_session_hours: int = Field(12, ge=1, le=100_000)
     console_mail_links: bool | None = None
     console_runs: int = Field(2, ge=1, le=1000)
-    """Syncs and dry runs of people that may be under way at once on this machine."""
+    """How many syncs and dry runs of people may run at once on this machine."""
     console_run_minutes: int = Field(60, ge=1, le=100_000)
-    """The longest that one of them may take."""
+    """How long one of them may take."""
     oidc_issuer: str = ""
     oidc_client_id: str = ""
     oidc_client_secret: Secret = ""
@@ -147,11 +152,11 @@ class Retention(Variables):
     """How long things are kept."""
 
     keep_syncs: int = Field(14, ge=LEAST_SYNCS, le=100_000)
-    """Good syncs of a school whose raw records are kept."""
+    """How many good syncs of a school keep their raw records."""
     keep_days: int = Field(90, ge=7, le=100_000)
-    """Days of sent mails and notes of nights."""
+    """How many days sent mails and notes of nights are kept."""
     keep_run_days: int = Field(90, ge=7, le=100_000)
-    """Days of Dagster's runs and their events."""
+    """How many days Dagster's runs and their events are kept."""
 
 
 class Syncs(Variables):
@@ -160,9 +165,9 @@ class Syncs(Variables):
     first_pull_minutes: int = Field(15, ge=1, le=360)
     """How long the first pull of a connection may take before it gives way to others."""
     quality_suite: str = ""
-    """Path of a suite file with quality rules of this installation."""
+    """The path of a suite file with quality rules of this installation."""
     heartbeat_url: Secret = ""
-    """Fetched once a minute while the daemon ticks."""
+    """An address that is fetched once a minute while the daemon ticks."""
 
     @property
     def first_pull(self) -> timedelta:
@@ -181,7 +186,7 @@ class Services(Variables):
 
 
 class CommandLine(Variables):
-    """Of the `roster` command. who: the name for the audit."""
+    """Variables of the `roster` command. who: the name for the audit."""
 
     who: str = ""
 

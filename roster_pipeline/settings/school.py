@@ -39,13 +39,13 @@ DEFAULT_ROLE_MAP: dict[str, str] = {
     "guardian": CONTACT,
     "relative": CONTACT,
 }
-"""OneRoster's role, lower-cased, to our group. Extension roles only where a school maps them."""
+"""OneRoster's role, lower-cased, to our group. Extension roles count only if a school maps them."""
 _CONTACT_FIELD = r"(?:metadata|agents):[^=!,]*[^=!,\s]"
 _CONTACT_RULE = re.compile(rf"^(role|relationship|{_CONTACT_FIELD})\s*(!=|=)\s*(.*)$")
 
 
 def parts(rule: str) -> tuple[str, bool, tuple[str, ...]]:
-    """A contact rule in its parts: the field, whether its values are the allowed ones, and the values.
+    """The parts of a contact rule: the field, whether its values are the allowed ones, and the values.
 
     `FIELD=VALUES` names the allowed values, `FIELD!=VALUES` the excluded ones. Raises ValueError for anything else.
     """
@@ -93,17 +93,18 @@ def _email(address: str) -> str:
 
 LONGEST_NAME = 200
 ANY_SCHOOL = "any"
-"""In place of a School ID, in settings that are no school's."""
+"""Stands instead of a School ID in settings that belong to no school."""
 MOST_RECIPIENTS = 20
-"""Of one school's report. Checked where settings are saved, so that what was saved before can still be read."""
+"""The number of recipients of one school's report. It is checked when settings are saved, so that older settings can
+still be read."""
 TOO_MANY_RECIPIENTS = f"Name at most {MOST_RECIPIENTS} recipients; for more people use one address of a mailing list."
 
 
 def display_name(name: str) -> str:
-    """The name of a school or district as it is kept: NFC, no blank at the ends.
+    """The name of a school or district in the form in which it is stored: NFC, without blanks at the ends.
 
-    Subjects of mails and headlines contain it, so ValueError, for people, where it is empty, over `LONGEST_NAME`
-    characters, or is not one line of visible characters.
+    Subjects of mails and headlines contain it. So this raises ValueError, with a message for people, if the name is
+    empty, has more than `LONGEST_NAME` characters, or is not one line of visible characters.
     """
     plain = unicodedata.normalize("NFC", name).strip()
     if not plain or len(plain) > LONGEST_NAME:
@@ -145,13 +146,15 @@ class ConnectionSettings(_Settings):
     contact_flags: list[ContactField] = []
     disabled_means_gone: bool = False
     no_enrollment_means_gone: bool = False
-    """For a SIS that never removes people: a student without a running enrollment in the school has left it."""
+    """For a SIS that never removes people: a student without a running enrollment in the school counts as gone from
+    it."""
     allow_private_addresses: bool = False
     strategy: Literal["auto", "whole", "per_school"] = "auto"
     delta: bool = False
     controlled_by: Literal["school", "district"] = "school"
-    """Who may change the connection: also the owners of its schools, or the district's managers and operators alone. It
-    says how far its records are trusted about people whom another connection knows (`planning/connection_trust.py`)."""
+    """Who may change the connection: also the owners of its schools, or only the district's managers and operators.
+    This also decides how far its records are trusted about people whom another connection knows
+    (`identity/matching.py`)."""
     secret_expires: date | None = None
     """The last day on which the Client Secret is valid, if the SIS lets it expire; mails remind the owners."""
 
@@ -185,7 +188,8 @@ class RoleSettings(_Settings):
 
 
 class Window(_Settings):
-    """Dates (both inclusive, the school's own calendar) in which the sync may change nothing, or only add people."""
+    """Dates (both inclusive, in the school's own calendar) between which the sync may change nothing, or may only add
+    people."""
 
     first: date
     last: date
@@ -199,7 +203,7 @@ class Window(_Settings):
 
 
 class Guards(_Settings):
-    """The limits beyond which a risky kind of action is held for a person to look at. Shares are of 0 to 1."""
+    """The limits beyond which a risky kind of action is held for a person to look at. Shares are from 0 to 1."""
 
     missing_share: Share = 0.50
     strangers_share: Share = 0.50
@@ -244,7 +248,7 @@ class SchoolSettings(_Settings):
     admins: RoleSettings = RoleSettings()
     primary_contacts: bool = False
     contacts_most: int = Field(default=1, ge=1, le=5)
-    """How many contacts of a student are kept, the primary one included."""
+    """How many contacts of a student are kept, including the primary one."""
     preferred_names: bool = False
     role_map: dict[str, Literal["student", "teacher", "staff", "admin", "contact"]] = {}
     report_to: list[EmailAddress] = []
@@ -271,12 +275,12 @@ class SchoolSettings(_Settings):
         }[Role(role)]
 
     def without_witness(self) -> SchoolSettings:
-        """The same, with the grace for a SIS that answers for no single person."""
+        """The same, but with the longer waiting time for a SIS that does not answer for single people."""
         grace = max(self.guards.grace_syncs, self.guards.grace_without_witness)
         return self.model_copy(update={"guards": self.guards.model_copy(update={"grace_syncs": grace})})
 
     def for_new_schools(self) -> SchoolSettings:
-        """The same without what each school has of its own: School ID, recipients, automatic rostering."""
+        """The same without the settings that each school has for itself: School ID, recipients, automatic rostering."""
         return self.model_copy(update={"school_id": ANY_SCHOOL, "report_to": [], "automatic": False})
 
     @property
@@ -286,7 +290,7 @@ class SchoolSettings(_Settings):
 
     @property
     def roles_by_source(self) -> dict[str, str]:
-        """OneRoster role (lower-case) to group, with the school's own mapping on top."""
+        """The group of each OneRoster role (lower-case). The school's own mapping comes first."""
         return DEFAULT_ROLE_MAP | {source.lower(): group for source, group in self.role_map.items()}
 
     @property
@@ -304,9 +308,8 @@ class DistrictSettings(_Settings):
     """The settings of a district. One row of `district`."""
 
     home_ranking: list[Key] = []
-    """Connections whose records come first where several know a person, the first first
-    (`planning/decisions.py`).
-    """
+    """Connections whose records count first if several connections know a person, in this order
+    (`planning/decisions.py`)."""
 
     school_defaults: SchoolSettings | None = None
-    """What a new school begins with (`SchoolSettings.for_new_schools`); None: the standard settings."""
+    """The settings with which a new school begins (`SchoolSettings.for_new_schools`); None: the standard settings."""

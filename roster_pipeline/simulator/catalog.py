@@ -190,7 +190,7 @@ ROUTES: dict[tuple[str, ...], Route] = {
     ("teachers", "classes"): Route(FULL, _person_classes(TEACHER)),
     ("users", "classes"): Route(FULL, _person_classes(None)),
 }
-"""The names on the path, without the ids between them -> what is there.
+"""For the names on the path, without the ids between them: what is there.
 
 Single objects are below the paths of one name.
 """

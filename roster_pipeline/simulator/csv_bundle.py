@@ -1,6 +1,6 @@
 """A district as a OneRoster CSV bundle, bulk or delta, as a zip or a folder, with the deviations of real exports.
 
-The rows are made of the same objects that the REST side serves.
+The rows are made from the same objects that the REST side serves.
 """
 
 import csv
@@ -58,7 +58,7 @@ OTHER_FILES_12 = (
 """Files that the manifest must name although this export does not have them."""
 
 CSV_NAMES = {"preferredGivenName": "preferredFirstName", "preferredFamilyName": "preferredLastName"}
-"""Column -> member, where the names differ by more than a rule."""
+"""The member of each column, if the names differ by more than a rule."""
 METADATA = "metadata."
 ROOT = "https://sis.example"
 """Any root URL for references; CSV holds only their ids."""
@@ -70,10 +70,10 @@ PADDED_EMPTY = ("email", "sms", "phone")
 
 @dataclass(frozen=True)
 class Deviation:
-    """How an export differs from the CSV binding of the standard; by default in nothing."""
+    """How an export differs from the CSV binding of the standard; by default, it does not differ."""
 
     header_case: bool = False
-    """`SourcedID` instead of `sourcedId`, and the like."""
+    """`SourcedID` instead of `sourcedId`, and similar changes."""
     bom: bool = False
     extra_column: bool = False
     """A column of the vendor at the right."""
@@ -90,7 +90,7 @@ class Deviation:
     below_folder: str = ""
     """Files below this folder in the zip, e.g. `export/`."""
     extra_files: bool = False
-    """A readme and a vendor's file beside the standard's."""
+    """A readme and a vendor's file next to the files of the standard."""
     missing: tuple[str, ...] = ()
     """Files left out although the manifest names them (`users`)."""
     renamed: Mapping[str, str] | None = None

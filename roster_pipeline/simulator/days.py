@@ -1,4 +1,7 @@
-"""What changes in a district from one day to the next: who joins, leaves, returns and changes, reproducible by seed."""
+"""Changes a district from one day to the next: people join, leave, return and change.
+
+The same seed gives the same changes.
+"""
 
 import random
 from collections.abc import Sequence

@@ -1,7 +1,7 @@
 """Every deviation from the standard that the simulator can show, one row each, and which are on while it runs.
 
 A fault is written `name` or `name=value`. The modules that serve a request ask `Faults` for a fault by its name, at the
-place where a real server would deviate. Faults of records are functions in `person_faults.py` and `json_faults.py`.
+place at which a real server would deviate. Faults of records are functions in `person_faults.py` and `json_faults.py`.
 """
 
 import difflib

@@ -32,7 +32,7 @@ LEGACY_ROLES: Mapping[str, str] = {
     "districtAdministrator": "administrator",
     "systemAdministrator": "administrator",
 }
-"""1.2 role -> 1.1 role, where they differ. The standard has no rule for `counselor`; `aide` is the nearest."""
+"""The 1.1 role of each 1.2 role, if they differ. The standard has no rule for `counselor`; `aide` is the nearest."""
 GIVEN_NAMES: tuple[str, ...] = (
     "Ada", "Aisha", "Aleksander", "Amara", "Ana Lucía", "Anaïs", "Anders", "Anouk", "Ansel", "Arlo", "Aroha", "Astrid",
     "Ayşe", "Beatriz", "Benedikt", "Bo", "Brónach", "Bruno", "Calla", "Caoimhe", "Cato", "Chidi", "Chloë", "Cormac",

@@ -1,4 +1,7 @@
-"""What servers say about people that is odd, missing or untrue: names, addresses, numbers, roles, relations, logins."""
+"""Faults in what servers say about people: values that are odd, missing or untrue.
+
+They concern names, addresses, numbers, roles, relations and logins.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -183,7 +186,7 @@ def _japan(user: ServedUser) -> Record:
 
 
 def _legacy_id(user: ServedUser) -> Record:
-    """1.2 beside a 1.1 with role letters: the old id is in the metadata."""
+    """1.2 next to a 1.1 with role letters: the old id is in the metadata."""
     if user.payload.version == V11 or user.value not in ("role_prefix", "role_suffix"):
         return {}
     legacy = f"{(user.first_role or 'o')[0]}{user.person.sourced_id.removeprefix('u-')}"

@@ -84,7 +84,7 @@ def is_known_path(path: str, plural: str, version: str) -> bool:
 
 
 def query_as_served(faults: Faults, version: str, pairs: list[tuple[str, str]], plural: str) -> Query:
-    """Read the parameters of a collection as this server does; RequestError where it refuses them."""
+    """Read the parameters of a collection as this server does; RequestError if it refuses them."""
     parameters = dict(pairs)
     if faults.on("strict_query"):
         _require_strict(pairs)

@@ -19,9 +19,9 @@ from roster_pipeline.simulator.wire_faults import early_answer
 
 DEMO_CREDENTIALS: Mapping[str, str] = {"demo-client": "demo-secret"}
 TOKEN_PATHS = ("/oauth/token", "/token", "/oauth/access_token", "/oauth2/token")
-"""Where the token endpoint answers below the prefix; it answers at `/token` below each root too."""
+"""The path of the token endpoint below the prefix. It also answers at `/token` below each root."""
 PLAIN_V1P2 = "/ims/oneroster/v1p2"
-"""Where some products have 1.2, against the standard."""
+"""The path at which some products have 1.2, which the standard does not allow."""
 LOGGED_REQUESTS = 10_000
 
 

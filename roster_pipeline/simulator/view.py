@@ -20,7 +20,7 @@ LAST_GRADES = frozenset(grades[-1] for grades in GRADES_BY_LEVEL)
 
 
 class RevisionCache:
-    """Keeps what is expensive to make until the district or the faults change."""
+    """Keeps values that are expensive to make, until the district or the faults change."""
 
     def __init__(self, district: District, faults: Faults) -> None:
         self._district, self._faults = district, faults

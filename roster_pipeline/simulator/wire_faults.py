@@ -1,4 +1,4 @@
-"""What goes wrong around the data: refusals, limits and outages before it, delays, and bytes that arrive damaged."""
+"""Faults around the data: refusals, limits and outages before it, delays, and bytes that arrive damaged."""
 
 import asyncio
 import gzip

@@ -1,7 +1,7 @@
 """One school's sync as plain functions: fetch, clean, plan, apply, report.
 
-Here the core's decisions meet the SIS, the database and the mail; Dagster's assets, the command line and the console
-call these functions. This package does not know Dagster.
+These functions connect the decisions of the core with the SIS, the database and the mail. Dagster's assets, the command
+line and the console call them. This package does not know Dagster.
 """
 
 from importlib import import_module
@@ -25,7 +25,7 @@ STEPS = {
 
 
 def __getattr__(name: str) -> Any:
-    """Load a step when somebody needs it: pages, connection tests and most commands do without pandas."""
+    """Load a step when somebody needs it, because pages, connection tests and most commands do not need pandas."""
     if name not in STEPS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{STEPS[name]}"), name)

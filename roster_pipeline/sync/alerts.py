@@ -1,11 +1,11 @@
-"""Alerts by mail: who hears of one, and the alerts on failed steps and on what waits for a decision.
+"""Alerts by mail: who gets one, and the alerts on failed steps and on changes that wait for a decision.
 
-The owners of the schools that an alert concerns hear of it, and the operators of the installation.
+An alert goes to the owners of the schools that it concerns, and to the operators of the installation.
 
-Alerts on held changes and on people whom another connection delivers too are opened once per school, and end with an
-all-clear when nothing waits any more. Owners who get a report after every sync have read about held changes there. So
-that alert goes to the operators, and to owners who get one report a day. The alert on claimed people goes to their
-school and to the managers, who can settle it.
+Alerts on held changes and on people whom another connection delivers too are opened once per school. They end with an
+all-clear when nothing waits any more. Owners who get a report after every sync read about held changes in the report.
+So this alert goes only to the operators, and to owners who get one report a day. The alert on claimed people goes to
+their school and to the managers, who can settle it.
 """
 
 from __future__ import annotations
@@ -47,7 +47,8 @@ def record_failure(
     run_id: str | None,
     night: str | None = None,
 ) -> None:
-    """Store the failure and put an alert into the outbox, unless one for the same is open or the run only gave way.
+    """Store the failure and put an alert into the outbox, unless an alert on the same failure is open or the run only
+    gave way.
 
     A school whose nights failed for a week is paused in the same transaction.
     A database that is down cannot store it; then the run's own failure is all there is.
@@ -158,7 +159,7 @@ def send_alert(
     also: Sequence[str] = (),
     also_link: Link | None = None,
 ) -> None:
-    """Put one mail to all of them into the outbox. identity: what makes its Message-ID the same each time.
+    """Put one mail to all recipients into the outbox. identity: values that make its Message-ID the same each time.
 
     Where there is a console, owners are led to its pages, and the operators get a mail of their own with the commands.
     owners_too: False where the owners know already, so that only the operators get the mail. also: further addresses.
@@ -206,29 +207,30 @@ def school_notice(
 
 
 def was_open(since: datetime, message: str, zone: str = "UTC") -> str:
-    """What an all-clear says of the alert that it ends. zone: of the school that it is about."""
+    """The sentence of an all-clear about the alert that it ends. zone: the time zone of the school that it concerns."""
     return f"This was open since {moment(since, zone)}: {message}"
 
 
 def page_of_school(key: str, text: str, path: str = "") -> Link | None:
-    """A page of the school in the console; None where there is no console."""
+    """A link to a page of the school in the console; None if there is no console."""
     return next(iter(page_links(console_url(), f"/schools/{key}{path}", text)), None)
 
 
 def operators() -> list[str]:
-    """The operators' addresses, as they were given."""
+    """The operators' addresses, as they are configured."""
     return MailServer.read().alerts_to
 
 
 def affected_schools(connection: Connection, school: SchoolRow) -> list[SchoolRow]:
-    """The schools that a fault of this school's connection concerns: itself, and those that run by themselves."""
+    """The schools that a fault of this school's connection concerns: the school itself, and the schools that run by
+    themselves."""
     sharing = tenants.schools_of(connection, school.connection.id)
     return [school] + [other for other in sharing if other.id != school.id and other.settings.automatic]
 
 
 @dataclass(frozen=True)
 class Watched:
-    """How many alerts one look opened, cleared and repeated."""
+    """How many alerts one check opened, cleared and repeated."""
 
     opened: int = 0
     cleared: int = 0
@@ -238,7 +240,8 @@ class Watched:
 def watch_holds(
     connection: Connection, now: datetime, school_id: int | None = None, only: list[int] | None = None
 ) -> Watched:
-    """One look, in the caller's transaction. school_id, only: at one school, and of its alerts at these alone."""
+    """Check all schools once, in the caller's transaction. school_id, only: check only this school, and only these
+    alerts of it."""
     holding: dict[int, list[Hold]] = {}
     for hold in approvals.held(connection, school_id=school_id):
         holding.setdefault(hold.school_id, []).append(hold)
@@ -284,7 +287,7 @@ def _held(holds: list[Hold]) -> str:
 
 
 def _by_whom(holds: list[Hold]) -> str:
-    """Until when, by who may decide about any of it."""
+    """Until when the changes wait. This depends on who may decide about some of them."""
     overridable = [hold for hold in holds if hold.overridable]
     if not overridable:
         return " and cannot be approved"

@@ -1,4 +1,7 @@
-"""Apply: carry out what the stored verdict allows; plan again if the directory has changed meanwhile."""
+"""Apply: makes the changes that the stored verdict allows.
+
+If the directory has changed meanwhile, it plans again first.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,8 @@ from roster_pipeline.sync.plan_changes import plan_snapshot
 from roster_pipeline.vocabulary import CHANGING
 
 MOST_TRIES = 5
-"""Each try plans against the directory of that moment; more would mean that something else writes without pause."""
+"""Each try plans against the directory of that moment. If more tries were needed, something else would write without
+pause."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,8 @@ def _apply_or_replan(database: Database, school_key: str, plan_id: int, run_id: 
 
 
 def finish(connection: Connection, result: SyncResult) -> None:
-    """What belongs to every sync, in its transaction: the contacts nobody wants any more go, then `conclude`."""
+    """Do what belongs to every sync, in its transaction: remove the contacts that nobody wants any more, then call
+    `conclude`."""
     rosters.drop_unwanted(connection, result.sync_id)
     conclude(connection, result)
 

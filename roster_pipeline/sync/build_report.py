@@ -1,6 +1,9 @@
-"""Reports: every sync gets one mail, written from the ledger into the outbox, in the transaction of the sync itself.
+"""Reports: every sync gets one mail.
 
-So a process that dies in between loses no mail and makes no second one; a sensor writes what a rollback left to do.
+It is made from the ledger and written into the outbox in the transaction of the sync itself.
+
+So a process that dies in between neither loses a mail nor makes a second one. A sensor writes the reports that are
+still missing after a rollback.
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ from roster_pipeline.vocabulary import (
 )
 
 UI_ADDRESS = "ROSTER_UI_URL"
-"""Where owners reach the Dagster UI; without it a mail carries no link to the run."""
+"""The address at which owners reach the Dagster UI. Without it, a mail has no link to the run."""
 TOLD_ANYWAY = (
     "people_missing",
     "strangers",
@@ -65,21 +68,23 @@ TOLD_ANYWAY = (
     "no_quality",
     "unknown_orgs",
 )
-"""Guards that say that the roster itself looks wrong: an owner hears of them also where nobody was due for a change,
-for example because Archive is off."""
+"""Guards that say that the roster itself looks wrong. An owner reads about them even if nothing would change for
+anybody, for example because Archive is off."""
 
 
 def put_reports(database: Database, school_key: str | None = None) -> int:
-    """Write the missing reports of one school, or of all, into the outbox. Returns how many mails were put."""
+    """Write the missing reports of one school, or of all, into the outbox. Returns how many mails it put there."""
     with database.begin() as connection:
         waiting = unreported(connection, school_key)
         return sum(put_report(connection, sync_summary(connection, sync_id)) for sync_id in waiting)
 
 
 def put_report(connection: Connection, known: SyncSummary) -> int:
-    """Write one sync's report beside it, and its mail into the outbox where the school wants one (then 1, else 0).
+    """Store one sync's report with the sync, and put its mail into the outbox if the school wants one.
 
-    In the caller's transaction: a sync and its mail are committed together.
+    Returns the number of mails: 1 or 0.
+
+    It works in the caller's transaction, so a sync and its mail are committed together.
     """
     report, sync_id = report_of(known), known.sync_id
     mark_reported(connection, sync_id, report.as_dict())
@@ -103,23 +108,23 @@ def put_report(connection: Connection, known: SyncSummary) -> int:
 
 
 def message_id(*parts: object) -> str:
-    """The Message-ID of one event of this installation: the same, however often its mail is written."""
+    """The Message-ID of one event of this installation. It is the same however often the mail is written."""
     return stable_message_id(*parts, sender=MailServer.read().mail_from or FOLDER_SENDER)
 
 
 def run_url(run_id: str | None) -> str | None:
-    """The run's page in the Dagster UI, where its address is known."""
+    """The run's page in the Dagster UI, if the address of the UI is known."""
     base = WebAddresses.read().ui_url
     return f"{base.rstrip('/')}/runs/{run_id}" if base and run_id else None
 
 
 def console_url() -> str | None:
-    """The console's address, where one is set."""
+    """The console's address, if one is set."""
     return WebAddresses.read().console_url.rstrip("/") or None
 
 
 def report_of(known: SyncSummary) -> SyncReport:
-    """One sync as a report: a pure function of what the ledger says."""
+    """The report of one sync: a pure function of what the ledger says."""
     return SyncReport(
         school_key=known.school_key,
         school_name=known.school_name,
@@ -198,7 +203,7 @@ def _held(known: SyncSummary) -> Iterable[Held]:
 
 
 def _noted(known: SyncSummary) -> tuple[str, ...]:
-    """What a guard found in rows that it let through."""
+    """The findings of guards in rows that they let through."""
     if known.kind != "sync":
         return ()
     messages = (found["message"] for line in known.verdict if line["verdict"] == "pass" for found in line["findings"])
@@ -206,7 +211,10 @@ def _noted(known: SyncSummary) -> tuple[str, ...]:
 
 
 def _held_as_such(known: SyncSummary) -> Iterable[Held]:
-    """What looks wrong in the roster and is in no finding about rows: told once, where the night first says so."""
+    """Problems of the roster that are in no finding about rows.
+
+    Each is shown once, at the first place where it occurs.
+    """
     if known.kind != "sync":
         return
     lines = [line for line in known.verdict if line["verdict"] == "hold"]
@@ -237,7 +245,10 @@ def _checks(quality: list[dict[str, Any]]) -> Iterable[QualityCheck]:
 
 
 def _of_rules(rules: list[dict[str, Any]], count: str) -> Iterable[int]:
-    """A count of each rule over all roles; rules of one check look at the same records, so they are not added up."""
+    """A count of each rule over all roles.
+
+    The rules of one check look at the same records, so their counts are not added up.
+    """
     by_rule: dict[str, int] = defaultdict(int)
     for rule in rules:
         by_rule[rule["rule"]] += rule[count] or 0
@@ -273,7 +284,7 @@ def _connection(known: SyncSummary) -> ConnectionFacts | None:
 
 
 def _found(known: SyncSummary) -> int | None:
-    """How many people of rostered roles the roster has; of a sync alone."""
+    """How many people of rostered roles the roster has. Only for a sync."""
     if known.kind != "sync" or known.snapshot is None or "roles" not in known.snapshot["counts"]:
         return None
     return sum(known.roles.get(role, 0) for role in known.settings.rostered)
@@ -290,7 +301,7 @@ def _contacts(known: SyncSummary) -> ContactCounts:
 
 
 def _comparison(known: SyncSummary) -> Comparison | None:
-    if known.previous is None or known.kind != "sync":  # an approval applies the same roster once more
+    if known.previous is None or known.kind != "sync":  # an approval applies the same roster again
         return None
     when, before = known.previous
     sizes = tuple(

@@ -1,4 +1,4 @@
-"""Clean: the newest snapshot of a school becomes a roster, a list of rejected records and quality results."""
+"""Clean: makes a roster, a list of rejected records and quality results from the newest snapshot of a school."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.gc_tuning import infrequent_collection
 
 CONTACT_FIELDS_SEEN = "contact_fields"
-"""In what was learned of a connection: the fields of contact rules that some contact had once."""
+"""A key in what was learned of a connection: the fields of contact rules that some contact once had."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class CleanedCounts:
 
 @infrequent_collection()
 def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> CleanedCounts:
-    """Clean the school's newest snapshot and test its quality; roster and results are written in one transaction."""
+    """Clean the school's newest snapshot and test its quality. It writes roster and results in one transaction."""
     with database.begin() as connection:
         school, facts = latest_snapshot(connection, school_key, run_id)
         if facts is None:
@@ -97,9 +97,11 @@ def cleaned_records(
 
 
 def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
-    """The quality results. An unreadable suite or a library that cannot be loaded is a result, and holds archivals.
+    """The quality results.
 
-    It fails no night: new people still come in.
+    If the suite cannot be read or a library cannot be loaded, that is a result too, and it holds archivals.
+
+    No night fails because of it: new people still come in.
     """
     try:
         return run_suite(installed_suite(), roster, rejected, settings)
@@ -108,7 +110,8 @@ def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettin
 
 
 def withheld_from(connection: Connection, school: SchoolRow, pull_id: int | None) -> frozenset[str]:
-    """Fields of contact rules that no contact of the whole pull has tonight; and remember those that some have."""
+    """Find the fields of contact rules that no contact of the whole pull has tonight, and remember the fields that some
+    have."""
     chosen, own = school.connection.settings, school.connection
     keys = {field: stored_key(field) for field in contact_fields(chosen) if field.startswith((METADATA, AGENTS))}
     if not chosen.contact_rules or not keys or not school.settings.primary_contacts:

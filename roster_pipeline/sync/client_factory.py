@@ -1,4 +1,4 @@
-"""Makes the client of a stored connection: of the API of its SIS, or the source of its CSV bundles."""
+"""Makes the client of a stored connection: a client for the API of its SIS, or the source of its CSV bundles."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roster_pipeline.oneroster.http.endpoint import Limits
 
 
 def endpoint_of(connection: ConnectionRow) -> Endpoint:
-    """The endpoint with its secret opened; lives only as long as the step that needs it."""
+    """The endpoint with its secret in plain text. Keep it only as long as the step needs it."""
     chosen = connection.settings
     return Endpoint(
         base_url=chosen.url,
@@ -37,7 +37,10 @@ def is_bundle(connection: ConnectionRow) -> bool:
 
 
 def source_of_connection(connection: ConnectionRow) -> BundleSource:
-    """Where the connection's CSV bundles come from. User and password of SFTP are Client ID and Client Secret."""
+    """The source of the connection's CSV bundles.
+
+    The Client ID and the Client Secret are the user and the password of SFTP.
+    """
     chosen = connection.settings
     return source_of(
         chosen.url,
@@ -54,7 +57,7 @@ def _secret(connection: ConnectionRow) -> str:
 
 
 def _metadata_keys(connection: ConnectionRow) -> tuple[str, ...]:
-    """Members of a user's metadata that some setting reads; the rest is dropped at ingest."""
+    """The members of a user's metadata that some setting reads. All others are dropped when records are read."""
     chosen = connection.settings
     numbers = (chosen.student_number_from, chosen.staff_number_from, chosen.primary_contact_from or "")
     sources = (*numbers, *contact_fields(chosen))
@@ -63,6 +66,6 @@ def _metadata_keys(connection: ConnectionRow) -> tuple[str, ...]:
 
 
 def client_of(connection: ConnectionRow, limits: Limits | None = None) -> Client:
-    """A client for this connection; use it as a context manager. limits: other bounds than the usual ones."""
+    """A client for this connection. Use it as a context manager. limits: limits that replace the usual ones."""
     endpoint = endpoint_of(connection)
     return Client(replace(endpoint, limits=limits) if limits else endpoint)

@@ -1,4 +1,4 @@
-"""Test Your Information: what works between us and one school's SIS, item by item; the last result is kept."""
+"""Test Your Information: checks what works between us and one school's SIS, item by item. The last result is kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from roster_pipeline.sync.usable_records import ContactPreview, UsableRecords
 
 
 def check_connection(database: Database, school_key: str, limits: Limits | None = None) -> list[dict[str, Any]]:
-    """Try everything a sync of this school needs, and keep the result beside the school. limits: see `items_of`.
+    """Try everything that a sync of this school needs, and store the result with the school. limits: see `items_of`.
 
     Returns one mapping per item: name, ok (True green, False red, None information only), detail, remedy. Counts only.
     """
@@ -52,9 +52,9 @@ def items_of(
     keep: Callable[[Mapping[str, Any]], object] = dict,
     name: str = "",
 ) -> Iterator[CheckItem]:
-    """Each item as soon as it is known; nothing is kept. limits: other bounds than those of a sync.
+    """Give each item as soon as it is known. Nothing is stored. limits: limits that replace those of a sync.
 
-    keep: gets what was learned of the server, at the end. name: what we call the school.
+    keep: is called at the end with what was learned of the server. name: our name of the school.
     """
     for _, item in items_of_schools(connection, [(chosen, name)], limits, keep):
         yield item
@@ -66,7 +66,7 @@ def items_of_schools(
     limits: Limits | None = None,
     keep: Callable[[Mapping[str, Any]], object] = dict,
 ) -> Iterator[Placed]:
-    """`items_of` for several schools, whose SIS is read once; each item has the place of its school.
+    """`items_of` for several schools. Their SIS is read once. Each item has the place of its school in the list.
 
     schools: settings and name of each.
     """
@@ -103,7 +103,7 @@ def items_of_schools(
 
 
 def _preset(name: str) -> Preset | None:
-    """What is known of the SIS; None for one that is not in the list any more."""
+    """What is known of the SIS; None if it is not in the list any more."""
     try:
         return preset(name)
     except UnknownPreset:
@@ -111,7 +111,7 @@ def _preset(name: str) -> Preset | None:
 
 
 def _with_what_is_known(items: Iterator[Placed], sis: Preset) -> Iterator[Placed]:
-    """The items; to those that are not green it is added what is known of this SIS in the version found."""
+    """The items. Items that are not green also say what is known of this version of the SIS."""
     version = None
     for place, item in items:
         if item.name == "Version":
@@ -123,7 +123,7 @@ def _with_what_is_known(items: Iterator[Placed], sis: Preset) -> Iterator[Placed
 
 
 class _Both:
-    """Shows what a test reads to several watchers."""
+    """Passes what a test reads to several watchers."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers

@@ -18,9 +18,9 @@ from roster_pipeline.oneroster.errors import (
 from roster_pipeline.settings.installation import InstallationError
 
 STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
-"""What a failure concerns: one school, or everybody who reads from this connection."""
+"""The scope of a failure: one school, or all schools of this connection."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
-"""What the system says where a disk, or our share of it, is full."""
+"""The error numbers of the system if a disk, or our share of it, is full."""
 AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected)
 
 
@@ -51,7 +51,7 @@ class SyncError(RosterError):
 
 
 class GaveWay(SyncError):
-    """The SIS is slow tonight. The run ended to let those of other connections go on, and is asked for again."""
+    """The SIS is slow tonight. The run ended so that runs of other connections can go on. It is requested again."""
 
     def __init__(self, school: str) -> None:
         super().__init__(
@@ -63,7 +63,10 @@ class GaveWay(SyncError):
 
 
 def explain(school: str, problem: Exception) -> SyncError:
-    """Any failure as a `SyncError`. The unforeseen is named by its type alone: its text may hold people."""
+    """Any failure as a `SyncError`.
+
+    An unexpected error is only named by its type, because its text may contain data of people.
+    """
     if isinstance(problem, SyncError):
         return problem
     if isinstance(problem, OneRosterError):
@@ -91,7 +94,7 @@ def explain(school: str, problem: Exception) -> SyncError:
 
 
 def _place(problem: Exception) -> str:
-    """The innermost of our own lines that the exception passed through."""
+    """The innermost line of our own code that the exception passed through."""
     place, step = "an unknown line", problem.__traceback__
     while step is not None:
         name = step.tb_frame.f_globals.get("__name__", "")

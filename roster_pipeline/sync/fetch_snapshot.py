@@ -1,4 +1,4 @@
-"""Fetch: everything a connection has, once per night, split by school on our side."""
+"""Fetch: reads everything that a connection has, once per night. We then split it by school."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
 LISTS_LEAVE_OUT = "lists_leave_out"
 SLOW_SECONDS = 60.0
-"""A SIS that is away after so long was not just away: it kept a run waiting."""
+"""If a SIS is away only after so long, it was not simply away: it kept a run waiting."""
 NOTHING_BELOW = "delta-without-whole"
-"""A delta before any full list: it is valid for the people in it and for nobody else."""
+"""A delta before any full list. It is valid only for the people in it."""
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,12 @@ def fetch(
 ) -> Fetched:
     """Take one school's snapshot.
 
-    Schools of one connection with the same `batch` (a night, or a backfill) share one pull: the first one's run
-    fetches, the others wait for it and read. Raises OneRosterError and DirectoryError.
+    Schools of one connection with the same `batch` (a night, or a backfill) share one pull. The run of the first school
+    fetches; the others wait and then read the pull. Raises OneRosterError and DirectoryError.
 
-    gives_way: if the SIS is slow, end early with GaveWay; so do the other runs of this connection and batch that give
-    way. Only for a run of the night `batch` that the schedule asks for again. first_pull: how long such a run may read.
-    limits: of the client, in place of the usual ones.
+    gives_way: if the SIS is slow, end early with GaveWay. The other runs of this connection and batch that may give way
+    then end too. Use it only for a run of the night `batch` that the schedule requests again. first_pull: how long such
+    a run may read. limits: limits of the client that replace the usual ones.
     """
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
@@ -101,9 +101,9 @@ def fetch(
 
 @contextmanager
 def turn_to_fetch(database: Database, school_key: str, batch: str) -> Iterator[bool]:
-    """Whether `fetch` would begin at once; False while another run fetches what this school waits for.
+    """Whether `fetch` would begin at once. False while another run fetches the pull for which this school waits.
 
-    Within the block this process keeps its turn, until `fetch` has used it. Raises DirectoryError.
+    Within the block, this process keeps its turn until `fetch` has used it. Raises DirectoryError.
     """
     with database.begin() as connection:
         school = tenants.get_school(connection, school_key)
@@ -113,7 +113,7 @@ def turn_to_fetch(database: Database, school_key: str, batch: str) -> Iterator[b
 
 
 def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str, limits: Limits) -> int:
-    """As `_pulled`, as long as the SIS is not slow. Raises GaveWay, and notes it, where it is."""
+    """As `_pulled`, as long as the SIS is not slow. If it is slow, this notes it and raises GaveWay."""
     began = time.monotonic()
     try:
         return _pulled(database, school, batch, limits, gives_way=True)
@@ -130,10 +130,10 @@ def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str, limit
 def _pulled(
     database: Database, school: SchoolRow, batch: str, limits: Limits | None, *, gives_way: bool = False
 ) -> int:
-    """The batch's pull for this school: fetched now by the first who needs it, read by the others.
+    """The batch's pull for this school. The first run that needs it fetches it; the others read it.
 
-    How to fetch is chosen only where nothing is there yet: after tonight's pull of the whole connection, which is what
-    makes a large one known as large, nobody reads lists in the same night.
+    The way to fetch is chosen only if there is no pull yet. A pull of the whole connection shows that a connection is
+    large. After such a pull, nobody reads lists in the same night.
     """
     source, scopes = school.connection, (WHOLE, school.settings.school_id)
     with database.begin() as connection:
@@ -174,7 +174,7 @@ def _choice(connection: Connection, school: SchoolRow) -> Choice:
 
 
 def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted:
-    """What the schools that share the pull need: contacts and roles that nobody rosters are not kept."""
+    """What the schools that share the pull need. Contacts and roles that no school rosters are not kept."""
     schools = [school] if choice.per_school else tenants.schools_of(connection, school.connection.id)
     sharing = [one.settings for one in schools]
     return Wanted(
@@ -222,7 +222,8 @@ def _finish(
     learned: dict[str, Any],
     named: NamedChanges | None = None,
 ) -> None:
-    """Close the pull: lay a delta over its base, judge its age, compare a whole with lists it may be replaced by."""
+    """Finish the pull: apply a delta to its base, judge the age of the data, and compare a whole pull with the lists
+    that may replace it."""
     source = school.connection
     proof["place"] = delta_base.place_of(source.settings.url)
     with database.begin() as connection:

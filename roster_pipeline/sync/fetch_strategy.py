@@ -1,6 +1,6 @@
-"""How a night is fetched: the whole connection or one school's lists, everything or only what changed.
+"""Decides how a night is fetched: the whole connection or one school's lists, everything or only the changes.
 
-Changes alone are fetched only from a SIS that has proved that it names every change. Each full pull tests this again.
+Only the changes are fetched if the SIS has proved that it names every change. Each full pull tests this again.
 """
 
 from __future__ import annotations
@@ -22,25 +22,28 @@ from roster_pipeline.sync.alerts import affected_schools, send_alert
 from roster_pipeline.vocabulary import counted
 
 WEEK = timedelta(days=7)
-"""A full pull of everything at least this often: lists leave people out, and deltas miss purges."""
+"""Everything is fetched at least this often, because lists leave people out, and deltas do not show purged records."""
 FAR_LARGER = 20
-"""Times the rostered schools from which a district counts as far larger than they are."""
+"""If a district has so many times the records of the rostered schools, it counts as far larger than they are."""
 LARGE = 20_000
-"""Records below which the whole connection is cheap anyway."""
+"""With fewer records than this, the whole connection is cheap in any case."""
 OVERLAP = timedelta(days=2)
-"""A delta goes back this much further: clocks differ, some servers compare days only, and what a SIS hands to a hub is
-stamped hours before the hub shows it."""
+"""A delta starts this much earlier. The reasons: clocks differ, some servers compare only days, and a hub shows the
+records of a SIS hours after the time that they carry."""
 READS = "reads"
-"""In a pull's proof: what of the records was asked for. Pulls that differ in it differ in people who did not change."""
+"""A key in a pull's proof: which parts of the records were requested. If two pulls requested different parts, they
+differ even in people who did not change."""
 NOT_NAMED = "changes-not-named"
-"""Note of a full pull: so many people had changed without being named."""
+"""A note in the proof of a full pull: the number of people who had changed although the SIS did not name them."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """per_school: the school's own lists instead of the whole. since: only what changed after it; None fetches all.
+    """per_school: fetch the school's own lists instead of the whole. since: fetch only what changed after this time;
+    None fetches all.
 
-    everybody_too: everybody is fetched, and besides who changed since then, to see whether changes alone would do.
+    everybody_too: fetch everybody, and also the people who changed since then, to see whether the changes alone would
+    be enough.
     """
 
     per_school: bool
@@ -63,10 +66,10 @@ def choose(
     """The strategy of one school's night.
 
     whole: the newest complete pull of the whole connection; own: that of the school's lists. schools: how many are
-    configured on this connection; rostered: records of all of them together, None where that is not known yet.
-    list_requests: what the lists of one school usually cost, None where none were read yet. lists_leave_out: how many
-    people the school's lists lacked when last compared. proved: the SIS has named every kind of change so far, so that
-    changes alone may be fetched between the weekly full pulls.
+    configured on this connection; rostered: the number of records of all these schools together; None if it is not
+    known yet. list_requests: how many requests the lists of one school usually cost; None if none were read yet.
+    lists_leave_out: how many people the school's lists left out in the last comparison. proved: the SIS has named every
+    kind of change so far, so only changes may be fetched between the weekly full pulls.
     """
     stale = whole is None or now - whole.full_at > WEEK
     cheaper = whole is not None and lists_cost_less(whole, rostered, schools, list_requests)
@@ -82,8 +85,9 @@ def choose(
 def lists_cost_less(whole: DeltaBase, rostered: int | None, schools: int, list_requests: float | None) -> bool:
     """Whether the lists of all configured schools cost the SIS less than one pull of the whole connection.
 
-    By size, until both ways were tried; then by the requests that each of them took as well: lists are read a school
-    at a time, often with a request for each contact, and can cost more than a far larger collection in large pages.
+    Until both ways were tried, only the size counts. After that, the number of requests of each way counts too. Lists
+    are read for one school at a time, often with a request for each contact, so they can cost more than a far larger
+    collection in large pages.
     """
     if rostered is None or whole.records <= max(LARGE, FAR_LARGER * rostered):
         return False
@@ -92,9 +96,10 @@ def lists_cost_less(whole: DeltaBase, rostered: int | None, schools: int, list_r
 
 
 def _since(base: DeltaBase | None, other: DeltaBase | None, now: datetime) -> datetime | None:
-    """Where a delta over `base` starts; None where the other way has been read in full since.
+    """The time from which a delta over `base` starts. None if the other way has been read in full since then.
 
-    Who had left by then is still in the base, and no delta names them: laid over it, they would be back.
+    People who had left by then are still in the base, and no delta names them. A delta over this base would bring them
+    back.
     """
     if base is None or now - base.full_at > WEEK or base.server_time is None:
         return None
@@ -104,22 +109,22 @@ def _since(base: DeltaBase | None, other: DeltaBase | None, now: datetime) -> da
 
 
 def _begin(base: DeltaBase, server_time: datetime) -> datetime:
-    """Of the SIS's clock and ours the earlier counts: one that ran ahead would hide what changed until then."""
+    """The earlier of the SIS's clock and our clock counts. A clock that runs ahead would hide changes."""
     return min(server_time, base.started_at or base.finished_at).astimezone(UTC) - OVERLAP
 
 
 def is_proved(learned: Mapping[str, Any]) -> bool:
-    """Whether every kind of change was named by this SIS so far."""
+    """Whether this SIS has named every kind of change so far."""
     return set(KINDS) <= set(learned.get(PROVED, ()))
 
 
 def look_at_changes(
     connection: Connection, school: SchoolRow, pull_id: int, base: DeltaBase, reads: str, named: NamedChanges
 ) -> tuple[list[str], list[str]]:
-    """Compare a full pull with whom the SIS names as changed since an earlier one.
+    """Compare a full pull with the people whom the SIS names as changed since an earlier pull.
 
-    Returns the kinds that are proved now, and notes for the pull's proof. One person who was not named switches
-    "changes only" off for the connection, and its owners get a mail.
+    Returns the kinds of change that are proved now, and notes for the pull's proof. If one person was not named,
+    "changes only" is switched off for the connection, and its owners get a mail.
     """
     proved = set(school.connection.learned.get(PROVED, ()))
     if base.proof.get(READS) != reads:

@@ -1,7 +1,7 @@
-"""Less garbage collection while records pass through: it took half the time of a pull.
+"""Collects garbage less often while records are read, because garbage collection took half the time of a pull.
 
-Python looks for cycles after every 700 new containers, and a page of 1,000 users has ten thousand of them, none of
-which is ever part of a cycle. Each look also walks what the libraries hold for good.
+Python looks for cycles after every 700 new containers. A page of 1,000 users has ten thousand of them, and none of them
+is ever part of a cycle. Each time, Python also walks through all objects that the libraries keep.
 """
 
 from __future__ import annotations
@@ -11,12 +11,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SELDOM = 50_000
-"""New containers between two looks: some pages' worth, so that the cycles of a few requests are all that waits."""
+"""How many new containers there are between two looks: those of some pages. So only the cycles of a few requests
+wait."""
 
 
 @contextmanager
 def infrequent_collection() -> Iterator[None]:
-    """Within the block, or the decorated function, cycles are looked for less often. It is a setting of the process."""
+    """Within the block, or the decorated function, Python looks for cycles less often.
+
+    This is a setting of the whole process.
+    """
     before = gc.get_threshold()
     gc.set_threshold(max(SELDOM, before[0]), *before[1:])
     try:

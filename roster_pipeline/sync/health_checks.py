@@ -1,7 +1,7 @@
 """Health checks of an installation without those of Dagster, and the alerts that report them.
 
-A check is green, red with a remedy, or a note. Only the operators get these alerts: one mail when something breaks and
-one when it works again.
+A check is green, red with a remedy, or a note. Only the operators get these alerts: one mail when something breaks, and
+one mail when it works again.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ INSTALLATION = "installation"
 
 @dataclass(frozen=True)
 class Item:
-    """One thing that was looked at. ok: None is a note."""
+    """One thing that was checked. ok: None means a note."""
 
     name: str
     ok: bool | None
@@ -46,7 +46,7 @@ class Item:
 
 
 def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
-    """Look at everything; `sis` signs in at every connection too."""
+    """Check everything. `sis` also signs in at every connection."""
     try:
         revision = migrate.current(database)
     except DirectoryError as problem:
@@ -132,7 +132,7 @@ def _told() -> Item:
 
 
 def _heartbeat() -> Item:
-    """Only looked at: to call it would say that the daemon ticks."""
+    """This only reads the state. A call would tell the watcher that the daemon ticks."""
     given = Syncs.read().heartbeat_url
     if not given:
         return Item("heartbeat", None, "no outside monitor watches the daemon: no ROSTER_HEARTBEAT_URL")
@@ -174,7 +174,7 @@ def _sis(one: tenants.ConnectionRow, school: str | None) -> Item:
 def open_for_operators(
     database: Database, cause: str, headline: str, hint: str, now: datetime, link: Link | None = None
 ) -> bool:
-    """Open an alert and tell the operators. False where they know already."""
+    """Open an alert and tell the operators. Returns False if they know already."""
     with database.begin() as conn:
         opened = alerts.open_alert(conn, INSTALLATION, cause, headline)
         if opened is None:
@@ -184,7 +184,7 @@ def open_for_operators(
 
 
 def close_for_operators(database: Database, cause: str, headline: str, now: datetime) -> bool:
-    """Close an alert and tell the operators. False where none is open."""
+    """Close an alert and tell the operators. Returns False if none is open."""
     with database.begin() as conn:
         closed = alerts.close_of(conn, INSTALLATION, cause)
         if closed is None:
@@ -195,7 +195,10 @@ def close_for_operators(database: Database, cause: str, headline: str, now: date
 
 
 def watch_installation(database: Database, items: Iterable[Item], now: datetime) -> tuple[int, int]:
-    """Open an alert for each red item and close those of the others. Returns how many were opened and closed."""
+    """Open an alert for each red item, and close the alerts of the other items.
+
+    Returns how many were opened and closed.
+    """
     opened = closed = 0
     for item in items:
         if item.ok is False:

@@ -1,7 +1,7 @@
 """Alerts on schools and connections: silent or failing schools, old sources, ending secrets, all-clears.
 
-The nights that read a source open and clear its alert. A night inside a blackout window opens none: in summer, a school
-that changes nothing has a SIS that does not change either.
+A night that reads a source opens or clears the alert on its age. A night inside a blackout window opens no alert: in
+summer, when a school changes nothing, its SIS does not change either.
 
 The alert on a Client Secret is sent two weeks and three days before its last day, and again when it is renewed.
 """
@@ -50,11 +50,12 @@ SILENCE = timedelta(hours=36)
 REMIND_AFTER = timedelta(days=7)
 HEARTBEAT_SECONDS = 10.0
 EARLY_DAYS, LATE_DAYS = 14, 3
-"""Before the last day: time to ask the people who run the SIS for a new secret, and the last call."""
+"""The times before the last day: the first leaves time to ask the people who run the SIS for a new secret, and the
+second is the last warning."""
 
 
 def watch(database: Database, now: datetime) -> Watched:
-    """One look, in one transaction: each alert and its mail are written together."""
+    """Check everything once, in one transaction. Each alert and its mail are written together."""
     with database.begin() as connection:
         held, claimed = watch_holds(connection, now), watch_claims(connection, now)
         cleared = alerts.clear_finished(connection)
@@ -83,9 +84,9 @@ def watch(database: Database, now: datetime) -> Watched:
 
 
 def settle(connection: Connection, school_id: int, now: datetime) -> Watched:
-    """What a sync or a decision of one school changes in its alerts, in the transaction of that sync or decision.
+    """Open and clear the alerts of one school after a sync or a decision, in the transaction of that sync or decision.
 
-    Alerts that another transaction looks at right now are left to it, or to the next look of `watch`.
+    Alerts that another transaction has locked right now are left to that transaction, or to the next call of `watch`.
     """
     mine = alerts.lock_of_school(connection, school_id)
     held = watch_holds(connection, now, school_id, mine)
@@ -104,7 +105,10 @@ def settle_people(connection: Connection, district_id: int, people: Collection[i
 
 
 def beat(url: str) -> str:
-    """Tell the watcher outside that the daemon ticks, if there is one. Returns what became of it; never the address."""
+    """Tell the external watcher, if there is one, that the daemon ticks.
+
+    Returns the result as a word, never the address.
+    """
     if not url:
         return "no heartbeat"
     import httpx
@@ -146,7 +150,10 @@ def _stale(connection: Connection, school: SchoolRow, said: str, now: datetime, 
 
 
 def stage_of(expires: date, today: date) -> str | None:
-    """The cause that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`. Only one is open at a time."""
+    """The cause of the alert that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`.
+
+    Only one is open at a time.
+    """
     left = (expires - today).days
     return EXPIRES_SOON if left <= LATE_DAYS else EXPIRES if left <= EARLY_DAYS else None
 
@@ -155,7 +162,7 @@ def stage_of(expires: date, today: date) -> str | None:
 class ExpiryChange:
     """What changed for one connection: the stage that is due now, if any, and the open alerts that no longer hold.
 
-    one: its secret's last day; None where it has none any more.
+    one: the last day of its secret; None if it has none any more.
     """
 
     connection_id: int
@@ -180,7 +187,8 @@ def expiry_changes(connection: Connection, now: datetime) -> list[ExpiryChange]:
 
 
 def settle_expiry(connection: Connection, connection_id: int, now: datetime) -> None:
-    """What a new last day of a connection's secret opens and closes, in the transaction of that change."""
+    """Open and close the alerts that depend on a new last day of a connection's secret, in the transaction of that
+    change."""
     for turn in expiry_changes(connection, now):
         if turn.connection_id == connection_id:
             send_expiry_change(connection, turn, tenants.schools_of(connection, connection_id), now)
@@ -189,7 +197,7 @@ def settle_expiry(connection: Connection, connection_id: int, now: datetime) -> 
 def send_expiry_change(
     connection: Connection, turn: ExpiryChange, schools: Iterable[SchoolRow], now: datetime
 ) -> tuple[int, int]:
-    """Open and clear what a turn asks for, with its mail. Returns how many were opened and cleared."""
+    """Open and clear the alerts of one change, with its mail. Returns how many were opened and cleared."""
     mine = [school for school in schools if school.connection.id == turn.connection_id]
     concerned = [school for school in mine if school.settings.automatic] or mine
     for alert in turn.over:
@@ -242,7 +250,7 @@ def _expiry_notice(
 
 
 def watch_source(connection: Connection, school: SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
-    """Open or clear the school's alert on its source. facts: of the snapshot that was just taken."""
+    """Open or clear the school's alert on its source. facts: the facts of the snapshot that was just taken."""
     found = wrong_with_age(snapshot_facts(facts, school.settings.zone), school.settings.guards)
     subject = f"school {school.key}"
     if not found:

@@ -1,8 +1,8 @@
-"""One person synced at once: the SIS is asked for their records by id, and the plan of that one person is applied.
+"""Syncs one person at once: asks the SIS for their records by id, and applies the plan of this one person.
 
-What the SIS says takes the place of the person's records in the newest roster of the school; cleaning, planning, second
-witness and guards are those of every sync, over the whole roster. Only the plan's rows of this person are kept, and the
-school's own plans, holds and reports stay as they are.
+The answers of the SIS replace the person's records in the newest roster of the school. Cleaning, planning, second
+witness and guards are the same as in every sync, and they look at the whole roster. Of the plan, only the rows of this
+person are kept. The school's own plans, holds and reports stay as they are.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ from roster_pipeline.sync.error_messages import SyncError, explain
 from roster_pipeline.sync.plan_changes import OnePerson, plan_snapshot
 
 FRESH = timedelta(minutes=15)
-"""So long what the SIS said may be applied; then it is asked again."""
+"""How long an answer of the SIS may be applied. After that, the SIS is asked again."""
 DELETED = "tobedeleted"
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What the SIS said of one person: sourcedId to `found` or `missing`; and the plan that shows what would change."""
+    """The answer of the SIS about one person (sourcedId to `found` or `missing`), and the plan that shows what would
+    change."""
 
     plan_id: int
     hash: str
@@ -50,7 +51,10 @@ class Asked:
 
 
 def ask(database: Database, school_key: str, person_id: int) -> Asked:
-    """Ask the SIS for the records of a person, and plan what follows; nothing is changed. Raises SyncError."""
+    """Ask the SIS for the records of a person, and plan the changes. The directory does not change.
+
+    Raises SyncError.
+    """
     with database.begin() as conn:
         school, base = latest_snapshot(conn, school_key)
         person = members.get_person(conn, school.district_id, person_id)
@@ -68,8 +72,10 @@ def ask(database: Database, school_key: str, person_id: int) -> Asked:
 
 
 def apply_asked(database: Database, school_key: str, plan_id: int, *, who: str, reason: str) -> SyncResult:
-    """Apply what a plan of `ask` shows, as far as the guards let it through. Raises SyncError where it is old, or
-    where the directory changed since."""
+    """Apply the changes of a plan of `ask`, as far as the guards allow.
+
+    Raises SyncError if the plan is old, or if the directory has changed since.
+    """
     with database.begin() as conn:
         school = tenants.get_school(conn, school_key)
         shown = plans.get(conn, plan_id)
@@ -92,7 +98,7 @@ def apply_asked(database: Database, school_key: str, plan_id: int, *, who: str, 
             unreported_decisions.put(conn, school.id, "one person", who, sync_id=result.sync_id)
     except PlanStale:
         raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.") from None
-    finally:  # the plan waits for nobody: what a guard held of it is for the next sync of the school
+    finally:  # the plan does not wait for a decision: the next sync of the school decides about rows that a guard held
         with database.begin() as conn:
             plans.replace(conn, planned.plan_id)
     return result
@@ -112,8 +118,10 @@ def _answers(school: SchoolRow, ids: tuple[str, ...]) -> dict[str, Answer]:
 
 
 def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], answers: Mapping[str, Answer]) -> int:
-    """The newest roster with the answers of the SIS for these records. A record that is missing counts as
-    deleted; before anybody is archived for that, the second witness is asked."""
+    """The newest roster with the answers of the SIS for these records. A missing record counts as deleted.
+
+    Before this archives anybody, the second witness is asked.
+    """
     with database.begin() as conn:
         raw = snapshots.load(conn, base["id"])
         said = [answer.user for answer in answers.values() if answer.user is not None]

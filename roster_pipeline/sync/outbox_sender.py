@@ -26,11 +26,12 @@ from roster_pipeline.notifications.notice import digest_mail
 from roster_pipeline.sync.build_report import console_url, message_id
 
 MOST_AT_ONCE = 200
-"""Mails of one look; the rest waits for the next, so that a tick stays short."""
+"""How many mails one tick sends. The others wait for the next tick, so that a tick stays short."""
 MOST_SECONDS = 20.0
-"""After so long no mail is begun any more: Dagster waits 60 s for a look, and one mail may take 35 s."""
+"""After so long, no further mail is begun: Dagster waits 60 s for a tick, and one mail may take 35 s."""
 MORNING = time(7, 0)
-"""When a digest is sent, on the clock of the school whose report waited longest: all nights are over by then."""
+"""The time at which a digest is sent, on the clock of the school whose report has waited longest. All nights are over
+by then."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Sent:
 
 
 def send_due(database: Database, mailer: Mailer) -> Sent:
-    """Send what is due.
+    """Send the mails that are due.
 
-    A server that is away ends the look: every other mail would wait as long for it, and use up one of its tries.
+    If the server is away, this stops: every other mail would wait as long for it, and lose one of its tries.
     """
     sent = failed = dead = 0
     away, until = False, monotonic() + MOST_SECONDS
@@ -89,7 +90,10 @@ def due_at(put_at: datetime, time_zone: str) -> datetime:
 
 
 def put_digests(database: Database, now: datetime) -> int:
-    """Write the digests that are due into the outbox; a report goes into exactly one. Returns how many were put."""
+    """Write the digests that are due into the outbox. A report goes into exactly one digest.
+
+    Returns how many it wrote.
+    """
     put = 0
     with database.begin() as connection:
         lock_until_commit(connection, "digests")

@@ -1,4 +1,4 @@
-"""Plan: compare the roster with the directory as it is now, ask the second witness, judge, write."""
+"""Plan: compares the roster with the directory as it is now, asks the second witness, judges the plan and stores it."""
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ from roster_pipeline.sync.source_age import snapshot_facts
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan as numbers. `verdict`: role, action, verdict, rows, findings per line. hash: of what it would change."""
+    """A plan as numbers.
+
+    `verdict`: role, action, verdict, rows, findings per line. hash: the hash of the planned changes.
+    """
 
     plan_id: int
     hash: str
@@ -58,13 +61,13 @@ class Planned:
 
 @dataclass(frozen=True)
 class OnePerson:
-    """Whom alone a plan is about: the person, and their records in the snapshot."""
+    """The one person of a plan: their number, and their records in the snapshot."""
 
     person_id: int
     sourced_ids: tuple[str, ...]
 
     def rows_of(self, plan: Plan) -> Plan:
-        """The plan with the rows of this person alone."""
+        """The plan with only the rows of this person."""
         theirs = frozenset(self.sourced_ids)
         mine = (plan.rows["person_id"] == self.person_id).fillna(False).to_numpy(dtype=bool)
         mine |= [not theirs.isdisjoint(records) for records in plan.rows["sourced_ids"]]
@@ -74,7 +77,7 @@ class OnePerson:
 def plan_latest(
     database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False, limits: Limits | None = None
 ) -> Planned:
-    """Plan the newest cleaned snapshot of a school. limits: of the client that asks for the second witness."""
+    """Plan the newest cleaned snapshot of a school. limits: the limits of the client that asks the second witness."""
     with database.begin() as connection:
         school, newest = latest_snapshot(connection, school_key, run_id)
     if newest is None:
@@ -93,7 +96,7 @@ def plan_snapshot(
     only: OnePerson | None = None,
     limits: Limits | None = None,
 ) -> Planned:
-    """Plan and judge one snapshot against the directory of this moment. only: leave out the rows of everybody else."""
+    """Plan and judge one snapshot against the directory of this moment. only: keep only the rows of this person."""
     today = datetime.now(school.settings.zone).date()
     with database.begin() as connection:
         before = sync_summary.history_of(connection, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
@@ -192,13 +195,16 @@ def _second_witness(
     known: Mapping[str, str],
     limits: Limits | None,
 ) -> tuple[dict[str, str], bool]:
-    """Ask the SIS for each person the plan would archive, by id. The second value: does this server answer at all?"""
+    """Ask the SIS by id for each person whom the plan would archive.
+
+    The second value says whether this server answers at all.
+    """
     asked = [record for record in plan.asked if record not in known]
     present = roster.loc[roster["record_status"] == "member", "sourced_id"]
     if not asked:
         return dict(known), True
     if is_bundle(school.connection):
-        return {}, False  # a file answers for no single person
+        return {}, False  # a file cannot answer about a single person
     today = datetime.now(school.settings.zone).date()
     with client_of(school.connection, limits) as client:
         some = [str(one) for one in present.sort_values().head(MOST_PRESENT)]

@@ -1,4 +1,4 @@
-"""Prunes our own tables, as long back as environment variables say, and alerts the operators if that fails."""
+"""Prunes our own tables, and alerts the operators if that fails. Environment variables say how long rows are kept."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from roster_pipeline.sync.health_checks import close_for_operators, open_for_ope
 
 
 def prune(database: Database, retention: Retention) -> dict[str, int]:
-    """Drop what is old from our tables, one school a transaction; what was dropped, by name."""
+    """Drop old rows from our tables, with one transaction per school. Returns how many were dropped, by name."""
     with database.begin() as connection:
         schools = [school.id for school in tenants.list_schools(connection)]
         sources = [source.id for source in tenants.list_connections(connection)]
@@ -31,7 +31,10 @@ def prune(database: Database, retention: Retention) -> dict[str, int]:
 
 
 def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:
-    """Alert the operators that pruning fails, once until it works again. False where they know already."""
+    """Alert the operators that pruning fails. They get one alert until it works again.
+
+    Returns False if they know already.
+    """
     hint = "Until it works, raw records, mails and Dagster runs are kept longer than promised. Its run says why."
     url = run_url(run_id)
     link = Link("Open the run", url) if url else None
@@ -39,5 +42,5 @@ def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:
 
 
 def clear_not_pruned(database: Database, now: datetime) -> None:
-    """The all-clear, where an alert is open."""
+    """Send the all-clear, if an alert is open."""
     close_for_operators(database, "pruning", "Pruning works again", now)

@@ -1,4 +1,6 @@
-"""The CSV beside a report: one line per row of the plan, with ids alone or with masked names, never with values.
+"""The CSV file that comes with a report.
+
+It has one line per row of the plan, with only ids or with masked names, never with values.
 
 Mailboxes keep a mail for years. So the file never holds a whole name, an e-mail, a user name or a number, and a
 sourcedId that is one of these (some systems do so) is left out.
@@ -18,14 +20,14 @@ from roster_pipeline.vocabulary import why_of
 
 Names = Literal["ids", "masked"]
 MOST_ROWS = 10_000
-"""About 2 MB: far below what mail servers refuse, and more than anybody reads."""
+"""This is about 2 MB: mail servers accept far more, and nobody reads so much."""
 HEADER = ("row", "action", "result", "role", "person", "sourcedIds", "matched by", "reason", "why", "fields")
 NAME = "name"
 HIDDEN = "*"
 
 
 def attach(conn: Connection, plan_id: int | None, sync_id: int, names: str) -> tuple[RowDetails | None, str | None]:
-    """What the mail says of the file, and the file; (None, None) where none is wanted or there is nothing to tell."""
+    """The mail's sentence about the file, and the file. (None, None) if no file is wanted, or if it would be empty."""
     if plan_id is None or names not in ("ids", "masked"):
         return None, None
     chosen: Names = "masked" if names == "masked" else "ids"
@@ -38,7 +40,7 @@ def attach(conn: Connection, plan_id: int | None, sync_id: int, names: str) -> t
 
 
 def details_csv(rows: Iterable[RowDetail], names: Names) -> str:
-    """The file as text, without the byte order mark that it gets on its way out."""
+    """The file as text. The byte order mark is added later."""
     header = HEADER if names == "ids" else (*HEADER[:5], NAME, *HEADER[5:])
     return b"".join(csv_chunks(header, (_cells(row, names) for row in rows))).decode(ENCODING)
 
@@ -60,7 +62,7 @@ def _cells(row: RowDetail, names: Names) -> tuple[object, ...]:
 
 
 def masked(*names: str | None) -> str:
-    """`A. L.`: first letters. A name of one letter would be whole, so it becomes `*`."""
+    """The first letters: `A. L.`. A name of one letter would be shown completely, so it becomes `*`."""
     return " ".join(_initial(name) for name in names if name)
 
 
@@ -70,7 +72,7 @@ def _initial(name: str) -> str:
 
 
 def _shown_id(sourced_id: str, row: RowDetail) -> str:
-    """A sourcedId as it is, unless it tells who somebody is."""
+    """A sourcedId as it is, unless it shows who the person is."""
     known = {secret.casefold() for secret in row.secrets}
     known |= {name.casefold() for name in (row.given_name, row.family_name) if name}
     plain = sourced_id.casefold()

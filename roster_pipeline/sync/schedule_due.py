@@ -1,8 +1,9 @@
-"""Which schools are due: automatic rostering on, the local sync time passed, and no run asked for that night yet.
+"""Finds the schools that are due: automatic rostering is on, the local sync time has passed, and no run was requested
+for this night yet.
 
-A night that failed for a reason that may pass by itself (the SIS was away, a process was killed) is started a
-second time, once, an hour later. A run that gave way because its SIS was slow is asked for again at the next tick,
-behind the others. Anything else waits for a person, or for the next night.
+If a night failed for a reason that may end by itself (the SIS was away, a process was killed), it is started again
+once, an hour later. If a run gave way because its SIS was slow, it is requested again at the next tick, after the
+others. After all other failures, the school waits for a person or for the next night.
 """
 
 from __future__ import annotations
@@ -23,20 +24,20 @@ from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import moment
 
 CATCH_UP = timedelta(hours=12)
-"""A night that was missed (machine down) is still started this long after its time, once."""
+"""If a night was missed (machine down), it is still started once, up to this long after its time."""
 AGAIN_AFTER = timedelta(hours=1)
-"""Between a failed night and its second try: longer than a restart, and still the same night."""
+"""The time between a failed night and its second try. It is longer than a restart, and still in the same night."""
 FIRST_PULL = Syncs().first_pull
 FIRST, SECOND = 1, 2
 MOST_NAMED = 10
-"""Schools that a reason of the schedule names one by one."""
+"""Up to so many schools, a reason of the schedule names each school."""
 
 
 @dataclass(frozen=True)
 class DueSchool:
-    """A school whose night has come. `night` is the local date of that night; its runs share one pull.
+    """A school whose night has come. `night` is the local date of that night. The runs of a night share one pull.
 
-    slow: its SIS is slow, so the run comes after the others and may take its time.
+    slow: its SIS is slow, so the run comes after the others and may take longer.
     """
 
     id: int
@@ -51,8 +52,8 @@ class DueSchool:
 def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
     """The last moment at which the sync time passed in this zone, as UTC.
 
-    A time that the clocks skip in spring counts from before they moved, so it comes an hour later by the wall clock;
-    one that they show twice in autumn counts the first time. So every night comes exactly once.
+    If the clocks skip the sync time in spring, it comes an hour later by the wall clock. If they show it twice in
+    autumn, the first time counts. So every night comes exactly once.
     """
     local = now.astimezone(zone)
     day = local.date()
@@ -63,7 +64,10 @@ def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
 
 
 def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime, paused_until: date | None = None) -> datetime:
-    """The first moment after `now` at which the sync time passes in this zone, as UTC; of a pause, from its end on."""
+    """The first moment after `now` at which the sync time passes in this zone, as UTC.
+
+    During a pause, the first one after its end.
+    """
     day = now.astimezone(zone).date()
     if paused_until is not None and paused_until > day:
         return datetime.combine(paused_until, sync_time, zone).astimezone(UTC)
@@ -83,11 +87,11 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
         return None
     first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow, name=school.name)
     if school.asked_night is not None and school.asked_night > night:
-        return None  # the school moved to a zone further west since it was asked for: that night was this one
+        return None  # the school moved to a zone further west after the request: it is the same night
     if school.asked_night != night:
         return first
     second = replace(first, attempt=SECOND, slow=school.usually_slow or school.gave_way)
-    if school.requested_at == now:  # the same tick, evaluated again after a crash
+    if school.requested_at == now:  # the same tick, which runs again after a crash
         return first if school.asked_attempt == FIRST else second
     if school.asked_attempt == FIRST and school.gave_way:
         return second
@@ -100,7 +104,8 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
 def why_not(schools: Sequence[ScheduledSchool], now: datetime) -> str:
     """Why none of these schools is due at `now`: what became of each, and when it comes next. Pure.
 
-    Of few schools each is named; of many the reasons are counted, and the one that comes next is named.
+    If there are few schools, each is named. If there are many, the reasons are counted, and the school that comes next
+    is named.
     """
     if not schools:
         return "there is no school"
@@ -136,7 +141,7 @@ def not_due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> tuple[str
 
 
 def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSettings, now: datetime) -> None:
-    """Note that nothing is to be made up for: a school that runs by itself only from now on missed no night."""
+    """Note that no night was missed: the school runs by itself only from now on."""
     night = night_of(settings.sync_time, settings.zone, now).astimezone(settings.zone).date().isoformat()
     note_requested(conn, [(school_id, night, FIRST)], now)
 
@@ -146,8 +151,10 @@ def due_schools(
 ) -> tuple[list[DueSchool], list[ScheduledSchool]]:
     """Schools to start at the tick `now`, by key, noted as asked for; and all others.
 
-    Two statements, for any number of schools. first_pull: how long the pull of a first run may take; a connection that
-    took longer is slow.
+    It notes that runs of the first were requested.
+
+    It needs two statements, for any number of schools. first_pull: how long the pull of a first run may take; a
+    connection that took longer is slow.
     """
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}

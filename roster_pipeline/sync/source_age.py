@@ -18,15 +18,16 @@ from roster_pipeline.vocabulary import counted
 
 SOURCE_OLD = "source-old"
 TOO_FEW = 2
-"""Dates of change that went back may be somebody's correction; more are data of an earlier day."""
+"""Up to so many dates of change that went back may be corrections. More of them mean data of an earlier day."""
 REVISIONS = "revisions"
 REVISIONS_KEPT = 100
-"""Fingerprints of bulk bundles that are remembered, the newest last: one that comes again is of an earlier day."""
+"""How many fingerprints of bulk bundles are remembered, newest last. If one comes again, its data are of an earlier
+day."""
 
 
 @dataclass(frozen=True)
 class Aged:
-    """A proof with what was found out of the source's age. See the columns of `pull` for the times."""
+    """A proof with facts about the age of the source. See the columns of `pull` for the times."""
 
     proof: dict[str, Any]
     written_at: datetime | None
@@ -34,9 +35,9 @@ class Aged:
 
 
 def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastRead | None:
-    """What the next pull of bundles goes on from.
+    """The point from which the next pull of bundles continues.
 
-    base: the newest complete pull, up to which nothing is missing. newest: the proof of the newest pull at all.
+    base: the newest complete pull, up to which nothing is missing. newest: the proof of the newest pull of any kind.
     """
     if base is None and newest is None:
         return None
@@ -61,7 +62,7 @@ def aged(
 ) -> Aged:
     """Judge a pull against an earlier one.
 
-    base: the complete pull before it, and compared: how the two differ. before: the proof of the pull before it.
+    base: the complete pull before it. compared: how the two differ. before: the proof of the pull before it.
     """
     noted, age = dict(proof), dict(proof.get("age") or {})
     bundle = bool(age)
@@ -86,7 +87,10 @@ def aged(
 def _unchanged_since(
     proof: Mapping[str, Any], base: DeltaBase | None, compared: Compared | None, bundle: bool, older: bool
 ) -> datetime | None:
-    """Since when the source says the same; None where it says something new. A bundle is the same byte for byte."""
+    """Since when the source says the same; None if it says something new.
+
+    A bundle is the same only if every byte is the same.
+    """
     if base is None:
         return None
     if bundle:
@@ -97,13 +101,14 @@ def _unchanged_since(
 
 
 def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[str]:
-    """What a school finds wrong with the age of a bundle: a problem of its snapshot, or nothing."""
+    """The problem that a school finds in the age of a bundle, for its snapshot; or nothing."""
     days = 0 if written_at is None else (now - written_at).days
     return [f"{SOURCE_OLD}:{counted(days, 'day', 'days')}"] if days >= guards.bundle_age_days else []
 
 
 def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
-    """What the core knows of a snapshot. row: of the table. zone: of the school, for the days that findings name."""
+    """What the core knows of a snapshot. row: its row of the table. zone: the time zone of the school, for the days
+    that findings name."""
     proof, since = row["proof"], row["unchanged_since"]
     return SnapshotFacts(
         complete=bool(row["complete"]),
@@ -117,7 +122,7 @@ def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
 
 
 def wrong_with_age(snapshot: SnapshotFacts, guards: Guards) -> list[str]:
-    """Each thing that is wrong with the age of what was read, as a sentence."""
+    """Each problem with the age of the data, as a sentence."""
     problems = [in_words(one) for one in snapshot.problems if one.startswith(ABOUT_AGE)]
     return [
         *(f"{one[0].upper()}{one[1:]}." for one in problems),

@@ -1,4 +1,4 @@
-"""What a sync would use of a school's records, and accept as contacts, for Test Your Information.
+"""Finds which of a school's records a sync would use, and which contacts it would accept, for Test Your Information.
 
 The test cleans the records as a sync would, and applies the contact rules of the connection.
 """
@@ -24,7 +24,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.vocabulary import people_of
 
 MOST_UNUSABLE = 0.1
-"""Share of a role's records beyond which something is wrong with all of them, and not with a few."""
+"""If a larger share of a role's records is unusable, the problem concerns all records and not a few."""
 NAME = "Usable records"
 CURES = {
     "missing_name": "Let the SIS share given and family names with this connection.",
@@ -36,13 +36,13 @@ CURES = {
     "roles-and-orgs-unpaired": "Let the SIS say which role belongs to which org, one entry for each.",
     "roles-not-in-delta": "Export the roles in bulk.",
 }
-"""What to do about the rules that turn records away most often."""
+"""What to do about the rules that most often reject records."""
 CURE = "After a dry run the console shows each of them; have them corrected in the SIS."
 COUNTED = ("member", "rejected", "unmapped")
 UNKNOWN = "unknown"
 RULES_NAME = "Contact rules"
 READ_BY_RULES = ("sourcedId", "status", "dateLastModified", "givenName", "familyName", "roles", "agents", "metadata")
-"""What the rules look at; of a contact nothing else is kept while the test runs."""
+"""The fields that the rules look at. While the test runs, nothing else of a contact is kept."""
 RULES_REMEDY = (
     "Compare the field and its values with what the SIS sends; nobody is a contact until a rule accepts somebody. "
     "Set the rules again: roster connection set CONNECTION --contact-rule FIELD=VALUES"
@@ -51,7 +51,10 @@ FIELD_REMEDY = "The rule decides nothing until the SIS sends the field. Check it
 
 
 class UsableRecords:
-    """Takes the batches of a test, keeps what is of the school, and judges it at the end. `start` forgets."""
+    """Takes the batches of a test, keeps the records of the school, and judges them at the end.
+
+    `start` forgets all records.
+    """
 
     def __init__(self, connection: ConnectionSettings, settings: SchoolSettings, today: date) -> None:
         self._connection = connection
@@ -66,7 +69,7 @@ class UsableRecords:
         self._rejects: list[dict[str, Any]] = []
 
     def take(self, batch: Batch) -> None:
-        """One batch; orgs come before people."""
+        """Take one batch. Orgs come before people."""
         if batch.kind == "org":
             self._orgs += batch.records
             return
@@ -75,7 +78,10 @@ class UsableRecords:
         self._rejects += [one for one in batch.rejects if one["severity"] == "error"]
 
     def items(self) -> Iterator[CheckItem]:
-        """One item for each rostered role with more than a tenth of its records unusable; else one for all, green."""
+        """One item for each rostered role that has more than a tenth unusable records.
+
+        If there is none, one green item for all roles.
+        """
         if not self._users and not self._rejects:
             return
         names = ("collection", "sourcedId", "field", "rule", "severity", "role")
@@ -104,7 +110,7 @@ class UsableRecords:
             yield CheckItem(NAME, True, f"{len(counted) - bad} of {len(counted)} can be used")
 
     def _here(self) -> frozenset[str]:
-        """The orgs whose people count as the school's."""
+        """The orgs whose people count as people of the school."""
         school = org_meant(self._orgs, self._settings.school_id)
         below = orgs_below(self._orgs, school) if self._settings.include_orgs_below else frozenset()
         return below | {school}
@@ -144,7 +150,7 @@ class ContactPreview:
         self._here: frozenset[str] | None = None
 
     def take(self, batch: Batch) -> None:
-        """One batch; orgs come before people."""
+        """Take one batch. Orgs come before people."""
         if batch.kind == "org":
             self._orgs += batch.records
             return
@@ -164,7 +170,10 @@ class ContactPreview:
                 self._contacts.append({name: user.get(name) for name in READ_BY_RULES})
 
     def items(self) -> Iterator[CheckItem]:
-        """One item for each field that rules are about, and one for all together; none without contacts."""
+        """One item for each field that the rules look at, and one for all of them together.
+
+        No items if there are no contacts.
+        """
         if not self._wanted or not self._students or not self._contacts:
             return
         found = previewed(frame_of(self._students), frame_of(self._contacts), self._context)

@@ -1,8 +1,10 @@
-"""What comes in: forms are read once, bounded, and only from our own pages; an address names something or nothing.
+"""Checks what comes in. Forms are read once, with a limit on their size, and only if they come from our own pages.
 
-The token of a form is a hash of the browser's own cookie, which no other site knows. A browser that says that a
-request came from another site (Sec-Fetch-Site) is believed as well. A form outlives a session that became idle: once
-the same account has signed in again, what was typed may still be sent.
+A value in an address has to be valid.
+
+The token of a form is a hash of the browser's own cookie, which no other site knows. If a browser says that a request
+came from another site (Sec-Fetch-Site), the request is refused too. A form stays valid when its session becomes idle:
+after the same account has signed in again, the person may still send it.
 """
 
 from __future__ import annotations
@@ -31,12 +33,12 @@ HARMLESS = ("GET", "HEAD", "OPTIONS")
 LARGEST_FORM = 256 * 1024
 LARGEST_UPLOAD = LARGEST_FILE + LARGEST_FORM
 UPLOAD = re.compile(r"/schools/[^/]+/people/upload")
-"""The one page that takes a file, from people who are signed in."""
+"""The only page that takes a file. Only people who are signed in can use it."""
 MULTIPART = "multipart/form-data"
 MOST_FIELDS = 1000
 OURS = ("same-origin", "none")
 NUL = b"%00"
-"""No text of the database can hold it. Forms lose it as well."""
+"""The database cannot store this character in a text. It is also removed from forms."""
 STALE_FORM = "This form is no longer valid. Open the page again and repeat what you did; nothing was changed."
 
 
@@ -50,7 +52,7 @@ def _token_of(kept: str) -> str:
 
 
 class Forms:
-    """Reads the form of every request that is no mere look into `request.state.form`, or refuses it."""
+    """Reads the form of every request that may change something into `request.state.form`, or refuses the request."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -110,13 +112,13 @@ async def _body(request: Request, most: int) -> bytes:
 
 
 class _InMemory(MultiPartParser):
-    """A list of people is never written to a temporary file."""
+    """Keeps files in memory, so that a list of people is never written to a temporary file."""
 
     spool_max_size = LARGEST_UPLOAD
 
 
 async def _multipart(request: Request, body: bytes) -> FormData:
-    """One file, as bytes, beside a few short fields."""
+    """One file, as bytes, and a few short fields."""
 
     async def stream() -> AsyncGenerator[bytes, None]:
         yield body

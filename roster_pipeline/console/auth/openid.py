@@ -1,7 +1,7 @@
 """OpenID Connect: the way to the identity provider and back (authorization code, PKCE, state, nonce), and the account.
 
-What the provider says counts only as an ID token that was verified: signature by its published keys, issuer,
-audience, time and nonce. PyJWT does the cryptography. Errors never contain a token or a person's address.
+The word of the provider counts only if it comes as an ID token that we verified: the signature by its published keys,
+issuer, audience, time and nonce. PyJWT does the cryptography. Errors never contain a token or a person's address.
 
 An e-mail address counts once, at the first sign-in. From then on the account belongs to that subject of the provider.
 If an office gives the address to somebody else later, that person does not get the account.
@@ -33,15 +33,17 @@ log = logging.getLogger(__name__)
 SCOPE = "openid email profile"
 DISCOVERY = "/.well-known/openid-configuration"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Only those with a public key. Without this list a token could ask to be checked with another method, or none."""
+"""Only methods with a public key. Without this list, a token could ask for a check with another method, or with
+none."""
 CLAIMS_NEEDED = ["exp", "iat", "iss", "aud", "sub"]
 LEEWAY_SECONDS = 60
-"""For clocks that are not quite equal."""
+"""Allows for clocks that differ a little."""
 TIMEOUT = httpx.Timeout(10.0)
 LARGEST_ANSWER = 512 * 1024
 KEPT_SECONDS = 3600.0
 KEYS_AT_MOST_EVERY = 60.0
-"""A key that is not known is looked for anew, but strangers with made-up keys do not make us ask all the time."""
+"""If a key is unknown, the provider is asked again, but not more often than this. So strangers with forged keys cannot
+make us ask all the time."""
 UNKNOWN = "somebody unknown"
 NOT_VERIFIED = (
     "The identity provider does not say that your e-mail address is verified, so it cannot be used here. "
@@ -59,7 +61,7 @@ ANOTHER_PERSON = (
 
 @dataclass(frozen=True)
 class Identity:
-    """Whom the provider vouches for. `email` is empty unless it may be believed."""
+    """The identity that the provider confirms. `email` is empty unless we may trust it."""
 
     issuer: str
     subject: str
@@ -68,7 +70,7 @@ class Identity:
 
 
 class Provider:
-    """One identity provider; what it publishes about itself is kept for an hour."""
+    """One identity provider. The facts that it publishes about itself are kept for an hour."""
 
     def __init__(self, settings: Oidc, redirect_uri: str) -> None:
         self.settings = settings
@@ -80,7 +82,7 @@ class Provider:
         self._keys_at = float("-inf")
 
     def address(self, state: str, attempt: Attempt) -> str:
-        """Where the browser is sent. Raises ProviderAway."""
+        """The address to which the browser is sent. Raises ProviderAway."""
         digest = hashlib.sha256(attempt.verifier.encode()).digest()
         asked = {
             "response_type": "code",
@@ -96,7 +98,7 @@ class Provider:
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
 
     def identity(self, code: str, attempt: Attempt) -> Identity:
-        """Exchange the code and verify what comes for it. Raises ProviderAway, TokenRefused."""
+        """Exchange the code for a token, and verify the token. Raises ProviderAway, TokenRefused."""
         answer = self._exchange(code, attempt.verifier)
         token = answer.get("id_token")
         if not isinstance(token, str):
@@ -164,7 +166,7 @@ class Provider:
         raise TokenRefused("its ID token is signed with a key that it does not publish")
 
     def _more(self, access_token: str, subject: str) -> dict[str, Any]:
-        """What the provider tells beside the token; some tell the e-mail there only."""
+        """The facts that the provider gives outside the token. Some providers give the e-mail only there."""
         if "userinfo_endpoint" not in self._published():
             return {}
         bearer = {"authorization": f"Bearer {access_token}"}
@@ -220,7 +222,7 @@ class Provider:
 
 
 def _signing_keys(document: dict[str, Any]) -> list[jwt.PyJWK]:
-    """The keys one can check a signature with; a provider may publish others, of kinds that are new to us."""
+    """The keys with which we can check a signature. A provider may also publish keys of kinds that we do not know."""
     found = []
     for entry in document.get("keys", []):
         try:
@@ -237,7 +239,10 @@ def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
 
 
 def account_of(opened: Connection, identity: Identity) -> Account | str:
-    """The account, bound to this identity, with the audit's line; or why there is none, for the person to read."""
+    """The account, bound to this identity, and its line in the audit.
+
+    Or the reason why there is none, for the person to read.
+    """
     known = accounts.by_subject(opened, identity.issuer, identity.subject)
     if known is None and not identity.email:
         note_refusal(opened, UNKNOWN, "the e-mail address is not verified")
@@ -251,13 +256,13 @@ def account_of(opened: Connection, identity: Identity) -> Account | str:
         note_refusal(opened, email, "the account belongs to another subject")
         return ANOTHER_PERSON.format(email=email)
     if not account.bound:
-        sessions.use_up(opened, account.id)  # from now on the provider is asked
+        sessions.use_up(opened, account.id)  # the provider is asked from here on
     note_sign_in(opened, account, "openid")
     return account
 
 
 class ProviderAway(Exception):
-    """The provider does not answer, or not as it should."""
+    """The provider does not answer, or its answer is wrong."""
 
     def __init__(self, what: str) -> None:
         self.message = f"The identity provider {what}."
@@ -266,7 +271,7 @@ class ProviderAway(Exception):
 
 
 class TokenRefused(Exception):
-    """What the provider sent does not prove who somebody is."""
+    """The token of the provider does not prove who the person is."""
 
     def __init__(self, what: str) -> None:
         self.message = f"The identity provider did not prove who you are: {what}."

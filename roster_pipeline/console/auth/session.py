@@ -1,13 +1,14 @@
 """The session of a request and its cookie, one-time links by mail, and rate limits.
 
-Without a session, only the pages for signing in are open. Before the sign-in a browser carries a *visit*: a random
-cookie that binds its forms and its attempts to it. The sign-in begins a session with a new token and drops the visit,
-so nobody can plant a session beforehand.
+Without a session, only the pages for signing in are open. Before the sign-in, a browser has a *visit*: a random cookie
+that binds its forms and its attempts to this browser. The sign-in begins a session with a new token and drops the
+visit. So nobody can prepare a session for somebody else.
 
-The mail with a link is sent at once and not through the outbox: everybody who may look at the database could read a
-link there, and it would outlive its hour. If it cannot be sent, the person asks for another.
+The mail with a link is sent at once and not through the outbox: in the outbox, everybody who may look at the database
+could read the link, and the link would stay there for longer than its hour. If the mail cannot be sent, the person asks
+for another.
 
-Rate limits are counted in the database, by all processes together.
+The database counts the rate limits, for all processes together.
 """
 
 from __future__ import annotations
@@ -39,13 +40,13 @@ SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 OPEN = (SIGN_IN, "/static", "/health")
 HTMX, PAGE_OF_SCRIPT = "hx-request", "hx-current-url"
 IPV6_HOME = 64
-"""One subscriber has all addresses of such a network."""
+"""One customer of a provider has all addresses of such a network."""
 log = logging.getLogger(__name__)
 UNKNOWN = "somebody unknown"
 
 
 class SessionEnded(HTTPException):
-    """A form came, and its session is over. page_before: where the person was, for the way back."""
+    """A form came after its session had ended. page_before: the page of the person, for the way back."""
 
     def __init__(self, page_before: str) -> None:
         super().__init__(401, "Your session has ended, so nothing was done.")
@@ -86,7 +87,7 @@ class SignedIn:
 
 
 def signed_in(request: Request, response: Response, account_id: int) -> Response:
-    """Begin a session of this account and give the browser its cookie; whatever it had before ends."""
+    """Begin a session of this account and give the browser its cookie. A session that the browser had before ends."""
     config: Config = request.app.state.config
     with request.app.state.database.begin() as opened:
         if request.state.token:
@@ -108,21 +109,24 @@ def signed_out(request: Request, response: Response) -> Response:
 
 
 def still_there(request: Request) -> bool:
-    """Whether the session goes on, and with the same grants. For streams, which outlive the look at the beginning."""
+    """Whether the session still goes on with the same grants.
+
+    Streams need this, because they last longer than the check at their beginning.
+    """
     with request.app.state.database.begin() as opened:
         found = sessions.find(opened, request.state.token, request.app.state.config.idle, used=False)
     return found is not None and Viewer.of(found.account) == request.state.viewer
 
 
 def keep_visit(request: Request, response: Response, visit: str) -> None:
-    """Give the browser its visit cookie, where it has none yet."""
+    """Give the browser its visit cookie, if it has none yet."""
     if request.state.visit != visit:
         config: Config = request.app.state.config
         _set(response, config, config.visit_cookie, visit)
 
 
 def _set(response: Response, config: Config, name: str, value: str) -> None:
-    """Gone when the browser closes; the ends that count are kept in the database."""
+    """Set a cookie that ends when the browser closes. The real ends of the session are kept in the database."""
     response.set_cookie(name, value, path="/", secure=config.secure, httponly=True, samesite="lax")
 
 
@@ -135,19 +139,19 @@ def _to_sign_in(request: Request, config: Config) -> Response:
         if request.url.path == SIGN_OUT:
             return RedirectResponse(SIGN_IN, 303)
         raise SessionEnded(_page_before(request, config))
-    if request.headers.get(HTMX):  # a piece of a page must not be replaced by the whole sign-in page
+    if request.headers.get(HTMX):  # the whole sign-in page must not replace a piece of a page
         return Response(status_code=401, headers={"HX-Redirect": sign_in_before(_page_before(request, config))})
     target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     return RedirectResponse(sign_in_before(target), 302)
 
 
 def sign_in_before(path: str) -> str:
-    """The address of the sign-in that leads on to a page of ours."""
+    """The address of the sign-in page that leads to one of our pages afterwards."""
     return f"{SIGN_IN}?next={quote(path, safe='')}" if path != "/" else SIGN_IN
 
 
 def _page_before(request: Request, config: Config) -> str:
-    """The page that a form or a script asked from, by the browser's word; the sign-in looks at it again."""
+    """The page from which a form or a script asked, as the browser says. The sign-in checks it again."""
     said = request.headers.get(PAGE_OF_SCRIPT) or request.headers.get("referer", "")
     if not said.startswith(f"{config.url}/"):
         return "/"
@@ -155,7 +159,7 @@ def _page_before(request: Request, config: Config) -> str:
 
 
 class TooMany(HTTPException):
-    """Too often; the answer says when to come back."""
+    """Somebody asked too often. The answer says when to come back."""
 
     def __init__(self, seconds: int) -> None:
         minutes = max(1, -(-seconds // 60))
@@ -166,7 +170,7 @@ class TooMany(HTTPException):
 def limit(opened: Connection, name: str, key: str, most: int, window: timedelta) -> None:
     """Count one more use of `name` by `key`; raises TooMany beyond `most` in one window.
 
-    Give it a transaction of its own, at the beginning: what is rolled back is not counted.
+    Call it at the beginning, in its own transaction: a use that is rolled back is not counted.
     """
     used, seconds = sessions.count(opened, name, key, window)
     if used > most:
@@ -176,7 +180,7 @@ def limit(opened: Connection, name: str, key: str, most: int, window: timedelta)
 def address_of(request: Request) -> str:
     """Where a request comes from, for counting: an IPv4 address, or an IPv6 network.
 
-    A proxy's word for it counts only where the proxy is named in the settings (`config.py`).
+    The word of a proxy counts only if the settings name this proxy (`config.py`).
     """
     host = request.client.host if request.client else "unknown"
     try:
@@ -189,13 +193,16 @@ def address_of(request: Request) -> str:
 
 
 def link_address(config: Config, token: str, next_path: str = "/") -> str:
-    """The link itself. It begins with the address of the settings, never with what a request said of itself."""
+    """The link itself. It begins with the address from the settings, never with an address from a request."""
     more = {"next": next_path} if next_path != "/" else {}
     return f"{config.url}/sign-in/link?{urlencode({'token': token, **more})}"
 
 
 def send_link(database: Database, config: Config, email: str, next_path: str) -> None:
-    """Send a link if the address may sign in. Runs after the answer, which therefore tells nobody whether it may."""
+    """Send a link if the address may sign in.
+
+    This runs after the answer, so the answer shows nobody whether the address may sign in.
+    """
     try:
         with database.begin() as opened:
             account = accounts.find(opened, email)

@@ -1,4 +1,4 @@
-"""Who is signed in, and what they may see. What is not theirs does not exist for them."""
+"""Who is signed in, and what they may see. For a viewer, everything else does not exist."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from roster_pipeline.vocabulary import similar
 
 NOTHING_HERE = "There is no such page, or it is not one of yours."
 MOST_SCHOOLS = 5000
-"""Among which a mistyped key is looked for."""
+"""A mistyped key is looked for among at most so many schools."""
 LONGEST_KEY = 64
 
 
 class NoSuchSchool(HTTPException):
-    """The viewer has no such school. meant: key and name of schools of theirs with a key like the one of the path."""
+    """The viewer has no such school. meant: key and name of the viewer's schools whose key is similar to the key in the
+    path."""
 
     def __init__(self, meant: list[tuple[str, str]]) -> None:
         super().__init__(404, NOTHING_HERE)
@@ -40,11 +41,11 @@ class Viewer:
 
     @classmethod
     def of(cls, account: Account) -> Viewer:
-        """The viewer that an account is."""
+        """The viewer of an account."""
         return cls(account.id, account.email, account.name, account.operator, account.districts, account.schools)
 
     def may_see(self, school: SchoolRow) -> bool:
-        """Whether the school is theirs: all of its pages, its settings and its decisions."""
+        """Whether they may see the school, with all of its pages, settings and decisions."""
         return self.may_manage(school.district_id) or school.id in self.schools
 
     def may_manage(self, district_id: int) -> bool:
@@ -53,7 +54,7 @@ class Viewer:
 
     @property
     def lets_others_in(self) -> bool:
-        """Whether there is anything they could grant."""
+        """Whether there is anything that they could grant."""
         return self.operator or bool(self.districts)
 
     @property
@@ -63,7 +64,7 @@ class Viewer:
 
 
 def viewer(request: Request) -> Viewer:
-    """Who is signed in. Only pages outside of the sign-in may ask: for the others there is always somebody."""
+    """Who is signed in. Only pages behind the sign-in may call this: for them, somebody is always signed in."""
     found = request.state.viewer
     if not isinstance(found, Viewer):
         raise HTTPException(401)
@@ -71,7 +72,10 @@ def viewer(request: Request) -> Viewer:
 
 
 def school_of(request: Request, opened: Connection) -> SchoolRow:
-    """The school in the path. Raises NoSuchSchool, the same for one that there is not and for another's."""
+    """The school in the path.
+
+    Raises NoSuchSchool, both if the school does not exist and if it belongs to somebody else.
+    """
     key, who = request.path_params["key"], viewer(request)
     try:
         school = tenants.get_school(opened, key)
@@ -83,7 +87,7 @@ def school_of(request: Request, opened: Connection) -> SchoolRow:
 
 
 def _like(opened: Connection, who: Viewer, key: str) -> list[tuple[str, str]]:
-    """Key and name of the viewer's schools with a key like this one."""
+    """Key and name of the viewer's schools whose key is similar to this one."""
     if len(key) > LONGEST_KEY:
         return []
     names = dict(tenants.school_names(opened, None if who.operator else who.districts, who.schools, limit=MOST_SCHOOLS))
@@ -91,12 +95,12 @@ def _like(opened: Connection, who: Viewer, key: str) -> list[tuple[str, str]]:
 
 
 def zone_of(who: Viewer, opened: Connection) -> str:
-    """The clock of pages that are about no single school: that of most of the viewer's schools."""
+    """The time zone of pages that are not about a single school: the zone of most of the viewer's schools."""
     return tenants.usual_time_zone(opened, None if who.operator else who.districts, who.schools) or "UTC"
 
 
 def district_of(request: Request, opened: Connection, key: str) -> DistrictRow:
-    """A district that the viewer manages. Raises HTTPException 404, the same for one that there is not."""
+    """A district that the viewer manages. Raises HTTPException 404, also if the district does not exist."""
     try:
         district = tenants.get_district(opened, key)
     except UnknownKey:
@@ -118,5 +122,5 @@ def connection_of(request: Request, opened: Connection) -> ConnectionRow:
 
 
 def nothing_here() -> HTTPException:
-    """What is answered for everything that a viewer may not know of."""
+    """The answer for everything that a viewer may not know about."""
     return HTTPException(404, NOTHING_HERE)

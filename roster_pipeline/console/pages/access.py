@@ -1,6 +1,6 @@
-"""Who may see what: operators let everybody in and out, managers those of their own districts.
+"""Who may see what. Operators give and take access everywhere, managers only in their own districts.
 
-One's own account: where it is signed in, and signing out everywhere.
+A person's own account: where it is signed in, and signing out everywhere.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from roster_pipeline.services.access_changes import NoAddress
 ROLES = {OWNER: "Owner of a school", MANAGER: "Manager of a district", OPERATOR: "Operator of everything"}
 MOST_SHOWN = 200
 MOST_PROPOSED = 50
-"""Places that the field proposes; what is typed narrows them."""
+"""How many places the field proposes. The typed text narrows them."""
 MOST_SAME_NAMED = 1000
 LONGEST_SEARCH = 100
 NO_SUCH_PLACE = (
@@ -51,7 +51,7 @@ def sign_out_everywhere(request: Request) -> Response:
 
 
 def show(request: Request) -> Response:
-    """GET /access. Those who can let nobody in get 404."""
+    """GET /access. People who can let nobody in get 404."""
     return _shown(request, {}, {})
 
 
@@ -100,7 +100,7 @@ def _invite(opened: Connection, email: str, place: Place, url: str) -> None:
 
 
 def places(request: Request) -> Response:
-    """GET /access/places: the schools and districts that fit what is typed, as choices of the field."""
+    """GET /access/places: the schools and districts that fit the typed text, as choices of the field."""
     who, words = _may(request), request.query_params.get("place", "")[:LONGEST_SEARCH]
     with database(request).begin() as opened:
         found = _places(opened, who, words)
@@ -119,7 +119,10 @@ def _places(opened: Connection, who: Viewer, words: str) -> list[tuple[str, str]
 
 
 def _key_of(opened: Connection, who: Viewer, typed: str, role: str) -> str:
-    """The key of the place that was typed by its key or its name; what fits none, or several, as it was typed."""
+    """The key of the place whose key or name was typed.
+
+    If the text fits no place or several places, the text itself.
+    """
     if role == MANAGER:
         named = [(row.key, row.name) for row in tenants.list_districts(opened) if who.may_manage(row.id)]
     else:

@@ -25,7 +25,7 @@ AT_ONCE = 20
 
 
 def show(request: Request) -> Response:
-    """The conflicts of the newest plan, a dry run's too."""
+    """The conflicts of the newest plan, which may be the plan of a dry run."""
     who = viewer(request)
     asked = list_filter(request)
     offset = (asked.page - 1) * AT_ONCE
@@ -119,7 +119,7 @@ def _managed(opened: Connection, who: Viewer, asked: ListFilter) -> DistrictRow:
 
 
 def beside(request: Request) -> Response:
-    """Two people beside each other, whatever made somebody think of them."""
+    """Two people next to each other, however somebody found them."""
     who = viewer(request)
     typed = request.query_params.get("other", "").strip()
     other = plain_number(typed)

@@ -1,7 +1,7 @@
 """Test Your Information: starts with the values of the form, and shows its items as they come. Several schools of one
 connection are tested together, as they are stored.
 
-Supported SISs: what each can do, where to find what to enter, what to grant there, and the way without an API.
+Supported SISs: what each can do, where to find the values to enter, what to grant there, and the way without an API.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def start(request: Request) -> Response:
     except TestGoesOn as problem:
         came.test_errors = {"": f"{problem.message} {problem.remedy}"}
         if request.headers.get(HTMX) and problem.here and problem.here.who == who.who:
-            came.test = problem.here  # a second click goes on showing what the first one started
+            came.test = problem.here  # a second click shows the test that the first one started
         return _answer(request, came, 409)
     launch_test(database(request), school.key, test_id)
     if request.headers.get(HTMX):
@@ -112,7 +112,7 @@ async def events(request: Request) -> Response:
             test = connection_tests.get(opened, school_id, test_id)
         if test is None:
             return Seen([], ended=True)
-        # "3" items were seen, or all of them and the words of the end: "end"
+        # "3": three items were seen; "end": all items and the final words were seen
         first = int(position) if position.isdigit() else len(test.items) if position else 0
         new = [
             Event("add", piece(PIECES, "item", item), str(first + place + 1))
@@ -126,7 +126,7 @@ async def events(request: Request) -> Response:
 
 
 def together(request: Request) -> Response:
-    """GET: the schools of a connection that have no green test, and what a test of all of them found."""
+    """GET: the schools of a connection that have no green test, and the results of a test of all of them."""
     return _together(request)
 
 
@@ -188,7 +188,10 @@ def _together(request: Request, error: str = "") -> Response:
 
 
 def _answer(request: Request, came: Form, status: int) -> Response:
-    """The test's place alone where a script asked, and then always with 200: it shows nothing else."""
+    """Only the part of the page with the test, if a script asked.
+
+    The status is then always 200, because the script shows nothing else.
+    """
     if request.headers.get(HTMX):
         return page(request, "settings_test.html", **context(request, came))
     return filled(request, came, status)

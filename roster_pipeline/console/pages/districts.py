@@ -1,4 +1,6 @@
-"""Districts: a new one; and of one its connections with their schools, what can be done for all at once, its year.
+"""Districts: adds a new one.
+
+For one district, it shows its connections with their schools, the actions for all of them at once, and its year.
 
 The first page: every school the viewer may see, those that need attention first.
 """
@@ -35,9 +37,9 @@ from roster_pipeline.settings.school import ANY_SCHOOL, KEY_PATTERN, SchoolSetti
 from roster_pipeline.vocabulary import counted, day
 
 SHOWN = 200
-"""Schools that need attention, over all connections. More of them are on the page of all schools."""
+"""How many schools that need attention are shown, over all connections. The page of all schools has the others."""
 MOST_SYNCS = 200
-"""Syncs that one click asks for."""
+"""How many syncs one click requests."""
 NOT_WELL: tuple[school_overview.State, ...] = ("failing", "stale")
 PAGE = 50
 STATE_NAMES = {
@@ -52,7 +54,7 @@ STATE_NAMES = {
     "off": "By hand",
     "fine": "In order",
 }
-"""What can be chosen as a filter, in words."""
+"""The choices of the filter, in words."""
 LONGEST_SEARCH = 100
 
 
@@ -84,7 +86,7 @@ def show_overview(request: Request) -> Response:
 
 
 def overview_lines(found: Overview, search: str, state: str | None, number: int) -> dict[str, Any]:
-    """What the template shows."""
+    """The values that the template shows."""
     now = datetime.now(UTC)
     first = (number - 1) * PAGE + 1
     return {

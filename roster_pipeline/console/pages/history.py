@@ -1,6 +1,7 @@
 """A school's own page (status, what waits, next run, everything that happened), announced leavers, and the audit.
 
-The audit says who did what, when and why. Operators see all of it, managers their districts', owners their school's.
+The audit says who did what, when and why. Operators see all of it, managers the part of their districts, owners the
+part of their school.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ from roster_pipeline.vocabulary import counted, day, role_place
 
 PAGE = 30
 DAYS = ("until", "day")
-"""Details that are days."""
+"""The details that are days."""
 
 
 def show_leavers(request: Request) -> Response:
@@ -99,7 +100,7 @@ def _leavers_page(
 
 
 def whole_audit(request: Request) -> Response:
-    """All that the viewer may see; posted, it is searched."""
+    """All entries that the viewer may see. A POST searches them."""
     who = viewer(request)
     if not who.lets_others_in:
         raise nothing_here()
@@ -107,7 +108,7 @@ def whole_audit(request: Request) -> Response:
 
 
 def audit_of_school(request: Request) -> Response:
-    """What concerns one school."""
+    """The entries that concern one school."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
     return _page_of(request, school=school)
@@ -162,7 +163,7 @@ def _plain(value: Any) -> str:
 
 
 def show(request: Request) -> Response:
-    """The state of the school, and its history; `before` is where the page begins."""
+    """The state of the school, and its history. `before` is the place where the page begins."""
     now = datetime.now(UTC)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -242,7 +243,7 @@ def _run_of(one: HistoryEntry) -> str | None:
 
 
 def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The last Test Your Information: when, whether everything was green, and what was not."""
+    """The last Test Your Information: when it was, whether everything was green, and what was not green."""
     if not test:
         return None
     red = [item for item in test["items"] if item["ok"] is False]

@@ -1,4 +1,4 @@
-"""Holds: what a guard stopped, over all schools and in one; and a person's decision on it."""
+"""Holds: shows what guards stopped, over all schools and in one school, and takes a person's decision."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.vocabulary import counted, day, reason_problem
 
 MOST_UNTYPED = 50
-"""Archivals that are approved by a button alone; above that their number is typed as well."""
+"""Up to so many archivals, a button is enough to approve them. For more, the person also types their number."""
 
 
 def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: Collection[int] = ()) -> Response:
-    """What waits in all schools that the viewer may see, the newest first."""
+    """The plans that wait in all schools that the viewer may see, newest first."""
     who = viewer(request)
     asked = list_filter(request, "guard", "district")
     with database(request).begin() as opened:
@@ -67,22 +67,22 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
 
 
 def of_school(request: Request) -> Response:
-    """What waits in one school, with the rows; posted, the rows are searched."""
+    """What waits in one school, with the rows. A POST searches the rows."""
     return _page_of(request)
 
 
 def approve(request: Request) -> Response:
-    """Let through what is held of the plan that was looked at, and apply it now."""
+    """Approve the held rows of the plan that the person looked at, and apply them now."""
     return _decide(request, "approve")
 
 
 def discard(request: Request) -> Response:
-    """Drop the plan that was looked at."""
+    """Drop the plan that the person looked at."""
     return _decide(request, "discard")
 
 
 def exempt(request: Request) -> Response:
-    """Take the chosen rows out of the plan that was looked at; no later sync makes these changes either."""
+    """Take the chosen rows out of the plan that the person looked at. No later sync makes these changes either."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
     reason, rows = _reason(request), [row for row in map(str, form(request).getlist("row")) if row.isdecimal()]
@@ -125,7 +125,7 @@ def lower_limits(request: Request) -> Response:
 
 
 def limit_of(text: str, guards: Guards, name: str) -> float:
-    """A limit as people type it: shares as percent. Raises FieldError."""
+    """A limit as people type it. Shares are in percent. Raises FieldError."""
     try:
         number = float(text.strip().removesuffix("%").replace(",", "."))
     except ValueError:
@@ -167,7 +167,7 @@ def take_back(request: Request) -> Response:
 
 
 def decide_several(request: Request) -> Response:
-    """Approve or discard the chosen plans of several schools; each is bound to what was looked at."""
+    """Approve or discard the chosen plans of several schools; each plan is bound to what the person looked at."""
     sent, reason = form(request), _reason(request)
     decision: Literal["approve", "discard"] = "discard" if sent.get("decision") == "discard" else "approve"
     with database(request).begin() as opened:
@@ -189,7 +189,7 @@ def decide_several(request: Request) -> Response:
 
 
 def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
-    """A chosen plan, as `number hash`; None for what is not of a school of the viewer."""
+    """A chosen plan from `number hash`. None if it does not belong to a school of the viewer."""
     number, _, hash_ = sent.partition(" ")
     try:
         plan = plans.get(opened, int(number) if number.isdecimal() and len(number) <= LONGEST_NUMBER else 0)
@@ -210,7 +210,7 @@ def _hash(request: Request) -> str:
 
 
 def _parts(request: Request) -> list[approvals.Part] | None:
-    """The roles and kinds of change that were chosen; None where the form offered no choice."""
+    """The roles and kinds of change that were chosen; None if the form offered no choice."""
     if "parts" not in form(request):
         return None
     pairs = (str(sent).partition(" ") for sent in form(request).getlist("part"))
@@ -218,7 +218,7 @@ def _parts(request: Request) -> list[approvals.Part] | None:
 
 
 def relink(request: Request) -> Response:
-    """Give the people of the plan that was looked at their new ids."""
+    """Give the people of the plan that the person looked at their new ids."""
     return _decide(request, "relink")
 
 
@@ -255,7 +255,7 @@ def _decide(request: Request, decision: str) -> Response:
 def _to_type(
     request: Request, school: SchoolRow, plan: PlanRow, manager: bool, parts: list[approvals.Part] | None
 ) -> int | None:
-    """How many people would be archived, where that many are to be typed and something else was."""
+    """How many people would be archived, if the person has to type this number but typed something else."""
     with database(request).begin() as opened:
         found = approvals.held(opened, school_id=school.id, plan_id=plan.id)
     archivals = hold_explanation_of((vars(one) for one in found), manager=manager).archivals(parts)
@@ -276,7 +276,7 @@ def _told(decision: str, plan: PlanRow, result: SyncResult) -> str:
 def _not_decided(
     request: Request, opened_again: Database, school: SchoolRow, plan: PlanRow, decision: str, problem: Exception
 ) -> Response:
-    """A second click leads where the first one did; everything else changed meanwhile and is refused."""
+    """A second click leads to the same page as the first one. Everything else has changed meanwhile and is refused."""
     home = f"/schools/{school.key}"
     with opened_again.begin() as opened:
         now, done = plans.get(opened, plan.id), held_plans.sync_after(opened, plan.id)
@@ -350,7 +350,10 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
 
 
 def _offered(holding: HoldExplanation, links: int) -> list[str]:
-    """Which decisions there are on what is held, the likeliest first; none where the next sync alone can clear it."""
+    """The possible decisions on the held rows, the most likely first.
+
+    There are none if only the next sync can clear the hold.
+    """
     offered = ["relink"] if links else []
     offered += ["approve"] if holding.approvable else []
     return [*offered, "discard"] if offered or holding.managers else []

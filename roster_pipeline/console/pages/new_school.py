@@ -1,4 +1,4 @@
-"""Add schools: of a SIS that is connected, or of one that is connected here first."""
+"""Adds schools of a SIS that is connected, or of a SIS that somebody connects here first."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from roster_pipeline.settings.school import KEY_PATTERN
 
 
 def choose(request: Request) -> Response:
-    """GET: the connections that there are, and the form of a new one."""
+    """GET: the existing connections, and the form of a new one."""
     with database(request).begin() as opened:
         return page(request, "new_school.html", **_choice(opened, viewer(request), {}, {}))
 

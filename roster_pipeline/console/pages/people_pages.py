@@ -1,6 +1,8 @@
-"""People of a school, and of a district for its managers: searched, filtered, a page at a time; and entering somebody.
+"""Shows the people of a school, and of a district for its managers: with a search and a filter, a page at a time.
 
-What is typed into the search is sent as a form and never stands in an address.
+It also enters a person by hand.
+
+The search is sent as a form, so its words are never in an address.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ MARKS = {
 
 
 def of_school(request: Request) -> Response:
-    """People of one school; posted, they are searched."""
+    """People of one school. A POST searches them."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         everything = viewer(request).may_manage(school.district_id)
@@ -48,7 +50,7 @@ def of_school(request: Request) -> Response:
 
 
 def of_district(request: Request) -> Response:
-    """People of a district, for those who manage it; posted, they are searched."""
+    """People of a district, for those who manage it. A POST searches them."""
     who = viewer(request)
     with database(request).begin() as opened:
         districts = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)]
@@ -67,7 +69,7 @@ def add_form(request: Request) -> Response:
 
 
 def add(request: Request) -> Response:
-    """Enter them."""
+    """Enter the person."""
     given = texts(request)
     reason = given.get("reason", "")
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
@@ -103,7 +105,7 @@ def _form(request: Request, school: SchoolRow, given: dict[str, str], error: str
 
 
 def _district(request: Request, districts: list[DistrictRow]) -> DistrictRow:
-    """The district asked for, else the first. Raises HTTPException 404 for one that is not theirs."""
+    """The requested district, else the first one. Raises HTTPException 404 if the viewer does not manage it."""
     key = list_filter(request, "district")["district"]
     if not key:
         return districts[0]

@@ -1,8 +1,9 @@
-"""One person: what the directory and the SIS say, what the newest plan does, what ever happened, and what can be done.
+"""One person: what the directory and the SIS say, what the newest plan does, everything that happened, and what can be
+done.
 
-Who sees one of a person's schools sees the person. What all schools of a person share (exclusion, fields, links) is
-changed by managers, and by owners only where the person is active in no school that is not theirs. Erasing is left to
-operators.
+A viewer who sees one of a person's schools sees the person. All schools of a person share the exclusion, the fields and
+the links. Managers may change these. Owners may change them only if all schools in which the person is active are
+theirs. Only operators may erase a person.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ Decision = Callable[[Connection, Found, Found, Mapping[str, str], Viewer], str]
 
 
 def show(request: Request) -> Response:
-    """The person's page; of somebody who was merged into another person, that person's."""
+    """The person's page. If the person was merged into another person, the page of that person."""
     asked = request.query_params.get("asked", "")
     with database(request).begin() as opened:
         now = members.merged_into(opened, number_of(request, "person_id"))
@@ -56,7 +57,7 @@ def show(request: Request) -> Response:
 
 
 def ask(request: Request) -> Response:
-    """Ask the SIS of one school for this person, and show what it says and what would change."""
+    """Ask the SIS of one school for this person, and show its answer and what would change."""
     with database(request).begin() as opened:
         found = _found(request, opened)
     school = _school(found, texts(request))
@@ -136,7 +137,7 @@ def _found(request: Request, opened: Connection) -> Found:
 
 
 def _seen(opened: Connection, person_id: int, who: Viewer) -> Found:
-    """Raises HTTPException 404 for somebody whom the viewer may not see."""
+    """The person. Raises HTTPException 404 if the viewer may not see them."""
     try:
         return person_view.find(opened, person_id, who.may_see, who.may_manage)
     except UnknownPerson:
@@ -144,7 +145,7 @@ def _seen(opened: Connection, person_id: int, who: Viewer) -> Found:
 
 
 def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]:
-    """The handler of a form that changes a person. shared: the change is seen by every school of the person."""
+    """The handler of a form that changes a person. shared: every school of the person sees the change."""
 
     def handler(request: Request) -> Response:
         given = texts(request)
@@ -158,7 +159,7 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
         try:
             with database(request).begin() as opened:
                 told = act(opened, _found(request, opened), given, viewer(request))
-        except NotAMember as problem:  # a second click, or somebody was quicker
+        except NotAMember as problem:  # a second click, or somebody else was faster
             told = problem.message
         except DirectoryError as problem:
             if problem.retryable:
@@ -170,7 +171,7 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
 
 
 def _shared(change: Callable[..., str]) -> Act:
-    """A change of the person. change: a function of `person_changes`; so are the others."""
+    """The handler of one change of the person. change: a function of `person_changes`. The handlers below are alike."""
 
     def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
         return change(opened, *_of(found), who=who.who, reason=given["reason"])
@@ -233,7 +234,7 @@ def _open_again(opened: Connection, found: Found, other: Found, given: Mapping[s
 
 
 def _deciding(act: Decision) -> Callable[[Request], Response]:
-    """The handler of a form about two people; both have to be the viewer's to change."""
+    """The handler of a form about two people. The viewer has to be allowed to change both."""
 
     def handler(request: Request) -> Response:
         given, who = texts(request), viewer(request)
@@ -266,7 +267,10 @@ def _back(given: Mapping[str, str], person_id: int) -> str:
 
 
 def erase(request: Request) -> Response:
-    """Delete everything held of a person: operators only, and only with the person's number typed in."""
+    """Delete everything that is stored of a person.
+
+    Only operators may do this, and they have to type the person's number.
+    """
     who = viewer(request)
     if not who.operator:
         raise nothing_here()
@@ -288,7 +292,7 @@ def _of(found: Found) -> tuple[int, int]:
 
 
 def _school(found: Found, given: Mapping[str, str]) -> str:
-    """The school of the form, which the viewer sees. Raises HTTPException 404."""
+    """The school of the form. Raises HTTPException 404 if the viewer may not see it."""
     key = given.get("school", "")
     if key not in found.schools:
         raise nothing_here()
@@ -296,10 +300,11 @@ def _school(found: Found, given: Mapping[str, str]) -> str:
 
 
 def _record(opened: Connection, found: Found, given: Mapping[str, str], *, theirs: bool = False) -> tuple[str, str]:
-    """Connection and sourcedId of the form. theirs: for owners, only a record of the newest snapshots of their schools.
+    """Connection and sourcedId of the form. theirs: an owner may only name a record of the newest snapshots of their
+    schools.
 
     Otherwise somebody could link a pupil of another school to one of their own and read what the SIS says of them.
-    Raises HTTPException 404 for a connection of another district, 403 for a record of a school that is not theirs.
+    Raises HTTPException 404 for a connection of another district, and 403 for a record of a school that is not theirs.
     """
     key, record = given.get("connection", ""), given.get("sourced_id", "").strip()
     rows = {row.key: row for row in tenants.list_connections(opened) if row.district_id == found.person.district_id}

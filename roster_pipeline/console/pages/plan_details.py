@@ -1,4 +1,4 @@
-"""A plan: every row with who, what, from, to and why, and what became of it; and the rows as a file.
+"""A plan: every row with who, what, from, to, why and its result, and the rows as a file.
 
 Plans and holds share the filter, the page of rows, and the choices of the filter.
 """
@@ -26,15 +26,15 @@ from roster_pipeline.services.plan_rows import HEADER, cells, every_line, lines,
 from roster_pipeline.vocabulary import REASONS, ROLE_ORDER, held_place, role_place
 
 ALWAYS = ("create", "update", "archive")
-"""Columns that are shown also where they are empty."""
+"""Columns that are shown even if they are empty."""
 FIELDS = ("action", "role", "held", "sort")
 EVERY_ROW = "all"
 QUIET = "unchanged"
-"""Rows of which nothing is to be told; they are shown only where somebody asks for them."""
+"""Rows about which there is nothing to say. They are shown only if somebody asks for them."""
 
 
 def show(request: Request) -> Response:
-    """A plan; posted, it is searched."""
+    """A plan. A POST searches its rows."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
         summary = summary_of(opened, plan)
@@ -65,7 +65,7 @@ def show(request: Request) -> Response:
 
 
 def rows_csv(request: Request) -> Response:
-    """The rows that the filter chose, as a file."""
+    """The rows that the filter chooses, as a file."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
         asked = list_filter(request, *FIELDS)
@@ -84,7 +84,7 @@ def rows_csv(request: Request) -> Response:
 
 
 def _counts(why: list[dict[str, object]]) -> dict[str, dict[str, int]]:
-    """role to action to rows, the roles as in the settings."""
+    """role to action to rows. The roles have the order of the settings."""
     counts: dict[str, dict[str, int]] = {}
     for line in sorted(why, key=lambda one: role_place(str(one["role"]))):
         of_role = counts.setdefault(str(line["role"]), {})
@@ -115,7 +115,7 @@ class Rows:
 
 
 def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
-    """School and plan of the path. Raises HTTPException 404 also for a plan of another school."""
+    """The school and the plan in the path. Raises HTTPException 404, also for a plan of another school."""
     school = school_of(request, opened)
     try:
         found = plans.get(opened, number_of(request, "plan_id"))
@@ -127,12 +127,16 @@ def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
 
 
 def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_id: int) -> bool:
-    """Whether somebody may approve what only the district's manager may, or whoever has the people it concerns."""
+    """Whether the viewer may approve what only the district's manager may approve, or the owner who has all the people
+    whom it concerns."""
     return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
 
 
 def row_filter(asked: ListFilter, *, held: bool = False) -> RowFilter:
-    """What a page asks for, as the directory wants it. What is no action or role is no condition."""
+    """The filter of a page, in the form that the directory needs.
+
+    A value that is not an action or role sets no condition.
+    """
     action = asked["action"]
     if action in ACTIONS:
         actions: tuple[str, ...] = (action,)
@@ -156,7 +160,7 @@ def rows_of(
     address: str,
     kinds: Iterable[tuple[str, str]] | None = None,
 ) -> Rows:
-    """The rows that the request asks for. kinds: role and action of what is held, where only that is shown."""
+    """The rows that the request asks for. kinds: role and action of the held rows, if only those are shown."""
     asked = list_filter(request, *FIELDS, address=address)
     wanted = row_filter(asked, held=kinds is not None)
     found = lines(opened, plan, wanted, limit=ROWS, offset=asked.offset)

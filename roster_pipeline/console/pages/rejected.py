@@ -1,4 +1,5 @@
-"""Records of one snapshot that could not be used as they are: whose, which value, and what is wrong with it."""
+"""Records of one snapshot that could not be used as they are: whose record it is, which value, and what is wrong with
+it."""
 
 from __future__ import annotations
 
@@ -25,7 +26,7 @@ AT_ONCE = 1000
 
 
 def show(request: Request) -> Response:
-    """The list; posted, it is searched by sourcedId."""
+    """The list. A POST searches it by sourcedId."""
     with database(request).begin() as opened:
         school, snapshot = _snapshot_of(request, opened)
         asked, wanted = _asked(request)

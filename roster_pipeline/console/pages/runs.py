@@ -1,4 +1,4 @@
-"""Preview & run: Sync now and Dry run, and the progress of each run, live."""
+"""Preview & run: Sync now and Dry run, and the live progress of each run."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PIECES = "live_pieces.html"
 
 
 def list_(request: Request) -> Response:
-    """GET: the two buttons, and the runs of late."""
+    """GET: the two buttons, and the latest runs."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         runs, steps = manual_runs.of_school(opened, school.id), first_steps(opened, school)
@@ -92,7 +92,7 @@ def show(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """GET: the same as it goes on."""
+    """GET: the same, live while the run goes on."""
     run_id = request.path_params["run"]
 
     def now() -> tuple[SchoolRow, ManualRun, Outcome, str, int, bool]:
@@ -129,7 +129,7 @@ def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[ManualRun,
 
 
 def _said(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
-    """What a run that has ended did, or would do, in a sentence; empty for one that did not come so far."""
+    """What an ended run did, or would do, as a sentence. Empty if the run did not get so far."""
     if not run.ended_at:
         return ""
     if run.kind == "dry_run" and outcome.plan_id is not None and not run.problem:
@@ -141,7 +141,7 @@ def _said(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
 
 
 def _decidable(opened: Connection, school: SchoolRow, outcome: Outcome) -> bool:
-    """Whether somebody may decide about some of what a run left held."""
+    """Whether somebody may decide about some of the rows that a run left held."""
     if outcome.sync_outcome != "held" or outcome.plan_id is None:
         return False
     return any(hold.overridable for hold in approvals.held(opened, school_id=school.id, plan_id=outcome.plan_id))

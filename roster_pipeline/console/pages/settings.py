@@ -1,4 +1,4 @@
-"""Automatic Rostering: the settings of one school in sections. If a field is wrong, nothing of it is saved."""
+"""Automatic Rostering: the settings of one school in sections. If a field is wrong, nothing is saved."""
 
 from __future__ import annotations
 
@@ -41,14 +41,17 @@ TEST = "test"
 
 
 def first(request: Request) -> Response:
-    """GET: on to the first section."""
+    """GET: go to the first section."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
     return RedirectResponse(f"/schools/{school.key}/settings/{SECTIONS[0].key}", 303)
 
 
 def show(request: Request, section: Section) -> Response:
-    """GET: what is stored; with `test` the form as it was tested, for browsers without scripts and for reloading."""
+    """GET: the stored settings.
+
+    With `test`, it shows the form as it was tested, for browsers without scripts and for reloading.
+    """
     with database(request).begin() as opened:
         school = school_of(request, opened)
         opened_form = stored_form(opened, school, section)
@@ -62,7 +65,7 @@ def show(request: Request, section: Section) -> Response:
 
 
 def save(request: Request, section: Section) -> Response:
-    """POST: save the section, all of it or nothing."""
+    """POST: save the whole section, or nothing."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         came, wanted = sent_form(request, stored_form(opened, school, section))
@@ -85,7 +88,7 @@ def save(request: Request, section: Section) -> Response:
 
 
 def hints(request: Request) -> Response:
-    """GET: what is known of the chosen SIS, as a piece of the page."""
+    """GET: the facts about the chosen SIS, as a piece of the page."""
     return page(request, "settings_hints.html", preset=chosen_preset(request.query_params))
 
 
@@ -98,14 +101,17 @@ def page_with_hints(request: Request) -> Response:
 
 
 def preview(request: Request) -> Response:
-    """GET: the Roster Email as a page of its own. Mails have their style inside, so this page alone allows that."""
+    """GET: the Roster Email as a page of its own.
+
+    Mails contain their own style, so only this page allows inline styles.
+    """
     with database(request).begin() as opened:
         mail = preview_mail(opened, school_of(request, opened))
     return HTMLResponse(mail.html, headers={"content-security-policy": MAIL_POLICY})
 
 
 def send_test(request: Request) -> Response:
-    """POST: the same to the person who asks, and to nobody else."""
+    """POST: send the same mail to the person who asks, and to nobody else."""
     who = viewer(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -121,7 +127,7 @@ def send_test(request: Request) -> Response:
 
 
 def filled(request: Request, shown_form: Form, status: int = 200) -> Response:
-    """The page with a form."""
+    """The page with the values of a form."""
     with database(request).begin() as opened:
         steps = first_steps(opened, shown_form.school)
         past = past_guards(opened, shown_form.school) if shown_form.section.key == "guards" else {}

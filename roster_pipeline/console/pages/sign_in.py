@@ -1,6 +1,6 @@
-"""Signing in by a one-time link, and out again. A link is only looked at by GET; the button behind it signs in.
+"""Signing in by a one-time link, and signing out. A GET only looks at a link; the button on its page signs in.
 
-Signing in by OpenID Connect: to the identity provider, and back.
+Signing in by OpenID Connect: the way to the identity provider, and back.
 """
 
 from __future__ import annotations
@@ -25,9 +25,10 @@ from roster_pipeline.services.access_changes import note_refusal, note_sign_in
 
 WINDOW = timedelta(minutes=15)
 ASKED_FROM_ONE_PLACE = 20
-"""A school's office shares an address; a machine that tries addresses asks far more often."""
+"""A school's office shares one network address. A machine that tries addresses asks far more often than an office."""
 ASKED_FOR_ONE_ADDRESS = 1
-"""By one asker, while the link works. Strangers who ask for somebody's address lock nobody but themselves out."""
+"""How often one asker may ask while a link works. A stranger who asks for somebody's address locks out only
+themselves."""
 ASKED_BY_ALL = 300
 TRIED_FROM_ONE_PLACE = 60
 LONGEST_ADDRESS = 320
@@ -81,7 +82,7 @@ def come_back(request: Request) -> Response:
 
 
 def _provider(request: Request) -> Provider:
-    """The one of the settings; 404 where there is none."""
+    """The provider in the settings; 404 if there is none."""
     state = request.app.state
     config: Config = state.config
     if config.oidc is None:
@@ -129,7 +130,7 @@ def ask(request: Request) -> Response:
 
 
 def look(request: Request) -> Response:
-    """GET /sign-in/link: a button. Mail scanners open links; looking uses nothing up."""
+    """GET /sign-in/link: a button. Mail scanners open links, so this does not use up the link."""
     token = request.query_params.get("token", "")
     next_path = local_path(request.query_params.get("next", ""))
     with database(request).begin() as opened:
@@ -167,12 +168,12 @@ def leave(request: Request) -> Response:
 
 
 def _asker(request: Request, email: str) -> str:
-    """An address together with the network that asks for it."""
+    """An e-mail address together with the network from which somebody asks for it."""
     return f"{email} {address_of(request)}"
 
 
 def local_path(asked: str) -> str:
-    """A path of this site to go on to; `/` for anything that could lead elsewhere."""
+    """A path of this site, as the next page; `/` for anything that could lead to another site."""
     plain = asked.startswith("/") and not asked.startswith("//") and "\\" not in asked and asked.isprintable()
     if not plain:
         return "/"
@@ -182,7 +183,7 @@ def local_path(asked: str) -> str:
 
 
 def provider(config: Config) -> str:
-    """What people call the identity provider."""
+    """The name that people use for the identity provider."""
     host = urlsplit(config.oidc.issuer).hostname if config.oidc else ""
     return PROVIDERS.get(host or "", host or "")
 

@@ -1,4 +1,4 @@
-"""The schools of a SIS, read by its connection, to tick and add. Nobody has to know a School ID."""
+"""Lists the schools of a SIS, so that a person can tick and add them. Nobody has to know a School ID."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings, 
 from roster_pipeline.vocabulary import ROLE_ORDER, people_of
 
 TYPED = ("sis", "url", "client_id", "token_url")
-"""The settings of a connection that are entered here; the others keep what is known of the SIS."""
+"""The settings of a connection that a person enters here. The others keep the values that are known for the SIS."""
 MOST_SHOWN = 400
-"""Schools on one page: a form may have 1,000 fields."""
+"""How many schools are on one page. A form may have 1,000 fields."""
 LONGEST_SEARCH = 100
 LONGEST_ID = 255
 TESTED_NEXT = "Test Your Information is next."
@@ -48,11 +48,12 @@ LABELS = {name: setting.title for name, setting in SETTINGS.items()} | {
     "owners": "Owners",
     "pattern": "Settings",
 }
-"""Fields of the forms to what they are called there, for the list of what is wrong above a form."""
+"""The labels of the fields of the forms. The list of errors above a form uses them."""
 
 
 def list_(request: Request) -> Response:
-    """POST: read the schools of a connection's SIS; with the fields of the connection, correct those first."""
+    """POST: read the schools of a connection's SIS; if the fields of the connection were sent, correct its settings
+    first."""
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
     with database(request).begin() as opened:
@@ -86,7 +87,7 @@ def pick(request: Request) -> Response:
 
 
 async def events(request: Request) -> Response:
-    """GET: `reload` once the schools are there or cannot be, then `fill` with the numbers of their people."""
+    """GET: `reload` once the schools were read or cannot be read, then `fill` with the numbers of their people."""
 
     def now() -> SisSchoolList | None:
         with database(request).begin() as opened:
@@ -108,7 +109,7 @@ async def events(request: Request) -> Response:
 
 
 def add(request: Request) -> Response:
-    """POST: the schools that were ticked, and one that was typed because it is not in the list."""
+    """POST: the schools that were ticked, and a school that was typed because it is not in the list."""
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items()}
     ticked = {str(value) for name, value in given.multi_items() if name == "school"}
@@ -144,7 +145,7 @@ def add(request: Request) -> Response:
 
 
 def people_words(people: dict[str, int] | None) -> str:
-    """The people of a school in words; empty where they are not counted."""
+    """The people of a school in words; empty if they are not counted."""
     if people is None:
         return ""
     counts = [people_of(role, people[role]) for role in ROLE_ORDER if people[role]]
@@ -167,7 +168,10 @@ def listed(request: Request, connection: ConnectionRow) -> Response:
 
 
 def settings_of(values: Values, stored: ConnectionSettings | None, errors: dict[str, str]) -> ConnectionSettings | None:
-    """The settings of a connection with what was typed. A new one starts from what is known of the SIS."""
+    """The settings of a connection with the typed values.
+
+    A new connection starts with the values that are known for the SIS.
+    """
     typed = {name: values.get(name_of(CONNECTION, name), "") or None for name in TYPED}
     chosen = chosen_preset(values)
     known = stored is not None and stored.sis == chosen.name
@@ -213,7 +217,7 @@ def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[Pi
 def _pattern(
     opened: Connection, who: Viewer, connection: ConnectionRow, key: str, errors: dict[str, str]
 ) -> SchoolSettings | None:
-    """The settings of the school that the new ones take over; None for the district's defaults."""
+    """The settings that the new schools take over from another school; None for the district's defaults."""
     if not key:
         return None
     try:
@@ -227,7 +231,7 @@ def _pattern(
 
 
 def _usable_name(one: dict[str, Any]) -> str:
-    """The name of a school of the SIS, or its number where the SIS gives it none that can be kept."""
+    """The name of a school of the SIS, or its number if the SIS gives no name that we can store."""
     for text in (one["name"], one["identifier"], one["id"]):
         try:
             return display_name(text or "")
@@ -243,7 +247,10 @@ def _words(request: Request) -> str:
 def _lines(
     opened: Connection, connection: ConnectionRow, found: SisSchoolList | None, words: str
 ) -> list[tuple[dict[str, Any], str, SchoolRow | None]]:
-    """The schools of the SIS in whose name or numbers all words are: the school, its people, ours if it is added."""
+    """The schools of the SIS that have all words in their name or numbers.
+
+    Each line has the school, its people, and our school if it was added.
+    """
     there = {row.settings.school_id: row for row in tenants.schools_of(opened, connection.id)}
     lines = []
     for one in found.schools if found else []:

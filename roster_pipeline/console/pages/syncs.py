@@ -1,4 +1,4 @@
-"""One sync: what it did and what it left, in the words of its mail, with checks and facts; and its rollback.
+"""One sync: what it did and what it left, in the words of its mail, with checks and facts. Also its rollback.
 
 A rollback shows first what would happen, in numbers, then asks for a reason, then shows the outcome.
 """
@@ -31,9 +31,9 @@ from roster_pipeline.vocabulary import counted, reason_problem, role_place
 
 COLUMNS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
 ALWAYS = ("created", "updated", "archived")
-"""Columns that are shown also where they are empty."""
+"""Columns that are shown even if they are empty."""
 BEHIND = ("Compared with the sync before", "Quality checks", "Left as they are", "Connection")
-"""Sections of the mail that the page shows as they are; the others have tables of their own here."""
+"""Sections of the mail that the page shows as they are. The other sections have their own tables here."""
 ARCHIVED = "archived"
 LEFT = ("person was changed since and is left as is", "people were changed since and are left as they are")
 
@@ -44,7 +44,7 @@ def preview(request: Request) -> Response:
 
 
 def roll_back(request: Request) -> Response:
-    """Do it."""
+    """Roll the sync back."""
     only = _only(form(request).get("only"))
     with database(request).begin() as opened:
         school, sync = _sync_of(request, opened)
@@ -135,7 +135,7 @@ def show(request: Request) -> Response:
 
 
 def sync_of(request: Request, opened: Connection, school: SchoolRow) -> SyncRow:
-    """The sync in the path. Raises HTTPException 404 where it is not one of this school."""
+    """The sync in the path. Raises HTTPException 404 if it is not a sync of this school."""
     try:
         found = ledger.get_sync(opened, number_of(request, "sync_id"))
     except UnknownSync:

@@ -1,4 +1,5 @@
-"""Upload of a list of people into a school: the file, its columns, what each row would do, and doing it."""
+"""Uploads a list of people into a school: takes the file and its columns, shows what each row would do, and applies the
+list."""
 
 from __future__ import annotations
 
@@ -46,7 +47,7 @@ WORDS = {
     UNREADABLE: ("bad", "cannot be read"),
 }
 ROW = "row-"
-"""The beginning of a field that holds what was decided of a row; its number follows."""
+"""The beginning of the name of a field with the decision about a row. The number of the row follows."""
 SAME = ("join", "update", "nothing")
 
 
@@ -91,7 +92,7 @@ def show(request: Request) -> Response:
 
 
 def columns(request: Request) -> Response:
-    """Say what the columns mean."""
+    """Set what the columns mean."""
     given = texts(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -103,7 +104,7 @@ def columns(request: Request) -> Response:
 
 
 def decide(request: Request) -> Response:
-    """Keep what was decided of rows that need a look. Nothing of it is done before the list is entered."""
+    """Store the decisions about rows that need a look. Nothing changes before the list is applied."""
     given = texts(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -122,7 +123,7 @@ def decide(request: Request) -> Response:
 
 
 def apply(request: Request) -> Response:
-    """Do it, if it is still what was shown."""
+    """Apply the list, if it would still do what was shown."""
     given, who = texts(request), viewer(request)
     reason = given.get("reason", "").strip()
     with database(request).begin() as opened:
@@ -215,7 +216,7 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
 
 
 def _choices_of(row: Row) -> list[tuple[str, str]]:
-    """What may be decided of a row; empty where nothing has to be decided."""
+    """The possible decisions about a row; empty if nothing has to be decided."""
     if row.what != LOOK and not row.choice:
         return []
     people = [(str(number), f"The same person as {words}") for number, words in row.candidates]

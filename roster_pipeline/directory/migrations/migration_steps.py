@@ -1,4 +1,4 @@
-"""How a migration runs its SQL: as it is written, many statements at once, with no reading of `:` as a parameter."""
+"""How a migration runs its SQL: exactly as it is written, many statements at once. A `:` is not read as a parameter."""
 
 from __future__ import annotations
 

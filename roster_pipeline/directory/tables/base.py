@@ -37,7 +37,7 @@ def now(name: str) -> Column[object]:
 
 
 def moment(name: str, *, comment: str | None = None) -> Column[object]:
-    """A time, or null for not yet."""
+    """A time, or null if it has not come yet."""
     return Column(name, DateTime(timezone=True), comment=comment)
 
 

@@ -1,4 +1,4 @@
-"""Plans, their verdicts, and what people decided about the parts that were held."""
+"""Plans, their verdicts, and what people decided about the held parts."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Districts, connections and schools with the settings that their owners choose; accounts of the console and sessions.
 
-A table has the SHA-256 of a token of 256 random bits, so a reader of these tables cannot sign in.
+Of a token, the tables have only the SHA-256. A token has 256 random bits, so a reader of these tables cannot sign in.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ rate_limit = Table(
 
 
 def revision() -> Column[object]:
-    """How often the row's settings were changed: a form that was opened before is refused."""
+    """How often the row's settings were changed. A form that was opened before the last change is refused."""
     return Column("revision", Integer, nullable=False, server_default=text("1"))
 
 

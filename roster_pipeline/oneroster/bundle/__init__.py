@@ -1,4 +1,4 @@
-"""OneRoster CSV bundles as a source beside the API: same batches, same kind of proof.
+"""OneRoster CSV bundles as a source next to the API, with the same batches and the same kind of proof.
 
 source = source_of("sftp://sis.example.org/exports", "user", "password", host_key="SHA256:...")
 people = pull_bundle(source, Wanted(contacts=True))

@@ -102,7 +102,7 @@ def split_pattern(path: str) -> tuple[str, str | None]:
 def bundles_among(
     files: Sequence[FoundFile], pattern: str | None, unpacked: Sequence[FoundFile] = ()
 ) -> list[FoundBundle]:
-    """The zips of a folder, and its unpacked files as one more bundle. Raises BundleNotFound where there is none."""
+    """The zips of a folder, and its unpacked files as one more bundle. Raises BundleNotFound if there is none."""
     wanted = (pattern or ANY_ZIP).lower()
     zips = [file for file in files if not file.name.startswith(".") and fnmatch.fnmatchcase(file.name.lower(), wanted)]
     if not zips and not unpacked:

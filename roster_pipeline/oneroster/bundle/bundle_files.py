@@ -43,19 +43,19 @@ class BundleLimits:
     archive_bytes: int = 1024 * _MIB
     file_bytes: int = 2048 * _MIB
     total_bytes: int = 4096 * _MIB
-    """Unpacked, of all files that are read."""
+    """Bytes of all files that are read together, unpacked."""
     ratio: int = 250
-    """Unpacked to packed size of one file."""
+    """The largest ratio of the unpacked to the packed size of one file."""
     ratio_from: int = 16 * _MIB
-    """Unpacked size below which the ratio does not matter."""
+    """Below this unpacked size, the ratio does not matter."""
     directory_bytes: int = 2 * _MIB
-    """Of the zip's own table of contents."""
+    """Bytes of the zip's own table of contents."""
     members: int = 1000
-    """Entries of a zip or of a folder."""
+    """How many entries a zip or a folder may have."""
     depth: int = 3
-    """Folders above a file, inside the bundle."""
+    """How many folders deep a file may be inside the bundle."""
     listing: int = 10_000
-    """Entries of a folder in which the newest zip is searched."""
+    """How many entries a folder may have in which the newest zip is searched."""
     line_chars: int = 128 * 1024
     columns: int = 1000
     manifest_rows: int = 1000
@@ -64,7 +64,7 @@ class BundleLimits:
     connect_seconds: float = 20.0
     download_seconds: float = 1800.0
     settle_seconds: float = 3.0
-    """Between the two checks of a file on a server that show whether it is still growing."""
+    """The time between the two checks of a file on a server. They show whether the file is still growing."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +98,11 @@ def check_name(name: str) -> None:
 
 
 def pick_files(names: Iterable[str], deepest: int) -> tuple[dict[str, str], tuple[str, ...]]:
-    """From all names to {standard name: name in the bundle}, and the base names of all CSV files.
+    """Pick the files among all names. Returns {standard name: name in the bundle}, and the base names of all CSV files.
 
     Names are compared without case. Files more than `deepest` folders down are ignored. enrollments.csv is picked only
-    where there is one, beside the others. Raises BundleUnsafe where a file exists twice, or where the files are in
-    different folders, because then nobody knows which of them belong together.
+    if there is one next to the others. Raises BundleUnsafe if a file exists twice, or if the files are in different
+    folders, because then nobody knows which of them belong together.
     """
     picked: dict[str, str] = {}
     folders: set[str] = set()
@@ -175,7 +175,7 @@ class _LimitedStream(io.RawIOBase):
 
 
 def limited_stream(stream: IO[bytes], name: str, most: int) -> BinaryIO:
-    """The stream, buffered; raises BundleTooLarge beyond `most` bytes and BundleBroken where reading fails."""
+    """The stream, buffered. It raises BundleTooLarge beyond `most` bytes, and BundleBroken if reading fails."""
     return cast(BinaryIO, io.BufferedReader(_LimitedStream(stream, name, most), BUFFER_BYTES))
 
 
@@ -192,7 +192,8 @@ class BundleBroken(BundleError):
 
 
 class BundleUnsafe(BundleError):
-    """The bundle holds what no export holds: links, paths that lead out of it, the same file twice, encryption."""
+    """The bundle contains something that no export contains: links, paths that lead out of it, the same file twice,
+    encryption."""
 
 
 class BundleTooLarge(TooLarge):

@@ -40,7 +40,7 @@ _MOST_NAMES = 3
 
 @dataclass(frozen=True)
 class Manifest:
-    """modes: lower-cased file name without `.csv` to what the manifest says of it. version: None if not stated.
+    """modes: for each lower-cased file name without `.csv`, what the manifest says of it. version: None if not stated.
 
     bytes, digest: of the file, for the proof.
     """
@@ -122,7 +122,7 @@ def bundle_layout_of(opened: OpenedBundle, limits: BundleLimits, metadata_keys: 
 
 
 def read_manifest(opened: OpenedBundle, limits: BundleLimits) -> Manifest | None:
-    """The bundle's manifest, None where it has none. Raises WrongManifest or WrongHeader."""
+    """The bundle's manifest, None if it has none. Raises WrongManifest or WrongHeader."""
     member = opened.files.get(MANIFEST)
     if member is None:
         return None
@@ -208,8 +208,8 @@ def _modes(opened: OpenedBundle, manifest: Manifest | None, findings: _Findings)
 def _also_needed(name: str, modes: Mapping[str, Mode], manifest: Manifest | None) -> list[str]:
     """Columns that this bundle needs beyond those that are always needed.
 
-    Roles are in roles.csv, or else in users.csv. Only a delta may lack both, where the manifest says that no role
-    changed. A file that the manifest calls a delta needs the status, which marks who has left.
+    Roles are in roles.csv, or else in users.csv. Only a delta may lack both, if the manifest says that no role changed.
+    A file that the manifest calls a delta needs the status, which marks who has left.
     """
     also: list[str] = []
     if name == "users" and "roles" not in modes:
@@ -248,7 +248,7 @@ def _checked_file(
 
 
 def _version(manifest: Manifest | None, files: Mapping[str, BundleFile], findings: _Findings) -> str:
-    """ "1.1" or "1.2", as the manifest says, else by the files. Records are read by their columns in both cases."""
+    """The version: "1.1" or "1.2", from the manifest or else from the files. Both are read by their columns."""
     stated = (manifest.version or "") if manifest is not None else ""
     for version in ("1.1", "1.2"):
         if stated.startswith(version):

@@ -51,11 +51,13 @@ SEVERAL_SCHOOLS = "bundles-of-one-night"
 LEFT_OUT = "bundle-left-out"
 """Note: a bulk bundle of the same export has no school that a newer one lacks."""
 MARKS_KEPT = 1000
-"""Bundles of a place that are remembered; more are there only where nobody deletes old ones."""
+"""How many bundles of a place are remembered. There are more only if nobody deletes old ones."""
 
 
 class BundlePull:
-    """Iterate over it for batches, orgs first; after the last one, `.proof` is set. Memory is bounded by pages.
+    """Iterate over it for batches, orgs first; after the last one, `.proof` is set.
+
+    It needs the memory of a few pages only.
 
     Complete means: the manifest agrees with the files, every file was read to its end and did not change meanwhile,
     every unreadable row belongs to a known person, no delta is missing, and the bundle's time is neither in the future
@@ -145,7 +147,7 @@ class BundlePull:
             yield batch
 
     def _marked(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """The batches, with `notEnrolled` of students where enrollments were read."""
+        """The batches, with `notEnrolled` of students if enrollments were read."""
         for batch in self._note_orgs(batches):
             if batch.kind == "user" and self._enrolled is not None:
                 self._enrolled.mark(batch.records, self._now.date(), self._orgs)
@@ -197,7 +199,7 @@ def pull_bundle(
 
 @dataclass(frozen=True)
 class ReadBundle:
-    """One bundle that was read to its end."""
+    """One bundle that was read completely."""
 
     opened: OpenedBundle
     layout: BundleLayout

@@ -199,7 +199,10 @@ class BundleReading:
                 self.tally.problem(f"ends-inside-a-row:{name}")
 
     def _kept(self, users: list[Record]) -> list[Record]:
-        """Without guardians where none are wanted, and with wanted schools only their people; as an API pull does."""
+        """The users without guardians, if none are wanted; and only the people of the wanted schools, if there are any.
+
+        An API pull does the same.
+        """
         schools, contacts = self._wanted.school_ids, self._wanted.contacts
         tally = self.tally
         roles = self._orgs.place(users)

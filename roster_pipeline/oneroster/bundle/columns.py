@@ -26,9 +26,9 @@ _BRACED = re.compile(r"\{[^{}]*\}")
 class FileColumns:
     """The columns of one file: the standard's name to the member it becomes.
 
-    Some exporters name columns as the API names its members, or misspell them; those names are listed too. Where two
-    columns become one member, the first one listed here counts. needed: an error where missing. expected: the standard
-    requires them, we can do without.
+    Some exporters name columns as the API names its members, or misspell them; those names are listed too. If two
+    columns become one member, the first one listed here counts. needed: it is an error if they are missing. expected:
+    the standard requires them, but we can do without them.
     """
 
     members: Mapping[str, str]

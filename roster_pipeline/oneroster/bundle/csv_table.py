@@ -90,7 +90,7 @@ def _count_not_ascii(text: str) -> int:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A row that cannot be read. rule: why, as a slug. first: its first cell, None where that is not certain either."""
+    """A row that cannot be read. rule: why, as a slug. first: its first cell; None if that is not certain either."""
 
     rule: str
     first: str | None
@@ -202,7 +202,7 @@ def _is_separator_note(row: Row) -> bool:
 class _OddRows:
     """Rows of another length than the header, kept until the page is full, because their neighbours matter.
 
-    A line break inside a cell splits a row into two short ones. So a short row is repaired only where the next row is
+    A line break inside a cell splits a row into two short ones. So a short row is repaired only if the next row is
     readable, or can be repaired too. last: the row just read is a short or damaged one.
     """
 
@@ -245,7 +245,7 @@ class _OddRows:
         self.last = short
 
     def settle(self, page: Page, width: int) -> None:
-        """Add the kept rows to the page: repaired where that is possible, else as unreadable."""
+        """Add the kept rows to the page: repaired if that is possible, else as unreadable."""
         lengths = Counter(map(len, self._rows))
         usual = {length for length, often in lengths.items() if often * 2 > len(page.rows) + len(self._rows)}
         readable = False

@@ -1,4 +1,4 @@
-"""Several bundles as one: which must be read, whether one is missing, and which record of each id counts.
+"""Reads several bundles as one: decides which must be read, whether one is missing, and which record of each id counts.
 
 A delta is useful only if every delta before it was applied. Each bundle between the last one read and the newest is
 read. If one may have appeared and disappeared unseen, the pull is incomplete until a bulk bundle comes.
@@ -30,12 +30,12 @@ MISSED = "deltas-missed"
 MOST_BUNDLES = 100
 """Bundles read in one pull; after a longer pause, a bulk bundle is needed."""
 LONGEST_GAP = timedelta(hours=26)
-"""Between our last check and the next bundle, where exports and syncs are daily. After a longer gap, a bundle may have
-been written and replaced meanwhile. Two hours allow for clock changes and late runs."""
+"""The time between our last check and the next bundle, if exports and syncs are daily. After a longer gap, a bundle may
+have been written and replaced meanwhile. Two hours allow for clock changes and late runs."""
 SAME_TIME = 0.001
 """Seconds within which two file times are equal, because they are stored in microseconds."""
 RARER = 1.5
-"""How much longer than usual a gap may be, where earlier bundles came less often than daily."""
+"""How much longer than usual a gap may be, if earlier bundles came less often than daily."""
 GAPS_NEEDED = 2
 """Gaps between earlier bundles that are needed to know what is usual."""
 SATURDAY = 5
@@ -43,7 +43,7 @@ COUNTER = re.compile(r"\d+")
 COUNTS_UP_TO = 6
 """Most digits of a number that counts bundles; a longer one is a time or an id."""
 FEW_STEPS = 9
-"""The largest step between the numbers of two bundles that counts as a gap where no other step is known."""
+"""The largest step between the numbers of two bundles that counts as a gap if no other step is known."""
 AT_ONCE = timedelta(minutes=10)
 """New bundles written this close together may be one for each school, numbered by school."""
 SAME_EXPORT = timedelta(hours=12)
@@ -56,10 +56,10 @@ Record = dict[str, Any]
 class LastRead:
     """The bundle that the stored records are based on, and what is known about the place.
 
-    written: its time of writing as we use it. looked_at: when it was last read. Both are None where nothing is stored.
-    marks: of all bundles that were there then, None where not stored. seen: marks of the bundles that were there at the
+    written: its time of writing as we use it. looked_at: when it was last read. Both are None if nothing is stored.
+    marks: of all bundles that were there then, None if not stored. seen: marks of the bundles that were there at the
     latest check, complete or not, with the time when each was first seen. newest: time of the newest bundle ever read,
-    None where unknown.
+    None if unknown.
     """
 
     written: datetime | None = None
@@ -118,7 +118,7 @@ def is_broken(
 
 
 def _usual_gap(earlier: Sequence[DatedBundle]) -> float:
-    """The longest time allowed between two bundles in seconds: LONGEST_GAP, or more where they came less often."""
+    """The longest time allowed between two bundles in seconds: LONGEST_GAP, or more if they came less often."""
     times = sorted(bundle.written for bundle in earlier)
     gaps = [after - before for before, after in pairwise(times)]
     usual = median(gaps) * RARER if len(gaps) >= GAPS_NEEDED else 0.0

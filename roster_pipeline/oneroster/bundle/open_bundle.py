@@ -83,7 +83,7 @@ def bundle_files_in(path: Path, limits: BundleLimits) -> list[FoundFile]:
 
 
 def _file_names(path: Path, limits: BundleLimits) -> Iterator[str]:
-    """Relative names of all files, down to the allowed depth. Raises BundleTooLarge where there are too many."""
+    """Relative names of all files, down to the allowed depth. Raises BundleTooLarge if there are too many."""
     count = 0
     waiting: list[tuple[Path, str, int]] = [(path, "", 0)]
     while waiting:

@@ -1,4 +1,4 @@
-"""Repairing rows with more or fewer cells than the header, where the cells leave no doubt.
+"""Repairs rows with more or fewer cells than the header, if the cells leave no doubt.
 
 A spreadsheet drops the empty cells at the end of a row, and some exports write one comma more than the header has. Both
 are harmless. A comma that should have been quoted is not: it moves every cell after it by one, and because the last
@@ -55,7 +55,7 @@ _LAST_FILLED: Mapping[str, Check] = {
 value of the column before. The family name is safe because the middle name follows it: in a moved row it would be
 there."""
 _REQUIRED = (("sourcedId", "user"), ("familyName", "givenName"), ("name",), ("user",), ("org",))
-"""Of each group, one cell must be filled (where the file has such columns), so that half a row is never used."""
+"""One cell of each group must be filled (if the file has such columns), so that half a row is never used."""
 
 
 class RowRepair:
@@ -70,7 +70,7 @@ class RowRepair:
         self._required = [group for group in required if group]
 
     def fitted(self, row: Row, *, usual: bool = False) -> Row | None:
-        """The row with as many cells as the header; None where cells may have moved, or the row may be cut.
+        """The row with as many cells as the header; None if cells may have moved, or the row may be cut.
 
         usual: more than half of the rows have this length, so it is a habit of the export.
         """

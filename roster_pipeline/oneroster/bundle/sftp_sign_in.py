@@ -41,7 +41,7 @@ _HOW = (
 class SftpAccess:
     """What to fetch and how to sign in. secret: a password, or a private key in PEM or OpenSSH form.
 
-    host_key: see `trusted_fingerprints`. enrollments: fetch enrollments.csv as well, where a bundle is unpacked.
+    host_key: see `trusted_fingerprints`. enrollments: fetch enrollments.csv as well, if a bundle is unpacked.
     """
 
     host: str
@@ -139,10 +139,12 @@ def unreachable(why: str) -> Unreachable:
 
 
 def trusted_fingerprints(stated: str | None, host: str, port: int) -> frozenset[str]:
-    """The host keys that are accepted from this server, as fingerprints. A key on first use is never trusted.
+    """The host keys that are accepted from this server, as fingerprints.
+
+    We never trust a key only because it is the first one.
 
     stated: lines, each a fingerprint, a public key, or an entry of known_hosts; entries of other hosts do not count.
-    Raises HostKeyRefused where there is none for this host, or one cannot be read.
+    Raises HostKeyRefused if there is none for this host, or if one cannot be read.
     """
     trusted: set[str] = set()
     known_hosts: list[str] = []

@@ -64,7 +64,7 @@ class BundleSource(ABC):
 class LocalSource(BundleSource):
     """A folder of CSV files, a zip, a folder of zips, or a pattern such as /exports/roster-*.zip.
 
-    within: the folder that must contain the path, where the operator has set one.
+    within: the folder that must contain the path, if the operator has set one.
     """
 
     path: str

@@ -1,4 +1,4 @@
-"""Rows of users.csv as normalised users, with their roles from roles.csv where there is one.
+"""Rows of users.csv as normalised users, with their roles from roles.csv, if there is one.
 
 A row that needs no repair is read directly. Any other row becomes a record of the API's shape and goes through the
 API's own reader, which takes more than twice the time. A test checks that both give the same user.
@@ -61,7 +61,7 @@ class RoleIndex:
         return len(self._keys)
 
     def add(self, user: str, cells: tuple[str, ...]) -> None:
-        """Add one role of a user. cells: of ENTRY_NAMES, empty where there is none."""
+        """Add one role of a user. cells: the cells of ENTRY_NAMES, empty if there is none."""
         number = self._numbers.get(cells)
         if number is None:
             number = self._numbers[cells] = len(self._entries)
@@ -130,7 +130,7 @@ def _check(user: str) -> int:
 
 
 class UserRows:
-    """Normalises the rows of one users.csv. roles: of roles.csv, None where users.csv itself has them."""
+    """Normalises the rows of one users.csv. roles: the roles of roles.csv; None if users.csv itself has them."""
 
     def __init__(
         self,
@@ -149,12 +149,12 @@ class UserRows:
         self._cached_roles: dict[tuple[Any, ...], list[Record] | None] = {}
 
     def ids(self, rows: Sequence[Row]) -> list[str]:
-        """The id of each row without outer blanks, empty where there is none."""
+        """The id of each row without outer blanks, empty if there is none."""
         at = self._id
         return [row[at].strip() for row in rows]
 
     def ids_with_roles(self, rows: Sequence[Row]) -> Hashes | None:
-        """One hash of id, role and orgs for each row; None where roles.csv has the roles."""
+        """One hash of id, role and orgs for each row; None if roles.csv has the roles."""
         if self._roles is not None:
             return None
         return np.fromiter(map(hash, map(self._role_cells, rows)), np.int64, len(rows))
@@ -171,7 +171,7 @@ class UserRows:
         return users, rejects
 
     def _direct(self, row: Row, codes: Codes | None) -> Record | None:
-        """The user of a row that needs no repair, None where it may need some."""
+        """The user of a row that needs no repair, None if it may need some."""
         joined = "|".join(row)
         if not joined.isprintable() or " |" in joined or "| " in joined or joined[:1] == " ":
             return None
@@ -209,7 +209,7 @@ class UserRows:
         return self._reader.one(record, rejects)
 
     def _entries(self, key: tuple[Any, ...], row: Row, codes: Codes | None) -> list[Record] | None:
-        """The row's role entries as the API's reader reads them; None where something in them is wrong."""
+        """The row's role entries as the API's reader reads them; None if something in them is wrong."""
         try:
             return self._cached_roles[key]
         except KeyError:
@@ -229,7 +229,7 @@ class UserRows:
 
 
 def _user_ids(cell: str) -> list[Record] | None:
-    """The one `{type:identifier}` of a cell; None where it is spelled otherwise."""
+    """The one `{type:identifier}` of a cell; None if it is spelled otherwise."""
     inner = cell[1:-1]
     kind, colon, identifier = inner.partition(":")
     if f"{{{inner}}}" != cell or not colon or "{" in inner or "}" in inner or not kind or not identifier:

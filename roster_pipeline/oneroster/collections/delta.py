@@ -31,7 +31,7 @@ KINDS = ("same_day", "membership", "email")
 PROVED = "delta_proved"
 """Key in `Client.learned`: the kinds that were proved."""
 MOST_NAMED = 200_000
-"""Most changed people that are compared; with more since the last sync, nothing is proved."""
+"""How many changed people are compared at most. If more people changed since the last sync, nothing is proved."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def instant(moment: datetime) -> str:
 
 
 def changed_users(reading: Reading) -> Listing | None:
-    """The listing of users changed since `Wanted.since`; None where a full pull is needed instead."""
+    """The listing of users changed since `Wanted.since`; None if a full pull is needed instead."""
     since = reading.wanted.since
     if since is None or reading.wanted.everybody_too:
         return None
@@ -61,7 +61,7 @@ def changed_users(reading: Reading) -> Listing | None:
 def named_changes(reading: Reading) -> NamedChanges | None:
     """After everybody was read: the people whom the server names as changed since `Wanted.since`.
 
-    None where they are not wanted or not known.
+    None if they are not wanted or not known.
     """
     since = reading.wanted.since
     if since is None or not reading.wanted.everybody_too or reading.mode != "full":
@@ -84,7 +84,7 @@ def named_changes(reading: Reading) -> NamedChanges | None:
 
 
 def _changed_since(reading: Reading, since: datetime) -> Listing | None:
-    """The listing, opened; None where the filter does not work, or the clocks differ too much to trust it."""
+    """The listing, opened; None if the filter does not work, or the clocks differ too much to trust it."""
     skew = reading.client.session.skew_seconds
     if (skew is not None and abs(skew) > MOST_SKEW) or not filter_works(reading):
         return None
@@ -126,7 +126,7 @@ def filter_works(reading: Reading) -> bool:
 
 
 def moment_of(value: Any) -> datetime | None:
-    """A dateLastModified as an instant; without a zone it is UTC. None where it cannot be read."""
+    """A dateLastModified as an instant; without a zone it is UTC. None if it cannot be read."""
     if not isinstance(value, str):
         return None
     try:

@@ -1,7 +1,7 @@
-"""Where users name no school: their schools from enrollments, or from the lists of single schools.
+"""If users name no school: takes their schools from enrollments, or from the lists of single schools.
 
-The lists are `/schools/{id}/students` and `/schools/{id}/teachers`. They also serve where a district is far larger than
-what is rostered, and where a SIS lists people by school only. An empty list, or one with people of other schools,
+The lists are `/schools/{id}/students` and `/schools/{id}/teachers`. They are also used if a district is far larger than
+its rostered schools, and if a SIS lists people only by school. An empty list, or one with people of other schools,
 proves nothing and is not used.
 
 Guardians that no collection delivers are fetched one by one, by the ids in students' `agents`.
@@ -34,9 +34,9 @@ AT_ONCE = 50
 
 
 def read_memberships(reading: Reading) -> Memberships | None:
-    """All enrollments, of the wanted schools where the server has them per school; None where there are none.
+    """All enrollments; only those of the wanted schools if the server has them per school. None if there are none.
 
-    Enrollments are useful only if each names a user, and a school or a class. Of others, only one page is read.
+    Enrollments are useful only if each names a user, and a school or a class. If they do not, only one page is read.
     """
     memberships: Memberships | None = None
     for path, label in _enrollment_paths(reading):
@@ -85,7 +85,7 @@ def _memberships_for(reading: Reading, first: Sequence[dict[str, Any]]) -> Membe
 
 
 def _schools_of_classes(reading: Reading) -> dict[str, str]:
-    """The school of each class; empty where the SIS does not say."""
+    """The school of each class; empty if the SIS does not say it."""
     listing = reading.listing("/classes", "classes")
     try:
         first = [folded_members(record) for record in listing.open()]
@@ -111,7 +111,7 @@ def school_list(reading: Reading, school: str, group: str) -> Listing:
 
 
 def lists_of_schools(reading: Reading, group: str) -> Lists | None:
-    """The group's list of each wanted school, opened; None where one cannot be read, or belongs to another school."""
+    """The group's list of each wanted school, opened; None if one cannot be read, or belongs to another school."""
     lists: Lists = []
     for school in reading.wanted_schools():
         listing = school_list(reading, school, group)
@@ -140,7 +140,7 @@ def read_lists(reading: Reading, lists: Lists, group: str) -> Iterator[Batch]:
 
 
 def listed_memberships(reading: Reading) -> Memberships | None:
-    """Memberships from the lists of all wanted schools; None where there are no such lists."""
+    """Memberships from the lists of all wanted schools; None if there are no such lists."""
     memberships = Memberships()
     for group in LISTED:
         lists = lists_of_schools(reading, group) if reading.wanted.wants(group) else None
@@ -183,7 +183,7 @@ def sampled(records: list[Any]) -> list[list[dict[str, str | None]]]:
 
 
 def entries_of(record: Any) -> list[dict[str, str | None]] | None:
-    """Role entries of a raw record, as its reader reads them; None where it is rejected."""
+    """Role entries of a raw record, as its reader reads them; None if it is rejected."""
     user = record if type(record) is ReadUser else UserReader().one(record, [])
     return None if user is None else list(user["roles"])
 
@@ -249,7 +249,7 @@ def single_guardians(reading: Reading) -> Iterator[Batch]:
 
 
 def _everybody(reading: Reading, requests: int) -> Listing | None:
-    """All of `/users`, opened, where that takes fewer requests than fetching the guardians one by one."""
+    """All of `/users`, opened, if that takes fewer requests than fetching the guardians one by one."""
     if requests <= AT_FIRST:
         return None
     listing = reading.listing("/users", "users")

@@ -1,6 +1,6 @@
 """The proof of completeness: what was counted while reading, and why a snapshot may be incomplete.
 
-Only with a complete snapshot does absence mean that somebody has left.
+Absence means that somebody has left only if the snapshot is complete.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 class ListingProof:
     """One collection read to its end. label: its path without ids.
 
-    total_start and total_end: the total of the first and of the last page, None where the server sends none.
+    total_start and total_end: the total of the first and of the last page, None if the server sends none.
     received: records on all pages; records: distinct ones. ended_by: how we know that this was the last page.
     doubts: problems that do not count if a second reading delivers exactly the same. digest: the sum of the hashes of
     all ids, which differs between readings of different people.
@@ -59,14 +59,13 @@ class Proof:
     """Whether a pull is complete, and its counts. Totals, pages and records are of people, not of orgs.
 
     mode: "full" (the whole connection), "school" (per-school lists), "delta" (changes only; absence means nothing).
-    complete: there is no problem. problems, notes: short slugs; notes do not make a pull incomplete.
-    unread_roles: role groups ("student", "teacher", "staff", "admin", "contact") that could not be read; absence in
-    them means nothing either. readings: how often the data were read, because they changed meanwhile.
-    left_out: records of schools that are not wanted, and guardians where none are wanted.
-    unlisted_orgs: people who name an org that the SIS does not list. respelled_orgs: people whose org is spelled in
-    another way than its sourcedId. unclear_dates: people with a role date that may be one of two days. Guardians and
-    deleted records are not counted in these three.
-    server_time: the server's clock when the pull began (ISO 8601); the next delta starts there. age: of a bundle.
+    complete: there is no problem. problems, notes: short slugs; notes do not make a pull incomplete. unread_roles: role
+    groups ("student", "teacher", "staff", "admin", "contact") that could not be read; absence in them means nothing
+    either. readings: how often the data were read, because they changed meanwhile. left_out: records of schools that
+    are not wanted, and guardians if none are wanted. unlisted_orgs: people who name an org that the SIS does not list.
+    respelled_orgs: people whose org is spelled in another way than its sourcedId. unclear_dates: people with a role
+    date that may be one of two days. Guardians and deleted records are not counted in these three. server_time: the
+    server's clock when the pull began (ISO 8601); the next delta starts there. age: of a bundle.
     """
 
     strategy: str

@@ -27,7 +27,9 @@ REREAD_FOR = frozenset(("total-not-reached", "total-disagrees", "duplicates"))
 
 
 class Pull:
-    """Iterate over it for batches, orgs first; after the last one, `.proof` is set. Memory is bounded by pages.
+    """Iterate over it for batches, orgs first; after the last one, `.proof` is set.
+
+    It needs the memory of a few pages only.
 
     If the data change while they are read, iterating raises DataMoved: discard all batches and iterate again. This
     happens a limited number of times; the last reading goes to its end, and is incomplete if the data still change.

@@ -43,14 +43,14 @@ Fill = Callable[[dict[str, Any]], None]
 class Wanted:
     """What a pull must read.
 
-    school_ids: None for the whole connection; else lists of these schools are used where they can be trusted.
+    school_ids: None for the whole connection; else the lists of these schools are used, if they can be trusted.
     contacts: with guardians. since: only what changed after this instant (with a time zone), if the server's filter
     works. roles: the role groups that are rostered, None for all; others may be unreadable in a complete snapshot.
-    of_schools: School IDs (sourcedId or identifier) whose lists are read where a SIS lists people by school only;
-    empty for all. enrollments: set `notEnrolled` of each student: those of their schools where they have no current
-    enrollment. enrollments_if_there: the same for a bundle, which is complete without enrollments too.
-    single_contacts: also fetch guardians that are in no list. everybody_too: with `since`, read everybody and also
-    whom the server names as changed.
+    of_schools: School IDs (sourcedId or identifier) whose lists are read if a SIS lists people only by school; empty
+    for all. enrollments: set `notEnrolled` of each student: those of their schools in which they have no current
+    enrollment. enrollments_if_there: the same for a bundle, which is complete without enrollments too. single_contacts:
+    also fetch guardians that are in no list. everybody_too: with `since`, read everybody, and also ask whom the server
+    names as changed.
     """
 
     school_ids: tuple[str, ...] | None = None
@@ -224,9 +224,10 @@ class Reading:
         return seen
 
     def _kept(self, users: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Without guardians where none are wanted, and in a pull for some schools only their people.
+        """The users without guardians, if none are wanted; and only the people of the schools, in a pull for some
+        schools.
 
-        Guardians are kept whatever their school is, because a student's link decides about them.
+        Guardians of all schools are kept, because a student's link decides about them.
         """
         schools, contacts = self.wanted.school_ids, self.wanted.contacts
         kept = users

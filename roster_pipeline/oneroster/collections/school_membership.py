@@ -73,7 +73,7 @@ def read_people(reading: Reading) -> Iterator[Batch]:
 
 
 def _orgs(reading: Reading) -> Iterator[Batch]:
-    """All orgs. Where `/orgs` lacks a school, also those of `/schools`, and then the school itself by its id."""
+    """All orgs. If `/orgs` lacks a school, also the orgs of `/schools`, and then the school itself by its id."""
     listing = reading.client.org_listing(reading.revision, strict=reading.strict)
     yield from _listed_orgs(reading, listing)
     if listing.proof.path == "/orgs" and (reading.unknown_schools() or not reading.schools):
@@ -166,8 +166,8 @@ def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator
 def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator[Batch]:
     """Filtered `/users`, one role at a time. The filter works if an answer is not empty and holds only that role.
 
-    Once that was seen, an empty answer for another role counts as nobody, and so does a 404, which some servers send
-    for an empty list. Before, it means nothing, and the group is unread.
+    After such an answer, an empty answer for another role counts as nobody. So does a 404, which some servers send for
+    an empty list. Before that, an empty answer means nothing, and the group is unread.
     """
     field = "roles.role" if reading.client.version == "1.2" else "role"
     proved = False
@@ -200,7 +200,7 @@ def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator
 
 
 def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
-    """The lists of every wanted school, opened; None where they cannot be read or trusted."""
+    """The lists of every wanted school, opened; None if they cannot be read or trusted."""
     wanted = reading.wanted
     others = [group for group in GROUPS if group not in LISTED and wanted.wants(group)]
     if others and not _role_filter_works(reading):
@@ -258,7 +258,7 @@ def _somebody_elsewhere(reading: Reading) -> bool:
 
 
 def _missing_orgs(reading: Reading, first: list[Any], known: Memberships | None = None) -> Fill | None:
-    """Where active students and teachers name no org: a function that adds their schools, from enrollments, the only
+    """If active students and teachers name no org: a function that adds their schools, from enrollments, the only
     school, or the schools' lists."""
     sample = sampled(first)
     if not sample:

@@ -53,7 +53,7 @@ MEMBERSHIP_FROM = {
     "+school-lists": "the school's own lists of students and teachers",
     "+only-school": "the SIS having one school only",
 }
-"""How the strategy of a pull ends, to where the schools of the users come from."""
+"""The last part of a pull's strategy, and for each the source of the users' schools."""
 
 
 def check(

@@ -56,7 +56,7 @@ class PeopleCounts:
         self.numbered: Counter[str] = Counter()
         """How many people there are, by kind of person: "student" or "staff"."""
         self.unknown_status = 0
-        """People of the school with a status that is not in the standard. They are rejected, and not gone."""
+        """People of the school with a status that is not in the standard. They are rejected, but they are not gone."""
         self.other_dates = 0
         """People whose roles in the school have ended, or have not begun."""
         self.below = 0

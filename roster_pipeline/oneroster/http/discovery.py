@@ -32,7 +32,7 @@ from roster_pipeline.oneroster.paging.response_body import records_of
 
 
 class RefusalOrigin(IntEnum):
-    """Where a refusal came from, the most informative first."""
+    """The origin of a refusal. The most informative origin comes first."""
 
     ANSWERED = 0
     """From the API, after it accepted the sign-in."""

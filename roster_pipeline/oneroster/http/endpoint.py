@@ -1,8 +1,8 @@
 """The settings of one SIS connection, the limits of a session, and the URLs that follow from a pasted address.
 
-Derived are the roots to try, possible token addresses, and single requests. Addresses are joined as text: resolving
-against a base would drop the last segment, and encoding again would change parts that are encoded on purpose
-(application ids with `%3D`).
+From the pasted address follow the roots to try, possible token addresses, and single requests. Addresses are joined as
+text: resolving against a base would drop the last segment, and encoding again would change parts that are encoded on
+purpose (application ids with `%3D`).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class HttpSession:
 
     @property
     def parallel(self) -> int:
-        """How many requests may be under way at the same time: the endpoint's setting, or fewer after a 429."""
+        """How many requests may run at the same time: the endpoint's setting, or fewer after a 429."""
         return self.backoff.parallel
 
     def close(self) -> None:
@@ -172,8 +172,10 @@ class HttpSession:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Wait until fewer than `parallel` requests are under way. Retries count too, so that they do not all repeat at
-        the same moment."""
+        """Wait until fewer than `parallel` requests run.
+
+        Retries count too, so that they do not all repeat at the same moment.
+        """
         with self._turns:
             self._turns.wait_for(lambda: self._under_way < self.parallel)
             self._under_way += 1

@@ -1,7 +1,7 @@
 """A response of the SIS: its bytes decoded to JSON within a bound of memory, and the standard's status object in it.
 
-Decoding is fast where the response follows the standard, and lenient where it does not. Two characters of JSON can
-become an object of a hundred bytes (48 MB of `{},` are 1.2 GB), so the number of values is estimated first by counting
+Decoding is fast if the response follows the standard, and lenient if it does not. Two characters of JSON can become an
+object of a hundred bytes (48 MB of `{},` are 1.2 GB), so the number of values is estimated first by counting
 punctuation, which costs far less than decoding.
 """
 
@@ -73,7 +73,7 @@ def structs_size(body: bytes | bytearray) -> int:
 
 
 def overgrown(records: list[Any]) -> bool:
-    """Whether a record has a list with more members than a person can have, which would take memory once more later."""
+    """Whether a record has a list with more members than a person can have, which would later take memory again."""
     return any(
         isinstance(value, list | dict) and len(value) > MOST_PARTS
         for record in records
@@ -162,7 +162,7 @@ MINOR_CODES = {
     "targetreadfailure": "targetreadfailure",
 }
 """Code minor in lower case, without blanks and underscores, to the spelling that we show. Only these are ever shown:
-the free text beside a code may quote a person's name from a filter."""
+the free text next to a code may quote a person's name from a filter."""
 
 _WRAPPERS = frozenset({"statusinfo", "statusinfoset", "errors", "error", "codeminor", "codeminorfield", "warnings"})
 _DEEPEST = 5
@@ -172,7 +172,7 @@ _PARTIAL = {
     **dict.fromkeys(("partial", "ispartial", "truncated", "istruncated", "incomplete", "isincomplete"), True),
     **dict.fromkeys(("complete", "iscomplete"), False),
 }
-"""Members that servers put beside a list, to the value that means that the list is not complete."""
+"""Members that servers put next to a list, each with the value that means that the list is not complete."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ class Counters:
 
 
 class Backoff:
-    """The waits of one session, and how many requests it may have under way at the same time (`parallel`)."""
+    """The waits of one session, and how many requests it may send at the same time (`parallel`)."""
 
     def __init__(self, limits: Limits, clock: Clock, parallel: int) -> None:
         self.counters = Counters()

@@ -1,10 +1,10 @@
 """Finds where a SIS gives out tokens, and which form of the token request it accepts; and recalls what was found.
 
-Where: each possible address is asked without the secret. A token endpoint answers a request without credentials with an
-OAuth error; other paths answer differently. So the Client Secret goes only to an address that has answered this way, on
-the SIS's own host. A token address on another host that the SIS names is only reported; a person must enter it.
+The address: each possible address is asked without the secret. A token endpoint answers a request without credentials
+with an OAuth error; other paths answer differently. So the Client Secret goes only to an address that has answered this
+way, on the SIS's own host. A token address on another host that the SIS names is only reported; a person must enter it.
 
-Form: the standard's form comes first (Basic header, form body, both scopes). Then the server's refusal decides:
+The form: the standard's form comes first (Basic header, form body, both scopes). Then the server's refusal decides:
 `invalid_client` moves the credentials, `invalid_scope` changes the scopes, any other refusal moves the parameters into
 the query. The form that worked is remembered.
 """
@@ -156,7 +156,7 @@ class TokenAddresses:
         return [] if self.elsewhere is not None else [url for url in likely if not self._answers_everywhere(url)]
 
     def _answers_everywhere(self, url: str) -> bool:
-        """Whether a path beside this address that cannot exist answers in the same way."""
+        """Whether a path next to this address that cannot exist answers in the same way."""
         beside = url.partition("?")[0].rpartition("/")[0] + NOWHERE
         if beside not in self._beside:
             self._beside[beside] = self._look(beside)[0] is not None

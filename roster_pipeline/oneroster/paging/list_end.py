@@ -61,7 +61,7 @@ class Progress:
         return full or last.has_next or (pages == 1 and last.size > 0 and last.size % ROUND_CAP == 0)
 
     def begins_anew(self, page: Page) -> bool:
-        """Whether a page is the first page again. Else it only overlaps: some servers drop records after paging."""
+        """Whether a page is the first page again. If not, it only overlaps: some servers drop records after paging."""
         return bool(hashes(page.records[:1])[0] == self.first_record)
 
     def came_at_once(self, size: int, limit: int | None, has_next: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Finds the records in a response: under the standard's key, or where servers put them instead.
+"""Finds the records in a response: under the standard's key, or in the places that servers use instead.
 
 A response without a list is an error. Only a list that exists and is empty, or null under the right key, means that the
 page has no records.
@@ -30,7 +30,7 @@ PARTIAL, WARNED = "partial-answer", "warning-beside-data"
 PARTIAL_CONTENT = 206
 _NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata"))
 _MISSING = object()
-"""No value, where None is a value of JSON."""
+"""Means "no value", because None is a value of JSON."""
 _ID_NAMES = frozenset(("sourcedid", "sourceid"))
 
 
@@ -84,7 +84,10 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
 def single_record(
     response: Response, collection: str, label: str, sourced_id: str | None = None
 ) -> dict[str, Any] | None:
-    """The object in a response to `/collection/{id}`. Of a list: the one with that id. None if the list is empty."""
+    """The object in a response to `/collection/{id}`. If it is a list, the object with that id.
+
+    None if the list is empty.
+    """
     records = records_of(response, collection, label).records
     objects = [record for record in records if isinstance(record, dict)]
     if sourced_id is not None:

@@ -1,8 +1,8 @@
 """The ids that a listing has brought so far, and whether records that came twice are identical.
 
-Ids are kept as 64-bit hashes in sorted runs that are merged as they grow: a million users take 8 MB. Two different ids
-of a million share a hash about once in thirty million listings; the second counts as a duplicate, which makes the
-snapshot incomplete and does no other harm.
+Ids are kept as 64-bit hashes in sorted runs that are merged as they grow: a million users take 8 MB. Among a million
+ids, two different ones have the same hash about once in thirty million listings. The second then counts as a duplicate.
+This makes the snapshot incomplete and does no other harm.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ class SeenIds:
         return new
 
     def has(self, values: Hashes) -> Flags:
-        """For each value whether it was added before."""
+        """For each value, whether it was added before."""
         seen = np.zeros(len(values), dtype=np.bool_)
         for run in self._runs:
             at = np.minimum(np.searchsorted(run, values), len(run) - 1)

@@ -1,7 +1,7 @@
-"""Reading single values of a payload tolerantly: the value where its meaning is certain, `UNREADABLE` where not.
+"""Reads single values of a payload tolerantly: gives the value if its meaning is certain, and `UNREADABLE` if not.
 
-Absent, null, blank and the texts that databases write for null are all None. Also reads members beyond the standard:
-those of `metadata`, and of the entries in a user's `agents`.
+Absent, null, blank and the texts that databases write for null are all None. It also reads members that are not in the
+standard: those of `metadata`, and of the entries in a user's `agents`.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def _day(written: str) -> Any:
 def reference(value: Any) -> Any:
     """The sourcedId of a reference: an object, a bare text or number, or a list of one.
 
-    An `href`, or an address in place of the id, is never fetched; its last part is the id where nothing else is.
+    An `href`, or an address instead of the id, is never fetched. Its last part is the id if there is no other id.
     """
     if type(value) is dict:
         for name in _REFERENCE_NAMES:
@@ -124,8 +124,8 @@ def reference(value: Any) -> Any:
 def references(value: Any, separators: str = "") -> tuple[list[str], bool]:
     """The distinct sourcedIds of a list of references, and whether all of it could be read.
 
-    separators: characters that separate ids where one text holds several. Without any, such a text stays whole, for
-    callers who can compare it with the ids that exist.
+    separators: characters that separate ids if one text has several. Without any, such a text stays whole, for callers
+    who can compare it with the ids that exist.
     """
     ids: dict[str, None] = {}
     all_read = True
@@ -152,7 +152,7 @@ def _id_in_address(value: Any) -> str | None:
 
 
 def listed(value: Any) -> list[Any]:
-    """A list, where a server may send one object, one value, null, or an object of numbered entries."""
+    """A list. A server may send one object, one value, null, or an object of numbered entries instead."""
     if type(value) is list:
         return value
     if value is None or value == "" or value == {}:
@@ -208,7 +208,7 @@ def _plain(value: Any) -> Any:
 
 
 def _member(members: Any, key: str) -> Any:
-    """The value of a member, or of a member below it by a path with dots; `_ABSENT` where there is none."""
+    """The value of a member, or of a member below it by a path with dots; `_ABSENT` if there is none."""
     if isinstance(members, Mapping) and key in members:
         return members[key]
     value: Any = members

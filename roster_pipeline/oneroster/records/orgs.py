@@ -1,9 +1,9 @@
 """Orgs as one kind of record, what a user's reference to an org means, and who belongs to which school.
 
 A user names an org by its sourcedId, and sometimes otherwise: several ids in one text with any separator, an id in
-other letters or quotes, the identifier or the name of a school. Such a text is read where the list of orgs leaves no
-doubt. Otherwise it stays as it is: it names an org that the SIS does not list, which is counted, and which may be this
-school.
+other letters or quotes, the identifier or the name of a school. Such a text is read if the list of orgs leaves no
+doubt. Otherwise it stays as it is: it then names an org that the SIS does not list. Such orgs are counted, and one of
+them may be this school.
 
 Memberships come from enrollments or from the schools' own lists. They need memory for one entry per person of the
 district, as long as the pull runs.
@@ -35,7 +35,7 @@ from roster_pipeline.org_tree import GONE_STATUSES
 _NAMES = ("sourcedId", "status", "name", "type", "identifier", "parent", "dateLastModified")
 _FOLDED = {folded(name): name for name in _NAMES} | {"parentsourcedid": "parent"}
 _ANY_SEPARATOR = re.compile(r"[\s,;|/:&+]+")
-"""Some of these may be part of an id, so a text is split at them only where each part is the id of a listed org."""
+"""Some of these may be part of an id, so a text is split at them only if each part is the id of a listed org."""
 _LETTERS = re.compile(r"[^\W\d_]+")
 _DIGITS = re.compile(r"\d+")
 UNREAD = "enrollments-unread"
@@ -144,7 +144,7 @@ class OrgReferences:
         return parents
 
     def meant(self, text: str) -> tuple[str, ...]:
-        """The sourcedIds of the listed orgs that a reference means; the text itself where it cannot be read."""
+        """The sourcedIds of the listed orgs that a reference means; the text itself if it cannot be read."""
         orgs = self._cache.get(text)
         if orgs is None:
             orgs = self._cache[text] = self._read(text)
@@ -153,7 +153,7 @@ class OrgReferences:
     def place(self, users: Sequence[dict[str, Any]]) -> set[tuple[str | None, str | None]]:
         """Replace the references of these users by the orgs that they mean, one role entry per org, and count them.
 
-        Returns every (role, org) among the users. Where the SIS lists no org at all, nothing is replaced.
+        Returns every (role, org) among the users. If the SIS lists no org at all, nothing is replaced.
         """
         named = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
         if not self.ids or self.ids.issuperset(org for _, org in named if org is not None):
@@ -187,10 +187,10 @@ class OrgReferences:
         return tuple(dict.fromkeys(parts)) if parts and self.ids.issuperset(parts) else (text,)
 
     def _only_org(self, text: str) -> str | None:
-        """The one org that a text can mean; None where several or none.
+        """The only org that a text can mean; None if there are several or none.
 
         An identifier may look like the sourcedId of an org that is not shared with us: if both are numbers, 101 may be
-        either. So it is used only where it is spelled in another way than all sourcedIds of the list.
+        either. So it is used only if it is spelled in another way than all sourcedIds of the list.
         """
         if text in self.ids:
             return text
@@ -249,7 +249,7 @@ class Memberships:
             self._of.setdefault(user, {})[school, role] = (None, None)
 
     def mark(self, users: list[dict[str, Any]], today: date, orgs: OrgReferences) -> None:
-        """Set `notEnrolled` of students: those of their schools where they have no current or future enrollment.
+        """Set `notEnrolled` of students: those of their schools in which they have no current or future enrollment.
 
         An enrollment in an org below or above the school counts as one in the school. One in an org that the SIS does
         not list may be in any school, so its student is not marked.

@@ -1,11 +1,11 @@
-"""Role, school and dates of a user in the shape of 1.2, whatever the record's shape was: one entry per role and org.
+"""Reads role, school and dates of a user from any shape of record into the shape of 1.2: one entry per role and org.
 
 1.1's one role and its list of orgs become one entry per org; a record without any org keeps one entry whose org is
-None. Where several roles and several orgs come without saying which belongs to which, the record is rejected.
+None. If a record has several roles and several orgs and does not say which belongs to which, it is rejected.
 
-Dates are read as ISO writes them, and otherwise where there is no doubt. 6/7/2026 is a day in June for some and in July
-for others: one date with a day above 12 decides it for all dates written that way. Without one, or where two dates
-contradict each other, such a date is unreadable.
+Dates are read in the format of ISO, and in other formats if there is no doubt. 6/7/2026 is a day in June for some and
+in July for others: one date with a day above 12 decides it for all dates written that way. Without one, or where two
+dates contradict each other, such a date is unreadable.
 """
 
 from __future__ import annotations
@@ -172,9 +172,9 @@ class Dates:
     def __init__(self) -> None:
         self.contradicted = False
         self._orders: dict[str, set[str]] = {}
-        """By separator, the orders that dates prove."""
+        """For each separator, the orders that dates prove."""
         self._used: dict[str, str] = {}
-        """By separator, the order that dates were read in."""
+        """For each separator, the order in which dates were read."""
         self._cache: dict[str, Any] = {}
 
     def learn(self, values: Iterable[Any]) -> None:
@@ -189,7 +189,7 @@ class Dates:
             self.contradicted |= any(self._orders[sep] != {order} for sep, order in self._used.items())
 
     def day(self, value: Any) -> Any:
-        """A date as YYYY-MM-DD, None where there is none, UNREADABLE where it is not a date or may be two."""
+        """A date as YYYY-MM-DD, None if there is none, UNREADABLE if it is not a date or may be two dates."""
         if type(value) is not str:
             value = text(value)
             if not isinstance(value, str):
@@ -232,7 +232,7 @@ class Dates:
 
 
 def _proved_order(first: int, second: int) -> str | None:
-    """Which of the two numbers must be the day; None where either may be."""
+    """Which of the two numbers must be the day; None if both are possible."""
     if first > len(_MONTHS):
         return DAY_FIRST if second <= len(_MONTHS) else None
     return MONTH_FIRST if second > len(_MONTHS) else None

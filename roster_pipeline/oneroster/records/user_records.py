@@ -30,7 +30,7 @@ from roster_pipeline.oneroster.records.role_entries import Dates, Rejection, rol
 from roster_pipeline.oneroster.records.usual_users import ReadUser
 
 UNREADABLE_STATUS = "unreadable"
-"""The status of a record whose status is not a text. The standard does not define it, so it never counts as active."""
+"""The status of a record whose status is not a text. It is not in the standard, so it never counts as active."""
 
 _NAME_NULLS = frozenset(("NULL", "null", "N/A", "n/a", "(null)"))
 TEXT_FIELDS: tuple[tuple[str, frozenset[str]], ...] = (
@@ -167,7 +167,7 @@ class UserReader:
         return user
 
     def _in_standard_names(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The record with other spellings of known members renamed, where the standard's member is absent or empty."""
+        """The record with other spellings of known members renamed, if the standard's member is absent or empty."""
         foreign = record.keys() - self._known
         renamed: dict[str, Any] | None = None
         for name in foreign:
@@ -197,7 +197,7 @@ def _dates_of(records: Sequence[Any]) -> Iterator[Any]:
 
 
 def status_text(value: Any) -> str | None:
-    """Status in lower case; None where it is absent, which means active in the standard's bulk import."""
+    """Status in lower case; None if it is absent, which means active in the standard's bulk import."""
     if value == "active":
         return "active"
     if value is None:

@@ -100,7 +100,7 @@ def usual_users(body: bytes | bytearray) -> list[dict[str, Any]] | None:
 
 
 def _read(values: tuple[Any, ...]) -> ReadUser | None:
-    """The user, or None where something must be repaired, rejected or dropped."""
+    """The user, or None if something must be repaired, rejected or dropped."""
     (
         sourced_id, status, changed, username, identifier, master, given, family, middle, first, second, last,
         email, sms, phone, enabled, roles, role, orgs, grades, agents, user_ids, metadata, *_,

@@ -1,4 +1,4 @@
-"""The whole schema, in place of the migrations up to 0029: a database that is at 0029 is at this baseline.
+"""The whole schema. It replaces the migrations up to 0029: a database at 0029 is at this baseline.
 
 Older databases are upgraded by an earlier version first (`migrate.OldSchema`).
 """

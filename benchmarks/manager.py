@@ -17,7 +17,6 @@ from statistics import median
 from common import database_server, fresh_database, last_line
 from overview import fill
 from people import FILL
-from playwright.sync_api import sync_playwright
 from sqlalchemy import text
 
 from roster_pipeline.console.app import create_app
@@ -33,6 +32,10 @@ MANAGER = "manager@district.example"
 
 def main(schools: int, people: int) -> None:
     """Print the medians in milliseconds."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        raise SystemExit("This needs Playwright: pip install -e '.[browser]'") from None
     with database_server() as server, fresh_database(server, "bench_manager") as url:
         address = url.render_as_string(hide_password=False)
         database = Database(address)

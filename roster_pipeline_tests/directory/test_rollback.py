@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import ledger, manual_edits, rollback
-from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
@@ -133,7 +133,7 @@ def test_a_sync_is_undone_once(database: Database, lincoln: SchoolRow) -> None:
         rollback.preview(database, 10**9)
 
 
-def _undo(database: Database, sync_id: int, only: rollback.Only | None = None) -> rollback.SyncResult:
+def _undo(database: Database, sync_id: int, only: rollback.Only | None = None) -> SyncResult:
     return rollback.roll_back(database, sync_id, who="owner", reason="wrong file", only=only)
 
 

@@ -19,6 +19,7 @@ from roster_pipeline.services.decisions import roll_back
 from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES, Person
+from roster_pipeline.sync.apply_changes import Applied
 from roster_pipeline_tests.scenarios.conftest import Town, make_town
 
 RULES = [
@@ -66,7 +67,7 @@ class Nights:
         self.town.people.edit(contact, metadata=GOOD | metadata)
         return contact
 
-    def night(self, key: str = "lincoln", *, since: datetime | None = None) -> sync.Applied:
+    def night(self, key: str = "lincoln", *, since: datetime | None = None) -> Applied:
         if self.folder is not None:
             self._read_then()
             self._written += timedelta(hours=5)

@@ -6,9 +6,12 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import alerts, school_history, tenants
+from roster_pipeline.console import launchers
+from roster_pipeline.console.pages.districts import MOST_SYNCS
+from roster_pipeline.directory import alerts, manual_runs, school_history, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import RoleSettings
@@ -86,6 +89,43 @@ def test_paused_schools_of_a_connection_are_resumed_together(
     manager.send_form(f"{HOME}/resume", {"connection": "sis"})
     assert "1 school runs by itself again." in words_of(manager.get(HOME).text)
     assert one(database, "select count(*) from alert where cleared_at is null") == 0
+
+
+def test_the_schools_of_a_connection_that_fail_are_synced_together(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carried: list[str] = []
+    monkeypatch.setattr(launchers, "_carry_out", lambda _, run_id, *__: carried.append(run_id))
+    with database.begin() as opened:
+        east, well = add_school(opened, "east"), add_school(opened, "well")
+        other = add_school(opened, "other", connection="other-sis")
+        for school in (lincoln, east, other, foreign):
+            alerts.record(opened, school.key, "raw_users", "the SIS did not answer", run_id=None)
+        manual_runs.ask(opened, "going", east.id, "east", kind="sync", who=OWNER, host="here")
+    manager = signed_in(MANAGER)
+    assert manager.send_form(f"{HOME}/sync", {"connection": "sis"}).headers["location"] == HOME
+    told = words_of(manager.get(HOME).text)
+    assert "1 sync is asked for. They run one after another. 1 school is being synced already." in told
+    runs = every(database, "select id, school_id, kind, who from manual_run where id <> 'going'")
+    assert [row[1:] for row in runs] == [(lincoln.id, "sync", MANAGER)], f"not {well.key}, and not of another SIS"
+    _until(lambda: carried == [runs[0][0]])
+    assert (MANAGER, "run asked for", None) in audited(database)
+
+    with database.begin() as opened:
+        opened.execute(text(MANY), {"district": lincoln.district_id, "connection": lincoln.connection.id})
+        opened.execute(text(FAILING))
+    manager.send_form(f"{HOME}/sync", {"connection": "sis"})
+    assert one(database, "select count(*) from manual_run") == MOST_SYNCS, "with the two that are going"
+    assert f"{MOST_SYNCS - 2} syncs are asked for" in words_of(manager.get(HOME).text)
+    _until(lambda: len(carried) == MOST_SYNCS - 1)
+
+
+def _until(done: Callable[[], bool]) -> None:
+    """Wait for the threads that carry out what was asked for."""
+    end = time.monotonic() + 20
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def test_each_sync_counts_in_its_week(database: Database, lincoln: SchoolRow) -> None:

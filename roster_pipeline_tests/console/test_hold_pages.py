@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -445,6 +446,30 @@ def test_several_schools_are_decided_at_once_each_bound_to_its_plan(
     again = {"plan": [f"{newest} {hash_of(database, newest)}"], "decision": "discard", "reason": "the SIS was wrong"}
     assert "Discarded" in words_of(manager.send_form("/holds/decide", again).text)
     assert one(database, "select state from plan where id = :id", id=newest) == "discarded"
+
+
+def test_all_schools_of_a_page_are_decided_at_once_each_bound_to_its_plan(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as opened:
+        east, west = add_school(opened, "east"), add_school(opened, "west")
+    plans = [held_creates(database, school, f"{school.key}-1") for school in (lincoln, east)]
+    held_archive(database, west, INCOMPLETE)
+    manager = signed_in(MANAGER)
+    page = manager.get("/holds").text
+    assert "All 2 schools of this page that can be decided" in page
+    shown = re.findall(r'name="shown" value="([^"]+)"', page)
+    assert sorted(shown) == sorted(f"{plan} {hash_of(database, plan)}" for plan in plans)
+    given = {"all": "on", "shown": shown, "page": "1", "q": "a", "guard": "", "district": "", "decision": "discard"}
+    again = manager.send_form("/holds/decide", given)
+    assert "Say why" in words_of(again.text)
+    assert 'name="q" type="search" value="a"' in again.text, "the same list is shown again"
+    assert len(re.findall(r'name="plan"[^>]* checked', again.text)) == 1, "of those that it shows"
+    held_creates(database, east, "east-1", "east-2")  # a newer plan, after the page was shown
+    done = words_of(manager.send_form("/holds/decide", given | {"reason": "the SIS was wrong"}).text)
+    assert "1 of 2 schools" in done
+    states = every(database, "select school_id, state from plan where state <> 'replaced' order by id")
+    assert states == [(lincoln.id, "discarded"), (west.id, "planned"), (east.id, "planned")]
 
 
 def test_the_archivals_of_several_schools_are_typed_together(

@@ -38,7 +38,7 @@ MOST_UNTYPED = 50
 def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: Collection[int] = ()) -> Response:
     """The plans that wait in all schools that the viewer may see, newest first."""
     who = viewer(request)
-    asked = list_filter(request, "guard", "district")
+    asked = list_filter(request, "guard", "district", address="/holds")
     with database(request).begin() as opened:
         mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.lets_others_in else []
         found = held_plans.waiting(
@@ -51,6 +51,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
             limit=ROWS,
             offset=asked.offset,
         )
+    held = [(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found]
     return page(
         request,
         "holds.html",
@@ -58,7 +59,8 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
         error=error,
         chosen=chosen,
         most_untyped=MOST_UNTYPED,
-        held=[(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found],
+        held=held,
+        decidable=[one for one, holding in held if holding.approvable or holding.managers],
         listed=Listed(asked, list(found), found[0].plans if found else 0),
         guards=list(ADVICE),
         districts=mine,
@@ -167,11 +169,15 @@ def take_back(request: Request) -> Response:
 
 
 def decide_several(request: Request) -> Response:
-    """Approve or discard the chosen plans of several schools; each plan is bound to what the person looked at."""
+    """Approve or discard the chosen plans of several schools; each plan is bound to what the person looked at.
+
+    With `all`, the plans that the page showed are chosen, and not only the ticked ones.
+    """
     sent, reason = form(request), _reason(request)
     decision: Literal["approve", "discard"] = "discard" if sent.get("decision") == "discard" else "approve"
+    ticked = sent.getlist("shown" if "all" in sent else "plan")[:ROWS]
     with database(request).begin() as opened:
-        chosen = [one for each in sent.getlist("plan") if (one := _chosen(request, opened, str(each))) is not None]
+        chosen = [one for each in ticked if (one := _chosen(request, opened, str(each))) is not None]
         archivals = 0
         for one in chosen if decision == "approve" else ():
             found = approvals.held(opened, plan_id=one.plan_id)

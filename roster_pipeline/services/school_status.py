@@ -27,6 +27,7 @@ from roster_pipeline.sync.schedule_due import next_night
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, day, role_name
 
 Tone = Literal["ok", "warn", "bad", "info", "none"]
+RESUME = "Let it run by itself again"
 NO_SYNC = "Nothing was synced yet."
 RELINKED = "People were given their new ids; nothing else was changed."
 ONE_PERSON = {
@@ -72,7 +73,7 @@ def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextSte
     if school.state == "held":
         return NextStep("Look and decide", "/holds") if decidable else NextStep("Sync again", "/runs")
     if school.state in ("paused", "resting"):
-        return NextStep("Let it run by itself again", "/resume")
+        return NextStep(RESUME, "/resume")
     if school.state == "stale":
         return NextStep("Sync now", "/runs")
     if school.sync_id is None and not tested:

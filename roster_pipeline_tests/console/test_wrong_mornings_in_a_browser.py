@@ -1,6 +1,7 @@
 """A wrong morning per state, in a real browser: what the page says first, and where its one button leads.
 
-Held and decided, held and not approvable, a refused sign-in, a SIS that is away, a school that somebody paused. Each
+Held and decided, held and not approvable, a refused sign-in, a SIS that is away, a school that somebody paused, one
+that is silent, one that failed for a week, a secret that ends, what the manager decides, several schools at once. Each
 page on the way is looked at for screen readers, in light and dark, and on a phone.
 """
 
@@ -15,13 +16,16 @@ from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services.school_status import RESUME
 from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.sync.alerts import MOST_NIGHTS, record_failure
 from roster_pipeline.sync.build_report import put_reports
-from roster_pipeline.sync.monitoring import settle
+from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync.monitoring import settle, settle_expiry
 from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.browser import Open, faults_of
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER
-from roster_pipeline_tests.console.held_plans import INCOMPLETE, MANY, held_archive, held_creates
+from roster_pipeline_tests.console.held_plans import CREATES, INCOMPLETE, MANY, held_archive, held_creates
 from roster_pipeline_tests.directory.builders import (
     add_school,
     every,
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("people_let_in")]
+CLAIMED = MANY | {"guard": "claimed_people", "message": "1 person of another connection.", "approver": "manager"}
 AWAY = "lincoln: the SIS did not answer within 60 seconds"
 REFUSED = "lincoln: the SIS refused the sign-in (401 invalid_client at its token address)"
 SOON = datetime.now(UTC).date() + timedelta(days=14)
@@ -149,6 +154,81 @@ def test_a_school_is_paused_and_runs_again(open_page: Open, database: Database, 
     page.get_by_role("button", name="Let it run by itself again").click()
     page.get_by_text("The school runs by itself again").wait_for()
     assert one(database, "select paused_until from school where key = 'lincoln'") is None
+
+
+def test_a_silent_school_then_one_that_failed_for_a_week_then_a_secret_that_ends(
+    open_page: Open, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1"))
+    put_reports(database)
+    with database.begin() as opened:
+        tenants.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln", automatic=True))
+        silent = alerts.open_alert(opened, "school lincoln", alerts.STALE, "No sync was finished.", school=lincoln.id)
+    page = _opened(open_page)
+    assert (page.locator("main .badge").first.inner_text(), _primary(page)) == ("Silent", ["Sync now"])
+    page.get_by_role("link", name="Sync now").click()
+    page.get_by_role("button", name="Sync now").wait_for()
+    assert _primary(page) == ["Sync now"]
+
+    with database.begin() as opened:
+        alerts.close(opened, silent or 0)
+    for night in range(1, MOST_NIGHTS + 1):
+        away = SyncError("lincoln", "the SIS did not answer within 60 seconds", "Is it up?")
+        record_failure(database, "lincoln", "raw_users", away, f"run-{night}", f"2026-11-{night:02}")
+    page.goto(HOME)
+    assert (page.locator("main .badge").first.inner_text(), _primary(page)) == ("Failed", ["Sync again"])
+    page.get_by_text("It is paused after a week of failed nights.").wait_for()
+    assert faults_of(page) == []
+    page.get_by_role("button", name=RESUME).click()
+    page.get_by_text("The school runs by itself again").wait_for()
+    assert page.get_by_role("button", name=RESUME).count() == 0
+
+    sync_rows(database, lincoln, newcomer("u2"))
+    with database.begin() as opened:
+        tenants.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln"))  # else it needs a test to save
+        ends = lincoln.connection.settings.model_copy(update={"secret_expires": SOON - timedelta(days=4)})
+        tenants.set_connection(opened, "sis", settings=ends)
+        settle_expiry(opened, lincoln.connection.id, datetime.now(UTC))
+    page.goto(HOME)
+    page.get_by_text("It closes once a new Client Secret is saved.").wait_for()
+    assert faults_of(page) == []
+    page.get_by_role("link", name="Settings", exact=True).click()
+    page.get_by_text("Advanced connection settings").click()
+    page.get_by_label("Secret valid until").fill((SOON + timedelta(days=300)).isoformat())
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("status").get_by_text("Saved.").wait_for()
+    page.goto(HOME)
+    assert "Client Secret" not in page.locator("main").inner_text()
+
+
+def test_only_the_manager_decides_then_several_schools_at_once(
+    open_page: Open, database: Database, lincoln: SchoolRow
+) -> None:
+    plan_id = write_plan(database, lincoln, [newcomer("u1")], held={CREATES: [CLAIMED]})
+    apply_plan(database, plan_id, who="night")
+    with database.begin() as opened:
+        east, west = add_school(opened, "east"), add_school(opened, "west")
+    held_creates(database, east, "e1")
+    held_creates(database, west, "w1", "w2")
+    put_reports(database)
+    owner = _opened(open_page, f"{HOME}/holds")
+    owner.get_by_text("The district's manager decides", exact=True).wait_for()
+    assert owner.get_by_role("button", name="Approve and apply").count() == 0
+    manager = _opened(open_page, f"{HOME}/holds", MANAGER)
+    manager.locator("#approve-reason").fill("they are here too")
+    manager.get_by_role("button", name="Approve and apply").click()
+    manager.get_by_text(f"Plan {plan_id} was approved and applied.").wait_for()
+
+    manager.goto("/holds")
+    manager.get_by_label("All 2 schools of this page that can be decided").check()
+    assert (faults_of(manager), _primary(manager)) == ([], ["Decide"])
+    manager.get_by_label("Reason").fill("the office confirmed")
+    manager.get_by_role("button", name="Decide").click()
+    manager.get_by_text("2 of 2 schools.").wait_for()
+    assert faults_of(manager) == []
+    assert one(database, "select count(*) from person") == 4
+    owner.goto(HOME)
+    assert "Held" not in owner.locator("#now ~ p").first.inner_text()
 
 
 def test_leavers_are_announced_from_a_file(

@@ -25,6 +25,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
 from roster_pipeline.services.school_changes import pause, resume_school
 from roster_pipeline.services.school_status import (
+    RESUME,
     NextStep,
     first_steps,
     next_of,
@@ -194,6 +195,7 @@ def show(request: Request) -> Response:
         said=status_of(stands),
         step=step,
         decidable=decidable,
+        resume=RESUME,
         steps=steps,
         next=next_run(stands, now),
         now=now,

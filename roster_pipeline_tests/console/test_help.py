@@ -1,0 +1,61 @@
+"""The help page has every word of the glossary, and pages lead to the word that their heading uses."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html import unescape
+from pathlib import Path
+
+import pytest
+
+import roster_pipeline.console
+from roster_pipeline.console.glossary import GLOSSARY
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.console.conftest import OWNER, Browser, Console
+from roster_pipeline_tests.console.held_plans import held_archive
+from roster_pipeline_tests.directory.builders import person_of, snapshot_of
+
+WORDS = {word.anchor: word for words in GLOSSARY.values() for word in words}
+TEMPLATES = Path(roster_pipeline.console.__file__).parent / "templates"
+
+
+def test_the_page_has_every_word_with_its_meaning_and_names_of_the_code_nowhere(
+    signed_in: Callable[[str], Browser], console: Console
+) -> None:
+    page = signed_in(OWNER).get("/help").text
+    listed = re.findall(r'<div id="([a-z-]+)"><dt>([^<]*)</dt><dd>([^<]*)</dd>', page)
+    assert [tuple(map(unescape, one)) for one in listed] == [
+        (anchor, word.name, word.meaning) for anchor, word in WORDS.items()
+    ]
+    assert "directory.accounts" not in page
+    with console.browser() as nobody:
+        assert "/help" not in nobody.get("/sign-in").text
+
+
+def test_every_page_leads_to_the_help_and_headings_to_their_word(
+    signed_in: Callable[[str], Browser], database: Database, lincoln: SchoolRow
+) -> None:
+    finding = {"guard": "archivals", "message": "Many.", "value": 1, "limit": 0, "overridable": True}
+    plan = held_archive(database, lincoln, finding)
+    owner = signed_in(OWNER)
+    for path, word in {
+        "/": "",
+        "/account": "",
+        "/no-such-page": "",
+        "/holds": "hold",
+        "/schools/lincoln/holds": "hold",
+        f"/schools/lincoln/plans/{plan}": "plan",
+        f"/people/{person_of(database, 'old')}": "person",
+        f"/schools/lincoln/rejected/{snapshot_of(database, lincoln)}": "rejection",
+    }.items():
+        page = owner.get(path).text
+        assert '<a href="/help">What do these words mean?</a>' in page, path
+        assert set(re.findall(r'href="/help#([^"]+)"', page)) == ({word} if word else set()), path
+
+
+@pytest.mark.parametrize("template", sorted(TEMPLATES.glob("*.html")), ids=lambda path: path.name)
+def test_a_word_that_a_page_explains_is_on_the_help_page(template: Path) -> None:
+    used = set(re.findall(r'ui\.meaning\("([^"]+)"\)', template.read_text(encoding="utf-8")))
+    assert used <= set(WORDS)

@@ -64,6 +64,8 @@ PATHS = (
     "/people/{person}/beside?other={other}",
     "/people/duplicates?district=springfield",
     "/people/duplicates?district=springfield&said=two",
+    "/people/conflicts",
+    "/help",
     "/schools/new",
     "/districts/new",
     "/sis",

@@ -66,6 +66,7 @@
     event.target.files[0].text().then(function (words) {
       const field = document.getElementById(into);
       field.value = (field.value.trim() + "\n" + words).trim();
+      field.dispatchEvent(new Event("input", {bubbles: true}));
     });
   });
   document.addEventListener("DOMContentLoaded", function () { all(document); });

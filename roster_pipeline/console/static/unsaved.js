@@ -1,4 +1,4 @@
-// Warns before a form with changes that were not saved is left. data-unsaved="yes": it came back with errors, so it has some.
+// Warns before a form with changes that were not saved is left, also by sending another form. data-unsaved="yes": it came back with errors, so it has some.
 (function () {
   "use strict";
   const changed = new Set();
@@ -12,7 +12,9 @@
   });
   document.addEventListener("input", note);
   document.addEventListener("change", note);
-  document.addEventListener("submit", function (event) { if (!event.defaultPrevented) sending = true; });
+  document.addEventListener("submit", function (event) {
+    if (!event.defaultPrevented) sending = Array.from(changed).every(function (form) { return form === event.target; });
+  });
   window.addEventListener("pageshow", function () { sending = false; });
   window.addEventListener("beforeunload", function (event) {
     if (changed.size && !sending) event.preventDefault();

@@ -1,0 +1,96 @@
+"""What people say beforehand, on the command line: people of their own, pauses, limits, leavers, rows left out."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.vocabulary import day
+from roster_pipeline_tests.cli.conftest import Roster
+from roster_pipeline_tests.console.held_plans import held_creates
+from roster_pipeline_tests.directory.builders import every, one
+
+WHY = ("--reason", "because", "--who", "Ada")
+NEXT_WEEK = datetime.now(UTC).date() + timedelta(days=7)
+ADD = ("person", "add", "--school", "oak", "--role", "teacher", "--set", "given_name=Ada", "--set", "family_name=Byron")
+LEAVERS = ("leavers", "add", "oak", "ada@example.org", "nobody@example.org", "--day", NEXT_WEEK)
+
+
+def test_what_is_said_is_kept_with_who_and_why(school: Roster, database: Database) -> None:
+    with database.begin() as conn:
+        plan = held_creates(database, tenants.get_school(conn, "oak"), night=False)
+    raised = ("guard", "raise", "oak", "archive_share", "0.9", "--until", NEXT_WEEK, *WHY)
+    left_out = ("hold", "exempt", "oak", "--plan", plan, "--row", "0", "--row", "1", *WHY)
+    leave = f"oak: 1 person is announced as leaving on {day(NEXT_WEEK)}.\nNobody in this school has: nobody@example.org"
+    ended = "oak: 1 announcement was taken back."
+    for words, said, what in (
+        ((*ADD, "--set", "email=Ada@Example.org", *WHY), "Person 1 is entered in oak.", "person added"),
+        (("pause", "oak", "--until", NEXT_WEEK, *WHY), f"oak is paused until {day(NEXT_WEEK)}.", "school paused"),
+        (("pause", "--district", "spring", "--until", NEXT_WEEK, *WHY), "spring is paused until", "district paused"),
+        (raised, f"oak: archive_share is 0.9 until {day(NEXT_WEEK)}, this day included.", "limit raised"),
+        (
+            ("guard", "lower", "oak", *WHY[2:]),
+            "oak: 1 raised limit is as in the settings again.",
+            "raised limits ended",
+        ),
+        ((*LEAVERS, *WHY), leave, "leavers announced"),
+        (("leavers", "remove", "oak", "--person", "1", *WHY[2:]), ended, "leavers withdrawn"),
+        ((*LEAVERS, *WHY), leave, "leavers announced"),
+        (("leavers", "remove", "oak", "--all", *WHY[2:]), ended, "leavers withdrawn"),
+        (left_out, f"oak: 2 rows are left out, in plan {plan} and in later ones.", "rows exempted"),
+        (
+            ("hold", "exempt", "oak", "--take-back", *WHY),
+            "oak: 2 changes are planned again by the next sync.",
+            "exemptions taken back",
+        ),
+    ):
+        answer = school(*words)
+        assert (answer.code, said in answer.err) == (0, True), answer.err
+        reason = "because" if "--reason" in words else None
+        assert every(database, "select who, what, reason from audit order by id desc limit 1") == [
+            ("Ada", what, reason)
+        ]
+    assert one(database, "select email || status from person p join membership m on m.person_id = p.id") == (
+        "ada@example.orgactive"
+    )
+    assert one(database, "select paused_until from school") == NEXT_WEEK
+
+
+def test_leavers_are_listed(school: Roster) -> None:
+    assert school(*ADD, "--set", "email=ada@example.org", *WHY).code == 0
+    assert school(*LEAVERS, *WHY).code == 0
+    assert "Ada Byron" in school("leavers", "list", "oak").out
+    (listed,) = school("leavers", "list", "oak", "--json").data
+    assert (listed["person_id"], listed["day"], listed["who"]) == (1, NEXT_WEEK.isoformat(), "Ada")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        ((*ADD, "--role", "king", *WHY), 1, "A person needs a role."),
+        ((*ADD, "--set", "email=nobody", *WHY), 1, "e-mail"),
+        (ADD, 2, "--reason"),
+        (("pause", "--until", NEXT_WEEK, *WHY), 2, "give a school, or --district"),
+        (("pause", "oak", "--until", "2020-01-01", *WHY), 1, "Give a day after today"),
+        (("pause", "oak", "--until", NEXT_WEEK), 2, "--reason"),
+        (("guard", "raise", "oak", "archive_share", "0.9", "--until", "2020-01-01", *WHY), 1, "Give a day from today"),
+        (("guard", "raise", "oak", "archive_share", "0.0001", "--until", NEXT_WEEK, *WHY), 1, "Give a higher one."),
+        (("guard", "raise", "oak", "shoe_size", "43", "--until", NEXT_WEEK, *WHY), 1, "cannot be raised for a time"),
+        (("guard", "lower", "nowhere"), 1, "nowhere"),
+        (("leavers", "add", "oak", "4711", "--day", "soon", *WHY), 2, "--day"),
+        (("leavers", "remove", "oak"), 2, "give --person, or --all"),
+        (("hold", "exempt", "oak", "--plan", "1", *WHY), 2, "at least one --row"),
+        (("hold", "exempt", "oak", "--plan", "999", "--row", "0", *WHY), 1, "999"),
+    ],
+)
+def test_what_is_wrong_changes_nothing_and_says_why(
+    shared_school: Roster, words: tuple[object, ...], code: int, said: str
+) -> None:
+    before = shared_school("audit", "--json").data
+    answer = shared_school(*words)
+    assert (answer.code, said in answer.err.replace("\n", " ")) == (code, True), answer.err
+    assert "Traceback" not in answer.err
+    assert shared_school("audit", "--json").data == before

@@ -13,7 +13,9 @@ from roster_pipeline.vocabulary import (
     NOTES,
     REASONS,
     approvable,
+    counted,
     needs_manager,
+    people_of,
     reason_problem,
     why_of,
     without_repeats,
@@ -50,6 +52,23 @@ def test_findings_that_repeat_another_one_are_left_out_of_reports() -> None:
         {"guard": "x"},
     ]
     assert [finding["guard"] for finding in without_repeats(findings)] == ["empty_role", "x"]
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (counted(1, "page", "pages"), "1 page"),
+        (counted(0, "page", "pages"), "0 pages"),
+        (counted(1_200, "page", "pages"), "1,200 pages"),
+        (people_of("student", 1), "1 student"),
+        (people_of("staff", 1), "1 staff member"),
+        (people_of("staff", 1_200), "1,200 staff"),
+        (f"61 of {people_of('student', 121)}", "61 of 121 students"),
+        (people_of("janitor", 2), "2 janitor"),
+    ],
+)
+def test_one_is_one_and_many_are_counted_in_words(said: str, words: str) -> None:
+    assert said == words
 
 
 def test_the_notes_of_a_row_follow_its_reason() -> None:

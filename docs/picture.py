@@ -1,11 +1,16 @@
 """Draw the pictures of the Dagster UI and of the console in `docs/pictures/`, on the data of the last `make demo`.
 
+With `--look FOLDER` it draws the pages of the console into that folder instead, each in light, dark, on a phone and in
+print, so that somebody can look at them after a change.
+
 Needs `pip install -e '.[browser]'` and a Chromium (CHROMIUM, default /usr/bin/chromium). Run: make picture
 """
 
 from __future__ import annotations
 
+import argparse
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -16,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Error, Page, sync_playwright
 
 from roster_pipeline.runtime.embedded import prepare_environment, project_root
 
@@ -27,6 +32,12 @@ MANAGER = "manager@riverbend.example"
 WIDE: Any = {"width": 1440, "height": 900}
 PAGE: Any = {"width": 1100, "height": 760}
 PHONE: Any = {"width": 390, "height": 780}
+LOOKS: dict[str, Any] = {
+    "light": {"viewport": WIDE},
+    "dark": {"viewport": WIDE, "color_scheme": "dark"},
+    "phone": {"viewport": PHONE},
+    "print": {"viewport": PAGE},
+}
 SETTLE = 4_000
 """Milliseconds for the Dagster UI to finish drawing: it fetches in several rounds."""
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
@@ -36,14 +47,20 @@ LAST_RUN = (
 )
 
 
-def main() -> None:
-    """Start the Dagster UI and the console, walk through their pages, end them."""
+def main(look: Path | None) -> None:
+    """Start the Dagster UI and the console, walk through their pages, end them.
+
+    look: where to draw all pages of the console instead.
+    """
     prepare_environment()
     PICTURES.mkdir(exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        draw_dagster(browser)
-        draw_console(browser)
+        if look:
+            draw_everything(browser, look)
+        else:
+            draw_dagster(browser)
+            draw_console(browser)
         browser.close()
 
 
@@ -70,14 +87,7 @@ def draw_dagster(browser: Browser) -> None:
 
 def draw_console(browser: Browser) -> None:
     """What a district's manager sees: light, dark, and on a phone."""
-    port = _free_port()
-    base = os.environ["ROSTER_CONSOLE_URL"] = f"http://127.0.0.1:{port}"
-    with _serving(f"{base}/health", "roster_pipeline.cli", "console", "--port", str(port)), _manager() as link:
-        light = browser.new_context(viewport=PAGE, base_url=base)
-        page = light.new_page()
-        page.goto(link)
-        page.get_by_role("button").first.click()
-        page.wait_for_url(f"{base}/")
+    with _console(browser) as (page, base):
         _draw(page, "console")
         page.goto(f"/schools/{SCHOOL}/settings/connection")
         _draw(page, "console-settings")
@@ -91,11 +101,58 @@ def draw_console(browser: Browser) -> None:
         page.goto(f"/schools/{SCHOOL}/holds")
         _draw(page, "console-hold")
         dark = browser.new_context(
-            viewport=PHONE, base_url=base, color_scheme="dark", storage_state=light.storage_state()
+            viewport=PHONE, base_url=base, color_scheme="dark", storage_state=page.context.storage_state()
         )
         page = dark.new_page()
         page.goto(history)
         _draw(page, "console-phone")
+
+
+def draw_everything(browser: Browser, folder: Path) -> None:
+    """One page of each kind that links lead to, in each of `LOOKS`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _console(browser) as (page, base):
+        found: dict[str, str] = {}
+        waiting = ["/"]
+        while waiting:
+            path = waiting.pop(0)
+            kind = re.sub(r"\d+", "N", path.partition("?")[0]).replace(f"/schools/{SCHOOL}", "/schools/KEY")
+            kind = re.sub("^/sis/.*", "/sis/NAME", kind)
+            other_school = kind.startswith("/schools/") and not kind.startswith(("/schools/KEY", "/schools/new"))
+            if kind in found or other_school or kind.endswith((".csv", "/oidc")):
+                continue
+            try:
+                answer = page.goto(path)
+            except Error:  # a file to download
+                continue
+            if answer is None or "html" not in answer.headers.get("content-type", ""):
+                continue
+            found[kind] = path
+            links = page.eval_on_selector_all("a[href^='/']", "all => all.map(one => one.getAttribute('href'))")
+            waiting += [link.partition("#")[0] for link in links if not link.startswith("/static")]
+        for name, options in LOOKS.items():
+            window = browser.new_context(base_url=base, storage_state=page.context.storage_state(), **options)
+            drawn = window.new_page()
+            drawn.emulate_media(media="print" if name == "print" else "screen")
+            for kind, path in found.items():
+                drawn.goto(path)
+                drawn.screenshot(
+                    path=folder / f"{kind.strip('/').replace('/', '-') or 'schools'}-{name}.png", full_page=True
+                )
+        print(f"{len(found)} pages in {folder}")
+
+
+@contextmanager
+def _console(browser: Browser) -> Iterator[tuple[Page, str]]:
+    """The console on the demo's data: a page of it, in which a manager is signed in, and its address."""
+    port = _free_port()
+    base = os.environ["ROSTER_CONSOLE_URL"] = f"http://127.0.0.1:{port}"
+    with _serving(f"{base}/health", "roster_pipeline.cli", "console", "--port", str(port)), _manager() as link:
+        page = browser.new_context(viewport=PAGE, base_url=base).new_page()
+        page.goto(link)
+        page.get_by_role("button").first.click()
+        page.wait_for_url(f"{base}/")
+        yield page, base
 
 
 @contextmanager
@@ -150,4 +207,6 @@ def _wait(address: str, seconds: float = 90) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--look", type=Path, metavar="FOLDER")
+    main(parser.parse_args().look)

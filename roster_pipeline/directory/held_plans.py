@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory.alerts import CLAIMED as CLAIMED_ELSEWHERE
 from roster_pipeline.directory.plans import PlanRow
 
 WAITING = """
@@ -64,7 +65,7 @@ group by m.school_id
 """This reads the newest plans of all schools. People about whom somebody has decided since then are left out."""
 
 
-CLAIMED_OF_SCHOOLS = """
+_CLAIMED_OF = """
 select m.school_id, count(distinct m.person_id) as people, array_agg(distinct s.id) as by_schools
 from membership m
 cross join lateral (
@@ -74,7 +75,7 @@ cross join lateral (
 join plan p on p.id = r.plan_id and p.district_id = m.district_id and p.state = 'planned' and not p.dry_run
 join school s on s.id = p.school_id
 join school o on o.id = m.school_id and o.connection_id <> s.connection_id
-where m.school_id = any(:schools) and m.status = 'active'
+where m.school_id = {school} and m.status = 'active'
   and not exists (
     select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
   and not exists (
@@ -82,9 +83,13 @@ where m.school_id = any(:schools) and m.status = 'active'
     where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = m.person_id)
 group by m.school_id
 """
-"""The same for some schools. It begins with their people, so that it costs the same in a city as in a village."""
-CONCERNED = """
-select distinct m.school_id
+"""The same for one school. It begins with its people, so that it costs the same in a city as in a village."""
+CLAIMED_OF_SCHOOLS = f"""
+select found.* from unnest(cast(:schools as bigint[])) one (school_id)
+cross join lateral ({_CLAIMED_OF.format(school="one.school_id")}) found
+"""  # noqa: S608 - constants
+CHANGED_CLAIMS = f"""
+with concerned as materialized (select cast(:school as bigint) as school_id union select m.school_id
 from (
     select p.id, p.district_id from plan p
     where p.school_id = :school and not p.dry_run and p.person_id is null order by p.id desc limit 2
@@ -93,8 +98,13 @@ cross join lateral (
     select person_id from plan_row where plan_id = newest.id and reason = 'other_connection' offset 0
 ) r
 join membership m on m.district_id = newest.district_id and m.person_id = r.person_id
-"""
-"""Schools with people whom the newest plan of a school claims, or the one before did."""
+)
+select one.school_id from concerned one
+left join lateral ({_CLAIMED_OF.format(school="one.school_id")}) found on true
+left join alert a on a.school_id = one.school_id and a.cause = :cause and a.cleared_at is null
+where (found.people is null) <> (a.id is null)
+"""  # noqa: S608 - constants
+"""Concerned are a school, and those with people whom its newest plan claims, or the one before did."""
 
 THEIR_OWN = """
 with claimed as (
@@ -230,9 +240,9 @@ def claimed_of_school(conn: Connection, school_id: int) -> int:
     return found.people if found else 0
 
 
-def schools_concerned(conn: Connection, school_id: int) -> set[int]:
-    """Schools where a sync of this school, or a decision on its plan, may change who is claimed."""
-    return {school_id, *conn.scalars(text(CONCERNED), {"school": school_id})}
+def changed_claims(conn: Connection, school_id: int) -> set[int]:
+    """Schools where a sync of this school, or a decision on its plan, has to open or close the alert on claims."""
+    return set(conn.scalars(text(CHANGED_CLAIMS), {"school": school_id, "cause": CLAIMED_ELSEWHERE}))
 
 
 def schools_of_people(conn: Connection, district_id: int, people: Collection[int]) -> set[int]:

@@ -27,7 +27,7 @@ from roster_pipeline.directory.alerts import (
     open_expiries,
 )
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.held_plans import schools_concerned, schools_of_people
+from roster_pipeline.directory.held_plans import changed_claims, schools_of_people
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
@@ -95,7 +95,8 @@ def settle(connection: Connection, school_id: int, now: datetime) -> Watched:
         schools = {school.id: school for school in tenants.list_schools(connection)}
         for alert in cleared:
             _all_clear(connection, alert, schools, now)
-    claimed = watch_claims(connection, now, schools_concerned(connection, school_id))
+    changed = changed_claims(connection, school_id)
+    claimed = watch_claims(connection, now, changed) if changed else Watched()
     return Watched(held.opened + claimed.opened, held.cleared + len(cleared) + claimed.cleared)
 
 

@@ -13,7 +13,7 @@ from roster_pipeline.directory import manual_edits
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.browser import PHONE, SCHEMES, WIDE, Open, faults_of
-from roster_pipeline_tests.console.conftest import OWNER
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER
 from roster_pipeline_tests.console.held_plans import audited
 from roster_pipeline_tests.directory.builders import newcomer, one, person_of, row, sync_rows, write_plan
 
@@ -106,6 +106,12 @@ def test_an_owner_says_that_two_sides_of_a_conflict_are_one_person(
     one_person.get_by_role("button", name="They are the same person").click()
     page.get_by_text("decided, the next sync follows").wait_for()
     assert person_of(database, "new1") == ada
+
+    manager = open_page(MANAGER)
+    manager.goto("/people")
+    manager.get_by_role("link", name="Conflicts").click()
+    manager.get_by_role("heading", name="Ada Lovelace", level=2).wait_for()
+    assert faults_of(manager) == []
 
 
 def _shown_well(page: Page, picture: str) -> None:

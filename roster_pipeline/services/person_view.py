@@ -117,7 +117,8 @@ class Step:
 class Event:
     """What one sync, decision or edit did to a person.
 
-    may_undo: whether the reader may undo `edit`. cannot_undo: why nobody can; empty if it can be undone.
+    by_hand: a decision or edit about this person alone. may_undo: whether the reader may undo `edit`. cannot_undo: why
+    nobody can; empty if it can be undone.
     """
 
     at: datetime
@@ -126,6 +127,7 @@ class Event:
     reason: str | None = None
     sync: SyncRow | None = None
     steps: list[Step] = field(default_factory=list)
+    by_hand: bool = False
     edit: Edit | None = None
     may_undo: bool = False
     cannot_undo: str = ""
@@ -142,7 +144,7 @@ class Planned:
     plan: PlanRow
     rows: list[Line]
     sync: SyncRow | None = None
-    edited: Entry | None = None
+    edited: Event | None = None
 
 
 def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]) -> Found:
@@ -215,11 +217,11 @@ def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
     return result
 
 
-def planned(conn: Connection, found: Found) -> list[Planned]:
+def planned(conn: Connection, found: Found, events: Sequence[Event]) -> list[Planned]:
     """What the newest plan of each school, a dry run's too, does or did with the person; schools without such a row are
-    left out."""
+    left out. events: the history, in which the edits are that a plan does not know."""
     result = []
-    newest = next(iter(audit.entries(conn, person_id=found.person.id, limit=1)), None) if found.whole else None
+    newest = next((event for event in events if event.by_hand), None)
     for school in found.schools.values():
         plan = plans.latest(conn, school.id, dry_run=True)
         if plan is None:
@@ -271,7 +273,7 @@ def history(conn: Connection, found: Found) -> list[Event]:
         entries = audit.entries(conn, person_id=found.person.id, limit=MOST_EVENTS)
         for entry in entries:
             event = events.setdefault(entry.at, Event(entry.at))
-            event.who, event.what, event.reason = entry.who, entry.what, entry.reason
+            event.who, event.what, event.reason, event.by_hand = entry.who, entry.what, entry.reason, True
         for edit, problem in undoable(conn, found.person, entries, changes):
             event, schools = events[edit.entry.at], {school.id for school in found.schools.values()}
             event.edit, event.cannot_undo = edit, problem

@@ -103,7 +103,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
     who = viewer(request)
     with database(request).begin() as opened:
         found = _found(request, opened)
-        of_sis = person_view.records(opened, found)
+        of_sis, events = person_view.records(opened, found), person_view.history(opened, found)
         connections = sorted({school.connection.key for school in found.schools.values()})
         if found.manages:
             rows = tenants.list_connections(opened)
@@ -112,8 +112,8 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
             "records": of_sis,
             "fields": person_view.field_lines(found, of_sis),
             "asked": person_view.asked_now(opened, found, asked) if asked else None,
-            "planned": person_view.planned(opened, found),
-            "events": person_view.history(opened, found),
+            "planned": person_view.planned(opened, found, events),
+            "events": events,
             "leaving": person_view.leaving(opened, found, datetime.now(UTC).date()),
             "connections": connections,
             "merges": [one for one in merges_of(opened, *_of(found)) if one.undone_at is None],

@@ -41,10 +41,6 @@ LOOKS: dict[str, Any] = {
 SETTLE = 4_000
 """Milliseconds for the Dagster UI to finish drawing: it fetches in several rounds."""
 QUIET = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking", "--disable-sync"]
-LAST_RUN = (
-    '{ runsOrError(limit: 1, filter: {tags: [{key: "dagster/partition", value: "%s"}]})'
-    " { ... on Runs { results { id } } } }"
-)
 
 
 def main(look: Path | None) -> None:
@@ -65,24 +61,15 @@ def main(look: Path | None) -> None:
 
 
 def draw_dagster(browser: Browser) -> None:
-    """The assets, a partition, a run and the checks."""
+    """The assets of one school's sync."""
     port = _free_port()
     base = f"http://127.0.0.1:{port}"
     workspace = str(project_root() / "workspace.yaml")
     with _serving(f"{base}/server_info", "dagster_webserver", "-w", workspace, "-h", "127.0.0.1", "-p", str(port)):
-        answer = httpx.post(f"{base}/graphql", json={"query": LAST_RUN % SCHOOL}, timeout=30).json()
-        run_id = answer["data"]["runsOrError"]["results"][0]["id"]
-        pages = {
-            "assets": "/asset-groups/~/lineage",
-            "partition": f"/assets/applied_changes?view=partitions&partition={SCHOOL}",
-            "run": f"/runs/{run_id}",
-            "check": "/assets/roster_diff?view=checks",
-        }
         page = browser.new_page(viewport=WIDE)
-        for name, path in pages.items():
-            page.goto(f"{base}{path}")
-            page.wait_for_timeout(SETTLE)
-            _draw(page, name)
+        page.goto(f"{base}/locations/__repository__@roster_pipeline/asset-groups/rostering/lineage")
+        page.wait_for_timeout(SETTLE)
+        _draw(page, "assets")
 
 
 def draw_console(browser: Browser) -> None:

@@ -179,11 +179,14 @@ def test_a_school_that_is_switched_on_or_resumed_begins_with_its_next_night(oak:
 
 def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_night_is_lost(oak: Database) -> None:
     now = datetime.now(UTC)
+    zone = f"Etc/GMT{now.hour - 12:+d}"  # where it is noon: an hour before and after are of the same day
+    noon = now.astimezone(ZoneInfo(zone))
     with oak.begin() as conn:
-        before = SchoolSettings(school_id="2", automatic=True, sync_time=(now + timedelta(hours=1)).time())
+        later = (noon + timedelta(hours=1)).time()
+        before = SchoolSettings(school_id="2", automatic=True, time_zone=zone, sync_time=later)
         change_school(conn, "elm", who="ada", settings=before)
     with oak.begin() as conn:
-        earlier = before.model_copy(update={"sync_time": (now - timedelta(hours=1)).time()})
+        earlier = before.model_copy(update={"sync_time": (noon - timedelta(hours=1)).time()})
         change_school(conn, "elm", who="ada", settings=earlier)
     assert "elm" in {one.key for one in due_schools(oak, now + MINUTES)[0]}
 

@@ -140,6 +140,11 @@ def column_of(array: Array) -> Any:
     return pd.arrays.ArrowStringArray(array, dtype=_STR)  # type: ignore[call-arg]  # the stubs lag behind
 
 
+def joined(one: Array, other: Array) -> Array:
+    """Two texts as one; missing if either is missing."""
+    return pc.binary_join_element_wise(one, other, pa.scalar("\x1f", TEXT))
+
+
 def taken(array: Array, places: Ints) -> Array:
     """The values at these places; missing at -1. Copies nothing for places in order, or for a column without values."""
     if array.null_count == len(array):

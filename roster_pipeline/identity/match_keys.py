@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Ints, strings, truth
+from roster_pipeline.frames import Array, Ints, joined, strings, truth
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
 
@@ -175,7 +175,7 @@ def persons_at(directory: DirectoryFrames, places: Ints) -> Persons:
 
 def numbered(kind: Array, number: Array) -> Array:
     """Kind and number in one text; missing if either is missing."""
-    return pc.binary_join_element_wise(kind, number, pa.scalar("\x1f", TEXT))
+    return joined(kind, number)
 
 
 def bare_numbers(numbers: Array) -> Array:

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, on_distinct, strings
+from roster_pipeline.frames import Array, Flags, Ints, codes, joined, on_distinct, strings
 from roster_pipeline.identity.evidence import Evidence, MatchKeys, kind_of, weigh, year_of
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.vocabulary import PERSON_FIELDS
@@ -76,7 +75,7 @@ def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
     numbers = pc.utf8_ltrim(strings(people["number"]), characters="0")
     numbers = pc.if_else(pc.equal(numbers, ""), None, numbers)
     sources = strings(people["number_source"])
-    keys = (_joined(sources, numbers), emails, _joined(given, family))
+    keys = (joined(sources, numbers), emails, joined(given, family))
     email, number, source = (codes(each)[0] for each in (emails, numbers, sources))
     given_name, family_name = codes(given)[0], codes(family)[0]
     ids = people["id"].to_numpy(dtype=np.int64)
@@ -115,10 +114,6 @@ def _equal_or_missing(key: Ints, one: Ints, other: Ints) -> Flags:
 def _name_keys(names: pd.Series[str]) -> Array:
     """The `name_key` of each name, missing for a name without letters."""
     return on_distinct(strings(names), lambda some: strings([name_key(name) or None for name in some.to_pylist()]))
-
-
-def _joined(one: Array, other: Array) -> Array:
-    return pc.binary_join_element_wise(one, other, pa.scalar("\x1f", TEXT))
 
 
 def compared(one: StoredPerson, other: StoredPerson) -> Evidence:

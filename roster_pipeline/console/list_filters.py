@@ -52,6 +52,15 @@ class ListFilter:
         given = {name: value for name, value in self.fields.items() if value} | ({"page": page} if page > 1 else {})
         return self.address + (f"?{urlencode(given)}" if given else "")
 
+    @property
+    def newer(self) -> str | None:
+        """The address of the page before."""
+        return self.at(self.page - 1) if self.page > 1 else None
+
+    def older(self, at_once: int, total: int) -> str | None:
+        """The address of the page after. at_once: the rows of a page."""
+        return self.at(self.page + 1) if self.page * at_once < total else None
+
 
 @dataclass(frozen=True)
 class Listed:

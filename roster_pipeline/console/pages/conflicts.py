@@ -45,9 +45,9 @@ def show(request: Request) -> Response:
         conflicts=found,
         total=total,
         back=asked.at(asked.page),
-        newer=asked.at(asked.page - 1) if asked.page > 1 else None,
-        older=asked.at(asked.page + 1) if offset + AT_ONCE < total else None,
         now=datetime.now(UTC),
+        newer=asked.newer,
+        older=asked.older(AT_ONCE, total),
         zone=school.settings.time_zone,
     )
 
@@ -103,9 +103,9 @@ def conflicts_of_district(request: Request) -> Response:
         conflicts=found,
         total=total,
         back=asked.at(asked.page),
-        newer=asked.at(asked.page - 1) if asked.page > 1 else None,
-        older=asked.at(asked.page + 1) if offset + AT_ONCE < total else None,
         now=datetime.now(UTC),
+        newer=asked.newer,
+        older=asked.older(AT_ONCE, total),
     )
 
 
@@ -134,7 +134,6 @@ def beside(request: Request) -> Response:
 
 
 def _listed(request: Request, found: Pairs, asked: ListFilter, people: str, name: str) -> Response:
-    end = (asked.page - 1) * AT_ONCE + len(found.pairs)
     return page(
         request,
         "duplicates.html",
@@ -145,8 +144,8 @@ def _listed(request: Request, found: Pairs, asked: ListFilter, people: str, name
         name=name,
         people=people,
         asked=asked,
-        newer=asked.at(asked.page - 1) if asked.page > 1 else None,
-        older=asked.at(asked.page + 1) if end < found.total else None,
+        newer=asked.newer,
+        older=asked.older(AT_ONCE, found.total),
     )
 
 

@@ -33,7 +33,7 @@ import psutil
 IDLE_SECONDS = 15 * 60.0
 LOOK_EVERY = 0.1
 """Seconds between two looks of the host at its children, while it has any."""
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+_ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _PACKAGE = Path(__file__).parents[1]
 
 
@@ -92,7 +92,7 @@ class _Host:
                 stdin=theirs.fileno(),
                 stdout=theirs.fileno(),
                 stderr=subprocess.DEVNULL,
-                env={**os.environ, **ONE_THREAD},
+                env={**os.environ, **_ONE_THREAD},
                 start_new_session=True,
             )
         self._started: dict[int, Started] = {}
@@ -185,9 +185,9 @@ def main() -> int:
             for line in orders:
                 _carry_out(json.loads(line), children)
             idle_since = time.monotonic()
-        elif children:
-            time.sleep(0 if needed else LOOK_EVERY)
-        elif time.monotonic() - idle_since >= IDLE_SECONDS:
+        elif not needed:
+            time.sleep(LOOK_EVERY)
+        elif not children and time.monotonic() - idle_since >= IDLE_SECONDS:
             break
         while children:
             pid, status = os.waitpid(-1, os.WNOHANG)

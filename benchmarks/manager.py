@@ -11,23 +11,20 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from datetime import timedelta
 from statistics import median
 
 from common import database_server, fresh_database, last_line
-from overview import fill
+from overview import fill, session_of
 from people import FILL
 from sqlalchemy import text
 
 from roster_pipeline.console.app import create_app
 from roster_pipeline.console.config import Config
-from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import running
 
 SCHOOLS, PEOPLE, ROUNDS = 3_000, 100_000, 5
-MANAGER = "manager@district.example"
 
 
 def main(schools: int, people: int) -> None:
@@ -43,12 +40,9 @@ def main(schools: int, people: int) -> None:
         with database.begin() as conn:
             conn.execute(text(FILL), {"people": people, "schools": schools})
             district = conn.scalar(text("select id from district"))
-            accounts.grant(conn, MANAGER, Place(district_id=district), by="benchmark")
-            account = accounts.find(conn, MANAGER)
-            token = sessions.begin(conn, account.id if account else 0, timedelta(hours=1))
         with database.session() as conn:
             conn.execute(text("analyze"))
-        config = Config(database_url=address)
+        token, config = session_of(database, Place(district_id=district)), Config(database_url=address)
         with running(create_app(config)) as base, sync_playwright() as playwright:
             chromium = os.environ.get("CHROMIUM", "/usr/bin/chromium")
             browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

@@ -28,6 +28,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 SCHOOLS = 3_000
 NIGHTS = 60
+WHO = "somebody@example.org"
 ROUNDS = 15
 MORE_SCHOOLS = """
 insert into school (district_id, connection_id, key, name, settings)
@@ -98,12 +99,16 @@ def fill(database: Database, schools: int) -> None:
 
 
 def console_of(database: Database, address: str) -> TestClient:
-    with database.begin() as conn:
-        accounts.grant(conn, "operator@example.org", Place(), by="benchmark")
-        account = accounts.find(conn, "operator@example.org")
-        token = sessions.begin(conn, account.id if account else 0, timedelta(hours=1))
-    config = Config(database_url=address)
+    token, config = session_of(database, Place()), Config(database_url=address)
     return TestClient(create_app(config), base_url=config.url, cookies={config.session_cookie: token})
+
+
+def session_of(database: Database, place: Place) -> str:
+    """The token of a session of somebody who is let in to this place."""
+    with database.begin() as conn:
+        accounts.grant(conn, WHO, place, by="benchmark")
+        account = accounts.find(conn, WHO)
+        return sessions.begin(conn, account.id if account else 0, timedelta(hours=1))
 
 
 def milliseconds(case: Callable[[], object], rounds: int = ROUNDS) -> float:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page
 
     from roster_pipeline_tests.console.conftest import Console
 
@@ -92,6 +92,18 @@ def open_page(chromium: Browser, console: Console) -> Iterator[Open]:
 def _grave(message: ConsoleMessage) -> bool:
     """Chromium also writes a line for every answer of 404, which a test may have asked for."""
     return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+
+
+def staying(page: Page) -> list[str]:
+    """Refuse to leave the page whenever it asks; gives the kinds of its questions, as they come."""
+    asked: list[str] = []
+
+    def stay(dialog: Dialog) -> None:
+        asked.append(dialog.type)
+        dialog.dismiss()
+
+    page.on("dialog", stay)
+    return asked
 
 
 def faults_of(page: Page) -> list[str]:

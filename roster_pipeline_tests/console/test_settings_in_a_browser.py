@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime.embedded import DAGSTER_URL
-from roster_pipeline_tests.console.browser import LEFT_OUT, PATIENCE, Open, faults_of
+from roster_pipeline_tests.console.browser import LEFT_OUT, PATIENCE, Open, faults_of, staying
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER
 from roster_pipeline_tests.console.served_sis import SECRET, Served, school_in, served_sis
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Dialog
 
 pytestmark = pytest.mark.timeout(600)
 expect = pytest.importorskip("playwright.sync_api", reason=f"{LEFT_OUT}Playwright is not installed.").expect
@@ -96,13 +92,7 @@ def test_what_is_wrong_is_told_beside_the_field_and_its_group_is_open(open_page:
 
 def test_leaving_with_changes_that_were_not_saved_asks_first(open_page: Open, people_let_in: None) -> None:
     page = open_page(OWNER)
-    asked: list[str] = []
-
-    def stay(dialog: Dialog) -> None:
-        asked.append(dialog.type)
-        dialog.dismiss()
-
-    page.on("dialog", stay)
+    asked = staying(page)
     page.goto(PAGE.replace("connection", "synced"))
     page.get_by_label("Name of the school").fill("Lincoln High")
     page.get_by_role("link", name="Roster Email").click()

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import pytest
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.browser import Open
+from roster_pipeline_tests.console.browser import Open, staying
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser
 from roster_pipeline_tests.console.test_upload import preview
 from roster_pipeline_tests.directory.builders import newcomer, sync_rows
-
-if TYPE_CHECKING:
-    from playwright.sync_api import Dialog
 
 SignedIn = Callable[[str], Browser]
 FORM = re.compile(r'<form [^>]*action="([^"]+)"[^>]* data-unsaved(="yes")?>')
@@ -57,13 +53,7 @@ def test_a_preview_asks_for_its_decisions_and_its_columns(
 @pytest.mark.timeout(600)
 def test_another_form_and_a_file_lose_nothing_silently(open_page: Open, people_let_in: None) -> None:
     page = open_page(MANAGER)
-    asked: list[str] = []
-
-    def stay(dialog: Dialog) -> None:
-        asked.append(dialog.type)
-        dialog.dismiss()
-
-    page.on("dialog", stay)
+    asked = staying(page)
     page.goto("/access")
     page.get_by_label("E-mail").fill("new@example.org")
     page.get_by_role("button", name="Search").click()

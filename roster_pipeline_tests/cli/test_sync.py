@@ -30,7 +30,7 @@ NUMBERS = count(1)
 
 
 @dataclass(frozen=True)
-class Town:
+class Installation:
     """A folder after `roster init`, with one connection to a SIS whose schools each test takes one of."""
 
     base_url: str
@@ -50,7 +50,7 @@ def added(answer: Answer) -> None:
 
 
 @pytest.fixture(scope="module")
-def town(postgres_server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+def installation(postgres_server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """Set up by the commands themselves, once: Dagster's storage takes seconds to make."""
     name = f"roster_cli_{secrets.token_hex(4)}"
     url = postgres_server.set(database=name).render_as_string(hide_password=False)
@@ -65,13 +65,13 @@ def town(postgres_server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iter
         where = ("--url", f"{base_url}/ims/oneroster/rostering/v1p2", "--allow-private-addresses")
         who = ("--client-id", CLIENT, "--client-secret", "-")
         added(run("connection", "add", "sis", "--district", "spring", *where, *who, stdin=SECRET))
-        yield Town(base_url, sis)
+        yield Installation(base_url, sis)
     logging.getLogger("dagster").setLevel(level)
     drop(postgres_server, name, f"{name}_dagster")
 
 
-def test_a_first_sync_waits_and_an_approval_with_a_reason_applies_it(town: Town) -> None:
-    key = town.school()
+def test_a_first_sync_waits_and_an_approval_with_a_reason_applies_it(installation: Installation) -> None:
+    key = installation.school()
     held = run("sync", key)
     assert held.code == 3
     assert "waits for approval" in held.err
@@ -95,8 +95,8 @@ def test_a_first_sync_waits_and_an_approval_with_a_reason_applies_it(town: Town)
     assert "Nothing of plan" in again.err
 
 
-def test_a_sync_is_a_dagster_run_that_the_ui_shows(town: Town) -> None:
-    key = town.school("--first-sync", "apply")
+def test_a_sync_is_a_dagster_run_that_the_ui_shows(installation: Installation) -> None:
+    key = installation.school("--first-sync", "apply")
     answer = run("sync", key, "--who", "Ada", "--json")
     assert answer.code == 0, answer.err
     assert answer.data["school_key"] == key
@@ -112,8 +112,10 @@ def test_a_sync_is_a_dagster_run_that_the_ui_shows(town: Town) -> None:
         assert run(*arguments).code == 0
 
 
-def test_a_dry_run_applies_nothing_and_its_plan_can_be_read_row_by_row(town: Town, tmp_path: Path) -> None:
-    key = town.school("--first-sync", "apply")
+def test_a_dry_run_applies_nothing_and_its_plan_can_be_read_row_by_row(
+    installation: Installation, tmp_path: Path
+) -> None:
+    key = installation.school("--first-sync", "apply")
     answer = run("sync", key, "--dry-run", "--json")
     assert answer.code == 0, answer.err
     assert answer.data["dry_run"]
@@ -128,8 +130,8 @@ def test_a_dry_run_applies_nothing_and_its_plan_can_be_read_row_by_row(town: Tow
     assert run("plan", "show", key, "--action", "archive", "--json").data["rows"] == []
 
 
-def test_a_discarded_plan_is_never_applied(town: Town) -> None:
-    key = town.school()
+def test_a_discarded_plan_is_never_applied(installation: Installation) -> None:
+    key = installation.school()
     run("sync", key)
     plan = run("hold", "list", key, "--json").data[0]["plan_id"]
     assert run("hold", "discard", key, "--plan", plan, "--reason", "wrong term").code == 0
@@ -138,8 +140,8 @@ def test_a_discarded_plan_is_never_applied(town: Town) -> None:
     assert run("people", key, "--json").data == []
 
 
-def test_a_plan_of_another_school_is_not_approved(town: Town) -> None:
-    one, other = town.school(), town.school()
+def test_a_plan_of_another_school_is_not_approved(installation: Installation) -> None:
+    one, other = installation.school(), installation.school()
     run("sync", one)
     plan = run("hold", "list", one, "--json").data[0]["plan_id"]
     answer = run("hold", "approve", other, "--plan", plan, "--reason", "x")
@@ -147,8 +149,8 @@ def test_a_plan_of_another_school_is_not_approved(town: Town) -> None:
     assert "is not one of" in answer.err
 
 
-def test_a_wrong_school_id_is_one_message_and_changes_nothing(town: Town) -> None:
-    key = town.school()
+def test_a_wrong_school_id_is_one_message_and_changes_nothing(installation: Installation) -> None:
+    key = installation.school()
     run("school", "set", key, "--school-id", "nowhere")
     answer = run("sync", key)
     assert answer.code == 3
@@ -166,19 +168,19 @@ def test_a_wrong_school_id_is_one_message_and_changes_nothing(town: Town) -> Non
     assert not red.data["ok"]
 
 
-def of_school(town: Town, key: str) -> list[str]:
+def of_school(installation: Installation, key: str) -> list[str]:
     """The people of the school with this key, in the SIS."""
-    return [one.sourced_id for one in town.sis.district.people_of(key.replace("school-", "sch-"))]
+    return [one.sourced_id for one in installation.sis.district.people_of(key.replace("school-", "sch-"))]
 
 
-def vanished(town: Town, key: str) -> None:
-    for one in of_school(town, key):
-        town.sis.district.remove(one)
+def vanished(installation: Installation, key: str) -> None:
+    for one in of_school(installation, key):
+        installation.sis.district.remove(one)
 
 
-def unusable(town: Town, key: str) -> None:
-    for one in of_school(town, key):
-        town.sis.district.edit(one, status="strange")
+def unusable(installation: Installation, key: str) -> None:
+    for one in of_school(installation, key):
+        installation.sis.district.edit(one, status="strange")
     next(NUMBERS)  # the next school has some of these pupils, too
 
 
@@ -191,11 +193,13 @@ NOBODY = [
 
 @pytest.mark.parametrize(("change", "options", "said"), [row[1:] for row in NOBODY], ids=[row[0] for row in NOBODY])
 def test_a_sync_that_finds_nobody_is_no_green_one(
-    town: Town, change: Callable[[Town, str], None] | None, options: tuple[str, ...], said: str
+    installation: Installation, change: Callable[[Installation, str], None] | None, options: tuple[str, ...], said: str
 ) -> None:
-    key = town.school("--first-sync", "apply", "--report-to", "it@example.org", "--report-when", "problems", *options)
+    key = installation.school(
+        "--first-sync", "apply", "--report-to", "it@example.org", "--report-when", "problems", *options
+    )
     if change is not None:
-        change(town, key)
+        change(installation, key)
     assert run("sync", key, "--dry-run").code == 3
     answer = run("sync", key)
     assert answer.code == 3, answer.out
@@ -209,12 +213,14 @@ def test_a_sync_that_finds_nobody_is_no_green_one(
     assert "nobody was found" in str(mail)
 
 
-def test_a_test_of_records_that_cannot_be_used_is_red_and_names_the_rule_and_the_cure(town: Town) -> None:
-    key = town.school()
-    people = [one.sourced_id for one in town.sis.district.people_of(key.replace("school-", "sch-"), "student")]
+def test_a_test_of_records_that_cannot_be_used_is_red_and_names_the_rule_and_the_cure(
+    installation: Installation,
+) -> None:
+    key = installation.school()
+    people = [one.sourced_id for one in installation.sis.district.people_of(key.replace("school-", "sch-"), "student")]
     tenth = len(people) // 10
     for number, one in enumerate(people[: tenth + 1]):
-        town.sis.district.edit(one, status="strange")
+        installation.sis.district.edit(one, status="strange")
         if number == tenth // 2:
             few = {item["name"]: item for item in run("test-connection", key, "--json").data["items"]}
             assert few["Usable records"]["ok"] is True
@@ -226,11 +232,11 @@ def test_a_test_of_records_that_cannot_be_used_is_red_and_names_the_rule_and_the
     assert "Let the SIS send active, tobedeleted or inactive as status." in many["Usable records"]["remedy"]
     assert "strange" not in str(many)
     for one in people[: tenth + 1]:
-        town.sis.district.edit(one, status="active")  # other tests use this SIS, too
+        installation.sis.district.edit(one, status="active")  # other tests use this SIS, too
 
 
-def test_the_outcome_of_test_your_information_is_kept(town: Town) -> None:
-    key = town.school()
+def test_the_outcome_of_test_your_information_is_kept(installation: Installation) -> None:
+    key = installation.school()
     answer = run("test-connection", key)
     assert answer.code == 0, answer.out + answer.err
     assert "Sign-in" in answer.out
@@ -238,8 +244,8 @@ def test_the_outcome_of_test_your_information_is_kept(town: Town) -> None:
     assert {item["name"] for item in kept["items"]} >= {"Address", "Sign-in", "School"}
 
 
-def test_a_person_is_found_and_shown_with_all_that_ever_happened(town: Town) -> None:
-    key = town.school("--first-sync", "apply")
+def test_a_person_is_found_and_shown_with_all_that_ever_happened(installation: Installation) -> None:
+    key = installation.school("--first-sync", "apply")
     assert run("sync", key).code == 0
     someone = run("plan", "show", key, "--json").data["rows"][0]
     found = run("person", "find", someone["changes"]["email"]["to"], "--json").data
@@ -251,8 +257,8 @@ def test_a_person_is_found_and_shown_with_all_that_ever_happened(town: Town) -> 
     assert run("person", "show", 10**9).code == 1
 
 
-def test_a_sync_is_undone_after_a_look_and_a_reason(town: Town) -> None:
-    key = town.school("--first-sync", "apply")
+def test_a_sync_is_undone_after_a_look_and_a_reason(installation: Installation) -> None:
+    key = installation.school("--first-sync", "apply")
     assert run("sync", key).code == 0
     done = run("history", key, "--json").data[0]["id"]
     looked = run("rollback", done, "--preview", "--json").data
@@ -268,14 +274,18 @@ def test_a_sync_is_undone_after_a_look_and_a_reason(town: Town) -> None:
     assert again.code == 1
 
 
-def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(town: Town) -> None:
-    key = town.school("--first-sync", "apply", "--students-auto-update")
+def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(installation: Installation) -> None:
+    key = installation.school("--first-sync", "apply", "--students-auto-update")
     assert run("sync", key).code == 0
-    here = town.sis.district.people_of(run("school", "show", key, "--json").data["settings"]["school_id"], "student")
+    here = installation.sis.district.people_of(
+        run("school", "show", key, "--json").data["settings"]["school_id"], "student"
+    )
     newcomer, renamed = here[0].sourced_id, here[1].sourced_id
     for place, sourced_id in enumerate((newcomer, renamed)):
         names = {"given_name": f"Eva{key}{place}", "family_name": f"Ray{key}{place}", "username": ""}
-        town.sis.district.edit(sourced_id, **names, email=f"{key}-{place}@new.example", identifier=f"{key}-{place}")
+        installation.sis.district.edit(
+            sourced_id, **names, email=f"{key}-{place}@new.example", identifier=f"{key}-{place}"
+        )
     assert run("sync", key).code == 0
     rows = run("plan", "show", key, "--action", "conflict", "--json").data["rows"]
     assert {row["reason"] for row in rows} == {"id_reused"}
@@ -304,7 +314,7 @@ def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(town: Tow
     assert (link["sourced_id"], link["confirmed"]) == (renamed, True)
 
 
-def test_an_unknown_school_starts_no_run(town: Town) -> None:
+def test_an_unknown_school_starts_no_run(installation: Installation) -> None:
     answer = run("sync", "nowhere")
     assert (answer.code, answer.out) == (1, "")
     assert "no school nowhere" in answer.err
@@ -312,8 +322,8 @@ def test_an_unknown_school_starts_no_run(town: Town) -> None:
         assert not instance.has_dynamic_partition("schools", "nowhere")
 
 
-def test_runs_that_wait_are_canceled_and_one_of_another_process_is_named(town: Town) -> None:
-    key, other = town.school(), town.school()
+def test_runs_that_wait_are_canceled_and_one_of_another_process_is_named(installation: Installation) -> None:
+    key, other = installation.school(), installation.school()
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("roster_pipeline"), "__repository__")
     with dg.DagsterInstance.get() as instance:
         queued, elsewhere, others = (

@@ -20,7 +20,7 @@ from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.held_plans import CREATES, INCOMPLETE, held_creates
 from roster_pipeline_tests.directory.builders import newcomer, write_plan
-from roster_pipeline_tests.scenarios.mailbox import post_office
+from roster_pipeline_tests.scenarios.mailbox import mail_server
 
 SignedIn = Callable[[str], Browser]
 REPORT = "/schools/lincoln/settings/report"
@@ -161,7 +161,7 @@ def test_the_report_is_previewed_and_a_test_mail_goes_to_nobody_else(
     preview = browser.get(f"{REPORT}/preview").text
     assert lincoln.name in preview
     assert "zyxpoison" not in preview.lower()
-    with post_office(monkeypatch) as office:
+    with mail_server(monkeypatch) as office:
         answer = browser.send_form(f"{REPORT}/test-mail", fields_of(browser.get(REPORT).text, "/test-mail"))
         assert answer.headers["location"] == REPORT
         assert f"A test mail was sent to {OWNER}." in browser.get(REPORT).text

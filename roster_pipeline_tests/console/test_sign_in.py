@@ -20,7 +20,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console, link_in
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.directory.builders import every, one
-from roster_pipeline_tests.scenarios.mailbox import body_of, post_office
+from roster_pipeline_tests.scenarios.mailbox import body_of, mail_server
 
 SignedIn = Callable[[str], Browser]
 PATIENCE = 30.0
@@ -82,12 +82,12 @@ def test_a_link_by_mail_signs_in_once(console: Console, environment: Path, datab
 def test_a_link_goes_out_by_smtp_past_the_outbox(
     console: Console, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with post_office(monkeypatch) as post, console.browser() as browser:
+    with mail_server(monkeypatch) as mailbox, console.browser() as browser:
         asked(browser, OWNER)
         end = time.monotonic() + PATIENCE
-        while not post.messages and time.monotonic() < end:
+        while not mailbox.messages and time.monotonic() < end:
             time.sleep(0.02)
-        message, recipients = post.messages[0]
+        message, recipients = mailbox.messages[0]
         assert recipients == [OWNER]
         assert used(browser, link_in(body_of(message))).status_code == 303
     assert one(database, "select count(*) from outbox") == 0

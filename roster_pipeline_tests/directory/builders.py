@@ -1,4 +1,4 @@
-"""Small worlds for tests: districts, schools, snapshots, and plans made of rows that say only what matters."""
+"""Districts, schools, snapshots, and plans made of rows that say only what matters."""
 
 from __future__ import annotations
 

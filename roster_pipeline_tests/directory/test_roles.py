@@ -16,7 +16,7 @@ from roster_pipeline.directory import erase, roles
 from roster_pipeline.directory.database import Database, DirectoryError, RowRefused, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
-from roster_pipeline_tests.scenarios.conftest import make_town
+from roster_pipeline_tests.scenarios.conftest import make_district
 
 VIEWS = (
     *("directory_person", "directory_membership", "directory_contact", "directory_student_contact", "directory_change"),
@@ -60,16 +60,16 @@ def test_the_pipelines_login_syncs_decides_and_erases(
 ) -> None:
     """Whole nights by a login that owns nothing."""
     url = pipeline.engine.url.render_as_string(hide_password=False)
-    for town in make_town(pipeline, url, monkeypatch, tmp_path, "1.2"):
-        town.add_school(report_to=["it@school.example"], primary_contacts=True)
-        assert town.run_sync()["created"] > 40, town.problems
-        town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-        assert town.run_sync()["archived"] == 1, town.problems
+    for district in make_district(pipeline, url, monkeypatch, tmp_path, "1.2"):
+        district.add_school(report_to=["it@school.example"], primary_contacts=True)
+        assert district.run_sync()["created"] > 40, district.problems
+        district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
+        assert district.run_sync()["archived"] == 1, district.problems
         with pipeline.begin() as conn:
-            who, district = conn.execute(text("select id, district_id from person order by id limit 1")).one()
-            erase.erase(conn, district, who, who="owner", reason="asked for")
-        assert town.count("change_log", f"person_id = {who} and after is not null") == 0
-        assert town.count("change_log", f"person_id = {who}") > 0
+            who, district_id = conn.execute(text("select id, district_id from person order by id limit 1")).one()
+            erase.erase(conn, district_id, who, who="owner", reason="asked for")
+        assert district.count("change_log", f"person_id = {who} and after is not null") == 0
+        assert district.count("change_log", f"person_id = {who}") > 0
 
 
 @pytest.mark.parametrize(

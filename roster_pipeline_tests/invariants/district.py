@@ -50,15 +50,15 @@ def called(links: Iterable[str], number: int | None) -> tuple[str, ...]:
     return tuple(sorted(links)) or (f"person {number}",)
 
 
-class DistrictUnderProof:
+class CheckedDistrict:
     """A district with its schools; `schools` are the keys, in the order of the SIS's orgs."""
 
     def __init__(self, database: Database, site: Site, place: int, rules: list[SchoolRules]) -> None:
         self.place = Place(database, site, place)
-        self.world = SisState(site.sises[place], tuple(rule.school_id for rule in rules))
+        self.sis = SisState(site.sises[place], tuple(rule.school_id for rule in rules))
         self.schools = [self.place.add_school(rule) for rule in rules]
         self.model = Model({rule.school_id: rule for rule in rules})
-        self.ids = dict(zip(self.schools, self.world.schools, strict=True))
+        self.ids = dict(zip(self.schools, self.sis.schools, strict=True))
 
     def pipeline(self) -> Shown:
         """What the database holds, by links."""
@@ -96,10 +96,10 @@ class DistrictUnderProof:
         self.model.people = []
         for links, shown in self.pipeline().items():
             person = next((known[link] for link in links if link in known), None)
-            person = person or Person({}, None, truth=self.world.records[links[0]].human)
+            person = person or Person({}, None, truth=self.sis.records[links[0]].human)
             person.fields = {name: shown[name] for name in FIELDS}
             person.home = shown["home"][0] if shown["home"] else None
-            person.links = set(links) & self.world.records.keys()
+            person.links = set(links) & self.sis.records.keys()
             person.not_theirs = set(shown["not theirs"])
             person.masters = dict(shown["masters"])
             person.members = {school: Membership(*told) for school, told in shown["members"].items()}
@@ -135,7 +135,7 @@ class DistrictUnderProof:
             "join school s on s.id = p.school_id where p.district_id = :district and p.state = 'planned' "
             "and v.verdict = 'hold' and v.rows > 0"
         )
-        records = [self.world.records.get(link) for link in links]
+        records = [self.sis.records.get(link) for link in links]
         lines = [f"{links}:", f"model    {expected.get(links)}", f"pipeline {shown.get(links)}", *map(str, said)]
         return "\n".join([*lines, *map(str, records)])
 
@@ -144,7 +144,7 @@ class DistrictUnderProof:
         archived without a stored pass or an approval.
         """
         for links in shown:
-            owners = [self.world.owners[link] for link in links if link in self.world.owners]
+            owners = [self.sis.owners[link] for link in links if link in self.sis.owners]
             assert not owners or set.intersection(*owners), f"{links} are one person and belonged to no one human"
         assert self.place.rows(UNJUSTIFIED) == [{"found": 0}]
         assert self.place.rows(LINKED_APART) == [{"found": 0}]
@@ -153,8 +153,8 @@ class DistrictUnderProof:
         """Nobody became somebody else: names and links are those of the human for whom the person was made."""
         for person in self.model.people:
             assert person.truth is not None
-            assert {person.fields["given"], person.fields["family"]} <= self.world.names[person.truth], person
-            assert all(person.truth in self.world.owners[link] for link in person.links), person
+            assert {person.fields["given"], person.fields["family"]} <= self.sis.names[person.truth], person
+            assert all(person.truth in self.sis.owners[link] for link in person.links), person
 
     def doubted(self) -> list[str]:
         """The links that a person must say something about, as far as nobody has."""
@@ -163,6 +163,6 @@ class DistrictUnderProof:
 
     def truly_here(self, school: str, links: tuple[str, ...]) -> bool:
         """Whether the SIS has somebody in this school today, by any of these records."""
-        known = [self.world.records[link] for link in links if link in self.world.records]
+        known = [self.sis.records[link] for link in links if link in self.sis.records]
         orgs = (school, campus_of(school))
         return any(record.gone is None and any(map(record.groups_in, orgs)) for record in known)

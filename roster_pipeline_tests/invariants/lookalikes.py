@@ -9,55 +9,55 @@ FAR = 6
 """Years between the grades of namesakes."""
 
 
-def appear(world: SisState, kind: str, pick: int, other: int) -> None:
+def appear(sis: SisState, kind: str, pick: int, other: int) -> None:
     """One of these today, where there is somebody for it."""
-    here, left = world.here(), world.left()
-    school = world.schools[other % len(world.schools)]
+    here, left = sis.here(), sis.left()
+    school = sis.schools[other % len(sis.schools)]
     if kind in ("heir", "namesake_id"):
-        free = [r for r in left if r.number and r.human not in world.alike and r.sourced_id not in world.confirmed]
-        free = [r for r in free if len(world.kinds[r.human]) == 1]
+        free = [r for r in left if r.number and r.human not in sis.alike and r.sourced_id not in sis.confirmed]
+        free = [r for r in free if len(sis.kinds[r.human]) == 1]
         if free:
-            _inherit(world, kind, free[pick % len(free)], school)
+            _inherit(sis, kind, free[pick % len(free)], school)
     elif kind == "swap_ids":
-        able = [r for r in here if r.number and r.human not in world.alike and r.sourced_id not in world.confirmed]
-        able = [r for r in able if len(world.kinds[r.human]) == 1]
+        able = [r for r in here if r.number and r.human not in sis.alike and r.sourced_id not in sis.confirmed]
+        able = [r for r in able if len(sis.kinds[r.human]) == 1]
         if able:
-            _swap(world, able, able[pick % len(able)], other)
+            _swap(sis, able, able[pick % len(able)], other)
     elif here:
-        _resemble(world, kind, here[pick % len(here)], school, numbered=bool(other % 2))
+        _resemble(sis, kind, here[pick % len(here)], school, numbered=bool(other % 2))
 
 
-def _resemble(world: SisState, kind: str, of: Record, school: str, *, numbered: bool) -> None:
+def _resemble(sis: SisState, kind: str, of: Record, school: str, *, numbered: bool) -> None:
     """A brother or sister, a namesake some years younger or older, or father or mother, with one e-mail."""
     if kind == "sibling":
-        world.look_alike(school, of.roles[0][0], numbered=numbered, family=of.family, email=of.email)
-    elif of.grade is not None and world.kinds[of.human] == {"student"} and of.human not in world.alike:
+        sis.look_alike(school, of.roles[0][0], numbered=numbered, family=of.family, email=of.email)
+    elif of.grade is not None and sis.kinds[of.human] == {"student"} and of.human not in sis.alike:
         names = {"given": of.given, "family": of.family, "email": of.email}
         if kind == "namesake":
             grade = of.grade + FAR if of.grade <= FAR else of.grade - FAR
-            new = world.look_alike(school, "student", numbered=numbered, grade=grade, **names)
+            new = sis.look_alike(school, "student", numbered=numbered, grade=grade, **names)
         else:
-            new = world.look_alike(school, "teacher", numbered=numbered, **names)
-        world.alike |= {of.human, new.human}
+            new = sis.look_alike(school, "teacher", numbered=numbered, **names)
+        sis.alike |= {of.human, new.human}
 
 
-def _inherit(world: SisState, kind: str, left: Record, school: str) -> None:
+def _inherit(sis: SisState, kind: str, left: Record, school: str) -> None:
     """Somebody with the given name of a leaver gets their number, or their sourcedId."""
     group = left.roles[0][0]
     if kind == "heir":
-        world.look_alike(school, group, numbered=True, given=left.given, number=left.number)
+        sis.look_alike(school, group, numbered=True, given=left.given, number=left.number)
     else:
-        world.give_away(left, school, group, given=left.given)
+        sis.give_away(left, school, group, given=left.given)
 
 
-def _swap(world: SisState, able: list[Record], one: Record, other: int) -> None:
+def _swap(sis: SisState, able: list[Record], one: Record, other: int) -> None:
     """Two humans of one kind who never had each other's number."""
     others = [
         r
         for r in able
         if r.human != one.human
-        and world.kinds[r.human] == world.kinds[one.human]
-        and not world.numbers[r.human] & world.numbers[one.human]
+        and sis.kinds[r.human] == sis.kinds[one.human]
+        and not sis.numbers[r.human] & sis.numbers[one.human]
     ]
     if others:
-        world.swap_ids(one, others[other % len(others)])
+        sis.swap_ids(one, others[other % len(others)])

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import manual_edits, tenants
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible
 from roster_pipeline.services import possible_duplicates
-from roster_pipeline_tests.invariants.district import DistrictUnderProof
+from roster_pipeline_tests.invariants.district import CheckedDistrict
 from roster_pipeline_tests.invariants.merging import merge, never_one
 from roster_pipeline_tests.invariants.person import Membership, Person
 
@@ -24,7 +24,7 @@ where s.district_id = :district and c.record_status = 'member' group by s.key
 _TOLD = {"who": "owner", "reason": "asked for it"}
 
 
-def do(district: DistrictUnderProof, what: str, pick: int) -> bool:
+def do(district: CheckedDistrict, what: str, pick: int) -> bool:
     """One of these ways, with a person that is picked. Whether there was anybody to do it with."""
     if what == "merge":
         return _merge(district, pick)
@@ -47,10 +47,10 @@ def do(district: DistrictUnderProof, what: str, pick: int) -> bool:
     return True
 
 
-def say_the_truth_of(district: DistrictUnderProof, link: str) -> bool:
+def say_the_truth_of(district: CheckedDistrict, link: str) -> bool:
     """Somebody who knows confirms a doubted link, or takes it away. Gives whether it was right."""
     person = district.model.linked[link]
-    right = district.world.records[link].human == person.truth
+    right = district.sis.records[link].human == person.truth
     with district.place.database.begin() as conn:
         if right:
             number, connection = district.number_of(person), tenants.get_connection(conn, district.place.key)
@@ -61,7 +61,7 @@ def say_the_truth_of(district: DistrictUnderProof, link: str) -> bool:
     return right
 
 
-def _merge(district: DistrictUnderProof, pick: int) -> bool:
+def _merge(district: CheckedDistrict, pick: int) -> bool:
     """Two people who are one human in truth become one person, unless something speaks against it; undone before."""
     people = district.model.people
     pairs = [pair for pair in permutations(people, 2) if pair[0].truth == pair[1].truth] or _entered_again(
@@ -84,13 +84,13 @@ def _merge(district: DistrictUnderProof, pick: int) -> bool:
     assert after == prints, [name for name in prints if prints[name] != after[name]]
     with district.place.database.begin() as conn:
         possible_duplicates.merge(conn, district.place.district_id, *numbers, **_TOLD)
-    district.world.confirmed |= gone.links
+    district.sis.confirmed |= gone.links
     merge(kept, gone)
     district.model.people.remove(gone)
     return True
 
 
-def _entered_again(district: DistrictUnderProof, pick: int) -> list[tuple[Person, Person]]:
+def _entered_again(district: CheckedDistrict, pick: int) -> list[tuple[Person, Person]]:
     """Somebody types in a member of a school who is there already; as pairs, each of the two first."""
     active = [
         (person, key, person.members[school])
@@ -111,23 +111,23 @@ def _entered_again(district: DistrictUnderProof, pick: int) -> list[tuple[Person
     return [(person, twin), (twin, person)]
 
 
-def _able(district: DistrictUnderProof, person: Person, what: str) -> bool:
+def _able(district: CheckedDistrict, person: Person, what: str) -> bool:
     return bool(person.links) if what == "unlink" else bool(_theirs(district, person)) if what == "link" else True
 
 
-def _theirs(district: DistrictUnderProof, person: Person) -> list[str]:
+def _theirs(district: CheckedDistrict, person: Person) -> list[str]:
     """Records said not to be this person that are after all: what somebody links is theirs in truth."""
-    records = district.world.records
+    records = district.sis.records
     return sorted(link for link in person.not_theirs if records[link].human == person.truth)
 
 
-def _confirm(district: DistrictUnderProof, person: Person, record: str) -> None:
+def _confirm(district: CheckedDistrict, person: Person, record: str) -> None:
     """From now on the link is believed whatever speaks against it, so the SIS must not give the id away."""
     person.confirmed.add(record)
-    district.world.confirmed.add(record)
+    district.sis.confirmed.add(record)
 
 
-def _archive(conn: Connection, district: DistrictUnderProof, person: Person) -> None:
+def _archive(conn: Connection, district: CheckedDistrict, person: Person) -> None:
     for key, school in district.ids.items():
         member = person.members.get(school)
         if member and member.status == "active":
@@ -135,7 +135,7 @@ def _archive(conn: Connection, district: DistrictUnderProof, person: Person) -> 
             member.status, member.by = "archived", "hand"
 
 
-def _unlink(conn: Connection, district: DistrictUnderProof, person: Person, record: str) -> None:
+def _unlink(conn: Connection, district: CheckedDistrict, person: Person, record: str) -> None:
     """The record is not this person; which other one becomes their home is the directory's to choose."""
     number = district.number_of(person)
     manual_edits.unlink(conn, tenants.get_connection(conn, district.place.key), number, record, **_TOLD)
@@ -149,7 +149,7 @@ def _unlink(conn: Connection, district: DistrictUnderProof, person: Person, reco
         assert set(homes) == person.links
 
 
-def _link(conn: Connection, district: DistrictUnderProof, person: Person, record: str) -> None:
+def _link(conn: Connection, district: CheckedDistrict, person: Person, record: str) -> None:
     """The record is this person after all, and so it is not whoever it was taken for since."""
     owner = district.model.linked.get(record)
     if owner is not None:

@@ -1,6 +1,6 @@
 """The quality gate of the model: which archivals wait because what came is not fit to archive anybody by.
 
-Of the rules that are grave by default, those that the records of a world can break: somebody is there, a number is one
+Of the rules that are grave by default, those that the records of a SIS can break: somebody is there, a number is one
 human, and most e-mails are addresses.
 """
 

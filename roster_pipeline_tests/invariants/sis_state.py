@@ -1,6 +1,6 @@
 """The truth: who the people are, which records the SIS holds of them, and how those change.
 
-Every record belongs to one human, which no part of the pipeline is told. A world writes each change to a simulated
+Every record belongs to one human, which no part of the pipeline is told. `SisState` writes each change to a simulated
 SIS, so that what the model reasons about and what is served over HTTP are the same.
 """
 
@@ -139,7 +139,7 @@ class SisState:
         return [record for record in self.records.values() if record.delivered]
 
     def join(self, school: str, group: Group, *, numbered: bool = True) -> Record:
-        """A human nobody knew, with one record. The n-th human of every world has the same values."""
+        """A human nobody knew, with one record. The n-th human of every SIS has the same values."""
         return self._add(self._newcomer(self._new_id(), school, group, numbered=numbered))
 
     def look_alike(self, school: str, group: Group, *, numbered: bool, **same: object) -> Record:

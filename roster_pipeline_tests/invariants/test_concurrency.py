@@ -15,7 +15,7 @@ import pytest
 
 from roster_pipeline import sync
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.invariants.district import DistrictUnderProof, Shown
+from roster_pipeline_tests.invariants.district import CheckedDistrict, Shown
 from roster_pipeline_tests.invariants.histories import histories
 from roster_pipeline_tests.invariants.model import Model
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -29,21 +29,21 @@ STUCK = 60
 
 
 @pytest.fixture
-def district(database: Database, site: Site) -> DistrictUnderProof:
+def district(database: Database, site: Site) -> CheckedDistrict:
     """Two schools after their first night; a third of the people belong to both, by one record or by two."""
-    district = DistrictUnderProof(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
-    for school in district.world.schools:
+    district = CheckedDistrict(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
+    for school in district.sis.schools:
         for group, size in zip(GROUPS, (2, 4, 4, 10), strict=True):
             for number in range(size):
-                record = district.world.join(school, group)
+                record = district.sis.join(school, group)
                 if number % 3 == 0:
-                    other = district.world.schools[school == "sch-1"]
+                    other = district.sis.schools[school == "sch-1"]
                     if number % 2:
-                        district.world.second_record(record, other, group, mailbox=True)
+                        district.sis.second_record(record, other, group, mailbox=True)
                     else:
-                        district.world.set_roles(record, [(group, school), (group, other)])
+                        district.sis.set_roles(record, [(group, school), (group, other)])
     for school in district.schools:
-        district.model.night(district.ids[school], district.world.served())
+        district.model.night(district.ids[school], district.sis.served())
         district.place.night(school)
     district.check()
     return district
@@ -62,7 +62,7 @@ def at_once(*nights: Callable[[], object]) -> None:
             running.result(STUCK)
 
 
-def run(district: DistrictUnderProof, school: str, run_id: str, batch: str) -> Callable[[], object]:
+def run(district: CheckedDistrict, school: str, run_id: str, batch: str) -> Callable[[], object]:
     """One run of a school's sync, with all its steps."""
 
     def steps() -> None:
@@ -75,42 +75,42 @@ def run(district: DistrictUnderProof, school: str, run_id: str, batch: str) -> C
     return steps
 
 
-def things_happen(district: DistrictUnderProof, night: int) -> None:
+def things_happen(district: CheckedDistrict, night: int) -> None:
     """Somebody joins, leaves, comes back, changes or moves, every night somebody else."""
-    world = district.world
-    here, there = world.schools[night % 2], world.schools[(night + 1) % 2]
+    sis = district.sis
+    here, there = sis.schools[night % 2], sis.schools[(night + 1) % 2]
 
     def somebody(place: int) -> Record:
-        return world.here()[place % len(world.here())]
+        return sis.here()[place % len(sis.here())]
 
-    world.rename(somebody(night * 3), given=bool(night % 2))
-    world.new_email(somebody(night * 5 + 1))
-    world.join(here, "student")
-    leaver = next((record for record in world.here() if len(record.roles) == 2), None)
+    sis.rename(somebody(night * 3), given=bool(night % 2))
+    sis.new_email(somebody(night * 5 + 1))
+    sis.join(here, "student")
+    leaver = next((record for record in sis.here() if len(record.roles) == 2), None)
     if leaver:
-        world.set_roles(leaver, [leaver.roles[night % 2]])
-    world.set_roles(somebody(night * 7 + 2), [(somebody(night * 7 + 2).roles[0][0], here)])
+        sis.set_roles(leaver, [leaver.roles[night % 2]])
+    sis.set_roles(somebody(night * 7 + 2), [(somebody(night * 7 + 2).roles[0][0], here)])
     sharer = somebody(night * 11 + 3)
-    world.set_roles(sharer, [*sharer.roles[:1], (sharer.roles[0][0], there)])
-    if world.left():
-        world.come_back(world.left()[0])
+    sis.set_roles(sharer, [*sharer.roles[:1], (sharer.roles[0][0], there)])
+    if sis.left():
+        sis.come_back(sis.left()[0])
     else:
-        world.leave(somebody(night * 4), "mark")
+        sis.leave(somebody(night * 4), "mark")
 
 
-def ends(district: DistrictUnderProof, *schools: str) -> tuple[Model, Shown]:
+def ends(district: CheckedDistrict, *schools: str) -> tuple[Model, Shown]:
     """The model after these nights, one after the other, and what it holds."""
     own, district.model = district.model, deepcopy(district.model)
     try:
         for school in schools:
-            district.model.night(district.ids[school], district.world.served())
+            district.model.night(district.ids[school], district.sis.served())
         return district.model, district.expected()
     finally:
         district.model = own
 
 
 @pytest.mark.parametrize("shared", [True, False], ids=["sharing a pull", "each with a pull of its own"])
-def test_two_runs_of_one_school_at_once_do_what_one_does(district: DistrictUnderProof, shared: bool) -> None:
+def test_two_runs_of_one_school_at_once_do_what_one_does(district: CheckedDistrict, shared: bool) -> None:
     school = district.schools[0]
     for night in range(TIMES):
         things_happen(district, night)
@@ -124,7 +124,7 @@ def test_two_runs_of_one_school_at_once_do_what_one_does(district: DistrictUnder
     assert district.place.rows("select count(*) as many from sync group by snapshot_id having count(*) > 1") == []
 
 
-def test_two_schools_that_share_people_at_once_end_as_one_after_the_other(district: DistrictUnderProof) -> None:
+def test_two_schools_that_share_people_at_once_end_as_one_after_the_other(district: CheckedDistrict) -> None:
     first, second = district.schools
     orders = set()
     for night in range(TIMES):

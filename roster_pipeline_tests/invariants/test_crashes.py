@@ -20,7 +20,7 @@ import pytest
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.invariants.crashing import STEPS
-from roster_pipeline_tests.invariants.district import DistrictUnderProof
+from roster_pipeline_tests.invariants.district import CheckedDistrict
 from roster_pipeline_tests.invariants.duplicates import copy_of
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS
@@ -34,7 +34,7 @@ COMMITS = ("during commit", "after commit")
 class Crashes:
     """A district on the night of many changes, and a process that lives through it or does not."""
 
-    def __init__(self, process: subprocess.Popen[str], district: DistrictUnderProof, url: str, folder: Path) -> None:
+    def __init__(self, process: subprocess.Popen[str], district: CheckedDistrict, url: str, folder: Path) -> None:
         self.process, self.district, self.url, self.folder = process, district, url, folder
 
     def run(self, url: str, run: str, steps: tuple[str, ...], die_at: int | None = None) -> tuple[int, list[str]]:
@@ -73,22 +73,22 @@ class Crashes:
 @pytest.fixture
 def crashes(database: Database, database_url: str, site: Site, hurried: None, tmp_path: Path) -> Iterator[Crashes]:
     """After a first night: people join, leave, change, come back, move, and one record gets a new id."""
-    district = DistrictUnderProof(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
-    world = district.world
+    district = CheckedDistrict(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
+    sis = district.sis
     for group, size in zip(GROUPS, (2, 4, 3, 9), strict=True):
         for _ in range(size):
-            world.join("sch-1", group)
-    returner = world.here()[-1]
+            sis.join("sch-1", group)
+    returner = sis.here()[-1]
     district.place.night(district.schools[0])
-    world.leave(returner, "vanish")
+    sis.leave(returner, "vanish")
     district.place.night(district.schools[0])
-    world.come_back(world.records[returner.sourced_id])
-    people = world.here()
-    world.leave(people[-2], "mark")
-    world.rename(people[3], given=False)
-    world.rekey(people[-3])
-    world.join("sch-1", "student")
-    world.second_record(people[2], "sch-1", "staff", mailbox=True)
+    sis.come_back(sis.records[returner.sourced_id])
+    people = sis.here()
+    sis.leave(people[-2], "mark")
+    sis.rename(people[3], given=False)
+    sis.rekey(people[-3])
+    sis.join("sch-1", "student")
+    sis.second_record(people[2], "sch-1", "staff", mailbox=True)
     database.close()
     command = [sys.executable, "-m", "roster_pipeline_tests.invariants.crashing"]
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.invariants.district import DistrictUnderProof
+from roster_pipeline_tests.invariants.district import CheckedDistrict
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sync_district import Site
 
@@ -13,70 +13,70 @@ pytestmark = pytest.mark.usefixtures("hurried")
 
 
 @pytest.fixture
-def district(database: Database, site: Site) -> DistrictUnderProof:
+def district(database: Database, site: Site) -> CheckedDistrict:
     """Two schools with everything switched on, and nobody in them yet."""
-    return DistrictUnderProof(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
+    return CheckedDistrict(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
 
 
 def test_several_records_of_one_human_in_one_role_are_not_taken_for_a_role_that_shrank(
-    district: DistrictUnderProof,
+    district: CheckedDistrict,
 ) -> None:
     for number in range(6):
-        teacher = district.world.join("sch-1", "teacher")
+        teacher = district.sis.join("sch-1", "teacher")
         if number < 3:
-            district.world.second_record(teacher, "sch-1", "teacher", mailbox=False)
+            district.sis.second_record(teacher, "sch-1", "teacher", mailbox=False)
     district.place.night(district.schools[0])
-    district.world.join("sch-1", "student")
+    district.sis.join("sch-1", "student")
     night = district.place.night(district.schools[0])
     assert (night.by_action["create"], night.by_action["held"]) == (1, 0)
 
 
-def test_an_administrator_whose_other_record_sorts_first_still_counts_as_one(district: DistrictUnderProof) -> None:
-    teacher = district.world.join("sch-1", "teacher")
-    second = district.world.second_record(teacher, "sch-1", "admin", mailbox=False)
+def test_an_administrator_whose_other_record_sorts_first_still_counts_as_one(district: CheckedDistrict) -> None:
+    teacher = district.sis.join("sch-1", "teacher")
+    second = district.sis.second_record(teacher, "sch-1", "admin", mailbox=False)
     assert teacher.sourced_id < second.sourced_id
     district.place.night(district.schools[0])
-    district.world.join("sch-1", "student")
+    district.sis.join("sch-1", "student")
     night = district.place.night(district.schools[0])
     assert (night.by_action["create"], night.by_action["held"]) == (1, 0)
 
 
 def test_a_first_sync_waits_for_approval_also_after_a_night_that_brought_nobody(database: Database, site: Site) -> None:
-    district = DistrictUnderProof(database, site, 0, [SchoolRules("sch-1", approves_first=True)])
+    district = CheckedDistrict(database, site, 0, [SchoolRules("sch-1", approves_first=True)])
     district.place.night(district.schools[0])
     for _ in range(3):
-        district.world.join("sch-1", "student")
+        district.sis.join("sch-1", "student")
     night = district.place.night(district.schools[0])
     assert (night.by_action["create"], night.by_action["held"]) == (0, 3)
 
 
 def test_a_home_record_in_another_school_is_not_taken_for_gone_when_somebody_returns(
-    district: DistrictUnderProof,
+    district: CheckedDistrict,
 ) -> None:
     first, second = district.schools
-    home = district.world.join("sch-1", "teacher")
-    other = district.world.second_record(home, "sch-2", "teacher", mailbox=True)
-    district.world.join("sch-2", "teacher")
+    home = district.sis.join("sch-1", "teacher")
+    other = district.sis.second_record(home, "sch-2", "teacher", mailbox=True)
+    district.sis.join("sch-2", "teacher")
     for school in (first, second):
         district.place.night(school)
-    district.world.leave(other, "mark")
+    district.sis.leave(other, "mark")
     district.place.night(second)
-    district.world.come_back(district.world.records[other.sourced_id])
+    district.sis.come_back(district.sis.records[other.sourced_id])
     assert district.place.night(second).by_action["restore"] == 1
     person = next(shown for links, shown in district.pipeline().items() if home.sourced_id in links)
     assert (person["home"], person["email"]) == ([home.sourced_id], home.email)
 
 
 def test_somebody_whose_new_record_shares_its_number_with_a_stranger_is_not_archived(
-    district: DistrictUnderProof,
+    district: CheckedDistrict,
 ) -> None:
-    known = [district.world.join("sch-1", "teacher") for _ in range(3)]
+    known = [district.sis.join("sch-1", "teacher") for _ in range(3)]
     district.place.night(district.schools[0])
-    rekeyed = district.world.rekey(known[0])
-    district.world.take_number_of(district.world.join("sch-1", "teacher"), rekeyed)
+    rekeyed = district.sis.rekey(known[0])
+    district.sis.take_number_of(district.sis.join("sch-1", "teacher"), rekeyed)
     for _ in range(2):
         night = district.place.night(district.schools[0])
         assert (night.by_action["create"], night.by_action["archive"], night.by_action["held"]) == (0, 0, 0)
-    district.world.own_number(district.world.here()[-1])
+    district.sis.own_number(district.sis.here()[-1])
     assert district.place.night(district.schools[0]).by_action["update"] == 1
     assert {known[0].sourced_id, rekeyed.sourced_id} <= {link for links in district.pipeline() for link in links}

@@ -30,7 +30,7 @@ from roster_pipeline.services import decisions
 from roster_pipeline.sync.apply_changes import Applied
 from roster_pipeline.sync.error_messages import SyncError, explain
 from roster_pipeline_tests.invariants import manual_edits
-from roster_pipeline_tests.invariants.district import DistrictUnderProof, Shown
+from roster_pipeline_tests.invariants.district import CheckedDistrict, Shown
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.model import Exemption
 from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
@@ -96,18 +96,18 @@ class Districts(RuleBasedStateMachine):
         super().__init__()
         both = [SchoolRules("sch-1", approves_first=True), SchoolRules("sch-2", grace=1, orgs_below=True)]
         self.districts = [
-            DistrictUnderProof(self.database, self.site, 0, both),
-            DistrictUnderProof(self.database, self.site, 1, [SchoolRules("sch-1")]),
+            CheckedDistrict(self.database, self.site, 0, both),
+            CheckedDistrict(self.database, self.site, 1, [SchoolRules("sch-1")]),
         ]
 
     @initialize(begun=st.sampled_from((True, True, True, False)))
     def people_enrol(self, begun: bool) -> None:
         """Every school begins with a handful of people of each role, mostly after a first night that was approved."""
         for district in self.districts:
-            for school in district.world.schools:
+            for school in district.sis.schools:
                 for group, size in zip(GROUPS, SIZES, strict=True):
                     for _ in range(size):
-                        district.world.join(school, group)
+                        district.sis.join(school, group)
             for school in district.schools if begun else ():
                 self._night(district, school)
         if begun:
@@ -135,18 +135,18 @@ class Districts(RuleBasedStateMachine):
         """Students go up a grade, and the next night's data show the grades of the year before."""
         district = self.districts[0]
         for up in (True, False):
-            district.world.turn_year(district.world.schools[place], up=up, every=every)
+            district.sis.turn_year(district.sis.schools[place], up=up, every=every)
             self._night(district, district.schools[place])
 
     @rule(pick=PICK)
     def short_absence(self, pick: int) -> None:
         """Somebody of the first school is away for a night, and is there again on the next."""
         district = self.districts[0]
-        able = [one for one in district.world.here() if one.groups_in("sch-1")]
+        able = [one for one in district.sis.here() if one.groups_in("sch-1")]
         for record in [able[pick % len(able)]] if able else []:
-            district.world.leave(record, "vanish")
+            district.sis.leave(record, "vanish")
             self._night(district, district.schools[0])
-            district.world.come_back(district.world.records[record.sourced_id])
+            district.sis.come_back(district.sis.records[record.sourced_id])
             self._night(district, district.schools[0])
 
     @rule(changes=CHANGES, fault=st.sampled_from(FAULTS), place=st.integers(0, 1))
@@ -158,7 +158,7 @@ class Districts(RuleBasedStateMachine):
         before, prints = district.pipeline(), district.place.fingerprint(absences=False)
         if fault == OLD_DATA and not district.place.rows(READ_BEFORE):
             return  # nothing that they could be older than
-        district.world.sis.faults.set(fault)
+        district.place.sis.faults.set(fault)
         try:
             district.place.night(school)
         except Exception as problem:
@@ -166,11 +166,11 @@ class Districts(RuleBasedStateMachine):
             assert "unexpected" not in explained.message, explained
             nights["failed"] += 1
         finally:
-            district.world.sis.faults.clear()
+            district.place.sis.faults.clear()
         nights["bad"] += 1
         self._survived(district, school, fault, before, prints)
 
-    def _survived(self, district: DistrictUnderProof, school: str, fault: str, before: Shown, prints: object) -> None:
+    def _survived(self, district: CheckedDistrict, school: str, fault: str, before: Shown, prints: object) -> None:
         school_id = district.ids[school]
         memberships = [p.members[school_id] for p in district.model.people if school_id in p.members]
         managed = {member.role for member in memberships if member.status == "active"}
@@ -195,7 +195,7 @@ class Districts(RuleBasedStateMachine):
         state.exempted = [one for one in state.exempted if one.id in left]
         self._relearn(district, school)
 
-    def _relearn(self, district: DistrictUnderProof, school: str) -> None:
+    def _relearn(self, district: CheckedDistrict, school: str) -> None:
         """What a bad night leaves in the school's memory: whether it counts as good, and as the first."""
         state = district.model.schools[district.ids[school]]
         rows = district.place.rows(COMPLETE_SYNCS, school=school, unusual=UNUSUAL)
@@ -211,7 +211,7 @@ class Districts(RuleBasedStateMachine):
     def switch(self, place: int, role: str, which: int, on: bool) -> None:
         """An owner turns a switch: role, auto update or archive."""
         district = self.districts[0]
-        rules = district.model.schools[district.world.schools[place]].rules
+        rules = district.model.schools[district.sis.schools[place]].rules
         switches = list(rules.switches[role])
         switches[which] = on
         rules.switches[role] = (switches[0], switches[1], switches[2])
@@ -326,7 +326,7 @@ class Districts(RuleBasedStateMachine):
         self._forget_holds(district)
         nights["undone"] += 1
 
-    def _forget_holds(self, district: DistrictUnderProof) -> None:
+    def _forget_holds(self, district: CheckedDistrict) -> None:
         """After a rollback people do not approve older plans."""
         with self.database.begin() as conn:
             for key, school in district.ids.items():
@@ -341,7 +341,7 @@ class Districts(RuleBasedStateMachine):
         for district in self.districts:
             district.check()
 
-    def _waiting(self, actions: tuple[str, ...] = CHANGING) -> list[tuple[DistrictUnderProof, str]]:
+    def _waiting(self, actions: tuple[str, ...] = CHANGING) -> list[tuple[CheckedDistrict, str]]:
         return [
             (district, school)
             for district in self.districts
@@ -353,8 +353,8 @@ class Districts(RuleBasedStateMachine):
         with self.database.begin() as conn:
             return approvals.held(conn, school_id=tenants.get_school(conn, school).id)[0].plan_id
 
-    def _night(self, district: DistrictUnderProof, school: str) -> Applied:
-        judged = district.model.night(district.ids[school], district.world.served())
+    def _night(self, district: CheckedDistrict, school: str) -> Applied:
+        judged = district.model.night(district.ids[school], district.sis.served())
         note(f"{school}: holds {judged.held}")
         applied = district.place.night(school)
         prints, ledger = district.place.fingerprint(), district.place.ledger()
@@ -369,7 +369,7 @@ class Districts(RuleBasedStateMachine):
         district.check()
         return applied
 
-    def _told_once(self, district: DistrictUnderProof, school: str) -> None:
+    def _told_once(self, district: CheckedDistrict, school: str) -> None:
         """Whatever repeats another finding in other words can be approved, and its cause is told in the same line."""
         for row in district.place.rows(VERDICT, school=school):
             told = {one["guard"] for one in row["findings"] if not one.get("repeats")}

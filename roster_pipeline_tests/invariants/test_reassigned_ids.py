@@ -7,7 +7,7 @@ import pytest
 from roster_pipeline.directory import plans, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.relink import unlink_leavers
-from roster_pipeline_tests.invariants.district import DistrictUnderProof
+from roster_pipeline_tests.invariants.district import CheckedDistrict
 from roster_pipeline_tests.invariants.manual_edits import say_the_truth_of
 from roster_pipeline_tests.invariants.person import Person
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -24,21 +24,21 @@ pytestmark = pytest.mark.usefixtures("hurried")
 
 
 @pytest.fixture
-def district(database: Database, site: Site) -> DistrictUnderProof:
+def district(database: Database, site: Site) -> CheckedDistrict:
     """Two schools with twelve students each, after a first night."""
-    district = DistrictUnderProof(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
-    for school in district.world.schools:
+    district = CheckedDistrict(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
+    for school in district.sis.schools:
         for _ in range(12):
-            district.world.join(school, "student")
+            district.sis.join(school, "student")
     for school in district.schools:
         night(district, school)
     return district
 
 
-def night(district: DistrictUnderProof, school: str | None = None) -> dict[str, int]:
+def night(district: CheckedDistrict, school: str | None = None) -> dict[str, int]:
     """One night of a school (the first), held against the model; what it did, and whom it left alone."""
     school = school or district.schools[0]
-    district.model.night(district.ids[school], district.world.served())
+    district.model.night(district.ids[school], district.sis.served())
     applied = district.place.night(school)
     district.check()
     alone = district.place.rows(LEFT_ALONE, school=school)
@@ -46,7 +46,7 @@ def night(district: DistrictUnderProof, school: str | None = None) -> dict[str, 
     return done | {row["action"]: row["rows"] for row in alone}
 
 
-def unlink_all(district: DistrictUnderProof, school: str) -> int:
+def unlink_all(district: CheckedDistrict, school: str) -> int:
     """By the school's newest plan."""
     for person in district.model.people:
         district.number_of(person)
@@ -68,13 +68,13 @@ def forget(person: Person, link: str) -> None:
 @pytest.mark.parametrize("how", LEAVING)
 @pytest.mark.parametrize("gone_for", [0, 1])
 def test_a_leavers_id_that_goes_to_a_newcomer_waits_until_it_is_unlinked(
-    district: DistrictUnderProof, how: Leaving, gone_for: int
+    district: CheckedDistrict, how: Leaving, gone_for: int
 ) -> None:
-    leaver = district.world.here()[0]
-    district.world.leave(leaver, how)
+    leaver = district.sis.here()[0]
+    district.sis.leave(leaver, how)
     for _ in range(gone_for):
         assert night(district) == {"archive": 1}
-    newcomer = district.world.give_away(district.world.records[leaver.sourced_id], "sch-1", "student")
+    newcomer = district.sis.give_away(district.sis.records[leaver.sourced_id], "sch-1", "student")
     for _ in range(2):
         assert night(district) == {"conflict": 1}
     assert district.doubted() == [leaver.sourced_id]
@@ -85,14 +85,14 @@ def test_a_leavers_id_that_goes_to_a_newcomer_waits_until_it_is_unlinked(
     assert {leaver.given, newcomer.given} <= names
 
 
-def test_ids_of_leavers_that_all_went_to_newcomers_are_taken_away_at_once(district: DistrictUnderProof) -> None:
-    leavers, active = district.world.here()[:2], district.world.here()[2]
+def test_ids_of_leavers_that_all_went_to_newcomers_are_taken_away_at_once(district: CheckedDistrict) -> None:
+    leavers, active = district.sis.here()[:2], district.sis.here()[2]
     for leaver in leavers:
-        district.world.leave(leaver, "vanish")
+        district.sis.leave(leaver, "vanish")
         assert night(district) == {"archive": 1}
     for leaver in leavers:
-        district.world.give_away(district.world.records[leaver.sourced_id], "sch-1", "student")
-    district.world.transform(active)
+        district.sis.give_away(district.sis.records[leaver.sourced_id], "sch-1", "student")
+    district.sis.transform(active)
     assert night(district) == {"conflict": 3}
     school = district.schools[0]
     assert [unlink_all(district, school) for _ in range(2)] == [2, 0]
@@ -105,40 +105,40 @@ def test_ids_of_leavers_that_all_went_to_newcomers_are_taken_away_at_once(distri
 
 
 def test_somebody_of_whom_nothing_stayed_the_same_is_followed_once_that_was_confirmed(
-    district: DistrictUnderProof,
+    district: CheckedDistrict,
 ) -> None:
-    changed = district.world.here()[0]
-    district.world.transform(changed)
+    changed = district.sis.here()[0]
+    district.sis.transform(changed)
     for _ in range(2):
         assert night(district) == {"conflict": 1}
     assert say_the_truth_of(district, changed.sourced_id)
     assert night(district) == {"update": 1}
-    district.world.transform(district.world.records[changed.sourced_id])
+    district.sis.transform(district.sis.records[changed.sourced_id])
     assert night(district) == {"update": 1}
 
 
-def test_a_leavers_id_in_another_school_archives_them_here_and_waits_there(district: DistrictUnderProof) -> None:
+def test_a_leavers_id_in_another_school_archives_them_here_and_waits_there(district: CheckedDistrict) -> None:
     first, second = district.schools
-    leaver = district.world.here()[0]
-    district.world.leave(leaver, "vanish")
-    district.world.give_away(district.world.records[leaver.sourced_id], "sch-2", "student")
+    leaver = district.sis.here()[0]
+    district.sis.leave(leaver, "vanish")
+    district.sis.give_away(district.sis.records[leaver.sourced_id], "sch-2", "student")
     assert night(district, first) == {"archive": 1}
     assert night(district, second) == {"conflict": 1}
 
 
-def test_a_human_whose_old_id_went_to_somebody_else_keeps_who_they_are(district: DistrictUnderProof) -> None:
-    moved = district.world.here()[0]
-    district.world.rekey(moved)
-    district.world.give_away(district.world.records[moved.sourced_id], "sch-1", "student")
+def test_a_human_whose_old_id_went_to_somebody_else_keeps_who_they_are(district: CheckedDistrict) -> None:
+    moved = district.sis.here()[0]
+    district.sis.rekey(moved)
+    district.sis.give_away(district.sis.records[moved.sourced_id], "sch-1", "student")
     assert night(district) == {"conflict": 2}
     assert not say_the_truth_of(district, moved.sourced_id)
     assert night(district) == {"create": 1, "update": 1}
 
 
-def test_a_human_whose_old_id_went_to_another_school_keeps_who_they_are(district: DistrictUnderProof) -> None:
-    moved = district.world.here()[0]
-    district.world.rekey(moved)
-    district.world.give_away(district.world.records[moved.sourced_id], "sch-2", "student")
+def test_a_human_whose_old_id_went_to_another_school_keeps_who_they_are(district: CheckedDistrict) -> None:
+    moved = district.sis.here()[0]
+    district.sis.rekey(moved)
+    district.sis.give_away(district.sis.records[moved.sourced_id], "sch-2", "student")
     assert night(district) == {"update": 1}
     for school in district.schools:
         assert night(district, school) == {"conflict": 1}
@@ -146,9 +146,9 @@ def test_a_human_whose_old_id_went_to_another_school_keeps_who_they_are(district
     assert [night(district, school) for school in district.schools] == [{}, {"create": 1}]
 
 
-def test_ids_that_are_dealt_anew_among_many_hold_everything(district: DistrictUnderProof) -> None:
-    for record in district.world.here()[:4]:
-        district.world.leave(record, "vanish")
-        district.world.give_away(district.world.records[record.sourced_id], "sch-1", "student")
-    district.world.join("sch-1", "student")
+def test_ids_that_are_dealt_anew_among_many_hold_everything(district: CheckedDistrict) -> None:
+    for record in district.sis.here()[:4]:
+        district.sis.leave(record, "vanish")
+        district.sis.give_away(district.sis.records[record.sourced_id], "sch-1", "student")
+    district.sis.join("sch-1", "student")
     assert night(district) == {"conflict": 4, "held": 1}

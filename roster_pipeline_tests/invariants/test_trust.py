@@ -87,9 +87,9 @@ def called(link: Link) -> str:
 
 
 class Connections(RuleBasedStateMachine):
-    """Nights of one district. `town` is set by the test, and emptied of people before each history."""
+    """Nights of one district. `district` is set by the test, and emptied of people before each history."""
 
-    town: SeveralConnections
+    district: SeveralConnections
     histories = 0
 
     def __init__(self) -> None:
@@ -100,7 +100,7 @@ class Connections(RuleBasedStateMachine):
         self.phones = 0
         self._rank([])
         for key in KEYS:
-            self.town.control(key, "district" if key == "main" else "school")
+            self.district.control(key, "district" if key == "main" else "school")
 
     @initialize(numbers=st.lists(st.booleans(), min_size=6, max_size=6), order=st.permutations(KEYS))
     def begin(self, numbers: list[bool], order: list[str]) -> None:
@@ -135,7 +135,7 @@ class Connections(RuleBasedStateMachine):
             return
         human = NAMES[name] if honest else f"{key} as {NAMES[name]}"
         self.records[key][name] = Record(human, number, self._phone())
-        self.town.deliver(key, self._id(key, name), **self._fields(key, name))
+        self.district.deliver(key, self._id(key, name), **self._fields(key, name))
 
     def change(self, place: int, what: str) -> None:
         """Something in a record changes, or it is marked as deleted, or comes back."""
@@ -148,7 +148,7 @@ class Connections(RuleBasedStateMachine):
         if not able:
             return
         key, name = able[place % len(able)]
-        record, sis = self.records[key][name], self.town.sises[key].district
+        record, sis = self.records[key][name], self.district.sises[key].district
         if what == "leave":
             record.gone = True
             sis.remove(self._id(key, name), how="mark")
@@ -171,14 +171,14 @@ class Connections(RuleBasedStateMachine):
         """An owner of the school approves, which leaves the people of other connections waiting; then the manager."""
         held = self.model.held
         assert held is not None
-        with self.town.database.begin() as conn:
+        with self.district.database.begin() as conn:
             plan_id = approvals.held(conn, school_id=tenants.get_school(conn, key).id)[0].plan_id
         if held.claimed:
-            with self.town.database.begin() as conn, pytest.raises(approvals.ManagerDecides):
+            with self.district.database.begin() as conn, pytest.raises(approvals.ManagerDecides):
                 approvals.approve(conn, plan_id, "owner", "ours", datetime.now(UTC))
             seen["claimed approved"] += 1
         given = {"who": "decides", "reason": "looked at it"}
-        decisions.approve(self.town.database, key, plan_id, manager=held.claimed, **given)
+        decisions.approve(self.district.database, key, plan_id, manager=held.claimed, **given)
         self.model.approve()
         self.they_agree()
 
@@ -194,7 +194,7 @@ class Connections(RuleBasedStateMachine):
     def changes_hands(self, place: int, of_district: bool) -> None:
         """A connection goes to the district, or to its school."""
         key = KEYS[place % len(KEYS)]
-        self.town.control(key, "district" if of_district else "school")
+        self.district.control(key, "district" if of_district else "school")
         (self.model.of_district.add if of_district else self.model.of_district.discard)(key)
 
     @rule(order=st.permutations(KEYS), most=st.integers(0, 2))
@@ -216,34 +216,36 @@ class Connections(RuleBasedStateMachine):
     @invariant()
     def they_agree(self) -> None:
         """Everybody is who, whose and where the model says."""
-        shown = {tuple(row["links"]): self._shown(row) for row in self.town.rows(KNOWN)}
+        shown = {tuple(row["links"]): self._shown(row) for row in self.district.rows(KNOWN)}
         assert shown == {tuple(sorted(map(called, one.links))): self._expected(one) for one in self.model.people}
 
     def teardown(self) -> None:
         """Everybody leaves, and is forgotten."""
         for key in KEYS:
             for name in self.records[key]:
-                self.town.sises[key].district.vanish(self.town.sises[key].district.row_of(self._id(key, name)) or 0)
-        with self.town.database.begin() as conn:
+                self.district.sises[key].district.vanish(
+                    self.district.sises[key].district.row_of(self._id(key, name)) or 0
+                )
+        with self.district.database.begin() as conn:
             for row in conn.exec_driver_sql("select id, district_id from person where email like 'name%%'").all():
                 erase(conn, row.district_id, row.id, **BY)
 
     def _night(self, key: str) -> None:
         self.model.night(key, self.records[key])
-        before = {person["id"]: person["homes"] for person in self.town.rows(KNOWN)}
-        applied = self.town.night(key)
+        before = {person["id"]: person["homes"] for person in self.district.rows(KNOWN)}
+        applied = self.district.night(key)
         held = self.model.held
         assert applied.by_action.get("held", 0) == (len(held.records) if held else 0)
-        guards = {row["guard"] for row in self.town.rows(GUARDS, key=key)}
+        guards = {row["guard"] for row in self.district.rows(GUARDS, key=key)}
         assert ("claimed_people" in guards) == bool(held and held.claimed), guards
         seen["held"] += held is not None
         seen["claimed"] += "claimed_people" in guards
-        again = self.town.rows(KNOWN)
+        again = self.district.rows(KNOWN)
         seen["nights"] += 1
         seen.update({action: rows for action, rows in applied.by_action.items() if rows})
         seen["homes moved"] += sum(row["id"] in before and before[row["id"]] != row["homes"] for row in again)
         numbers = {row["id"]: tuple(row["links"]) for row in again}
-        waits = {row["link"]: numbers[row["person_id"]] for row in self.town.rows(WAITING)}
+        waits = {row["link"]: numbers[row["person_id"]] for row in self.district.rows(WAITING)}
         waits = {link: links for link, links in waits.items() if link.startswith(f"{key} ")}
         wanted = {link: one for link, one in self.model.waiting.items() if link[0] == key}
         assert waits == {called(link): tuple(sorted(map(called, one.links))) for link, one in wanted.items()}
@@ -260,13 +262,13 @@ class Connections(RuleBasedStateMachine):
 
     def _by_hand(self, change: Any, link: Link, person: Known) -> None:
         name = tuple(sorted(map(called, person.links)))
-        (number,) = [row["id"] for row in self.town.rows(KNOWN) if tuple(row["links"]) == name]
-        with self.town.database.begin() as conn:
+        (number,) = [row["id"] for row in self.district.rows(KNOWN) if tuple(row["links"]) == name]
+        with self.district.database.begin() as conn:
             change(conn, tenants.get_connection(conn, link[0]), number, self._id(*link), **BY)
 
     def _rank(self, order: list[str]) -> None:
         self.model.ranking = list(order)
-        with self.town.database.begin() as conn:
+        with self.district.database.begin() as conn:
             change_district(conn, "valley", DistrictSettings(home_ranking=list(order)), who="manager")
 
     def _phone(self) -> str:
@@ -289,8 +291,8 @@ class Connections(RuleBasedStateMachine):
 
 @pytest.mark.timeout(0)
 def test_random_nights_of_several_connections_end_as_trust_says(database: Database, home: Path, hurried: None) -> None:
-    with several_connections(database, home, guards=CALM, own=OWN) as town:
-        Connections.town = town
+    with several_connections(database, home, guards=CALM, own=OWN) as district:
+        Connections.district = district
         seen.clear()
         run_histories(Connections, EXAMPLES, STEPS)
     usual = {"create", "update", "archive", "waits"}

@@ -19,7 +19,7 @@ PEOPLE = 100
 CONTACTS = school(primary_contacts=True)
 
 
-def town(**fields: Any) -> Directory:
+def filled_directory(**fields: Any) -> Directory:
     """A hundred students, each with a name, a number, an e-mail, a username and a contact of their own."""
     directory = Directory()
     for place in range(PEOPLE):
@@ -32,7 +32,7 @@ def town(**fields: Any) -> Directory:
 
 
 def record(place: int, **members: Any) -> dict[str, Any]:
-    """A student of the town as the SIS has them."""
+    """A student of that directory as the SIS has them."""
     one = f"p{place:03}"
     plain = {"email": f"{one}@example.org", "username": one, "agents": [f"sourced_id-{one}"]}
     return user(one, **(plain | members))
@@ -70,7 +70,7 @@ def waiting(rows: pd.DataFrame, verdict: Verdict) -> int:
 
 
 def test_a_sync_on_which_nothing_moves_changes_nobody() -> None:
-    rows, verdict = judged(town(), {})
+    rows, verdict = judged(filled_directory(), {})
     assert set(rows["action"]) == {"unchanged"}
     assert verdict.held == []
 
@@ -78,7 +78,7 @@ def test_a_sync_on_which_nothing_moves_changes_nobody() -> None:
 @pytest.mark.parametrize("member", ["identifier", "email", "username", "agents"])
 def test_more_than_three_people_who_get_what_others_had_wait_and_nobody_else_does(member: str) -> None:
     changed = slipped(member, 4) | {50: {"givenName": "Newly"}}
-    rows, verdict = judged(town(), changed)
+    rows, verdict = judged(filled_directory(), changed)
     assert waiting(rows, verdict) == 4
     assert verdict.allows("student", "update")
     (line,) = verdict.held
@@ -88,7 +88,7 @@ def test_more_than_three_people_who_get_what_others_had_wait_and_nobody_else_doe
 
 @pytest.mark.parametrize("member", ["identifier", "email", "username", "agents"])
 def test_up_to_three_are_applied_and_told(member: str) -> None:
-    rows, verdict = judged(town(), slipped(member, 3))
+    rows, verdict = judged(filled_directory(), slipped(member, 3))
     assert (rows["guard"] == "moved_keys").sum() == 3
     assert verdict.allows("student", "update", "moved_keys")
     assert verdict.held == []
@@ -97,12 +97,12 @@ def test_up_to_three_are_applied_and_told(member: str) -> None:
 
 
 def test_a_contact_of_another_family_counts_though_that_family_keeps_it() -> None:
-    rows, verdict = judged(town(), {place: {"agents": ["sourced_id-p099"]} for place in range(4)})
+    rows, verdict = judged(filled_directory(), {place: {"agents": ["sourced_id-p099"]} for place in range(4)})
     assert waiting(rows, verdict) == 4
 
 
 def test_a_contact_that_brothers_and_sisters_share_does_not_count() -> None:
-    directory = town()
+    directory = filled_directory()
     for person in directory.people.values():
         person["family_name"] = "Lopez"
     changed = {place: {"familyName": "Lopez"} for place in range(PEOPLE)}
@@ -127,7 +127,7 @@ def of_two(place: int, *contacts: int) -> dict[str, Any]:
 
 def with_two_contacts() -> tuple[Directory, dict[int, dict[str, Any]]]:
     """The first twenty pupils have the contact of somebody of the last fifty as well; as stored, and as sent."""
-    directory = town()
+    directory = filled_directory()
     for place in range(20):
         directory.members[place + 1]["more_contacts"] = behind(place + 50)
         directory.members[place + 51].update(dict.fromkeys(CONTACT_FIELDS))
@@ -173,12 +173,12 @@ def test_two_records_that_changed_places_wait_though_they_are_two() -> None:
     mine, theirs = record(0), record(1)
     names = ("givenName", "familyName")
     changed = {0: {name: theirs[name] for name in names}, 1: {name: mine[name] for name in names}}
-    rows, verdict = judged(town(), changed)
+    rows, verdict = judged(filled_directory(), changed)
     assert waiting(rows, verdict) == 2
 
 
 def test_an_id_that_takes_the_name_of_somebody_who_does_not_come_waits_though_it_is_one() -> None:
-    directory = town()
+    directory = filled_directory()
     who = directory.member(directory.person("gone", number="N-gone"))
     changed = {0: {"givenName": "Givengone", "familyName": "Familygone"}}
     rows, verdict = judged(directory, changed)
@@ -187,12 +187,12 @@ def test_an_id_that_takes_the_name_of_somebody_who_does_not_come_waits_though_it
 
 
 def test_a_namesake_is_nobody_elses_identity() -> None:
-    rows, _ = judged(town(), {0: {"givenName": "Givenp001", "familyName": "Familyp001"}})
+    rows, _ = judged(filled_directory(), {0: {"givenName": "Givenp001", "familyName": "Familyp001"}})
     assert not rows["guard"].any()
 
 
 def test_what_a_leaver_had_is_free_again() -> None:
-    directory = town()
+    directory = filled_directory()
     for place in range(4):
         old = directory.person(f"old{place}", number=f"N-{place}", email=f"old{place}@example.org")
         directory.member(old, status="archived")
@@ -202,7 +202,7 @@ def test_what_a_leaver_had_is_free_again() -> None:
 
 
 def test_a_held_kind_of_action_holds_moved_rows_with_it_and_says_both() -> None:
-    rows, verdict = judged(town(), slipped("email", 9))
+    rows, verdict = judged(filled_directory(), slipped("email", 9))
     assert {line["guard"]: {f["guard"] for f in line["findings"]} for line in verdict.held} == {
         "moved_keys": {"key_updates", "moved_keys"}
     }
@@ -210,7 +210,9 @@ def test_a_held_kind_of_action_holds_moved_rows_with_it_and_says_both() -> None:
 
 
 def test_messages_carry_counts_and_no_values() -> None:
-    _, verdict = judged(town(), slipped("email", 4) | {10: {"givenName": "Givenp011", "familyName": "Familyp011"}})
+    _, verdict = judged(
+        filled_directory(), slipped("email", 4) | {10: {"givenName": "Givenp011", "familyName": "Familyp011"}}
+    )
     text = " ".join(found["message"] for line in verdict.held for found in line["findings"])
     assert "example" not in text
     assert "p00" not in text

@@ -1,4 +1,4 @@
-"""A town for whole nights: a simulated SIS over HTTP, a real database, Dagster's own instance."""
+"""A district for whole nights: a simulated SIS over HTTP, a real database, Dagster's own instance."""
 
 from __future__ import annotations
 
@@ -21,7 +21,15 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.oneroster import Endpoint, Limits
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.simulator import (
+    District as SimulatedDistrict,
+)
+from roster_pipeline.simulator import (
+    SimulatorThread,
+    Sis,
+    create_site,
+    generate_district,
+)
 from roster_pipeline.sync import client_factory
 
 CLIENT = "client"
@@ -36,13 +44,13 @@ IMPATIENT = Limits(pages=200, first_wait=0.01, longest_wait=0.05)
 
 
 @dataclass
-class Town:
-    """One district with one connection and its schools; `night` runs a school's night through Dagster."""
+class District:
+    """One district with one connection and its schools; `run_sync` runs a school's night through Dagster."""
 
     database: Database
     url: str
     instance: dg.DagsterInstance
-    people: District
+    people: SimulatedDistrict
     sis: Sis
     base_url: str
     problems: list[str] = field(default_factory=list)
@@ -108,15 +116,17 @@ class Town:
 
 
 @pytest.fixture
-def town(database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Town]:
+def district(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[District]:
     """A 1.2 SIS with two schools of 40 students and a district that knows it."""
-    yield from make_town(database, database_url, monkeypatch, tmp_path, "1.2")
+    yield from make_district(database, database_url, monkeypatch, tmp_path, "1.2")
 
 
-def make_town(
+def make_district(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str
-) -> Iterator[Town]:
-    """See `town`."""
+) -> Iterator[District]:
+    """See `district`."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     monkeypatch.setattr(client_factory, "Endpoint", partial(Endpoint, limits=IMPATIENT))
@@ -135,7 +145,7 @@ def make_town(
         tenants.add_connection(conn, "springfield", "sis", settings, seal(SECRET))
     try:
         with dg.DagsterInstance.ephemeral() as instance:
-            yield Town(database, database_url, instance, people, sis, server.base_url)
+            yield District(database, database_url, instance, people, sis, server.base_url)
     finally:
         close_databases()
         server.stop()

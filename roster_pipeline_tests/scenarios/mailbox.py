@@ -39,7 +39,7 @@ def body_of(message: EmailMessage) -> str:
 
 
 @contextmanager
-def post_office(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+def mail_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """The server, and the environment that sends all mail to it."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -21,169 +21,169 @@ from roster_pipeline.sync.alerts import Watched, record_crashes, record_failure
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.monitoring import beat, watch
 from roster_pipeline.sync.schedule_due import due_schools
-from roster_pipeline_tests.scenarios.conftest import SECRET, Town
+from roster_pipeline_tests.scenarios.conftest import SECRET, District
 
 NOW = datetime.now(UTC)
 
 
-def mails(town: Town) -> list[tuple[str, list[str]]]:
+def mails(district: District) -> list[tuple[str, list[str]]]:
     """Subject and recipients of every alert, in order."""
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         rows = conn.execute(text("select subject, recipients from outbox where kind = 'alert' order by id"))
         return [(row.subject, row.recipients) for row in rows]
 
 
-def two_schools(town: Town) -> None:
-    town.add_school("lincoln", automatic=True, report_to=["lincoln@example.org"])
-    town.add_school("roosevelt", "sch-2", automatic=True, report_to=["roosevelt@example.org"])
+def two_schools(district: District) -> None:
+    district.add_school("lincoln", automatic=True, report_to=["lincoln@example.org"])
+    district.add_school("roosevelt", "sch-2", automatic=True, report_to=["roosevelt@example.org"])
 
 
-def fail_nights(town: Town, key: str, nights: int) -> None:
-    with town.database.begin() as conn:
+def fail_nights(district: District, key: str, nights: int) -> None:
+    with district.database.begin() as conn:
         for night in range(nights):
             alerts.record(conn, key, "plan", "broken", f"run-{night}", night=f"2026-11-{night + 1:02}")
 
 
 def test_refused_credentials_of_a_connection_are_one_mail_to_all_its_schools_and_one_all_clear(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
-    two_schools(town)
-    town.set_connection(secret="wrong")
+    two_schools(district)
+    district.set_connection(secret="wrong")
     for _ in range(2):
-        town.run_sync("lincoln")
-        town.run_sync("roosevelt")
-    watch(town.database, NOW)
-    ((subject, recipients),) = mails(town)
+        district.run_sync("lincoln")
+        district.run_sync("roosevelt")
+    watch(district.database, NOW)
+    ((subject, recipients),) = mails(district)
     assert "failed" in subject
     assert recipients == ["lincoln@example.org", "roosevelt@example.org", "ops@example.org"]
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         assert [(one.subject, one.cause) for one in alerts.open_alerts(conn)] == [("connection sis", "credentials")]
-    town.set_connection(secret=SECRET)
-    town.run_sync("lincoln")
-    assert watch(town.database, NOW).cleared == 0, "the sync itself has cleared it"
-    assert [subject for subject, _ in mails(town) if "again" in subject] == [
+    district.set_connection(secret=SECRET)
+    district.run_sync("lincoln")
+    assert watch(district.database, NOW).cleared == 0, "the sync itself has cleared it"
+    assert [subject for subject, _ in mails(district) if "again" in subject] == [
         "Connection sis: the SIS can be read again"
     ]
 
 
-def test_a_sis_that_shows_no_school_at_all_is_one_mail_and_no_all_clear_until_it_shows_some(town: Town) -> None:
-    two_schools(town)
-    town.run_sync("lincoln")
-    town.sis.faults.set("no_share")
+def test_a_sis_that_shows_no_school_at_all_is_one_mail_and_no_all_clear_until_it_shows_some(district: District) -> None:
+    two_schools(district)
+    district.run_sync("lincoln")
+    district.sis.faults.set("no_share")
     for night in ("2026-11-03", "2026-11-04"):
-        town.run_sync("lincoln", night)
-        town.run_sync("roosevelt", night)
-        assert watch(town.database, NOW).cleared == 0
-    ((subject, recipients),) = mails(town)
+        district.run_sync("lincoln", night)
+        district.run_sync("roosevelt", night)
+        assert watch(district.database, NOW).cleared == 0
+    ((subject, recipients),) = mails(district)
     assert subject == "Connection sis: roster sync failed: the SIS answered, but showed no school at all"
     assert recipients == ["lincoln@example.org", "roosevelt@example.org"]
-    assert town.count("membership", "status = 'archived'") == 0
-    town.sis.faults.clear()
-    town.run_sync("lincoln", "2026-11-05")
-    assert mails(town)[-1][0] == "Connection sis: the SIS can be read again"
+    assert district.count("membership", "status = 'archived'") == 0
+    district.sis.faults.clear()
+    district.run_sync("lincoln", "2026-11-05")
+    assert mails(district)[-1][0] == "Connection sis: the SIS can be read again"
 
 
-def test_a_fault_of_one_school_is_its_own_and_clears_with_its_next_sync(town: Town) -> None:
-    two_schools(town)
-    town.set_school("lincoln", school_id="nowhere")
-    town.run_sync("lincoln")
-    town.run_sync("lincoln")
-    town.run_sync("roosevelt")
-    assert [recipients for _, recipients in mails(town)] == [["lincoln@example.org"]]
-    town.set_school("lincoln", school_id="sch-1")
-    town.run_sync("lincoln")
-    assert mails(town)[-1] == ("Lincoln: the roster sync works again", ["lincoln@example.org"])
+def test_a_fault_of_one_school_is_its_own_and_clears_with_its_next_sync(district: District) -> None:
+    two_schools(district)
+    district.set_school("lincoln", school_id="nowhere")
+    district.run_sync("lincoln")
+    district.run_sync("lincoln")
+    district.run_sync("roosevelt")
+    assert [recipients for _, recipients in mails(district)] == [["lincoln@example.org"]]
+    district.set_school("lincoln", school_id="sch-1")
+    district.run_sync("lincoln")
+    assert mails(district)[-1] == ("Lincoln: the roster sync works again", ["lincoln@example.org"])
 
 
-def test_a_school_that_fails_for_a_week_is_paused_reminded_of_and_resumed(town: Town) -> None:
-    town.add_school(automatic=True, report_to=["it@example.org"])
-    fail_nights(town, "lincoln", 6)
-    assert watch(town.database, NOW).opened == 0
-    fail_nights(town, "lincoln", 7)
-    assert watch(town.database, NOW).opened == 1
-    assert watch(town.database, NOW).opened == 0
+def test_a_school_that_fails_for_a_week_is_paused_reminded_of_and_resumed(district: District) -> None:
+    district.add_school(automatic=True, report_to=["it@example.org"])
+    fail_nights(district, "lincoln", 6)
+    assert watch(district.database, NOW).opened == 0
+    fail_nights(district, "lincoln", 7)
+    assert watch(district.database, NOW).opened == 1
+    assert watch(district.database, NOW).opened == 0
     tick = datetime.combine(NOW.date(), datetime.min.time(), UTC) + timedelta(hours=20)
-    assert due_schools(town.database, tick)[0] == []
-    assert watch(town.database, NOW + timedelta(days=8)).reminded == 1
-    assert len(mails(town)) == 2
-    with town.database.begin() as conn:
+    assert due_schools(district.database, tick)[0] == []
+    assert watch(district.database, NOW + timedelta(days=8)).reminded == 1
+    assert len(mails(district)) == 2
+    with district.database.begin() as conn:
         assert alerts.resume(conn, tenants.get_school(conn, "lincoln").id)
-    assert watch(town.database, NOW).opened == 0, "the nights before it was resumed no longer count"
-    assert [one.key for one in due_schools(town.database, tick)[0]] == ["lincoln"]
+    assert watch(district.database, NOW).opened == 0, "the nights before it was resumed no longer count"
+    assert [one.key for one in due_schools(district.database, tick)[0]] == ["lincoln"]
 
 
-def test_the_seventh_failed_night_pauses_the_school_at_once(town: Town) -> None:
-    town.add_school(automatic=True, report_to=["it@example.org"])
-    fail_nights(town, "lincoln", 6)
+def test_the_seventh_failed_night_pauses_the_school_at_once(district: District) -> None:
+    district.add_school(automatic=True, report_to=["it@example.org"])
+    fail_nights(district, "lincoln", 6)
     broke = SyncError("lincoln", "broke", "Look.")
-    record_failure(town.database, "lincoln", "plan", broke, "run-b", "2026-11-06")
-    with town.database.begin() as conn:
+    record_failure(district.database, "lincoln", "plan", broke, "run-b", "2026-11-06")
+    with district.database.begin() as conn:
         assert {one.cause for one in alerts.open_alerts(conn)} == {"plan"}
-    record_failure(town.database, "lincoln", "plan", broke, "run-c", "2026-11-07")
-    with town.database.begin() as conn:
+    record_failure(district.database, "lincoln", "plan", broke, "run-c", "2026-11-07")
+    with district.database.begin() as conn:
         assert {one.cause for one in alerts.open_alerts(conn)} == {"plan", "paused"}
-    assert "failed in 7 nights in a row" in mails(town)[-1][0]
-    assert watch(town.database, NOW) == Watched()
+    assert "failed in 7 nights in a row" in mails(district)[-1][0]
+    assert watch(district.database, NOW) == Watched()
 
 
-def test_a_sync_by_hand_ends_the_pause(town: Town) -> None:
-    town.add_school(automatic=True, report_to=["it@example.org"])
-    fail_nights(town, "lincoln", 7)
-    watch(town.database, NOW)
-    town.run_sync()
-    with town.database.begin() as conn:
+def test_a_sync_by_hand_ends_the_pause(district: District) -> None:
+    district.add_school(automatic=True, report_to=["it@example.org"])
+    fail_nights(district, "lincoln", 7)
+    watch(district.database, NOW)
+    district.run_sync()
+    with district.database.begin() as conn:
         assert alerts.open_alerts(conn) == []
-    assert watch(town.database, NOW) == Watched()
+    assert watch(district.database, NOW) == Watched()
 
 
-def test_a_silent_school_is_told_of_once_but_not_where_another_alert_says_why(town: Town) -> None:
-    two_schools(town)
-    town.add_school("by-hand", "sch-2")
-    town.set_school("roosevelt", school_id="nowhere")
-    town.run_sync("roosevelt")
+def test_a_silent_school_is_told_of_once_but_not_where_another_alert_says_why(district: District) -> None:
+    two_schools(district)
+    district.add_school("by-hand", "sch-2")
+    district.set_school("roosevelt", school_id="nowhere")
+    district.run_sync("roosevelt")
     later = NOW + timedelta(hours=37)
-    assert watch(town.database, NOW + timedelta(hours=35)).opened == 0
-    assert watch(town.database, later).opened == 1
-    assert watch(town.database, later).opened == 0
-    assert mails(town)[-1][1] == ["lincoln@example.org"]
-    assert "No roster sync was finished since".lower() in mails(town)[-1][0].lower()
+    assert watch(district.database, NOW + timedelta(hours=35)).opened == 0
+    assert watch(district.database, later).opened == 1
+    assert watch(district.database, later).opened == 0
+    assert mails(district)[-1][1] == ["lincoln@example.org"]
+    assert "No roster sync was finished since".lower() in mails(district)[-1][0].lower()
 
 
-def test_a_run_that_was_killed_is_noticed_once(town: Town) -> None:
-    town.add_school(automatic=True, report_to=["it@example.org"])
+def test_a_run_that_was_killed_is_noticed_once(district: District) -> None:
+    district.add_school(automatic=True, report_to=["it@example.org"])
     job = build_defs().resolve_job_def("rostering")
     tags = {"dagster/partition": "lincoln", "roster/night": "2026-11-03"}
-    run = town.instance.create_run_for_job(job, tags=tags)
-    town.instance.report_run_failed(run, "the process was killed")
-    failed = failed_runs(town.instance, None)
+    run = district.instance.create_run_for_job(job, tags=tags)
+    district.instance.report_run_failed(run, "the process was killed")
+    failed = failed_runs(district.instance, None)
     assert (failed.of_schools, failed.pruning) == ({run.run_id: ("lincoln", "2026-11-03")}, [])
     assert failed.until is not None
-    assert record_crashes(town.database, failed.of_schools) == 1
-    assert record_crashes(town.database, failed.of_schools) == 0
-    assert town.count("failure", "step = 'run' and night = '2026-11-03' and retryable") == 1
-    assert len(mails(town)) == 1
-    assert failed_runs(town.instance, failed.until + timedelta(seconds=1)).of_schools == {}
+    assert record_crashes(district.database, failed.of_schools) == 1
+    assert record_crashes(district.database, failed.of_schools) == 0
+    assert district.count("failure", "step = 'run' and night = '2026-11-03' and retryable") == 1
+    assert len(mails(district)) == 1
+    assert failed_runs(district.instance, failed.until + timedelta(seconds=1)).of_schools == {}
 
 
 def test_operators_hear_once_of_a_pruning_that_fails_and_once_when_it_works_again(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
-    town.add_school(automatic=True, report_to=["it@example.org"])
-    resources = {**RESOURCES, "directory": DirectoryResource(url=town.url)}
+    district.add_school(automatic=True, report_to=["it@example.org"])
+    resources = {**RESOURCES, "directory": DirectoryResource(url=district.url)}
     prune = build_defs(resource_overrides=resources).resolve_job_def("prune")
     monkeypatch.setenv("ROSTER_KEEP_DAYS", "forever")
     for opened in (1, 0):
-        assert not prune.execute_in_process(instance=town.instance, raise_on_error=False).success
-        with dg.build_sensor_context(instance=town.instance, resources=resources) as context:
+        assert not prune.execute_in_process(instance=district.instance, raise_on_error=False).success
+        with dg.build_sensor_context(instance=district.instance, resources=resources) as context:
             told = watch_schools.evaluate_tick(context)
         assert told.skip_message is not None
         assert f" {opened} opened" in told.skip_message
     monkeypatch.delenv("ROSTER_KEEP_DAYS")
     for _ in range(2):
-        assert prune.execute_in_process(instance=town.instance).success
-    assert mails(town) == [
+        assert prune.execute_in_process(instance=district.instance).success
+    assert mails(district) == [
         ("Installation: the nightly pruning failed", ["ops@example.org"]),
         ("Installation: pruning works again", ["ops@example.org"]),
     ]
@@ -216,14 +216,14 @@ def pulse() -> Iterator[HTTPServer]:
     server.server_close()
 
 
-def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(town: Town, pulse: HTTPServer) -> None:
+def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(district: District, pulse: HTTPServer) -> None:
     address = f"http://127.0.0.1:{pulse.server_port}"
     resources = {
         **RESOURCES,
-        "directory": DirectoryResource(url=town.url),
+        "directory": DirectoryResource(url=district.url),
         "installation": InstallationResource(variables={"ROSTER_HEARTBEAT_URL": f"{address}/secret-id"}),
     }
-    with dg.build_sensor_context(instance=town.instance, resources=resources) as context:
+    with dg.build_sensor_context(instance=district.instance, resources=resources) as context:
         told = watch_schools.evaluate_tick(context)
     assert pulse.seen == ["/secret-id"]  # type: ignore[attr-defined]
     assert told.skip_message is not None
@@ -233,60 +233,60 @@ def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(town: Town,
     assert beat("http://127.0.0.1:9").startswith("heartbeat failed")
 
 
-def decide(town: Town, *, approved: bool) -> None:
+def decide(district: District, *, approved: bool) -> None:
     """What the school holds, approved and applied, or discarded."""
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         (plan_id,) = {hold.plan_id for hold in approvals.held(conn)}
     decision = decisions.approve if approved else decisions.discard
-    decision(town.database, "lincoln", plan_id, who="it", reason="looked at")
+    decision(district.database, "lincoln", plan_id, who="it", reason="looked at")
 
 
 @pytest.mark.parametrize("approved", [True, False])
 def test_what_is_held_is_told_once_until_somebody_decided(
-    town: Town, monkeypatch: pytest.MonkeyPatch, approved: bool
+    district: District, monkeypatch: pytest.MonkeyPatch, approved: bool
 ) -> None:
     monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org")
-    town.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
+    district.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
     for _ in range(2):
-        town.run_sync()
-        watch(town.database, NOW)
-    ((subject, recipients),) = mails(town)
+        district.run_sync()
+        watch(district.database, NOW)
+    ((subject, recipients),) = mails(district)
     assert subject.startswith("Lincoln: ")
     each = "41 creations of students, 3 creations of teachers, 3 creations of staff and 3 creations of admins"
     assert f"{each} are held until someone decides" in subject
     assert recipients == ["ops@example.org"], "the owner has read it in the report"
-    assert town.count("outbox", "kind = 'alert' and html like '%/schools/lincoln/holds%'") == 1
-    decide(town, approved=approved)
-    assert watch(town.database, NOW) == Watched()
-    assert mails(town)[1:] == [("Lincoln: nothing is held any more", ["ops@example.org"])]
+    assert district.count("outbox", "kind = 'alert' and html like '%/schools/lincoln/holds%'") == 1
+    decide(district, approved=approved)
+    assert watch(district.database, NOW) == Watched()
+    assert mails(district)[1:] == [("Lincoln: nothing is held any more", ["ops@example.org"])]
 
 
-def test_an_owner_whose_report_waits_for_the_digest_is_told_what_is_held_at_once(town: Town) -> None:
-    town.add_school(report_to=["it@example.org"], report_when="daily", first_sync="approve")
-    town.run_sync()
-    watch(town.database, NOW)
-    assert [recipients for _, recipients in mails(town)] == [["it@example.org"]]
+def test_an_owner_whose_report_waits_for_the_digest_is_told_what_is_held_at_once(district: District) -> None:
+    district.add_school(report_to=["it@example.org"], report_when="daily", first_sync="approve")
+    district.run_sync()
+    watch(district.database, NOW)
+    assert [recipients for _, recipients in mails(district)] == [["it@example.org"]]
 
 
-def test_a_school_that_holds_something_is_told_of_when_it_falls_silent(town: Town) -> None:
-    town.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
-    town.run_sync()
-    assert watch(town.database, NOW).opened == 0, "the sync itself has opened it"
-    assert watch(town.database, NOW + timedelta(hours=37)).opened == 1
-    with town.database.begin() as conn:
+def test_a_school_that_holds_something_is_told_of_when_it_falls_silent(district: District) -> None:
+    district.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
+    district.run_sync()
+    assert watch(district.database, NOW).opened == 0, "the sync itself has opened it"
+    assert watch(district.database, NOW + timedelta(hours=37)).opened == 1
+    with district.database.begin() as conn:
         assert {one.cause for one in alerts.open_alerts(conn)} == {"held", "stale"}
 
 
-def test_a_failure_says_that_nothing_was_changed_only_where_that_is_known(town: Town) -> None:
-    two_schools(town)
-    town.set_school("lincoln", school_id="nowhere")
-    town.run_sync("lincoln")
-    town.run_sync("roosevelt")
-    with town.database.begin() as conn:
+def test_a_failure_says_that_nothing_was_changed_only_where_that_is_known(district: District) -> None:
+    two_schools(district)
+    district.set_school("lincoln", school_id="nowhere")
+    district.run_sync("lincoln")
+    district.run_sync("roosevelt")
+    with district.database.begin() as conn:
         run = conn.scalar(text("select run_id from sync"))
-    record_failure(town.database, "roosevelt", "applied_changes", SyncError("roosevelt", "broke", "Look."), run)
-    with town.database.begin() as conn:
+    record_failure(district.database, "roosevelt", "applied_changes", SyncError("roosevelt", "broke", "Look."), run)
+    with district.database.begin() as conn:
         before, after = conn.scalars(text("select text from outbox where kind = 'alert' order by id"))
     assert "Nothing in the directory was changed." in before
     assert "Nothing in the directory was changed." not in after

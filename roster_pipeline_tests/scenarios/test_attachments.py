@@ -17,16 +17,16 @@ from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync import report_attachment
 from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline.sync.prune_tables import prune
-from roster_pipeline_tests.scenarios.conftest import Town
-from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, post_office
+from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
 
 OWNER = ["it@example.org"]
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """A real SMTP server."""
-    with post_office(monkeypatch) as handler:
+    with mail_server(monkeypatch) as handler:
         yield handler
 
 
@@ -40,20 +40,22 @@ def rows_of(message: EmailMessage) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
 
 
-def test_nobody_gets_row_details_who_did_not_ask(town: Town, post: Mailbox) -> None:
-    town.add_school(report_to=OWNER)
-    town.run_sync()
-    send_due(town.database, InstallationResource().mailer())
-    ((message, _),) = post.messages
+def test_nobody_gets_row_details_who_did_not_ask(district: District, mailbox: Mailbox) -> None:
+    district.add_school(report_to=OWNER)
+    district.run_sync()
+    send_due(district.database, InstallationResource().mailer())
+    ((message, _),) = mailbox.messages
     assert list(message.iter_attachments()) == []
     assert "attached" not in body_of(message)
 
 
 @pytest.mark.parametrize("names", ["ids", "masked"])
-def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post: Mailbox, names: str) -> None:
-    town.add_school(report_to=OWNER, report_attachment=names, primary_contacts=True)
-    for place, person in enumerate(town.people.people_of("sch-1")):
-        town.people.edit(
+def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(
+    district: District, mailbox: Mailbox, names: str
+) -> None:
+    district.add_school(report_to=OWNER, report_attachment=names, primary_contacts=True)
+    for place, person in enumerate(district.people.people_of("sch-1")):
+        district.people.edit(
             person.sourced_id,
             given_name=f"Zyxpoison{place}",
             family_name=f"Zyxpoison-{place}",
@@ -61,56 +63,56 @@ def test_row_details_name_nobody_and_do_not_stay_in_the_outbox(town: Town, post:
             identifier=f"99887766{place}",
             username=f"qqleak{place}",
         )
-    town.run_sync()
-    assert town.count("outbox", "attachment is not null") == 1
-    leaver, joined = town.people.people_of("sch-1", "student")[0], town.people.people_of("sch-1", "student")[1]
-    town.people.remove(leaver.sourced_id)
-    town.people.edit(joined.sourced_id, given_name="Zyxpoison-other", email="qqleak-other@zyxpoison.example")
-    town.run_sync()
-    assert send_due(town.database, InstallationResource().mailer()).sent == 2
-    assert town.count("outbox", "attachment is not null") == 0
-    first, second = (rows_of(message) for message, _ in post.messages)
+    district.run_sync()
+    assert district.count("outbox", "attachment is not null") == 1
+    leaver, joined = district.people.people_of("sch-1", "student")[0], district.people.people_of("sch-1", "student")[1]
+    district.people.remove(leaver.sourced_id)
+    district.people.edit(joined.sourced_id, given_name="Zyxpoison-other", email="qqleak-other@zyxpoison.example")
+    district.run_sync()
+    assert send_due(district.database, InstallationResource().mailer()).sent == 2
+    assert district.count("outbox", "attachment is not null") == 0
+    first, second = (rows_of(message) for message, _ in mailbox.messages)
     assert {line["result"] for line in first} == {"done"}
-    assert len(first) == town.count("person")
+    assert len(first) == district.count("person")
     assert {(line["action"], line["fields"]) for line in second} >= {("update", "email given_name")}
     assert leaver.sourced_id in {line["sourcedIds"] for line in second if line["action"] == "archive"}
     assert ("name" in second[0]) == (names == "masked")
     if names == "masked":
         assert {line["name"] for line in second} == {"Z. Z."}
-    said = "".join(message.as_string() + str(rows_of(message)) for message, _ in post.messages).lower()
+    said = "".join(message.as_string() + str(rows_of(message)) for message, _ in mailbox.messages).lower()
     assert [word for word in ("zyxpoison", "qqleak", "99887766") if word in said] == []
 
 
-def test_rows_that_wait_are_marked_as_held(town: Town, post: Mailbox) -> None:
-    town.add_school(report_to=OWNER, report_attachment="ids", first_sync="approve")
-    town.run_sync()
-    send_due(town.database, InstallationResource().mailer())
-    ((message, _),) = post.messages
+def test_rows_that_wait_are_marked_as_held(district: District, mailbox: Mailbox) -> None:
+    district.add_school(report_to=OWNER, report_attachment="ids", first_sync="approve")
+    district.run_sync()
+    send_due(district.database, InstallationResource().mailer())
+    ((message, _),) = mailbox.messages
     assert {line["result"] for line in rows_of(message)} == {"held"}
 
 
 def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_says_where_they_are(
-    town: Town, post: Mailbox, monkeypatch: pytest.MonkeyPatch
+    district: District, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(report_attachment, "MOST_ROWS", 5)
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org/")
-    town.add_school(report_to=OWNER, report_attachment="ids")
-    town.run_sync()
-    send_due(town.database, InstallationResource().mailer())
-    ((message, _),) = post.messages
+    district.add_school(report_to=OWNER, report_attachment="ids")
+    district.run_sync()
+    send_due(district.database, InstallationResource().mailer())
+    ((message, _),) = mailbox.messages
     assert list(message.iter_attachments()) == []
     assert "too many for a mail" in body_of(message)
     assert "roster plan" not in body_of(message)
     assert "https://roster.example.org/schools/lincoln/plans/" in body_of(message)
 
 
-def test_row_details_of_a_mail_that_was_given_up_go_after_a_week(town: Town, post: Mailbox) -> None:
-    town.add_school(report_to=["nobody@example.org"], report_attachment="ids")
-    town.run_sync()
-    assert send_due(town.database, InstallationResource().mailer()).dead == 1
-    prune(town.database, Retention())
-    assert town.count("outbox", "attachment is not null") == 1
-    with town.database.begin() as conn:
+def test_row_details_of_a_mail_that_was_given_up_go_after_a_week(district: District, mailbox: Mailbox) -> None:
+    district.add_school(report_to=["nobody@example.org"], report_attachment="ids")
+    district.run_sync()
+    assert send_due(district.database, InstallationResource().mailer()).dead == 1
+    prune(district.database, Retention())
+    assert district.count("outbox", "attachment is not null") == 1
+    with district.database.begin() as conn:
         conn.execute(text("update outbox set dead_at = dead_at - interval '8 days'"))
         assert drop_old(conn, timedelta(days=90))["row details"] == 1
-    assert town.count("outbox", "attachment is not null") == 0
+    assert district.count("outbox", "attachment is not null") == 0

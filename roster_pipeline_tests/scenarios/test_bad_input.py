@@ -9,35 +9,35 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.sync.monitoring import watch
-from roster_pipeline_tests.scenarios.conftest import SECRET, Town
+from roster_pipeline_tests.scenarios.conftest import SECRET, District
 
 
-def _state(town: Town) -> list[object]:
-    with town.database.begin() as conn:
+def _state(district: District) -> list[object]:
+    with district.database.begin() as conn:
         tables = ("person", "link", "membership", "contact", "change_log")
         return [
             conn.scalar(text(f"select md5(string_agg(t::text, '|' order by t::text)) from {name} t")) for name in tables
         ]
 
 
-def _wrong_secret(town: Town) -> None:
-    town.set_connection(secret="not the secret")
+def _wrong_secret(district: District) -> None:
+    district.set_connection(secret="not the secret")
 
 
-def _wrong_school(town: Town) -> None:
-    town.set_school("lincoln", school_id="sch-99")
+def _wrong_school(district: District) -> None:
+    district.set_school("lincoln", school_id="sch-99")
 
 
-def _wrong_url(town: Town) -> None:
-    town.set_connection(url=f"{town.base_url}/nowhere", token_url=None)
+def _wrong_url(district: District) -> None:
+    district.set_connection(url=f"{district.base_url}/nowhere", token_url=None)
 
 
-def _down(town: Town) -> None:
-    town.set_connection(url="http://127.0.0.1:9/ims/oneroster/v1p1", token_url="http://127.0.0.1:9/token")
+def _down(district: District) -> None:
+    district.set_connection(url="http://127.0.0.1:9/ims/oneroster/v1p1", token_url="http://127.0.0.1:9/token")
 
 
-def _fault(*specs: str) -> Callable[[Town], None]:
-    return lambda town: town.sis.faults.set(*specs)
+def _fault(*specs: str) -> Callable[[District], None]:
+    return lambda district: district.sis.faults.set(*specs)
 
 
 BAD = [
@@ -55,19 +55,19 @@ BAD = [
 
 @pytest.mark.parametrize(("spoil", "words"), BAD)
 def test_bad_input_fails_or_holds_with_one_clear_message_and_changes_nobody(
-    town: Town, spoil: Callable[[Town], None], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+    district: District, spoil: Callable[[District], None], words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    town.add_school()
-    town.run_sync()
-    assert not town.problems
-    leaver = town.people.people_of("sch-1", "student")[0]
-    before = _state(town)
-    town.people.remove(leaver.sourced_id)
-    spoil(town)
-    night = town.run_sync()
-    assert _state(town) == before
-    if town.problems:
-        message = town.problems[0]
+    district.add_school()
+    district.run_sync()
+    assert not district.problems
+    leaver = district.people.people_of("sch-1", "student")[0]
+    before = _state(district)
+    district.people.remove(leaver.sourced_id)
+    spoil(district)
+    night = district.run_sync()
+    assert _state(district) == before
+    if district.problems:
+        message = district.problems[0]
         assert message.startswith("lincoln: ")
         assert len(message.splitlines()) >= 2, "a message and its remedy"
         assert all(word in message for word in words)
@@ -78,26 +78,26 @@ def test_bad_input_fails_or_holds_with_one_clear_message_and_changes_nobody(
         assert night["held"] >= 1
 
 
-def test_an_empty_answer_holds_everything(town: Town) -> None:
-    town.add_school()
-    town.run_sync()
-    before = _state(town)
-    town.sis.faults.set("no_share")
-    town.run_sync()
-    assert _state(town) == before
+def test_an_empty_answer_holds_everything(district: District) -> None:
+    district.add_school()
+    district.run_sync()
+    before = _state(district)
+    district.sis.faults.set("no_share")
+    district.run_sync()
+    assert _state(district) == before
 
 
-def test_a_failure_is_alerted_once_and_again_only_after_a_good_night(town: Town) -> None:
-    town.add_school(report_to=["it@school.example"])
-    town.sis.faults.set("html_with_200")
-    town.run_sync()
-    town.run_sync()
-    assert town.count("outbox", "kind = 'alert'") == 1
-    assert town.count("failure") == 2
-    town.sis.faults.clear()
-    town.run_sync()
-    watch(town.database, datetime.now(UTC))
-    assert town.count("outbox", "kind = 'alert'") == 2, "the all-clear"
-    town.sis.faults.set("html_with_200")
-    town.run_sync()
-    assert town.count("outbox", "kind = 'alert'") == 3
+def test_a_failure_is_alerted_once_and_again_only_after_a_good_night(district: District) -> None:
+    district.add_school(report_to=["it@school.example"])
+    district.sis.faults.set("html_with_200")
+    district.run_sync()
+    district.run_sync()
+    assert district.count("outbox", "kind = 'alert'") == 1
+    assert district.count("failure") == 2
+    district.sis.faults.clear()
+    district.run_sync()
+    watch(district.database, datetime.now(UTC))
+    assert district.count("outbox", "kind = 'alert'") == 2, "the all-clear"
+    district.sis.faults.set("html_with_200")
+    district.run_sync()
+    assert district.count("outbox", "kind = 'alert'") == 3

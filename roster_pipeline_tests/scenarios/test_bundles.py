@@ -10,20 +10,20 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 
 class Exports:
     """A folder that the SIS writes bundles to, one a day; the last one was written just now."""
 
-    def __init__(self, town: Town, folder: Path, start: datetime) -> None:
-        self.town, self.folder, self.now = town, folder, start
+    def __init__(self, district: District, folder: Path, start: datetime) -> None:
+        self.district, self.folder, self.now = district, folder, start
         folder.mkdir()
 
     def write(self, name: str, *, hours: float, mode: str = "bulk", since: datetime | None = None) -> None:
         """One bundle, so many hours after the start."""
         path = self.folder / name
-        write_csv_bundle(self.town.people, path, version="1.1", mode=mode, since=since)  # type: ignore[arg-type]
+        write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)  # type: ignore[arg-type]
         at = (self.now + timedelta(hours=hours)).timestamp()
         os.utime(path, (at, at))
 
@@ -32,82 +32,84 @@ LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
-def exports(town: Town, tmp_path: Path) -> Exports:
-    return Exports(town, tmp_path / "exports", datetime.now(UTC) - timedelta(days=11))
+def exports(district: District, tmp_path: Path) -> Exports:
+    return Exports(district, tmp_path / "exports", datetime.now(UTC) - timedelta(days=11))
 
 
-def look_back(town: Town, hours: float) -> None:
+def look_back(district: District, hours: float) -> None:
     """What was read last was read at the time of a bundle of so many hours after the start."""
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         conn.execute(
             text("update pull set finished_at = now() - interval '11 days' + :hours * interval '1 hour'"),
             {"hours": hours},
         )
 
 
-def proof_of(town: Town, name: str) -> object:
-    with town.database.begin() as conn:
+def proof_of(district: District, name: str) -> object:
+    with district.database.begin() as conn:
         return conn.scalar(text("select proof -> :name from pull order by id desc limit 1"), {"name": name})
 
 
-def since_the_last(town: Town) -> datetime:
+def since_the_last(district: District) -> datetime:
     """The SIS's own clock now: what changes after it is in the next delta."""
-    return datetime.fromisoformat(town.people.stamp().replace("Z", "+00:00"))
+    return datetime.fromisoformat(district.people.stamp().replace("Z", "+00:00"))
 
 
-def test_every_delta_since_the_last_sync_is_applied(town: Town, exports: Exports) -> None:
-    town.set_connection(url=f"file://{exports.folder}", token_url=None)
-    town.add_school()
+def test_every_delta_since_the_last_sync_is_applied(district: District, exports: Exports) -> None:
+    district.set_connection(url=f"file://{exports.folder}", token_url=None)
+    district.add_school()
     exports.write("1.zip", hours=0)
-    town.run_sync()
-    assert not town.problems
-    look_back(town, 1)
-    first, second = town.people.people_of("sch-1", "student")[:2]
-    before = since_the_last(town)
-    town.people.rename(first.sourced_id, given_name="Firstly")
+    district.run_sync()
+    assert not district.problems
+    look_back(district, 1)
+    first, second = district.people.people_of("sch-1", "student")[:2]
+    before = since_the_last(district)
+    district.people.rename(first.sourced_id, given_name="Firstly")
     exports.write("2.zip", hours=24, mode="delta", since=before)
-    before = since_the_last(town)
-    town.people.rename(second.sourced_id, given_name="Secondly")
+    before = since_the_last(district)
+    district.people.rename(second.sourced_id, given_name="Secondly")
     exports.write("3.zip", hours=48, mode="delta", since=before)
-    night = town.run_sync()
-    assert not town.problems
+    night = district.run_sync()
+    assert not district.problems
     assert night["archived"] == 0
-    assert town.count("person", "given_name in ('Firstly', 'Secondly')") == 2
-    assert proof_of(town, "complete") is True
+    assert district.count("person", "given_name in ('Firstly', 'Secondly')") == 2
+    assert proof_of(district, "complete") is True
 
 
-def test_a_delta_that_came_and_went_unseen_is_a_gap_until_a_whole_bundle_comes(town: Town, exports: Exports) -> None:
-    town.set_connection(url=f"file://{exports.folder / 'out.zip'}", token_url=None)
-    town.add_school()
+def test_a_delta_that_came_and_went_unseen_is_a_gap_until_a_whole_bundle_comes(
+    district: District, exports: Exports
+) -> None:
+    district.set_connection(url=f"file://{exports.folder / 'out.zip'}", token_url=None)
+    district.add_school()
     exports.write("out.zip", hours=0)
-    town.run_sync()
-    look_back(town, 1)
-    first, second, gone = town.people.people_of("sch-1", "student")[:3]
-    before = since_the_last(town)
-    town.people.rename(first.sourced_id, given_name="Firstly")
+    district.run_sync()
+    look_back(district, 1)
+    first, second, gone = district.people.people_of("sch-1", "student")[:3]
+    before = since_the_last(district)
+    district.people.rename(first.sourced_id, given_name="Firstly")
     exports.write("out.zip", hours=24 * 9, mode="delta", since=before)
-    town.run_sync()
-    assert not town.problems
-    assert proof_of(town, "problems") == ["deltas-missed"]
-    assert town.count("person", "given_name = 'Firstly'") == 1, "what it says is good"
-    before = since_the_last(town)
-    town.people.rename(second.sourced_id, given_name="Secondly")
-    town.people.remove(gone.sourced_id, how="mark")
+    district.run_sync()
+    assert not district.problems
+    assert proof_of(district, "problems") == ["deltas-missed"]
+    assert district.count("person", "given_name = 'Firstly'") == 1, "what it says is good"
+    before = since_the_last(district)
+    district.people.rename(second.sourced_id, given_name="Secondly")
+    district.people.remove(gone.sourced_id, how="mark")
     exports.write("out.zip", hours=24 * 10, mode="delta", since=before)
-    night = town.run_sync()
-    assert proof_of(town, "problems") == ["deltas-missed"]
+    night = district.run_sync()
+    assert proof_of(district, "problems") == ["deltas-missed"]
     assert night["archived"] == 0
-    assert town.count("person", "given_name in ('Firstly', 'Secondly')") == 2, "the gap undoes nothing"
+    assert district.count("person", "given_name in ('Firstly', 'Secondly')") == 2, "the gap undoes nothing"
     exports.write("out.zip", hours=24 * 11)
-    assert town.run_sync()["archived"] == 1
-    assert proof_of(town, "complete") is True
+    assert district.run_sync()["archived"] == 1
+    assert proof_of(district, "complete") is True
 
 
 def test_a_first_bundle_that_only_says_what_changed_archives_nobody_and_asks_for_more(
-    town: Town, exports: Exports
+    district: District, exports: Exports
 ) -> None:
-    town.set_connection(url=f"file://{exports.folder}", token_url=None)
-    town.add_school()
+    district.set_connection(url=f"file://{exports.folder}", token_url=None)
+    district.add_school()
     exports.write("1.zip", hours=0, mode="delta", since=LONG_AGO)
-    town.run_sync()
-    assert proof_of(town, "problems") == ["delta-without-whole"]
+    district.run_sync()
+    assert proof_of(district, "problems") == ["delta-without-whole"]

@@ -29,7 +29,7 @@ from roster_pipeline.defs.asset_helpers import (
 from roster_pipeline.defs.partitions import PARTITION_TAG, add_partitions
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline.runtime.run_school import run_school
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "roster_pipeline.cli", "dagster"]
@@ -38,14 +38,14 @@ MATERIALIZE = ["asset", "materialize", "-m", "roster_pipeline.definitions", "--s
 
 @pytest.fixture
 def instance(
-    town: Town, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    district: District, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[dg.DagsterInstance]:
-    """The instance that `dagster.yaml` describes, for a town with the school `lincoln`."""
-    town.add_school("lincoln")
+    """The instance that `dagster.yaml` describes, for a district with the school `lincoln`."""
+    district.add_school("lincoln")
     given = {
         "DAGSTER_HOME": str(ROOT),
         "ROSTER_HOME": str(tmp_path),
-        "ROSTER_DATABASE_URL": town.url,
+        "ROSTER_DATABASE_URL": district.url,
         "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
     }
     for name, value in given.items():
@@ -57,15 +57,15 @@ def instance(
 
 @pytest.mark.timeout(300)
 def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
-    town: Town, instance: dg.DagsterInstance
+    district: District, instance: dg.DagsterInstance
 ) -> None:
     ran = subprocess.run([*COMMAND, *MATERIALIZE, "lincoln"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert town.count("sync", "who = 'Dagster UI' and outcome = 'applied'") == 1
-    assert town.active() > 0
+    assert district.count("sync", "who = 'Dagster UI' and outcome = 'applied'") == 1
+    assert district.active() > 0
     wrong = subprocess.run([*COMMAND, *MATERIALIZE, "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert wrong.returncode != 0
-    assert town.count("sync") == 1
+    assert district.count("sync") == 1
 
 
 def tag_once_queued(
@@ -104,15 +104,17 @@ def test_a_run_is_queued_though_the_directory_cannot_be_read(
     assert tag_once_queued(instance, {PARTITION_TAG: "lincoln"}) is None
 
 
-def test_assets_and_failures_link_to_their_pages_of_the_console(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_assets_and_failures_link_to_their_pages_of_the_console(
+    district: District, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://console.example/")
-    town.add_school("lincoln")
-    town.run_sync()
+    district.add_school("lincoln")
+    district.run_sync()
     linked = {}
     for key in defs.get_repository_def().asset_graph.executable_asset_keys:
-        found = town.instance.get_latest_materialization_event(key)
+        found = district.instance.get_latest_materialization_event(key)
         linked[key.to_user_string()] = found.asset_materialization.metadata["console"].value if found else None
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         snapshot_id, plan_id, sync_id = conn.execute(text("select snapshot_id, plan_id, id from sync")).one()
     school = "https://console.example/schools/lincoln"
     assert linked == dict.fromkeys(("raw_orgs", "raw_users", "raw_contacts"), school) | {
@@ -120,15 +122,17 @@ def test_assets_and_failures_link_to_their_pages_of_the_console(town: Town, monk
         "roster_diff": f"{school}/plans/{plan_id}",
         "applied_changes": f"{school}/syncs/{sync_id}",
     }
-    town.set_connection(secret="wrong")
-    town.run_sync()
-    (failed,) = town.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
-    events = [entry.get_dagster_event() for entry in town.instance.all_logs(failed.run_id) if entry.is_dagster_event]
+    district.set_connection(secret="wrong")
+    district.run_sync()
+    (failed,) = district.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    events = [
+        entry.get_dagster_event() for entry in district.instance.all_logs(failed.run_id) if entry.is_dagster_event
+    ]
     (said,) = [event.step_failure_data.user_failure_data for event in events if event.is_step_failure]
     assert said.metadata["console"].value == school
 
 
-def test_a_run_by_command_carries_its_connection_too(instance: dg.DagsterInstance, town: Town) -> None:
+def test_a_run_by_command_carries_its_connection_too(instance: dg.DagsterInstance, district: District) -> None:
     assert run_school("lincoln").problem is None
     (run,) = instance.get_runs()
     assert (run.tags[CONNECTION_TAG], run.tags[SCHOOL_TAG]) == ("sis", "Lincoln")
@@ -185,14 +189,14 @@ COPIED = OF_THE_SCHEDULE | {"dagster/retry_number": "1"}
     ],
 )
 def test_the_ledger_names_who_started_a_run_and_not_who_started_the_one_it_repeats(
-    town: Town, runs: list[tuple[str, str | None, dict[str, str]]], who: str
+    district: District, runs: list[tuple[str, str | None, dict[str, str]]], who: str
 ) -> None:
-    town.add_school("lincoln")
-    with town.database.begin() as conn:
+    district.add_school("lincoln")
+    with district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
         audit.record_run(conn, "asked", "sync", school.id, school.district_id, who="Ada")
     for run_id, parent, tags in runs:
         run = dg.DagsterRun("rostering", run_id, tags=tags, parent_run_id=parent, root_run_id=parent and runs[0][0])
-        town.instance.run_storage.add_run(run)
-    assert started_by(run, town.instance, town.database, "lincoln") == who
-    assert started_by(run, town.instance, town.database, "elsewhere") != "Ada"
+        district.instance.run_storage.add_run(run)
+    assert started_by(run, district.instance, district.database, "lincoln") == who
+    assert started_by(run, district.instance, district.database, "elsewhere") != "Ada"

@@ -20,7 +20,7 @@ from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES, Person
 from roster_pipeline.sync.apply_changes import Applied
-from roster_pipeline_tests.scenarios.conftest import Town, make_town
+from roster_pipeline_tests.scenarios.conftest import District, make_district
 
 RULES = [
     "metadata:custody=joint,sole", "metadata:custody!=none", "metadata:restrained!=true", "metadata:receivesMail=true",
@@ -45,26 +45,26 @@ NIGHTS = count(1)
 class Nights:
     """One school over nights, by REST or by a folder of bundles; the parents of the simulated district are GOOD."""
 
-    def __init__(self, town: Town, folder: Path | None) -> None:
-        self.town, self.folder = town, folder
+    def __init__(self, district: District, folder: Path | None) -> None:
+        self.district, self.folder = district, folder
         self._written = datetime.now(UTC) - timedelta(days=2)
-        town.set_connection(contact_rules=RULES, contact_flags=["metadata:custody"])
+        district.set_connection(contact_rules=RULES, contact_flags=["metadata:custody"])
         if folder is not None:
             folder.mkdir()
-            town.set_connection(url=f"file://{folder}", token_url=None)
-        self.students = [town.people.add("student", "sch-1") for _ in range(12)]
+            district.set_connection(url=f"file://{folder}", token_url=None)
+        self.students = [district.people.add("student", "sch-1") for _ in range(12)]
         self.tell_of_everybody(GOOD)
 
     def tell_of_everybody(self, metadata: dict[str, Any]) -> None:
-        for each in [each for each in self.town.people.people() if any(map(each.has_role, CONTACT_ROLES))]:
-            self.town.people.edit(each.sourced_id, metadata=metadata)
+        for each in [each for each in self.district.people.people() if any(map(each.has_role, CONTACT_ROLES))]:
+            self.district.people.edit(each.sourced_id, metadata=metadata)
 
     def contacts_of(self, student: Person) -> list[str]:
-        return [self.town.people.at(row).sourced_id for row in student.agents]
+        return [self.district.people.at(row).sourced_id for row in student.agents]
 
     def set_contact(self, student: Person, **metadata: Any) -> str:
         (contact,) = self.contacts_of(student)
-        self.town.people.edit(contact, metadata=GOOD | metadata)
+        self.district.people.edit(contact, metadata=GOOD | metadata)
         return contact
 
     def night(self, key: str = "lincoln", *, since: datetime | None = None) -> Applied:
@@ -73,9 +73,9 @@ class Nights:
             self._written += timedelta(hours=5)
             mode = "delta" if since else "bulk"
             path = self.folder / f"{len(list(self.folder.iterdir())) + 1}.zip"
-            write_csv_bundle(self.town.people, path, version="1.1", mode=mode, since=since)  # type: ignore[arg-type]
+            write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)  # type: ignore[arg-type]
             os.utime(path, (self._written.timestamp(),) * 2)
-        database = self.town.database
+        database = self.district.database
         sync.fetch(database, key, batch=f"night {next(NIGHTS)}", run_id=None)
         sync.clean_latest(database, key, run_id=None)
         sync.plan_latest(database, key, run_id=None)
@@ -83,11 +83,11 @@ class Nights:
 
     def _read_then(self) -> None:
         """What was read last was read when its bundle was new, so that the next one is newer."""
-        with self.town.database.begin() as conn:
+        with self.district.database.begin() as conn:
             conn.execute(text("update pull set finished_at = :at"), {"at": self._written + timedelta(minutes=1)})
 
     def rows(self, query: str, **given: Any) -> list[Any]:
-        with self.town.database.begin() as conn:
+        with self.district.database.begin() as conn:
             return [tuple(row) for row in conn.execute(text(query), given)]
 
     def stored(self, school: str = "lincoln") -> dict[str, list[str]]:
@@ -120,15 +120,15 @@ def nights(
     tmp_path: Path,
 ) -> Iterator[Nights]:
     version = "1.1" if request.param == "REST 1.1" else "1.2"
-    for town in make_town(database, database_url, monkeypatch, tmp_path, version):
-        yield Nights(town, tmp_path / "exports" if request.param == "CSV" else None)
+    for district in make_district(database, database_url, monkeypatch, tmp_path, version):
+        yield Nights(district, tmp_path / "exports" if request.param == "CSV" else None)
 
 
 def test_nobody_is_called_of_whom_the_sis_says_so_or_says_something_unknown(nights: Nights) -> None:
     some = dict(zip(BAD, nights.students, strict=False))
     for name, student in some.items():
         nights.set_contact(student, **BAD[name])
-    nights.town.add_school(primary_contacts=True)
+    nights.district.add_school(primary_contacts=True)
     nights.night()
     stored = nights.stored()
     assert {student.sourced_id for student in some.values()}.isdisjoint(stored)
@@ -141,18 +141,18 @@ def test_nobody_is_called_of_whom_the_sis_says_so_or_says_something_unknown(nigh
 
 
 def test_a_right_that_is_withdrawn_removes_the_contact_the_same_night_with_auto_update_off(nights: Nights) -> None:
-    nights.town.add_school(primary_contacts=True, students=QUIET)
+    nights.district.add_school(primary_contacts=True, students=QUIET)
     nights.night()
     some = dict(zip(BAD, nights.students, strict=False))
     before = nights.stored()
     for name, student in some.items():
         nights.set_contact(student, **BAD[name])
-        nights.town.people.rename(student.sourced_id, family_name="Elsewise")
+        nights.district.people.rename(student.sourced_id, family_name="Elsewise")
     nights.night()
     gone = {student.sourced_id for student in some.values()}
     assert nights.stored() == {student: kept for student, kept in before.items() if student not in gone}
     assert nights.reasons() == sorted((student, "contact_excluded") for student in gone)
-    assert nights.town.count("person", "family_name = 'Elsewise'") == 0, "auto update is off"
+    assert nights.district.count("person", "family_name = 'Elsewise'") == 0, "auto update is off"
     assert nights.report() == {"excluded": len(BAD), "unknown": 2, "removed": len(BAD), "withheld": 0}
     mails = " ".join(mail for (mail,) in nights.rows("select subject || text || html from outbox"))
     assert not mails or "court order" not in mails
@@ -161,40 +161,40 @@ def test_a_right_that_is_withdrawn_removes_the_contact_the_same_night_with_auto_
 
 
 def test_a_contact_goes_though_the_role_is_off_the_student_has_left_or_everything_waits(nights: Nights) -> None:
-    nights.town.add_school(primary_contacts=True, guards=EVERYBODY)
+    nights.district.add_school(primary_contacts=True, guards=EVERYBODY)
     nights.night()
     left, off, held, incomplete = nights.students[:4]
-    nights.town.people.remove(left.sourced_id)
+    nights.district.people.remove(left.sourced_id)
     assert nights.night().by_action["archive"] == 1
     nights.set_contact(left, restrained=True)
     nights.night()
     assert left.sourced_id not in nights.stored()
-    nights.town.set_school("lincoln", students={"rostered": False})
+    nights.district.set_school("lincoln", students={"rostered": False})
     nights.set_contact(off, receivesMail="no")
     nights.night()
     assert off.sourced_id not in nights.stored()
     today = datetime.now(UTC).date()
     window = Window(first=today - timedelta(days=1), last=today + timedelta(days=1), kind="blackout")
-    nights.town.set_school("lincoln", students=QUIET, guards=Guards(windows=[window]).model_dump(mode="json"))
+    nights.district.set_school("lincoln", students=QUIET, guards=Guards(windows=[window]).model_dump(mode="json"))
     nights.set_contact(held, custody="?")
     nights.night()
     assert held.sourced_id not in nights.stored()
     assert nights.report()["removed"] == 1
     if nights.folder is None:
         nights.set_contact(incomplete, custody="none")
-        nights.town.sis.faults.set("total_header=high")
+        nights.district.sis.faults.set("total_header=high")
         nights.night()
         assert nights.rows("select complete from snapshot order by id desc limit 1") == [(False,)]
         assert incomplete.sourced_id not in nights.stored()
 
 
 def test_a_delta_that_names_the_contact_alone_removes_them(nights: Nights) -> None:
-    nights.town.set_connection(delta=nights.folder is None)
-    nights.town.add_school(primary_contacts=True, students=QUIET)
+    nights.district.set_connection(delta=nights.folder is None)
+    nights.district.add_school(primary_contacts=True, students=QUIET)
     nights.night()
     nights.night()
     some = nights.students[:3]
-    since = datetime.fromisoformat(nights.town.people.stamp().replace("Z", "+00:00"))
+    since = datetime.fromisoformat(nights.district.people.stamp().replace("Z", "+00:00"))
     for student, name in zip(some, ("restrained", "no mail", "custody unknown"), strict=True):
         nights.set_contact(student, **BAD[name])
     nights.night(since=since)
@@ -205,11 +205,11 @@ def test_a_delta_that_names_the_contact_alone_removes_them(nights: Nights) -> No
 
 
 def test_while_the_field_is_nowhere_stored_contacts_stay_and_nobody_new_is_chosen(nights: Nights) -> None:
-    nights.town.add_school(primary_contacts=True)
+    nights.district.add_school(primary_contacts=True)
     nights.night()
     before = nights.stored()
     nights.tell_of_everybody({})
-    newcomer = nights.town.people.add("student", "sch-1")
+    newcomer = nights.district.people.add("student", "sch-1")
     nights.night()
     assert nights.stored() == before
     assert nights.report() == {"excluded": 0, "unknown": 0, "removed": 0, "withheld": 3}
@@ -219,70 +219,70 @@ def test_while_the_field_is_nowhere_stored_contacts_stay_and_nobody_new_is_chose
 
 
 def test_several_contacts_in_order_shared_by_brothers_and_sisters_of_two_schools(nights: Nights) -> None:
-    town = nights.town
-    one = town.people.add("parent", "sch-1", metadata=GOOD, email="one@example.org")
-    two = town.people.add("guardian", "sch-1", metadata=GOOD, family_name='Quo"te\\ Ö', phone="+13125550142")
-    three = town.people.add("relative", "sch-2", metadata=GOOD)
+    district = nights.district
+    one = district.people.add("parent", "sch-1", metadata=GOOD, email="one@example.org")
+    two = district.people.add("guardian", "sch-1", metadata=GOOD, family_name='Quo"te\\ Ö', phone="+13125550142")
+    three = district.people.add("relative", "sch-2", metadata=GOOD)
     agents = (three.sourced_id, two.sourced_id, one.sourced_id)
-    here = town.people.add("student", "sch-1", agent_ids=agents)
-    there = town.people.add("student", "sch-2", agent_ids=agents)
+    here = district.people.add("student", "sch-1", agent_ids=agents)
+    there = district.people.add("student", "sch-2", agent_ids=agents)
     for key, school_id in (("lincoln", "sch-1"), ("roosevelt", "sch-2")):
-        town.add_school(key, school_id, primary_contacts=True, contacts_most=3, guards=EVERYBODY)
+        district.add_school(key, school_id, primary_contacts=True, contacts_most=3, guards=EVERYBODY)
         nights.night(key)
     order = [one.sourced_id, two.sourced_id, three.sourced_id]
     assert nights.stored("lincoln")[here.sourced_id] == nights.stored("roosevelt")[there.sourced_id] == order
     assert [applied.changed for applied in (nights.night("lincoln"), nights.night("roosevelt"))] == [0, 0]
 
-    town.people.edit(two.sourced_id, phone="+13125550199")
+    district.people.edit(two.sourced_id, phone="+13125550199")
     for key in ("lincoln", "roosevelt"):
         nights.night(key)
     shared = "select distinct family_name, phone from roster_public.directory_student_contact where contact_id = :id"
     assert nights.rows(shared, id=two.sourced_id) == [('Quo"te\\ Ö', "+13125550199")]
 
-    town.people.edit(one.sourced_id, metadata=GOOD | {"restrained": True})
+    district.people.edit(one.sourced_id, metadata=GOOD | {"restrained": True})
     for key, student in (("lincoln", here), ("roosevelt", there)):
         nights.night(key)
         assert nights.stored(key)[student.sourced_id] == order[1:], "the next one has moved up"
     sync_id = nights.rows("select max(y.id) from sync y join school s on s.id = y.school_id where s.key = 'lincoln'")[
         0
     ][0]
-    roll_back(town.database, sync_id, who="owner", reason="a mistake")
+    roll_back(district.database, sync_id, who="owner", reason="a mistake")
     assert one.sourced_id not in nights.stored()[here.sourced_id], "nobody may call that contact"
     nights.night()
     assert nights.stored()[here.sourced_id] == order[1:]
 
-    town.set_school("lincoln", contacts_most=1)
+    district.set_school("lincoln", contacts_most=1)
     nights.night()
-    assert town.count("contact c join school s on s.id = c.school_id", "s.key = 'lincoln' and c.place > 1") == 0
+    assert district.count("contact c join school s on s.id = c.school_id", "s.key = 'lincoln' and c.place > 1") == 0
     ((person,),) = nights.rows("select person_id from link where sourced_id = :id", id=there.sourced_id)
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         erase.erase(conn, 1, person, who="owner", reason="asked for it")
     assert there.sourced_id not in nights.stored("roosevelt")
 
 
 def test_a_rollback_brings_several_contacts_back_as_they_were(nights: Nights) -> None:
-    town = nights.town
-    both = [town.people.add("parent", "sch-1", metadata=GOOD).sourced_id for _ in range(3)]
-    student = town.people.add("student", "sch-1", agent_ids=tuple(both))
-    town.add_school(primary_contacts=True, contacts_most=5, guards=EVERYBODY)
+    district = nights.district
+    both = [district.people.add("parent", "sch-1", metadata=GOOD).sourced_id for _ in range(3)]
+    student = district.people.add("student", "sch-1", agent_ids=tuple(both))
+    district.add_school(primary_contacts=True, contacts_most=5, guards=EVERYBODY)
     nights.night()
     everything = nights.rows("select person_id, place, sourced_id, family_name, flags from contact order by 1, 2")
-    town.people.edit(student.sourced_id, agent_ids=(both[2], both[0]))
+    district.people.edit(student.sourced_id, agent_ids=(both[2], both[0]))
     nights.night()
     assert nights.stored()[student.sourced_id] == [both[2], both[0]]
     ((sync_id,),) = nights.rows("select max(id) from sync")
-    roll_back(town.database, sync_id, who="owner", reason="a mistake")
+    roll_back(district.database, sync_id, who="owner", reason="a mistake")
     assert (
         nights.rows("select person_id, place, sourced_id, family_name, flags from contact order by 1, 2") == everything
     )
 
 
 def test_a_student_who_is_excluded_from_the_sync_loses_the_contact_too(nights: Nights) -> None:
-    nights.town.add_school(primary_contacts=True)
+    nights.district.add_school(primary_contacts=True)
     nights.night()
     student = nights.students[0]
     ((person,),) = nights.rows("select person_id from link where sourced_id = :id", id=student.sourced_id)
-    with nights.town.database.begin() as conn:
+    with nights.district.database.begin() as conn:
         manual_edits.exclude(conn, 1, person, who="owner", reason="a case of its own")
     nights.set_contact(student, restrained=True)
     nights.night()
@@ -293,29 +293,31 @@ def test_a_student_who_is_excluded_from_the_sync_loses_the_contact_too(nights: N
 def test_an_entry_of_agents_bars_a_contact_from_one_student_alone(
     version: str, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for town in make_town(database, database_url, monkeypatch, tmp_path, version):
-        nights = Nights(town, None)
-        town.set_connection(
+    for district in make_district(database, database_url, monkeypatch, tmp_path, version):
+        nights = Nights(district, None)
+        district.set_connection(
             contact_rules=["agents:mayContact!=false", "relationship!=stepfather"],
             contact_relationship_from="agents:relationship",
         )
-        shared = town.people.add("guardian", "sch-1").sourced_id
-        others = [town.people.add("guardian", "sch-1").sourced_id for _ in range(2)]
+        shared = district.people.add("guardian", "sch-1").sourced_id
+        others = [district.people.add("guardian", "sch-1").sourced_id for _ in range(2)]
         said: list[dict[str, object]] = [
             {"relationship": "Father"},
             {"mayContact": "no"},
             {"relationship": "Stepfather"},
         ]
         some = [
-            town.people.add("student", "sch-1", agent_ids=(shared, *others), agent_members={shared: each})
+            district.people.add("student", "sch-1", agent_ids=(shared, *others), agent_members={shared: each})
             for each in said
         ]
-        town.add_school(primary_contacts=True, students=QUIET)
+        district.add_school(primary_contacts=True, students=QUIET)
         nights.night()
         first = {student.sourced_id: nights.stored()[student.sourced_id] for student in some}
         assert list(first.values()) == [[shared], [others[0]], [others[0]]]
         assert nights.rows("select relationship from contact where sourced_id = :id", id=shared) == [("Father",)]
-        town.people.edit(some[0].sourced_id, agent_members={shared: {"mayContact": False, "relationship": "Father"}})
+        district.people.edit(
+            some[0].sourced_id, agent_members={shared: {"mayContact": False, "relationship": "Father"}}
+        )
         nights.night()
         assert some[0].sourced_id not in nights.stored()
         assert nights.report()["removed"] == 1

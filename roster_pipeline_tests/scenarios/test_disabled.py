@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 
-def test_disabled_accounts_are_archived_where_that_means_gone_though_the_sis_still_answers_for_them(town: Town) -> None:
-    town.add_school()
-    town.set_connection(disabled_means_gone=True)
-    town.run_sync()
-    students = [person.sourced_id for person in town.people.people_of("sch-1", "student")]
+def test_disabled_accounts_are_archived_where_that_means_gone_though_the_sis_still_answers_for_them(
+    district: District,
+) -> None:
+    district.add_school()
+    district.set_connection(disabled_means_gone=True)
+    district.run_sync()
+    students = [person.sourced_id for person in district.people.people_of("sch-1", "student")]
     for one in students[:4]:
-        town.people.edit(one, enabled=False)
-    night = town.run_sync()
+        district.people.edit(one, enabled=False)
+    night = district.run_sync()
     assert (night["archived"], night["held"]) == (4, 0)
-    assert town.active("student") == len(students) - 4
-    town.people.edit(students[0], enabled=True)
-    assert town.run_sync()["restored"] == 1
+    assert district.active("student") == len(students) - 4
+    district.people.edit(students[0], enabled=True)
+    assert district.run_sync()["restored"] == 1

@@ -11,7 +11,7 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON
 from roster_pipeline.services.settings_changes import change_connection
 from roster_pipeline.sync.monitoring import stage_of, watch
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 LAST_DAY = date(2027, 6, 1)
 STAGES = [
@@ -24,16 +24,16 @@ STAGES = [
 ]
 
 
-def mails(town: Town) -> list[tuple[str, list[str]]]:
+def mails(district: District) -> list[tuple[str, list[str]]]:
     """Subject and recipients of every alert about the secret, in order."""
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         rows = conn.execute(text("select subject, recipients from outbox where subject like '%Secret%' order by id"))
         return [(row.subject, row.recipients) for row in rows]
 
 
-def two_schools(town: Town, automatic: bool = False) -> None:
-    town.add_school("lincoln", automatic=automatic, report_to=["lincoln@example.org"])
-    town.add_school("roosevelt", "sch-2", automatic=automatic, report_to=["roosevelt@example.org"])
+def two_schools(district: District, automatic: bool = False) -> None:
+    district.add_school("lincoln", automatic=automatic, report_to=["lincoln@example.org"])
+    district.add_school("roosevelt", "sch-2", automatic=automatic, report_to=["roosevelt@example.org"])
 
 
 def before(days: int) -> datetime:
@@ -47,47 +47,49 @@ def test_a_secret_has_two_stages(left: int, stage: str | None) -> None:
 
 
 def test_each_stage_is_one_mail_to_all_schools_of_the_connection_and_a_renewal_one_all_clear(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
-    two_schools(town)
-    town.set_connection(secret_expires=LAST_DAY)
+    two_schools(district)
+    district.set_connection(secret_expires=LAST_DAY)
     told = []
     for days in (20, 15, 14, 13, 4, 3, 1, 0, -1):
-        seen = watch(town.database, before(days))
+        seen = watch(district.database, before(days))
         if seen.opened:
             told.append(days)
-        town.run_sync("lincoln", f"night {days}")
-        assert watch(town.database, before(days)).opened == 0
+        district.run_sync("lincoln", f"night {days}")
+        assert watch(district.database, before(days)).opened == 0
     assert told == [14, 3]
-    assert [subject for subject, _ in mails(town)] == [
+    assert [subject for subject, _ in mails(district)] == [
         "Connection sis: the Client Secret of sis ends on Tue 1 Jun 2027"
     ] * 2
-    assert {tuple(to) for _, to in mails(town)} == {("lincoln@example.org", "roosevelt@example.org", "ops@example.org")}
-    assert town.count("alert", "cleared_at is null") == 1
-    town.set_connection(secret_expires=date(2028, 6, 1))
-    assert watch(town.database, before(-1)).cleared == 1
-    assert watch(town.database, before(-1)).cleared == 0
-    assert mails(town)[-1][0] == "Connection sis: the Client Secret was renewed"
-    assert town.count("alert", "cleared_at is null") == 0
+    assert {tuple(to) for _, to in mails(district)} == {
+        ("lincoln@example.org", "roosevelt@example.org", "ops@example.org")
+    }
+    assert district.count("alert", "cleared_at is null") == 1
+    district.set_connection(secret_expires=date(2028, 6, 1))
+    assert watch(district.database, before(-1)).cleared == 1
+    assert watch(district.database, before(-1)).cleared == 0
+    assert mails(district)[-1][0] == "Connection sis: the Client Secret was renewed"
+    assert district.count("alert", "cleared_at is null") == 0
 
 
-def test_a_last_day_that_is_taken_away_or_moved_a_little_ends_the_stage(town: Town) -> None:
-    two_schools(town)
-    town.set_connection(secret_expires=LAST_DAY)
-    assert watch(town.database, before(2)).opened == 1
-    town.set_connection(secret_expires=LAST_DAY + timedelta(days=7))
-    assert watch(town.database, before(2)).opened == 1
-    with town.database.begin() as conn:
+def test_a_last_day_that_is_taken_away_or_moved_a_little_ends_the_stage(district: District) -> None:
+    two_schools(district)
+    district.set_connection(secret_expires=LAST_DAY)
+    assert watch(district.database, before(2)).opened == 1
+    district.set_connection(secret_expires=LAST_DAY + timedelta(days=7))
+    assert watch(district.database, before(2)).opened == 1
+    with district.database.begin() as conn:
         settings = tenants.get_connection(conn, "sis").settings.model_copy(update={"secret_expires": None})
         change_connection(conn, "sis", who="test", settings=settings)
-    assert town.count("alert", "cleared_at is null") == 0, "in the transaction of that change"
-    assert watch(town.database, before(2)).cleared == 0
-    assert len(mails(town)) == 3
+    assert district.count("alert", "cleared_at is null") == 0, "in the transaction of that change"
+    assert watch(district.database, before(2)).cleared == 0
+    assert len(mails(district)) == 3
 
 
-def test_a_secret_that_ended_unnoticed_is_said_so_and_hides_no_silent_school(town: Town) -> None:
-    two_schools(town, automatic=True)
-    town.set_connection(secret_expires=LAST_DAY)
-    assert watch(town.database, before(-30)).opened == 3, "the secret, and two schools that nothing is heard of"
-    assert "ended on Tue 1 Jun 2027" in mails(town)[-1][0]
+def test_a_secret_that_ended_unnoticed_is_said_so_and_hides_no_silent_school(district: District) -> None:
+    two_schools(district, automatic=True)
+    district.set_connection(secret_expires=LAST_DAY)
+    assert watch(district.database, before(-30)).opened == 3, "the secret, and two schools that nothing is heard of"
+    assert "ended on Tue 1 Jun 2027" in mails(district)[-1][0]

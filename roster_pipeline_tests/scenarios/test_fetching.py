@@ -16,7 +16,7 @@ from roster_pipeline.simulator import generate_district
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync import clean_latest, fetch, fetch_strategy, plan_latest
 from roster_pipeline.sync.fetch_strategy import Choice, choose
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 SETTINGS = ConnectionSettings(url="https://sis.example.org")
@@ -89,165 +89,167 @@ def test_a_delta_is_not_laid_over_what_a_full_pull_of_the_other_way_has_overtake
     assert _chosen(delta, whole=older if by_list else newer, own=newer if by_list else older).since is not None
 
 
-def test_fifty_schools_cost_hardly_more_than_one_pull_of_everything(town: Town) -> None:
-    town.sis.district = generate_district(9, schools=50, students_per_school=12)
-    keys = [town.add_school(f"school-{number}", f"sch-{number}") for number in range(1, 51)]
-    fetch(town.database, keys[0], batch="night", run_id=None)
-    pages_of_one = len(town.sis.log.entries)
+def test_fifty_schools_cost_hardly_more_than_one_pull_of_everything(district: District) -> None:
+    district.sis.district = generate_district(9, schools=50, students_per_school=12)
+    keys = [district.add_school(f"school-{number}", f"sch-{number}") for number in range(1, 51)]
+    fetch(district.database, keys[0], batch="night", run_id=None)
+    pages_of_one = len(district.sis.log.entries)
     for key in keys[1:]:
-        fetch(town.database, key, batch="night", run_id=None)
-    assert len(town.sis.log.entries) <= 1.1 * pages_of_one
-    assert town.count("snapshot") == 50
+        fetch(district.database, key, batch="night", run_id=None)
+    assert len(district.sis.log.entries) <= 1.1 * pages_of_one
+    assert district.count("snapshot") == 50
 
 
-def large_district(town: Town, monkeypatch: pytest.MonkeyPatch, schools: int) -> list[str]:
+def large_district(district: District, monkeypatch: pytest.MonkeyPatch, schools: int) -> list[str]:
     """The SIS has sixty schools and counts as large; so many of them are configured. Gives their keys."""
     monkeypatch.setattr(fetch_strategy, "LARGE", 100)
-    town.sis.district = generate_district(9, schools=60, students_per_school=12)
-    return [town.add_school(f"school-{number}", f"sch-{number}") for number in range(1, schools + 1)]
+    district.sis.district = generate_district(9, schools=60, students_per_school=12)
+    return [district.add_school(f"school-{number}", f"sch-{number}") for number in range(1, schools + 1)]
 
 
-def cost(town: Town, keys: list[str], batch: str) -> list[int]:
+def cost(district: District, keys: list[str], batch: str) -> list[int]:
     """Requests that the SIS was sent for each school of one night."""
     counted = []
     for key in keys:
-        before = town.sis.log.total
-        fetch(town.database, key, batch=batch, run_id=None)
-        counted.append(town.sis.log.total - before)
+        before = district.sis.log.total
+        fetch(district.database, key, batch=batch, run_id=None)
+        counted.append(district.sis.log.total - before)
     return counted
 
 
-def test_the_first_night_of_a_large_connection_is_one_pull(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = large_district(town, monkeypatch, schools=4)
-    first, *others = cost(town, keys, "monday")
+def test_the_first_night_of_a_large_connection_is_one_pull(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = large_district(district, monkeypatch, schools=4)
+    first, *others = cost(district, keys, "monday")
     assert first > 10
     assert others == [0, 0, 0]
-    assert town.count("pull") == 1
+    assert district.count("pull") == 1
 
 
-def test_schools_that_were_never_fetched_count_as_rostered(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = large_district(town, monkeypatch, schools=5)
-    cost(town, keys[:1], "monday")
-    assert town.count("snapshot") == 1
-    cost(town, keys, "tuesday")
-    assert (town.count("pull"), town.count("pull", "scope <> ''")) == (2, 0), "one snapshot, but five schools"
+def test_schools_that_were_never_fetched_count_as_rostered(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = large_district(district, monkeypatch, schools=5)
+    cost(district, keys[:1], "monday")
+    assert district.count("snapshot") == 1
+    cost(district, keys, "tuesday")
+    assert (district.count("pull"), district.count("pull", "scope <> ''")) == (2, 0), "one snapshot, but five schools"
 
 
 def test_the_lists_of_few_schools_of_a_large_connection_are_read_from_the_second_night_on(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = large_district(town, monkeypatch, schools=2)
-    monday, tuesday = cost(town, keys, "monday"), cost(town, keys, "tuesday")
-    assert town.count("pull", "scope <> ''") == 2
+    keys = large_district(district, monkeypatch, schools=2)
+    monday, tuesday = cost(district, keys, "monday"), cost(district, keys, "tuesday")
+    assert district.count("pull", "scope <> ''") == 2
     assert sum(tuesday) < sum(monday)
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         conn.execute(text("update pull set proof = proof || '{\"requests\": 360}' where scope <> ''"))
-    cost(town, keys, "wednesday")
-    assert town.count("pull", "scope <> ''") == 2, "the lists turned out to cost more than everything"
-    assert town.count("pull", "batch = 'wednesday'") == 1
+    cost(district, keys, "wednesday")
+    assert district.count("pull", "scope <> ''") == 2, "the lists turned out to cost more than everything"
+    assert district.count("pull", "batch = 'wednesday'") == 1
 
 
-def test_a_delta_night_changes_and_archives_by_mark_but_absence_in_it_means_nothing(town: Town) -> None:
-    town.set_connection(delta=True)
-    town.add_school(primary_contacts=True)
-    town.run_sync()
-    prove_changes(town)
-    contacts = town.count("contact")
-    students = [person.sourced_id for person in town.people.people_of("sch-1", "student")]
-    town.people.remove(students[0], how="mark")
-    town.people.remove(students[1], how="vanish")
-    town.people.rename(students[2], family_name="Okafor")
-    night = town.run_sync()
-    assert town.count("snapshot", "mode = 'delta'") == 1
+def test_a_delta_night_changes_and_archives_by_mark_but_absence_in_it_means_nothing(district: District) -> None:
+    district.set_connection(delta=True)
+    district.add_school(primary_contacts=True)
+    district.run_sync()
+    prove_changes(district)
+    contacts = district.count("contact")
+    students = [person.sourced_id for person in district.people.people_of("sch-1", "student")]
+    district.people.remove(students[0], how="mark")
+    district.people.remove(students[1], how="vanish")
+    district.people.rename(students[2], family_name="Okafor")
+    night = district.run_sync()
+    assert district.count("snapshot", "mode = 'delta'") == 1
     assert (night["archived"], night["updated"]) == (1, 1)
-    assert town.count("contact", "true") == contacts
-    with town.database.begin() as conn:
+    assert district.count("contact", "true") == contacts
+    with district.database.begin() as conn:
         conn.execute(text('update pull set proof = proof || \'{"full_at": "2020-01-01T00:00:00+00:00"}\''))
-    assert town.run_sync()["archived"] == 1, "the weekly full pull sees who vanished"
+    assert district.run_sync()["archived"] == 1, "the weekly full pull sees who vanished"
 
 
-def prove_changes(town: Town) -> None:
+def prove_changes(district: District) -> None:
     """As if this SIS had named every kind of change on earlier nights."""
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         proved = """'{"delta_proved": ["same_day", "membership", "email"]}'"""
         conn.execute(text(f"update connection set learned = learned || {proved}"))
 
 
-def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_leave_people_out(town: Town) -> None:
-    town.set_connection(strategy="per_school")
-    town.add_school()
-    town.run_sync()
-    town.run_sync()
-    assert town.count("pull", "scope <> ''") == 1
-    town.sis.faults.set("not_found=/schools/{id}/teachers")
-    town.sis.faults.clear()
-    with town.database.begin() as conn:
+def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_leave_people_out(
+    district: District,
+) -> None:
+    district.set_connection(strategy="per_school")
+    district.add_school()
+    district.run_sync()
+    district.run_sync()
+    assert district.count("pull", "scope <> ''") == 1
+    district.sis.faults.set("not_found=/schools/{id}/teachers")
+    district.sis.faults.clear()
+    with district.database.begin() as conn:
         conn.execute(text("update pull set finished_at = finished_at - interval '8 days' where scope = ''"))
         gone = (
             "delete from pull_record where pull_id = (select max(id) from pull where scope <> '') "
             "and record_id in (select id from sis_record where sourced_id = :id)"
         )
-        student = town.people.people_of("sch-1", "student")[0].sourced_id
+        student = district.people.people_of("sch-1", "student")[0].sourced_id
         assert conn.execute(text(gone), {"id": student}).rowcount == 1
-    night = town.run_sync()
+    night = district.run_sync()
     assert night["archived"] == 0
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         assert conn.scalar(text("select learned ->> 'lists_leave_out' from connection")) == "1"
-    town.run_sync()
-    assert town.count("pull", "scope <> ''") == 1, "the lists are not trusted any more"
+    district.run_sync()
+    assert district.count("pull", "scope <> ''") == 1, "the lists are not trusted any more"
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
-def test_a_school_can_be_rostered_from_csv_bundles(town: Town, tmp_path: Path, version: str) -> None:
+def test_a_school_can_be_rostered_from_csv_bundles(district: District, tmp_path: Path, version: str) -> None:
     bundle = tmp_path / "export.zip"
-    write_csv_bundle(town.people, bundle, version=version)
-    town.set_connection(url=f"file://{bundle}", token_url=None)
-    town.add_school(primary_contacts=True)
-    first = town.run_sync()
-    assert not town.problems
-    assert first["created"] == town.count("membership")
-    assert town.active("student") == len(town.people.people_of("sch-1", "student"))
-    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-    write_csv_bundle(town.people, bundle, version=version)
-    assert town.run_sync()["archived"] == 1
-    write_csv_bundle(town.people, bundle, version=version, mode="delta", since=datetime(2020, 1, 1, tzinfo=UTC))
-    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-    assert town.run_sync()["archived"] == 0
+    write_csv_bundle(district.people, bundle, version=version)
+    district.set_connection(url=f"file://{bundle}", token_url=None)
+    district.add_school(primary_contacts=True)
+    first = district.run_sync()
+    assert not district.problems
+    assert first["created"] == district.count("membership")
+    assert district.active("student") == len(district.people.people_of("sch-1", "student"))
+    district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
+    write_csv_bundle(district.people, bundle, version=version)
+    assert district.run_sync()["archived"] == 1
+    write_csv_bundle(district.people, bundle, version=version, mode="delta", since=datetime(2020, 1, 1, tzinfo=UTC))
+    district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
+    assert district.run_sync()["archived"] == 0
 
 
-def test_a_dry_run_plans_and_leaves_the_directory_alone(town: Town) -> None:
-    key = town.add_school()
-    fetch(town.database, key, batch="dry", run_id="dry")
-    clean_latest(town.database, key, run_id="dry")
-    planned = plan_latest(town.database, key, run_id="dry", dry_run=True)
+def test_a_dry_run_plans_and_leaves_the_directory_alone(district: District) -> None:
+    key = district.add_school()
+    fetch(district.database, key, batch="dry", run_id="dry")
+    clean_latest(district.database, key, run_id="dry")
+    planned = plan_latest(district.database, key, run_id="dry", dry_run=True)
     assert planned.by_action["create"] > 40
-    assert town.count("person") == 0
+    assert district.count("person") == 0
 
 
-def test_a_pull_of_the_night_is_not_read_again_once_a_newer_one_is_there(town: Town) -> None:
-    keys = [town.add_school("lincoln"), town.add_school("oak", "sch-2")]
-    town.run_sync(keys[0], night="2026-09-01")
-    student = town.people.people_of("sch-2", "student")[0].sourced_id
-    town.people.rename(student, given_name="Before")
-    town.run_sync(keys[1])
-    town.people.rename(student, given_name="Newest")
-    town.run_sync(keys[1], night="2026-09-01")
-    assert town.count("person", "given_name = 'Newest'") == 1
-    assert town.count("pull") == 2, "the pull that was overtaken is kept no longer than any other"
-    asked = len(town.sis.log.entries)
-    town.run_sync(keys[0], night="2026-09-01")
-    assert len(town.sis.log.entries) == asked, "the night's second pull is shared like the first"
-    with town.database.begin() as conn:
+def test_a_pull_of_the_night_is_not_read_again_once_a_newer_one_is_there(district: District) -> None:
+    keys = [district.add_school("lincoln"), district.add_school("oak", "sch-2")]
+    district.run_sync(keys[0], night="2026-09-01")
+    student = district.people.people_of("sch-2", "student")[0].sourced_id
+    district.people.rename(student, given_name="Before")
+    district.run_sync(keys[1])
+    district.people.rename(student, given_name="Newest")
+    district.run_sync(keys[1], night="2026-09-01")
+    assert district.count("person", "given_name = 'Newest'") == 1
+    assert district.count("pull") == 2, "the pull that was overtaken is kept no longer than any other"
+    asked = len(district.sis.log.entries)
+    district.run_sync(keys[0], night="2026-09-01")
+    assert len(district.sis.log.entries) == asked, "the night's second pull is shared like the first"
+    with district.database.begin() as conn:
         conn.execute(text("update pull set finished_at = finished_at - interval '2 days'"))
-    town.run_sync(keys[0], night="2026-09-01")
-    assert len(town.sis.log.entries) > asked, "a tag that somebody copied later is no night"
+    district.run_sync(keys[0], night="2026-09-01")
+    assert len(district.sis.log.entries) > asked, "a tag that somebody copied later is no night"
 
 
-def test_bounds_of_the_resource_hold_for_the_client(town: Town) -> None:
-    town.add_school()
-    given = {"directory": DirectoryResource(url=town.url), "sis": SisResource(limits={"records": 10})}
-    town.instance.add_dynamic_partitions("schools", ["lincoln"])
+def test_bounds_of_the_resource_hold_for_the_client(district: District) -> None:
+    district.add_school()
+    given = {"directory": DirectoryResource(url=district.url), "sis": SisResource(limits={"records": 10})}
+    district.instance.add_dynamic_partitions("schools", ["lincoln"])
     job = build_defs(resource_overrides=given).resolve_job_def("rostering")
-    done = job.execute_in_process(partition_key="lincoln", instance=town.instance, raise_on_error=False)
+    done = job.execute_in_process(partition_key="lincoln", instance=district.instance, raise_on_error=False)
     assert not done.success
-    assert town.run_sync()["created"] > 0
+    assert district.run_sync()["created"] > 0

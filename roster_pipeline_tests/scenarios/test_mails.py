@@ -16,42 +16,42 @@ from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.sync.build_report import put_reports
 from roster_pipeline.sync.outbox_sender import due_at, put_digests, send_due
-from roster_pipeline_tests.scenarios.conftest import Town
-from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, post_office
+from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """A real SMTP server."""
-    with post_office(monkeypatch) as handler:
+    with mail_server(monkeypatch) as handler:
         yield handler
 
 
-def test_a_report_says_its_school_and_a_refused_recipient_is_noted(town: Town, post: Mailbox) -> None:
-    town.add_school(report_to=["it@example.org", "nobody@example.org"])
-    town.run_sync()
-    assert send_due(town.database, InstallationResource().mailer()).sent == 1
-    ((message, recipients),) = post.messages
+def test_a_report_says_its_school_and_a_refused_recipient_is_noted(district: District, mailbox: Mailbox) -> None:
+    district.add_school(report_to=["it@example.org", "nobody@example.org"])
+    district.run_sync()
+    assert send_due(district.database, InstallationResource().mailer()).sent == 1
+    ((message, recipients),) = mailbox.messages
     assert message["X-Roster-School"] == "lincoln"
     assert recipients == ["it@example.org"]
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         assert conn.scalar(text("select error from outbox where sent_at is not null")) == (
             "refused for good: nobody@example.org"
         )
 
 
-def test_one_digest_a_day_tells_a_recipient_of_all_schools(town: Town, post: Mailbox) -> None:
-    town.add_school("lincoln", report_to=["it@example.org", "head@example.org"], report_when="daily")
-    town.add_school("roosevelt", "sch-2", report_to=["it@example.org"], report_when="daily", first_sync="approve")
-    town.run_sync("lincoln")
-    town.run_sync("roosevelt")
+def test_one_digest_a_day_tells_a_recipient_of_all_schools(district: District, mailbox: Mailbox) -> None:
+    district.add_school("lincoln", report_to=["it@example.org", "head@example.org"], report_when="daily")
+    district.add_school("roosevelt", "sch-2", report_to=["it@example.org"], report_when="daily", first_sync="approve")
+    district.run_sync("lincoln")
+    district.run_sync("roosevelt")
     now = datetime.now(UTC)
-    assert put_digests(town.database, now - timedelta(minutes=1)) == 0
+    assert put_digests(district.database, now - timedelta(minutes=1)) == 0
     morning = due_at(now, "UTC")
-    assert put_digests(town.database, morning) == 2
-    assert put_digests(town.database, morning) == 0
-    send_due(town.database, InstallationResource().mailer())
-    mails = {tuple(recipients): message for message, recipients in post.messages}
+    assert put_digests(district.database, morning) == 2
+    assert put_digests(district.database, morning) == 0
+    send_due(district.database, InstallationResource().mailer())
+    mails = {tuple(recipients): message for message, recipients in mailbox.messages}
     both, one = mails[("it@example.org",)], mails[("head@example.org",)]
     assert both["Subject"] == "Roster digest: 2 schools, 2 to look at", "a first night tells the records it joined"
     assert one["Subject"] == "Roster digest: 1 school, 1 to look at"
@@ -67,18 +67,18 @@ def test_a_digest_waits_for_the_next_morning_of_the_school() -> None:
     assert due_at(datetime(2026, 11, 4, 13, 0, tzinfo=UTC), "America/Chicago").day == 5
 
 
-def test_a_rollback_says_what_it_took_back(town: Town, post: Mailbox) -> None:
-    town.add_school(report_to=["it@example.org"])
-    town.run_sync()
-    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-    town.people.add("student", "sch-1")
-    town.run_sync()
-    with town.database.begin() as conn:
+def test_a_rollback_says_what_it_took_back(district: District, mailbox: Mailbox) -> None:
+    district.add_school(report_to=["it@example.org"])
+    district.run_sync()
+    district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
+    district.people.add("student", "sch-1")
+    district.run_sync()
+    with district.database.begin() as conn:
         newest = conn.scalar(text("select max(id) from sync"))
-    roll_back(town.database, newest, who="it", reason="wrong term")
-    assert put_reports(town.database) == 1
-    send_due(town.database, InstallationResource().mailer())
-    message, _ = post.messages[-1]
+    roll_back(district.database, newest, who="it", reason="wrong term")
+    assert put_reports(district.database) == 1
+    send_due(district.database, InstallationResource().mailer())
+    message, _ = mailbox.messages[-1]
     assert message["Subject"] == "Lincoln: sync undone: 1 archival, 1 creation"
     said = body_of(message)
     assert "Sync undone: 1 archival and 1 creation were taken back." in " ".join(said.split())
@@ -87,68 +87,70 @@ def test_a_rollback_says_what_it_took_back(town: Town, post: Mailbox) -> None:
 
 
 def test_a_mail_links_to_the_run_and_to_the_page_where_it_is_decided(
-    town: Town, post: Mailbox, monkeypatch: pytest.MonkeyPatch
+    district: District, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_UI_URL", "https://dagster.example.org/")
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org")
-    town.add_school(report_to=["it@example.org"], first_sync="approve")
-    town.run_sync()
-    send_due(town.database, InstallationResource().mailer())
-    said = body_of(post.messages[0][0])
-    assert f"Dagster run: https://dagster.example.org/runs/{town.instance.get_runs()[0].run_id}" in said
+    district.add_school(report_to=["it@example.org"], first_sync="approve")
+    district.run_sync()
+    send_due(district.database, InstallationResource().mailer())
+    said = body_of(mailbox.messages[0][0])
+    assert f"Dagster run: https://dagster.example.org/runs/{district.instance.get_runs()[0].run_id}" in said
     assert "Look and decide: https://roster.example.org/schools/lincoln/holds" in said
     assert "roster hold" not in said
 
 
-def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(town: Town, post: Mailbox) -> None:
-    town.add_school(report_to=["it@example.org"], students={"rostered": True})
-    town.run_sync()
-    gone, changed = town.people.people_of("sch-1", "student")[:2]
-    town.people.remove(gone.sourced_id)
-    town.people.rename(changed.sourced_id)
-    town.run_sync()
-    send_due(town.database, InstallationResource().mailer())
-    said = " ".join(body_of(post.messages[-1][0]).split())
+def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(
+    district: District, mailbox: Mailbox
+) -> None:
+    district.add_school(report_to=["it@example.org"], students={"rostered": True})
+    district.run_sync()
+    gone, changed = district.people.people_of("sch-1", "student")[:2]
+    district.people.remove(gone.sourced_id)
+    district.people.rename(changed.sourced_id)
+    district.run_sync()
+    send_due(district.database, InstallationResource().mailer())
+    said = " ".join(body_of(mailbox.messages[-1][0]).split())
     assert "1 student would be archived: Archive is off." in said
     assert "1 student would be updated: Auto update is off." in said
     assert "COMPARED WITH THE SYNC BEFORE" in said
 
 
 def test_a_mail_server_that_is_away_costs_one_try_of_one_mail_a_look(
-    town: Town, post: Mailbox, monkeypatch: pytest.MonkeyPatch
+    district: District, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(1, 3):
-        town.add_school(f"school-{number}", f"sch-{number}", report_to=["it@example.org"])
-        town.run_sync(f"school-{number}")
+        district.add_school(f"school-{number}", f"sch-{number}", report_to=["it@example.org"])
+        district.run_sync(f"school-{number}")
     here = os.environ["ROSTER_SMTP_URL"]
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
-    looked = send_due(town.database, InstallationResource().mailer())
+    looked = send_due(district.database, InstallationResource().mailer())
     assert (looked.sent, looked.failed, looked.dead) == (0, 1, 0)
-    assert town.count("outbox", "attempts = 0") == 1
+    assert district.count("outbox", "attempts = 0") == 1
     monkeypatch.setenv("ROSTER_SMTP_URL", here)
-    assert send_due(town.database, InstallationResource().mailer()).sent == 1, "the other waits a minute"
+    assert send_due(district.database, InstallationResource().mailer()).sent == 1, "the other waits a minute"
 
 
-def test_two_looks_at_the_outbox_do_not_overlap(town: Town, post: Mailbox) -> None:
-    town.add_school(report_to=["it@example.org"])
-    town.run_sync()
-    directory = DirectoryResource(url=town.database.engine.url.render_as_string(hide_password=False))
+def test_two_looks_at_the_outbox_do_not_overlap(district: District, mailbox: Mailbox) -> None:
+    district.add_school(report_to=["it@example.org"])
+    district.run_sync()
+    directory = DirectoryResource(url=district.database.engine.url.render_as_string(hide_password=False))
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_sensor_context(instance, resources={**RESOURCES, "directory": directory})
-        with alone(town.database, "mail") as mine:
+        with alone(district.database, "mail") as mine:
             assert mine
             assert str(send_mail(context)) == str(dg.SkipReason("the look before is still sending"))
-            assert post.messages == []
+            assert mailbox.messages == []
         send_mail(context)
     close_databases()
-    assert len(post.messages) == 1
+    assert len(mailbox.messages) == 1
 
 
 def test_a_slow_mail_server_ends_a_look_before_dagster_gives_it_up(
-    town: Town, post: Mailbox, monkeypatch: pytest.MonkeyPatch
+    district: District, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    town.add_school(report_to=["it@example.org"])
-    town.run_sync()
+    district.add_school(report_to=["it@example.org"])
+    district.run_sync()
     monkeypatch.setattr("roster_pipeline.sync.outbox_sender.MOST_SECONDS", -1)
-    assert send_due(town.database, InstallationResource().mailer()).sent == 0
-    assert town.count("outbox", "attempts = 0 and sent_at is null") == 1
+    assert send_due(district.database, InstallationResource().mailer()).sent == 0
+    assert district.count("outbox", "attempts = 0 and sent_at is null") == 1

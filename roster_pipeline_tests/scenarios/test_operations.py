@@ -16,37 +16,37 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import exposition
 from roster_pipeline.settings.installation import InstallationError, Retention
 from roster_pipeline.sync.health_checks import health_checks
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 
 def test_the_pruning_job_drops_raw_records_and_old_mails_but_nobody(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_KEEP_SYNCS", "7")
-    town.add_school(report_to=["it@example.org"])
+    district.add_school(report_to=["it@example.org"])
     for _ in range(9):
-        town.run_sync()
-    people, changes = town.count("person"), town.count("change_log")
-    with town.database.begin() as conn:
+        district.run_sync()
+    people, changes = district.count("person"), district.count("change_log")
+    with district.database.begin() as conn:
         conn.execute(text("update outbox set sent_at = now() - interval '100 days' where id <= 3"))
-    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=town.url)})
-    result = defs.resolve_job_def("prune").execute_in_process(instance=town.instance)
+    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})
+    result = defs.resolve_job_def("prune").execute_in_process(instance=district.instance)
     assert result.success
-    assert town.count("snapshot", "pruned_at is not null") == 2
-    assert town.count("raw_user", "snapshot_id in (select id from snapshot where pruned_at is not null)") == 0
-    assert town.count("raw_user") > 0
-    assert town.count("outbox") == 6
-    assert (town.count("person"), town.count("change_log")) == (people, changes)
-    assert town.run_sync()["unchanged"] > 0
+    assert district.count("snapshot", "pruned_at is not null") == 2
+    assert district.count("raw_user", "snapshot_id in (select id from snapshot where pruned_at is not null)") == 0
+    assert district.count("raw_user") > 0
+    assert district.count("outbox") == 6
+    assert (district.count("person"), district.count("change_log")) == (people, changes)
+    assert district.run_sync()["unchanged"] > 0
 
 
-def test_old_runs_of_dagster_go_and_young_ones_stay(town: Town) -> None:
-    town.add_school()
-    town.run_sync()
-    assert prune_runs(town.instance, 7) == 0
-    assert prune_runs(town.instance, -1) == 1
-    assert town.instance.get_runs() == []
-    assert town.run_sync()["unchanged"] > 0
+def test_old_runs_of_dagster_go_and_young_ones_stay(district: District) -> None:
+    district.add_school()
+    district.run_sync()
+    assert prune_runs(district.instance, 7) == 0
+    assert prune_runs(district.instance, -1) == 1
+    assert district.instance.get_runs() == []
+    assert district.run_sync()["unchanged"] > 0
 
 
 def test_a_retention_too_short_for_the_guards_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,44 +55,44 @@ def test_a_retention_too_short_for_the_guards_is_refused(monkeypatch: pytest.Mon
         Retention.read()
 
 
-def test_metrics_count_by_school_key_and_name_nobody(town: Town) -> None:
-    town.add_school()
-    town.add_school("roosevelt", "sch-2", first_sync="approve")
-    town.run_sync("lincoln")
-    town.run_sync("roosevelt")
-    shown = exposition(town.database)
+def test_metrics_count_by_school_key_and_name_nobody(district: District) -> None:
+    district.add_school()
+    district.add_school("roosevelt", "sch-2", first_sync="approve")
+    district.run_sync("lincoln")
+    district.run_sync("roosevelt")
+    shown = exposition(district.database)
     values = dict(line.rsplit(" ", 1) for line in shown.splitlines() if not line.startswith("#"))
-    assert float(values['roster_people{school="lincoln",role="student"}']) == town.active()
+    assert float(values['roster_people{school="lincoln",role="student"}']) == district.active()
     assert float(values['roster_held_rows{school="lincoln"}']) == 0
     assert float(values['roster_held_rows{school="roosevelt"}']) > 0
     age = datetime.now(UTC).timestamp() - float(values['roster_last_sync_timestamp_seconds{school="lincoln"}'])
     assert 0 <= age < timedelta(minutes=5).total_seconds()
     assert values["roster_outbox_dead"] == "0"
     assert float(values['roster_automatic{school="lincoln"}']) == 0
-    town.set_school("lincoln", automatic=True)
-    assert 'roster_automatic{school="lincoln"} 1.000' in exposition(town.database)
-    with town.database.begin() as conn:
+    district.set_school("lincoln", automatic=True)
+    assert 'roster_automatic{school="lincoln"} 1.000' in exposition(district.database)
+    with district.database.begin() as conn:
         names = set(conn.scalars(text("select family_name from person union select email from person")))
     assert not [name for name in names if name and name in shown]
 
 
 def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is_away(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = {item.name: item.ok for item in health_checks(town.database, sis=True)}
+    found = {item.name: item.ok for item in health_checks(district.database, sis=True)}
     notes = {name for name, ok in found.items() if ok is None}
     assert notes == {"mail", "alerts", "heartbeat"}, "nothing of it is set"
     assert set(found.values()) == {True, None}
     assert {"database", "schema", "key", "disk", "retention", "quality suite", "server log", "SIS sis"} == set(
         found
     ) - notes
-    town.set_connection(secret="wrong")
+    district.set_connection(secret="wrong")
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
-    found = {item.name: item.ok for item in health_checks(town.database, sis=True)}
+    found = {item.name: item.ok for item in health_checks(district.database, sis=True)}
     assert (found["mail"], found["SIS sis"], found["database"]) == (False, False, True)
     monkeypatch.setenv("ROSTER_SECRET_KEY", "A" * 43 + "=")
-    assert {item.name: item.ok for item in health_checks(town.database, sis=False)}["key"] is False
+    assert {item.name: item.ok for item in health_checks(district.database, sis=False)}["key"] is False
 
 
 UNUSABLE = {
@@ -119,10 +119,12 @@ def test_the_check_up_is_red_where_a_setting_cannot_be_used(
     assert variable in f"{red.detail} {red.remedy}"
 
 
-def test_the_check_up_says_which_secrets_a_key_does_not_open(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_check_up_says_which_secrets_a_key_does_not_open(
+    district: District, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("ROSTER_SECRET_KEY", secrets.new_key())
-    key = {item.name: item for item in health_checks(town.database, sis=False)}["key"]
+    key = {item.name: item for item in health_checks(district.database, sis=False)}["key"]
     assert (key.ok, key.detail) == (False, "does not open sis: The stored Client Secret was sealed with another key.")
-    town.set_connection(secret="env:SECRET_OF_SIS")
-    key = {item.name: item for item in health_checks(town.database, sis=False)}["key"]
+    district.set_connection(secret="env:SECRET_OF_SIS")
+    key = {item.name: item for item in health_checks(district.database, sis=False)}["key"]
     assert (key.ok, "SECRET_OF_SIS" in key.remedy) == (False, True)

@@ -40,7 +40,7 @@ from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.invariants.several_connections import several_connections
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 from roster_pipeline_tests.scenarios.test_changes_only import unnamed
 from roster_pipeline_tests.scenarios.test_fetching import prove_changes
 
@@ -59,61 +59,61 @@ COMMANDS = (("history", "lincoln"), ("hold", "list"), ("school", "show", "lincol
 WHO = {"who": "owner", "reason": "tried"}
 
 
-def _everything_said(town: Town, caplog: pytest.LogCaptureFixture) -> str:
+def _everything_said(district: District, caplog: pytest.LogCaptureFixture) -> str:
     said = [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
-    for each in town.instance.get_runs():
+    for each in district.instance.get_runs():
         said.append(serialize_value(each))
-        said += [serialize_value(entry) for entry in town.instance.all_logs(each.run_id)]
-    with town.database.begin() as conn:
+        said += [serialize_value(entry) for entry in district.instance.all_logs(each.run_id)]
+    with district.database.begin() as conn:
         for table in sorted(set(tables.metadata.tables) - OF_PEOPLE):
             said += [json.dumps(row, default=str) for row in conn.scalars(text(f"select to_jsonb(t) from {table} t"))]
     return "\n".join(said)
 
 
 def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
-    town: Town, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    town.add_school(report_to=["it@school.example"], primary_contacts=True)
-    hostile_strings(town.people)
-    town.run_sync()
-    assert town.count("person", "given_name like 'Zyxpoison%'") > 40
+    district.add_school(report_to=["it@school.example"], primary_contacts=True)
+    hostile_strings(district.people)
+    district.run_sync()
+    assert district.count("person", "given_name like 'Zyxpoison%'") > 40
     for fault in FAULTS:
-        town.sis.faults.set(fault)
-        town.people.rename(town.people.people_of("sch-1", "student")[0].sourced_id)
-        town.run_sync()
-        town.sis.faults.clear()
-    with town.database.begin() as conn:
+        district.sis.faults.set(fault)
+        district.people.rename(district.people.people_of("sch-1", "student")[0].sourced_id)
+        district.run_sync()
+        district.sis.faults.clear()
+    with district.database.begin() as conn:
         refuse = "alter table person add constraint refuse check (given_name not like 'Zyxpoison%') not valid"
         conn.execute(text(refuse))
-    town.people.rename(town.people.people_of("sch-1", "teacher")[0].sourced_id, given_name="Zyxpoison-new")
-    town.run_sync()
-    assert town.problems, "the database refused the row"
-    _allow(town, "person")
-    for place, pupil in enumerate(town.people.people_of("sch-1", "student")):
+    district.people.rename(district.people.people_of("sch-1", "teacher")[0].sourced_id, given_name="Zyxpoison-new")
+    district.run_sync()
+    assert district.problems, "the database refused the row"
+    _allow(district, "person")
+    for place, pupil in enumerate(district.people.people_of("sch-1", "student")):
         names = {"given_name": f"Zyxpoison-n{place}", "family_name": f"Zyxpoison-m{place}"}
         keys = {"email": f"qqleak-n{place}@zyxpoison.example", "identifier": f"9988776600{place}", "username": ""}
-        town.people.edit(pupil.sourced_id, **names, **keys)
-    town.run_sync()
-    assert town.count("plan_row", "reason = 'id_reused'") > 2
-    assert town.count("verdict", "findings::text like '%\"reused_ids\"%'") > 0
-    assert leaked(_everything_said(town, caplog) + postgres_log()) == []
+        district.people.edit(pupil.sourced_id, **names, **keys)
+    district.run_sync()
+    assert district.count("plan_row", "reason = 'id_reused'") > 2
+    assert district.count("verdict", "findings::text like '%\"reused_ids\"%'") > 0
+    assert leaked(_everything_said(district, caplog) + postgres_log()) == []
 
 
-def _refuse(town: Town, table: str) -> None:
+def _refuse(district: District, table: str) -> None:
     """Let the database refuse every row of a table that tells of somebody poisoned."""
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         rule = f"check (row_to_json({table})::text !~* 'zyxpoison') not valid"
         conn.execute(text(f"alter table {table} add constraint refuse {rule}"))
 
 
-def _allow(town: Town, table: str) -> None:
-    with town.database.begin() as conn:
+def _allow(district: District, table: str) -> None:
+    with district.database.begin() as conn:
         conn.execute(text(f"alter table {table} drop constraint refuse"))
 
 
-def _newest(town: Town, table: str) -> int:
-    with town.database.begin() as conn:
+def _newest(district: District, table: str) -> int:
+    with district.database.begin() as conn:
         return int(conn.scalar(text(f"select max(id) from {table}")) or 0)
 
 
@@ -125,27 +125,27 @@ def _complaint(does: Callable[[], Any]) -> str:
 
 
 def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_refused(
-    town: Town, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    town.add_school(report_to=["it@school.example"], report_attachment="masked", primary_contacts=True)
-    hostile_strings(town.people)
+    district.add_school(report_to=["it@school.example"], report_attachment="masked", primary_contacts=True)
+    hostile_strings(district.people)
     for step, table in STEPS.items():
-        _refuse(town, table)
-        town.run_sync()
-        assert town.problems, step
-        assert town.count("failure", f"step = '{step}'") == 1, step
-        _allow(town, table)
-    town.run_sync()
-    assert not town.problems
-    said = _everything_said(town, caplog) + postgres_log()
+        _refuse(district, table)
+        district.run_sync()
+        assert district.problems, step
+        assert district.count("failure", f"step = '{step}'") == 1, step
+        _allow(district, table)
+    district.run_sync()
+    assert not district.problems
+    said = _everything_said(district, caplog) + postgres_log()
     assert len(said) > 10_000
     assert leaked(said) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_nothing_about_people_stands_in_what_an_interrupted_run_says(
-    town: Town, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    district: District, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
@@ -156,92 +156,94 @@ def test_nothing_about_people_stands_in_what_an_interrupted_run_says(
             os.kill(os.getpid(), number)
             time.sleep(5.0)
 
-    town.add_school()
+    district.add_school()
     monkeypatch.setattr("roster_pipeline.sync.clean_latest", interrupted)
-    town.run_sync()
-    (run,) = town.instance.get_runs()
+    district.run_sync()
+    (run,) = district.instance.get_runs()
     assert run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-    said = _everything_said(town, caplog)
+    said = _everything_said(district, caplog)
     assert "DagsterExecutionInterruptedError" in said
     assert leaked(said) == []
 
 
-def _by_hand(town: Town, conn: Connection) -> None:
+def _by_hand(district: District, conn: Connection) -> None:
     """Everything that people do to a person."""
     sis, school = tenants.get_connection(conn, "sis"), tenants.get_school(conn, "lincoln")
-    who, district = int(conn.scalar(text("select max(person_id) from membership")) or 0), school.district_id
+    who, district_id = int(conn.scalar(text("select max(person_id) from membership")) or 0), school.district_id
     known = conn.scalar(text("select sourced_id from link where person_id = :who and is_primary"), {"who": who})
     manual_edits.link(conn, sis, who, str(known), **WHO)
     manual_edits.link(conn, sis, who, "another", **WHO)
     manual_edits.unlink(conn, sis, who, "another", **WHO)
-    manual_edits.edit(conn, district, who, {"given_name": "Zyxpoison-hand", "email": "qqleak@zyxpoison.example"}, **WHO)
-    manual_edits.lock(conn, district, who, "phone", **WHO)
-    manual_edits.unlock(conn, district, who, "phone", **WHO)
-    manual_edits.exclude(conn, district, who, **WHO)
-    manual_edits.include(conn, district, who, **WHO)
+    manual_edits.edit(
+        conn, district_id, who, {"given_name": "Zyxpoison-hand", "email": "qqleak@zyxpoison.example"}, **WHO
+    )
+    manual_edits.lock(conn, district_id, who, "phone", **WHO)
+    manual_edits.unlock(conn, district_id, who, "phone", **WHO)
+    manual_edits.exclude(conn, district_id, who, **WHO)
+    manual_edits.include(conn, district_id, who, **WHO)
     manual_edits.archive(conn, school, who, **WHO)
     manual_edits.restore(conn, school, who, **WHO)
     added = manual_edits.add(conn, school, {"family_name": "Zyxpoison-new", "role": "staff"}, **WHO)
-    erase.erase(conn, district, added, **WHO)
+    erase.erase(conn, district_id, added, **WHO)
 
 
 def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
-    town: Town, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wishes = {"report_to": ["it@school.example"], "report_attachment": "masked", "first_sync": "approve"}
-    town.add_school(primary_contacts=True, **wishes)
-    hostile_strings(town.people)
-    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=town.url)})
+    district.add_school(primary_contacts=True, **wishes)
+    hostile_strings(district.people)
+    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})
 
     def connected() -> bool:
         job = defs.resolve_job_def("test_connection")
-        return job.execute_in_process(partition_key="lincoln", instance=town.instance, raise_on_error=False).success
+        return job.execute_in_process(partition_key="lincoln", instance=district.instance, raise_on_error=False).success
 
-    town.run_sync(dry_run=True)
-    assert town.count("plan", "dry_run") == 1
+    district.run_sync(dry_run=True)
+    assert district.count("plan", "dry_run") == 1
     said = []
-    town.run_sync()
-    decisions.approve(town.database, "lincoln", _newest(town, "plan"), **WHO)
-    assert town.count("person", "given_name like 'Zyxpoison%'") > 40
-    with town.database.begin() as conn:
+    district.run_sync()
+    decisions.approve(district.database, "lincoln", _newest(district, "plan"), **WHO)
+    assert district.count("person", "given_name like 'Zyxpoison%'") > 40
+    with district.database.begin() as conn:
         conn.execute(text("update link set sourced_id = 'old-' || sourced_id"))
-    town.run_sync()
-    with town.database.begin() as conn:
+    district.run_sync()
+    with district.database.begin() as conn:
         held = approvals.held(conn)
     assert "rekeyed" in {finding["guard"] for hold in held for finding in hold.findings}
-    decisions.relink(town.database, "lincoln", _newest(town, "plan"), **WHO)
-    students = town.people.people_of("sch-1", "student")
-    town.people.remove(students[0].sourced_id)
-    town.run_sync()
-    archival = _newest(town, "sync")
-    assert town.count("witness") > 0
-    _refuse(town, "membership")
-    _refuse(town, "person")
-    town.people.rename(students[1].sourced_id, given_name="Zyxpoison-other")
-    town.run_sync()
-    assert town.problems
-    _allow(town, "membership")
-    _allow(town, "person")
-    town.run_sync()
-    renamed = _newest(town, "sync")
-    _refuse(town, "person")
-    said.append(_complaint(lambda: decisions.roll_back(town.database, renamed, **WHO)))
-    _allow(town, "person")
-    decisions.roll_back(town.database, archival, only="archived", **WHO)
-    decisions.roll_back(town.database, renamed, **WHO)
-    with town.database.begin() as conn:
-        _by_hand(town, conn)
+    decisions.relink(district.database, "lincoln", _newest(district, "plan"), **WHO)
+    students = district.people.people_of("sch-1", "student")
+    district.people.remove(students[0].sourced_id)
+    district.run_sync()
+    archival = _newest(district, "sync")
+    assert district.count("witness") > 0
+    _refuse(district, "membership")
+    _refuse(district, "person")
+    district.people.rename(students[1].sourced_id, given_name="Zyxpoison-other")
+    district.run_sync()
+    assert district.problems
+    _allow(district, "membership")
+    _allow(district, "person")
+    district.run_sync()
+    renamed = _newest(district, "sync")
+    _refuse(district, "person")
+    said.append(_complaint(lambda: decisions.roll_back(district.database, renamed, **WHO)))
+    _allow(district, "person")
+    decisions.roll_back(district.database, archival, only="archived", **WHO)
+    decisions.roll_back(district.database, renamed, **WHO)
+    with district.database.begin() as conn:
+        _by_hand(district, conn)
     assert connected()
     for fault in FAULTS:
-        town.sis.faults.set(fault)
+        district.sis.faults.set(fault)
         connected()
-        town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
-        town.run_sync()
-        town.sis.faults.clear()
-    said += [str(item) for item in health_checks(town.database, sis=True)]
-    said.append(exposition(town.database))
-    said += [_everything_said(town, caplog), postgres_log()]
+        district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
+        district.run_sync()
+        district.sis.faults.clear()
+    said += [str(item) for item in health_checks(district.database, sis=True)]
+    said.append(exposition(district.database))
+    said += [_everything_said(district, caplog), postgres_log()]
     assert leaked("\n".join(said)) == []
 
 
@@ -250,51 +252,51 @@ TOLD = ("moved_keys", "unknown_orgs", "quality", "older_source", "incomplete_sna
 
 
 def test_nothing_about_people_stands_in_what_notes_findings_contact_rules_and_ages_tell(
-    town: Town, tmp_path: Path, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: District, tmp_path: Path, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    town.add_school(report_to=["it@school.example"], primary_contacts=True, contacts_most=3)
-    town.set_connection(contact_rules=["metadata:custody=joint"], contact_flags=["metadata:custody"])
-    hostile_strings(town.people)
-    contacts = [each for each in town.people.people() if any(map(each.has_role, CONTACT_ROLES))]
+    district.add_school(report_to=["it@school.example"], primary_contacts=True, contacts_most=3)
+    district.set_connection(contact_rules=["metadata:custody=joint"], contact_flags=["metadata:custody"])
+    hostile_strings(district.people)
+    contacts = [each for each in district.people.people() if any(map(each.has_role, CONTACT_ROLES))]
     for place, contact in enumerate(contacts):
-        town.people.edit(contact.sourced_id, metadata={"custody": "joint" if place % 5 else "Zyxpoison by order"})
-    town.run_sync()
-    assert town.count("membership", "status = 'active'") > 40
-    students = town.people.people_of("sch-1", "student")
-    with town.database.begin() as conn:
+        district.people.edit(contact.sourced_id, metadata={"custody": "joint" if place % 5 else "Zyxpoison by order"})
+    district.run_sync()
+    assert district.count("membership", "status = 'active'") > 40
+    students = district.people.people_of("sch-1", "student")
+    with district.database.begin() as conn:
         conn.execute(text("update link set sourced_id = 'old-' || sourced_id where sourced_id = any(:ids)"),
                      {"ids": [students[0].sourced_id, students[1].sourced_id]})  # fmt: skip
     for one, other in zip(students[4:8], [*students[5:8], students[4]], strict=True):
-        town.people.edit(one.sourced_id, identifier=other.identifier)
+        district.people.edit(one.sourced_id, identifier=other.identifier)
     for student in students[10:15]:
-        town.people.edit(student.sourced_id, roles=(Role("student", "Zyxpoison school"),))
-    town.people.edit(contacts[1].sourced_id, metadata={"custody": "qqleak"})
-    town.run_sync()
-    assert town.count("plan_row", "notes like '%found_by_number%'") == 2
-    assert town.count("plan_row", "reason = 'contact_excluded'") > 0
+        district.people.edit(student.sourced_id, roles=(Role("student", "Zyxpoison school"),))
+    district.people.edit(contacts[1].sourced_id, metadata={"custody": "qqleak"})
+    district.run_sync()
+    assert district.count("plan_row", "notes like '%found_by_number%'") == 2
+    assert district.count("plan_row", "reason = 'contact_excluded'") > 0
     for fault in ("dates=set_back", "email=invalid", "list_omits=30", "single_users=off", "half_school=sch-1"):
-        town.sis.faults.set(fault)
-        town.people.remove(town.people.people_of("sch-1", "student")[-1].sourced_id)
-        town.run_sync()
-        assert not town.problems
-        watch(town.database, datetime.now(UTC))
-        town.sis.faults.clear()
-    town.set_connection(url=f"file://{tmp_path / 'bundle'}", token_url=None)
-    write_csv_bundle(town.people, tmp_path / "bundle", version="1.1")
+        district.sis.faults.set(fault)
+        district.people.remove(district.people.people_of("sch-1", "student")[-1].sourced_id)
+        district.run_sync()
+        assert not district.problems
+        watch(district.database, datetime.now(UTC))
+        district.sis.faults.clear()
+    district.set_connection(url=f"file://{tmp_path / 'bundle'}", token_url=None)
+    write_csv_bundle(district.people, tmp_path / "bundle", version="1.1")
     for file in (tmp_path / "bundle").iterdir():
         os.utime(file, (1.7e9, 1.7e9))
-    town.run_sync()
-    assert not town.problems
-    watch(town.database, datetime.now(UTC))
-    told = {guard for guard in TOLD if town.count("verdict", f'findings @> \'[{{"guard": "{guard}"}}]\'')}
+    district.run_sync()
+    assert not district.problems
+    watch(district.database, datetime.now(UTC))
+    told = {guard for guard in TOLD if district.count("verdict", f'findings @> \'[{{"guard": "{guard}"}}]\'')}
     assert told == set(TOLD)
-    assert town.count("alert") > 0
-    assert leaked(_everything_said(town, caplog) + postgres_log()) == []
+    assert district.count("alert") > 0
+    assert leaked(_everything_said(district, caplog) + postgres_log()) == []
 
 
 def test_nothing_about_people_stands_in_what_is_said_of_joined_records_and_of_changes_not_named(
-    town: Town,
+    district: District,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -302,29 +304,29 @@ def test_nothing_about_people_stands_in_what_is_said_of_joined_records_and_of_ch
 ) -> None:
     caplog.set_level(logging.DEBUG)
     monkeypatch.setenv("ROSTER_DATABASE_URL", database_url)
-    town.set_connection(delta=True)
-    town.add_school(report_to=["it@school.example"], automatic=True)
-    hostile_strings(town.people)
-    first, second, *_ = town.people.people_of("sch-1", "student")
-    unnamed(town, second.sourced_id, modified="2026-01-05T00:00:00.000Z")
-    town.run_sync()
+    district.set_connection(delta=True)
+    district.add_school(report_to=["it@school.example"], automatic=True)
+    hostile_strings(district.people)
+    first, second, *_ = district.people.people_of("sch-1", "student")
+    unnamed(district, second.sourced_id, modified="2026-01-05T00:00:00.000Z")
+    district.run_sync()
     same = ("given_name", "family_name", "email", "identifier", "state_id", "grades")
     copied = {name: getattr(first, name) for name in same}
-    town.people.add("student", "sch-1", sourced_id="copy", username="", **copied)
-    town.run_sync()
-    assert town.count("plan_row", "notes like '%records_joined%'") > 0
-    prove_changes(town)
-    town.run_sync()
-    assert town.count("pull", "mode = 'delta'") == 1
-    unnamed(town, second.sourced_id, given_name="Zyxpoison-quiet", email="qqleak-quiet@zyxpoison.example")
-    with town.database.begin() as conn:
+    district.people.add("student", "sch-1", sourced_id="copy", username="", **copied)
+    district.run_sync()
+    assert district.count("plan_row", "notes like '%records_joined%'") > 0
+    prove_changes(district)
+    district.run_sync()
+    assert district.count("pull", "mode = 'delta'") == 1
+    unnamed(district, second.sourced_id, given_name="Zyxpoison-quiet", email="qqleak-quiet@zyxpoison.example")
+    with district.database.begin() as conn:
         conn.execute(text("""update pull set proof = proof || '{"full_at": "2020-01-01T00:00:00+00:00"}'"""))
-    town.run_sync()
-    assert town.count("outbox", "subject like '%did not name 1 person%'") == 1
+    district.run_sync()
+    assert district.count("outbox", "subject like '%did not name 1 person%'") == 1
     answers = [run(*command) for command in COMMANDS]
     assert [answer.code for answer in answers] == [0] * len(COMMANDS)
     said = [answer.out + answer.err for answer in answers]
-    assert leaked("\n".join([*said, _everything_said(town, caplog), postgres_log()])) == []
+    assert leaked("\n".join([*said, _everything_said(district, caplog), postgres_log()])) == []
 
 
 def test_nothing_about_people_stands_in_what_is_said_while_they_wait_for_the_districts_manager(
@@ -370,53 +372,53 @@ LIST = "First name,Last name,Mail,Student ID,Role\n" + "".join(
 
 
 def test_nothing_about_people_stands_in_what_is_said_of_leavers_exemptions_uploads_and_undone_edits(
-    town: Town, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    town.add_school(report_to=["it@school.example"], report_attachment="masked", first_sync="approve")
-    hostile_strings(town.people)
-    town.run_sync()
-    said = [_exempted(town, "create")]
-    decisions.approve(town.database, "lincoln", _newest(town, "plan"), **WHO)
-    students = town.people.people_of("sch-1", "student")
+    district.add_school(report_to=["it@school.example"], report_attachment="masked", first_sync="approve")
+    hostile_strings(district.people)
+    district.run_sync()
+    said = [_exempted(district, "create")]
+    decisions.approve(district.database, "lincoln", _newest(district, "plan"), **WHO)
+    students = district.people.people_of("sch-1", "student")
     for place, student in enumerate(students):
-        town.people.edit(student.sourced_id, email=f"qqleak-e{place}@zyxpoison.example")
-    town.people.remove(students[0].sourced_id)
-    town.run_sync()
-    said += [_exempted(town, "update"), *_left(town), *_uploaded(town), *_undone(town)]
-    town.run_sync()
+        district.people.edit(student.sourced_id, email=f"qqleak-e{place}@zyxpoison.example")
+    district.people.remove(students[0].sourced_id)
+    district.run_sync()
+    said += [_exempted(district, "update"), *_left(district), *_uploaded(district), *_undone(district)]
+    district.run_sync()
     for fault in ("", "email=invalid", "truncated_json"):
         if fault:
-            town.sis.faults.set(fault)
-        with town.database.begin() as conn:
+            district.sis.faults.set(fault)
+        with district.database.begin() as conn:
             together = connection_test.begin_together(conn, [tenants.get_school(conn, "lincoln")], who="owner")
-        connection_test.carry_out_together(town.database, together)
-        town.sis.faults.clear()
-    assert town.count("connection_test", "ended_at is not null") == 3
-    assert leaked("\n".join([*said, _everything_said(town, caplog), postgres_log()])) == []
+        connection_test.carry_out_together(district.database, together)
+        district.sis.faults.clear()
+    assert district.count("connection_test", "ended_at is not null") == 3
+    assert leaked("\n".join([*said, _everything_said(district, caplog), postgres_log()])) == []
 
 
-def _exempted(town: Town, action: str) -> str:
+def _exempted(district: District, action: str) -> str:
     """What is said where single held rows are left out, and planned again."""
-    plan = _newest(town, "plan")
-    with town.database.begin() as conn:
+    plan = _newest(district, "plan")
+    with district.database.begin() as conn:
         query = "select row from plan_row where plan_id = :plan and action = :action order by row limit 2"
         rows = list(conn.scalars(text(query), {"plan": plan, "action": action}))
-    assert decisions.exempt(town.database, "lincoln", plan, rows, **WHO) == 2
-    said = _complaint(lambda: decisions.exempt(town.database, "lincoln", plan, [-1], **WHO))
-    decisions.take_back(town.database, "lincoln", [_newest(town, "exemption")], **WHO)
+    assert decisions.exempt(district.database, "lincoln", plan, rows, **WHO) == 2
+    said = _complaint(lambda: decisions.exempt(district.database, "lincoln", plan, [-1], **WHO))
+    decisions.take_back(district.database, "lincoln", [_newest(district, "exemption")], **WHO)
     return said
 
 
-def _left(town: Town) -> list[str]:
+def _left(district: District) -> list[str]:
     """What is said of announced leavers, known ones and others."""
 
     def announced(words: str, reason: str) -> Any:
-        with town.database.begin() as conn:
+        with district.database.begin() as conn:
             day = datetime.now(UTC).date()
             return decisions.announce(conn, tenants.get_school(conn, "lincoln"), words, day, who="owner", reason=reason)
 
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         known = conn.execute(
             text("select number, email, username from person where username is not null limit 3")
         ).all()
@@ -426,24 +428,24 @@ def _left(town: Town) -> list[str]:
     assert leaked(words) == ["zyxpoison", "qqleak", "99887766"]
     wrong = ((words, "x" * 600), (words, "rings\x07"), (" ".join(f"qqleak{n}" for n in range(3000)), "they leave"))
     said = [_complaint(lambda words=words, reason=reason: announced(words, reason)) for words, reason in wrong]  # type: ignore[misc]
-    _refuse_all(town, "announced_leaver")
+    _refuse_all(district, "announced_leaver")
     said.append(_complaint(lambda: announced(str(known[2].username), "they leave")))
-    _allow(town, "announced_leaver")
+    _allow(district, "announced_leaver")
     return said
 
 
-def _uploaded(town: Town) -> list[str]:
+def _uploaded(district: District) -> list[str]:
     """What is said of a list of people: of its decisions, its end, and what goes wrong with it."""
     file = people_file.read_people_file(LIST.encode())
     columns = people_upload.fields_of_columns(file.header)
     may: dict[str, Any] = {"sees": lambda _: True, "manages": lambda _: True}
 
     def entered(upload: uploads.Upload, digest: str) -> int:
-        with town.database.begin() as conn:
+        with district.database.begin() as conn:
             school = tenants.get_school(conn, "lincoln")
             return people_upload.apply(conn, school, upload, digest, **may, **WHO)
 
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
         number = uploads.keep(conn, school, file.header, file.rows, columns, "student", who="owner")
         kept = uploads.kept(conn, school, number, who="owner")
@@ -453,9 +455,9 @@ def _uploaded(town: Town) -> list[str]:
         assert upload is not None
         seen = people_upload.preview(conn, school, file, columns, role="", choices=upload.choices, **may)
     said = [_complaint(lambda: entered(upload, "another"))]
-    _refuse(town, "person")
+    _refuse(district, "person")
     said.append(_complaint(lambda: entered(upload, seen.digest)))
-    _allow(town, "person")
+    _allow(district, "person")
     entered(upload, seen.digest)
     said.append(_complaint(lambda: entered(upload, seen.digest)))
     broken = (b"PK\x03\x04 Zyxpoison", b"Zyxpoison,qqleak\n", b"Zyxpoison\n" + b"qqleak\n" * 6000)
@@ -466,31 +468,31 @@ def _uploaded(town: Town) -> list[str]:
     return said
 
 
-def _undone(town: Town) -> list[str]:
+def _undone(district: District) -> list[str]:
     """What is said of an edit that is undone, and of one that cannot be."""
-    with town.database.begin() as conn:
-        district = tenants.get_school(conn, "lincoln").district_id
+    with district.database.begin() as conn:
+        district_id = tenants.get_school(conn, "lincoln").district_id
         who = int(conn.scalar(text("select max(person_id) from link")) or 0)
 
     def edited(name: str) -> int:
-        with town.database.begin() as conn:
-            person_changes.edit(conn, district, who, {"given_name": name}, **WHO)
-        return _newest(town, "audit")
+        with district.database.begin() as conn:
+            person_changes.edit(conn, district_id, who, {"given_name": name}, **WHO)
+        return _newest(district, "audit")
 
     def undone(edit: int) -> None:
-        with town.database.begin() as conn:
-            person_changes.undo(conn, district, who, edit, **WHO)
+        with district.database.begin() as conn:
+            person_changes.undo(conn, district_id, who, edit, **WHO)
 
     undone(edited("Zyxpoison-undone"))
     first = edited("Zyxpoison-first")
     second = edited("Zyxpoison-second")
     said = [_complaint(lambda: undone(first))]
-    _refuse(town, "person")
+    _refuse(district, "person")
     said.append(_complaint(lambda: undone(second)))
-    _allow(town, "person")
+    _allow(district, "person")
     return said
 
 
-def _refuse_all(town: Town, table: str) -> None:
-    with town.database.begin() as conn:
+def _refuse_all(district: District, table: str) -> None:
+    with district.database.begin() as conn:
         conn.execute(text(f"alter table {table} add constraint refuse check (false) not valid"))

@@ -20,39 +20,39 @@ from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.services import decisions
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.outbox_sender import send_due
-from roster_pipeline_tests.scenarios.conftest import Town
-from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, post_office
+from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
 
 UNTIL_PLANNED = ["raw_orgs", "raw_users", "raw_contacts", "cleaned_roster", "roster_diff"]
 
 
 @pytest.fixture
-def post(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
     """A real SMTP server."""
-    with post_office(monkeypatch) as handler:
+    with mail_server(monkeypatch) as handler:
         yield handler
 
 
 @pytest.fixture(params=["rest", "csv"])
-def night(request: pytest.FixtureRequest, town: Town, tmp_path: Path) -> Callable[[], dict[str, int]]:
+def night(request: pytest.FixtureRequest, district: District, tmp_path: Path) -> Callable[[], dict[str, int]]:
     """One night of the school, by REST or from a bundle that is written just before."""
-    town.add_school(report_to=["it@example.org"])
+    district.add_school(report_to=["it@example.org"])
     bundle = tmp_path / "export.zip"
     if request.param == "csv":
-        town.set_connection(url=f"file://{bundle}", token_url=None)
+        district.set_connection(url=f"file://{bundle}", token_url=None)
 
     def run() -> dict[str, int]:
         if request.param == "csv":
-            write_csv_bundle(town.people, bundle, version="1.1")
-        found = town.run_sync()
-        assert not town.problems
+            write_csv_bundle(district.people, bundle, version="1.1")
+        found = district.run_sync()
+        assert not district.problems
         return found
 
     return run
 
 
-def held(town: Town) -> dict[tuple[str, str], Hold]:
-    with town.database.begin() as conn:
+def held(district: District) -> dict[tuple[str, str], Hold]:
+    with district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln").id
         return {(hold.role, hold.action): hold for hold in approvals.held(conn, school_id=school)}
 
@@ -62,15 +62,15 @@ def quality_of(hold: Hold) -> list[str]:
     return [one["message"].split()[2] for one in hold.findings if one["guard"] == "quality"]
 
 
-def leave(town: Town, role: str, people: int) -> None:
-    for person in town.people.people_of("sch-1", role)[-people:]:
-        town.people.remove(person.sourced_id)
+def leave(district: District, role: str, people: int) -> None:
+    for person in district.people.people_of("sch-1", role)[-people:]:
+        district.people.remove(person.sourced_id)
 
 
-def checks(town: Town) -> dict[str, bool]:
+def checks(district: District) -> dict[str, bool]:
     """The quality checks of the newest run, as Dagster shows them."""
-    run = town.instance.get_runs(limit=1)[0]
-    found = [event.dagster_event for event in town.instance.all_logs(run.run_id)]
+    run = district.instance.get_runs(limit=1)[0]
+    found = [event.dagster_event for event in district.instance.all_logs(run.run_id)]
     told = [
         event.asset_check_evaluation_data
         for event in found
@@ -79,77 +79,77 @@ def checks(town: Town) -> dict[str, bool]:
     return {one.check_name: one.passed for one in told if one.asset_key.to_user_string() == "cleaned_roster"}
 
 
-def plan_id(town: Town) -> int:
-    return next(iter(held(town).values())).plan_id
+def plan_id(district: District) -> int:
+    return next(iter(held(district).values())).plan_id
 
 
 def test_half_of_the_emails_and_all_grades_are_unusable_and_three_leave(
-    town: Town, night: Callable[[], dict[str, int]], post: Mailbox
+    district: District, night: Callable[[], dict[str, int]], mailbox: Mailbox
 ) -> None:
     night()
-    there = town.active()
-    leave(town, "student", 3)
-    for place, student in enumerate(town.people.people_of("sch-1", "student")):
-        town.people.edit(student.sourced_id, grades=("??",), **({"email": "not an address"} if place % 2 else {}))
+    there = district.active()
+    leave(district, "student", 3)
+    for place, student in enumerate(district.people.people_of("sch-1", "student")):
+        district.people.edit(student.sourced_id, grades=("??",), **({"email": "not an address"} if place % 2 else {}))
     night()
-    assert town.active() == there
-    hold = held(town)["student", "archive"]
+    assert district.active() == there
+    hold = held(district)["student", "archive"]
     assert (hold.rows, hold.overridable) == (3, True)
     assert quality_of(hold) == ["most_emails_valid", "most_grades_known"]
-    failing = {name for name, passed in checks(town).items() if not passed}
+    failing = {name for name, passed in checks(district).items() if not passed}
     assert failing == {"emails", "known_values"}
-    send_due(town.database, InstallationResource().mailer())
-    said = " ".join(body_of(post.messages[-1][0]).split())
+    send_due(district.database, InstallationResource().mailer())
+    said = " ".join(body_of(mailbox.messages[-1][0]).split())
     for finding in hold.findings:
         assert finding["message"] in said
-    decisions.approve(town.database, "lincoln", plan_id(town), who="it", reason="they did leave")
-    assert town.active() == there - 3
+    decisions.approve(district.database, "lincoln", plan_id(district), who="it", reason="they did leave")
+    assert district.active() == there - 3
 
 
-def test_only_the_role_whose_records_are_unfit_is_held(town: Town, night: Callable[[], dict[str, int]]) -> None:
+def test_only_the_role_whose_records_are_unfit_is_held(district: District, night: Callable[[], dict[str, int]]) -> None:
     night()
-    students, teachers = town.active(), town.active("teacher")
-    leave(town, "student", 1)
-    leave(town, "teacher", 1)
-    for teacher in town.people.people_of("sch-1", "teacher"):
-        town.people.edit(teacher.sourced_id, family_name="")
-    assert len(town.people.people_of("sch-1", "teacher")) > 2
+    students, teachers = district.active(), district.active("teacher")
+    leave(district, "student", 1)
+    leave(district, "teacher", 1)
+    for teacher in district.people.people_of("sch-1", "teacher"):
+        district.people.edit(teacher.sourced_id, family_name="")
+    assert len(district.people.people_of("sch-1", "teacher")) > 2
     night()
-    assert (town.active(), town.active("teacher")) == (students - 1, teachers)
-    assert quality_of(held(town)["teacher", "archive"]) == ["most_family_names_present"]
+    assert (district.active(), district.active("teacher")) == (students - 1, teachers)
+    assert quality_of(held(district)["teacher", "archive"]) == ["most_family_names_present"]
 
 
-def test_a_number_typed_for_many_holds_who_left(town: Town, night: Callable[[], dict[str, int]]) -> None:
+def test_a_number_typed_for_many_holds_who_left(district: District, night: Callable[[], dict[str, int]]) -> None:
     night()
-    there = town.active()
-    leave(town, "student", 1)
-    for student in town.people.people_of("sch-1", "student")[:6]:
-        town.people.edit(student.sourced_id, identifier="999999")
+    there = district.active()
+    leave(district, "student", 1)
+    for student in district.people.people_of("sch-1", "student")[:6]:
+        district.people.edit(student.sourced_id, identifier="999999")
     night()
-    assert town.active() == there
-    assert "number_unique" in quality_of(held(town)["student", "archive"])
+    assert district.active() == there
+    assert "number_unique" in quality_of(held(district)["student", "archive"])
 
 
-def test_a_warning_is_shown_and_holds_nothing(town: Town, night: Callable[[], dict[str, int]]) -> None:
+def test_a_warning_is_shown_and_holds_nothing(district: District, night: Callable[[], dict[str, int]]) -> None:
     night()
-    there = town.active()
-    leave(town, "student", 1)
-    for student in town.people.people_of("sch-1", "student")[:3]:
-        town.people.edit(student.sourced_id, email="not an address")
+    there = district.active()
+    leave(district, "student", 1)
+    for student in district.people.people_of("sch-1", "student")[:3]:
+        district.people.edit(student.sourced_id, email="not an address")
     night()
-    assert town.active() == there - 1
-    assert checks(town)["emails"] is False
+    assert district.active() == there - 1
+    assert checks(district)["emails"] is False
 
 
-def test_a_school_that_lives_with_a_failed_rule_says_so_once(town: Town) -> None:
-    town.add_school(quality={"most_grades_known": {"severity": "warning"}})
-    for student in town.people.people_of("sch-1", "student"):
-        town.people.edit(student.sourced_id, grades=("form 4b",))
-    town.run_sync()
-    there = town.active()
-    leave(town, "student", 1)
-    town.run_sync()
-    assert town.active() == there - 1
+def test_a_school_that_lives_with_a_failed_rule_says_so_once(district: District) -> None:
+    district.add_school(quality={"most_grades_known": {"severity": "warning"}})
+    for student in district.people.people_of("sch-1", "student"):
+        district.people.edit(student.sourced_id, grades=("form 4b",))
+    district.run_sync()
+    there = district.active()
+    leave(district, "student", 1)
+    district.run_sync()
+    assert district.active() == there - 1
 
 
 def added(monkeypatch: pytest.MonkeyPatch, folder: Path, *found: dict[str, Any]) -> None:
@@ -159,7 +159,7 @@ def added(monkeypatch: pytest.MonkeyPatch, folder: Path, *found: dict[str, Any])
 
 
 def test_an_expectation_that_somebody_adds_is_checked_shown_and_gates_without_a_line_of_code(
-    town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, post: Mailbox
+    district: District, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mailbox: Mailbox
 ) -> None:
     added(
         monkeypatch,
@@ -171,18 +171,18 @@ def test_an_expectation_that_somebody_adds_is_checked_shown_and_gates_without_a_
             "meta": {"rule": "no_test_accounts", "severity": "error"},
         },
     )
-    town.add_school(report_to=["it@example.org"])
-    town.run_sync()
-    there = town.active()
-    leave(town, "student", 1)
-    for place, student in enumerate(town.people.people_of("sch-1", "student")[:9]):
-        town.people.edit(student.sourced_id, username=f"test{place}")
-    town.run_sync()
-    assert town.active() == there
-    assert quality_of(held(town)["student", "archive"]) == ["no_test_accounts"]
-    assert checks(town)["further_rules"] is False
-    send_due(town.database, InstallationResource().mailer())
-    assert "no_test_accounts" in body_of(post.messages[-1][0])
+    district.add_school(report_to=["it@example.org"])
+    district.run_sync()
+    there = district.active()
+    leave(district, "student", 1)
+    for place, student in enumerate(district.people.people_of("sch-1", "student")[:9]):
+        district.people.edit(student.sourced_id, username=f"test{place}")
+    district.run_sync()
+    assert district.active() == there
+    assert quality_of(held(district)["student", "archive"]) == ["no_test_accounts"]
+    assert checks(district)["further_rules"] is False
+    send_due(district.database, InstallationResource().mailer())
+    assert "no_test_accounts" in body_of(mailbox.messages[-1][0])
 
 
 @pytest.mark.parametrize(
@@ -193,60 +193,62 @@ def test_an_expectation_that_somebody_adds_is_checked_shown_and_gates_without_a_
     ],
 )
 def test_a_suite_that_cannot_be_evaluated_holds_archivals_and_fails_no_night(
-    town: Town, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, post: Mailbox, suite: str, told: str
+    district: District, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mailbox: Mailbox, suite: str, told: str
 ) -> None:
-    town.add_school(report_to=["it@example.org"])
-    town.run_sync()
-    there = town.active()
+    district.add_school(report_to=["it@example.org"])
+    district.run_sync()
+    there = district.active()
     path = tmp_path / "suite.json"
     path.write_text(suite, encoding="utf-8")
     monkeypatch.setenv(EXTRA_SUITE, str(path))
-    town.run_sync()
-    assert not town.problems
-    assert checks(town)["further_rules"] is False
-    send_due(town.database, InstallationResource().mailer())
-    assert told in body_of(post.messages[-1][0]), "told though nobody left"
-    leave(town, "student", 1)
-    town.people.add("student", "sch-1")
-    town.run_sync()
-    assert not town.problems
-    assert town.active() == there + 1, "who is new is added"
-    (finding,) = held(town)["student", "archive"].findings
+    district.run_sync()
+    assert not district.problems
+    assert checks(district)["further_rules"] is False
+    send_due(district.database, InstallationResource().mailer())
+    assert told in body_of(mailbox.messages[-1][0]), "told though nobody left"
+    leave(district, "student", 1)
+    district.people.add("student", "sch-1")
+    district.run_sync()
+    assert not district.problems
+    assert district.active() == there + 1, "who is new is added"
+    (finding,) = held(district)["student", "archive"].findings
     assert finding["guard"] == "no_quality"
     assert told in finding["message"]
     monkeypatch.delenv(EXTRA_SUITE)
-    town.run_sync()
-    assert town.active() == there
+    district.run_sync()
+    assert district.active() == there
 
 
-def test_a_library_that_crashes_holds_archivals_and_fails_no_night(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_that_crashes_holds_archivals_and_fails_no_night(
+    district: District, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def crash(*_: object, **__: object) -> None:
         raise RuntimeError("a value of somebody")
 
-    town.add_school()
-    town.run_sync()
-    there = town.active()
-    leave(town, "student", 1)
+    district.add_school()
+    district.run_sync()
+    there = district.active()
+    leave(district, "student", 1)
     monkeypatch.setattr(expectations.PandasExecutionEngine, "resolve_metrics", crash)
-    town.run_sync()
-    assert not town.problems
-    assert town.active() == there
-    assert [one["guard"] for one in held(town)["student", "archive"].findings] == ["no_quality"]
-    assert not any(checks(town)[name] for name in ("required_fields", "emails", "usable_records"))
+    district.run_sync()
+    assert not district.problems
+    assert district.active() == there
+    assert [one["guard"] for one in held(district)["student", "archive"].findings] == ["no_quality"]
+    assert not any(checks(district)[name] for name in ("required_fields", "emails", "usable_records"))
 
 
 def test_a_library_that_cannot_be_loaded_holds_archivals_and_fails_no_night(
-    town: Town, monkeypatch: pytest.MonkeyPatch
+    district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    town.add_school()
-    town.run_sync()
-    there = town.active()
-    leave(town, "student", 1)
+    district.add_school()
+    district.run_sync()
+    there = district.active()
+    leave(district, "student", 1)
     monkeypatch.setitem(sys.modules, "roster_pipeline.cleaning.expectations", None)
-    town.run_sync()
-    assert not town.problems
-    assert town.active() == there
-    assert [one["guard"] for one in held(town)["student", "archive"].findings] == ["no_quality"]
+    district.run_sync()
+    assert not district.problems
+    assert district.active() == there
+    assert [one["guard"] for one in held(district)["student", "archive"].findings] == ["no_quality"]
 
 
 @pytest.mark.parametrize(
@@ -260,41 +262,41 @@ def test_a_library_that_cannot_be_loaded_holds_archivals_and_fails_no_night(
     ids=["gone", "worse", "one is gone"],
 )
 def test_results_that_changed_after_the_verdict_are_judged_again_where_the_plan_is_applied(
-    town: Town, change: str
+    district: District, change: str
 ) -> None:
-    town.add_school()
-    town.run_sync()
-    there = town.active()
-    leave(town, "student", 1)
-    town.run_sync(only=UNTIL_PLANNED)
-    assert not held(town)
-    with town.database.begin() as conn:
+    district.add_school()
+    district.run_sync()
+    there = district.active()
+    leave(district, "student", 1)
+    district.run_sync(only=UNTIL_PLANNED)
+    assert not held(district)
+    with district.database.begin() as conn:
         conn.execute(text(change), {"snapshot": conn.scalar(text("select max(id) from snapshot"))})
-    town.run_sync(only=["applied_changes"])
-    assert not town.problems
-    assert town.active() == there
-    assert held(town)["student", "archive"].rows == 1
+    district.run_sync(only=["applied_changes"])
+    assert not district.problems
+    assert district.active() == there
+    assert held(district)["student", "archive"].rows == 1
 
 
-def test_an_approval_of_results_that_changed_is_refused(town: Town) -> None:
-    town.add_school()
-    town.run_sync()
-    there = town.active()
-    leave(town, "student", 1)
-    for student in town.people.people_of("sch-1", "student"):
-        town.people.edit(student.sourced_id, grades=("??",))
-    town.run_sync()
-    with town.database.begin() as conn:
+def test_an_approval_of_results_that_changed_is_refused(district: District) -> None:
+    district.add_school()
+    district.run_sync()
+    there = district.active()
+    leave(district, "student", 1)
+    for student in district.people.people_of("sch-1", "student"):
+        district.people.edit(student.sourced_id, grades=("??",))
+    district.run_sync()
+    with district.database.begin() as conn:
         conn.execute(
             text("update quality_result set failed = failed - 1 where rule = 'most_grades_known' and not passed")
         )
     with pytest.raises(Exception, match="tested again"):
-        decisions.approve(town.database, "lincoln", plan_id(town), who="it", reason="they did leave")
-    assert town.active() == there
+        decisions.approve(district.database, "lincoln", plan_id(district), who="it", reason="they did leave")
+    assert district.active() == there
 
 
-def test_the_plan_says_which_results_its_verdict_read(town: Town) -> None:
-    town.add_school()
-    town.run_sync()
-    assert town.count("plan", "quality is not null") == town.count("plan") == 1
-    assert town.count("quality_result", "snapshot_id = (select snapshot_id from plan)") > 0
+def test_the_plan_says_which_results_its_verdict_read(district: District) -> None:
+    district.add_school()
+    district.run_sync()
+    assert district.count("plan", "quality is not null") == district.count("plan") == 1
+    assert district.count("quality_result", "snapshot_id = (select snapshot_id from plan)") > 0

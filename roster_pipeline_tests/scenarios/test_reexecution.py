@@ -20,7 +20,7 @@ from roster_pipeline.directory import audit, tenants
 from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline.runtime.webserver import guarded_app, rules_from
 from roster_pipeline.settings.installation import WebAddresses
-from roster_pipeline_tests.scenarios.conftest import SECRET, Town
+from roster_pipeline_tests.scenarios.conftest import SECRET, District
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ class UI:
 
 
 @pytest.fixture
-def ui(town: Town, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[UI]:
+def ui(district: District, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[UI]:
     """The webserver over the shipped workspace; without a daemon, so runs are launched at once and not queued."""
     settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     settings["run_coordinator"] = {
@@ -73,7 +73,7 @@ def ui(town: Town, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     given = {
         "DAGSTER_HOME": str(tmp_path),
         "ROSTER_HOME": str(tmp_path),
-        "ROSTER_DATABASE_URL": town.url,
+        "ROSTER_DATABASE_URL": district.url,
         "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
     }
     for name, value in given.items():
@@ -97,38 +97,38 @@ def ui(town: Town, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: 
     registry.wait_for_processes()
 
 
-def test_runs_of_every_kind_are_reexecuted_and_never_bring_old_data_back(ui: UI, town: Town) -> None:
-    town.add_school("lincoln")
-    with town.database.begin() as conn:
+def test_runs_of_every_kind_are_reexecuted_and_never_bring_old_data_back(ui: UI, district: District) -> None:
+    district.add_school("lincoln")
+    with district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
         audit.record_run(conn, "11111111-1111-4111-8111-111111111111", "sync", school.id, school.district_id, who="Ada")
-    student = town.people.people_of("sch-1", "student")[0].sourced_id
+    student = district.people.people_of("sch-1", "student")[0].sourced_id
     old = run_school("lincoln", night="2026-09-01")
-    town.people.rename(student, given_name="Newest")
+    district.people.rename(student, given_name="Newest")
     asked = run_school("lincoln", run_id="11111111-1111-4111-8111-111111111111")
     assert (old.problem, asked.problem) == (None, None)
-    assert town.count("person", "given_name = 'Newest'") == 1
+    assert district.count("person", "given_name = 'Newest'") == 1
 
     again = ui.reexecute(old.run_id, "ALL_STEPS")
     assert again.status == dg.DagsterRunStatus.SUCCESS
     assert again.tags["roster/night"] == "2026-09-01", "the tag is copied"
-    assert town.count("person", "given_name = 'Newest'") == 1, "and not believed"
-    assert town.count("pull", f"batch = '{again.run_id}'") == 1
+    assert district.count("person", "given_name = 'Newest'") == 1, "and not believed"
+    assert district.count("pull", f"batch = '{again.run_id}'") == 1
 
     by_ui = ui.reexecute(asked.run_id, "ALL_STEPS")
     assert by_ui.status == dg.DagsterRunStatus.SUCCESS
-    assert town.count("sync", f"run_id = '{asked.run_id}' and who = 'Ada'") == 1
+    assert district.count("sync", f"run_id = '{asked.run_id}' and who = 'Ada'") == 1
     for run in (again, by_ui):
-        assert town.count("sync", f"run_id = '{run.run_id}' and who = 'Dagster UI'") == 1
+        assert district.count("sync", f"run_id = '{run.run_id}' and who = 'Dagster UI'") == 1
 
 
-def test_a_run_that_failed_is_reexecuted_from_its_failure(ui: UI, town: Town) -> None:
-    town.add_school("lincoln")
-    town.set_connection(secret="wrong")
+def test_a_run_that_failed_is_reexecuted_from_its_failure(ui: UI, district: District) -> None:
+    district.add_school("lincoln")
+    district.set_connection(secret="wrong")
     failed = run_school("lincoln")
     assert failed.problem is not None
-    town.set_connection(secret=SECRET)
+    district.set_connection(secret=SECRET)
     mended = ui.reexecute(failed.run_id, "FROM_FAILURE")
     assert mended.status == dg.DagsterRunStatus.SUCCESS
-    assert town.count("sync", f"run_id = '{mended.run_id}' and who = 'Dagster UI' and outcome = 'applied'") == 1
-    assert town.active() > 0
+    assert district.count("sync", f"run_id = '{mended.run_id}' and who = 'Dagster UI' and outcome = 'applied'") == 1
+    assert district.active() > 0

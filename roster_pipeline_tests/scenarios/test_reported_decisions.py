@@ -15,34 +15,34 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.accounts import Place, grant
 from roster_pipeline.services import decisions, person_changes
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 WHO = {"who": "zyxpoison@school.example", "reason": "qqleak said so"}
 
 
-def newest(town: Town, table: str) -> int:
-    with town.database.begin() as conn:
+def newest(district: District, table: str) -> int:
+    with district.database.begin() as conn:
         return int(conn.scalar(text(f"select max(id) from {table}")) or 0)
 
 
-def tick(town: Town, cursor: str | None = None, store: bool = True) -> str | None:
+def tick(district: District, cursor: str | None = None, store: bool = True) -> str | None:
     """One look of the sensor. The daemon stores its events, and then its cursor."""
-    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=town.url)})
+    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})
     with dg.build_sensor_context(
-        instance=town.instance,
+        instance=district.instance,
         cursor=cursor,
         definitions=defs,
-        resources={"directory": DirectoryResource(url=town.url)},
+        resources={"directory": DirectoryResource(url=district.url)},
     ) as context:
         seen = report_decisions.evaluate_tick(context)
     for event in seen.asset_events if store else ():
-        town.instance.report_runless_asset_event(event)
+        district.instance.report_runless_asset_event(event)
     return seen.cursor if store else cursor
 
 
-def materializations(town: Town) -> list[dict[str, object]]:
+def materializations(district: District) -> list[dict[str, object]]:
     """What those of `applied_changes` without a run say, newest first."""
-    found = town.instance.fetch_materializations(
+    found = district.instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey("applied_changes"), asset_partitions=["lincoln"]), limit=50
     )
     events = [record.asset_materialization for record in found.records]
@@ -50,90 +50,90 @@ def materializations(town: Town) -> list[dict[str, object]]:
     return [of for of in said if "decision" in of]
 
 
-def checks(town: Town) -> dict[str, bool]:
+def checks(district: District) -> dict[str, bool]:
     """The newest result of both verdict checks of the school."""
     found = {}
     for name in ("archival_verdict", "plan_verdict"):
         key, of = dg.AssetCheckKey(dg.AssetKey("roster_diff"), name), PartitionKeyFilter(key="lincoln")
-        (record,) = town.instance.event_log_storage.get_asset_check_execution_history(key, 1, partition_filter=of)
+        (record,) = district.instance.event_log_storage.get_asset_check_execution_history(key, 1, partition_filter=of)
         found[name] = record.status.value == "SUCCEEDED"
     return found
 
 
-def held(town: Town) -> int:
+def held(district: District) -> int:
     """A plan whose archivals wait for somebody."""
-    town.run_sync()
-    for student in town.people.people_of("sch-1", "student")[:20]:
-        town.people.remove(student.sourced_id)
-    town.run_sync()
-    assert checks(town) == {"archival_verdict": False, "plan_verdict": True}
-    return newest(town, "plan")
+    district.run_sync()
+    for student in district.people.people_of("sch-1", "student")[:20]:
+        district.people.remove(student.sourced_id)
+    district.run_sync()
+    assert checks(district) == {"archival_verdict": False, "plan_verdict": True}
+    return newest(district, "plan")
 
 
-def test_an_approval_is_a_materialization_and_a_fresh_check_of_its_school(town: Town) -> None:
-    town.add_school(first_sync="approve")
-    with town.database.begin() as conn:
+def test_an_approval_is_a_materialization_and_a_fresh_check_of_its_school(district: District) -> None:
+    district.add_school(first_sync="approve")
+    with district.database.begin() as conn:
         grant(conn, WHO["who"], Place(school_id=tenants.get_school(conn, "lincoln").id), by="operator")
-    town.run_sync()
-    assert checks(town)["plan_verdict"] is False
-    done = decisions.approve(town.database, "lincoln", newest(town, "plan"), **WHO)
-    assert materializations(town) == [], "the decision does not wait for Dagster"
-    cursor = tick(town)
-    (shown,) = materializations(town)
+    district.run_sync()
+    assert checks(district)["plan_verdict"] is False
+    done = decisions.approve(district.database, "lincoln", newest(district, "plan"), **WHO)
+    assert materializations(district) == [], "the decision does not wait for Dagster"
+    cursor = tick(district)
+    (shown,) = materializations(district)
     assert (shown["decision"], shown["decided_by"], shown["sync"]) == ("approval", "owner", done.sync_id)
-    assert shown["create"] == shown["dagster/row_count"] == town.count("membership")
-    assert checks(town) == {"archival_verdict": True, "plan_verdict": True}
-    assert town.count("unreported_decision") == 1
-    cursor = tick(town, cursor)
-    assert town.count("unreported_decision") == 0
-    tick(town, cursor)
-    assert len(materializations(town)) == 1
+    assert shown["create"] == shown["dagster/row_count"] == district.count("membership")
+    assert checks(district) == {"archival_verdict": True, "plan_verdict": True}
+    assert district.count("unreported_decision") == 1
+    cursor = tick(district, cursor)
+    assert district.count("unreported_decision") == 0
+    tick(district, cursor)
+    assert len(materializations(district)) == 1
 
 
-def test_a_decision_whose_tick_broke_off_is_reported_by_the_next(town: Town) -> None:
-    town.add_school()
-    plan_id = held(town)
-    decisions.approve(town.database, "lincoln", plan_id, **WHO)
-    cursor = tick(town, store=False)
-    assert materializations(town) == []
-    tick(town, cursor)
-    (shown,) = materializations(town)
+def test_a_decision_whose_tick_broke_off_is_reported_by_the_next(district: District) -> None:
+    district.add_school()
+    plan_id = held(district)
+    decisions.approve(district.database, "lincoln", plan_id, **WHO)
+    cursor = tick(district, store=False)
+    assert materializations(district) == []
+    tick(district, cursor)
+    (shown,) = materializations(district)
     assert (shown["archive"], shown["decided_by"]) == (20, "command line")
 
 
-def test_a_discarded_plan_waits_for_nobody_and_changes_nothing(town: Town) -> None:
-    town.add_school()
-    decisions.discard(town.database, "lincoln", held(town), **WHO)
-    tick(town)
-    assert materializations(town) == []
-    assert checks(town) == {"archival_verdict": True, "plan_verdict": True}
+def test_a_discarded_plan_waits_for_nobody_and_changes_nothing(district: District) -> None:
+    district.add_school()
+    decisions.discard(district.database, "lincoln", held(district), **WHO)
+    tick(district)
+    assert materializations(district) == []
+    assert checks(district) == {"archival_verdict": True, "plan_verdict": True}
 
 
-def test_a_decision_about_an_older_plan_leaves_the_check_of_the_newer_one(town: Town) -> None:
-    town.add_school()
-    decisions.discard(town.database, "lincoln", held(town), **WHO)
-    town.run_sync()
-    tick(town)
-    assert checks(town)["archival_verdict"] is False
+def test_a_decision_about_an_older_plan_leaves_the_check_of_the_newer_one(district: District) -> None:
+    district.add_school()
+    decisions.discard(district.database, "lincoln", held(district), **WHO)
+    district.run_sync()
+    tick(district)
+    assert checks(district)["archival_verdict"] is False
 
 
 def test_rollbacks_and_changes_of_one_membership_are_reported_and_name_nobody(
-    town: Town, caplog: pytest.LogCaptureFixture
+    district: District, caplog: pytest.LogCaptureFixture
 ) -> None:
-    town.add_school()
-    hostile_strings(town.people)
-    town.run_sync()
-    with town.database.begin() as conn:
+    district.add_school()
+    hostile_strings(district.people)
+    district.run_sync()
+    with district.database.begin() as conn:
         person_id = int(conn.scalar(text("select min(person_id) from membership")) or 0)
         person_changes.archive(conn, "lincoln", person_id, **WHO)
         person_changes.restore(conn, "lincoln", person_id, **WHO)
         person_changes.add(conn, "lincoln", {"given_name": "Zyxpoison", "role": "staff"}, **WHO)
-    decisions.roll_back(town.database, newest(town, "sync"), **WHO)
-    tick(town)
-    shown = [(of["decision"], of["dagster/row_count"]) for of in materializations(town)]
-    everybody = town.count("change_log", "entity = 'membership' and operation = 'insert'") - 1
+    decisions.roll_back(district.database, newest(district, "sync"), **WHO)
+    tick(district)
+    shown = [(of["decision"], of["dagster/row_count"]) for of in materializations(district)]
+    everybody = district.count("change_log", "entity = 'membership' and operation = 'insert'") - 1
     assert shown == [("rollback", everybody), ("addition", 1), ("restore", 1), ("archival", 1)]
-    events = town.instance.event_log_storage.get_records_for_run("", limit=100).records
+    events = district.instance.event_log_storage.get_records_for_run("", limit=100).records
     said = "".join(serialize_value(record.event_log_entry) for record in events) + caplog.text
     assert "rollback" in said
     assert leaked(said) == []

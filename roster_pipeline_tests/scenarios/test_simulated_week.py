@@ -12,7 +12,7 @@ from cryptography.fernet import Fernet
 
 from roster_pipeline.defs.resources import close_databases
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.scenarios.mailbox import post_office
+from roster_pipeline_tests.scenarios.mailbox import mail_server
 from roster_pipeline_tests.scenarios.simulated_week.day_record import (
     Diary,
     Mails,
@@ -71,9 +71,9 @@ def week(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with (
-        post_office(monkeypatch) as post,
+        mail_server(monkeypatch) as mailbox,
         simulated(SCHOOLS, STUDENTS) as sis,
-        running_installation(database, post, sis, home) as found,
+        running_installation(database, mailbox, sis, home) as found,
     ):
         yield found
     close_databases()

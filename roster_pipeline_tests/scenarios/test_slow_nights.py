@@ -19,103 +19,105 @@ from roster_pipeline.oneroster import Endpoint, Limits
 from roster_pipeline.settings.installation import InstallationError, Syncs
 from roster_pipeline.sync import client_factory, fetch
 from roster_pipeline_tests.directory.builders import every, one
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 QUARTER = timedelta(minutes=15)
 
 
 @pytest.fixture
-def tick(town: Town, monkeypatch: pytest.MonkeyPatch) -> datetime:
+def tick(district: District, monkeypatch: pytest.MonkeyPatch) -> datetime:
     """The night of two schools of one SIS, whose first pulls may take three seconds."""
     soon = {"first_pull": timedelta(seconds=3)}
     monkeypatch.setattr(sync, "fetch", lambda *given, **named: fetch(*given, **named | soon))
     now = datetime.now(UTC).replace(microsecond=0)
     at = (now - timedelta(minutes=1)).time()
     for key, school_id in (("grant", "sch-2"), ("lincoln", "sch-1")):
-        town.add_school(key, school_id, automatic=True, sync_time=at)
+        district.add_school(key, school_id, automatic=True, sync_time=at)
     return now
 
 
-def asked(town: Town, now: datetime) -> dict[str, dict[str, str]]:
+def asked(district: District, now: datetime) -> dict[str, dict[str, str]]:
     """The runs that the schedule asks for at a tick: school to tags."""
-    resources = {**RESOURCES, "directory": DirectoryResource(url=town.url)}
+    resources = {**RESOURCES, "directory": DirectoryResource(url=district.url)}
     repository = build_defs(resource_overrides=resources).get_repository_def()
     context = dg.build_schedule_context(
-        instance=town.instance, scheduled_execution_time=now, repository_def=repository, resources=resources
+        instance=district.instance, scheduled_execution_time=now, repository_def=repository, resources=resources
     )
     requests = nightly.evaluate_tick(context).run_requests or []
     return {request.tags["dagster/partition"]: dict(request.tags) for request in requests}
 
 
-def test_a_hanging_sis_gives_way_without_an_alert_and_comes_again_behind_the_others(town: Town, tick: datetime) -> None:
-    first = asked(town, tick)
+def test_a_hanging_sis_gives_way_without_an_alert_and_comes_again_behind_the_others(
+    district: District, tick: datetime
+) -> None:
+    first = asked(district, tick)
     assert set(first) == {"grant", "lincoln"}
     assert not any("dagster/priority" in tags for tags in first.values())
-    town.sis.faults.set("hangs=60")
+    district.sis.faults.set("hangs=60")
     began = datetime.now(UTC)
-    town.run_sync("lincoln", tags=first["lincoln"])
+    district.run_sync("lincoln", tags=first["lincoln"])
     assert datetime.now(UTC) - began < timedelta(seconds=30)
-    assert town.problems == [
+    assert district.problems == [
         "lincoln: the SIS is slow tonight, so this run gave its place to those of other connections.\n"
         "It is asked for again within 15 minutes and may then take its time. Nothing has to be done."
     ]
-    requests = len(town.sis.log.entries)
-    town.run_sync("grant", tags=first["grant"])
-    assert len(town.problems) == 1
-    assert len(town.sis.log.entries) == requests, "what one run found slow, the next one does not ask"
-    assert (town.count("alert"), town.count("outbox"), town.count("failure")) == (0, 0, 2)
+    requests = len(district.sis.log.entries)
+    district.run_sync("grant", tags=first["grant"])
+    assert len(district.problems) == 1
+    assert len(district.sis.log.entries) == requests, "what one run found slow, the next one does not ask"
+    assert (district.count("alert"), district.count("outbox"), district.count("failure")) == (0, 0, 2)
 
-    town.sis.faults.clear()
-    second = asked(town, tick + QUARTER)
+    district.sis.faults.clear()
+    second = asked(district, tick + QUARTER)
     assert {key: (tags["roster/slow"], tags["dagster/priority"]) for key, tags in second.items()} == {
         "grant": ("sis", "-1"),
         "lincoln": ("sis", "-1"),
     }
-    assert town.run_sync("lincoln", tags=second["lincoln"])["created"] > 0
-    assert town.run_sync("grant", tags=second["grant"])["created"] > 0
-    assert town.count("pull") == 1, "they share it as ever"
-    assert asked(town, tick + 2 * QUARTER) == {}
+    assert district.run_sync("lincoln", tags=second["lincoln"])["created"] > 0
+    assert district.run_sync("grant", tags=second["grant"])["created"] > 0
+    assert district.count("pull") == 1, "they share it as ever"
+    assert asked(district, tick + 2 * QUARTER) == {}
 
 
 def test_a_sis_that_hangs_again_ends_with_a_clear_failure_and_an_alert(
-    town: Town, tick: datetime, monkeypatch: pytest.MonkeyPatch
+    district: District, tick: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    town.sis.faults.set("hangs=60")
-    town.run_sync("lincoln", tags=asked(town, tick)["lincoln"])
-    second = asked(town, tick + QUARTER)["lincoln"]
+    district.sis.faults.set("hangs=60")
+    district.run_sync("lincoln", tags=asked(district, tick)["lincoln"])
+    second = asked(district, tick + QUARTER)["lincoln"]
     impatient = Limits(response_seconds=2, read_seconds=1, first_wait=0.01, longest_wait=0.05)
     monkeypatch.setattr(client_factory, "Endpoint", partial(Endpoint, limits=impatient))
-    town.run_sync("lincoln", tags=second)
-    (problem,) = town.problems
+    district.run_sync("lincoln", tags=second)
+    (problem,) = district.problems
     assert "gave its place" not in problem
     assert "roster test-connection lincoln" in problem
-    assert town.count("alert", "cause = 'connection'") == 1
+    assert district.count("alert", "cause = 'connection'") == 1
 
 
-def test_the_other_runs_of_the_night_are_not_told_as_killed(town: Town, tick: datetime) -> None:
-    town.sis.faults.set("hangs=60")
-    town.run_sync("lincoln", tags=asked(town, tick)["lincoln"])
-    runs = failed_runs(town.instance, None).of_schools
+def test_the_other_runs_of_the_night_are_not_told_as_killed(district: District, tick: datetime) -> None:
+    district.sis.faults.set("hangs=60")
+    district.run_sync("lincoln", tags=asked(district, tick)["lincoln"])
+    runs = failed_runs(district.instance, None).of_schools
     assert [key for key, _ in runs.values()] == ["lincoln"]
-    known = every(town.database, "select run_id from failure")
+    known = every(district.database, "select run_id from failure")
     assert [(run,) for run in runs] == known, "a failure that is stored is none that a killed run left"
 
 
-def test_a_run_by_hand_takes_its_time(town: Town, tick: datetime) -> None:
-    town.sis.faults.set("slow_bytes=20000")
-    assert town.run_sync("lincoln")["created"] > 0
+def test_a_run_by_hand_takes_its_time(district: District, tick: datetime) -> None:
+    district.sis.faults.set("slow_bytes=20000")
+    assert district.run_sync("lincoln")["created"] > 0
 
 
-def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(town: Town, tick: datetime) -> None:
-    town.run_sync("lincoln")
-    with town.database.begin() as conn:
+def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(district: District, tick: datetime) -> None:
+    district.run_sync("lincoln")
+    with district.database.begin() as conn:
         source = get_connection(conn, "sis")
         assert not any(school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER))
-    one(town.database, "update pull set started_at = finished_at - interval '16 minutes' returning id")
-    with town.database.begin() as conn:
+    one(district.database, "update pull set started_at = finished_at - interval '16 minutes' returning id")
+    with district.database.begin() as conn:
         assert all(school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER))
         assert not scheduled_runs.is_slow(conn, source.id, "2026-09-01")
-    assert asked(town, tick)["grant"]["roster/slow"] == "sis"
+    assert asked(district, tick)["grant"]["roster/slow"] == "sis"
 
 
 @pytest.mark.parametrize("given", ["0", "361", "x", "1.5", "-1"])

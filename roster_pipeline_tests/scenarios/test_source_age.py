@@ -24,21 +24,21 @@ from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.oneroster_bundle.writing import as_zip
-from roster_pipeline_tests.scenarios.conftest import EVERYTHING, Town
+from roster_pipeline_tests.scenarios.conftest import EVERYTHING, District
 from roster_pipeline_tests.scenarios.test_alerts import mails
 
 DAY = 86_400
 
 
-def by_csv(town: Town, path: Path, **settings: Any) -> None:
-    town.set_connection(url=f"file://{path}", token_url=None)
-    town.add_school(report_to=["it@example.org"], **settings)
+def by_csv(district: District, path: Path, **settings: Any) -> None:
+    district.set_connection(url=f"file://{path}", token_url=None)
+    district.add_school(report_to=["it@example.org"], **settings)
 
 
-def export(town: Town, path: Path, days: float = 0, mode: Any = "bulk", since: datetime | None = None) -> None:
+def export(district: District, path: Path, days: float = 0, mode: Any = "bulk", since: datetime | None = None) -> None:
     """A bundle of how the SIS is now, written so many days ago; a folder of files where the name is no zip."""
     path.parent.mkdir(exist_ok=True)
-    write_csv_bundle(town.people, path, version="1.1", mode=mode, since=since)
+    write_csv_bundle(district.people, path, version="1.1", mode=mode, since=since)
     age(path, days)
 
 
@@ -48,26 +48,26 @@ def age(path: Path, days: float) -> None:
         os.utime(file, (at, at))
 
 
-def report(town: Town) -> SyncReport:
-    with town.database.begin() as conn:
+def report(district: District) -> SyncReport:
+    with district.database.begin() as conn:
         return report_of(sync_summary(conn, latest_sync(conn, "lincoln") or 0))
 
 
-def old(town: Town) -> tuple[str, ...]:
+def old(district: District) -> tuple[str, ...]:
     """What is wrong with the age of what was read last."""
-    facts = report(town).connection
+    facts = report(district).connection
     assert facts is not None
     return facts.old
 
 
-def open_causes(town: Town) -> list[str]:
-    with town.database.begin() as conn:
+def open_causes(district: District) -> list[str]:
+    with district.database.begin() as conn:
         return [one.cause for one in alerts.open_alerts(conn) if one.cause != alerts.HELD]
 
 
-def back(town: Town, days: int) -> None:
+def back(district: District, days: int) -> None:
     """So many days pass without a change of the source."""
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         conn.execute(
             text("update pull set unchanged_since = unchanged_since - :days * interval '1 day'"), {"days": days}
         )
@@ -75,95 +75,95 @@ def back(town: Town, days: int) -> None:
 
 @pytest.mark.parametrize("name", ["roster.zip", "out/roster.zip", "loose"])
 def test_a_bundle_of_three_weeks_ago_is_told_in_the_report_the_history_and_one_alert(
-    town: Town, tmp_path: Path, name: str
+    district: District, tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / name
-    by_csv(town, path.parent if name.startswith("out") else path)
-    export(town, path)
-    town.run_sync()
-    assert not town.problems
-    assert open_causes(town) == []
-    leaver = town.people.people_of("sch-1", "student")[0].sourced_id
-    town.people.remove(leaver)
-    export(town, path)
+    by_csv(district, path.parent if name.startswith("out") else path)
+    export(district, path)
+    district.run_sync()
+    assert not district.problems
+    assert open_causes(district) == []
+    leaver = district.people.people_of("sch-1", "student")[0].sourced_id
+    district.people.remove(leaver)
+    export(district, path)
     age(path, 21)
-    with town.database.begin() as conn:  # as if it had been read three weeks ago for the first time
+    with district.database.begin() as conn:  # as if it had been read three weeks ago for the first time
         conn.execute(
             text("""update pull set proof = jsonb_set(proof, '{age,newest}', '"2020-01-01T00:00:00+00:00"')""")
         )
     for _ in range(2):
-        assert town.run_sync()["archived"] == 0
-    told = report(town)
+        assert district.run_sync()["archived"] == 0
+    told = report(district)
     assert told.connection is not None
     assert told.connection.problems == ("source-old:21 days",)
     mail = render(told)
     assert "the source is old" in mail.subject
     assert "The bundle was written long ago, and nothing newer came (21 days)." in " ".join(mail.text.split())
     assert "21 days before" in mail.text
-    with town.database.begin() as conn:
+    with district.database.begin() as conn:
         line = school_history(conn, tenants.get_school(conn, "lincoln").id)[0]
     assert status_of_entry(line, "lincoln").badge in ("Old source", "Held")
     assert "21 days old" in status_of_entry(line, "lincoln").source
-    assert open_causes(town) == ["source_stale"]
-    assert watch(town.database, datetime.now(UTC)).cleared == 0, "a finished sync is no answer to it"
-    assert [subject for subject, _ in mails(town)] == ["Lincoln: the source of the roster looks old"]
-    town.people.add("student", "sch-1")
-    export(town, path)
-    assert town.run_sync()["archived"] == 1
-    assert "source_stale" not in open_causes(town)
-    assert mails(town)[-1][0] == "Lincoln: the source is up to date again"
+    assert open_causes(district) == ["source_stale"]
+    assert watch(district.database, datetime.now(UTC)).cleared == 0, "a finished sync is no answer to it"
+    assert [subject for subject, _ in mails(district)] == ["Lincoln: the source of the roster looks old"]
+    district.people.add("student", "sch-1")
+    export(district, path)
+    assert district.run_sync()["archived"] == 1
+    assert "source_stale" not in open_causes(district)
+    assert mails(district)[-1][0] == "Lincoln: the source is up to date again"
 
 
 @pytest.mark.parametrize(("source", "limit"), [("bundle", 7), ("api", 14)])
 def test_a_source_that_says_the_same_for_long_is_told_and_archives_nobody_without_an_approval(
-    town: Town, tmp_path: Path, source: str, limit: int
+    district: District, tmp_path: Path, source: str, limit: int
 ) -> None:
     stay = {"rostered": True, "auto_update": True, "archive": False}
     if source == "bundle":
-        by_csv(town, tmp_path / "roster.zip", students=stay)
-        export(town, tmp_path / "roster.zip")
+        by_csv(district, tmp_path / "roster.zip", students=stay)
+        export(district, tmp_path / "roster.zip")
     else:
-        town.add_school(report_to=["it@example.org"], students=stay)
-    town.run_sync()
-    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
+        district.add_school(report_to=["it@example.org"], students=stay)
+    district.run_sync()
+    district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
     if source == "bundle":
-        export(town, tmp_path / "roster.zip")
-    town.run_sync()
-    back(town, limit - 1)
-    town.run_sync()
-    assert old(town) == ()
-    assert open_causes(town) == []
-    back(town, 1)
-    town.set_school("lincoln", students=EVERYTHING)
-    night = town.run_sync()
+        export(district, tmp_path / "roster.zip")
+    district.run_sync()
+    back(district, limit - 1)
+    district.run_sync()
+    assert old(district) == ()
+    assert open_causes(district) == []
+    back(district, 1)
+    district.set_school("lincoln", students=EVERYTHING)
+    night = district.run_sync()
     assert (night["archived"], night["held"]) == (0, 1)
-    (said,) = old(town)
+    (said,) = old(district)
     assert f"for {limit} days, since " in said
-    (held,) = [one for one in report(town).held if one.rows]
+    (held,) = [one for one in report(district).held if one.rows]
     assert "source_stale" in {found.guard for found in held.findings}
-    assert open_causes(town) == ["source_stale"]
-    town.people.rename(town.people.people_of("sch-1", "student")[0].sourced_id)
+    assert open_causes(district) == ["source_stale"]
+    district.people.rename(district.people.people_of("sch-1", "student")[0].sourced_id)
     if source == "bundle":
-        export(town, tmp_path / "roster.zip")
-    assert town.run_sync()["archived"] == 1
-    assert old(town) == ()
-    assert open_causes(town) == []
+        export(district, tmp_path / "roster.zip")
+    assert district.run_sync()["archived"] == 1
+    assert old(district) == ()
+    assert open_causes(district) == []
 
 
-def test_a_school_on_holiday_hears_of_no_old_source(town: Town, tmp_path: Path) -> None:
+def test_a_school_on_holiday_hears_of_no_old_source(district: District, tmp_path: Path) -> None:
     today = datetime.now(UTC).date()
     window = {"first": today - timedelta(days=1), "last": date.max.replace(year=2990), "kind": "blackout"}
-    by_csv(town, tmp_path / "roster.zip", guards={"windows": [window]})
-    export(town, tmp_path / "roster.zip", days=21)
-    town.run_sync()
-    assert open_causes(town) == []
-    assert mails(town) == []
-    town.set_school("lincoln", guards={"windows": []})
-    town.run_sync()
-    assert open_causes(town) == ["source_stale"]
-    town.set_school("lincoln", guards={"bundle_age_days": 30})
-    town.run_sync()
-    assert open_causes(town) == [], "a school whose export runs monthly says so"
+    by_csv(district, tmp_path / "roster.zip", guards={"windows": [window]})
+    export(district, tmp_path / "roster.zip", days=21)
+    district.run_sync()
+    assert open_causes(district) == []
+    assert mails(district) == []
+    district.set_school("lincoln", guards={"windows": []})
+    district.run_sync()
+    assert open_causes(district) == ["source_stale"]
+    district.set_school("lincoln", guards={"bundle_age_days": 30})
+    district.run_sync()
+    assert open_causes(district) == [], "a school whose export runs monthly says so"
 
 
 PUT_BACK: dict[str, Callable[[Path, Path], object]] = {
@@ -175,87 +175,89 @@ PUT_BACK: dict[str, Callable[[Path, Path], object]] = {
 
 @pytest.mark.parametrize("how", list(PUT_BACK))
 def test_an_older_zip_that_was_put_back_archives_nobody_tonight_and_tomorrow(
-    town: Town, tmp_path: Path, how: str
+    district: District, tmp_path: Path, how: str
 ) -> None:
     out = tmp_path / "out"
-    by_csv(town, out)
-    export(town, out / "roster.zip", days=1)
+    by_csv(district, out)
+    export(district, out / "roster.zip", days=1)
     shutil.copy2(out / "roster.zip", tmp_path / "kept.zip")
-    town.run_sync()
+    district.run_sync()
     for _ in range(5):
-        town.people.add("student", "sch-1")
-    export(town, out / "roster.zip")
-    town.run_sync()
-    students = town.active()
+        district.people.add("student", "sch-1")
+    export(district, out / "roster.zip")
+    district.run_sync()
+    students = district.active()
     (out / "roster.zip").unlink()
     PUT_BACK[how](tmp_path / "kept.zip", out / "roster.zip")
     for _ in range(2):
-        night = town.run_sync()
-        assert (night["archived"], town.active()) == (0, students)
-        assert report(town).connection.problems == ("source-older-than-before",)  # type: ignore[union-attr]
-    assert open_causes(town) == ["source_stale"]
-    town.people.remove(town.people.people_of("sch-1", "student")[0].sourced_id)
+        night = district.run_sync()
+        assert (night["archived"], district.active()) == (0, students)
+        assert report(district).connection.problems == ("source-older-than-before",)  # type: ignore[union-attr]
+    assert open_causes(district) == ["source_stale"]
+    district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
     (out / "roster.zip").unlink(missing_ok=True)
-    export(town, out / "new.zip")
-    assert town.run_sync()["archived"] == 1
-    assert open_causes(town) == []
+    export(district, out / "new.zip")
+    assert district.run_sync()["archived"] == 1
+    assert open_causes(district) == []
 
 
-def test_a_delta_above_an_older_bulk_bundle_makes_that_no_newer(town: Town, tmp_path: Path) -> None:
+def test_a_delta_above_an_older_bulk_bundle_makes_that_no_newer(district: District, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    by_csv(town, out)
-    export(town, out / "1.zip", days=0.9)
+    by_csv(district, out)
+    export(district, out / "1.zip", days=0.9)
     shutil.copy2(out / "1.zip", tmp_path / "kept.zip")
-    town.run_sync()
+    district.run_sync()
     for _ in range(5):
-        town.people.add("student", "sch-1")
-    export(town, out / "2.zip", days=0.5)
-    town.run_sync()
-    students = town.active()
+        district.people.add("student", "sch-1")
+    export(district, out / "2.zip", days=0.5)
+    district.run_sync()
+    students = district.active()
     shutil.copy2(tmp_path / "kept.zip", out / "3.zip")
     age(out / "3.zip", 0.2)
-    before = datetime.fromisoformat(town.people.stamp().replace("Z", "+00:00"))
-    town.people.rename(town.people.people_of("sch-1", "student")[0].sourced_id)
-    export(town, out / "4.zip", mode="delta", since=before)
+    before = datetime.fromisoformat(district.people.stamp().replace("Z", "+00:00"))
+    district.people.rename(district.people.people_of("sch-1", "student")[0].sourced_id)
+    export(district, out / "4.zip", mode="delta", since=before)
     (out / "1.zip").unlink()
     (out / "2.zip").unlink()
-    night = town.run_sync()
-    assert (night["archived"], town.active()) == (0, students)
-    assert "source-older-than-before" in report(town).connection.problems  # type: ignore[union-attr]
+    night = district.run_sync()
+    assert (night["archived"], district.active()) == (0, students)
+    assert "source-older-than-before" in report(district).connection.problems  # type: ignore[union-attr]
 
 
-def set_back(town: Town, sourced_id: str, **fields: Any) -> None:
+def set_back(district: District, sourced_id: str, **fields: Any) -> None:
     """A record as it was in 2020."""
-    person = town.people.person(sourced_id)._replace(modified="2020-01-01T00:00:00.000Z", **fields)
-    with town.people.lock:
-        town.people.changed[person.row] = person
-        town.people.revision += 1
+    person = district.people.person(sourced_id)._replace(modified="2020-01-01T00:00:00.000Z", **fields)
+    with district.people.lock:
+        district.people.changed[person.row] = person
+        district.people.revision += 1
 
 
 @pytest.mark.parametrize("source", ["api", "bundle"])
-def test_data_that_were_set_back_to_an_earlier_day_archive_nobody(town: Town, tmp_path: Path, source: str) -> None:
+def test_data_that_were_set_back_to_an_earlier_day_archive_nobody(
+    district: District, tmp_path: Path, source: str
+) -> None:
     path = tmp_path / "roster.zip"
 
     def night() -> dict[str, int]:
         if source == "bundle":
-            export(town, path, mode="delta", since=datetime(2019, 1, 1, tzinfo=UTC))
+            export(district, path, mode="delta", since=datetime(2019, 1, 1, tzinfo=UTC))
             with_bulk_manifest(path)
-        return town.run_sync()
+        return district.run_sync()
 
     if source == "bundle":
-        by_csv(town, path)
+        by_csv(district, path)
     else:
-        town.add_school()
+        district.add_school()
     night()
-    students = [one.sourced_id for one in town.people.people_of("sch-1", "student")]
+    students = [one.sourced_id for one in district.people.people_of("sch-1", "student")]
     for one in students[:4]:
-        set_back(town, one, given_name="Earlier")
-    town.people.remove(students[5])
+        set_back(district, one, given_name="Earlier")
+    district.people.remove(students[5])
     for _ in range(2):
         assert night()["archived"] == 0
-        assert report(town).connection.problems == ("source-older-than-before",)  # type: ignore[union-attr]
+        assert report(district).connection.problems == ("source-older-than-before",)  # type: ignore[union-attr]
     for one in students[6:12]:
-        town.people.rename(one, given_name="Today")
+        district.people.rename(one, given_name="Today")
     assert night()["archived"] == 1, "more is newer than older: the SIS lives on"
 
 

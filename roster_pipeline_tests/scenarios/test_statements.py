@@ -8,13 +8,13 @@ from typing import Any
 from sqlalchemy import event
 
 from roster_pipeline import sync
-from roster_pipeline_tests.scenarios.conftest import Town
+from roster_pipeline_tests.scenarios.conftest import District
 
 MOST = {"fetch": 16, "clean": 3, "plan": 10, "apply": 26}
 """What COPY moves comes on top. `python benchmarks/statements.py --list` shows them."""
 
 
-def counted(town: Town, key: str, night: str) -> Counter[str]:
+def counted(district: District, key: str, night: str) -> Counter[str]:
     """The statements of one school's night by step."""
     counts: Counter[str] = Counter()
     step = ""
@@ -22,33 +22,33 @@ def counted(town: Town, key: str, night: str) -> Counter[str]:
     def note(*_: Any) -> None:
         counts[step] += 1
 
-    event.listen(town.database.engine, "before_cursor_execute", note)
+    event.listen(district.database.engine, "before_cursor_execute", note)
     run = f"{key} {night}"
     try:
         step = "fetch"
-        sync.fetch(town.database, key, batch=night, run_id=run)
+        sync.fetch(district.database, key, batch=night, run_id=run)
         step = "clean"
-        sync.clean_latest(town.database, key, run_id=run)
+        sync.clean_latest(district.database, key, run_id=run)
         step = "plan"
-        sync.plan_latest(town.database, key, run_id=run)
+        sync.plan_latest(district.database, key, run_id=run)
         step = "apply"
-        sync.apply_latest(town.database, key, run_id=run, who="test")
+        sync.apply_latest(district.database, key, run_id=run, who="test")
     finally:
-        event.remove(town.database.engine, "before_cursor_execute", note)
+        event.remove(district.database.engine, "before_cursor_execute", note)
     return counts
 
 
-def test_a_school_needs_few_statements_on_nights_with_and_without_changes(town: Town) -> None:
-    town.add_school("kennedy", school_id="sch-2")
-    town.add_school()
+def test_a_school_needs_few_statements_on_nights_with_and_without_changes(district: District) -> None:
+    district.add_school("kennedy", school_id="sch-2")
+    district.add_school()
     for number in range(3):
         night = f"night-{number}"
-        counted(town, "kennedy", night)  # pulls for both
-        counts = counted(town, "lincoln", night)
+        counted(district, "kennedy", night)  # pulls for both
+        counts = counted(district, "lincoln", night)
         assert all(counts[step] <= most for step, most in MOST.items()), counts
-        students = [person.sourced_id for person in town.people.people_of("sch-1", "student")]
+        students = [person.sourced_id for person in district.people.people_of("sch-1", "student")]
         if number == 0:
-            town.people.remove(students[0], how="vanish")
-            town.people.rename(students[1], family_name="Okonkwo-Byrne")
-            town.people.add("student", "sch-1", agents=())
+            district.people.remove(students[0], how="vanish")
+            district.people.rename(students[1], family_name="Okonkwo-Byrne")
+            district.people.add("student", "sch-1", agents=())
     assert counts["apply"] < MOST["apply"] - 3, "a night without changes makes no table for them"

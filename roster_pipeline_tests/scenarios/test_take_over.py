@@ -36,7 +36,7 @@ FORGED = ADA | {"phone": "+13125559999", "username": "forged"}
 
 
 @pytest.fixture(params=[frozenset(), frozenset(KEYS)], ids=["rest", "csv"])
-def town(
+def district(
     request: pytest.FixtureRequest, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SeveralConnections]:
     """The district; each school has a pupil and a teacher of its own, and had its first night."""
@@ -53,47 +53,47 @@ def mains_own(person: dict[str, Any], **fields: Any) -> None:
     assert person["links"][0] == "m-ada"
 
 
-def leaves_main(town: SeveralConnections) -> None:
+def leaves_main(district: SeveralConnections) -> None:
     """The district's SIS marks the record as deleted, and she is archived there.
 
     Somebody else changes too: a bundle that is byte for byte an earlier one is an old one.
     """
-    town.sises["main"].district.remove("m-ada", how="mark")
-    town.sises["main"].district.edit("main-own0", phone=f"+131255501{town.nights:02}")
-    assert town.night("main").by_action["archive"] == 1
+    district.sises["main"].district.remove("m-ada", how="mark")
+    district.sises["main"].district.edit("main-own0", phone=f"+131255501{district.nights:02}")
+    assert district.night("main").by_action["archive"] == 1
 
 
 @pytest.mark.parametrize("role", ["student", "teacher"])
 def test_who_delivers_somebody_before_their_own_school_does_never_owns_their_fields(
-    town: SeveralConnections, role: str
+    district: SeveralConnections, role: str
 ) -> None:
-    town.deliver("east", "e-ada", role, **FORGED)
-    town.night("east")
-    town.deliver("main", "m-ada", role, **ADA, username="ada", identifier="77")
-    town.night("main")
-    mains_own(town.of("m-ada"), number="77")
-    town.sises["east"].district.edit("e-ada", phone="+13125558888", email="evil@east.example", username="evil")
+    district.deliver("east", "e-ada", role, **FORGED)
+    district.night("east")
+    district.deliver("main", "m-ada", role, **ADA, username="ada", identifier="77")
+    district.night("main")
+    mains_own(district.of("m-ada"), number="77")
+    district.sises["east"].district.edit("e-ada", phone="+13125558888", email="evil@east.example", username="evil")
     for key in ("east", "main", "east"):
-        town.night(key)
-        mains_own(town.of("m-ada"), number="77")
+        district.night(key)
+        mains_own(district.of("m-ada"), number="77")
 
 
 def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_the_manager_are_told(
-    town: SeveralConnections, monkeypatch: pytest.MonkeyPatch, database_url: str
+    district: SeveralConnections, monkeypatch: pytest.MonkeyPatch, database_url: str
 ) -> None:
     monkeypatch.setenv("ROSTER_CONSOLE_URL", CONSOLE)
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
-    town.night("main")
-    town.deliver("east", "e-ada", **FORGED)
-    applied = town.night("east")
-    assert (applied.by_action["create"], town.reasons("east")) == (0, ["other_connection"])
-    assert town.of("m-ada")["schools"] == ["main"]
-    mains_own(town.of("m-ada"))
-    with town.database.begin() as conn:
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    district.night("main")
+    district.deliver("east", "e-ada", **FORGED)
+    applied = district.night("east")
+    assert (applied.by_action["create"], district.reasons("east")) == (0, ["other_connection"])
+    assert district.of("m-ada")["schools"] == ["main"]
+    mains_own(district.of("m-ada"))
+    with district.database.begin() as conn:
         plan = plans.latest(conn, tenants.get_school(conn, "east").id)
         assert plan is not None
         (waits,) = lines(conn, plan, RowFilter(actions=("conflict",)))
-        assert (waits.name, waits.changes, waits.person_id) == ("", {}, town.of("m-ada")["id"])
+        assert (waits.name, waits.changes, waits.person_id) == ("", {}, district.of("m-ada")["id"])
         for words in ("ada", "district.example", "5550100", "77"):
             found = lines(conn, plan, RowFilter(actions=("conflict",), words=words))
             assert bool(found) == (words == "ada"), "the sourcedId e-ada alone is east's own"
@@ -101,14 +101,14 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
     told = run("plan", "show", "east").out
     assert "roster person link PERSON RECORD --connection east" in " ".join(told.split())
     assert not any(word in told for word in ("Ada", "Byron", "district.example"))
-    after = town.night("main")
+    after = district.night("main")
     for sync_id in (applied.sync_id, after.sync_id):
-        with town.database.begin() as conn:
+        with district.database.begin() as conn:
             report = report_of(sync_summary(conn, sync_id))
         assert wants(report, "problems")
     assert report.claimed == 1
-    assert watch(town.database, NOW).opened == 0, "the sync of east has opened the alert on main"
-    mails = town.rows("select recipients, text, subject from outbox where kind = 'alert' order by id")
+    assert watch(district.database, NOW).opened == 0, "the sync of east has opened the alert on main"
+    mails = district.rows("select recipients, text, subject from outbox where kind = 'alert' order by id")
     assert [mail["recipients"] for mail in mails] == [["main@valley.example"], ["manager@valley.example"]]
     for mail, button in zip(mails, (False, True), strict=True):
         said = " ".join((mail["text"] + mail["subject"]).split())
@@ -116,181 +116,185 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
         assert "The plan of East lists the records." in said
         assert (f"{CONSOLE}/schools/east/conflicts" in said) is button, "an owner of main may not open it"
         assert not any(word in said for word in ("Ada", "Byron", "district.example", "e-ada", "77", "5550100"))
-    person, cleared = town.of("m-ada")["id"], "select id from alert where cleared_at is not null"
-    with town.database.begin() as conn:
+    person, cleared = district.of("m-ada")["id"], "select id from alert where cleared_at is not null"
+    with district.database.begin() as conn:
         person_changes.link(conn, "east", person, "e-ada", **BY)
-    assert len(town.rows(cleared)) == 1, "in the transaction of the decision"
-    with town.database.begin() as conn:
+    assert len(district.rows(cleared)) == 1, "in the transaction of the decision"
+    with district.database.begin() as conn:
         undone = conn.scalar(text("select max(id) from audit where person_id = :person"), {"person": person})
-        district = tenants.get_connection(conn, "east").district_id
-        person_changes.undo(conn, district, person, undone, **BY)
-    assert len(town.rows("select id from alert where cleared_at is null")) == 1, "they are claimed again"
-    with town.database.begin() as conn:
+        district_id = tenants.get_connection(conn, "east").district_id
+        person_changes.undo(conn, district_id, person, undone, **BY)
+    assert len(district.rows("select id from alert where cleared_at is null")) == 1, "they are claimed again"
+    with district.database.begin() as conn:
         person_changes.unlink(conn, "east", person, "e-ada", **BY)
-    assert len(town.rows(cleared)) == 2
-    assert watch(town.database, NOW).cleared == 0
-    town.night("east")
-    assert town.of("e-ada")["id"] != town.of("m-ada")["id"]
-    town.night("main")
-    mains_own(town.of("m-ada"))
+    assert len(district.rows(cleared)) == 2
+    assert watch(district.database, NOW).cleared == 0
+    district.night("east")
+    assert district.of("e-ada")["id"] != district.of("m-ada")["id"]
+    district.night("main")
+    mains_own(district.of("m-ada"))
 
 
-def test_the_same_number_gives_a_membership_and_no_field(town: SeveralConnections) -> None:
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
-    town.night("main")
-    town.deliver("east", "e-ada", **FORGED, identifier="77")
-    applied = town.night("east")
+def test_the_same_number_gives_a_membership_and_no_field(district: SeveralConnections) -> None:
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    district.night("main")
+    district.deliver("east", "e-ada", **FORGED, identifier="77")
+    applied = district.night("east")
     assert applied.by_action["held"] == 1, "nobody of another connection is an exempt creation"
-    assert town.of("m-ada")["schools"] == ["main"]
-    with town.database.begin() as conn:
+    assert district.of("m-ada")["schools"] == ["main"]
+    with district.database.begin() as conn:
         (held,) = approvals.held(conn)
         with pytest.raises(approvals.ManagerDecides):
             approvals.approve(conn, held.plan_id, "owner", "they are here", datetime.now(UTC))
         assert "The district's manager decides" in held.findings[0]["message"]
         assert watch_holds(conn, NOW).opened == 0, "the sync itself has opened the alert"
-    (told,) = town.rows("select recipients, text from outbox where kind = 'alert'")
+    (told,) = district.rows("select recipients, text from outbox where kind = 'alert'")
     assert "manager@valley.example" in told["recipients"]
     assert "held until the district's manager decides" in " ".join(told["text"].split())
-    decisions.approve(town.database, "east", held.plan_id, who="manager", reason="they are here", manager=True)
-    assert town.of("m-ada")["schools"] == ["east", "main"]
-    mains_own(town.of("m-ada"), number="77")
-    leaves_main(town)
-    town.night("east")
-    assert town.of("m-ada")["phone"] == FORGED["phone"], "for east alone has them now"
-    town.sises["main"].district.restore("m-ada")
-    town.night("main")
-    mains_own(town.of("m-ada"), number="77")
+    decisions.approve(district.database, "east", held.plan_id, who="manager", reason="they are here", manager=True)
+    assert district.of("m-ada")["schools"] == ["east", "main"]
+    mains_own(district.of("m-ada"), number="77")
+    leaves_main(district)
+    district.night("east")
+    assert district.of("m-ada")["phone"] == FORGED["phone"], "for east alone has them now"
+    district.sises["main"].district.restore("m-ada")
+    district.night("main")
+    mains_own(district.of("m-ada"), number="77")
 
 
-def test_the_same_number_guessed_before_they_come_gives_no_field_either(town: SeveralConnections) -> None:
-    town.deliver("east", "e-ada", **FORGED, identifier="77")
-    town.night("east")
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+def test_the_same_number_guessed_before_they_come_gives_no_field_either(district: SeveralConnections) -> None:
+    district.deliver("east", "e-ada", **FORGED, identifier="77")
+    district.night("east")
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
     for key in ("main", "east", "main"):
-        town.night(key)
-        mains_own(town.of("m-ada"), number="77")
+        district.night(key)
+        mains_own(district.of("m-ada"), number="77")
 
 
-def test_the_same_username_is_nobody_elses_person(town: SeveralConnections) -> None:
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
-    town.night("main")
-    town.deliver("east", "e-eve", given_name="Eve", family_name="East", username="ada", email="eve@east.example")
+def test_the_same_username_is_nobody_elses_person(district: SeveralConnections) -> None:
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    district.night("main")
+    district.deliver("east", "e-eve", given_name="Eve", family_name="East", username="ada", email="eve@east.example")
     for key in ("east", "main"):
-        town.night(key)
-    assert town.of("e-eve")["id"] != town.of("m-ada")["id"]
-    mains_own(town.of("m-ada"), number="77")
+        district.night(key)
+    assert district.of("e-eve")["id"] != district.of("m-ada")["id"]
+    mains_own(district.of("m-ada"), number="77")
 
 
-def test_a_record_renamed_into_somebody_after_it_was_linked_changes_them_in_nothing(town: SeveralConnections) -> None:
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
-    town.night("main")
-    own = town.of("east-own0")["id"]
-    town.sises["east"].district.edit("east-own0", **FORGED, identifier="77")
+def test_a_record_renamed_into_somebody_after_it_was_linked_changes_them_in_nothing(
+    district: SeveralConnections,
+) -> None:
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    district.night("main")
+    own = district.of("east-own0")["id"]
+    district.sises["east"].district.edit("east-own0", **FORGED, identifier="77")
     for key in ("east", "main", "east"):
-        town.night(key)
-        assert town.of("east-own0")["id"] == own
-        assert town.of("m-ada")["id"] != own
-        mains_own(town.of("m-ada"), number="77")
+        district.night(key)
+        assert district.of("east-own0")["id"] == own
+        assert district.of("m-ada")["id"] != own
+        mains_own(district.of("m-ada"), number="77")
 
 
 @pytest.mark.parametrize("number", ["", "77"])
-def test_who_is_missing_for_one_night_is_not_taken_meanwhile(town: SeveralConnections, number: str) -> None:
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
-    town.night("main")
-    leaves_main(town)
-    town.deliver("east", "e-ada", **FORGED, identifier=number)
-    town.night("east")
-    mains_own(town.of("m-ada"), number="77")
-    town.sises["main"].district.restore("m-ada")
-    assert town.night("main").by_action["restore"] == 1
-    town.night("east")
-    mains_own(town.of("m-ada"), number="77")
-    assert town.of("m-ada")["schools"] == ["main"]
+def test_who_is_missing_for_one_night_is_not_taken_meanwhile(district: SeveralConnections, number: str) -> None:
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    district.night("main")
+    leaves_main(district)
+    district.deliver("east", "e-ada", **FORGED, identifier=number)
+    district.night("east")
+    mains_own(district.of("m-ada"), number="77")
+    district.sises["main"].district.restore("m-ada")
+    assert district.night("main").by_action["restore"] == 1
+    district.night("east")
+    mains_own(district.of("m-ada"), number="77")
+    assert district.of("m-ada")["schools"] == ["main"]
 
 
-def test_of_two_attackers_neither_owns_them_and_the_second_waits(town: SeveralConnections) -> None:
+def test_of_two_attackers_neither_owns_them_and_the_second_waits(district: SeveralConnections) -> None:
     for key in ("east", "west"):
-        town.deliver(key, f"{key}-ada", **FORGED, identifier="77")
-        town.night(key)
-    assert town.reasons("west") == ["other_connection"]
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+        district.deliver(key, f"{key}-ada", **FORGED, identifier="77")
+        district.night(key)
+    assert district.reasons("west") == ["other_connection"]
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
     for key in ("main", "west", "east", "main"):
-        town.night(key)
-        mains_own(town.of("m-ada"), number="77")
-    assert town.of("m-ada")["schools"] == ["east", "main"]
+        district.night(key)
+        mains_own(district.of("m-ada"), number="77")
+    assert district.of("m-ada")["schools"] == ["east", "main"]
 
 
-def test_a_connection_that_goes_from_the_district_to_a_school_gives_its_homes_back(town: SeveralConnections) -> None:
-    town.control("east", "district")
-    town.deliver("east", "e-ada", **FORGED)
-    town.night("east")
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
-    town.night("main")
-    assert town.of("m-ada")["links"] == ["e-ada", "m-ada"], "of two connections of the district the older one"
-    town.control("east", "school")
-    town.sises["east"].district.edit("e-ada", phone="+13125557777")
-    town.night("east")
-    assert town.of("m-ada")["phone"] == FORGED["phone"], "from now on east writes nothing"
-    town.night("main")
-    mains_own(town.of("m-ada"), number="77")
-    with town.database.begin() as conn:
+def test_a_connection_that_goes_from_the_district_to_a_school_gives_its_homes_back(
+    district: SeveralConnections,
+) -> None:
+    district.control("east", "district")
+    district.deliver("east", "e-ada", **FORGED)
+    district.night("east")
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    district.night("main")
+    assert district.of("m-ada")["links"] == ["e-ada", "m-ada"], "of two connections of the district the older one"
+    district.control("east", "school")
+    district.sises["east"].district.edit("e-ada", phone="+13125557777")
+    district.night("east")
+    assert district.of("m-ada")["phone"] == FORGED["phone"], "from now on east writes nothing"
+    district.night("main")
+    mains_own(district.of("m-ada"), number="77")
+    with district.database.begin() as conn:
         what = [entry.details for entry in audit.entries(conn, limit=50) if entry.what == "connection changed"]
     assert {"controlled_by"} in [set(details["changed"]) for details in what]
 
 
 def test_where_nobody_said_whose_a_connection_is_the_one_that_comes_second_waits_and_the_manager_decides(
-    town: SeveralConnections,
+    district: SeveralConnections,
 ) -> None:
-    town.control("main", "school")
-    town.deliver("east", "e-ada", **FORGED)
-    town.night("east")
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
-    town.night("main")
-    assert town.reasons("main") == ["other_connection"]
-    ada = town.of("e-ada")["id"]
-    with town.database.begin() as conn:
+    district.control("main", "school")
+    district.deliver("east", "e-ada", **FORGED)
+    district.night("east")
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    district.night("main")
+    assert district.reasons("main") == ["other_connection"]
+    ada = district.of("e-ada")["id"]
+    with district.database.begin() as conn:
         main = tenants.get_connection(conn, "main")
         person_changes.link(conn, "main", ada, "m-ada", **BY)
         manual_edits.choose_home(conn, main, ada, "m-ada", **BY)
         assert alerts.open_alerts(conn) == []
     for key in ("main", "east", "main"):
-        town.night(key)
-        mains_own(town.of("m-ada"), number="77")
-    leaves_main(town)
-    town.night("east")
-    assert town.of("m-ada")["links"][0] == "e-ada", "the record that was chosen is gone"
+        district.night(key)
+        mains_own(district.of("m-ada"), number="77")
+    leaves_main(district)
+    district.night("east")
+    assert district.of("m-ada")["links"][0] == "e-ada", "the record that was chosen is gone"
 
 
-def test_new_ids_for_people_of_another_connection_are_not_linked_by_a_relink(town: SeveralConnections) -> None:
-    town.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
-    town.night("main")
-    town.deliver("east", "e-ada", **FORGED, identifier="77")
-    town.night("east")
-    with town.database.begin() as conn:
+def test_new_ids_for_people_of_another_connection_are_not_linked_by_a_relink(district: SeveralConnections) -> None:
+    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+    district.night("main")
+    district.deliver("east", "e-ada", **FORGED, identifier="77")
+    district.night("east")
+    with district.database.begin() as conn:
         (held,) = approvals.held(conn)
         plan = plans.get(conn, held.plan_id)
         assert plan_rows.new_links(conn, plan.id) == 0
     with pytest.raises(approvals.NothingHeld):
-        decisions.relink(town.database, "east", plan.id, who="owner", reason="new ids")
-    assert town.of("m-ada")["links"] == ["m-ada"]
+        decisions.relink(district.database, "east", plan.id, who="owner", reason="new ids")
+    assert district.of("m-ada")["links"] == ["m-ada"]
 
 
 @pytest.mark.parametrize("owns", ["main", "east"])
 def test_whoever_owns_the_school_that_has_them_may_decide_unless_the_district_controls_its_connection(
-    town: SeveralConnections, owns: str
+    district: SeveralConnections, owns: str
 ) -> None:
-    town.deliver("west", "w-ada", **ADA, identifier="77")
-    town.control("west", "district")
-    town.night("west")
-    town.deliver("east", "e-ada", **FORGED, identifier="77")
-    town.night("east")
-    with town.database.begin() as conn:
+    district.deliver("west", "w-ada", **ADA, identifier="77")
+    district.control("west", "district")
+    district.night("west")
+    district.deliver("east", "e-ada", **FORGED, identifier="77")
+    district.night("east")
+    with district.database.begin() as conn:
         (held,) = approvals.held(conn)
         ids = {key: tenants.get_school(conn, key).id for key in ("main", "east", "west")}
         assert not held_plans.has_all_of_them(conn, held.plan_id, [ids[owns]])
         assert not held_plans.has_all_of_them(conn, held.plan_id, list(ids.values())), "the district's own people"
         assert not held_plans.has_all_of_them(conn, 0, list(ids.values())), "a plan that claims nobody"
-    town.control("west", "school")
-    with town.database.begin() as conn:
+    district.control("west", "school")
+    with district.database.begin() as conn:
         assert not held_plans.has_all_of_them(conn, held.plan_id, [ids[owns]])
         assert held_plans.has_all_of_them(conn, held.plan_id, [ids["west"]])

@@ -53,7 +53,7 @@ class Diary:
         self.sync_id = max((row[0] for row in syncs), default=self.sync_id)
         kinds = Counter((key, kind) for _, key, kind, _ in syncs)
         assert set(kinds.values()) <= {1}, kinds
-        arrived = self.week.post.messages[self.mails :]
+        arrived = self.week.mailbox.messages[self.mails :]
         self.mails += len(arrived)
         self.message_ids.update(str(message["message-id"]) for message, _ in arrived)
         assert set(self.message_ids.values()) == {1}, "a mail came twice"
@@ -97,7 +97,7 @@ def owners(week: Week, connection: str, *others: str) -> tuple[str, ...]:
 
 def everything_said(week: Week, dagster_url: str) -> str:
     """Every mail, what the daemon printed, every row of Dagster's tables, and what our own tables say in words."""
-    said = [str(message) + text_of(message) for message, _ in week.post.messages]
+    said = [str(message) + text_of(message) for message, _ in week.mailbox.messages]
     said.append(week.daemon_log.read_text())
     plain = make_url(dagster_url).set(drivername="postgresql").render_as_string(hide_password=False)
     with psycopg.connect(plain) as conn:

@@ -66,7 +66,7 @@ class Week:
 
     database: Database
     instance: dg.DagsterInstance
-    post: Mailbox
+    mailbox: Mailbox
     sis: dict[str, RemoteSis]
     calendar: Calendar
     daemon_log: Path
@@ -207,13 +207,13 @@ def enter_schools(week: Week) -> None:
 
 
 @contextmanager
-def running_installation(database: Database, post: Mailbox, sis: dict[str, RemoteSis], home: Path) -> Iterator[Week]:
+def running_installation(database: Database, mailbox: Mailbox, sis: dict[str, RemoteSis], home: Path) -> Iterator[Week]:
     """The installation with its daemon. The environment names databases, key, mail server and both homes."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(configuration())
     with ExitStack() as stack:
         instance = stack.enter_context(dg.DagsterInstance.get())
-        week = Week(database, instance, post, sis, Calendar.starting_now(database, instance), home / "daemon.log")
+        week = Week(database, instance, mailbox, sis, Calendar.starting_now(database, instance), home / "daemon.log")
         enter_schools(week)
         stack.enter_context(daemon_running(week.daemon_log))
         week.until(week.calendar.is_known, "the daemon")

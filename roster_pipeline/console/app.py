@@ -1,25 +1,34 @@
-"""The console as one application: its pages and its middleware."""
+"""The console as one application: its pages, its middleware, and the page for an error.
+
+The page has a message and a remedy, but never a trace, and never a value of somebody's record.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
+from pydantic import ValidationError
 from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console import headers
 from roster_pipeline.console.auth.csrf import Forms
-from roster_pipeline.console.auth.session import SignedIn
+from roster_pipeline.console.auth.openid import ProviderAway
+from roster_pipeline.console.auth.session import HTMX, SessionEnded, SignedIn, sign_in_before
+from roster_pipeline.console.auth.viewer import NOTHING_HERE, NoSuchSchool
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.error_pages import ErrorPages, answer_to
 from roster_pipeline.console.headers import Headers
-from roster_pipeline.console.page import database
+from roster_pipeline.console.page import database, page
 from roster_pipeline.console.pages import (
     access,
     conflicts,
@@ -41,7 +50,16 @@ from roster_pipeline.console.pages import (
     upload_pages,
 )
 from roster_pipeline.directory import migrate
-from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.apply import PlanStale
+from roster_pipeline.directory.approvals import PlanChanged
+from roster_pipeline.directory.database import Database, DirectoryError, RowRefused, StatementFailed
+from roster_pipeline.directory.ledger import UnknownSync
+from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.plans import UnknownPlan
+from roster_pipeline.directory.rollback import AlreadyUndone
+from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
+from roster_pipeline.services.settings_changes import ChangedMeanwhile
+from roster_pipeline.sync.error_messages import explain
 
 PAGES = (
     new_school,  # comes before the route of a school with this key
@@ -65,6 +83,29 @@ PAGES = (
     upload_pages,
 )
 """Modules with `routes`, by name. If two routes fit, the first one counts."""
+
+log = logging.getLogger(__name__)
+UNKNOWN = (UnknownKey, UnknownPlan, UnknownSync, UnknownPerson)
+IN_THE_WAY = (ChangedMeanwhile, KeyTaken, PlanChanged, PlanStale, AlreadyUndone)
+BROKEN = (RowRefused, StatementFailed)
+OURS = "roster_pipeline."
+TITLES = {
+    400: "This did not work",
+    401: "Please sign in",
+    403: "Not allowed",
+    404: "Nothing here",
+    405: "Not possible here",
+    409: "Something changed meanwhile",
+    413: "Too large",
+    429: "Too often",
+    503: "Not available at the moment",
+}
+INTO_THE_PLACE = {"HX-Reselect": ".notice", "HX-Reswap": "innerHTML"}
+"""If a script asked for a piece of a page, it shows the error in the place of this piece, and keeps the page."""
+AWAY = (
+    "<!doctype html><title>Not available</title>"
+    '<p class="notice">The console cannot reach its database. Try again in a minute.</p>'
+)
 
 
 def create_app(config: Config) -> Starlette:
@@ -106,3 +147,90 @@ def health(request: Request) -> Response:
     except DirectoryError:
         ready = False
     return PlainTextResponse("ready\n" if ready else "not ready\n", 200 if ready else 503)
+
+
+class ErrorPages:
+    """The last handler: makes a page from every exception that was raised further inside, and writes one line without
+    values into the log."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """ASGI."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self.app(scope, receive, watched)
+        except Exception as problem:
+            if scope["type"] != "http":
+                raise
+            if begun:
+                _note(problem)
+                raise ConnectionAbortedError("the answer broke off") from None
+            answer = await run_in_threadpool(answer_to, Request(scope), problem)
+            await answer(scope, receive, send)
+
+
+def answer_to(request: Request, problem: Exception) -> Response:
+    """The page for a problem. The log gets the type and the place of foreign errors; the page gets neither."""
+    status, message, remedy = error_text(problem)
+    headers = dict(problem.headers or {}) if isinstance(problem, HTTPException) else {}
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        _note(problem)
+    title = TITLES.get(status, "Something went wrong")
+    piece = bool(request.headers.get(HTMX))
+    meant = problem.meant if isinstance(problem, NoSuchSchool) else []
+    more = {"title": title, "message": message, "remedy": remedy, "piece": piece, "meant": meant}
+    name = "error"
+    if isinstance(problem, SessionEnded):
+        name, more["sign_in"] = "session_ended", sign_in_before(problem.page_before)
+    try:
+        response = page(request, f"{name}_words.html" if piece else f"{name}.html", status=status, **more)
+    except (DirectoryError, AttributeError):  # the page needs the session, and the session needs the database
+        return HTMLResponse(AWAY, 503, INTO_THE_PLACE)
+    response.headers.update(headers | (INTO_THE_PLACE if piece else {}))
+    return response
+
+
+def error_text(problem: Exception) -> tuple[int, str, str]:
+    """Status, message and remedy."""
+    if isinstance(problem, HTTPException):
+        plain = problem.detail == HTTPStatus(problem.status_code).phrase
+        message = NOTHING_HERE if problem.status_code == HTTPStatus.NOT_FOUND else problem.detail
+        return problem.status_code, "" if plain and message == problem.detail else message, ""
+    if isinstance(problem, ValidationError):
+        return 400, _wrong_settings(problem), "Nothing was saved."
+    if isinstance(problem, DirectoryError) and problem.retryable:
+        return 503, problem.message, "Try again in a minute."
+    if isinstance(problem, ProviderAway):
+        return 503, problem.message, problem.remedy
+    message, remedy = str(getattr(problem, "message", "")), str(getattr(problem, "remedy", ""))
+    if not type(problem).__module__.startswith(OURS) or not message:
+        return 500, "Something unexpected happened. Nothing was changed.", "The console's log names the place."
+    if isinstance(problem, UNKNOWN):
+        return 404, NOTHING_HERE, ""
+    if isinstance(problem, BROKEN):
+        return 500, message, remedy
+    return (409 if isinstance(problem, IN_THE_WAY) else 400), message, remedy
+
+
+def _wrong_settings(problem: ValidationError) -> str:
+    lines = problem.errors(include_url=False, include_input=False, include_context=False)
+    return " ".join(
+        f"{'.'.join(map(str, line['loc']))}: {line['msg'].removeprefix('Value error, ')}." for line in lines
+    )
+
+
+def _note(problem: Exception) -> None:
+    if isinstance(problem, DirectoryError):
+        log.error("%s", problem.message)
+    elif isinstance(problem, ProviderAway):
+        log.error("%s %s", problem.message, problem.remedy)
+    elif not isinstance(problem, HTTPException):
+        log.error("%s", explain("console", problem).message)

@@ -16,8 +16,8 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from roster_pipeline.console import app as application
+from roster_pipeline.console.app import error_text
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.error_pages import error_text
 from roster_pipeline.directory import accounts
 from roster_pipeline.directory.accounts import LastOperator, Place
 from roster_pipeline.directory.approvals import PlanChanged

@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roster_pipeline.console import headers
+from roster_pipeline.console import glossary, headers
 from roster_pipeline.console.auth.csrf import Forms
 from roster_pipeline.console.auth.openid import ProviderAway
 from roster_pipeline.console.auth.session import HTMX, SessionEnded, SignedIn, sign_in_before
@@ -34,7 +34,6 @@ from roster_pipeline.console.pages import (
     conflicts,
     connection_tests,
     districts,
-    help_page,
     history,
     holds,
     new_school,
@@ -68,7 +67,7 @@ PAGES = (
     connection_tests,
     districts,
     headers,
-    help_page,
+    glossary,
     history,
     holds,
     people_pages,

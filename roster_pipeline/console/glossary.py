@@ -8,6 +8,12 @@ from __future__ import annotations
 import sys
 from typing import NamedTuple
 
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from roster_pipeline.console.page import page
+
 
 class Word(NamedTuple):
     """One word. code: its name in the code, below the package; empty where it has none."""
@@ -243,6 +249,14 @@ def markdown() -> str:
         lines += ["", f"## {title}", "", "| Word | Meaning | In the code |", "|---|---|---|"]
         lines += [f"| {word.name} | {word.meaning} | {f'`{word.code}` ' if word.code else ''}|" for word in words]
     return "\n".join(lines) + "\n"
+
+
+def show(request: Request) -> Response:
+    """The glossary; each word has an anchor, to which other pages link."""
+    return page(request, "help.html", glossary=GLOSSARY)
+
+
+routes = [Route("/help", show, methods=["GET"])]
 
 
 if __name__ == "__main__":

@@ -1,24 +1,31 @@
 """One sync: what it did and what it left, in the words of its mail, with checks and facts. Also its rollback.
 
 A rollback shows first what would happen, in numbers, then asks for a reason, then shows the outcome.
+
+Also the rejected records of the snapshot: whose record it is, which value, and what is wrong with it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.charts import SHOWN, role_bars
-from roster_pipeline.console.list_filters import number_of
-from roster_pipeline.console.page import database, form, page, redirect
-from roster_pipeline.directory import approvals, ledger, rollback
+from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
+from roster_pipeline.console.page import csv_answer, database, form, page, redirect
+from roster_pipeline.directory import approvals, audit, ledger, rollback, rosters
+from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.ledger import SyncRow, UnknownSync
 from roster_pipeline.directory.rollback import Only
+from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead, UnknownSnapshot
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import SyncReport
@@ -36,6 +43,9 @@ BEHIND = ("Compared with the sync before", "Quality checks", "Left as they are",
 """Sections of the mail that the page shows as they are. The other sections have their own tables here."""
 ARCHIVED = "archived"
 LEFT = ("person was changed since and is left as is", "people were changed since and are left as they are")
+HEADER = ("name", "value", "sourcedId", "collection", "field", "rule", "meaning", "severity", "role")
+AT_ONCE = 1000
+"""Rejected records that are read at once for the file."""
 
 
 def preview(request: Request) -> Response:
@@ -152,8 +162,92 @@ def _sections(report: SyncReport | None) -> list[object]:
     return [found[title] for title in BEHIND if title in found]
 
 
+def show_rejected(request: Request) -> Response:
+    """The rejected records. A POST searches them by sourcedId."""
+    with database(request).begin() as opened:
+        school, snapshot = _snapshot_of(request, opened)
+        asked, wanted = _asked(request)
+        found = rosters.page(opened, snapshot.id, wanted, limit=ROWS, offset=asked.offset)
+        listed = Listed(asked, list(found), rosters.count(opened, snapshot.id, wanted))
+        by_rule = rosters.by_rule(opened, snapshot.id)
+    return page(
+        request,
+        "rejected.html",
+        school=school,
+        tab="syncs",
+        snapshot=snapshot,
+        listed=listed,
+        by_rule=by_rule,
+        manages=viewer(request).may_manage(school.district_id),
+        meaning=_meaning,
+        csv=f"/schools/{school.key}/rejected/{snapshot.id}/rows.csv",
+        now=datetime.now(UTC),
+        zone=school.settings.time_zone,
+    )
+
+
+def rejected_csv(request: Request) -> Response:
+    """The same as a file."""
+    with database(request).begin() as opened:
+        school, snapshot = _snapshot_of(request, opened)
+        asked, wanted = _asked(request)
+        details = {"snapshot": snapshot.id, "rows": rosters.count(opened, snapshot.id, wanted)}
+        audit.record(
+            opened,
+            who=viewer(request).who,
+            what="rejected records downloaded",
+            district_id=school.district_id,
+            school_id=school.id,
+            details=details | {"searched": bool(asked.words)},
+        )
+    name = f"{school.key}-rejected-{snapshot.id}"
+    return csv_answer(name, HEADER, _cells(database(request), snapshot.id, wanted))
+
+
+def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> Iterator[tuple[Any, ...]]:
+    offset = 0
+    while True:
+        with opened_again.begin() as opened:
+            found = rosters.page(opened, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
+        for row in found:
+            rule = row["rule"]
+            yield (
+                row["name"],
+                row["value"],
+                row["sourced_id"],
+                row["collection"],
+                row["field"],
+                rule,
+                _meaning(rule),
+                row["severity"],
+                row["role"],
+            )
+        if len(found) < AT_ONCE:
+            return
+        offset += AT_ONCE
+
+
+def _asked(request: Request) -> tuple[ListFilter, RejectedFilter]:
+    asked = list_filter(request, "rule", "severity")
+    return asked, RejectedFilter(rule=asked["rule"], severity=asked["severity"], words=asked.words)
+
+
+def _meaning(rule: str) -> str:
+    return RULES.get(rule, rule.replace("_", " "))
+
+
+def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, SnapshotHead]:
+    school = school_of(request, opened)
+    try:
+        return school, rosters.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))
+    except UnknownSnapshot:
+        raise nothing_here() from None
+
+
 routes = [
     Route("/schools/{key}/syncs/{sync_id}", show, methods=["GET"]),
     Route("/schools/{key}/syncs/{sync_id}/rollback", preview, methods=["GET"]),
     Route("/schools/{key}/syncs/{sync_id}/rollback", roll_back, methods=["POST"]),
+    Route("/schools/{key}/rejected/{snapshot_id}", show_rejected, methods=["GET", "POST"]),
+    Route("/schools/{key}/rejected/{snapshot_id}/rows.csv", rejected_csv, methods=["GET", "POST"]),
 ]

@@ -12,6 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
+from roster_pipeline.services.settings_changes import SECRET
+from roster_pipeline.settings import fields
 from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.settings.school import (
     ConnectionSettings,
@@ -23,6 +26,7 @@ from roster_pipeline.settings.school import (
 )
 
 Values = dict[str, str]
+Errors = dict[str, str]
 KEY_WORDS = "Use lower-case letters, digits and hyphens, at most 64."
 TAKEN = "This key is in use; choose another."
 ON = "on"
@@ -39,6 +43,7 @@ CHECKS = {
     SCHOOL: tuple(name for name, field in SchoolSettings.model_fields.items() if field.annotation is bool),
 }
 NESTED = (*ROLES, "guards", "quality")
+WINDOWS, QUALITY = "school-guards-windows", "school-quality-"
 
 
 def addresses(text: str) -> list[str]:
@@ -49,6 +54,15 @@ def addresses(text: str) -> list[str]:
 def name_of(*path: object) -> str:
     """The name of the field for the path of a setting."""
     return "-".join(str(step) for step in path)
+
+
+SETTINGS = {
+    **{name_of(CONNECTION, setting.name): setting for setting in fields.CONNECTION},
+    **{name_of(SCHOOL, *setting.name.split(".")): setting for setting in (*fields.SCHOOL, fields.NAME)},
+    **{name_of(SCHOOL, "guards", guard.name): guard for guard in fields.GUARDS},
+    "secret": fields.CLIENT_SECRET,
+}
+"""The setting of every field of the form."""
 
 
 def shown(settings: BaseModel, prefix: str) -> Values:
@@ -246,3 +260,38 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return ON if value else ""
     return "" if value is None else str(value)
+
+
+def wrong(refused: Mapping[str, str]) -> Errors:
+    """Errors by setting as errors by field of the form."""
+    return {_field_of(name): message for name, message in refused.items()}
+
+
+def _field_of(name: str) -> str:
+    if name == SECRET:
+        return "secret"
+    return name_of(SCHOOL if name in SchoolSettings.model_fields else CONNECTION, name)
+
+
+def worded(errors: Errors) -> Errors:
+    """The errors with the labels of their fields, for the list above the form."""
+    rules = quality_rules()
+    return {
+        name: f"{label}: {message}" if (label := _label(name, rules)) else message for name, message in errors.items()
+    }
+
+
+def _label(field_name: str, rules: Mapping[str, str]) -> str:
+    if field_name.startswith(WINDOWS):
+        return "Windows"
+    if field_name.startswith(QUALITY):
+        return rules.get(field_name.removeprefix(QUALITY).rpartition("-")[0], "")
+    return SETTINGS[field_name].title if field_name in SETTINGS else ""
+
+
+def quality_rules() -> dict[str, str]:
+    """What each quality rule of this installation requires, by its name; empty if the suite cannot be read."""
+    try:
+        return {rule.name: rule.description for rule in installed_suite().rules}
+    except QualitySuiteError:
+        return {}

@@ -13,20 +13,23 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.console.auth.viewer import Viewer, viewer
 from roster_pipeline.console.forms import (
     CONNECTION,
     SCHOOL,
+    SETTINGS,
     SHARES,
+    Errors,
     Values,
     errors_of,
     name_of,
     plain_connection,
     plain_school,
+    quality_rules,
     sent,
     shown,
     window_places,
+    worded,
 )
 from roster_pipeline.console.page import form
 from roster_pipeline.directory import connection_tests, tenants
@@ -35,10 +38,10 @@ from roster_pipeline.directory.plans import findings_of_syncs
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
-from roster_pipeline.planning.guard_history import MOST_PLANS, PastPlan, guard_lines
 from roster_pipeline.services.connection_test_state import fields_named, last_test
+from roster_pipeline.services.hold_explanations import MOST_PLANS, PastPlan, guard_lines
 from roster_pipeline.services.save_settings import Wanted
-from roster_pipeline.services.settings_changes import NOT_TESTED, SECRET, ChangedMeanwhile
+from roster_pipeline.services.settings_changes import NOT_TESTED, ChangedMeanwhile
 from roster_pipeline.settings import fields
 from roster_pipeline.settings.fields import SECTIONS, Section
 from roster_pipeline.settings.school import (
@@ -55,15 +58,6 @@ CONNECTION_SECTION = SECTIONS[0]
 NAME = "school-name"
 REPORT_TO = "school-report_to"
 SECRET_IS_LOST = "Type it again: a secret is never sent back with the page."  # noqa: S105
-Errors = dict[str, str]
-WINDOWS, QUALITY = "school-guards-windows", "school-quality-"
-SETTINGS = {
-    **{name_of(CONNECTION, setting.name): setting for setting in fields.CONNECTION},
-    **{name_of(SCHOOL, *setting.name.split(".")): setting for setting in (*fields.SCHOOL, fields.NAME)},
-    **{name_of(SCHOOL, "guards", guard.name): guard for guard in fields.GUARDS},
-    "secret": fields.CLIENT_SECRET,
-}
-"""The setting of every field of the form."""
 START_FIELDS = {"sis", "url", "token_url"}
 """The values that an owner enters first. The other values of a preset replace values that were not changed."""
 
@@ -184,33 +178,6 @@ def seen_of(came: Form) -> tuple[int, int]:
     return (_number(school), _number(connection))
 
 
-def wrong(refused: Mapping[str, str]) -> Errors:
-    """Errors by setting as errors by field of the form."""
-    return {_field_of(name): message for name, message in refused.items()}
-
-
-def _field_of(name: str) -> str:
-    if name == SECRET:
-        return "secret"
-    return name_of(SCHOOL if name in SchoolSettings.model_fields else CONNECTION, name)
-
-
-def worded(errors: Errors) -> Errors:
-    """The errors with the labels of their fields, for the list above the form."""
-    rules = quality_rules()
-    return {
-        name: f"{label}: {message}" if (label := _label(name, rules)) else message for name, message in errors.items()
-    }
-
-
-def _label(field_name: str, rules: Mapping[str, str]) -> str:
-    if field_name.startswith(WINDOWS):
-        return "Windows"
-    if field_name.startswith(QUALITY):
-        return rules.get(field_name.removeprefix(QUALITY).rpartition("-")[0], "")
-    return SETTINGS[field_name].title if field_name in SETTINGS else ""
-
-
 def past_guards(conn: Connection, school: SchoolRow) -> dict[str, str]:
     """What each guard would have done on the last syncs, by its name."""
     plans_of = findings_of_syncs(conn, school.id, MOST_PLANS)
@@ -219,14 +186,6 @@ def past_guards(conn: Connection, school: SchoolRow) -> dict[str, str]:
         for plan, findings in plans_of
     ]
     return guard_lines(past, school.settings.guards, bundle=is_bundle(school.connection))
-
-
-def quality_rules() -> dict[str, str]:
-    """What each quality rule of this installation requires, by its name; empty if the suite cannot be read."""
-    try:
-        return {rule.name: rule.description for rule in installed_suite().rules}
-    except QualitySuiteError:
-        return {}
 
 
 @cache

@@ -1,16 +1,35 @@
-"""Explains to a person why something is held: each finding once, what it holds, and what to do about it.
+"""Explains to a person why something is held (each finding once, what it holds, and what to do about it), and what each
+guard would have done on the last syncs, with the limits as they are now.
 
 Pure functions.
+
+For the last syncs, the guards on archivals, creations, restorations and updates are judged again from the counts of the
+stored plans, so a limit that was changed since shows its effect. For the other guards, only their findings are stored.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
+from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.directory.approvals import Part
-from roster_pipeline.vocabulary import ARCHIVE, approvable, held_place, is_overridable, needs_manager
+from roster_pipeline.planning.findings import percent
+from roster_pipeline.planning.role_guards import passes_as_small
+from roster_pipeline.planning.snapshot_guards import SOURCE_STALE
+from roster_pipeline.settings.school import Guards
+from roster_pipeline.vocabulary import (
+    ARCHIVE,
+    CREATE,
+    RESTORE,
+    UPDATE,
+    approvable,
+    counted,
+    held_place,
+    is_overridable,
+    needs_manager,
+)
 
 ADVICE: dict[str, str] = {
     "incomplete_snapshot": "People who are missing from an incomplete list may still be at the school. So nobody is "
@@ -62,6 +81,25 @@ ADVICE: dict[str, str] = {
 }
 """For each guard, what to do about its findings."""
 RELINKED = "rekeyed"
+MOST_PLANS = 14
+BY_SIZE = {"create_share": CREATE, "restore_share": RESTORE, "update_share": UPDATE}
+"""Guards on the share of a role that one action concerns."""
+BY_FINDING = {
+    "shrink_share": ("shrunk_role",),
+    "update_key_share": ("key_updates",),
+    "missing_share": ("people_missing",),
+    "strangers_share": ("strangers",),
+    "lower_grades_share": ("lower_grades",),
+    "moved_keys": ("moved_keys",),
+    "rekeyed_share": ("rekeyed", "reused_ids"),
+    "rejected_share_archive": ("rejected",),
+    "rejected_share_all": ("rejected",),
+    "unknown_org_share": ("unknown_orgs",),
+    "contradictions": ("witness",),
+}
+"""Settings of guards to the findings that they make."""
+_WITHIN = "; every value was within the limit of its day"
+"""Values within the limit of their day are not stored, so a lower limit might have held some of them."""
 
 
 @dataclass(frozen=True)
@@ -173,3 +211,81 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
     why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in told) for key, of in found.items()]
     kinds.sort(key=lambda kind: held_place(kind.role, kind.action))
     return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))
+
+
+@dataclass(frozen=True)
+class PastPlan:
+    """One plan of a sync. counts: role to action to rows. findings: guard to the largest value that it found."""
+
+    counts: Mapping[str, Mapping[str, int]]
+    findings: Mapping[str, float] = field(default_factory=dict)
+    first_sync: bool = False
+
+
+def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = False) -> dict[str, str]:
+    """Name of each guard's setting to its line; {} without plans. Guards of which nothing is stored have none.
+
+    bundle: the school's data come as CSV bundles.
+    """
+    if not plans:
+        return {}
+    lines = {}
+    shares = [(_largest(plan, ARCHIVE), not all(_beyond_share(plan, guards))) for plan in plans]
+    lines["archive_share"] = _line(shares, percent)
+    most = [max((_rows(of, ARCHIVE) for of in plan.counts.values()), default=0) for plan in plans]
+    lines["archive_most"] = _line(((rows, rows > guards.archive_most) for rows in most), lambda rows: f"{rows:,.0f}")
+    for name, action in BY_SIZE.items():
+        limit = getattr(guards, name)
+        known = [plan for plan in plans if action == UPDATE or not plan.first_sync]
+        lines[name] = _line(
+            ((share, share > limit) for share in (_largest(plan, action, TOO_FEW) for plan in known)), percent
+        )
+    for name, found_by in BY_FINDING.items():
+        limit = getattr(guards, name)
+        values = [max((plan.findings.get(guard, 0.0) for guard in found_by), default=0.0) for plan in plans]
+        as_text: Callable[[float], str] = percent if isinstance(limit, float) else lambda value: f"{value:,.0f}"
+        lines[name] = _line(((value, value > limit) for value in values), as_text, _WITHIN)
+    unchanged = "bundle_unchanged_days" if bundle else "api_unchanged_days"
+    days = [plan.findings.get(SOURCE_STALE, 0.0) for plan in plans]
+    judged = ((value, value >= getattr(guards, unchanged)) for value in days)
+    lines[unchanged] = _line(judged, lambda value: counted(int(value), "day", "days"), _WITHIN)
+    passed = sum(any(_beyond_share(plan, guards)) for plan in plans)
+    small = f"{_of(len(plans))}: archivals of a small role passed in {counted(passed, 'sync', 'syncs')}."
+    return lines | {"archive_always_allowed": small, "archive_small_role": small}
+
+
+def _line(judged: Iterable[tuple[float, bool]], as_text: Callable[[float], str], nothing: str = "") -> str:
+    """judged: for each plan the value that the guard looks at, and whether it is beyond the limit. nothing: what to add
+    if no value is known."""
+    values = list(judged)
+    held = sum(beyond for _, beyond in values)
+    largest = max((value for value, _ in values), default=0)
+    what = f"held something in {held}" if held else "held nothing"
+    return f"{_of(len(values))}: would have {what}" + (
+        f"; the largest was {as_text(largest)}." if largest else f"{nothing}."
+    )
+
+
+def _of(plans: int) -> str:
+    return "Last sync" if plans == 1 else f"Last {plans} syncs"
+
+
+def _rows(of: Mapping[str, int], action: str) -> int:
+    return int(of.get(action, 0))
+
+
+def _there(of: Mapping[str, int]) -> int:
+    """How many people of a role the directory had. Every active membership is one row of the plan."""
+    return sum(rows for action, rows in of.items() if action not in (CREATE, RESTORE))
+
+
+def _largest(plan: PastPlan, action: str, few: int = 0) -> float:
+    """The largest share of a role that an action concerns; `few` rows are never a share."""
+    shares = [_rows(of, action) / _there(of) for of in plan.counts.values() if _there(of) and _rows(of, action) > few]
+    return max(shares, default=0.0)
+
+
+def _beyond_share(plan: PastPlan, guards: Guards) -> list[bool]:
+    """For each role whose archivals are beyond the share, whether they pass because the role is small."""
+    sizes = [(_rows(of, ARCHIVE), _there(of)) for of in plan.counts.values()]
+    return [passes_as_small(going, there, guards) for going, there in sizes if going > guards.archive_share * there]

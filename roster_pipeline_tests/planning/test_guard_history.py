@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from roster_pipeline.planning.guard_history import BY_FINDING, PastPlan, guard_lines
+from roster_pipeline.services.hold_explanations import BY_FINDING, PastPlan, guard_lines
 from roster_pipeline.settings import fields
 from roster_pipeline.settings.school import Guards
 

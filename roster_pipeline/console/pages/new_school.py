@@ -11,10 +11,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.viewer import Viewer, district_of, nothing_here, viewer
-from roster_pipeline.console.forms import KEY_WORDS, TAKEN, Values
+from roster_pipeline.console.forms import KEY_WORDS, SETTINGS, TAKEN, Values
 from roster_pipeline.console.page import database, form, page
 from roster_pipeline.console.pages.sis_school_pages import LABELS, listed, place_of, settings_of
-from roster_pipeline.console.settings_form import SECRET_IS_LOST, SETTINGS, chosen_preset, typed_secret
+from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.tenants import KeyTaken
 from roster_pipeline.oneroster.presets import presets

@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from roster_pipeline.console.auth.session import limit
 from roster_pipeline.console.auth.viewer import school_of, viewer
+from roster_pipeline.console.forms import wrong
 from roster_pipeline.console.page import database, page, redirect
 from roster_pipeline.console.settings_form import (
     CONNECTION_SECTION,
@@ -22,7 +23,6 @@ from roster_pipeline.console.settings_form import (
     sent_form,
     stored_form,
     with_connection_test,
-    wrong,
 )
 from roster_pipeline.directory import connection_tests
 from roster_pipeline.notifications import MailError

@@ -31,7 +31,6 @@ from roster_pipeline.console.headers import Headers
 from roster_pipeline.console.page import database, page
 from roster_pipeline.console.pages import (
     access,
-    conflicts,
     connection_tests,
     districts,
     history,
@@ -62,7 +61,6 @@ from roster_pipeline.sync.error_messages import explain
 PAGES = (
     new_school,  # comes before the route of a school with this key
     access,
-    conflicts,
     connection_tests,
     districts,
     headers,

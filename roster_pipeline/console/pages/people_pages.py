@@ -1,12 +1,14 @@
 """Shows the people of a school, and of a district for its managers: with a search and a filter, a page at a time.
 
-It also enters a person by hand.
+It also enters a person by hand, and shows conflicts and possible duplicates to be worked through: both sides beside
+each other, "same person" or "two people".
 
 The search is sent as a form, so its words are never in an address.
 """
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any, get_args
 
 from sqlalchemy import Connection
@@ -16,14 +18,16 @@ from starlette.routing import Route
 
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
-from roster_pipeline.console.list_filters import ROWS, Listed, list_filter
+from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of, plain_number
 from roster_pipeline.console.page import database, page, redirect, role, texts
 from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
-from roster_pipeline.services import person_changes
-from roster_pipeline.services.conflicts import count as count_conflicts
+from roster_pipeline.services import conflicts, person_changes
+from roster_pipeline.services.person_view import find
+from roster_pipeline.services.possible_duplicates import Pairs, pair_of, possible_duplicates
 from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
 
 FIELDS = ("role", "grade", "status", "source", "mark", "district")
@@ -36,6 +40,7 @@ MARKS = {
     "no_email": "Without e-mail",
     "conflict": "In conflict",
 }
+AT_ONCE = 20
 
 
 def of_school(request: Request) -> Response:
@@ -45,18 +50,14 @@ def of_school(request: Request) -> Response:
         everything = viewer(request).may_manage(school.district_id)
         wanted = PeopleFilter(school.district_id, school.id, everything=everything)
         context = _listed(request, opened, wanted)
-        conflicts = count_conflicts(opened, plans.latest(opened, school.id, dry_run=True))
-    return page(request, "school_people.html", school=school, tab="people", conflicts=conflicts, **context)
+        in_conflict = conflicts.count(opened, plans.latest(opened, school.id, dry_run=True))
+    return page(request, "school_people.html", school=school, tab="people", conflicts=in_conflict, **context)
 
 
 def of_district(request: Request) -> Response:
     """People of a district, for those who manage it. A POST searches them."""
-    who = viewer(request)
     with database(request).begin() as opened:
-        districts = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)]
-        if not districts:
-            raise nothing_here()
-        district = _district(request, districts)
+        district, districts = _managed(request, opened)
         context = _listed(request, opened, PeopleFilter(district.id))
     return page(request, "people.html", district=district, districts=districts, **context)
 
@@ -104,15 +105,15 @@ def _form(request: Request, school: SchoolRow, given: dict[str, str], error: str
     )
 
 
-def _district(request: Request, districts: list[DistrictRow]) -> DistrictRow:
-    """The requested district, else the first one. Raises HTTPException 404 if the viewer does not manage it."""
+def _managed(request: Request, opened: Connection) -> tuple[DistrictRow, list[DistrictRow]]:
+    """The district asked for, else the first one, and all that the viewer manages. Raises HTTPException 404 for every
+    other."""
     key = list_filter(request, "district")["district"]
-    if not key:
-        return districts[0]
-    for row in districts:
-        if row.key == key:
-            return row
-    raise nothing_here()
+    managed = [row for row in tenants.list_districts(opened) if viewer(request).may_manage(row.id)]
+    district = next((row for row in managed if key in ("", row.key)), None)
+    if district is None:
+        raise nothing_here()
+    return district, managed
 
 
 def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[str, Any]:
@@ -148,9 +149,130 @@ def _one_of(kind: Any, value: str) -> Any:
     return value if value in get_args(kind) else ""
 
 
+def conflicts_of_school(request: Request) -> Response:
+    """The conflicts of the newest plan, which may be the plan of a dry run."""
+    who = viewer(request)
+    asked = list_filter(request)
+    offset = (asked.page - 1) * AT_ONCE
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        plan = plans.latest(opened, school.id, dry_run=True)
+        total = conflicts.count(opened, plan)
+        found = []
+        if plan is not None and total:
+            found = conflicts.page(opened, school, plan, who.may_see, who.may_manage, limit=AT_ONCE, offset=offset)
+    return page(
+        request,
+        "conflicts.html",
+        school=school,
+        tab="people",
+        plan=plan,
+        conflicts=found,
+        total=total,
+        back=asked.at(asked.page),
+        now=datetime.now(UTC),
+        newer=asked.newer,
+        older=asked.older(AT_ONCE, total),
+        zone=school.settings.time_zone,
+    )
+
+
+def duplicates_of_school(request: Request) -> Response:
+    """Possible duplicates with somebody of one school."""
+    who, asked = viewer(request), list_filter(request, "said")
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        found = possible_duplicates(
+            opened,
+            school.district_id,
+            who.may_see,
+            who.may_manage,
+            school_id=school.id,
+            said_two=asked["said"] == "two",
+            limit=AT_ONCE,
+            offset=(asked.page - 1) * AT_ONCE,
+        )
+    return _duplicates(request, found, asked, f"/schools/{school.key}/people", school.name)
+
+
+def duplicates_of_district(request: Request) -> Response:
+    """Possible duplicates of a district, for those who manage it."""
+    who, asked = viewer(request), list_filter(request, "said", "district")
+    with database(request).begin() as opened:
+        district, _ = _managed(request, opened)
+        found = possible_duplicates(
+            opened,
+            district.id,
+            who.may_see,
+            who.may_manage,
+            said_two=asked["said"] == "two",
+            limit=AT_ONCE,
+            offset=(asked.page - 1) * AT_ONCE,
+        )
+    return _duplicates(request, found, asked, f"/people?district={district.key}", district.name)
+
+
+def conflicts_of_district(request: Request) -> Response:
+    """The conflicts in the newest plans of a district's schools, for those who manage it."""
+    who, asked = viewer(request), list_filter(request, "district")
+    offset = (asked.page - 1) * AT_ONCE
+    with database(request).begin() as opened:
+        district, _ = _managed(request, opened)
+        found, total = conflicts.page_of_district(
+            opened, district.id, who.may_see, who.may_manage, limit=AT_ONCE, offset=offset
+        )
+    return page(
+        request,
+        "district_conflicts.html",
+        district=district,
+        conflicts=found,
+        total=total,
+        back=asked.at(asked.page),
+        now=datetime.now(UTC),
+        newer=asked.newer,
+        older=asked.older(AT_ONCE, total),
+    )
+
+
+def beside(request: Request) -> Response:
+    """Two people next to each other, however somebody found them."""
+    who = viewer(request)
+    typed = request.query_params.get("other", "").strip()
+    other = plain_number(typed)
+    one = number_of(request, "person_id")
+    try:
+        with database(request).begin() as opened:
+            find(opened, one, who.may_see, who.may_manage)
+            pairs = [pair_of(opened, one, other, who.may_see, who.may_manage)] if typed and other != one else []
+    except UnknownPerson:
+        raise nothing_here() from None
+    return page(request, "duplicates.html", pairs=pairs, single=one, title="One person or two?")
+
+
+def _duplicates(request: Request, found: Pairs, asked: ListFilter, people: str, name: str) -> Response:
+    return page(
+        request,
+        "duplicates.html",
+        pairs=found.pairs,
+        found=found,
+        single=None,
+        title="Possible duplicates",
+        name=name,
+        people=people,
+        asked=asked,
+        newer=asked.newer,
+        older=asked.older(AT_ONCE, found.total),
+    )
+
+
 routes = [
     Route("/people", of_district, methods=["GET", "POST"]),
     Route("/schools/{key}/people", of_school, methods=["GET", "POST"]),
     Route("/schools/{key}/people/add", add_form, methods=["GET"]),
     Route("/schools/{key}/people/add", add, methods=["POST"]),
+    Route("/schools/{key}/conflicts", conflicts_of_school, methods=["GET"]),
+    Route("/schools/{key}/duplicates", duplicates_of_school, methods=["GET"]),
+    Route("/people/duplicates", duplicates_of_district, methods=["GET"]),
+    Route("/people/conflicts", conflicts_of_district, methods=["GET"]),
+    Route("/people/{person_id}/beside", beside, methods=["GET"]),
 ]

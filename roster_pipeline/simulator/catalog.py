@@ -11,10 +11,17 @@ from roster_pipeline.simulator.messages import RequestError
 from roster_pipeline.simulator.payload import Record
 from roster_pipeline.simulator.person import STUDENT, TEACHER
 from roster_pipeline.simulator.studies import GRADES
-from roster_pipeline.simulator.tokens import ROSTER_SCOPES, SCOPE_PREFIXES
 from roster_pipeline.simulator.view import View
 
-CORE, FULL, DEMOGRAPHICS = ROSTER_SCOPES
+SCOPE_PREFIXES = {
+    "1.1": "https://purl.imsglobal.org/spec/or/v1p1/scope/",
+    "1.2": "https://purl.imsglobal.org/spec/or/v1p2/scope/",
+}
+ROSTER_SCOPES = CORE, FULL, DEMOGRAPHICS = (
+    "roster-core.readonly",
+    "roster.readonly",
+    "roster-demographics.readonly",
+)
 DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
 """Two documents of the standard name the file differently; the simulator answers to both names."""
 

@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from roster_pipeline.simulator.authorization import Access
+from roster_pipeline.simulator.authorization import Access, Tokens
 from roster_pipeline.simulator.catalog import DISCOVERY_FILES, FULL, ROUTES, Listing, discovery_document
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.fault_table import Faults
@@ -13,7 +13,6 @@ from roster_pipeline.simulator.messages import Answer, Call, RequestError, error
 from roster_pipeline.simulator.pages import collection_answer, select
 from roster_pipeline.simulator.payload import ROOTS, V12
 from roster_pipeline.simulator.query import Query, read_fields
-from roster_pipeline.simulator.tokens import Tokens
 from roster_pipeline.simulator.view import RevisionCache, View
 from roster_pipeline.simulator.wire_faults import early_answer
 

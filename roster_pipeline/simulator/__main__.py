@@ -10,7 +10,7 @@ from datetime import date
 from roster_pipeline.simulator.app import create_site
 from roster_pipeline.simulator.district import generate_district
 from roster_pipeline.simulator.fault_table import FAULTS, Faults
-from roster_pipeline.simulator.payload import ROOTS
+from roster_pipeline.simulator.messages import ROOTS
 from roster_pipeline.simulator.server import LOOPBACK, serve
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
 

@@ -15,8 +15,7 @@ from starlette.routing import Route
 
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.fault_table import FAULTS, Faults
-from roster_pipeline.simulator.messages import Answer, Call
-from roster_pipeline.simulator.payload import ROOTS
+from roster_pipeline.simulator.messages import ROOTS, Answer, Call
 from roster_pipeline.simulator.person import Person, Role
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, LoggedRequest, Sis
 from roster_pipeline.simulator.wire_faults import delay_seconds, respond

@@ -1,5 +1,5 @@
-"""Who may read: the token endpoint (OAuth 2 client credentials, by Basic header or form body, with scopes and an end: RFC
-6749, section 4.4), bearer tokens with scopes, OAuth 1.0a signatures without tokens ("2-legged"), a fixed bearer, a
+"""Who may read: the token endpoint (OAuth 2 client credentials, by Basic header or form body, with scopes and an end;
+RFC 6749, section 4.4), bearer tokens with scopes, OAuth 1.0a signatures without tokens ("2-legged"), a fixed bearer, a
 fixed header."""
 
 import base64
@@ -16,8 +16,7 @@ from oauthlib.oauth1.rfc5849 import signature
 
 from roster_pipeline.simulator.catalog import CORE, FULL, ROSTER_SCOPES, SCOPE_PREFIXES
 from roster_pipeline.simulator.fault_table import Faults
-from roster_pipeline.simulator.messages import Answer, Call, RequestError, read_pairs
-from roster_pipeline.simulator.payload import V11
+from roster_pipeline.simulator.messages import V11, Answer, Call, RequestError, read_pairs
 
 SCOPES = tuple(prefix + name for prefix in SCOPE_PREFIXES.values() for name in ROSTER_SCOPES)
 LIFETIME = 3600

@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from roster_pipeline.simulator.messages import RequestError
-from roster_pipeline.simulator.payload import Record
+from roster_pipeline.simulator.messages import Record, RequestError
 from roster_pipeline.simulator.person import STUDENT, TEACHER
 from roster_pipeline.simulator.studies import GRADES
 from roster_pipeline.simulator.view import View

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.fault_table import Faults
-from roster_pipeline.simulator.payload import V11
+from roster_pipeline.simulator.messages import V11
 from roster_pipeline.simulator.person import CONTACT_ROLES, KINDS, LEGACY_ROLES, STUDENT, TEACHER, Person
 
 Indexes: TypeAlias = "array[int]"

@@ -11,8 +11,7 @@ from roster_pipeline.simulator.catalog import Listing
 from roster_pipeline.simulator.fault_table import Faults
 from roster_pipeline.simulator.filters import INSTANTS, Filter, filter_test, values_at
 from roster_pipeline.simulator.membership import Indexes, may_have_role
-from roster_pipeline.simulator.messages import Answer, Call, RequestError
-from roster_pipeline.simulator.payload import Record
+from roster_pipeline.simulator.messages import Answer, Call, Record, RequestError
 from roster_pipeline.simulator.person import LEGACY_ROLES, ROLES
 from roster_pipeline.simulator.query import Query, query_as_served
 from roster_pipeline.simulator.view import View

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Any, TypeAlias
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.payload import V11, Payload, Record
+from roster_pipeline.simulator.messages import V11, Payload, Record
 from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, SUPPORT_STAFF, TEACHER, Person
 
 ABSENT: Any = object()

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 from roster_pipeline.simulator.fault_table import Faults
 from roster_pipeline.simulator.filters import Clause, Filter, FilterSyntaxError, filter_test, parse_filter
-from roster_pipeline.simulator.messages import RequestError
-from roster_pipeline.simulator.payload import V11
+from roster_pipeline.simulator.messages import V11, RequestError
 
 DEFAULT_LIMIT = 100
 PARAMETERS = ("limit", "offset", "sort", "orderBy", "filter", "fields")

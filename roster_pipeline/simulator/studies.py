@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from datetime import date, timedelta
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.payload import Payload, Record
+from roster_pipeline.simulator.messages import Payload, Record
 from roster_pipeline.simulator.person import STUDENT, TEACHER, Person
 
 GRADES = ("KG", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")

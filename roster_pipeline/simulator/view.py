@@ -9,8 +9,7 @@ from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.fault_table import Faults
 from roster_pipeline.simulator.json_faults import faulty_org, user_faults
 from roster_pipeline.simulator.membership import IdScheme, Indexes, belongs_rule, listed_rows
-from roster_pipeline.simulator.messages import RequestError
-from roster_pipeline.simulator.payload import V11, Payload, Record
+from roster_pipeline.simulator.messages import V11, Payload, Record, RequestError
 from roster_pipeline.simulator.person import CONTACT_ROLES, LEGACY_ROLES, STUDENT, SUPPORT_STAFF, TEACHER, Person
 from roster_pipeline.simulator.population import GRADES_BY_LEVEL, Org, mix
 from roster_pipeline.simulator.studies import Studies

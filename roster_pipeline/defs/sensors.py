@@ -70,8 +70,7 @@ def send_mail(
 ) -> dg.SkipReason:
     """Send due mail; a failure stays in the outbox and is tried again later."""
     from roster_pipeline.directory.locks import alone
-    from roster_pipeline.sync.build_report import put_reports
-    from roster_pipeline.sync.outbox_sender import put_digests, send_due
+    from roster_pipeline.sync.outbox_sender import put_digests, put_reports, send_due
 
     database = directory.database()
     with alone(database, "mail") as mine:

@@ -15,9 +15,9 @@ from roster_pipeline.directory import plans, rosters, school_history, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_plan, sync_summary
-from roster_pipeline.sync.build_report import put_report
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.monitoring import settle
+from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.plan_changes import plan_snapshot
 from roster_pipeline.vocabulary import CHANGING
 

@@ -1,24 +1,13 @@
-"""Reports: every sync gets one mail.
-
-It is made from the ledger and written into the outbox in the transaction of the sync itself.
-
-So a process that dies in between neither loses a mail nor makes a second one. A sensor writes the reports that are
-still missing after a rollback.
-"""
+"""Reports: what a mail says about one sync, made from the ledger."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection
-
 from roster_pipeline.completeness_messages import clock_in_words, noticed
-from roster_pipeline.directory import outbox
-from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.sync_summary import SyncSummary, mark_reported, sync_summary, unreported
+from roster_pipeline.directory.sync_summary import SyncSummary
 from roster_pipeline.notifications import (
     Comparison,
     ConnectionFacts,
@@ -32,13 +21,10 @@ from roster_pipeline.notifications import (
     RoleSize,
     RowNote,
     SyncReport,
-    render,
-    wants,
 )
 from roster_pipeline.notifications import message_id as stable_message_id
 from roster_pipeline.notifications.mail import FOLDER_SENDER
 from roster_pipeline.settings.installation import MailServer, WebAddresses
-from roster_pipeline.sync.report_attachment import attach
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 from roster_pipeline.vocabulary import (
     CHANGING,
@@ -70,41 +56,6 @@ TOLD_ANYWAY = (
 )
 """Guards that say that the roster itself looks wrong. An owner reads about them even if nothing would change for
 anybody, for example because Archive is off."""
-
-
-def put_reports(database: Database, school_key: str | None = None) -> int:
-    """Write the missing reports of one school, or of all, into the outbox. Returns how many mails it put there."""
-    with database.begin() as connection:
-        waiting = unreported(connection, school_key)
-        return sum(put_report(connection, sync_summary(connection, sync_id)) for sync_id in waiting)
-
-
-def put_report(connection: Connection, known: SyncSummary) -> int:
-    """Store one sync's report with the sync, and put its mail into the outbox if the school wants one.
-
-    Returns the number of mails: 1 or 0.
-
-    It works in the caller's transaction, so a sync and its mail are committed together.
-    """
-    report, sync_id = report_of(known), known.sync_id
-    mark_reported(connection, sync_id, report.as_dict())
-    if not known.settings.report_to or not wants(report, known.settings.report_when):
-        return 0
-    if known.settings.report_when == "daily":
-        outbox.put_for_digest(connection, known.settings.report_to, sync_id)
-        return 0
-    details, file = attach(connection, known.plan_id, sync_id, known.settings.report_attachment)
-    outbox.put(
-        connection,
-        message_id=message_id("sync", known.school_key, sync_id, known.at.isoformat()),
-        kind="report",
-        school_id=known.school_id,
-        sync_id=sync_id,
-        recipients=known.settings.report_to,
-        mail=render(replace(report, details=details)),
-        attachment=file,
-    )
-    return 1
 
 
 def message_id(*parts: object) -> str:

@@ -1,29 +1,46 @@
-"""Sends the mails of the outbox, and puts the daily digests into it.
+"""Puts reports and daily digests into the outbox, and sends the mails that are due.
 
-A mail that fails waits longer each time. In the morning, the reports that waited for a recipient become one mail.
+The report of a sync is put there in the transaction of the sync itself. So a process that dies in between neither loses
+a mail nor makes a second one. A sensor puts the reports that are still missing after a rollback. A mail that fails
+waits longer each time. In the morning, the reports that waited for a recipient become one mail.
+
+A report may have a CSV file, with one line per row of the plan. Mailboxes keep a mail for years. So the file has only
+ids or masked names: it never holds a whole name, an e-mail, a user name or a number, and a sourcedId that is one of
+these (some systems do so) is left out.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import groupby
 from time import monotonic
+from typing import Literal
 from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection
 
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_until_commit
+from roster_pipeline.directory.plan_rows import RowDetail, count_details, details_of
+from roster_pipeline.directory.sync_summary import SyncSummary, mark_reported, sync_summary, unreported
 from roster_pipeline.notifications import (
     Mail,
     Mailer,
     PermanentDeliveryError,
+    RowDetails,
     ServerAwayError,
     SyncReport,
     TemporaryDeliveryError,
+    render,
+    wants,
 )
 from roster_pipeline.notifications.notice import digest_mail
-from roster_pipeline.sync.build_report import console_url, message_id
+from roster_pipeline.safe_csv import ENCODING, csv_chunks
+from roster_pipeline.sync.build_report import console_url, message_id, report_of
+from roster_pipeline.vocabulary import why_of
 
 MOST_AT_ONCE = 200
 """How many mails one tick sends. The others wait for the next tick, so that a tick stays short."""
@@ -32,6 +49,12 @@ MOST_SECONDS = 20.0
 MORNING = time(7, 0)
 """The time at which a digest is sent, on the clock of the school whose report has waited longest. All nights are over
 by then."""
+Names = Literal["ids", "masked"]
+MOST_ROWS = 10_000
+"""This is about 2 MB: mail servers accept far more, and nobody reads so much."""
+HEADER = ("row", "action", "result", "role", "person", "sourcedIds", "matched by", "reason", "why", "fields")
+NAME = "name"
+HIDDEN = "*"
 
 
 @dataclass(frozen=True)
@@ -116,3 +139,92 @@ def put_digests(database: Database, now: datetime) -> int:
             outbox.sent_with_digest(connection, recipient, [line.sync_id for line in group], identity)
             put += 1
     return put
+
+
+def attach(conn: Connection, plan_id: int | None, sync_id: int, names: str) -> tuple[RowDetails | None, str | None]:
+    """The mail's sentence about the file, and the file. (None, None) if no file is wanted, or if it would be empty."""
+    if plan_id is None or names not in ("ids", "masked"):
+        return None, None
+    chosen: Names = "masked" if names == "masked" else "ids"
+    rows = count_details(conn, plan_id, sync_id)
+    if not rows:
+        return None, None
+    if rows > MOST_ROWS:
+        return RowDetails(rows, chosen, attached=False), None
+    return RowDetails(rows, chosen, attached=True), details_csv(details_of(conn, plan_id, sync_id, MOST_ROWS), chosen)
+
+
+def details_csv(rows: Iterable[RowDetail], names: Names) -> str:
+    """The file as text. The byte order mark is added later."""
+    header = HEADER if names == "ids" else (*HEADER[:5], NAME, *HEADER[5:])
+    return b"".join(csv_chunks(header, (_cells(row, names) for row in rows))).decode(ENCODING)
+
+
+def _cells(row: RowDetail, names: Names) -> tuple[object, ...]:
+    who = (row.person_id,) if names == "ids" else (row.person_id, masked(row.given_name, row.family_name))
+    return (
+        row.row,
+        row.action,
+        row.result,
+        row.role,
+        *who,
+        " ".join(_shown_id(one, row) for one in row.sourced_ids),
+        row.matched_by,
+        row.reason,
+        why_of(row.reason, row.notes),
+        " ".join(row.fields),
+    )
+
+
+def masked(*names: str | None) -> str:
+    """The first letters: `A. L.`. A name of one letter would be shown completely, so it becomes `*`."""
+    return " ".join(_initial(name) for name in names if name)
+
+
+def _initial(name: str) -> str:
+    letters = [letter for letter in name if letter.isalnum()]
+    return f"{letters[0].upper()}." if len(letters) > 1 else HIDDEN
+
+
+def _shown_id(sourced_id: str, row: RowDetail) -> str:
+    """A sourcedId as it is, unless it shows who the person is."""
+    known = {secret.casefold() for secret in row.secrets}
+    known |= {name.casefold() for name in (row.given_name, row.family_name) if name}
+    plain = sourced_id.casefold()
+    told = "@" in plain or plain in known or any(len(one) > 3 and one in plain for one in known)
+    return HIDDEN if told else sourced_id
+
+
+def put_reports(database: Database, school_key: str | None = None) -> int:
+    """Write the missing reports of one school, or of all, into the outbox. Returns how many mails it put there."""
+    with database.begin() as connection:
+        waiting = unreported(connection, school_key)
+        return sum(put_report(connection, sync_summary(connection, sync_id)) for sync_id in waiting)
+
+
+def put_report(connection: Connection, known: SyncSummary) -> int:
+    """Store one sync's report with the sync, and put its mail into the outbox if the school wants one.
+
+    Returns the number of mails: 1 or 0.
+
+    It works in the caller's transaction, so a sync and its mail are committed together.
+    """
+    report, sync_id = report_of(known), known.sync_id
+    mark_reported(connection, sync_id, report.as_dict())
+    if not known.settings.report_to or not wants(report, known.settings.report_when):
+        return 0
+    if known.settings.report_when == "daily":
+        outbox.put_for_digest(connection, known.settings.report_to, sync_id)
+        return 0
+    details, file = attach(connection, known.plan_id, sync_id, known.settings.report_attachment)
+    outbox.put(
+        connection,
+        message_id=message_id("sync", known.school_key, sync_id, known.at.isoformat()),
+        kind="report",
+        school_id=known.school_id,
+        sync_id=sync_id,
+        recipients=known.settings.report_to,
+        mail=render(replace(report, details=details)),
+        attachment=file,
+    )
+    return 1

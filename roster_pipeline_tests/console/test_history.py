@@ -16,8 +16,8 @@ from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import RoleCounts
-from roster_pipeline.sync.build_report import put_reports
 from roster_pipeline.sync.monitoring import settle
+from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import MANY, held_creates, words_of
 from roster_pipeline_tests.directory.builders import newcomer, one, sync_rows

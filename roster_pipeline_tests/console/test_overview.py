@@ -15,7 +15,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.school_overview import Overview, overview
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
-from roster_pipeline.sync.build_report import put_reports
+from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline.sync.schedule_due import next_night
 from roster_pipeline.vocabulary import moment
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console

@@ -12,7 +12,7 @@ from roster_pipeline.directory import alerts, manual_runs
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.fields import SECTIONS
-from roster_pipeline.sync.build_report import put_reports
+from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline_tests.console.browser import PHONE, WIDE, Open, faults_of
 from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Console
 from roster_pipeline_tests.console.held_plans import held_creates

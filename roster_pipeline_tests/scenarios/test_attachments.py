@@ -14,7 +14,7 @@ from sqlalchemy import text
 from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.settings.installation import Retention
-from roster_pipeline.sync import report_attachment
+from roster_pipeline.sync import outbox_sender
 from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline.sync.prune_tables import prune
 from roster_pipeline_tests.scenarios.conftest import District
@@ -94,7 +94,7 @@ def test_rows_that_wait_are_marked_as_held(district: District, mailbox: Mailbox)
 def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_says_where_they_are(
     district: District, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(report_attachment, "MOST_ROWS", 5)
+    monkeypatch.setattr(outbox_sender, "MOST_ROWS", 5)
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org/")
     district.add_school(report_to=OWNER, report_attachment="ids")
     district.run_sync()

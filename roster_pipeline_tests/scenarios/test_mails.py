@@ -14,8 +14,7 @@ from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, Install
 from roster_pipeline.defs.sensors import send_mail
 from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
-from roster_pipeline.sync.build_report import put_reports
-from roster_pipeline.sync.outbox_sender import due_at, put_digests, send_due
+from roster_pipeline.sync.outbox_sender import due_at, put_digests, put_reports, send_due
 from roster_pipeline_tests.scenarios.conftest import District
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
 

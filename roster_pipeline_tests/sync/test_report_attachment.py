@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from roster_pipeline.directory.plan_rows import RowDetail
-from roster_pipeline.sync.report_attachment import details_csv, masked
+from roster_pipeline.sync.outbox_sender import details_csv, masked
 
 ROW = RowDetail(
     row=3,

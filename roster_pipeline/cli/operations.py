@@ -106,7 +106,7 @@ def prune(as_json: AsJson = False) -> None:
 
     from roster_pipeline.defs.jobs import prune_runs
     from roster_pipeline.settings.installation import Retention
-    from roster_pipeline.sync.prune_tables import prune as prune_tables
+    from roster_pipeline.sync.health_checks import prune as prune_tables
 
     retention = Retention.read()
     with open_directory() as database, dg.DagsterInstance.get() as instance:

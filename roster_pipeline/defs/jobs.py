@@ -92,13 +92,13 @@ def drop_old_rows(
     context: dg.OpExecutionContext, directory: DirectoryResource, installation: InstallationResource
 ) -> None:
     """Our tables first, then Dagster's runs."""
-    from roster_pipeline.sync import prune_tables  # not needed to list the jobs
+    from roster_pipeline.sync import health_checks  # not needed to list the jobs
 
     database, retention = directory.database(), installation.read(Retention)
     with executing(database, context.run_id):
-        dropped = prune_tables.prune(database, retention)
+        dropped = health_checks.prune(database, retention)
         context.add_output_metadata({**dropped, "runs": prune_runs(context.instance, retention.keep_run_days)})
-    prune_tables.clear_not_pruned(database, datetime.now(UTC))
+    health_checks.clear_not_pruned(database, datetime.now(UTC))
 
 
 @dg.job(executor_def=dg.in_process_executor)

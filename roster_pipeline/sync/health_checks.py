@@ -2,6 +2,8 @@
 
 A check is green, red with a remedy, or a note. Only the operators get these alerts: one mail when something breaks, and
 one mail when it works again.
+
+Also prunes our own tables, and alerts the operators if that fails. Environment variables say how long rows are kept.
 """
 
 from __future__ import annotations
@@ -9,15 +11,17 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import alerts, migrate, tenants
+from roster_pipeline.directory import alerts, migrate, snapshots, tenants
 from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.secrets import seal, unseal
+from roster_pipeline.directory.sis_records import prune_records
 from roster_pipeline.notifications import MailError, mailer_from
 from roster_pipeline.notifications.blocks import Link
 from roster_pipeline.notifications.mail import address_of
@@ -27,6 +31,7 @@ from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.runtime.embedded import home
 from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs
 from roster_pipeline.sync.alerts import operators, send_alert, was_open
+from roster_pipeline.sync.build_report import run_url
 from roster_pipeline.sync.client_factory import client_of, is_bundle
 from roster_pipeline.vocabulary import counted, moment
 
@@ -214,3 +219,35 @@ def _capital(name: str) -> str:
 
 def _notice(now: datetime, tone: Tone, badge: str, headline: str, hint: str, link: Link | None = None) -> Notice:
     return Notice("Installation", "", now, "UTC", tone, badge, headline, (hint,), link=link)
+
+
+def prune(database: Database, retention: Retention) -> dict[str, int]:
+    """Drop old rows from our tables, with one transaction per school. Returns how many were dropped, by name."""
+    with database.begin() as connection:
+        schools = [school.id for school in tenants.list_schools(connection)]
+        sources = [source.id for source in tenants.list_connections(connection)]
+    dropped = {"snapshots": 0, "records": 0}
+    for school_id in schools:
+        with database.begin() as connection:
+            dropped["snapshots"] += snapshots.prune(connection, school_id, retention.keep_syncs)
+    for source_id in sources:
+        with database.begin() as connection:
+            dropped["records"] += prune_records(connection, source_id)
+    with database.begin() as connection:
+        return dropped | drop_old(connection, timedelta(days=retention.keep_days))
+
+
+def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:
+    """Alert the operators that pruning fails. They get one alert until it works again.
+
+    Returns False if they know already.
+    """
+    hint = "Until it works, raw records, mails and Dagster runs are kept longer than promised. Its run says why."
+    url = run_url(run_id)
+    link = Link("Open the run", url) if url else None
+    return open_for_operators(database, "pruning", "The nightly pruning failed", hint, now, link)
+
+
+def clear_not_pruned(database: Database, now: datetime) -> None:
+    """Send the all-clear, if an alert is open."""
+    close_for_operators(database, "pruning", "Pruning works again", now)

@@ -21,7 +21,7 @@ from roster_pipeline.services.connection_test import begin_together, carry_out, 
 from roster_pipeline.services.connection_test_state import LastTest, last_test
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
-from roster_pipeline.sync.prune_tables import prune
+from roster_pipeline.sync.health_checks import prune
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.console.held_plans import words_of

@@ -15,8 +15,8 @@ from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync import outbox_sender
+from roster_pipeline.sync.health_checks import prune
 from roster_pipeline.sync.outbox_sender import send_due
-from roster_pipeline.sync.prune_tables import prune
 from roster_pipeline_tests.scenarios.conftest import District
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
 

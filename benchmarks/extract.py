@@ -31,7 +31,7 @@ from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.oneroster import Wanted, pull
 from roster_pipeline.simulator.person import Layout
-from roster_pipeline.sync.client_factory import client_of
+from roster_pipeline.sync.fetch_strategy import client_of
 from roster_pipeline.sync.gc_tuning import infrequent_collection
 
 STUDENTS = 1000

@@ -51,7 +51,7 @@ from roster_pipeline.settings.school import (
     SchoolSettings,
     display_name,
 )
-from roster_pipeline.sync.client_factory import is_bundle
+from roster_pipeline.sync.fetch_strategy import is_bundle
 from roster_pipeline.vocabulary import Role
 
 CONNECTION_SECTION = SECTIONS[0]

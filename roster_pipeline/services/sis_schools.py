@@ -25,7 +25,7 @@ from roster_pipeline.services.connection_test import LIMITS, MOST_AT_ONCE, TestG
 from roster_pipeline.services.school_changes import add_school
 from roster_pipeline.services.settings_changes import servers_of
 from roster_pipeline.settings.school import ANY_SCHOOL, MOST_RECIPIENTS, SchoolSettings
-from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
+from roster_pipeline.sync.fetch_strategy import client_of, is_bundle, source_of_connection
 
 RESERVED = ("new",)
 EVERYBODY = Wanted(roles=frozenset(GROUPS))

@@ -18,7 +18,7 @@ from roster_pipeline.oneroster.connection_test.items import CheckItem, Placed, T
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset, UnknownPreset, preset
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
+from roster_pipeline.sync.fetch_strategy import client_of, is_bundle, source_of_connection
 from roster_pipeline.sync.usable_records import ContactPreview, UsableRecords
 
 

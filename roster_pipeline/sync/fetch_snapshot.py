@@ -20,9 +20,17 @@ from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
 from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.records.orgs import ENROLLMENTS_UNKNOWN
-from roster_pipeline.sync.client_factory import client_of, is_bundle, source_of_connection
 from roster_pipeline.sync.error_messages import CONNECTION, GaveWay, SyncError
-from roster_pipeline.sync.fetch_strategy import READS, Choice, choose, is_proved, look_at_changes
+from roster_pipeline.sync.fetch_strategy import (
+    READS,
+    Choice,
+    choose,
+    client_of,
+    is_bundle,
+    is_proved,
+    look_at_changes,
+    source_of_connection,
+)
 from roster_pipeline.sync.gc_tuning import infrequent_collection
 from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL

@@ -1,4 +1,5 @@
-"""Decides how a night is fetched: the whole connection or one school's lists, everything or only the changes.
+"""How a connection is fetched: the client of its API or the source of its CSV bundles, the whole connection or one
+school's lists, everything or only the changes.
 
 Only the changes are fetched if the SIS has proved that it names every change. Each full pull tests this again.
 """
@@ -6,17 +7,22 @@ Only the changes are fetched if the SIS has proved that it names every change. E
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
+from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fields, stored_key
 from roster_pipeline.directory import audit, delta_base
 from roster_pipeline.directory.delta_base import DeltaBase
-from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.secrets import unseal
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.notifications.notice import Notice
+from roster_pipeline.oneroster import Client, Endpoint
+from roster_pipeline.oneroster.bundle import BundleSource, is_bundle_url, source_of
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, NamedChanges
+from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.sync.alerts import affected_schools, send_alert
 from roster_pipeline.vocabulary import counted
@@ -35,6 +41,65 @@ READS = "reads"
 differ even in people who did not change."""
 NOT_NAMED = "changes-not-named"
 """A note in the proof of a full pull: the number of people who had changed although the SIS did not name them."""
+
+
+def endpoint_of(connection: ConnectionRow) -> Endpoint:
+    """The endpoint with its secret in plain text. Keep it only as long as the step needs it."""
+    chosen = connection.settings
+    return Endpoint(
+        base_url=chosen.url,
+        client_id=chosen.client_id,
+        client_secret=_secret(connection),
+        sign_in=chosen.sign_in,
+        token_url=chosen.token_url,
+        scopes=chosen.scopes,
+        version=chosen.version,
+        page_size=chosen.page_size,
+        ca_bundle=chosen.ca_bundle,
+        allow_private=chosen.allow_private_addresses,
+        metadata_keys=_metadata_keys(connection),
+        learned=connection.learned,
+    )
+
+
+def is_bundle(connection: ConnectionRow) -> bool:
+    """Whether the SIS gives CSV bundles instead of an API."""
+    return is_bundle_url(connection.settings.url)
+
+
+def source_of_connection(connection: ConnectionRow) -> BundleSource:
+    """The source of the connection's CSV bundles.
+
+    The Client ID and the Client Secret are the user and the password of SFTP.
+    """
+    chosen = connection.settings
+    return source_of(
+        chosen.url,
+        chosen.client_id,
+        _secret(connection),
+        host_key=chosen.host_key,
+        allow_private=chosen.allow_private_addresses,
+        metadata_keys=_metadata_keys(connection),
+    )
+
+
+def _secret(connection: ConnectionRow) -> str:
+    return unseal(connection.secret) if connection.secret else ""
+
+
+def _metadata_keys(connection: ConnectionRow) -> tuple[str, ...]:
+    """The members of a user's metadata that some setting reads. All others are dropped when records are read."""
+    chosen = connection.settings
+    numbers = (chosen.student_number_from, chosen.staff_number_from, chosen.primary_contact_from or "")
+    sources = (*numbers, *contact_fields(chosen))
+    kept = {stored_key(source) for source in sources if source.startswith((METADATA, AGENTS))}
+    return tuple(sorted(kept))
+
+
+def client_of(connection: ConnectionRow, limits: Limits | None = None) -> Client:
+    """A client for this connection. Use it as a context manager. limits: limits that replace the usual ones."""
+    endpoint = endpoint_of(connection)
+    return Client(replace(endpoint, limits=limits) if limits else endpoint)
 
 
 @dataclass(frozen=True)

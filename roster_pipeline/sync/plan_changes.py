@@ -38,8 +38,8 @@ from roster_pipeline.planning.snapshot_guards import (
     smaller,
     untested,
 )
-from roster_pipeline.sync.client_factory import client_of, is_bundle
 from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.gc_tuning import infrequent_collection
 from roster_pipeline.sync.source_age import snapshot_facts
 

@@ -21,16 +21,9 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.oneroster import Endpoint, Limits
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.simulator import (
-    District as SimulatedDistrict,
-)
-from roster_pipeline.simulator import (
-    SimulatorThread,
-    Sis,
-    create_site,
-    generate_district,
-)
-from roster_pipeline.sync import client_factory
+from roster_pipeline.simulator import District as SimulatedDistrict
+from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.sync import fetch_strategy
 
 CLIENT = "client"
 SECRET = "s3cret"
@@ -129,7 +122,7 @@ def make_district(
     """See `district`."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
-    monkeypatch.setattr(client_factory, "Endpoint", partial(Endpoint, limits=IMPATIENT))
+    monkeypatch.setattr(fetch_strategy, "Endpoint", partial(Endpoint, limits=IMPATIENT))
     people = generate_district(5, schools=2, students_per_school=40)
     sis = Sis(people, credentials={CLIENT: SECRET}, versions=(version,))
     server = SimulatorThread(create_site([sis])).start()

@@ -17,7 +17,7 @@ from roster_pipeline.directory import scheduled_runs
 from roster_pipeline.directory.tenants import get_connection
 from roster_pipeline.oneroster import Endpoint, Limits
 from roster_pipeline.settings.installation import InstallationError, Syncs
-from roster_pipeline.sync import client_factory, fetch
+from roster_pipeline.sync import fetch, fetch_strategy
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.scenarios.conftest import District
 
@@ -86,7 +86,7 @@ def test_a_sis_that_hangs_again_ends_with_a_clear_failure_and_an_alert(
     district.run_sync("lincoln", tags=asked(district, tick)["lincoln"])
     second = asked(district, tick + QUARTER)["lincoln"]
     impatient = Limits(response_seconds=2, read_seconds=1, first_wait=0.01, longest_wait=0.05)
-    monkeypatch.setattr(client_factory, "Endpoint", partial(Endpoint, limits=impatient))
+    monkeypatch.setattr(fetch_strategy, "Endpoint", partial(Endpoint, limits=impatient))
     district.run_sync("lincoln", tags=second)
     (problem,) = district.problems
     assert "gave its place" not in problem

@@ -31,9 +31,9 @@ from roster_pipeline.notifications.mail import (
     TemporaryDeliveryError,
     message_id,
 )
-from roster_pipeline.notifications.mailer import mailer_from
 from roster_pipeline.notifications.outcome import outcome, subject, tone, wants
 from roster_pipeline.notifications.render import render
+from roster_pipeline.notifications.smtp import mailer_from
 
 __all__ = [
     "Comparison",

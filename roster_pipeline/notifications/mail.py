@@ -3,12 +3,16 @@
 There are two kinds of errors. `PermanentDeliveryError`: the servers will never take this mail, so there is no second
 try. `TemporaryDeliveryError`: everything else, also a wrong password, because the mail can be sent once that is
 corrected. Their texts have codes, but never an address, a password or the server's own words (which often repeat both).
+
+Without a mail server, mails are written as .eml files into a folder, for a first look.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,6 +20,7 @@ from email.headerregistry import Address, Group
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
+from pathlib import Path
 from typing import Protocol
 
 from roster_pipeline.errors import RosterError
@@ -29,6 +34,9 @@ SMTP_URL = "ROSTER_SMTP_URL"
 MAIL_FROM = "ROSTER_MAIL_FROM"
 FOLDER_SENDER = "Roster <roster@localhost>"
 """The From of mails that go to a folder, if nobody has set one."""
+SLUG_LENGTH = 60
+"""How many characters of the subject a file name has: enough to recognise it, and short enough for every file
+system."""
 
 
 @dataclass(frozen=True)
@@ -150,3 +158,76 @@ class Mailer(Protocol):
     def check(self) -> None:
         """Whether mails could leave now, without sending one. Raises MailError."""
         ...
+
+
+class FolderMailer:
+    """Writes `2026-11-03_200412_lincoln-high_4-created-1-archived_1f0c9a7e.eml`; the last part comes from the
+    Message-ID.
+
+    A mail that is sent again replaces its own file, so the folder holds each mail once.
+    """
+
+    def __init__(self, folder: Path, sender: str) -> None:
+        self.folder = folder
+        self.sender = sender
+        try:
+            self._from = address_of(sender)
+        except ValueError:
+            raise MailSettingsError("The sender is not an e-mail address.", "Correct ROSTER_MAIL_FROM.") from None
+
+    def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
+        """Write one file, completely or not at all."""
+        if not recipients:
+            raise PermanentDeliveryError("This mail has no recipients.", "Set the school's Roster Email.")
+        try:
+            to = [address_of(recipient) for recipient in recipients]
+        except ValueError:
+            raise PermanentDeliveryError(
+                "A recipient is not an e-mail address.", "Correct the school's Roster Email."
+            ) from None
+        when = (at or datetime.now(UTC)).astimezone(UTC)
+        message = compose(mail, self._from, to, message_id, when)
+        mark = hashlib.sha256(message_id.encode()).hexdigest()[:8]
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            earlier = next(self.folder.glob(f"*_{mark}.eml"), None)
+            self._write(earlier or self.folder / self._name(mail, when, mark), message.as_bytes())
+        except OSError as problem:
+            raise TemporaryDeliveryError(
+                f"The mail could not be written: {problem.strerror}.", f"Check the folder {self.folder}."
+            ) from None
+        return Delivery(tuple(recipients))
+
+    def check(self) -> None:
+        """Whether the folder can be written to."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.folder):
+                pass
+        except OSError as problem:
+            raise TemporaryDeliveryError(
+                f"Mails cannot be written: {problem.strerror}.", f"Check the folder {self.folder}."
+            ) from None
+
+    @staticmethod
+    def _name(mail: Mail, when: datetime, mark: str) -> str:
+        outcome = mail.subject.partition(": ")[2] or mail.subject
+        parts = [f"{when:%Y-%m-%d_%H%M%S}", slug(mail.school), slug(outcome), mark]
+        return "_".join(part for part in parts if part) + ".eml"
+
+    def _write(self, path: Path, content: bytes) -> None:
+        handle, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=self.folder)
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def slug(text: str) -> str:
+    """Lower-case letters, digits and dashes: safe in a file name everywhere."""
+    return _NOT_IN_A_FILE_NAME.sub("-", text.lower())[:SLUG_LENGTH].strip("-")

@@ -15,15 +15,19 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.message import EmailMessage
+from pathlib import Path
 from threading import Event, Thread
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from roster_pipeline.notifications.mail import (
+    FOLDER_SENDER,
     MAIL_FROM,
     SMTP_URL,
     Delivery,
+    FolderMailer,
     Mail,
+    Mailer,
     MailError,
     MailSettingsError,
     PermanentDeliveryError,
@@ -32,6 +36,7 @@ from roster_pipeline.notifications.mail import (
     address_of,
     compose,
 )
+from roster_pipeline.settings.installation import MailServer
 
 TIMEOUT_SECONDS = 30.0
 """Seconds for every answer of the server. Some servers check the sender while we wait, which takes up to about 20 s."""
@@ -261,3 +266,16 @@ def _not_connected(where: str, problem: Exception) -> MailError:
             return ServerAwayError(
                 f"{where} cannot be reached ({type(problem).__name__}).", f"Check host and port in {SMTP_URL}."
             )
+
+
+def mailer_from(server: MailServer, folder: Path) -> Mailer:
+    """The mailer of an installation. folder: where mails are written when there is no `ROSTER_SMTP_URL`.
+
+    Raises MailSettingsError.
+    """
+    url, sender = server.smtp_url, server.mail_from
+    if not url:
+        return FolderMailer(folder, sender or FOLDER_SENDER)
+    if not sender:
+        raise MailSettingsError(f"{SMTP_URL} is set, but {MAIL_FROM} is not.", f"Set {MAIL_FROM} to the sender.")
+    return SmtpMailer(url, sender)

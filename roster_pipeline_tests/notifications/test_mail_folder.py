@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from roster_pipeline.notifications import Delivery, PermanentDeliveryError, TemporaryDeliveryError, message_id, render
-from roster_pipeline.notifications.mailer import FolderMailer
+from roster_pipeline.notifications.mail import FolderMailer
 from roster_pipeline_tests.notifications.examples import FAILED, GOOD, NIGHT
 
 SENDER = "Roster <roster@localhost>"

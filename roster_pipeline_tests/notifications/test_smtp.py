@@ -23,7 +23,7 @@ from roster_pipeline.notifications import (
     message_id,
     render,
 )
-from roster_pipeline.notifications.mailer import FolderMailer
+from roster_pipeline.notifications.mail import FolderMailer
 from roster_pipeline.notifications.smtp import Server, SmtpMailer
 from roster_pipeline.settings.installation import MailServer
 from roster_pipeline_tests.notifications.conftest import PASSWORD, USER, Certificates, Sink

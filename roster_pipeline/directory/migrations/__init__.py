@@ -1,0 +1,14 @@
+"""The migrations of the schema. Each runs its SQL exactly as it is written, many statements at once, so a `:` is
+not read as a parameter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic import op
+
+
+def run(statements: str) -> None:
+    """Run plain DDL through the driver, in the migration's transaction."""
+    driver: Any = op.get_bind().connection.driver_connection
+    driver.execute(statements)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from roster_pipeline.directory.migrations.migration_steps import run
+from roster_pipeline.directory.migrations import run
 
 revision = "0029"
 down_revision = None

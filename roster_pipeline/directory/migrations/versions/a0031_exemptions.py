@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roster_pipeline.directory.migrations.migration_steps import run
+from roster_pipeline.directory.migrations import run
 
 revision = "0031"
 down_revision = "0030"

@@ -10,6 +10,7 @@ from roster_pipeline.directory.tables.base import metadata
 from roster_pipeline.directory.tables.intake import (
     RAW_VIEWS,
     cleaned_roster,
+    connection_test,
     excluded_contact,
     pull,
     pull_record,
@@ -18,27 +19,24 @@ from roster_pipeline.directory.tables.intake import (
     raw_reject,
     rejected_record,
     sis_record,
+    sis_school_list,
     snapshot,
     snapshot_record,
     witness,
 )
 from roster_pipeline.directory.tables.ledger import (
+    alert,
     audit,
     change_log,
+    digest,
     failure,
+    manual_run,
     outbox,
+    people_upload,
+    scheduled_run,
     school_week,
     sync,
     unreported_decision,
-)
-from roster_pipeline.directory.tables.on_demand import (
-    alert,
-    connection_test,
-    digest,
-    manual_run,
-    people_upload,
-    scheduled_run,
-    sis_school_list,
 )
 from roster_pipeline.directory.tables.people import (
     announced_leaver,

@@ -1,4 +1,5 @@
-"""What the SIS returned and what we made of it: pulls, snapshots, cleaned rosters, rejections, witnesses."""
+"""What the SIS returned and what we made of it: pulls, snapshots, cleaned rosters, rejections, witnesses; also
+connection tests and lists of schools."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON, UUID
+from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
 
 from roster_pipeline.directory.tables.base import (
     field_columns,
@@ -219,4 +220,45 @@ witness = Table(
     words("sourced_id"),
     words("answer", comment="gone, elsewhere, here, unclear or unanswered"),
     PrimaryKeyConstraint("snapshot_id", "sourced_id"),
+)
+
+connection_test = Table(
+    "connection_test",
+    metadata,
+    words("id"),
+    Column("school_id", BigInteger, ForeignKey("school.id", ondelete="CASCADE"), nullable=False),
+    words("who"),
+    mapping("form", comment="the form as it was filled in; never the Client Secret"),
+    Column("settings", JSONB, nullable=False, comment="the connection's settings that are tried"),
+    Column("school_settings", JSONB, nullable=False, comment="the school's settings that are tried"),
+    words("secret", comment="typed for this test: a Fernet token, never a copy of the stored one", optional=True),
+    flag("typed", comment="the secret was typed into the form, and is not the stored one"),
+    number("connection_revision"),
+    Column("items", JSONB, nullable=False, server_default=text("'[]'::jsonb")),
+    mapping("learned", comment="what the server taught us: version, form of the sign-in, ...; no secret"),
+    words("problem", optional=True),
+    now("started_at"),
+    moment("ended_at"),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("typed or secret is null", name="secret"),
+    Index("ix_connection_test_school_id_started_at", "school_id", "started_at"),
+)
+sis_school_list = Table(
+    "sis_school_list",
+    metadata,
+    Column("connection_id", BigInteger, ForeignKey("connection.id", ondelete="CASCADE"), nullable=False),
+    words("id", comment="of this reading; a connection keeps its newest one"),
+    number("connection_revision"),
+    words("who"),
+    Column(
+        "schools",
+        JSONB,
+        nullable=False,
+        server_default=text("'[]'::jsonb"),
+        comment='[{"id", "identifier", "name", "people": {role: count} or null}]',
+    ),
+    words("problem", comment="why it could not be read to its end, for people", optional=True),
+    now("started_at"),
+    moment("ended_at"),
+    PrimaryKeyConstraint("connection_id"),
 )

@@ -1,12 +1,15 @@
-"""What was done, by whom, and what is still to be sent: syncs, the change log, failures, audit, outbox, decisions."""
+"""What was done, by whom, what was asked for, and what is still to be sent: syncs, the change log, failures, audit,
+decisions, runs, uploads, outbox, alerts."""
 
 from __future__ import annotations
 
 from sqlalchemy import (
     ARRAY,
     BigInteger,
+    CheckConstraint,
     Column,
     Date,
+    DateTime,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -165,4 +168,76 @@ school_week = Table(
     ),
     PrimaryKeyConstraint("school_id", "week"),
     ForeignKeyConstraint(["school_id"], ["school.id"]),
+)
+manual_run = Table(
+    "manual_run",
+    metadata,
+    words("id", comment="the Dagster run"),
+    Column("school_id", BigInteger, ForeignKey("school.id", ondelete="CASCADE"), nullable=False),
+    words("kind"),
+    words("who"),
+    words("host", comment="the machine it runs on"),
+    words("step", comment="what it does now, in words", optional=True),
+    words("problem", comment="what failed, for people", optional=True),
+    words("canceled_by", comment="who canceled it", optional=True),
+    now("requested_at"),
+    moment("started_at", comment="when its turn came; null while it waits"),
+    now("alive_at"),
+    moment("ended_at"),
+    PrimaryKeyConstraint("id"),
+    CheckConstraint("kind in ('sync', 'dry_run')", name="kind"),
+    Index("uq_manual_run_going", "school_id", unique=True, postgresql_where=text("(ended_at IS NULL)")),
+    Index("ix_manual_run_school_id_requested_at", "school_id", "requested_at"),
+)
+people_upload = Table(
+    "people_upload",
+    metadata,
+    identity(),
+    number("district_id"),
+    number("school_id"),
+    words("who"),
+    mapping(
+        "content", comment="header, rows, columns and role of an uploaded list; deleted when applied, or after a day"
+    ),
+    now("at"),
+    PrimaryKeyConstraint("id"),
+    ForeignKeyConstraint(["district_id", "school_id"], ["school.district_id", "school.id"], ondelete="CASCADE"),
+)
+scheduled_run = Table(
+    "scheduled_run",
+    metadata,
+    number("school_id"),
+    words("night", comment="the local date of the evening"),
+    Column("attempt", Integer, nullable=False),
+    Column(
+        "requested_at", DateTime(timezone=True), nullable=False, comment="the schedule's tick that asked for the run"
+    ),
+    moment("slow_at", comment="when the run gave way because its SIS was slow"),
+    PrimaryKeyConstraint("school_id", "night", "attempt"),
+    ForeignKeyConstraint(["school_id"], ["school.id"]),
+)
+alert = Table(
+    "alert",
+    metadata,
+    identity(),
+    words("subject", comment="school KEY, connection KEY or installation"),
+    words("cause", comment="the failed step, or a word of docs/operations.md"),
+    Column("school_id", BigInteger, ForeignKey("school.id")),
+    Column("connection_id", BigInteger, ForeignKey("connection.id")),
+    words("message"),
+    now("opened_at"),
+    now("notified_at"),
+    moment("cleared_at"),
+    PrimaryKeyConstraint("id"),
+    Index("uq_alert_open", "subject", "cause", unique=True, postgresql_where=text("(cleared_at IS NULL)")),
+)
+digest = Table(
+    "digest",
+    metadata,
+    words("recipient"),
+    Column("sync_id", BigInteger, ForeignKey("sync.id"), nullable=False),
+    now("put_at"),
+    words("message_id", comment="of the mail it went into; null while it waits", optional=True),
+    PrimaryKeyConstraint("recipient", "sync_id"),
+    Index("ix_digest_waiting", "recipient", postgresql_where=text("(message_id IS NULL)")),
 )

@@ -19,8 +19,8 @@ from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
 from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean_text, too_long
 from roster_pipeline.directory import manual_edits, tenants, undo_edit, unreported_decisions
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.erase import erase as erase_everywhere
 from roster_pipeline.directory.members import get_person
+from roster_pipeline.directory.operations import erase as erase_everywhere
 from roster_pipeline.frames import Array, strings
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.sync.monitoring import settle_people

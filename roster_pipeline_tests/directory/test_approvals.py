@@ -10,7 +10,7 @@ import pytest
 from roster_pipeline.directory import approvals, audit, exemptions, plan_rows, plans
 from roster_pipeline.directory.apply import NotApproved, PlanNotForApply, apply_plan
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.erase import erase
+from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import newcomer, one, person_of, row, snapshot_of, sync_rows, write_plan

@@ -16,8 +16,8 @@ from roster_pipeline.directory.database import (
     RowRefused,
     StatementFailed,
 )
-from roster_pipeline.directory.erase import erase
 from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
     add_school,

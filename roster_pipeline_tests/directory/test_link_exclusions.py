@@ -9,7 +9,7 @@ import pytest
 from roster_pipeline.directory import audit, manual_edits, planning_input, rollback, tenants
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.erase import erase
+from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.relink import relink
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (

@@ -12,7 +12,7 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
-from roster_pipeline.directory import erase, roles
+from roster_pipeline.directory import operations, roles
 from roster_pipeline.directory.database import Database, DirectoryError, RowRefused, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
@@ -67,7 +67,7 @@ def test_the_pipelines_login_syncs_decides_and_erases(
         assert district.run_sync()["archived"] == 1, district.problems
         with pipeline.begin() as conn:
             who, district_id = conn.execute(text("select id, district_id from person order by id limit 1")).one()
-            erase.erase(conn, district_id, who, who="owner", reason="asked for")
+            operations.erase(conn, district_id, who, who="owner", reason="asked for")
         assert district.count("change_log", f"person_id = {who} and after is not null") == 0
         assert district.count("change_log", f"person_id = {who}") > 0
 

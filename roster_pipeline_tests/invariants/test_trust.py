@@ -13,17 +13,11 @@ from typing import Any
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from roster_pipeline.directory import approvals, manual_edits, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.erase import erase
+from roster_pipeline.directory.operations import erase
 from roster_pipeline.services import decisions
 from roster_pipeline.services.school_changes import change_district
 from roster_pipeline.settings.school import DistrictSettings, Guards

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline import sync
-from roster_pipeline.directory import erase, manual_edits
+from roster_pipeline.directory import manual_edits, operations
 from roster_pipeline.directory.database import Database
 from roster_pipeline.services.decisions import roll_back
 from roster_pipeline.settings.school import Guards, Window
@@ -256,7 +256,7 @@ def test_several_contacts_in_order_shared_by_brothers_and_sisters_of_two_schools
     assert district.count("contact c join school s on s.id = c.school_id", "s.key = 'lincoln' and c.place > 1") == 0
     ((person,),) = nights.rows("select person_id from link where sourced_id = :id", id=there.sourced_id)
     with district.database.begin() as conn:
-        erase.erase(conn, 1, person, who="owner", reason="asked for it")
+        operations.erase(conn, 1, person, who="owner", reason="asked for it")
     assert there.sourced_id not in nights.stored("roosevelt")
 
 

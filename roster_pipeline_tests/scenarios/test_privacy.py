@@ -21,17 +21,11 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.resources import DirectoryResource
-from roster_pipeline.directory import approvals, erase, manual_edits, tables, tenants, uploads
+from roster_pipeline.directory import approvals, manual_edits, operations, tables, tenants, uploads
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import exposition
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.services import (
-    connection_test,
-    decisions,
-    people_file,
-    people_upload,
-    person_changes,
-)
+from roster_pipeline.services import connection_test, decisions, people_file, people_upload, person_changes
 from roster_pipeline.simulator import Role
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES
@@ -184,7 +178,7 @@ def _by_hand(district: District, conn: Connection) -> None:
     manual_edits.archive(conn, school, who, **WHO)
     manual_edits.restore(conn, school, who, **WHO)
     added = manual_edits.add(conn, school, {"family_name": "Zyxpoison-new", "role": "staff"}, **WHO)
-    erase.erase(conn, district_id, added, **WHO)
+    operations.erase(conn, district_id, added, **WHO)
 
 
 def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(

@@ -13,8 +13,8 @@ from roster_pipeline.directory import audit, ledger, manual_edits, members, roll
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible
-from roster_pipeline.directory.erase import erase
 from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import possible_duplicates
 from roster_pipeline.services.decisions import NoReason

@@ -27,8 +27,8 @@ from roster_pipeline.oneroster.http.token_search import Connected, recalled
 from roster_pipeline.oneroster.paging.list_end import Revision
 from roster_pipeline.oneroster.paging.listing import Listing
 from roster_pipeline.oneroster.paging.page import Collection, PagingHabits
+from roster_pipeline.oneroster.paging.proof import Repetitions
 from roster_pipeline.oneroster.paging.response_body import single_record
-from roster_pipeline.oneroster.paging.seen_ids import Repetitions
 from roster_pipeline.oneroster.records.orgs import org_of, orgs_of
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness

@@ -28,7 +28,7 @@ from roster_pipeline.oneroster.collections.reading import GROUPS, LISTED, NOT_RE
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.paging.listing import Listing
-from roster_pipeline.oneroster.paging.seen_ids import SeenIds
+from roster_pipeline.oneroster.paging.proof import SeenIds
 from roster_pipeline.oneroster.records.orgs import UNREAD, Memberships, orgs_of
 
 FEW_ORGS = 0.1

@@ -7,7 +7,6 @@ from urllib.parse import urlsplit
 
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, filter_works
-from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Reading, Wanted
 from roster_pipeline.oneroster.connection_test.items import (
@@ -40,7 +39,7 @@ from roster_pipeline.oneroster.errors import (
 from roster_pipeline.oneroster.http.auth import SignIn
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0
 from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, OAuth2SignIn
-from roster_pipeline.oneroster.paging.seen_ids import hashes
+from roster_pipeline.oneroster.paging.proof import Proof, hashes
 
 SIGN_IN_NAMES = {"oauth2": "OAuth 2.0", "oauth1": "OAuth 1.0a", "bearer": "static bearer", "open": "none needed"}
 KIND_NAMES = {

@@ -14,7 +14,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from roster_pipeline.oneroster.collections.proof import ListingProof
 from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.http.error_mapping import transient
 from roster_pipeline.oneroster.paging.list_end import (
@@ -28,7 +27,7 @@ from roster_pipeline.oneroster.paging.list_end import (
     paging_broken,
 )
 from roster_pipeline.oneroster.paging.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
-from roster_pipeline.oneroster.paging.seen_ids import Flags, Repetitions, SeenIds, taken_in
+from roster_pipeline.oneroster.paging.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
 
 FEWEST_AHEAD = 2
 """Pages to request while one is processed. More, up to the limit, only while we wait for the server."""

@@ -1,4 +1,8 @@
-"""The files of a bundle: which are read, how large they may be, a stream that enforces the limit, and the errors.
+"""The files of a bundle: which are read, how large they may be, a stream that enforces the limit, the first reading,
+and the errors.
+
+The first reading proves that a file can be read in full (a zip's checksums included), finds its encoding, and takes its
+fingerprint. Rows are used only afterwards, so a damaged bundle fails before anything is passed on.
 
 Callers can act on the types of errors; all of them are OneRosterErrors. Messages name files, columns and line numbers,
 never a cell.
@@ -6,6 +10,8 @@ never a cell.
 
 from __future__ import annotations
 
+import codecs
+import hashlib
 import io
 import zipfile
 import zlib
@@ -30,6 +36,11 @@ SEND_AGAIN = "Export or send the bundle again, and compare its size with the ori
 _EXPORT_AGAIN = "Export the bundle again: one zip, with its CSV files side by side, and nothing else in it."
 _JUNK_FOLDERS = frozenset(("__MACOSX", ".DS_Store"))
 _READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+UTF_8 = "utf-8-sig"
+WINDOWS_1252 = "cp1252"
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_UNUSED_IN_1252 = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
+REPLACEMENT = "�"
 
 
 @dataclass(frozen=True)
@@ -224,3 +235,55 @@ class WrongEncoding(BundleError):
 
 class HostKeyRefused(OneRosterError):
     """The SFTP server's host key is not a trusted one."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """bytes: read. encoding: Python's name. damaged: some characters are unknown; they become U+FFFD.
+
+    ends_with_break: the last line is complete. digest: SHA-256 of the bytes.
+    """
+
+    bytes: int
+    encoding: str
+    damaged: bool
+    ends_with_break: bool
+    digest: str
+
+
+def preflight(member: Member) -> Preflight:
+    """Read a file to its end. Raises BundleBroken, BundleTooLarge or WrongEncoding.
+
+    A file that is not valid UTF-8 is Windows-1252, unless most of its non-ASCII characters are valid UTF-8: then it is
+    UTF-8 with damage, and reading it as Windows-1252 would garble every accented name of the district.
+    """
+    digest = hashlib.sha256()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    total = valid = invalid = unused = 0
+    last = b""
+    with member.open() as stream:
+        while chunk := stream.read(BUFFER_BYTES):
+            if total == 0 and (chunk.startswith(_UTF_16_MARKS) or b"\0" in chunk[:64]):
+                raise WrongEncoding(f"{member.name} is written in UTF-16.", "Export it in UTF-8.")
+            total += len(chunk)
+            last = chunk[-1:]
+            digest.update(chunk)
+            try:
+                valid += 0 if (text := decoder.decode(chunk)).isascii() else _count_not_ascii(text)
+            except UnicodeDecodeError:
+                decoder.reset()
+                text = chunk.decode("utf-8", "replace")
+                bad = text.count(REPLACEMENT)
+                valid, invalid = valid + _count_not_ascii(text) - bad, invalid + bad
+            unused += sum(map(chunk.count, _UNUSED_IN_1252))
+    if decoder.getstate()[0]:  # the file ends inside a character
+        invalid += 1
+    if invalid == 0:
+        return Preflight(total, UTF_8, False, last in (b"\n", b"\r", b""), digest.hexdigest())
+    encoding = UTF_8 if valid > invalid else WINDOWS_1252
+    damaged = encoding == UTF_8 or unused > 0
+    return Preflight(total, encoding, damaged, last in (b"\n", b"\r"), digest.hexdigest())
+
+
+def _count_not_ascii(text: str) -> int:
+    return len(text) - len(text.encode("ascii", "ignore"))

@@ -17,15 +17,18 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
     KNOWN_NAMES,
     MANIFEST,
     READ_FILES,
+    WINDOWS_1252,
     BundleLimits,
     Member,
     MissingFile,
     OpenedBundle,
+    Preflight,
     WrongHeader,
     WrongManifest,
+    preflight,
 )
 from roster_pipeline.oneroster.bundle.columns import BY_FILE, ColumnLayout, column_layout, wrong_separator
-from roster_pipeline.oneroster.bundle.csv_table import WINDOWS_1252, Preflight, Table, Unreadable, preflight
+from roster_pipeline.oneroster.bundle.csv_table import Table, Unreadable
 from roster_pipeline.oneroster.http.response import folded
 
 Mode = Literal["absent", "bulk", "delta"]

@@ -1,91 +1,37 @@
-"""One CSV file: first read from end to end, then row by row, with a record of every row that cannot be read.
+"""One CSV file, row by row, with a record of every row that cannot be read.
 
-The first reading proves that the file can be read in full (a zip's checksums included), finds its encoding, and takes
-its fingerprint. Rows are used only afterwards, so a damaged bundle fails before anything is passed on.
+Repairs rows with more or fewer cells than the header, if the cells leave no doubt. A spreadsheet drops the empty cells
+at the end of a row, and some exports write one comma more than the header has. Both are harmless. A comma that should
+have been quoted is not: it moves every cell after it by one, and because the last columns of users.csv are mostly
+empty, such a row has the same length. The difference is that a cell of a column with known values (a role, an e-mail, a
+date) then no longer fits its column.
 """
 
 from __future__ import annotations
 
-import codecs
 import csv
-import hashlib
 import io
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from roster_pipeline.oneroster.bundle.bundle_files import (
-    BUFFER_BYTES,
+    REPLACEMENT,
     BundleLimits,
     BundleTooLarge,
     Member,
-    WrongEncoding,
+    Preflight,
     WrongHeader,
 )
-from roster_pipeline.oneroster.bundle.row_repair import RowRepair
+from roster_pipeline.oneroster.records.role_entries import ROLES
 
 Row = list[str]
 EMPTY_CELL = -1
 """Every row gets one more empty cell at its end; the position of columns that are not there."""
-UTF_8 = "utf-8-sig"
-WINDOWS_1252 = "cp1252"
-REPLACEMENT = "�"
-_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_UNUSED_IN_1252 = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
 _LENGTH_RULES = {True: "too-few-cells", False: "too-many-cells"}
 """Rules of unreadable rows, by whether the row is shorter than the header."""
-
-
-@dataclass(frozen=True)
-class Preflight:
-    """bytes: read. encoding: Python's name. damaged: some characters are unknown; they become U+FFFD.
-
-    ends_with_break: the last line is complete. digest: SHA-256 of the bytes.
-    """
-
-    bytes: int
-    encoding: str
-    damaged: bool
-    ends_with_break: bool
-    digest: str
-
-
-def preflight(member: Member) -> Preflight:
-    """Read a file to its end. Raises BundleBroken, BundleTooLarge or WrongEncoding.
-
-    A file that is not valid UTF-8 is Windows-1252, unless most of its non-ASCII characters are valid UTF-8: then it is
-    UTF-8 with damage, and reading it as Windows-1252 would garble every accented name of the district.
-    """
-    digest = hashlib.sha256()
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    total = valid = invalid = unused = 0
-    last = b""
-    with member.open() as stream:
-        while chunk := stream.read(BUFFER_BYTES):
-            if total == 0 and (chunk.startswith(_UTF_16_MARKS) or b"\0" in chunk[:64]):
-                raise WrongEncoding(f"{member.name} is written in UTF-16.", "Export it in UTF-8.")
-            total += len(chunk)
-            last = chunk[-1:]
-            digest.update(chunk)
-            try:
-                valid += 0 if (text := decoder.decode(chunk)).isascii() else _count_not_ascii(text)
-            except UnicodeDecodeError:
-                decoder.reset()
-                text = chunk.decode("utf-8", "replace")
-                bad = text.count(REPLACEMENT)
-                valid, invalid = valid + _count_not_ascii(text) - bad, invalid + bad
-            unused += sum(map(chunk.count, _UNUSED_IN_1252))
-    if decoder.getstate()[0]:  # the file ends inside a character
-        invalid += 1
-    if invalid == 0:
-        return Preflight(total, UTF_8, False, last in (b"\n", b"\r", b""), digest.hexdigest())
-    encoding = UTF_8 if valid > invalid else WINDOWS_1252
-    damaged = encoding == UTF_8 or unused > 0
-    return Preflight(total, encoding, damaged, last in (b"\n", b"\r"), digest.hexdigest())
-
-
-def _count_not_ascii(text: str) -> int:
-    return len(text) - len(text.encode("ascii", "ignore"))
+Check = Callable[[str], bool]
 
 
 @dataclass(frozen=True)
@@ -265,3 +211,79 @@ class _OddRows:
         """Note, for the row before if it is one of these, whether the row after it can be read."""
         if self.last and self._next_readable:
             self._next_readable[-1] = readable
+
+
+def _matches(pattern: str) -> Check:
+    compiled = re.compile(pattern)
+    return lambda cell: bool(compiled.match(cell))
+
+
+def _one_of(*words: str) -> Check:
+    return lambda cell: cell.strip().lower() in words
+
+
+_IS_DATE = _matches(r"^\d{1,4}[-/.]?\d{1,2}[-/.]?\d{1,4}([T ].*)?$")
+_IS_PHONE = _matches(r"^[+\d][\d ()./-]{4,}( ?(x|ext\.?) ?\d+)?$")
+CHECKS: Mapping[str, Check] = {
+    "status": _one_of("active", "inactive", "tobedeleted"),
+    "dateLastModified": _IS_DATE,
+    "enabledUser": _one_of("true", "false", "1", "0", "yes", "no"),
+    "role": lambda cell: cell.strip().lower() in ROLES or cell.startswith("ext:"),
+    "email": _matches(r"^[^\s@]+@[^\s@]+$"),
+    "sms": _IS_PHONE,
+    "phone": _IS_PHONE,
+    "grades": _matches(r"^(\d{1,2}|[A-Za-z]{1,3}|Other)(,(\d{1,2}|[A-Za-z]{1,3}))*$"),
+    "type": _one_of("school", "district", "department", "local", "state", "national"),
+    "roleType": _one_of("primary", "secondary"),
+    "beginDate": _IS_DATE,
+    "endDate": _IS_DATE,
+}
+"""Members whose values can be recognised."""
+_LAST_FILLED: Mapping[str, Check] = {
+    **CHECKS,
+    "identifier": _matches(r"^[\w.-]*\d[\w.-]*$"),
+    "familyName": bool,
+    "name": bool,
+    "org": bool,
+    "parent": bool,
+}
+"""Members that the last filled cell of a row may belong to. In a row that was moved by one, that cell would hold the
+value of the column before. The family name is safe because the middle name follows it: in a moved row it would be
+there."""
+_REQUIRED = (("sourcedId", "user"), ("familyName", "givenName"), ("name",), ("user",), ("org",))
+"""One cell of each group must be filled (if the file has such columns), so that half a row is never used."""
+
+
+class RowRepair:
+    """Repairs rows of one file. positions: the column of each member, as in `ColumnLayout`."""
+
+    def __init__(self, header: Sequence[str], positions: Mapping[str, int]) -> None:
+        self.width = len(header)
+        self._named = 1 + max((at for at, name in enumerate(header) if name), default=-1)
+        self._checks = [(at, CHECKS[member]) for member, at in positions.items() if member in CHECKS]
+        self._last_filled = {at: _LAST_FILLED[member] for member, at in positions.items() if member in _LAST_FILLED}
+        required = [[positions[member] for member in group if member in positions] for group in _REQUIRED]
+        self._required = [group for group in required if group]
+
+    def fitted(self, row: Row, *, usual: bool = False) -> Row | None:
+        """The row with as many cells as the header; None if cells may have moved, or the row may be cut.
+
+        usual: more than half of the rows have this length, so it is a habit of the export.
+        """
+        cells, surplus = row[: self.width], row[self._named :]
+        if any(cell.strip() for cell in surplus):
+            return None
+        cells = cells + [""] * (self.width - len(cells))
+        if len(row) == self._named:
+            return cells
+        if not all(any(cells[at].strip() for at in group) for group in self._required):
+            return None
+        if any(cell[:1] == " " and cell.strip() for cell in cells):
+            return None
+        if not all(check(cells[at]) for at, check in self._checks if cells[at].strip()):
+            return None
+        if usual and len(row) > self.width:
+            return cells
+        last = max(at for at, cell in enumerate(cells) if cell.strip())
+        fits = self._last_filled.get(last)
+        return cells if fits is not None and fits(cells[last]) else None

@@ -10,8 +10,8 @@ with Client(Endpoint("https://sis.example.org", client_id, client_secret)) as cl
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.pull import Pull, pull
 from roster_pipeline.oneroster.collections.reading import Batch, Wanted
-from roster_pipeline.oneroster.connection_test.check import check
-from roster_pipeline.oneroster.connection_test.items import CheckItem
+from roster_pipeline.oneroster.connection_test import check
+from roster_pipeline.oneroster.connection_test_items import CheckItem
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,
     Busy,

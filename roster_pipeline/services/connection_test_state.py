@@ -14,7 +14,7 @@ from typing import Any
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.oneroster.connection_test.items import ROLE_NAMES
+from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES
 from roster_pipeline.settings.fields import CONNECTION, Setting
 from roster_pipeline.vocabulary import people_of
 

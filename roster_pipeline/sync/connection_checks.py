@@ -13,8 +13,8 @@ from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.errors import with_keys
 from roster_pipeline.oneroster.bundle import check_bundle_schools
 from roster_pipeline.oneroster.collections.reading import Batch
-from roster_pipeline.oneroster.connection_test.check import check_schools
-from roster_pipeline.oneroster.connection_test.items import CheckItem, Placed, TestedSchool, Watcher
+from roster_pipeline.oneroster.connection_test import check_schools
+from roster_pipeline.oneroster.connection_test_items import CheckItem, Placed, TestedSchool, Watcher
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset, UnknownPreset, preset
 from roster_pipeline.settings.school import SchoolSettings

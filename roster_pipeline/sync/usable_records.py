@@ -18,7 +18,7 @@ from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.cleaning.roles import school_orgs
 from roster_pipeline.frames import REJECTED_COLUMNS, frame_of
 from roster_pipeline.oneroster.collections.reading import Batch
-from roster_pipeline.oneroster.connection_test.items import ROLE_NAMES, CheckItem
+from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES, CheckItem
 from roster_pipeline.org_tree import GONE_STATUSES, org_meant, orgs_below
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.vocabulary import people_of

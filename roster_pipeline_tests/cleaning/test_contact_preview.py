@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster.collections.reading import Batch
-from roster_pipeline.oneroster.connection_test.items import CheckItem
+from roster_pipeline.oneroster.connection_test_items import CheckItem
 from roster_pipeline.sync.usable_records import FIELD_REMEDY, RULES_REMEDY, ContactPreview
 from roster_pipeline_tests.cleaning.test_contact_rules import parent, ruled
 from roster_pipeline_tests.hostile_strings import POISON

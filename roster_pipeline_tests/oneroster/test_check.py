@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster import CheckItem, check
-from roster_pipeline.oneroster.connection_test.check import check_schools
-from roster_pipeline.oneroster.connection_test.items import Placed, TestedSchool
+from roster_pipeline.oneroster.connection_test import check_schools
+from roster_pipeline.oneroster.connection_test_items import Placed, TestedSchool
 from roster_pipeline.oneroster.http.endpoint import is_version_1_0
 from roster_pipeline_tests.oneroster.client_helpers import Served
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person

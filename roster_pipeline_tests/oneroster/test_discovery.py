@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.oneroster import Client, Endpoint, NotOneRoster, OneRosterError, Redirected, SignInRefused
-from roster_pipeline.oneroster.connection_test.check import check
+from roster_pipeline.oneroster.connection_test import check
 from roster_pipeline.oneroster.http.token_search import MOST_TRIES
 from roster_pipeline.simulator import running
 from roster_pipeline_tests.oneroster.client_helpers import QUICK, TestClock

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster.bundle import check_bundle, source_of
-from roster_pipeline.oneroster.connection_test.items import CheckItem
+from roster_pipeline.oneroster.connection_test_items import CheckItem
 from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, USERS_11, as_folder, bundle_11, bundle_12, table
 
 TEACHER = {"sourcedId": "t-1", "givenName": "Kim", "familyName": "Ito", "role": "teacher", "orgSourcedIds": "sch-1"}

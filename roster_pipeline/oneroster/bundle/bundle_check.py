@@ -13,7 +13,7 @@ from roster_pipeline.oneroster.bundle.bundle_files import HostKeyRefused, WrongH
 from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
 from roster_pipeline.oneroster.bundle.sources import BundleSource
 from roster_pipeline.oneroster.collections.reading import GROUPS, Wanted
-from roster_pipeline.oneroster.connection_test.items import (
+from roster_pipeline.oneroster.connection_test_items import (
     ROLE_NAMES,
     CheckItem,
     Placed,
@@ -31,9 +31,9 @@ from roster_pipeline.oneroster.connection_test.items import (
     role_item,
     school_item,
 )
-from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.oneroster.paging.proof import Proof
+from roster_pipeline.oneroster.people_counts import PeopleCounts
 from roster_pipeline.org_tree import is_school
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted

@@ -9,7 +9,7 @@ from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, filter_works
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Reading, Wanted
-from roster_pipeline.oneroster.connection_test.items import (
+from roster_pipeline.oneroster.connection_test_items import (
     CheckItem,
     Placed,
     TestedSchool,
@@ -27,7 +27,6 @@ from roster_pipeline.oneroster.connection_test.items import (
     role_item,
     school_item,
 )
-from roster_pipeline.oneroster.connection_test.people_counts import PeopleCounts
 from roster_pipeline.oneroster.errors import (
     OneRosterError,
     PagingBroken,
@@ -40,6 +39,7 @@ from roster_pipeline.oneroster.http.auth import SignIn
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0
 from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, OAuth2SignIn
 from roster_pipeline.oneroster.paging.proof import Proof, hashes
+from roster_pipeline.oneroster.people_counts import PeopleCounts
 
 SIGN_IN_NAMES = {"oauth2": "OAuth 2.0", "oauth1": "OAuth 1.0a", "bearer": "static bearer", "open": "none needed"}
 KIND_NAMES = {

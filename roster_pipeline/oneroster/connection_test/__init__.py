@@ -1,1 +1,0 @@
-"""The connection test: what works between us and a SIS, item by item. Counts only, no people."""

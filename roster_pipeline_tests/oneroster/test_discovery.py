@@ -158,6 +158,21 @@ def test_a_token_address_on_another_host_gets_no_secret_before_somebody_entered_
         assert server.secret == []
 
 
+@pytest.mark.parametrize("way", ["described", "redirected", "entered", "entered itself"])
+@pytest.mark.parametrize("there", ["https://[/token", "https://sis.example:99999/token"])
+def test_a_token_address_that_cannot_be_read_is_said_and_gets_no_secret(way: str, there: str) -> None:
+    def answer(method: str, path: str, sent: str) -> Response:
+        if way == "described":
+            return described(path, there)
+        return token(path, Response(status_code=307, headers={"Location": there}), where="/token")
+
+    with serving(answer) as server:
+        entered = {"entered": server.url + "/token", "entered itself": there}.get(way)
+        problem = refusal(server.url, token_url=entered)
+    assert "token URL" in problem.remedy
+    assert way == "entered" or "/token" not in server.secret
+
+
 def test_an_api_that_redirects_to_another_host_gets_no_secret_there() -> None:
     with serving(lambda method, path, sent: oauth("invalid_client")) as elsewhere:
         with serving(lambda method, path, sent: RedirectResponse(elsewhere.url + path, 307)) as server:

@@ -24,8 +24,8 @@ from roster_pipeline.oneroster import (
 )
 from roster_pipeline.simulator import District
 from roster_pipeline.simulator.server import private_authority
-from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by, quicker, serve
-from roster_pipeline_tests.oneroster.odd_server import odd, page, person
+from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by, quicker, serve
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
 
 Start = Callable[..., Served]
 
@@ -228,6 +228,50 @@ def test_a_body_without_end_is_not_swallowed(sis: Start, fault: str) -> None:
 def test_a_redirect_to_another_host_is_refused(sis: Start) -> None:
     with pytest.raises(Redirected, match=r"other\.example"):
         connected(sis(), "redirect=https://other.example/")
+
+
+def people_with(path: str, **headers: str) -> Pulled:
+    """A pull from a server that sends these headers with its answers to one path. A Location makes it a redirect."""
+    status = 302 if "Location" in headers else 200
+
+    def answers(asked: str, query: Mapping[str, str]) -> Any:
+        found = page([person("s-1"), person("s-2", identifier="7")], query) if asked == "/users" else None
+        if asked != path:
+            return found
+        answer = found or page([SCHOOL], query, "orgs")
+        answer.status_code = status
+        for name, value in headers.items():
+            answer.raw_headers.append((name.replace("_", "-").lower().encode(), value.encode("utf-8")))
+        return answer
+
+    with odd(answers) as client:
+        return pulled_by(client)
+
+
+@pytest.mark.parametrize("path", ["/orgs", "/users"])
+@pytest.mark.parametrize("target", ["https://[", "https://sis.example:99999/", "https://[v1.a]/", "/" + "x" * 66_000])
+def test_a_redirect_that_cannot_be_read_is_said_and_repeats_nothing(path: str, target: str) -> None:
+    with pytest.raises(OneRosterError) as problem:
+        people_with(path, Location=target)
+    assert isinstance(problem.value, Redirected | Unreachable)
+    assert target not in str(problem.value)
+
+
+@pytest.mark.parametrize("path", ["/orgs", "/users"])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("Set_Cookie", "name=Zoé; path=/"),
+        ("Set_Cookie", "é=1"),
+        ("Date", "Fri, 31 Dec 9999 23:59:59 -1200"),
+        ("Date", "Mon, 01 Jan 0001 00:00:00 +1200"),
+        ("Date", "Sat, 01 Jan 2022 00:00:00 -0000"),
+    ],
+)
+def test_a_header_that_is_of_no_use_ends_no_pull(path: str, name: str, value: str) -> None:
+    pulled = people_with(path, **{name: value})
+    assert pulled.complete
+    assert len(pulled.users) == 2
 
 
 def test_private_addresses_are_refused_unless_allowed(sis: Start) -> None:

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
-from urllib.parse import quote, unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import quote, unquote, urlencode, urljoin, urlsplit, urlunsplit
+
+import httpx
 
 from roster_pipeline.oneroster.errors import WrongAddress
 
@@ -165,6 +167,18 @@ def with_query(url: str, parameters: Iterable[tuple[str, str]], kept: str = "") 
     query = "&".join(part for part in (kept, urlencode(list(parameters), quote_via=quote, safe="")) if part)
     scheme, host, path, own, _ = urlsplit(url)
     return urlunsplit((scheme, host, path, "&".join(part for part in (own, query) if part), ""))
+
+
+def resolved(url: str, named: str = "") -> str:
+    """The absolute URL that a server names in a response from `url`, or `url` itself.
+
+    "" if no request can be sent there: servers and people write hosts and ports that cannot be read.
+    """
+    try:
+        target = urljoin(url, named)
+        return target if urlsplit(target).port != 0 and httpx.URL(target).host else ""
+    except (ValueError, httpx.InvalidURL):
+        return ""
 
 
 def same_origin(url: str, other: str) -> bool:

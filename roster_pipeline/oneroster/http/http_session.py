@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -24,9 +24,10 @@ from roster_pipeline.oneroster.errors import (
     ServerFailed,
     SignInRefused,
     TooSlow,
+    WrongAddress,
 )
 from roster_pipeline.oneroster.http.auth import Allowance, NoMoreTries, SignIn
-from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, host_of, same_origin
+from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, host_of, resolved, same_origin
 from roster_pipeline.oneroster.http.error_mapping import Situation, failure_of, in_context, network_failure
 from roster_pipeline.oneroster.http.network import http_client, is_loopback, set_deadline
 from roster_pipeline.oneroster.http.response import Response
@@ -192,16 +193,21 @@ class HttpSession:
             response = self.send("GET", url, label, auth, most_bytes=most_bytes, large=large)
             if response.status not in (301, 302, 303, 307, 308):
                 return response
-            target = urljoin(url, response.headers.get("Location", ""))
+            target = resolved(url, response.headers.get("Location", ""))
             if not same_origin(url, target):
                 raise Redirected(
-                    f"The SIS redirects {label} to another host ({host_of(target) or 'unknown'}).",
+                    f"The SIS redirects {label} to another host ({host_of(target) or 'unreadable'}).",
                     "Check the URL; if the SIS has moved, enter its new address.",
                 )
             url = target
         raise Redirected(f"The SIS redirects {label} in circles.", "Check the URL with the SIS's administrator.")
 
     def _allow(self, url: str) -> None:
+        if not resolved(url):
+            raise WrongAddress(
+                "An address of the SIS is not a valid web address.",
+                "Check the URL and the token URL; copy them from the SIS.",
+            )
         parts = urlsplit(url)
         if parts.scheme == "https":
             return
@@ -268,5 +274,5 @@ class HttpSession:
 
     def _note_clock(self, response: Response) -> None:
         theirs = response.server_time
-        if theirs is not None and theirs.tzinfo is not None:
+        if theirs is not None:
             self.skew_seconds = (theirs - self.clock.now()).total_seconds()

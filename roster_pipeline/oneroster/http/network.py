@@ -20,8 +20,10 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
 import certifi
 import httpcore
@@ -94,9 +96,17 @@ def http_client(endpoint: Endpoint) -> httpx.Client:
     return httpx.Client(
         transport=_Transport(endpoint),
         headers=headers,
+        cookies=CookieJar(_PlainCookies()),
         follow_redirects=False,
         timeout=httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds, pool=limits.response_seconds),
     )
+
+
+class _PlainCookies(DefaultCookiePolicy):
+    """Drops cookies that no request can carry: a header is ASCII."""
+
+    def set_ok(self, cookie: Cookie, request: Request) -> bool:
+        return f"{cookie.name}{cookie.value or ''}".isascii() and super().set_ok(cookie, request)
 
 
 def trusted(ca_bundle: str | None) -> ssl.SSLContext:

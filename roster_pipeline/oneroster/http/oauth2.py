@@ -5,13 +5,13 @@ from __future__ import annotations
 import threading
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, ServerFailed, SignInRefused
 from roster_pipeline.oneroster.http.auth import BasicAuth, BearerAuth, SignIn
-from roster_pipeline.oneroster.http.endpoint import same_origin, with_query
+from roster_pipeline.oneroster.http.endpoint import resolved, same_origin, with_query
 from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, RETRY_STATUSES, Situation, TokenRefused
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.response import Response, decoded
@@ -122,7 +122,7 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
         tried += 1
         try:
             response = session.send("POST", url, LABEL, auth, content, secret=form.placement == "body")
-            target = urljoin(url, response.headers.get("Location", ""))
+            target = resolved(url, response.headers.get("Location", ""))
             moved = response.status in REDIRECT_STATUSES and target != url and same_origin(url, target)
             if moved and tried <= MOST_REDIRECTS:
                 url = target
@@ -173,10 +173,11 @@ def _judge(response: Response, url: str, session: HttpSession) -> None:
     if response.status in ABSENT_STATUSES and not code:
         raise NotOffered("The SIS has no token address there.", "Enter the token URL that the SIS shows.")
     if 300 <= response.status < 400:
-        target = urljoin(url, response.headers.get("Location", ""))
-        if not same_origin(url, target):
+        target = resolved(url, response.headers.get("Location", ""))
+        if target and not same_origin(url, target):
             raise named_elsewhere(target)
-        raise NotOffered("The token address of the SIS redirects in circles.", "Enter the token URL that it shows.")
+        where = "in circles" if target else "to an address that cannot be read"
+        raise NotOffered(f"The token address of the SIS redirects {where}.", "Enter the token URL that it shows.")
     raise TokenRefused(response.status, code, session.situation)
 
 

@@ -21,6 +21,9 @@ import orjson
 
 from roster_pipeline.oneroster.errors import Malformed, NotOneRoster, TooLarge
 
+_THIS_AGE = range(1990, 2200)
+"""Years of a clock that is set. Others cannot be calculated with, and would end the sync."""
+
 
 @dataclass(frozen=True)
 class Response:
@@ -33,11 +36,12 @@ class Response:
 
     @property
     def server_time(self) -> datetime | None:
-        """The server's clock, from the Date header; None if absent or unreadable."""
+        """The server's clock, from the Date header; None if absent, unreadable, or not of this age."""
         try:
-            return parsedate_to_datetime(self.headers["Date"])
-        except (KeyError, ValueError, TypeError):
+            moment = parsedate_to_datetime(self.headers["Date"])
+        except (KeyError, ValueError, TypeError, OverflowError):
             return None
+        return moment if moment.tzinfo is not None and moment.year in _THIS_AGE else None
 
 
 MOST_DECODED = 256 * 1024 * 1024

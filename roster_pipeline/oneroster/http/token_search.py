@@ -14,11 +14,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote_plus, urljoin, urlsplit
+from urllib.parse import quote_plus, urlsplit
 
 from roster_pipeline.oneroster.errors import OneRosterError
 from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, NoMoreTries, OAuth1SignIn, SignIn
-from roster_pipeline.oneroster.http.endpoint import Address, Root, same_origin, token_urls, understand
+from roster_pipeline.oneroster.http.endpoint import Address, Root, resolved, same_origin, token_urls, understand
 from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, BROKEN_STATUS, RETRY_STATUSES, TokenRefused
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import (
@@ -174,7 +174,9 @@ class TokenAddresses:
             if response.status not in REDIRECT_STATUSES:
                 speaks_oauth = bool(error_code(response)) or "access_token" in json_object(response)
                 return (url, True) if speaks_oauth else (url if _may_be(response) else None, False)
-            target = urljoin(url, response.headers.get("Location", ""))
+            target = resolved(url, response.headers.get("Location", ""))
+            if not target:
+                return None, False
             if not same_origin(target, self._address.base):
                 self.elsewhere = self.elsewhere or named_elsewhere(target)
                 return None, False
@@ -229,7 +231,7 @@ def _token_urls_in(document: Any) -> Iterator[str]:
     except (KeyError, TypeError, AttributeError):
         return
     for url in urls:
-        if isinstance(url, str) and url.startswith(("https://", "http://")) and "{" not in url:
+        if isinstance(url, str) and url.startswith(("https://", "http://")) and "{" not in url and resolved(url):
             host = urlsplit(url).hostname or ""
             if host and not any(host == name or host.endswith("." + name) for name in _TEMPLATES):
                 yield url

@@ -43,9 +43,8 @@ def import_list(
     """Enter the people of a list whom the SIS does not have. Shows what each row would do; nobody is archived."""
     from roster_pipeline.directory import tenants
     from roster_pipeline.directory.uploads import Upload
-    from roster_pipeline.services import people_upload
-    from roster_pipeline.services.people_file import read_people_file
-    from roster_pipeline.services.upload_matching import LOOK
+    from roster_pipeline.services import people_file, people_upload
+    from roster_pipeline.services.people_file import LOOK, read_people_file
 
     if role and role not in ROLE_ORDER:
         raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
@@ -53,7 +52,7 @@ def import_list(
     if not file.is_file():
         raise CommandError(f"{file}: there is no such file.\nName a CSV or XLSX file.")
     read = read_people_file(file.read_bytes())
-    columns = people_upload.fields_of_columns(read.header)
+    columns = people_file.fields_of_columns(read.header)
     choices = {int(row): who for row, who in pairs("--decide", decide or []).items() if row.isdecimal()}
     upload = Upload(0, read.header, read.rows, columns, role, choices)
     if choices and file_hash != upload.hash:

@@ -68,7 +68,7 @@ where m.district_id = :district and m.school_id = :school
 class Upload:
     """A list that waits. columns: the field of each column, or an empty text. role: the role for rows without one.
 
-    choices: for each row number, the decision about the row, see `services.upload_matching`.
+    choices: for each row number, the decision about the row, see `services.people_file`.
     """
 
     id: int

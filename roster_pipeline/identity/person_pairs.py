@@ -236,3 +236,16 @@ def _schooling(memberships: tuple[Mapping[str, Any], ...]) -> tuple[set[str], in
     graded = [(each["years"], year) for each in counted if (year := year_of(each["grade"])) is not None]
     years_ago, newest = min(graded, default=(0, None))
     return kinds, newest, years_ago
+
+
+def search_keys(person: StoredPerson) -> list[tuple[str, Any]]:
+    """The values by which people are found. The table of evidence then compares them."""
+    fields = person.fields
+    keys: list[tuple[str, Any]] = []
+    if fields["email"]:
+        keys.append(("email", fields["email"].lower()))
+    if fields["number"] and fields["number_connection_id"] is not None:
+        number = fields["number"].lstrip("0")
+        keys.append(("number", (fields["number_connection_id"], fields["number_kind"], number)))
+    name = name_of(fields)
+    return [*keys, ("name", name)] if all(name) else keys

@@ -1,6 +1,7 @@
-"""Reads a list of people from a CSV or XLSX file, as rows of text. There are limits, so that no file fills the memory.
+"""Reads a list of people from a CSV or XLSX file: its rows as text, and each row as the values of a person.
 
-Formulas are never computed. A row with a formula in a cell is refused.
+There are limits, so that no file fills the memory. Formulas are never computed. A row with a formula in a cell is
+refused.
 """
 
 from __future__ import annotations
@@ -9,15 +10,19 @@ import csv
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 from openpyxl import load_workbook
 
+from roster_pipeline.cleaning.emails_and_phones import e164
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import RosterError
 from roster_pipeline.safe_csv import plain_cell
+from roster_pipeline.services.person_changes import NotUsable, stored_grade, stored_value
+from roster_pipeline.vocabulary import PERSON_FIELDS
 
 _MIB = 1024 * 1024
 LARGEST_FILE = 5 * _MIB
@@ -32,6 +37,40 @@ _SEPARATORS = (",", ";", "\t")
 _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, TypeError, NotImplementedError,
            RuntimeError, SyntaxError, AttributeError, IndexError)  # fmt: skip
 """The exceptions that the reader raises for a damaged or forged workbook."""
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "given_name": ("given name", "first name", "forename"),
+    "family_name": ("family name", "last name", "surname"),
+    "middle_name": ("middle name",),
+    "preferred_given_name": ("preferred given name", "preferred first name", "preferred name", "nickname"),
+    "preferred_family_name": ("preferred family name", "preferred last name"),
+    "email": ("email", "email address", "mail"),
+    "phone": ("phone", "phone number", "mobile", "telephone", "sms"),
+    "username": ("username", "user name", "login"),
+    "number": ("number", "student number", "staff number", "student id", "staff id", "identifier"),
+    "role": ("role", "type"),
+    "grade": ("grade", "grade level", "year"),
+}
+"""For each field, the names of columns that mean it. Capital letters, blanks and punctuation do not matter."""
+_ROLES = {
+    "student": ("student", "students", "pupil", "pupils"),
+    "teacher": ("teacher", "teachers"),
+    "staff": ("staff", "aide"),
+    "admin": ("admin", "admins", "administrator", "principal"),
+}
+_FIELD_OF = {"".join(filter(str.isalnum, name)): field for field, names in COLUMNS.items() for name in names}
+_ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
+CREATE, JOIN, UPDATE, NOTHING = "create", "join", "update", "nothing"
+LOOK, LEFT, UNREADABLE = "look", "left", "unreadable"
+DOES = {
+    CREATE: "New here.",
+    JOIN: "In the directory already. Gets a membership in this school.",
+    UPDATE: "Entered by hand before. Gets the values of the list.",
+    NOTHING: "In this school already. Nothing changes.",
+}
+"""What a row does and why, as people see it. Rows that do something else have their own reason."""
+DOING = (CREATE, JOIN, UPDATE)
+NEW, OUT = "new", "out"
+"""The possible decisions about a row that needs a look, in addition to the number of a person whom it fits."""
 
 
 class FileUnusable(RosterError):
@@ -151,3 +190,75 @@ def _of_cell(value: Any) -> str:
 
 def _text(cell: str) -> str:
     return cell.replace("\0", "").strip()
+
+
+def fields_of_columns(header: Sequence[str]) -> list[str]:
+    """The field of each column by its name, or an empty text.
+
+    If two columns mean the same field, only the first gets it.
+    """
+    found: list[str] = []
+    for name in header:
+        field = _FIELD_OF.get("".join(filter(str.isalnum, name.casefold())), "")
+        found.append("" if field in found else field)
+    return found
+
+
+def read_row(number: int, cells: Sequence[str], columns: Sequence[str], role: str, school: SchoolRow) -> Row:
+    """The values of one row, or why it cannot be read."""
+    given = {field: cell for field, cell in zip(columns, cells, strict=True) if field}
+    name = " ".join(filter(None, (given.get("given_name"), given.get("family_name"))))[:100]
+
+    def unreadable(why: str) -> Row:
+        return Row(number, UNREADABLE, why, name)
+
+    for field, cell in given.items():
+        if cell.startswith("="):
+            return unreadable(f"The cell of {_words(field)} has a formula.")
+        if len(cell) > LONGEST_CELL:
+            return unreadable(f"The cell of {_words(field)} has more than {LONGEST_CELL} characters.")
+    own_role = _ROLE_OF.get(given.get("role", "").casefold()) if given.get("role") else role
+    if not own_role:
+        return unreadable("The role is not student, teacher, staff or admin.")
+    fields: dict[str, Any] = {"role": own_role, "grade": None}
+    try:
+        for field in PERSON_FIELDS:
+            if field == "phone" and given.get(field):
+                fields[field] = e164(given[field], school.settings.phone_region)
+                if fields[field] is None:
+                    return unreadable("The phone number cannot be dialed.")
+            elif field in given:
+                fields[field] = stored_value(field, given[field])
+        if own_role == "student":
+            fields["grade"] = stored_grade(given.get("grade", ""))
+    except NotUsable as problem:
+        return unreadable(problem.message)
+    if not fields.get("given_name") and not fields.get("family_name"):
+        return unreadable("The row has no name.")
+    return Row(number, "", "", name, fields=fields)
+
+
+def _words(field: str) -> str:
+    return field.replace("_", " ")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the list. number: its line in the file. what: one of the constants above. why: a sentence.
+
+    person_id: the person whom it is or may be, if the reader may see them. fields: values as the directory stores them,
+    with role and grade; empty if the row cannot be read.
+
+    For a row that needs or needed a look: candidates: the number and a description of each person whom it may be.
+    may_be_new: whether the reader may say that it is none of them. choice: what was decided.
+    """
+
+    number: int
+    what: str
+    why: str
+    name: str
+    person_id: int | None = None
+    fields: Mapping[str, Any] | None = None
+    candidates: tuple[tuple[int, str], ...] = ()
+    may_be_new: bool = False
+    choice: str = ""

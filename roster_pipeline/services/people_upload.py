@@ -1,4 +1,5 @@
-"""A list of people that somebody uploads into a school: shows what each row would do, and does it. Nobody is archived.
+"""A list of people that somebody uploads into a school: decides who each row is, shows what it would do, and does it.
+Nobody is archived.
 
 The table of evidence (`identity`) decides who a row is, as it does for a record of the SIS: a key and a name have to
 agree, and nothing may contradict. A name alone never matches anybody. A row that is not clear does nothing until
@@ -8,49 +9,42 @@ somebody decides.
 from __future__ import annotations
 
 import hashlib
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
-from roster_pipeline.cleaning.emails_and_phones import e164
 from roster_pipeline.directory import tenants, unreported_decisions, uploads
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
-from roster_pipeline.identity.person_pairs import StoredPerson
+from roster_pipeline.identity.person_pairs import StoredPerson, compared, search_keys
 from roster_pipeline.services.decisions import given_reason
-from roster_pipeline.services.people_file import LONGEST_CELL, PeopleFile
-from roster_pipeline.services.person_changes import NotUsable, stored_grade, stored_value
+from roster_pipeline.services.people_file import (
+    CREATE,
+    DOES,
+    DOING,
+    JOIN,
+    LEFT,
+    LOOK,
+    NEW,
+    NOTHING,
+    OUT,
+    UNREADABLE,
+    UPDATE,
+    PeopleFile,
+    Row,
+    read_row,
+)
 from roster_pipeline.services.possible_duplicates import stored_people
-from roster_pipeline.services.upload_matching import DOES, DOING, LEFT, LOOK, UNREADABLE, Matching, Row
-from roster_pipeline.vocabulary import PERSON_FIELDS
+from roster_pipeline.vocabulary import PERSON_FIELDS, full_name
 
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "given_name": ("given name", "first name", "forename"),
-    "family_name": ("family name", "last name", "surname"),
-    "middle_name": ("middle name",),
-    "preferred_given_name": ("preferred given name", "preferred first name", "preferred name", "nickname"),
-    "preferred_family_name": ("preferred family name", "preferred last name"),
-    "email": ("email", "email address", "mail"),
-    "phone": ("phone", "phone number", "mobile", "telephone", "sms"),
-    "username": ("username", "user name", "login"),
-    "number": ("number", "student number", "staff number", "student id", "staff id", "identifier"),
-    "role": ("role", "type"),
-    "grade": ("grade", "grade level", "year"),
-}
-"""For each field, the names of columns that mean it. Capital letters, blanks and punctuation do not matter."""
-_ROLES = {
-    "student": ("student", "students", "pupil", "pupils"),
-    "teacher": ("teacher", "teachers"),
-    "staff": ("staff", "aide"),
-    "admin": ("admin", "admins", "administrator", "principal"),
-}
-_FIELD_OF = {"".join(filter(str.isalnum, name)): field for field, names in COLUMNS.items() for name in names}
-_ROLE_OF = {word: role for role, words in _ROLES.items() for word in words}
+_NEW = -1
+_OTHER_SCHOOL = "It may be somebody of another school. A manager of the district decides that."
 
 
 class UploadChanged(DirectoryError):
@@ -93,18 +87,6 @@ class Preview:
         return hashlib.sha256(orjson.dumps(plain, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def fields_of_columns(header: Sequence[str]) -> list[str]:
-    """The field of each column by its name, or an empty text.
-
-    If two columns mean the same field, only the first gets it.
-    """
-    found: list[str] = []
-    for name in header:
-        field = _FIELD_OF.get("".join(filter(str.isalnum, name.casefold())), "")
-        found.append("" if field in found else field)
-    return found
-
-
 def preview(
     conn: Connection,
     school: SchoolRow,
@@ -123,7 +105,7 @@ def preview(
     named = list(zip(file.header, columns, strict=True))
     if not {"given_name", "family_name"} & set(columns):
         return Preview(named, [], "No column has a given name or a family name.")
-    rows = [_read(number, cells, columns, role, school) for number, cells in file.rows]
+    rows = [read_row(number, cells, columns, role, school) for number, cells in file.rows]
     people = _people(conn, school, [row for row in rows if row.fields])
     if manages(school.district_id):
         own = None
@@ -162,44 +144,6 @@ def apply(
     return sync_id
 
 
-def _read(number: int, cells: Sequence[str], columns: Sequence[str], role: str, school: SchoolRow) -> Row:
-    """The values of one row, or why it cannot be read."""
-    given = {field: cell for field, cell in zip(columns, cells, strict=True) if field}
-    name = " ".join(filter(None, (given.get("given_name"), given.get("family_name"))))[:100]
-
-    def unreadable(why: str) -> Row:
-        return Row(number, UNREADABLE, why, name)
-
-    for field, cell in given.items():
-        if cell.startswith("="):
-            return unreadable(f"The cell of {_words(field)} has a formula.")
-        if len(cell) > LONGEST_CELL:
-            return unreadable(f"The cell of {_words(field)} has more than {LONGEST_CELL} characters.")
-    own_role = _ROLE_OF.get(given.get("role", "").casefold()) if given.get("role") else role
-    if not own_role:
-        return unreadable("The role is not student, teacher, staff or admin.")
-    fields: dict[str, Any] = {"role": own_role, "grade": None}
-    try:
-        for field in PERSON_FIELDS:
-            if field == "phone" and given.get(field):
-                fields[field] = e164(given[field], school.settings.phone_region)
-                if fields[field] is None:
-                    return unreadable("The phone number cannot be dialed.")
-            elif field in given:
-                fields[field] = stored_value(field, given[field])
-        if own_role == "student":
-            fields["grade"] = stored_grade(given.get("grade", ""))
-    except NotUsable as problem:
-        return unreadable(problem.message)
-    if not fields.get("given_name") and not fields.get("family_name"):
-        return unreadable("The row has no name.")
-    return Row(number, "", "", name, fields=fields)
-
-
-def _words(field: str) -> str:
-    return field.replace("_", " ")
-
-
 def _people(conn: Connection, school: SchoolRow, rows: Iterable[Row]) -> list[StoredPerson]:
     """Everybody who may be the person of a row."""
     fields = [row.fields or {} for row in rows]
@@ -211,3 +155,143 @@ def _people(conn: Connection, school: SchoolRow, rows: Iterable[Row]) -> list[St
         names=[((each.get("given_name") or "").lower(), (each.get("family_name") or "").lower()) for each in fields],
     )
     return list(stored_people(conn, school.district_id, ids).values())
+
+
+class Matching:
+    """Decides who each row is. own: the schools that the reader sees; None for all."""
+
+    def __init__(self, school: SchoolRow, people: list[StoredPerson], own: set[int] | None) -> None:
+        self._school, self._own = school, own
+        self._near: dict[tuple[str, Any], list[StoredPerson]] = defaultdict(list)
+        self._by_id = {person.id: person for person in people}
+        for person in people:
+            for key in search_keys(person):
+                self._near[key].append(person)
+
+    def decided(self, rows: list[Row], choices: Mapping[int, str]) -> list[Row]:
+        """The same rows, each with what it does. choices: for the number of a row, a person's number, `NEW` or
+        `OUT`."""
+        taken: dict[int, int] = {}
+        before: dict[tuple[str, Any], list[tuple[int, StoredPerson]]] = defaultdict(list)
+        result = []
+        for row in rows:
+            if row.fields is None:
+                result.append(row)
+                continue
+            person = self._as_person(row)
+            earlier = [
+                number
+                for key in search_keys(person)
+                for number, other in before[key]
+                if (weighed := compared(person, other)).same or weighed.doubtful or weighed.may_be
+            ]
+            for key in search_keys(person):
+                before[key].append((row.number, person))
+            found = self._of(row, person)
+            if earlier:
+                found = self._look(row, found, f"It may be the same person as row {min(earlier)}.")
+            found = self._chosen(row, self._once(row, found, taken), choices.get(row.number, ""))
+            result.append(self._once(row, found, taken))
+        return result
+
+    def _once(self, row: Row, found: Row, taken: dict[int, int]) -> Row:
+        """The row. It needs a look if an earlier row is the same person. taken: for each person, the first such row."""
+        if found.person_id is None or found.what not in (JOIN, UPDATE, NOTHING):
+            return found
+        first = taken.setdefault(found.person_id, row.number)
+        if first == row.number:
+            return found
+        return replace(self._look(row, found, f"It is the same person as row {first}."), candidates=())
+
+    def _look(self, row: Row, found: Row, why: str) -> Row:
+        """The row, marked as one that needs a look. found: what it would do otherwise."""
+        if found.what == LOOK:
+            return replace(found, why=why)
+        one = found.person_id
+        candidates = () if one is None else ((one, self._words(one)),)
+        return replace(row, what=LOOK, why=why, person_id=one, candidates=candidates, may_be_new=True)
+
+    def _chosen(self, row: Row, found: Row, choice: str) -> Row:
+        """The row with somebody's decision about it, if it needs a look and they may decide that."""
+        if found.what != LOOK or not choice:
+            return found
+        if choice == OUT:
+            return replace(found, what=LEFT, why="You leave it out.", choice=choice)
+        if choice == NEW and found.may_be_new:
+            why = "You say that it is somebody new."
+            return replace(found, what=CREATE, why=why, person_id=None, choice=choice)
+        if choice not in {str(number) for number, _ in found.candidates}:
+            return found
+        same = self._same(row, self._by_id[int(choice)])
+        why = same.why if same.what == LOOK else f"You say who it is. {same.why}"
+        return replace(same, why=why, choice=choice, candidates=found.candidates, may_be_new=found.may_be_new)
+
+    def _as_person(self, row: Row) -> StoredPerson:
+        fields = dict.fromkeys(PERSON_FIELDS) | dict(row.fields or {})
+        kind = "student" if fields["role"] == "student" else "staff"
+        fields |= {"number_kind": kind, "number_connection_id": self._school.connection.id}
+        member = {"role": fields["role"], "grade": fields["grade"], "status": "active", "years": 0}
+        return StoredPerson(_NEW, fields, {}, (member,), frozenset(), frozenset())
+
+    def _of(self, row: Row, person: StoredPerson) -> Row:
+        near = {other.id: other for key in search_keys(person) for other in self._near[key]}
+        weighed = {number: compared(person, other) for number, other in near.items()}
+        same = [number for number, each in weighed.items() if each.same]
+        unsure = [number for number, each in weighed.items() if each.doubtful and number not in same]
+        maybe = [number for number, each in weighed.items() if each.may_be and number not in same]
+        if len(same) == 1 and not unsure:
+            return self._same(row, self._by_id[same[0]])
+        if not same and not unsure and not maybe:
+            return replace(row, what=CREATE, why=DOES[CREATE])
+        open_ = sorted({*same, *unsure, *maybe})
+        shown = [number for number in open_ if self._visible(self._by_id[number])]
+        whole = len(shown) == len(open_)
+        if not shown:
+            return replace(row, what=LOOK, why=_OTHER_SCHOOL)
+        if len(open_) > 1:
+            why = "It fits several people of the directory."
+        elif unsure:
+            why = "It fits somebody of the directory, but something speaks against it."
+        elif "number" in weighed[shown[0]].agree or weighed[shown[0]].near:
+            why = "Somebody else here has this number."
+        else:
+            why = "Somebody of this name is here, and there is no number or e-mail to compare."
+        candidates = tuple((number, self._words(number)) for number in shown)
+        return replace(row, what=LOOK, why=why, person_id=shown[0], candidates=candidates, may_be_new=whole)
+
+    def _words(self, number: int) -> str:
+        """A person in one line of words."""
+        fields = self._by_id[number].fields
+        told = (full_name(fields) or "No name", fields["number"], fields["email"], f"person {number}")
+        return ", ".join(str(one) for one in told if one)
+
+    def _same(self, row: Row, person: StoredPerson) -> Row:
+        if not self._visible(person):
+            return replace(row, what=LOOK, why=_OTHER_SCHOOL)
+        here = next((each for each in person.memberships if each["school_id"] == self._school.id), None)
+        if here is not None and here["status"] == "archived":
+            why = "Archived in this school. Restore them on their page."
+            return replace(row, what=LOOK, why=why, person_id=person.id, may_be_new=True)
+        new = self._new_values(row, person)
+        what = JOIN if here is None else UPDATE if new else NOTHING
+        kept = new | {name: (row.fields or {}).get(name) for name in ("role", "grade")}
+        return replace(row, what=what, why=DOES[what], person_id=person.id, fields=kept)
+
+    def _new_values(self, row: Row, person: StoredPerson) -> dict[str, Any]:
+        """The values that the list gives to a person who was entered by hand.
+
+        The SIS gives the values of all other people.
+        """
+        active = {each["school_id"] for each in person.memberships if each["status"] == "active"}
+        if person.links or (self._own is not None and active - self._own):
+            return {}
+        locked = person.fields["locked_fields"]
+        given = {name: (row.fields or {}).get(name) for name in PERSON_FIELDS}
+        return {
+            name: value
+            for name, value in given.items()
+            if value is not None and value != person.fields[name] and name not in locked
+        }
+
+    def _visible(self, person: StoredPerson) -> bool:
+        return self._own is None or any(each["school_id"] in self._own for each in person.memberships)

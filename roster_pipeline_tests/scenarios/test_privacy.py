@@ -431,7 +431,7 @@ def _left(district: District) -> list[str]:
 def _uploaded(district: District) -> list[str]:
     """What is said of a list of people: of its decisions, its end, and what goes wrong with it."""
     file = people_file.read_people_file(LIST.encode())
-    columns = people_upload.fields_of_columns(file.header)
+    columns = people_file.fields_of_columns(file.header)
     may: dict[str, Any] = {"sees": lambda _: True, "manages": lambda _: True}
 
     def entered(upload: uploads.Upload, digest: str) -> int:

@@ -17,8 +17,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_file, people_upload
-from roster_pipeline.services.people_file import FileUnusable, PeopleFile, read_people_file
-from roster_pipeline.services.people_upload import Preview, UploadChanged, fields_of_columns
+from roster_pipeline.services.people_file import FileUnusable, PeopleFile, fields_of_columns, read_people_file
+from roster_pipeline.services.people_upload import Preview, UploadChanged
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.hostile_strings import leaked
 

@@ -16,16 +16,22 @@ from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
-from roster_pipeline.services import people_upload
+from roster_pipeline.services import people_file, people_upload
 from roster_pipeline.services.people_file import (
+    COLUMNS,
     LARGEST_FILE,
+    LEFT,
+    LOOK,
     MOST_ROWS,
+    NEW,
+    OUT,
+    UNREADABLE,
     FileUnusable,
     PeopleFile,
+    Row,
     read_people_file,
 )
-from roster_pipeline.services.people_upload import COLUMNS, Preview
-from roster_pipeline.services.upload_matching import LEFT, LOOK, NEW, OUT, UNREADABLE, Row
+from roster_pipeline.services.people_upload import Preview
 from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
 
 SHOWN = {
@@ -70,7 +76,7 @@ def upload(request: Request) -> Response:
         file = read_people_file(sent.file.read(LARGEST_FILE + 1))
     except FileUnusable as problem:
         return _form(request, school, f"{problem.message} {problem.remedy}")
-    columns = people_upload.fields_of_columns(file.header)
+    columns = people_file.fields_of_columns(file.header)
     with database(request).begin() as opened:
         number = uploads.keep(
             opened,

@@ -18,8 +18,8 @@ from common import database_server, fresh_database, last_line, load
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, close_databases
-from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings

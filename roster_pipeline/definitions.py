@@ -7,9 +7,8 @@ from collections.abc import Mapping
 import dagster as dg
 
 from roster_pipeline.defs.assets import ASSETS, VIEWS
-from roster_pipeline.defs.jobs import JOBS, prune, prune_nightly
+from roster_pipeline.defs.jobs import JOBS, SCHEDULES
 from roster_pipeline.defs.resources import RESOURCES
-from roster_pipeline.defs.schedules import SCHEDULES
 from roster_pipeline.defs.sensors import SENSORS
 
 
@@ -17,8 +16,8 @@ def build_defs(*, resource_overrides: Mapping[str, object] | None = None) -> dg.
     """All assets, checks, jobs, schedules and sensors; tests hand in their own resources."""
     return dg.Definitions(
         assets=[*ASSETS, *VIEWS],
-        jobs=[*JOBS, prune],
-        schedules=[*SCHEDULES, prune_nightly],
+        jobs=JOBS,
+        schedules=SCHEDULES,
         sensors=SENSORS,
         resources={**RESOURCES, **(resource_overrides or {})},
         executor=dg.in_process_executor,

@@ -1,6 +1,8 @@
-"""The jobs: syncs, connection tests, pruning. One run is one school; its steps share one process to save seconds.
+"""The jobs (syncs, connection tests, pruning) and their schedules. One run is one school; its steps share one process
+to save seconds.
 
-Pruning removes old rows of our tables every night, and with them Dagster's old runs and their events.
+Every night at each school's own local time, its sync starts: a frequent tick asks which schools are due. Pruning
+removes old rows of our tables every night, and with them Dagster's old runs and their events.
 """
 
 from datetime import UTC, datetime, timedelta
@@ -9,11 +11,20 @@ from typing import Any
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from roster_pipeline.defs.asset_helpers import console_page, executing
+from roster_pipeline.defs.asset_helpers import (
+    CONNECTION_TAG,
+    NIGHT_TAG,
+    SCHEDULE,
+    SCHOOL_TAG,
+    SLOW_TAG,
+    WHO_TAG,
+    console_page,
+    executing,
+)
 from roster_pipeline.defs.assets import ASSETS
-from roster_pipeline.defs.partitions import schools
+from roster_pipeline.defs.partitions import PARTITION_TAG, schools
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, SisResource
-from roster_pipeline.settings.installation import Retention
+from roster_pipeline.settings.installation import Retention, Syncs
 
 WORDS = {True: "green", False: "red", None: "note"}
 
@@ -27,6 +38,8 @@ AT_ONCE = 200
 MOST_RUNS = 20_000
 """Of one pruning: what is left goes the next night, so that a first pruning does not last for hours."""
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+PRIORITY_TAG = "dagster/priority"
+AFTER_THE_OTHERS = "-1"
 
 
 @dg.op
@@ -70,9 +83,6 @@ def test_connection() -> None:
     test_your_information()
 
 
-JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [rostering, test_connection]
-
-
 def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
     """Delete Dagster's finished runs of more days ago, with their events. Returns how many."""
     chosen = dg.RunsFilter(statuses=FINISHED, created_before=datetime.now(UTC) - timedelta(days=days))
@@ -107,6 +117,48 @@ def prune() -> None:
     drop_old_rows()
 
 
+@dg.schedule(
+    job=rostering,
+    cron_schedule="*/15 * * * *",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
+    description="Starts every school whose night has come and whose automatic rostering is on.",
+)
+def nightly(
+    context: dg.ScheduleEvaluationContext, directory: DirectoryResource, installation: InstallationResource
+) -> list[dg.RunRequest] | dg.SkipReason:
+    """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note.
+
+    Why schools are not due is the skip reason of a tick that starts none. Any other tick logs it.
+    """
+    from roster_pipeline.sync.schedule_due import (
+        due_schools,  # loaded by the first tick, so that the code server starts fast
+        why_not,
+    )
+
+    now = context.scheduled_execution_time
+    due, others = due_schools(directory.database(), now, installation.read(Syncs).first_pull)
+    if not due:
+        return dg.SkipReason(f"no school is due: {why_not(others, now)}")
+    if others:
+        context.log.info("not due: %s", why_not(others, now))
+    return [
+        dg.RunRequest(
+            run_key=f"{school.key}:{school.night}:{school.attempt}",
+            tags={
+                PARTITION_TAG: school.key,  # `partition_key=` would cost one query per school
+                NIGHT_TAG: school.night,
+                CONNECTION_TAG: school.connection_key,
+                SCHOOL_TAG: school.name,
+                WHO_TAG: SCHEDULE,
+            }
+            | ({SLOW_TAG: school.connection_key, PRIORITY_TAG: AFTER_THE_OTHERS} if school.slow else {}),
+        )
+        for school in due
+    ]
+
+
 prune_nightly = dg.ScheduleDefinition(
     job=prune, cron_schedule="30 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
 )
+JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [rostering, test_connection, prune]
+SCHEDULES = [nightly, prune_nightly]

@@ -13,8 +13,8 @@ from cryptography.fernet import Fernet
 
 from benchmarks.plant import plant, runs, submit, wait_for
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, close_databases
-from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline_tests.directory.builders import every, one

@@ -10,8 +10,8 @@ import pytest
 
 from roster_pipeline import sync
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource
-from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.defs.sensors import failed_runs
 from roster_pipeline.directory import scheduled_runs
 from roster_pipeline.directory.tenants import get_connection

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, close_databases
-from roster_pipeline.defs.schedules import nightly
 from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.scheduled_runs import ScheduledSchool, scheduled_schools

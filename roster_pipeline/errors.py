@@ -1,13 +1,54 @@
-"""The base of the errors that people read: what was wrong, and what to do about it.
+"""What went wrong, for people who read it: the base of all errors with a remedy, and why a snapshot is not complete.
 
-Each family is in the package that raises it: `OneRosterError` (the SIS), `DirectoryError` (the database), `MailError`,
-`SyncError` (a step of one school's sync), and in `settings` `InstallationError` (environment variables). No text holds
-a value from a person's record.
+Each family of errors is in the package that raises it: `OneRosterError` (the SIS), `DirectoryError` (the database),
+`MailError`, `SyncError` (a step of one school's sync), and in `settings` `InstallationError` (environment variables).
+No text holds a value from a person's record.
+
+What is missing in a snapshot is a slug in its proof. Here is what it means in a report.
 """
 
 from __future__ import annotations
 
 import re
+
+WORDS = {
+    "total-not-reached": "fewer records came than the SIS announced",
+    "total-disagrees": "more records came than the SIS announced",
+    "total-drifted": "the number of records changed while they were read",
+    "duplicates": "records came twice",
+    "last-page-repeats": "the last page came again, so nothing proves that the list has ended",
+    "paging-ignored": "the SIS always sent the same page, so nothing proves that the list is whole",
+    "empty-page-inside": "an empty page came although more people follow it",
+    "total-gone": "the SIS no longer says how many records there are, as it did before",
+    "link-gone": "the SIS no longer links one page to the next, as it did before",
+    "next-page-empty": "the SIS announced another page, but it was empty",
+    "partial-answer": "the SIS says that its answer is only a part",
+    "warning-beside-data": "the SIS sent a warning along with the people",
+    "revision-changed": "the data changed while they were read",
+    "no-orgs": "no person came with a school",
+    "enrollments-unread": "enrollments could not be read; on this connection they say who has left",
+    "enrollments-in-part": "the manifest does not call the enrollments complete, so they do not show who has none",
+    "dates-contradict": "dates of roles are written with the day first and with the month first",
+    "no-people": "the SIS shows nobody at all",
+    "no-role": "people came without a role",
+    "unread": "people could not be read",
+    "delta-without-whole": "only changes came, and there is no whole roster to apply them to",
+    "deltas-missed": "bundles of changes may have been missed since the last sync",
+    "source-old": "the bundle was written long ago, and nothing newer came",
+    "source-older-than-before": "the data are older than those of an earlier sync",
+    "source-from-the-future": "the time of the bundle lies in the future, so nobody knows how old it is",
+    "no-manifest": "the bundle has no manifest.csv, so nothing says whether it is whole",
+    "manifest-disagrees": "the manifest says that a file is absent, but it is there",
+    "manifest-silent": "the manifest does not mention a file that is there",
+    "ends-inside-a-row": "a file of the bundle is cut off",
+    "unreadable-rows": "a file of the bundle has rows that cannot be read",
+    "roles-name-absent-users": "the bundle has roles of people who are not in it",
+}
+"""For the part of each slug before the colon, what it means. `docs/oneroster.md` and `docs/csv.md` explain each."""
+WITHOUT_SCHOOL = "all of one role came without a school"
+CLOCK_AHEAD = "clock-ahead"
+CLOCK_BEHIND = "clock-behind"
+"""Notes of a proof. After a colon, they say by how much the SIS's clock is wrong."""
 
 
 def with_keys(text: str, *, school: str = "", connection: str = "") -> str:
@@ -32,3 +73,40 @@ class RosterError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.remedy}" if self.remedy else self.message
+
+
+def clock_in_words(note: str) -> str:
+    """A note on the SIS's clock in words, such as "2 hours ahead"; "" for any other note."""
+    slug, _, much = note.partition(":")
+    return {CLOCK_AHEAD: f"{much} ahead", CLOCK_BEHIND: f"{much} behind"}.get(slug, "")
+
+
+def in_words(problem: str) -> str:
+    """A problem of a proof in words; what follows a colon in the slug (a role or a file) is in brackets.
+
+    A slug that has no words yet is shown with blanks instead of hyphens.
+    """
+    slug, _, of = problem.partition(":")
+    words = WITHOUT_SCHOOL if slug == "no-orgs" and of else WORDS.get(slug, slug.replace("-", " "))
+    return f"{words} ({of})" if of else words
+
+
+def noticed(unlisted: int = 0, respelled: int = 0, below: int = 0, unclear: int = 0) -> tuple[str, ...]:
+    """Odd references and dates: one text for each count that is not 0. Each count is of people.
+
+    unlisted: their org is not listed. respelled: their org was written in another way, and we could read it. below:
+    they belong only to orgs below the school, which do not count as it. unclear: a date of a role cannot be read.
+    """
+    texts = (
+        (unlisted, "name", "an org that the SIS does not list"),
+        (respelled, "name", "an org in another way than by its sourcedId; it was read"),
+        (below, "belong", "to orgs below this school, such as a campus, and not to the school"),
+        (unclear, "have", "a role with a date that cannot be read; it may have ended"),
+    )
+    return tuple(f"{_people(count, verb)} {what}" for count, verb, what in texts if count)
+
+
+def _people(count: int, verb: str) -> str:
+    if count == 1:
+        return f"1 person {'has' if verb == 'have' else verb + 's'}"
+    return f"{count:,} people {verb}"

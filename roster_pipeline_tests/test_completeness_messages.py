@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.completeness_messages import WORDS, in_words
+from roster_pipeline.errors import WORDS, in_words
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TABLES = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from datetime import datetime
 
-from roster_pipeline.completeness_messages import in_words
+from roster_pipeline.errors import in_words
 from roster_pipeline.notifications.blocks import (
     Block,
     Command,

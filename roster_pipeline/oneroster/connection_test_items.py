@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from roster_pipeline.completeness_messages import in_words, noticed
+from roster_pipeline.errors import in_words, noticed
 from roster_pipeline.oneroster.collections.reading import GROUPS, Batch
 from roster_pipeline.oneroster.paging.proof import Proof
 from roster_pipeline.oneroster.people_counts import FIELD_NAMES, PeopleCounts

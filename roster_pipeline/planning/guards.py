@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from roster_pipeline.cleaning.quality import TOO_FEW
-from roster_pipeline.completeness_messages import in_words
+from roster_pipeline.errors import in_words
 from roster_pipeline.frames import strings
 from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
 from roster_pipeline.planning.moved_keys import moved_keys_finding

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from roster_pipeline.completeness_messages import clock_in_words, noticed
 from roster_pipeline.directory.sync_summary import SyncSummary
+from roster_pipeline.errors import clock_in_words, noticed
 from roster_pipeline.notifications import (
     Comparison,
     ConnectionFacts,

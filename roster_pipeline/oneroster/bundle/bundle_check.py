@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
-from roster_pipeline.completeness_messages import in_words
+from roster_pipeline.errors import in_words
 from roster_pipeline.oneroster.bundle.bundle_files import HostKeyRefused, WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
 from roster_pipeline.oneroster.bundle.sources import BundleSource

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from roster_pipeline.completeness_messages import CLOCK_AHEAD, CLOCK_BEHIND
+from roster_pipeline.errors import CLOCK_AHEAD, CLOCK_BEHIND
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import NamedChanges, named_changes
 from roster_pipeline.oneroster.collections.reading import Batch, Reading, Wanted

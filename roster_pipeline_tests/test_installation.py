@@ -23,7 +23,6 @@ PASS_ON = {
     "cli/dev.py",
     "cli/commands.py",
     "cli/processes.py",
-    "console/connection_test_worker.py",
     "console/launchers.py",
     "console/manual_run_worker.py",
     "defs/resources.py",

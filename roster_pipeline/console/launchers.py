@@ -1,15 +1,23 @@
-"""Starts the processes of manual runs and connection tests outside the console, and waits for them."""
+"""Starts the processes of manual runs and connection tests outside the console, and waits for them. `main` carries out
+a connection test in such a process.
+
+A SIS that sends far too much can end only this process: its memory is limited, and a machine without free memory ends
+it first.
+"""
 
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 from threading import Lock, Thread
 
+import psutil
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, connection_tests, manual_runs, sis_school_lists
@@ -18,6 +26,8 @@ from roster_pipeline.directory.manual_runs import Kind
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.runtime import preloaded
 from roster_pipeline.runtime.embedded import DATABASE_URL
+from roster_pipeline.services import sis_schools
+from roster_pipeline.services.connection_test import carry_out, carry_out_together
 
 DIED = "The run's process ended before it could say why (exit code {code}).\nStart it again; nothing was half applied."
 UNKNOWN = "unknown"
@@ -26,7 +36,7 @@ NEEDS = ("roster_pipeline.definitions", "roster_pipeline.cleaning.expectations")
 """The modules that a run loads at some time."""
 LOOK_EVERY = 1.0
 """Seconds between two checks whether it is a run's turn."""
-TEST_MODULE = "roster_pipeline.console.connection_test_worker"
+TEST_MODULE = __name__
 SCHOOLS, TOGETHER = "--schools", "--together"
 LONGEST = 25 * 60.0
 """Seconds after which a test without an end is ended. It is less than the time after which the test would count as
@@ -42,6 +52,10 @@ TOO_LONG = (
 
 End = Callable[[Connection, str], None]
 """Ends the row of the started work with a problem, unless the process has already ended the row."""
+MOST_MEMORY = 1024 * 1024 * 1024
+"""How many bytes of memory a test may take in addition to the loaded code. Our own limits keep a pull below this,
+whatever the server sends: this is the second protection."""
+FIRST_TO_END = "1000"
 
 
 def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots: int, minutes: float) -> str:
@@ -153,3 +167,24 @@ def _environment(database: Database) -> dict[str, str]:
 def _end(database: Database, end: End, problem: str) -> None:
     with suppress(DirectoryError), database.begin() as conn:
         end(conn, problem)
+
+
+def main(*arguments: str) -> int:
+    """What the process of a test runs. arguments: a school and a test; or `SCHOOLS`, a connection and the list of its
+    schools; or `TOGETHER` and the number of a test of several schools. The row says what to do, and how it ended."""
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    loaded = getattr(psutil.Process().memory_info(), "data", 0)  # only Linux counts what the limit counts
+    most = loaded + MOST_MEMORY
+    if hard != resource.RLIM_INFINITY:
+        most = min(most, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (most, most))
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, "ascii")
+    database = Database(os.environ[DATABASE_URL])
+    if arguments[0] == SCHOOLS:
+        sis_schools.carry_out(database, *arguments[1:3])
+    elif arguments[0] == TOGETHER:
+        carry_out_together(database, arguments[1])
+    else:
+        carry_out(database, *arguments[:2])
+    return 0

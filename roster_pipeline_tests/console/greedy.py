@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from typing import Any
 from unittest import mock
 
-from roster_pipeline.console import connection_test_worker
+from roster_pipeline.console import launchers
 from roster_pipeline.oneroster import CheckItem
 
 
 def items(*_: Any, **__: Any) -> Iterator[CheckItem]:
     """Takes twice the limit before it gives anything."""
-    yield CheckItem("Memory", True, str(len(bytearray(2 * connection_test_worker.MOST_MEMORY))))
+    yield CheckItem("Memory", True, str(len(bytearray(2 * launchers.MOST_MEMORY))))
 
 
 def main(*arguments: str) -> int:
     """In place of the test of the console."""
     with mock.patch("roster_pipeline.services.connection_test.items_of", items):
-        return connection_test_worker.main(*arguments)
+        return launchers.main(*arguments)

@@ -15,7 +15,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console import connection_test_worker
+from roster_pipeline.console import launchers
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
@@ -133,4 +133,4 @@ def test_a_test_has_a_longest_time(signed_in: SignedIn, monkeypatch: pytest.Monk
 
 
 def test_the_limit_leaves_room_for_what_a_pull_may_take() -> None:
-    assert connection_test_worker.MOST_MEMORY >= 1024**3
+    assert launchers.MOST_MEMORY >= 1024**3

@@ -10,7 +10,7 @@ from roster_pipeline.simulator.district import WAYS_OF_LEAVING, District, genera
 from roster_pipeline.simulator.fault_table import FAULTS, Fault, Faults, UnknownFaultError
 from roster_pipeline.simulator.person import Person, Role
 from roster_pipeline.simulator.population import Org
-from roster_pipeline.simulator.server import SimulatorThread, private_authority, running, serve
+from roster_pipeline.simulator.server import SimulatorThread, running, serve
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
 
 __all__ = [
@@ -31,7 +31,6 @@ __all__ = [
     "create_app",
     "create_site",
     "generate_district",
-    "private_authority",
     "running",
     "serve",
     "write_csv_bundle",

@@ -23,7 +23,7 @@ from roster_pipeline.oneroster import (
     Unreachable,
 )
 from roster_pipeline.simulator import District
-from roster_pipeline.simulator.server import private_authority
+from roster_pipeline_tests.certificates import private_authority
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by, quicker, serve
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
 

@@ -19,7 +19,7 @@ WITHOUT_FAULT: dict[int, str] = {
     1: "serve below `prefix=/campus/api`, with `token_path` and `token_query`",
     2: "serve below a prefix such as `/aeries`",
     14: "serve the same application on a second port",
-    19: "`private_authority` and `running(app, ssl_certfile=..., ssl_keyfile=...)`",
+    19: "`running(app, ssl_certfile=..., ssl_keyfile=...)`",
     44: "`District.remove(how='vanish')` shows nothing in a pull by date",
     57: "students with contacts of the roles guardian, relative and parent are generated",
     60: "`District.set_role`",

@@ -8,8 +8,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from roster_pipeline.simulator import Sis, create_app, create_site, generate_district, private_authority, running
+from roster_pipeline.simulator import Sis, create_app, create_site, generate_district, running
 from roster_pipeline.simulator.__main__ import fault_lines, main, site_option
+from roster_pipeline_tests.certificates import private_authority
 from roster_pipeline_tests.simulator.conftest import ROOTS, Api
 
 

@@ -7,11 +7,10 @@ import argparse
 from collections.abc import Sequence
 from datetime import date
 
-from roster_pipeline.simulator.app import create_site
+from roster_pipeline.simulator.app import LOOPBACK, create_site, serve
 from roster_pipeline.simulator.district import generate_district
 from roster_pipeline.simulator.fault_table import FAULTS, Faults
 from roster_pipeline.simulator.messages import ROOTS
-from roster_pipeline.simulator.server import LOOPBACK, serve
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
 
 DEFAULT_PORT = 8600

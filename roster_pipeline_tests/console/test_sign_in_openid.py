@@ -17,7 +17,7 @@ from roster_pipeline.console.auth.session import send_link
 from roster_pipeline.console.config import Config, Oidc, config_from
 from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.installation import ConsoleVariables, InstallationError
-from roster_pipeline.simulator.server import SimulatorThread
+from roster_pipeline.simulator.app import SimulatorThread
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.console.conftest import OWNER, Browser, Console, Running
 from roster_pipeline_tests.console.issuer import CLIENT, SECRET, Issuer, query_of

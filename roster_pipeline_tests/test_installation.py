@@ -22,7 +22,7 @@ PASS_ON = {
     "cleaning/expectations.py",
     "cli/dev.py",
     "cli/commands.py",
-    "cli/processes.py",
+    "runtime/processes.py",
     "console/launchers.py",
     "console/manual_run_worker.py",
     "defs/resources.py",

@@ -6,7 +6,7 @@ import sys
 import warnings
 
 from roster_pipeline.cli.command_tree import build_app
-from roster_pipeline.runtime.signals import end_by_signals
+from roster_pipeline.runtime.processes import end_by_signals
 
 app = build_app()
 

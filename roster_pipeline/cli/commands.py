@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from roster_pipeline.cli.output import note
 from roster_pipeline.errors import with_keys
-from roster_pipeline.runtime.signals import Ended
+from roster_pipeline.runtime.processes import Ended
 from roster_pipeline.vocabulary import counted, reason_problem, similar
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ class ErrorHandlingGroup(TyperGroup):
 
 def _end_what_was_left() -> None:
     """End what a killed `roster dev` left: servers that hold its ports, its daemon and the database."""
-    from roster_pipeline.cli.processes import RECORD, end_left_behind
+    from roster_pipeline.runtime.processes import RECORD, end_left_behind
 
     number = end_left_behind(Path(os.environ.get("ROSTER_HOME", ".roster")) / RECORD)
     if number:

@@ -16,8 +16,7 @@ from rich.console import Console
 
 from roster_pipeline.cli.commands import CommandError, open_directory
 from roster_pipeline.cli.output import note, say
-from roster_pipeline.cli.processes import RECORD, ProcessGroup
-from roster_pipeline.runtime.signals import Ended
+from roster_pipeline.runtime.processes import RECORD, Ended, ProcessGroup
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database

@@ -23,7 +23,7 @@ from roster_pipeline.cli.commands import (
     who_asks,
 )
 from roster_pipeline.cli.output import console, note, print_findings, print_json, print_plan_counts, print_report
-from roster_pipeline.runtime.signals import Ended
+from roster_pipeline.runtime.processes import Ended
 
 if TYPE_CHECKING:
     import dagster as dg

@@ -28,7 +28,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
-from roster_pipeline.runtime import signals
+from roster_pipeline.runtime import processes
 from roster_pipeline.settings.installation import Places, SecretKey
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ _ONE_AT_A_TIME = Lock()
 
 def _start_embedded() -> str:
     data = home() / "postgres"
-    with _ONE_AT_A_TIME, signals.put_off():  # a start that is broken off would leave a server that nobody stops
+    with _ONE_AT_A_TIME, processes.put_off():  # a start that is broken off would leave a server that nobody stops
         use = _USES.get(data)
         if use is None or use.process != os.getpid():
             use = _USES[data] = _Use(os.open(home() / USERS, os.O_RDWR | os.O_CREAT, 0o600), os.getpid())

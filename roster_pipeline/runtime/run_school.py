@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
-from roster_pipeline.runtime.signals import Ended, noted
+from roster_pipeline.runtime.processes import Ended, noted
 
 if TYPE_CHECKING:
     import dagster as dg

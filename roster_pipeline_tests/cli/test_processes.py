@@ -16,9 +16,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from roster_pipeline.cli import processes
-from roster_pipeline.cli.processes import ProcessGroup
 from roster_pipeline.demo.demo_sis import PORT
+from roster_pipeline.runtime import processes
+from roster_pipeline.runtime.processes import ProcessGroup
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); time.sleep(60)"

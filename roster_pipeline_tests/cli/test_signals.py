@@ -141,7 +141,7 @@ def test_a_sync_ends_at_once_and_says_that_nothing_was_applied(
 def test_a_signal_that_comes_while_an_object_is_deleted_is_not_lost(environment: dict[str, str], number: int) -> None:
     """Python prints what is raised in there, and goes on."""
     code = (
-        "import time; from roster_pipeline.runtime.signals import end_by_signals, Ended\n"
+        "import time; from roster_pipeline.runtime.processes import end_by_signals, Ended\n"
         "class Slow:\n    def __del__(self): print('up', flush=True); time.sleep(2)\n"
         "end_by_signals()\n"
         "try:\n    Slow(); time.sleep(60)\n"

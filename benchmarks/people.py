@@ -13,7 +13,7 @@ from common import database_server, fresh_database, last_line
 from overview import MORE_SCHOOLS, console_of, milliseconds
 from sqlalchemy import text
 
-from roster_pipeline.console.auth.csrf import FIELD, token_for
+from roster_pipeline.console.middleware import FIELD, token_for
 from roster_pipeline.directory import migrate, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings

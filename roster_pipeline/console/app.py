@@ -21,13 +21,12 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roster_pipeline.console import glossary, headers
-from roster_pipeline.console.auth.csrf import Forms
+from roster_pipeline.console import glossary, middleware
 from roster_pipeline.console.auth.openid import ProviderAway
 from roster_pipeline.console.auth.session import HTMX, SessionEnded, SignedIn, sign_in_before
 from roster_pipeline.console.auth.viewer import NOTHING_HERE, NoSuchSchool
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.headers import Headers
+from roster_pipeline.console.middleware import Forms, Headers
 from roster_pipeline.console.page import database, page
 from roster_pipeline.console.pages import (
     access,
@@ -63,7 +62,7 @@ PAGES = (
     access,
     connection_tests,
     districts,
-    headers,
+    middleware,
     glossary,
     history,
     holds,

@@ -17,8 +17,8 @@ import pytest
 from cryptography.fernet import Fernet
 
 from roster_pipeline.console.app import create_app
-from roster_pipeline.console.auth.csrf import FIELD, token_for
 from roster_pipeline.console.config import Config, bound, server_of
+from roster_pipeline.console.middleware import FIELD, token_for
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database

@@ -9,7 +9,7 @@ import pytest
 from starlette.routing import Route
 
 from roster_pipeline.console.app import all_routes
-from roster_pipeline.console.headers import POLICY
+from roster_pipeline.console.middleware import POLICY
 from roster_pipeline.console.pages.settings import MAIL_POLICY
 from roster_pipeline.directory import connection_tests, manual_runs, uploads
 from roster_pipeline.directory.database import Database

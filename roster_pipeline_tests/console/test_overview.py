@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from roster_pipeline.console.headers import static_files, static_url
+from roster_pipeline.console.middleware import static_files, static_url
 from roster_pipeline.console.page import ago
 from roster_pipeline.directory import alerts, approvals, tenants
 from roster_pipeline.directory.database import Database

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.console.auth.csrf import token_for
+from roster_pipeline.console.middleware import token_for
 from roster_pipeline.console.pages import sign_in
 from roster_pipeline.console.pages.sign_in import local_path
 from roster_pipeline.directory.database import Database

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from roster_pipeline.console.auth.csrf import FIELD
+from roster_pipeline.console.middleware import FIELD
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.people_file import LARGEST_FILE

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -63,7 +64,8 @@ def test_the_night_loads_neither_ssh_nor_great_expectations_before_they_are_need
 def described() -> dict[str, object]:
     """What Dagster's UI lists: assets with what they read, checks, jobs, schedules and sensors."""
     repository = build_defs().get_repository_def()
-    graph, ticking = repository.asset_graph, [*repository.schedule_defs, *repository.sensor_defs]
+    graph = repository.asset_graph
+    ticking: list[Any] = [*repository.schedule_defs, *repository.sensor_defs]
     return {
         "assets": {
             key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)

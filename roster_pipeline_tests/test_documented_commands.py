@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -231,7 +232,8 @@ def inline(beginning: str) -> list[str]:
 
 @pytest.mark.parametrize("code", sorted(set(inline("roster "))))
 def test_a_command_in_the_text_exists_with_its_options(code: str) -> None:
-    command, words = typer.main.get_command(app), shlex.split(code)[1:]
+    command: Any = typer.main.get_command(app)
+    words = shlex.split(code)[1:]
     while words and words[0] in getattr(command, "commands", {}):
         command = command.commands[words.pop(0)]
     assert not getattr(command, "commands", {}), f"{code}: no such command"

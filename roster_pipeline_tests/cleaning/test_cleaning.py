@@ -158,7 +158,7 @@ def test_a_record_that_came_twice_the_same_is_not_noted() -> None:
 
 
 def test_records_of_one_id_may_lack_members_and_carry_odd_ones() -> None:
-    odd = {"enabledUser": None, "metadata": {"a": [1, {"b": None}]}}
+    odd: dict[str, Any] = {"enabledUser": None, "metadata": {"a": [1, {"b": None}]}}
     told = cleaned(
         [user("a", **odd), user("a", **odd | {"email": "a@example.org"}), user("b", **odd), user("b", **odd)]
     )

@@ -329,7 +329,7 @@ def test_no_guard_holds_the_removal_of_a_contact() -> None:
     facts = plan_stats_of(
         plan, cleaned(users, [], ruled()).roster, nothing, place.directory.frames(), COMPLETE, pd.DataFrame(), TODAY
     )
-    verdict = judge(plan, facts, Guards(windows=[window]))  # type: ignore[list-item]
+    verdict = judge(plan, facts, Guards(windows=[window]))
     assert verdict.allows("contact", "update")
     assert not verdict.allows("student", "update")
     assert verdict.held == []

@@ -193,7 +193,7 @@ def test_a_contact_withheld_now_is_kept() -> None:
 @pytest.mark.parametrize(("member", "field"), [("givenName", "given_name"), ("familyName", "family_name")])
 def test_a_contact_who_lost_one_of_two_names_is_not_withheld(member: str, field: str) -> None:
     directory, users = with_contact()
-    plan = _plan(directory, users, [parent("a", **{member: None}), parent("b")])
+    plan = _plan(directory, users, [parent("a") | {member: None}, parent("b")])
     assert [list(changes) for changes in plan.rows["changes"]] == [[f"contact_{field}"], []]
 
 

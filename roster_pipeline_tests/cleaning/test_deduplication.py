@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.identity.identity_groups import identity_groups_of
-from roster_pipeline_tests.planning.builders import Directory, cleaned, entry, school, user
+from roster_pipeline_tests.planning.builders import Directory, cleaned, entry, school, tuples, user
 
 ANN = {"givenName": "Ann", "familyName": "Lee"}
 BO = {"givenName": "Bo", "familyName": "Lee"}
@@ -86,7 +86,7 @@ def test_which_records_are_one_human(one: dict[str, Any], other: dict[str, Any],
 
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
 def test_a_record_that_fits_two_who_cannot_be_one_is_a_conflict_and_the_two_are_two(order: tuple[int, ...]) -> None:
-    known = [{"identifier": "71"}, {"identifier": "72"}, {"identifier": None}]
+    known: list[dict[str, Any]] = [{"identifier": "71"}, {"identifier": "72"}, {"identifier": None}]
     names = dict(zip(order, "abc", strict=True))
     users = [user(names[place], **ANN, email=SAME, **known[place]) for place in range(3)]
     rows = Directory().plan(users).rows.set_index("reason")["sourced_ids"]
@@ -196,7 +196,7 @@ def test_a_teacher_who_is_also_an_administrator_is_one_person_with_two_links_and
     assert len(directory.people) == 1
     assert {link["sourced_id"] for link in directory.links} == {"x-t", "x-a"}
     still = directory.plan(users[:1])
-    assert [(row.action, row.changes["role"]) for row in still.rows.itertuples()] == [("update", ["admin", "teacher"])]
+    assert [(row.action, row.changes["role"]) for row in tuples(still.rows)] == [("update", ["admin", "teacher"])]
 
 
 def test_records_linked_to_one_person_by_hand_are_one_human_whatever_they_say() -> None:
@@ -239,7 +239,7 @@ def test_a_human_with_a_link_and_a_record_without_one_is_the_person_of_the_link(
     directory = Directory()
     directory.member(directory.person("a", number="1"))
     users = [user(name, givenName="Givena", familyName="Familya", identifier="1") for name in ("a", "b")]
-    (row,) = directory.plan(users).rows.itertuples()
+    (row,) = tuples(directory.plan(users).rows)
     assert (row.person_id, row.action, row.sourced_ids, row.new_links) == (1, "update", ["a", "b"], ["b"])
 
 

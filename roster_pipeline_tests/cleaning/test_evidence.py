@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -67,7 +68,8 @@ def test_each_strong_thing_alone_stops_a_join_and_a_match_and_leaves_a_doubt(nam
 @pytest.mark.parametrize("name", ["number", "email", "username", "masters", "kind", "year"])
 def test_what_one_side_does_not_have_speaks_neither_for_nor_against(name: str) -> None:
     known = replace(BASE, username="ann", masters=frozenset("m"), kind="student", year=9)
-    missing = replace(known, **{name: frozenset() if name == "masters" else None})
+    nothing: dict[str, Any] = {name: frozenset() if name == "masters" else None}
+    missing = replace(known, **nothing)
     weighed = weigh(known, missing)
     assert not weighed.differ
     assert weighed.same

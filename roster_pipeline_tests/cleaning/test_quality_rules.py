@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from roster_pipeline.cleaning import expectations
@@ -88,6 +88,7 @@ def test_plain_great_expectations_reads_the_shipped_suite_and_counts_the_same() 
     for result in batch.validate(suite, result_format=asked).results:
         if "unexpected_count" in result.result:
             tested = result.result["element_count"] - result.result.get("missing_count", 0)
+            assert result.expectation_config is not None
             counted[result.expectation_config.meta["rule"]] = (tested, result.result["unexpected_count"])
     assert set(counted) == set(TESTED) - {"has_people"}
     for rule in installed_suite().rules:
@@ -180,7 +181,7 @@ def test_a_rule_that_cannot_be_evaluated_is_no_pass_and_leaves_the_others(
     with caplog.at_level(logging.DEBUG):
         results = results_of([user("a", givenName="Secret", username="secret")])
     line = results.set_index("rule").loc["odd_rule"]
-    assert (bool(line["passed"]), pd.isna(line["tested"]), pd.isna(line["failed"])) == (False, True, True)
+    assert (bool(line["passed"]), list(line[["tested", "failed"]].isna())) == (False, [True, True])
     assert results.loc[results["rule"] != "odd_rule", "passed"].all()
     assert "secret" not in (results.to_json() + caplog.text + "".join(capfd.readouterr())).lower()
 
@@ -214,7 +215,7 @@ def test_a_suite_file_that_cannot_be_used_says_why(
 
 
 def test_great_expectations_is_silent_and_calls_nobody(capfd: pytest.CaptureFixture[str]) -> None:
-    assert expectations.PandasExecutionEngine
+    assert expectations.__name__ in sys.modules
     assert os.environ["GX_ANALYTICS_ENABLED"] == "false"
     results_of([user("a")])
     assert capfd.readouterr() == ("", "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
@@ -79,7 +80,7 @@ def test_rotating_seals_the_secrets_of_tests_anew_as_well(school: Roster, databa
     old, new = os.environ["ROSTER_SECRET_KEY"], new_key()
     with database.begin() as conn:
         oak = tenants.get_school(conn, "oak")
-        own = {"settings": oak.connection.settings, "school_settings": oak.settings, "form": {}}
+        own: dict[str, Any] = {"settings": oak.connection.settings, "school_settings": oak.settings, "form": {}}
         connection_tests.start(conn, oak, who="Ada", typed_secret=seal("typed"), **own)
         lost = connection_tests.start(
             conn, oak, who="Ada", typed_secret=Fernet(new_key()).encrypt(b"x").decode(), **own

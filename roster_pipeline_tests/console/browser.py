@@ -10,12 +10,12 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Dialog, Page, ViewportSize
 
     from roster_pipeline_tests.console.conftest import Console
 
@@ -25,8 +25,9 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 PATIENCE = 60_000
 """Milliseconds: for a machine with other things to do."""
-WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
-SCHEMES = ("light", "dark")
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+PHONE: ViewportSize = {"width": 360, "height": 740}
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 RUN_AXE = """
 async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
     found => [found.impact, found.id, found.nodes.slice(0, 3).map(node => node.target.join(" ")).join(", ")])
@@ -66,7 +67,7 @@ def open_page(chromium: Browser, console: Console) -> Iterator[Open]:
     def open_(email: str | None = None, *, script: bool = True) -> Page:
         window = chromium.new_context(
             base_url=console.url,
-            viewport=WIDE,  # type: ignore[arg-type]
+            viewport=WIDE,
             reduced_motion="reduce",
             java_script_enabled=script,
             accept_downloads=True,
@@ -113,9 +114,9 @@ def faults_of(page: Page) -> list[str]:
         page.emulate_media(color_scheme=scheme)
         page.evaluate(AXE.read_text())
         found += [f"{scheme}: {impact} {rule} at {where}" for impact, rule, where in page.evaluate(RUN_AXE)]
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.set_viewport_size(PHONE)
     wide = page.evaluate("document.documentElement.scrollWidth")
     if wide > PHONE["width"]:
         found.append(f"phone: {wide} pixels wide")
-    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    page.set_viewport_size(WIDE)
     return found

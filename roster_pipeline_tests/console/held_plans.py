@@ -11,7 +11,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 CREATES, ARCHIVES = ("student", "create"), ("student", "archive")
-MANY = {
+MANY: dict[str, Any] = {
     "guard": "creations",
     "message": "2 students would be created, with 1 in the directory.",
     "value": 2.0,

@@ -97,7 +97,7 @@ class Issuer:
         """The token of claims, by the way that was chosen."""
         key = rsa.generate_private_key(65537, 2048) if self.another_key else self.key
         if self.algorithm == "none":
-            return jwt.encode(claims, None, algorithm="none")
+            return jwt.encode(claims, "", algorithm="none")
         if self.algorithm == "HS256":  # the public key as the secret: what confuses careless readers
             return jwt.encode(claims, b"0" * 64, algorithm="HS256", headers={"kid": self.key_id})
         return jwt.encode(claims, key, algorithm=self.algorithm, headers={"kid": self.key_id} | self.header)

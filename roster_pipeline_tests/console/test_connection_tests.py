@@ -7,6 +7,7 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from httpx import Response
@@ -406,7 +407,7 @@ def test_a_stored_secret_is_not_tried_with_settings_that_it_was_not_stored_with(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as conn:
-        own = {"settings": lincoln.connection.settings, "school_settings": lincoln.settings, "form": {}}
+        own: dict[str, Any] = {"settings": lincoln.connection.settings, "school_settings": lincoln.settings, "form": {}}
         test_id = connection_tests.start(conn, lincoln, who=OWNER, **own)
         tenants.set_connection(conn, "sis", settings=lincoln.connection.settings.model_copy(update={"page_size": 7}))
     carry_out(database, "lincoln", test_id)

@@ -44,8 +44,10 @@ def test_a_school_is_paused_until_a_day_and_then_runs_again(
         place = owner.send_form("/schools/lincoln/pause", {"until": wrong} | WHY).headers["location"]
         assert "Not paused." in words_of(owner.get(place).text)
     for reason in UNUSABLE:
-        place = owner.send_form("/schools/lincoln/pause", {"until": SOON.isoformat(), "reason": reason})
-        assert "Not paused." in words_of(owner.get(place.headers["location"]).text)
+        place = owner.send_form("/schools/lincoln/pause", {"until": SOON.isoformat(), "reason": reason}).headers[
+            "location"
+        ]
+        assert "Not paused." in words_of(owner.get(place).text)
     owner.send_form("/schools/lincoln/pause", {"until": SOON.isoformat()} | WHY)
     page = words_of(owner.get("/schools/lincoln").text)
     assert f"Paused until {day(SOON)}. A sync by hand still works." in page

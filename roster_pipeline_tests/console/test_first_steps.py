@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from html import unescape
+from typing import Any
 
 import pytest
 from sqlalchemy import text as sql
@@ -24,7 +25,7 @@ from roster_pipeline_tests.scenarios.mailbox import mail_server
 
 SignedIn = Callable[[str], Browser]
 REPORT = "/schools/lincoln/settings/report"
-GREEN = [
+GREEN: list[dict[str, Any]] = [
     {"name": "School", "ok": True, "detail": "Lincoln High, found by sourcedId", "remedy": "", "value": "Lincoln High"},
     {"name": "Students", "ok": None, "detail": "1200 in this school", "remedy": "", "value": 1200},
     {"name": "Teachers", "ok": None, "detail": "0 in this school", "remedy": "", "value": 0},

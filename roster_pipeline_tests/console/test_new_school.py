@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.console.pages.new_school import LABELS
+from roster_pipeline.console.pages.sis_school_pages import LABELS
 from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import accounts, audit, outbox, secrets, sis_school_lists, tenants
 from roster_pipeline.directory.database import Database

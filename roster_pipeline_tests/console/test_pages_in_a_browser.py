@@ -167,11 +167,11 @@ def test_pages_work_without_scripts(open_page: Open, past: dict[str, int | str])
 
 def test_on_a_phone_every_cell_says_what_it_is(open_page: Open, past: dict[str, int | str]) -> None:
     page = open_page(OWNER)
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.set_viewport_size(PHONE)
     page.goto("/")
     said = page.locator("td[data-label='Last sync']").first.evaluate("it => getComputedStyle(it, '::before').content")
     assert said == '"Last sync"'
-    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    page.set_viewport_size(WIDE)
     assert page.get_by_role("columnheader", name="Last sync").is_visible()
 
 

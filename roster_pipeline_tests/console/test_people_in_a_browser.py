@@ -118,20 +118,20 @@ def _shown_well(page: Page, picture: str) -> None:
     """No fault of accessibility or width, unfolded, on a desktop and on a phone, in light and in dark, and in print."""
     page.evaluate("document.querySelectorAll('details.act').forEach(each => { each.open = true; })")
     for size in (WIDE, PHONE):
-        page.set_viewport_size(size)  # type: ignore[arg-type]
+        page.set_viewport_size(size)
         assert faults_of(page) == [], picture
         if PICTURES:
-            page.set_viewport_size(size)  # type: ignore[arg-type]
+            page.set_viewport_size(size)
             for scheme in SCHEMES:
-                page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+                page.emulate_media(color_scheme=scheme)
                 page.screenshot(path=f"{PICTURES}/{picture}-{scheme}-{size['width']}.png", full_page=True)
             page.emulate_media(color_scheme="light")
     if PICTURES:
-        page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+        page.set_viewport_size(WIDE)
         page.emulate_media(media="print")
         page.screenshot(path=f"{PICTURES}/{picture}-print.png", full_page=True)
         page.emulate_media(media="screen")
-    page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+    page.set_viewport_size(WIDE)
 
 
 def test_an_owner_makes_one_person_of_two_and_takes_it_back(
@@ -204,7 +204,7 @@ def test_the_list_and_the_page_fit_a_phone_with_long_values(
     long = {"email": f"{'long' * 15}@example.org", "number": "9" * 40, "family_name": "Wolfeschlegelstein" * 5}
     sync_rows(database, lincoln, newcomer("x" * 80, "Maximiliana" * 3, changes=long))
     page = open_page(OWNER)
-    page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    page.set_viewport_size(PHONE)
     for path in ("/schools/lincoln/people", f"/people/{person_of(database, 'x' * 80)}"):
         page.goto(path)
         assert faults_of(page) == []

@@ -38,7 +38,7 @@ from roster_pipeline_tests.directory.builders import (
 )
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import FilePayload, Page
 
 pytestmark = [pytest.mark.timeout(600), pytest.mark.usefixtures("people_let_in")]
 CLAIMED = MANY | {"guard": "claimed_people", "message": "1 person of another connection.", "approver": "manager"}
@@ -236,8 +236,8 @@ def test_leavers_are_announced_from_a_file(
 ) -> None:
     sync_rows(database, lincoln, newcomer("u1", "Ada"), newcomer("u2", "Grace"))
     page = _opened(open_page, f"{HOME}/leavers")
-    file = {"name": "leavers.csv", "mimeType": "text/csv", "buffer": b"u1\nu2\n"}
-    page.get_by_label("Or a file").set_input_files(files=[file])  # type: ignore[list-item]
+    file: FilePayload = {"name": "leavers.csv", "mimeType": "text/csv", "buffer": b"u1\nu2\n"}
+    page.get_by_label("Or a file").set_input_files(files=[file])
     page.wait_for_function("document.getElementById('people').value === 'u1\\nu2'")
     page.get_by_label("They leave on").fill(SOON.isoformat())
     page.get_by_label("Reason").fill("the last class")

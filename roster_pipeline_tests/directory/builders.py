@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 import pandas as pd
 from sqlalchemy import Connection, text
@@ -22,11 +22,18 @@ PROOF: dict[str, Any] = {"complete": True, "mode": "full", "version": "1.2", "pr
 _numbers = count(1)
 
 
+class Decision(TypedDict):
+    """Who decides, and why: the last arguments of everything that people do."""
+
+    who: str
+    reason: str
+
+
 @dataclass(frozen=True)
 class Page:
     """One page of a pull."""
 
-    kind: str
+    kind: Literal["org", "user"]
     records: list[dict[str, Any]]
     rejects: list[dict[str, Any]] = field(default_factory=list)
 

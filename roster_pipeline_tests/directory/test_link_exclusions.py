@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -13,6 +14,7 @@ from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.relink import relink
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
+    Decision,
     add_school,
     every,
     newcomer,
@@ -25,7 +27,7 @@ from roster_pipeline_tests.directory.builders import (
     write_plan,
 )
 
-BY = {"who": "owner", "reason": "a namesake"}
+BY = Decision(who="owner", reason="a namesake")
 MAIL = "ada@example.org"
 APART = "select connection_id, sourced_id, person_id from link_exclusion order by 2, 3"
 CLEANED = (
@@ -86,9 +88,9 @@ def test_a_plan_that_would_link_the_two_is_stale_whatever_its_revisions_say(
 ) -> None:
     unlink(database, lincoln, ada)
     plan_id = write_plan(database, lincoln, [row(action, ada, links=["u2"], new_links=["u2"])])
-    does = {"apply": apply_plan, "relink": partial(relink, reason="new ids")}[way]
+    ways: dict[str, Callable[..., object]] = {"apply": apply_plan, "relink": partial(relink, reason="new ids")}
     with pytest.raises(PlanStale):
-        does(database, plan_id, who="night")
+        ways[way](database, plan_id, who="night")
     assert every(database, "select sourced_id from link") == [("u1",)]
 
 

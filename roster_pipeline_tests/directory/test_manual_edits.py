@@ -12,6 +12,7 @@ from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
+    Decision,
     add_school,
     every,
     newcomer,
@@ -22,7 +23,7 @@ from roster_pipeline_tests.directory.builders import (
     write_plan,
 )
 
-BY = {"who": "owner", "reason": "asked to"}
+BY = Decision(who="owner", reason="asked to")
 WHAT = (
     "record linked",
     "link confirmed",

@@ -9,11 +9,20 @@ from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.relink import relink
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
+from roster_pipeline_tests.directory.builders import (
+    Decision,
+    every,
+    newcomer,
+    one,
+    person_of,
+    row,
+    sync_rows,
+    write_plan,
+)
 
 FINDING = {"guard": "rekeyed", "message": "most ids are new", "value": 1.0, "limit": 0.2, "overridable": True}
 HELD = {("student", action): [FINDING] for action in ("create", "update", "restore", "archive")}
-BY = {"who": "owner", "reason": "the SIS was upgraded"}
+BY = Decision(who="owner", reason="the SIS was upgraded")
 
 
 def _rekeyed(database: Database, school: SchoolRow) -> int:

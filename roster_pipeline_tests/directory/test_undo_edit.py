@@ -14,9 +14,18 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import CannotUndo
 from roster_pipeline.services import person_changes
-from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
+from roster_pipeline_tests.directory.builders import (
+    Decision,
+    every,
+    newcomer,
+    one,
+    person_of,
+    row,
+    sync_rows,
+    write_plan,
+)
 
-BY = {"who": "owner", "reason": "asked to"}
+BY = Decision(who="owner", reason="asked to")
 Do = Callable[[Connection], object]
 
 

@@ -110,7 +110,8 @@ def test_a_row_that_commits_late_is_not_missed(database: Database, lincoln: Scho
 
 
 def test_a_reader_that_follows_ends_with_what_the_views_show(database: Database, lincoln: SchoolRow) -> None:
-    place, known = (0, 0), set()
+    place = (0, 0)
+    known: set[int] = set()
     for night in range(4):
         sync_id = sync_rows(database, lincoln, *[newcomer(f"n{night}-{n}") for n in range(3)]).sync_id
         if night % 2:

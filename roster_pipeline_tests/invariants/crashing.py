@@ -84,7 +84,7 @@ def _watched_copies(watch: Watch) -> Iterator[None]:
     """COPY goes past SQLAlchemy: its moments are after its first chunk, and after its end."""
     write = psycopg.Copy.write
 
-    def watched(self: psycopg.Copy[Any], buffer: Any) -> None:
+    def watched(self: psycopg.Copy, buffer: Any) -> None:
         half = len(buffer) // 2
         write(self, buffer[:half])
         watch.passes("inside a copy")

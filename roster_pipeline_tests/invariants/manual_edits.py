@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import manual_edits, tenants
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible
 from roster_pipeline.services import possible_duplicates
+from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.invariants.district import CheckedDistrict
 from roster_pipeline_tests.invariants.merging import merge, never_one
 from roster_pipeline_tests.invariants.person import Membership, Person
@@ -21,7 +22,7 @@ from school s join cleaned_roster c on c.snapshot_id = (select max(id) from snap
     and exists (select from cleaned_roster where snapshot_id = n.id))
 where s.district_id = :district and c.record_status = 'member' group by s.key
 """
-_TOLD = {"who": "owner", "reason": "asked for it"}
+_TOLD = Decision(who="owner", reason="asked for it")
 
 
 def do(district: CheckedDistrict, what: str, pick: int) -> bool:

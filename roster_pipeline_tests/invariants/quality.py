@@ -26,7 +26,7 @@ def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
     members = [(record, human) for human in seeming for record in human.records if _role(record, human)]
     if not members:
         return {("*", "archive"): WHY}
-    held = {}
+    held: dict[tuple[str, str], str] = {}
     for role in STRONGEST:
         of_role = [(record, human) for record, human in members if _role(record, human) == role]
         numbered = [(record, human) for record, human in of_role if record.number]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from roster_pipeline.simulator import District, Role, Sis
 from roster_pipeline.simulator.population import Org
@@ -159,7 +159,11 @@ class SisState:
         """The human of a record takes other names, another e-mail and another number there: nothing stays the same."""
         self._ids += 1
         word = _letters(self._ids + 5000)
-        names = {"given": f"Given{word}", "family": f"Family{word}", "email": f"new{self._ids}@people.example"}
+        names: dict[str, Any] = {
+            "given": f"Given{word}",
+            "family": f"Family{word}",
+            "email": f"new{self._ids}@people.example",
+        }
         self._change(replace(record, number=str(90_000 + self._ids), username=f"new{self._ids}", master=None, **names))
 
     def second_record(self, of: Record, school: str, group: Group, *, mailbox: bool) -> Record:
@@ -192,8 +196,9 @@ class SisState:
         """The human of a record takes another family name, or another given name, in every record that is there."""
         self._ids += 1
         word = _letters(self._ids + 5000)
+        name: dict[str, Any] = {"given": f"Given{word}"} if given else {"family": f"Family{word}"}
         for each in self._of_human(record):
-            self._change(replace(each, **({"given": f"Given{word}"} if given else {"family": f"Family{word}"})))
+            self._change(replace(each, **name))
 
     def new_email(self, record: Record) -> None:
         """A record gets another e-mail."""

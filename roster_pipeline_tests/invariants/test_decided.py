@@ -15,6 +15,7 @@ from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool
 from roster_pipeline.settings.school import Guards, Window
+from roster_pipeline_tests.planning.builders import plan_to_judge
 
 TODAY = date(2026, 3, 2)
 LIMITS = Guards()
@@ -23,11 +24,8 @@ NAMES = ("guard", "message", "value", "limit", "overridable")
 
 def plan_of(*, role: str = "student", keyed: int = 0, **rows: int) -> Plan:
     """So many rows of each action; `keyed` are updates of an e-mail."""
-    lines = [("update", {"email": [None, "x"]})] * keyed
-    lines += [(action, {}) for action, count in rows.items() for _ in range(count)]
-    frame = pd.DataFrame(lines, columns=["action", "changes"]).astype({"action": "str"})
-    rows_of = frame.assign(role=role, reason="x", witness="gone", person_id=pd.NA)
-    return Plan(rows_of, False, False, ("student", "teacher"))
+    counts = {(role, action): count for action, count in rows.items()}
+    return plan_to_judge(counts, ("student", "teacher"), (role, keyed))
 
 
 def night(**known: Any) -> PlanStats:

@@ -203,7 +203,7 @@ class Districts(RuleBasedStateMachine):
         good = bool(rows) and rows[-1]["outcome"] != "held" and not rows[-1]["unusual"]
         if good and len(rows) > len(state.sizes):
             rostered = state.rules.rostered
-            sizes = {role: int(rows[-1]["roles"].get(role, 0)) for role in GROUPS if rostered(role)}
+            sizes: dict[str, int] = {role: int(rows[-1]["roles"].get(role, 0)) for role in GROUPS if rostered(role)}
             members = district.place.rows(MEMBERS, school=school)
             state.sizes.append((sizes, True, {row["sourced_id"]: row["role"] for row in members}))
 

@@ -21,6 +21,7 @@ from roster_pipeline.directory.operations import erase
 from roster_pipeline.services import decisions
 from roster_pipeline.services.school_changes import change_district
 from roster_pipeline.settings.school import DistrictSettings, Guards
+from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
 from roster_pipeline_tests.invariants.trust_model import CREATED, Known, Link, Record, TrustModel
@@ -39,7 +40,7 @@ CALM = Guards(
     shrink_share=1,
     rekeyed_share=1,
 )
-BY = {"who": "manager", "reason": "looked at it"}
+BY = Decision(who="manager", reason="looked at it")
 KNOWN = """
 select p.id, p.phone, p.number, c.key as given_by,
        (select array_agg(k.key || ' ' || l.sourced_id order by k.key, l.sourced_id) from link l
@@ -171,7 +172,7 @@ class Connections(RuleBasedStateMachine):
             with self.district.database.begin() as conn, pytest.raises(approvals.ManagerDecides):
                 approvals.approve(conn, plan_id, "owner", "ours", datetime.now(UTC))
             seen["claimed approved"] += 1
-        given = {"who": "decides", "reason": "looked at it"}
+        given = Decision(who="decides", reason="looked at it")
         decisions.approve(self.district.database, key, plan_id, manager=held.claimed, **given)
         self.model.approve()
         self.they_agree()

@@ -99,8 +99,8 @@ class Served:
         self.time = TestClock()
 
     def endpoint(self, **settings: Any) -> Endpoint:
-        defaults = {"base_url": self.url, "client_id": "demo-client", "client_secret": "demo-secret", "page_size": 50}
-        return Endpoint(**({**defaults, "allow_private": True, "limits": QUICK} | settings))
+        defaults: dict[str, Any] = {"client_id": "demo-client", "client_secret": "demo-secret", "page_size": 50}
+        return Endpoint(**{"base_url": self.url, **defaults, "allow_private": True, "limits": QUICK, **settings})
 
     def client(self, **settings: Any) -> Client:
         return Client(self.endpoint(**settings), self.time.clock)

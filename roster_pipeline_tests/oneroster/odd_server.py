@@ -51,12 +51,11 @@ def odd(answers: Answers, *, open_server: bool = True, **settings: Any) -> Itera
         return found if isinstance(found, Response) else JSONResponse(found)
 
     app = Starlette(routes=[Route("/{path:path}", reply, methods=["GET", "POST"])])
-    with running(app) as base:
-        settings = {"page_size": 50, "limits": QUICK, "allow_private": True} | settings
-        if not open_server:
-            settings |= {"client_id": "id", "client_secret": "secret"}
-        with Client(Endpoint(base, **settings), TestClock().clock) as client:
-            yield client
+    chosen: dict[str, Any] = {"page_size": 50, "limits": QUICK, "allow_private": True} | settings
+    if not open_server:
+        chosen |= {"client_id": "id", "client_secret": "secret"}
+    with running(app) as base, Client(Endpoint(base, **chosen), TestClock().clock) as client:
+        yield client
 
 
 def same_people(served: Served, *faults: str, but: tuple[str, ...] = ()) -> Pulled:

@@ -223,7 +223,7 @@ def test_guardians_are_a_failure_where_too_few_of_those_who_are_named_come(deliv
 
 
 def test_what_the_sis_does_not_have_is_not_offered_and_not_zero() -> None:
-    bare = {"enabledUser": None, "username": None, "identifier": None}
+    bare: dict[str, Any] = {"enabledUser": None, "username": None, "identifier": None}
     found = items_of(listed(*[person(f"s-{number}", **bare) for number in range(3)]), contacts=True)
     assert found["Disabled accounts"].detail == "not offered by the SIS"
     assert found["Student number"].detail == "not offered by the SIS"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster import DataMoved, PagingBroken, ServerFailed, Wanted, pull
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
@@ -261,7 +261,7 @@ def test_q34_an_end_that_is_an_error_is_the_end(sis: Start, behind: str) -> None
 
 
 def test_q34_a_record_that_breaks_its_page_is_no_end() -> None:
-    def poisoned(query: Mapping[str, str]) -> JSONResponse:
+    def poisoned(query: Mapping[str, str]) -> Response:
         offset, limit = int(query.get("offset", 0)), int(query["limit"])
         return JSONResponse({}, 500) if offset <= 105 < offset + limit else page(PEOPLE, query, total=False)
 

@@ -142,7 +142,7 @@ def test_q18_the_cookie_of_the_token_endpoint_comes_back(sis: Start) -> None:
 
 def test_q20_a_static_bearer_and_what_is_said_when_it_is_replaced(sis: Start) -> None:
     served = sis("sign_in=bearer")
-    key = {"client_id": "", "client_secret": FIXED_BEARER}
+    key: dict[str, Any] = {"client_id": "", "client_secret": FIXED_BEARER}
     assert served.pull(**key).complete
     served.sis.faults.set("credentials_ended")
     with served.client(sign_in="bearer", **key) as client, pytest.raises(SignInRefused) as problem:

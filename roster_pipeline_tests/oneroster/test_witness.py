@@ -76,8 +76,9 @@ def found(org: str | None, **members: object) -> Answer:
     ],
 )
 def test_an_answer_that_does_not_say_where_somebody_is_differs_from_no_answer(answer: Answer, verdict: str) -> None:
-    orgs = [{"sourcedId": name, "type": "district" if name == "d1" else "school"} for name in ("s1", "s2", "d1")]
-    orgs = [{"parent": None, "identifier": None, "name": None, "status": "active", **org} for org in orgs]
+    nothing = {"parent": None, "identifier": None, "name": None, "status": "active"}
+    types = {"s1": "school", "s2": "school", "d1": "district"}
+    orgs = [{**nothing, "sourcedId": name, "type": of} for name, of in types.items()]
 
     def answers(ids: Sequence[str]) -> dict[str, Answer]:
         return {one: HERE if one == "present" else answer for one in ids}

@@ -6,6 +6,7 @@ apply step does, so that a sync can be followed by the next one.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from copy import deepcopy
 from datetime import date
 from typing import Any
@@ -86,12 +87,29 @@ def cleaned(
     return clean(frame_of(users), frame_of(contacts or []), context, rejected_at_ingest)
 
 
+def tuples(frame: pd.DataFrame) -> list[Any]:
+    """Its lines as named tuples, whose values may be anything: the stubs of pandas know only scalars."""
+    return list(frame.itertuples())
+
+
 def row_of(frame: pd.DataFrame, sourced_id: str) -> dict[str, Any]:
     """One line of a roster; missing is None."""
     lines = frame[frame["sourced_id"] == sourced_id].astype(object)
     lines = lines.where(lines.notna(), None)
     assert len(lines) == 1
     return {str(name): value for name, value in lines.iloc[0].items()}
+
+
+def plan_to_judge(
+    counts: Mapping[tuple[str, str], int], roles: tuple[str, ...], keyed: tuple[str, int] = ("", 0)
+) -> Plan:
+    """A plan of so many rows by role and action, of which only that matters. keyed: so many new e-mails of a role."""
+    role, new_emails = keyed
+    lines: list[tuple[str, str, dict[str, Any]]] = [(role, "update", {"email": [None, "x"]})] * new_emails
+    lines += [(*row, {}) for row, count in counts.items() for _ in range(count)]
+    frame = pd.DataFrame(lines, columns=["role", "action", "changes"]).astype({"role": "str", "action": "str"})
+    rest: dict[str, Any] = {"reason": "x", "witness": "gone", "person_id": pd.NA}
+    return Plan(frame.assign(**rest), False, False, roles)
 
 
 class Directory:
@@ -161,7 +179,7 @@ class Directory:
         if theirs and not any(link["is_primary"] for link in theirs):
             theirs[0]["is_primary"] = True
 
-    def member(self, who: int, role: str = "student", status: str = "active", **fields: Any) -> int:
+    def member(self, who: int, role: str | None = "student", status: str = "active", **fields: Any) -> int:
         """Their membership of this school, managed by the sync by default."""
         self.members[who] = {
             **dict.fromkeys((*MEMBERSHIP_FIELDS, *STUDENT_CONTACTS)),
@@ -206,7 +224,8 @@ class Directory:
 
     def apply(self, plan: Plan) -> None:
         """Carry the whole plan out."""
-        for row in sorted(plan.rows.to_dict("records"), key=lambda row: row["role"] != "contact"):
+        rows: list[dict[str, Any]] = plan.rows.to_dict("records")  # type: ignore[assignment]  # columns are texts
+        for row in sorted(rows, key=lambda row: row["role"] != "contact"):
             if row["role"] == "contact":
                 self.members[int(row["person_id"])].update({name: new for name, (_, new) in row["changes"].items()})
                 continue

@@ -12,7 +12,7 @@ from roster_pipeline.planning.guards import Verdict, judge
 from roster_pipeline.planning.plan import Plan, make_plan, usual_sizes
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user
+from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, tuples, user
 
 MANY = 60
 NOBODY = pd.DataFrame(
@@ -45,8 +45,7 @@ def _archivals(judged: Verdict) -> dict[str, tuple[str, int, list[str]]]:
     """The archivals of students: guard of the line ("" for the rest) to verdict, rows, and the guards that hold it."""
     rows = judged.rows[(judged.rows["role"] == "student") & (judged.rows["action"] == "archive")]
     return {
-        line.guard: (line.verdict, line.rows, [finding["guard"] for finding in line.findings])
-        for line in rows.itertuples()
+        line.guard: (line.verdict, line.rows, [finding["guard"] for finding in line.findings]) for line in tuples(rows)
     }
 
 

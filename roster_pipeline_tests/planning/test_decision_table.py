@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline_tests.planning.builders import Directory, entry, school, user
+from roster_pipeline_tests.planning.builders import Directory, entry, school, tuples, user
 
 AUTO = RoleSettings(rostered=True, auto_update=True, archive=True)
 QUIET = RoleSettings(rostered=True)
@@ -87,7 +87,7 @@ def test_what_happens_to_a_human_of_the_roster(
 ) -> None:
     settings = school(students=students, staff=OFF)
     plan = directory_with(has, membership).plan([user("a") | (says or {})], settings)
-    found = [(row.action, row.reason) for row in plan.rows.itertuples()]
+    found = [(row.action, row.reason) for row in tuples(plan.rows)]
     assert found == ([] if action is None else [(action, reason)])
 
 
@@ -118,7 +118,7 @@ def test_who_is_gone_is_archived_and_the_plan_says_why(says: dict[str, Any] | No
 def test_with_archiving_off_who_is_gone_is_skipped(says: dict[str, Any] | None, reason: str) -> None:
     directory = directory_with("an active member", {})
     plan = directory.plan([] if says is None else [user("a") | says], school(students=QUIET))
-    assert [(row.action, row.reason) for row in plan.rows.itertuples()] == [("skip", "archive_off")]
+    assert [(row.action, row.reason) for row in tuples(plan.rows)] == [("skip", "archive_off")]
     assert reason != "archive_off"
 
 
@@ -130,7 +130,7 @@ def test_an_unmanaged_member_is_never_archived() -> None:
 
 def test_an_excluded_member_is_never_archived() -> None:
     directory = directory_with("an excluded member", {})
-    assert [(row.action, row.reason) for row in directory.plan([]).rows.itertuples()] == [("skip", "excluded")]
+    assert [(row.action, row.reason) for row in tuples(directory.plan([]).rows)] == [("skip", "excluded")]
 
 
 def test_switching_a_role_off_archives_nobody() -> None:
@@ -143,7 +143,7 @@ def test_a_match_that_another_human_already_holds_is_a_conflict_and_changes_noth
     directory = directory_with("an active member", {})
     directory.people[1]["number"] = "N-b"
     users = [user("a", identifier=None), user("b", givenName="Givena", familyName="Else")]
-    rows = {row.sourced_ids[0]: (row.action, row.reason) for row in directory.plan(users).rows.itertuples()}
+    rows = {row.sourced_ids[0]: (row.action, row.reason) for row in tuples(directory.plan(users).rows)}
     assert rows["b"] == ("conflict", "match_taken")
     assert rows["a"][0] == "update"
 
@@ -151,13 +151,13 @@ def test_a_match_that_another_human_already_holds_is_a_conflict_and_changes_noth
 def test_people_who_agree_in_nothing_but_a_number_are_a_conflict() -> None:
     users = [user("a", identifier="1"), user("b", identifier="1")]
     plan = Directory().plan(users)
-    assert [(row.action, row.reason) for row in plan.rows.itertuples()] == [("conflict", "number_shared")] * 2
+    assert [(row.action, row.reason) for row in tuples(plan.rows)] == [("conflict", "number_shared")] * 2
 
 
 def test_a_school_may_let_the_sync_restore_what_was_archived_by_hand() -> None:
     directory = directory_with("a member archived by hand", {})
     plan = directory.plan([user("a")], school(restore_archived_by_hand=True))
-    assert [(row.action, row.reason) for row in plan.rows.itertuples()] == [("restore", "returned_by_hand")]
+    assert [(row.action, row.reason) for row in tuples(plan.rows)] == [("restore", "returned_by_hand")]
 
 
 def test_fields_of_a_known_person_follow_only_with_auto_update_on() -> None:

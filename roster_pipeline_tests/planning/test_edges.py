@@ -24,7 +24,8 @@ MAIL = "ann@example.org"
 
 def rows_of(directory: Directory, *users: dict[str, Any], **wishes: Any) -> list[dict[str, Any]]:
     rows = directory.plan(list(users), school(**wishes)).rows
-    return rows.astype(object).where(rows.notna(), None).to_dict("records")
+    found: list[Any] = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return found
 
 
 def test_a_row_of_somebody_who_left_is_whole() -> None:

@@ -10,7 +10,7 @@ import pytest
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user
+from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, tuples, user
 
 ANN: dict[str, Any] = {"givenName": "Ann", "familyName": "Lee"}
 BO: dict[str, Any] = {"givenName": "Bo", "familyName": "Lee"}
@@ -155,7 +155,7 @@ def test_a_link_counts_more_than_what_was_said(mode: Any) -> None:
     directory = ann("x")
     directory.link(1, "x")
     users = [user(name, **ANN, **ONE_NUMBER, email=MAIL) for name in ("ann", "new", "x")]
-    (row,) = directory.plan(users, school(), SnapshotFacts(complete=True, mode=mode)).rows.itertuples()
+    (row,) = tuples(directory.plan(users, school(), SnapshotFacts(complete=True, mode=mode)).rows)
     assert (row.person_id, row.sourced_ids, row.new_links) == (1, ["ann", "new", "x"], ["new"])
 
 

@@ -16,7 +16,17 @@ from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of
 from roster_pipeline.planning.snapshot_guards import WholeSchool
 from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings, Window
 from roster_pipeline.vocabulary import CHANGING, Role
-from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, entry, school, user
+from roster_pipeline_tests.planning.builders import (
+    COMPLETE,
+    TODAY,
+    Directory,
+    cleaned,
+    entry,
+    plan_to_judge,
+    school,
+    tuples,
+    user,
+)
 
 ALL = {(role.value, action) for role in Role for action in CHANGING}
 ARCHIVALS = {(role.value, "archive") for role in Role}
@@ -24,10 +34,8 @@ ARCHIVALS = {(role.value, "archive") for role in Role}
 
 def plan_of(**rows: int) -> Plan:
     """A plan of so many student rows per action; `key` are updates of an e-mail."""
-    lines = [("update", {"email": [None, "x"]})] * rows.pop("key", 0)
-    lines += [(action, {}) for action, count in rows.items() for _ in range(count)]
-    frame = pd.DataFrame(lines, columns=["action", "changes"]).astype({"action": "str"})
-    return Plan(frame.assign(role="student", reason="x", witness="gone", person_id=pd.NA), False, False, ("student",))
+    keyed = ("student", rows.pop("key", 0))
+    return plan_to_judge({("student", action): count for action, count in rows.items()}, ("student",), keyed)
 
 
 def facts(**known: Any) -> PlanStats:
@@ -48,7 +56,7 @@ def facts(**known: Any) -> PlanStats:
 
 
 def held(verdict: Verdict) -> set[tuple[str, str]]:
-    return {(row.role, row.action) for row in verdict.rows.itertuples() if row.verdict == "hold"}
+    return {(row.role, row.action) for row in tuples(verdict.rows) if row.verdict == "hold"}
 
 
 STUDENTS = "student"

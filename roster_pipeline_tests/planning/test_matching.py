@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.identity.directory_frames import SnapshotFacts
-from roster_pipeline_tests.planning.builders import Directory, entry, school, user
+from roster_pipeline_tests.planning.builders import Directory, entry, school, tuples, user
 
 ANN = {"given_name": "Ann", "family_name": "Lee"}
 RECORD = {"givenName": "Ann", "familyName": "Lee"}
@@ -17,8 +17,8 @@ MAIL = "ann@example.org"
 
 def one_row(directory: Directory, *users: dict[str, Any], snapshot: SnapshotFacts | None = None) -> dict[str, Any]:
     rows = directory.plan(list(users), snapshot=snapshot or SnapshotFacts(complete=True)).rows
-    assert len(rows) == 1
-    return rows.astype(object).where(rows.notna(), None).to_dict("records")[0]
+    (row,) = rows.astype(object).where(rows.notna(), None).to_dict("records")
+    return {str(name): value for name, value in row.items()}
 
 
 @pytest.mark.parametrize(
@@ -287,9 +287,7 @@ def test_a_new_sourced_id_with_the_same_number_is_relinked_even_with_auto_update
     directory.member(directory.person("old", number="7"))
     fresh = user("new", givenName="Givenold", familyName="Changed", identifier="7")
     plan = directory.plan([fresh], quiet)
-    assert [(row.action, row.reason, row.new_links) for row in plan.rows.itertuples()] == [
-        ("update", "relinked", ["new"])
-    ]
+    assert [(row.action, row.reason, row.new_links) for row in tuples(plan.rows)] == [("update", "relinked", ["new"])]
     assert plan.rows["changes"].iloc[0] == {"primary_record": ["old", "new"]}
     directory.apply(plan)
     assert len(directory.people) == 1

@@ -131,7 +131,7 @@ def with_two_contacts() -> tuple[Directory, dict[int, dict[str, Any]]]:
     for place in range(20):
         directory.members[place + 1]["more_contacts"] = behind(place + 50)
         directory.members[place + 51].update(dict.fromkeys(CONTACT_FIELDS))
-    alone = {place + 50: {"agents": []} for place in range(20)}
+    alone: dict[int, dict[str, Any]] = {place + 50: {"agents": []} for place in range(20)}
     return directory, alone | {place: of_two(place, place, place + 50) for place in range(20)}
 
 

@@ -8,7 +8,7 @@ import pytest
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.settings.school import ConnectionSettings, Guards
-from roster_pipeline_tests.planning.builders import COMPLETE, SIS, Directory, cleaned, entry, school, user
+from roster_pipeline_tests.planning.builders import COMPLETE, SIS, Directory, cleaned, entry, school, tuples, user
 
 
 def somebody() -> Directory:
@@ -32,7 +32,7 @@ def test_coming_back_within_the_grace_starts_it_anew() -> None:
     directory, patient = somebody(), school(guards=Guards(grace_syncs=2))
     directory.apply(directory.plan([], patient))
     back = directory.plan([user("a")], patient)
-    assert [(row.action, row.absent_syncs) for row in back.rows.itertuples()] == [("unchanged", 0)]
+    assert [(row.action, row.absent_syncs) for row in tuples(back.rows)] == [("unchanged", 0)]
 
 
 def test_an_incomplete_snapshot_does_not_count_towards_the_grace() -> None:
@@ -44,7 +44,7 @@ def test_an_incomplete_snapshot_does_not_count_towards_the_grace() -> None:
 def test_of_somebody_archived_no_absence_is_taken_back(by: str, action: str) -> None:
     directory = Directory()
     directory.member(directory.person("a"), status="archived", archived_by=by, absent_syncs=2)
-    (row,) = directory.plan([user("a")]).rows.itertuples()
+    (row,) = tuples(directory.plan([user("a")]).rows)
     assert (row.action, pd.isna(row.absent_syncs)) == (action, True)
 
 

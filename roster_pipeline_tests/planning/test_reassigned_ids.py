@@ -9,7 +9,7 @@ import pytest
 
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline_tests.planning.builders import Directory, entry, school, user
+from roster_pipeline_tests.planning.builders import Directory, entry, school, tuples, user
 
 MAIL = "ann@example.org"
 ANN: dict[str, Any] = {"given_name": "Ann", "family_name": "Lee", "number": "7", "email": MAIL, "username": "ann"}
@@ -270,7 +270,7 @@ def test_a_home_record_that_is_somebody_elses_in_another_school_gives_no_field_t
     moved = user("new", givenName="Ann", familyName="Lee", identifier="7", email=MAIL, username="ann")
     records = [user("a", **EVA, roles=[entry(org="s2")]), moved]
     rows = directory.plan(records).rows
-    assert [(row.reason, row.changes, row.new_links) for row in rows.itertuples()] == [("relinked", {}, ["new"])]
+    assert [(row.reason, row.changes, row.new_links) for row in tuples(rows)] == [("relinked", {}, ["new"])]
     directory.apply(directory.plan(records))
     assert told(directory, *records) == [DOUBTED]
 

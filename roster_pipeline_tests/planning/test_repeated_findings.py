@@ -20,7 +20,7 @@ from roster_pipeline.planning.plan_stats import PlanStats
 from roster_pipeline.planning.snapshot_guards import USABLE, WholeSchool, quality_findings
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import ARCHIVE, CHANGING
-from roster_pipeline_tests.planning.builders import COMPLETE, TODAY
+from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, plan_to_judge
 
 ROLES = ("student", "teacher", "admin")
 THERE = {"student": 200, "teacher": 60, "admin": 20}
@@ -29,10 +29,7 @@ INCOMPLETE = SnapshotFacts(complete=False, problems=("source-older-than-before",
 
 def plan_of(**rows: dict[str, int]) -> Plan:
     """So many rows by role and action."""
-    lines = [(role, action) for role, of in rows.items() for action, count in of.items() for _ in range(count)]
-    frame = pd.DataFrame(lines, columns=["role", "action"]).astype("str")
-    rows_of = frame.assign(changes=[{} for _ in lines], reason="x", witness="gone", person_id=pd.NA)
-    return Plan(rows_of, False, False, ROLES)
+    return plan_to_judge({(role, action): n for role, of in rows.items() for action, n in of.items()}, ROLES)
 
 
 def facts(**known: Any) -> PlanStats:
@@ -64,7 +61,7 @@ def came(**counts: int) -> dict[str, Any]:
 
 def line(verdict: Verdict, role: str, action: str) -> tuple[set[str], dict[str, str]]:
     """The guards that are told of a line, and those that repeat them, with the guard that tells the cause."""
-    found = verdict.rows.set_index(["role", "action", "guard"]).loc[(role, action, ""), "findings"]
+    found: Any = verdict.rows.set_index(["role", "action", "guard"])["findings"][role, action, ""]
     repeats = {one["guard"]: one["repeats"] for one in found if one["repeats"]}
     return {one["guard"] for one in found if not one["repeats"]}, repeats
 

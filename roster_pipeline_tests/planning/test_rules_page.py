@@ -34,8 +34,8 @@ def guards_of(module: ast.Module) -> Iterator[str]:
                     for name, value in zip(names, values, strict=True)
                     if isinstance(name, ast.Name) and isinstance(value, ast.Constant) and isinstance(value.value, str)
                 }
-    for node in ast.walk(module):
-        match node:
+    for each in ast.walk(module):
+        match each:
             case ast.Call(func=ast.Name("Finding" | "_share"), args=[ast.Constant(str(guard)), *_]):
                 yield guard
             case ast.Call(func=ast.Name("Finding" | "_share"), args=[ast.Name(name), *_]) if name.isupper():

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -75,7 +76,7 @@ class Installation:
 
     def purge(self) -> None:
         """Somebody empties the queue."""
-        launcher = self.instance.run_launcher
+        launcher: Any = self.instance.run_launcher
         with launcher.celery.connection_for_write() as connection, connection.channel() as channel:
             channel.queue_purge(launcher.default_queue)
 

@@ -35,7 +35,7 @@ def test_a_restored_directory_has_everybody_and_goes_on(
     target = plain.set(database=name)
     dump = str(tmp_path / "roster.dump")
     with admin(postgres_server) as server:
-        server.execute(f'create database "{name}"')  # type: ignore[call-overload]
+        server.execute(f'create database "{name}"')
     try:
         _tool("pg_dump", "--format=custom", "--file", dump, "--dbname", plain.render_as_string(hide_password=False))
         _tool("pg_restore", "--exit-on-error", "--dbname", target.render_as_string(hide_password=False), dump)

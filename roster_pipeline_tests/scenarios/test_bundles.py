@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
+from roster_pipeline.simulator.csv_bundle import BULK, write_csv_bundle
 from roster_pipeline_tests.scenarios.conftest import District
 
 
@@ -20,10 +20,10 @@ class Exports:
         self.district, self.folder, self.now = district, folder, start
         folder.mkdir()
 
-    def write(self, name: str, *, hours: float, mode: str = "bulk", since: datetime | None = None) -> None:
+    def write(self, name: str, *, hours: float, mode: str = BULK, since: datetime | None = None) -> None:
         """One bundle, so many hours after the start."""
         path = self.folder / name
-        write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)  # type: ignore[arg-type]
+        write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)
         at = (self.now + timedelta(hours=hours)).timestamp()
         os.utime(path, (at, at))
 

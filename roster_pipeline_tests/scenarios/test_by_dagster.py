@@ -113,7 +113,8 @@ def test_assets_and_failures_link_to_their_pages_of_the_console(
     linked = {}
     for key in defs.get_repository_def().asset_graph.executable_asset_keys:
         found = district.instance.get_latest_materialization_event(key)
-        linked[key.to_user_string()] = found.asset_materialization.metadata["console"].value if found else None
+        made = found and found.asset_materialization
+        linked[key.to_user_string()] = made.metadata["console"].value if made else None
     with district.database.begin() as conn:
         snapshot_id, plan_id, sync_id = conn.execute(text("select snapshot_id, plan_id, id from sync")).one()
     school = "https://console.example/schools/lincoln"
@@ -129,6 +130,7 @@ def test_assets_and_failures_link_to_their_pages_of_the_console(
         entry.get_dagster_event() for entry in district.instance.all_logs(failed.run_id) if entry.is_dagster_event
     ]
     (said,) = [event.step_failure_data.user_failure_data for event in events if event.is_step_failure]
+    assert said is not None
     assert said.metadata["console"].value == school
 
 

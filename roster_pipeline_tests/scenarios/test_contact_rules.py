@@ -73,7 +73,7 @@ class Nights:
             self._written += timedelta(hours=5)
             mode = "delta" if since else "bulk"
             path = self.folder / f"{len(list(self.folder.iterdir())) + 1}.zip"
-            write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)  # type: ignore[arg-type]
+            write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)
             os.utime(path, (self._written.timestamp(),) * 2)
         database = self.district.database
         sync.fetch(database, key, batch=f"night {next(NIGHTS)}", run_id=None)

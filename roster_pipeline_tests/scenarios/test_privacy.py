@@ -32,6 +32,7 @@ from roster_pipeline.simulator.person import CONTACT_ROLES
 from roster_pipeline.sync.health_checks import health_checks
 from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.cli.conftest import run
+from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.invariants.several_connections import several_connections
 from roster_pipeline_tests.scenarios.conftest import District
@@ -50,7 +51,7 @@ STEPS = {"fetch": "sis_record", "clean": "cleaned_roster", "plan": "plan_row", "
 """A table that each step writes people to."""
 COMMANDS = (("history", "lincoln"), ("hold", "list"), ("school", "show", "lincoln"), ("connection", "show", "sis"))
 """Commands that tell of a school and name nobody."""
-WHO = {"who": "owner", "reason": "tried"}
+WHO = Decision(who="owner", reason="tried")
 
 
 def _everything_said(district: District, caplog: pytest.LogCaptureFixture) -> str:
@@ -185,7 +186,11 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
     district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    wishes = {"report_to": ["it@school.example"], "report_attachment": "masked", "first_sync": "approve"}
+    wishes: dict[str, Any] = {
+        "report_to": ["it@school.example"],
+        "report_attachment": "masked",
+        "first_sync": "approve",
+    }
     district.add_school(primary_contacts=True, **wishes)
     hostile_strings(district.people)
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})

@@ -229,7 +229,7 @@ def test_a_library_that_crashes_holds_archivals_and_fails_no_night(
     district.run_sync()
     there = district.active()
     leave(district, "student", 1)
-    monkeypatch.setattr(expectations.PandasExecutionEngine, "resolve_metrics", crash)
+    monkeypatch.setattr(f"{expectations.__name__}.PandasExecutionEngine.resolve_metrics", crash)
     district.run_sync()
     assert not district.problems
     assert district.active() == there

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import dagster as dg
 import pytest
 from dagster._core.event_api import PartitionKeyFilter
@@ -14,10 +16,11 @@ from roster_pipeline.defs.sensors import report_decisions
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.accounts import Place, grant
 from roster_pipeline.services import decisions, person_changes
+from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.scenarios.conftest import District
 
-WHO = {"who": "zyxpoison@school.example", "reason": "qqleak said so"}
+WHO = Decision(who="zyxpoison@school.example", reason="qqleak said so")
 
 
 def newest(district: District, table: str) -> int:
@@ -40,7 +43,7 @@ def tick(district: District, cursor: str | None = None, store: bool = True) -> s
     return seen.cursor if store else cursor
 
 
-def materializations(district: District) -> list[dict[str, object]]:
+def materializations(district: District) -> list[dict[str, Any]]:
     """What those of `applied_changes` without a run say, newest first."""
     found = district.instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey("applied_changes"), asset_partitions=["lincoln"]), limit=50

@@ -26,10 +26,11 @@ from roster_pipeline.sync.alerts import watch_holds
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.cli.conftest import run
+from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections
 from roster_pipeline_tests.scenarios.test_alerts import NOW
 
-BY = {"who": "manager", "reason": "looked at it"}
+BY = Decision(who="manager", reason="looked at it")
 ADA = {"given_name": "Ada", "family_name": "Byron", "email": "ada.byron@district.example", "phone": "+13125550100"}
 CONSOLE = "https://console.valley.example"
 FORGED = ADA | {"phone": "+13125559999", "username": "forged"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -26,7 +27,7 @@ def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
         yield handler
 
 
-def _only_students(**switches: bool) -> dict[str, dict[str, bool]]:
+def _only_students(**switches: bool) -> dict[str, Any]:
     return {"students": ON | switches, "teachers": OFF, "staff": OFF, "admins": OFF}
 
 

@@ -131,7 +131,7 @@ def test_a_school_is_read_once_for_a_save(database: Database, oak: SchoolRow, mo
         return real(conn, key)
 
     monkeypatch.setattr(tenants, "get_school", counted)
-    rights = {"who": "ada", "operator": True, "manager": True}
+    rights: dict[str, Any] = {"who": "ada", "operator": True, "manager": True}
     wanted = Wanted("Oak High", oak.settings.model_copy(update={"contacts_most": 2}), oak.connection.settings)
     seen = (oak.revision, oak.connection.revision)
     result = save_settings(database, "oak", wanted, **rights, seen=seen)
@@ -143,7 +143,7 @@ def test_a_school_is_read_once_for_a_save(database: Database, oak: SchoolRow, mo
 
 
 def test_a_refused_save_says_why_and_writes_nothing(database: Database, oak: SchoolRow) -> None:
-    rights = {"who": "ada", "operator": False, "manager": False}
+    rights: dict[str, Any] = {"who": "ada", "operator": False, "manager": False}
     seen = (oak.revision, oak.connection.revision)
     taken = Wanted("Other", oak.settings.model_copy(update={"school_id": "999"}))
     result = save_settings(database, "oak", taken, **rights, seen=seen)

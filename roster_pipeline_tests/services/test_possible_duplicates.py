@@ -20,6 +20,7 @@ from roster_pipeline.services import possible_duplicates
 from roster_pipeline.services.decisions import NoReason
 from roster_pipeline.sync.alerts import watch_claims
 from roster_pipeline_tests.directory.builders import (
+    Decision,
     add_school,
     every,
     newcomer,
@@ -31,7 +32,7 @@ from roster_pipeline_tests.directory.builders import (
 )
 from roster_pipeline_tests.hostile_strings import leaked
 
-BY = {"who": "owner", "reason": "the office said so"}
+BY = Decision(who="owner", reason="the office said so")
 DIRECTORY = ("person", "link", "membership", "contact", "link_exclusion", "not_duplicate")
 NOT_COMPARED = {"revision", "updated_at"}
 

@@ -18,7 +18,17 @@ def next_url(answer: httpx.Response) -> str:
     return answer.links.get("next", {}).get("url", "")
 
 
-PAGING: list[tuple[str, Callable[[Api], object]]] = [
+class Walker(Api):
+    """Walks by what was asked for, not by what arrived, as careless consumers do."""
+
+    def walk_some(self, offset: int) -> list[str]:
+        return [record["sourcedId"] for record in self.users(limit=50, offset=offset)]
+
+    def walk_pages(self) -> list[str]:
+        return [sourced_id for offset in range(0, 250, 50) for sourced_id in self.walk_some(offset)]
+
+
+PAGING: list[tuple[str, Callable[[Walker], object]]] = [
     ("page_cap=20", lambda api: len(api.users(limit=100)) == 20 and len(set(api.walk())) == len(api.walk())),
     ("page_cap=20", lambda api: next_url(api.get("/users", limit=100)).endswith("limit=20&offset=20")),
     ("page_cap_error=500", lambda api: api.get("/users", limit=501).status_code == 400),
@@ -92,18 +102,8 @@ PAGING: list[tuple[str, Callable[[Api], object]]] = [
 ]  # fmt: skip
 
 
-class Walker(Api):
-    """Walks by what was asked for, not by what arrived, as careless consumers do."""
-
-    def walk_some(self, offset: int) -> list[str]:
-        return [record["sourcedId"] for record in self.users(limit=50, offset=offset)]
-
-    def walk_pages(self) -> list[str]:
-        return [sourced_id for offset in range(0, 250, 50) for sourced_id in self.walk_some(offset)]
-
-
 @pytest.mark.parametrize(("fault", "shows"), PAGING)
-def test_paging_and_filtering(api: Api, sis: Sis, fault: str, shows: Callable[[Api], object]) -> None:
+def test_paging_and_filtering(api: Api, sis: Sis, fault: str, shows: Callable[[Walker], object]) -> None:
     sis.faults.set(fault)
     assert shows(Walker(api.http, sis, token=api.token))
 
@@ -194,7 +194,7 @@ def test_time_can_be_wasted(api: Api, sis: Sis) -> None:
         sis.faults.clear()
         sis.faults.set(*faults)
         start = time.perf_counter()
-        api.get("/users", **{"limit": 1, **parameters})
+        api.get("/users", "", **{"limit": 1, **parameters})
         return time.perf_counter() - start
 
     assert seconds("latency=150") > 0.14

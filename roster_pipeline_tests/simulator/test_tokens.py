@@ -61,7 +61,7 @@ def test_a_secret_with_odd_characters_may_come_encoded_or_not(api: Api, sis: Sis
 def test_what_the_token_endpoint_refuses(
     api: Api, form: dict[str, str], auth: tuple[str, str] | None, status: int, error: str
 ) -> None:
-    answer = api.http.post("/oauth/token", data=form, auth=auth)
+    answer = api.http.post("/oauth/token", data=form, auth=auth or httpx.USE_CLIENT_DEFAULT)
     assert (answer.status_code, answer.json()["error"]) == (status, error)
 
 

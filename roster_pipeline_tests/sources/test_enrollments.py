@@ -176,7 +176,7 @@ def test_enrollments_that_are_not_the_whole_truth_archive_nobody(
     school = School(database, bundle)
     school.sync()
     bundle.enrollments = enrolled(*range(1, 30))
-    bundle.files = files
+    bundle.files = {**files}
     school.sync()
     assert school.proof["problems"] == []
     school.connect(no_enrollment_means_gone=True)

@@ -83,7 +83,8 @@ def test_what_is_started_when(school: ScheduledSchool, now: datetime, attempt: i
 def test_every_local_night_comes_once_and_at_its_time(
     zone: str, sync_time: time, days: tuple[datetime, datetime]
 ) -> None:
-    place, (now, end), starts = ZoneInfo(zone), days, []
+    place, (now, end) = ZoneInfo(zone), days
+    starts: list[datetime] = []
     while now < end:
         starts_at = night_of(sync_time, place, now)
         if not starts or starts[-1] != starts_at:

@@ -40,9 +40,9 @@ def hurry() -> None:
     """Shorten the pauses of this process's daemons."""
     schedules._get_next_scheduler_iteration_time = _soon
     schedules.launch_scheduled_runs = _forgetful(schedules.launch_scheduled_runs)
-    sensors.MIN_INTERVAL_LOOP_TIME = PAUSE
+    sensors.MIN_INTERVAL_LOOP_TIME = PAUSE  # type: ignore[assignment]  # seconds, of which there may be parts
     sensors.is_under_min_interval = _looked_at_just_now
-    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = PAUSE
+    controller.DEFAULT_DAEMON_INTERVAL_SECONDS = PAUSE  # type: ignore[assignment]
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 import dagster as dg
 from dagster._core.definitions.run_request import InstigatorType
-from dagster._core.scheduler.instigation import InstigatorState
+from dagster._core.scheduler.instigation import InstigatorState, ScheduleInstigatorData
 from dagster._core.storage.tags import RUN_KEY_TAG
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -143,6 +143,7 @@ class Calendar:
         """Dagster's schedule was last looked at when the night came, and has ticked since."""
         came = self.tonight.timestamp()
         for state in self._schedules():
+            assert isinstance(state.instigator_data, ScheduleInstigatorData)
             moved = state.instigator_data._replace(start_timestamp=came, last_iteration_timestamp=came)
             self.instance.update_instigator_state(state.with_data(moved))
 

@@ -16,6 +16,7 @@ from typing import Any
 import dagster as dg
 import yaml
 from dagster._core.definitions.run_request import InstigatorType
+from dagster._core.scheduler.instigation import SensorInstigatorData
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
@@ -142,7 +143,8 @@ class Week:
     def _started(self, sensor: str) -> float:
         states = self.instance.all_instigator_state(instigator_type=InstigatorType.SENSOR)
         found = [one.instigator_data for one in states if one.instigator_name == sensor]
-        return max((data.last_tick_start_timestamp or 0.0 for data in found if data), default=0.0)
+        ticked = (one.last_tick_start_timestamp or 0.0 for one in found if isinstance(one, SensorInstigatorData))
+        return max(ticked, default=0.0)
 
 
 @contextmanager

@@ -34,7 +34,6 @@ from roster_pipeline.console.pages import (
     districts,
     history,
     holds,
-    new_school,
     people_pages,
     person_page,
     plan_details,
@@ -58,7 +57,7 @@ from roster_pipeline.services.settings_changes import ChangedMeanwhile
 from roster_pipeline.sync.error_messages import explain
 
 PAGES = (
-    new_school,  # comes before the route of a school with this key
+    settings,  # comes before the route of a school with this key
     access,
     connection_tests,
     districts,
@@ -70,7 +69,6 @@ PAGES = (
     person_page,
     plan_details,
     runs,
-    settings,
     sign_in,
     sis_school_pages,
     syncs,

@@ -14,6 +14,7 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from threading import Lock, Thread
 
@@ -38,6 +39,9 @@ LOOK_EVERY = 1.0
 """Seconds between two checks whether it is a run's turn."""
 TEST_MODULE = __name__
 SCHOOLS, TOGETHER = "--schools", "--together"
+WINDOW = timedelta(minutes=15)
+BY_ONE_PERSON = 30
+"""How many tests and lists of schools one person may start within this time."""
 LONGEST = 25 * 60.0
 """Seconds after which a test without an end is ended. It is less than the time after which the test would count as
 lost."""

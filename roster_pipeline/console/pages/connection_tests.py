@@ -6,8 +6,6 @@ Supported SISs: what each can do, where to find the values to enter, what to gra
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -16,7 +14,7 @@ from starlette.routing import Route
 from roster_pipeline.console.auth.session import HTMX, TooMany, limit
 from roster_pipeline.console.auth.viewer import connection_of, nothing_here, school_of, viewer
 from roster_pipeline.console.forms import worded, wrong
-from roster_pipeline.console.launchers import launch_test, launch_together
+from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_test, launch_together
 from roster_pipeline.console.page import database, page, piece, redirect
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
@@ -27,8 +25,6 @@ from roster_pipeline.services.connection_test import MOST_TOGETHER, TestGoesOn, 
 from roster_pipeline.services.connection_test_state import LastTest, last_test, tested_school
 from roster_pipeline.services.settings_changes import FieldError
 
-WINDOW = timedelta(minutes=15)
-BY_ONE_PERSON = 30
 OF_ONE_SCHOOL = 30
 PIECES = "live_pieces.html"
 

@@ -1,20 +1,28 @@
-"""Automatic Rostering: the settings of one school in sections. If a field is wrong, nothing is saved."""
+"""Automatic Rostering: the settings of one school in sections. If a field is wrong, nothing is saved.
+
+Also adds schools of a SIS that is connected, or of a SIS that somebody connects here first.
+"""
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
+from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.auth.session import limit
-from roster_pipeline.console.auth.viewer import school_of, viewer
-from roster_pipeline.console.forms import wrong
-from roster_pipeline.console.page import database, page, redirect
+from roster_pipeline.console.auth.viewer import Viewer, district_of, nothing_here, school_of, viewer
+from roster_pipeline.console.forms import KEY_WORDS, SETTINGS, TAKEN, Values, wrong
+from roster_pipeline.console.page import database, form, page, redirect
+from roster_pipeline.console.pages.sis_school_pages import LABELS, listed, place_of, settings_of
 from roster_pipeline.console.settings_form import (
     CONNECTION_SECTION,
+    SECRET_IS_LOST,
     Form,
     chosen_preset,
     context,
@@ -22,15 +30,21 @@ from roster_pipeline.console.settings_form import (
     seen_of,
     sent_form,
     stored_form,
+    typed_secret,
     with_connection_test,
 )
-from roster_pipeline.directory import connection_tests
+from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory.tenants import KeyTaken
 from roster_pipeline.notifications import MailError
 from roster_pipeline.notifications.blocks import in_console
+from roster_pipeline.oneroster.presets import presets
 from roster_pipeline.services.connection_test_state import LastTest
 from roster_pipeline.services.save_settings import SaveResult, preview_mail, save_settings, send_test_mail
 from roster_pipeline.services.school_status import first_steps
+from roster_pipeline.services.settings_changes import FieldError, add_connection, allowed, usable_secret
+from roster_pipeline.services.sis_schools import new_key
 from roster_pipeline.settings.fields import SECTIONS, Section
+from roster_pipeline.settings.school import KEY_PATTERN
 
 WINDOW = timedelta(minutes=15)
 TEST_MAILS = 10
@@ -146,6 +160,59 @@ def _saved_message(result: SaveResult, section: Section) -> str:
     return "Saved."
 
 
+def choose_connection(request: Request) -> Response:
+    """GET: the existing connections, and the form of a new one."""
+    with database(request).begin() as opened:
+        return page(request, "new_school.html", **_choice(opened, viewer(request), {}, {}))
+
+
+def connect(request: Request) -> Response:
+    """POST: a new connection; then the schools of its SIS are listed."""
+    given, who, errors = form(request), viewer(request), dict[str, str]()
+    values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
+    settings = settings_of(values, None, errors)
+    key = values.get("connection_key", "")
+    if key and not re.match(KEY_PATTERN, key):
+        errors["connection_key"] = KEY_WORDS
+    if not errors and settings is not None:
+        try:
+            with database(request).begin() as opened:
+                district = district_of(request, opened, values.get("district", ""))
+                wanted = allowed(None, settings, operator=who.operator, manager=True)
+                taken = {row.key for row in tenants.list_connections(opened)}
+                key = key or new_key(f"{district.key}-{wanted.sis}", taken)
+                secret = usable_secret(None, wanted, str(given.get("secret", "")))
+                connection = add_connection(opened, district.key, key, wanted, secret, who=who.who)
+        except KeyTaken:
+            errors["connection_key"] = TAKEN
+        except FieldError as problem:
+            errors[place_of(problem.field)] = problem.message
+        else:
+            return listed(request, connection)
+    if typed_secret(request):
+        errors.setdefault("secret", SECRET_IS_LOST)
+    with database(request).begin() as opened:
+        return page(request, "new_school.html", status=400, **_choice(opened, who, values, errors))
+
+
+def _choice(opened: Connection, who: Viewer, values: Values, errors: dict[str, str]) -> dict[str, Any]:
+    districts = [one for one in tenants.list_districts(opened) if who.may_manage(one.id)]
+    if not districts and not who.operator:
+        raise nothing_here()
+    mine = {one.id for one in districts}
+    return {
+        "v": values,
+        "e": errors,
+        "s": SETTINGS,
+        "labels": LABELS,
+        "districts": districts,
+        "connections": [one for one in tenants.list_connections(opened) if one.district_id in mine],
+        "presets": presets(),
+        "preset": chosen_preset(values),
+        "secret_hint": "It is stored encrypted, and never shown again.",
+    }
+
+
 routes = [
     Route("/sis-hints", hints, methods=["GET"]),
     Route("/schools/{key}/settings", first, methods=["GET"]),
@@ -157,4 +224,6 @@ routes = [
     Route("/schools/{key}/settings/report/preview", preview, methods=["GET"]),
     Route("/schools/{key}/settings/report/test-mail", send_test, methods=["POST"]),
     Route("/schools/{key}/hints", page_with_hints, methods=["POST"]),
+    Route("/schools/new", choose_connection, methods=["GET"]),
+    Route("/schools/new", connect, methods=["POST"]),
 ]

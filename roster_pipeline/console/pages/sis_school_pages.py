@@ -16,9 +16,8 @@ from starlette.routing import Route
 from roster_pipeline.console.auth.session import limit
 from roster_pipeline.console.auth.viewer import Viewer, connection_of, viewer
 from roster_pipeline.console.forms import CONNECTION, SETTINGS, Values, addresses, errors_of, name_of, shown
-from roster_pipeline.console.launchers import launch_list
+from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_list
 from roster_pipeline.console.page import database, form, page, redirect
-from roster_pipeline.console.pages.connection_tests import BY_ONE_PERSON, WINDOW
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
 from roster_pipeline.defs.partitions import add_partitions

@@ -21,7 +21,7 @@ from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:
-    from roster_pipeline.directory.unreported_decisions import Decision
+    from roster_pipeline.directory.ledger import Decision
 
 PARTITIONS_EVERY = 30
 MAIL_EVERY = 30
@@ -95,13 +95,13 @@ def report_decisions(
     The daemon stores the events of a tick before its cursor. So the cursor names what is surely stored, and the next
     tick drops that: if a tick breaks off, a decision may be reported twice, but it is never lost.
     """
-    from roster_pipeline.directory import unreported_decisions
+    from roster_pipeline.directory import ledger
 
     reported = json.loads(context.cursor or "[]")
     with directory.database().begin() as connection:
         if reported:
-            unreported_decisions.drop(connection, reported)
-        waiting = unreported_decisions.waiting(connection, MOST_DECISIONS)
+            ledger.note_reported(connection, reported)
+        waiting = ledger.unreported_decisions(connection, MOST_DECISIONS)
     if not waiting and not reported:
         return dg.SkipReason("every decision is reported")
     return dg.SensorResult(

@@ -15,16 +15,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import (
-    announced_leavers,
-    approvals,
-    exemptions,
-    ledger,
-    plans,
-    rollback,
-    tenants,
-    unreported_decisions,
-)
+from roster_pipeline.directory import announced_leavers, approvals, exemptions, ledger, plans, rollback, tenants
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.approvals import Part
@@ -113,7 +104,7 @@ def approve(
             school_id = plan_of_school(conn, key, plan_id).school_id
             approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash, manager=manager, parts=parts)
             result = apply_within(conn, plan_id, who=who, kind="approval", now=now, also=finish)
-            unreported_decisions.put(conn, school_id, "approval", who, sync_id=result.sync_id, plan_id=plan_id)
+            ledger.note_decision(conn, school_id, "approval", who, sync_id=result.sync_id, plan_id=plan_id)
             return result
     except PlanStale:
         raise _moved(key) from None
@@ -153,7 +144,7 @@ def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str
         now = datetime.now(UTC)
         approvals.discard(conn, plan_id, who, why, now, plan_hash=plan_hash)
         settle(conn, school_id, now)
-        unreported_decisions.put(conn, school_id, "discard", who, plan_id=plan_id)
+        ledger.note_decision(conn, school_id, "discard", who, plan_id=plan_id)
 
 
 def exempt(
@@ -200,7 +191,7 @@ def relink(
 
     def report(conn: Connection, result: SyncResult) -> None:
         conclude(conn, result)
-        unreported_decisions.put(conn, school_id, "relink", who, sync_id=result.sync_id, plan_id=plan_id)
+        ledger.note_decision(conn, school_id, "relink", who, sync_id=result.sync_id, plan_id=plan_id)
 
     try:
         return relinking.relink(database, plan_id, who=who, reason=why, plan_hash=plan_hash, also=report)
@@ -219,7 +210,7 @@ def roll_back(
     def report(conn: Connection, result: SyncResult) -> None:
         conclude(conn, result)
         school_id = ledger.get_sync(conn, result.sync_id).school_id
-        unreported_decisions.put(conn, school_id, "rollback", who, sync_id=result.sync_id)
+        ledger.note_decision(conn, school_id, "rollback", who, sync_id=result.sync_id)
 
     return rollback.roll_back(database, sync_id, who=who, reason=given_reason(reason), only=only, also=report)
 

@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import tenants, unreported_decisions, uploads
+from roster_pipeline.directory import ledger, tenants, uploads
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
@@ -140,7 +140,7 @@ def apply(
         {"what": row.what, "person_id": row.person_id, **(row.fields or {})} for row in seen.rows if row.what in DOING
     ]
     sync_id = uploads.apply(conn, school, doing, left=len(seen.rows) - len(doing), who=who, reason=why)
-    unreported_decisions.put(conn, school.id, "upload", who, sync_id=sync_id)
+    ledger.note_decision(conn, school.id, "upload", who, sync_id=sync_id)
     return sync_id
 
 

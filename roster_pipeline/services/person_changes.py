@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
 from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean_text, too_long
-from roster_pipeline.directory import manual_edits, tenants, undo_edit, unreported_decisions
+from roster_pipeline.directory import ledger, manual_edits, tenants, undo_edit
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.members import get_person
 from roster_pipeline.directory.operations import erase as erase_everywhere
@@ -83,7 +83,7 @@ def archive(conn: Connection, school: str, person_id: int, *, who: str, reason: 
     """Archive a membership; syncs leave it archived. school: its key."""
     row = tenants.get_school(conn, school)
     manual_edits.archive(conn, row, person_id, who=who, reason=given_reason(reason))
-    unreported_decisions.put(conn, row.id, "archival", who)
+    ledger.note_decision(conn, row.id, "archival", who)
     return f"Person {person_id} is archived in {school}."
 
 
@@ -91,7 +91,7 @@ def restore(conn: Connection, school: str, person_id: int, *, who: str, reason: 
     """Bring an archived membership back."""
     row = tenants.get_school(conn, school)
     manual_edits.restore(conn, row, person_id, who=who, reason=given_reason(reason))
-    unreported_decisions.put(conn, row.id, "restore", who)
+    ledger.note_decision(conn, row.id, "restore", who)
     return f"Person {person_id} is active in {school}."
 
 
@@ -121,9 +121,9 @@ def choose_home(conn: Connection, connection: str, person_id: int, sourced_id: s
 def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, who: str, reason: str) -> str:
     """Undo one edit by hand. edit_id: the number of its audit entry. Raises CannotUndo."""
     edit = undo_edit.undo(conn, district_id, person_id, edit_id, who=who, reason=given_reason(reason))
-    back: dict[str, unreported_decisions.Kind] = {"membership archived": "restore", "membership active": "archival"}
+    back: dict[str, ledger.DecisionKind] = {"membership archived": "restore", "membership active": "archival"}
     if edit.entry.what in back and edit.entry.school_id is not None:
-        unreported_decisions.put(conn, edit.entry.school_id, back[edit.entry.what], who)
+        ledger.note_decision(conn, edit.entry.school_id, back[edit.entry.what], who)
     settle_people(conn, district_id, [person_id], datetime.now(UTC))
     return f"Undone: {edit.entry.what}, by {edit.entry.who}."
 
@@ -150,7 +150,7 @@ def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, re
     fields |= {"role": role, "grade": stored_grade(typed.get("grade", ""))}
     row = tenants.get_school(conn, school)
     person_id = manual_edits.add(conn, row, fields, who=who, reason=why)
-    unreported_decisions.put(conn, row.id, "addition", who)
+    ledger.note_decision(conn, row.id, "addition", who)
     return person_id
 
 

@@ -12,17 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from roster_pipeline.directory import (
-    audit,
-    ledger,
-    members,
-    plan_rows,
-    plans,
-    rosters,
-    snapshots,
-    tenants,
-    unreported_decisions,
-)
+from roster_pipeline.directory import audit, ledger, members, plan_rows, plans, rosters, snapshots, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import ONE_PERSON, latest_snapshot
@@ -95,7 +85,7 @@ def apply_asked(database: Database, school_key: str, plan_id: int, *, who: str, 
                 conn, who=who, what="person synced", district_id=school.district_id, school_id=school.id,
                 person_id=shown.person_id, reason=reason, details={"sync": result.sync_id, "plan": planned.plan_id},
             )  # fmt: skip
-            unreported_decisions.put(conn, school.id, "one person", who, sync_id=result.sync_id)
+            ledger.note_decision(conn, school.id, "one person", who, sync_id=result.sync_id)
     except PlanStale:
         raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.") from None
     finally:  # the plan does not wait for a decision: the next sync of the school decides about rows that a guard held

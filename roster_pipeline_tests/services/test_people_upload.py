@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from roster_pipeline.directory import ledger, manual_edits, members, rollback, tenants, unreported_decisions, uploads
+from roster_pipeline.directory import ledger, manual_edits, members, rollback, tenants, uploads
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
@@ -345,7 +345,7 @@ def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
     assert all(not row["managed"] for row in rows)
     assert one(database, "select details->>'sync' from audit where what = 'people uploaded'") == str(sync)
     with database.begin() as conn:
-        (decision,) = unreported_decisions.waiting(conn, 10)
+        (decision,) = ledger.unreported_decisions(conn, 10)
     assert (decision.kind, decision.sync_id, decision.counts) == ("upload", sync, {"create": 2, "update": 1})
     assert seen(database, lincoln, file).doing == 0, "a second time it changes nothing"
     with pytest.raises(UploadChanged):

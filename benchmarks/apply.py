@@ -18,7 +18,7 @@ import common
 import pandas as pd
 from sqlalchemy import text
 
-from roster_pipeline.directory import migrate, plans, pulls, snapshots, tenants
+from roster_pipeline.directory import plans, pulls, schema, snapshots, tenants
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.pg_copy import driver
@@ -171,7 +171,7 @@ def main() -> None:
         for number in range(given.rounds):
             with common.fresh_database(server, "benchmark_apply") as url:
                 database = Database(url)
-                migrate.upgrade(database)
+                schema.upgrade(database)
                 ours.append(timed_apply(database, given.people))
                 bare.append(timed_copy(database, PEOPLE))
                 written.append(timed_copy(database, WRITTEN))

@@ -27,7 +27,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.runtime.embedded import embedded_server
@@ -153,7 +153,7 @@ def warm(site: str) -> None:
 
 def prepare(database: Database, url: str, **school: Any) -> None:
     """A migrated directory with one district, one connection to a SIS at `url`, and one school that rosters all."""
-    migrate.upgrade(database)
+    schema.upgrade(database)
     settings = ConnectionSettings(
         url=url, client_id=CLIENT, token_url=f"{url.removesuffix(ROOT)}/oauth/token", version="1.2",
         allow_private_addresses=True, page_size=PAGE,

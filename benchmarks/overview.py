@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from roster_pipeline.console.app import create_app
 from roster_pipeline.console.config import Config
-from roster_pipeline.directory import accounts, migrate, sessions, tenants
+from roster_pipeline.directory import accounts, schema, sessions, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.school_overview import overview
@@ -84,7 +84,7 @@ def main(schools: int) -> None:
 
 def fill(database: Database, schools: int) -> None:
     """Schools with nights behind them, all of one district and connection."""
-    migrate.upgrade(database)
+    schema.upgrade(database)
     roles = (RoleCounts("student", created=4, updated=2),)
     report = SyncReport("school-1", "School 1", datetime.now(UTC), "UTC", roles).as_dict()
     with database.begin() as conn:

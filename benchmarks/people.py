@@ -14,7 +14,7 @@ from overview import MORE_SCHOOLS, console_of, milliseconds
 from sqlalchemy import text
 
 from roster_pipeline.console.middleware import FIELD, token_for
-from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
@@ -44,7 +44,7 @@ def main(people: int) -> None:
     with database_server() as server, fresh_database(server, "bench_people") as url:
         address = url.render_as_string(hide_password=False)
         database = Database(address)
-        migrate.upgrade(database)
+        schema.upgrade(database)
         with database.begin() as conn:
             tenants.add_district(conn, "district", "District")
             tenants.add_connection(conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), "env:NO")

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, close_databases
-from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
@@ -67,7 +67,7 @@ def main(schools: int) -> None:
 
 
 def _fill(database: Database, schools: int) -> None:
-    migrate.upgrade(database)
+    schema.upgrade(database)
     with database.begin() as conn:
         tenants.add_district(conn, "district", "District")
         tenants.add_connection(conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), None)

@@ -18,7 +18,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
-from roster_pipeline.directory import migrate
+from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
 from roster_pipeline_tests.left_behind import remove_at_end
@@ -86,7 +86,7 @@ def postgres_template(postgres_server: URL) -> Iterator[str]:
     """The name of a database with the current schema and no rows."""
     name = _create(postgres_server)
     database = Database(postgres_server.set(database=name))
-    migrate.upgrade(database)
+    schema.upgrade(database)
     database.close()
     yield name
     _drop(postgres_server, name)

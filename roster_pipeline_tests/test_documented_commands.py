@@ -23,7 +23,7 @@ import typer.main
 from dagster import DagsterInstance
 
 from roster_pipeline.cli import app
-from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.runtime.embedded import plain_connection, prepare_environment
@@ -124,7 +124,7 @@ add_schools(sys.argv[1])
 def add_schools(address: str) -> None:
     """In a process of its own: it changes its environment."""
     database = Database(prepare_environment().roster)
-    migrate.upgrade(database)
+    schema.upgrade(database)
     settings = ConnectionSettings(
         url=f"{address}/ims/oneroster/v1p1",
         client_id="us",

@@ -128,11 +128,11 @@ def add_application(
     who: Who = None,
 ) -> None:
     """Let a login read a district, and print its password once. For an existing login: change what it sees."""
-    from roster_pipeline.directory import audit, roles, tenants
+    from roster_pipeline.directory import audit, schema, tenants
 
     with _as_owner() as database, database.begin() as conn:
         limits = {"schools": school or [], "roles": role or [], "fields": field or []}
-        password = roles.add_application(conn, login, district, **limits)
+        password = schema.add_application(conn, login, district, **limits)
         owner = tenants.get_district(conn, district)
         details = {"login": login, **limits}
         audit.record(conn, who=who_asks(who), what="application added", district_id=owner.id, details=details)
@@ -146,10 +146,10 @@ def add_application(
 @application.command("list")
 def list_applications(as_json: AsJson = False) -> None:
     """List the applications and what they see."""
-    from roster_pipeline.directory import roles
+    from roster_pipeline.directory import schema
 
     with open_directory() as database, database.begin() as conn:
-        logins = roles.applications(conn)
+        logins = schema.applications(conn)
     if as_json:
         print_json([asdict(row) for row in logins])
         return
@@ -167,10 +167,10 @@ def list_applications(as_json: AsJson = False) -> None:
 @application.command("remove", epilog=examples("roster application remove lunch"))
 def remove_application(login: Login, who: Who = None) -> None:
     """Remove the login of an application."""
-    from roster_pipeline.directory import audit, roles
+    from roster_pipeline.directory import audit, schema
 
     with _as_owner() as database, database.begin() as conn:
-        roles.remove_application(conn, login)
+        schema.remove_application(conn, login)
         audit.record(conn, who=who_asks(who), what="application removed", details={"login": login})
     note(f"{login} can no longer read.", style="green")
 

@@ -166,13 +166,13 @@ def open_directory() -> Iterator[Database]:
 
     Raises CommandError if `roster init` has not run yet, and for an unknown key, with the keys that are most like it.
     """
-    from roster_pipeline.directory import migrate, tenants
+    from roster_pipeline.directory import schema, tenants
     from roster_pipeline.directory.database import Database
     from roster_pipeline.runtime.embedded import prepare_environment
 
     database = Database(prepare_environment().roster)
     try:
-        if migrate.current(database) != migrate.head():
+        if schema.current(database) != schema.head():
             raise CommandError("The database is not set up, or belongs to another version.\nRun: roster init")
         yield database
     except tenants.UnknownKey as problem:

@@ -110,7 +110,7 @@ def dev(
 ) -> None:
     """Start the Dagster UI, its daemon, the console and the simulated SIS; Ctrl-C ends them all, and the database."""
     from roster_pipeline.console.config import URL
-    from roster_pipeline.directory import migrate
+    from roster_pipeline.directory import schema
     from roster_pipeline.directory.database import Database
     from roster_pipeline.runtime.embedded import home, prepare_environment, project_root
     from roster_pipeline.runtime.webserver import TOKEN
@@ -121,7 +121,7 @@ def dev(
     database = Database(prepare_environment().roster)
     os.environ.setdefault(UI_ADDRESS, f"http://{LOOPBACK}:{port}")
     os.environ.setdefault(URL, f"http://{LOOPBACK}:{console_port}")
-    migrate.upgrade(database)
+    schema.upgrade(database)
     link = _operator_link(database)
     database.close()
     token = os.environ.setdefault(TOKEN, secrets.token_urlsafe())

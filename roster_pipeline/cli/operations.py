@@ -26,7 +26,7 @@ def init(as_json: AsJson = False) -> None:
     """Make both databases, the schema, the key for secrets and Dagster's storage. It is safe to run it again."""
     from sqlalchemy.engine import make_url
 
-    from roster_pipeline.directory import migrate, roles
+    from roster_pipeline.directory import schema
     from roster_pipeline.directory.database import Database
     from roster_pipeline.runtime.embedded import prepare_environment
     from roster_pipeline.settings.installation import Places
@@ -35,13 +35,13 @@ def init(as_json: AsJson = False) -> None:
     addresses = prepare_environment()
     owner = Places.read().owner_database_url
     database = Database(owner or addresses.roster)
-    migrate.upgrade(database)
-    revision = migrate.current(database)
+    schema.upgrade(database)
+    revision = schema.current(database)
     login = make_url(addresses.roster).username if owner else None
     with database.begin() as conn:
         if login:
-            roles.grant_pipeline(conn, login)
-        roles.close_locks(conn, login)
+            schema.grant_pipeline(conn, login)
+        schema.close_locks(conn, login)
     database.close()
     _make_dagster_storage()
     facts = _facts(addresses, embedded, revision)

@@ -44,7 +44,7 @@ from roster_pipeline.console.pages import (
     syncs,
     upload_pages,
 )
-from roster_pipeline.directory import migrate
+from roster_pipeline.directory import schema
 from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.approvals import PlanChanged
 from roster_pipeline.directory.database import Database, DirectoryError, RowRefused, StatementFailed
@@ -135,7 +135,7 @@ def all_routes() -> list[BaseRoute]:
 def health(request: Request) -> Response:
     """For the proxy and for monitoring: 200 if the console can work. The answer says nothing about its contents."""
     try:
-        ready = migrate.current(database(request)) == migrate.head()
+        ready = schema.current(database(request)) == schema.head()
     except DirectoryError:
         ready = False
     return PlainTextResponse("ready\n" if ready else "not ready\n", 200 if ready else 503)

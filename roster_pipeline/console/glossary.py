@@ -34,7 +34,7 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
         Word(
             "application",
             "a database login that may read the views of one district, or of some of its schools",
-            "directory.roles.Application",
+            "directory.schema.Application",
         ),
         Word(
             "bundle",

@@ -35,7 +35,7 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
     def database(self) -> Database:
         """The database of this process, opened on first use. The embedded one is brought to the schema, too."""
-        from roster_pipeline.directory import migrate  # PostgreSQL's driver: not needed to list resources
+        from roster_pipeline.directory import schema  # PostgreSQL's driver: not needed to list resources
         from roster_pipeline.directory.database import Database
         from roster_pipeline.runtime.embedded import prepare_environment
 
@@ -45,7 +45,7 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             if url not in _OPEN:
                 _OPEN[url] = Database(url)
             if not given:
-                migrate.upgrade(_OPEN[url])
+                schema.upgrade(_OPEN[url])
             return _OPEN[url]
 
 

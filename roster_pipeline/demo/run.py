@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 
 from roster_pipeline.demo import demo_sis
 from roster_pipeline.demo.demo_sis import PORT, simulated
-from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
@@ -108,7 +108,7 @@ def _empty_databases() -> Database:
     """Empty databases for the demo; DemoRefusedError if the database has another district."""
     addresses = prepare_environment()
     database = Database(addresses.roster)
-    migrate.upgrade(database)
+    schema.upgrade(database)
     with database.begin() as conn:
         districts = [row.key for row in tenants.list_districts(conn)]
     if set(districts) - {demo_sis.DISTRICT}:
@@ -121,7 +121,7 @@ def _empty_databases() -> Database:
         database.close()
         _recreate(addresses)
         database = Database(addresses.roster)
-        migrate.upgrade(database)
+        schema.upgrade(database)
     shutil.rmtree(home() / "outbox", ignore_errors=True)
     return database
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from sqlalchemy import text
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import alerts, migrate, snapshots, tenants
+from roster_pipeline.directory import alerts, schema, snapshots, tenants
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.secrets import seal, unseal
@@ -53,14 +53,14 @@ class Item:
 def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     """Check everything. `sis` also signs in at every connection."""
     try:
-        revision = migrate.current(database)
+        revision = schema.current(database)
     except DirectoryError as problem:
         yield Item("database", False, problem.message, problem.remedy)
         return
     yield Item("database", True, "answers")
-    current = revision == migrate.head()
+    current = revision == schema.head()
     found = f"revision {revision}" if revision else "none yet"
-    yield Item("schema", current, f"{found}, needed {migrate.head()}", "" if current else "Run: roster init")
+    yield Item("schema", current, f"{found}, needed {schema.head()}", "" if current else "Run: roster init")
     if not current:
         return
     with database.begin() as connection:

@@ -17,7 +17,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.demo.demo_sis import DISTRICT
-from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
 
 COMMAND = [sys.executable, "-m", "roster_pipeline.cli", "demo"]
@@ -69,7 +69,7 @@ def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(environmen
     address = environment["ROSTER_DATABASE_URL"]
     subprocess.run([*COMMAND[:-1], "init"], env=environment, check=True, capture_output=True, timeout=PATIENCE)
     database = Database(address)
-    assert migrate.current(database) == migrate.head()
+    assert schema.current(database) == schema.head()
     with database.begin() as conn:
         tenants.add_district(conn, "springfield", "Springfield")
     ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)

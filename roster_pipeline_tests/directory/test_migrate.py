@@ -11,7 +11,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
-from roster_pipeline.directory import migrate
+from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tables import metadata
@@ -31,17 +31,17 @@ def test_the_migrated_schema_is_the_one_the_tables_describe(database: Database) 
 
 
 def test_upgrading_again_changes_nothing(database: Database) -> None:
-    assert migrate.current(database) == migrate.head()
-    migrate.upgrade(database)
-    assert migrate.current(database) == migrate.head()
+    assert schema.current(database) == schema.head()
+    schema.upgrade(database)
+    assert schema.current(database) == schema.head()
 
 
 def test_several_processes_may_upgrade_at_once(database: Database) -> None:
     with database.begin() as conn:
         conn.execute(text(EMPTY))
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: migrate.upgrade(database), range(4)))
-    assert migrate.current(database) == migrate.head()
+        list(pool.map(lambda _: schema.upgrade(database), range(4)))
+    assert schema.current(database) == schema.head()
 
 
 def test_a_ledger_restored_into_a_younger_server_is_shown_to_readers(database: Database) -> None:
@@ -51,7 +51,7 @@ def test_a_ledger_restored_into_a_younger_server_is_shown_to_readers(database: D
         conn.execute(text("alter table change_log disable trigger append_only"))
         conn.execute(text("update change_log set xid = 1::bigint << 60"))
         conn.execute(text("alter table change_log enable trigger append_only"))
-    migrate.upgrade(database)
+    schema.upgrade(database)
     with database.begin() as conn:
         assert conn.scalar(text("select count(*) from roster_public.directory_change")) == 1
 
@@ -100,8 +100,8 @@ def test_a_database_of_the_migrations_before_the_baseline_becomes_the_same_as_a_
     new = _shape(database)
     assert all(new.values())
     _restore(database)
-    migrate.upgrade(database)
-    assert migrate.current(database) == migrate.head()
+    schema.upgrade(database)
+    assert schema.current(database) == schema.head()
     old = _shape(database)
     for part, rows in new.items():
         assert old[part] == rows, part
@@ -117,7 +117,7 @@ def test_a_database_of_the_migrations_before_the_baseline_becomes_the_same_as_a_
 
 @pytest.mark.parametrize(
     ("revision", "problem", "remedy"),
-    [("0012", migrate.OldSchema, f"commit {migrate.LAST_BEFORE}"), ("9999", migrate.UnknownSchema, "the version that")],
+    [("0012", schema.OldSchema, f"commit {schema.LAST_BEFORE}"), ("9999", schema.UnknownSchema, "the version that")],
 )
 def test_a_schema_that_cannot_be_upgraded_is_left_alone_with_a_way_out(
     database: Database, revision: str, problem: type[DirectoryError], remedy: str
@@ -125,7 +125,7 @@ def test_a_schema_that_cannot_be_upgraded_is_left_alone_with_a_way_out(
     with database.begin() as conn:
         conn.execute(text("update alembic_version set version_num = :revision"), {"revision": revision})
     with pytest.raises(problem) as told:
-        migrate.upgrade(database)
+        schema.upgrade(database)
     assert revision in told.value.message
     assert remedy in (told.value.remedy or "")
-    assert migrate.current(database) == revision
+    assert schema.current(database) == revision

@@ -12,7 +12,7 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
-from roster_pipeline.directory import operations, roles
+from roster_pipeline.directory import operations, schema
 from roster_pipeline.directory.database import Database, DirectoryError, RowRefused, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
@@ -48,8 +48,8 @@ def url_of(database: Database, login: str, password: str = "secret") -> str:
 def pipeline(database: Database, login: str) -> Iterator[Database]:
     """The database as the pipeline's own login sees it."""
     with database.begin() as conn:
-        roles.grant_pipeline(conn, login)
-        roles.close_locks(conn, login)
+        schema.grant_pipeline(conn, login)
+        schema.close_locks(conn, login)
     opened = Database(url_of(database, login))
     yield opened
     opened.close()
@@ -107,7 +107,7 @@ def test_the_ledger_is_append_only_for_its_owner_too(database: Database, stateme
 
 def test_nobody_else_takes_the_pipelines_locks(database: Database, pipeline: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
-        password = roles.add_application(conn, "roster_app_lock", "springfield")
+        password = schema.add_application(conn, "roster_app_lock", "springfield")
     assert password
     reader = Database(url_of(database, "roster_app_lock", password))
     try:
@@ -119,7 +119,7 @@ def test_nobody_else_takes_the_pipelines_locks(database: Database, pipeline: Dat
     finally:
         reader.close()
         with database.begin() as conn:
-            roles.remove_application(conn, "roster_app_lock")
+            schema.remove_application(conn, "roster_app_lock")
 
 
 @pytest.fixture
@@ -134,10 +134,10 @@ def reader(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> Iter
     sync_rows(database, far, newcomer("s3", changes={"role": "student", "given_name": "Cy"}))
     login = f"roster_app_{secrets.token_hex(4)}"
     with database.begin() as conn:
-        password = roles.add_application(
+        password = schema.add_application(
             conn, login, "springfield", schools=["lincoln"], roles=["student"], fields=["given_name", "email"]
         )
-        again = roles.add_application(
+        again = schema.add_application(
             conn, login, "springfield", schools=["lincoln"], roles=["student"], fields=["given_name", "email"]
         )
     assert password
@@ -146,7 +146,7 @@ def reader(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> Iter
     yield opened
     opened.close()
     with database.begin() as conn:
-        roles.remove_application(conn, login)
+        schema.remove_application(conn, login)
 
 
 def test_an_application_sees_its_people_and_fields_and_nothing_else(reader: Database, database: Database) -> None:
@@ -209,6 +209,6 @@ def test_what_an_application_cannot_be_given_is_refused(
 ) -> None:
     with database.begin() as conn:
         add_school(conn, "far", connection="far-sis", district="farland")
-    with pytest.raises(roles.BadApplication, match=said), database.begin() as conn:
-        roles.add_application(conn, **{"login": "lunch", "district_key": "springfield", **given})  # type: ignore[arg-type]
+    with pytest.raises(schema.BadApplication, match=said), database.begin() as conn:
+        schema.add_application(conn, **{"login": "lunch", "district_key": "springfield", **given})  # type: ignore[arg-type]
     assert one(database, "select count(*) from application") == 0

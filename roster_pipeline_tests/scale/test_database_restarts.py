@@ -17,7 +17,7 @@ from sqlalchemy.engine import make_url
 from benchmarks.plant import plant, runs, submit, wait_for
 from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
 from roster_pipeline.defs.partitions import PARTITION_TAG
-from roster_pipeline.directory import migrate
+from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, OUR_DRIVER, embedded_server, plain_connection
 from roster_pipeline.simulator import generate_district
@@ -81,7 +81,7 @@ def test_no_run_is_lost_though_the_database_is_stopped_three_times(
     for name, value in environment(home, database_url, dagster_url).items():
         monkeypatch.setenv(name, value)
     database = Database(database_url)
-    migrate.upgrade(database)
+    schema.upgrade(database)
     district = generate_district(5, schools=SCHOOLS, students_per_school=PUPILS)
     with schools_of(district, database, SCHOOLS) as schools, plant(home, production()) as (night, instance):
         instance.add_dynamic_partitions("schools", schools)

@@ -11,7 +11,7 @@ from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
-from roster_pipeline.directory import migrate
+from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import embedded_server
 from roster_pipeline_tests.cli.conftest import admin, drop
@@ -40,7 +40,7 @@ def test_a_restored_directory_has_everybody_and_goes_on(
         _tool("pg_dump", "--format=custom", "--file", dump, "--dbname", plain.render_as_string(hide_password=False))
         _tool("pg_restore", "--exit-on-error", "--dbname", target.render_as_string(hide_password=False), dump)
         restored = Database(target)
-        migrate.upgrade(restored)
+        schema.upgrade(restored)
         with restored.begin() as conn:
             counts = conn.execute(text("select (select count(*) from person), (select count(*) from change_log)")).one()
             assert tuple(counts) == (people, changes)
@@ -74,7 +74,7 @@ def test_a_new_server_gets_the_roles_first_and_an_application_reads_on(district:
             server.execute("create database roster")
         _tool("pg_restore", "--exit-on-error", "--dbname", _text(address.set(database="roster")), str(dump))
         database = Database(address.set(database="roster"))
-        migrate.upgrade(database)
+        schema.upgrade(database)
         with database.begin() as conn:
             conn.execute(text(f"set local role {login}"))
             assert conn.scalar(text("select count(*) from roster_public.directory_change")) is not None

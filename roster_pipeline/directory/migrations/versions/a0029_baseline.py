@@ -1,6 +1,6 @@
 """The whole schema. It replaces the migrations up to 0029: a database at 0029 is at this baseline.
 
-Older databases are upgraded by an earlier version first (`migrate.OldSchema`).
+Older databases are upgraded by an earlier version first (`schema.OldSchema`).
 """
 
 from __future__ import annotations

@@ -31,8 +31,8 @@ from roster_pipeline.notifications.mail import (
     TemporaryDeliveryError,
     message_id,
 )
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.outcome import outcome, subject, tone, wants
-from roster_pipeline.notifications.render import render
 from roster_pipeline.notifications.smtp import mailer_from
 
 __all__ = [

@@ -15,7 +15,7 @@ from roster_pipeline.notifications.blocks import (
     Section,
     Sentence,
     Table,
-    in_console,
+    draw,
     page_links,
     web_address,
 )
@@ -30,14 +30,16 @@ from roster_pipeline.notifications.content import (
     RoleSize,
     SyncReport,
 )
+from roster_pipeline.notifications.mail import Mail
+from roster_pipeline.notifications.notice import alert_sections
 from roster_pipeline.notifications.outcome import (
     NOUNS,
     Tone,
     cause,
     joined,
-    message_lines,
     outcome,
     remarks,
+    subject,
     tone,
     wrong_as_such,
 )
@@ -70,7 +72,7 @@ def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) ->
     """
     typed = web_address(mail.console_url) is None if commands is None else commands
     if isinstance(mail, FailureAlert):
-        details, sections = [f"Step: {mail.step}"], _alert(mail, typed)
+        details, sections = [f"Step: {mail.step}"], alert_sections(mail, typed)
         headline = f"The roster sync failed: {cause(mail)}."
     else:
         headline, details, sections = outcome(mail), _about(mail), _report(mail, typed)
@@ -117,21 +119,6 @@ def _about(report: SyncReport) -> list[str]:
     return [f"{kinds[report.kind]} {report.sync_id}"] if report.sync_id is not None else []
 
 
-def _alert(alert: FailureAlert, typed: bool) -> list[Section]:
-    lines = (Sentence(line if typed else in_console(line)) for line in message_lines(alert))
-    remedy = alert.remedy if typed else in_console(alert.remedy)
-    again: tuple[Block, ...] = (Sentence("Then sync the school again.", "quiet"),)
-    if typed:
-        again = (Sentence("Then sync the school again:", "quiet"), Command(f"roster sync {alert.school_key}"))
-    school = page_links(alert.console_url, f"/schools/{alert.school_key}", "Open the school in the console")
-    unchanged = (Sentence("Nothing in the directory was changed.", "quiet"),) if alert.directory_unchanged else ()
-    todo = (Sentence(line) for line in remedy.strip().splitlines())
-    return [
-        Section("What went wrong", (*lines, *unchanged), attention=True),
-        Section("What to do", (*todo, *again, *school)),
-    ]
-
-
 def _report(report: SyncReport, typed: bool) -> list[Section]:
     if report.kind == "relink":
         next_ = Sentence("Sync the school again: the new plan finds these people by their new ids.", "quiet")
@@ -175,7 +162,8 @@ def _held(report: SyncReport, typed: bool) -> Section:
         by_reason.setdefault(tuple(finding.message for finding in item.findings), []).append(item)
     blocks: list[Block] = []
     for messages, items in by_reason.items():
-        blocks.append(Sentence(_held_what(items), "strong"))
+        held = joined([f"{counted(item.rows, *NOUNS[item.action])} of {role_name(item.role)}" for item in items])
+        blocks.append(Sentence(held, "strong"))
         blocks += [Sentence(message) for message in messages]
     fixed = [items for items in by_reason.values() if not all(item.overridable for item in items)]
     waiting = [items for items in by_reason.values() if items not in fixed]
@@ -201,10 +189,6 @@ def _wrong(report: SyncReport) -> Section:
     return Section("What looks wrong", tuple(said), attention=True)
 
 
-def _held_what(items: list[Held]) -> str:
-    return joined([f"{counted(item.rows, *NOUNS[item.action])} of {role_name(item.role)}" for item in items])
-
-
 def _left_alone(left: LeftAlone) -> str:
     people = people_of(left.role, left.rows)
     if left.reason in SWITCHED_OFF:
@@ -219,15 +203,13 @@ def _to_check(report: SyncReport) -> Section:
 
 def _comparison(report: SyncReport) -> Section:
     compared = report.comparison
-    if compared is None:
+    if compared is None or not any(size.before or size.now for size in compared.sizes):
         return Section("", ())
     rows = tuple(
         (role_name(size.role).capitalize(), f"{size.before:,}", f"{size.now:,}", _change(size))
         for size in compared.sizes
         if size.before or size.now
     )
-    if not rows:
-        return Section("", ())
     since = Sentence(f"In the roster, against the sync of {moment(compared.previous, report.time_zone)}.", "quiet")
     return Section("Compared with the sync before", (since, Table(("", "Before", "Now", "Change"), rows)))
 
@@ -241,13 +223,11 @@ def _checks(checks: tuple[QualityCheck, ...]) -> Section:
         return Section("", ())
     failing = [check for check in checks if not check.passed]
     said = f"{len(checks) - len(failing)} of {counted(len(checks), 'check', 'checks')} passed."
-    rows = tuple((_check_name(check), f"{check.failed:,}", f"{check.tested:,}") for check in failing)
+    rows = tuple(
+        (f"{words(one.name).capitalize()} ({one.severity})", f"{one.failed:,}", f"{one.tested:,}") for one in failing
+    )
     table = (Table(("Check", "Failed", "Tested"), rows),) if rows else ()
     return Section("Quality checks", (Sentence(said), *table))
-
-
-def _check_name(check: QualityCheck) -> str:
-    return f"{words(check.name).capitalize()} ({check.severity})"
 
 
 def _rejected(rejected: tuple[Rejected, ...]) -> Section:
@@ -289,9 +269,8 @@ def _dated(at: datetime | None, report: SyncReport) -> str:
 
 
 def _requests(facts: ConnectionFacts) -> str:
-    if not facts.requests:
-        return ""
-    return f"{facts.requests:,}" + (f" ({facts.retries:,} repeated)" if facts.retries else "")
+    repeated = f" ({facts.retries:,} repeated)" if facts.retries else ""
+    return f"{facts.requests:,}{repeated}" if facts.requests else ""
 
 
 def _connection(report: SyncReport) -> Section:
@@ -313,3 +292,8 @@ def _connection(report: SyncReport) -> Section:
     ]
     pairs += [("Problem", in_words(problem)) for problem in facts.problems]
     return Section("Connection", (Facts(tuple((name, value) for name, value in pairs if value)),))
+
+
+def render(report: SyncReport | FailureAlert, *, commands: bool | None = None) -> Mail:
+    """The mail: subject, text and HTML, with the same content in both. commands: as for `page_of`."""
+    return draw(page_of(report, commands=commands), subject(report), report.school_key)

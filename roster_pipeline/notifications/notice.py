@@ -13,14 +13,14 @@ from roster_pipeline.notifications.blocks import (
     Page,
     Section,
     Sentence,
+    draw,
     in_console,
     page_links,
     web_address,
 )
-from roster_pipeline.notifications.content import SyncReport
+from roster_pipeline.notifications.content import FailureAlert, SyncReport
 from roster_pipeline.notifications.mail import Mail
-from roster_pipeline.notifications.outcome import Tone, outcome, remarks, tone
-from roster_pipeline.notifications.render import draw
+from roster_pipeline.notifications.outcome import Tone, message_lines, outcome, remarks, tone
 from roster_pipeline.vocabulary import counted, moment
 
 FOOTER = (
@@ -177,3 +177,18 @@ def _lines(reports: Sequence[SyncReport], console_url: str | None) -> list[Block
         blocks += [Link(one.text, one.url, quiet=True) for one in pages]
         blocks += [Link("Dagster run", url, quiet=True)] if url and not pages else []
     return blocks
+
+
+def alert_sections(alert: FailureAlert, typed: bool) -> list[Section]:
+    lines = (Sentence(line if typed else in_console(line)) for line in message_lines(alert))
+    remedy = alert.remedy if typed else in_console(alert.remedy)
+    again: tuple[Block, ...] = (Sentence("Then sync the school again.", "quiet"),)
+    if typed:
+        again = (Sentence("Then sync the school again:", "quiet"), Command(f"roster sync {alert.school_key}"))
+    school = page_links(alert.console_url, f"/schools/{alert.school_key}", "Open the school in the console")
+    unchanged = (Sentence("Nothing in the directory was changed.", "quiet"),) if alert.directory_unchanged else ()
+    todo = (Sentence(line) for line in remedy.strip().splitlines())
+    return [
+        Section("What went wrong", (*lines, *unchanged), attention=True),
+        Section("What to do", (*todo, *again, *school)),
+    ]

@@ -13,14 +13,13 @@ from roster_pipeline.cli.commands import HANDS_ON, examples, group
 from roster_pipeline.cli.connections import check_connection, connection, sis
 from roster_pipeline.cli.dev import console, dagster, demo, dev, simulator, web
 from roster_pipeline.cli.districts import district
-from roster_pipeline.cli.expected import guard, leavers, pause
-from roster_pipeline.cli.history import audit, history, rollback
+from roster_pipeline.cli.history import audit, history, rollback, run
 from roster_pipeline.cli.holds import hold, plan
 from roster_pipeline.cli.operations import doctor, init, metrics, outbox, prune
 from roster_pipeline.cli.person_changes import person
 from roster_pipeline.cli.persons import people
 from roster_pipeline.cli.schools import school
-from roster_pipeline.cli.sync import run, sync
+from roster_pipeline.cli.sync import guard, leavers, pause, sync
 
 SETTING_UP = "Setting up"
 SYNCS = "Syncs"

@@ -1,4 +1,5 @@
-"""`roster history`, `roster rollback` and `roster audit`: what happened, and undoing a sync."""
+"""`roster history` and `roster audit`: what happened. `roster run` and `roster rollback`: the end of runs, and undoing
+a sync."""
 
 from __future__ import annotations
 
@@ -11,11 +12,15 @@ import typer
 from roster_pipeline.cli.commands import (
     HELD,
     AsJson,
+    CommandError,
     MaybeSchoolKey,
+    SchoolKey,
     Who,
     Yes,
     confirm,
+    examples,
     given_reason,
+    group,
     open_directory,
     who_asks,
 )
@@ -23,13 +28,17 @@ from roster_pipeline.cli.output import note, print_json, print_table, shown
 from roster_pipeline.vocabulary import DONE, counted, moment
 
 if TYPE_CHECKING:
+    import dagster as dg
+
     from roster_pipeline.directory.alerts import FailureRow
     from roster_pipeline.directory.audit import Entry
     from roster_pipeline.directory.ledger import SyncRow
     from roster_pipeline.directory.rollback import Undo
     from roster_pipeline.directory.tenants import SchoolRow
 
+
 ACTIONS = DONE | {"link": "linked", "held": "held"}
+run = group("Runs of a school that are under way or wait.")
 
 
 def history(
@@ -202,3 +211,67 @@ def _moment(schools: Mapping[int, SchoolRow], line: Entry) -> str:
     """When it was, by the clock of its school; where it is about none, by that of this machine."""
     row = schools.get(line.school_id or 0)
     return moment(line.at, row.settings.zone) if row else shown(line.at)
+
+
+@run.command("cancel", epilog=examples("roster run cancel oak"))
+def cancel(key: SchoolKey, who: Who = None) -> None:
+    """End every run of a school that is under way or waits: of the console, the schedule and Dagster.
+
+    What a run had not committed is rolled back. History and audit say who canceled it.
+    """
+    from roster_pipeline.directory import audit, manual_runs, tenants
+
+    asker = who_asks(who)
+    with open_directory() as database:
+        with database.begin() as conn:
+            school = tenants.get_school(conn, key)
+            manual = manual_runs.of_school(conn, school.id)
+            ended = [row.id for row in manual if manual_runs.cancel(conn, school.id, row.id, asker)]
+            for run_id in ended:
+                audit.record_cancel(conn, run_id, school.id, school.district_id, who=asker)
+        import dagster as dg
+
+        left = []
+        with dg.DagsterInstance.get() as instance:
+            for dagster_run in _under_way(instance, key):
+                if dagster_run.run_id in {row.id for row in manual}:
+                    continue
+                if not _terminate(instance, dagster_run):
+                    left.append(dagster_run.run_id)
+                    continue
+                ended.append(dagster_run.run_id)
+                with database.begin() as conn:
+                    audit.record_cancel(conn, dagster_run.run_id, school.id, school.district_id, who=asker)
+    for run_id in ended:
+        note(f"{key}: run {run_id} is canceled; one that was under way ends within seconds.")
+    if left:
+        raise CommandError(
+            f"{key}: the run {', '.join(left)} cannot be ended from here.\n"
+            "A command executes it: end it there, by Ctrl-C."
+        )
+    if not ended:
+        note(f"{key}: no run is under way or waits.")
+
+
+def _under_way(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:
+    """Dagster's runs of a school that have not ended."""
+    import dagster as dg
+
+    from roster_pipeline.defs.partitions import partition_of
+
+    status = dg.DagsterRunStatus
+    open_ones = [status.QUEUED, status.NOT_STARTED, status.STARTING, status.STARTED]
+    return [row for row in instance.get_runs(dg.RunsFilter(statuses=open_ones)) if partition_of(row.tags) == key]
+
+
+def _terminate(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> bool:
+    """End a run by Dagster's own means; False where it is in the process of a command."""
+    import dagster as dg
+    from dagster._core.storage.tags import GRPC_INFO_TAG
+
+    from roster_pipeline.runtime.run_queue import TASK_TAG
+
+    waits = dagster_run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING)
+    if not waits and GRPC_INFO_TAG not in dagster_run.tags and TASK_TAG not in dagster_run.tags:
+        return False
+    return bool(instance.run_coordinator.cancel_run(dagster_run.run_id))

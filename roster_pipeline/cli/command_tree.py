@@ -7,8 +7,7 @@ from typing import Annotated
 
 import typer
 
-from roster_pipeline.cli.access import access, application
-from roster_pipeline.cli.client_secrets import secrets
+from roster_pipeline.cli.access import access, application, secrets
 from roster_pipeline.cli.commands import HANDS_ON, examples, group
 from roster_pipeline.cli.connections import check_connection, connection, sis
 from roster_pipeline.cli.dev import console, dagster, demo, dev, simulator, web

@@ -1,9 +1,14 @@
-"""What commands share: help, exit codes, errors as one message, the database of this folder, and who asks."""
+"""What commands share: help, exit codes, errors as one message, the database of this folder, who asks, and how a
+command takes a Client Secret.
+
+A secret written as an option stays in the shell's history and shows in the list of processes, so it is refused.
+"""
 
 from __future__ import annotations
 
 import getpass
 import os
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +28,7 @@ if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
     from roster_pipeline.directory.tenants import UnknownKey
 
+
 DONE = 0
 FAILED = 1
 WRONG_USAGE = 2
@@ -40,6 +46,24 @@ Who = Annotated[
 ]
 Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+ASK = "ask"
+STDIN = "-"
+ClientSecret = Annotated[
+    str | None,
+    typer.Option(
+        "--client-secret",
+        metavar="[-|ask]",
+        help="Where the Client Secret comes from: - is stdin, ask is a prompt that does not show it. Never the secret.",
+    ),
+]
+ClientSecretEnv = Annotated[
+    str | None,
+    typer.Option(
+        "--client-secret-env",
+        metavar="NAME",
+        help="Environment variable that holds the Client Secret at run time; only its name is stored.",
+    ),
+]
 
 
 class CommandError(Exception):
@@ -222,3 +246,35 @@ def confirm(question: str, *, yes: bool) -> None:
     if not sys.stdin.isatty():
         raise CommandError(f"{question}\nThere is no terminal to ask on. Give --yes to go on.")
     typer.confirm(question, abort=True, err=True)
+
+
+def read_secret(source: str | None, variable: str | None, *, ask: bool) -> str | None:
+    """The secret as `seal` takes it: plain, or `env:NAME`; None without either option, if `ask` is off.
+
+    ask: without either option, ask on the terminal. Raises BadParameter if there is no terminal.
+    """
+    if source is not None and variable is not None:
+        raise typer.BadParameter("give --client-secret or --client-secret-env, not both")
+    if variable is not None:
+        if not variable.replace("_", "a").isalnum():
+            raise typer.BadParameter("--client-secret-env: this is not the name of a variable")
+        return f"env:{variable}"
+    if source == STDIN:
+        return _not_empty(sys.stdin.readline().rstrip("\r\n"))
+    if source == ASK or (source is None and ask):
+        if not sys.stdin.isatty():
+            raise typer.BadParameter(
+                "there is no terminal to ask on: give --client-secret - (stdin) or --client-secret-env NAME"
+            )
+        return _not_empty(typer.prompt("Client Secret", hide_input=True, err=True))
+    if source is not None:
+        raise typer.BadParameter(
+            "a secret on the command line stays in the shell's history; give - to read it from stdin, or ask"
+        )
+    return None
+
+
+def _not_empty(secret: str) -> str:
+    if not secret:
+        raise typer.BadParameter("the Client Secret is empty")
+    return secret

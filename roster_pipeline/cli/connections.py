@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from roster_pipeline.cli.client_secrets import ClientSecret, ClientSecretEnv, read_secret
 from roster_pipeline.cli.commands import (
     FAILED,
     AsJson,
+    ClientSecret,
+    ClientSecretEnv,
     CommandError,
     ManyOptions,
     SchoolKey,
@@ -20,6 +21,7 @@ from roster_pipeline.cli.commands import (
     examples,
     group,
     open_directory,
+    read_secret,
     who_asks,
 )
 from roster_pipeline.cli.districts import valid_key

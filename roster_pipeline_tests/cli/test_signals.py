@@ -26,7 +26,7 @@ PYTHON = {"PYTHONUNBUFFERED": "1", "PYTHONWARNINGS": "default", "PYTHONFAULTHAND
 SYNC = """
 import sys
 from roster_pipeline.cli import main
-from roster_pipeline.directory import migrate, tenants
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.runtime.embedded import prepare_environment
@@ -34,7 +34,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 address = f"http://127.0.0.1:{sys.argv[1]}"
 database = Database(prepare_environment().roster)
-migrate.upgrade(database)
+schema.upgrade(database)
 with database.begin() as conn:
     tenants.add_district(conn, "springfield", "Springfield")
     settings = ConnectionSettings(url=address + "/ims/oneroster/v1p1", client_id="us", allow_private_addresses=True)

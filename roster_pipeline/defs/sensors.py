@@ -194,7 +194,7 @@ def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource
 
     The cursor holds what the last look found red and lost, and the daemon's heartbeats of the last minutes.
     """
-    from roster_pipeline.runtime.lost_runs import fail_lost_runs, retry_missed_runs
+    from roster_pipeline.defs.run_coordinator import fail_lost_runs, retry_missed_runs
     from roster_pipeline.runtime.run_queue import findings, look_at_runs, recent_beats
     from roster_pipeline.sync.health_checks import watch_installation
 
@@ -230,7 +230,7 @@ class FailedRuns:
 
 def failed_runs(instance: dg.DagsterInstance, since: datetime | None) -> FailedRuns:
     """Runs that failed after this moment, as many as one look takes."""
-    from roster_pipeline.runtime.lost_runs import awaits_retry
+    from roster_pipeline.defs.run_coordinator import awaits_retry
 
     chosen = dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE], updated_after=since)
     records = instance.get_run_records(chosen, limit=MOST_FAILED, order_by="update_timestamp", ascending=True)

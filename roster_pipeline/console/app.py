@@ -22,11 +22,9 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console import glossary, middleware
-from roster_pipeline.console.auth.openid import ProviderAway
-from roster_pipeline.console.auth.session import HTMX, SessionEnded, SignedIn, sign_in_before
-from roster_pipeline.console.auth.viewer import NOTHING_HERE, NoSuchSchool
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.middleware import Forms, Headers
+from roster_pipeline.console.openid import ProviderAway
 from roster_pipeline.console.page import database, page
 from roster_pipeline.console.pages import (
     access,
@@ -44,6 +42,8 @@ from roster_pipeline.console.pages import (
     syncs,
     upload_pages,
 )
+from roster_pipeline.console.session import HTMX, SessionEnded, SignedIn, sign_in_before
+from roster_pipeline.console.viewer import NOTHING_HERE, NoSuchSchool
 from roster_pipeline.directory import schema
 from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.approvals import PlanChanged

@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 from starlette.requests import Request
 
-from roster_pipeline.console.auth.viewer import nothing_here
 from roster_pipeline.console.page import form
+from roster_pipeline.console.viewer import nothing_here
 
 ROWS = 50
 """How many rows one page has."""

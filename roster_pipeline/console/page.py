@@ -20,8 +20,8 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
-from roster_pipeline.console.auth.session import keep_visit
 from roster_pipeline.console.middleware import FIELD, static_url, token_for
+from roster_pipeline.console.session import keep_visit
 from roster_pipeline.directory import sessions
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sessions import new_token

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from roster_pipeline.console.auth.viewer import Viewer, viewer
 from roster_pipeline.console.forms import (
     CONNECTION,
     SCHOOL,
@@ -32,6 +31,7 @@ from roster_pipeline.console.forms import (
     worded,
 )
 from roster_pipeline.console.page import form
+from roster_pipeline.console.viewer import Viewer, viewer
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.plans import findings_of_syncs

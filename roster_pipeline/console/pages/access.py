@@ -10,9 +10,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.session import signed_out
-from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer, zone_of
 from roster_pipeline.console.page import database, form, page, piece, redirect
+from roster_pipeline.console.session import signed_out
+from roster_pipeline.console.viewer import Viewer, nothing_here, viewer, zone_of
 from roster_pipeline.directory import accounts, audit, sessions, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Place
 from roster_pipeline.directory.tenants import UnknownKey

@@ -18,10 +18,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.session import limit
-from roster_pipeline.console.auth.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.console.list_filters import number_of, plain_number
 from roster_pipeline.console.page import database, page, redirect, texts
+from roster_pipeline.console.session import limit
+from roster_pipeline.console.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.directory import members, rosters, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.manual_edits import NotAMember

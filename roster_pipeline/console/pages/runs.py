@@ -11,12 +11,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.session import limit
-from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.launchers import launch
 from roster_pipeline.console.page import database, form, page, piece
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
+from roster_pipeline.console.session import limit
+from roster_pipeline.console.viewer import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, manual_runs, plans
 from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
 from roster_pipeline.directory.sync_summary import sync_summary

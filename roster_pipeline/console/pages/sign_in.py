@@ -14,11 +14,11 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.openid import UNKNOWN, Provider, TokenRefused, account_of
-from roster_pipeline.console.auth.session import address_of, keep_visit, limit, send_link, signed_in, signed_out
-from roster_pipeline.console.auth.viewer import nothing_here
 from roster_pipeline.console.config import Config
+from roster_pipeline.console.openid import UNKNOWN, Provider, TokenRefused, account_of
 from roster_pipeline.console.page import database, form, page
+from roster_pipeline.console.session import address_of, keep_visit, limit, send_link, signed_in, signed_out
+from roster_pipeline.console.viewer import nothing_here
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.sessions import Attempt, new_token
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in

@@ -13,13 +13,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.session import limit
-from roster_pipeline.console.auth.viewer import Viewer, connection_of, viewer
 from roster_pipeline.console.forms import CONNECTION, SETTINGS, Values, addresses, errors_of, name_of, shown
 from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_list
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
+from roster_pipeline.console.session import limit
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
+from roster_pipeline.console.viewer import Viewer, connection_of, viewer
 from roster_pipeline.defs.partitions import add_partitions
 from roster_pipeline.directory import sis_school_lists, tenants
 from roster_pipeline.directory.sis_school_lists import SisSchoolList

@@ -9,9 +9,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.auth.viewer import nothing_here, school_of, viewer
 from roster_pipeline.console.list_filters import ROWS, Listed, list_filter, number_of, plain_number
 from roster_pipeline.console.page import database, form, page, redirect, role, texts
+from roster_pipeline.console.viewer import nothing_here, school_of, viewer
 from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow

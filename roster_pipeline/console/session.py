@@ -25,8 +25,8 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from roster_pipeline.console.auth.viewer import Viewer
 from roster_pipeline.console.config import Config
+from roster_pipeline.console.viewer import Viewer
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.sessions import hashed

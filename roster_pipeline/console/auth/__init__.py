@@ -1,1 +1,0 @@
-"""The ways in: a one-time link by e-mail, and OpenID Connect."""

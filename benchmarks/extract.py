@@ -29,10 +29,10 @@ from sqlalchemy.engine import URL
 
 from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.oneroster import Wanted, pull
 from roster_pipeline.simulator.person import Layout
 from roster_pipeline.sync.fetch_strategy import client_of
-from roster_pipeline.sync.gc_tuning import infrequent_collection
 
 STUDENTS = 1000
 """Students a school of the simulated district."""

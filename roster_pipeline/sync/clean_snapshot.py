@@ -20,11 +20,10 @@ from roster_pipeline.directory import pulls, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.frames import frame_of
+from roster_pipeline.frames import frame_of, infrequent_collection
 from roster_pipeline.planning.plan_stats import people_by_role
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync.error_messages import SyncError
-from roster_pipeline.sync.gc_tuning import infrequent_collection
 
 CONTACT_FIELDS_SEEN = "contact_fields"
 """A key in what was learned of a connection: the fields of contact rules that some contact once had."""

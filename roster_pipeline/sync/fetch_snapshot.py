@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import delta_base, pulls, scheduled_runs, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
 from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
@@ -31,7 +32,6 @@ from roster_pipeline.sync.fetch_strategy import (
     look_at_changes,
     source_of_connection,
 )
-from roster_pipeline.sync.gc_tuning import infrequent_collection
 from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL
 from roster_pipeline.sync.source_age import aged, last_read, too_old

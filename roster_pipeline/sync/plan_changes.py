@@ -23,6 +23,7 @@ from roster_pipeline.directory import (
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import MOST_PRESENT
@@ -40,7 +41,6 @@ from roster_pipeline.planning.snapshot_guards import (
 )
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
-from roster_pipeline.sync.gc_tuning import infrequent_collection
 from roster_pipeline.sync.source_age import snapshot_facts
 
 

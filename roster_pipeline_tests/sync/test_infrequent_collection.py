@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from roster_pipeline.sync.gc_tuning import SELDOM, infrequent_collection
+from roster_pipeline.frames import SELDOM, infrequent_collection
 
 
 def test_cycles_are_looked_for_less_often_within() -> None:

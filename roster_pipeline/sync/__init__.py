@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Any
 from roster_pipeline.sync.error_messages import SyncError, explain
 
 if TYPE_CHECKING:
-    from roster_pipeline.sync.apply_changes import apply_latest
     from roster_pipeline.sync.clean_snapshot import clean_latest
     from roster_pipeline.sync.fetch_snapshot import fetch
-    from roster_pipeline.sync.plan_changes import plan_latest
+    from roster_pipeline.sync.plan_and_apply import apply_latest, plan_latest
 
 __all__ = ["SyncError", "apply_latest", "clean_latest", "explain", "fetch", "plan_latest"]
 STEPS = {
     "fetch": "fetch_snapshot",
     "clean_latest": "clean_snapshot",
-    "plan_latest": "plan_changes",
-    "apply_latest": "apply_changes",
+    "plan_latest": "plan_and_apply",
+    "apply_latest": "plan_and_apply",
 }
 
 

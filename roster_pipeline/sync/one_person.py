@@ -23,7 +23,7 @@ from roster_pipeline.oneroster.witness import Answer
 from roster_pipeline.sync.clean_snapshot import cleaned_records, withheld_from
 from roster_pipeline.sync.error_messages import SyncError, explain
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
-from roster_pipeline.sync.plan_changes import OnePerson, plan_snapshot
+from roster_pipeline.sync.plan_and_apply import OnePerson, plan_snapshot
 
 FRESH = timedelta(minutes=15)
 """How long an answer of the SIS may be applied. After that, the SIS is asked again."""

@@ -11,7 +11,7 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import SECRET_KEY
 from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline.sync import apply_changes, clean_snapshot, fetch_snapshot, plan_changes
+from roster_pipeline.sync import clean_snapshot, fetch_snapshot, plan_and_apply
 from roster_pipeline_tests.cli.conftest import Roster
 from roster_pipeline_tests.console.served_sis import Served, school_in, served_sis
 from roster_pipeline_tests.directory.builders import every
@@ -36,8 +36,8 @@ def pupil(roster: Roster, database: Database, sis: Served, monkeypatch: pytest.M
         tenants.set_school(conn, school.key, school.settings.model_copy(update=wishes))
     fetch_snapshot.fetch(database, school.key, batch="night", run_id="night")
     clean_snapshot.clean_latest(database, school.key, run_id="night")
-    plan_changes.plan_latest(database, school.key, run_id="night")
-    apply_changes.apply_latest(database, school.key, run_id="night", who="night")
+    plan_and_apply.plan_latest(database, school.key, run_id="night")
+    plan_and_apply.apply_latest(database, school.key, run_id="night", who="night")
     query = "select person_id, sourced_id from link join membership using (person_id) where role = 'student' limit 1"
     (found,) = every(database, query)
     return int(found[0]), str(found[1])

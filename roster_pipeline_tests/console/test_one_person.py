@@ -14,7 +14,7 @@ from roster_pipeline.directory import manual_edits, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline.sync import apply_changes, clean_snapshot, fetch_snapshot, one_person, plan_changes
+from roster_pipeline.sync import clean_snapshot, fetch_snapshot, one_person, plan_and_apply
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline_tests.console.conftest import OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import audited, words_of
@@ -50,8 +50,8 @@ def synced(database: Database, night: str) -> None:
     """A whole sync of the school."""
     fetch_snapshot.fetch(database, "lincoln", batch=night, run_id=night)
     clean_snapshot.clean_latest(database, "lincoln", run_id=night)
-    plan_changes.plan_latest(database, "lincoln", run_id=night)
-    apply_changes.apply_latest(database, "lincoln", run_id=night, who="night")
+    plan_and_apply.plan_latest(database, "lincoln", run_id=night)
+    plan_and_apply.apply_latest(database, "lincoln", run_id=night, who="night")
 
 
 def a_pupil(database: Database) -> tuple[int, str]:

@@ -21,7 +21,7 @@ from roster_pipeline.services.settings_changes import change_connection
 from roster_pipeline.settings.school import ConnectionSettings, Guards, RoleSettings, SchoolSettings
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
-from roster_pipeline.sync.apply_changes import Applied
+from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.invariants.sync_district import CLIENT, ROOT, SECRET
 
 KEYS = ("main", "east", "west")

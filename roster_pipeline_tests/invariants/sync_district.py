@@ -19,7 +19,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
-from roster_pipeline.sync.apply_changes import Applied
+from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.invariants.rules import SchoolRules
 
 CLIENT, SECRET = "client", "s3cret"

@@ -14,21 +14,15 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from hypothesis import note
 from hypothesis import strategies as st
-from hypothesis.stateful import (
-    RuleBasedStateMachine,
-    initialize,
-    invariant,
-    precondition,
-    rule,
-)
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from roster_pipeline import sync
 from roster_pipeline.directory import announced_leavers, approvals, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
-from roster_pipeline.sync.apply_changes import Applied
 from roster_pipeline.sync.error_messages import SyncError, explain
+from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.invariants import manual_edits
 from roster_pipeline_tests.invariants.district import CheckedDistrict, Shown
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories

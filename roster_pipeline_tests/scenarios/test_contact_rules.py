@@ -19,7 +19,7 @@ from roster_pipeline.services.decisions import roll_back
 from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES, Person
-from roster_pipeline.sync.apply_changes import Applied
+from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.scenarios.conftest import District, make_district
 
 RULES = [

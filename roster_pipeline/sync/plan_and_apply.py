@@ -1,13 +1,18 @@
-"""Plan: compares the roster with the directory as it is now, asks the second witness, judges the plan and stores it."""
+"""Plan: compares the roster with the directory as it is now, asks the second witness, judges the plan and stores it.
+Apply: makes the changes that the stored verdict allows.
+
+If the directory has changed meanwhile, apply plans again first.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import (
@@ -16,12 +21,13 @@ from roster_pipeline.directory import (
     planning_input,
     plans,
     rosters,
+    school_history,
     snapshots,
-    sync_summary,
     tenants,
 )
+from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.sync_summary import latest_snapshot
+from roster_pipeline.directory.sync_summary import history_of, latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.identity.directory_frames import DirectoryFrames
@@ -41,7 +47,14 @@ from roster_pipeline.planning.snapshot_guards import (
 )
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
+from roster_pipeline.sync.monitoring import settle
+from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.source_age import snapshot_facts
+from roster_pipeline.vocabulary import CHANGING
+
+MOST_TRIES = 5
+"""Each try plans against the directory of that moment. If more tries were needed, something else would write without
+pause."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +112,7 @@ def plan_snapshot(
     """Plan and judge one snapshot against the directory of this moment. only: keep only the rows of this person."""
     today = datetime.now(school.settings.zone).date()
     with database.begin() as connection:
-        before = sync_summary.history_of(connection, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
+        before = history_of(connection, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
         roster, rejected = rosters.load(connection, snapshot_id)
         loaded = planning_input.load_directory(connection, school, snapshot_id)
         quality = rosters.load_quality(connection, snapshot_id)
@@ -219,3 +232,65 @@ def _second_witness(
         if report.proved and learned != school.connection.learned:
             tenants.remember(connection, school.connection.id, learned)
     return answers, report.serves_single_users
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One sync as numbers."""
+
+    sync_id: int
+    outcome: str
+    changed: int
+    by_action: Mapping[str, int]
+
+
+def apply_latest(database: Database, school_key: str, *, run_id: str | None, who: str) -> Applied:
+    """Apply the newest plan of a school, once per snapshot, and put its report into the outbox."""
+    with database.begin() as connection:
+        plan_id = latest_plan(connection, school_key, run_id)
+        if plan_id is None:
+            tenants.get_school(connection, school_key)
+            raise SyncError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
+    result = _apply_or_replan(database, school_key, plan_id, run_id, who)
+    return _numbers(result)
+
+
+def _apply_or_replan(database: Database, school_key: str, plan_id: int, run_id: str | None, who: str) -> SyncResult:
+    for _ in range(MOST_TRIES):
+        try:
+            return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=finish)
+        except PlanStale:
+            with database.begin() as connection:
+                school = tenants.get_school(connection, school_key)
+                snapshot_id = plans.snapshot_of(connection, plan_id)
+            plan_id = plan_snapshot(database, school, snapshot_id, run_id=run_id).plan_id
+    raise SyncError(
+        school_key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True
+    )
+
+
+def finish(connection: Connection, result: SyncResult) -> None:
+    """Do what belongs to every sync, in its transaction: remove the contacts that nobody wants any more, then call
+    `conclude`."""
+    rosters.drop_unwanted(connection, result.sync_id)
+    conclude(connection, result)
+
+
+def conclude(connection: Connection, result: SyncResult) -> None:
+    """Write the report of a sync of any kind, count it in its week, and settle the alerts that it answers or opens."""
+    summary = sync_summary(connection, result.sync_id)
+    put_report(connection, summary)
+    school_history.note(connection, result.sync_id)
+    settle(connection, summary.school_id, datetime.now(UTC))
+
+
+def _numbers(result: SyncResult) -> Applied:
+    by_action = {
+        action: sum(counts.get(action, 0) for counts in result.counts.values()) for action in (*CHANGING, "held")
+    }
+    return Applied(
+        sync_id=result.sync_id,
+        outcome=result.outcome,
+        changed=sum(by_action[action] for action in CHANGING),
+        by_action=by_action,
+    )

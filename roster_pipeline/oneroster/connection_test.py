@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 from roster_pipeline.oneroster.client import Client
@@ -40,6 +41,7 @@ from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0
 from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, OAuth2SignIn
 from roster_pipeline.oneroster.paging.proof import Proof, hashes
 from roster_pipeline.oneroster.people_counts import PeopleCounts
+from roster_pipeline.oneroster.presets import SUBJECTS, Preset
 
 SIGN_IN_NAMES = {"oauth2": "OAuth 2.0", "oauth1": "OAuth 1.0a", "bearer": "static bearer", "open": "none needed"}
 KIND_NAMES = {
@@ -275,3 +277,15 @@ def _failed_part(problem: OneRosterError, connected: bool) -> str:
 
 def _failed(name: str, problem: OneRosterError) -> CheckItem:
     return CheckItem(name, False, problem.message, problem.remedy)
+
+
+def with_what_is_known(items: Iterator[Placed], sis: Preset) -> Iterator[Placed]:
+    """The items. Items that are not green also say what is known of this version of the SIS."""
+    version = None
+    for place, item in items:
+        if item.name == "Version":
+            version = "1.2" if "1.2" in item.detail else "1.1"
+        subject = next((subject for subject, name in SUBJECTS.items() if name == item.name), None)
+        told = [one.says for one in sis.offered(subject, version)] if subject and item.ok is not True else []
+        known = f"Known of {sis.display_name}: {' '.join(told)}" if told else ""
+        yield place, replace(item, remedy=f"{item.remedy} {known}".strip())

@@ -8,7 +8,7 @@ import pytest
 
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.connection_test_items import CheckItem
-from roster_pipeline.sync.usable_records import FIELD_REMEDY, RULES_REMEDY, ContactPreview
+from roster_pipeline.sync.connection_checks import FIELD_REMEDY, RULES_REMEDY, ContactPreview
 from roster_pipeline_tests.cleaning.test_contact_rules import parent, ruled
 from roster_pipeline_tests.hostile_strings import POISON
 from roster_pipeline_tests.planning.builders import HERE, TODAY, entry, school, user

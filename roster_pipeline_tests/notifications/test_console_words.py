@@ -15,7 +15,7 @@ from roster_pipeline.notifications.blocks import in_console
 
 COMMAND_LINE = ("cli", "demo", "simulator")
 PLACEHOLDER = re.compile(r"roster [a-z -]*(\b(SCHOOL|CONNECTION|DISTRICT)\b|<[a-z]+>)")
-FILLED = {"oneroster/connection_test_items.py", "sync/usable_records.py"}
+FILLED = {"oneroster/connection_test_items.py", "sync/connection_checks.py"}
 """Items of Test Your Information: `item_as_data` puts the keys in place of the placeholders."""
 COMMAND = re.compile(r"[:(`] ?`?roster [a-z][a-z-]*\b")
 

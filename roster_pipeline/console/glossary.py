@@ -109,7 +109,7 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
         Word(
             "proof of completeness",
             "what was counted during reading, and why people may be missing in a snapshot",
-            "oneroster.paging.proof.Proof",
+            "oneroster.collections.proof.Proof",
         ),
         Word(
             "pull",
@@ -132,7 +132,7 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
             "cleaning.rejections.Rejections",
         ),
         Word("snapshot", "what one pull says about one school", "directory.snapshots.Raw"),
-        Word("source age", "how old the data of a sync are", "oneroster.paging.proof.SourceAge"),
+        Word("source age", "how old the data of a sync are", "oneroster.collections.proof.SourceAge"),
         Word("sourcedId", "the id of a record in the SIS"),
     ),
     "Who is who": (

@@ -8,6 +8,7 @@ with Client(Endpoint("https://sis.example.org", client_id, client_secret)) as cl
 """
 
 from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.pull import Pull, pull
 from roster_pipeline.oneroster.collections.reading import Batch, Wanted
 from roster_pipeline.oneroster.connection_test import check
@@ -34,7 +35,6 @@ from roster_pipeline.oneroster.errors import (
     WrongAddress,
 )
 from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, Limits
-from roster_pipeline.oneroster.paging.proof import Proof
 from roster_pipeline.oneroster.witness import Answer, WitnessReport
 
 __all__ = [

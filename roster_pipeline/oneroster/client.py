@@ -9,6 +9,11 @@ from datetime import date
 from types import TracebackType
 from typing import Any
 
+from roster_pipeline.oneroster.collections.list_end import Revision
+from roster_pipeline.oneroster.collections.listing import Listing
+from roster_pipeline.oneroster.collections.page import Collection, PagingHabits
+from roster_pipeline.oneroster.collections.proof import Repetitions
+from roster_pipeline.oneroster.collections.response_body import single_record
 from roster_pipeline.oneroster.errors import (
     NotOffered,
     NotOneRoster,
@@ -24,11 +29,6 @@ from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, segment, wi
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.token_search import Connected, recalled
-from roster_pipeline.oneroster.paging.list_end import Revision
-from roster_pipeline.oneroster.paging.listing import Listing
-from roster_pipeline.oneroster.paging.page import Collection, PagingHabits
-from roster_pipeline.oneroster.paging.proof import Repetitions
-from roster_pipeline.oneroster.paging.response_body import single_record
 from roster_pipeline.oneroster.records.orgs import org_of, orgs_of
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness

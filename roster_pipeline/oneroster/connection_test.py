@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, filter_works
+from roster_pipeline.oneroster.collections.proof import Proof, hashes
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Reading, Wanted
 from roster_pipeline.oneroster.connection_test_items import (
@@ -39,7 +40,6 @@ from roster_pipeline.oneroster.errors import (
 from roster_pipeline.oneroster.http.auth import SignIn
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0
 from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, OAuth2SignIn
-from roster_pipeline.oneroster.paging.proof import Proof, hashes
 from roster_pipeline.oneroster.people_counts import PeopleCounts
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset
 

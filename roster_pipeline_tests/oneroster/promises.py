@@ -10,8 +10,8 @@ import httpx
 import orjson
 
 from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.collections.response_body import records_of
 from roster_pipeline.oneroster.http.response import Response
-from roster_pipeline.oneroster.paging.response_body import records_of
 from roster_pipeline.oneroster.records.orgs import orgs_of
 from roster_pipeline.oneroster.records.user_records import UserReader
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roster_pipeline.oneroster.paging.proof import hashes
+from roster_pipeline.oneroster.collections.proof import hashes
 from roster_pipeline.oneroster.records.coercion import NULL_TEXTS
 from roster_pipeline.oneroster.records.role_entries import ROLES
 from roster_pipeline.oneroster.records.user_records import UserReader

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from roster_pipeline.oneroster import AddressNotAllowed, Unreachable
+from roster_pipeline.oneroster.collections.proof import SeenIds, hashes, hashes_and_names
 from roster_pipeline.oneroster.http.network import allowed_addresses, is_loopback, is_public, refuse_address
 from roster_pipeline.oneroster.http.throttle import HostSemaphore
-from roster_pipeline.oneroster.paging.proof import SeenIds, hashes, hashes_and_names
 from roster_pipeline_tests.oneroster.client_helpers import Served
 
 Start = Callable[..., Served]

@@ -12,6 +12,7 @@ from roster_pipeline.errors import in_words
 from roster_pipeline.oneroster.bundle.bundle_files import HostKeyRefused, WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
 from roster_pipeline.oneroster.bundle.sources import BundleSource
+from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import GROUPS, Wanted
 from roster_pipeline.oneroster.connection_test_items import (
     ROLE_NAMES,
@@ -32,7 +33,6 @@ from roster_pipeline.oneroster.connection_test_items import (
     school_item,
 )
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
-from roster_pipeline.oneroster.paging.proof import Proof
 from roster_pipeline.oneroster.people_counts import PeopleCounts
 from roster_pipeline.org_tree import is_school
 from roster_pipeline.settings.school import Guards

@@ -28,8 +28,8 @@ from roster_pipeline.oneroster.bundle.columns import ENROLLMENTS as ENROLLMENT_C
 from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout, record_maker, unreadable_rejects
 from roster_pipeline.oneroster.bundle.csv_table import Page, Row, RowRepair, Table
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
+from roster_pipeline.oneroster.collections.proof import Flags, SeenIds
 from roster_pipeline.oneroster.collections.reading import LISTED, Batch, Wanted
-from roster_pipeline.oneroster.paging.proof import Flags, SeenIds
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
 from roster_pipeline.oneroster.records.orgs import (
     IN_PART,

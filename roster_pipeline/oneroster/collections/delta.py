@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from roster_pipeline.oneroster.collections.list_end import ConcurrentChange
+from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.reading import Reading
+from roster_pipeline.oneroster.collections.response_body import raw_id
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
-from roster_pipeline.oneroster.paging.list_end import ConcurrentChange
-from roster_pipeline.oneroster.paging.listing import Listing
-from roster_pipeline.oneroster.paging.response_body import raw_id
 
 LONG_AGO = "1990-01-01T00:00:00.000Z"
 NOT_HONOURED = "delta-not-honoured"

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.reading import LISTED, NOT_READABLE, Batch, Fill, Reading
+from roster_pipeline.oneroster.collections.response_body import raw_id
 from roster_pipeline.oneroster.http.endpoint import segment
-from roster_pipeline.oneroster.paging.listing import Listing
-from roster_pipeline.oneroster.paging.response_body import raw_id
 from roster_pipeline.oneroster.records.orgs import CLASS, SCHOOL, USER, Memberships, folded_members, named_id
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.records.user_records import UserReader

@@ -9,12 +9,12 @@ from typing import Any, TypeVar
 from roster_pipeline.errors import CLOCK_AHEAD, CLOCK_BEHIND
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import NamedChanges, named_changes
+from roster_pipeline.oneroster.collections.list_end import ConcurrentChange
+from roster_pipeline.oneroster.collections.proof import Proof, Repetitions, total_of
 from roster_pipeline.oneroster.collections.reading import Batch, Reading, Wanted
 from roster_pipeline.oneroster.collections.school_membership import read_people
 from roster_pipeline.oneroster.errors import DataMoved, PagingBroken
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
-from roster_pipeline.oneroster.paging.list_end import ConcurrentChange
-from roster_pipeline.oneroster.paging.proof import Proof, Repetitions, total_of
 from roster_pipeline.vocabulary import counted
 
 Stored = TypeVar("Stored")

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 
 from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.collections.list_end import Revision
+from roster_pipeline.oneroster.collections.listing import Listing
+from roster_pipeline.oneroster.collections.proof import Flags, Hashes, ListingProof, Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, TooSlow
-from roster_pipeline.oneroster.paging.list_end import Revision
-from roster_pipeline.oneroster.paging.listing import Listing
-from roster_pipeline.oneroster.paging.proof import Flags, Hashes, ListingProof, Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import UserReader, reject

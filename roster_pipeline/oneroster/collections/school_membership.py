@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from roster_pipeline.oneroster.collections.delta import changed_users
+from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.membership_lookup import (
     Lists,
     belongs_to,
@@ -24,11 +25,10 @@ from roster_pipeline.oneroster.collections.membership_lookup import (
     school_list,
     single_guardians,
 )
+from roster_pipeline.oneroster.collections.proof import SeenIds
 from roster_pipeline.oneroster.collections.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.http.error_mapping import unreadable
-from roster_pipeline.oneroster.paging.listing import Listing
-from roster_pipeline.oneroster.paging.proof import SeenIds
 from roster_pipeline.oneroster.records.orgs import UNREAD, Memberships, orgs_of
 
 FEW_ORGS = 0.1

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any
 
+from roster_pipeline.oneroster.collections.response_body import records_of
 from roster_pipeline.oneroster.errors import (
     NotOffered,
     NotOneRoster,
@@ -28,7 +29,6 @@ from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, NoToken, OAuth2SignIn
 from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.http.token_search import MOST_TRIES, Connected, TokenAddresses, find_form, scope_choices
-from roster_pipeline.oneroster.paging.response_body import records_of
 
 
 class RefusalOrigin(IntEnum):

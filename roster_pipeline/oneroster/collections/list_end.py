@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits
+from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, hashes
 from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
-from roster_pipeline.oneroster.paging.page import Collection, LastPage, Page, PagingHabits
-from roster_pipeline.oneroster.paging.proof import ListingProof, Repetitions, hashes
 
 PAGE_STEPS = (5, 12, 16)
 """Usual page sizes are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
-
 ROUND_CAP = 10
 """Page caps are multiples of this. After a single page of such a size another is requested, whatever the total says."""
 

@@ -14,9 +14,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
-from roster_pipeline.oneroster.http.error_mapping import transient
-from roster_pipeline.oneroster.paging.list_end import (
+from roster_pipeline.oneroster.collections.list_end import (
     ConcurrentChange,
     Progress,
     Revision,
@@ -26,12 +24,13 @@ from roster_pipeline.oneroster.paging.list_end import (
     pages_by_number,
     paging_broken,
 )
-from roster_pipeline.oneroster.paging.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
-from roster_pipeline.oneroster.paging.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
+from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
+from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
+from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.http.error_mapping import transient
 
 FEWEST_AHEAD = 2
 """Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
-
 DIGEST = 2**64 - 1
 REPEATS = "brings the same records again before its total is reached"
 

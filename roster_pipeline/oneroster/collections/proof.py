@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from roster_pipeline.oneroster.paging.response_body import raw_id
+from roster_pipeline.oneroster.collections.response_body import raw_id
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.records.usual_users import ReadUser
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from roster_pipeline.oneroster.collections.response_body import PageBody, records_of
 from roster_pipeline.oneroster.errors import (
     Busy,
     Dribbling,
@@ -31,7 +32,6 @@ from roster_pipeline.oneroster.http.response import (
     too_many_values,
     values_size,
 )
-from roster_pipeline.oneroster.paging.response_body import PageBody, records_of
 from roster_pipeline.oneroster.records.coercion import AGENTS
 from roster_pipeline.oneroster.records.usual_users import usual_users
 
@@ -40,7 +40,6 @@ STANDARD_LIMIT = 100
 SMALL_LIMITS = (25, 10)
 REVISION_HEADERS = ("x-perm-rev",)
 TRIES_BEFORE_SHRINKING = 2
-
 _NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
 
 

@@ -1,1 +1,0 @@
-"""Reads a collection page by page to its end, and proves that no record is missing."""

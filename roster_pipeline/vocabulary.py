@@ -190,8 +190,8 @@ ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
 COUNTS = (*DONE.values(), "held", "skipped", "conflicts", "unchanged")
 """The names under which a finished sync counts its rows, in the order in which people see them."""
 
-ID_REUSED, MATCH_CONTRADICTED, OTHER_CONNECTION = "id_reused", "match_contradicted", "other_connection"
-DOUBTED = (ID_REUSED, MATCH_CONTRADICTED)
+ID_REASSIGNED, MATCH_CONTRADICTED, OTHER_CONNECTION = "id_reassigned", "match_contradicted", "other_connection"
+DOUBTED = (ID_REASSIGNED, MATCH_CONTRADICTED)
 """Conflicts with one person. The plan row shows the person's fields next to those of the record."""
 NUMBER_SHARED, RECORDS_ALIKE = "number_shared", "records_alike"
 CONTACT_EXCLUDED = "contact_excluded"
@@ -203,7 +203,7 @@ REASONS: dict[str, str] = {
     "changed": "The SIS has other values.",
     "linked": "Found in the directory and linked to the SIS record for the first time.",
     "relinked": "The SIS gave this person a new id; the new link is added.",
-    "home_moved": "From now on their fields follow this connection's record, not another connection's.",
+    "primary_record_moved": "Their primary record is now the record of this connection, not of another connection.",
     "contacts_off": "Parent contacts were switched off; the stored contact is removed.",
     CONTACT_EXCLUDED: "The SIS says that nobody may call this contact any more; it is removed in every case.",
     # restore
@@ -244,8 +244,8 @@ REASONS: dict[str, str] = {
     "match_taken": "Fits a person who already belongs to another record of this snapshot.",
     MATCH_CONTRADICTED: "The number or the e-mail, and a name, are this person's, but something speaks against it. "
     "If it is the same person, link the record to them; if it is somebody else, unlink it.",
-    ID_REUSED: "The id is linked to this person, but nearly everything else speaks against it. If it is somebody else "
-    "now, unlink the record; if it is the same person, link it to them.",
+    ID_REASSIGNED: "The id is linked to this person, but nearly everything else speaks against it. If it is somebody "
+    "else now, unlink the record; if it is the same person, link it to them.",
     OTHER_CONNECTION: "Fits a person whom another connection knows, so this connection cannot decide alone. "
     "The district's manager says whether they are the same, and links or unlinks the record.",
     NUMBER_SHARED: "Shares a number with people who agree in too little else.",

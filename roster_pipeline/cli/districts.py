@@ -38,13 +38,13 @@ def add(
     note(f"District {key} added. Next: roster connection add KEY --district {key} --url URL --client-id ID")
 
 
-@district.command("set", epilog=examples("roster district set springfield --home-ranking sis,charter"))
+@district.command("set", epilog=examples("roster district set springfield --connection-ranking sis,charter"))
 def set_(
     key: Annotated[str, typer.Argument(metavar="DISTRICT", help="The key of a district.")],
-    home_ranking: Annotated[
+    connection_ranking: Annotated[
         str | None,
         typer.Option(
-            "--home-ranking",
+            "--connection-ranking",
             metavar="CONNECTIONS",
             help=DISTRICT[0].help + ' "" takes the ranking away.',
         ),
@@ -57,9 +57,9 @@ def set_(
 
     with open_directory() as database, database.begin() as conn:
         settings = tenants.get_district(conn, key).settings
-        if home_ranking is not None:
-            ranking = [valid_key(part.strip()) for part in home_ranking.split(",") if part.strip()]
-            settings = settings.model_copy(update={"home_ranking": ranking})
+        if connection_ranking is not None:
+            ranking = [valid_key(part.strip()) for part in connection_ranking.split(",") if part.strip()]
+            settings = settings.model_copy(update={"connection_ranking": ranking})
         done = change_district(conn, key, settings, who=who_asks(who))
     note(f"District {key}: {', '.join(done.names) or 'nothing'} changed.")
 
@@ -125,7 +125,8 @@ def list_(as_json: AsJson = False) -> None:
         )
     else:
         print_table(
-            ["district", "name", "home ranking"], [(row.key, row.name, row.settings.home_ranking) for row in rows]
+            ["district", "name", "connection ranking"],
+            [(row.key, row.name, row.settings.connection_ranking) for row in rows],
         )
 
 

@@ -73,13 +73,16 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
     note(done)
 
 
-@person.command("home", epilog=examples("roster person home 42 u-1003 --connection sis --reason 'their new school'"))
-def home(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
-    """Say which of a person's records their fields follow, whatever ranks first."""
+@person.command(
+    "primary-record",
+    epilog=examples("roster person primary-record 42 u-1003 --connection sis --reason 'their new school'"),
+)
+def primary_record(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
+    """Choose the record that a person's fields follow, whatever ranks first."""
     from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, said):
-        done = person_changes.choose_home(opened, connection, number, record, **said)
+        done = person_changes.set_primary_record(opened, connection, number, record, **said)
     note(done)
 
 

@@ -175,7 +175,9 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
             "the record that the fields of a person follow, if several records are linked",
             "planning.decisions.PrimaryRecords",
         ),
-        Word("reassigned id", "a sourcedId that the SIS has given to somebody else", "identity.matching.reused_ids"),
+        Word(
+            "reassigned id", "a sourcedId that the SIS has given to somebody else", "identity.matching.reassigned_ids"
+        ),
     ),
     "What happens to them": (
         Word(

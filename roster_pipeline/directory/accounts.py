@@ -166,7 +166,7 @@ def bind(conn: Connection, account_id: int, issuer: str, subject: str, name: str
     return bool(conn.execute(changed.values(issuer=issuer, subject=subject, name=name)).rowcount)
 
 
-def home_of(conn: Connection, place: Place) -> int | None:
+def district_of(conn: Connection, place: Place) -> int | None:
     """The district of a place; None for everything."""
     if place.school_id is None:
         return place.district_id
@@ -185,14 +185,14 @@ def grants(
 
     districts: only the grants of these districts and of their schools. words: a part of the address or the key.
     """
-    home = func.coalesce(access_grant.c.district_id, school.c.district_id)
+    owner = func.coalesce(access_grant.c.district_id, school.c.district_id)
     query = (
         select(
             access_grant.c.id,
             account.c.email,
             account.c.name,
             access_grant.c.role,
-            home.label("district_id"),
+            owner.label("district_id"),
             district.c.key.label("district_key"),
             access_grant.c.school_id,
             school.c.key.label("school_key"),
@@ -202,12 +202,12 @@ def grants(
         )
         .join(account, account.c.id == access_grant.c.account_id)
         .outerjoin(school, school.c.id == access_grant.c.school_id)
-        .outerjoin(district, district.c.id == home)
+        .outerjoin(district, district.c.id == owner)
         .order_by(account.c.email, access_grant.c.role.desc(), district.c.key, school.c.key)
         .limit(limit)
     )
     if districts is not None:
-        query = query.where(home.in_(districts))
+        query = query.where(owner.in_(districts))
     if words:
         places = (account.c.email, district.c.key, school.c.key)
         query = query.where(or_(*(place.icontains(words, autoescape=True) for place in places)))

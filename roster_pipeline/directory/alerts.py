@@ -18,7 +18,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
-from roster_pipeline.directory.audit import RUN_ASKED_FOR
+from roster_pipeline.directory.audit import RUN_REQUESTED
 from roster_pipeline.directory.tables import failure, school
 
 PAUSED, STALE, HELD, SOURCE_STALE, CLAIMED = "paused", "stale", "held", "source_stale", "claimed elsewhere"
@@ -92,12 +92,12 @@ where not exists (select from failure f where f.run_id = run) and not exists (se
 """
 STARTED_BY = """coalesce(
     (
-        select c.who from audit c where c.school_id = f.school_id and c.what = :asked
+        select c.who from audit c where c.school_id = f.school_id and c.what = :requested
           and c.details ->> 'run' = f.run_id order by c.id desc limit 1
     ),
     case when f.night is not null then 'schedule' else 'by hand' end
 )"""
-"""Who started the run of a failure `f`: a person of the audit, or the schedule. asked: `audit.RUN_ASKED_FOR`."""
+"""Who started the run of a failure `f`: a person of the audit, or the schedule. requested: `audit.RUN_REQUESTED`."""
 RECENT = f"""
 select f.id, f.at, s.key as school, f.step, f.message, f.run_id, {STARTED_BY} as who
 from failure f join school s on s.id = f.school_id
@@ -241,7 +241,7 @@ class FailureRow:
 
 def recent(conn: Connection, *, school_id: int | None = None, limit: int = 50) -> list[FailureRow]:
     """Failed steps, newest first."""
-    given = {"school": school_id, "limit": limit, "asked": RUN_ASKED_FOR}
+    given = {"school": school_id, "limit": limit, "requested": RUN_REQUESTED}
     return [FailureRow(**row) for row in conn.execute(text(RECENT), given).mappings()]
 
 

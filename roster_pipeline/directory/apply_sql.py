@@ -78,8 +78,8 @@ where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes 
       and h.sourced_id is distinct from a.changes -> 'primary_record' ->> 0
 )
 """
-"""People whose home the plan moves. If their home is not the one from which the plan moves it, they keep the home that
-they have."""
+"""People whose primary record the plan changes. They keep the record that they have if it is not the one that the plan
+replaces."""
 
 STAGE_REST = """
 select m.person_id,

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, func, insert, or_, select
 from roster_pipeline.directory.members import numbers_of
 from roster_pipeline.directory.tables import audit, school
 
-RUN_ASKED_FOR = "run asked for"
+RUN_REQUESTED = "run requested"
 RUN_CANCELED = "run canceled"
 
 
@@ -61,7 +61,7 @@ def record(
 def record_run(conn: Connection, run_id: str, kind: str, school_id: int, district_id: int, *, who: str) -> None:
     """Say who asked for a Dagster run, before it starts. kind: `sync` or `dry_run`."""
     details = {"kind": kind, "run": run_id}
-    record(conn, who=who, what=RUN_ASKED_FOR, district_id=district_id, school_id=school_id, details=details)
+    record(conn, who=who, what=RUN_REQUESTED, district_id=district_id, school_id=school_id, details=details)
 
 
 def record_cancel(conn: Connection, run_id: str, school_id: int, district_id: int, *, who: str) -> None:
@@ -69,12 +69,12 @@ def record_cancel(conn: Connection, run_id: str, school_id: int, district_id: in
     record(conn, who=who, what=RUN_CANCELED, district_id=district_id, school_id=school_id, details={"run": run_id})
 
 
-def who_asked_for_run(conn: Connection, school_key: str, run_id: str) -> str | None:
+def who_requested_run(conn: Connection, school_key: str, run_id: str) -> str | None:
     """Who asked for a Dagster run of a school, or None if no person did."""
     query = (
         select(audit.c.who)
         .join(school, school.c.id == audit.c.school_id)
-        .where(school.c.key == school_key, audit.c.what == RUN_ASKED_FOR)
+        .where(school.c.key == school_key, audit.c.what == RUN_REQUESTED)
         .where(audit.c.details["run"].as_string() == run_id)
         .order_by(audit.c.id.desc())
         .limit(1)

@@ -1,5 +1,6 @@
-"""What somebody does to a person by hand: link, choose a home, exclude, lock, edit, archive, restore, add. The audit
-has each edit with its reason.
+"""Edits of a person by hand: link, choose the primary record, exclude, lock, edit, archive, restore, add.
+
+The audit has each edit with its reason.
 
 Every change takes the district's lock and raises the row's revision, so a plan made before it is not applied.
 """
@@ -46,8 +47,8 @@ UNLINK = (
     "select :who, 'record unlinked', :district, person_id, :reason, "
     f"jsonb_build_object('connection', cast(:key as text)) from {_GONE} order by person_id",
 )
-"""The record is no longer theirs, another link becomes the home, earlier plans become out of date, and the audit gets
-an entry."""
+"""The record is no longer theirs, another link becomes the primary one, earlier plans become out of date, and the audit
+gets an entry."""
 
 
 class LinkTaken(DirectoryError):
@@ -82,7 +83,7 @@ def link(
     """Say that a record of the SIS is this person, whatever contradicts it, and even if `unlink` said the opposite
     before.
 
-    The first link of a person is their home. If a sync has made the link already, it is now confirmed. Raises
+    The first link of a person is the primary one. If a sync has made the link already, it is now confirmed. Raises
     UnknownPerson, LinkTaken.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
@@ -115,7 +116,7 @@ def unlink(
     """Say that a record of the SIS is not this person. After that, no sync links the two again; only `link` does.
 
     The record is linked to them, or it is in conflict with them in the newest plan of a school. Another link becomes
-    the home. Raises NoSuchLink.
+    the primary one. Raises NoSuchLink.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     if conn.scalar(text(f"{OWN_LINK} union all {ASKED}"), given) is None:
@@ -123,7 +124,7 @@ def unlink(
     unlink_pairs(conn, connection, [(person_id, sourced_id)], who=who, reason=reason)
 
 
-def choose_home(
+def set_primary_record(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
     """Say which record of a person their fields follow, until somebody chooses another record or the link to this one
@@ -142,7 +143,7 @@ def choose_home(
         text(f"update link set is_primary = {this}, primary_by_hand = {this} where person_id = :person"),  # noqa: S608
         given,
     )
-    _touched(conn, given, "home chosen", who, reason, {"connection": connection.key})
+    _touched(conn, given, "primary record chosen", who, reason, {"connection": connection.key})
 
 
 def unlink_pairs(
@@ -334,6 +335,23 @@ def _set_status(
 
 
 __all__ = [
-    "LinkTaken", "NoSuchField", "NoSuchLink", "NotAMember", "Person", "UnknownPerson", "add", "archive", "choose_home",
-    "edit", "exclude", "get_person", "include", "link", "list_members", "lock", "restore", "unlink", "unlock",
+    "LinkTaken",
+    "NoSuchField",
+    "NoSuchLink",
+    "NotAMember",
+    "Person",
+    "UnknownPerson",
+    "add",
+    "archive",
+    "edit",
+    "exclude",
+    "get_person",
+    "include",
+    "link",
+    "list_members",
+    "lock",
+    "restore",
+    "set_primary_record",
+    "unlink",
+    "unlock",
 ]  # fmt: skip

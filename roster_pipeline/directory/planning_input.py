@@ -100,7 +100,7 @@ _MORE_CONTACTS = (
 
 _CONNECTIONS = """
 select c.id, coalesce(c.settings ->> 'controlled_by', 'school') = 'district',
-       (select r.place from jsonb_array_elements_text(d.settings -> 'home_ranking') with ordinality r(key, place)
+       (select r.place from jsonb_array_elements_text(d.settings -> 'connection_ranking') with ordinality r(key, place)
         where r.key = c.key)
 from connection c join district d on d.id = c.district_id
 where c.district_id = {district} order by c.id

@@ -78,7 +78,7 @@ LEAVERS = """
 select r.person_id, l.sourced_id from plan_row r
 join link l on l.connection_id = :connection and l.sourced_id = r.sourced_ids[1] and l.person_id = r.person_id
 join person p on p.id = r.person_id and p.district_id = :district and p.revision = r.person_revision
-where r.plan_id = :plan and r.reason = 'id_reused' and cardinality(r.sourced_ids) = 1
+where r.plan_id = :plan and r.reason = 'id_reassigned' and cardinality(r.sourced_ids) = 1
   and not exists (select from membership m where m.person_id = r.person_id and m.status = 'active')
 order by r.person_id
 """

@@ -164,7 +164,7 @@ where u.entity = 'contact' and u.way = 'remake' and not u.moved
 """,
 )
 """Rows that belong together go back together, or stay together. The statements run in this order. A person has one
-home. If one of the links between which the home moved has changed since, all these links stay. A membership that the
+primary link. If one of the links between which it moved has changed since, all these links stay. A membership that the
 sync made stays if it has a contact that changed since. A person whom the sync made stays if they have got a membership
 or a link since, or a record that somebody said is not theirs; then their links stay too. A row also stays if the row to
 which it belonged is gone."""

@@ -13,7 +13,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.alerts import STARTED_BY
-from roster_pipeline.directory.audit import RUN_ASKED_FOR, RUN_CANCELED
+from roster_pipeline.directory.audit import RUN_CANCELED, RUN_REQUESTED
 
 SCHOOL_HISTORY = f"""
 select at, id, kind, outcome, counts, held, report, who, run_id, undoes, undone_by, step, message from (
@@ -161,7 +161,7 @@ def school_history(
         "id": number,
         "limit": limit,
         "canceled": RUN_CANCELED,
-        "asked": RUN_ASKED_FOR,
+        "requested": RUN_REQUESTED,
     }
     return [HistoryEntry(**row) for row in conn.execute(text(SCHOOL_HISTORY), given).mappings()]
 

@@ -25,7 +25,7 @@ from roster_pipeline.directory.rollback_sql import CASTS, KEPT
 UNDONE = "edit undone"
 OF_MEMBERSHIP = ("membership archived", "membership active")
 OF_PERSON = ("person edited", "field locked", "field unlocked", "person excluded", "person included")
-OF_LINK = ("record linked", "record unlinked", "link confirmed", "home chosen")
+OF_LINK = ("record linked", "record unlinked", "link confirmed", "primary record chosen")
 _TABLES = {"person": OF_PERSON, "membership": OF_MEMBERSHIP, "link": OF_LINK}
 EDITS: Mapping[str, str] = {what: table for table, kinds in _TABLES.items() for what in kinds}
 """The kinds of audit entries of edits that can be undone, each with the table whose rows it changed."""
@@ -75,7 +75,7 @@ select 'link_exclusion', x.connection_id::text, x.sourced_id,
        jsonb_build_object('here', to_char(x.created_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US'))
 from link_exclusion x join own using (district_id, person_id)
 """
-_ONE_HOME = """
+_ONE_PRIMARY = """
 update link l set is_primary = true from (
     select o.connection_id, o.sourced_id from link o
     where o.district_id = :district and o.person_id = :person
@@ -92,8 +92,8 @@ def _value(name: str) -> str:
 
 _PAIR = "(district_id, connection_id, sourced_id, person_id"
 _ITS = "(:district, cast(:one as bigint), :two, :person"
-_NO_HOME = " and not exists (select from link h where h.person_id = :person and h.is_primary)"
-_LINK_VALUES = [_value(name) + _NO_HOME * (name in ("is_primary", "primary_by_hand")) for name in KEPT["link"]]
+_NO_PRIMARY = " and not exists (select from link h where h.person_id = :person and h.is_primary)"
+_LINK_VALUES = [_value(name) + _NO_PRIMARY * (name in ("is_primary", "primary_by_hand")) for name in KEPT["link"]]
 _REMAKE = f"insert into link {_PAIR}, {', '.join(KEPT['link'])}) values {_ITS}, {', '.join(_LINK_VALUES)})"
 _WHERE = {
     "person": "x.district_id = :district and x.id = :person",
@@ -207,7 +207,7 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
     given = {"district": district_id, "person": person_id}
     for statement, values in _statements(edit, now):
         conn.execute(text(statement), given | values)
-    conn.execute(text(_ONE_HOME), given)
+    conn.execute(text(_ONE_PRIMARY), given)
     if EDITS[entry.what] == "link":
         conn.execute(text(_STALE), given)
     audit.record(

@@ -3,7 +3,7 @@
 In this order: by a link; by a number of the same kind and connection, or by an e-mail that exactly one person and one
 identity of the snapshot have, if the table of evidence says that they are one person (`Evidence.same`). A name never
 matches alone. If the two seem to be one person but something strong speaks against it, it is a conflict
-(`match_contradicted`). A link is also a conflict if everything else speaks against it (`reused_ids`).
+(`match_contradicted`). A link is also a conflict if everything else speaks against it (`reassigned_ids`).
 
 An identity is never matched to a person whom somebody unlinked from one of its records.
 
@@ -37,7 +37,7 @@ from roster_pipeline.identity.match_keys import (
     record_match_keys,
 )
 from roster_pipeline.vocabulary import (
-    ID_REUSED,
+    ID_REASSIGNED,
     MATCH_CONTRADICTED,
     OTHER_CONNECTION,
     STATUS_RANK,
@@ -76,7 +76,7 @@ def match(identities: IdentityGroups, directory: DirectoryFrames) -> Matched:
     """Match every identity. Identities that are gone are matched by link only."""
     person, several = identities.linked()
     conflict = record_conflicts(identities)
-    conflict |= dict.fromkeys(np.flatnonzero(reused_ids(identities, directory)).tolist(), ID_REUSED)
+    conflict |= dict.fromkeys(np.flatnonzero(reassigned_ids(identities, directory)).tolist(), ID_REASSIGNED)
     conflict |= dict.fromkeys(np.flatnonzero(several).tolist(), "several_matches")
     conflict |= dict.fromkeys(identities.identity[identities.either].tolist(), "several_matches")
     doubtful = {
@@ -207,21 +207,21 @@ class _Search:
                 yield identity, record, int(persons.ids[place]), match_keys[place]
 
 
-def reused_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Flags:
+def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Flags:
     """Identities with a record that seems to have another person's id, if nobody confirmed the link.
 
     A link is the best evidence of who a record is, and it is the most dangerous evidence if it is wrong: a new person
     who gets the sourcedId of a person who left would become that person. So a link alone is not believed against
     everything else (`Evidence.against_link`).
     """
-    reused = np.zeros(len(identities), dtype=bool)
+    reassigned = np.zeros(len(identities), dtype=bool)
     rows, places = _doubtful(identities, directory)
     if len(rows):
         records = record_match_keys(columns_of(identities.roster), rows)
         persons = persons_at(directory, places).match_keys()
         odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
-        reused[identities.identity[rows[odd]]] = True
-    return reused
+        reassigned[identities.identity[rows[odd]]] = True
+    return reassigned
 
 
 def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[Ints, Ints]:

@@ -85,7 +85,7 @@ def decide(s: Situation) -> tuple[Words, Words]:
         (archived & s.archived_by_hand & ~s.restores_by_hand, "skip", "archived_by_hand"),
         (archived & s.archived_by_hand, "restore", "returned_by_hand"),
         (archived, "restore", "returned"),
-        (s.arrives, "update", "home_moved"),
+        (s.arrives, "update", "primary_record_moved"),
         (s.differs & s.auto_update, "update", "changed"),
         (s.relinks, "update", "relinked"),
         (s.links, "update", "linked"),
@@ -135,39 +135,39 @@ def primary_records_of(
     lead = identities.lead[chosen]
     fields = lead.copy()
     moves = np.zeros(len(chosen), dtype=bool)
-    home_links = directory.links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
-    place = pd.Index(home_links["person_id"].to_numpy(dtype=np.int64)).get_indexer(pd.Index(person))
-    elsewhere = _best_elsewhere(person, home_links, directory)
+    primary_links = directory.links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
+    place = pd.Index(primary_links["person_id"].to_numpy(dtype=np.int64)).get_indexer(pd.Index(person))
+    elsewhere = _best_elsewhere(person, primary_links, directory)
     moves[(person >= 0) & (place < 0)] = True
     fields[elsewhere] = -1
     moves[elsewhere] = False
     arrives = np.zeros(len(chosen), dtype=bool)
 
-    with_home = np.flatnonzero((person >= 0) & (place >= 0) & ~elsewhere)
-    if not len(with_home):
+    with_primary = np.flatnonzero((person >= 0) & (place >= 0) & ~elsewhere)
+    if not len(with_primary):
         return PrimaryRecords(fields, moves, arrives, {}, {})
-    home = home_links.iloc[place[with_home]]
-    own = (home["connection_id"] == directory.connection_id).to_numpy(dtype=bool)
-    row = positions(strings(home["sourced_id"]), identities.sourced_ids)
+    primary = primary_links.iloc[place[with_primary]]
+    own = (primary["connection_id"] == directory.connection_id).to_numpy(dtype=bool)
+    row = positions(strings(primary["sourced_id"]), identities.sourced_ids)
     record_status = np.append(identities.record_status, STATUS_RANK["deleted"])[row]
-    followed = np.isin(person[with_home], directory.members.index[directory.active].to_numpy(dtype=np.int64))
-    listed = np.full(len(with_home), snapshot.complete and snapshot.mode != "delta")
-    whole = listed & (~by_link[with_home] | (snapshot.mode == "full"))
+    followed = np.isin(person[with_primary], directory.members.index[directory.active].to_numpy(dtype=np.int64))
+    listed = np.full(len(with_primary), snapshot.complete and snapshot.mode != "delta")
+    whole = listed & (~by_link[with_primary] | (snapshot.mode == "full"))
     gone = np.where(row >= 0, record_status == STATUS_RANK["deleted"], whole & followed)
-    theirs = np.append(identities.identity, NOBODY)[row] == chosen[with_home]
+    theirs = np.append(identities.identity, NOBODY)[row] == chosen[with_primary]
     kept = own & theirs & ~gone
     leaves = ~own | gone
-    arrived = np.where(leaves, lead[with_home], -1)
-    fields[with_home] = np.where(kept & ~np.isin(record_status, _UNUSABLE), row, arrived)
-    moves[with_home] = leaves
-    arrives[with_home] = ~own
-    left = dict(zip(with_home[leaves].tolist(), home["sourced_id"][leaves].tolist(), strict=True))
-    other = ~leaves & (row != lead[with_home])
-    stays = dict(zip(with_home[other].tolist(), home["sourced_id"][other].tolist(), strict=True))
+    arrived = np.where(leaves, lead[with_primary], -1)
+    fields[with_primary] = np.where(kept & ~np.isin(record_status, _UNUSABLE), row, arrived)
+    moves[with_primary] = leaves
+    arrives[with_primary] = ~own
+    left = dict(zip(with_primary[leaves].tolist(), primary["sourced_id"][leaves].tolist(), strict=True))
+    other = ~leaves & (row != lead[with_primary])
+    stays = dict(zip(with_primary[other].tolist(), primary["sourced_id"][other].tolist(), strict=True))
     return PrimaryRecords(fields, moves, arrives, left, stays)
 
 
-def _best_elsewhere(person: Ints, home_links: pd.DataFrame, directory: DirectoryFrames) -> Flags:
+def _best_elsewhere(person: Ints, primary_links: pd.DataFrame, directory: DirectoryFrames) -> Flags:
     """Whether another connection ranks before the connection of this snapshot.
 
     Everybody in the roster counts as a member through this connection, also new people. If no other connection has a
@@ -184,7 +184,7 @@ def _best_elsewhere(person: Ints, home_links: pd.DataFrame, directory: Directory
         return np.zeros(len(person), dtype=bool)
     here = directory.affiliations[directory.affiliations["connection_id"] == own]
     mine = others[["person_id"]].drop_duplicates().merge(here, on="person_id", how="left").assign(connection_id=own)
-    by_hand = home_links.loc[flags_of(home_links["primary_by_hand"]), ["person_id", "connection_id"]].assign(
+    by_hand = primary_links.loc[flags_of(primary_links["primary_by_hand"]), ["person_id", "connection_id"]].assign(
         chosen=True
     )
     ranked = (

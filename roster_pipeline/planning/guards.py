@@ -167,13 +167,13 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
                 "If the SIS changed its ids, approve to link the new ones."
             )
             yield Finding("rekeyed", message, new / known, guards.rekeyed_share, about=role, people={role: new})
-    for role, (doubted, known) in stats.reused.items():
+    for role, (doubted, known) in stats.reassigned.items():
         if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:
             message = (
                 f"{doubted} of {known} known {role_name(role)} came as somebody else under the same id. "
                 "If the SIS gave out its ids again, its data about the others may be wrong too."
             )
-            yield Finding("reused_ids", message, doubted / known, guards.rekeyed_share, about=role)
+            yield Finding("reassigned_ids", message, doubted / known, guards.rekeyed_share, about=role)
     if stats.snapshot.mode == "delta":
         return
     for role, people in stats.counts.items():

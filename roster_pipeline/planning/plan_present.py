@@ -184,7 +184,7 @@ def _situation(context: PlanningContext, differences: Differences, primary: Prim
 def _follows(action: Words, reason: Words, auto: Flags) -> Flags:
     """The identities whose membership follows the roster, or would follow it."""
     follows: Flags = (action == "create") | ((action == "restore") & auto) | (reason == "changed")
-    follows |= (reason == "auto_update_off") | ((reason == "home_moved") & auto)
+    follows |= (reason == "auto_update_off") | ((reason == "primary_record_moved") & auto)
     return follows
 
 
@@ -278,14 +278,14 @@ def _sourced_ids(context: PlanningContext, rows: Ints, primary: PrimaryRecords) 
         if len(records):
             ids[at] = identities.sourced_ids.take(pa.array(records)).to_pylist()
     where = {int(row): at for at, row in enumerate(rows.tolist())} if primary.stays else {}
-    for row, home in primary.stays.items():
+    for row, first in primary.stays.items():
         if row in where and int(context.identity[row]) not in context.matched.conflict:
             others = ids[where[row]]
-            ids[where[row]] = [home, *(sourced_id for sourced_id in others if sourced_id != home)]
+            ids[where[row]] = [first, *(sourced_id for sourced_id in others if sourced_id != first)]
     return objects(ids)
 
 
-def _new_links(context: PlanningContext, identity: Ints, home: Ints, writes: Flags) -> Any:
+def _new_links(context: PlanningContext, identity: Ints, primary: Ints, writes: Flags) -> Any:
     """The records of each identity that get a link, the primary record first; only if the row writes something."""
     identities = context.identities
     links: list[list[str]] = [_NONE] * len(identity)
@@ -294,7 +294,7 @@ def _new_links(context: PlanningContext, identity: Ints, home: Ints, writes: Fla
     at[identity[writes]] = np.flatnonzero(writes)
     places = at[identities.identity[new]]
     new, places = new[places >= 0], places[places >= 0]
-    order = np.argsort(new != home[places], kind="stable")
+    order = np.argsort(new != primary[places], kind="stable")
     for place, sourced_id in zip(
         places[order].tolist(), identities.sourced_ids.take(pa.array(new[order])).to_pylist(), strict=True
     ):

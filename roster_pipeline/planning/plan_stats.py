@@ -14,7 +14,7 @@ from roster_pipeline.identity.matching import district_controlled, known_elsewhe
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
-from roster_pipeline.vocabulary import ID_REUSED, ROLE_GROUPS
+from roster_pipeline.vocabulary import ID_REASSIGNED, ROLE_GROUPS
 
 UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
@@ -31,11 +31,12 @@ class PlanStats:
     history: one row per good snapshot, newest last, a column per role. counts: people in this roster. managed: active
     members that the sync manages. records: records of the role, used or not. rejected: those of them that were not
     used. contradictions: people for whom the SIS still answers. unwitnessed: archivals for which nobody was asked.
-    rekeyed: (known people found under a new id, known people found). reused: (active members whose id seems to belong
-    to somebody else now, active members found). claimed: people of another connection who get a role here. without_org:
-    active members whose records all came without an org. school: the school as a whole. moved: keys that move between
-    known people. roles: person to role of the active members. unlike: what the connection showed in earlier good
-    snapshots. announced: which rows of the plan archive an announced leaver. Such a person is in no number here.
+    rekeyed: (known people found under a new id, known people found). reassigned: (active members whose id seems to
+    belong to somebody else now, active members found). claimed: people of another connection who get a role here.
+    without_org: active members whose records all came without an org. school: the school as a whole. moved: keys that
+    move between known people. roles: person to role of the active members. unlike: what the connection showed in
+    earlier good snapshots. announced: which rows of the plan archive an announced leaver. No number here counts such a
+    person.
     """
 
     snapshot: SnapshotFacts
@@ -51,7 +52,7 @@ class PlanStats:
     unwitnessed: int = 0
     awaits_approval: bool = False
     without_org: dict[str, int] = field(default_factory=dict)
-    reused: dict[str, tuple[int, int]] = field(default_factory=dict)
+    reassigned: dict[str, tuple[int, int]] = field(default_factory=dict)
     claimed: dict[str, int] = field(default_factory=dict)
     school: WholeSchool = field(default_factory=WholeSchool)
     moved: Moved = field(default_factory=Moved)
@@ -94,7 +95,7 @@ def plan_stats_of(
         rekeyed=_rekeyed(plan, directory),
         unwitnessed=int(archives["witness"].isna().sum()),
         awaits_approval=plan.awaits_approval,
-        reused=_reused(plan, directory),
+        reassigned=_reassigned(plan, directory),
         claimed=claims(rows, directory),
         without_org=_without_org(roster, directory, roles, gone),
         school=whole_school(rows, directory, there, snapshot, gone),
@@ -167,13 +168,13 @@ def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int
     return _shares(plan, rows, rows["matched_by"] != "link")
 
 
-def _reused(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
+def _reassigned(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
     """For each role, among the active members: how many came as somebody else, and how many came at all.
 
     People who left do not count, because a SIS may give their ids to new people every year.
     """
     rows = _matched_rows(plan, directory.members.index[directory.active].to_numpy(dtype=np.int64))
-    return _shares(plan, rows, rows["reason"] == ID_REUSED)
+    return _shares(plan, rows, rows["reason"] == ID_REASSIGNED)
 
 
 def _matched_rows(plan: Plan, among: Ints) -> pd.DataFrame:

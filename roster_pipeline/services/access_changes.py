@@ -126,7 +126,7 @@ def _note(conn: Connection, what: str, email: str, place: Place, who: str) -> No
         conn,
         who=who,
         what=what,
-        district_id=accounts.home_of(conn, place),
+        district_id=accounts.district_of(conn, place),
         school_id=place.school_id,
         details={"account": email, "role": place.role},
     )

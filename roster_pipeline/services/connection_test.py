@@ -93,7 +93,7 @@ def begin(
     audit.record(
         conn,
         who=who,
-        what="information tested",
+        what="connection tested",
         district_id=school.district_id,
         school_id=school.id,
         details={
@@ -150,7 +150,7 @@ def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) 
         "schools": [school.key for school in schools],
         "servers": servers_of(connection.settings),
     }
-    audit.record(conn, who=who, what="information tested", district_id=connection.district_id, details=details)
+    audit.record(conn, who=who, what="connection tested", district_id=connection.district_id, details=details)
     return connection_tests.start_together(conn, schools, who=who)
 
 

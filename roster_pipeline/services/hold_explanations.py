@@ -53,7 +53,7 @@ ADVICE: dict[str, str] = {
     "role_changes": "Check a few of these people in the SIS: did their role change, or only how the SIS names it?",
     "rekeyed": "If the SIS changed its ids (an upgrade, a move), relink: people get their new ids and nothing else is "
     "changed. If the ids are wrong, discard and have the SIS corrected.",
-    "reused_ids": "The conflicts of this plan are those people. If the SIS mixed up its ids, discard and have it "
+    "reassigned_ids": "The conflicts of this plan are those people. If the SIS mixed up its ids, discard and have it "
     "corrected. If the ids went to newcomers, unlink them and sync again.",
     "empty_role": "Check in the SIS what it shares with this client. Approve only if the school really has nobody left "
     "in this role.",
@@ -91,7 +91,7 @@ BY_FINDING = {
     "strangers_share": ("strangers",),
     "lower_grades_share": ("lower_grades",),
     "moved_keys": ("moved_keys",),
-    "rekeyed_share": ("rekeyed", "reused_ids"),
+    "rekeyed_share": ("rekeyed", "reassigned_ids"),
     "rejected_share_archive": ("rejected",),
     "rejected_share_all": ("rejected",),
     "unknown_org_share": ("unknown_orgs",),

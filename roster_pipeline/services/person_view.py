@@ -175,7 +175,10 @@ def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], ma
 
 
 def records(conn: Connection, found: Found) -> list[Record]:
-    """The linked records, the home first. Each has the last values from the SIS in a school that the reader may see."""
+    """The linked records, the primary one first.
+
+    Each has the last values from the SIS in a school that the reader may see.
+    """
     schools = [school.id for school in found.schools.values()]
     listed = []
     for each in found.person.links:
@@ -198,8 +201,8 @@ def records(conn: Connection, found: Found) -> list[Record]:
 
 def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
     """The fields, each with the source of its value."""
-    home = next((record for record in of_sis if record.is_primary), None)
-    said = home.said if home else None
+    primary = next((record for record in of_sis if record.is_primary), None)
+    said = primary.said if primary else None
     result = []
     for name in PERSON_FIELDS if found.whole else NAMES:
         value, theirs = found.person.fields[name], (said or {}).get(name)

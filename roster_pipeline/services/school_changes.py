@@ -267,10 +267,10 @@ def change_district(conn: Connection, key: str, settings: DistrictSettings, *, w
     """Change a district's settings, in the caller's transaction. Raises UnknownKey, FieldError."""
     lock_until_commit(conn, f"settings of district {key}")
     before = tenants.get_district(conn, key)
-    unknown = set(settings.home_ranking) - {row.key for row in tenants.list_connections(conn, key)}
+    unknown = set(settings.connection_ranking) - {row.key for row in tenants.list_connections(conn, key)}
     if unknown:
         raise FieldError(
-            "home_ranking",
+            "connection_ranking",
             f"The district {key} has no connection {', '.join(sorted(unknown))}; see: roster connection list",
         )
     tenants.set_district(conn, key, settings)

@@ -95,11 +95,11 @@ SEVERITIES: Choices = (("", "As usual"), ("error", "Error"), ("warning", "Warnin
 
 DISTRICT = (
     Setting(
-        "home_ranking",
-        "Home ranking",
+        "connection_ranking",
+        "Connection ranking",
         "Connections, separated by commas: a person whom several of them know follows the first.",
         (),
-        "--home-ranking",
+        "--connection-ranking",
         metavar="CONNECTIONS",
     ),
     Setting(

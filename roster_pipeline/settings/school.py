@@ -307,7 +307,7 @@ class SchoolSettings(_Settings):
 class DistrictSettings(_Settings):
     """The settings of a district. One row of `district`."""
 
-    home_ranking: list[Key] = []
+    connection_ranking: list[Key] = []
     """Connections whose records count first if several connections know a person, in this order
     (`planning/decisions.py`)."""
 

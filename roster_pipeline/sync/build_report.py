@@ -45,7 +45,7 @@ TOLD_ANYWAY = (
     "people_missing",
     "strangers",
     "rekeyed",
-    "reused_ids",
+    "reassigned_ids",
     "empty_role",
     "no_orgs",
     "shrunk_role",

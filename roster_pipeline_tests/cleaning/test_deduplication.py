@@ -181,7 +181,7 @@ def test_a_namesake_of_a_leaver_whose_record_is_still_listed_is_not_joined_with_
     assert list(rows["reason"]) == ["match_contradicted"]
 
 
-def test_a_deleted_record_with_a_reused_number_takes_nothing_from_the_new_pupil() -> None:
+def test_a_deleted_record_with_a_reassigned_number_takes_nothing_from_the_new_pupil() -> None:
     users = [user("a", status="tobedeleted", identifier="1"), user("b", identifier="1")]
     assert cleaned(users).roster["conflict"].isna().all()
     assert list(Directory().plan(users).rows["action"]) == ["create"]

@@ -40,7 +40,7 @@ def test_each_change_by_hand_is_done_and_audited_with_its_reason(school: Roster,
     assert [(each["connection"], each["sourced_id"]) for each in shown(school, ada)["exclusions"]] == [("sis", "u-1")]
     do("link", "u-1", "--connection", "sis")
     assert shown(school, ada)["exclusions"] == []
-    do("home", "u-1", "--connection", "sis")
+    do("primary-record", "u-1", "--connection", "sis")
     assert [(link["is_primary"], link["primary_by_hand"]) for link in shown(school, ada)["links"]] == [(True, True)]
     do("unlink", "u-1", "--connection", "sis")
     assert "Told apart" in school("person", "show", ada).out
@@ -87,7 +87,7 @@ def test_each_change_by_hand_is_done_and_audited_with_its_reason(school: Roster,
         (("exclude", "999999", *WHY), 1),
         (("archive", "999999", "--school", "oak", *WHY), 1),
         (("erase", "1", *WHY), 1),
-        (("home", "1", "u-1", "--connection", "sis", *WHY), 1),
+        (("primary-record", "1", "u-1", "--connection", "sis", *WHY), 1),
     ],
 )
 def test_what_is_wrong_or_without_a_reason_changes_nobody(

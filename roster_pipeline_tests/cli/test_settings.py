@@ -201,17 +201,17 @@ def test_lists_show_what_was_added(shared_school: Roster) -> None:
 
 def test_the_home_ranking_of_a_district_names_its_connections_and_stands_in_the_audit(school: Roster) -> None:
     def ranking() -> Any:
-        return school("district", "list", "--json").data[0]["settings"]["home_ranking"]
+        return school("district", "list", "--json").data[0]["settings"]["connection_ranking"]
 
-    done = school("district", "set", "spring", "--home-ranking", "sis", "--who", "Ada")
+    done = school("district", "set", "spring", "--connection-ranking", "sis", "--who", "Ada")
     assert (done.code, ranking()) == (0, ["sis"]), done.err
     newest = school("audit", "--json").data[0]
     assert (newest["who"], newest["what"]) == ("Ada", "district changed")
-    assert newest["details"] == {"changed": ["home_ranking"]}
-    refused = school("district", "set", "spring", "--home-ranking", "sis,other")
+    assert newest["details"] == {"changed": ["connection_ranking"]}
+    refused = school("district", "set", "spring", "--connection-ranking", "sis,other")
     assert (refused.code, ranking()) == (1, ["sis"])
     assert "The district spring has no connection other" in refused.err
-    assert school("district", "set", "spring", "--home-ranking", "").code == 0
+    assert school("district", "set", "spring", "--connection-ranking", "").code == 0
     assert ranking() == []
 
 

@@ -288,7 +288,7 @@ def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(installat
         )
     assert run("sync", key).code == 0
     rows = run("plan", "show", key, "--action", "conflict", "--json").data["rows"]
-    assert {row["reason"] for row in rows} == {"id_reused"}
+    assert {row["reason"] for row in rows} == {"id_reassigned"}
     number = {row["sourced_ids"][0]: row["person_id"] for row in rows}
     shown = run("plan", "show", key).out
     for sourced_id in (newcomer, renamed):

@@ -125,7 +125,7 @@ def test_several_schools_are_tested_with_one_look_at_their_sis(
     name = next(org.name for org in sis.people.orgs if org.sourced_id == "sch-2")
     assert f"{name}: {len(sis.people.people_of('sch-2', 'student'))} students" in shown
     assert "no org of the SIS has this School ID" in shown
-    assert one(database, "select count(*) from audit where what = 'information tested'") == 2
+    assert one(database, "select count(*) from audit where what = 'connection tested'") == 2
     items = {item["name"] for item in (oak.test or {})["items"]}
     assert {"Address", "Sign-in", "School", "Students", "Guardians", "Completeness", "Page size", "Clock"} <= items
     assert all(f"<strong>{name}</strong>" in words(alone) for name in ("Address", "Students", "Clock"))
@@ -289,7 +289,7 @@ def test_this_machine_and_the_inner_network_are_refused_unless_an_operator_allow
     assert sis.sis.log.total == before, "nothing was sent there"
     with database.begin() as conn:
         asked = conn.execute(
-            text("select details -> 'servers' from audit where what = 'information tested' order by id")
+            text("select details -> 'servers' from audit where what = 'connection tested' order by id")
         )
         assert [row[0] for row in asked][-2:] == [["10.0.0.1:443"], ["[::1]:443"]], "who asks for what is in the audit"
     assert "servers 10.0.0.1:443" in owner.get("/schools/lincoln/audit").text

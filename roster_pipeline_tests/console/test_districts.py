@@ -109,7 +109,7 @@ def test_the_schools_of_a_connection_that_fail_are_synced_together(
     runs = every(database, "select id, school_id, kind, who from manual_run where id <> 'going'")
     assert [row[1:] for row in runs] == [(lincoln.id, "sync", MANAGER)], f"not {well.key}, and not of another SIS"
     _until(lambda: carried == [runs[0][0]])
-    assert (MANAGER, "run asked for", None) in audited(database)
+    assert (MANAGER, "run requested", None) in audited(database)
 
     with database.begin() as opened:
         opened.execute(text(MANY), {"district": lincoln.district_id, "connection": lincoln.connection.id})

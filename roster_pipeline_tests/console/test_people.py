@@ -188,7 +188,7 @@ def test_what_the_command_line_does_to_a_person_is_done_by_buttons_with_a_reason
     assert again.status_code == 303, "a second click does no harm"
     do("restore", "membership active", school="lincoln")
     do("link", "link confirmed", connection="sis", sourced_id="u1")
-    do("home", "home chosen", connection="sis", sourced_id="u1")
+    do("primary-record", "primary record chosen", connection="sis", sourced_id="u1")
     do("unlink", "record unlinked", connection="sis", sourced_id="u1")
     assert "Not theirs, as somebody said" in words_of(owner.get(page).text)
 
@@ -244,7 +244,7 @@ def test_what_two_schools_share_is_changed_by_those_alone_who_look_after_both(
     shown = words_of(owner.get(f"/people/{ada}").text)
     assert "1 school that is not yours" in shown
     assert "Oak" not in shown
-    for action in ("exclude", "lock", "edit", "link", "unlink", "home"):
+    for action in ("exclude", "lock", "edit", "link", "unlink", "primary-record"):
         assert owner.send_form(f"/people/{ada}/{action}", WHY).status_code == 403, action
     assert owner.send_form(f"/people/{ada}/archive", WHY | {"school": "oak"}).status_code == 404
     manager, newest, undo = signed_in(MANAGER), "select max(id) from audit", f"/people/{ada}/undo"

@@ -215,7 +215,7 @@ def test_a_doubted_id_shows_the_person_and_the_record_that_the_answer_needs(
 ) -> None:
     sync_rows(database, lincoln, newcomer("u-77"))
     person = person_of(database, "u-77")
-    plan_id = write_plan(database, lincoln, [row("conflict", person, reason="id_reused", links=["u-77"])])
+    plan_id = write_plan(database, lincoln, [row("conflict", person, reason="id_reassigned", links=["u-77"])])
     words = words_of(signed_in(OWNER).get(f"/schools/lincoln/plans/{plan_id}").text)
     assert f"u-77 person {person}" in words
     assert "unlink the record" in words

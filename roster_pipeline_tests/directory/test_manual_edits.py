@@ -28,7 +28,7 @@ WHAT = (
     "record linked",
     "link confirmed",
     "record unlinked",
-    "home chosen",
+    "primary record chosen",
     "person excluded",
     "person included",
     "field locked",
@@ -50,7 +50,7 @@ def _by_hand(conn: Connection, school: SchoolRow, person: int) -> dict[str, Call
         "record linked": lambda: manual_edits.link(conn, school.connection, person, "u2", **BY),
         "link confirmed": lambda: manual_edits.link(conn, school.connection, person, "u1", **BY),
         "record unlinked": lambda: manual_edits.unlink(conn, school.connection, person, "u1", **BY),
-        "home chosen": lambda: manual_edits.choose_home(conn, school.connection, person, "u1", **BY),
+        "primary record chosen": lambda: manual_edits.set_primary_record(conn, school.connection, person, "u1", **BY),
         "person excluded": lambda: manual_edits.exclude(conn, district, person, **BY),
         "person included": lambda: manual_edits.include(conn, district, person, **BY),
         "field locked": lambda: manual_edits.lock(conn, district, person, "email", **BY),
@@ -111,12 +111,12 @@ def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_th
     homes = f"select sourced_id, primary_by_hand from link where person_id = {ada} and is_primary"
     with database.begin() as conn:
         with pytest.raises(manual_edits.NoSuchLink, match="no link to this record"):
-            manual_edits.choose_home(conn, lincoln.connection, ada, "u2", **BY)
+            manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **BY)
         manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
-        manual_edits.choose_home(conn, lincoln.connection, ada, "u2", **BY)
+        manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **BY)
     assert every(database, homes) == [("u2", True)]
     with database.begin() as conn:
-        manual_edits.choose_home(conn, lincoln.connection, ada, "u1", **BY)
+        manual_edits.set_primary_record(conn, lincoln.connection, ada, "u1", **BY)
         other = add_school(conn, "roosevelt", connection="other")
     assert every(database, homes) == [("u1", True)]
     came = row("create", ada, changes={"role": "student", "primary_record": "x1"}, links=["x1"], new_links=["x1"])

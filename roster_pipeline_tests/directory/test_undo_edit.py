@@ -41,7 +41,7 @@ def _edits(school: SchoolRow, person: int) -> dict[str, Do]:
     return {
         "link confirmed": lambda conn: manual_edits.link(conn, source, person, "u1", **BY),
         "record linked": lambda conn: manual_edits.link(conn, source, person, "u2", **BY),
-        "home chosen": lambda conn: manual_edits.choose_home(conn, source, person, "u2", **BY),
+        "primary record chosen": lambda conn: manual_edits.set_primary_record(conn, source, person, "u2", **BY),
         "record unlinked": lambda conn: manual_edits.unlink(conn, source, person, "u2", **BY),
         "person excluded": lambda conn: manual_edits.exclude(conn, district, person, **BY),
         "person included": lambda conn: manual_edits.include(conn, district, person, **BY),
@@ -164,7 +164,7 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
         ),
         "The link of the record was changed since": (
             lambda conn: manual_edits.link(conn, source, ada, "u5", **BY),
-            lambda conn: manual_edits.choose_home(conn, source, ada, "u5", **BY),
+            lambda conn: manual_edits.set_primary_record(conn, source, ada, "u5", **BY),
         ),
         "It changed nothing that is still there": (
             lambda conn: manual_edits.include(conn, district, ada, **BY),

@@ -50,7 +50,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Role:
-    """Numbers of one night, by role. anew: (by a new id, known). reused: (active members whose id is doubted, found).
+    """Numbers of one night, by role. anew: (by a new id, known). reassigned: (active members with a doubted id, found).
 
     bare: active members of whom no record names a school. unknown: of whom only an org is known that the SIS does not
     list, or that is not a school. expected: people we know, and of them those who did not come. came: people of roles
@@ -64,7 +64,7 @@ class Role:
     managed: dict[str, int]
     planned: list[Planned]
     anew: dict[str, tuple[int, int]]
-    reused: dict[str, tuple[int, int]]
+    reassigned: dict[str, tuple[int, int]]
     history: list[dict[str, int]]
     first_sync: bool
     bare: dict[str, int] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
         new, found = facts.anew[role]
         if new > FEW and new > 0.2 * found:
             hold("most ids are new")
-        doubted, members = facts.reused[role]
+        doubted, members = facts.reassigned[role]
         if doubted > FEW and doubted > 0.2 * members:
             hold("ids are somebody else's")
         if there and not people:

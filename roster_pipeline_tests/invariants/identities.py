@@ -18,7 +18,7 @@ MEMBER, ROLE_OFF, BELOW, UNKNOWN, ELSEWHERE, GONE = range(6)
 
 @dataclass(eq=False)
 class Identity:
-    """The records of one human as one school sees them, the strongest first. doubted: ids that may be reused."""
+    """The records of one human as one school sees them, the strongest first. doubted: ids that may be reassigned."""
 
     school: str
     rules: SchoolRules

@@ -33,12 +33,12 @@ def facts_of(
     left = [person.members[school].role for person in model.active(school) if person.serial in announced]
     moved, swapped = _moved(model, school, rows, humans)
     anew: dict[str, tuple[int, int]] = {}
-    reused: dict[str, tuple[int, int]] = {}
+    reassigned: dict[str, tuple[int, int]] = {}
     for role in rostered:
         of = [human for human in humans if _known_as(human, school) == role]
         anew[role] = (sum(human.matched_by != "link" for human in of), len(of))
         active = [human for human in of if human.person in model.active(school)]
-        reused[role] = (sum(bool(human.doubted) for human in active), len(active))
+        reassigned[role] = (sum(bool(human.doubted) for human in active), len(active))
     return Role(
         rostered=tuple(rostered),
         counts={role: sum(human.role == role for human in seeming) for role in rostered},
@@ -50,7 +50,7 @@ def facts_of(
             and not (row.action == "archive" and row.person and row.person.serial in announced)
         ],
         anew=anew,
-        reused=reused,
+        reassigned=reassigned,
         history=[_without(model, announced, sizes, roles) for sizes, good, roles in state.sizes if good],
         first_sync=not state.synced,
         unknown={role: _unknown(model, school, role, humans) for role in rostered},

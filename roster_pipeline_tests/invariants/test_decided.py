@@ -126,11 +126,11 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
     ),
     (
         QUIET,
-        night(reused={"student": (50, 200)}),
+        night(reassigned={"student": (50, 200)}),
         LIMITS,
         [
             finding(
-                "reused_ids",
+                "reassigned_ids",
                 "50 of 200 known students came as somebody else under the same id. "
                 "If the SIS gave out its ids again, its data about the others may be wrong too.",
                 0.25, 0.2,

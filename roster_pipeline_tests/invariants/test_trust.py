@@ -204,8 +204,8 @@ class Connections(RuleBasedStateMachine):
         several = [person for person in self.model.people if len(person.links) > 1]
         person = several[place % len(several)]
         link = sorted(person.links)[which % len(person.links)]
-        self._by_hand(manual_edits.choose_home, link, person)
-        self.model.choose_home(person, link)
+        self._by_hand(manual_edits.set_primary_record, link, person)
+        self.model.set_primary_record(person, link)
         seen["chosen"] += 1
 
     @invariant()
@@ -264,7 +264,7 @@ class Connections(RuleBasedStateMachine):
     def _rank(self, order: list[str]) -> None:
         self.model.ranking = list(order)
         with self.district.database.begin() as conn:
-            change_district(conn, "valley", DistrictSettings(home_ranking=list(order)), who="manager")
+            change_district(conn, "valley", DistrictSettings(connection_ranking=list(order)), who="manager")
 
     def _phone(self) -> str:
         self.phones += 1

@@ -163,6 +163,6 @@ class TrustModel:
         person.not_theirs.add(link)
         del self.waiting[link]
 
-    def choose_home(self, person: Known, link: Link) -> None:
+    def set_primary_record(self, person: Known, link: Link) -> None:
         """The manager says whose record the fields follow; they do so from its next night on."""
         person.home, person.chosen = link, True

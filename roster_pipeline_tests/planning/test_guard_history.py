@@ -34,7 +34,7 @@ LINES: list[tuple[str, list[PastPlan], Guards, str]] = [
     ),
     (
         "rekeyed_share",
-        [PastPlan({}, {"rekeyed": 0.5}), PastPlan({}, {"reused_ids": 0.3}), QUIET],
+        [PastPlan({}, {"rekeyed": 0.5}), PastPlan({}, {"reassigned_ids": 0.3}), QUIET],
         Guards(),
         "Last 3 syncs: would have held something in 2; the largest was 50 %.",
     ),

@@ -91,16 +91,16 @@ CASES: list[tuple[str, Plan, PlanStats, Guards, set[tuple[str, str]], set[str]]]
     ("re-keyed at 20 %", plan_of(), facts(rekeyed={STUDENTS: (40, 200)}), Guards(), set(), set()),
     ("re-keyed over 20 %", plan_of(), facts(rekeyed={STUDENTS: (41, 200)}), Guards(), ALL, {"rekeyed"}),
     ("two re-keyed of three", plan_of(), facts(rekeyed={STUDENTS: (2, 3)}), Guards(), set(), set()),
-    ("ids of others at 20 %", plan_of(), facts(reused={STUDENTS: (40, 200)}), Guards(), set(), set()),
-    ("ids of others over 20 %", plan_of(), facts(reused={STUDENTS: (41, 200)}), Guards(), ALL, {"reused_ids"}),
-    ("two ids of others, of three", plan_of(), facts(reused={STUDENTS: (2, 3)}), Guards(), set(), set()),
+    ("ids of others at 20 %", plan_of(), facts(reassigned={STUDENTS: (40, 200)}), Guards(), set(), set()),
+    ("ids of others over 20 %", plan_of(), facts(reassigned={STUDENTS: (41, 200)}), Guards(), ALL, {"reassigned_ids"}),
+    ("two ids of others, of three", plan_of(), facts(reassigned={STUDENTS: (2, 3)}), Guards(), set(), set()),
     (
         "ids of others in a list of changes",
         plan_of(),
-        facts(reused={STUDENTS: (41, 200)}, snapshot=SnapshotFacts(True, mode="delta")),
+        facts(reassigned={STUDENTS: (41, 200)}, snapshot=SnapshotFacts(True, mode="delta")),
         Guards(),
         ALL,
-        {"reused_ids"},
+        {"reassigned_ids"},
     ),
     ("empty", plan_of(archive=9), facts(counts={STUDENTS: 0}), Guards(), ALL, {"empty_role", "shrunk_role"}),
     ("empty as ever", plan_of(), NEVER_ANYBODY, Guards(), set(), set()),
@@ -381,7 +381,7 @@ def test_ids_dealt_anew_among_the_people_who_are_here_hold_everything() -> None:
     users = [user(f"p{(i + 1) % 10:03}") | {"sourcedId": f"p{i:03}"} for i in range(4)]
     verdict = sync(directory, [*users, *(user(f"p{i:03}") for i in range(4, 10))])
     assert held(verdict) == ALL
-    assert "reused_ids" in guards_of(verdict)
+    assert "reassigned_ids" in guards_of(verdict)
 
 
 def test_ids_of_leavers_that_go_to_newcomers_hold_nothing_however_many() -> None:

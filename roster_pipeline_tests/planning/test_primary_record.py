@@ -50,7 +50,7 @@ def outcome(directory: Directory, **says: Any) -> tuple[str, Any, Any]:
     return row["reason"], row["changes"].get("primary_record"), row["changes"].get("given_name", [None, None])[1]
 
 
-ARRIVES = ("home_moved", ["far", "a"], "Here")
+ARRIVES = ("primary_record_moved", ["far", "a"], "Here")
 STAYS = ("equal", None, None)
 OWN = ("changed", None, "Here")
 RANKED: list[tuple[str, dict[str, Any], tuple[str, Any, Any]]] = [
@@ -106,7 +106,11 @@ def test_with_auto_update_off_the_home_moves_and_no_field_does() -> None:
     directory = two_links(here=True)
     quiet = school(students=RoleSettings(rostered=True))
     row = directory.plan([user("a") | HERE], quiet).rows.iloc[0]
-    assert (row["action"], row["reason"], row["changes"]) == ("update", "home_moved", {"primary_record": ["far", "a"]})
+    assert (row["action"], row["reason"], row["changes"]) == (
+        "update",
+        "primary_record_moved",
+        {"primary_record": ["far", "a"]},
+    )
 
 
 def test_homes_that_come_with_other_e_mails_are_held_like_any_other_change() -> None:
@@ -121,7 +125,7 @@ def test_homes_that_come_with_other_e_mails_are_held_like_any_other_change() -> 
         directory.elsewhere(who, OTHER, since=1)
         users.append(user(f"r{number}", identifier=f"{number}", email=f"p{number}@new.example"))
     plan = directory.plan(users)
-    assert plan.rows["reason"].tolist() == ["home_moved"] * 3
+    assert plan.rows["reason"].tolist() == ["primary_record_moved"] * 3
     found = plan_stats_of(
         plan,
         cleaned(users).roster,

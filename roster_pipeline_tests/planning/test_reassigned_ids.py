@@ -16,7 +16,7 @@ ANN: dict[str, Any] = {"given_name": "Ann", "family_name": "Lee", "number": "7",
 EVA: dict[str, Any] = {"givenName": "Eva", "familyName": "Ray", "identifier": "8", "email": "eva@example.org"}
 NAMED: dict[str, Any] = {"givenName": "Ann", "familyName": "Lee"}
 DELTA = SnapshotFacts(complete=True, mode="delta")
-DOUBTED = ("conflict", "id_reused")
+DOUBTED = ("conflict", "id_reassigned")
 
 
 def ann(status: str = "active", **fields: Any) -> Directory:
@@ -252,9 +252,9 @@ def test_once_unlinked_the_record_is_somebody_new() -> None:
     assert told(directory, user("a", **EVA)) == [("unchanged", "equal")]
 
 
-def test_a_list_of_changes_with_a_reused_id_changes_nobody() -> None:
+def test_a_list_of_changes_with_a_reassigned_id_changes_nobody() -> None:
     rows = ann().plan([user("a", **EVA)], snapshot=DELTA).rows
-    assert list(rows["reason"]) == ["id_reused"]
+    assert list(rows["reason"]) == ["id_reassigned"]
 
 
 def test_the_record_under_which_the_person_comes_now_waits_with_the_one_that_took_their_id() -> None:
@@ -275,7 +275,7 @@ def test_a_home_record_that_is_somebody_elses_in_another_school_gives_no_field_t
     assert told(directory, *records) == [DOUBTED]
 
 
-def test_a_reused_id_still_speaks_for_an_absent_person_whose_number_it_carries() -> None:
+def test_a_reassigned_id_still_speaks_for_an_absent_person_whose_number_it_carries() -> None:
     directory = ann("archived")
     directory.member(directory.person("gone", number="8", given_name="Zoe", family_name="Zed"))
     assert sorted(told(directory, user("a", **EVA))) == [DOUBTED, ("skip", "in_conflict")]

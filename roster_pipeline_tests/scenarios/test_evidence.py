@@ -260,7 +260,7 @@ def test_one_thing_in_common_does_not_make_a_link_safe(nights: Nights, name: str
     nights.night()
     before = nights.persons()
     nights.change("m1", **other)
-    assert nights.night()[("m1",)][:2] == ("conflict", "id_reused")
+    assert nights.night()[("m1",)][:2] == ("conflict", "id_reassigned")
     assert nights.persons() == before
 
 
@@ -272,7 +272,7 @@ def test_the_id_of_a_leaver_without_a_number_does_not_make_a_namesake_of_them(ni
     before = nights.persons()
     nights.people.restore("m1")
     nights.change("m1", family="Chen", mail="chen@x.example", username="mchen")
-    assert nights.night()[("m1",)][:2] == ("conflict", "id_reused")
+    assert nights.night()[("m1",)][:2] == ("conflict", "id_reassigned")
     assert nights.persons() == before
 
 
@@ -283,7 +283,7 @@ def test_brothers_whose_ids_change_places_stay_who_they_are(nights: Nights) -> N
     before = nights.persons()
     nights.change("b1", given="Max", number="2", username="user-b2")
     nights.change("b2", given="Ben", number="1", username="user-b1")
-    assert {said[:2] for said in nights.night().values()} == {("conflict", "id_reused")}
+    assert {said[:2] for said in nights.night().values()} == {("conflict", "id_reassigned")}
     assert nights.persons() == before
 
 

@@ -90,8 +90,8 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
         keys = {"email": f"qqleak-n{place}@zyxpoison.example", "identifier": f"9988776600{place}", "username": ""}
         district.people.edit(pupil.sourced_id, **names, **keys)
     district.run_sync()
-    assert district.count("plan_row", "reason = 'id_reused'") > 2
-    assert district.count("verdict", "findings::text like '%\"reused_ids\"%'") > 0
+    assert district.count("plan_row", "reason = 'id_reassigned'") > 2
+    assert district.count("verdict", "findings::text like '%\"reassigned_ids\"%'") > 0
     assert leaked(_everything_said(district, caplog) + postgres_log()) == []
 
 

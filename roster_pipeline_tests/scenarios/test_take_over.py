@@ -256,7 +256,7 @@ def test_where_nobody_said_whose_a_connection_is_the_one_that_comes_second_waits
     with district.database.begin() as conn:
         main = tenants.get_connection(conn, "main")
         person_changes.link(conn, "main", ada, "m-ada", **BY)
-        manual_edits.choose_home(conn, main, ada, "m-ada", **BY)
+        manual_edits.set_primary_record(conn, main, ada, "m-ada", **BY)
         assert alerts.open_alerts(conn) == []
     for key in ("main", "east", "main"):
         district.night(key)

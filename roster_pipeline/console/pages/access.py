@@ -75,8 +75,8 @@ def grant(request: Request) -> Response:
                 district=key if role == MANAGER else "",
                 school=key if role == OWNER else "",
             )
-            home = accounts.home_of(opened, place)
-            if home is not None and not who.may_manage(home):
+            owner = accounts.district_of(opened, place)
+            if owner is not None and not who.may_manage(owner):
                 raise UnknownKey("place", values["place"])
             added = access_changes.grant(opened, values["email"], place, who=who.who)
             if added and invited:

@@ -333,7 +333,9 @@ routes = [
     ),
     Route("/people/{person_id}/link", _changing(_of_record(person_changes.link, theirs=True)), methods=["POST"]),
     Route("/people/{person_id}/unlink", _changing(_of_record(person_changes.unlink)), methods=["POST"]),
-    Route("/people/{person_id}/home", _changing(_of_record(person_changes.choose_home)), methods=["POST"]),
+    Route(
+        "/people/{person_id}/primary-record", _changing(_of_record(person_changes.set_primary_record)), methods=["POST"]
+    ),
     Route("/people/{person_id}/undo", _changing(_undo, shared=False), methods=["POST"]),
     Route("/people/{person_id}/undo-merge", _changing(_shared(possible_duplicates.undo_merge)), methods=["POST"]),
     Route("/people/{person_id}/merge", _deciding(_merge), methods=["POST"]),

@@ -113,7 +113,7 @@ failure = Table(
     words("message"),
     words("run_id", optional=True),
     Column("cause", Text, nullable=False, server_default=text("'step'::text")),
-    words("night", comment="the evening that failed; null for a run by hand", optional=True),
+    words("night", comment="the night that failed; null for a run by hand", optional=True),
     flag("retryable", comment="the same run may work later without anybody changing anything"),
     PrimaryKeyConstraint("id"),
     ForeignKeyConstraint(["school_id"], ["school.id"]),
@@ -207,7 +207,7 @@ scheduled_run = Table(
     "scheduled_run",
     metadata,
     number("school_id"),
-    words("night", comment="the local date of the evening"),
+    words("night", comment="the local date of the night"),
     Column("attempt", Integer, nullable=False),
     Column(
         "requested_at", DateTime(timezone=True), nullable=False, comment="the schedule's tick that asked for the run"

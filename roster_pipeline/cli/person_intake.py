@@ -116,10 +116,10 @@ def sync_person(
 
     why = given_reason(reason) if do else ""
     with open_directory() as database:
-        asked = one_person.ask(database, school, number)
+        asked = one_person.make_plan(database, school, number)
         with database.begin() as opened:
             rows = lines(opened, plans.get(opened, asked.plan_id), RowFilter())
-        result = one_person.apply_asked(database, school, asked.plan_id, who=who_asks(who), reason=why) if do else None
+        result = one_person.apply_plan(database, school, asked.plan_id, who=who_asks(who), reason=why) if do else None
     if as_json:
         changes = [{"action": row.action, "why": row.why, "held": row.held, "changes": row.readable} for row in rows]
         outcome = result.outcome if result else None

@@ -238,7 +238,7 @@ def planned(conn: Connection, found: Found, events: Sequence[Event]) -> list[Pla
     return result
 
 
-def asked_now(conn: Connection, found: Found, plan_id: int) -> Planned | None:
+def person_plan(conn: Connection, found: Found, plan_id: int) -> Planned | None:
     """A plan that was made only for this person, in a school that the reader may see. None for every other plan."""
     try:
         plan = plans.get(conn, plan_id)

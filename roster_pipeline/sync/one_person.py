@@ -31,7 +31,7 @@ DELETED = "tobedeleted"
 
 
 @dataclass(frozen=True)
-class Asked:
+class PersonPlan:
     """The answer of the SIS about one person (sourcedId to `found` or `missing`), and the plan that shows what would
     change."""
 
@@ -40,7 +40,7 @@ class Asked:
     said: Mapping[str, str]
 
 
-def ask(database: Database, school_key: str, person_id: int) -> Asked:
+def make_plan(database: Database, school_key: str, person_id: int) -> PersonPlan:
     """Ask the SIS for the records of a person, and plan the changes. The directory does not change.
 
     Raises SyncError.
@@ -58,11 +58,11 @@ def ask(database: Database, school_key: str, person_id: int) -> Asked:
     answers = _answers(school, ids)
     snapshot_id = _snapshot(database, school, base, answers)
     planned = plan_snapshot(database, school, snapshot_id, run_id=None, dry_run=True, only=OnePerson(person_id, ids))
-    return Asked(planned.plan_id, planned.hash, {one: answer.state for one, answer in answers.items()})
+    return PersonPlan(planned.plan_id, planned.hash, {one: answer.state for one, answer in answers.items()})
 
 
-def apply_asked(database: Database, school_key: str, plan_id: int, *, who: str, reason: str) -> SyncResult:
-    """Apply the changes of a plan of `ask`, as far as the guards allow.
+def apply_plan(database: Database, school_key: str, plan_id: int, *, who: str, reason: str) -> SyncResult:
+    """Apply the changes of a plan of `make_plan`, as far as the guards allow.
 
     Raises SyncError if the plan is old, or if the directory has changed since.
     """

@@ -188,7 +188,7 @@ def test_a_sis_that_gives_no_answer_changes_nothing(
     with database.begin() as conn:
         conn.execute(text("delete from link where person_id = :id"), {"id": person})
     with pytest.raises(SyncError, match="no record of its SIS"):
-        one_person.ask(database, "lincoln", person)
+        one_person.make_plan(database, "lincoln", person)
     assert every(database, "select id from snapshot") + every(database, "select id from plan") == before
     assert one(database, "select status from membership where person_id = :id", id=person) == "active"
 

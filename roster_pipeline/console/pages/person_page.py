@@ -64,7 +64,7 @@ def ask(request: Request) -> Response:
     with database(request).begin() as opened:
         limit(opened, "asks by", viewer(request).email, ASKS, WINDOW)
     try:
-        asked = one_person.ask(database(request), school, found.person.id)
+        asked = one_person.make_plan(database(request), school, found.person.id)
     except SyncError as problem:
         return _page_of(request, status=400, error=f"{_sentence(problem.message)} {in_console(problem.remedy)}".strip())
     return redirect(request, f"/people/{found.person.id}?asked={asked.plan_id}#asked")
@@ -77,22 +77,22 @@ def sync(request: Request) -> Response:
     with database(request).begin() as opened:
         found = _found(request, opened)
         plan_id = plain_number(number)
-        shown = person_view.asked_now(opened, found, plan_id)
+        shown = person_view.person_plan(opened, found, plan_id)
     if shown is None:
         raise nothing_here()
     if error := reason_problem(reason):
         return _page_of(request, status=400, error=error, asked=plan_id)
     who = viewer(request).who
     try:
-        result = one_person.apply_asked(database(request), shown.school.key, plan_id, who=who, reason=reason)
+        result = one_person.apply_plan(database(request), shown.school.key, plan_id, who=who, reason=reason)
     except SyncError as problem:
         return _page_of(request, status=409, error=f"{_sentence(problem.message)} {in_console(problem.remedy)}".strip())
-    told = {
+    message = {
         "applied": f"Synced: sync {result.sync_id}.",
         "held": "A guard held the change, so nothing was done. The next sync of the school shows it among the holds.",
         "unchanged": "The SIS was asked, and nothing had to change.",
     }
-    return redirect(request, f"/people/{found.person.id}", told=told[result.outcome])
+    return redirect(request, f"/people/{found.person.id}", message=message[result.outcome])
 
 
 def _sentence(words: str) -> str:
@@ -111,7 +111,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
         context = {
             "records": of_sis,
             "fields": person_view.field_lines(found, of_sis),
-            "asked": person_view.asked_now(opened, found, asked) if asked else None,
+            "asked": person_view.person_plan(opened, found, asked) if asked else None,
             "planned": person_view.planned(opened, found, events),
             "events": events,
             "leaving": person_view.leaving(opened, found, datetime.now(UTC).date()),
@@ -158,14 +158,14 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
             return _page_of(request, status=400, error=error)
         try:
             with database(request).begin() as opened:
-                told = act(opened, _found(request, opened), given, viewer(request))
+                message = act(opened, _found(request, opened), given, viewer(request))
         except NotAMember as problem:  # a second click, or somebody else was faster
-            told = problem.message
+            message = problem.message
         except DirectoryError as problem:
             if problem.retryable:
                 raise
             return _page_of(request, status=400, error=problem.message)
-        return redirect(request, _back(given, found.person.id), told=told)
+        return redirect(request, _back(given, found.person.id), message=message)
 
     return handler
 
@@ -226,11 +226,13 @@ def _merge(opened: Connection, found: Found, other: Found, given: Mapping[str, s
 
 
 def _two(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return possible_duplicates.say_two(opened, *_of(found), other.person.id, who=who.who, reason=given["reason"])
+    return possible_duplicates.mark_distinct(opened, *_of(found), other.person.id, who=who.who, reason=given["reason"])
 
 
 def _open_again(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return possible_duplicates.ask_again(opened, *_of(found), other.person.id, who=who.who, reason=given["reason"])
+    return possible_duplicates.unmark_distinct(
+        opened, *_of(found), other.person.id, who=who.who, reason=given["reason"]
+    )
 
 
 def _deciding(act: Decision) -> Callable[[Request], Response]:
@@ -249,13 +251,13 @@ def _deciding(act: Decision) -> Callable[[Request], Response]:
                 found, second = _found(request, opened), _seen(opened, other, who)
                 if not (found.may_change and second.may_change):
                     raise HTTPException(403, OF_A_MANAGER)
-                told = act(opened, found, second, given, who)
+                message = act(opened, found, second, given, who)
         except DirectoryError as problem:
             if problem.retryable:
                 raise
             return _page_of(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
         kept = other if act is _merge and given.get("keep") == str(other) else found.person.id
-        return redirect(request, _back(given, kept), told=told)
+        return redirect(request, _back(given, kept), message=message)
 
     return handler
 
@@ -283,8 +285,8 @@ def erase(request: Request) -> Response:
     if typed != str(found.person.id):
         return _page_of(request, status=400, error="To erase somebody, type their number as it stands on this page.")
     with database(request).begin() as opened:
-        told = person_changes.erase(opened, *_of(found), who=who.who, reason=reason)
-    return redirect(request, f"/people?district={found.district}", told=told)
+        message = person_changes.erase(opened, *_of(found), who=who.who, reason=reason)
+    return redirect(request, f"/people?district={found.district}", message=message)
 
 
 def _of(found: Found) -> tuple[int, int]:

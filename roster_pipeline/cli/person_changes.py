@@ -237,7 +237,7 @@ def distinct(
     """Say that two people are two: they are not proposed as duplicates again, and cannot be merged."""
     from roster_pipeline.services import possible_duplicates
 
-    say = possible_duplicates.ask_again if undo else possible_duplicates.say_two
+    say = possible_duplicates.unmark_distinct if undo else possible_duplicates.mark_distinct
     with _by_hand(who, reason) as (opened, said):
         done = say(opened, district_of(opened, district).id, number, other, **said)
     note(done)

@@ -85,7 +85,7 @@ def duplicates(
             lambda _: True,
             lambda _: True,
             school_id=row.id if row else None,
-            said_two=distinct,
+            distinct=distinct,
             limit=MOST_PAIRS,
         )
     columns = ("person", "other", "name", "other_name", "agree", "differ")

@@ -108,20 +108,20 @@ def stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[in
     return found
 
 
-def said_two(conn: Connection, one: int, other: int) -> bool:
+def are_distinct(conn: Connection, one: int, other: int) -> bool:
     """Whether somebody said that these two are two people."""
     query = "select exists (select from not_duplicate where person_id = :one and other_id = :other)"
     return bool(conn.scalar(text(query), _ordered(one, other)))
 
 
-def say_two(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
+def mark_distinct(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
     """Remember that these are two people. They are never proposed again, and nobody can merge them."""
     _both_known(conn, district_id, one, other)
     conn.execute(text(_BOTH_TWO), _ordered(one, other) | {"district": district_id})
     note_pair(conn, district_id, one, other, "two people", who, reason)
 
 
-def ask_again(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
+def unmark_distinct(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
     """Take back the decision that these are two people. Raises MergeImpossible if nobody said so."""
     _both_known(conn, district_id, one, other)
     query = "delete from not_duplicate where person_id = :one and other_id = :other"

@@ -123,10 +123,10 @@ def compared(one: StoredPerson, other: StoredPerson) -> Evidence:
     return weigh(*sides)
 
 
-def against(one: StoredPerson, other: StoredPerson, *, said_two: bool = False) -> tuple[str, ...]:
+def against(one: StoredPerson, other: StoredPerson, *, distinct: bool = False) -> tuple[str, ...]:
     """What speaks against one human being so strongly that the two are never merged: keys of `AGAINST`.
 
-    said_two: somebody said that they are two people.
+    distinct: somebody said that they are two people.
     """
     weighed = compared(one, other)
     found = set(AGAINST) & weighed.differ
@@ -134,7 +134,7 @@ def against(one: StoredPerson, other: StoredPerson, *, said_two: bool = False) -
         found.add("names")
     if one.current & other.current:
         found.add("two_records")
-    if said_two or one.not_theirs & other.links.keys() or other.not_theirs & one.links.keys():
+    if distinct or one.not_theirs & other.links.keys() or other.not_theirs & one.links.keys():
         found.add("said")
     return tuple(name for name in AGAINST if name in found)
 

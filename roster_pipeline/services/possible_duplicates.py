@@ -41,14 +41,14 @@ _AGREED = {"number": "the same number", "email": "the same e-mail"}
 
 @dataclass(frozen=True)
 class Pair:
-    """Two people next to each other, the older entry first. said_two: somebody said that they are two people. agree:
+    """Two people next to each other, the older entry first. distinct: somebody said that they are two people. agree:
     why they are a pair, in words. against: why they cannot be merged, as sentences; empty if they can be merged."""
 
     sides: tuple[Side, Side]
     schools: tuple[list[str], list[str]]
     agree: str
     against: tuple[str, ...]
-    said_two: bool
+    distinct: bool
 
     @property
     def fields(self) -> list[str]:
@@ -84,16 +84,16 @@ def possible_duplicates(
     manages: Callable[[int], bool],
     *,
     school_id: int | None = None,
-    said_two: bool = False,
+    distinct: bool = False,
     limit: int,
     offset: int = 0,
 ) -> Pairs:
     """Pairs of people who may be one, in a district or with somebody of one school.
 
-    said_two: return the pairs of which somebody said that they are two people, instead of the other pairs.
+    distinct: return the pairs of which somebody said that they are two people, instead of the other pairs.
     """
     found = duplicate_pairs.two_people(conn, district_id)
-    if not said_two:
+    if not distinct:
         said = frozenset(found)
         found = [pair for pair in sharing(duplicate_pairs.keys(conn, district_id)) if pair not in said]
     if school_id is not None:
@@ -102,14 +102,14 @@ def possible_duplicates(
     found = found[:MOST_PAIRS]
     people = stored_people(conn, district_id, sorted({each for pair in found for each in pair}))
     both = [(people[one], people[other]) for one, other in found]
-    proposed = both if said_two else [pair for pair in both if may_be_one(*pair)]
+    proposed = both if distinct else [pair for pair in both if may_be_one(*pair)]
     if manages(district_id):
         shown, hidden = proposed, 0
     else:
         own = {row.id for row in tenants.list_schools(conn) if row.district_id == district_id and sees(row)}
         shown = [pair for pair in proposed if all(_whole(person, own) for person in pair)]
         hidden = len(proposed) - len(shown)
-    page = [_pair(conn, pair, said_two, sees, manages) for pair in shown[offset : offset + limit]]
+    page = [_pair(conn, pair, distinct, sees, manages) for pair in shown[offset : offset + limit]]
     return Pairs(page, len(shown), hidden)
 
 
@@ -125,7 +125,7 @@ def pair_of(
     if len(people) < 2 or not all(find(conn, each, sees, manages).whole for each in people):
         raise UnknownPerson(other)
     first, second = sorted(people)
-    said = duplicate_pairs.said_two(conn, first, second)
+    said = duplicate_pairs.are_distinct(conn, first, second)
     return _pair(conn, (people[first], people[second]), said, sees, manages)
 
 
@@ -142,8 +142,8 @@ def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str,
             raise UnknownPerson(each)
     if kept == gone:
         raise MergeImpossible(f"Person {kept} is one person.", "Name two different people.")
-    said = duplicate_pairs.said_two(conn, kept, gone)
-    reasons = against(people[kept], people[gone], said_two=said)
+    said = duplicate_pairs.are_distinct(conn, kept, gone)
+    reasons = against(people[kept], people[gone], distinct=said)
     if reasons:
         raise MergeImpossible(
             f"Person {kept} and person {gone} cannot be merged. {' '.join(AGAINST[each] for each in reasons)}",
@@ -163,15 +163,15 @@ def undo_merge(conn: Connection, district_id: int, kept: int, *, who: str, reaso
     return f"Person {kept} and person {back} are two people again."
 
 
-def say_two(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
+def mark_distinct(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
     """Remember that these are two people."""
-    duplicate_pairs.say_two(conn, district_id, one, other, who=who, reason=given_reason(reason))
+    duplicate_pairs.mark_distinct(conn, district_id, one, other, who=who, reason=given_reason(reason))
     return f"Person {one} and person {other} are two people. They are not proposed again."
 
 
-def ask_again(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
+def unmark_distinct(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
     """Take back the decision that these are two people."""
-    duplicate_pairs.ask_again(conn, district_id, one, other, who=who, reason=given_reason(reason))
+    duplicate_pairs.unmark_distinct(conn, district_id, one, other, who=who, reason=given_reason(reason))
     return f"It is open again whether person {one} and person {other} are one."
 
 
@@ -200,7 +200,7 @@ def _whole(person: StoredPerson, own: set[int]) -> bool:
 def _pair(
     conn: Connection,
     pair: tuple[StoredPerson, StoredPerson],
-    said_two: bool,
+    distinct: bool,
     sees: Callable[[SchoolRow], bool],
     manages: Callable[[int], bool],
 ) -> Pair:
@@ -213,8 +213,8 @@ def _pair(
         sides=(one, other),
         schools=(_schools(found[0]), _schools(found[1])),
         agree=", ".join(words),
-        against=tuple(AGAINST[each] for each in against(*pair, said_two=said_two)),
-        said_two=said_two,
+        against=tuple(AGAINST[each] for each in against(*pair, distinct=distinct)),
+        distinct=distinct,
     )
 
 

@@ -141,7 +141,7 @@ def test_a_number_that_is_only_the_sourced_id_of_both_says_nothing() -> None:
 
 
 def test_what_somebody_said_keeps_two_people_apart() -> None:
-    assert against(MAIL, MAIL, said_two=True) == ("said",)
+    assert against(MAIL, MAIL, distinct=True) == ("said",)
 
 
 @pytest.mark.parametrize(

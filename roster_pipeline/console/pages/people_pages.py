@@ -188,7 +188,7 @@ def duplicates_of_school(request: Request) -> Response:
             who.may_see,
             who.may_manage,
             school_id=school.id,
-            said_two=asked["said"] == "two",
+            distinct=asked["said"] == "two",
             limit=AT_ONCE,
             offset=(asked.page - 1) * AT_ONCE,
         )
@@ -205,7 +205,7 @@ def duplicates_of_district(request: Request) -> Response:
             district.id,
             who.may_see,
             who.may_manage,
-            said_two=asked["said"] == "two",
+            distinct=asked["said"] == "two",
             limit=AT_ONCE,
             offset=(asked.page - 1) * AT_ONCE,
         )

@@ -96,8 +96,8 @@ def _canceled(database: Database, run: ManualRun, who: str) -> None:
 
 
 def _took_too_long(database: Database, run: ManualRun, key: str, minutes: float) -> None:
-    told = TOO_LONG.format(minutes="a minute" if minutes == 1 else f"{minutes:g} minutes")
-    problem = SyncError(key, told, TOO_LONG_REMEDY)
+    message = TOO_LONG.format(minutes="a minute" if minutes == 1 else f"{minutes:g} minutes")
+    problem = SyncError(key, message, TOO_LONG_REMEDY)
     _end(database, run.id, str(problem))
     record_failure(database, key, "run", problem, run.id)
     _end_in_dagster(run.id, str(problem), failed=True)

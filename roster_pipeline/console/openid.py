@@ -170,10 +170,12 @@ class Provider:
         if "userinfo_endpoint" not in self._published():
             return {}
         bearer = {"authorization": f"Bearer {access_token}"}
-        told = self._json("GET", self._endpoint("userinfo_endpoint"), headers=bearer)
-        if told.get("sub") != subject:
+        claims = self._json("GET", self._endpoint("userinfo_endpoint"), headers=bearer)
+        if claims.get("sub") != subject:
             raise TokenRefused("it speaks of two people at once (sub)")
-        return {name: told[name] for name in ("email", "email_verified", "name", "preferred_username") if name in told}
+        return {
+            name: claims[name] for name in ("email", "email_verified", "name", "preferred_username") if name in claims
+        }
 
     def _email(self, claims: dict[str, Any]) -> str:
         email = claims.get("email")

@@ -70,11 +70,11 @@ def piece(template: str, macro: str, *given: object) -> str:
     return str(getattr(_templates().get_template(template).module, macro)(*given))
 
 
-def redirect(request: Request, url: str, *, told: str | None = None) -> RedirectResponse:
-    """Go to another page after a form. told: a sentence that the next page shows once."""
-    if told and request.state.token:
+def redirect(request: Request, url: str, *, message: str | None = None) -> RedirectResponse:
+    """Go to another page after a form. message: a sentence that the next page shows once."""
+    if message and request.state.token:
         with database(request).begin() as opened:
-            sessions.tell(opened, request.state.token, told)
+            sessions.set_message(opened, request.state.token, message)
     return RedirectResponse(url, 303)
 
 
@@ -104,12 +104,12 @@ def database(request: Request) -> Database:
 
 
 def _flash(request: Request) -> str | None:
-    told: str | None = request.state.told
-    if told:
-        request.state.told = None
+    message: str | None = request.state.message
+    if message:
+        request.state.message = None
         with database(request).begin() as opened:
-            sessions.tell(opened, request.state.token, None)
-    return told
+            sessions.set_message(opened, request.state.token, None)
+    return message
 
 
 def _field(csrf: str) -> Markup:

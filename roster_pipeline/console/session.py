@@ -69,12 +69,12 @@ class SignedIn:
         request = Request(scope)
         state = request.state
         state.visit = request.cookies.get(self.config.visit_cookie)
-        state.token = state.viewer = state.told = None
+        state.token = state.viewer = state.message = None
         token = request.cookies.get(self.config.session_cookie)
         if token and not _under(scope["path"], "/static"):
             found = await run_in_threadpool(self._find, token)
             if found:
-                state.token, state.told = token, found.message
+                state.token, state.message = token, found.message
                 state.viewer = Viewer.of(found.account)
         if state.viewer is None and not any(_under(scope["path"], place) for place in OPEN):
             await _to_sign_in(request, self.config)(scope, receive, send)

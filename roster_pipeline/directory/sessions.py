@@ -120,7 +120,7 @@ def kept_of(conn: Connection, account_id: int) -> list[str]:
     return list(conn.scalars(query))
 
 
-def tell(conn: Connection, token: str, message: str | None) -> None:
+def set_message(conn: Connection, token: str, message: str | None) -> None:
     """Keep a message for the next page. None: the message has been shown."""
     conn.execute(_own(token).values(message=message))
 

@@ -67,13 +67,13 @@ def record_failure(
             )
             if not recorded or isinstance(problem, GaveWay):
                 return
-            _tell_failure(connection, school_key, step, problem, run_id)
+            _notify_failure(connection, school_key, step, problem, run_id)
             pause_failing(connection, datetime.now(UTC), school_key)
     except DirectoryError:
         return
 
 
-def _tell_failure(connection: Connection, school_key: str, step: str, problem: SyncError, run_id: str | None) -> None:
+def _notify_failure(connection: Connection, school_key: str, step: str, problem: SyncError, run_id: str | None) -> None:
     """The alert on a failed step and its mail, unless one for the same is open."""
     school = tenants.get_school(connection, school_key)
     shared = problem.cause != STEP
@@ -118,11 +118,11 @@ def pause_failing(connection: Connection, now: datetime, key: str | None = None)
         opened = alerts.open_alert(connection, f"school {school_key}", PAUSED, said, school=number)
         if opened is not None:
             paused += 1
-            tell_pause(connection, schools[number], said, now, opened, "opened")
+            notify_pause(connection, schools[number], said, now, opened, "opened")
     return paused
 
 
-def tell_pause(
+def notify_pause(
     connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int, occasion: str
 ) -> None:
     """The mail about a school that is paused, or the reminder of it."""
@@ -333,11 +333,13 @@ def watch_claims(connection: Connection, now: datetime, only: Collection[int] | 
         alert_id = alerts.open_alert(connection, f"school {school.key}", CLAIMED, message, school=number)
         if alert_id is not None:
             opened += 1
-            _tell_claim(connection, school, message, [schools[by] for by in claimed[number].by_schools], now, alert_id)
+            _notify_claim(
+                connection, school, message, [schools[by] for by in claimed[number].by_schools], now, alert_id
+            )
     return Watched(opened, len(ended))
 
 
-def _tell_claim(
+def _notify_claim(
     connection: Connection, school: SchoolRow, message: str, by: list[SchoolRow], now: datetime, alert_id: int
 ) -> None:
     """The mail to the school, and to the managers, who can open the conflicts of the schools that claim the people."""

@@ -41,7 +41,7 @@ from roster_pipeline.vocabulary import (
 
 UI_ADDRESS = "ROSTER_UI_URL"
 """The address at which owners reach the Dagster UI. Without it, a mail has no link to the run."""
-TOLD_ANYWAY = (
+REPORTED_ANYWAY = (
     "people_missing",
     "strangers",
     "rekeyed",
@@ -174,7 +174,7 @@ def _held_as_such(known: SyncSummary) -> Iterable[Held]:
         findings = tuple(
             Finding(found["guard"], found["message"], is_overridable(found))
             for found in without_repeats(line["findings"])
-            if found["guard"] in TOLD_ANYWAY and found["message"] not in shown_with_rows
+            if found["guard"] in REPORTED_ANYWAY and found["message"] not in shown_with_rows
         )
         if findings and not line["rows"] and known.settings.role(line["role"]).rostered:
             yield Held(line["role"], line["action"], 0, findings)

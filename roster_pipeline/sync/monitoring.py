@@ -33,11 +33,11 @@ from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.sync.alerts import (
     Watched,
+    notify_pause,
     page_of_school,
     pause_failing,
     school_notice,
     send_alert,
-    tell_pause,
     was_open,
     watch_claims,
     watch_holds,
@@ -75,7 +75,7 @@ def watch(database: Database, now: datetime) -> Watched:
             _stale(connection, schools[one.id], said, now, opened)
         for alert in reminded:
             school = schools[alert.school_id or 0]
-            tell_pause(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
+            notify_pause(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
         told = [send_expiry_change(connection, turn, schools.values(), now) for turn in turns]
     opened = held.opened + claimed.opened + paused + len(silent) + sum(opened for opened, _ in told)
     return Watched(

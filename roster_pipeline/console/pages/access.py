@@ -89,7 +89,7 @@ def grant(request: Request) -> Response:
     where = f"They sign in at {request.app.state.config.url} with this address."
     if added and invited:
         where = "They get an invitation by mail."
-    return redirect(request, "/access", told=f"{email} {'is let in' if added else 'was let in already'}. {where}")
+    return redirect(request, "/access", message=f"{email} {'is let in' if added else 'was let in already'}. {where}")
 
 
 def _invite(opened: Connection, email: str, place: Place, url: str) -> None:
@@ -142,7 +142,7 @@ def revoke(request: Request) -> Response:
             raise nothing_here()
         place = Place(found.district_id if found.role == MANAGER else None, found.school_id)
         access_changes.revoke(opened, found.email, place, who=who.who)
-    return redirect(request, "/access", told=f"{found.email} is no longer {found.role} of {found.place}.")
+    return redirect(request, "/access", message=f"{found.email} is no longer {found.role} of {found.place}.")
 
 
 def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> Response:

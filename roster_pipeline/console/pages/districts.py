@@ -177,7 +177,7 @@ def add_district(request: Request) -> Response:
         except NoAddress as problem:
             errors["managers"] = f"{problem.message} {problem.remedy}"
         else:
-            return redirect(request, "/schools/new", told=f"{row.name} was added. Connect its SIS next.")
+            return redirect(request, "/schools/new", message=f"{row.name} was added. Connect its SIS next.")
     return page(request, "new_district.html", status=400, v=values, e=errors)
 
 
@@ -191,9 +191,9 @@ def sync(request: Request) -> Response:
     asked, going = launch_all(
         database(request), schools, who=viewer(request).who, slots=config.runs, minutes=config.run_minutes
     )
-    told = f"{counted(asked, 'sync is', 'syncs are')} asked for. They run one after another."
-    told += f" {counted(going, 'school is', 'schools are')} being synced already." if going else ""
-    return redirect(request, f"/districts/{district.key}", told=told)
+    message = f"{counted(asked, 'sync is', 'syncs are')} asked for. They run one after another."
+    message += f" {counted(going, 'school is', 'schools are')} being synced already." if going else ""
+    return redirect(request, f"/districts/{district.key}", message=message)
 
 
 def resume(request: Request) -> Response:
@@ -202,8 +202,8 @@ def resume(request: Request) -> Response:
         district, connection_id = _connection_of(request, opened)
         keys = school_overview.schools_in_state(opened, district.id, connection_id, ("paused", "resting", "failing"))
         done = sum(school_changes.resume_school(opened, key, who=viewer(request).who) for key in keys)
-    told = f"{counted(done, 'school runs', 'schools run')} by {'itself' if done == 1 else 'themselves'} again."
-    return redirect(request, f"/districts/{district.key}", told=told)
+    message = f"{counted(done, 'school runs', 'schools run')} by {'itself' if done == 1 else 'themselves'} again."
+    return redirect(request, f"/districts/{district.key}", message=message)
 
 
 def pause(request: Request) -> Response:
@@ -216,8 +216,10 @@ def pause(request: Request) -> Response:
             given = {"who": viewer(request).who, "reason": sent.get("reason", "")}
             school_changes.pause(opened, until, district=district.key, **given)
         except FieldError as problem:
-            return redirect(request, f"/districts/{district.key}", told=f"Not paused. {problem.message}")
-    return redirect(request, f"/districts/{district.key}", told=f"Paused until {day(until)}. Syncs by hand still work.")
+            return redirect(request, f"/districts/{district.key}", message=f"Not paused. {problem.message}")
+    return redirect(
+        request, f"/districts/{district.key}", message=f"Paused until {day(until)}. Syncs by hand still work."
+    )
 
 
 def resume_all(request: Request) -> Response:
@@ -225,8 +227,8 @@ def resume_all(request: Request) -> Response:
     with database(request).begin() as opened:
         district = district_of(request, opened, request.path_params["key"])
         done = school_changes.resume_district(opened, district.key, who=viewer(request).who)
-    told = "The schools run by themselves again." if done else "The district was not paused."
-    return redirect(request, f"/districts/{district.key}", told=told)
+    message = "The schools run by themselves again." if done else "The district was not paused."
+    return redirect(request, f"/districts/{district.key}", message=message)
 
 
 def set_defaults(request: Request) -> Response:
@@ -236,8 +238,8 @@ def set_defaults(request: Request) -> Response:
         district = district_of(request, opened, request.path_params["key"])
         settings = _pattern(opened, district, key).settings if key else None
         school_changes.set_school_defaults(opened, district.key, settings, who=who)
-    told = "New schools begin with these settings." if key else "New schools begin with the standard settings."
-    return redirect(request, f"/districts/{district.key}#defaults", told=told)
+    message = "New schools begin with these settings." if key else "New schools begin with the standard settings."
+    return redirect(request, f"/districts/{district.key}#defaults", message=message)
 
 
 def _operator(request: Request) -> Viewer:

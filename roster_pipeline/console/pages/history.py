@@ -64,8 +64,8 @@ def announce_leavers(request: Request) -> Response:
             return _leavers_page(request, values, {problem.field: problem.message}, None)
     if done.unknown or done.several or not done.people:
         return _leavers_page(request, {"day": values["day"], "reason": values["reason"]}, {}, done)
-    told = f"{counted(done.people, 'person is', 'people are')} announced as leaving on {day(leaves)}."
-    return redirect(request, f"/schools/{school.key}/leavers", told=told)
+    message = f"{counted(done.people, 'person is', 'people are')} announced as leaving on {day(leaves)}."
+    return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
 
 def withdraw_leavers(request: Request) -> Response:
@@ -74,24 +74,24 @@ def withdraw_leavers(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         done = announced_leavers.withdraw(opened, school, chosen, viewer(request).who)
-    told = f"{counted(done, 'announcement was', 'announcements were')} taken back."
-    return redirect(request, f"/schools/{school.key}/leavers", told=told)
+    message = f"{counted(done, 'announcement was', 'announcements were')} taken back."
+    return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
 
 def _leavers_page(
     request: Request, values: dict[str, str], errors: dict[str, str], done: decisions.Announced | None
 ) -> Response:
-    asked = list_filter(request)
+    filters = list_filter(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        found = announced_leavers.of_school(opened, school.id, limit=ROWS, offset=asked.offset)
+        found = announced_leavers.of_school(opened, school.id, limit=ROWS, offset=filters.offset)
     return page(
         request,
         "leavers.html",
         status=400 if errors else 200,
         school=school,
         tab="people",
-        listed=Listed(asked, list(found), found[0].total if found else 0),
+        listed=Listed(filters, list(found), found[0].total if found else 0),
         today=datetime.now(UTC).astimezone(school.settings.zone).date(),
         stays=announced_leavers.STAYS.days,
         values={"people": "", "day": "", "reason": ""} | values,
@@ -118,16 +118,16 @@ def audit_of_school(request: Request) -> Response:
 def _page_of(
     request: Request, *, districts: Collection[int] | None = None, school: SchoolRow | None = None
 ) -> Response:
-    asked = list_filter(request, "what")
+    filters = list_filter(request, "what")
     with database(request).begin() as opened:
         found = audit.search(
             opened,
             districts=districts,
             school_id=school.id if school else None,
-            what=asked["what"],
-            words=asked.words,
+            what=filters["what"],
+            words=filters.words,
             limit=ROWS + 1,
-            offset=asked.offset,
+            offset=filters.offset,
         )
         kinds = audit.kinds(opened, districts, school.id if school else None)
         zone = school.settings.time_zone if school else zone_of(viewer(request), opened)
@@ -136,15 +136,15 @@ def _page_of(
         "school_audit.html" if school else "audit.html",
         school=school,
         tab="",
-        listed=_listed(asked, found),
+        listed=_listed(filters, found),
         kinds=kinds,
         details=_details,
         zone=zone,
     )
 
 
-def _listed(asked: ListFilter, found: list[audit.Shown]) -> Listed:
-    return Listed(asked, list(found[:ROWS]), more=len(found) > ROWS)
+def _listed(filters: ListFilter, found: list[audit.Shown]) -> Listed:
+    return Listed(filters, list(found[:ROWS]), more=len(found) > ROWS)
 
 
 def _details(entry: audit.Shown) -> str:
@@ -220,10 +220,10 @@ def resume(request: Request) -> Response:
         school = school_of(request, opened)
         done = resume_school(opened, school.key, who=viewer(request).who)
         after = school_of(request, opened)
-    told = "The school runs by itself again, from its next sync time on." if done else "The school was not paused."
+    message = "The school runs by itself again, from its next sync time on." if done else "The school was not paused."
     if after.paused_until and after.paused_until > datetime.now(UTC).astimezone(after.settings.zone).date():
-        told = f"The whole district is paused until {day(after.paused_until)}. Its manager can end that."
-    return redirect(request, f"/schools/{school.key}", told=told)
+        message = f"The whole district is paused until {day(after.paused_until)}. Its manager can end that."
+    return redirect(request, f"/schools/{school.key}", message=message)
 
 
 def pause_until(request: Request) -> Response:
@@ -235,8 +235,10 @@ def pause_until(request: Request) -> Response:
             until = day_of(sent.get("until", ""), "until")
             pause(opened, until, school=school.key, who=viewer(request).who, reason=sent.get("reason", ""))
         except FieldError as problem:
-            return redirect(request, f"/schools/{school.key}", told=f"Not paused. {problem.message}")
-    return redirect(request, f"/schools/{school.key}", told=f"Paused until {day(until)}. A sync by hand still works.")
+            return redirect(request, f"/schools/{school.key}", message=f"Not paused. {problem.message}")
+    return redirect(
+        request, f"/schools/{school.key}", message=f"Paused until {day(until)}. A sync by hand still works."
+    )
 
 
 def _run_of(one: HistoryEntry) -> str | None:

@@ -38,18 +38,18 @@ MOST_UNTYPED = 50
 def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: Collection[int] = ()) -> Response:
     """The plans that wait in all schools that the viewer may see, newest first."""
     who = viewer(request)
-    asked = list_filter(request, "guard", "district", address="/holds")
+    filters = list_filter(request, "guard", "district", address="/holds")
     with database(request).begin() as opened:
         mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.lets_others_in else []
         found = held_plans.waiting(
             opened,
             districts=None if who.operator else who.districts,
             schools=None if who.operator else who.schools,
-            words=asked.words,
-            guard=asked["guard"],
-            district=next((row.id for row in mine if row.key == asked["district"]), None),
+            words=filters.words,
+            guard=filters["guard"],
+            district=next((row.id for row in mine if row.key == filters["district"]), None),
             limit=ROWS,
-            offset=asked.offset,
+            offset=filters.offset,
         )
     held = [(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found]
     return page(
@@ -61,7 +61,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
         most_untyped=MOST_UNTYPED,
         held=held,
         decidable=[one for one, holding in held if holding.approvable or holding.managers],
-        listed=Listed(asked, list(found), found[0].plans if found else 0),
+        listed=Listed(filters, list(found), found[0].plans if found else 0),
         guards=list(ADVICE),
         districts=mine,
         now=datetime.now(UTC),
@@ -99,7 +99,7 @@ def exempt(request: Request) -> Response:
     except (approvals.PlanChanged, approvals.NothingHeld):
         return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
     rows_left = f"{counted(done, 'row is', 'rows are')} left out, in this plan and in later ones."
-    return redirect(request, f"/schools/{school.key}/holds", told=rows_left)
+    return redirect(request, f"/schools/{school.key}/holds", message=rows_left)
 
 
 def raise_limit(request: Request) -> Response:
@@ -114,8 +114,8 @@ def raise_limit(request: Request) -> Response:
             school_changes.raise_limit(opened, school.key, name, value, until, **given)
         except FieldError as problem:
             return _page_of(request, status=400, error=problem.message, decision="raise")
-    told = f"The limit is higher until {day(until)}, this day included. The next sync uses it."
-    return redirect(request, f"/schools/{school.key}/holds", told=told)
+    message = f"The limit is higher until {day(until)}, this day included. The next sync uses it."
+    return redirect(request, f"/schools/{school.key}/holds", message=message)
 
 
 def lower_limits(request: Request) -> Response:
@@ -123,7 +123,7 @@ def lower_limits(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         school_changes.lower_limits(opened, school.key, who=viewer(request).who)
-    return redirect(request, f"/schools/{school.key}/holds", told="All limits are as in the settings again.")
+    return redirect(request, f"/schools/{school.key}/holds", message="All limits are as in the settings again.")
 
 
 def limit_of(text: str, guards: Guards, name: str) -> float:
@@ -164,8 +164,8 @@ def take_back(request: Request) -> Response:
     if error:
         return _page_of(request, status=400, error=error, decision="take_back")
     done = decisions.take_back(database(request), school.key, [*map(int, ids)], who=viewer(request).who, reason=reason)
-    told = f"{counted(done, 'change is', 'changes are')} planned again by the next sync."
-    return redirect(request, f"/schools/{school.key}/holds", told=told)
+    message = f"{counted(done, 'change is', 'changes are')} planned again by the next sync."
+    return redirect(request, f"/schools/{school.key}/holds", message=message)
 
 
 def decide_several(request: Request) -> Response:
@@ -243,8 +243,10 @@ def _decide(request: Request, decision: str) -> Response:
     try:
         if decision == "discard":
             decisions.discard(opened_again, school.key, plan.id, **given)
-            told = f"Plan {plan.id} was discarded: nothing of what was held is applied. The next sync makes a new plan."
-            return redirect(request, f"{home}/plans/{plan.id}", told=told)
+            message = (
+                f"Plan {plan.id} was discarded: nothing of what was held is applied. The next sync makes a new plan."
+            )
+            return redirect(request, f"{home}/plans/{plan.id}", message=message)
         if decision == "approve":
             result = decisions.approve(opened_again, school.key, plan.id, manager=manager, parts=parts, **given)
         else:
@@ -255,7 +257,7 @@ def _decide(request: Request, decision: str) -> Response:
         return _not_decided(request, opened_again, school, plan, decision, problem)
     except SyncError as problem:
         return _refused(request, school, plan, problem.message)
-    return redirect(request, f"{home}/syncs/{result.sync_id}", told=_told(decision, plan, result))
+    return redirect(request, f"{home}/syncs/{result.sync_id}", message=_message_of(decision, plan, result))
 
 
 def _to_type(
@@ -269,7 +271,7 @@ def _to_type(
     return archivals if archivals > MOST_UNTYPED and typed != str(archivals) else None
 
 
-def _told(decision: str, plan: PlanRow, result: SyncResult) -> str:
+def _message_of(decision: str, plan: PlanRow, result: SyncResult) -> str:
     if decision == "relink":
         people = sum(of.get("link", 0) for of in result.counts.values())
         linked = counted(people, "person", "people")
@@ -287,11 +289,11 @@ def _not_decided(
     with opened_again.begin() as opened:
         now, done = plans.get(opened, plan.id), held_plans.sync_after(opened, plan.id)
     if decision == "discard" and now.state == "discarded":
-        return redirect(request, f"{home}/plans/{plan.id}", told=f"Plan {plan.id} was discarded already.")
+        return redirect(request, f"{home}/plans/{plan.id}", message=f"Plan {plan.id} was discarded already.")
     same = str(form(request).get("hash", "")) == now.hash
     if done is not None and same and (decision == "relink" or (decision == "approve" and now.state == "planned")):
-        told = f"This was decided already: sync {done} did it."
-        return redirect(request, f"{home}/syncs/{done}", told=told)
+        message = f"This was decided already: sync {done} did it."
+        return redirect(request, f"{home}/syncs/{done}", message=message)
     if isinstance(problem, approvals.NotOverridable):
         return _refused(request, school, plan, "What is held cannot be approved: the snapshot does not prove it.")
     return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")

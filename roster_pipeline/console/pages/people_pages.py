@@ -86,7 +86,7 @@ def add(request: Request) -> Response:
             raise
         return _form(request, school, given, problem.message)
     return redirect(
-        request, f"/people/{number}", told="Entered by hand. No sync archives them before the SIS knows them."
+        request, f"/people/{number}", message="Entered by hand. No sync archives them before the SIS knows them."
     )
 
 
@@ -117,23 +117,23 @@ def _managed(request: Request, opened: Connection) -> tuple[DistrictRow, list[Di
 
 
 def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[str, Any]:
-    asked = list_filter(request, *FIELDS)
+    filters = list_filter(request, *FIELDS)
     wanted = PeopleFilter(
         district_id=scope.district_id,
         school_id=scope.school_id,
         everything=scope.everything,
-        words=asked.words,
-        role=asked["role"] if asked["role"] in ROLE_ORDER else "",
-        grade=asked["grade"],
-        status={"archived": "archived", "all": ""}.get(asked["status"], "active"),
-        source=_one_of(Source, asked["source"]),
-        mark=_one_of(Mark, asked["mark"]),
+        words=filters.words,
+        role=filters["role"] if filters["role"] in ROLE_ORDER else "",
+        grade=filters["grade"],
+        status={"archived": "archived", "all": ""}.get(filters["status"], "active"),
+        source=_one_of(Source, filters["source"]),
+        mark=_one_of(Mark, filters["mark"]),
     )
-    rows = people_list.people(opened, wanted, limit=ROWS, offset=asked.offset)
+    rows = people_list.people(opened, wanted, limit=ROWS, offset=filters.offset)
     grades = people_list.grades(opened, scope)
     by_role = people_list.active_by_role(opened, scope)
     return {
-        "listed": Listed(asked, list(rows), people_list.count(opened, wanted)),
+        "listed": Listed(filters, list(rows), people_list.count(opened, wanted)),
         "by_role": {name: by_role[name] for name in ROLE_ORDER if by_role.get(name)},
         "choices": {
             "role": [("", "Any"), *((name, role(name)) for name in ROLE_ORDER)],
@@ -152,8 +152,8 @@ def _one_of(kind: Any, value: str) -> Any:
 def conflicts_of_school(request: Request) -> Response:
     """The conflicts of the newest plan, which may be the plan of a dry run."""
     who = viewer(request)
-    asked = list_filter(request)
-    offset = (asked.page - 1) * AT_ONCE
+    filters = list_filter(request)
+    offset = (filters.page - 1) * AT_ONCE
     with database(request).begin() as opened:
         school = school_of(request, opened)
         plan = plans.latest(opened, school.id, dry_run=True)
@@ -169,17 +169,17 @@ def conflicts_of_school(request: Request) -> Response:
         plan=plan,
         conflicts=found,
         total=total,
-        back=asked.at(asked.page),
+        back=filters.at(filters.page),
         now=datetime.now(UTC),
-        newer=asked.newer,
-        older=asked.older(AT_ONCE, total),
+        newer=filters.newer,
+        older=filters.older(AT_ONCE, total),
         zone=school.settings.time_zone,
     )
 
 
 def duplicates_of_school(request: Request) -> Response:
     """Possible duplicates with somebody of one school."""
-    who, asked = viewer(request), list_filter(request, "said")
+    who, filters = viewer(request), list_filter(request, "said")
     with database(request).begin() as opened:
         school = school_of(request, opened)
         found = possible_duplicates(
@@ -188,16 +188,16 @@ def duplicates_of_school(request: Request) -> Response:
             who.may_see,
             who.may_manage,
             school_id=school.id,
-            distinct=asked["said"] == "two",
+            distinct=filters["said"] == "two",
             limit=AT_ONCE,
-            offset=(asked.page - 1) * AT_ONCE,
+            offset=(filters.page - 1) * AT_ONCE,
         )
-    return _duplicates(request, found, asked, f"/schools/{school.key}/people", school.name)
+    return _duplicates(request, found, filters, f"/schools/{school.key}/people", school.name)
 
 
 def duplicates_of_district(request: Request) -> Response:
     """Possible duplicates of a district, for those who manage it."""
-    who, asked = viewer(request), list_filter(request, "said", "district")
+    who, filters = viewer(request), list_filter(request, "said", "district")
     with database(request).begin() as opened:
         district, _ = _managed(request, opened)
         found = possible_duplicates(
@@ -205,17 +205,17 @@ def duplicates_of_district(request: Request) -> Response:
             district.id,
             who.may_see,
             who.may_manage,
-            distinct=asked["said"] == "two",
+            distinct=filters["said"] == "two",
             limit=AT_ONCE,
-            offset=(asked.page - 1) * AT_ONCE,
+            offset=(filters.page - 1) * AT_ONCE,
         )
-    return _duplicates(request, found, asked, f"/people?district={district.key}", district.name)
+    return _duplicates(request, found, filters, f"/people?district={district.key}", district.name)
 
 
 def conflicts_of_district(request: Request) -> Response:
     """The conflicts in the newest plans of a district's schools, for those who manage it."""
-    who, asked = viewer(request), list_filter(request, "district")
-    offset = (asked.page - 1) * AT_ONCE
+    who, filters = viewer(request), list_filter(request, "district")
+    offset = (filters.page - 1) * AT_ONCE
     with database(request).begin() as opened:
         district, _ = _managed(request, opened)
         found, total = conflicts.page_of_district(
@@ -227,10 +227,10 @@ def conflicts_of_district(request: Request) -> Response:
         district=district,
         conflicts=found,
         total=total,
-        back=asked.at(asked.page),
+        back=filters.at(filters.page),
         now=datetime.now(UTC),
-        newer=asked.newer,
-        older=asked.older(AT_ONCE, total),
+        newer=filters.newer,
+        older=filters.older(AT_ONCE, total),
     )
 
 
@@ -249,7 +249,7 @@ def beside(request: Request) -> Response:
     return page(request, "duplicates.html", pairs=pairs, single=one, title="One person or two?")
 
 
-def _duplicates(request: Request, found: Pairs, asked: ListFilter, people: str, name: str) -> Response:
+def _duplicates(request: Request, found: Pairs, filters: ListFilter, people: str, name: str) -> Response:
     return page(
         request,
         "duplicates.html",
@@ -259,9 +259,9 @@ def _duplicates(request: Request, found: Pairs, asked: ListFilter, people: str, 
         title="Possible duplicates",
         name=name,
         people=people,
-        asked=asked,
-        newer=asked.newer,
-        older=asked.older(AT_ONCE, found.total),
+        filters=filters,
+        newer=filters.newer,
+        older=filters.older(AT_ONCE, found.total),
     )
 
 

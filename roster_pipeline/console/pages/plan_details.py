@@ -68,16 +68,16 @@ def rows_csv(request: Request) -> Response:
     """The rows that the filter chooses, as a file."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
-        asked = list_filter(request, *FIELDS)
-        wanted = row_filter(asked)
-        details = {"plan": plan.id, "rows": plan_rows.count(opened, plan, wanted), "searched": bool(asked.words)}
+        filters = list_filter(request, *FIELDS)
+        wanted = row_filter(filters)
+        details = {"plan": plan.id, "rows": plan_rows.count(opened, plan, wanted), "searched": bool(filters.words)}
         audit.record(
             opened,
             who=viewer(request).who,
             what="plan rows downloaded",
             district_id=school.district_id,
             school_id=school.id,
-            details=details | {name: value for name, value in asked.fields.items() if value and name != "sort"},
+            details=details | {name: value for name, value in filters.fields.items() if value and name != "sort"},
         )
     lines = every_line(database(request), plan, wanted)
     return csv_answer(f"{school.key}-plan-{plan.id}", HEADER, cells(lines))
@@ -132,22 +132,22 @@ def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_
     return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
 
 
-def row_filter(asked: ListFilter, *, held: bool = False) -> RowFilter:
+def row_filter(filters: ListFilter, *, held: bool = False) -> RowFilter:
     """The filter of a page, in the form that the directory needs.
 
     A value that is not an action or role sets no condition.
     """
-    action = asked["action"]
+    action = filters["action"]
     if action in ACTIONS:
         actions: tuple[str, ...] = (action,)
     else:
         actions = () if action == EVERY_ROW or held else tuple(name for name in ACTIONS if name != QUIET)
     return RowFilter(
         actions=actions,
-        role=asked["role"] if asked["role"] in ROLE_ORDER else None,
-        words=asked.words,
-        held=held or bool(asked["held"]),
-        sort=asked["sort"],
+        role=filters["role"] if filters["role"] in ROLE_ORDER else None,
+        words=filters.words,
+        held=held or bool(filters["held"]),
+        sort=filters["sort"],
     )
 
 
@@ -161,9 +161,9 @@ def rows_of(
     kinds: Iterable[tuple[str, str]] | None = None,
 ) -> Rows:
     """The rows that the request asks for. kinds: role and action of the held rows, if only those are shown."""
-    asked = list_filter(request, *FIELDS, address=address)
-    wanted = row_filter(asked, held=kinds is not None)
-    found = lines(opened, plan, wanted, limit=ROWS, offset=asked.offset)
+    filters = list_filter(request, *FIELDS, address=address)
+    wanted = row_filter(filters, held=kinds is not None)
+    found = lines(opened, plan, wanted, limit=ROWS, offset=filters.offset)
     if kinds is None:
         actions = [("", "All but unchanged"), (EVERY_ROW, "Every row"), *ACTIONS.items()]
         roles = list(ROLE_ORDER)
@@ -172,7 +172,7 @@ def rows_of(
         actions = [("", "All"), *((name, ACTIONS[name]) for name in ACTIONS if name in {of for _, of in listed})]
         roles = [name for name in ROLE_ORDER if name in {of for of, _ in listed}]
     return Rows(
-        listed=Listed(asked, list(found), plan_rows.count(opened, plan, wanted)),
+        listed=Listed(filters, list(found), plan_rows.count(opened, plan, wanted)),
         actions=actions,
         roles=[("", "All"), *((name, role(name)) for name in roles)],
         csv=f"/schools/{school.key}/plans/{plan.id}/rows.csv",

@@ -92,7 +92,7 @@ def save(request: Request, section: Section) -> Response:
     result = save_settings(database(request), school.key, wanted, who=who.who, seen=seen_of(came), **rights)
     if result.saved:
         message = _saved_message(result, section)
-        return redirect(request, f"/schools/{school.key}/settings/{section.key}", told=message)
+        return redirect(request, f"/schools/{school.key}/settings/{section.key}", message=message)
     came.errors |= wrong(result.errors)
     if result.needs_test:
         place = TEST if section is CONNECTION_SECTION else AUTOMATIC
@@ -134,10 +134,10 @@ def send_test(request: Request) -> Response:
     try:
         with database(request).begin() as opened:
             send_test_mail(opened, school, who.email, who=who.who)
-        told = f"A test mail was sent to {who.email}."
+        message = f"A test mail was sent to {who.email}."
     except MailError as problem:
-        told = f"The test mail could not be sent: {in_console(problem.message)} {in_console(problem.remedy)}"
-    return redirect(request, f"/schools/{school.key}/settings/report", told=told)
+        message = f"The test mail could not be sent: {in_console(problem.message)} {in_console(problem.remedy)}"
+    return redirect(request, f"/schools/{school.key}/settings/report", message=message)
 
 
 def filled(request: Request, shown_form: Form, status: int = 200) -> Response:

@@ -155,15 +155,15 @@ def listed(request: Request, connection: ConnectionRow) -> Response:
     who = viewer(request)
     with database(request).begin() as opened:
         limit(opened, "tests by", who.email, BY_ONE_PERSON, WINDOW)
-    told = None
+    message = None
     try:
         with database(request).begin() as opened:
             list_id = sis_schools.begin(opened, connection, who=who.who)
         if list_id is not None:
             launch_list(database(request), connection, list_id)
     except TestGoesOn as problem:
-        told = f"{problem.message} {problem.remedy}"
-    return redirect(request, f"/connections/{connection.key}/schools", told=told)
+        message = f"{problem.message} {problem.remedy}"
+    return redirect(request, f"/connections/{connection.key}/schools", message=message)
 
 
 def settings_of(values: Values, stored: ConnectionSettings | None, errors: dict[str, str]) -> ConnectionSettings | None:
@@ -196,9 +196,9 @@ def _added(request: Request, added: list[SchoolRow]) -> Response:
     keys = [row.key for row in added]
     Thread(target=add_partitions, args=(keys,), name="partition").start()  # Dagster takes a second to load
     if len(added) == 1:
-        return redirect(request, f"/schools/{keys[0]}", told=f"{added[0].name} was added. {TESTED_NEXT}")
-    told = f"{len(added)} schools were added. Test them next, all at once."
-    return redirect(request, f"/connections/{added[0].connection.key}/test", told=told)
+        return redirect(request, f"/schools/{keys[0]}", message=f"{added[0].name} was added. {TESTED_NEXT}")
+    message = f"{len(added)} schools were added. Test them next, all at once."
+    return redirect(request, f"/connections/{added[0].connection.key}/test", message=message)
 
 
 def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[PickedSchool]:

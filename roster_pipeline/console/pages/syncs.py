@@ -69,10 +69,10 @@ def roll_back(request: Request) -> Response:
             undone_by = rollback.undone_whole_by(opened, sync.id)
         if undone_by is None:
             return _page_of(request, only=only, status=409)
-        return redirect(request, f"{home}/{undone_by}", told=f"Sync {sync.id} was undone already, by this one.")
+        return redirect(request, f"{home}/{undone_by}", message=f"Sync {sync.id} was undone already, by this one.")
     moved = sum(of.get("moved", 0) for of in result.counts.values())
     left = f" {counted(moved, *LEFT)}." if moved else ""
-    return redirect(request, f"{home}/{result.sync_id}", told=f"Sync {sync.id} is undone by this one.{left}")
+    return redirect(request, f"{home}/{result.sync_id}", message=f"Sync {sync.id} is undone by this one.{left}")
 
 
 def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, SyncRow]:
@@ -166,9 +166,9 @@ def show_rejected(request: Request) -> Response:
     """The rejected records. A POST searches them by sourcedId."""
     with database(request).begin() as opened:
         school, snapshot = _snapshot_of(request, opened)
-        asked, wanted = _asked(request)
-        found = rosters.page(opened, snapshot.id, wanted, limit=ROWS, offset=asked.offset)
-        listed = Listed(asked, list(found), rosters.count(opened, snapshot.id, wanted))
+        filters, wanted = _filters(request)
+        found = rosters.page(opened, snapshot.id, wanted, limit=ROWS, offset=filters.offset)
+        listed = Listed(filters, list(found), rosters.count(opened, snapshot.id, wanted))
         by_rule = rosters.by_rule(opened, snapshot.id)
     return page(
         request,
@@ -190,7 +190,7 @@ def rejected_csv(request: Request) -> Response:
     """The same as a file."""
     with database(request).begin() as opened:
         school, snapshot = _snapshot_of(request, opened)
-        asked, wanted = _asked(request)
+        filters, wanted = _filters(request)
         details = {"snapshot": snapshot.id, "rows": rosters.count(opened, snapshot.id, wanted)}
         audit.record(
             opened,
@@ -198,7 +198,7 @@ def rejected_csv(request: Request) -> Response:
             what="rejected records downloaded",
             district_id=school.district_id,
             school_id=school.id,
-            details=details | {"searched": bool(asked.words)},
+            details=details | {"searched": bool(filters.words)},
         )
     name = f"{school.key}-rejected-{snapshot.id}"
     return csv_answer(name, HEADER, _cells(database(request), snapshot.id, wanted))
@@ -227,9 +227,9 @@ def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> 
         offset += AT_ONCE
 
 
-def _asked(request: Request) -> tuple[ListFilter, RejectedFilter]:
-    asked = list_filter(request, "rule", "severity")
-    return asked, RejectedFilter(rule=asked["rule"], severity=asked["severity"], words=asked.words)
+def _filters(request: Request) -> tuple[ListFilter, RejectedFilter]:
+    filters = list_filter(request, "rule", "severity")
+    return filters, RejectedFilter(rule=filters["rule"], severity=filters["severity"], words=filters.words)
 
 
 def _meaning(rule: str) -> str:

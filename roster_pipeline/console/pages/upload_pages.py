@@ -125,7 +125,9 @@ def decide(request: Request) -> Response:
     if not same:
         return _shown(request, school, "The list is read in another way since you looked. Decide again.")
     shown = list_filter(request, "show", address=f"/schools/{school.key}/people/upload/{kept.id}")
-    return redirect(request, shown.at(1 if shown["show"] == LOOK else shown.page), told="Kept. Nothing is entered yet.")
+    return redirect(
+        request, shown.at(1 if shown["show"] == LOOK else shown.page), message="Kept. Nothing is entered yet."
+    )
 
 
 def apply(request: Request) -> Response:
@@ -154,8 +156,8 @@ def apply(request: Request) -> Response:
         if refused.retryable:
             raise
         return _shown(request, school, refused.message)
-    told = f"The list is entered: sync {sync}. You can roll it back here."
-    return redirect(request, f"/schools/{school.key}/syncs/{sync}", told=told)
+    message = f"The list is entered: sync {sync}. You can roll it back here."
+    return redirect(request, f"/schools/{school.key}/syncs/{sync}", message=message)
 
 
 def _form(request: Request, school: SchoolRow, error: str = "") -> Response:
@@ -181,7 +183,7 @@ def _kept(request: Request, opened: Connection, school: SchoolRow) -> Upload:
 
 
 def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
-    who, asked = viewer(request), list_filter(request, "show")
+    who, filters = viewer(request), list_filter(request, "show")
     with database(request).begin() as opened:
         kept = _kept(request, opened, school)
         file = PeopleFile(kept.header, kept.rows)
@@ -195,10 +197,10 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
             manages=who.may_manage,
             choices=kept.choices,
         )
-    wanted = SAME if asked["show"] == "same" else (asked["show"],)
-    decided = asked["show"] == "decided"
-    rows = [row for row in seen.rows if not asked["show"] or (row.choice if decided else row.what in wanted)]
-    shown = rows[asked.offset : asked.offset + ROWS]
+    wanted = SAME if filters["show"] == "same" else (filters["show"],)
+    decided = filters["show"] == "decided"
+    rows = [row for row in seen.rows if not filters["show"] or (row.choice if decided else row.what in wanted)]
+    shown = rows[filters.offset : filters.offset + ROWS]
     address = f"/schools/{school.key}/people/upload/{kept.id}"
     return page(
         request,
@@ -213,7 +215,7 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
         deciding=any(map(_choices_of, shown)),
         total=len(file.rows),
         counts=seen.counts,
-        listed=Listed(asked, list(shown), len(rows)),
+        listed=Listed(filters, list(shown), len(rows)),
         address=address,
         words=WORDS,
         choices=list(SHOWN.items()),

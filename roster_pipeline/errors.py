@@ -36,7 +36,7 @@ WORDS = {
     "deltas-missed": "bundles of changes may have been missed since the last sync",
     "source-old": "the bundle was written long ago, and nothing newer came",
     "source-older-than-before": "the data are older than those of an earlier sync",
-    "source-from-the-future": "the time of the bundle lies in the future, so nobody knows how old it is",
+    "source-from-the-future": "the time of the bundle is in the future, so its age is unknown",
     "no-manifest": "the bundle has no manifest.csv, so nothing says whether it is whole",
     "manifest-disagrees": "the manifest says that a file is absent, but it is there",
     "manifest-silent": "the manifest does not mention a file that is there",

@@ -246,7 +246,7 @@ REASONS: dict[str, str] = {
     "If it is the same person, link the record to them; if it is somebody else, unlink it.",
     ID_REASSIGNED: "The id is linked to this person, but nearly everything else speaks against it. If it is somebody "
     "else now, unlink the record; if it is the same person, link it to them.",
-    OTHER_CONNECTION: "Fits a person whom another connection knows, so this connection cannot decide alone. "
+    OTHER_CONNECTION: "Fits a person of another connection, so this connection cannot decide alone. "
     "The district's manager says whether they are the same, and links or unlinks the record.",
     NUMBER_SHARED: "Shares a number with people who agree in too little else.",
     RECORDS_ALIKE: "Has the name and the e-mail of two people who cannot be one. If it is one of them, "

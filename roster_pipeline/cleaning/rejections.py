@@ -47,7 +47,7 @@ RULES: dict[str, str] = {
     "invalid_email": "the e-mail address is not valid and was dropped",
     "invalid_phone": "the phone number cannot be dialled and was dropped",
     "unknown_grade": "the grade is not one we know; the original is kept",
-    "shared_email": "several people share this e-mail; it identifies none of them",
+    "shared_email": "several people share this e-mail; so it identifies nobody",
     "shared_username": "several people share this user name, capitals aside",
     "same_name_and_email": "another record has this name and e-mail, but number, role or grade says that it is "
     "somebody else; they are two people",

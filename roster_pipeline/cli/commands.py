@@ -244,7 +244,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     if not sys.stdin.isatty():
-        raise CommandError(f"{question}\nThere is no terminal to ask on. Give --yes to go on.")
+        raise CommandError(f"{question}\nThis command cannot ask without a terminal. Give --yes to go on.")
     typer.confirm(question, abort=True, err=True)
 
 

@@ -294,13 +294,13 @@ def _print_doubted(lines: list[Line], school: SchoolRow) -> None:
     if not lines:
         return
     _print_pairs("Records that may be somebody else's", lines, school)
-    say(f"Somebody else, wherever the person has left: roster person unlink-leavers {school.key} --reason '...'")
+    say(f"Somebody else, if the person has left: roster person unlink-leavers {school.key} --reason '...'")
 
 
 def _print_waiting(lines: list[Line], school: SchoolRow) -> None:
     """Persons and records of the matches that the district's manager has to settle."""
     if lines:
-        _print_pairs("Records that may be people whom another connection knows", lines, school)
+        _print_pairs("Records that may be people of another connection", lines, school)
 
 
 def _print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:

@@ -217,7 +217,7 @@ def merge(number: Number, other: Other, reason: Reason, district: District = Non
 
 @person.command("unmerge", epilog=examples("roster person unmerge 42 --reason 'two people after all'"))
 def unmerge(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
-    """Undo the newest merge of a person. What syncs changed since stays."""
+    """Undo the newest merge of a person. Later changes by syncs stay."""
     from roster_pipeline.services import possible_duplicates
 
     with _by_hand(who, reason) as (opened, said):

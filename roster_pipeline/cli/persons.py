@@ -66,9 +66,7 @@ def find(
 @person.command("duplicates", epilog=examples("roster person duplicates", "roster person duplicates --school oak"))
 def duplicates(
     school: Annotated[str | None, typer.Option("--school", help="Only with somebody of this school.")] = None,
-    distinct: Annotated[
-        bool, typer.Option("--distinct", help="The pairs of which somebody said that they are two people.")
-    ] = False,
+    distinct: Annotated[bool, typer.Option("--distinct", help="The pairs that somebody marked as two people.")] = False,
     district: District = None,
     as_json: AsJson = False,
 ) -> None:

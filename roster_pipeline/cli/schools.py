@@ -85,7 +85,7 @@ def _add_file(file: Path, connection: str | None, chosen: dict[str, Any], who: s
             problems.refuse()
         _note_added(rows)
     note(
-        f"{counted(len(rows), 'school', 'schools')} added. Next, for each of them, as for the first: "
+        f"{counted(len(rows), 'school', 'schools')} added. Next, for each school, as for the first: "
         f"roster test-connection {rows[0].key}"
     )
 

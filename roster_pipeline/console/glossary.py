@@ -118,7 +118,7 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
         ),
         Word(
             "record",
-            "one user of the SIS, as one line of CSV or one JSON object",
+            "one user of the SIS: a line of CSV or a JSON object",
             "oneroster.records.user_records.UserReader",
         ),
         Word(
@@ -185,7 +185,7 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
         ),
         Word(
             "announced leaver",
-            "a person of whom somebody said beforehand on which day they leave",
+            "a person whose last day somebody entered before they left",
             "directory.announced_leavers.AnnouncedLeaver",
         ),
         Word("approval", "a person's decision, with a reason, to apply held rows", "directory.approvals.approve"),

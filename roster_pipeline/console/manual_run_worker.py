@@ -33,7 +33,7 @@ TOO_LONG_REMEDY = (
 )
 STOPPED = "The console's machine was stopped, and this run with it.\nStart it again; nothing was half applied."
 APPLIED = "Canceled by {who}, after its changes had been applied."
-IN_DAGSTER = "Canceled in the console; the audit of the school says by whom."
+IN_DAGSTER = "Canceled in the console; the audit of the school says who did it."
 """Owners of other districts can read Dagster's events, so they contain no person's name."""
 
 

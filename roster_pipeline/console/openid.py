@@ -47,7 +47,7 @@ make us ask all the time."""
 UNKNOWN = "somebody unknown"
 NOT_VERIFIED = (
     "The identity provider does not say that your e-mail address is verified, so it cannot be used here. "
-    "Verify it there, or ask whoever runs this console."
+    "Verify it there, or ask the people who run this console."
 )
 NOT_LET_IN = (
     "You are signed in there as {email}, but nobody has let this address in here. "
@@ -55,7 +55,7 @@ NOT_LET_IN = (
 )
 ANOTHER_PERSON = (
     "The account of {email} belongs to another person at the identity provider. "
-    "If it is to be yours now, an operator has to take its access away and give it anew."
+    "If it is to be yours now, an operator has to remove its access and grant it again."
 )
 
 
@@ -268,7 +268,7 @@ class ProviderAway(Exception):
 
     def __init__(self, what: str) -> None:
         self.message = f"The identity provider {what}."
-        self.remedy = "Try again in a minute. If it stays so, whoever runs the console should look at its settings."
+        self.remedy = "Try again in a minute. If it stays so, the people who run the console should check its settings."
         super().__init__(self.message)
 
 

@@ -13,7 +13,7 @@ from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenants import ConnectionRow, DistrictRow, SchoolRow, UnknownKey
 from roster_pipeline.vocabulary import similar
 
-NOTHING_HERE = "There is no such page, or it is not one of yours."
+NOTHING_HERE = "This page does not exist, or you may not see it."
 MOST_SCHOOLS = 5000
 """A mistyped key is looked for among at most so many schools."""
 LONGEST_KEY = 64

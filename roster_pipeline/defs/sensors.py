@@ -63,7 +63,7 @@ def partitions_follow_schools(
 @dg.sensor(
     minimum_interval_seconds=MAIL_EVERY,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes reports that are still missing and sends what lies in the outbox.",
+    description="Writes reports that are still missing and sends the mails of the outbox.",
 )
 def send_mail(
     context: dg.SensorEvaluationContext, directory: DirectoryResource, installation: InstallationResource

@@ -35,7 +35,7 @@ EXHAUSTED = {
     "53100": ("The disk of the database server is full", "Make room on it and run it again."),
     "53200": ("The database server is out of memory", "Run it again; if that does not help, give the server more."),
     "53300": (
-        "The database server takes no more connections",
+        "The database server accepts no further connections",
         "Run it again, or raise max_connections of the server.",
     ),
 }

@@ -176,7 +176,7 @@ def problem(edit: Edit, now: Rows) -> str:
     for (entity, key), (before, after) in edit.ways.items():
         row = now.of(entity, key)
         if before is None and after is None:
-            return "What it changed was erased."
+            return "Its values were erased."
         if before is None or after is None:
             anything = True
             if said := _link_problem(edit, row, key, now, linked=before is None):

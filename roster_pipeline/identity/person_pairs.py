@@ -27,7 +27,7 @@ AGAINST = {
     "kind": "One is a student, the other works at a school.",
     "grade": "Their grades are three years or more apart.",
     "names": "Given name and family name both differ.",
-    "two_records": "The SIS has a record of each of them in one school now.",
+    "two_records": "The SIS now has a record of each person in one school.",
     "said": "Somebody said that they are two people.",
 }
 """Why two people cannot be merged."""

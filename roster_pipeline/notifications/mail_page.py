@@ -176,7 +176,7 @@ def _held(report: SyncReport, typed: bool) -> Section:
     if fixed:
         other = "What an approval cannot lift" if waiting else "This cannot be approved: it"
         blocks.append(
-            Sentence(f"{other} is judged anew by the next sync, and goes once the cause is put right.", "quiet")
+            Sentence(f"{other} is judged again by the next sync, and ends once the cause is corrected.", "quiet")
         )
     return Section("Held", tuple(blocks), attention=True)
 

@@ -219,8 +219,8 @@ def _of_contacts(report: SyncReport) -> list[str]:
     if found.withheld:
         said.append(
             f"No contact has {counted(found.withheld, 'field', 'fields')} that the contact rules need, so no new "
-            "contact was chosen and the stored ones stay. Check what the SIS shares. If it sends the field no more, "
-            "take its rule away; if the field is right, save the connection again."
+            "contact was chosen and the stored ones stay. Check what the SIS shares. If it no longer sends the "
+            "field, remove the rule. If the field is right, save the connection again."
         )
     return said
 

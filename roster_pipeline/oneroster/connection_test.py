@@ -216,7 +216,7 @@ def _single_users(client: Client, present: str | None) -> CheckItem:
     """present: the sourcedId of somebody who is in a school."""
     name = "Second witness"
     if present is None:
-        return CheckItem(name, None, "the school has nobody whom we could request")
+        return CheckItem(name, None, "the school has nobody to request")
     if client.user_answers([present])[present].user is not None:
         return CheckItem(name, True, "single users can be requested")
     return CheckItem(

@@ -177,7 +177,7 @@ def _list(listed: Iterable[Preset]) -> str:
             "",
             _MADE,
             "",
-            "What is publicly known of each system, with its sources. Choose preset with",
+            "Public facts about each system, with their sources. Choose preset with",
             "`roster connection add --sis NAME`; its page says where to find the values to enter. A system that is not",
             "here is `other`: the client finds out version, sign-in and paging. Without an API, see",
             "[CSV bundles](../csv.md).",

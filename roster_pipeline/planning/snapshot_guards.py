@@ -135,7 +135,7 @@ def unlike_before(unlike: UnlikeBefore) -> Iterator[Finding]:
         message = f"The connection sent {sent}, {usual} usual. What is shared with us?"
         yield Finding("unlike_before", message, unlike.records / unlike.usual, HALF, (ARCHIVE,))
     if unlike.single_users_gone:
-        message = "The SIS answered for single people until now and does not any more, so there is no second witness."
+        message = "The SIS no longer answers for single people, so the second witness is missing."
         yield Finding("unlike_before", message, 1, 0, (ARCHIVE,))
 
 
@@ -154,7 +154,7 @@ def quality_findings(results: pd.DataFrame, rules: Sequence[Rule], snapshot_id: 
         yield untested(NOT_TESTED)
     elif missing or crashed:
         names = ", ".join([*missing, *crashed])
-        yield untested(f"Quality rules that could not be evaluated: {names}. What was not tested has not passed.")
+        yield untested(f"Quality rules that could not be evaluated: {names}. An untested roster has not passed.")
     by_name = {rule.name: rule for rule in rules}
     counted = [line for line in own if not pd.isna(line["tested"])]
     totals = Counter[str]()

@@ -34,8 +34,8 @@ from roster_pipeline.vocabulary import (
 ADVICE: dict[str, str] = {
     "incomplete_snapshot": "People who are missing from an incomplete list may still be at the school. So nobody is "
     "archived, and no approval can change that. Sync again. If it stays incomplete, look at the problems on this page.",
-    "witness": "The SIS still has people whom its lists leave out, so a missing person proves nothing. This cannot be "
-    "approved. Ask the people who run the SIS what this client may see, and sync again.",
+    "witness": "The lists of the SIS leave out people who are still there, so a missing person proves nothing. This "
+    "cannot be approved. Ask the people who run the SIS what this client may see, and sync again.",
     "no_witness": "Nobody is archived without a second answer of the SIS about them. This cannot be approved. "
     "Sync again.",
     "source_stale": "Find out whether the SIS still passes its changes on. If it is only a quiet time, approve.",
@@ -64,7 +64,7 @@ ADVICE: dict[str, str] = {
     "shrunk_role": "Check a few of the missing people in the SIS. At the end of a school year this can be right.",
     "archivals": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
     "archive_most": "Check a few of these people in the SIS. If they have left, approve; if not, discard.",
-    "creations": "Check whether these are new people, or people whom the directory has under another id.",
+    "creations": "Check whether these people are new, or are in the directory under another id.",
     "claimed_people": "Ask the district or the other school whether these people are here too. If so, the district's "
     "manager approves, or an owner of all schools that have them now. Link single people on their own page.",
     "quality": "Look at the records that fail the rule. Have them corrected in the SIS; approve if people did leave.",
@@ -72,7 +72,7 @@ ADVICE: dict[str, str] = {
     "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve; a SIS "
     "that made leavers of years active again is corrected there: discard.",
     "updates": "Look at a few rows: a change of nearly everybody is often a setting of the SIS.",
-    "key_updates": "These values tell people apart, or say whom to call. Look at a few rows before letting so "
+    "key_updates": "These values identify people, or say who is called. Look at a few rows before letting so "
     "many change.",
     "rejected": "Look at the records that could not be used, and have them corrected in the SIS.",
     "blackout": "The school's calendar says that nothing changes now. It passes by itself, or approve.",

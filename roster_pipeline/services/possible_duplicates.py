@@ -90,7 +90,7 @@ def possible_duplicates(
 ) -> Pairs:
     """Pairs of people who may be one, in a district or with somebody of one school.
 
-    distinct: return the pairs of which somebody said that they are two people, instead of the other pairs.
+    distinct: return the pairs that somebody marked as two people, instead of the other pairs.
     """
     found = duplicate_pairs.two_people(conn, district_id)
     if not distinct:

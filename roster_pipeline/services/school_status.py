@@ -106,10 +106,10 @@ def status_of(school: SchoolStatus) -> StatusText:
 def _became(school: SchoolStatus) -> tuple[str, str]:
     """Badge and sentence for what the last sync held, where none of it waits any more."""
     if school.plan_state == "discarded":
-        return "Discarded", "What was held was discarded. The next sync makes a new plan."
+        return "Discarded", "The held changes were discarded. The next sync makes a new plan."
     if school.plan_state == "planned" and school.plan_id == school.sync_plan_id:
-        return "Left out", "What was held was left out. Later syncs leave it out too."
-    return "Replaced", "What was held was replaced by a newer plan."
+        return "Left out", "The held changes were left out. Later syncs leave them out too."
+    return "Replaced", "A newer plan replaced the held changes."
 
 
 def _waiting(school: SchoolStatus, sentence: str) -> str:
@@ -150,9 +150,7 @@ def status_of_entry(one: HistoryEntry, key: str) -> StatusText:
     if one.kind == "failure":
         return StatusText("bad", "Failed", in_console(plain(one.message or "", key)))
     if one.kind == "canceled":
-        return StatusText(
-            "none", "Canceled", f"{one.who} canceled a run. What it had not applied by then was not applied."
-        )
+        return StatusText("none", "Canceled", f"{one.who} canceled a run. The rest was not applied.")
     return status_of_sync(one.kind, one.outcome, one.report)
 
 

@@ -97,7 +97,7 @@ DISTRICT = (
     Setting(
         "connection_ranking",
         "Connection ranking",
-        "Connections, separated by commas: a person whom several of them know follows the first.",
+        "Connections, separated by commas. If several know a person, the person follows the first.",
         (),
         "--connection-ranking",
         metavar="CONNECTIONS",
@@ -105,7 +105,7 @@ DISTRICT = (
     Setting(
         "school_defaults",
         "Settings of new schools",
-        "What a new school of the district begins with.",
+        "The settings with which a new school of the district begins.",
         shown_default="the standard settings",
     ),
 )
@@ -335,7 +335,7 @@ SCHOOL = (
     Setting(
         "contacts_most",
         "Contacts of a student",
-        "How many contacts are kept in order, the primary one included: 1 to 5.",
+        "How many contacts are kept in order, with the primary one: 1 to 5.",
         1,
         "--contacts-most",
     ),
@@ -404,7 +404,7 @@ SCHOOL = (
     Setting(
         "restore_archived_by_hand",
         "Restore people who were archived by hand",
-        "Whether a sync may restore people whom somebody archived by hand; otherwise they stay archived.",
+        "Whether a sync may restore people who were archived by hand; otherwise they stay archived.",
         False,
         "--restore-archived-by-hand/--keep-archived-by-hand",
         advanced=True,
@@ -481,13 +481,13 @@ GUARDS = (
     Setting(
         "unknown_org_share",
         "Unknown schools",
-        "Most people of a role who may name an org that the SIS does not list; beyond this share nobody is archived.",
+        "The share of a role that may name an org that the SIS does not list. Above it, nobody is archived.",
         0.05,
     ),
     Setting(
         "contradictions",
         "Contradictions",
-        "Most people missing from the list for whom the SIS still answers; beyond it nobody is archived.",
+        "How many people may be missing while the SIS still answers for them. If more are, nobody is archived.",
         3,
     ),
     Setting("grace_syncs", "Grace", "Complete syncs in a row that somebody must be missing before being archived.", 0),

@@ -228,7 +228,7 @@ def _open_expiry(connection: Connection, one: Dated, stage: str, concerned: list
 
 
 def _renewed(subject: str, one: Dated | None, concerned: list[SchoolRow], now: datetime) -> Notice:
-    until = f"It is now valid until {day(one.expires)}" if one else "No last day is entered for it any more"
+    until = f"It is now valid until {day(one.expires)}" if one else "Its last day is no longer entered"
     about = subject[0].upper() + subject[1:]
     return _expiry_notice(
         about, concerned, now, "good", "All clear", "The Client Secret was renewed", (f"{until}.",), ""

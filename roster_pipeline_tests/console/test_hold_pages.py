@@ -87,7 +87,7 @@ def test_a_held_plan_is_shown_with_its_reasons_and_rows(
     assert "2 changes wait for a decision" in text
     assert str(MANY["message"]) in text
     assert "can be approved" in text
-    assert "Check whether these are new people" in text
+    assert "Check whether these people are new" in text
     assert "Ada Lovelace" in text
     assert "New in the SIS." in text
     assert page.headers["cache-control"] == "no-store"

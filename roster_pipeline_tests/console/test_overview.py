@@ -105,7 +105,7 @@ def test_a_discarded_plan_no_longer_counts_as_held(signed_in: SignedIn, database
         approvals.discard(opened, plan_id, "me", "no", datetime.now(UTC))
     assert _asked(database).page[0].held == 0
     text = words_of(signed_in(OWNER).get("/").text)
-    assert "Discarded What was held was discarded. The next sync makes a new plan." in text
+    assert "Discarded The held changes were discarded. The next sync makes a new plan." in text
     assert "until someone decides" not in text
 
 
@@ -118,11 +118,11 @@ def test_what_is_left_out_is_no_longer_said_to_be_held(
     decisions.exempt(database, "lincoln", plan_id, [0], **why)
     assert "Held 2 changes are held." in words_of(owner.get("/").text)
     decisions.exempt(database, "lincoln", plan_id, [1, 2], **why)
-    assert "Left out What was held was left out. Later syncs leave it out too." in words_of(owner.get("/").text)
+    assert "Left out The held changes were left out. Later syncs leave them out too." in words_of(owner.get("/").text)
     held_creates(database, lincoln, "u4", night=False)
     assert "Held 1 change is held." in words_of(owner.get("/").text)
     write_plan(database, lincoln, [newcomer("u5")])
-    assert "Replaced What was held was replaced by a newer plan." in words_of(owner.get("/schools/lincoln").text)
+    assert "Replaced A newer plan replaced the held changes." in words_of(owner.get("/schools/lincoln").text)
 
 
 @pytest.mark.parametrize(

@@ -122,7 +122,7 @@ def test_a_database_that_is_away_is_named_as_such() -> None:
     [
         ("53100", "The disk of the database server is full (SQLSTATE 53100). Nothing was written.\nMake room on it"),
         ("53200", "The database server is out of memory (SQLSTATE 53200)"),
-        ("53300", "The database server takes no more connections (SQLSTATE 53300)"),
+        ("53300", "The database server accepts no further connections (SQLSTATE 53300)"),
     ],
 )
 def test_a_server_that_has_used_something_up_is_told_by_what_it_lacks(

@@ -234,7 +234,7 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
             ),
             finding(
                 "unlike_before",
-                "The SIS answered for single people until now and does not any more, so there is no second witness.",
+                "The SIS no longer answers for single people, so the second witness is missing.",
                 1, 0,
             ),
         ],

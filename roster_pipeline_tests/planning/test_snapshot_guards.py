@@ -113,7 +113,7 @@ def test_results_that_are_missing_or_of_another_snapshot_or_crashed_hold_all_arc
 def test_what_could_not_be_evaluated_is_named() -> None:
     (found,) = found_in(results(names=None, mails=("", "emails", "error", False, None, None)))
     assert found.message == (
-        "Quality rules that could not be evaluated: names, mails. What was not tested has not passed."
+        "Quality rules that could not be evaluated: names, mails. An untested roster has not passed."
     )
 
 

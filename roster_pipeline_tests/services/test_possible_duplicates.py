@@ -260,7 +260,7 @@ def test_two_records_in_one_school_now_are_two_people(database: Database, lincol
                 ),
                 {"s": snapshot, "r": record},
             )
-    with pytest.raises(MergeImpossible, match="a record of each of them in one school"):
+    with pytest.raises(MergeImpossible, match="a record of each person in one school"):
         merge(database, lincoln, person_of(database, "u1"), person_of(database, "u2"))
 
 

@@ -295,7 +295,9 @@ def _not_decided(
         message = f"This was decided already: sync {done} did it."
         return redirect(request, f"{home}/syncs/{done}", message=message)
     if isinstance(problem, approvals.NotOverridable):
-        return _refused(request, school, plan, "What is held cannot be approved: the snapshot does not prove it.")
+        return _refused(
+            request, school, plan, "An approval is not possible, because the snapshot does not prove these changes."
+        )
     return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
 
 

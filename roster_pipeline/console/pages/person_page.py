@@ -283,7 +283,7 @@ def erase(request: Request) -> Response:
     if error := reason_problem(reason):
         return _page_of(request, status=400, error=error)
     if typed != str(found.person.id):
-        return _page_of(request, status=400, error="To erase somebody, type their number as it stands on this page.")
+        return _page_of(request, status=400, error="To erase somebody, type their number, as this page shows it.")
     with database(request).begin() as opened:
         message = person_changes.erase(opened, *_of(found), who=who.who, reason=reason)
     return redirect(request, f"/people?district={found.district}", message=message)

@@ -181,7 +181,7 @@ def _mode(proof: Proof) -> CheckItem:
     if "no-manifest" in proof.problems:
         detail = "no manifest.csv, so it counts as a delta: nobody is archived for being absent from it"
         return CheckItem(name, None, detail, "Let the export include its manifest.")
-    detail = "delta: only people whom it marks as deleted are archived"
+    detail = "delta: only people with a record marked as deleted are archived"
     return CheckItem(name, None, detail, "A bulk export is safer: nothing makes up for a missed delta.")
 
 

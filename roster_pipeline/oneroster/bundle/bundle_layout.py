@@ -236,7 +236,7 @@ def _checked_file(
     with Table(member, seen, limits) as table:
         if "role" in also and len(table.header) > 1 and not {"role", "orgsourcedids"} & set(map(folded, table.header)):
             raise MissingFile(
-                f"The bundle does not say who has which role: there is no roles.csv, and {member.name} lacks the "
+                f"The bundle does not say who has which role: roles.csv is missing, and {member.name} lacks the "
                 "columns role and orgSourcedIds.",
                 "Let the export include roles.csv (OneRoster 1.2), or these columns (1.1).",
             )

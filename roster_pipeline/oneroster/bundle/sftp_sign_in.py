@@ -161,9 +161,7 @@ def trusted_fingerprints(stated: str | None, host: str, port: int) -> frozenset[
     if known_hosts:
         trusted |= _from_known_hosts("\n".join(known_hosts), host, port)
     if not trusted:
-        raise HostKeyRefused(
-            "No host key of the SFTP server is given, so nothing proves that the server is the right one.", _HOW
-        )
+        raise HostKeyRefused("Enter the host key of the SFTP server. It proves that the server is the right one.", _HOW)
     return frozenset(trusted)
 
 

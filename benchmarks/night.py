@@ -4,12 +4,12 @@
     python benchmarks/night.py --broker amqp://guest:guest@127.0.0.1:5672 [--schools 200] [--people 500] [--sample 10]
 
 The same work three times, each on fresh databases, the first night of every school: a plain Python loop over the
-functions that the assets call, in one process; a daemon with two warm Celery workers and `deploy/dagster.yaml`;
-and the default launcher with the project's own `dagster.yaml`, for a sample of schools only, because it starts an
-interpreter for each run. All runs stand in the queue when the clock starts; it stops with the last run. What queueing
-them takes, which the schedule does in a real night, is told apart. The daemon and its code server share the machine's
-cores with the workers; the simulated SIS takes next to nothing, as the night is one pull. Told too: the processor's
-seconds of workers, daemon and database together, for they hardly depend on what else the machine does.
+functions that the assets call, in one process; a daemon with two warm Celery workers and `deploy/dagster.yaml`; and the
+default launcher with the project's own `dagster.yaml`, for a sample of schools only, because it starts an interpreter
+for each run. All runs are in the queue when the clock starts. It stops with the last run. What queueing them takes,
+which the schedule does in a real night, is told apart. The daemon and its code server share the machine's cores with
+the workers; the simulated SIS takes next to nothing, as the night is one pull. Told too: the processor's seconds of
+workers, daemon and database together, for they hardly depend on what else the machine does.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ def moment(at: datetime, zone: str | tzinfo = UTC) -> str:
 
 
 def similar(word: str, keys: Iterable[str]) -> list[str]:
-    """At most three keys that are most like a word that is none of them; the most alike first."""
+    """At most three keys that are similar to an unknown word, the most similar first."""
     return difflib.get_close_matches(word.lower(), list(keys), n=3)
 
 
@@ -265,7 +265,7 @@ NOTES: dict[str, str] = {
     "username_of_another": "Another person has this user name too.",
     "email_of_another": "Another person has this e-mail too.",
 }
-"""What else people should know about a plan row: how a person was recognised, and which keys another person has."""
+"""More about a plan row: how a person was recognised, and which keys another person has."""
 CHECKED_BY_HAND = ("records_joined", "found_by_number", "found_by_email", "number_of_another", "username_of_another")
 """The notes that somebody should look at. An e-mail is often a family's."""
 

@@ -239,7 +239,7 @@ def as_data(row: ConnectionRow) -> dict[str, Any]:
 
 
 def secret_kind(row: ConnectionRow) -> str:
-    """none, stored, or the variable that holds it. Never the secret, nor its encrypted form."""
+    """none, stored, or the variable that holds it. The secret is not included, not even encrypted."""
     if not row.secret:
         return "none"
     return row.secret if row.secret.startswith("env:") else "stored"

@@ -22,7 +22,7 @@ person = group("One person: what the directory has, what it is linked to, and wh
 MOST_PAIRS = 200
 """Pairs that the command line shows; each costs a look at both people."""
 OURS = {"revision", "updated_at"}
-"""What changes with every change, and tells nothing."""
+"""Columns that change with every change and say nothing."""
 KEYS = {"id", "district_id", "person_id", "school_id", "created_at"}
 """Numbers of our own in a row that was added."""
 Number = Annotated[int, typer.Argument(metavar="PERSON", help="The person's number; see: roster person find WORDS")]

@@ -126,7 +126,7 @@ PAIR_OPTIONS = (
 SCHOOL_OPTIONS = (*(_option(setting) for setting in SCHOOL if setting.option), *PAIR_OPTIONS)
 OF_ONE_SCHOOL = ("school_id", "report_to", "automatic")
 DEFAULT_OPTIONS = tuple(option for option in SCHOOL_OPTIONS if option.name not in OF_ONE_SCHOOL)
-"""Of the settings with which new schools of a district begin."""
+"""Options of the settings with which new schools of a district begin."""
 
 
 def guard_names() -> tuple[str, ...]:

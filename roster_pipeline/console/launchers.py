@@ -129,7 +129,7 @@ def _turn(database: Database, run_id: str, slots: int) -> bool | None:
 
 
 def launch_test(database: Database, school_key: str, test_id: str) -> None:
-    """Start the test that this row describes. Never raises: an error ends the row."""
+    """Start the test that this row describes. It does not raise: an error ends the row."""
     _start(database, [school_key, test_id], lambda conn, problem: connection_tests.end(conn, test_id, problem))
 
 

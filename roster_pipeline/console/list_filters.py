@@ -1,7 +1,7 @@
 """Lists with a filter, a page at a time.
 
-What people type into a search is often a name, and every proxy on the way logs addresses. So a search is sent as a
-form. An address contains only values that name nobody (a role, an action, the number of a page).
+People often type a name into a search, and every proxy on the way logs addresses. So a search is sent as a form. An
+address contains only values that name nobody (a role, an action, the number of a page).
 """
 
 from __future__ import annotations

@@ -25,7 +25,8 @@ LOOK_EVERY = 0.4
 STILL_THERE_EVERY = 15.0
 """Seconds after which a comment is sent. A proxy might close a connection on which nothing is sent."""
 WHO_EVERY = 5.0
-"""Seconds after which the stream checks whether the session still goes on. A person who was signed out sees no more."""
+"""Seconds after which the stream checks whether the session still goes on. A person who was signed out gets no further
+events."""
 LONGEST = 900.0
 """Seconds after which a stream ends by itself. The browser then connects again, and has to show again who it is."""
 MOST_STREAMS = 8

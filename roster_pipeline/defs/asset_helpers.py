@@ -38,7 +38,7 @@ IN_DAGSTER = "Dagster UI"
 PATIENCE_SECONDS = 600.0
 """How long a step waits for a database that is away: longer than a restart, even one with a recovery."""
 STEP_RETRIES = 3
-"""Of a step whose database was away; then its failure is a matter for people."""
+"""Retries of a step whose database was away. After them, a person has to look."""
 RETRIED_AS_TAG = "dagster/auto_retry_run_id"
 """Dagster's own, on a run that was lost: the run that the daemon started in its place."""
 PACKAGE = Path(roster_pipeline.__file__).parent

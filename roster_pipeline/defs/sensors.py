@@ -1,6 +1,6 @@
 """The sensors: partitions follow the schools, mails leave the outbox, and decisions are reported to Dagster.
 
-What a sensor needs is imported by its first tick: the code server and every run start without it.
+The first tick of a sensor imports what it needs, so the code server and every run start without it.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def report_decisions(
 def decision_events(
     instance: dg.DagsterInstance, decision: Decision
 ) -> list[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
-    """What Dagster is to show of a decision: ids, counts and a role, but nobody's name."""
+    """The facts of a decision that Dagster shows: ids, counts and a role, but no names."""
     said: dict[str, dg.RawMetadataValue] = {
         "decision": decision.kind,
         "decided_by": decision.by,
@@ -190,7 +190,8 @@ def watch_schools(
     description="Looks at broker, workers, run queue and daemon, tells the operators, and fails runs that were lost.",
 )
 def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
-    """Look once. What is red in two looks in a row is an alert, and what is lost in two is failed and so retried.
+    """Look once. A check that is red twice in a row opens an alert. A run that is lost twice in a row is marked as
+    failed, so it is retried.
 
     The cursor holds what the last look found red and lost, and the daemon's heartbeats of the last minutes.
     """

@@ -95,7 +95,7 @@ class Announcement:
 
 
 def has_ended(day: date, today: date) -> bool:
-    """Whether an announcement of this day counts no more."""
+    """Whether an announcement of this day has ended."""
     return today > day + STAYS
 
 

@@ -24,8 +24,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 KEPT_MINUTES = 60
 """How long a test counts for settings that are saved after it."""
 TOGETHER = "together"
-"""It stands in place of the values of a form: the number that several tests have in common if they read their SIS
-once."""
+"""This key replaces the values of a form. It holds the number that several tests share if they read their SIS once."""
 LOST_MINUTES = 30
 """Every test takes less time than this. An older test without an end lost the process that ran it."""
 

@@ -1,4 +1,4 @@
-"""Who may be in the directory twice: what people are compared by, and pairs that somebody called two people."""
+"""People who may be in the directory twice: the values to compare, and pairs that somebody marked as two people."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def keys(conn: Connection, district_id: int) -> pd.DataFrame:
 
 
 def members(conn: Connection, district_id: int, school_id: int) -> frozenset[int]:
-    """Who is or was in a school."""
+    """People who are or were in a school."""
     query = "select person_id from membership where district_id = :district and school_id = :school"
     return frozenset(conn.scalars(text(query), {"district": district_id, "school": school_id}))
 

@@ -137,7 +137,7 @@ def of_school(conn: Connection, school_id: int, *, limit: int = 50) -> list[Exem
 
 
 def of_person(conn: Connection, district_id: int, person_id: int) -> list[ExemptedChange]:
-    """What no sync does with a person, because somebody said so; oldest first."""
+    """The changes of a person that somebody exempted, oldest first."""
     found = conn.execute(text(OF_PERSON), {"district": district_id, "person": person_id}).mappings()
     return [ExemptedChange(**row) for row in found]
 

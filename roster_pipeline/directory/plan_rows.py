@@ -39,8 +39,7 @@ from plan_row r
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 left join person p on p.id = r.person_id and p.district_id = :district and r.reason <> 'other_connection'
 """
-"""Of somebody whom another connection knows a school sees nothing, and finds nothing by searching, until the match is
-settled."""
+"""Until the match is settled, a school cannot see or search the values of a person of another connection."""
 _FROM = f"{_JOINED} where r.plan_id = :plan"
 _SEARCHED = (
     "lower(concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, p.email, "
@@ -137,7 +136,7 @@ def page(
 ) -> list[dict[str, Any]]:
     """A page of rows with the columns of `_COLUMNS`, in the chosen order, else by number.
 
-    Of held rows, archivals come first.
+    Archivals come first among held rows.
 
     name: None for a person who is not in the directory. held: whether the row waits for a person. sync_id: the sync
     that applied the row.

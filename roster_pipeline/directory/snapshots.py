@@ -27,7 +27,7 @@ AGE_KEPT = ("written", "hours_ahead", "newest")
 only with the pull."""
 
 IN_PULL = "cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named"
-"""Of the records `r`, those of the pull. Each needs one index look-up.
+"""Keeps the records `r` that belong to the pull. Each needs one index look-up.
 
 `offset 0`, here and below, makes sure of that. The planner knows nothing about tonight's pull, expects a few rows, and
 would join everybody with everybody.

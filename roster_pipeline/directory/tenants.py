@@ -127,8 +127,8 @@ def add_connection(
 def set_connection(
     conn: Connection, key: str, settings: ConnectionSettings | None = None, secret_sealed: str | None = None
 ) -> int:
-    """Replace a connection's settings, its secret, or both; returns its revision. What was learned of the server is
-    forgotten. Raises UnknownKey."""
+    """Replace a connection's settings, its secret, or both; returns its revision. Everything learned about the server
+    is deleted. Raises UnknownKey."""
     values: dict[str, Any] = {"updated_at": func.now(), "learned": {}}
     news = []
     if settings is not None:

@@ -234,7 +234,7 @@ def _names(array: str) -> set[str]:
 
 
 def _as_left(name: str, before: Row, after: Row, row: Row) -> bool:
-    """Whether a value is still as the edit left it. Of the locks, only those that the edit set or took away count."""
+    """Whether a value is still as the edit left it. Only the locks that the edit added or removed count."""
     if name in _NOT_COMPARED:
         return True
     if name != _LOCKS:

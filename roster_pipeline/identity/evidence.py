@@ -114,8 +114,8 @@ class Evidence:
         """Whether a link is to be doubted.
 
         A new name, a new e-mail or a new number alone is normal. A common name does not make a link safe if everything
-        else that can be compared differs, one strong thing included. Nor does it for a person who was away, because
-        SISs give the ids of people who left to others.
+        else that can be compared differs, one strong thing included. It does not help a person who was away either,
+        because SISs give the ids of people who left to others.
         """
         if self.agree & _OWN or {"given", "email"} <= self.agree:
             return not self.whole_name and self.strong > 1 and bool(self.differ & _LASTING)

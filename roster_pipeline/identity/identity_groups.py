@@ -186,8 +186,9 @@ def excluded_links(sourced_ids: Array, person: Ints, directory: DirectoryFrames)
 def split_by_exclusions(deduplicated: Ints, person: Ints, exclusions: pd.DataFrame) -> tuple[Ints, Flags]:
     """Each row's identity after applying exclusions, and a mask of the rows that may belong to either of two persons.
 
-    If an identity contains both a record that is not a person and a link to that person, it is split: each record
-    stands alone, and only links join. A record without a link and without an exclusion may belong to either person.
+    If an identity contains both a record that is not a person and a link to that person, it is split: each record is an
+    identity of its own, and only links join records. A record without a link and without an exclusion may belong to
+    either person.
     """
     none = np.zeros(len(deduplicated), dtype=bool)
     if exclusions.empty:

@@ -276,7 +276,7 @@ def known_elsewhere(directory: DirectoryFrames) -> Ints:
 def waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, directory: DirectoryFrames) -> Flags:
     """Identities whose match this connection must not decide alone.
 
-    person: the person of each identity. found: whether a number or an e-mail found the person; a link needs no more
+    person: the person of each identity. found: whether a number or an e-mail found the person; a link needs no further
     evidence.
     """
     none = np.zeros(len(identities), dtype=bool)

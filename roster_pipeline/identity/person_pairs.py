@@ -173,8 +173,8 @@ def stays(kept: Mapping[str, Any], gone: Mapping[str, Any]) -> bool:
 
     If not, the other's membership takes its place.
 
-    An active one comes before an archived one. Of two archived ones, one that was archived by hand comes first, because
-    no sync restores it. Otherwise the kept person's stays.
+    An active one comes before an archived one. If both are archived, the one that was archived by hand comes first,
+    because no sync restores it. Otherwise the kept person's stays.
     """
     if kept["status"] != gone["status"]:
         return bool(kept["status"] == "active")

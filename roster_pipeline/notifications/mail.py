@@ -136,7 +136,7 @@ class PermanentDeliveryError(MailError):
 
 @dataclass(frozen=True)
 class Delivery:
-    """Who has the mail, who may be tried again (only these people), and who never gets it. At least one has it."""
+    """The recipients who have the mail, those to try again, and those who never get it. At least one has it."""
 
     accepted: tuple[str, ...]
     later: tuple[str, ...] = ()

@@ -159,7 +159,7 @@ def outcome(report: SyncReport) -> str:
 
 
 def _held_words(report: SyncReport) -> list[str]:
-    """What is held: changes that wait for a person, and changes that nobody can approve."""
+    """The held changes: those that wait for a person, and those that nobody can approve."""
     said = []
     for can, what in ((True, "held until someone decides"), (False, "held and cannot be approved")):
         held = held_by_action(report, overridable=can)

@@ -2,7 +2,7 @@
 
 The table says what happens to an identity of the roster, given what the directory says about its person. It is read
 from the top; the first row that fits decides. A row without an action is not in the plan: the identity has a role that
-is not rostered or a record that we could not use, and it is no active member of this school.
+is not rostered or a record that we could not use, and the person is not an active member of this school.
 
 Trust decides which record is the primary record. It does not matter which record came first. Among the connections
 through which a person has an active membership, the primary record is in the first of these: the connection that

@@ -155,7 +155,7 @@ def _left(directory: DirectoryFrames) -> Ints:
 
 
 def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
-    """Students who get a contact that until now belongs to another member who is no brother or sister.
+    """Students who get a contact that belongs to another member until now, if the two are not siblings.
 
     All places count.
 

@@ -182,8 +182,8 @@ def with_exemptions(
     """The rows of a plan with the exempted changes skipped, and the ids of the exemptions that have ended.
 
     An exemption holds for the same kind of change of the same person, an update only for the same values. It ends once
-    a complete list of the SIS no longer leads to that change. One about an archival ends once the person came again, or
-    is no active member any more: a person who is in a conflict, or whose role is off, is still away.
+    a complete list of the SIS no longer leads to that change. An exempted archival ends once the person comes again, or
+    is no longer an active member. A person who is in a conflict, or whose role is off, is still away.
     """
     exemptions = directory.exemptions
     if exemptions.empty:

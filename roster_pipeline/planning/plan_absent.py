@@ -4,8 +4,8 @@ It looks only at active memberships that the sync manages, in a rostered role. S
 those whose record we could not use, those whom a record of this snapshot may be, and those whom a list of changes does
 not mention.
 
-Matching needs enough evidence to say who somebody is. If anything speaks against it, nobody is said to be gone: a SIS
-that gives new ids hides the old id from the list and from the second witness alike (`Evidence.may_be`).
+Matching needs enough evidence to say who somebody is. If anything speaks against it, the person does not count as gone:
+a SIS that gives new ids hides the old id from both the list and the second witness (`Evidence.may_be`).
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ _LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "
 
 @dataclass(frozen=True)
 class PlanningContext:
-    """What planning knows: the identities of the snapshot, who they are, the directory, and what the school wants."""
+    """The input of planning: the identities of the snapshot, their matches, the directory, and the settings of the
+    school."""
 
     identities: IdentityGroups
     matched: Matched

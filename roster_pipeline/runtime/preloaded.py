@@ -111,7 +111,7 @@ class _Host:
             return True
 
     def close(self) -> None:
-        """Send no more orders. The host then ends with its last child."""
+        """Stop sending orders. The host then ends with its last child."""
         with suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
 

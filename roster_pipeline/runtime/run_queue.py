@@ -52,7 +52,7 @@ OF_WORKERS = ("active", "reserved", "scheduled")
 class Broker:
     """One look at the broker. problem: why it cannot be reached; None if it can be reached.
 
-    Only then is the rest known.
+    The rest is known only then.
 
     waiting: messages in the queue. processes: of all workers that take from it. held: ids of the tasks that workers
     have taken and not finished. active: how many of them are executed.

@@ -117,7 +117,7 @@ def begin(
 def _learned_before(
     conn: Connection, school: SchoolRow, settings: ConnectionSettings, typed: str | None
 ) -> dict[str, Any]:
-    """What is known of a server that was tried with exactly these values: with the stored settings, or in an earlier
+    """Facts about a server that was tried with exactly these values: with the stored settings, or in an earlier
     test."""
     if typed is None and settings == school.connection.settings:
         return school.connection.learned
@@ -155,7 +155,7 @@ def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) 
 
 
 def carry_out_together(database: Database, together: str) -> None:
-    """Test several schools, and read their SIS once. Never raises: an error becomes the `problem` of each test."""
+    """Test several schools, and read their SIS once. It does not raise: an error becomes the `problem` of each test."""
     with database.begin() as conn:
         tests = {test.school_id: test for test in connection_tests.of_together(conn, together)}
         schools = tenants.schools_by_id(conn, tests)
@@ -183,7 +183,7 @@ def carry_out_together(database: Database, together: str) -> None:
 
 
 def carry_out(database: Database, school_key: str, test_id: str) -> None:
-    """Carry out a test, item by item, and note its end. Never raises: an error becomes the test's `problem`."""
+    """Carry out a test, item by item, and note its end. It does not raise: an error becomes the test's `problem`."""
 
     def test() -> None:
         with database.begin() as conn:

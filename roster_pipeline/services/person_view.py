@@ -221,7 +221,7 @@ def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
 
 
 def planned(conn: Connection, found: Found, events: Sequence[Event]) -> list[Planned]:
-    """What the newest plan of each school, a dry run's too, does or did with the person; schools without such a row are
+    """The rows about the person in the newest plan of each school, dry runs included. Schools without such a row are
     left out. events: the history, in which the edits are that a plan does not know."""
     result = []
     newest = next((event for event in events if event.by_hand), None)

@@ -130,8 +130,7 @@ def write_school(
 ) -> tuple[list[str], SchoolRow]:
     """`change_school` for a locked school. Returns the names of the settings that differ, and the changed school.
 
-    among: the settings that the person saw. Later changes of other settings are no reason to refuse. None: all
-    settings.
+    among: the settings that the person saw. Later changes of other settings do not matter. None: all settings.
     """
     if seen is not None and seen != now.revision:
         entries = audit.since_revision(conn, WHAT, seen, school_id=now.id)

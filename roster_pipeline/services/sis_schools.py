@@ -50,7 +50,7 @@ def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | Non
 
 
 def carry_out(database: Database, connection_key: str, list_id: str) -> None:
-    """Read the list and note its end. Never raises: an error becomes the list's `problem`."""
+    """Read the list and note its end. It does not raise: an error becomes the list's `problem`."""
     note_end(
         database,
         lambda: _read(database, connection_key, list_id),

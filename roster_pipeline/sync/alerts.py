@@ -74,7 +74,7 @@ def record_failure(
 
 
 def _notify_failure(connection: Connection, school_key: str, step: str, problem: SyncError, run_id: str | None) -> None:
-    """The alert on a failed step and its mail, unless one for the same is open."""
+    """Open the alert on a failed step and put its mail, unless there is one for the same step."""
     school = tenants.get_school(connection, school_key)
     shared = problem.cause != STEP
     concerned = affected_schools(connection, school) if shared else [school]
@@ -305,7 +305,7 @@ def _waits(school: SchoolRow) -> bool:
 def watch_claims(connection: Connection, now: datetime, only: Collection[int] | None = None) -> Watched:
     """One look, in the caller's transaction. only: at the people of these schools alone.
 
-    What another transaction is opening or closing right now is left to it, or to the next look.
+    Skips alerts that another transaction opens or closes at the moment. That transaction or the next look handles them.
     """
     claimed = claimed_people(connection, only)
     known = {

@@ -1,4 +1,4 @@
-"""Errors as a person reads them: the school, the thing, the remedy. Never a value from a record."""
+"""Errors as a person reads them: the school, the thing, the remedy. It never has a value from a record."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 from roster_pipeline.vocabulary import day, moment
 
 SILENCE = timedelta(hours=36)
-"""Without a finished sync: one missed night and half a day, so that a late night is no alarm."""
+"""Without a finished sync: one missed night and half a day, so that a late night does not cause an alert."""
 REMIND_AFTER = timedelta(days=7)
 HEARTBEAT_SECONDS = 10.0
 EARLY_DAYS, LATE_DAYS = 14, 3

@@ -1,8 +1,8 @@
 """Syncs one person at once: asks the SIS for their records by id, and applies the plan of this one person.
 
 The answers of the SIS replace the person's records in the newest roster of the school. Cleaning, planning, second
-witness and guards are the same as in every sync, and they look at the whole roster. Of the plan, only the rows of this
-person are kept. The school's own plans, holds and reports stay as they are.
+witness and guards are the same as in every sync, and they look at the whole roster. Only the rows of this person are
+kept of the plan. The school's own plans, holds and reports stay as they are.
 """
 
 from __future__ import annotations

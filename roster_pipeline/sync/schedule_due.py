@@ -102,7 +102,7 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
 
 
 def why_not(schools: Sequence[ScheduledSchool], now: datetime) -> str:
-    """Why none of these schools is due at `now`: what became of each, and when it comes next. Pure.
+    """Why none of these schools is due at `now`: the state of each, and when it is next. Pure.
 
     If there are few schools, each is named. If there are many, the reasons are counted, and the school that comes next
     is named.

@@ -263,7 +263,7 @@ def _deciding(act: Decision) -> Callable[[Request], Response]:
 
 
 def _back(given: Mapping[str, str], person_id: int) -> str:
-    """The list that the form stood in, else the person's page."""
+    """The list that had the form, else the person's page."""
     back = given.get("back", "")
     return back if LIST.fullmatch(back) else f"/people/{person_id}"
 

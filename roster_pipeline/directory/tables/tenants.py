@@ -1,6 +1,6 @@
 """Districts, connections and schools with the settings that their owners choose; accounts of the console and sessions.
 
-Of a token, the tables have only the SHA-256. A token has 256 random bits, so a reader of these tables cannot sign in.
+The tables store only the SHA-256 of a token. A token has 256 random bits, so a reader of these tables cannot sign in.
 """
 
 from __future__ import annotations

@@ -224,7 +224,8 @@ class Listing:
         self.proof.note(reason)
 
     def _total_was_wrong(self) -> None:
-        """More records came than the total says. A total that counts each page is no total; another one is too low."""
+        """More records came than the total says. A total that is the size of each page is ignored. Any other one is too
+        low."""
         if self._progress.counts_pages:
             self.proof.total_start = self.proof.total_end = None
         else:

@@ -28,7 +28,7 @@ TRUSTED_SHARE = 0.5
 Lists = list[tuple[str, Listing]]
 """Schools, and one list of each."""
 AT_FIRST = 5
-"""First requests, to see whether the server answers for single users; if it answers none, we send no more."""
+"""First requests, to see whether the server answers for single users; if it answers none, we stop."""
 AT_ONCE = 50
 """Ids per batch. If none of the first lot exists, the SIS has no guardians to offer."""
 

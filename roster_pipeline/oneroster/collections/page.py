@@ -50,8 +50,8 @@ class PagingHabits:
     limit: records to request; None if it refuses every limit and chooses itself. sort: it accepts a sort. end_fails: it
     fails on an offset past the end, so a listing avoids that. worked: a listing was answered in this session. aligned:
     it divides the offset by the limit, so only multiples of the limit are requested. ends: what proved the end of a
-    collection in a complete pull, by label: "total" or "link"; an empty page alone is no proof any more. low_totals:
-    collections whose total is always too low.
+    collection in a complete pull, by label: "total" or "link"; an empty page alone then no longer proves it.
+    low_totals: collections whose total is always too low.
     """
 
     limit: int | None
@@ -122,7 +122,8 @@ class Page:
 
 @dataclass(frozen=True)
 class LastPage:
-    """What is kept of a page after its records are handed on. size: records. record: the hash of the last one."""
+    """The facts of a page that are kept after its records are passed on. size: records. record: the hash of the last
+    one."""
 
     size: int
     limit: int | None

@@ -63,7 +63,8 @@ _METADATA = (
     "fd00:42::42/128 "  # Scaleway over IPv6
     "fd00:a9fe:a9fe::/48"  # Akamai (Linode) over IPv6
 )
-"""Addresses where cloud machines give out their own credentials. Never used, even if private ones are allowed."""
+"""Addresses where cloud machines give out their own credentials. These are refused even if private addresses are
+allowed."""
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _LAST_32_BITS = (_NAT64, ipaddress.ip_network("::/96"), ipaddress.ip_network("::ffff:0:0:0/96"))
 """IPv6 blocks whose last 32 bits are an IPv4 address: NAT64, IPv4-compatible, SIIT."""
@@ -276,7 +277,7 @@ def is_forbidden(address: IpAddress) -> bool:
 
 
 def embedded(address: IpAddress) -> IpAddress:
-    """The IPv4 address that an IPv6 address stands for; the address itself if it stands for none."""
+    """The IPv4 address inside an IPv6 address; the address itself if there is none."""
     if isinstance(address, ipaddress.IPv4Address):
         return address
     inside = address.ipv4_mapped or address.sixtofour or (address.teredo[1] if address.teredo else None)

@@ -3,7 +3,7 @@
 One plan creates 100,000 people, updates 100,000 and archives 10,000: checks, links, memberships, ledger and all. The
 yardstick copies the same 210,000 people into a table like `person` (its columns, key and indexes) and does nothing
 else. A second yardstick copies every row that the apply wrote: people, links, memberships and the change log, which is
-what tells the price of deciding and checking from the price of the rows themselves. All run on the same server in
+which separates the cost of deciding and checking from the cost of the rows themselves. All run on the same server in
 turn, each three times on fresh data; the best of each counts.
 
     python benchmarks/apply.py [--people 100000] [--rounds 3]
@@ -94,7 +94,7 @@ def write_plan(database: Database, school: SchoolRow, rows: list[tuple]) -> int:
 
 
 def timed_apply(database: Database, people: int) -> Took:
-    """What the plan takes, on a directory that already holds those who are updated and archived."""
+    """The cost of the plan, on a directory that already has the people who are updated and archived."""
     leavers = people // 10
     with database.begin() as conn:
         tenants.add_district(conn, "district", "District")
@@ -130,7 +130,7 @@ def _create(place: int, number: int, mark: str) -> tuple:  # type: ignore[type-a
 
 
 def timed_copy(database: Database, queries: dict[str, str]) -> Took:
-    """What it takes to COPY the rows of these queries, by table, into tables like theirs, in one transaction."""
+    """The cost of a COPY of the rows of these queries, by table, into tables like theirs, in one transaction."""
     data: dict[str, bytes] = {}
     with database.begin() as conn:
         for table, query in queries.items():
@@ -190,7 +190,7 @@ def main() -> None:
 
 
 def _best(took: list[Took]) -> Took:
-    """The least of each figure."""
+    """The smallest value of each figure."""
     return min(seconds for seconds, _ in took), min(cpu for _, cpu in took)
 
 

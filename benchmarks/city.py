@@ -6,14 +6,14 @@ Both districts run the same plain loop over the functions that the assets call, 
 its own. The first night creates everybody; in each later one 1 % of the people change. It prints for each night:
 
 - CPU seconds a school, of this process and of the database's server, by step. Only the last schools count, as many as
-  the village has, so that what grows with the district shows.
+the village has. This shows what grows with the district.
 - requests to the SIS, beside those of one plain pull, and the memory of the process.
 
 With `--broker`, the city's first night goes through Dagster and two Celery workers as well: CPU seconds a school,
 memory of a worker, rows and bytes in Dagster's tables.
 
---staff: of one school, as near as the simulator comes to it. The default takes minutes. The city of the aims is
-`--schools 1870 --pupils 535`, and takes hours.
+--staff: staff of one school, as close as the simulator can get. The default takes minutes. The city that we aim for is
+`--schools 1870 --pupils 535`. It takes hours.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ PAGE_CACHE = 512
 
 
 def pupils_for(pupils: int, staff: int | None) -> int:
-    """Pupils of a simulated school: staff follows from pupils there, so a wish for more staff needs more pupils."""
+    """Pupils of a simulated school. The simulator derives staff from pupils, so more staff needs more pupils."""
     while staff is not None and _staff(pupils) < staff:
         pupils += 10
     return pupils
@@ -85,7 +85,7 @@ def _requests(site: str) -> int:
 
 
 def one_night(database: Database, keys: list[str], counted: int, batch: str) -> dict[str, float]:
-    """CPU seconds a school by step: `own` of this process, `server` of the database; the pull is told apart."""
+    """CPU seconds a school by step: `own` of this process, `server` of the database. The pull is separate."""
     own: Counter[str] = Counter()
     server: Counter[str] = Counter()
     pull = 0.0

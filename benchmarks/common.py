@@ -1,8 +1,8 @@
-"""What the benchmarks share: a database and a simulated SIS of their own, a town in it, figures and their last line.
+"""Shared by the benchmarks: a database, a simulated SIS with a district, figures, and their last line as JSON.
 
-The simulator is a process of its own, so that it takes no time from what is measured inside ours; each measured side is
-one as well, so that its peak memory is its own. The database is the embedded PostgreSQL as it comes out of its wheel,
-in a temporary folder, or the server that ROSTER_BENCHMARK_DATABASE_URL names (databases are made and dropped on it).
+The simulator is a process of its own, so it takes no time from the measured process. Each measured side is a process
+too, so its peak memory is its own. The database is the embedded PostgreSQL as it comes out of its wheel, in a temporary
+folder, or the server that ROSTER_BENCHMARK_DATABASE_URL names (databases are made and dropped on it).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ SECRET = "benchmark-secret"
 ROOT = "/ims/oneroster/rostering/v1p2"
 PAGE = 1000
 PAGE_CACHE_MEGABYTES = 2048
-"""Room for every page, where no side shall wait for the simulator to make one."""
+"""Room for every page, so that no side waits for the simulator to make one."""
 SEED = 7
 DISTRICT, CONNECTION, SCHOOL = "district", "sis", "school"
 FIRST_SCHOOL = "sch-1"
@@ -101,7 +101,7 @@ def simulator(page_cache: int, **districts: tuple[int, int]) -> Iterator[dict[st
 
 
 def students_for(people: int) -> int:
-    """How many students make a school with so many people: students and staff, guardians not counted."""
+    """The number of students in a school with this many students and staff, without guardians."""
     students = people
     while (excess := _members(students) - people) > 0:
         students -= max(1, excess * 9 // 10)
@@ -133,7 +133,7 @@ def sign_in(site: str) -> str:
 
 
 def pages_of(site: str) -> Iterator[bytes]:
-    """All of `/users`, page by page, one after the other over one connection: the plainest loop there is."""
+    """All of `/users`, page by page, one after the other over one connection: the simplest possible loop."""
     headers = {"Authorization": f"Bearer {sign_in(site)}", "Accept": "application/json"}
     offset, total = 0, 1
     with httpx.Client(headers=headers, timeout=PATIENCE, trust_env=False) as client:
@@ -182,7 +182,7 @@ def peak_megabytes(process: int | str = "self") -> float:
 
 
 def work(url: URL) -> Work:
-    """What is worked from now on, here and in the server of a database."""
+    """CPU seconds from now on, of this process and of a database server."""
     return Work(str(url.query.get("host", "")))
 
 
@@ -206,7 +206,7 @@ def median(rounds: Sequence[dict[str, Any]], name: str) -> float:
 
 
 def load() -> float:
-    """How busy the machine is: processes that want a core, over the last minute."""
+    """The load of the machine: processes that want a core, over the last minute."""
     return round(os.getloadavg()[0], 1)
 
 
@@ -219,7 +219,7 @@ def last_line(benchmark: str, **figures: Any) -> None:
 def cpu_seconds(database: Database, processes: Sequence[int]) -> float:
     """Seconds of the processor used so far by this process, by these and their children, and by the database's server.
 
-    Unlike the clock it hardly depends on what else the machine does. A server on another machine does not count.
+    Other work on the machine hardly changes it, unlike the clock. A server on another machine does not count.
     """
     own = time.process_time()
     with database.begin() as conn:

@@ -1,6 +1,6 @@
 """CPU seconds of a measured side: its own and the database server's. Nothing but Python is needed.
 
-Seconds by the clock grow with whatever else the machine does; these hardly change, so both are printed.
+Seconds by the clock grow with other work on the machine. CPU seconds hardly change, so both are printed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 class Work:
     """CPU seconds since it was made: `own` of this process, `server` of all processes of an embedded PostgreSQL.
 
-    folder: the server's data folder. Where it cannot be looked into (another machine, not Linux), `server` is NaN.
+    folder: the server's data folder. If it cannot be read (another machine, not Linux), `server` is NaN.
     """
 
     def __init__(self, folder: str) -> None:

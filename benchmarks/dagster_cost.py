@@ -1,10 +1,10 @@
-"""What Dagster itself costs: seconds to load the code location, rows and bytes that the run of a school leaves.
+"""The cost of Dagster itself: seconds to load the code location, and the rows and bytes that a run of a school leaves.
 
     python benchmarks/dagster_cost.py [--nights 10] [--people 500]
 
-Loading is timed in fresh processes, for daemon, webserver and workers all begin with it; told too is which heavy
-modules it has brought along. The runs are nights of one school on PostgreSQL, in this process: what a queue and a
-broker add to a run stands in `night.py`.
+Loading is timed in fresh processes, because daemon, webserver and workers all begin with it. It also prints the heavy
+modules that were loaded. The runs are nights of one school on PostgreSQL, in this process. `night.py` measures what a
+queue and a broker add to a run.
 """
 
 from __future__ import annotations

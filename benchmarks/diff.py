@@ -129,13 +129,13 @@ def directory_of(roster: pd.DataFrame) -> DirectoryFrames:
 
 
 def flat(directory: DirectoryFrames) -> pd.DataFrame:
-    """The directory as one frame by sourcedId: what a merge takes."""
+    """The directory as one frame by sourcedId, for the merge."""
     joined = pd.concat([directory.people[list(PERSON_FIELDS)], directory.members], axis=1)
     return joined.assign(sourced_id=directory.links["sourced_id"].array, person_id=joined.index).reset_index(drop=True)
 
 
 def bare_merge(roster: pd.DataFrame, directory: pd.DataFrame) -> pd.DataFrame:
-    """What both benchmarks measure against."""
+    """The merge that both benchmarks compare with."""
     return roster.merge(directory, on="sourced_id", how="outer", suffixes=("", "_there"), indicator=True)
 
 

@@ -3,13 +3,13 @@
     python benchmarks/extract.py [--users 200000] [--rounds 5]
 
 Ours is `pull` into `pulls.store` and `finish`: signed in, pages proved complete, every record normalised, committed in
-PostgreSQL. The plain loop asks for the same pages of the same size one after the other and decodes them, once with
+PostgreSQL. The plain loop requests the same pages of the same size one after the other and decodes them, once with
 `json` (as `response.json()` does) and once with `orjson`; it checks nothing and keeps nothing. They take turns against
 a simulator in a process of its own; each is a fresh process that starts its clock after its imports.
 
-Two servers are measured: one that makes each page when it is asked for, as any SIS does, and one that has every page
-ready in memory, where nothing is left to wait for. The ratios are those of the medians, ours to the loop with `orjson`,
-the faster one; `ratio` is the first server's, `ratio_from_memory` the second's.
+Two servers are measured: one that makes each page on request, as any SIS does, and one that has every page ready in
+memory, so nothing waits. The ratios are those of the medians, ours to the loop with `orjson`, the faster one; `ratio`
+is the first server's, `ratio_from_memory` the second's.
 
 The peak memory of ours is printed for a tenth of the users as well: it is bounded by pages, not by the district.
 """
@@ -39,7 +39,7 @@ STUDENTS = 1000
 AIM = 1.3
 DECODERS: dict[str, Callable[[bytes], Any]] = {"json": json.loads, "orjson": orjson.loads}
 SERVERS = {"making its pages": 0, "pages in memory": common.PAGE_CACHE_MEGABYTES}
-"""What the simulator does, and its room for finished pages."""
+"""The two servers: faults of the simulator, and its room for finished pages."""
 
 Rounds = dict[str, list[dict[str, Any]]]
 

@@ -2,11 +2,11 @@
 
     python benchmarks/growth.py [PEOPLE ...]
 
-The records are made here and stored as a pull, so that no server's speed is in the figures. The first night creates
-everybody; before the second, 1 % have another name and 1 % are new. Nobody leaves, because asking the SIS about each
-would be measured as well. Every size has a fresh database and a fresh process. The exponent is the slope of seconds
-over people, both as logarithms: 1 is linear. What a run costs whatever the size lowers it, so that of the three largest
-sizes is printed too. The statistics of the database are those of a moment after: nothing is analysed by hand.
+The records are made here and stored as a pull, so the speed of a server does not change the figures. The first night
+creates everybody; before the second, 1 % have another name and 1 % are new. Nobody leaves, because asking the SIS about
+each would be measured as well. Every size has a fresh database and a fresh process. The exponent is the slope of
+seconds over people, both as logarithms: 1 is linear. The fixed cost of a run lowers it, so the exponent of the three
+largest sizes is printed too. The statistics of the database are the automatic ones: nothing is analysed by hand.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def batches(count: int, night: int) -> Iterator[Batch]:
 
 @infrequent_collection()
 def store(database: Database, count: int, night: int) -> None:
-    """What fetching does after the SIS: the pull, and the school's snapshot cut out of it."""
+    """The part of fetching after the SIS: store the pull, and take the school's snapshot from it."""
     batch = f"night {night}"
     with database.begin() as conn:
         school = tenants.get_school(conn, common.SCHOOL)

@@ -1,7 +1,7 @@
 """A manager's day in a real browser: `python benchmarks/manager.py [SCHOOLS] [PEOPLE]`.
 
 Real PostgreSQL, the console on loopback and Chromium: 3,000 schools with 60 nights behind them, and 100,000 people, all
-of one district. Timed is what the manager waits for: from the click to the load event of the next page.
+of one district. It times the wait of the manager: from the click to the load event of the next page.
 
 Needs `pip install -e '.[browser]'` and a Chromium (CHROMIUM, default /usr/bin/chromium).
 """

@@ -6,10 +6,10 @@
 The same work three times, each on fresh databases, the first night of every school: a plain Python loop over the
 functions that the assets call, in one process; a daemon with two warm Celery workers and `deploy/dagster.yaml`; and the
 default launcher with the project's own `dagster.yaml`, for a sample of schools only, because it starts an interpreter
-for each run. All runs are in the queue when the clock starts. It stops with the last run. What queueing them takes,
-which the schedule does in a real night, is told apart. The daemon and its code server share the machine's cores with
-the workers; the simulated SIS takes next to nothing, as the night is one pull. Told too: the processor's seconds of
-workers, daemon and database together, for they hardly depend on what else the machine does.
+for each run. All runs are in the queue when the clock starts. It stops with the last run. The time to queue them is
+printed separately, because the schedule does that in a real night. The daemon and its code server share the machine's
+cores with the workers; the simulated SIS needs almost nothing, because the night is one pull. It also prints the CPU
+seconds of workers, daemon and database together, because other work on the machine hardly changes them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How many modules and functions of ours one school's night enters: what somebody has to read to follow it.
+"""How many of our modules and functions one school's night enters. Somebody has to read these to follow it.
 
     python benchmarks/night_modules.py [--people 500] [--list]
 
@@ -29,7 +29,7 @@ from roster_pipeline.sync.outbox_sender import send_due
 AIM = 65
 PACKAGE = str(Path(roster_pipeline.__file__).parent) + os.sep
 DAY = {"joiners": 3, "leavers": 2, "renames": 5}
-"""What happens between the two nights."""
+"""The changes between the two nights."""
 
 
 class Entered:
@@ -50,7 +50,7 @@ class Entered:
 
 
 def entered(people: int) -> Entered:
-    """What the second night of a school enters, with the mail that reports it."""
+    """The modules and functions that the second night of a school enters, with the mail that reports it."""
     found = Entered()
     with (
         common.database_server() as server,

@@ -1,6 +1,6 @@
 """The console's first page over many schools with a year behind them: `python benchmarks/overview.py [SCHOOLS]`.
 
-Real PostgreSQL. Timed is the one query of the page (counts, and fifty schools), for an operator who sees every school,
+Real PostgreSQL. It times the one query of the page (counts, and fifty schools), for an operator who sees every school,
 plainly, with a search, and on the last page; then the whole answer of the console, with the session and the HTML.
 """
 
@@ -104,7 +104,7 @@ def console_of(database: Database, address: str) -> TestClient:
 
 
 def session_of(database: Database, place: Place) -> str:
-    """The token of a session of somebody who is let in to this place."""
+    """The token of a session of somebody with a grant for this place."""
     with database.begin() as conn:
         accounts.grant(conn, WHO, place, by="benchmark")
         account = accounts.find(conn, WHO)

@@ -1,6 +1,6 @@
 """The production set-up on one machine: a daemon and Celery workers around a broker, with a `dagster.yaml` as it is.
 
-Runs are handed in the way Dagster's own command line does it; nothing else here is special.
+Runs are submitted as Dagster's own command line does it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LAST_LINES = 20
 
 @dataclass
 class Plant:
-    """The processes of one night. `folder`: DAGSTER_HOME, and what they print. Their environment is this process's."""
+    """The processes of one night. `folder`: DAGSTER_HOME, and their output. Their environment is this process's."""
 
     folder: Path
     children: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
@@ -70,7 +70,7 @@ class Plant:
         return [each.pid for top in tops for each in (top, *top.children(recursive=True))]
 
     def kill(self, name: str) -> None:
-        """A worker and its processes are gone without a word, as when a machine loses its power."""
+        """Kill a worker and its processes at once, as when a machine loses its power."""
         os.killpg(self.children[name].pid, signal.SIGKILL)
         self.children.pop(name).wait()
 
@@ -98,7 +98,7 @@ class Plant:
 def plant(folder: Path, dagster_yaml: str) -> Iterator[tuple[Plant, dg.DagsterInstance]]:
     """A prepared set-up and its Dagster instance; the processes end with the block.
 
-    The environment has DAGSTER_HOME and ROSTER_HOME at `folder`, and whatever the configuration asks for.
+    The environment has DAGSTER_HOME and ROSTER_HOME at `folder`, and all variables that the configuration needs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "dagster.yaml").write_text(dagster_yaml)

@@ -1,7 +1,7 @@
 """One tick of the nightly schedule when many schools are due at once: `python benchmarks/schedule.py [SCHOOLS]`.
 
-Real PostgreSQL for ours and for Dagster's storage. Timed is the evaluation of the tick, that is: everything between the
-daemon's question and the list of run requests. The tick after it, with nothing due any more, is timed too.
+Real PostgreSQL for ours and for Dagster's storage. It times the evaluation of the tick: everything between the daemon's
+question and the list of run requests. It also times the next tick, when no school is due.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the second night of a large school costs, stage by stage, against a plain loop that downloads and decodes.
+"""The cost of the second night of a large school, stage by stage, against a plain loop that downloads and decodes.
 
     python benchmarks/second_night.py [--people 50000] [--changed 0.01] [--rounds 3]
 
@@ -7,8 +7,9 @@ loads everybody and is not counted. Then a share of the people changes (half get
 leave), and the second night is measured; a third one, without any change, follows. The plain loop downloads the same
 pages of the same simulator one after the other, decodes them with orjson and keeps nothing.
 
-Each side is a fresh process. CPU seconds are those of the process (`own`) and of the PostgreSQL server (`server`); they
-hardly depend on what else the machine does. `ratio` is that of all CPU seconds of the second night to the plain loop's.
+Each side is a fresh process. CPU seconds are those of the process (`own`) and of the PostgreSQL server (`server`);
+other work on the machine hardly changes them. `ratio` is that of all CPU seconds of the second night to the plain
+loop's.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ NIGHTS = ("second", "unchanged")
 
 
 def changes(people: int, share: float) -> dict[str, int]:
-    """What one night changes: joiners, leavers and other names."""
+    """The changes of one night: joiners, leavers and other names."""
     some = int(people * share / 4)
     return {"joiners": some, "leavers": some, "renames": 2 * some}
 
@@ -60,7 +61,7 @@ def night(database: Database, batch: str) -> dict[str, dict[str, float]]:
 
 
 def ours(site: str, url: str, people: int, share: float) -> dict[str, Any]:
-    """Three nights of one school; the last two are told."""
+    """Three nights of one school; the last two count."""
     import great_expectations  # noqa: F401 - loaded once a process, whatever it does afterwards
 
     database = Database(url)

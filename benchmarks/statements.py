@@ -2,8 +2,8 @@
 
     python benchmarks/statements.py [--people 200] [--list]
 
-Counted by SQLAlchemy's own events, on the second night, in which 4 % of the people changed. What COPY moves comes on
-top: a step has one of them for each frame that it reads or writes.
+Counted by SQLAlchemy's own events, on the second night, in which 4 % of the people changed. COPY statements come on
+top: one for each frame that a step reads or writes.
 """
 
 from __future__ import annotations

@@ -5,11 +5,11 @@
 dlt is in an environment of its own, `benchmarks/.dlt`, which the first run makes from `benchmarks/requirements.txt`.
 
 Ours fetches, cleans, plans and applies, through the functions that the assets call: completeness proved, the roster's
-quality tested, people matched, those who left asked for one by one, the plan judged, applied with its ledger and
-reported. dlt reads the same pages of the same simulator (by the REST source, following links) and merges them by
-sourcedId into the same PostgreSQL server; it does nothing else. Both take turns, each as a fresh process with a fresh
-database, its clock started after its imports (Great Expectations, which ours loads when it is needed, is loaded before
-and its time printed); the simulator serves its pages from memory.
+quality tested, people matched, leavers confirmed one by one, the plan judged, applied with its ledger and reported. dlt
+reads the same pages of the same simulator (by the REST source, following links) and merges them by sourcedId into the
+same PostgreSQL server; it does nothing else. Both take turns, each as a fresh process with a fresh database. The clock
+starts after the imports. Ours loads Great Expectations only when it needs it; here it is loaded before, and that time
+is printed; the simulator serves its pages from memory.
 
 The first night loads everybody. Before the second, 2 % of the school change: half of them get another name, a quarter
 join, a quarter leave. `--people` counts students and staff; their guardians come on top, on both sides.
@@ -60,7 +60,7 @@ def made_dlt_python() -> str:
 
 
 def changes(people: int) -> dict[str, int]:
-    """What one night changes."""
+    """The changes of one night."""
     share = int(people * CHANGED / 4)
     return {"joiners": share, "leavers": share, "renames": 2 * share}
 
@@ -149,7 +149,7 @@ def dlt_side(site: str, server: URL, people: int, python: str, nesting: int | No
 
 
 def _for_dlt(url: URL) -> URL:
-    """dlt wants a host and a password, even where the real host is a folder that stands in the query."""
+    """dlt wants a host and a password, even if the real host is a folder in the query."""
     return url.set(drivername="postgresql", host=url.host or "localhost", password=url.password or "none")
 
 

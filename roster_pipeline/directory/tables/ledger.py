@@ -1,5 +1,5 @@
-"""What was done, by whom, what was asked for, and what is still to be sent: syncs, the change log, failures, audit,
-decisions, runs, uploads, outbox, alerts."""
+"""History, requests and mails to send: syncs, the change log, failures, audit, decisions, runs, uploads, outbox,
+alerts."""
 
 from __future__ import annotations
 

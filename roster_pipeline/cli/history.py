@@ -81,8 +81,8 @@ def _line(row: SyncRow | FailureRow, zone: str) -> tuple[Any, ...]:
     from roster_pipeline.services.school_status import plain
 
     if not isinstance(row, SyncRow):
-        said = plain(row.message, row.school)
-        return ("-", moment(row.at, zone), row.school, "failure", *("·" for _ in ACTIONS), "", said, row.who, "")
+        message = plain(row.message, row.school)
+        return ("-", moment(row.at, zone), row.school, "failure", *("·" for _ in ACTIONS), "", message, row.who, "")
     text, age = _outcome(row)
     kind = row.kind if row.undoes is None else f"{row.kind} of {row.undoes}"
     counts = (_total(row.counts, action) or "·" for action in ACTIONS)
@@ -164,8 +164,8 @@ def _show(rows: list[Undo], as_json: bool) -> None:
 
 def _summary(rows: list[Undo]) -> str:
     ways = Counter((row.entity, "left as is, changed since" if row.moved else WAYS[row.way]) for row in rows)
-    said = [f"{counted(number, *THINGS[entity])} {way}" for (entity, way), number in sorted(ways.items())]
-    return "; ".join(said) or "Nothing would be undone."
+    parts = [f"{counted(number, *THINGS[entity])} {way}" for (entity, way), number in sorted(ways.items())]
+    return "; ".join(parts) or "Nothing would be undone."
 
 
 def audit(

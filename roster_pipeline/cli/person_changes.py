@@ -40,9 +40,9 @@ __all__ = ["person"]
 
 @contextmanager
 def _by_hand(who: str | None, reason: str) -> Iterator[tuple[Connection, dict[str, str]]]:
-    said = {"who": who_asks(who), "reason": given_reason(reason)}
+    by = {"who": who_asks(who), "reason": given_reason(reason)}
     with open_directory() as database, database.begin() as opened:
-        yield opened, said
+        yield opened, by
 
 
 def _in_district(opened: Connection, school: str, district: str | None) -> None:
@@ -58,8 +58,8 @@ def link(number: Number, record: Record, connection: ConnectionKey, reason: Reas
     """Say that a record of the SIS is this person, also after it was said that it is not."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
-        done = person_changes.link(opened, connection, number, record, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = person_changes.link(opened, connection, number, record, **by)
     note(done)
 
 
@@ -68,8 +68,8 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
     """Say that a record of the SIS is not this person; no sync links the two again."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
-        done = person_changes.unlink(opened, connection, number, record, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = person_changes.unlink(opened, connection, number, record, **by)
     note(done)
 
 
@@ -81,8 +81,8 @@ def primary_record(number: Number, record: Record, connection: ConnectionKey, re
     """Choose the record that a person's fields follow, whatever ranks first."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
-        done = person_changes.set_primary_record(opened, connection, number, record, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = person_changes.set_primary_record(opened, connection, number, record, **by)
     note(done)
 
 
@@ -92,12 +92,12 @@ def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
     from roster_pipeline.directory import plans, tenants
     from roster_pipeline.directory.relink import unlink_leavers as unlink_all
 
-    with _by_hand(who, reason) as (opened, said):
+    with _by_hand(who, reason) as (opened, by):
         school = tenants.get_school(opened, key)
         plan = plans.latest(opened, school.id, dry_run=True)
         if plan is None:
             raise CommandError(f"{key}: there is no plan yet.\nMake one: roster sync {key} --dry-run")
-        found = unlink_all(opened, school, plan, **said)
+        found = unlink_all(opened, school, plan, **by)
     if not found:
         note(f"In plan {plan.id} no id of a leaver came as somebody else.")
         return
@@ -110,8 +110,8 @@ def exclude(number: Number, reason: Reason, district: District = None, who: Who 
     """Keep every sync away from this person."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
-        done = person_changes.exclude(opened, district_of(opened, district).id, number, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = person_changes.exclude(opened, district_of(opened, district).id, number, **by)
     note(done)
 
 
@@ -120,8 +120,8 @@ def include(number: Number, reason: Reason, district: District = None, who: Who 
     """Let syncs change this person again."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
-        done = person_changes.include(opened, district_of(opened, district).id, number, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = person_changes.include(opened, district_of(opened, district).id, number, **by)
     note(done)
 
 
@@ -130,8 +130,8 @@ def lock(number: Number, field: Field, reason: Reason, district: District = None
     """Keep one field as it is, whatever the SIS says."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
-        done = person_changes.lock(opened, district_of(opened, district).id, number, field, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = person_changes.lock(opened, district_of(opened, district).id, number, field, **by)
     note(done)
 
 
@@ -140,8 +140,8 @@ def unlock(number: Number, field: Field, reason: Reason, district: District = No
     """Let one field follow the SIS again."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
-        done = person_changes.unlock(opened, district_of(opened, district).id, number, field, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = person_changes.unlock(opened, district_of(opened, district).id, number, field, **by)
     note(done)
 
 
@@ -160,9 +160,9 @@ def edit(
     from roster_pipeline.services import person_changes
 
     typed = pairs("--set", fields)
-    with _by_hand(who, reason) as (opened, said):
+    with _by_hand(who, reason) as (opened, by):
         owner = district_of(opened, district).id
-        done = person_changes.edit(opened, owner, number, typed, locked=locked, **said)
+        done = person_changes.edit(opened, owner, number, typed, locked=locked, **by)
     note(done)
 
 
@@ -171,9 +171,9 @@ def archive(number: Number, school: School, reason: Reason, district: District =
     """Archive a membership by hand; syncs leave it archived."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
+    with _by_hand(who, reason) as (opened, by):
         _in_district(opened, school, district)
-        done = person_changes.archive(opened, school, number, **said)
+        done = person_changes.archive(opened, school, number, **by)
     note(done)
 
 
@@ -182,9 +182,9 @@ def restore(number: Number, school: School, reason: Reason, district: District =
     """Bring an archived membership back by hand."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
+    with _by_hand(who, reason) as (opened, by):
         _in_district(opened, school, district)
-        done = person_changes.restore(opened, school, number, **said)
+        done = person_changes.restore(opened, school, number, **by)
     note(done)
 
 
@@ -199,8 +199,8 @@ def undo(
     """Undo one edit by hand, if nothing has changed the same values since."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
-        done = person_changes.undo(opened, district_of(opened, district).id, number, edit, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = person_changes.undo(opened, district_of(opened, district).id, number, edit, **by)
     note(done)
 
 
@@ -209,9 +209,9 @@ def merge(number: Number, other: Other, reason: Reason, district: District = Non
     """Make one person of two: everything of OTHER moves to PERSON, and PERSON is kept."""
     from roster_pipeline.services import possible_duplicates
 
-    with _by_hand(who, reason) as (opened, said):
+    with _by_hand(who, reason) as (opened, by):
         owner = district_of(opened, district).id
-        done = possible_duplicates.merge(opened, owner, number, other, **said)
+        done = possible_duplicates.merge(opened, owner, number, other, **by)
     note(done)
 
 
@@ -220,8 +220,8 @@ def unmerge(number: Number, reason: Reason, district: District = None, who: Who 
     """Undo the newest merge of a person. Later changes by syncs stay."""
     from roster_pipeline.services import possible_duplicates
 
-    with _by_hand(who, reason) as (opened, said):
-        done = possible_duplicates.undo_merge(opened, district_of(opened, district).id, number, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = possible_duplicates.undo_merge(opened, district_of(opened, district).id, number, **by)
     note(done)
 
 
@@ -238,8 +238,8 @@ def distinct(
     from roster_pipeline.services import possible_duplicates
 
     say = possible_duplicates.unmark_distinct if undo else possible_duplicates.mark_distinct
-    with _by_hand(who, reason) as (opened, said):
-        done = say(opened, district_of(opened, district).id, number, other, **said)
+    with _by_hand(who, reason) as (opened, by):
+        done = say(opened, district_of(opened, district).id, number, other, **by)
     note(done)
 
 
@@ -249,11 +249,11 @@ def erase(number: Number, reason: Reason, district: District = None, who: Who = 
     from roster_pipeline.directory import members
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, said):
+    with _by_hand(who, reason) as (opened, by):
         owner = district_of(opened, district).id
         members.get_person(opened, owner, number)
         confirm(f"Erase person {number} for good?", yes=yes)
-        done = person_changes.erase(opened, owner, number, **said)
+        done = person_changes.erase(opened, owner, number, **by)
     note(done)
 
 
@@ -275,6 +275,6 @@ def add(
     from roster_pipeline.services import person_changes
 
     typed = pairs("--set", fields) | {"role": role, "grade": grade}
-    with _by_hand(who, reason) as (opened, said):
-        number = person_changes.add(opened, school, typed, **said)
+    with _by_hand(who, reason) as (opened, by):
+        number = person_changes.add(opened, school, typed, **by)
     note(f"Person {number} is entered in {school}.")

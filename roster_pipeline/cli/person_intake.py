@@ -84,8 +84,8 @@ def import_list(
         ["row", "name", "what", "person", "why"],
         [(one.number, one.name, one.what, one.person_id, one.why) for one in seen.rows],
     )
-    said = [f"{what}: {number:,}" for what, number in seen.counts.items() if number]
-    note(f"{school}: {', '.join(said)}")
+    counts = [f"{what}: {number:,}" for what, number in seen.counts.items() if number]
+    note(f"{school}: {', '.join(counts)}")
     if seen.counts[LOOK]:
         note(f"To say who a row is, add --decide ROW=PERSON, ROW=new or ROW=out, and --hash {upload.hash}")
     if sync is not None:

@@ -152,10 +152,10 @@ def sign_in_before(path: str) -> str:
 
 def _page_before(request: Request, config: Config) -> str:
     """The page from which a form or a script asked, as the browser says. The sign-in checks it again."""
-    said = request.headers.get(PAGE_OF_SCRIPT) or request.headers.get("referer", "")
-    if not said.startswith(f"{config.url}/"):
+    address = request.headers.get(PAGE_OF_SCRIPT) or request.headers.get("referer", "")
+    if not address.startswith(f"{config.url}/"):
         return "/"
-    return said.removeprefix(config.url).partition("#")[0]
+    return address.removeprefix(config.url).partition("#")[0]
 
 
 class TooMany(HTTPException):

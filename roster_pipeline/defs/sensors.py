@@ -115,7 +115,7 @@ def decision_events(
     instance: dg.DagsterInstance, decision: Decision
 ) -> list[dg.AssetMaterialization | dg.AssetCheckEvaluation]:
     """The facts of a decision that Dagster shows: ids, counts and a role, but no names."""
-    said: dict[str, dg.RawMetadataValue] = {
+    facts: dict[str, dg.RawMetadataValue] = {
         "decision": decision.kind,
         "decided_by": decision.by,
         "decided_at": dg.MetadataValue.timestamp(decision.at),
@@ -127,7 +127,7 @@ def decision_events(
             "dagster/row_count": sum(number for what, number in decision.counts.items() if what != "moved"),
             **({"sync": decision.sync_id} if decision.sync_id is not None else {}),
             **decision.counts,
-            **said,
+            **facts,
             **console_page(f"/schools/{decision.school}{page}"),
         }
         events.append(dg.AssetMaterialization("applied_changes", partition=decision.school, metadata=metadata))
@@ -139,7 +139,7 @@ def decision_events(
                 check_name=str(result.check_name),
                 passed=result.passed,
                 severity=result.severity,
-                metadata={**result.metadata, **said, "plan": decision.plan_id},
+                metadata={**result.metadata, **facts, "plan": decision.plan_id},
                 target_materialization_data=judged,
                 partition=decision.school,
             )
@@ -180,8 +180,8 @@ def watch_schools(
     seen = watch(database, now)
     opened = seen.opened + unpruned
     pulse = beat(installation.read(Syncs).heartbeat_url)
-    said = f"{crashed} crashed, {opened} opened, {seen.cleared} cleared, {seen.reminded} reminded; {pulse}"
-    return dg.SensorResult(skip_reason=said, cursor=failed.until.isoformat() if failed.until else None)
+    summary = f"{crashed} crashed, {opened} opened, {seen.cleared} cleared, {seen.reminded} reminded; {pulse}"
+    return dg.SensorResult(skip_reason=summary, cursor=failed.until.isoformat() if failed.until else None)
 
 
 @dg.sensor(
@@ -208,12 +208,12 @@ def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource
     red = [item.name for item in items if item.ok is False]
     certain = [item for item in items if item.ok is not False or item.name in before.get("red", ())]
     opened, cleared = watch_installation(database, certain, datetime.now(UTC))
-    said = (
+    summary = (
         f"{len(red)} red, {opened} opened, {cleared} cleared; {counted(len(swept.failed), 'run', 'runs')} failed, "
         f"{counted(missed, 'retry', 'retries')} missed"
     )
     return dg.SensorResult(
-        skip_reason=said, cursor=json.dumps({"red": red, "lost": swept.suspects, "beats": [*map(list, beats)]})
+        skip_reason=summary, cursor=json.dumps({"red": red, "lost": swept.suspects, "beats": [*map(list, beats)]})
     )
 
 

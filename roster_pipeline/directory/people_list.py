@@ -87,33 +87,33 @@ class PeopleFilter:
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions on `person p`, and their values."""
         given: dict[str, Any] = {"district": self.district_id, "school": self.school_id}
-        said = (
+        conditions = (
             [f"exists ({self._membership(given)})"] if self.school_id or self.role or self.grade or self.status else []
         )
         if self.status == "archived":
             active = self._scope("a") + " and a.status = 'active'"
-            said.append(f"not exists (select from membership a where {active})")
+            conditions.append(f"not exists (select from membership a where {active})")
         if self.source:
-            said.append(_SOURCES[self.source])
+            conditions.append(_SOURCES[self.source])
         if self.mark:
-            said.append(_MARKS[self.mark])
+            conditions.append(_MARKS[self.mark])
         searched = _FULL if self.everything else f"case when {_MOVED_ON} then {_NAMES} else {_FULL} end"
         for place, word in enumerate(self.words.lower().replace("\0", "").split()[:MOST_WORDS]):
-            said.append(f"position(:word{place} in {searched}) > 0")
+            conditions.append(f"position(:word{place} in {searched}) > 0")
             given[f"word{place}"] = word
-        return "".join(f" and {each}" for each in said), given
+        return "".join(f" and {each}" for each in conditions), given
 
     def _scope(self, alias: str) -> str:
         here = f" and {alias}.school_id = :school" if self.school_id else ""
         return f"{alias}.district_id = p.district_id and {alias}.person_id = p.id{here}"
 
     def _membership(self, given: dict[str, Any]) -> str:
-        said = [self._scope("m")]
+        conditions = [self._scope("m")]
         for name in ("role", "grade", "status"):
             if getattr(self, name):
-                said.append(f"m.{name} = :{name}")
+                conditions.append(f"m.{name} = :{name}")
                 given[name] = getattr(self, name)
-        return f"select from membership m where {' and '.join(said)}"
+        return f"select from membership m where {' and '.join(conditions)}"
 
 
 @dataclass(frozen=True)

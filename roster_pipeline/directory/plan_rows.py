@@ -110,25 +110,25 @@ class RowFilter:
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions and their values."""
-        said, given = [], dict[str, Any]()
+        conditions, given = [], dict[str, Any]()
         if self.actions:
-            said.append("r.action = any(:actions)")
+            conditions.append("r.action = any(:actions)")
             given["actions"] = list(self.actions)
         for name in ("role", "reason"):
             if getattr(self, name) is not None:
-                said.append(f"r.{name} = :{name}")
+                conditions.append(f"r.{name} = :{name}")
                 given[name] = getattr(self, name)
         if self.person_id is not None:
-            said.append(
+            conditions.append(
                 "(r.person_id = :person_id or (r.person_id is null and r.sourced_ids && cast(:records as text[])))"
             )
             given |= {"person_id": self.person_id, "records": list(self.records)}
         if self.held:
-            said.append(_HELD)
+            conditions.append(_HELD)
         for place, word in enumerate(self.words.lower().split()[:MOST_WORDS]):
-            said.append(f"position(:word{place} in {_SEARCHED}) > 0")
+            conditions.append(f"position(:word{place} in {_SEARCHED}) > 0")
             given[f"word{place}"] = word.replace("\0", "")
-        return "".join(f" and {each}" for each in said), given
+        return "".join(f" and {each}" for each in conditions), given
 
 
 def page(

@@ -68,8 +68,8 @@ _MINDLESS = ("absent_syncs", "version")
 
 def _value(name: str, side: str = "before") -> str:
     cast = f"::{CASTS[name]}" if name in CASTS else ""
-    told = f"u.{side} ->> '{name}'"
-    return f"(coalesce({told}, '{ONCE_NOT_LOGGED[name]}')){cast}" if name in ONCE_NOT_LOGGED else f"({told}){cast}"
+    logged = f"u.{side} ->> '{name}'"
+    return f"(coalesce({logged}, '{ONCE_NOT_LOGGED[name]}')){cast}" if name in ONCE_NOT_LOGGED else f"({logged}){cast}"
 
 
 def _as_left(entity: str) -> str:

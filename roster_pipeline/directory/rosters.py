@@ -216,15 +216,15 @@ class RejectedFilter:
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions and their values."""
-        said, given = [], dict[str, Any]()
+        conditions, given = [], dict[str, Any]()
         for name in ("rule", "severity"):
             if getattr(self, name):
-                said.append(f"and r.{name} = :{name}")
+                conditions.append(f"and r.{name} = :{name}")
                 given[name] = getattr(self, name)
         if self.words.strip():
-            said.append("and position(:words in lower(r.sourced_id)) > 0")
+            conditions.append("and position(:words in lower(r.sourced_id)) > 0")
             given["words"] = self.words.strip().lower().replace("\0", "")
-        return " ".join(said), given
+        return " ".join(conditions), given
 
 
 def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> SnapshotHead:

@@ -166,8 +166,8 @@ def sync_summary(connection: Connection, sync_id: int) -> SyncSummary:
 
 
 def _claimed(connection: Connection, head: Any) -> int:
-    told = head["report"] or {"claimed": claimed_of_school(connection, head["school_id"])}
-    return int(told.get("claimed", 0))
+    report = head["report"] or {"claimed": claimed_of_school(connection, head["school_id"])}
+    return int(report.get("claimed", 0))
 
 
 def _list(query: str) -> str:

@@ -165,10 +165,10 @@ def _said(found: re.Match[str]) -> str:
     if button and lead:
         begin = lead.strip(": ").lower().replace("run", "press").replace("try", "press")
         return f"{begin[0].upper() if lead[0].isupper() else begin[0]}{begin[1:]} {button}"
-    said = f"press {button}" if button else PAGES.get(first, OPERATOR)
+    instruction = f"press {button}" if button else PAGES.get(first, OPERATOR)
     if not lead:
-        return said
-    return f"{lead}{said}" if first in PAGES else said[0].upper() + said[1:]
+        return instruction
+    return f"{lead}{instruction}" if first in PAGES else instruction[0].upper() + instruction[1:]
 
 
 def _marked(found: re.Match[str]) -> bool:

@@ -183,10 +183,10 @@ def _held(report: SyncReport, typed: bool) -> Section:
 
 def _wrong(report: SyncReport) -> Section:
     """Problems of the roster that hold nobody."""
-    said: list[Block] = [Sentence(message) for message in wrong_as_such(report)]
-    if said:
-        said.append(Sentence("There is nothing to approve. Look at it in the SIS before the next sync.", "quiet"))
-    return Section("What looks wrong", tuple(said), attention=True)
+    blocks: list[Block] = [Sentence(message) for message in wrong_as_such(report)]
+    if blocks:
+        blocks.append(Sentence("There is nothing to approve. Look at it in the SIS before the next sync.", "quiet"))
+    return Section("What looks wrong", tuple(blocks), attention=True)
 
 
 def _left_alone(left: LeftAlone) -> str:
@@ -222,12 +222,12 @@ def _checks(checks: tuple[QualityCheck, ...]) -> Section:
     if not checks:
         return Section("", ())
     failing = [check for check in checks if not check.passed]
-    said = f"{len(checks) - len(failing)} of {counted(len(checks), 'check', 'checks')} passed."
+    summary = f"{len(checks) - len(failing)} of {counted(len(checks), 'check', 'checks')} passed."
     rows = tuple(
         (f"{words(one.name).capitalize()} ({one.severity})", f"{one.failed:,}", f"{one.tested:,}") for one in failing
     )
     table = (Table(("Check", "Failed", "Tested"), rows),) if rows else ()
-    return Section("Quality checks", (Sentence(said), *table))
+    return Section("Quality checks", (Sentence(summary), *table))
 
 
 def _rejected(rejected: tuple[Rejected, ...]) -> Section:
@@ -250,9 +250,9 @@ def _details(report: SyncReport, typed: bool) -> Section:
     if details.attached:
         instead = {"ids": "with ids in place of names", "masked": "with initials in place of names"}[details.names]
         verb = "is" if details.rows == 1 else "are"
-        said = f"{rows} of the plan {verb} attached as a CSV file, {instead}."
+        summary = f"{rows} of the plan {verb} attached as a CSV file, {instead}."
         kept = "It is about people all the same: keep it only as long as you need it."
-        return Section("Row by row", (Sentence(said), Sentence(kept, "quiet")))
+        return Section("Row by row", (Sentence(summary), Sentence(kept, "quiet")))
     key, plan = report.school_key, report.plan_id or "N"
     blocks: list[Block] = [Sentence(f"The plan has {rows}, too many for a mail. Look at them, or write a file:")]
     blocks += [Command(f"roster plan show {key} --plan {plan} --csv rows.csv")] if typed else []

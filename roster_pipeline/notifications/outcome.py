@@ -144,29 +144,29 @@ def outcome(report: SyncReport) -> str:
         return _undone(report)
     done, held = _done(report), held_by_action(report)
     if _waits_for_approval(report):
-        said = f"the first sync of this school waits for approval: {joined(held)}"
+        summary = f"the first sync of this school waits for approval: {joined(held)}"
     elif held:
         rest = [joined(done)] if done else [] if _incomplete(report) else ["nothing else had to change"]
-        said = "; ".join([*_held_words(report), *rest])
+        summary = "; ".join([*_held_words(report), *rest])
     elif done:
-        said = joined(done)
+        summary = joined(done)
     elif nothing_found(report):
-        said = nothing_found(report)
+        summary = nothing_found(report)
     else:
-        said = _nothing(report)
-    sentence = _LEAD[report.kind] + said
+        summary = _nothing(report)
+    sentence = _LEAD[report.kind] + summary
     return sentence[0].upper() + sentence[1:] + "."
 
 
 def _held_words(report: SyncReport) -> list[str]:
     """The held changes: those that wait for a person, and those that nobody can approve."""
-    said = []
+    parts = []
     for can, what in ((True, "held until someone decides"), (False, "held and cannot be approved")):
         held = held_by_action(report, overridable=can)
         if held:
             verb = "is" if len(held) == 1 and held[0].startswith("1 ") else "are"
-            said.append(f"{joined(held)} {verb} {what}")
-    return said
+            parts.append(f"{joined(held)} {verb} {what}")
+    return parts
 
 
 def _nothing(report: SyncReport) -> str:
@@ -184,45 +184,45 @@ def _nothing(report: SyncReport) -> str:
 
 def remarks(report: SyncReport) -> list[str]:
     """Things that the reader must not miss, in addition to the outcome. Each is a sentence."""
-    said = []
+    sentences = []
     conflicts = report.total("conflicts")
     if conflicts:
         people = counted(conflicts, "person", "people")
-        said.append(f"{people} could not be matched safely.")
+        sentences.append(f"{people} could not be matched safely.")
     if report.claimed:
-        said.append(claimed_words(report.claimed))
+        sentences.append(claimed_words(report.claimed))
     if to_check(report):
-        said.append("Some people were recognised without their id, or have a key of somebody else: see To check.")
+        sentences.append("Some people were recognised without their id, or have a key of somebody else: see To check.")
     if looks_wrong(report):
-        said.append("The roster looks wrong, though nobody was due for a change because of it.")
-    said += _of_contacts(report)
+        sentences.append("The roster looks wrong, though nobody was due for a change because of it.")
+    sentences += _of_contacts(report)
     if nothing_found(report) and (_done(report) or held_by_action(report)):
-        said.append(f"{nothing_found(report).capitalize()}.")
+        sentences.append(f"{nothing_found(report).capitalize()}.")
     if _incomplete(report) and not _is_only_old(report):
-        said.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
+        sentences.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
     if report.connection is not None and report.connection.old:
-        said += [*report.connection.old, "Nobody is archived because of it."]
-    return [*said, *report.noted]
+        sentences += [*report.connection.old, "Nobody is archived because of it."]
+    return [*sentences, *report.noted]
 
 
 def _of_contacts(report: SyncReport) -> list[str]:
-    found, said = report.contacts, []
+    found, sentences = report.contacts, []
     if found.removed:
         were = "contact was" if found.removed == 1 else "contacts were"
-        said.append(
+        sentences.append(
             f"{found.removed:,} stored {were} removed, because the SIS says that nobody may call them any more."
         )
     if found.excluded:
         are = "contact is" if found.excluded == 1 else "contacts are"
         unknown = f" {found.unknown:,} of them have a value that no contact rule knows." if found.unknown else ""
-        said.append(f"{found.excluded:,} {are} not used, because of the contact rules.{unknown}")
+        sentences.append(f"{found.excluded:,} {are} not used, because of the contact rules.{unknown}")
     if found.withheld:
-        said.append(
+        sentences.append(
             f"No contact has {counted(found.withheld, 'field', 'fields')} that the contact rules need, so no new "
             "contact was chosen and the stored ones stay. Check what the SIS shares. If it no longer sends the "
             "field, remove the rule. If the field is right, save the connection again."
         )
-    return said
+    return sentences
 
 
 def age_of_source(report: SyncReport) -> str:
@@ -230,15 +230,15 @@ def age_of_source(report: SyncReport) -> str:
     facts = report.connection
     if facts is None:
         return ""
-    said = []
+    parts = []
     if facts.written is not None:
         days = (report.when - facts.written).days
         age = f", {counted(days, 'day', 'days')} old" if days else ""
-        said.append(f"bundle of {day(facts.written.astimezone(ZoneInfo(report.time_zone)))}{age}")
+        parts.append(f"bundle of {day(facts.written.astimezone(ZoneInfo(report.time_zone)))}{age}")
     same = (report.when - facts.unchanged_since).days if facts.unchanged_since is not None else 0
     if same:
-        said.append(f"no change for {counted(same, 'day', 'days')}")
-    return ", ".join(said)
+        parts.append(f"no change for {counted(same, 'day', 'days')}")
+    return ", ".join(parts)
 
 
 def subject(mail: SyncReport | FailureAlert) -> str:

@@ -212,9 +212,9 @@ class SmtpMailer:
             refused = client.send_message(message, self._from.addr_spec, to)
         except smtplib.SMTPRecipientsRefused as problem:
             codes = sorted({code for code, _ in problem.recipients.values()})
-            said = f"The mail server refused every recipient (code {', '.join(map(str, codes))})."
+            refusal = f"The mail server refused every recipient (code {', '.join(map(str, codes))})."
             remedy = "Check the school's Roster Email."
-            raise (PermanentDeliveryError if min(codes) >= 500 else TemporaryDeliveryError)(said, remedy) from None
+            raise (PermanentDeliveryError if min(codes) >= 500 else TemporaryDeliveryError)(refusal, remedy) from None
         except smtplib.SMTPSenderRefused as problem:
             raise TemporaryDeliveryError(
                 f"The mail server refused the sender{_code(problem)}.",

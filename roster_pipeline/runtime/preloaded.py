@@ -118,11 +118,11 @@ class _Host:
     def _read(self) -> None:
         with self._socket, suppress(OSError):
             for line in self._socket.makefile(encoding="ascii"):
-                said = json.loads(line)
-                if "pid" in said:
-                    self._started[said["id"]].came_up(said["pid"])
+                answer = json.loads(line)
+                if "pid" in answer:
+                    self._started[answer["id"]].came_up(answer["pid"])
                 else:
-                    self._started.pop(said["id"]).end(said["code"])
+                    self._started.pop(answer["id"]).end(answer["code"])
         self._process.wait()
         with self._lock:
             self._gone = True

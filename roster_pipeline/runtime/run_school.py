@@ -149,10 +149,10 @@ def _failed(result: _Executed) -> RunResult:
 
     for event in result.all_events:
         if event.is_step_failure:
-            said = event.step_failure_data.user_failure_data
-            if said and said.description:
-                nothing = said.metadata.get(NOTHING_FOUND)
-                return RunResult(result.run_id, said.description, bool(nothing and nothing.value))
+            failure = event.step_failure_data.user_failure_data
+            if failure and failure.description:
+                nothing = failure.metadata.get(NOTHING_FOUND)
+                return RunResult(result.run_id, failure.description, bool(nothing and nothing.value))
     said_nothing = f"run {result.run_id} failed before its first step\nLook at the run in the UI: roster dev"
     return RunResult(result.run_id, said_nothing)
 

@@ -136,8 +136,8 @@ def _conflict(
     else:
         candidates = relink.candidates(conn, school, plan.snapshot_id, ids, limit=MOST_PEOPLE)
     people = [side for one in candidates if (side := _side(conn, school, line, one, sees, manages)) is not None]
-    said = relink.decided_pairs(conn, school, ids)
-    return Conflict(line, records, people, len(candidates) - len(people), said, school, plan)
+    decisions = relink.decided_pairs(conn, school, ids)
+    return Conflict(line, records, people, len(candidates) - len(people), decisions, school, plan)
 
 
 def _side(

@@ -76,8 +76,8 @@ def tested_school(items: Sequence[Mapping[str, Any]]) -> str:
 
 def fields_named(items: Sequence[Mapping[str, Any]]) -> list[Setting]:
     """The folded settings that the remedies of red items name, so that a page can unfold them."""
-    said = " ".join(str(item["remedy"]).lower() for item in items if item["ok"] is False)
-    found = {name for phrase, name in IN_REMEDIES.items() if phrase in said}
+    remedies = " ".join(str(item["remedy"]).lower() for item in items if item["ok"] is False)
+    found = {name for phrase, name in IN_REMEDIES.items() if phrase in remedies}
     return [setting for setting in CONNECTION if setting.name in found]
 
 

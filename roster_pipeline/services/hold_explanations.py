@@ -198,7 +198,7 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
     """
     kinds: list[Kind] = []
     found: dict[tuple[str, str, bool], list[Kind]] = {}
-    told: set[tuple[str, str, bool]] = set()
+    reported: set[tuple[str, str, bool]] = set()
     for line in held:
         findings = line["findings"]
         may, others = approvable(findings), not manager and needs_manager(findings)
@@ -207,8 +207,8 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
         for finding in findings:
             key = (finding["guard"], finding["message"], is_overridable(finding))
             found.setdefault(key, []).append(kind)
-            told |= set() if finding.get("repeats") else {key}
-    why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in told) for key, of in found.items()]
+            reported |= set() if finding.get("repeats") else {key}
+    why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in reported) for key, of in found.items()]
     kinds.sort(key=lambda kind: held_place(kind.role, kind.action))
     return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))
 

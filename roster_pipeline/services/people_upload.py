@@ -262,8 +262,8 @@ class Matching:
     def _words(self, number: int) -> str:
         """A person in one line of words."""
         fields = self._by_id[number].fields
-        told = (full_name(fields) or "No name", fields["number"], fields["email"], f"person {number}")
-        return ", ".join(str(one) for one in told if one)
+        parts = (full_name(fields) or "No name", fields["number"], fields["email"], f"person {number}")
+        return ", ".join(str(one) for one in parts if one)
 
     def _same(self, row: Row, person: StoredPerson) -> Row:
         if not self._visible(person):

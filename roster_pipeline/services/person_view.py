@@ -202,17 +202,17 @@ def records(conn: Connection, found: Found) -> list[Record]:
 def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
     """The fields, each with the source of its value."""
     primary = next((record for record in of_sis if record.is_primary), None)
-    said = primary.said if primary else None
+    values = primary.said if primary else None
     result = []
     for name in PERSON_FIELDS if found.whole else NAMES:
-        value, theirs = found.person.fields[name], (said or {}).get(name)
+        value, theirs = found.person.fields[name], (values or {}).get(name)
         locked = name in found.person.locked_fields
-        differs = said is not None and value != theirs
+        differs = values is not None and value != theirs
         if locked:
             source = "locked by hand"
         elif not found.person.links:
             source = "entered by hand" if value is not None else ""
-        elif said is None:
+        elif values is None:
             source = "SIS record" if value is not None else ""
         else:
             source = "differs from the SIS record" if differs else "SIS record" if value is not None else ""
@@ -281,9 +281,9 @@ def history(conn: Connection, found: Found) -> list[Event]:
             event, schools = events[edit.entry.at], {school.id for school in found.schools.values()}
             event.edit, event.cannot_undo = edit, problem
             event.may_undo = found.may_change if edit.shared else edit.entry.school_id in schools
-    told = [event for event in events.values() if event.steps or event.what]
-    told += _said_of_the_future(conn, found) if found.whole else []
-    return sorted(told, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
+    shown = [event for event in events.values() if event.steps or event.what]
+    shown += _said_of_the_future(conn, found) if found.whole else []
+    return sorted(shown, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
 
 
 def _said_of_the_future(conn: Connection, found: Found) -> list[Event]:
@@ -295,10 +295,10 @@ def _said_of_the_future(conn: Connection, found: Found) -> list[Event]:
             of = f": {', '.join(one.fields).replace('_', ' ')}" if one.fields else ""
             step = Step(LEFT_OUT[one.action].format(one.school) + of)
             events.append(Event(one.at, one.who, "change left out", one.reason, steps=[step]))
-    for said in announced_leavers.of_person(conn, *whom):
-        if found.manages or said.school in found.schools:
-            step = Step(f"announced to leave on {day(said.day)} in {said.school}")
-            events.append(Event(said.at, said.who, "leaver announced", said.reason, steps=[step]))
+    for leaver in announced_leavers.of_person(conn, *whom):
+        if found.manages or leaver.school in found.schools:
+            step = Step(f"announced to leave on {day(leaver.day)} in {leaver.school}")
+            events.append(Event(leaver.at, leaver.who, "leaver announced", leaver.reason, steps=[step]))
     return events
 
 
@@ -314,8 +314,8 @@ def undoable(
         return []
     now = undo_edit.rows_now(conn, person.district_id, person.id)
     undone = {entry.details["edit"] for entry in entries if entry.what == undo_edit.UNDONE}
-    said = "It was undone already."
-    return [(edit, said if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in found]
+    problem = "It was undone already."
+    return [(edit, problem if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in found]
 
 
 def _may_see(found: Found, change: Change, syncs: Mapping[int, SyncRow]) -> bool:

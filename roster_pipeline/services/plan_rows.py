@@ -145,12 +145,12 @@ def readable(field: str, value: Any) -> Any:
 def _contact(values: list[str | None]) -> str:
     """A contact in words. values: in the order of `CONTACT_FIELDS`; only the sourcedId for a contact that was not
     delivered."""
-    told = dict(zip(CONTACT_FIELDS, values, strict=False))
-    name = " ".join(filter(None, (told.get("contact_given_name"), told.get("contact_family_name"))))
-    relationship = told.get("contact_relationship")
-    who = (name or told["contact_sourced_id"] or "") + (f" ({relationship})" if relationship else "")
-    flags = _flags(told.get(FLAGS))
-    return ", ".join(filter(None, (who, told.get("contact_email"), told.get("contact_phone"), flags)))
+    contact = dict(zip(CONTACT_FIELDS, values, strict=False))
+    name = " ".join(filter(None, (contact.get("contact_given_name"), contact.get("contact_family_name"))))
+    relationship = contact.get("contact_relationship")
+    who = (name or contact["contact_sourced_id"] or "") + (f" ({relationship})" if relationship else "")
+    flags = _flags(contact.get(FLAGS))
+    return ", ".join(filter(None, (who, contact.get("contact_email"), contact.get("contact_phone"), flags)))
 
 
 def _flags(stored: str | None) -> str:

@@ -125,8 +125,8 @@ def pair_of(
     if len(people) < 2 or not all(find(conn, each, sees, manages).whole for each in people):
         raise UnknownPerson(other)
     first, second = sorted(people)
-    said = duplicate_pairs.are_distinct(conn, first, second)
-    return _pair(conn, (people[first], people[second]), said, sees, manages)
+    distinct = duplicate_pairs.are_distinct(conn, first, second)
+    return _pair(conn, (people[first], people[second]), distinct, sees, manages)
 
 
 def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str, reason: str) -> str:
@@ -142,8 +142,8 @@ def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str,
             raise UnknownPerson(each)
     if kept == gone:
         raise MergeImpossible(f"Person {kept} is one person.", "Name two different people.")
-    said = duplicate_pairs.are_distinct(conn, kept, gone)
-    reasons = against(people[kept], people[gone], distinct=said)
+    distinct = duplicate_pairs.are_distinct(conn, kept, gone)
+    reasons = against(people[kept], people[gone], distinct=distinct)
     if reasons:
         raise MergeImpossible(
             f"Person {kept} and person {gone} cannot be merged. {' '.join(AGAINST[each] for each in reasons)}",

@@ -114,8 +114,8 @@ def _became(school: SchoolStatus) -> tuple[str, str]:
 
 def _waiting(school: SchoolStatus, sentence: str) -> str:
     """The sentence of the last report, unless something else waits now than it says."""
-    told = SyncReport.from_dict(school.report).held if school.report else ()
-    if sum(held.rows for held in told) == school.held:
+    reported = SyncReport.from_dict(school.report).held if school.report else ()
+    if sum(held.rows for held in reported) == school.held:
         return sentence
     return f"{counted(school.held, 'change is', 'changes are')} held."
 
@@ -130,19 +130,19 @@ def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> 
         return StatusText("info", "List uploaded", "People of an uploaded list were entered.")
     if not report:
         return StatusText("warn" if result == "held" else "ok", "Done", UNREPORTED.get(result or "", "Done."))
-    told = SyncReport.from_dict(report)
-    source = age_of_source(told)
-    if any(held.rows for held in told.held):
-        return StatusText("warn", "Held", outcome(told), source)
+    parsed = SyncReport.from_dict(report)
+    source = age_of_source(parsed)
+    if any(held.rows for held in parsed.held):
+        return StatusText("warn", "Held", outcome(parsed), source)
     if kind == "rollback":
-        return StatusText("info", "Rolled back", outcome(told))
-    if nothing_found(told):
-        return StatusText("bad", "Nobody found", outcome(told), source)
-    if told.connection is not None and told.connection.old:
-        return StatusText("warn", "Old source", f"{outcome(told)} {' '.join(told.connection.old)}", source)
-    if tone(told) == "attention":
-        return StatusText("warn", "Please look", outcome(told), source)
-    return StatusText("ok", "Done", outcome(told), source)
+        return StatusText("info", "Rolled back", outcome(parsed))
+    if nothing_found(parsed):
+        return StatusText("bad", "Nobody found", outcome(parsed), source)
+    if parsed.connection is not None and parsed.connection.old:
+        return StatusText("warn", "Old source", f"{outcome(parsed)} {' '.join(parsed.connection.old)}", source)
+    if tone(parsed) == "attention":
+        return StatusText("warn", "Please look", outcome(parsed), source)
+    return StatusText("ok", "Done", outcome(parsed), source)
 
 
 def status_of_entry(one: HistoryEntry, key: str) -> StatusText:

@@ -114,11 +114,11 @@ def pause_failing(connection: Connection, now: datetime, key: str | None = None)
     schools = tenants.schools_by_id(connection, [number for number, _, _ in failing]) if failing else {}
     paused = 0
     for number, school_key, nights in failing:
-        said = f"The roster sync failed in {nights} nights in a row, so it no longer starts by itself"
-        opened = alerts.open_alert(connection, f"school {school_key}", PAUSED, said, school=number)
+        message = f"The roster sync failed in {nights} nights in a row, so it no longer starts by itself"
+        opened = alerts.open_alert(connection, f"school {school_key}", PAUSED, message, school=number)
         if opened is not None:
             paused += 1
-            notify_pause(connection, schools[number], said, now, opened, "opened")
+            notify_pause(connection, schools[number], message, now, opened, "opened")
     return paused
 
 
@@ -166,11 +166,11 @@ def send_alert(
     also_link: a page that these and the operators may open, and the owners perhaps not.
     """
     owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
-    told, operate = list(dict.fromkeys([*owners, *also])), operators()
-    mails: list[tuple[list[str], bool, tuple[str, ...]]] = [(told + operate, True, ())]
+    interested, operate = list(dict.fromkeys([*owners, *also])), operators()
+    mails: list[tuple[list[str], bool, tuple[str, ...]]] = [(interested + operate, True, ())]
     if console_url():
         apart = [one for one in also if one not in operate] if also_link else []
-        rest = [one for one in told if one not in {*operate, *apart}]
+        rest = [one for one in interested if one not in {*operate, *apart}]
         mails = [(rest, False, ()), (apart, False, ("managers",)), (operate, True, ("operators",))]
     for recipients, commands, more in mails:
         if not recipients:
@@ -260,8 +260,8 @@ def watch_holds(
         send_alert(connection, [school], notice, alert.id, "cleared", owners_too=_waits(school))
     for number, holds in fresh.items():
         school = schools[number]
-        said = f"{_held(holds)} held{_by_whom(holds)}"
-        opened = alerts.open_alert(connection, f"school {school.key}", HELD, f"{said}.", school=number)
+        message = f"{_held(holds)} held{_by_whom(holds)}"
+        opened = alerts.open_alert(connection, f"school {school.key}", HELD, f"{message}.", school=number)
         if opened is None:
             continue
         may = any(hold.overridable for hold in holds)
@@ -271,7 +271,7 @@ def watch_holds(
             now,
             "attention",
             "Held",
-            said,
+            message,
             "The report says why. Everything else of that sync was done.",
             command=f"roster hold show {school.key}",
             link=link,

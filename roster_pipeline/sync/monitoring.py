@@ -70,16 +70,16 @@ def watch(database: Database, now: datetime) -> Watched:
             _all_clear(connection, alert, schools, now)
         for one in silent:
             zone = schools[one.id].settings.time_zone
-            said = f"No roster sync was finished since {moment(one.since, zone)}, and no run says why"
-            opened = alerts.open_alert(connection, f"school {one.key}", STALE, said, school=one.id)
-            _stale(connection, schools[one.id], said, now, opened)
+            message = f"No roster sync was finished since {moment(one.since, zone)}, and no run says why"
+            opened = alerts.open_alert(connection, f"school {one.key}", STALE, message, school=one.id)
+            _stale(connection, schools[one.id], message, now, opened)
         for alert in reminded:
             school = schools[alert.school_id or 0]
             notify_pause(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
-        told = [send_expiry_change(connection, turn, schools.values(), now) for turn in turns]
-    opened = held.opened + claimed.opened + paused + len(silent) + sum(opened for opened, _ in told)
+        sent = [send_expiry_change(connection, turn, schools.values(), now) for turn in turns]
+    opened = held.opened + claimed.opened + paused + len(silent) + sum(opened for opened, _ in sent)
     return Watched(
-        opened, held.cleared + claimed.cleared + len(cleared) + sum(cleared for _, cleared in told), len(reminded)
+        opened, held.cleared + claimed.cleared + len(cleared) + sum(cleared for _, cleared in sent), len(reminded)
     )
 
 
@@ -213,8 +213,8 @@ def send_expiry_change(
 def _open_expiry(connection: Connection, one: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
     today = now.astimezone(UTC).date()
     verb = "ended" if one.expires < today else "ends"
-    said = f"The Client Secret of {one.key} {verb} on {day(one.expires)}"
-    alert = alerts.open_alert(connection, f"connection {one.key}", stage, said, connection=one.connection_id)
+    message = f"The Client Secret of {one.key} {verb} on {day(one.expires)}"
+    alert = alerts.open_alert(connection, f"connection {one.key}", stage, message, connection=one.connection_id)
     if alert is None:
         return False
     hints = (
@@ -222,7 +222,9 @@ def _open_expiry(connection: Connection, one: Dated, stage: str, concerned: list
         "Ask for a new secret in the SIS, then enter it here with its last day.",
     )
     command = f"roster connection set {one.key} --client-secret ask --secret-expires YYYY-MM-DD"
-    notice = _expiry_notice(f"Connection {one.key}", concerned, now, "attention", "Secret ends", said, hints, command)
+    notice = _expiry_notice(
+        f"Connection {one.key}", concerned, now, "attention", "Secret ends", message, hints, command
+    )
     send_alert(connection, concerned, notice, alert, "opened")
     return True
 

@@ -114,8 +114,8 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
     """
     with database.begin() as conn:
         raw = snapshots.load(conn, base["id"])
-        said = [answer.user for answer in answers.values() if answer.user is not None]
-        orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), [*raw.users, *said])
+        users_now = [answer.user for answer in answers.values() if answer.user is not None]
+        orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), [*raw.users, *users_now])
         references = OrgReferences()
         references.note(snapshots.org_documents(conn, base["pull_id"]))
         withheld = withheld_from(conn, school, base["pull_id"])

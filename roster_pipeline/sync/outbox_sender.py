@@ -191,8 +191,8 @@ def _shown_id(sourced_id: str, row: RowDetail) -> str:
     known = {secret.casefold() for secret in row.secrets}
     known |= {name.casefold() for name in (row.given_name, row.family_name) if name}
     plain = sourced_id.casefold()
-    told = "@" in plain or plain in known or any(len(one) > 3 and one in plain for one in known)
-    return HIDDEN if told else sourced_id
+    identifying = "@" in plain or plain in known or any(len(one) > 3 and one in plain for one in known)
+    return HIDDEN if identifying else sourced_id
 
 
 def put_reports(database: Database, school_key: str | None = None) -> int:

@@ -113,15 +113,15 @@ def why_not(schools: Sequence[ScheduledSchool], now: datetime) -> str:
     if len(reasons) <= MOST_NAMED:
         return "; ".join(f"{key}: {why}" + (f" (next: {when})" if when else "") for key, (why, when) in reasons)
     counts = Counter(why for _, (why, _) in reasons)
-    said = ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
+    summary = ", ".join(f"{rows:,} {why}" for why, rows in counts.most_common())
     going = [school for school in schools if not school.stopped]
     if not going:
-        return said
+        return summary
     following = min(
         going, key=lambda each: next_night(each.sync_time, ZoneInfo(each.time_zone), now, each.paused_until)
     )
     _, when = not_due(following, now, ZoneInfo(following.time_zone))
-    return f"{said}; the next is {following.key}: {when}"
+    return f"{summary}; the next is {following.key}: {when}"
 
 
 def not_due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> tuple[str, str]:

@@ -88,6 +88,7 @@ def test_each_change_by_hand_is_done_and_audited_with_its_reason(school: Roster,
         (("archive", "999999", "--school", "oak", *WHY), 1),
         (("erase", "1", *WHY), 1),
         (("primary-record", "1", "u-1", "--connection", "sis", *WHY), 1),
+        (("home", "1", "u-1", "--connection", "sis", *WHY), 2),
     ],
 )
 def test_what_is_wrong_or_without_a_reason_changes_nobody(

@@ -77,14 +77,14 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         run, outcome = _run(opened, school, request.path_params["run"])
-        said, place = _said(opened, run, outcome), manual_runs.place(opened, run)
+        status, place = _said(opened, run, outcome), manual_runs.place(opened, run)
         decidable = _decidable(opened, school, outcome)
     more: dict[str, Any] = {
         "run": run,
         "outcome": outcome,
         "steps": steps_of(run),
         "url": run_url(run.id),
-        "said": said,
+        "said": status,
         "place": place,
         "decidable": decidable,
     }
@@ -105,11 +105,11 @@ async def events(request: Request) -> Response:
     await run_in_threadpool(now)
 
     def look(position: str) -> Seen:
-        school, run, outcome, said, place, decidable = now()
+        school, run, outcome, status, place, decidable = now()
         here = f"at {run.step or 'the start'}, place {place}{', canceled' if run.canceled_by else ''}"
         here = "end" if run.ended_at else here
         home = f"/schools/{school.key}"
-        shown = piece(PIECES, "progress", run, steps_of(run), outcome, said, place, home, decidable)
+        shown = piece(PIECES, "progress", run, steps_of(run), outcome, status, place, home, decidable)
         news = [Event("show", shown, here)] if here != position else []
         return Seen(news, ended=run.ended_at is not None)
 

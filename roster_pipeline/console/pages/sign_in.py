@@ -66,8 +66,8 @@ def come_back(request: Request) -> Response:
         return _refused(request, NOT_OURS)
     if "code" not in given:
         code = given.get("error", "")
-        said = code if ERROR_CODE.fullmatch(code) else "no reason given"
-        return _refused(request, f"The identity provider did not sign you in ({said}).")
+        error = code if ERROR_CODE.fullmatch(code) else "no reason given"
+        return _refused(request, f"The identity provider did not sign you in ({error}).")
     try:
         identity = provider.identity(given["code"], attempt)
     except TokenRefused as problem:

@@ -117,14 +117,14 @@ def show(request: Request) -> Response:
         whole = rollback.undone_whole_by(opened, sync.id) is not None
         holds = [] if sync.plan_id is None else approvals.held(opened, school_id=school.id, plan_id=sync.plan_id)
     roles = sorted(report.roles, key=lambda one: role_place(one.role)) if report else []
-    said = status_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
+    status = status_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
     return page(
         request,
         "sync.html",
         school=school,
         tab="syncs",
         sync=sync,
-        said=said,
+        said=status,
         report=report,
         remarks=remarks(report) if report else [],
         held=[one for one in report.held if one.rows] if report else [],

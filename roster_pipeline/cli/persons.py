@@ -77,7 +77,7 @@ def duplicates(
     with open_directory() as database, database.begin() as opened:
         row = tenants.get_school(opened, school) if school else None
         owner = row.district_id if row else district_of(opened, district).id
-        found = possible_duplicates(
+        pairs = possible_duplicates(
             opened,
             owner,
             lambda _: True,
@@ -94,13 +94,13 @@ def duplicates(
             pair.agree,
             [name for name in pair.fields if pair.differs(name)],
         )
-        for pair in found.pairs
+        for pair in pairs.pairs
     ]
     if as_json:
         print_json([dict(zip(columns, values, strict=True)) for values in rows])
         return
     print_table([name.replace("_", " ") for name in columns], rows)
-    note(counted(found.total, "pair", "pairs"))
+    note(counted(pairs.total, "pair", "pairs"))
 
 
 @person.command("show", epilog=examples("roster person show 42", "roster person show 42 --history"))

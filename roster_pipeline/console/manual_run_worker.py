@@ -41,15 +41,15 @@ def main(run_id: str, minutes: float) -> int:
     """Carry out the run and watch it. Returns 0 if it came to an end, also if it failed and the failure was noted."""
     database = Database(prepare_environment().roster)
     with database.begin() as conn:
-        found = manual_runs.find(conn, run_id)
-    if found is None:
+        run = manual_runs.find(conn, run_id)
+    if run is None:
         return 1
     database.close()  # a fork must not share connections
     child = get_context("fork").Process(target=_carry_out, args=(run_id, os.getpid()), daemon=True)
     child.start()
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
-    _watch(database, *found, child, minutes, stopping)
+    _watch(database, *run, child, minutes, stopping)
     return 0
 
 
@@ -133,10 +133,10 @@ def _carry_out(run_id: str, watcher: int) -> None:
     Thread(target=_end_with, args=(watcher,), daemon=True).start()
     database = Database(prepare_environment().roster)
     with database.begin() as conn:
-        found = manual_runs.find(conn, run_id)
-    if found is None:
+        run = manual_runs.find(conn, run_id)
+    if run is None:
         return
-    problem = _run(database, *found)
+    problem = _run(database, *run)
     with database.begin() as conn:
         manual_runs.end(conn, run_id, problem)
 

@@ -114,8 +114,8 @@ def still_there(request: Request) -> bool:
     Streams need this, because they last longer than the check at their beginning.
     """
     with request.app.state.database.begin() as opened:
-        found = sessions.find(opened, request.state.token, request.app.state.config.idle, used=False)
-    return found is not None and Viewer.of(found.account) == request.state.viewer
+        session = sessions.find(opened, request.state.token, request.app.state.config.idle, used=False)
+    return session is not None and Viewer.of(session.account) == request.state.viewer
 
 
 def keep_visit(request: Request, response: Response, visit: str) -> None:

@@ -180,8 +180,8 @@ def discard(
 
 def covering(conn: Connection, school_id: int, plan_hash: str, now: datetime) -> Approved | None:
     """The approval that covers a plan of this school with this hash now."""
-    found = conn.execute(text(COVERING), {"school": school_id, "hash": plan_hash, "now": now}).mappings().first()
-    return None if found is None else approved_of(dict(found) | {"approval_id": found["id"]})
+    row = conn.execute(text(COVERING), {"school": school_id, "hash": plan_hash, "now": now}).mappings().first()
+    return None if row is None else approved_of(dict(row) | {"approval_id": row["id"]})
 
 
 def approved_of(row: Mapping[Any, Any]) -> Approved | None:
@@ -217,11 +217,11 @@ def _decide(
     guards: Sequence[str] = (),
     parts: Collection[Part] | None = None,
 ) -> int:
-    found = plans.get(conn, plan_id)
+    plan = plans.get(conn, plan_id)
     chosen = None if parts is None else sorted(map(list, parts))
     row = insert(approval).values(
         plan_id=plan_id,
-        plan_hash=found.hash,
+        plan_hash=plan.hash,
         decision=decision,
         by_manager=by_manager,
         parts=null() if chosen is None else chosen,
@@ -235,10 +235,10 @@ def _decide(
         conn,
         who=who,
         what="hold approved" if decision == "approve" else "hold discarded",
-        district_id=found.district_id,
-        school_id=found.school_id,
+        district_id=plan.district_id,
+        school_id=plan.school_id,
         reason=reason,
-        details={"plan": plan_id, "hash": found.hash}
+        details={"plan": plan_id, "hash": plan.hash}
         | ({"guards": list(guards)} if guards else {})
         | ({"parts": [" ".join(part) for part in chosen]} if chosen else {}),
     )

@@ -183,14 +183,14 @@ def forget(conn: Connection, school_id: int) -> None:
 def get(conn: Connection, school_id: int, test_id: str) -> ConnectionTest | None:
     """One test of a school, or None."""
     _end_lost(conn)
-    found = (
+    row = (
         conn.execute(
             select(connection_test).where(connection_test.c.id == test_id, connection_test.c.school_id == school_id)
         )
         .mappings()
         .first()
     )
-    return None if found is None else _row(found)
+    return None if row is None else _row(row)
 
 
 def recent(conn: Connection, school_id: int) -> list[ConnectionTest]:
@@ -216,8 +216,8 @@ def under_way(conn: Connection, school_id: int) -> ConnectionTest | None:
     query = select(connection_test).where(
         connection_test.c.school_id == school_id, connection_test.c.ended_at.is_(None)
     )
-    found = conn.execute(query.order_by(connection_test.c.started_at.desc())).mappings().first()
-    return None if found is None else _row(found)
+    row = conn.execute(query.order_by(connection_test.c.started_at.desc())).mappings().first()
+    return None if row is None else _row(row)
 
 
 def _end_lost(conn: Connection) -> None:

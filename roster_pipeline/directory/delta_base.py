@@ -178,26 +178,26 @@ def delta_base_of(
     query = _finished(connection, scope).where(good).limit(1)
     if before is not None:
         query = query.where(pull.c.id < before)
-    found = conn.execute(query).one_or_none()
-    if found is None:
+    row = conn.execute(query).one_or_none()
+    if row is None:
         return None
-    proof: dict[str, Any] = found.proof
+    proof: dict[str, Any] = row.proof
     return DeltaBase(
-        id=found.id,
-        started_at=found.started_at,
-        finished_at=found.finished_at,
-        full_at=_moment(proof.get("full_at")) or found.finished_at,
+        id=row.id,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        full_at=_moment(proof.get("full_at")) or row.finished_at,
         server_time=_moment(proof.get("server_time")),
         records=int(proof.get("whole_records") or proof.get("records") or 0),
-        unchanged_since=found.unchanged_since,
+        unchanged_since=row.unchanged_since,
         proof=proof,
     )
 
 
 def newest_proof(conn: Connection, connection: ConnectionRow, scope: str) -> Mapping[str, Any] | None:
     """The proof of the newest finished pull of a connection and scope, complete or not."""
-    found = conn.execute(_finished(connection, scope).limit(1)).one_or_none()
-    return None if found is None else dict(found.proof)
+    row = conn.execute(_finished(connection, scope).limit(1)).one_or_none()
+    return None if row is None else dict(row.proof)
 
 
 def _finished(connection: ConnectionRow, scope: str | None = None) -> Select[Any]:
@@ -220,15 +220,15 @@ def _finished(connection: ConnectionRow, scope: str | None = None) -> Select[Any
 
 def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
     """How the people of a pull differ from those of an earlier one."""
-    found = conn.execute(text(COMPARED), {"pull": pull_id, "base": base_id}).one()
-    return Compared(found.changed, found.back, found.forward)
+    row = conn.execute(text(COMPARED), {"pull": pull_id, "base": base_id}).one()
+    return Compared(row.changed, row.back, row.forward)
 
 
 def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Named:
     """Compare everybody's records with an earlier pull, and with the people whom the SIS names as changed since
     then."""
-    found = conn.execute(text(MISSED), {"pull": pull_id, "base": base_id, "named": list(named)}).one()
-    return Named(found.missed, found.membership, found.email)
+    row = conn.execute(text(MISSED), {"pull": pull_id, "base": base_id, "named": list(named)}).one()
+    return Named(row.missed, row.membership, row.email)
 
 
 def switch_delta_off(conn: Connection, of: ConnectionRow) -> bool:

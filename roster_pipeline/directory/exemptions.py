@@ -132,14 +132,14 @@ def exempt(
 
 def of_school(conn: Connection, school_id: int, *, limit: int = 50) -> list[Exemption]:
     """The changes that no sync of a school makes, because somebody exempted them; newest first."""
-    found = conn.execute(text(OF_SCHOOL), {"school": school_id, "limit": limit}).mappings()
-    return [Exemption(**row) for row in found]
+    rows = conn.execute(text(OF_SCHOOL), {"school": school_id, "limit": limit}).mappings()
+    return [Exemption(**row) for row in rows]
 
 
 def of_person(conn: Connection, district_id: int, person_id: int) -> list[ExemptedChange]:
     """The changes of a person that somebody exempted, oldest first."""
-    found = conn.execute(text(OF_PERSON), {"district": district_id, "person": person_id}).mappings()
-    return [ExemptedChange(**row) for row in found]
+    rows = conn.execute(text(OF_PERSON), {"district": district_id, "person": person_id}).mappings()
+    return [ExemptedChange(**row) for row in rows]
 
 
 def take_back(

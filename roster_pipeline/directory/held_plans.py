@@ -230,8 +230,8 @@ def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) ->
 def claimed_people(conn: Connection, schools: Collection[int] | None = None) -> dict[int, Claimed]:
     """School to its active people who wait in another school's plan; of all schools that have any, or of these."""
     query, given = (CLAIMED, {}) if schools is None else (CLAIMED_OF_SCHOOLS, {"schools": sorted(schools)})
-    found = conn.execute(text(query), given)
-    return {row.school_id: Claimed(row.people, sorted(row.by_schools)) for row in found}
+    rows = conn.execute(text(query), given)
+    return {row.school_id: Claimed(row.people, sorted(row.by_schools)) for row in rows}
 
 
 def claimed_of_school(conn: Connection, school_id: int) -> int:

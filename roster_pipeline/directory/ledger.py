@@ -98,10 +98,10 @@ def history(
 
 def get_sync(conn: Connection, sync_id: int) -> SyncRow:
     """One sync. Raises UnknownSync."""
-    found = conn.execute(_syncs().where(sync.c.id == sync_id)).mappings().first()
-    if found is None:
+    row = conn.execute(_syncs().where(sync.c.id == sync_id)).mappings().first()
+    if row is None:
         raise UnknownSync(sync_id)
-    return SyncRow(**found)
+    return SyncRow(**row)
 
 
 def syncs(conn: Connection, sync_ids: Iterable[int]) -> dict[int, SyncRow]:
@@ -113,8 +113,8 @@ def syncs(conn: Connection, sync_ids: Iterable[int]) -> dict[int, SyncRow]:
 def sync_of_plan(conn: Connection, plan_id: int) -> SyncRow | None:
     """The newest sync that applied a plan, or a part of it; also one that left everything to a decision."""
     query = _syncs().where(sync.c.plan_id == plan_id, sync.c.kind.in_(("sync", "approval")))
-    found = conn.execute(query.order_by(sync.c.id.desc()).limit(1)).mappings().first()
-    return None if found is None else SyncRow(**found)
+    row = conn.execute(query.order_by(sync.c.id.desc()).limit(1)).mappings().first()
+    return None if row is None else SyncRow(**row)
 
 
 def changes_of_person(conn: Connection, district_id: int, person_id: int) -> list[Change]:

@@ -88,11 +88,11 @@ def link(
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     theirs = "connection_id = :connection and sourced_id = :sourced_id"
-    found = conn.execute(text(f"select person_id, confirmed from link where {theirs}"), given).first()  # noqa: S608
-    if found is not None and found.person_id != person_id:
-        raise LinkTaken(found.person_id)
+    row = conn.execute(text(f"select person_id, confirmed from link where {theirs}"), given).first()  # noqa: S608
+    if row is not None and row.person_id != person_id:
+        raise LinkTaken(row.person_id)
     details: dict[str, Any] = {"connection": connection.key}
-    if found is None:
+    if row is None:
         what = "record linked"
         excluded = f"delete from link_exclusion where {theirs} and person_id = :person"  # noqa: S608
         if conn.execute(text(excluded), given).rowcount:
@@ -102,7 +102,7 @@ def link(
             "values (:district, :connection, :sourced_id, :person, true, "
             "not exists (select from link where person_id = :person and is_primary))"
         )
-    elif found.confirmed:
+    elif row.confirmed:
         return
     else:
         what, change = "link confirmed", f"update link set confirmed = true where {theirs}"  # noqa: S608

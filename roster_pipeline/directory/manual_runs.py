@@ -166,12 +166,12 @@ def cancel(conn: Connection, school_id: int, run_id: str, who: str) -> bool:
         _going(),
         manual_run.c.canceled_by.is_(None),
     )
-    found = conn.execute(
+    row = conn.execute(
         update(manual_run).where(*mine).values(canceled_by=who).returning(manual_run.c.started_at)
     ).first()
-    if found is not None and found.started_at is None:
+    if row is not None and row.started_at is None:
         end(conn, run_id, CANCELED.format(who=who))
-    return found is not None
+    return row is not None
 
 
 def end(conn: Connection, run_id: str, problem: str | None = None) -> None:
@@ -185,17 +185,17 @@ def get(conn: Connection, school_id: int, run_id: str) -> ManualRun | None:
     """One run of a school, or None."""
     _end_lost(conn)
     query = select(manual_run).where(manual_run.c.id == run_id, manual_run.c.school_id == school_id)
-    found = conn.execute(query).mappings().first()
-    return None if found is None else _row(found)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else _row(row)
 
 
 def find(conn: Connection, run_id: str) -> tuple[ManualRun, str] | None:
     """One run with its school's key, for the process that carries it out."""
     query = select(manual_run, school.c.key.label("school_key")).join(school, school.c.id == manual_run.c.school_id)
-    found = conn.execute(query.where(manual_run.c.id == run_id)).mappings().first()
-    if found is None:
+    row = conn.execute(query.where(manual_run.c.id == run_id)).mappings().first()
+    if row is None:
         return None
-    plain = dict(found)
+    plain = dict(row)
     key = plain.pop("school_key")
     return _row(plain), key
 
@@ -236,9 +236,9 @@ def _on(conn: Connection, host: str) -> tuple[Counter[int], list[tuple[str, int]
         .where(_going(), manual_run.c.host == host)
         .order_by(manual_run.c.requested_at, manual_run.c.id)
     )
-    found = conn.execute(query).all()
-    running = Counter(run.district_id for run in found if run.started_at is not None)
-    return running, [(run.id, run.district_id) for run in found if run.started_at is None]
+    rows = conn.execute(query).all()
+    running = Counter(run.district_id for run in rows if run.started_at is not None)
+    return running, [(run.id, run.district_id) for run in rows if run.started_at is None]
 
 
 def _end_lost(conn: Connection) -> None:

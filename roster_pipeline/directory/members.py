@@ -112,10 +112,10 @@ def find(conn: Connection, district_id: int, words: str, limit: int = MOST_FOUND
 def district_of(conn: Connection, person_id: int) -> tuple[int, str]:
     """Number and key of a person's district. Raises UnknownPerson."""
     query = "select d.id, d.key from person p join district d on d.id = p.district_id where p.id = :person"
-    found = conn.execute(text(query), {"person": person_id}).first()
-    if found is None:
+    row = conn.execute(text(query), {"person": person_id}).first()
+    if row is None:
         raise UnknownPerson(person_id)
-    return found.id, found.key
+    return row.id, row.key
 
 
 def get_person(conn: Connection, district_id: int, person_id: int) -> Person:

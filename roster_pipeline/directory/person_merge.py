@@ -178,11 +178,11 @@ def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str
         "select * from person_merge where district_id = :district and kept_id = :kept and undone_at is null "
         "order by id desc limit 1"
     )
-    found = conn.execute(text(query), given).mappings().first()
-    if found is None:
+    row = conn.execute(text(query), given).mappings().first()
+    if row is None:
         raise MergeImpossible(f"Nobody was merged into person {kept}.", "There is nothing to undo.")
-    mine, theirs, after = found["before"]["kept"], found["before"]["gone"], found["after"]
-    given |= {"gone": found["gone_id"], "to": found["gone_id"], "merge": found["id"]}
+    mine, theirs, after = row["before"]["kept"], row["before"]["gone"], row["after"]
+    given |= {"gone": row["gone_id"], "to": row["gone_id"], "merge": row["id"]}
     now = conn.scalar(text(f"select {_STATE.format('kept')}"), given)
     _insert(conn, "person", [each | {"revision": each["revision"] + 1} for each in theirs["person"]])
     _links_back(conn, given, mine, theirs)
@@ -203,8 +203,8 @@ def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str
     }
     _set_person(conn, district_id, kept, back)
     conn.execute(text("update person_merge set undone_at = now() where id = :merge"), given)
-    note_pair(conn, district_id, kept, found["gone_id"], "merge undone", who, reason, merge=found["id"])
-    return int(found["gone_id"])
+    note_pair(conn, district_id, kept, row["gone_id"], "merge undone", who, reason, merge=row["id"])
+    return int(row["gone_id"])
 
 
 def _links_back(conn: Connection, given: Mapping[str, Any], mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:

@@ -145,8 +145,8 @@ def page(
     order = f"{SORTS[chosen.sort]}, r.row" if chosen.sort in SORTS else "r.row"
     order = "r.action <> 'archive', r.row" if chosen.held and not chosen.sort else order
     query = f"{_COLUMNS} {_FROM} {conditions} order by {order} limit :limit offset :offset"
-    found = conn.execute(text(query), {**_of(plan), **given, "limit": limit, "offset": offset})
-    return [dict(row) for row in found.mappings()]
+    rows = conn.execute(text(query), {**_of(plan), **given, "limit": limit, "offset": offset})
+    return [dict(row) for row in rows.mappings()]
 
 
 def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
@@ -162,8 +162,8 @@ def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int 
     """The next rows after the row with this number. A download uses it to read some hundred rows at a time."""
     conditions, given = chosen.sql()
     query = f"{_COLUMNS} {_FROM} {conditions} and r.row > :after order by r.row limit :limit"
-    found = conn.execute(text(query), {**_of(plan), **given, "after": after, "limit": AT_ONCE})
-    return [dict(row) for row in found.mappings()]
+    rows = conn.execute(text(query), {**_of(plan), **given, "after": after, "limit": AT_ONCE})
+    return [dict(row) for row in rows.mappings()]
 
 
 def count(conn: Connection, plan: PlanRow, chosen: RowFilter) -> int:

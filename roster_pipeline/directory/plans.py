@@ -116,10 +116,10 @@ def write(
 
 def get(conn: Connection, plan_id: int) -> PlanRow:
     """One plan, without its rows. Raises UnknownPlan."""
-    found = conn.execute(select(plan).where(plan.c.id == plan_id)).mappings().first()
-    if found is None:
+    row = conn.execute(select(plan).where(plan.c.id == plan_id)).mappings().first()
+    if row is None:
         raise UnknownPlan(plan_id)
-    return PlanRow(**found)
+    return PlanRow(**row)
 
 
 NEWEST_OF_SCHOOLS = """school s cross join lateral (
@@ -130,8 +130,8 @@ NEWEST_OF_SCHOOLS = """school s cross join lateral (
 
 def get_all(conn: Connection, plan_ids: Collection[int]) -> dict[int, PlanRow]:
     """These plans by number, without their rows; unknown numbers are left out. One query."""
-    found = conn.execute(select(plan).where(plan.c.id.in_(plan_ids))).mappings()
-    return {row["id"]: PlanRow(**row) for row in found}
+    rows = conn.execute(select(plan).where(plan.c.id.in_(plan_ids))).mappings()
+    return {row["id"]: PlanRow(**row) for row in rows}
 
 
 def latest(conn: Connection, school_id: int, *, dry_run: bool = False) -> PlanRow | None:
@@ -140,8 +140,8 @@ def latest(conn: Connection, school_id: int, *, dry_run: bool = False) -> PlanRo
     query = query.order_by(plan.c.id.desc()).limit(1)
     if not dry_run:
         query = query.where(plan.c.dry_run.is_(False))
-    found = conn.execute(query).mappings().first()
-    return None if found is None else PlanRow(**found)
+    row = conn.execute(query).mappings().first()
+    return None if row is None else PlanRow(**row)
 
 
 def findings_of_syncs(conn: Connection, school_id: int, limit: int) -> list[tuple[PlanRow, dict[str, float]]]:

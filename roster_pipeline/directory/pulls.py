@@ -222,13 +222,13 @@ def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple
     It is computed once per pull and kept with the proof, because it takes a second or two to read the records of a
     district.
     """
-    found = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).one()
-    keys = found.proof.get("contact_keys")
+    row = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).one()
+    keys = row.proof.get("contact_keys")
     if keys is None:
         keys = conn.scalar(text(METADATA_KEYS), {"pull": pull_id, "roles": list(roles)})
         more = cast({"contact_keys": keys}, JSONB)
         conn.execute(pull.update().where(pull.c.id == pull_id).values(proof=pull.c.proof.op("||")(more)))
-    return str(found.scope), set(keys)
+    return str(row.scope), set(keys)
 
 
 def _line(*fields: str) -> bytes:

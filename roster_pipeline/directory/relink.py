@@ -101,13 +101,13 @@ def relink(
     """
     with database.begin() as conn:
         lock_district(conn, plans.get(conn, plan_id).district_id)
-        found = plans.get(conn, plan_id)
-        if found.state != "planned" or found.dry_run or plan_hash not in (None, found.hash):
+        plan = plans.get(conn, plan_id)
+        if plan.state != "planned" or plan.dry_run or plan_hash not in (None, plan.hash):
             raise PlanChanged(plan_id)
-        source = conn.execute(select(snapshot).where(snapshot.c.id == found.snapshot_id)).mappings().one()
+        source = conn.execute(select(snapshot).where(snapshot.c.id == plan.snapshot_id)).mappings().one()
         given = {
             "plan": plan_id,
-            "district": found.district_id,
+            "district": plan.district_id,
             "connection": source["connection_id"],
             "version": source["proof"].get("version"),
             "snapshot": source["id"],
@@ -119,7 +119,7 @@ def relink(
         conn.execute(text("analyze linking; analyze moving"))
         if conn.scalar(text(STALE), given) or conn.scalar(text(apply_sql.STALE_LINKS), given):
             raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
-        result = _write(conn, found, given, who, reason, run_id)
+        result = _write(conn, plan, given, who, reason, run_id)
         if also is not None:
             also(conn, result)
         return result

@@ -230,10 +230,10 @@ class RejectedFilter:
 def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> SnapshotHead:
     """A snapshot, if it is one of this school. Raises UnknownSnapshot."""
     query = "select id, school_id, taken_at, complete from snapshot where id = :id and school_id = :school"
-    found = conn.execute(text(query), {"id": snapshot_id, "school": school_id}).mappings().first()
-    if found is None:
+    row = conn.execute(text(query), {"id": snapshot_id, "school": school_id}).mappings().first()
+    if row is None:
         raise UnknownSnapshot(snapshot_id)
-    return SnapshotHead(**found)
+    return SnapshotHead(**row)
 
 
 def page(

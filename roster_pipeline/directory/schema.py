@@ -229,10 +229,10 @@ def applications(conn: Connection) -> list[Application]:
 
 
 def _school_of(conn: Connection, key: str, district_id: int) -> int:
-    found = tenants.get_school(conn, key)
-    if found.district_id != district_id:
+    school = tenants.get_school(conn, key)
+    if school.district_id != district_id:
         raise BadApplication(f"The school {key} is not of this district.", "Name schools of the district only.")
-    return found.id
+    return school.id
 
 
 def _known(kind: str, given: Sequence[str], among: set[str] | frozenset[str]) -> None:

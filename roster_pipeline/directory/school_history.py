@@ -174,8 +174,8 @@ def alerts_of(conn: Connection, school_id: int, connection_id: int) -> list[Open
 
 def people_by_role(conn: Connection, district_id: int, school_id: int) -> dict[str, int]:
     """Role group to the number of active people; roles without any are left out."""
-    found = conn.execute(text(PEOPLE), {"district": district_id, "school": school_id})
-    return {row.role: row.people for row in found}
+    rows = conn.execute(text(PEOPLE), {"district": district_id, "school": school_id})
+    return {row.role: row.people for row in rows}
 
 
 def _place(given: str) -> tuple[str, int, int]:

@@ -70,8 +70,8 @@ def get(conn: Connection, connection: ConnectionRow) -> SisSchoolList | None:
     end_lost(conn)
     of = sis_school_list.c.connection_id == connection.id
     same = sis_school_list.c.connection_revision == connection.revision
-    found = conn.execute(select(sis_school_list).where(of, same)).mappings().first()
-    return None if found is None else SisSchoolList(**found)
+    row = conn.execute(select(sis_school_list).where(of, same)).mappings().first()
+    return None if row is None else SisSchoolList(**row)
 
 
 def going(conn: Connection) -> int:

@@ -224,26 +224,26 @@ def raise_limits(conn: Connection, school_id: int, limits: Mapping[str, Mapping[
 
 def get_district(conn: Connection, key: str) -> DistrictRow:
     """One district. Raises UnknownKey."""
-    found = conn.execute(select(district).where(district.c.key == key)).mappings().first()
-    if found is None:
+    row = conn.execute(select(district).where(district.c.key == key)).mappings().first()
+    if row is None:
         raise UnknownKey("district", key)
-    return _district(found)
+    return _district(row)
 
 
 def get_connection(conn: Connection, key: str) -> ConnectionRow:
     """One connection. Raises UnknownKey."""
-    found = conn.execute(_connections().where(connection.c.key == key)).mappings().first()
-    if found is None:
+    row = conn.execute(_connections().where(connection.c.key == key)).mappings().first()
+    if row is None:
         raise UnknownKey("connection", key)
-    return _connection(found)
+    return _connection(row)
 
 
 def get_school(conn: Connection, key: str) -> SchoolRow:
     """One school with its connection. Raises UnknownKey."""
-    found = conn.execute(schools_query().where(school.c.key == key)).mappings().first()
-    if found is None:
+    row = conn.execute(schools_query().where(school.c.key == key)).mappings().first()
+    if row is None:
         raise UnknownKey("school", key)
-    return school_of(found)
+    return school_of(row)
 
 
 def list_districts(conn: Connection) -> list[DistrictRow]:
@@ -261,8 +261,8 @@ def list_connections(conn: Connection, district_key: str | None = None) -> list[
 
 def schools_by_id(conn: Connection, ids: Collection[int]) -> dict[int, SchoolRow]:
     """The schools with these ids, by id. It is one query."""
-    found = conn.execute(schools_query().where(school.c.id.in_(ids))).mappings()
-    return {row.id: row for row in map(school_of, found)}
+    rows = conn.execute(schools_query().where(school.c.id.in_(ids))).mappings()
+    return {row.id: row for row in map(school_of, rows)}
 
 
 def list_schools(conn: Connection, district: str | None = None) -> list[SchoolRow]:
@@ -340,8 +340,8 @@ def namesake(conn: Connection, of: SchoolRow) -> str | None:
 def connection_and_name(conn: Connection, school_key: str) -> tuple[str, str] | None:
     """The key of a school's connection, and the school's name. None if there is no such school."""
     query = select(connection.c.key, school.c.name).join(school, school.c.connection_id == connection.c.id)
-    found = conn.execute(query.where(school.c.key == school_key)).first()
-    return None if found is None else (found.key, found.name)
+    row = conn.execute(query.where(school.c.key == school_key)).first()
+    return None if row is None else (row.key, row.name)
 
 
 def usual_time_zone(conn: Connection, districts: Collection[int] | None, schools: Collection[int] = ()) -> str | None:

@@ -17,7 +17,7 @@ from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.person_view import Found, find
+from roster_pipeline.services.person_view import PersonView, find
 from roster_pipeline.services.plan_rows import Line, line_of
 from roster_pipeline.vocabulary import OTHER_CONNECTION
 
@@ -152,20 +152,20 @@ def _side(
     if line.reason == OTHER_CONNECTION and not manages(school.district_id):
         return None
     try:
-        found = find(conn, person_id, sees, manages)
+        view = find(conn, person_id, sees, manages)
     except UnknownPerson:
         return None
-    if not found.whole:
+    if not view.whole:
         return None
-    return side_of(found, school.key)
+    return side_of(view, school.key)
 
 
-def side_of(found: Found, school: str = "") -> Side:
+def side_of(view: PersonView, school: str = "") -> Side:
     """A person as one side, with the role and grade in this school.
 
     If they are not in this school, those in their first school.
     """
-    belongs = next((each for each in found.memberships if each["school"] == school), None)
-    belongs = belongs or next(iter(found.memberships), {})
-    values = found.person.fields | {"role": belongs.get("role"), "grade": belongs.get("grade")}
-    return Side(values, person_id=found.person.id, name=found.name, may_change=found.may_change)
+    belongs = next((each for each in view.memberships if each["school"] == school), None)
+    belongs = belongs or next(iter(view.memberships), {})
+    values = view.person.fields | {"role": belongs.get("role"), "grade": belongs.get("grade")}
+    return Side(values, person_id=view.person.id, name=view.name, may_change=view.may_change)

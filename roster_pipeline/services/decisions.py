@@ -74,10 +74,10 @@ def given_reason(reason: str) -> str:
 
 def plan_of_school(conn: Connection, key: str, plan_id: int) -> plans.PlanRow:
     """A plan, if it is one of this school. Raises UnknownPlan, UnknownKey, NotOfSchool."""
-    found = plans.get(conn, plan_id)
-    if found.school_id != tenants.get_school(conn, key).id:
+    plan = plans.get(conn, plan_id)
+    if plan.school_id != tenants.get_school(conn, key).id:
         raise NotOfSchool(f"Plan {plan_id} is not one of {key}.", f"See what is held: roster hold list {key}")
-    return found
+    return plan
 
 
 def approve(

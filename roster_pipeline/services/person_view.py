@@ -54,7 +54,7 @@ LEFT_OUT = {
 
 
 @dataclass(frozen=True)
-class Found:
+class PersonView:
     """A person and the schools among theirs that the reader may see.
 
     manages: the reader manages the district. elsewhere: memberships in schools that the reader may not see. whole: the
@@ -147,7 +147,9 @@ class Planned:
     edited: Event | None = None
 
 
-def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]) -> Found:
+def find(
+    conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]
+) -> PersonView:
     """Find a person, for a reader who sees these schools and manages these districts.
 
     Raises UnknownPerson for everybody else.
@@ -162,7 +164,7 @@ def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], ma
     shown = [each | {"name": rows[each["school"]].name} for each in person.memberships if each["school"] in schools]
     hidden = [each for each in person.memberships if each["school"] not in schools]
     gone = not any(each["status"] == "active" for each in shown) and any(each["status"] == "active" for each in hidden)
-    return Found(
+    return PersonView(
         person=person,
         district=district,
         schools=schools,
@@ -174,14 +176,14 @@ def find(conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], ma
     )
 
 
-def records(conn: Connection, found: Found) -> list[Record]:
+def records(conn: Connection, view: PersonView) -> list[Record]:
     """The linked records, the primary one first.
 
     Each has the last values from the SIS in a school that the reader may see.
     """
-    schools = [school.id for school in found.schools.values()]
+    schools = [school.id for school in view.schools.values()]
     listed = []
-    for each in found.person.links:
+    for each in view.person.links:
         source = tenants.get_connection(conn, each["connection"])
         row = rosters.newest_record(conn, source.id, schools, each["sourced_id"])
         listed.append(
@@ -199,18 +201,18 @@ def records(conn: Connection, found: Found) -> list[Record]:
     return listed
 
 
-def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
+def field_lines(view: PersonView, of_sis: list[Record]) -> list[FieldLine]:
     """The fields, each with the source of its value."""
     primary = next((record for record in of_sis if record.is_primary), None)
     values = primary.said if primary else None
     result = []
-    for name in PERSON_FIELDS if found.whole else NAMES:
-        value, theirs = found.person.fields[name], (values or {}).get(name)
-        locked = name in found.person.locked_fields
+    for name in PERSON_FIELDS if view.whole else NAMES:
+        value, theirs = view.person.fields[name], (values or {}).get(name)
+        locked = name in view.person.locked_fields
         differs = values is not None and value != theirs
         if locked:
             source = "locked by hand"
-        elif not found.person.links:
+        elif not view.person.links:
             source = "entered by hand" if value is not None else ""
         elif values is None:
             source = "SIS record" if value is not None else ""
@@ -220,83 +222,83 @@ def field_lines(found: Found, of_sis: list[Record]) -> list[FieldLine]:
     return result
 
 
-def planned(conn: Connection, found: Found, events: Sequence[Event]) -> list[Planned]:
+def planned(conn: Connection, view: PersonView, events: Sequence[Event]) -> list[Planned]:
     """The rows about the person in the newest plan of each school, dry runs included. Schools without such a row are
     left out. events: the history, in which the edits are that a plan does not know."""
     result = []
     newest = next((event for event in events if event.by_hand), None)
-    for school in found.schools.values():
+    for school in view.schools.values():
         plan = plans.latest(conn, school.id, dry_run=True)
         if plan is None:
             continue
-        links = [each for each in found.person.links if each["connection"] == school.connection.key]
+        links = [each for each in view.person.links if each["connection"] == school.connection.key]
         records = tuple(each["sourced_id"] for each in links)
-        rows = lines(conn, plan, RowFilter(person_id=found.person.id, records=records))
+        rows = lines(conn, plan, RowFilter(person_id=view.person.id, records=records))
         if rows:
             edited = newest if newest and newest.at > plan.made_at else None
             result.append(Planned(school, plan, rows, ledger.sync_of_plan(conn, plan.id), edited))
     return result
 
 
-def person_plan(conn: Connection, found: Found, plan_id: int) -> Planned | None:
+def person_plan(conn: Connection, view: PersonView, plan_id: int) -> Planned | None:
     """A plan that was made only for this person, in a school that the reader may see. None for every other plan."""
     try:
         plan = plans.get(conn, plan_id)
     except plans.UnknownPlan:
         return None
-    school = next((one for one in found.schools.values() if one.id == plan.school_id), None)
-    if school is None or plan.person_id != found.person.id:
+    school = next((one for one in view.schools.values() if one.id == plan.school_id), None)
+    if school is None or plan.person_id != view.person.id:
         return None
     return Planned(school, plan, lines(conn, plan, RowFilter()))
 
 
-def leaving(conn: Connection, found: Found, today: date) -> dict[str, Announcement]:
+def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, Announcement]:
     """The announcements that count, by school, of schools that the reader may see."""
-    every = announced_leavers.of_person(conn, found.person.district_id, found.person.id)
-    return {one.school: one for one in every if one.school in found.schools and not has_ended(one.day, today)}
+    every = announced_leavers.of_person(conn, view.person.district_id, view.person.id)
+    return {one.school: one for one in every if one.school in view.schools and not has_ended(one.day, today)}
 
 
-def history(conn: Connection, found: Found) -> list[Event]:
+def history(conn: Connection, view: PersonView) -> list[Event]:
     """The events of the person, newest first, at most `MOST_EVENTS`.
 
     Events of another school's sync or membership are left out if the reader may not see that school.
     """
     events: dict[datetime, Event] = {}
-    changes = ledger.changes_of_person(conn, found.person.district_id, found.person.id)
+    changes = ledger.changes_of_person(conn, view.person.district_id, view.person.id)
     syncs = ledger.syncs(conn, (each.sync_id for each in changes if each.sync_id))
     for change in changes:
-        if not _may_see(found, change, syncs):
+        if not _may_see(view, change, syncs):
             continue
         event = events.setdefault(change.at, Event(change.at))
         if change.sync_id and change.sync_id in syncs:
             event.sync = syncs[change.sync_id]
             event.who, event.what = event.sync.who, event.sync.kind
         event.steps += _steps(change)
-    if found.whole:
-        entries = audit.entries(conn, person_id=found.person.id, limit=MOST_EVENTS)
+    if view.whole:
+        entries = audit.entries(conn, person_id=view.person.id, limit=MOST_EVENTS)
         for entry in entries:
             event = events.setdefault(entry.at, Event(entry.at))
             event.who, event.what, event.reason, event.by_hand = entry.who, entry.what, entry.reason, True
-        for edit, problem in undoable(conn, found.person, entries, changes):
-            event, schools = events[edit.entry.at], {school.id for school in found.schools.values()}
+        for edit, problem in undoable(conn, view.person, entries, changes):
+            event, schools = events[edit.entry.at], {school.id for school in view.schools.values()}
             event.edit, event.cannot_undo = edit, problem
-            event.may_undo = found.may_change if edit.shared else edit.entry.school_id in schools
+            event.may_undo = view.may_change if edit.shared else edit.entry.school_id in schools
     shown = [event for event in events.values() if event.steps or event.what]
-    shown += _said_of_the_future(conn, found) if found.whole else []
+    shown += _said_of_the_future(conn, view) if view.whole else []
     return sorted(shown, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
 
 
-def _said_of_the_future(conn: Connection, found: Found) -> list[Event]:
+def _said_of_the_future(conn: Connection, view: PersonView) -> list[Event]:
     """Exemptions and announcements of the person; the audit has one entry for all people of such a decision."""
-    whom = found.person.district_id, found.person.id
+    whom = view.person.district_id, view.person.id
     events = []
     for one in exemptions.of_person(conn, *whom):
-        if found.manages or one.school in found.schools:
+        if view.manages or one.school in view.schools:
             of = f": {', '.join(one.fields).replace('_', ' ')}" if one.fields else ""
             step = Step(LEFT_OUT[one.action].format(one.school) + of)
             events.append(Event(one.at, one.who, "change left out", one.reason, steps=[step]))
     for leaver in announced_leavers.of_person(conn, *whom):
-        if found.manages or leaver.school in found.schools:
+        if view.manages or leaver.school in view.schools:
             step = Step(f"announced to leave on {day(leaver.day)} in {leaver.school}")
             events.append(Event(leaver.at, leaver.who, "leaver announced", leaver.reason, steps=[step]))
     return events
@@ -309,22 +311,22 @@ def undoable(
 
     Each has the reason why it cannot be undone, or an empty text.
     """
-    found = undo_edit.edits(entries, changes, person.id)
-    if not found:
+    edits = undo_edit.edits(entries, changes, person.id)
+    if not edits:
         return []
     now = undo_edit.rows_now(conn, person.district_id, person.id)
     undone = {entry.details["edit"] for entry in entries if entry.what == undo_edit.UNDONE}
     problem = "It was undone already."
-    return [(edit, problem if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in found]
+    return [(edit, problem if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in edits]
 
 
-def _may_see(found: Found, change: Change, syncs: Mapping[int, SyncRow]) -> bool:
-    if found.manages:
+def _may_see(view: PersonView, change: Change, syncs: Mapping[int, SyncRow]) -> bool:
+    if view.manages:
         return True
-    if change.school is not None and change.school not in found.schools:
+    if change.school is not None and change.school not in view.schools:
         return False
-    if not found.whole:
-        return change.sync_id in syncs and syncs[change.sync_id or 0].school in found.schools
+    if not view.whole:
+        return change.sync_id in syncs and syncs[change.sync_id or 0].school in view.schools
     return True
 
 

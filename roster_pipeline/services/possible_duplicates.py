@@ -31,7 +31,7 @@ from roster_pipeline.identity.person_pairs import (
 )
 from roster_pipeline.services.conflicts import COMPARED, Side, side_of
 from roster_pipeline.services.decisions import given_reason
-from roster_pipeline.services.person_view import Found, find
+from roster_pipeline.services.person_view import PersonView, find
 from roster_pipeline.sync.monitoring import settle_people
 
 MOST_PAIRS = 500
@@ -204,20 +204,20 @@ def _pair(
     sees: Callable[[SchoolRow], bool],
     manages: Callable[[int], bool],
 ) -> Pair:
-    found = [find(conn, person.id, sees, manages) for person in pair]
-    one, other = (side_of(each) for each in found)
+    views = [find(conn, person.id, sees, manages) for person in pair]
+    one, other = (side_of(each) for each in views)
     agree = compared(*pair).agree
     words = [said for name, said in _AGREED.items() if name in agree]
     words += ["the same name"] if agree >= {"given", "family"} else []
     return Pair(
         sides=(one, other),
-        schools=(_schools(found[0]), _schools(found[1])),
+        schools=(_schools(views[0]), _schools(views[1])),
         agree=", ".join(words),
         against=tuple(AGAINST[each] for each in against(*pair, distinct=distinct)),
         distinct=distinct,
     )
 
 
-def _schools(found: Found) -> list[str]:
-    rows: list[dict[str, Any]] = found.memberships
+def _schools(view: PersonView) -> list[str]:
+    rows: list[dict[str, Any]] = view.memberships
     return [f"{row['name']}: {row['role']}, {row['status']}" for row in rows]

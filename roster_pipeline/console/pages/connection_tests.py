@@ -39,11 +39,11 @@ def show_supported_sis(request: Request) -> Response:
     """GET: one of them."""
     viewer(request)
     try:
-        found = preset(request.path_params["sis"])
+        sis = preset(request.path_params["sis"])
     except UnknownPreset:
         raise nothing_here() from None
-    delivers = [(name, offered(found, subject)) for subject, name in SUBJECTS.items()]
-    return page(request, "one_sis.html", preset=found, delivers=delivers, sign_in=SIGN_IN, unknown=UNKNOWN)
+    delivers = [(name, offered(sis, subject)) for subject, name in SUBJECTS.items()]
+    return page(request, "one_sis.html", preset=sis, delivers=delivers, sign_in=SIGN_IN, unknown=UNKNOWN)
 
 
 def start(request: Request) -> Response:

@@ -262,12 +262,12 @@ def _pattern(opened: Connection, district: DistrictRow, key: str) -> SchoolRow:
 def _connection_of(request: Request, opened: Connection) -> tuple[DistrictRow, int]:
     district = district_of(request, opened, request.path_params["key"])
     try:
-        found = tenants.get_connection(opened, str(form(request).get("connection", "")))
+        connection = tenants.get_connection(opened, str(form(request).get("connection", "")))
     except UnknownKey:
         raise nothing_here() from None
-    if found.district_id != district.id:
+    if connection.district_id != district.id:
         raise nothing_here()
-    return district, found.id
+    return district, connection.id
 
 
 routes = [

@@ -84,14 +84,14 @@ def _leavers_page(
     filters = list_filter(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        found = announced_leavers.of_school(opened, school.id, limit=ROWS, offset=filters.offset)
+        leavers = announced_leavers.of_school(opened, school.id, limit=ROWS, offset=filters.offset)
     return page(
         request,
         "leavers.html",
         status=400 if errors else 200,
         school=school,
         tab="people",
-        listed=Listed(filters, list(found), found[0].total if found else 0),
+        listed=Listed(filters, list(leavers), leavers[0].total if leavers else 0),
         today=datetime.now(UTC).astimezone(school.settings.zone).date(),
         stays=announced_leavers.STAYS.days,
         values={"people": "", "day": "", "reason": ""} | values,
@@ -120,7 +120,7 @@ def _page_of(
 ) -> Response:
     filters = list_filter(request, "what")
     with database(request).begin() as opened:
-        found = audit.search(
+        entries = audit.search(
             opened,
             districts=districts,
             school_id=school.id if school else None,
@@ -136,7 +136,7 @@ def _page_of(
         "school_audit.html" if school else "audit.html",
         school=school,
         tab="",
-        listed=_listed(filters, found),
+        listed=_listed(filters, entries),
         kinds=kinds,
         details=_details,
         zone=zone,
@@ -171,7 +171,7 @@ def show(request: Request) -> Response:
         stands = school_status(opened, school.id)
         before = request.query_params.get("before")
         try:
-            found = school_history(opened, school.id, before=before, limit=PAGE + 1)
+            entries = school_history(opened, school.id, before=before, limit=PAGE + 1)
         except ValueError:
             raise nothing_here() from None
         holds = approvals.held(opened, school_id=school.id) if stands.held else []
@@ -180,7 +180,7 @@ def show(request: Request) -> Response:
         people = people_by_role(opened, school.district_id, school.id)
         weeks = year(opened, school_id=school.id) if not before else []
         leavers = announced_leavers.of_school(opened, school.id, limit=1)
-    shown = found[:PAGE]
+    shown = entries[:PAGE]
     decidable = any(hold.overridable for hold in holds)
     step = next_step(stands, decidable=decidable, tested=bool(school.test))
     todo = next_of(steps)
@@ -200,7 +200,7 @@ def show(request: Request) -> Response:
         next=next_run(stands, now),
         now=now,
         alerts=alerts,
-        people=dict(sorted(people.items(), key=lambda found: role_place(found[0]))),
+        people=dict(sorted(people.items(), key=lambda entries: role_place(entries[0]))),
         test=_test(school.test),
         charts=year_charts(weeks),
         weeks=weeks[::-1],
@@ -210,7 +210,7 @@ def show(request: Request) -> Response:
             (one, status_of_entry(one, school.key), _run_of(one) if viewer(request).operator else None) for one in shown
         ],
         newer=f"/schools/{school.key}" if before else None,
-        older=f"/schools/{school.key}?before={shown[-1].place}" if len(found) > PAGE else None,
+        older=f"/schools/{school.key}?before={shown[-1].place}" if len(entries) > PAGE else None,
     )
 
 

@@ -41,7 +41,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
     filters = list_filter(request, "guard", "district", address="/holds")
     with database(request).begin() as opened:
         mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.lets_others_in else []
-        found = held_plans.waiting(
+        waiting = held_plans.waiting(
             opened,
             districts=None if who.operator else who.districts,
             schools=None if who.operator else who.schools,
@@ -51,7 +51,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
             limit=ROWS,
             offset=filters.offset,
         )
-    held = [(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in found]
+    held = [(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in waiting]
     return page(
         request,
         "holds.html",
@@ -61,7 +61,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
         most_untyped=MOST_UNTYPED,
         held=held,
         decidable=[one for one, holding in held if holding.approvable or holding.managers],
-        listed=Listed(filters, list(found), found[0].plans if found else 0),
+        listed=Listed(filters, list(waiting), waiting[0].plans if waiting else 0),
         guards=list(ADVICE),
         districts=mine,
         now=datetime.now(UTC),
@@ -180,8 +180,8 @@ def decide_several(request: Request) -> Response:
         chosen = [one for each in ticked if (one := _chosen(request, opened, str(each))) is not None]
         archivals = 0
         for one in chosen if decision == "approve" else ():
-            found = approvals.held(opened, plan_id=one.plan_id)
-            archivals += hold_explanation_of((vars(hold) for hold in found), manager=one.manager).archivals()
+            holds = approvals.held(opened, plan_id=one.plan_id)
+            archivals += hold_explanation_of((vars(hold) for hold in holds), manager=one.manager).archivals()
     error = reason_problem(reason) or ("" if chosen else "Choose the schools to decide about.")
     typed = str(sent.get("archivals", "")).replace(",", "").strip()
     if not error and archivals > MOST_UNTYPED and typed != str(archivals):
@@ -265,8 +265,8 @@ def _to_type(
 ) -> int | None:
     """How many people would be archived, if the person has to type this number but typed something else."""
     with database(request).begin() as opened:
-        found = approvals.held(opened, school_id=school.id, plan_id=plan.id)
-    archivals = hold_explanation_of((vars(one) for one in found), manager=manager).archivals(parts)
+        holds = approvals.held(opened, school_id=school.id, plan_id=plan.id)
+    archivals = hold_explanation_of((vars(one) for one in holds), manager=manager).archivals(parts)
     typed = str(form(request).get("archivals", "")).replace(",", "").strip()
     return archivals if archivals > MOST_UNTYPED and typed != str(archivals) else None
 
@@ -321,11 +321,11 @@ def _refused(request: Request, school: SchoolRow, plan: PlanRow, message: str) -
 def _page_of(request: Request, *, status: int = 200, error: str = "", decision: str = "") -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        found = approvals.held(opened, school_id=school.id)
-        plan = plans.get(opened, found[0].plan_id) if found else None
+        holds = approvals.held(opened, school_id=school.id)
+        plan = plans.get(opened, holds[0].plan_id) if holds else None
         newest = plans.latest(opened, school.id)
         manager = plan is None or decides_as_manager(viewer(request), opened, school, plan.id)
-        holding = hold_explanation_of((vars(one) for one in found), manager=manager)
+        holding = hold_explanation_of((vars(one) for one in holds), manager=manager)
         rows = events = None
         links = 0
         if plan is not None:

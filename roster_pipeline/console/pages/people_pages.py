@@ -182,7 +182,7 @@ def duplicates_of_school(request: Request) -> Response:
     who, filters = viewer(request), list_filter(request, "said")
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        found = possible_duplicates(
+        pairs = possible_duplicates(
             opened,
             school.district_id,
             who.may_see,
@@ -192,7 +192,7 @@ def duplicates_of_school(request: Request) -> Response:
             limit=AT_ONCE,
             offset=(filters.page - 1) * AT_ONCE,
         )
-    return _duplicates(request, found, filters, f"/schools/{school.key}/people", school.name)
+    return _duplicates(request, pairs, filters, f"/schools/{school.key}/people", school.name)
 
 
 def duplicates_of_district(request: Request) -> Response:
@@ -200,7 +200,7 @@ def duplicates_of_district(request: Request) -> Response:
     who, filters = viewer(request), list_filter(request, "said", "district")
     with database(request).begin() as opened:
         district, _ = _managed(request, opened)
-        found = possible_duplicates(
+        pairs = possible_duplicates(
             opened,
             district.id,
             who.may_see,
@@ -209,7 +209,7 @@ def duplicates_of_district(request: Request) -> Response:
             limit=AT_ONCE,
             offset=(filters.page - 1) * AT_ONCE,
         )
-    return _duplicates(request, found, filters, f"/people?district={district.key}", district.name)
+    return _duplicates(request, pairs, filters, f"/people?district={district.key}", district.name)
 
 
 def conflicts_of_district(request: Request) -> Response:

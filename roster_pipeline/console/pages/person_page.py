@@ -29,7 +29,7 @@ from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.person_merge import merges_of
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import person_changes, person_view, possible_duplicates
-from roster_pipeline.services.person_view import Found
+from roster_pipeline.services.person_view import PersonView
 from roster_pipeline.sync import one_person
 from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.vocabulary import reason_problem
@@ -41,8 +41,8 @@ ASKS, WINDOW = 60, timedelta(hours=1)
 LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/(conflicts|duplicates)(\?[a-z0-9=&-]*)?")
 """The addresses of lists of conflicts and of pairs, where a decision leads back to."""
 
-Act = Callable[[Connection, Found, Mapping[str, str], Viewer], str]
-Decision = Callable[[Connection, Found, Found, Mapping[str, str], Viewer], str]
+Act = Callable[[Connection, PersonView, Mapping[str, str], Viewer], str]
+Decision = Callable[[Connection, PersonView, PersonView, Mapping[str, str], Viewer], str]
 
 
 def show(request: Request) -> Response:
@@ -59,15 +59,15 @@ def show(request: Request) -> Response:
 def ask(request: Request) -> Response:
     """Ask the SIS of one school for this person, and show its answer and what would change."""
     with database(request).begin() as opened:
-        found = _found(request, opened)
-    school = _school(found, texts(request))
+        view = _view(request, opened)
+    school = _school(view, texts(request))
     with database(request).begin() as opened:
         limit(opened, "asks by", viewer(request).email, ASKS, WINDOW)
     try:
-        asked = one_person.make_plan(database(request), school, found.person.id)
+        asked = one_person.make_plan(database(request), school, view.person.id)
     except SyncError as problem:
         return _page_of(request, status=400, error=f"{_sentence(problem.message)} {in_console(problem.remedy)}".strip())
-    return redirect(request, f"/people/{found.person.id}?asked={asked.plan_id}#asked")
+    return redirect(request, f"/people/{view.person.id}?asked={asked.plan_id}#asked")
 
 
 def sync(request: Request) -> Response:
@@ -75,9 +75,9 @@ def sync(request: Request) -> Response:
     given = texts(request)
     reason, number = given.get("reason", "").strip(), given.get("plan", "")
     with database(request).begin() as opened:
-        found = _found(request, opened)
+        view = _view(request, opened)
         plan_id = plain_number(number)
-        shown = person_view.person_plan(opened, found, plan_id)
+        shown = person_view.person_plan(opened, view, plan_id)
     if shown is None:
         raise nothing_here()
     if error := reason_problem(reason):
@@ -92,7 +92,7 @@ def sync(request: Request) -> Response:
         "held": "A guard held the change, so nothing was done. The next sync of the school shows it among the holds.",
         "unchanged": "The SIS was asked, and nothing had to change.",
     }
-    return redirect(request, f"/people/{found.person.id}", message=message[result.outcome])
+    return redirect(request, f"/people/{view.person.id}", message=message[result.outcome])
 
 
 def _sentence(words: str) -> str:
@@ -102,28 +102,28 @@ def _sentence(words: str) -> str:
 def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int = 0) -> Response:
     who = viewer(request)
     with database(request).begin() as opened:
-        found = _found(request, opened)
-        of_sis, events = person_view.records(opened, found), person_view.history(opened, found)
-        connections = sorted({school.connection.key for school in found.schools.values()})
-        if found.manages:
+        view = _view(request, opened)
+        of_sis, events = person_view.records(opened, view), person_view.history(opened, view)
+        connections = sorted({school.connection.key for school in view.schools.values()})
+        if view.manages:
             rows = tenants.list_connections(opened)
-            connections = sorted(row.key for row in rows if row.district_id == found.person.district_id)
+            connections = sorted(row.key for row in rows if row.district_id == view.person.district_id)
         context = {
             "records": of_sis,
-            "fields": person_view.field_lines(found, of_sis),
-            "asked": person_view.person_plan(opened, found, asked) if asked else None,
-            "planned": person_view.planned(opened, found, events),
+            "fields": person_view.field_lines(view, of_sis),
+            "asked": person_view.person_plan(opened, view, asked) if asked else None,
+            "planned": person_view.planned(opened, view, events),
             "events": events,
-            "leaving": person_view.leaving(opened, found, datetime.now(UTC).date()),
+            "leaving": person_view.leaving(opened, view, datetime.now(UTC).date()),
             "connections": connections,
-            "merges": [one for one in merges_of(opened, *_of(found)) if one.undone_at is None],
+            "merges": [one for one in merges_of(opened, *_of(view)) if one.undone_at is None],
         }
-    school = next(iter(found.schools.values()), None)
+    school = next(iter(view.schools.values()), None)
     return page(
         request,
         "person.html",
         status=status,
-        found=found,
+        view=view,
         error=error,
         may_erase=who.operator,
         now=datetime.now(UTC),
@@ -132,11 +132,11 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
     )
 
 
-def _found(request: Request, opened: Connection) -> Found:
+def _view(request: Request, opened: Connection) -> PersonView:
     return _seen(opened, number_of(request, "person_id"), viewer(request))
 
 
-def _seen(opened: Connection, person_id: int, who: Viewer) -> Found:
+def _seen(opened: Connection, person_id: int, who: Viewer) -> PersonView:
     """The person. Raises HTTPException 404 if the viewer may not see them."""
     try:
         return person_view.find(opened, person_id, who.may_see, who.may_manage)
@@ -151,21 +151,21 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
         given = texts(request)
         given["reason"] = given.get("reason", "").strip()
         with database(request).begin() as opened:
-            found = _found(request, opened)
-        if shared and not found.may_change:
+            view = _view(request, opened)
+        if shared and not view.may_change:
             raise HTTPException(403, OF_A_MANAGER)
         if error := reason_problem(given["reason"]):
             return _page_of(request, status=400, error=error)
         try:
             with database(request).begin() as opened:
-                message = act(opened, _found(request, opened), given, viewer(request))
+                message = act(opened, _view(request, opened), given, viewer(request))
         except NotAMember as problem:  # a second click, or somebody else was faster
             message = problem.message
         except DirectoryError as problem:
             if problem.retryable:
                 raise
             return _page_of(request, status=400, error=problem.message)
-        return redirect(request, _back(given, found.person.id), message=message)
+        return redirect(request, _back(given, view.person.id), message=message)
 
     return handler
 
@@ -173,66 +173,64 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
 def _shared(change: Callable[..., str]) -> Act:
     """The handler of one change of the person. change: a function of `person_changes`. The handlers below are alike."""
 
-    def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-        return change(opened, *_of(found), who=who.who, reason=given["reason"])
+    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+        return change(opened, *_of(view), who=who.who, reason=given["reason"])
 
     return act
 
 
 def _of_field(change: Callable[..., str]) -> Act:
-    def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-        return change(opened, *_of(found), given.get("field", ""), who=who.who, reason=given["reason"])
+    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+        return change(opened, *_of(view), given.get("field", ""), who=who.who, reason=given["reason"])
 
     return act
 
 
 def _of_membership(change: Callable[..., str]) -> Act:
-    def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-        return change(opened, _school(found, given), found.person.id, who=who.who, reason=given["reason"])
+    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+        return change(opened, _school(view, given), view.person.id, who=who.who, reason=given["reason"])
 
     return act
 
 
 def _of_record(change: Callable[..., str], *, theirs: bool = False) -> Act:
-    def act(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
-        key, record = _record(opened, found, given, theirs=theirs)
-        return change(opened, key, found.person.id, record, who=who.who, reason=given["reason"])
+    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+        key, record = _record(opened, view, given, theirs=theirs)
+        return change(opened, key, view.person.id, record, who=who.who, reason=given["reason"])
 
     return act
 
 
-def _edit(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+def _edit(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
     typed = {given.get("field", ""): given.get("value", "")}
     return person_changes.edit(
-        opened, *_of(found), typed, who=who.who, reason=given["reason"], locked=given.get("locked") == "on"
+        opened, *_of(view), typed, who=who.who, reason=given["reason"], locked=given.get("locked") == "on"
     )
 
 
-def _undo(opened: Connection, found: Found, given: Mapping[str, str], who: Viewer) -> str:
+def _undo(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
     number = plain_number(given.get("edit", ""))
-    for event in person_view.history(opened, found):
+    for event in person_view.history(opened, view):
         if event.edit is not None and event.edit.entry.id == number:
             if not event.may_undo:
                 raise HTTPException(403, OF_A_MANAGER)
-            return person_changes.undo(opened, *_of(found), number, who=who.who, reason=given["reason"])
+            return person_changes.undo(opened, *_of(view), number, who=who.who, reason=given["reason"])
     raise nothing_here()
 
 
-def _merge(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
-    both = [found.person.id, other.person.id]
-    kept = other.person.id if given.get("keep") == str(other.person.id) else found.person.id
+def _merge(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+    both = [view.person.id, other.person.id]
+    kept = other.person.id if given.get("keep") == str(other.person.id) else view.person.id
     gone = next(number for number in both if number != kept)
-    return possible_duplicates.merge(opened, found.person.district_id, kept, gone, who=who.who, reason=given["reason"])
+    return possible_duplicates.merge(opened, view.person.district_id, kept, gone, who=who.who, reason=given["reason"])
 
 
-def _two(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return possible_duplicates.mark_distinct(opened, *_of(found), other.person.id, who=who.who, reason=given["reason"])
+def _two(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+    return possible_duplicates.mark_distinct(opened, *_of(view), other.person.id, who=who.who, reason=given["reason"])
 
 
-def _open_again(opened: Connection, found: Found, other: Found, given: Mapping[str, str], who: Viewer) -> str:
-    return possible_duplicates.unmark_distinct(
-        opened, *_of(found), other.person.id, who=who.who, reason=given["reason"]
-    )
+def _open_again(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+    return possible_duplicates.unmark_distinct(opened, *_of(view), other.person.id, who=who.who, reason=given["reason"])
 
 
 def _deciding(act: Decision) -> Callable[[Request], Response]:
@@ -248,15 +246,15 @@ def _deciding(act: Decision) -> Callable[[Request], Response]:
             return _page_of(request, status=400, error=error)
         try:
             with database(request).begin() as opened:
-                found, second = _found(request, opened), _seen(opened, other, who)
-                if not (found.may_change and second.may_change):
+                view, second = _view(request, opened), _seen(opened, other, who)
+                if not (view.may_change and second.may_change):
                     raise HTTPException(403, OF_A_MANAGER)
-                message = act(opened, found, second, given, who)
+                message = act(opened, view, second, given, who)
         except DirectoryError as problem:
             if problem.retryable:
                 raise
             return _page_of(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
-        kept = other if act is _merge and given.get("keep") == str(other) else found.person.id
+        kept = other if act is _merge and given.get("keep") == str(other) else view.person.id
         return redirect(request, _back(given, kept), message=message)
 
     return handler
@@ -277,31 +275,31 @@ def erase(request: Request) -> Response:
     if not who.operator:
         raise nothing_here()
     with database(request).begin() as opened:
-        found = _found(request, opened)
+        view = _view(request, opened)
     given = texts(request)
     reason, typed = given.get("reason", "").strip(), given.get("number", "").strip()
     if error := reason_problem(reason):
         return _page_of(request, status=400, error=error)
-    if typed != str(found.person.id):
+    if typed != str(view.person.id):
         return _page_of(request, status=400, error="To erase somebody, type their number, as this page shows it.")
     with database(request).begin() as opened:
-        message = person_changes.erase(opened, *_of(found), who=who.who, reason=reason)
-    return redirect(request, f"/people?district={found.district}", message=message)
+        message = person_changes.erase(opened, *_of(view), who=who.who, reason=reason)
+    return redirect(request, f"/people?district={view.district}", message=message)
 
 
-def _of(found: Found) -> tuple[int, int]:
-    return found.person.district_id, found.person.id
+def _of(view: PersonView) -> tuple[int, int]:
+    return view.person.district_id, view.person.id
 
 
-def _school(found: Found, given: Mapping[str, str]) -> str:
+def _school(view: PersonView, given: Mapping[str, str]) -> str:
     """The school of the form. Raises HTTPException 404 if the viewer may not see it."""
     key = given.get("school", "")
-    if key not in found.schools:
+    if key not in view.schools:
         raise nothing_here()
     return key
 
 
-def _record(opened: Connection, found: Found, given: Mapping[str, str], *, theirs: bool = False) -> tuple[str, str]:
+def _record(opened: Connection, view: PersonView, given: Mapping[str, str], *, theirs: bool = False) -> tuple[str, str]:
     """Connection and sourcedId of the form. theirs: an owner may only name a record of the newest snapshots of their
     schools.
 
@@ -309,12 +307,12 @@ def _record(opened: Connection, found: Found, given: Mapping[str, str], *, their
     Raises HTTPException 404 for a connection of another district, and 403 for a record of a school that is not theirs.
     """
     key, record = given.get("connection", ""), given.get("sourced_id", "").strip()
-    rows = {row.key: row for row in tenants.list_connections(opened) if row.district_id == found.person.district_id}
+    rows = {row.key: row for row in tenants.list_connections(opened) if row.district_id == view.person.district_id}
     if key not in rows:
         raise nothing_here()
-    linked = any((each["connection"], each["sourced_id"]) == (key, record) for each in found.person.links)
-    if theirs and not found.manages and not linked:
-        schools = [school.id for school in found.schools.values() if school.connection.key == key]
+    linked = any((each["connection"], each["sourced_id"]) == (key, record) for each in view.person.links)
+    if theirs and not view.manages and not linked:
+        schools = [school.id for school in view.schools.values() if school.connection.key == key]
         if not rosters.has_record(opened, schools, record):
             raise HTTPException(403, NOT_YOURS)
     return key, record

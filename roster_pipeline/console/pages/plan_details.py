@@ -118,12 +118,12 @@ def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
     """The school and the plan in the path. Raises HTTPException 404, also for a plan of another school."""
     school = school_of(request, opened)
     try:
-        found = plans.get(opened, number_of(request, "plan_id"))
+        plan = plans.get(opened, number_of(request, "plan_id"))
     except plans.UnknownPlan:
         raise nothing_here() from None
-    if found.school_id != school.id:
+    if plan.school_id != school.id:
         raise nothing_here()
-    return school, found
+    return school, plan
 
 
 def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_id: int) -> bool:

@@ -114,11 +114,11 @@ def add(request: Request) -> Response:
     ticked = {str(value) for name, value in given.multi_items() if name == "school"}
     with database(request).begin() as opened:
         connection = connection_of(request, opened)
-        found = sis_school_lists.get(opened, connection)
+        listed = sis_school_lists.get(opened, connection)
         for_all = addresses(values.get("owners", ""))
         picked = []
         everything = "all" in values
-        for one, _, ours in _lines(opened, connection, found, _words(request)):
+        for one, _, ours in _lines(opened, connection, listed, _words(request)):
             if one["id"] in ticked or (everything and ours is None):
                 owners = [*addresses(values.get(f"owner-{one['id']}", "")), *for_all]
                 picked.append(PickedSchool(one["id"], _usable_name(one), owners))
@@ -262,16 +262,16 @@ def _lines(
 def _pick_context(
     request: Request, opened: Connection, connection: ConnectionRow, values: Values, errors: dict[str, str]
 ) -> dict[str, Any]:
-    found = sis_school_lists.get(opened, connection)
+    listed = sis_school_lists.get(opened, connection)
     words = _words(request)
-    lines = _lines(opened, connection, found, words)
+    lines = _lines(opened, connection, listed, words)
     stored = shown(connection.settings, CONNECTION)
     district = next(row for row in tenants.list_districts(opened) if row.id == connection.district_id)
     return {
         "connection": connection,
         "district": district,
         "base": f"/connections/{connection.key}",
-        "found": found,
+        "found": listed,
         "lines": lines[:MOST_SHOWN],
         "more": len(lines) > MOST_SHOWN,
         "words": words,

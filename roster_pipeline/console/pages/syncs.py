@@ -78,12 +78,12 @@ def roll_back(request: Request) -> Response:
 def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, SyncRow]:
     school = school_of(request, opened)
     try:
-        found = ledger.get_sync(opened, number_of(request, "sync_id"))
+        sync = ledger.get_sync(opened, number_of(request, "sync_id"))
     except ledger.UnknownSync:
         raise nothing_here() from None
-    if found.school_id != school.id:
+    if sync.school_id != school.id:
         raise nothing_here()
-    return school, found
+    return school, sync
 
 
 def _only(value: object) -> Only | None:
@@ -147,12 +147,12 @@ def show(request: Request) -> Response:
 def sync_of(request: Request, opened: Connection, school: SchoolRow) -> SyncRow:
     """The sync in the path. Raises HTTPException 404 if it is not a sync of this school."""
     try:
-        found = ledger.get_sync(opened, number_of(request, "sync_id"))
+        sync = ledger.get_sync(opened, number_of(request, "sync_id"))
     except UnknownSync:
         raise nothing_here() from None
-    if found.school_id != school.id:
+    if sync.school_id != school.id:
         raise nothing_here()
-    return found
+    return sync
 
 
 def _sections(report: SyncReport | None) -> list[object]:

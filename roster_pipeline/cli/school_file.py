@@ -80,16 +80,16 @@ def read_schools(
     _check_header(path, header, connection)
     schools: list[NewSchool] = []
     lines: dict[str, int] = {}
-    known: dict[str, Mapping[str, Any]] = {}
+    defaults: dict[str, Mapping[str, Any]] = {}
     for line, cells in rows:
         if len(cells) > len(header):
             problems.note(line, f"{len(cells)} cells, but there are {len(header)} columns. Quote cells with commas.")
             continue
         row = {name: plain_cell(cell).strip() for name, cell in zip(header, cells, strict=False)}
         row[CONNECTION] = row.get(CONNECTION) or connection or ""
-        if row[CONNECTION] not in known:
-            known[row[CONNECTION]] = begin(row[CONNECTION])
-        new = _school(line, row, chosen, problems, known[row[CONNECTION]])
+        if row[CONNECTION] not in defaults:
+            defaults[row[CONNECTION]] = begin(row[CONNECTION])
+        new = _school(line, row, chosen, problems, defaults[row[CONNECTION]])
         if new is not None and new.key in lines:
             problems.note(line, f"{KEY}: {new.key} is on line {lines[new.key]} already. Keys are unique.")
         elif new is not None:

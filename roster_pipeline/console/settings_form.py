@@ -209,7 +209,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
     test = shown_form.test
     kept = test.id if test and test.typed and test.who == who.who else ""
     lost = {"secret": SECRET_IS_LOST} if not kept and typed_secret(request) else {}
-    known = {
+    values = {
         "school": school,
         "tab": "settings",
         "base": f"/schools/{school.key}",
@@ -226,8 +226,8 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "test_errors": shown_form.test_errors,
     }
     if shown_form.of_connection:
-        return known | _of_connection(request, shown_form, kept)
-    return known | {
+        return values | _of_connection(request, shown_form, kept)
+    return values | {
         "quality_rules": quality_rules(),
         "zones": zones(),
         "shares": SHARES,

@@ -37,8 +37,8 @@ RETRIED = ("dagster/will_retry", "dagster/auto_retry_run_id")
 
 def missing_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
     """School keys without a partition yet. Keys that lost their school stay: their history is worth keeping."""
-    known = set(instance.get_dynamic_partitions("schools"))
-    return [key for key in keys if key not in known]
+    partitions = set(instance.get_dynamic_partitions("schools"))
+    return [key for key in keys if key not in partitions]
 
 
 @dg.sensor(

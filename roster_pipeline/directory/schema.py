@@ -195,8 +195,8 @@ def add_application(
     conn.execute(delete(application).where(application.c.login == login, application.c.district_id == owner.id))
     given = {"schools": ids or None, "roles": list(roles) or None, "fields": list(fields) or None}
     conn.execute(insert(application).values(login=login, district_id=owner.id, **given))
-    known = driver(conn).execute("select 1 from pg_roles where rolname = %s", [login]).fetchone()
-    password = None if known else secrets.token_urlsafe(24)
+    exists = driver(conn).execute("select 1 from pg_roles where rolname = %s", [login]).fetchone()
+    password = None if exists else secrets.token_urlsafe(24)
     if password:
         _run(conn, "create role {role} login password {password}", role=_role(login), password=sql.Literal(password))
     _run(conn, "grant usage on schema roster_application to {role}", role=_role(login))

@@ -140,8 +140,8 @@ def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) 
     """
     lock_until_commit(conn, "connection tests")
     connection = schools[0].connection
-    known = connection_tests.newest(conn, connection.id)
-    if any(school.id in known and known[school.id].ended_at is None for school in schools):
+    newest = connection_tests.newest(conn, connection.id)
+    if any(school.id in newest and newest[school.id].ended_at is None for school in schools):
         raise TestGoesOn("A test of some of these schools is going on.")
     if connection_tests.going(conn) >= MOST_AT_ONCE:
         raise TestGoesOn("Several other tests are going on.")

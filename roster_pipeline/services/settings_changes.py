@@ -107,8 +107,8 @@ def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSe
 
 def secret_must_be_typed(stored: ConnectionSettings, wanted: ConnectionSettings) -> bool:
     """Whether the stored secret would go to another server, or to a server that proves its identity in another way."""
-    known = {_origin(stored.url), _origin(stored.token_url)}
-    elsewhere = _origin(wanted.url) != _origin(stored.url) or _origin(wanted.token_url) not in {*known, None}
+    origins = {_origin(stored.url), _origin(stored.token_url)}
+    elsewhere = _origin(wanted.url) != _origin(stored.url) or _origin(wanted.token_url) not in {*origins, None}
     return elsewhere or (stored.ca_bundle, stored.host_key) != (wanted.ca_bundle, wanted.host_key)
 
 

@@ -39,8 +39,8 @@ def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | Non
     Raises TestGoesOn.
     """
     lock_until_commit(conn, "connection tests")
-    known = sis_school_lists.get(conn, connection)
-    if known is not None and known.ended_at is None:
+    newest = sis_school_lists.get(conn, connection)
+    if newest is not None and newest.ended_at is None:
         return None
     if connection_tests.going(conn) + sis_school_lists.going(conn) >= MOST_AT_ONCE:
         raise TestGoesOn("Several other tests are going on.")

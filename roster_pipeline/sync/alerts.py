@@ -248,8 +248,8 @@ def watch_holds(
     if not holding and only == []:
         return Watched()
     cleared = alerts.clear_held(connection, list(holding), only)
-    known = {alert.school_id for alert in alerts.open_alerts(connection) if alert.cause == HELD}
-    fresh = {number: holds for number, holds in holding.items() if number not in known}
+    already_open = {alert.school_id for alert in alerts.open_alerts(connection) if alert.cause == HELD}
+    fresh = {number: holds for number, holds in holding.items() if number not in already_open}
     if not (cleared or fresh):
         return Watched()
     schools = tenants.schools_by_id(connection, [*fresh, *(alert.school_id or 0 for alert in cleared)])
@@ -308,16 +308,16 @@ def watch_claims(connection: Connection, now: datetime, only: Collection[int] | 
     Skips alerts that another transaction opens or closes at the moment. That transaction or the next look handles them.
     """
     claimed = claimed_people(connection, only)
-    known = {
+    already_open = {
         alert.school_id or 0: alert
         for alert in alerts.open_alerts(connection)
         if alert.cause == CLAIMED and (only is None or alert.school_id in only)
     }
-    if claimed.keys() == known.keys() or not try_lock_until_commit(connection, "alerts on claimed people"):
+    if claimed.keys() == already_open.keys() or not try_lock_until_commit(connection, "alerts on claimed people"):
         return Watched()
-    fresh, over = claimed.keys() - known.keys(), known.keys() - claimed.keys()
-    mine = alerts.lock_open(connection, [known[number].id for number in over])
-    ended = [known[number] for number in sorted(over) if known[number].id in mine]
+    fresh, over = claimed.keys() - already_open.keys(), already_open.keys() - claimed.keys()
+    mine = alerts.lock_open(connection, [already_open[number].id for number in over])
+    ended = [already_open[number] for number in sorted(over) if already_open[number].id in mine]
     others = {by for number in fresh for by in claimed[number].by_schools}
     schools = tenants.schools_by_id(connection, {*fresh, *over, *others})
     for alert in ended:

@@ -74,40 +74,42 @@ def console_url() -> str | None:
     return WebAddresses.read().console_url.rstrip("/") or None
 
 
-def report_of(known: SyncSummary) -> SyncReport:
+def report_of(summary: SyncSummary) -> SyncReport:
     """The report of one sync: a pure function of what the ledger says."""
     return SyncReport(
-        school_key=known.school_key,
-        school_name=known.school_name,
-        when=known.at,
-        time_zone=known.settings.time_zone,
-        kind=known.kind,  # type: ignore[arg-type]  # the table's words are SyncKind's
-        sync_id=known.sync_id,
-        plan_id=known.plan_id,
-        first_sync=known.first_sync,
-        run_url=run_url(known.run_id),
+        school_key=summary.school_key,
+        school_name=summary.school_name,
+        when=summary.at,
+        time_zone=summary.settings.time_zone,
+        kind=summary.kind,  # type: ignore[arg-type]  # the table's words are SyncKind's
+        sync_id=summary.sync_id,
+        plan_id=summary.plan_id,
+        first_sync=summary.first_sync,
+        run_url=run_url(summary.run_id),
         console_url=console_url(),
-        roles=tuple(_role(role, known) for role in ROLE_ORDER if _concerns(role, known)),
-        linked=known.linked,
-        claimed=known.claimed,
-        held=tuple(sorted([*_held(known), *_held_as_such(known)], key=lambda one: held_place(one.role, one.action))),
-        noted=_noted(known),
+        roles=tuple(_role(role, summary) for role in ROLE_ORDER if _concerns(role, summary)),
+        linked=summary.linked,
+        claimed=summary.claimed,
+        held=tuple(
+            sorted([*_held(summary), *_held_as_such(summary)], key=lambda one: held_place(one.role, one.action))
+        ),
+        noted=_noted(summary),
         left_alone=tuple(
             LeftAlone(line["role"], line["rows"], line["reason"], REASONS.get(line["reason"], ""))
-            for line in sorted(known.actions, key=lambda line: role_place(line["role"]))
+            for line in sorted(summary.actions, key=lambda line: role_place(line["role"]))
             if line["action"] in ("skip", "conflict")
         ),
-        row_notes=tuple(_row_note(line) for line in sorted(known.notes, key=lambda line: role_place(line["role"]))),
-        checks=tuple(_checks(known.quality)),
+        row_notes=tuple(_row_note(line) for line in sorted(summary.notes, key=lambda line: role_place(line["role"]))),
+        checks=tuple(_checks(summary.quality)),
         rejected=tuple(
             Rejected(line["collection"], line["field"], line["rule"], line["rows"], line["severity"])
-            for line in known.rejected
+            for line in summary.rejected
         ),
-        connection=_connection(known),
-        comparison=_comparison(known),
-        found=_found(known),
-        records=int(known.snapshot["counts"].get("raw_users", 0)) if known.snapshot else None,
-        contacts=_contacts(known),
+        connection=_connection(summary),
+        comparison=_comparison(summary),
+        found=_found(summary),
+        records=int(summary.snapshot["counts"].get("raw_users", 0)) if summary.snapshot else None,
+        contacts=_contacts(summary),
     )
 
 
@@ -116,22 +118,22 @@ def _row_note(line: dict[str, Any]) -> RowNote:
     return RowNote(line["role"], line["rows"], note, NOTES.get(note, ""), note in CHECKED_BY_HAND)
 
 
-def _concerns(role: str, known: SyncSummary) -> bool:
-    if known.kind == "rollback":
-        return role in known.undone
-    if known.kind == "relink":
+def _concerns(role: str, summary: SyncSummary) -> bool:
+    if summary.kind == "rollback":
+        return role in summary.undone
+    if summary.kind == "relink":
         return False
-    return known.settings.role(role).rostered or any(line["role"] == role for line in known.actions)
+    return summary.settings.role(role).rostered or any(line["role"] == role for line in summary.actions)
 
 
-def _role(role: str, known: SyncSummary) -> RoleCounts:
-    if known.kind == "rollback":
-        back = known.undone[role]
+def _role(role: str, summary: SyncSummary) -> RoleCounts:
+    if summary.kind == "rollback":
+        back = summary.undone[role]
         updates = back.get("update", 0) + back.get("remove", 0)
         return RoleCounts.of(role, {**back, "update": updates, "skip": back.get("moved", 0)})
     planned: dict[str, int] = defaultdict(int)
     held: dict[str, int] = defaultdict(int)
-    for line in known.actions:
+    for line in summary.actions:
         if line["role"] == role:
             planned[line["action"]] += line["rows"]
             if line["action"] in CHANGING:
@@ -139,11 +141,11 @@ def _role(role: str, known: SyncSummary) -> RoleCounts:
     return RoleCounts.of(role, planned, held)
 
 
-def _held(known: SyncSummary) -> Iterable[Held]:
+def _held(summary: SyncSummary) -> Iterable[Held]:
     waiting: dict[tuple[str, str, str], int] = defaultdict(int)
-    for line in known.actions:
+    for line in summary.actions:
         waiting[line["role"], line["action"], line["guard"]] += line["rows"] - line["applied_ever"]
-    for line in known.verdict:
+    for line in summary.verdict:
         rows = waiting.get((line["role"], line["action"], line["guard"]), 0)
         if line["verdict"] == "hold" and rows:
             findings = tuple(
@@ -153,22 +155,22 @@ def _held(known: SyncSummary) -> Iterable[Held]:
             yield Held(line["role"], line["action"], rows, findings)
 
 
-def _noted(known: SyncSummary) -> tuple[str, ...]:
+def _noted(summary: SyncSummary) -> tuple[str, ...]:
     """The findings of guards in rows that they let through."""
-    if known.kind != "sync":
+    if summary.kind != "sync":
         return ()
-    messages = (found["message"] for line in known.verdict if line["verdict"] == "pass" for found in line["findings"])
+    messages = (found["message"] for line in summary.verdict if line["verdict"] == "pass" for found in line["findings"])
     return tuple(dict.fromkeys(messages))
 
 
-def _held_as_such(known: SyncSummary) -> Iterable[Held]:
+def _held_as_such(summary: SyncSummary) -> Iterable[Held]:
     """Problems of the roster that are in no finding about rows.
 
     Each is shown once, at the first place where it occurs.
     """
-    if known.kind != "sync":
+    if summary.kind != "sync":
         return
-    lines = [line for line in known.verdict if line["verdict"] == "hold"]
+    lines = [line for line in summary.verdict if line["verdict"] == "hold"]
     shown_with_rows = {found["message"] for line in lines if line["rows"] for found in line["findings"]}
     for line in lines:
         findings = tuple(
@@ -176,7 +178,7 @@ def _held_as_such(known: SyncSummary) -> Iterable[Held]:
             for found in without_repeats(line["findings"])
             if found["guard"] in REPORTED_ANYWAY and found["message"] not in shown_with_rows
         )
-        if findings and not line["rows"] and known.settings.role(line["role"]).rostered:
+        if findings and not line["rows"] and summary.settings.role(line["role"]).rostered:
             yield Held(line["role"], line["action"], 0, findings)
 
 
@@ -206,10 +208,10 @@ def _of_rules(rules: list[dict[str, Any]], count: str) -> Iterable[int]:
     return by_rule.values()
 
 
-def _connection(known: SyncSummary) -> ConnectionFacts | None:
-    if known.snapshot is None or not known.snapshot["proof"]:
+def _connection(summary: SyncSummary) -> ConnectionFacts | None:
+    if summary.snapshot is None or not summary.snapshot["proof"]:
         return None
-    facts, proof = snapshot_facts(known.snapshot, known.settings.zone), known.snapshot["proof"]
+    facts, proof = snapshot_facts(summary.snapshot, summary.settings.zone), summary.snapshot["proof"]
     return ConnectionFacts(
         strategy=str(proof.get("strategy", "")),
         pages=int(proof.get("pages", 0)),
@@ -221,43 +223,43 @@ def _connection(known: SyncSummary) -> ConnectionFacts | None:
         retries=int(proof.get("retries", 0)),
         version=proof.get("version"),
         mode=facts.mode,
-        written=known.snapshot["written_at"],
+        written=summary.snapshot["written_at"],
         unchanged_since=facts.unchanged_since,
-        old=tuple(wrong_with_age(facts, known.settings.guards)),
+        old=tuple(wrong_with_age(facts, summary.settings.guards)),
         noticed=noticed(
             unlisted=int(proof.get("unlisted_orgs", 0)),
             respelled=int(proof.get("respelled_orgs", 0)),
-            below=int(known.snapshot["counts"].get("org_below", 0)),
+            below=int(summary.snapshot["counts"].get("org_below", 0)),
             unclear=int(proof.get("unclear_dates", 0)),
         ),
         clock=next((said for note in proof.get("notes", ()) if (said := clock_in_words(note))), ""),
     )
 
 
-def _found(known: SyncSummary) -> int | None:
+def _found(summary: SyncSummary) -> int | None:
     """How many people of rostered roles the roster has. Only for a sync."""
-    if known.kind != "sync" or known.snapshot is None or "roles" not in known.snapshot["counts"]:
+    if summary.kind != "sync" or summary.snapshot is None or "roles" not in summary.snapshot["counts"]:
         return None
-    return sum(known.roles.get(role, 0) for role in known.settings.rostered)
+    return sum(summary.roles.get(role, 0) for role in summary.settings.rostered)
 
 
-def _contacts(known: SyncSummary) -> ContactCounts:
-    flags = known.contact_flags if known.kind == "sync" else {}
+def _contacts(summary: SyncSummary) -> ContactCounts:
+    flags = summary.contact_flags if summary.kind == "sync" else {}
     return ContactCounts(
         excluded=flags.get("excluded", 0),
         unknown=flags.get("unknown_values", 0),
-        removed=sum(line["applied"] for line in known.actions if line["role"] == CONTACT),
+        removed=sum(line["applied"] for line in summary.actions if line["role"] == CONTACT),
         withheld=flags.get("fields_withheld", 0),
     )
 
 
-def _comparison(known: SyncSummary) -> Comparison | None:
-    if known.previous is None or known.kind != "sync":  # an approval applies the same roster again
+def _comparison(summary: SyncSummary) -> Comparison | None:
+    if summary.previous is None or summary.kind != "sync":  # an approval applies the same roster again
         return None
-    when, before = known.previous
+    when, before = summary.previous
     sizes = tuple(
-        RoleSize(role, before.get(role, 0), known.roles.get(role, 0))
+        RoleSize(role, before.get(role, 0), summary.roles.get(role, 0))
         for role in ROLE_ORDER
-        if role in known.settings.rostered
+        if role in summary.settings.rostered
     )
     return Comparison(when, sizes)

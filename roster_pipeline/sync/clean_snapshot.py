@@ -119,7 +119,7 @@ def withheld_from(connection: Connection, school: SchoolRow, pull_id: int | None
     scope, held = pulls.metadata_keys(connection, pull_id, roles) if pull_id is not None else ("", set())
     delivered = {field for field, key in keys.items() if key in held}
     memory = f"{CONTACT_FIELDS_SEEN} {scope}".strip()
-    known = set(own.learned.get(memory, ()))
-    if delivered - known:
-        tenants.remember(connection, own.id, {memory: sorted(known | delivered)})
-    return withheld_fields(chosen, delivered, known)
+    withheld = set(own.learned.get(memory, ()))
+    if delivered - withheld:
+        tenants.remember(connection, own.id, {memory: sorted(withheld | delivered)})
+    return withheld_fields(chosen, delivered, withheld)

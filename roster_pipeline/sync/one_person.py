@@ -119,14 +119,14 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
         references = OrgReferences()
         references.note(snapshots.org_documents(conn, base["pull_id"]))
         withheld = withheld_from(conn, school, base["pull_id"])
-    known = {user["sourcedId"]: user for user in raw.users}
+    users_by_id = {user["sourcedId"]: user for user in raw.users}
     for sourced_id, answer in answers.items():
         if answer.user is not None:
             references.place([answer.user])
-            known[sourced_id] = known.get(sourced_id, {}) | answer.user
-        elif sourced_id in known:
-            known[sourced_id] = known[sourced_id] | {"status": DELETED}
-    users = [known[sourced_id] for sourced_id in sorted(known)]
+            users_by_id[sourced_id] = users_by_id.get(sourced_id, {}) | answer.user
+        elif sourced_id in users_by_id:
+            users_by_id[sourced_id] = users_by_id[sourced_id] | {"status": DELETED}
+    users = [users_by_id[sourced_id] for sourced_id in sorted(users_by_id)]
     rejected_at_ingest = raw.rejected[~raw.rejected["sourced_id"].isin(list(answers))]
     cleaned = cleaned_records(
         school, str(base["school_sourced_id"]), replace(raw, users=users, rejected=rejected_at_ingest), orgs, withheld

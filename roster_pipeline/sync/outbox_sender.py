@@ -188,10 +188,10 @@ def _initial(name: str) -> str:
 
 def _shown_id(sourced_id: str, row: RowDetail) -> str:
     """A sourcedId as it is, unless it shows who the person is."""
-    known = {secret.casefold() for secret in row.secrets}
-    known |= {name.casefold() for name in (row.given_name, row.family_name) if name}
+    secrets = {secret.casefold() for secret in row.secrets}
+    secrets |= {name.casefold() for name in (row.given_name, row.family_name) if name}
     plain = sourced_id.casefold()
-    identifying = "@" in plain or plain in known or any(len(one) > 3 and one in plain for one in known)
+    identifying = "@" in plain or plain in secrets or any(len(one) > 3 and one in plain for one in secrets)
     return HIDDEN if identifying else sourced_id
 
 
@@ -202,28 +202,28 @@ def put_reports(database: Database, school_key: str | None = None) -> int:
         return sum(put_report(connection, sync_summary(connection, sync_id)) for sync_id in waiting)
 
 
-def put_report(connection: Connection, known: SyncSummary) -> int:
+def put_report(connection: Connection, summary: SyncSummary) -> int:
     """Store one sync's report with the sync, and put its mail into the outbox if the school wants one.
 
     Returns the number of mails: 1 or 0.
 
     It works in the caller's transaction, so a sync and its mail are committed together.
     """
-    report, sync_id = report_of(known), known.sync_id
+    report, sync_id = report_of(summary), summary.sync_id
     mark_reported(connection, sync_id, report.as_dict())
-    if not known.settings.report_to or not wants(report, known.settings.report_when):
+    if not summary.settings.report_to or not wants(report, summary.settings.report_when):
         return 0
-    if known.settings.report_when == "daily":
-        outbox.put_for_digest(connection, known.settings.report_to, sync_id)
+    if summary.settings.report_when == "daily":
+        outbox.put_for_digest(connection, summary.settings.report_to, sync_id)
         return 0
-    details, file = attach(connection, known.plan_id, sync_id, known.settings.report_attachment)
+    details, file = attach(connection, summary.plan_id, sync_id, summary.settings.report_attachment)
     outbox.put(
         connection,
-        message_id=message_id("sync", known.school_key, sync_id, known.at.isoformat()),
+        message_id=message_id("sync", summary.school_key, sync_id, summary.at.isoformat()),
         kind="report",
-        school_id=known.school_id,
+        school_id=summary.school_id,
         sync_id=sync_id,
-        recipients=known.settings.report_to,
+        recipients=summary.settings.report_to,
         mail=render(replace(report, details=details)),
         attachment=file,
     )

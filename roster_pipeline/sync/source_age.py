@@ -69,10 +69,10 @@ def aged(
     problems = list(proof["problems"])
     older = OLDER in problems
     if bundle:
-        known = list(((before or {}).get("age") or {}).get(REVISIONS) or ())
+        revisions = list(((before or {}).get("age") or {}).get(REVISIONS) or ())
         bulk = age.get("bulk")
-        older = older or bulk in known[:-1]
-        age[REVISIONS] = known if bulk is None or bulk in known else [*known, bulk][-REVISIONS_KEPT:]
+        older = older or bulk in revisions[:-1]
+        age[REVISIONS] = revisions if bulk is None or bulk in revisions else [*revisions, bulk][-REVISIONS_KEPT:]
     if compared is not None and compared.back > max(TOO_FEW, compared.forward):
         older = True
     if older and OLDER not in problems:

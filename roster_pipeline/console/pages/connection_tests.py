@@ -141,8 +141,8 @@ async def events_together(request: Request) -> Response:
 
     def going() -> bool:
         with database(request).begin() as opened:
-            known = connection_tests.newest(opened, connection_of(request, opened).id)
-        return any(test.ended_at is None for test in known.values())
+            newest = connection_tests.newest(opened, connection_of(request, opened).id)
+        return any(test.ended_at is None for test in newest.values())
 
     await run_in_threadpool(going)
 
@@ -155,10 +155,10 @@ async def events_together(request: Request) -> Response:
 def _together(request: Request, error: str = "") -> Response:
     with database(request).begin() as opened:
         connection = connection_of(request, opened)
-        known = connection_tests.newest(opened, connection.id)
+        newest = connection_tests.newest(opened, connection.id)
         schools = tenants.schools_of(opened, connection.id)
     lines = [
-        (school, last_test(school), known.get(school.id), tested_school(school.test["items"]) if school.test else "")
+        (school, last_test(school), newest.get(school.id), tested_school(school.test["items"]) if school.test else "")
         for school in schools
     ]
     waiting = sum(state is not LastTest.GREEN for _, state, _, _ in lines)
@@ -169,7 +169,7 @@ def _together(request: Request, error: str = "") -> Response:
         connection=connection,
         base=f"/connections/{connection.key}",
         lines=[line for line in lines if line[1] is not LastTest.GREEN or line[2] is not None],
-        going=any(test.ended_at is None for test in known.values()),
+        going=any(test.ended_at is None for test in newest.values()),
         waiting=min(waiting, MOST_TOGETHER),
         more=max(waiting - MOST_TOGETHER, 0),
         error=error,

@@ -145,8 +145,8 @@ def filled(request: Request, shown_form: Form, status: int = 200) -> Response:
     with database(request).begin() as opened:
         steps = first_steps(opened, shown_form.school)
         past = past_guards(opened, shown_form.school) if shown_form.section.key == "guards" else {}
-    known = {"steps": steps, "past": past} | context(request, shown_form)
-    return page(request, "settings.html", status=status, **known)
+    values = {"steps": steps, "past": past} | context(request, shown_form)
+    return page(request, "settings.html", status=status, **values)
 
 
 def _saved_message(result: SaveResult, section: Section) -> str:

@@ -43,9 +43,9 @@ def find(
     from roster_pipeline.directory import members
 
     with open_directory() as database, database.begin() as opened:
-        found = members.find(opened, district_of(opened, district).id, words)
+        people = members.find(opened, district_of(opened, district).id, words)
     if as_json:
-        print_json([vars(one) for one in found])
+        print_json([vars(one) for one in people])
         return
     print_table(
         ["person", "name", "e-mail", "number", "memberships"],
@@ -57,10 +57,10 @@ def find(
                 one.fields["number"],
                 [_membership(m) for m in one.memberships],
             )
-            for one in found
+            for one in people
         ],
     )
-    note(counted(len(found), "person", "people") if found else "Nobody found.")
+    note(counted(len(people), "person", "people") if people else "Nobody found.")
 
 
 @person.command("duplicates", epilog=examples("roster person duplicates", "roster person duplicates --school oak"))

@@ -151,9 +151,9 @@ def findings_of_syncs(conn: Connection, school_id: int, limit: int) -> list[tupl
     found: dict[int, dict[str, float]] = {row.id: {} for row in rows}
     lines = select(verdict.c.plan_id, verdict.c.findings).where(verdict.c.plan_id.in_(found))
     for plan_id, findings in conn.execute(lines):
-        for one in findings:
+        for finding in findings:
             of = found[plan_id]
-            of[one["guard"]] = max(of.get(one["guard"], 0.0), float(one["value"] or 0))
+            of[finding["guard"]] = max(of.get(finding["guard"], 0.0), float(finding["value"] or 0))
     return [(row, found[row.id]) for row in rows]
 
 

@@ -93,18 +93,18 @@ def check_schools(
             connected = True
             yield None, item
         client.habits.ends.clear()  # a test starts without knowing what proves the end of a list
-        for place, one in enumerate(schools):
+        for place, school in enumerate(schools):
             try:
-                org = client.find_org(one.school_id)
+                org = client.find_org(school.school_id)
             except SchoolNotFound as problem:  # says nothing about the other schools
                 yield place, _failed("School", problem)
                 continue
             if org is None:
-                yield place, missing_school_item(list(client.listed_orgs()), one.school_id, one.name)
+                yield place, missing_school_item(list(client.listed_orgs()), school.school_id, school.name)
                 continue
-            yield place, school_item(org, one.name)
+            yield place, school_item(org, school.name)
             found[place] = PeopleCounts(
-                org["sourcedId"], client.clock.now().date(), include_orgs_below=one.include_orgs_below
+                org["sourcedId"], client.clock.now().date(), include_orgs_below=school.include_orgs_below
             )
     except OneRosterError as problem:
         yield None, _failed(_failed_part(problem, connected), problem)

@@ -52,9 +52,9 @@ class Ended(KeyboardInterrupt):
 
 def raise_ended(number: int, _: FrameType | None = None) -> None:
     """The handler. A second signal has no effect while the process follows the first."""
-    for one in ENDING:
-        if signal.getsignal(one) is raise_ended:
-            signal.signal(one, signal.SIG_IGN)
+    for signal_number in ENDING:
+        if signal.getsignal(signal_number) is raise_ended:
+            signal.signal(signal_number, signal.SIG_IGN)
     raise Ended(number)
 
 
@@ -105,7 +105,7 @@ def noted() -> Iterator[list[int]]:
     finally:
         signal.set_wakeup_fd(before)
         with suppress(BlockingIOError):
-            numbers += [one for one in os.read(reading, 64) if one in ENDING]
+            numbers += [signal_number for signal_number in os.read(reading, 64) if signal_number in ENDING]
         os.close(reading)
         os.close(writing)
 

@@ -120,19 +120,19 @@ def decide_each(
     """
     why = given_reason(reason)
     done = []
-    for one in chosen:
+    for hold in chosen:
         try:
             if decision == "discard":
-                discard(database, one.key, one.plan_id, who=who, reason=why, plan_hash=one.plan_hash)
-                done.append(Decided(one.key, one.plan_id))
+                discard(database, hold.key, hold.plan_id, who=who, reason=why, plan_hash=hold.plan_hash)
+                done.append(Decided(hold.key, hold.plan_id))
                 continue
             result = approve(
-                database, one.key, one.plan_id, who=who, reason=why, plan_hash=one.plan_hash, manager=one.manager
+                database, hold.key, hold.plan_id, who=who, reason=why, plan_hash=hold.plan_hash, manager=hold.manager
             )
             left = sum(rows for of in result.held.values() for rows in of.values())
-            done.append(Decided(one.key, one.plan_id, result.sync_id, left))
+            done.append(Decided(hold.key, hold.plan_id, result.sync_id, left))
         except (DirectoryError, SyncError) as problem:
-            done.append(Decided(one.key, one.plan_id, problem=problem.message))
+            done.append(Decided(hold.key, hold.plan_id, problem=problem.message))
     return done
 
 

@@ -263,7 +263,7 @@ class Matching:
         """A person in one line of words."""
         fields = self._by_id[number].fields
         parts = (full_name(fields) or "No name", fields["number"], fields["email"], f"person {number}")
-        return ", ".join(str(one) for one in parts if one)
+        return ", ".join(str(part) for part in parts if part)
 
     def _same(self, row: Row, person: StoredPerson) -> Row:
         if not self._visible(person):

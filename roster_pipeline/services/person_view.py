@@ -292,11 +292,11 @@ def _said_of_the_future(conn: Connection, view: PersonView) -> list[Event]:
     """Exemptions and announcements of the person; the audit has one entry for all people of such a decision."""
     whom = view.person.district_id, view.person.id
     events = []
-    for one in exemptions.of_person(conn, *whom):
-        if view.manages or one.school in view.schools:
-            of = f": {', '.join(one.fields).replace('_', ' ')}" if one.fields else ""
-            step = Step(LEFT_OUT[one.action].format(one.school) + of)
-            events.append(Event(one.at, one.who, "change left out", one.reason, steps=[step]))
+    for exempted in exemptions.of_person(conn, *whom):
+        if view.manages or exempted.school in view.schools:
+            of = f": {', '.join(exempted.fields).replace('_', ' ')}" if exempted.fields else ""
+            step = Step(LEFT_OUT[exempted.action].format(exempted.school) + of)
+            events.append(Event(exempted.at, exempted.who, "change left out", exempted.reason, steps=[step]))
     for leaver in announced_leavers.of_person(conn, *whom):
         if view.manages or leaver.school in view.schools:
             step = Step(f"announced to leave on {day(leaver.day)} in {leaver.school}")

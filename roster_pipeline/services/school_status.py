@@ -145,13 +145,13 @@ def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> 
     return StatusText("ok", "Done", outcome(parsed), source)
 
 
-def status_of_entry(one: HistoryEntry, key: str) -> StatusText:
+def status_of_entry(entry: HistoryEntry, key: str) -> StatusText:
     """The status of one line of a school's history."""
-    if one.kind == "failure":
-        return StatusText("bad", "Failed", in_console(plain(one.message or "", key)))
-    if one.kind == "canceled":
-        return StatusText("none", "Canceled", f"{one.who} canceled a run. The rest was not applied.")
-    return status_of_sync(one.kind, one.outcome, one.report)
+    if entry.kind == "failure":
+        return StatusText("bad", "Failed", in_console(plain(entry.message or "", key)))
+    if entry.kind == "canceled":
+        return StatusText("none", "Canceled", f"{entry.who} canceled a run. The rest was not applied.")
+    return status_of_sync(entry.kind, entry.outcome, entry.report)
 
 
 def next_run(school: SchoolStatus, now: datetime) -> datetime | None:

@@ -118,12 +118,12 @@ def add_picked(
     taken = {key for key, _ in tenants.school_names(conn, None, limit=1_000_000)}
     added: list[SchoolRow] = []
     invited: dict[str, list[SchoolRow]] = {}
-    for one in picked:
-        key = new_key(one.name, taken)
+    for school in picked:
+        key = new_key(school.name, taken)
         taken.add(key)
-        owners = list(dict.fromkeys(access_changes.address(email) for email in one.owners))
-        own = {"school_id": one.school_id, "automatic": False, "report_to": owners[:MOST_RECIPIENTS]}
-        row = add_school(conn, connection.key, key, one.name, pattern.model_copy(update=own), who=who)
+        owners = list(dict.fromkeys(access_changes.address(email) for email in school.owners))
+        own = {"school_id": school.school_id, "automatic": False, "report_to": owners[:MOST_RECIPIENTS]}
+        row = add_school(conn, connection.key, key, school.name, pattern.model_copy(update=own), who=who)
         for email in owners:
             access_changes.grant(conn, email, Place(school_id=row.id), who=who)
             invited.setdefault(email, []).append(row)

@@ -99,11 +99,11 @@ def _key(connections: list[tenants.ConnectionRow]) -> Item:
     except DirectoryError as problem:
         return Item("key", False, problem.message, problem.remedy)
     closed: dict[str, DirectoryError] = {}
-    for one in connections:
+    for connection in connections:
         try:
-            unseal(one.secret) if one.secret else None
+            unseal(connection.secret) if connection.secret else None
         except DirectoryError as problem:
-            closed[one.key] = problem
+            closed[connection.key] = problem
     if closed:
         first = next(iter(closed.values()))
         return Item("key", False, f"does not open {', '.join(closed)}: {first.message}", first.remedy)
@@ -164,13 +164,13 @@ def _quality_suite() -> Item:
         return Item("quality suite", False, problem.message, problem.remedy)
 
 
-def _sis(one: tenants.ConnectionRow, school: str | None) -> Item:
-    name = f"SIS {one.key}"
-    if is_bundle(one):
+def _sis(connection: tenants.ConnectionRow, school: str | None) -> Item:
+    name = f"SIS {connection.key}"
+    if is_bundle(connection):
         remedy = f"Try: roster test-connection {school}" if school else ""
         return Item(name, None, "gives bundles, which are tested with a school", remedy)
     try:
-        with client_of(one) as client:
+        with client_of(connection) as client:
             return Item(name, True, f"answers, OneRoster {client.version}")
     except (OneRosterError, DirectoryError) as problem:
         return Item(name, False, problem.message, problem.remedy)

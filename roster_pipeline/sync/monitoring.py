@@ -210,27 +210,27 @@ def send_expiry_change(
     return 0, 1
 
 
-def _open_expiry(connection: Connection, one: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
+def _open_expiry(connection: Connection, secret: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
     today = now.astimezone(UTC).date()
-    verb = "ended" if one.expires < today else "ends"
-    message = f"The Client Secret of {one.key} {verb} on {day(one.expires)}"
-    alert = alerts.open_alert(connection, f"connection {one.key}", stage, message, connection=one.connection_id)
+    verb = "ended" if secret.expires < today else "ends"
+    message = f"The Client Secret of {secret.key} {verb} on {day(secret.expires)}"
+    alert = alerts.open_alert(connection, f"connection {secret.key}", stage, message, connection=secret.connection_id)
     if alert is None:
         return False
     hints = (
         "After that day the SIS may refuse the sign-in, and no school of this connection can be synced.",
         "Ask for a new secret in the SIS, then enter it here with its last day.",
     )
-    command = f"roster connection set {one.key} --client-secret ask --secret-expires YYYY-MM-DD"
+    command = f"roster connection set {secret.key} --client-secret ask --secret-expires YYYY-MM-DD"
     notice = _expiry_notice(
-        f"Connection {one.key}", concerned, now, "attention", "Secret ends", message, hints, command
+        f"Connection {secret.key}", concerned, now, "attention", "Secret ends", message, hints, command
     )
     send_alert(connection, concerned, notice, alert, "opened")
     return True
 
 
-def _renewed(subject: str, one: Dated | None, concerned: list[SchoolRow], now: datetime) -> Notice:
-    until = f"It is now valid until {day(one.expires)}" if one else "Its last day is no longer entered"
+def _renewed(subject: str, secret: Dated | None, concerned: list[SchoolRow], now: datetime) -> Notice:
+    until = f"It is now valid until {day(secret.expires)}" if secret else "Its last day is no longer entered"
     about = subject[0].upper() + subject[1:]
     return _expiry_notice(
         about, concerned, now, "good", "All clear", "The Client Secret was renewed", (f"{until}.",), ""

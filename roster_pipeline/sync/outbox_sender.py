@@ -168,7 +168,7 @@ def _cells(row: RowDetail, names: Names) -> tuple[object, ...]:
         row.result,
         row.role,
         *who,
-        " ".join(_shown_id(one, row) for one in row.sourced_ids),
+        " ".join(_shown_id(sourced_id, row) for sourced_id in row.sourced_ids),
         row.matched_by,
         row.reason,
         why_of(row.reason, row.notes),

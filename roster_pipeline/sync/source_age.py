@@ -123,10 +123,10 @@ def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
 
 def wrong_with_age(snapshot: SnapshotFacts, guards: Guards) -> list[str]:
     """Each problem with the age of the data, as a sentence."""
-    problems = [in_words(one) for one in snapshot.problems if one.startswith(ABOUT_AGE)]
+    problems = [in_words(finding) for finding in snapshot.problems if finding.startswith(ABOUT_AGE)]
     return [
-        *(f"{one[0].upper()}{one[1:]}." for one in problems),
-        *(one.message for one in stale_source(snapshot, guards)),
+        *(f"{finding[0].upper()}{finding[1:]}." for finding in problems),
+        *(finding.message for finding in stale_source(snapshot, guards)),
     ]
 
 

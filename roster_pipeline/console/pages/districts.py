@@ -91,7 +91,7 @@ def overview_lines(found: Overview, search: str, state: str | None, number: int)
     first = (number - 1) * PAGE + 1
     return {
         "found": found,
-        "lines": [(one, status_of(one), next_run(one, now)) for one in found.page],
+        "lines": [(school, status_of(school), next_run(school, now)) for school in found.page],
         "search": search,
         "state": state or "",
         "states": list(STATE_NAMES.items()),

@@ -241,9 +241,9 @@ def pause_until(request: Request) -> Response:
     )
 
 
-def _run_of(one: HistoryEntry) -> str | None:
+def _run_of(entry: HistoryEntry) -> str | None:
     """The Dagster run of what has no page of its own; the page of a sync has its link."""
-    return run_url(one.run_id) if one.kind in ("failure", "canceled") else None
+    return run_url(entry.run_id) if entry.kind in ("failure", "canceled") else None
 
 
 def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:

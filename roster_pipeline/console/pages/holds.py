@@ -266,7 +266,7 @@ def _to_type(
     """How many people would be archived, if the person has to type this number but typed something else."""
     with database(request).begin() as opened:
         holds = approvals.held(opened, school_id=school.id, plan_id=plan.id)
-    archivals = hold_explanation_of((vars(one) for one in holds), manager=manager).archivals(parts)
+    archivals = hold_explanation_of((vars(hold) for hold in holds), manager=manager).archivals(parts)
     typed = str(form(request).get("archivals", "")).replace(",", "").strip()
     return archivals if archivals > MOST_UNTYPED and typed != str(archivals) else None
 
@@ -325,7 +325,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         plan = plans.get(opened, holds[0].plan_id) if holds else None
         newest = plans.latest(opened, school.id)
         manager = plan is None or decides_as_manager(viewer(request), opened, school, plan.id)
-        holding = hold_explanation_of((vars(one) for one in holds), manager=manager)
+        holding = hold_explanation_of((vars(hold) for hold in holds), manager=manager)
         rows = events = None
         links = 0
         if plan is not None:

@@ -137,7 +137,7 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
         "by_role": {name: by_role[name] for name in ROLE_ORDER if by_role.get(name)},
         "choices": {
             "role": [("", "Any"), *((name, role(name)) for name in ROLE_ORDER)],
-            "grade": [("", "Any"), *((one, one) for one in grades)],
+            "grade": [("", "Any"), *((grade, grade) for grade in grades)],
             "status": list(STATUSES.items()),
             "source": list(SOURCES.items()),
             "mark": list(MARKS.items()),

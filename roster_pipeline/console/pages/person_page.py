@@ -116,7 +116,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
             "events": events,
             "leaving": person_view.leaving(opened, view, datetime.now(UTC).date()),
             "connections": connections,
-            "merges": [one for one in merges_of(opened, *_of(view)) if one.undone_at is None],
+            "merges": [merge for merge in merges_of(opened, *_of(view)) if merge.undone_at is None],
         }
     school = next(iter(view.schools.values()), None)
     return page(

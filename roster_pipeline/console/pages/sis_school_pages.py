@@ -101,7 +101,7 @@ async def events(request: Request) -> Response:
             return Seen([Event("reload", "", "end")], ended=True)
         if found.ended_at is None:
             return Seen([], ended=False)
-        numbers = {one["id"]: people_words(one["people"]) for one in found.schools}
+        numbers = {school["id"]: people_words(school["people"]) for school in found.schools}
         return Seen([Event("fill", json.dumps(numbers), "end")], ended=True)
 
     return stream(request, look)
@@ -229,9 +229,9 @@ def _pattern(
     return school.settings
 
 
-def _usable_name(one: dict[str, Any]) -> str:
+def _usable_name(school: dict[str, Any]) -> str:
     """The name of a school of the SIS, or its number if the SIS gives no name that we can store."""
-    for text in (one["name"], one["identifier"], one["id"]):
+    for text in (school["name"], school["identifier"], school["id"]):
         try:
             return display_name(text or "")
         except ValueError:

@@ -86,7 +86,7 @@ def check_bundle_schools(
     old_days: an older bundle suggests that the export stopped. enrollments: a student without one counts as gone.
     """
     now = now or datetime.now(UTC)
-    roles = frozenset[str]().union(*(one.roles for one in schools))
+    roles = frozenset[str]().union(*(school.roles for school in schools))
     wanted = Wanted(contacts=True, roles=roles, enrollments=enrollments, enrollments_if_there=True)
     pulled = pull_bundle(source, wanted, now=now)
     counts: list[PeopleCounts] = []
@@ -95,13 +95,13 @@ def check_bundle_schools(
     try:
         for batch in pulled:
             odd.update(each["rule"] for each in batch.rejects if each["rule"] in LENGTHS)
-            for one in schools:
-                if one.watcher is not None:
-                    one.watcher.take(batch)
+            for school in schools:
+                if school.watcher is not None:
+                    school.watcher.take(batch)
             if batch.kind == "org":
                 orgs += batch.records
                 continue
-            counts = counts or [_counts(one, orgs, now.date()) for one in schools]
+            counts = counts or [_counts(school, orgs, now.date()) for school in schools]
             for of_school in counts:
                 of_school.count(batch.records)
     except OneRosterError as problem:
@@ -109,9 +109,9 @@ def check_bundle_schools(
         return [(None, CheckItem(part, False, problem.message, problem.remedy))]
     proof = pulled.proof
     items: list[Placed] = [(None, item) for item in (_bundle(source, proof), _age(proof, now, old_days), _mode(proof))]
-    for place, one in enumerate(schools):
+    for place, school in enumerate(schools):
         known = counts[place] if counts else None
-        items += [(place, item) for item in _of_school(one, known, orgs, proof, enrollments=enrollments)]
+        items += [(place, item) for item in _of_school(school, known, orgs, proof, enrollments=enrollments)]
     return items + [(None, item) for item in (*_odd_rows(odd), _completeness(proof), _witness())]
 
 

@@ -85,7 +85,7 @@ class Listed:
         return self.chosen.page + 1 if further else None
 
     @property
-    def said(self) -> str:
+    def range_text(self) -> str:
         """`51 to 100 of 12,400`."""
         if not self.rows:
             return "no rows here"

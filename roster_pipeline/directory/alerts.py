@@ -77,7 +77,7 @@ group by s.id, s.key having count(distinct f.night) >= :nights
 """
 CLEAR_HELD = """
 update alert a set cleared_at = now()
-where a.cleared_at is null and a.cause = 'held' and not a.school_id = any(cast(:holding as bigint[]))
+where a.cleared_at is null and a.cause = 'held' and not a.school_id = any(cast(:school_ids as bigint[]))
   and (:every or a.id = any(cast(:only as bigint[])))
 returning a.id, a.subject, a.cause, a.school_id, a.connection_id, a.message, a.opened_at
 """
@@ -177,13 +177,13 @@ def close_of(conn: Connection, subject: str, cause: str) -> Alert | None:
     return next(iter(_alerts(conn, done, {"subject": subject, "cause": cause})), None)
 
 
-def clear_held(conn: Connection, holding: list[int], only: list[int] | None = None) -> list[Alert]:
+def clear_held(conn: Connection, school_ids: list[int], only: list[int] | None = None) -> list[Alert]:
     """Close the alerts on held changes, except those of these schools, which still hold something. Returns the closed
     alerts.
 
     only: close only these alerts.
     """
-    return _alerts(conn, CLEAR_HELD, {"holding": holding, "every": only is None, "only": only or []})
+    return _alerts(conn, CLEAR_HELD, {"school_ids": school_ids, "every": only is None, "only": only or []})
 
 
 def resume(conn: Connection, school_id: int) -> bool:

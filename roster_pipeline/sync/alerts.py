@@ -242,14 +242,14 @@ def watch_holds(
 ) -> Watched:
     """Check all schools once, in the caller's transaction. school_id, only: check only this school, and only these
     alerts of it."""
-    holding: dict[int, list[Hold]] = {}
+    by_school: dict[int, list[Hold]] = {}
     for hold in approvals.held(connection, school_id=school_id):
-        holding.setdefault(hold.school_id, []).append(hold)
-    if not holding and only == []:
+        by_school.setdefault(hold.school_id, []).append(hold)
+    if not by_school and only == []:
         return Watched()
-    cleared = alerts.clear_held(connection, list(holding), only)
+    cleared = alerts.clear_held(connection, list(by_school), only)
     already_open = {alert.school_id for alert in alerts.open_alerts(connection) if alert.cause == HELD}
-    fresh = {number: holds for number, holds in holding.items() if number not in already_open}
+    fresh = {number: holds for number, holds in by_school.items() if number not in already_open}
     if not (cleared or fresh):
         return Watched()
     schools = tenants.schools_by_id(connection, [*fresh, *(alert.school_id or 0 for alert in cleared)])

@@ -96,7 +96,7 @@ def overview_lines(found: Overview, search: str, state: str | None, number: int)
         "state": state or "",
         "states": list(STATE_NAMES.items()),
         "now": now,
-        "said": f"{first:,} to {first + len(found.page) - 1:,} of {found.found:,}" if found.page else "",
+        "range_text": f"{first:,} to {first + len(found.page) - 1:,} of {found.found:,}" if found.page else "",
         "newer": _address(search, state, number - 1) if number > 1 else None,
         "older": _address(search, state, number + 1) if number * PAGE < found.found else None,
     }

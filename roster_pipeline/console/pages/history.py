@@ -168,13 +168,13 @@ def show(request: Request) -> Response:
     now = datetime.now(UTC)
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        stands = school_status(opened, school.id)
+        current = school_status(opened, school.id)
         before = request.query_params.get("before")
         try:
             entries = school_history(opened, school.id, before=before, limit=PAGE + 1)
         except ValueError:
             raise nothing_here() from None
-        holds = approvals.held(opened, school_id=school.id) if stands.held else []
+        holds = approvals.held(opened, school_id=school.id) if current.held else []
         alerts = alerts_of(opened, school.id, school.connection.id)
         steps = first_steps(opened, school)
         people = people_by_role(opened, school.district_id, school.id)
@@ -182,22 +182,22 @@ def show(request: Request) -> Response:
         leavers = announced_leavers.of_school(opened, school.id, limit=1)
     shown = entries[:PAGE]
     decidable = any(hold.overridable for hold in holds)
-    step = next_step(stands, decidable=decidable, tested=bool(school.test))
+    step = next_step(current, decidable=decidable, tested=bool(school.test))
     todo = next_of(steps)
-    if todo is not None and stands.state in ("off", "fine"):
+    if todo is not None and current.state in ("off", "fine"):
         step = NextStep(todo.button, todo.path)
     return page(
         request,
         "history.html",
         school=school,
         tab="syncs",
-        stands=stands,
-        said=status_of(stands),
+        current=current,
+        status_text=status_of(current),
         step=step,
         decidable=decidable,
         resume=RESUME,
         steps=steps,
-        next=next_run(stands, now),
+        next=next_run(current, now),
         now=now,
         alerts=alerts,
         people=dict(sorted(people.items(), key=lambda entries: role_place(entries[0]))),

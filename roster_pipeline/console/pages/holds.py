@@ -60,7 +60,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
         chosen=chosen,
         most_untyped=MOST_UNTYPED,
         held=held,
-        decidable=[one for one, holding in held if holding.approvable or holding.managers],
+        decidable=[one for one, explanation in held if explanation.approvable or explanation.managers],
         listed=Listed(filters, list(waiting), waiting[0].plans if waiting else 0),
         guards=list(ADVICE),
         districts=mine,
@@ -325,15 +325,15 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         plan = plans.get(opened, holds[0].plan_id) if holds else None
         newest = plans.latest(opened, school.id)
         manager = plan is None or decides_as_manager(viewer(request), opened, school, plan.id)
-        holding = hold_explanation_of((vars(hold) for hold in holds), manager=manager)
+        explanation = hold_explanation_of((vars(hold) for hold in holds), manager=manager)
         rows = events = None
         links = 0
         if plan is not None:
             address = f"/schools/{school.key}/holds"
-            kinds = [(kind.role, kind.action) for kind in holding.kinds]
+            kinds = [(kind.role, kind.action) for kind in explanation.kinds]
             rows = rows_of(request, opened, school, plan, address=address, kinds=kinds)
             events = held_plans.timeline(opened, plan)
-            links = plan_rows.new_links(opened, plan.id) if holding.rekeyed else 0
+            links = plan_rows.new_links(opened, plan.id) if explanation.rekeyed else 0
         exempted = exemptions.of_school(opened, school.id)
     return page(
         request,
@@ -343,9 +343,9 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         tab="holds",
         plan=plan,
         newest=newest,
-        holding=holding,
-        decisions=_offered(holding, links),
-        typed=holding.archivals() > MOST_UNTYPED,
+        explanation=explanation,
+        decisions=_offered(explanation, links),
+        typed=explanation.archivals() > MOST_UNTYPED,
         exempted=exempted,
         limits=_limits(school),
         raised=_raised(school),
@@ -359,14 +359,14 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
     )
 
 
-def _offered(holding: HoldExplanation, links: int) -> list[str]:
+def _offered(explanation: HoldExplanation, links: int) -> list[str]:
     """The possible decisions on the held rows, the most likely first.
 
     There are none if only the next sync can clear the hold.
     """
     offered = ["relink"] if links else []
-    offered += ["approve"] if holding.approvable else []
-    return [*offered, "discard"] if offered or holding.managers else []
+    offered += ["approve"] if explanation.approvable else []
+    return [*offered, "discard"] if offered or explanation.managers else []
 
 
 routes = [

@@ -56,7 +56,7 @@ def show(request: Request) -> Response:
             line | {"sentence": REASONS.get(line["reason"], line["reason"])}
             for line in sorted(why, key=lambda line: held_place(line["role"], line["action"])[::-1])
         ],
-        holding=hold_explanation_of((line for line in summary.verdict if _waits(line)), manager=manager),
+        explanation=hold_explanation_of((line for line in summary.verdict if _waits(line)), manager=manager),
         rows=rows,
         events=events,
         now=datetime.now(UTC),

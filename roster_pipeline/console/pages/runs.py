@@ -84,7 +84,7 @@ def show(request: Request) -> Response:
         "outcome": outcome,
         "steps": steps_of(run),
         "url": run_url(run.id),
-        "said": status,
+        "result": status,
         "place": place,
         "decidable": decidable,
     }

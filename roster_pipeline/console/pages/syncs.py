@@ -124,7 +124,7 @@ def show(request: Request) -> Response:
         school=school,
         tab="syncs",
         sync=sync,
-        said=status,
+        status_text=status,
         report=report,
         remarks=remarks(report) if report else [],
         held=[one for one in report.held if one.rows] if report else [],

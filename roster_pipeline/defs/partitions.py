@@ -27,8 +27,8 @@ def add_partitions(keys: Sequence[str]) -> bool:
     from roster_pipeline.runtime.embedded import plain_connection
 
     try:
-        with plain_connection(make_url(Places.read().dagster_database_url)) as connection:
-            found = connection.execute("select to_regclass('dynamic_partitions')").fetchone()
+        with plain_connection(make_url(Places.read().dagster_database_url)) as conn:
+            found = conn.execute("select to_regclass('dynamic_partitions')").fetchone()
         if not found or found[0] is None:
             return False
         with dg.DagsterInstance.get() as instance:

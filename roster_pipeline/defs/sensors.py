@@ -52,8 +52,8 @@ def partitions_follow_schools(
     """Keep the partition set equal to, or larger than, the table of schools."""
     from roster_pipeline.directory import tenants
 
-    with directory.database().begin() as connection:
-        keys = [school.key for school in tenants.list_schools(connection)]
+    with directory.database().begin() as conn:
+        keys = [school.key for school in tenants.list_schools(conn)]
     new = missing_partitions(context.instance, keys)
     if not new:
         return dg.SkipReason("every school has its partition")
@@ -98,10 +98,10 @@ def report_decisions(
     from roster_pipeline.directory import ledger
 
     reported = json.loads(context.cursor or "[]")
-    with directory.database().begin() as connection:
+    with directory.database().begin() as conn:
         if reported:
-            ledger.note_reported(connection, reported)
-        waiting = ledger.unreported_decisions(connection, MOST_DECISIONS)
+            ledger.note_reported(conn, reported)
+        waiting = ledger.unreported_decisions(conn, MOST_DECISIONS)
     if not waiting and not reported:
         return dg.SkipReason("every decision is reported")
     return dg.SensorResult(

@@ -205,10 +205,10 @@ def _print_next_steps(console: Console, mails: int, base_url: str, seconds: floa
 
 def latest_counts(database: Database, school_key: str) -> dict[str, int]:
     """Created, updated, restored, skipped, archived, held, conflicts, unchanged and rejected; empty without a sync."""
-    with database.begin() as connection:
-        sync_id = latest_sync(connection, school_key)
+    with database.begin() as conn:
+        sync_id = latest_sync(conn, school_key)
         if sync_id is None:
             return {}
-        report = report_of(sync_summary(connection, sync_id))
+        report = report_of(sync_summary(conn, sync_id))
     rejected = sum(line.rows for line in report.rejected if line.severity == "error")
     return {name: report.total(name) for name in COUNTS} | {"rejected": rejected}

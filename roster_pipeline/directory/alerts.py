@@ -246,7 +246,7 @@ def recent(conn: Connection, *, school_id: int | None = None, limit: int = 50) -
 
 
 def record(
-    connection: Connection,
+    conn: Connection,
     school_key: str,
     step: str,
     message: str,
@@ -258,7 +258,7 @@ def record(
 ) -> bool:
     """Store one failed step; False if there is no such school. night: the night in which it failed; None for a run by
     hand."""
-    school_id = connection.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
+    school_id = conn.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
     if school_id is None:
         return False
     row = insert(failure).values(
@@ -270,7 +270,7 @@ def record(
         night=night,
         retryable=retryable,
     )
-    connection.execute(row)
+    conn.execute(row)
     return True
 
 

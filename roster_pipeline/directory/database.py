@@ -64,8 +64,8 @@ class Database:
         Raises DirectoryError instead of the driver's errors, because those quote the values of rows.
         """
         try:
-            with self.engine.begin() as connection:
-                yield connection
+            with self.engine.begin() as conn:
+                yield conn
         except (DBAPIError, psycopg.Error) as problem:
             raise translated(problem) from None
 
@@ -73,8 +73,8 @@ class Database:
     def session(self) -> Iterator[Connection]:
         """A connection outside of any transaction, each statement committed at once: for session locks."""
         try:
-            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-                yield connection
+            with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+                yield conn
         except (DBAPIError, psycopg.Error) as problem:
             raise translated(problem) from None
 

@@ -127,8 +127,8 @@ OF_PULL = ("pulled_reject",)
 def exposition(database: Database, more: Mapping[str, tuple[str, float]] | None = None) -> str:
     """Every metric, by school key; without values of people. more: metrics from outside our tables, as name to meaning
     and value."""
-    with database.begin() as connection:
-        schools, people, rest = read(connection)
+    with database.begin() as conn:
+        schools, people, rest = read(conn)
     lines: list[str] = []
     for column, (name, meaning) in OF_A_SCHOOL.items():
         found = ((f'school="{row["school"]}"', row[column]) for row in schools if row[column] is not None)

@@ -105,7 +105,7 @@ class SyncSummary:
     claimed: int = 0
 
 
-def unreported(connection: Connection, school_key: str | None = None) -> list[int]:
+def unreported(conn: Connection, school_key: str | None = None) -> list[int]:
     """Syncs without a mail in the outbox, oldest first."""
     found = (
         select(sync.c.id)
@@ -118,25 +118,25 @@ def unreported(connection: Connection, school_key: str | None = None) -> list[in
     )
     if school_key is not None:
         found = found.where(school.c.key == school_key)
-    return list(connection.scalars(found))
+    return list(conn.scalars(found))
 
 
-def latest_sync(connection: Connection, school_key: str) -> int | None:
+def latest_sync(conn: Connection, school_key: str) -> int | None:
     """The newest sync of a school; syncs of one person are not reported, so they are left out."""
     found = select(func.max(sync.c.id)).join(school, school.c.id == sync.c.school_id)
     found = found.where(school.c.key == school_key, sync.c.kind.not_in(("person", "upload")))
-    newest: int | None = connection.scalar(found)
+    newest: int | None = conn.scalar(found)
     return newest
 
 
-def mark_reported(connection: Connection, sync_id: int, report: dict[str, Any]) -> None:
+def mark_reported(conn: Connection, sync_id: int, report: dict[str, Any]) -> None:
     """Store the report as data with its sync. A sync with a report is not reported again."""
-    connection.execute(sync.update().where(sync.c.id == sync_id).values(report=report))
+    conn.execute(sync.update().where(sync.c.id == sync_id).values(report=report))
 
 
-def sync_summary(connection: Connection, sync_id: int) -> SyncSummary:
+def sync_summary(conn: Connection, sync_id: int) -> SyncSummary:
     """Everything that a report on this sync says. It is one statement, because every sync of every school needs it."""
-    head = connection.execute(text(SUMMARY), {"sync": sync_id}).mappings().one()
+    head = conn.execute(text(SUMMARY), {"sync": sync_id}).mappings().one()
     relink = head["kind"] == "relink"
     shot = {name: head[f"snapshot_{name}"] for name in _SNAPSHOT} if head["snapshot_id"] is not None else None
     return SyncSummary(
@@ -161,12 +161,12 @@ def sync_summary(connection: Connection, sync_id: int) -> SyncSummary:
         previous=(head["previous_at"], dict(head["previous_roles"] or {})) if head["previous_at"] and shot else None,
         undone=dict(head["counts"]) if head["kind"] == "rollback" else {},
         linked=sum(of.get("link", 0) for of in head["counts"].values()) if relink else 0,
-        claimed=_claimed(connection, head) if head["kind"] == "sync" else 0,
+        claimed=_claimed(conn, head) if head["kind"] == "sync" else 0,
     )
 
 
-def _claimed(connection: Connection, head: Any) -> int:
-    report = head["report"] or {"claimed": claimed_of_school(connection, head["school_id"])}
+def _claimed(conn: Connection, head: Any) -> int:
+    report = head["report"] or {"claimed": claimed_of_school(conn, head["school_id"])}
     return int(report.get("claimed", 0))
 
 
@@ -216,7 +216,7 @@ where y.id = :sync
 
 
 def latest_snapshot(
-    connection: Connection, school_key: str, run_id: str | None = None
+    conn: Connection, school_key: str, run_id: str | None = None
 ) -> tuple[SchoolRow, dict[str, Any] | None]:
     """A school, and its newest snapshot as `snapshots.facts` has it. A snapshot that this run took comes first.
 
@@ -228,14 +228,14 @@ def latest_snapshot(
     last = newest.order_by(own, snapshot.c.id.desc()).limit(1).lateral("last")
     columns = {name: last.c[name].label(f"last_{name}") for name in snapshot.c.keys()}  # noqa: SIM118 - no mapping
     query = tenants.schools_query().add_columns(*columns.values()).outerjoin(last, true())
-    row = connection.execute(query.where(school.c.key == school_key)).mappings().first()
+    row = conn.execute(query.where(school.c.key == school_key)).mappings().first()
     if row is None:
         raise tenants.UnknownKey("school", school_key)
     facts = {name: row[f"last_{name}"] for name in columns} if row["last_id"] is not None else None
     return tenants.school_of(row), facts
 
 
-def latest_plan(connection: Connection, school_key: str, run_id: str | None = None) -> int | None:
+def latest_plan(conn: Connection, school_key: str, run_id: str | None = None) -> int | None:
     """The newest plan of a school that may be applied. A plan that this run made comes first. Dry runs are left out."""
     own = case((plan.c.run_id == run_id, 0), else_=1)
     found = (
@@ -246,7 +246,7 @@ def latest_plan(connection: Connection, school_key: str, run_id: str | None = No
         .order_by(own, plan.c.id.desc())
         .limit(1)
     )
-    return connection.scalar(found)
+    return conn.scalar(found)
 
 
 @dataclass(frozen=True)

@@ -75,11 +75,11 @@ def look_at_broker(instance: dg.DagsterInstance) -> Broker | None:
     from kombu.exceptions import KombuError  # this module comes with Celery
 
     queue = str(getattr(launcher, "default_queue", ""))
-    with app.connection_for_write(connect_timeout=CONNECT_SECONDS) as connection:
+    with app.connection_for_write(connect_timeout=CONNECT_SECONDS) as conn:
         try:
-            connection.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
-            return _look(app, connection, queue)
-        except (OSError, KombuError, *connection.connection_errors, *connection.channel_errors) as problem:
+            conn.ensure_connection(max_retries=1, interval_start=0, timeout=CONNECT_SECONDS)
+            return _look(app, conn, queue)
+        except (OSError, KombuError, *conn.connection_errors, *conn.channel_errors) as problem:
             return Broker(queue, problem=type(problem).__name__)
 
 

@@ -54,9 +54,9 @@ def record_failure(
     A database that is down cannot store it; then the run's own failure is all there is.
     """
     try:
-        with database.begin() as connection:
+        with database.begin() as conn:
             recorded = alerts.record(
-                connection,
+                conn,
                 school_key,
                 step,
                 str(problem),
@@ -67,19 +67,19 @@ def record_failure(
             )
             if not recorded or isinstance(problem, GaveWay):
                 return
-            _notify_failure(connection, school_key, step, problem, run_id)
-            pause_failing(connection, datetime.now(UTC), school_key)
+            _notify_failure(conn, school_key, step, problem, run_id)
+            pause_failing(conn, datetime.now(UTC), school_key)
     except DirectoryError:
         return
 
 
-def _notify_failure(connection: Connection, school_key: str, step: str, problem: SyncError, run_id: str | None) -> None:
+def _notify_failure(conn: Connection, school_key: str, step: str, problem: SyncError, run_id: str | None) -> None:
     """Open the alert on a failed step and put its mail, unless there is one for the same step."""
-    school = tenants.get_school(connection, school_key)
+    school = tenants.get_school(conn, school_key)
     shared = problem.cause != STEP
-    concerned = affected_schools(connection, school) if shared else [school]
+    concerned = affected_schools(conn, school) if shared else [school]
     opened = alerts.open_alert(
-        connection,
+        conn,
         f"connection {school.connection.key}" if shared else f"school {school_key}",
         problem.cause if shared else step,
         str(problem),
@@ -103,41 +103,39 @@ def _notify_failure(connection: Connection, school_key: str, step: str, problem:
         run_url=run_url(run_id),
         console_url=console_url(),
         sign_in=problem.cause == CREDENTIALS,
-        directory_unchanged=run_id is not None and not ledger.has_run(connection, run_id),
+        directory_unchanged=run_id is not None and not ledger.has_run(conn, run_id),
     )
-    send_alert(connection, concerned, alert, opened, "opened")
+    send_alert(conn, concerned, alert, opened, "opened")
 
 
-def pause_failing(connection: Connection, now: datetime, key: str | None = None) -> int:
+def pause_failing(conn: Connection, now: datetime, key: str | None = None) -> int:
     """Pause the schools whose nights failed for a week, or this one if it is; returns how many."""
-    failing = alerts.failing_schools(connection, MOST_NIGHTS, key)
-    schools = tenants.schools_by_id(connection, [number for number, _, _ in failing]) if failing else {}
+    failing = alerts.failing_schools(conn, MOST_NIGHTS, key)
+    schools = tenants.schools_by_id(conn, [number for number, _, _ in failing]) if failing else {}
     paused = 0
     for number, school_key, nights in failing:
         message = f"The roster sync failed in {nights} nights in a row, so it no longer starts by itself"
-        opened = alerts.open_alert(connection, f"school {school_key}", PAUSED, message, school=number)
+        opened = alerts.open_alert(conn, f"school {school_key}", PAUSED, message, school=number)
         if opened is not None:
             paused += 1
-            notify_pause(connection, schools[number], message, now, opened, "opened")
+            notify_pause(conn, schools[number], message, now, opened, "opened")
     return paused
 
 
-def notify_pause(
-    connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int, occasion: str
-) -> None:
+def notify_pause(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int, occasion: str) -> None:
     """The mail about a school that is paused, or the reminder of it."""
     hint = "Put the cause right, then let it run by itself again. A sync by hand that finishes ends the pause too."
     command, link = f"roster school resume {school.key}", page_of_school(school.key, "Look at the school")
     notice = school_notice(school, now, "failed", "Paused", said, hint, command=command, link=link)
-    send_alert(connection, [school], notice, alert_id, occasion)
+    send_alert(conn, [school], notice, alert_id, occasion)
 
 
 def record_crashes(database: Database, runs: Mapping[str, tuple[str, str | None]]) -> int:
     """Store the failures of runs that ended before they could say why. runs: run id to school key and night."""
     if not runs:
         return 0
-    with database.begin() as connection:
-        unknown = alerts.unknown_runs(connection, list(runs))
+    with database.begin() as conn:
+        unknown = alerts.unknown_runs(conn, list(runs))
     for run_id in sorted(unknown):
         key, night = runs[run_id]
         problem = SyncError(
@@ -151,7 +149,7 @@ def record_crashes(database: Database, runs: Mapping[str, tuple[str, str | None]
 
 
 def send_alert(
-    connection: Connection,
+    conn: Connection,
     schools: list[SchoolRow],
     alert: Notice | FailureAlert,
     *identity: object,
@@ -181,7 +179,7 @@ def send_alert(
         else:
             drawn = render(alert, commands=commands)
         outbox.put(
-            connection,
+            conn,
             message_id=message_id("alert", *identity, *more),
             kind="alert",
             school_id=schools[0].id if len(schools) == 1 else None,
@@ -221,10 +219,10 @@ def operators() -> list[str]:
     return MailServer.read().alerts_to
 
 
-def affected_schools(connection: Connection, school: SchoolRow) -> list[SchoolRow]:
+def affected_schools(conn: Connection, school: SchoolRow) -> list[SchoolRow]:
     """The schools that a fault of this school's connection concerns: the school itself, and the schools that run by
     themselves."""
-    sharing = tenants.schools_of(connection, school.connection.id)
+    sharing = tenants.schools_of(conn, school.connection.id)
     return [school] + [other for other in sharing if other.id != school.id and other.settings.automatic]
 
 
@@ -238,30 +236,30 @@ class Watched:
 
 
 def watch_holds(
-    connection: Connection, now: datetime, school_id: int | None = None, only: list[int] | None = None
+    conn: Connection, now: datetime, school_id: int | None = None, only: list[int] | None = None
 ) -> Watched:
     """Check all schools once, in the caller's transaction. school_id, only: check only this school, and only these
     alerts of it."""
     by_school: dict[int, list[Hold]] = {}
-    for hold in approvals.held(connection, school_id=school_id):
+    for hold in approvals.held(conn, school_id=school_id):
         by_school.setdefault(hold.school_id, []).append(hold)
     if not by_school and only == []:
         return Watched()
-    cleared = alerts.clear_held(connection, list(by_school), only)
-    already_open = {alert.school_id for alert in alerts.open_alerts(connection) if alert.cause == HELD}
+    cleared = alerts.clear_held(conn, list(by_school), only)
+    already_open = {alert.school_id for alert in alerts.open_alerts(conn) if alert.cause == HELD}
     fresh = {number: holds for number, holds in by_school.items() if number not in already_open}
     if not (cleared or fresh):
         return Watched()
-    schools = tenants.schools_by_id(connection, [*fresh, *(alert.school_id or 0 for alert in cleared)])
+    schools = tenants.schools_by_id(conn, [*fresh, *(alert.school_id or 0 for alert in cleared)])
     for alert in cleared:
         school = schools[alert.school_id or 0]
         since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
         notice = school_notice(school, now, "good", "All clear", "Nothing is held any more", since)
-        send_alert(connection, [school], notice, alert.id, "cleared", owners_too=_waits(school))
+        send_alert(conn, [school], notice, alert.id, "cleared", owners_too=_waits(school))
     for number, holds in fresh.items():
         school = schools[number]
         message = f"{_held(holds)} held{_by_whom(holds)}"
-        opened = alerts.open_alert(connection, f"school {school.key}", HELD, f"{message}.", school=number)
+        opened = alerts.open_alert(conn, f"school {school.key}", HELD, f"{message}.", school=number)
         if opened is None:
             continue
         may = any(hold.overridable for hold in holds)
@@ -276,8 +274,8 @@ def watch_holds(
             command=f"roster hold show {school.key}",
             link=link,
         )
-        managers = accounts.managers_of(connection, school.district_id) if any(h.needs_manager for h in holds) else []
-        send_alert(connection, [school], notice, opened, "opened", owners_too=_waits(school), also=managers)
+        managers = accounts.managers_of(conn, school.district_id) if any(h.needs_manager for h in holds) else []
+        send_alert(conn, [school], notice, opened, "opened", owners_too=_waits(school), also=managers)
     return Watched(len(fresh), len(cleared))
 
 
@@ -302,45 +300,43 @@ def _waits(school: SchoolRow) -> bool:
     return school.settings.report_when == "daily"
 
 
-def watch_claims(connection: Connection, now: datetime, only: Collection[int] | None = None) -> Watched:
+def watch_claims(conn: Connection, now: datetime, only: Collection[int] | None = None) -> Watched:
     """One look, in the caller's transaction. only: at the people of these schools alone.
 
     Skips alerts that another transaction opens or closes at the moment. That transaction or the next look handles them.
     """
-    claimed = claimed_people(connection, only)
+    claimed = claimed_people(conn, only)
     already_open = {
         alert.school_id or 0: alert
-        for alert in alerts.open_alerts(connection)
+        for alert in alerts.open_alerts(conn)
         if alert.cause == CLAIMED and (only is None or alert.school_id in only)
     }
-    if claimed.keys() == already_open.keys() or not try_lock_until_commit(connection, "alerts on claimed people"):
+    if claimed.keys() == already_open.keys() or not try_lock_until_commit(conn, "alerts on claimed people"):
         return Watched()
     fresh, over = claimed.keys() - already_open.keys(), already_open.keys() - claimed.keys()
-    mine = alerts.lock_open(connection, [already_open[number].id for number in over])
+    mine = alerts.lock_open(conn, [already_open[number].id for number in over])
     ended = [already_open[number] for number in sorted(over) if already_open[number].id in mine]
     others = {by for number in fresh for by in claimed[number].by_schools}
-    schools = tenants.schools_by_id(connection, {*fresh, *over, *others})
+    schools = tenants.schools_by_id(conn, {*fresh, *over, *others})
     for alert in ended:
         school = schools[alert.school_id or 0]
-        alerts.close(connection, alert.id)
+        alerts.close(conn, alert.id)
         headline = "Nobody of this school is claimed elsewhere any more"
         since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
         notice = school_notice(school, now, "good", "All clear", headline, since)
-        send_alert(connection, [school], notice, alert.id, "cleared")
+        send_alert(conn, [school], notice, alert.id, "cleared")
     opened = 0
     for number in sorted(fresh):
         school, message = schools[number], claimed_words(claimed[number].people)
-        alert_id = alerts.open_alert(connection, f"school {school.key}", CLAIMED, message, school=number)
+        alert_id = alerts.open_alert(conn, f"school {school.key}", CLAIMED, message, school=number)
         if alert_id is not None:
             opened += 1
-            _notify_claim(
-                connection, school, message, [schools[by] for by in claimed[number].by_schools], now, alert_id
-            )
+            _notify_claim(conn, school, message, [schools[by] for by in claimed[number].by_schools], now, alert_id)
     return Watched(opened, len(ended))
 
 
 def _notify_claim(
-    connection: Connection, school: SchoolRow, message: str, by: list[SchoolRow], now: datetime, alert_id: int
+    conn: Connection, school: SchoolRow, message: str, by: list[SchoolRow], now: datetime, alert_id: int
 ) -> None:
     """The mail to the school, and to the managers, who can open the conflicts of the schools that claim the people."""
     named = [other.name for other in by[:MOST_NAMED]]
@@ -350,5 +346,5 @@ def _notify_claim(
     headline = "Another school also claims people of this one"
     notice = school_notice(school, now, "attention", "Claimed elsewhere", headline, message, hint)
     link = page_of_school(by[0].key, "Say who they are", "/conflicts")
-    managers = accounts.managers_of(connection, school.district_id)
-    send_alert(connection, [school], notice, alert_id, "opened", also=managers, also_link=link)
+    managers = accounts.managers_of(conn, school.district_id)
+    send_alert(conn, [school], notice, alert_id, "opened", also=managers, also_link=link)

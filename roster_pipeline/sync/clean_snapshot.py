@@ -43,23 +43,23 @@ class CleanedCounts:
 @infrequent_collection()
 def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> CleanedCounts:
     """Clean the school's newest snapshot and test its quality. It writes roster and results in one transaction."""
-    with database.begin() as connection:
-        school, facts = latest_snapshot(connection, school_key, run_id)
+    with database.begin() as conn:
+        school, facts = latest_snapshot(conn, school_key, run_id)
         if facts is None:
             raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
         snapshot_id = int(facts["id"])
-        raw = snapshots.load(connection, snapshot_id)
-        orgs = snapshots.list_orgs(connection, facts["pull_id"], str(facts["school_sourced_id"]), raw.users)
-        withheld = withheld_from(connection, school, facts["pull_id"])
+        raw = snapshots.load(conn, snapshot_id)
+        orgs = snapshots.list_orgs(conn, facts["pull_id"], str(facts["school_sourced_id"]), raw.users)
+        withheld = withheld_from(conn, school, facts["pull_id"])
     cleaned = cleaned_records(school, str(facts["school_sourced_id"]), raw, orgs, withheld)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
-    with database.begin() as connection:
+    with database.begin() as conn:
         masters = int(cleaned.roster["master_identifier"].notna().sum())
         counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters}
         rosters.write(
-            connection, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts
+            conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts
         )
     return CleanedCounts(
         snapshot_id=snapshot_id,
@@ -108,7 +108,7 @@ def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettin
         return not_tested()
 
 
-def withheld_from(connection: Connection, school: SchoolRow, pull_id: int | None) -> frozenset[str]:
+def withheld_from(conn: Connection, school: SchoolRow, pull_id: int | None) -> frozenset[str]:
     """Find the fields of contact rules that no contact of the whole pull has tonight, and remember the fields that some
     have."""
     chosen, own = school.connection.settings, school.connection
@@ -116,10 +116,10 @@ def withheld_from(connection: Connection, school: SchoolRow, pull_id: int | None
     if not chosen.contact_rules or not keys or not school.settings.primary_contacts:
         return frozenset()
     roles = school.settings.contact_roles
-    scope, held = pulls.metadata_keys(connection, pull_id, roles) if pull_id is not None else ("", set())
+    scope, held = pulls.metadata_keys(conn, pull_id, roles) if pull_id is not None else ("", set())
     delivered = {field for field, key in keys.items() if key in held}
     memory = f"{CONTACT_FIELDS_SEEN} {scope}".strip()
     withheld = set(own.learned.get(memory, ()))
     if delivered - withheld:
-        tenants.remember(connection, own.id, {memory: sorted(withheld | delivered)})
+        tenants.remember(conn, own.id, {memory: sorted(withheld | delivered)})
     return withheld_fields(chosen, delivered, withheld)

@@ -66,15 +66,15 @@ def check_connection(database: Database, school_key: str, limits: Limits | None 
 
     Returns one mapping per item: name, ok (True green, False red, None information only), detail, remedy. Counts only.
     """
-    with database.begin() as connection:
-        school = tenants.get_school(connection, school_key)
+    with database.begin() as conn:
+        school = tenants.get_school(conn, school_key)
     learned: dict[str, Any] = {}
     items = items_of(school.connection, school.settings, limits, keep=learned.update, name=school.name)
     plain = [item_as_data(item, school) for item in items]
-    with database.begin() as connection:
-        tenants.save_test(connection, school, plain)
-        if tenants.get_school(connection, school_key).connection.revision == school.connection.revision:
-            tenants.remember(connection, school.connection.id, learned)
+    with database.begin() as conn:
+        tenants.save_test(conn, school, plain)
+        if tenants.get_school(conn, school_key).connection.revision == school.connection.revision:
+            tenants.remember(conn, school.connection.id, learned)
     return plain
 
 

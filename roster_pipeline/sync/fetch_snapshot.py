@@ -76,18 +76,18 @@ def fetch(
     then end too. Use it only for a run of the night `batch` that the schedule requests again. first_pull: how long such
     a run may read. limits: limits of the client that replace the usual ones.
     """
-    with database.begin() as connection:
-        school = tenants.get_school(connection, school_key)
+    with database.begin() as conn:
+        school = tenants.get_school(conn, school_key)
     if gives_way:
         short = replace(limits or Limits(), pull_seconds=first_pull.total_seconds())
         pull_id = _pulled_or_gave_way(database, school, batch, short)
     else:
         pull_id = _pulled(database, school, batch, limits)
-    with database.begin() as connection:
-        sourced_id = _found(connection, pull_id, school)
+    with database.begin() as conn:
+        sourced_id = _found(conn, pull_id, school)
         now = datetime.now(UTC)
         snapshot_id = snapshots.take(
-            connection,
+            conn,
             school,
             sourced_id,
             pull_id,
@@ -95,8 +95,8 @@ def fetch(
             run_id=run_id,
             problems=lambda written_at: too_old(written_at, school.settings.guards, now),
         )
-        facts = snapshots.facts(connection, snapshot_id)
-        watch_source(connection, school, facts, now)
+        facts = snapshots.facts(conn, snapshot_id)
+        watch_source(conn, school, facts, now)
     proof = facts["proof"]
     return Fetched(
         snapshot_id=snapshot_id,
@@ -113,8 +113,8 @@ def turn_to_fetch(database: Database, school_key: str, batch: str) -> Iterator[b
 
     Within the block, this process keeps its turn until `fetch` has used it. Raises DirectoryError.
     """
-    with database.begin() as connection:
-        school = tenants.get_school(connection, school_key)
+    with database.begin() as conn:
+        school = tenants.get_school(conn, school_key)
     scopes = (WHOLE, school.settings.school_id)
     with pulls.turn_to_pull(database, school.connection.id, batch, scopes) as ours:
         yield ours
@@ -129,8 +129,8 @@ def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str, limit
         late = problem.retryable and time.monotonic() - began > SLOW_SECONDS
         if not isinstance(problem, (TooSlow, GaveWay)) and not late:
             raise
-        with database.begin() as connection:
-            if not scheduled_runs.give_way(connection, school.id, batch):
+        with database.begin() as conn:
+            if not scheduled_runs.give_way(conn, school.id, batch):
                 raise
     raise GaveWay(school.key)
 
@@ -144,46 +144,46 @@ def _pulled(
     large. After such a pull, nobody reads lists in the same night.
     """
     source, scopes = school.connection, (WHOLE, school.settings.school_id)
-    with database.begin() as connection:
-        there = pulls.finished(connection, source.id, batch, scopes)
+    with database.begin() as conn:
+        there = pulls.finished(conn, source.id, batch, scopes)
     if there is not None:
         return there
     with pulls.pull_lock(database, source.id, batch):
-        with database.begin() as connection:
-            there = pulls.finished(connection, source.id, batch, scopes)
+        with database.begin() as conn:
+            there = pulls.finished(conn, source.id, batch, scopes)
             if there is not None:
                 return there
-            choice = _choice(connection, school)
+            choice = _choice(conn, school)
             scope = school.settings.school_id if choice.per_school else WHOLE
-            if gives_way and scheduled_runs.is_slow(connection, source.id, batch):
+            if gives_way and scheduled_runs.is_slow(conn, source.id, batch):
                 raise GaveWay(school.key)
-            pull_id, _ = pulls.claim(connection, source, batch, scope)
-            wanted = _wanted(connection, school, choice)
+            pull_id, _ = pulls.claim(conn, source, batch, scope)
+            wanted = _wanted(conn, school, choice)
         _fetch_into(database, school, pull_id, scope, wanted, limits)
         return pull_id
 
 
-def _choice(connection: Connection, school: SchoolRow) -> Choice:
+def _choice(conn: Connection, school: SchoolRow) -> Choice:
     if is_bundle(school.connection):
         return Choice(per_school=False, since=None)
     source = school.connection
-    rostered, schools = delta_base.rostered_records(connection, source.id)
+    rostered, schools = delta_base.rostered_records(conn, source.id)
     return choose(
         source.settings,
-        whole=delta_base.delta_base_of(connection, source, WHOLE),
-        own=delta_base.delta_base_of(connection, source, school.settings.school_id),
+        whole=delta_base.delta_base_of(conn, source, WHOLE),
+        own=delta_base.delta_base_of(conn, source, school.settings.school_id),
         rostered=rostered,
         schools=schools,
-        list_requests=delta_base.requests_of_lists(connection, source),
+        list_requests=delta_base.requests_of_lists(conn, source),
         lists_leave_out=int(school.connection.learned.get(LISTS_LEAVE_OUT, 0)),
         proved=is_proved(source.learned),
         now=datetime.now(UTC),
     )
 
 
-def _wanted(connection: Connection, school: SchoolRow, choice: Choice) -> Wanted:
+def _wanted(conn: Connection, school: SchoolRow, choice: Choice) -> Wanted:
     """What the schools that share the pull need. Contacts and roles that no school rosters are not kept."""
-    schools = [school] if choice.per_school else tenants.schools_of(connection, school.connection.id)
+    schools = [school] if choice.per_school else tenants.schools_of(conn, school.connection.id)
     sharing = [one.settings for one in schools]
     return Wanted(
         school_ids=(school.settings.school_id,) if choice.per_school else None,
@@ -216,9 +216,9 @@ def _fetch_into(
 
 
 def _last_read(database: Database, school: SchoolRow, scope: str) -> LastRead | None:
-    with database.begin() as connection:
-        base = delta_base.delta_base_of(connection, school.connection, scope)
-        return last_read(base, delta_base.newest_proof(connection, school.connection, scope))
+    with database.begin() as conn:
+        base = delta_base.delta_base_of(conn, school.connection, scope)
+        return last_read(base, delta_base.newest_proof(conn, school.connection, scope))
 
 
 def _finish(
@@ -234,38 +234,38 @@ def _finish(
     that may replace it."""
     source = school.connection
     proof["place"] = delta_base.place_of(source.settings.url)
-    with database.begin() as connection:
+    with database.begin() as conn:
         unbroken = MISSED not in proof.get("problems", ())
-        base = delta_base.delta_base_of(connection, source, scope, before=pull_id, complete=unbroken)
-        before = delta_base.newest_proof(connection, source, scope)
-        part = delta_base.delta_base_of(connection, source, school.settings.school_id) if scope == WHOLE else None
+        base = delta_base.delta_base_of(conn, source, scope, before=pull_id, complete=unbroken)
+        before = delta_base.newest_proof(conn, source, scope)
+        part = delta_base.delta_base_of(conn, source, school.settings.school_id) if scope == WHOLE else None
         if part is not None:
-            org = _found(connection, pull_id, school)
-            learned[LISTS_LEAVE_OUT] = delta_base.left_out(connection, pull_id, part.id, org)
+            org = _found(conn, pull_id, school)
+            learned[LISTS_LEAVE_OUT] = delta_base.left_out(conn, pull_id, part.id, org)
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
         if proof.get("mode") == "delta" and base is not None:
-            proof |= delta_base.apply_delta(connection, source.id, pull_id, base)
+            proof |= delta_base.apply_delta(conn, source.id, pull_id, base)
         if base is not None and not ENROLLMENTS_UNKNOWN.isdisjoint(proof.get("problems", ())):
-            delta_base.keep_not_enrolled(connection, pull_id, base)
+            delta_base.keep_not_enrolled(conn, pull_id, base)
         if named is not None and base is not None and proof["complete"]:
-            learned[PROVED], notes = look_at_changes(connection, school, pull_id, base, proof[READS], named)
+            learned[PROVED], notes = look_at_changes(conn, school, pull_id, base, proof[READS], named)
             proof = proof | {"notes": [*proof["notes"], *notes]}
-        compared = delta_base.compare(connection, pull_id, base.id) if base else None
+        compared = delta_base.compare(conn, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)
         pulls.finish(
-            connection,
+            conn,
             pull_id,
             judged.proof,
             written_at=judged.written_at,
             unchanged_since=judged.unchanged_since,
         )
         if learned:
-            tenants.remember(connection, source.id, learned)
+            tenants.remember(conn, source.id, learned)
 
 
-def _found(connection: Connection, pull_id: int, school: SchoolRow) -> str:
-    sourced_id = snapshots.find_school(connection, pull_id, school.settings.school_id)
-    if sourced_id is None and not snapshots.any_org(connection, pull_id):
+def _found(conn: Connection, pull_id: int, school: SchoolRow) -> str:
+    sourced_id = snapshots.find_school(conn, pull_id, school.settings.school_id)
+    if sourced_id is None and not snapshots.any_org(conn, pull_id):
         raise SyncError(
             school.key,
             "the SIS answered, but showed no school at all.",

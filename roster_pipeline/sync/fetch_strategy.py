@@ -184,7 +184,7 @@ def is_proved(learned: Mapping[str, Any]) -> bool:
 
 
 def look_at_changes(
-    connection: Connection, school: SchoolRow, pull_id: int, base: DeltaBase, reads: str, named: NamedChanges
+    conn: Connection, school: SchoolRow, pull_id: int, base: DeltaBase, reads: str, named: NamedChanges
 ) -> tuple[list[str], list[str]]:
     """Compare a full pull with the people whom the SIS names as changed since an earlier pull.
 
@@ -194,9 +194,9 @@ def look_at_changes(
     proved = set(school.connection.learned.get(PROVED, ()))
     if base.proof.get(READS) != reads:
         return sorted(proved), []
-    found = delta_base.compare_named(connection, pull_id, base.id, named.ids)
+    found = delta_base.compare_named(conn, pull_id, base.id, named.ids)
     if found.missed:
-        _switch_off(connection, school, pull_id, found.missed)
+        _switch_off(conn, school, pull_id, found.missed)
         return [], [f"{NOT_NAMED}:{found.missed}"]
     proved |= {"same_day"} if named.same_day else set()
     proved |= {"membership"} if found.membership else set()
@@ -204,13 +204,13 @@ def look_at_changes(
     return sorted(proved), [f"{NOT_NAMED}:0"]
 
 
-def _switch_off(connection: Connection, school: SchoolRow, pull_id: int, missed: int) -> None:
+def _switch_off(conn: Connection, school: SchoolRow, pull_id: int, missed: int) -> None:
     source = school.connection
-    if not delta_base.switch_delta_off(connection, source):
+    if not delta_base.switch_delta_off(conn, source):
         return
     people = counted(missed, "person who had", "people who had")
     audit.record(
-        connection,
+        conn,
         who="roster",
         what="connection changed",
         district_id=source.district_id,
@@ -232,4 +232,4 @@ def _switch_off(connection: Connection, school: SchoolRow, pull_id: int, missed:
         ),
         f"roster connection show {source.key}",
     )
-    send_alert(connection, affected_schools(connection, school), notice, "delta", source.id, pull_id)
+    send_alert(conn, affected_schools(conn, school), notice, "delta", source.id, pull_id)

@@ -63,11 +63,11 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     yield Item("schema", current, f"{found}, needed {schema.head()}", "" if current else "Run: roster init")
     if not current:
         return
-    with database.begin() as connection:
-        verbosity = str(connection.scalar(text("show log_error_verbosity")))
-        connections = tenants.list_connections(connection)
-        open_now = alerts.open_alerts(connection)
-        tried_by = {row.connection.id: row.key for row in tenants.list_schools(connection)} if sis else {}
+    with database.begin() as conn:
+        verbosity = str(conn.scalar(text("show log_error_verbosity")))
+        connections = tenants.list_connections(conn)
+        open_now = alerts.open_alerts(conn)
+        tried_by = {row.connection.id: row.key for row in tenants.list_schools(conn)} if sis else {}
     yield _server_log(verbosity)
     yield _key(connections)
     yield _mail()
@@ -223,18 +223,18 @@ def _notice(now: datetime, tone: Tone, badge: str, headline: str, hint: str, lin
 
 def prune(database: Database, retention: Retention) -> dict[str, int]:
     """Drop old rows from our tables, with one transaction per school. Returns how many were dropped, by name."""
-    with database.begin() as connection:
-        schools = [school.id for school in tenants.list_schools(connection)]
-        sources = [source.id for source in tenants.list_connections(connection)]
+    with database.begin() as conn:
+        schools = [school.id for school in tenants.list_schools(conn)]
+        sources = [source.id for source in tenants.list_connections(conn)]
     dropped = {"snapshots": 0, "records": 0}
     for school_id in schools:
-        with database.begin() as connection:
-            dropped["snapshots"] += snapshots.prune(connection, school_id, retention.keep_syncs)
+        with database.begin() as conn:
+            dropped["snapshots"] += snapshots.prune(conn, school_id, retention.keep_syncs)
     for source_id in sources:
-        with database.begin() as connection:
-            dropped["records"] += prune_records(connection, source_id)
-    with database.begin() as connection:
-        return dropped | drop_old(connection, timedelta(days=retention.keep_days))
+        with database.begin() as conn:
+            dropped["records"] += prune_records(conn, source_id)
+    with database.begin() as conn:
+        return dropped | drop_old(conn, timedelta(days=retention.keep_days))
 
 
 def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:

@@ -56,53 +56,53 @@ second is the last warning."""
 
 def watch(database: Database, now: datetime) -> Watched:
     """Check everything once, in one transaction. Each alert and its mail are written together."""
-    with database.begin() as connection:
-        held, claimed = watch_holds(connection, now), watch_claims(connection, now)
-        cleared = alerts.clear_finished(connection)
-        paused = pause_failing(connection, now)
-        silent = alerts.silent_schools(connection, now, SILENCE)
-        reminded = alerts.to_remind(connection, now, REMIND_AFTER)
-        turns = expiry_changes(connection, now)
+    with database.begin() as conn:
+        held, claimed = watch_holds(conn, now), watch_claims(conn, now)
+        cleared = alerts.clear_finished(conn)
+        paused = pause_failing(conn, now)
+        silent = alerts.silent_schools(conn, now, SILENCE)
+        reminded = alerts.to_remind(conn, now, REMIND_AFTER)
+        turns = expiry_changes(conn, now)
         if not (cleared or silent or reminded or turns):
             return Watched(held.opened + claimed.opened + paused, held.cleared + claimed.cleared)
-        schools = {school.id: school for school in tenants.list_schools(connection)}
+        schools = {school.id: school for school in tenants.list_schools(conn)}
         for alert in cleared:
-            _all_clear(connection, alert, schools, now)
+            _all_clear(conn, alert, schools, now)
         for one in silent:
             zone = schools[one.id].settings.time_zone
             message = f"No roster sync was finished since {moment(one.since, zone)}, and no run says why"
-            opened = alerts.open_alert(connection, f"school {one.key}", STALE, message, school=one.id)
-            _stale(connection, schools[one.id], message, now, opened)
+            opened = alerts.open_alert(conn, f"school {one.key}", STALE, message, school=one.id)
+            _stale(conn, schools[one.id], message, now, opened)
         for alert in reminded:
             school = schools[alert.school_id or 0]
-            notify_pause(connection, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
-        sent = [send_expiry_change(connection, turn, schools.values(), now) for turn in turns]
+            notify_pause(conn, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
+        sent = [send_expiry_change(conn, turn, schools.values(), now) for turn in turns]
     opened = held.opened + claimed.opened + paused + len(silent) + sum(opened for opened, _ in sent)
     return Watched(
         opened, held.cleared + claimed.cleared + len(cleared) + sum(cleared for _, cleared in sent), len(reminded)
     )
 
 
-def settle(connection: Connection, school_id: int, now: datetime) -> Watched:
+def settle(conn: Connection, school_id: int, now: datetime) -> Watched:
     """Open and clear the alerts of one school after a sync or a decision, in the transaction of that sync or decision.
 
     Alerts that another transaction has locked right now are left to that transaction, or to the next call of `watch`.
     """
-    mine = alerts.lock_of_school(connection, school_id)
-    held = watch_holds(connection, now, school_id, mine)
-    cleared = alerts.clear_finished(connection, mine) if mine else []
+    mine = alerts.lock_of_school(conn, school_id)
+    held = watch_holds(conn, now, school_id, mine)
+    cleared = alerts.clear_finished(conn, mine) if mine else []
     if cleared:
-        schools = {school.id: school for school in tenants.list_schools(connection)}
+        schools = {school.id: school for school in tenants.list_schools(conn)}
         for alert in cleared:
-            _all_clear(connection, alert, schools, now)
-    changed = changed_claims(connection, school_id)
-    claimed = watch_claims(connection, now, changed) if changed else Watched()
+            _all_clear(conn, alert, schools, now)
+    changed = changed_claims(conn, school_id)
+    claimed = watch_claims(conn, now, changed) if changed else Watched()
     return Watched(held.opened + claimed.opened, held.cleared + len(cleared) + claimed.cleared)
 
 
-def settle_people(connection: Connection, district_id: int, people: Collection[int], now: datetime) -> None:
+def settle_people(conn: Connection, district_id: int, people: Collection[int], now: datetime) -> None:
     """The same for a decision about who somebody is, in its transaction. people: their numbers."""
-    watch_claims(connection, now, schools_of_people(connection, district_id, people))
+    watch_claims(conn, now, schools_of_people(conn, district_id, people))
 
 
 def beat(url: str) -> str:
@@ -121,7 +121,7 @@ def beat(url: str) -> str:
     return "heartbeat sent" if answer.is_success else f"heartbeat refused ({answer.status_code})"
 
 
-def _all_clear(connection: Connection, alert: Alert, schools: dict[int, SchoolRow], now: datetime) -> None:
+def _all_clear(conn: Connection, alert: Alert, schools: dict[int, SchoolRow], now: datetime) -> None:
     if alert.school_id is not None:
         concerned = [schools[alert.school_id]]
         about, key = concerned[0].name, concerned[0].key
@@ -140,14 +140,14 @@ def _all_clear(connection: Connection, alert: Alert, schools: dict[int, SchoolRo
         what,
         (was_open(alert.opened_at, alert.message.splitlines()[0], concerned[0].settings.time_zone),),
     )
-    send_alert(connection, concerned, notice, alert.id, "cleared")
+    send_alert(conn, concerned, notice, alert.id, "cleared")
 
 
-def _stale(connection: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None) -> None:
+def _stale(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None) -> None:
     hint = "Does the Dagster daemon run, and is its queue moving? An operator sees it; a sync by hand shows the rest."
     link = page_of_school(school.key, "Sync now", "/runs")
     notice = school_notice(school, now, "failed", "Silent", said, hint, command="roster doctor", link=link)
-    send_alert(connection, [school], notice, alert_id, "opened")
+    send_alert(conn, [school], notice, alert_id, "opened")
 
 
 def stage_of(expires: date, today: date) -> str | None:
@@ -172,11 +172,11 @@ class ExpiryChange:
     over: list[Alert]
 
 
-def expiry_changes(connection: Connection, now: datetime) -> list[ExpiryChange]:
+def expiry_changes(conn: Connection, now: datetime) -> list[ExpiryChange]:
     """Connections whose alert about the secret must open, change or clear; mostly none."""
     today = now.astimezone(UTC).date()
-    dated = {one.connection_id: one for one in dated_secrets(connection)}
-    open_now = open_expiries(connection)
+    dated = {one.connection_id: one for one in dated_secrets(conn)}
+    open_now = open_expiries(conn)
     turns = []
     for number in sorted(dated.keys() | open_now.keys()):
         one, known = dated.get(number), open_now.get(number, [])
@@ -187,34 +187,34 @@ def expiry_changes(connection: Connection, now: datetime) -> list[ExpiryChange]:
     return turns
 
 
-def settle_expiry(connection: Connection, connection_id: int, now: datetime) -> None:
+def settle_expiry(conn: Connection, connection_id: int, now: datetime) -> None:
     """Open and close the alerts that depend on a new last day of a connection's secret, in the transaction of that
     change."""
-    for turn in expiry_changes(connection, now):
+    for turn in expiry_changes(conn, now):
         if turn.connection_id == connection_id:
-            send_expiry_change(connection, turn, tenants.schools_of(connection, connection_id), now)
+            send_expiry_change(conn, turn, tenants.schools_of(conn, connection_id), now)
 
 
 def send_expiry_change(
-    connection: Connection, turn: ExpiryChange, schools: Iterable[SchoolRow], now: datetime
+    conn: Connection, turn: ExpiryChange, schools: Iterable[SchoolRow], now: datetime
 ) -> tuple[int, int]:
     """Open and clear the alerts of one change, with its mail. Returns how many were opened and cleared."""
     mine = [school for school in schools if school.connection.id == turn.connection_id]
     concerned = [school for school in mine if school.settings.automatic] or mine
     for alert in turn.over:
-        alerts.close(connection, alert.id)
+        alerts.close(conn, alert.id)
     if turn.stage and turn.one:
-        return int(_open_expiry(connection, turn.one, turn.stage, concerned, now)), 0
+        return int(_open_expiry(conn, turn.one, turn.stage, concerned, now)), 0
     notice = _renewed(turn.over[0].subject, turn.one, concerned, now)
-    send_alert(connection, concerned, notice, turn.over[-1].id, "cleared")
+    send_alert(conn, concerned, notice, turn.over[-1].id, "cleared")
     return 0, 1
 
 
-def _open_expiry(connection: Connection, secret: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
+def _open_expiry(conn: Connection, secret: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
     today = now.astimezone(UTC).date()
     verb = "ended" if secret.expires < today else "ends"
     message = f"The Client Secret of {secret.key} {verb} on {day(secret.expires)}"
-    alert = alerts.open_alert(connection, f"connection {secret.key}", stage, message, connection=secret.connection_id)
+    alert = alerts.open_alert(conn, f"connection {secret.key}", stage, message, connection=secret.connection_id)
     if alert is None:
         return False
     hints = (
@@ -225,7 +225,7 @@ def _open_expiry(connection: Connection, secret: Dated, stage: str, concerned: l
     notice = _expiry_notice(
         f"Connection {secret.key}", concerned, now, "attention", "Secret ends", message, hints, command
     )
-    send_alert(connection, concerned, notice, alert, "opened")
+    send_alert(conn, concerned, notice, alert, "opened")
     return True
 
 
@@ -252,21 +252,21 @@ def _expiry_notice(
     return Notice(about, "", now, zone, tone, badge, headline, sentences, command, link)
 
 
-def watch_source(connection: Connection, school: SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
+def watch_source(conn: Connection, school: SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
     """Open or clear the school's alert on its source. facts: the facts of the snapshot that was just taken."""
     found = wrong_with_age(snapshot_facts(facts, school.settings.zone), school.settings.guards)
     subject = f"school {school.key}"
     if not found:
-        cleared = alerts.close_of(connection, subject, SOURCE_STALE)
+        cleared = alerts.close_of(conn, subject, SOURCE_STALE)
         if cleared is not None:
             since = was_open(cleared.opened_at, cleared.message, school.settings.time_zone)
             notice = school_notice(school, now, "good", "All clear", "The source is up to date again", since)
-            send_alert(connection, [school], notice, cleared.id, "cleared")
+            send_alert(conn, [school], notice, cleared.id, "cleared")
         return
     if _in_blackout(school, now):
         return
     message = " ".join(found)
-    opened = alerts.open_alert(connection, subject, SOURCE_STALE, message, school=school.id)
+    opened = alerts.open_alert(conn, subject, SOURCE_STALE, message, school=school.id)
     if opened is not None:
         hint = "Nobody is archived meanwhile. Check whether the export still runs, and where it writes to."
         if facts["written_at"] is None:
@@ -282,7 +282,7 @@ def watch_source(connection: Connection, school: SchoolRow, facts: Mapping[str, 
             command=f"roster test-connection {school.key}",
             link=page_of_school(school.key, "Test and settings", "/settings"),
         )
-        send_alert(connection, [school], notice, opened, "opened")
+        send_alert(conn, [school], notice, opened, "opened")
 
 
 def _in_blackout(school: SchoolRow, now: datetime) -> bool:

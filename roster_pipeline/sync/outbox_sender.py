@@ -76,8 +76,8 @@ def send_due(database: Database, mailer: Mailer) -> Sent:
     for _ in range(MOST_AT_ONCE):
         if away or monotonic() > until:
             break
-        with database.begin() as connection:
-            waiting = outbox.due(connection, limit=1)
+        with database.begin() as conn:
+            waiting = outbox.due(conn, limit=1)
             if not waiting:
                 break
             message = waiting[0]
@@ -85,20 +85,20 @@ def send_due(database: Database, mailer: Mailer) -> Sent:
             try:
                 delivery = mailer.send(message.message_id, message.recipients, mail, at=message.created_at)
             except TemporaryDeliveryError as problem:
-                alive = outbox.failed(connection, message.id, problem.message)
+                alive = outbox.failed(conn, message.id, problem.message)
                 failed, dead = failed + alive, dead + (not alive)
                 away = isinstance(problem, ServerAwayError)
             except PermanentDeliveryError as problem:
-                outbox.failed(connection, message.id, problem.message, permanent=True)
+                outbox.failed(conn, message.id, problem.message, permanent=True)
                 dead += 1
             else:
                 sent += 1
                 refused = f"refused for good: {', '.join(delivery.never)}" if delivery.never else None
                 if delivery.later:
                     put_off = "; ".join(["some recipients were put off", *([refused] if refused else [])])
-                    outbox.failed(connection, message.id, put_off, recipients=delivery.later)
+                    outbox.failed(conn, message.id, put_off, recipients=delivery.later)
                 else:
-                    outbox.sent(connection, message.id, refused)
+                    outbox.sent(conn, message.id, refused)
     return Sent(sent, failed, dead)
 
 
@@ -118,15 +118,15 @@ def put_digests(database: Database, now: datetime) -> int:
     Returns how many it wrote.
     """
     put = 0
-    with database.begin() as connection:
-        lock_until_commit(connection, "digests")
-        for recipient, lines in groupby(outbox.waiting_for_digest(connection), key=lambda line: line.recipient):
+    with database.begin() as conn:
+        lock_until_commit(conn, "digests")
+        for recipient, lines in groupby(outbox.waiting_for_digest(conn), key=lambda line: line.recipient):
             group = list(lines)
             if now < due_at(group[0].put_at, group[0].time_zone):
                 continue
             identity = message_id("digest", recipient, *(line.sync_id for line in group))
             outbox.put(
-                connection,
+                conn,
                 message_id=identity,
                 kind="digest",
                 school_id=None,
@@ -136,7 +136,7 @@ def put_digests(database: Database, now: datetime) -> int:
                     [SyncReport.from_dict(line.report) for line in group], now, group[0].time_zone, console_url()
                 ),
             )
-            outbox.sent_with_digest(connection, recipient, [line.sync_id for line in group], identity)
+            outbox.sent_with_digest(conn, recipient, [line.sync_id for line in group], identity)
             put += 1
     return put
 
@@ -197,12 +197,12 @@ def _shown_id(sourced_id: str, row: RowDetail) -> str:
 
 def put_reports(database: Database, school_key: str | None = None) -> int:
     """Write the missing reports of one school, or of all, into the outbox. Returns how many mails it put there."""
-    with database.begin() as connection:
-        waiting = unreported(connection, school_key)
-        return sum(put_report(connection, sync_summary(connection, sync_id)) for sync_id in waiting)
+    with database.begin() as conn:
+        waiting = unreported(conn, school_key)
+        return sum(put_report(conn, sync_summary(conn, sync_id)) for sync_id in waiting)
 
 
-def put_report(connection: Connection, summary: SyncSummary) -> int:
+def put_report(conn: Connection, summary: SyncSummary) -> int:
     """Store one sync's report with the sync, and put its mail into the outbox if the school wants one.
 
     Returns the number of mails: 1 or 0.
@@ -210,15 +210,15 @@ def put_report(connection: Connection, summary: SyncSummary) -> int:
     It works in the caller's transaction, so a sync and its mail are committed together.
     """
     report, sync_id = report_of(summary), summary.sync_id
-    mark_reported(connection, sync_id, report.as_dict())
+    mark_reported(conn, sync_id, report.as_dict())
     if not summary.settings.report_to or not wants(report, summary.settings.report_when):
         return 0
     if summary.settings.report_when == "daily":
-        outbox.put_for_digest(connection, summary.settings.report_to, sync_id)
+        outbox.put_for_digest(conn, summary.settings.report_to, sync_id)
         return 0
-    details, file = attach(connection, summary.plan_id, sync_id, summary.settings.report_attachment)
+    details, file = attach(conn, summary.plan_id, sync_id, summary.settings.report_attachment)
     outbox.put(
-        connection,
+        conn,
         message_id=message_id("sync", summary.school_key, sync_id, summary.at.isoformat()),
         kind="report",
         school_id=summary.school_id,

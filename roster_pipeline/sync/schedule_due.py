@@ -158,12 +158,12 @@ def due_schools(
     """
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
-    with database.begin() as connection:
-        schools = scheduled_schools(connection, first_pull)
+    with database.begin() as conn:
+        schools = scheduled_schools(conn, first_pull)
         found = {
             one.id: one
             for school in schools
             if (one := due(school, now, zones.setdefault(school.time_zone, ZoneInfo(school.time_zone)))) is not None
         }
-        note_requested(connection, ((one.id, one.night, one.attempt) for one in found.values()), now)
+        note_requested(conn, ((one.id, one.night, one.attempt) for one in found.values()), now)
     return [*found.values()], [school for school in schools if school.id not in found]

@@ -16,7 +16,7 @@ SCHOOLS = """
 select s.id, s.key, s.name, c.key as connection_key,
     coalesce(s.settings ->> 'sync_time', '20:00:00')::time as sync_time,
     coalesce(s.settings ->> 'time_zone', 'UTC') as time_zone,
-    done.at as last_sync, asked.night as asked_night, asked.attempt as asked_attempt, asked.requested_at,
+    done.at as last_sync, asked.night as requested_night, asked.attempt as requested_attempt, asked.requested_at,
     exists (select from scheduled_run n where n.school_id = s.id and n.night = asked.night and n.slow_at is not null)
         as gave_way,
     coalesce(usual.time > cast(:first_pull as interval), false) as usually_slow,
@@ -63,7 +63,7 @@ select exists (
 class ScheduledSchool:
     """A school, and what is known of its nights.
 
-    stopped: why the schedule does not start it at all, or empty. gave_way: its first run of `asked_night` gave way to
+    stopped: why the schedule does not start it at all, or empty. gave_way: its first run of `requested_night` gave way to
     others. usually_slow: a pull of its connection took longer than a first run may take. paused_until: the first night
     that the schedule starts again.
     """
@@ -75,8 +75,8 @@ class ScheduledSchool:
     sync_time: time
     time_zone: str
     last_sync: datetime | None
-    asked_night: str | None
-    asked_attempt: int | None
+    requested_night: str | None
+    requested_attempt: int | None
     requested_at: datetime | None
     gave_way: bool
     usually_slow: bool

@@ -133,7 +133,7 @@ def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iter
     def look() -> None:
         while not ended.wait(CANCELED_WITHIN_SECONDS):
             with suppress(*DATABASE_AWAY):
-                if cancel_was_asked(instance, run_id) and not ended.is_set():
+                if cancel_requested(instance, run_id) and not ended.is_set():
                     run = instance.get_run_by_id(run_id)
                     if run is not None and run.status is dg.DagsterRunStatus.STARTED:
                         instance.report_run_canceling(run)  # else Dagster takes the signal for a failure
@@ -148,7 +148,7 @@ def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iter
         looking.join()
 
 
-def cancel_was_asked(instance: dg.DagsterInstance, run_id: str) -> bool:
+def cancel_requested(instance: dg.DagsterInstance, run_id: str) -> bool:
     """Whether somebody canceled the run. The status may not say so: a run that starts just then overwrites it."""
     asked = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.PIPELINE_CANCELING, limit=1)
     return bool(asked.records)
@@ -211,7 +211,7 @@ def fail_unless_ended(instance: dg.DagsterInstance, run_id: str, why: str) -> No
     run = instance.get_run_by_id(run_id)
     if run is None or run.is_finished:
         return
-    if cancel_was_asked(instance, run_id):
+    if cancel_requested(instance, run_id):
         instance.report_run_canceled(run)
     elif run.status in (dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED):
         lost = JobFailureData(error=None, failure_reason=RunFailureReason.RUN_WORKER_RESTART)

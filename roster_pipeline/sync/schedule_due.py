@@ -86,17 +86,17 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
     if school.paused_until is not None and night < school.paused_until.isoformat():
         return None
     first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow, name=school.name)
-    if school.asked_night is not None and school.asked_night > night:
+    if school.requested_night is not None and school.requested_night > night:
         return None  # the school moved to a zone further west after the request: it is the same night
-    if school.asked_night != night:
+    if school.requested_night != night:
         return first
     second = replace(first, attempt=SECOND, slow=school.usually_slow or school.gave_way)
     if school.requested_at == now:  # the same tick, which runs again after a crash
-        return first if school.asked_attempt == FIRST else second
-    if school.asked_attempt == FIRST and school.gave_way:
+        return first if school.requested_attempt == FIRST else second
+    if school.requested_attempt == FIRST and school.gave_way:
         return second
     failed = school.retryable and school.failed_night == night and school.failed_at is not None
-    if school.asked_attempt == FIRST and failed and school.failed_at and now - school.failed_at >= AGAIN_AFTER:
+    if school.requested_attempt == FIRST and failed and school.failed_at and now - school.failed_at >= AGAIN_AFTER:
         return second
     return None
 
@@ -134,8 +134,8 @@ def not_due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> tuple[str
         return "paused until a day", when
     if school.last_sync is not None and school.last_sync >= starts_at:
         return "synced this night", when
-    if school.asked_night is not None and school.asked_night >= starts_at.astimezone(zone).date().isoformat():
-        failed = school.failed_night == school.asked_night
+    if school.requested_night is not None and school.requested_night >= starts_at.astimezone(zone).date().isoformat():
+        failed = school.failed_night == school.requested_night
         return ("failed this night" if failed else "started this night"), when
     return "not yet due", when
 

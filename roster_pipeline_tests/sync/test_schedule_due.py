@@ -25,7 +25,7 @@ TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
 OAK = ScheduledSchool(
     1, "oak", "Oak", "sis", time(20, 0), "UTC", None, None, None, None, False, False, None, None, False
 )
-ASKED = replace(OAK, asked_night="2026-11-03", asked_attempt=FIRST, requested_at=TONIGHT)
+ASKED = replace(OAK, requested_night="2026-11-03", requested_attempt=FIRST, requested_at=TONIGHT)
 FAILED = replace(ASKED, failed_at=TONIGHT + timedelta(minutes=5), failed_night="2026-11-03", retryable=True)
 MINUTES = timedelta(minutes=1)
 
@@ -41,14 +41,14 @@ CASES = {
     "failed a moment ago": (FAILED, TONIGHT + 15 * MINUTES, None),
     "failed an hour ago": (FAILED, TONIGHT + 75 * MINUTES, SECOND),
     "failed for good": (replace(FAILED, retryable=False), TONIGHT + 75 * MINUTES, None),
-    "failed twice": (replace(FAILED, asked_attempt=SECOND), TONIGHT + timedelta(hours=5), None),
-    "moved west after it was asked for": (replace(ASKED, asked_night="2026-11-04"), TONIGHT + 15 * MINUTES, None),
-    "moved west, a night later": (replace(ASKED, asked_night="2026-11-04"), TONIGHT + timedelta(days=2), FIRST),
+    "failed twice": (replace(FAILED, requested_attempt=SECOND), TONIGHT + timedelta(hours=5), None),
+    "moved west after it was asked for": (replace(ASKED, requested_night="2026-11-04"), TONIGHT + 15 * MINUTES, None),
+    "moved west, a night later": (replace(ASKED, requested_night="2026-11-04"), TONIGHT + timedelta(days=2), FIRST),
     "failed the night before": (FAILED, TONIGHT + timedelta(days=1), FIRST),
     "gave way": (replace(ASKED, gave_way=True), TONIGHT + 15 * MINUTES, SECOND),
     "gave way, the same tick once more": (replace(ASKED, gave_way=True), TONIGHT, FIRST),
     "gave way and was asked for again": (
-        replace(ASKED, gave_way=True, asked_attempt=SECOND),
+        replace(ASKED, gave_way=True, requested_attempt=SECOND),
         TONIGHT + 15 * MINUTES,
         None,
     ),
@@ -132,7 +132,7 @@ def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
     assert (second.night, second.attempt) == (first.night, SECOND)
     assert due_schools(oak, tick + 90 * MINUTES)[0] == []
     with oak.begin() as conn:
-        attempts = {school.key: school.asked_attempt for school in scheduled_schools(conn, 15 * MINUTES)}
+        attempts = {school.key: school.requested_attempt for school in scheduled_schools(conn, 15 * MINUTES)}
     assert attempts == {"oak": SECOND, "elm": None}
 
 

@@ -1,5 +1,5 @@
-"""Finds who names whom as a contact, what they are to each other, and which contacts nobody may call according to the
-contact rules."""
+"""Finds the contacts of each person, their relationships, and the contacts that nobody may call by the contact
+rules."""
 
 from __future__ import annotations
 

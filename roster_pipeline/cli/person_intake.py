@@ -40,7 +40,7 @@ def import_list(
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
-    """Enter the people of a list whom the SIS does not have. Shows what each row would do; nobody is archived."""
+    """Enter people from a list who are not in the SIS. Shows what each row would do; nobody is archived."""
     from roster_pipeline.directory import tenants
     from roster_pipeline.directory.uploads import Upload
     from roster_pipeline.services import people_file, people_upload

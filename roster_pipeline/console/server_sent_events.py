@@ -2,7 +2,7 @@
 
 Any process can serve it, because it reads the row in the database.
 
-Every event has a number. So a browser that lost the stream gets the later events, and none of them twice.
+Every event has a number. So a browser that lost the stream gets each later event once.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""Leavers whom somebody announced: people of a school, each with a day. Guards do not count these people once they are
-gone.
+"""Announced leavers: people of a school, each with a day. Guards do not count these people once they are gone.
 
 An announcement archives nobody. It says that we expect the person to be absent (`planning/plan.py`).
 """

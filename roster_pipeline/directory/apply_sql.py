@@ -95,7 +95,7 @@ cross join lateral (
 ) m
 where r.plan_id = :plan and r.role <> 'contact' and (r.absent_syncs <> m.absent_syncs or not m.managed)
 """
-"""Members whose count of absences changes, and members who were entered by hand and whom the SIS knows now.
+"""Members whose count of absences changes, and members who were entered by hand and are in the SIS now.
 
 The lateral look-up keeps plan_row on the outer side. There are no statistics of tonight's plan, and if the planner
 guesses the other way, the cost is quadratic.
@@ -133,8 +133,8 @@ select exists (
     ) a
 )
 """
-"""A record that belongs to somebody by now, or of which somebody said that it is not this person. The query looks up
-each record by its key: a join on a young table, without statistics, would compare all with all."""
+"""A record that belongs to somebody by now, or that somebody unlinked from this person. The query looks up each record
+by its key: a join on a young table, without statistics, would compare all with all."""
 STALE_KEYS = """
 with moved as materialized (
     select distinct person_id from change_log
@@ -270,7 +270,7 @@ where a.role = 'contact' and c.district_id = :district and c.school_id = :school
 already."""
 
 STAGED = {"applying": STAGE, "linking": STAGE_LINKS, "moving": STAGE_HOMES, "counting": STAGE_REST}
-"""The temporary tables, and what each of them holds. The later tables read the first."""
+"""The temporary tables, and the query that fills each. The later tables read the first."""
 
 CHANGES = (
     (INSERT_PEOPLE, "applying", "fresh"),

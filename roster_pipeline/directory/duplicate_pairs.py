@@ -75,7 +75,7 @@ def members(conn: Connection, district_id: int, school_id: int) -> frozenset[int
 
 
 def two_people(conn: Connection, district_id: int) -> list[tuple[int, int]]:
-    """The pairs of a district of which somebody said that they are two people."""
+    """The pairs of a district that somebody marked as two people."""
     query = "select person_id, other_id from not_duplicate where district_id = :district order by 1, 2"
     return [(row.person_id, row.other_id) for row in conn.execute(text(query), {"district": district_id})]
 

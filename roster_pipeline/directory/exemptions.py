@@ -1,6 +1,6 @@
 """Exemptions: single changes that somebody took out of a held plan, and that no later sync makes either.
 
-An exemption names the kind of change, and a person or the records of somebody whom the directory does not know. It ends
+An exemption names the kind of change, and a person, or the records of somebody who is not in the directory yet. It ends
 by itself once the SIS no longer asks for that change (`planning/plan.py`), or if somebody takes it back.
 """
 

@@ -3,7 +3,7 @@ plan.
 
 The caller says what a person may see: some districts and schools, or everything if it gives neither.
 
-Claimed people are people whom another connection also delivers. A school may not decide alone that they are the same.
+Claimed people are people that another connection delivers too. A school may not decide alone that they are the same.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ left join lateral ({_CLAIMED_OF.format(school="one.school_id")}) found on true
 left join alert a on a.school_id = one.school_id and a.cause = :cause and a.cleared_at is null
 where (found.people is null) <> (a.id is null)
 """  # noqa: S608 - constants
-"""Concerned are a school, and those with people whom its newest plan claims, or the one before did."""
+"""These are the school itself, and the schools whose people its newest plan claims, or the one before did."""
 
 THEIR_OWN = """
 with claimed as (
@@ -129,7 +129,7 @@ with claimed as (
 select count(*) > 0 and coalesce(bool_and(t.own), false) and count(*) = count(t.own)
 from claimed h left join theirs t using (person_id)
 """
-"""The people of another connection to whom a plan would give a role, and whether they are only in these schools."""
+"""The people of another connection who would get a role by a plan, and whether they are only in these schools."""
 
 
 @dataclass(frozen=True)
@@ -219,7 +219,7 @@ def sync_after(conn: Connection, plan_id: int) -> int | None:
 
 
 def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) -> bool:
-    """Whether the owner of these schools has everybody whom a plan claims from another connection.
+    """Whether the owner of these schools has all people that a plan claims from another connection.
 
     False if it claims nobody. The district's manager decides about the people of a connection of the district, and
     about those who are active nowhere.

@@ -84,9 +84,8 @@ where district_id = :district and person_id = any(:people) and entity = 'link' a
 except
 select connection_id, sourced_id from link_exclusion where district_id = :district and person_id = :person
 """
-"""The person's records of the SISs, also those that were once linked. Records of which somebody said that they are not
-the person's are left out, because they belong to another human being. Another SIS may use the same sourcedId for
-somebody else."""
+"""The person's records of the SISs, also those that were once linked. Records that somebody unlinked from the person
+are left out, because they belong to another human being. Another SIS may use the same sourcedId for somebody else."""
 THEIRS = "unnest(cast(:connections as bigint[]), cast(:sourced_ids as text[])) theirs (connection_id, sourced_id)"
 SCRUB = (
     "delete from contact where district_id = :district and person_id = :person",

@@ -151,7 +151,7 @@ def people(conn: Connection, wanted: PeopleFilter, *, limit: int, offset: int = 
 
 
 def ids(conn: Connection, wanted: PeopleFilter) -> list[int]:
-    """The numbers of everybody whom the filter chooses."""
+    """The numbers of all people that fit the filter."""
     conditions, given = wanted.sql()
     conflicts = list(in_conflict(conn, wanted)) if wanted.mark == "conflict" else []
     query = f"select p.id from person p where p.district_id = :district {conditions}"  # noqa: S608

@@ -51,7 +51,7 @@ _LINKED = (
     "(select l.person_id from plan o join snapshot s on s.id = o.snapshot_id join link l "
     "on l.connection_id = s.connection_id and l.sourced_id = r.sourced_ids[1] where o.id = r.plan_id)"
 )
-"""The person to whom the row's first record belongs now. The row itself has no number for a person whom the plan
+"""The person that the row's first record belongs to now. The row itself has no number for a person that the plan
 created."""
 _COLUMNS = f"""
 select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.notes, r.changes,

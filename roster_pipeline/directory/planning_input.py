@@ -1,4 +1,4 @@
-"""The directory in the form that the core needs: frames with everybody whom the roster of one snapshot could mean."""
+"""The directory in the form that the core needs: frames with all people that the roster of one snapshot may contain."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ link, and judges the other changes again.
 
 Some SISs assign all ids again every year. `unlink_leavers` takes all reassigned ids away from the people who left, at
 once. People who are active somewhere, or who have several records tonight, stay in conflict. Somebody has to decide
-about each of them.
+about each.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ class Outline:
 
     @property
     def undone(self) -> int:
-        """People for whom everything would be taken back."""
+        """People whose changes would all be taken back."""
         return sum(number for of in self.people.values() for what, number in of.items() if what != "moved")
 
     @property

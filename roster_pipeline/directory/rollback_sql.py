@@ -165,9 +165,9 @@ where u.entity = 'contact' and u.way = 'remake' and not u.moved
 )
 """Rows that belong together go back together, or stay together. The statements run in this order. A person has one
 primary link. If one of the links between which it moved has changed since, all these links stay. A membership that the
-sync made stays if it has a contact that changed since. A person whom the sync made stays if they have got a membership
-or a link since, or a record that somebody said is not theirs; then their links stay too. A row also stays if the row to
-which it belonged is gone."""
+sync made stays if it has a contact that changed since. A person that the sync made stays if they got a membership or a
+link since, or if somebody unlinked a record from them. Then their links stay too. A row also stays if the row to which
+it belonged is gone."""
 
 
 def _set_back(entity: str) -> str:

@@ -63,9 +63,9 @@ select exists (
 class ScheduledSchool:
     """A school, and what is known of its nights.
 
-    stopped: why the schedule does not start it at all, or empty. gave_way: its first run of `requested_night` gave way to
-    others. usually_slow: a pull of its connection took longer than a first run may take. paused_until: the first night
-    that the schedule starts again.
+    stopped: why the schedule does not start it at all, or empty. gave_way: its first run of `requested_night` let
+    others go first. usually_slow: a pull of its connection took longer than a first run may take. paused_until: the
+    first night that the schedule starts again.
     """
 
     id: int

@@ -142,7 +142,7 @@ class Edit:
         return self.entry.what not in OF_MEMBERSHIP
 
     def excluded(self, now: Rows) -> list[Key]:
-        """The records of which this edit said that they do not belong to the person, and for which this is still so."""
+        """The records that this edit unlinked from the person, if they are still unlinked."""
         at = self.entry.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
         return [key for key, since in now.exclusions.items() if since == at]
 

@@ -204,7 +204,8 @@ def split_by_exclusions(deduplicated: Ints, person: Ints, exclusions: pd.DataFra
 
 
 def excluded_groups(identity: Ints, person: Ints, exclusions: pd.DataFrame) -> Pairs:
-    """The pairs of identities, in both orders, of which one has a record that is not the other's person."""
+    """The pairs of identities, in both orders, where one has a record that somebody unlinked from the other's
+    person."""
     linked = _rows_of(person, exclusions["person"].to_numpy(dtype=np.int64))
     met = exclusions.merge(linked, left_on="person", right_on="other", suffixes=("", "_linked"))
     first, other = identity[met["row"]].tolist(), identity[met["row_linked"]].tolist()

@@ -5,12 +5,12 @@ identity of the snapshot have, if the table of evidence says that they are one p
 matches alone. If the two seem to be one person but something strong speaks against it, it is a conflict
 (`match_contradicted`). A link is also a conflict if everything else speaks against it (`reassigned_ids`).
 
-An identity is never matched to a person whom somebody unlinked from one of its records.
+An identity is never matched to a person if somebody unlinked one of its records from them.
 
 The owner of a school may write any name and e-mail into a connection that the school controls. So a match from such a
-connection to a person whom another connection knows needs a number that a connection of the district gave. Otherwise it
-waits for the district's manager. A connection of the district (only managers and operators may change it) is trusted
-with every match.
+connection to a person of another connection needs a number that a connection of the district gave. Otherwise it waits
+for the district's manager. A connection of the district (only managers and operators may change it) is trusted with
+every match.
 """
 
 from __future__ import annotations

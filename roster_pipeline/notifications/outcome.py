@@ -172,7 +172,7 @@ def _held_words(report: SyncReport) -> list[str]:
 def _nothing(report: SyncReport) -> str:
     """Why nothing was changed.
 
-    Only a whole roster of which every person was used shows that the directory matches it.
+    The directory matches the roster for sure only if the roster is whole and every person in it was used.
     """
     left = report.total("skipped") + report.total("conflicts")
     if left:

@@ -229,7 +229,7 @@ def _skipped(rows: pd.DataFrame, places: list[int]) -> pd.DataFrame:
 
 
 def announced_gone(rows: pd.DataFrame, announced: frozenset[int]) -> frozenset[int]:
-    """The announced leavers for whom no record of this roster came. rows: the rows of the plan."""
+    """The announced leavers without a record in this roster. rows: the rows of the plan."""
     came = persons_of(rows)[rows["matched_by"].notna().to_numpy(dtype=bool)]
     return announced - frozenset(came.tolist()) if announced else announced
 

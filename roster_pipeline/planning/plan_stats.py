@@ -193,7 +193,7 @@ def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, 
 
 
 def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
-    """How many rows of a plan give a new role here to a person whom another connection knows, by role.
+    """By role, how many rows of a plan give a person of another connection a role here.
 
     It counts only matches that a connection of a school found by itself. A link that a manager made is settled.
     """

@@ -129,7 +129,7 @@ def misses_single_users(good: Sequence[Mapping[str, Any]], *, served_before: boo
 
 
 def unlike_before(unlike: UnlikeBefore) -> Iterator[Finding]:
-    """Archivals wait: people whom a connection no longer shows may still be in the school."""
+    """Archivals wait, because people that a connection no longer shows may still be in the school."""
     if unlike.usual:
         sent, usual = counted(unlike.records, "record", "records"), counted(unlike.usual, "is", "are")
         message = f"The connection sent {sent}, {usual} usual. What is shared with us?"

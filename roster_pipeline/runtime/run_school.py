@@ -28,7 +28,7 @@ STEPS = {
     LAST_STEP: "applying",
 }
 LOOK_EVERY = 0.5
-"""Seconds between two checks of which step runs."""
+"""Seconds between two looks at the running step."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The UI shows the log of a run; the terminal gets the outcome."""
 

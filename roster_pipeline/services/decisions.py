@@ -1,4 +1,4 @@
-"""The decisions of people: about held rows, about a sync that was wrong, and about leavers whom they announce.
+"""The decisions of people: about held rows, about a wrong sync, and about leavers.
 
 Each decision is one transaction, with a reason. It is bound to the plan that the person looked at: by the number, the
 school and, if it is given, the hash of the plan. Leavers are given as a typed or uploaded list of numbers, ids, e-mails
@@ -240,7 +240,7 @@ def words_of(text: str) -> list[str]:
 
 
 def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: str, reason: str) -> Announced:
-    """Announce the active people of a school whom a list names. Entries that do not fit exactly one are left out.
+    """Announce the active people of a school that a list names. Entries that do not fit exactly one are left out.
 
     Raises FieldError if the list is empty or too long, if the day is too far away, or if there is no reason. Its
     message repeats no entry.

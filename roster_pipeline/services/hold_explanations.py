@@ -223,7 +223,7 @@ class PastPlan:
 
 
 def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = False) -> dict[str, str]:
-    """Name of each guard's setting to its line; {} without plans. Guards of which nothing is stored have none.
+    """Name of each guard's setting to its line; {} without plans. Guards without stored findings have none.
 
     bundle: the school's data come as CSV bundles.
     """

@@ -250,7 +250,7 @@ class Row:
     with role and grade; empty if the row cannot be read.
 
     For a row that needs or needed a look: candidates: the number and a description of each person whom it may be.
-    may_be_new: whether the reader may say that it is none of them. choice: what was decided.
+    may_be_new: whether the reader may say that it is a new person. choice: what was decided.
     """
 
     number: int

@@ -69,8 +69,7 @@ class Pair:
 @dataclass(frozen=True)
 class Pairs:
     """One page of pairs. total: the number of all pairs that the reader may see. hidden: the number of pairs with
-    somebody whom the reader may not see, or of whom the reader may see only the name. A manager of the district decides
-    about them."""
+    somebody that the reader may not see, or may see by name only. A manager of the district decides about them."""
 
     pairs: list[Pair]
     total: int

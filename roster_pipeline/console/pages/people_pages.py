@@ -63,7 +63,7 @@ def of_district(request: Request) -> Response:
 
 
 def add_form(request: Request) -> Response:
-    """The form for somebody whom the SIS does not have."""
+    """The form for somebody who is not in the SIS."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
     return _form(request, school, {}, "")

@@ -127,8 +127,7 @@ def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
 
 
 def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_id: int) -> bool:
-    """Whether the viewer may approve what only the district's manager may approve, or the owner who has all the people
-    whom it concerns."""
+    """Whether the viewer may approve findings that need the district's manager, or an owner of all people concerned."""
     return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
 
 

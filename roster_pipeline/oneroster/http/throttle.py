@@ -194,7 +194,7 @@ def read_body(
     """The content of `parts`, decompressed. encoding: the Content-Encoding of the response, "" for none.
 
     most: bytes after decompression. until: a moment of time.monotonic(). cut: return the first `most` bytes of a larger
-    body, for responses of which only an error code is read. Raises TooLarge, Malformed, TooSlow.
+    body, for responses where only an error code is read. Raises TooLarge, Malformed, TooSlow.
     """
     body = bytearray()
     for part in parts if not encoding else _decompressed(parts, encoding, label):

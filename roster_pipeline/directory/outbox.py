@@ -101,21 +101,21 @@ def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[
     return [OutboxMessage(**row) for row in conn.execute(query).mappings()]
 
 
-def sent(conn: Connection, letter_id: int, note: str | None = None) -> None:
+def sent(conn: Connection, outbox_id: int, note: str | None = None) -> None:
     """Note that the message was sent. Its attachment is not kept, because it may contain data of people.
 
     note: something that people should know about it, such as a refused recipient.
     """
     conn.execute(
         update(outbox)
-        .where(outbox.c.id == letter_id)
+        .where(outbox.c.id == outbox_id)
         .values(sent_at=func.now(), attempts=outbox.c.attempts + 1, error=note, attachment=None)
     )
 
 
 def failed(
     conn: Connection,
-    letter_id: int,
+    outbox_id: int,
     error: str,
     *,
     permanent: bool = False,
@@ -128,7 +128,7 @@ def failed(
     recipients: only these are tried again, because the others have the mail.
     """
     at = now or datetime.now(UTC)
-    attempts = 1 + (conn.scalar(select(outbox.c.attempts).where(outbox.c.id == letter_id)) or 0)
+    attempts = 1 + (conn.scalar(select(outbox.c.attempts).where(outbox.c.id == outbox_id)) or 0)
     dead = permanent or attempts >= MOST_ATTEMPTS
     values = {
         "attempts": attempts,
@@ -138,7 +138,7 @@ def failed(
     }
     if recipients is not None:
         values["recipients"] = list(recipients)
-    conn.execute(update(outbox).where(outbox.c.id == letter_id).values(values))
+    conn.execute(update(outbox).where(outbox.c.id == outbox_id).values(values))
     return not dead
 
 
@@ -160,10 +160,10 @@ def _messages() -> Select[Any]:
     return select(outbox, key.label("school"))
 
 
-def retry(conn: Connection, letter_id: int) -> bool:
+def retry(conn: Connection, outbox_id: int) -> bool:
     """Try a dead message again, from the start. False if it is not dead."""
     values = {"dead_at": None, "attempts": 0, "due_at": func.now()}
-    query = update(outbox).where(outbox.c.id == letter_id, outbox.c.dead_at.is_not(None))
+    query = update(outbox).where(outbox.c.id == outbox_id, outbox.c.dead_at.is_not(None))
     return bool(conn.execute(query.values(values)).rowcount)
 
 

@@ -7,7 +7,7 @@ hard is built in:
   e-mail;
 - teacher 1 (and every 20th after) teaches in the next school as well; every 200th student has a second school;
 - teacher 2 (and every 40th after) is a siteAdministrator by a second role of the same record;
-- teacher 3 and siteAdministrator 0 are one human in two records with one number and one e-mail;
+- teacher 3 and siteAdministrator 0 are one human being in two records with one number and one e-mail;
 - student numbers and staff numbers overlap, so that a number means nothing without its kind; both have leading zeros;
 - some students have no contact, contacts often have no login and no e-mail, some logins are switched off.
 """

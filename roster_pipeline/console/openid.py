@@ -50,7 +50,7 @@ NOT_VERIFIED = (
     "Verify it there, or ask the people who run this console."
 )
 NOT_LET_IN = (
-    "You are signed in there as {email}, but nobody has let this address in here. "
+    "You are signed in there as {email}, but this address has no access here. "
     "Ask an operator of this console, or the manager of your district, for access."
 )
 ANOTHER_PERSON = (

@@ -49,11 +49,11 @@ class Viewer:
         return self.may_manage(school.district_id) or school.id in self.schools
 
     def may_manage(self, district_id: int) -> bool:
-        """Whether they may add schools and connections to this district, and let others in."""
+        """Whether they may add schools and connections to this district, and give others access."""
         return self.operator or district_id in self.districts
 
     @property
-    def lets_others_in(self) -> bool:
+    def may_give_access(self) -> bool:
         """Whether there is anything that they could grant."""
         return self.operator or bool(self.districts)
 

@@ -25,7 +25,7 @@ ACCESS_LOCK = "access"
 
 
 class LastOperator(DirectoryError):
-    """The last operator cannot be removed: somebody has to be able to let others in."""
+    """The last operator cannot be removed: somebody has to be able to give others access."""
 
     def __init__(self) -> None:
         super().__init__(

@@ -1,4 +1,4 @@
-"""Who may let whom in and out, on the page and at the command line; and what stands in the audit."""
+"""Granting and revoking access, on the page and at the command line, with the audit."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_who_is_let_in_is_invited_by_mail_if_that_is_ticked(signed_in: SignedIn,
     given = {"email": NEW, "role": "manager", "place": "springfield", "invite": "on"}
     assert browser.send_form("/access", given).status_code == 303
     assert "They get an invitation by mail." in browser.get("/access").text
-    assert browser.send_form("/access", given).status_code == 303, "they are let in already, and hear nothing more"
+    assert browser.send_form("/access", given).status_code == 303, "they have access already, and get no second mail"
     recipients, text = every(database, "select recipients, text from outbox")[0]
     assert recipients == [NEW]
     assert "You can now look after" in text
@@ -67,10 +67,10 @@ def test_an_operator_lets_anybody_in(signed_in: SignedIn, database: Database) ->
     browser = signed_in(OPERATOR)
     for role, place in (("owner", "lincoln"), ("manager", "shelbyville"), ("operator", "")):
         assert let_in(browser, role, place, "NEW@Example.org")[0] == 303
-        assert f"{NEW} is let in." in browser.get("/access").text
+        assert f"{NEW} has access now." in browser.get("/access").text
     assert may(database, NEW) == [("owner", "lincoln"), ("operator", "everything"), ("manager", "shelbyville")]
     assert let_in(browser, "owner", "lincoln")[0] == 303
-    assert "was let in already" in browser.get("/access").text
+    assert "had access already" in browser.get("/access").text
     lines = every(database, "select who, details ->> 'account', details ->> 'role' from audit order by id")
     assert lines == [(OPERATOR, NEW, role) for role in ("owner", "manager", "operator")]
 

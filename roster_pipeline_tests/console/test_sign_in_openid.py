@@ -122,7 +122,7 @@ def test_who_was_not_let_in_reads_so(console: Console, issuer: Issuer, database:
     issuer.claims = {"email": "<b>new@example.org", "sub": "subject-9"}
     with console.browser() as browser:
         said = refusal(there_and_back(browser))
-    assert "nobody has let this address in" in said
+    assert "this address has no access" in said
     assert "&lt;b&gt;new@example.org" in said
     assert one(database, "select count(*) from account where subject = 'subject-9'") == 0
 

@@ -51,12 +51,12 @@ def sign_out_everywhere(request: Request) -> Response:
 
 
 def show(request: Request) -> Response:
-    """GET /access. People who can let nobody in get 404."""
+    """GET /access. People who may not give access get 404."""
     return _shown(request, {}, {})
 
 
 def grant(request: Request) -> Response:
-    """POST /access: let somebody in."""
+    """POST /access: give somebody access."""
     who, sent = _may(request), form(request)
     values = {name: str(sent.get(name, "")).strip() for name in ("email", "role", "place")}
     role, invited = values["role"], bool(sent.get("invite"))
@@ -89,7 +89,9 @@ def grant(request: Request) -> Response:
     where = f"They sign in at {request.app.state.config.url} with this address."
     if added and invited:
         where = "They get an invitation by mail."
-    return redirect(request, "/access", message=f"{email} {'is let in' if added else 'was let in already'}. {where}")
+    return redirect(
+        request, "/access", message=f"{email} {'has access now' if added else 'had access already'}. {where}"
+    )
 
 
 def _invite(opened: Connection, email: str, place: Place, url: str) -> None:
@@ -175,7 +177,7 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
 
 def _may(request: Request) -> Viewer:
     who = viewer(request)
-    if not who.lets_others_in:
+    if not who.may_give_access:
         raise nothing_here()
     return who
 

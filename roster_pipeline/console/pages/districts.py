@@ -76,7 +76,7 @@ def show_overview(request: Request) -> Response:
             limit=PAGE,
             offset=(number - 1) * PAGE,
         )
-        districts = tenants.list_districts(opened) if who.lets_others_in else []
+        districts = tenants.list_districts(opened) if who.may_give_access else []
     return page(
         request,
         "overview.html",

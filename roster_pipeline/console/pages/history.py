@@ -103,7 +103,7 @@ def _leavers_page(
 def whole_audit(request: Request) -> Response:
     """All entries that the viewer may see. A POST searches them."""
     who = viewer(request)
-    if not who.lets_others_in:
+    if not who.may_give_access:
         raise nothing_here()
     return _page_of(request, districts=None if who.operator else who.districts)
 

@@ -40,7 +40,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
     who = viewer(request)
     filters = list_filter(request, "guard", "district", address="/holds")
     with database(request).begin() as opened:
-        mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.lets_others_in else []
+        mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.may_give_access else []
         waiting = held_plans.waiting(
             opened,
             districts=None if who.operator else who.districts,

@@ -1,10 +1,10 @@
-"""What went wrong, for people who read it: the base of all errors with a remedy, and why a snapshot is not complete.
+"""Errors for people who read them: the base of all errors with a remedy, and why a snapshot is not complete.
 
 Each family of errors is in the package that raises it: `OneRosterError` (the SIS), `DirectoryError` (the database),
 `MailError`, `SyncError` (a step of one school's sync), and in `settings` `InstallationError` (environment variables).
 No text holds a value from a person's record.
 
-What is missing in a snapshot is a slug in its proof. Here is what it means in a report.
+Each missing part of a snapshot is a slug in its proof. Here is what it means in a report.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ def in_one_line(text: str) -> bool:
 
 
 def reason_problem(reason: str) -> str:
-    """What is wrong with a typed reason; empty if it is good. Pages, the command line and services use this."""
+    """The problem with a typed reason; empty if it is good. Pages, the command line and services use this."""
     plain = reason.strip()
     if not plain:
         return NO_REASON
@@ -127,7 +127,7 @@ RECORD_STATUSES = (
     "not_enrolled",
     "deleted",
 )
-"""What a record is to a school, strongest first: the strongest record of a person decides."""
+"""The statuses of a record in a school, strongest first. The strongest record of a person decides."""
 STATUS_RANK = {status: rank for rank, status in enumerate(RECORD_STATUSES)}
 UNUSABLE = ("unmapped", "org_below", "unknown_org", "rejected")
 """Records that we could not use. They do not say that the person left, so they never lead to an archival."""
@@ -179,7 +179,7 @@ CREATE, UPDATE, RESTORE, ARCHIVE = "create", "update", "restore", "archive"
 CHANGING = (CREATE, UPDATE, RESTORE, ARCHIVE)
 """The actions that change the directory. Guards judge these."""
 DONE = {CREATE: "created", UPDATE: "updated", RESTORE: "restored", ARCHIVE: "archived"}
-"""What reports and pages say about an action that was applied; also the names of these counts."""
+"""The words of reports and pages for an applied action; also the names of these counts."""
 RISKIEST_FIRST = (ARCHIVE, CREATE, UPDATE, RESTORE)
 """The order in which pages, plans and mails name held changes."""
 WRITING = (CREATE, UPDATE, RESTORE)

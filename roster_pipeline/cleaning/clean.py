@@ -65,7 +65,8 @@ _ALIVE = [STATUS_RANK[name] for name in ("member", "role_off", *UNUSABLE, "elsew
 
 @dataclass(frozen=True)
 class CleaningContext:
-    """What cleaning needs to know. school_id: the resolved sourcedId of the org. today: in the school's time zone.
+    """The input of cleaning, besides the records. school_id: the resolved sourcedId of the org. today: in the school's
+    time zone.
 
     orgs: what the orgs of the snapshot are to this school; without it, every other org counts as another school.
     """

@@ -71,7 +71,7 @@ def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:
 
 
 def relationships_of(people: pd.DataFrame, kinds: Ints, context: ContactContext) -> Array:
-    """What each of `people` is to students: in the SIS's words if a metadata key has them, else the role.
+    """The relationship of each of `people` to students: in the SIS's words if a metadata key has them, else the role.
 
     The standard has no field for the relationship. kinds: place in `KINDS`, or one after the last; -1 for people who
     are no contact.
@@ -141,7 +141,7 @@ def judged(
 def excluded_contacts(
     people: pd.DataFrame, relationships: Array, context: ContactContext
 ) -> tuple[pd.DataFrame, Flags]:
-    """EXCLUDED_COLUMNS: the contacts that nobody may call, and those whom one student's entry excludes.
+    """EXCLUDED_COLUMNS: the contacts that nobody may call, and those that one student's entry excludes.
 
     people: every record of the snapshot, in any role and status, because contacts of students who left are kept too.
     The second value marks contacts with a value that no rule knows.

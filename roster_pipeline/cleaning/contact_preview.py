@@ -1,4 +1,4 @@
-"""What each contact rule would do to the contacts of one school, shown before the first sync. Counts only."""
+"""The effect of each contact rule on the contacts of one school, shown before the first sync. Counts only."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Contact rules: which contacts nobody may call, according to the SIS, and what else the SIS says about a contact.
 
-A rule looks at a role, at the relationship, at a metadata key of the contact, or at a member of the entry by which
-student and contact name each other in `agents`. It fails closed: a value that no rule of its field knows excludes the
+A rule looks at a role, at the relationship, at a metadata key of the contact, or at a member of the entry in `agents`
+with which student and contact name each other. It fails closed: a value that no rule of its field knows excludes the
 contact.
 """
 
@@ -40,7 +40,7 @@ _LIST, _OBJECT = "\x01", "\x02"
 
 @dataclass(frozen=True)
 class ContactContext:
-    """What choosing contacts needs to know. withheld: fields of contact rules that the SIS does not deliver now."""
+    """The input of the choice of contacts. withheld: fields of contact rules that the SIS does not deliver now."""
 
     settings: SchoolSettings
     connection: ConnectionSettings
@@ -106,8 +106,8 @@ def withheld_fields(
     """Fields of contact rules that say nothing now, because the SIS delivers them for no contact at all.
 
     delivered: metadata and agents fields that some contact has, with or without a value. known: those that some contact
-    had in an earlier pull. A field that is written only for contacts whom it excludes may be missing everywhere, until
-    it was there once.
+    had in an earlier pull. A field that is written only for excluded contacts may be missing everywhere, until it was
+    there once.
     """
     withheld = set()
     for rule in rules_of(connection.contact_rules):

@@ -250,7 +250,7 @@ def _more(kept: pd.DataFrame, values: dict[str, Array], count: int) -> Array:
 
 
 def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext) -> Array:
-    """What the SIS says about each contact in the keys that the connection keeps, as a JSON object of texts."""
+    """The values of each contact in the keys that the connection keeps, as a JSON object of texts."""
     pairs = kept.reset_index(drop=True)
     rows = pa.array(pairs["contact"].to_numpy(dtype=np.int64))
     members = []

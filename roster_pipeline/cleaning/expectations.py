@@ -99,7 +99,7 @@ _SMALL = 50_000
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one expectation found. tested, failed: rows by role code, or None if it judges the frame as a whole."""
+    """The result of one expectation. tested, failed: rows by role code, or None if it judges the frame as a whole."""
 
     success: bool
     tested: Ints | None = None

@@ -48,7 +48,8 @@ class SchoolOrgs:
 
 
 def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> SchoolOrgs:
-    """What each org of a SIS is to a school. orgs: as `org_tree` takes them. Without any, everything is unknown."""
+    """The relation of each org of a SIS to a school. orgs: as `org_tree` takes them. Without any, everything is
+    unknown."""
     below = orgs_below(orgs, school_id)
     here = frozenset((school_id, *below)) if include_below else frozenset((school_id,))
     listed = frozenset(org["sourcedId"] for org in orgs)

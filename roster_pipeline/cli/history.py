@@ -109,7 +109,7 @@ THINGS = {
     "contact": ("contact", "contacts"),
 }
 WAYS = {"remove": "removed", "set back": "set back", "remake": "made again"}
-"""What a rollback does with rows of the directory, in words."""
+"""The effect of a rollback on rows of the directory, in words."""
 
 
 def rollback(

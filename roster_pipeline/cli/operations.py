@@ -190,7 +190,7 @@ def _runs(database: Database) -> Iterator[Item]:
 
 
 def _dagster_errors() -> tuple[type[Exception], ...]:
-    """What Dagster raises where `dagster.yaml` lacks a variable, or where its database cannot be used."""
+    """The errors that Dagster raises if `dagster.yaml` lacks a variable, or if its database cannot be used."""
     import dagster as dg
     from alembic.util import CommandError as SchemaError
     from dagster_postgres.utils import DagsterPostgresException

@@ -1,4 +1,4 @@
-"""What commands write: tables for people, JSON for programs on stdout, notes for people on stderr.
+"""The output of commands: tables for people, JSON for programs on stdout, notes for people on stderr.
 
 Everything shown may come from a SIS, so control characters are removed: a name must not steer a terminal.
 """

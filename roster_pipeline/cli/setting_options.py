@@ -149,7 +149,8 @@ def school_settings(plain: Mapping[str, Any], chosen: Mapping[str, Any]) -> Scho
 
 
 def new_school(conn: Connection, connection: str) -> dict[str, Any]:
-    """What a new school of a connection begins with, as plain data: the defaults of its district, if there are any."""
+    """The settings with which a new school of a connection begins, as plain data: the defaults of its district, if
+    any."""
     from roster_pipeline.directory import tenants
 
     try:

@@ -290,7 +290,7 @@ def _label(field_name: str, rules: Mapping[str, str]) -> str:
 
 
 def quality_rules() -> dict[str, str]:
-    """What each quality rule of this installation requires, by its name; empty if the suite cannot be read."""
+    """The requirement of each quality rule of this installation, by its name; empty if the suite cannot be read."""
     try:
         return {rule.name: rule.description for rule in installed_suite().rules}
     except QualitySuiteError:

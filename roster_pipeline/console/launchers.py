@@ -174,8 +174,9 @@ def _end(database: Database, end: End, problem: str) -> None:
 
 
 def main(*arguments: str) -> int:
-    """What the process of a test runs. arguments: a school and a test; or `SCHOOLS`, a connection and the list of its
-    schools; or `TOGETHER` and the number of a test of several schools. The row says what to do, and how it ended."""
+    """The main function of the process of a test. arguments: a school and a test; or `SCHOOLS`, a connection and the
+    list of its schools; or `TOGETHER` and the number of a test of several schools. The row says what to do, and how it
+    ended."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     loaded = getattr(psutil.Process().memory_info(), "data", 0)  # only Linux counts what the limit counts
     most = loaded + MOST_MEMORY

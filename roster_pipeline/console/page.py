@@ -1,4 +1,4 @@
-"""What every page needs: its template and filters, the database, the form, a message for the next page, CSV files.
+"""Shared by all pages: the template and filters, the database, the form, a message for the next page, CSV files.
 
 CSV files are streamed, never kept on the server, and noted in the audit, because they name people.
 

@@ -179,7 +179,7 @@ def seen_of(came: Form) -> tuple[int, int]:
 
 
 def past_guards(conn: Connection, school: SchoolRow) -> dict[str, str]:
-    """What each guard would have done on the last syncs, by its name."""
+    """For each guard by name, its effect on the last syncs."""
     plans_of = findings_of_syncs(conn, school.id, MOST_PLANS)
     past = [
         PastPlan({role.value: plan.counts[role] for role in Role if role in plan.counts}, findings, plan.first_sync)

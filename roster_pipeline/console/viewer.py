@@ -1,4 +1,4 @@
-"""Who is signed in, and what they may see. For a viewer, everything else does not exist."""
+"""The person who is signed in, and what they may see. For a viewer, everything else does not exist."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ class NoSuchSchool(HTTPException):
 
 @dataclass(frozen=True)
 class Viewer:
-    """Who is signed in: an operator sees everything, a manager the schools of districts, an owner schools."""
+    """The person who is signed in. An operator sees everything, a manager the schools of districts, an owner
+    schools."""
 
     account_id: int
     email: str

@@ -1,4 +1,4 @@
-"""What all assets share: tags, the night of a run, how a failure is shown, metadata of tables."""
+"""Shared by all assets: tags, the night of a run, the form of a failure, metadata of tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SCHEDULE = "schedule"
 NOTHING_FOUND = "nothing_found"
 """In a failure's metadata: the SIS answered, but shows nothing of this school."""
 IN_DAGSTER = "Dagster UI"
-"""Who, for a run that somebody started or re-executed in the UI or by the `dagster` command."""
+"""The name in the ledger of everybody who starts a run in the UI or with the `dagster` command."""
 PATIENCE_SECONDS = 600.0
 """How long a step waits for a database that is away: longer than a restart, even one with a recovery."""
 STEP_RETRIES = 3

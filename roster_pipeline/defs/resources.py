@@ -73,7 +73,8 @@ class InstallationResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return part.read({**os.environ, **self.variables})
 
     def mailer(self) -> Mailer:
-        """What sends mail: the server of `ROSTER_SMTP_URL`, else into the folder `outbox`. Raises MailSettingsError."""
+        """The mailer: through the server of `ROSTER_SMTP_URL`, else into the folder `outbox`. Raises
+        MailSettingsError."""
         from roster_pipeline.notifications import mailer_from
         from roster_pipeline.runtime.embedded import home
 

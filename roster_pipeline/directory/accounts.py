@@ -43,7 +43,7 @@ class NoSuchGrant(DirectoryError):
 
 @dataclass(frozen=True)
 class Place:
-    """What a grant is for: everything (neither id), a district, or a school."""
+    """The scope of a grant: everything (no id), a district, or a school."""
 
     district_id: int | None = None
     school_id: int | None = None

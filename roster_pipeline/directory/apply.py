@@ -56,7 +56,7 @@ values (:sync, :district, :school, :kind, :plan, :snapshot, :outcome, cast(:coun
 
 Counts = dict[str, dict[str, int]]
 Judged = tuple[str, str, str]
-"""What one line of the verdict is about: a role, an action, and the guard that judges these rows alone (or none)."""
+"""The key of one line of the verdict: a role, an action, and the guard that judges these rows alone (or none)."""
 
 
 class PlanStale(DirectoryError):

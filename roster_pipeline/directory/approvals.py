@@ -132,7 +132,7 @@ class Hold:
 def held(
     conn: Connection, *, district_id: int | None = None, school_id: int | None = None, plan_id: int | None = None
 ) -> list[Hold]:
-    """What waits for a person now, by school. Within a school, archivals come first."""
+    """The changes that wait for a person now, by school. Within a school, archivals come first."""
     rows = conn.execute(text(HELD), {"district": district_id, "school": school_id, "plan": plan_id})
     found = [Hold(**row) for row in rows.mappings()]
     return sorted(found, key=lambda hold: (hold.school, *held_place(hold.role, hold.action)))

@@ -1,5 +1,5 @@
 """Pulls that depend on earlier ones: deltas are applied to their base, per-school lists are compared with the whole,
-and full pulls are compared with the people whom the SIS names as changed."""
+and full pulls are compared with the people that the SIS names as changed."""
 
 from __future__ import annotations
 
@@ -225,8 +225,7 @@ def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
 
 
 def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Named:
-    """Compare everybody's records with an earlier pull, and with the people whom the SIS names as changed since
-    then."""
+    """Compare all records with an earlier pull, and with the people that the SIS names as changed since then."""
     row = conn.execute(text(MISSED), {"pull": pull_id, "base": base_id, "named": list(named)}).one()
     return Named(row.missed, row.membership, row.email)
 
@@ -271,7 +270,7 @@ def keep_not_enrolled(conn: Connection, pull_id: int, base: DeltaBase) -> None:
 
 
 def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:
-    """Students and teachers of a school whom the whole collection has and the school's own lists did not name."""
+    """Students and teachers of a school who are in the whole collection, but not in the school's own lists."""
     return int(conn.scalar(text(LEFT_OUT), {"whole": whole_id, "part": part_id, "org": org}) or 0)
 
 

@@ -22,7 +22,8 @@ KEYS: Mapping[str, Kind] = {
     "number": "text",
     "number_source": "text",
 }
-"""What people are compared by. number_source: whose number it is, its connection and kind; missing without a SIS."""
+"""The values by which people are compared. number_source: whose number it is, its connection and kind; missing without
+a SIS."""
 
 _KEYS = """
 select id, given_name, family_name, email, number, number_connection_id || '/' || number_kind

@@ -62,7 +62,7 @@ where p.state = 'planned' and not p.dry_run
     where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = r.person_id)
 group by m.school_id
 """
-"""This reads the newest plans of all schools. People about whom somebody has decided since then are left out."""
+"""This reads the newest plans of all schools. People with a decision since then are left out."""
 
 
 _CLAIMED_OF = """

@@ -155,7 +155,7 @@ def _changes() -> Select[Any]:
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision, without the person who made it and without the people whom it concerns.
+    """One decision, without the names of the person who made it and of the people it is about.
 
     by: operator, manager, owner, or the command line. counts: action to the number of rows that it changed; empty if it
     changed none. verdict: what the school's plan now says, line by line, without the settled lines. None if the

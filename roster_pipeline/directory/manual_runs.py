@@ -64,7 +64,7 @@ class ManualRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a run left behind.
+    """The result of a run.
 
     A value is None if the run did not get so far. sign_in: it failed at the sign-in to the SIS.
     """

@@ -46,7 +46,7 @@ class UnknownPerson(DirectoryError):
     """There is no such person in this district."""
 
     def __init__(self, person_id: int, now: int | None = None) -> None:
-        """now: the person into whom they were merged."""
+        """now: the person that they became by a merge."""
         if now is None:
             super().__init__(f"There is no person {person_id}.", "Search for the person: roster person find WORDS")
         else:
@@ -162,7 +162,7 @@ def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
 
 
 def merged_into(conn: Connection, person_id: int) -> int | None:
-    """The person into whom a person who is gone was merged, after all merges; None for everybody else."""
+    """The person that a merged person became, after all merges; None if they were not merged."""
     query = """
     with recursive now (id) as (
         select cast(:person as bigint)

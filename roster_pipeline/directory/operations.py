@@ -1,4 +1,4 @@
-"""What operators need of the directory: metrics for Prometheus, the deletion of old rows, the erasure of one person.
+"""For operators: metrics for Prometheus, the deletion of old rows, the erasure of one person.
 
 Metrics (text format 0.0.4) are counts and times by school key. Old rows are raw records, sent mails, notes of nights
 and cleared alerts. The ledger, the change log and the audit are never deleted, because rollbacks and questions need

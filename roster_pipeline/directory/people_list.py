@@ -70,8 +70,8 @@ class PeopleFilter:
     """Which people of a district, or of one school of it.
 
     status: `active` or `archived` (no active membership in the scope); empty for both. words: all of them are in the
-    fields by which a person is searched. everything: whether the reader may see what other schools of the district know
-    of somebody who has moved there. If not, the reader sees only the name of such a person.
+    searched fields of a person. everything: whether the reader may see what other schools of the district know of
+    somebody who has moved there. If not, the reader sees only the name of such a person.
     """
 
     district_id: int

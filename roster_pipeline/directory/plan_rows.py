@@ -94,8 +94,8 @@ where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.
 
 @dataclass(frozen=True)
 class RowFilter:
-    """Which rows: of these actions, this role or this person, rows with all the words in the fields by which a person
-    is searched, or only rows that wait. sort: one of `SORTS`."""
+    """Which rows: of these actions, this role or this person, rows with all the words in the searched fields, or only
+    rows that wait. sort: one of `SORTS`."""
 
     actions: tuple[str, ...] = ()
     role: str | None = None

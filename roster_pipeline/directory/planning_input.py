@@ -131,7 +131,7 @@ _NONE = "select null, null, null where {district} <> {district} and {connection}
 class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the position of the change log at the moment of reading.
 
-    exclusions: pairs of a record of this connection and one of these people whom somebody unlinked by hand.
+    exclusions: pairs of a record of this connection and one of these people that somebody unlinked by hand.
     connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools of people who are
     not active here (`ELSEWHERE`).
     """

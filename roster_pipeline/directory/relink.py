@@ -1,8 +1,8 @@
 """Records with new ids: bulk re-keys, the conflicts of single records, and ids that a SIS has given to somebody else.
 
 When most ids of a role are new while numbers or e-mails still match, the whole sync is held. If the new ids are right,
-a relink gives them to the people whom they matched, and changes nothing else. The next plan then finds everybody by
-link, and judges the other changes again.
+a relink gives them to the matched people, and changes nothing else. The next plan then finds everybody by link, and
+judges the other changes again.
 
 Some SISs assign all ids again every year. `unlink_leavers` takes all reassigned ids away from the people who left, at
 once. People who are active somewhere, or who have several records tonight, stay in conflict. Somebody has to decide
@@ -158,7 +158,7 @@ def conflicting_records(
 
 
 def candidates(conn: Connection, school: SchoolRow, snapshot_id: int, ids: Sequence[str], *, limit: int) -> list[int]:
-    """The people to whom records may belong that fit several people: by a link, the e-mail or the number."""
+    """For records that fit several people: these people, found by a link, the e-mail or the number."""
     given = _of(school, ids) | {"snapshot": snapshot_id, "district": school.district_id, "most": limit}
     return list(conn.scalars(text(_CANDIDATES), given))
 

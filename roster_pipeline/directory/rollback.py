@@ -51,7 +51,7 @@ class Undo:
 
 
 def preview(database: Database, sync_id: int, *, only: Only | None = None) -> list[Undo]:
-    """What a rollback would do now, by person. Changes nothing."""
+    """The effect of a rollback now, by person. Changes nothing."""
     with database.begin() as conn, _staged(conn, sync_id, only):
         return [Undo(**row) for row in conn.execute(text(rollback_sql.SHOW)).mappings()]
 
@@ -87,7 +87,7 @@ class Outline:
 
 
 def outline(database: Database, sync_id: int, *, only: Only | None = None, most_moved: int = 50) -> Outline:
-    """What a rollback would do now; the database counts the rows. Changes nothing."""
+    """The effect of a rollback now; the database counts the rows. Changes nothing."""
     with database.begin() as conn, _staged(conn, sync_id, only) as (_, given):
         people: Counts = {}
         for role, what, number in conn.execute(text(rollback_sql.COUNT), given):

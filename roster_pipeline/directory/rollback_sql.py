@@ -263,4 +263,4 @@ select u.person_id, max(nullif(concat_ws(' ', p.given_name, p.family_name), ''))
 from rollback_row u left join person p on p.id = u.person_id and p.district_id = :district
 group by u.person_id having bool_or(u.moved) order by u.person_id limit :limit
 """
-"""The people whom a rollback would leave alone, wholly or in part, with what has changed since."""
+"""The people that a rollback would leave alone, wholly or in part, with the later changes."""

@@ -241,9 +241,9 @@ def page(
 ) -> list[dict[str, Any]]:
     """sourced_id, collection, field, rule, severity, role, name, value, person_id, of_school; errors before warnings.
 
-    name and value are what the SIS sent: empty or None where the record is no longer stored. person_id: whom the record
-    is linked to. of_school: whether they have a membership in the school. For people who may see the school only, never
-    for mails or logs.
+    name and value are what the SIS sent: empty or None where the record is no longer stored. person_id: the person that
+    the record is linked to. of_school: whether they have a membership in the school. For people who may see the school
+    only, never for mails or logs.
     """
     conditions, given = chosen.sql()
     query = _PAGE.format(source=_FROM, conditions=conditions, order=_ORDER)

@@ -122,7 +122,7 @@ class NoRight(DirectoryError):
 
 @dataclass(frozen=True)
 class Application:
-    """What one login sees of one district. None: everything."""
+    """The part of one district that a login sees. None: everything."""
 
     login: str
     district: str

@@ -1,4 +1,4 @@
-"""What happened to one school: syncs, failures and cancellations page by page, and the last year by week.
+"""The history of one school: syncs, failures and cancellations page by page, and the last year by week.
 
 A week has the number of people, of changes, and of usable records. Each sync keeps one row per school and week up to
 date, so a year of three thousand schools is read quickly.

@@ -23,8 +23,8 @@ KEPT_SNAPSHOTS = 14
 """How many good syncs of a school keep their raw records, rosters and plan rows."""
 
 AGE_KEPT = ("written", "hours_ahead", "newest")
-"""What a snapshot takes over of the pull's notes on the age of its source. The marks of all bundles at the source stay
-only with the pull."""
+"""The notes of the pull on the age of its source that a snapshot takes over. The marks of all bundles at the source
+stay only with the pull."""
 
 IN_PULL = "cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named"
 """Keeps the records `r` that belong to the pull. Each needs one index look-up.
@@ -123,7 +123,7 @@ with student as materialized (
 )
 insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, r.id, 'contact' from found r {IN_PULL}
 """  # noqa: S608
-"""The agents whom students name, and the people who name a student as their agent, because some servers fill only one
+"""The agents that students name, and the people who name a student as their agent, because some servers fill only one
 side. If contact rules exclude somebody, also the stored contacts of students who left, or whose link to the contact is
 gone."""
 
@@ -320,7 +320,7 @@ def load(conn: Connection, snapshot_id: int) -> Raw:
 
 
 def facts(conn: Connection, snapshot_id: int) -> dict[str, Any]:
-    """What is known of a snapshot: its row (complete, mode, proof, counts, school_sourced_id, ...)."""
+    """The facts of a snapshot: its row (complete, mode, proof, counts, school_sourced_id, ...)."""
     return dict(conn.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).mappings().one())
 
 

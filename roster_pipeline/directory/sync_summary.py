@@ -265,7 +265,7 @@ class History:
 
 
 def history_of(conn: Connection, school_id: int, snapshot_id: int, *, proofs: int = 0) -> History:
-    """What planning needs to know of earlier nights, read with one statement. proofs: how many good snapshots give
+    """The facts of earlier nights that planning needs, read with one statement. proofs: how many good snapshots give
     their proof."""
     given = {"school": school_id, "snapshot": snapshot_id, "n": HISTORY, "proofs": proofs}
     given_too = {"unusual": list(UNUSUAL), "besides": UNLIKE_BEFORE, "nothing": ""}

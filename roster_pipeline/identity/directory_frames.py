@@ -30,7 +30,7 @@ def _exemptions() -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class DirectoryFrames:
-    """What planning knows of the directory.
+    """The part of the directory that planning knows.
 
     people: index person_id; PERSON_FIELDS, number_kind, number_connection_id, excluded, locked_fields (lists),
     revision: every person of the district that could match, by link, number or e-mail, or is a member here.

@@ -54,8 +54,8 @@ _WITHOUT_FIELDS = [STATUS_RANK[name] for name in (*UNUSABLE, "deleted")]
 
 @dataclass(frozen=True)
 class Matched:
-    """person: of each identity, or -1. by: index in `BY`. conflict: identity to reason. doubtful: persons whom several
-    records may be.
+    """person: of each identity, or -1. by: index in `BY`. conflict: identity to reason. doubtful: persons that several
+    records may belong to.
     """
 
     person: Ints
@@ -261,7 +261,7 @@ def district_controlled(directory: DirectoryFrames) -> Ints:
 
 
 def known_elsewhere(directory: DirectoryFrames) -> Ints:
-    """The people whom another connection knows and this one does not: by a link, or by a membership entered by hand."""
+    """The people of another connection that this one does not know: by a link, or by a membership entered by hand."""
     own = directory.connection_id
     person_ids = [
         frame.loc[frame["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)

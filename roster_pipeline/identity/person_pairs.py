@@ -1,8 +1,8 @@
 """Two people of the directory who may be one human being: who is compared, what speaks against it, and what one of
 them keeps of both.
 
-The table of evidence compares two people as it compares a record and a person. What the SIS or a person said about the
-two counts as well: two records in one school at the same time, or a record that somebody said is not this person. The
+The table of evidence compares two people as it compares a record and a person. Statements of the SIS and of people
+count as well: two records in one school at the same time, or a record that somebody unlinked from this person. The
 rules are in docs/rules.md, section 3, "Two people who are one".
 """
 
@@ -124,7 +124,7 @@ def compared(one: StoredPerson, other: StoredPerson) -> Evidence:
 
 
 def against(one: StoredPerson, other: StoredPerson, *, distinct: bool = False) -> tuple[str, ...]:
-    """What speaks against one human being so strongly that the two are never merged: keys of `AGAINST`.
+    """The differences that are so strong that the two are never merged: keys of `AGAINST`.
 
     distinct: somebody said that they are two people.
     """

@@ -1,4 +1,4 @@
-"""What a roster e-mail or an alert says, as data.
+"""The content of a roster e-mail or an alert, as data.
 
 This module has the facts and no layout. They are stored as JSON next to the sync, so that a mail can be drawn again.
 There is no field for a name, an address or a number of a person, and none may be added: mails carry counts only.
@@ -45,7 +45,7 @@ class _Stored:
 
 @dataclass(frozen=True)
 class RoleCounts:
-    """What happened to the people of one role group. Every person of the plan is counted once.
+    """The changes of the people of one role group. Every person of the plan is counted once.
 
     For a rollback: what was taken back. `skipped` then counts the people who changed since and were left as they are.
     """
@@ -197,8 +197,8 @@ class Comparison:
 
 @dataclass(frozen=True)
 class ContactCounts:
-    """What the contact rules did. excluded: contacts of the SIS that are not used. unknown: excluded contacts with a
-    value that no rule knows. removed: stored contacts that were removed. withheld: fields of rules that no contact
+    """The effect of the contact rules. excluded: contacts of the SIS that are not used. unknown: excluded contacts with
+    a value that no rule knows. removed: stored contacts that were removed. withheld: fields of rules that no contact
     has."""
 
     excluded: int = 0
@@ -223,7 +223,7 @@ class RowDetails:
 class SyncReport(_Stored):
     """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
 
-    linked: for a relink, how many people got their new ids. claimed: people of this school whom another connection also
+    linked: for a relink, how many people got their new ids. claimed: people of this school that another connection also
     delivers. noted: findings of guards in rows that they let through. console_url: the address of the console, for
     links to its pages; None if there is none. found: how many people of rostered roles the roster has. records: how
     many records the SIS sent of the school. Both are None if they were not counted.

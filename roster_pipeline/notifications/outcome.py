@@ -137,7 +137,7 @@ def claimed_words(people: int) -> str:
 
 
 def outcome(report: SyncReport) -> str:
-    """What happened, in one sentence."""
+    """The outcome in one sentence."""
     if report.kind == "relink":
         return f"{_linked(report).capitalize()}; nothing else was changed."
     if report.kind == "rollback":

@@ -180,7 +180,7 @@ def not_counted_items(counts: PeopleCounts) -> Iterator[CheckItem]:
 
 
 def guardian_item(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem:
-    """How many of the guardians whom the school's students name were delivered. wanted: contacts are switched on."""
+    """How many of the guardians that the school's students name were delivered. wanted: contacts are switched on."""
     delivered, named = counts.agents_found, counts.students_named
     links = []
     if counts.agents:

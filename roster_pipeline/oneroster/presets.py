@@ -44,7 +44,8 @@ SUBJECTS: dict[Subject, str] = {
     "guardians": "Guardians",
     "delta": "Changes only",
 }
-"""What a SIS may deliver or not, with its name in Test Your Information. Every SIS delivers students and teachers."""
+"""The things that a SIS may deliver or not, with their names in Test Your Information. Every SIS delivers students and
+teachers."""
 UrlShape = Annotated[str, StringConstraints(pattern=r"^https://[^\s<>]+$")]
 
 
@@ -103,7 +104,7 @@ class Preset(_Data):
         return tuple(dict.fromkeys(_PLACEHOLDER.findall(f"{self.url or ''} {self.token_url or ''}")))
 
     def offered(self, subject: Subject, version: str | None = None) -> tuple[Offer, ...]:
-        """What is known of one subject. version: only what holds for this version."""
+        """The facts about one subject. version: only what holds for this version."""
         return tuple(
             offer
             for offer in self.offers
@@ -222,7 +223,7 @@ def _page(preset: Preset) -> str:
 
 
 def offered(preset: Preset, subject: Subject) -> str:
-    """What is known of preset subject, as preset line."""
+    """The facts about a preset's subject, as one line."""
     offers = []
     for offer in preset.offered(subject):
         of = f" ({', '.join(offer.versions)})" if offer.versions else ""

@@ -40,7 +40,7 @@ class Situation:
 
     member, active, archived_by_hand: the membership in this school. member_role_off: that membership has a role that is
     not rostered. auto_update: the setting of the role. differs: fields or role. links: a link is new, the primary link
-    moves, or the sync takes over a membership. relinks: as links, for a person whom this connection knew before.
+    moves, or the sync takes over a membership. relinks: as links, for a person that this connection knew before.
     arrives: the primary link moves here from another connection. contacts_off: a stored contact must be removed.
     restores_by_hand: the school lets the sync restore people who were archived by hand.
     """

@@ -1,4 +1,4 @@
-"""What a guard found: the guard, a message for the owner, the number and its limit, and whether it can be approved.
+"""A finding of a guard: the guard, a message for the owner, the number and its limit, and whether it can be approved.
 
 One cause is reported once: a role that came back empty is also a role that shrank, whose people would be archived and
 are missing in the school. A finding that only repeats another stays in the verdict, holds what it holds, and is shown
@@ -35,7 +35,7 @@ REPEATS: dict[str, tuple[str, ...]] = {
     "quality": ("rejected",),
 }
 """For each guard, the guards whose findings may be its cause. It only repeats them if it would find nothing without the
-people whom they explain."""
+people that they explain."""
 
 _CAUSES_FIRST = tuple(dict.fromkeys(cause for causes in REPEATS.values() for cause in causes))
 

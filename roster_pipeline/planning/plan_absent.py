@@ -1,8 +1,8 @@
 """The rows of a plan for members whose people are not in the roster.
 
 It looks only at active memberships that the sync manages, in a rostered role. Some people look absent but are not:
-those whose record we could not use, those whom a record of this snapshot may be, and those whom a list of changes does
-not mention.
+those whose record we could not use, those who may be in this snapshot under another record, and those that a list of
+changes does not mention.
 
 Matching needs enough evidence to say who somebody is. If anything speaks against it, the person does not count as gone:
 a SIS that gives new ids hides the old id from both the list and the second witness (`Evidence.may_be`).

@@ -1,4 +1,4 @@
-"""The numbers by which the guards judge. They contain no value of a record."""
+"""The numbers that the guards judge. They contain no value of a record."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class PlanStats:
 
     history: one row per good snapshot, newest last, a column per role. counts: people in this roster. managed: active
     members that the sync manages. records: records of the role, used or not. rejected: those of them that were not
-    used. contradictions: people for whom the SIS still answers. unwitnessed: archivals for which nobody was asked.
+    used. contradictions: people that the SIS still answers for. unwitnessed: archivals for which nobody was asked.
     rekeyed: (known people found under a new id, known people found). reassigned: (active members whose id seems to
     belong to somebody else now, active members found). claimed: people of another connection who get a role here.
     without_org: active members whose records all came without an org. school: the school as a whole. moved: keys that

@@ -55,7 +55,7 @@ USABLE = "record_usable"
 
 NOT_TESTED = "The quality of this snapshot was not tested, so nothing proves that absent people have left."
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off", "exempted")
-"""Absent people whom no sync expects. If Archive is off, people who left stay active."""
+"""Absent people that no sync expects. If Archive is off, people who left stay active."""
 _NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")
 _YEAR = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}
 """School years in order, the youngest first."""
@@ -194,7 +194,7 @@ def _failed(
 
 @dataclass(frozen=True)
 class WholeSchool:
-    """known: active people whom the sync manages and expects. missing: the known people who did not come.
+    """known: active people that the sync manages and expects. missing: the known people who did not come.
 
     came: people of this roster, in roles that already have people here. strangers: people who came and are not members.
     graded: known students who have a grade on both sides. lower: graded students whose grade would go down.

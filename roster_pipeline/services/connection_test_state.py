@@ -64,7 +64,7 @@ def last_test(school: SchoolRow) -> LastTest:
 
 
 def tested_school(items: Sequence[Mapping[str, Any]]) -> str:
-    """The people whom a test found, in words: `Oak High: 412 students, 31 teachers`.
+    """The people that a test found, in words: `Oak High: 412 students, 31 teachers`.
 
     Empty if the test did not get so far.
     """

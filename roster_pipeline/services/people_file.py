@@ -67,10 +67,10 @@ DOES = {
     UPDATE: "Entered by hand before. Gets the values of the list.",
     NOTHING: "In this school already. Nothing changes.",
 }
-"""What a row does and why, as people see it. Rows that do something else have their own reason."""
+"""The effect of a row and the reason, as people see them. Rows that do something else have their own reason."""
 DOING = (CREATE, JOIN, UPDATE)
 NEW, OUT = "new", "out"
-"""The possible decisions about a row that needs a look, in addition to the number of a person whom it fits."""
+"""The possible decisions about a row that needs a look, in addition to the number of a person that it fits."""
 
 
 class FileUnusable(RosterError):
@@ -246,10 +246,10 @@ def _words(field: str) -> str:
 class Row:
     """One row of the list. number: its line in the file. what: one of the constants above. why: a sentence.
 
-    person_id: the person whom it is or may be, if the reader may see them. fields: values as the directory stores them,
+    person_id: the person that it is or may be, if the reader may see them. fields: values as the directory stores them,
     with role and grade; empty if the row cannot be read.
 
-    For a row that needs or needed a look: candidates: the number and a description of each person whom it may be.
+    For a row that needs or needed a look: candidates: the number and a description of each person that it may be.
     may_be_new: whether the reader may say that it is a new person. choice: what was decided.
     """
 

@@ -58,8 +58,8 @@ class UploadChanged(DirectoryError):
 
 @dataclass(frozen=True)
 class Preview:
-    """What a list would do. columns: the name of each column, with its field, or with an empty text if the column is
-    left out."""
+    """The effect that a list would have. columns: the name of each column, with its field, or with an empty text if the
+    column is left out."""
 
     columns: list[tuple[str, str]]
     rows: list[Row]
@@ -98,7 +98,8 @@ def preview(
     manages: Callable[[int], bool],
     choices: Mapping[int, str] | None = None,
 ) -> Preview:
-    """What each row would do now. columns: the field of each column. role: the role for rows without one.
+    """Return the effect that each row would have now. columns: the field of each column. role: the role for rows
+    without one.
 
     choices: for the number of a row that needs a look, a person's number, `NEW` or `OUT`.
     """

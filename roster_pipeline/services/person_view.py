@@ -50,7 +50,7 @@ LEFT_OUT = {
     "restore": "No sync restores them in {}",
     "archive": "No sync archives them in {}",
 }
-"""What an exemption of an action means, in a school."""
+"""The meaning of an exemption of an action, in a school."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ class Step:
 
 @dataclass
 class Event:
-    """What one sync, decision or edit did to a person.
+    """One sync, decision or edit, and its changes of a person.
 
     by_hand: a decision or edit about this person alone. may_undo: whether the reader may undo `edit`. cannot_undo: why
     nobody can; empty if it can be undone.
@@ -135,7 +135,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Planned:
-    """What the newest plan of a school does with a person, or did.
+    """The rows about a person in the newest plan of a school.
 
     sync: the one that applied the plan; None before that. edited: the newest edit by hand that the plan does not know.
     """

@@ -40,7 +40,7 @@ NOTHING = ("nan", "<NA>", "NaT")
 @dataclass(frozen=True)
 class Line:
     """One row of a plan. changes: field to (from, to). held: the row waits for a person. exempted: somebody took it
-    out. sync_id: the sync that applied it. linked_person_id: the person to whom the record belongs since then."""
+    out. sync_id: the sync that applied it. linked_person_id: the person that the record belongs to since then."""
 
     row: int
     action: str
@@ -62,8 +62,8 @@ class Line:
 
         None if there is no such page, or if somebody who sees only this school may not see it.
 
-        manages: the reader manages the district. People who join from another school, and people whom another
-        connection knows, belong to other schools until the plan is applied.
+        manages: the reader manages the district. People who join from another school, and people of another connection,
+        belong to other schools until the plan is applied.
         """
         foreign = self.reason == "other_connection" or (self.action == "create" and self.sync_id is None)
         return None if foreign and not manages else self.person_id or self.linked_person_id
@@ -257,7 +257,7 @@ class PlanSummary:
 
 
 def would_do(summary: PlanSummary) -> str:
-    """What a sync of this plan would do now, in numbers. The riskiest change comes first."""
+    """The effect of a sync of this plan now, in numbers. The riskiest change comes first."""
     totals = {action: sum(of.get(action, 0) for of in summary.counts.values()) for action in NOUNS}
     changes = [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
     people = "" if summary.found is None else f" {counted(summary.found, 'person', 'people')} came from the SIS."

@@ -117,7 +117,7 @@ def pair_of(
 ) -> Pair:
     """These two people next to each other.
 
-    Raises UnknownPerson for people of two districts, and for people whom the reader may not see.
+    Raises UnknownPerson for people of two districts, and for people that the reader may not see.
     """
     district_id = find(conn, one, sees, manages).person.district_id
     people = stored_people(conn, district_id, [one, other])

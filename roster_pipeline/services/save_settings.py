@@ -42,7 +42,7 @@ NOT_KEPT = "The Client Secret that you typed for the test is no longer kept. Typ
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a form holds. connection: None if the form has none, or the person may not change it. secret: the typed
+    """The values of a form. connection: None if the form has none, or the person may not change it. secret: the typed
     secret.
 
     test_id: the test for which the secret was typed, if the page was loaded again since then and no longer has the

@@ -1,1 +1,1 @@
-"""What an owner can choose: the settings of districts, connections and schools."""
+"""The settings that an owner can choose: those of districts, connections and schools."""

@@ -1,4 +1,4 @@
-"""What each setting is called and what it means: one table for the form, the options, the audit and `docs/cli.md`.
+"""The name and the meaning of each setting: one table for the form, the options, the audit and `docs/cli.md`.
 
 The models (`school.py`) hold types, bounds and defaults. A test compares the two, so neither has a setting that the
 other lacks. This module has only plain data, because the help of a command must not wait until the models are loaded.

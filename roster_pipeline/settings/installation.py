@@ -176,7 +176,7 @@ class Syncs(Variables):
 
 
 class Services(Variables):
-    """What `deploy/dagster.yaml`, `deploy/workspace.yaml` and the units read themselves: broker and code server."""
+    """The variables that `deploy/dagster.yaml`, `deploy/workspace.yaml` and the units read: broker and code server."""
 
     broker_url: Secret = ""
     results_url: Secret = ""

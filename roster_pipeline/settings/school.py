@@ -1,4 +1,4 @@
-"""What an owner can choose: connections, schools, what each role does, and the guards.
+"""The settings that an owner can choose: connections, schools, roles, and the guards.
 
 Everything is validated on the way in; the messages are written for the person who fills in the form.
 Secrets are not here: a connection's Client Secret is encrypted in its own column (`directory/secrets.py`).

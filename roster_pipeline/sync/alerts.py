@@ -2,7 +2,7 @@
 
 An alert goes to the owners of the schools that it concerns, and to the operators of the installation.
 
-Alerts on held changes and on people whom another connection delivers too are opened once per school. They end with an
+Alerts on held changes and on people that another connection delivers too are opened once per school. They end with an
 all-clear when nothing waits any more. Owners who get a report after every sync read about held changes in the report.
 So this alert goes only to the operators, and to owners who get one report a day. The alert on claimed people goes to
 their school and to the managers, who can settle it.

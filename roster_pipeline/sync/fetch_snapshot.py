@@ -182,7 +182,8 @@ def _choice(conn: Connection, school: SchoolRow) -> Choice:
 
 
 def _wanted(conn: Connection, school: SchoolRow, choice: Choice) -> Wanted:
-    """What the schools that share the pull need. Contacts and roles that no school rosters are not kept."""
+    """The parts of the SIS that the schools of this pull need. Contacts and roles that no school rosters are not
+    kept."""
     schools = [school] if choice.per_school else tenants.schools_of(conn, school.connection.id)
     sharing = [one.settings for one in schools]
     return Wanted(

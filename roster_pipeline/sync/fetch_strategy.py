@@ -186,7 +186,7 @@ def is_proved(learned: Mapping[str, Any]) -> bool:
 def look_at_changes(
     conn: Connection, school: SchoolRow, pull_id: int, base: DeltaBase, reads: str, named: NamedChanges
 ) -> tuple[list[str], list[str]]:
-    """Compare a full pull with the people whom the SIS names as changed since an earlier pull.
+    """Compare a full pull with the people that the SIS names as changed since an earlier pull.
 
     Returns the kinds of change that are proved now, and notes for the pull's proof. If one person was not named,
     "changes only" is switched off for the connection, and its owners get a mail.

@@ -161,7 +161,7 @@ def stage_of(expires: date, today: date) -> str | None:
 
 @dataclass(frozen=True)
 class ExpiryChange:
-    """What changed for one connection: the stage that is due now, if any, and the open alerts that no longer hold.
+    """The change for one connection: the stage that is due now, if any, and the open alerts that no longer hold.
 
     one: the last day of its secret; None if it has none any more.
     """

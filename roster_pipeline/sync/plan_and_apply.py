@@ -208,7 +208,7 @@ def _second_witness(
     known: Mapping[str, str],
     limits: Limits | None,
 ) -> tuple[dict[str, str], bool]:
-    """Ask the SIS by id for each person whom the plan would archive.
+    """Ask the SIS by id for each person that the plan would archive.
 
     The second value says whether this server answers at all.
     """

@@ -107,7 +107,7 @@ def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[
 
 
 def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
-    """What the core knows of a snapshot. row: its row of the table. zone: the time zone of the school, for the days
+    """The facts of a snapshot for the core. row: its row of the table. zone: the time zone of the school, for the days
     that findings name."""
     proof, since = row["proof"], row["unchanged_since"]
     return SnapshotFacts(

@@ -1,4 +1,4 @@
-"""Who may see what. Operators give and take access everywhere, managers only in their own districts.
+"""The accounts and their grants. Operators give and take access everywhere, managers only in their own districts.
 
 A person's own account: where it is signed in, and signing out everywhere.
 """

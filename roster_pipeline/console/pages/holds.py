@@ -69,7 +69,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
 
 
 def of_school(request: Request) -> Response:
-    """What waits in one school, with the rows. A POST searches the rows."""
+    """The held changes of one school, with the rows. A POST searches the rows."""
     return _page_of(request)
 
 

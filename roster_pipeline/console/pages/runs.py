@@ -129,7 +129,7 @@ def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[ManualRun,
 
 
 def _said(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
-    """What an ended run did, or would do, as a sentence. Empty if the run did not get so far."""
+    """The result of an ended run, or of a dry run, as a sentence. Empty if the run did not get so far."""
     if not run.ended_at:
         return ""
     if run.kind == "dry_run" and outcome.plan_id is not None and not run.problem:

@@ -49,7 +49,7 @@ AT_ONCE = 1000
 
 
 def preview(request: Request) -> Response:
-    """What a rollback would do now."""
+    """The preview of a rollback."""
     return _page_of(request, only=_only(request.query_params.get("only")))
 
 

@@ -1,4 +1,4 @@
-"""What every table is made with: the one `metadata`, the naming of constraints, and the usual kinds of columns."""
+"""Shared by all tables: the one `metadata`, the naming of constraints, and the usual kinds of columns."""
 
 from __future__ import annotations
 

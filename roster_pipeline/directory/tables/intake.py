@@ -1,5 +1,5 @@
-"""What the SIS returned and what we made of it: pulls, snapshots, cleaned rosters, rejections, witnesses; also
-connection tests and lists of schools."""
+"""The answers of the SIS and our results: pulls, snapshots, cleaned rosters, rejections, witnesses; also connection
+tests and lists of schools."""
 
 from __future__ import annotations
 

@@ -208,7 +208,7 @@ def same_export(newest: DatedBundle, bundles: Sequence[DatedBundle]) -> list[Dat
 
 @dataclass(frozen=True)
 class Outline:
-    """What a first reading of a bundle finds. schools: those that its people name. ids: hashes of their ids."""
+    """The result of a first reading of a bundle. schools: those that its people name. ids: hashes of their ids."""
 
     schools: frozenset[str]
     ids: Hashes
@@ -232,7 +232,7 @@ def outline(batches: Iterable[Batch]) -> Outline:
 
 @dataclass
 class Share:
-    """What is used of one bundle. schools: those that no newer one has. taken: those that newer ones have.
+    """The part of one bundle that is used. schools: those that no newer one has. taken: those that newer ones have.
 
     left_out: how many records were not used at the latest reading.
     """

@@ -48,7 +48,8 @@ class BundleSource(ABC):
 
     @abstractmethod
     def listing(self, *, enrollments: bool = False) -> AbstractContextManager[BundleListing]:
-        """What is there now, at least one bundle. Raises OneRosterError. enrollments: fetch enrollments.csv as well."""
+        """The bundles that are there now, at least one. Raises OneRosterError. enrollments: fetch enrollments.csv as
+        well."""
 
     @property
     @abstractmethod

@@ -38,7 +38,7 @@ _BOOLEANS = {"true": True, "false": False, "": None}
 
 
 class RoleIndex:
-    """Who has which roles, from roles.csv in any order, in sixteen bytes a row: first `add`, then `seal`, then `of`.
+    """The roles of each user, from roles.csv in any order, in sixteen bytes a row: first `add`, then `seal`, then `of`.
 
     Most rows repeat a few entries (role, kind, org, dates), so each distinct entry is stored once, and a row is the
     user's hash and the entry's number. Users are identified by 96 bits of two different hashes: among a million users,

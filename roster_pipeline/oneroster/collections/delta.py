@@ -59,7 +59,7 @@ def changed_users(reading: Reading) -> Listing | None:
 
 
 def named_changes(reading: Reading) -> NamedChanges | None:
-    """After everybody was read: the people whom the server names as changed since `Wanted.since`.
+    """After everybody was read: the people that the server names as changed since `Wanted.since`.
 
     None if they are not wanted or not known.
     """

@@ -21,7 +21,7 @@ ROUND_CAP = 10
 
 @dataclass
 class Progress:
-    """What a listing has seen so far.
+    """The progress of a listing.
 
     offset: records that arrived. total: as stated; None if there is none, or it proved wrong. low: more records came
     than a total said. stated: some page had a total. linked: every page except the last announced a next one.

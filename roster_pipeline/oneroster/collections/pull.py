@@ -34,7 +34,7 @@ class Pull:
     happens a limited number of times; the last reading goes to its end, and is incomplete if the data still change.
     `into` does all that for a function that stores the batches.
 
-    named: the people whom the server names as changed, if wanted and known.
+    named: the people that the server names as changed, if wanted and known.
     """
 
     def __init__(self, client: Client, wanted: Wanted) -> None:

@@ -40,7 +40,7 @@ Fill = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a pull must read.
+    """The parts that a pull must read.
 
     school_ids: None for the whole connection; else the lists of these schools are used, if they can be trusted.
     contacts: with guardians. since: only what changed after this instant (with a time zone), if the server's filter
@@ -48,8 +48,7 @@ class Wanted:
     of_schools: School IDs (sourcedId or identifier) whose lists are read if a SIS lists people only by school; empty
     for all. enrollments: set `notEnrolled` of each student: those of their schools in which they have no current
     enrollment. enrollments_if_there: the same for a bundle, which is complete without enrollments too. single_contacts:
-    also fetch guardians that are in no list. everybody_too: with `since`, read everybody, and also ask whom the server
-    names as changed.
+    also fetch guardians that are in no list. everybody_too: with `since`, read everybody, and also ask for the changes.
     """
 
     school_ids: tuple[str, ...] | None = None

@@ -47,7 +47,7 @@ class SignIn:
         return False
 
     def learned(self) -> dict[str, Any]:
-        """What a later session needs to sign in the same way. It holds no secret."""
+        """The values with which a later session signs in the same way. It holds no secret."""
         return {"kind": self.kind}
 
 

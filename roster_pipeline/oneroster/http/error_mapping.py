@@ -183,7 +183,7 @@ _READING = {
     "/schools/{id}/teachers": "reading of a school's teachers (scope roster.readonly)",
     "/schools/{id}/enrollments": "reading of a school's enrollments (scope roster.readonly)",
 }
-"""What the SIS must grant for a collection, by the collection's label."""
+"""The right that the SIS must grant for a collection, by the collection's label."""
 
 _SWITCHED_OFF = (
     "Switch on OAuth 2.0 client credentials for this application in the SIS, or choose the sign-in that it uses."
@@ -194,13 +194,14 @@ _OF_TOKENS = {
     "unsupported_grant_type": _SWITCHED_OFF,
     "access_denied": "Check in the SIS whether the application is switched on and may be used from our address.",
 }
-"""What to do if a token address refuses, by its error code."""
+"""The remedy if a token address refuses, by its error code."""
 
 
 @dataclass(frozen=True)
 class Situation:
-    """What is known of a connection. kind: its sign-in ("oauth2", "oauth1", "bearer", "open"), None while unknown.
-    worked: an earlier session signed in. answered: labels of the collections that have answered in this session."""
+    """The facts about a connection that choose the message. kind: its sign-in ("oauth2", "oauth1", "bearer", "open"),
+    None while unknown. worked: an earlier session signed in. answered: labels of the collections that have answered in
+    this session."""
 
     kind: str | None
     worked: bool

@@ -137,7 +137,7 @@ class HttpSession:
 
     @property
     def situation(self) -> Situation:
-        """What is known of this connection, for messages that fit it."""
+        """The facts about this connection, for messages that fit it."""
         chosen = self.endpoint.sign_in if self.endpoint.sign_in != "auto" else None
         searches = self.allowance.left is not None or self.sign_in.kind == "open"
         kind = chosen if searches else self.sign_in.kind

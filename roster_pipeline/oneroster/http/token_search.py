@@ -248,7 +248,7 @@ class Connected:
     remembered: bool = False
 
     def learned(self) -> dict[str, Any]:
-        """What the next session needs, as JSON values without secrets."""
+        """The values for the next session, as JSON without secrets."""
         return {
             "base": self.address.base,
             "root": self.root,
@@ -258,7 +258,7 @@ class Connected:
 
 
 def recalled(session: HttpSession) -> Connected | None:
-    """What an earlier session found. None if there is nothing, or if the owner's settings no longer fit it."""
+    """The findings of an earlier session. None if there is nothing, or if the owner's settings no longer fit it."""
     endpoint = session.endpoint
     learned = endpoint.learned
     address = understand(endpoint.base_url)

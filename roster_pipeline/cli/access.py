@@ -233,11 +233,11 @@ def rotate(who: Who = None) -> None:
             _write_key(path, new)
         with database.begin() as conn:
             audit.record(conn, who=who_asks(who), what="secrets rotated", details={"secrets": number})
-    note(f"{counted(number, 'Client Secret is', 'Client Secrets are')} sealed anew.", style="green")
+    note(f"{counted(number, 'Client Secret is', 'Client Secrets are')} sealed again.", style="green")
     if given:
         note(f"Now take the old key out of {SECRET_KEY}.")
     else:
-        note("What still runs with the old key (roster dev, a daemon) must be started again.")
+        note("Restart everything that still uses the old key (roster dev, a daemon).")
 
 
 def _first(given: str) -> str:

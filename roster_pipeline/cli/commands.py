@@ -1,4 +1,4 @@
-"""What commands share: help, exit codes, errors as one message, the database of this folder, who asks, and how a
+"""Shared by the commands: help, exit codes, errors as one message, the database of this folder, who asks, and how a
 command takes a Client Secret.
 
 A secret written as an option stays in the shell's history and shows in the list of processes, so it is refused.
@@ -264,7 +264,7 @@ def read_secret(source: str | None, variable: str | None, *, ask: bool) -> str |
     if source == ASK or (source is None and ask):
         if not sys.stdin.isatty():
             raise typer.BadParameter(
-                "there is no terminal to ask on: give --client-secret - (stdin) or --client-secret-env NAME"
+                "this command cannot ask without a terminal: give --client-secret - (stdin) or --client-secret-env NAME"
             )
         return _not_empty(typer.prompt("Client Secret", hide_input=True, err=True))
     if source is not None:

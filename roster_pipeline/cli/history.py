@@ -217,7 +217,7 @@ def _moment(schools: Mapping[int, SchoolRow], line: Entry) -> str:
 def cancel(key: SchoolKey, who: Who = None) -> None:
     """End every run of a school that is under way or waits: of the console, the schedule and Dagster.
 
-    What a run had not committed is rolled back. History and audit say who canceled it.
+    The database rolls back everything that the run had not committed. History and audit say who canceled it.
     """
     from roster_pipeline.directory import audit, manual_runs, tenants
 

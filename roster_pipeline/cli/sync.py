@@ -233,13 +233,13 @@ def list_(key: SchoolKey, as_json: AsJson = False) -> None:
     from roster_pipeline.directory import announced_leavers, tenants
 
     with open_directory() as database, database.begin() as conn:
-        found = announced_leavers.of_school(conn, tenants.get_school(conn, key).id, limit=10_000)
+        announced = announced_leavers.of_school(conn, tenants.get_school(conn, key).id, limit=10_000)
     if as_json:
-        print_json([vars(one) | {"day": one.day.isoformat()} for one in found])
+        print_json([vars(one) | {"day": one.day.isoformat()} for one in announced])
         return
     print_table(
         ["person", "name", "role", "leaves on", "now", "by", "reason"],
-        [(one.person_id, one.name, one.role, one.day, one.status, one.who, one.reason) for one in found],
+        [(one.person_id, one.name, one.role, one.day, one.status, one.who, one.reason) for one in announced],
     )
 
 

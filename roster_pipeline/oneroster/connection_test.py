@@ -286,6 +286,6 @@ def with_what_is_known(items: Iterator[Placed], sis: Preset) -> Iterator[Placed]
         if item.name == "Version":
             version = "1.2" if "1.2" in item.detail else "1.1"
         subject = next((subject for subject, name in SUBJECTS.items() if name == item.name), None)
-        told = [one.says for one in sis.offered(subject, version)] if subject and item.ok is not True else []
-        known = f"Known of {sis.display_name}: {' '.join(told)}" if told else ""
+        facts = [one.says for one in sis.offered(subject, version)] if subject and item.ok is not True else []
+        known = f"Known of {sis.display_name}: {' '.join(facts)}" if facts else ""
         yield place, replace(item, remedy=f"{item.remedy} {known}".strip())

@@ -47,7 +47,7 @@ CURES = {
     "roles-and-orgs-unpaired": "Let the SIS say which role belongs to which org, one entry for each.",
     "roles-not-in-delta": "Export the roles in bulk.",
 }
-"""What to do about the rules that most often reject records."""
+"""Remedies for the rules that most often reject records."""
 CURE = "After a dry run the console shows each of them; have them corrected in the SIS."
 COUNTED = ("member", "rejected", "unmapped")
 UNKNOWN = "unknown"
@@ -192,8 +192,8 @@ class UsableRecords:
         if not self._users and not self._rejects:
             return
         names = ("collection", "sourcedId", "field", "rule", "severity", "role")
-        told = [[one.get(name) for name in names] for one in self._rejects]
-        at_ingest = pd.DataFrame(told, columns=list(REJECTED_COLUMNS)).astype("str") if told else None
+        rows = [[one.get(name) for name in names] for one in self._rejects]
+        at_ingest = pd.DataFrame(rows, columns=list(REJECTED_COLUMNS)).astype("str") if rows else None
         school, below = org_meant(self._orgs, self._settings.school_id), self._settings.include_orgs_below
         orgs = school_orgs(self._orgs, school, include_below=below)
         context = CleaningContext(school, self._settings, self._connection, self._today, orgs)
@@ -267,7 +267,7 @@ class ContactPreview:
     def items(self) -> Iterator[CheckItem]:
         """One item for each field that the rules look at, and one for all of them together.
 
-        No items if there are no contacts.
+        It gives no items if there are no contacts.
         """
         if not self._wanted or not self._students or not self._contacts:
             return
@@ -276,24 +276,26 @@ class ContactPreview:
             return
         *single, together = found
         yield from map(_rule_item, single)
-        told = f"{together.students} of {people_of('student', len(self._students))} of this school would have a contact"
+        reach = (
+            f"{together.students} of {people_of('student', len(self._students))} of this school would have a contact"
+        )
         if not single:
-            yield CheckItem(RULES_NAME, None, f"none set: {_accepted(together)}; {told}")
+            yield CheckItem(RULES_NAME, None, f"none set: {_accepted(together)}; {reach}")
         elif len(single) > 1 and not together.accepted:
             yield CheckItem(RULES_NAME, None, "none would be accepted by all rules together", RULES_REMEDY)
         else:
-            yield CheckItem(RULES_NAME, bool(together.accepted) or None, f"{_accepted(together)}; {told}")
+            yield CheckItem(RULES_NAME, bool(together.accepted) or None, f"{_accepted(together)}; {reach}")
 
 
-def _rule_item(one: Accepted) -> CheckItem:
-    name = f"Contact rule on {one.field}"
-    if not one.delivered:
-        what = _accepted(one) if one.accepted else "none would be accepted"
-        return CheckItem(name, None, f"{one.rule}: {what}: no contact has this field", FIELD_REMEDY)
-    if not one.accepted:
-        return CheckItem(name, None, f"none would be accepted: {one.rule} ({text_of(one.kinds)})", RULES_REMEDY)
-    return CheckItem(name, True, f"{one.rule}: {_accepted(one)}")
+def _rule_item(rule: Accepted) -> CheckItem:
+    name = f"Contact rule on {rule.field}"
+    if not rule.delivered:
+        what = _accepted(rule) if rule.accepted else "none would be accepted"
+        return CheckItem(name, None, f"{rule.rule}: {what}: no contact has this field", FIELD_REMEDY)
+    if not rule.accepted:
+        return CheckItem(name, None, f"none would be accepted: {rule.rule} ({text_of(rule.kinds)})", RULES_REMEDY)
+    return CheckItem(name, True, f"{rule.rule}: {_accepted(rule)}")
 
 
-def _accepted(one: Accepted) -> str:
-    return f"{one.accepted} of {people_of('contact', one.contacts)} would be accepted ({text_of(one.kinds)})"
+def _accepted(rule: Accepted) -> str:
+    return f"{rule.accepted} of {people_of('contact', rule.contacts)} would be accepted ({text_of(rule.kinds)})"

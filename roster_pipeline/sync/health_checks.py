@@ -81,8 +81,8 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     for alert in open_now:
         yield Item("open alert", None, f"{alert.subject}, {alert.cause}, since {moment(alert.opened_at)}")
     if sis:
-        for one in connections:
-            yield _sis(one, tried_by.get(one.id))
+        for connection in connections:
+            yield _sis(connection, tried_by.get(connection.id))
 
 
 def _server_log(verbosity: str) -> Item:

@@ -91,8 +91,8 @@ def plan_latest(
     database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False, limits: Limits | None = None
 ) -> Planned:
     """Plan the newest cleaned snapshot of a school. limits: the limits of the client that asks the second witness."""
-    with database.begin() as connection:
-        school, newest = latest_snapshot(connection, school_key, run_id)
+    with database.begin() as conn:
+        school, newest = latest_snapshot(conn, school_key, run_id)
     if newest is None:
         raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
     return plan_snapshot(database, school, int(newest["id"]), run_id=run_id, dry_run=dry_run, limits=limits)
@@ -111,14 +111,14 @@ def plan_snapshot(
 ) -> Planned:
     """Plan and judge one snapshot against the directory of this moment. only: keep only the rows of this person."""
     today = datetime.now(school.settings.zone).date()
-    with database.begin() as connection:
-        before = history_of(connection, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
-        roster, rejected = rosters.load(connection, snapshot_id)
-        loaded = planning_input.load_directory(connection, school, snapshot_id)
-        quality = rosters.load_quality(connection, snapshot_id)
-        excluded = rosters.load_excluded(connection, snapshot_id)
-        exempted = exemptions.load(connection, school.id)
-        announced = announced_leavers.in_force(connection, school.id, today)
+    with database.begin() as conn:
+        before = history_of(conn, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
+        roster, rejected = rosters.load(conn, snapshot_id)
+        loaded = planning_input.load_directory(conn, school, snapshot_id)
+        quality = rosters.load_quality(conn, snapshot_id)
+        excluded = rosters.load_excluded(conn, snapshot_id)
+        exempted = exemptions.load(conn, school.id)
+        announced = announced_leavers.in_force(conn, school.id, today)
     if only is not None:
         announced &= {only.person_id}
     facts, first_sync, answers = before.facts, before.first_sync, before.answers
@@ -153,19 +153,19 @@ def plan_snapshot(
     plan = plan.witnessed(answers if served else None)
     history, gone = before.roles, announced_gone(plan.rows, announced)
     if gone:
-        with database.begin() as connection:
+        with database.begin() as conn:
             earlier = announced_leavers.in_earlier_snapshots(
-                connection, school.connection.id, [int(one) for one in history.index], gone
+                conn, school.connection.id, [int(one) for one in history.index], gone
             )
         history = usual_sizes(history, earlier, gone)
     found = plan_stats_of(plan, roster, rejected, directory, snapshot, history, today)
     found = replace(found, unlike=unlike)
     judged = judge(plan, found, school.guards_on(today), _quality_findings(quality, school, snapshot_id))
-    with database.begin() as connection:
+    with database.begin() as conn:
         if not dry_run and only is None:
-            exemptions.end(connection, plan.ended_exemptions)
+            exemptions.end(conn, plan.ended_exemptions)
         plan_id = plans.write(
-            connection,
+            conn,
             school,
             snapshot_id,
             plan.rows.assign(guard=judged.row_guards),
@@ -224,13 +224,13 @@ def _second_witness(
         report = client.witness(asked, school_sourced_id, some, today)
         learned = dict(client.learned)
     answers = dict(known) | dict(report.answers)
-    with database.begin() as connection:
+    with database.begin() as conn:
         if report.serves_single_users:
-            plans.write_witnesses(connection, snapshot_id, report.answers)
+            plans.write_witnesses(conn, snapshot_id, report.answers)
         if report.proved or not report.serves_single_users:
-            snapshots.prove(connection, snapshot_id, **{SINGLE_USERS: report.proved})
+            snapshots.prove(conn, snapshot_id, **{SINGLE_USERS: report.proved})
         if report.proved and learned != school.connection.learned:
-            tenants.remember(connection, school.connection.id, learned)
+            tenants.remember(conn, school.connection.id, learned)
     return answers, report.serves_single_users
 
 
@@ -246,10 +246,10 @@ class Applied:
 
 def apply_latest(database: Database, school_key: str, *, run_id: str | None, who: str) -> Applied:
     """Apply the newest plan of a school, once per snapshot, and put its report into the outbox."""
-    with database.begin() as connection:
-        plan_id = latest_plan(connection, school_key, run_id)
+    with database.begin() as conn:
+        plan_id = latest_plan(conn, school_key, run_id)
         if plan_id is None:
-            tenants.get_school(connection, school_key)
+            tenants.get_school(conn, school_key)
             raise SyncError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
     result = _apply_or_replan(database, school_key, plan_id, run_id, who)
     return _numbers(result)
@@ -260,28 +260,28 @@ def _apply_or_replan(database: Database, school_key: str, plan_id: int, run_id: 
         try:
             return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=finish)
         except PlanStale:
-            with database.begin() as connection:
-                school = tenants.get_school(connection, school_key)
-                snapshot_id = plans.snapshot_of(connection, plan_id)
+            with database.begin() as conn:
+                school = tenants.get_school(conn, school_key)
+                snapshot_id = plans.snapshot_of(conn, plan_id)
             plan_id = plan_snapshot(database, school, snapshot_id, run_id=run_id).plan_id
     raise SyncError(
         school_key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True
     )
 
 
-def finish(connection: Connection, result: SyncResult) -> None:
+def finish(conn: Connection, result: SyncResult) -> None:
     """Do what belongs to every sync, in its transaction: remove the contacts that nobody wants any more, then call
     `conclude`."""
-    rosters.drop_unwanted(connection, result.sync_id)
-    conclude(connection, result)
+    rosters.drop_unwanted(conn, result.sync_id)
+    conclude(conn, result)
 
 
-def conclude(connection: Connection, result: SyncResult) -> None:
+def conclude(conn: Connection, result: SyncResult) -> None:
     """Write the report of a sync of any kind, count it in its week, and settle the alerts that it answers or opens."""
-    summary = sync_summary(connection, result.sync_id)
-    put_report(connection, summary)
-    school_history.note(connection, result.sync_id)
-    settle(connection, summary.school_id, datetime.now(UTC))
+    summary = sync_summary(conn, result.sync_id)
+    put_report(conn, summary)
+    school_history.note(conn, result.sync_id)
+    settle(conn, summary.school_id, datetime.now(UTC))
 
 
 def _numbers(result: SyncResult) -> Applied:

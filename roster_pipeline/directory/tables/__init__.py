@@ -6,7 +6,7 @@ a row that reaches into another district.
 
 from __future__ import annotations
 
-from roster_pipeline.directory.tables.base import metadata
+from roster_pipeline.directory.database import metadata
 from roster_pipeline.directory.tables.intake import (
     RAW_VIEWS,
     cleaned_roster,

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from roster_pipeline.directory.tables.base import identity, mapping, metadata, moment, now, number, words
+from roster_pipeline.directory.database import identity, mapping, metadata, moment, now, number, words
 
 account = Table(
     "account",

@@ -16,7 +16,6 @@ from roster_pipeline.cli import (
     access,
     connections,
     dev,
-    districts,
     history,
     holds,
     operations,
@@ -41,7 +40,7 @@ def build_app() -> typer.Typer:
     app.callback()(top)
     app.command("init", rich_help_panel=SETTING_UP)(operations.init)
     for tree, name in (
-        (districts.district, "district"),
+        (schools.district, "district"),
         (connections.connection, "connection"),
         (schools.school, "school"),
         (connections.sis, "sis"),

@@ -278,3 +278,14 @@ def _not_empty(secret: str) -> str:
     if not secret:
         raise typer.BadParameter("the Client Secret is empty")
     return secret
+
+
+def valid_key(key: str) -> str:
+    """The key, if it can name partitions, files and links. Raises BadParameter."""
+    import re
+
+    from roster_pipeline.settings.school import KEY_PATTERN
+
+    if not re.match(KEY_PATTERN, key):
+        raise typer.BadParameter(f"{key}: a key has lower-case letters, digits and hyphens only, at most 64")
+    return key

@@ -22,9 +22,9 @@ from roster_pipeline.cli.commands import (
     group,
     open_directory,
     read_secret,
+    valid_key,
     who_asks,
 )
-from roster_pipeline.cli.districts import valid_key
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table, safe
 from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
 from roster_pipeline.settings.fields import title_of

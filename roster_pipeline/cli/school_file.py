@@ -14,10 +14,14 @@ import typer
 from pydantic import ValidationError
 
 from roster_pipeline.cli.commands import WRONG_USAGE, CommandError, wrong_settings
-from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, school_settings
-from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.cli.connections import warn_untested
+from roster_pipeline.cli.output import note
+from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, new_school, school_settings
+from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.safe_csv import ENCODING, plain_cell
-from roster_pipeline.services.school_changes import NewSchool
+from roster_pipeline.services.connection_test_state import runs_untested
+from roster_pipeline.services.school_changes import NewSchool, add_schools
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.school import KEY_PATTERN
 
@@ -60,6 +64,32 @@ class Problems:
         more = [f"... and {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
         listed = "\n".join([*lines[:SHOWN], *more])
         raise CommandError(f"{self.path}: no school was added.\n{listed}", WRONG_USAGE)
+
+
+def add_file(
+    database: Database, file: Path, connection: str | None, chosen: dict[str, Any], who: str
+) -> list[SchoolRow]:
+    """Add every school of a file, or none. connection and chosen: for lines without. Raises CommandError."""
+    problems = Problems(file)
+    with database.begin() as conn:
+        wanted = read_schools(file, connection, chosen, problems, lambda source: new_school(conn, source))
+        rows, refused = add_schools(conn, wanted, who=who)
+        for line, problem in refused:
+            problems.note_refused(line, problem)
+        problems.refuse()
+    return rows
+
+
+def note_added(rows: list[SchoolRow]) -> None:
+    """Make the partitions of new schools; say which have no role yet and which run untested."""
+    from roster_pipeline.defs.partitions import add_partitions
+
+    add_partitions([row.key for row in rows])
+    without = [row.key for row in rows if not row.settings.rostered]
+    if without:
+        example = f"roster school set {without[0]} --students --teachers"
+        note(f"No role is rostered yet of {', '.join(without)}; for example: {example}")
+    warn_untested([row.key for row in rows if runs_untested(row)])
 
 
 def read_schools(

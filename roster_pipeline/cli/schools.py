@@ -1,4 +1,5 @@
-"""`roster school`: the schools that are rostered, and everything an owner chooses for each."""
+"""`roster district`: the tenants. Nothing is matched, read or changed across districts. `roster school`: the schools
+that are rostered, and everything an owner chooses for each."""
 
 from __future__ import annotations
 
@@ -7,19 +8,156 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.commands import AsJson, ManyOptions, SchoolKey, Who, examples, group, open_directory, who_asks
-from roster_pipeline.cli.connections import report_saved, warn_untested
-from roster_pipeline.cli.districts import valid_key
+from roster_pipeline.cli.commands import (
+    AsJson,
+    CommandError,
+    ManyOptions,
+    SchoolKey,
+    Who,
+    examples,
+    group,
+    open_directory,
+    valid_key,
+    who_asks,
+)
+from roster_pipeline.cli.connections import report_saved
 from roster_pipeline.cli.output import note, print_facts, print_json, print_table
-from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, new_school, school_settings, with_options
-from roster_pipeline.settings.fields import ROLES
+from roster_pipeline.cli.setting_options import (
+    DEFAULT_OPTIONS,
+    OF_ONE_SCHOOL,
+    SCHOOL_OPTIONS,
+    new_school,
+    school_settings,
+    with_options,
+)
+from roster_pipeline.settings.fields import DISTRICT, ROLES
 from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:
-    from roster_pipeline.directory.tenants import SchoolRow
-    from roster_pipeline.settings.school import RoleSettings
+    pass
+
+from roster_pipeline.cli.setting_options import as_data, switches
+
+district = group("Districts: each owns its connections, schools and people.")
 
 school = group("Schools: which roles are rostered, what a sync may do, when it runs and who hears of it.")
+
+
+@district.command("add", epilog=examples("roster district add springfield --name 'Springfield Public Schools'"))
+def add_district(
+    key: Annotated[str, typer.Argument(help="A short key: lower-case letters, digits and hyphens.")],
+    name: Annotated[str, typer.Option("--name", help="The district's full name.")],
+    who: Who = None,
+) -> None:
+    """Add a district."""
+    from roster_pipeline.directory import audit, tenants
+
+    with open_directory() as database, database.begin() as conn:
+        row = tenants.add_district(conn, valid_key(key), name)
+        audit.record(conn, who=who_asks(who), what="district added", district_id=row.id)
+    note(f"District {key} added. Next: roster connection add KEY --district {key} --url URL --client-id ID")
+
+
+@district.command("set", epilog=examples("roster district set springfield --connection-ranking sis,charter"))
+def set_district(
+    key: Annotated[str, typer.Argument(metavar="DISTRICT", help="The key of a district.")],
+    connection_ranking: Annotated[
+        str | None,
+        typer.Option(
+            "--connection-ranking",
+            metavar="CONNECTIONS",
+            help=DISTRICT[0].help + ' "" takes the ranking away.',
+        ),
+    ] = None,
+    who: Who = None,
+) -> None:
+    """Change the settings of a district; options that are not given change nothing."""
+    from roster_pipeline.directory import tenants
+    from roster_pipeline.services.school_changes import change_district
+
+    with open_directory() as database, database.begin() as conn:
+        settings = tenants.get_district(conn, key).settings
+        if connection_ranking is not None:
+            ranking = [valid_key(part.strip()) for part in connection_ranking.split(",") if part.strip()]
+            settings = settings.model_copy(update={"connection_ranking": ranking})
+        done = change_district(conn, key, settings, who=who_asks(who))
+    note(f"District {key}: {', '.join(done.names) or 'nothing'} changed.")
+
+
+@district.command(
+    "defaults",
+    cls=ManyOptions,
+    epilog=examples(
+        "roster district defaults springfield",
+        "roster district defaults springfield --from oak",
+        "roster district defaults springfield --students --students-auto-update --time-zone America/Chicago",
+    ),
+)
+@with_options(DEFAULT_OPTIONS)
+def defaults(
+    key: Annotated[str, typer.Argument(metavar="DISTRICT", help="The key of a district.")],
+    school: Annotated[str | None, typer.Option("--from", metavar="SCHOOL", help="Take those of this school.")] = None,
+    standard: Annotated[bool, typer.Option("--standard", help="Begin with the standard settings again.")] = False,
+    who: Who = None,
+    as_json: AsJson = False,
+    **chosen: Any,
+) -> None:
+    """Show or set the settings with which new schools of a district begin. Schools that are there stay as they are."""
+    from roster_pipeline.directory import tenants
+    from roster_pipeline.services.school_changes import set_school_defaults
+    from roster_pipeline.services.settings_changes import differences
+    from roster_pipeline.settings.school import ANY_SCHOOL, SchoolSettings
+
+    given = any(value is not None and value != [] for value in chosen.values())
+    if standard and (school or given):
+        raise typer.BadParameter("--standard goes with no other setting")
+    plain = SchoolSettings(school_id=ANY_SCHOOL)
+    with open_directory() as database, database.begin() as conn:
+        now = tenants.get_district(conn, key).settings.school_defaults
+        if school:
+            taken = tenants.get_school(conn, school)
+            if taken.district_key != key:
+                raise CommandError(f"{school} is a school of {taken.district_key}.\nTake a school of {key}.")
+            now = taken.settings.for_new_schools()
+        if given:
+            now = school_settings((now or plain).model_dump(mode="json"), chosen)
+        if school or given or standard:
+            done = set_school_defaults(conn, key, None if standard else now, who=who_asks(who))
+            note(f"District {key}: {'the settings of new schools' if done.names else 'nothing'} changed.")
+            now = None if standard else now
+    if as_json:
+        print_json(now and now.model_dump(mode="json", exclude=set(OF_ONE_SCHOOL)))
+        return
+    print_table(["setting", "value"], differences(plain, now or plain))
+    note("The other settings are the standard ones." if now else "New schools begin with the standard settings.")
+
+
+@district.command("list")
+def list_districts(as_json: AsJson = False) -> None:
+    """List the districts."""
+    from roster_pipeline.directory import tenants
+
+    with open_directory() as database, database.begin() as conn:
+        rows = tenants.list_districts(conn)
+    if as_json:
+        print_json(
+            [{"key": row.key, "name": row.name, "settings": row.settings.model_dump(mode="json")} for row in rows]
+        )
+    else:
+        print_table(
+            ["district", "name", "connection ranking"],
+            [(row.key, row.name, row.settings.connection_ranking) for row in rows],
+        )
+
+
+@district.command("resume", epilog=examples("roster district resume springfield"))
+def end_pause(key: Annotated[str, typer.Argument(metavar="DISTRICT")], who: Who = None) -> None:
+    """End the pause of a district."""
+    from roster_pipeline.services.school_changes import resume_district
+
+    with open_directory() as database, database.begin() as conn:
+        paused = resume_district(conn, key, who=who_asks(who))
+    note(f"District {key} runs by itself again." if paused else f"District {key} was not paused.")
 
 
 @school.command(
@@ -52,10 +190,16 @@ def add(
     **chosen: Any,
 ) -> None:
     """Add a school, or all schools of a file. Nothing is fetched before the first sync."""
+    from roster_pipeline.cli.school_file import add_file, note_added
+
     if file is not None:
         if key or name or chosen["school_id"]:
             raise typer.BadParameter("--file names the schools; leave SCHOOL, --name and --school-id out")
-        _add_file(file, connection, chosen, who_asks(who))
+        with open_directory() as database:
+            rows = add_file(database, file, connection, chosen, who_asks(who))
+            note_added(rows)
+        added = counted(len(rows), "school", "schools")
+        note(f"{added} added. Next, for each school, as for the first: roster test-connection {rows[0].key}")
         return
     if not (key and connection and name):
         raise typer.BadParameter("give SCHOOL, --connection and --name, or a file of schools: --file")
@@ -67,40 +211,8 @@ def add(
         with database.begin() as conn:
             settings = school_settings(new_school(conn, connection), chosen)
             row = add_school(conn, connection, valid_key(key), name, settings, who=who_asks(who))
-        _note_added([row])
+        note_added([row])
     note(f"School {key} added. Next: roster test-connection {key}")
-
-
-def _add_file(file: Path, connection: str | None, chosen: dict[str, Any], who: str) -> None:
-    from roster_pipeline.cli.school_file import Problems, read_schools
-    from roster_pipeline.services.school_changes import add_schools
-
-    problems = Problems(file)
-    with open_directory() as database:
-        with database.begin() as conn:
-            wanted = read_schools(file, connection, chosen, problems, lambda source: new_school(conn, source))
-            rows, refused = add_schools(conn, wanted, who=who)
-            for line, problem in refused:
-                problems.note_refused(line, problem)
-            problems.refuse()
-        _note_added(rows)
-    note(
-        f"{counted(len(rows), 'school', 'schools')} added. Next, for each school, as for the first: "
-        f"roster test-connection {rows[0].key}"
-    )
-
-
-def _note_added(rows: list[SchoolRow]) -> None:
-    """Make the partitions of new schools; say which have no role yet and which run untested."""
-    from roster_pipeline.defs.partitions import add_partitions
-    from roster_pipeline.services.connection_test_state import runs_untested
-
-    add_partitions([row.key for row in rows])
-    without = [row.key for row in rows if not row.settings.rostered]
-    if without:
-        example = f"roster school set {without[0]} --students --teachers"
-        note(f"No role is rostered yet of {', '.join(without)}; for example: {example}")
-    warn_untested([row.key for row in rows if runs_untested(row)])
 
 
 @school.command(
@@ -186,22 +298,3 @@ def resume(key: SchoolKey, who: Who = None) -> None:
         paused = resume_school(conn, key, who=who_asks(who))
     resumed = f"The scheduled syncs of school {key} are resumed. The next one is at its next sync time."
     note(resumed if paused else f"School {key} was not paused.")
-
-
-def as_data(row: SchoolRow) -> dict[str, Any]:
-    """A school as plain data."""
-    return {
-        "key": row.key,
-        "name": row.name,
-        "district": row.district_key,
-        "connection": row.connection.key,
-        "settings": row.settings.model_dump(mode="json"),
-        "test": row.test,
-    }
-
-
-def switches(role: RoleSettings) -> str:
-    """The switches of a role in words: `rostered, auto update, archive`."""
-    if not role.rostered:
-        return "not rostered"
-    return ", ".join(["rostered"] + ["auto update"] * role.auto_update + ["archive"] * role.archive)

@@ -19,7 +19,9 @@ from roster_pipeline.settings.fields import CONNECTION, GUARDS, SCHOOL, Setting
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from roster_pipeline.settings.school import SchoolSettings
+    from roster_pipeline.directory.tenants import SchoolRow
+    from roster_pipeline.settings.school import RoleSettings, SchoolSettings
+
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BACK = "default"
@@ -224,3 +226,22 @@ def _split(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
             raise typer.BadParameter(f"{option}: write NAME=VALUE, not {text}")
         pairs.append((name.strip(), value.strip()))
     return pairs
+
+
+def as_data(row: SchoolRow) -> dict[str, Any]:
+    """A school as plain data."""
+    return {
+        "key": row.key,
+        "name": row.name,
+        "district": row.district_key,
+        "connection": row.connection.key,
+        "settings": row.settings.model_dump(mode="json"),
+        "test": row.test,
+    }
+
+
+def switches(role: RoleSettings) -> str:
+    """The switches of a role in words: `rostered, auto update, archive`."""
+    if not role.rostered:
+        return "not rostered"
+    return ", ".join(["rostered"] + ["auto update"] * role.auto_update + ["archive"] * role.archive)

@@ -26,7 +26,7 @@ PASS_ON = {
     "console/launchers.py",
     "console/manual_run_worker.py",
     "defs/resources.py",
-    "demo/run.py",
+    "demo.py",
     "directory/database.py",
     "directory/secrets.py",
     "runtime/embedded.py",

@@ -168,7 +168,7 @@ def _commands(workspace: Path, port: int, console_port: int, simulator_port: int
         "console": [*python, "roster_pipeline.cli", "console", "--port", str(console_port)],
     }
     if simulator_port is not None:
-        commands["simulator"] = [*python, "roster_pipeline.demo.demo_sis", "--port", str(simulator_port)]
+        commands["simulator"] = [*python, "roster_pipeline.demo_sis", "--port", str(simulator_port)]
     return commands
 
 
@@ -205,7 +205,7 @@ def _must_be_free(port: int) -> None:
 
 def demo() -> None:
     """Run three nights of three simulated schools through Dagster, and show the results."""
-    from roster_pipeline.demo.run import run_demo
+    from roster_pipeline.demo import run_demo
 
     code = run_demo(Console())
     if code:

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from roster_pipeline.demo.demo_sis import PORT
+from roster_pipeline.demo_sis import PORT
 from roster_pipeline.runtime import processes
 from roster_pipeline.runtime.processes import ProcessGroup
 

@@ -16,7 +16,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
-from roster_pipeline.demo.demo_sis import DISTRICT
+from roster_pipeline.demo_sis import DISTRICT
 from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
 

@@ -13,7 +13,7 @@ import roster_pipeline
 from roster_pipeline.errors import with_keys
 from roster_pipeline.notifications.blocks import in_console
 
-COMMAND_LINE = ("cli", "demo", "simulator")
+COMMAND_LINE = ("cli", "demo.py", "demo_sis.py", "simulator")
 PLACEHOLDER = re.compile(r"roster [a-z -]*(\b(SCHOOL|CONNECTION|DISTRICT)\b|<[a-z]+>)")
 FILLED = {"oneroster/connection_test_items.py", "sync/connection_checks.py"}
 """Items of Test Your Information: `item_as_data` puts the keys in place of the placeholders."""

@@ -15,7 +15,7 @@ from cryptography.fernet import Fernet
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, WHO_TAG
 from roster_pipeline.defs.resources import DirectoryResource, close_databases
-from roster_pipeline.demo.run import latest_counts
+from roster_pipeline.demo import latest_counts
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal

@@ -16,8 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from sqlalchemy.engine import make_url
 
-from roster_pipeline.demo import demo_sis
-from roster_pipeline.demo.demo_sis import PORT, simulated
+from roster_pipeline import demo_sis
+from roster_pipeline.demo_sis import PORT, simulated
 from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal

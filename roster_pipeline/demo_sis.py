@@ -157,7 +157,7 @@ def school_settings(school: DemoSchool) -> SchoolSettings:
 
 
 def main() -> None:
-    """Serve until a signal ends it: `python -m roster_pipeline.demo.demo_sis --night 3`."""
+    """Serve until a signal ends it: `python -m roster_pipeline.demo_sis --night 3`."""
     parser = argparse.ArgumentParser(description="The demo's simulated SISs.")
     parser.add_argument("--night", type=int, default=3, help="the night of the story to start from (default 3)")
     parser.add_argument("--port", type=int, default=PORT)

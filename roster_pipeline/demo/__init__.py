@@ -1,1 +1,0 @@
-"""The demo: one district, three schools, two simulated SISs, three nights of syncs through Dagster."""

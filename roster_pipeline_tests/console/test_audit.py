@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.console.list_filters import ROWS
+from roster_pipeline.console.page import ROWS
 from roster_pipeline.directory import audit, rosters
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow

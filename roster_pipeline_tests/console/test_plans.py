@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
-from roster_pipeline.console.list_filters import ROWS
+from roster_pipeline.console.page import ROWS
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import AT_ONCE
 from roster_pipeline.directory.tenants import SchoolRow

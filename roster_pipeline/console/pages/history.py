@@ -15,8 +15,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.console.charts import year_charts
-from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter
-from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
+from roster_pipeline.console.page import (
+    ROWS,
+    Listed,
+    ListFilter,
+    database,
+    day_of,
+    form,
+    list_filter,
+    page,
+    redirect,
+    texts,
+)
 from roster_pipeline.console.viewer import nothing_here, school_of, viewer, zone_of
 from roster_pipeline.directory import announced_leavers, approvals, audit
 from roster_pipeline.directory.school_history import HistoryEntry, alerts_of, people_by_role, school_history, year

@@ -11,8 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.list_filters import LONGEST_NUMBER, ROWS, Listed, list_filter
-from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
+from roster_pipeline.console.page import (
+    LONGEST_NUMBER,
+    ROWS,
+    Listed,
+    database,
+    day_of,
+    form,
+    list_filter,
+    page,
+    redirect,
+    texts,
+)
 from roster_pipeline.console.pages.plan_details import decides_as_manager, plan_of, rows_of
 from roster_pipeline.console.viewer import school_of, viewer
 from roster_pipeline.directory import approvals, exemptions, held_plans, plan_rows, plans, tenants

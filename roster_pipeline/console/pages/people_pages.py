@@ -17,8 +17,19 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.cleaning.field_values import CEDS
-from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of, plain_number
-from roster_pipeline.console.page import database, page, redirect, role, texts
+from roster_pipeline.console.page import (
+    ROWS,
+    Listed,
+    ListFilter,
+    database,
+    list_filter,
+    number_of,
+    page,
+    plain_number,
+    redirect,
+    role,
+    texts,
+)
 from roster_pipeline.console.viewer import nothing_here, school_of, viewer
 from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.database import DirectoryError

@@ -18,8 +18,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.list_filters import number_of, plain_number
-from roster_pipeline.console.page import database, page, redirect, texts
+from roster_pipeline.console.page import database, number_of, page, plain_number, redirect, texts
 from roster_pipeline.console.session import limit
 from roster_pipeline.console.viewer import Viewer, nothing_here, viewer
 from roster_pipeline.directory import members, rosters, tenants

@@ -14,8 +14,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
-from roster_pipeline.console.page import ACTIONS, csv_answer, database, page, role
+from roster_pipeline.console.page import (
+    ACTIONS,
+    ROWS,
+    Listed,
+    ListFilter,
+    csv_answer,
+    database,
+    list_filter,
+    number_of,
+    page,
+    role,
+)
 from roster_pipeline.console.viewer import Viewer, nothing_here, school_of, viewer
 from roster_pipeline.directory import audit, held_plans, plan_rows, plans
 from roster_pipeline.directory.plan_rows import RowFilter

@@ -18,8 +18,18 @@ from starlette.routing import Route
 
 from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.console.charts import SHOWN, role_bars
-from roster_pipeline.console.list_filters import ROWS, Listed, ListFilter, list_filter, number_of
-from roster_pipeline.console.page import csv_answer, database, form, page, redirect
+from roster_pipeline.console.page import (
+    ROWS,
+    Listed,
+    ListFilter,
+    csv_answer,
+    database,
+    form,
+    list_filter,
+    number_of,
+    page,
+    redirect,
+)
 from roster_pipeline.console.viewer import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, ledger, rollback, rosters
 from roster_pipeline.directory.database import Database

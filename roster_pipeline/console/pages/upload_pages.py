@@ -9,8 +9,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.list_filters import ROWS, Listed, list_filter, number_of, plain_number
-from roster_pipeline.console.page import database, form, page, redirect, role, texts
+from roster_pipeline.console.page import (
+    ROWS,
+    Listed,
+    database,
+    form,
+    list_filter,
+    number_of,
+    page,
+    plain_number,
+    redirect,
+    role,
+    texts,
+)
 from roster_pipeline.console.viewer import nothing_here, school_of, viewer
 from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database import DirectoryError

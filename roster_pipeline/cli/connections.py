@@ -185,7 +185,7 @@ def list_(as_json: AsJson = False) -> None:
 @connection.command("schools", epilog=examples("roster connection schools sis", "roster connection schools sis --json"))
 def schools(key: ConnectionKey, as_json: AsJson = False, who: Who = None) -> None:
     """List the schools of the SIS with the numbers of their people: what to write into a file of schools."""
-    from roster_pipeline.directory import sis_school_lists, tenants
+    from roster_pipeline.directory import connection_tests, tenants
     from roster_pipeline.services import sis_schools
 
     with open_directory() as database:
@@ -195,7 +195,7 @@ def schools(key: ConnectionKey, as_json: AsJson = False, who: Who = None) -> Non
             raise CommandError("The schools of this SIS are being read already.\nWait a minute, then try again.")
         sis_schools.carry_out(database, key, list_id)
         with database.begin() as conn:
-            found = sis_school_lists.get(conn, tenants.get_connection(conn, key))
+            found = connection_tests.get_list(conn, tenants.get_connection(conn, key))
     listed = found.schools if found else []
     if as_json:
         print_json(listed)

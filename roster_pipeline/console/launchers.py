@@ -21,7 +21,7 @@ from threading import Lock, Thread
 import psutil
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, connection_tests, manual_runs, sis_school_lists
+from roster_pipeline.directory import audit, connection_tests, manual_runs
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.manual_runs import Kind
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
@@ -136,7 +136,7 @@ def launch_test(database: Database, school_key: str, test_id: str) -> None:
 def launch_list(database: Database, connection: ConnectionRow, list_id: str) -> None:
     """Start reading the schools of a connection's SIS, in the same way."""
     arguments = [SCHOOLS, connection.key, list_id]
-    _start(database, arguments, lambda conn, problem: sis_school_lists.end(conn, list_id, problem))
+    _start(database, arguments, lambda conn, problem: connection_tests.end_list(conn, list_id, problem))
 
 
 def launch_together(database: Database, together: str) -> None:

@@ -1,4 +1,5 @@
 """Connection tests: somebody asked for Test Your Information in a form. The values of the form may not be saved yet.
+Also the schools that the SIS of a connection listed when somebody asked for them: names and counts, no people.
 
 A test is a row, so any process can show how far it is. If somebody typed a secret for the test, the row keeps it
 sealed. The row is deleted together with the secret when the values are saved, or when the test is old. A test of the
@@ -14,11 +15,11 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, cast, delete, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import ColumnElement, Connection, Table, cast, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from roster_pipeline.directory.tables import connection_test
-from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.tables import connection_test, sis_school_list
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 KEPT_MINUTES = 60
@@ -26,7 +27,9 @@ KEPT_MINUTES = 60
 TOGETHER = "together"
 """This key replaces the values of a form. It holds the number that several tests share if they read their SIS once."""
 LOST_MINUTES = 30
-"""Every test takes less time than this. An older test without an end lost the process that ran it."""
+"""Every test and every list takes less time than this. An older one without an end lost the process that ran it."""
+TEST_LOST = "The test ended without a result. Start it again."
+LIST_LOST = "The list ended without a result. Read it again."
 
 
 @dataclass(frozen=True)
@@ -138,7 +141,7 @@ def end_together(
 
 def newest(conn: Connection, connection_id: int) -> dict[int, ConnectionTest]:
     """For each school of a connection, its newest test that still counts or goes on."""
-    _end_lost(conn)
+    _end_lost(conn, connection_test, TEST_LOST)
     query = """
     select distinct on (t.school_id) t.* from connection_test t join school s on s.id = t.school_id
     where s.connection_id = :connection order by t.school_id, t.started_at desc
@@ -169,8 +172,7 @@ def learn(conn: Connection, test_id: str, learned: Mapping[str, Any]) -> None:
 
 def end(conn: Connection, test_id: str, problem: str | None = None) -> None:
     """End the test, if it has not ended before. problem: why it could not be carried out, for people to read."""
-    over = update(connection_test).where(connection_test.c.id == test_id, connection_test.c.ended_at.is_(None))
-    conn.execute(over.values(ended_at=func.now(), problem=problem))
+    _end(conn, connection_test, connection_test.c.id == test_id, problem)
 
 
 def forget(conn: Connection, school_id: int) -> None:
@@ -182,14 +184,9 @@ def forget(conn: Connection, school_id: int) -> None:
 
 def get(conn: Connection, school_id: int, test_id: str) -> ConnectionTest | None:
     """One test of a school, or None."""
-    _end_lost(conn)
-    row = (
-        conn.execute(
-            select(connection_test).where(connection_test.c.id == test_id, connection_test.c.school_id == school_id)
-        )
-        .mappings()
-        .first()
-    )
+    _end_lost(conn, connection_test, TEST_LOST)
+    query = select(connection_test).where(connection_test.c.id == test_id, connection_test.c.school_id == school_id)
+    row = conn.execute(query).mappings().first()
     return None if row is None else _row(row)
 
 
@@ -205,14 +202,14 @@ def recent(conn: Connection, school_id: int) -> list[ConnectionTest]:
 
 def going(conn: Connection) -> int:
     """How many tests go on now, over all schools. Schools that are tested together are one test."""
-    _end_lost(conn)
+    _end_lost(conn, connection_test, TEST_LOST)
     one = func.coalesce(connection_test.c.form[TOGETHER].as_string(), connection_test.c.id)
     return int(conn.scalar(select(func.count(one.distinct())).where(connection_test.c.ended_at.is_(None))) or 0)
 
 
 def under_way(conn: Connection, school_id: int) -> ConnectionTest | None:
     """The test of a school that goes on, or None."""
-    _end_lost(conn)
+    _end_lost(conn, connection_test, TEST_LOST)
     query = select(connection_test).where(
         connection_test.c.school_id == school_id, connection_test.c.ended_at.is_(None)
     )
@@ -220,11 +217,14 @@ def under_way(conn: Connection, school_id: int) -> ConnectionTest | None:
     return None if row is None else _row(row)
 
 
-def _end_lost(conn: Connection) -> None:
-    lost = update(connection_test).where(
-        connection_test.c.ended_at.is_(None), connection_test.c.started_at < func.now() - _minutes(LOST_MINUTES)
-    )
-    conn.execute(lost.values(ended_at=func.now(), problem="The test ended without a result. Start it again."))
+def _end_lost(conn: Connection, table: Table, problem: str) -> None:
+    """End the tests or lists whose process is gone."""
+    _end(conn, table, table.c.started_at < func.now() - _minutes(LOST_MINUTES), problem)
+
+
+def _end(conn: Connection, table: Table, which: ColumnElement[bool], problem: str | None) -> None:
+    over = update(table).where(which, table.c.ended_at.is_(None))
+    conn.execute(over.values(ended_at=func.now(), problem=problem))
 
 
 def _minutes(number: int) -> Any:
@@ -236,3 +236,64 @@ def _row(row: Mapping[Any, Any]) -> ConnectionTest:
     plain["settings"] = ConnectionSettings.model_validate(plain["settings"])
     plain["school_settings"] = SchoolSettings.model_validate(plain["school_settings"])
     return ConnectionTest(**plain)
+
+
+@dataclass(frozen=True)
+class SisSchoolList:
+    """id: the number of this reading. schools: id, identifier, name and people of each school, by name. people is None
+    until the people are counted.
+
+    ended_at: None while it is read. problem: why it was not read completely.
+    """
+
+    connection_id: int
+    id: str
+    connection_revision: int
+    who: str
+    schools: list[dict[str, Any]]
+    problem: str | None
+    started_at: datetime
+    ended_at: datetime | None
+
+
+def start_list(conn: Connection, connection: ConnectionRow, *, who: str) -> str:
+    """Note that a connection's list is read now, and return its id. The contents of an earlier list are dropped."""
+    values = {
+        "id": str(uuid.uuid4()),
+        "connection_revision": connection.revision,
+        "who": who,
+        "schools": [],
+        "problem": None,
+        "started_at": func.now(),
+        "ended_at": None,
+    }
+    row = insert(sis_school_list).values(connection_id=connection.id, **values)
+    conn.execute(row.on_conflict_do_update(index_elements=["connection_id"], set_=values))
+    return str(values["id"])
+
+
+def note_schools(conn: Connection, list_id: str, schools: Sequence[dict[str, Any]]) -> None:
+    """Keep what is known so far, unless a newer list was started."""
+    conn.execute(update(sis_school_list).where(sis_school_list.c.id == list_id).values(schools=list(schools)))
+
+
+def end_list(conn: Connection, list_id: str, problem: str | None = None) -> None:
+    """End the reading, if it has not ended before. problem: why the list could not be read completely, for people to
+    read."""
+    _end(conn, sis_school_list, sis_school_list.c.id == list_id, problem)
+
+
+def get_list(conn: Connection, connection: ConnectionRow) -> SisSchoolList | None:
+    """The list of a connection as it is now. None if it was never read, or not since the connection changed."""
+    _end_lost(conn, sis_school_list, LIST_LOST)
+    of = sis_school_list.c.connection_id == connection.id
+    same = sis_school_list.c.connection_revision == connection.revision
+    row = conn.execute(select(sis_school_list).where(of, same)).mappings().first()
+    return None if row is None else SisSchoolList(**row)
+
+
+def lists_going(conn: Connection) -> int:
+    """How many lists are read now."""
+    _end_lost(conn, sis_school_list, LIST_LOST)
+    unended = sis_school_list.c.ended_at.is_(None)
+    return int(conn.scalar(select(func.count()).select_from(sis_school_list).where(unended)) or 0)

@@ -11,7 +11,7 @@ from itertools import chain, count
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, connection_tests, sis_school_lists, tenants
+from roster_pipeline.directory import audit, connection_tests, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_until_commit
@@ -39,14 +39,14 @@ def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | Non
     Raises TestGoesOn.
     """
     lock_until_commit(conn, "connection tests")
-    newest = sis_school_lists.get(conn, connection)
+    newest = connection_tests.get_list(conn, connection)
     if newest is not None and newest.ended_at is None:
         return None
-    if connection_tests.going(conn) + sis_school_lists.going(conn) >= MOST_AT_ONCE:
+    if connection_tests.going(conn) + connection_tests.lists_going(conn) >= MOST_AT_ONCE:
         raise TestGoesOn("Several other tests are going on.")
     details = {"connection": connection.key, "servers": servers_of(connection.settings)}
     audit.record(conn, who=who, what="schools listed", district_id=connection.district_id, details=details)
-    return sis_school_lists.start(conn, connection, who=who)
+    return connection_tests.start_list(conn, connection, who=who)
 
 
 def carry_out(database: Database, connection_key: str, list_id: str) -> None:
@@ -54,7 +54,7 @@ def carry_out(database: Database, connection_key: str, list_id: str) -> None:
     note_end(
         database,
         lambda: _read(database, connection_key, list_id),
-        lambda conn, problem: sis_school_lists.end(conn, list_id, problem),
+        lambda conn, problem: connection_tests.end_list(conn, list_id, problem),
         connection=connection_key,
     )
 
@@ -67,7 +67,7 @@ def _read(database: Database, connection_key: str, list_id: str) -> None:
 
     def note() -> None:
         with database.begin() as conn:
-            sis_school_lists.note(conn, list_id, found.schools())
+            connection_tests.note_schools(conn, list_id, found.schools())
 
     def store(batches: Iterable[Batch]) -> None:
         found.start()

@@ -13,7 +13,7 @@ import pytest
 
 from roster_pipeline.console.pages.sis_school_pages import LABELS
 from roster_pipeline.defs.resources import InstallationResource
-from roster_pipeline.directory import accounts, audit, outbox, secrets, sis_school_lists, tenants
+from roster_pipeline.directory import accounts, audit, connection_tests, outbox, secrets, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.collections.reading import Batch
@@ -147,7 +147,7 @@ def test_all_schools_that_the_search_leaves_are_added_at_once(
     settings = ConnectionSettings(url=f"file://{tmp_path}/export", allow_private_addresses=True)
     with database.begin() as conn:
         connection = tenants.add_connection(conn, "springfield", "csv", settings, None)
-        list_id = sis_school_lists.start(conn, connection, who="test")
+        list_id = connection_tests.start_list(conn, connection, who="test")
     carry_out(database, "csv", list_id)
     browser, page = signed_in(MANAGER), "/connections/csv/schools"
     shown = browser.get(page).text
@@ -235,8 +235,8 @@ def test_a_problem_with_the_token_url_unfolds_that_field_and_links_to_it(
 ) -> None:
     for problem, unfolded in (("Enter the token URL that the SIS shows.", True), ("Check the Client ID.", False)):
         with database.begin() as conn:
-            found = sis_school_lists.start(conn, lincoln.connection, who="test")
-            sis_school_lists.end(conn, found, f"It did not work.\n{problem}")
+            found = connection_tests.start_list(conn, lincoln.connection, who="test")
+            connection_tests.end_list(conn, found, f"It did not work.\n{problem}")
         shown = signed_in(MANAGER).get(PICK).text
         assert bool(re.search(r"<details open>\s*<summary>Token URL", shown)) == unfolded
         assert ('<a href="#connection-token_url">Token URL</a>' in shown) == unfolded
@@ -244,12 +244,12 @@ def test_a_problem_with_the_token_url_unfolds_that_field_and_links_to_it(
 
 def test_the_end_of_a_list_is_not_the_end_of_the_next_one(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
-        first = sis_school_lists.start(conn, lincoln.connection, who="test")
-        sis_school_lists.end(conn, first, "wrong")
-        second = sis_school_lists.start(conn, lincoln.connection, who="test")
-        sis_school_lists.note(conn, first, [{"id": "1"}])
-        sis_school_lists.end(conn, first, "its process ended")
-        found = sis_school_lists.get(conn, lincoln.connection)
+        first = connection_tests.start_list(conn, lincoln.connection, who="test")
+        connection_tests.end_list(conn, first, "wrong")
+        second = connection_tests.start_list(conn, lincoln.connection, who="test")
+        connection_tests.note_schools(conn, first, [{"id": "1"}])
+        connection_tests.end_list(conn, first, "its process ended")
+        found = connection_tests.get_list(conn, lincoln.connection)
     assert found is not None
     assert (found.id, found.problem, found.ended_at, found.schools) == (second, None, None, [])
 
@@ -316,14 +316,14 @@ def test_counting_keeps_counts_alone_and_says_nothing_of_people(
             with database.begin() as conn:
                 tenants.set_connection(conn, "sis", settings, secrets.seal(SECRET))
                 connection = tenants.get_connection(conn, "sis")
-                list_id = sis_school_lists.start(conn, connection, who="test")
+                list_id = connection_tests.start_list(conn, connection, who="test")
             if fault:
                 poisoned.sis.faults.set(fault)
             carry_out(database, "sis", list_id)
             said = str(every(database, "select * from sis_school_list")) + caplog.text
             assert leaked(said) == []
             with database.begin() as conn:
-                found = sis_school_lists.get(conn, connection)
+                found = connection_tests.get_list(conn, connection)
             assert found is not None
             assert (found.problem is None) == (not fault)
 

@@ -21,8 +21,8 @@ from roster_pipeline.console.session import limit
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
 from roster_pipeline.console.viewer import Viewer, connection_of, viewer
 from roster_pipeline.defs.partitions import add_partitions
-from roster_pipeline.directory import sis_school_lists, tenants
-from roster_pipeline.directory.sis_school_lists import SisSchoolList
+from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory.connection_tests import SisSchoolList
 from roster_pipeline.directory.tenants import ConnectionRow, RefusedSetting, SchoolRow, UnknownKey
 from roster_pipeline.oneroster.presets import presets
 from roster_pipeline.services import sis_schools
@@ -90,7 +90,7 @@ async def events(request: Request) -> Response:
 
     def now() -> SisSchoolList | None:
         with database(request).begin() as opened:
-            return sis_school_lists.get(opened, connection_of(request, opened))
+            return connection_tests.get_list(opened, connection_of(request, opened))
 
     await run_in_threadpool(now)
     shown = request.query_params.get("shown") == "yes"
@@ -114,7 +114,7 @@ def add(request: Request) -> Response:
     ticked = {str(value) for name, value in given.multi_items() if name == "school"}
     with database(request).begin() as opened:
         connection = connection_of(request, opened)
-        listed = sis_school_lists.get(opened, connection)
+        listed = connection_tests.get_list(opened, connection)
         for_all = addresses(values.get("owners", ""))
         picked = []
         everything = "all" in values
@@ -262,7 +262,7 @@ def _lines(
 def _pick_context(
     request: Request, opened: Connection, connection: ConnectionRow, values: Values, errors: dict[str, str]
 ) -> dict[str, Any]:
-    listed = sis_school_lists.get(opened, connection)
+    listed = connection_tests.get_list(opened, connection)
     words = _words(request)
     lines = _lines(opened, connection, listed, words)
     stored = shown(connection.settings, CONNECTION)

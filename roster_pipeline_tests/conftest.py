@@ -1,4 +1,4 @@
-"""What every test may ask for, and what the end of a run says about tests that were left out."""
+"""Fixtures for every test, and the message at the end of a run about tests that were left out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the tests that were given more time, so that no worker is alone with one at the end.
 
-    A worker holds one test more than it runs: between two long ones stands a short one, which can wait.
+    A worker holds one test more than it runs. So a short test is between two long ones, because it can wait.
     """
     long = [item for item in items if item.get_closest_marker("timeout")]
     short = [item for item in items if not item.get_closest_marker("timeout")]

@@ -1,4 +1,4 @@
-"""People whose names, e-mails, phones and numbers can be searched for in everything that is said of a school."""
+"""People with names, e-mails, phones and numbers that tests can search for in all output about a school."""
 
 from __future__ import annotations
 
@@ -23,5 +23,5 @@ def hostile_strings(district: District) -> None:
 
 
 def leaked(said: str) -> list[str]:
-    """Which of these values stand in a text."""
+    """Which of these values are in a text."""
     return [word for word in POISON if word in said.lower()]

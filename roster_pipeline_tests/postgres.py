@@ -66,7 +66,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def postgres_log(postgres_server: URL) -> Callable[[], str]:
-    """What the embedded server has logged since the test began; nothing of a server that was given."""
+    """The log of the embedded server since the test began; empty for a server that was given."""
     socket_folder = postgres_server.query.get("host", "")
     log = Path(str(socket_folder)) / "log"
     if os.environ.get("ROSTER_DATABASE_URL") or not log.exists():

@@ -1,4 +1,4 @@
-"""What loading the definitions brings with it: the code server, the daemon and every run start by it."""
+"""The cost of loading the definitions: the code server, the daemon and every run start with it."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_the_night_loads_neither_ssh_nor_great_expectations_before_they_are_need
 
 
 def described() -> dict[str, object]:
-    """What Dagster's UI lists: assets with what they read, checks, jobs, schedules and sensors."""
+    """The lists of Dagster's UI: assets with their dependencies, checks, jobs, schedules and sensors."""
     repository = build_defs().get_repository_def()
     graph = repository.asset_graph
     ticking: list[Any] = [*repository.schedule_defs, *repository.sensor_defs]

@@ -1,4 +1,5 @@
-"""What `deploy/` ships works as shipped: each unit starts with the files of environment that it names, no others."""
+"""The files of `deploy/` work as shipped: each unit starts with the files of environment that it names, and no
+others."""
 
 from __future__ import annotations
 
@@ -32,7 +33,7 @@ UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 STOPPING = 80
 """Seconds: systemd and compose.yaml give a service more before they kill it."""
 CLOSED = {"ROSTER_DATABASE_URL", "ROSTER_SECRET_KEY", "ROSTER_SMTP_URL", "ROSTER_BROKER_URL"}
-"""What the read-only webserver must not be given."""
+"""The variables that the read-only webserver must not get."""
 
 
 def given(file: Path) -> dict[str, str]:
@@ -108,7 +109,7 @@ def reader_url(
 
 
 def command_of(unit: Path, port: int, folder: Path) -> list[str]:
-    """What a unit starts, from this checkout and on a free port."""
+    """The command of a unit, from this checkout and on a free port."""
     found = re.search(r"^ExecStart=/opt/roster/.venv/bin/(.+)$", unit.read_text(), re.MULTILINE)
     assert found
     words = found[1].replace("${ROSTER_CODE_PORT}", str(port)).replace("/opt/roster/deploy", str(ROOT)).split()

@@ -1,7 +1,7 @@
-"""The commands of docs/operations.md and docs/deployment.md, run as they stand there, on a copy of the project.
+"""The commands of docs/operations.md and docs/deployment.md, run as written, on a copy of the project.
 
-Each line of each fenced block is run, or is named in `NOT_HERE` with the reason. What stands in the text is checked for
-commands, options and units that do not exist.
+Each line of each fenced block is run, or is named in `NOT_HERE` with the reason. The text is checked for commands,
+options and units that do not exist.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def is_sql(block: list[str]) -> bool:
 
 
 def scripts(page: str) -> list[str]:
-    """What of each block is run, in one shell, since later lines use what earlier ones set."""
+    """The lines of each block that are run, in one shell, because later lines use variables of earlier ones."""
     kept = [[line for line in block if here(line)] for block in blocks(page) if not is_sql(block)]
     return ["\n".join(lines) for lines in kept if lines]
 
@@ -225,7 +225,7 @@ def test_every_line_that_is_not_run_is_one_that_the_pages_hold() -> None:
 
 
 def inline(beginning: str) -> list[str]:
-    """Commands that stand in the text of the pages."""
+    """Commands in the text of the pages."""
     texts = [FENCE.sub("", page) for page in PAGES.values()]
     return [code for text in texts for code in re.findall(r"`([^`]+)`", text) if code.startswith(beginning)]
 

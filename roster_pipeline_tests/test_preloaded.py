@@ -16,11 +16,11 @@ from roster_pipeline.runtime import preloaded
 
 SAID = "ROSTER_TEST_SAID"
 CHOSEN = "roster_pipeline.cleaning.quality_suite"
-"""What a host of these tests loads."""
+"""The module that a host of these tests loads."""
 
 
 def main(what: str, path: str = "") -> int:
-    """What a test has a process do."""
+    """The task that a test gives a process."""
     if what == "tell":
         Path(path).write_text(
             f"{os.environ[SAID]} {CHOSEN in sys.modules} {os.getsid(0) == os.getpid()} {os.getppid()}", "ascii"

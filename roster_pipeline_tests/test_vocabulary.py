@@ -1,4 +1,4 @@
-"""What a person may approve, by the findings that hold it."""
+"""Which held changes a person may approve, by their findings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Cleaning: where each record stands, what is rejected and what is only noted."""
+"""Cleaning: the status of each record, rejections and notes."""
 
 from __future__ import annotations
 

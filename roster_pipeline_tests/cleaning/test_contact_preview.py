@@ -1,4 +1,4 @@
-"""What Test Your Information tells of contact rules: how many contacts each of them would accept."""
+"""Contact rules in Test Your Information: how many contacts each would accept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The table of evidence, question by question: it stands in docs/rules.md, section 2."""
+"""The table of evidence in docs/rules.md, section 2, question by question."""
 
 from __future__ import annotations
 

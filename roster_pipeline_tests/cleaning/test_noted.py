@@ -1,4 +1,5 @@
-"""What cleaning notes, line by line: collection, sourcedId, field, rule, severity, role; and what it does not note."""
+"""The notes of cleaning, line by line: collection, sourcedId, field, rule, severity, role; and what it does not
+note."""
 
 from __future__ import annotations
 

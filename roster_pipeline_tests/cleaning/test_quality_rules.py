@@ -1,4 +1,4 @@
-"""What each quality rule looks at, how Great Expectations is asked, and what is said when it cannot answer."""
+"""The quality rules: their rows, the calls of Great Expectations, and the result when it cannot answer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ TESTED = {
     "contact_resolves": (2, 1),
     "record_usable": (9, 1),
 }
-"""Of `EVERYONE`: how many records each rule concerns, and how many of them fail."""
+"""How many records of `EVERYONE` each rule concerns, and how many fail."""
 
 
 def test_each_rule_looks_at_the_records_it_concerns_and_fails_those_it_must() -> None:

@@ -25,7 +25,7 @@ SECRET = "correct-horse-battery"
 
 @dataclass(frozen=True)
 class Answer:
-    """What one command said and how it ended."""
+    """The output and the exit code of one command."""
 
     code: int
     out: str

@@ -1,4 +1,4 @@
-"""What people say beforehand, on the command line: people of their own, pauses, limits, leavers, rows left out."""
+"""Announcements on the command line: people added by hand, pauses, limits, leavers, rows left out."""
 
 from __future__ import annotations
 

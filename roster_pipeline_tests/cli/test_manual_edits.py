@@ -1,4 +1,4 @@
-"""What people do by hand: people changed with a reason, syncs undone."""
+"""Edits by hand: people changed with a reason, syncs undone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`roster dev` and what it starts: everything ends together, whoever asks, and whoever ends first."""
+"""`roster dev` and what it starts: everything ends together, no matter who asks or which process ends first."""
 
 from __future__ import annotations
 

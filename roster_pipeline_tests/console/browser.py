@@ -1,4 +1,4 @@
-"""A real Chromium for tests: pages opened by whoever is signed in, and what each page has to stand.
+"""A real Chromium for tests: it opens pages as somebody who is signed in, and checks each page.
 
 Left out with a plain sentence where Playwright or Chromium is missing; the end of the test run repeats it. The
 fixtures are for modules that use the browser in every test: it is open from the first of them to the last.
@@ -108,7 +108,7 @@ def staying(page: Page) -> list[str]:
 
 
 def faults_of(page: Page) -> list[str]:
-    """What is wrong with the page as it stands: for a screen reader or an eye in light and dark, and on a phone."""
+    """The problems of the page now: for a screen reader or an eye in light and dark, and on a phone."""
     found = []
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)

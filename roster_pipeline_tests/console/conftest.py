@@ -104,7 +104,7 @@ class Running:
 
 @pytest.fixture
 def environment(database_url: str, tmp_path: Path) -> Iterator[Path]:
-    """The environment of a console; mails lie in `outbox` of the folder that this gives."""
+    """The environment of a console; mails are in `outbox` of the returned folder."""
     given = {DATABASE_URL: database_url, HOME: str(tmp_path), SECRET_KEY: Fernet.generate_key().decode()}
     with mock.patch.dict(os.environ, given):
         os.environ.pop("ROSTER_SMTP_URL", None)

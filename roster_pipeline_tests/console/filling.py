@@ -1,4 +1,4 @@
-"""Filling in forms as a browser would: every field of a page as it stands, then what a person changes in it."""
+"""Fills in forms as a browser does: all fields of a page, then the changes of a person."""
 
 from __future__ import annotations
 
@@ -50,12 +50,12 @@ class _Fields(HTMLParser):
 
 
 def fields_of(html: str, action: str = "/settings/connection") -> dict[str, str]:
-    """What a browser would send: the page's fields, boxes only where they are ticked."""
+    """The fields that a browser would send; boxes only if they are ticked."""
     return _read(html, action).fields
 
 
 def errors_in(html: str) -> dict[str, str]:
-    """Field to the message that stands beside it."""
+    """Field to the message next to it."""
     return _read(html, "").errors
 
 

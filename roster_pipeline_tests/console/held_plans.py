@@ -48,7 +48,7 @@ def held_archive(database: Database, school: SchoolRow, *findings: dict[str, Any
 
 
 def hash_of(database: Database, plan_id: int) -> str:
-    """What approvals of the plan are bound to."""
+    """The hash that approvals of the plan are bound to."""
     return str(one(database, "select hash from plan where id = :id", id=plan_id))
 
 
@@ -61,5 +61,5 @@ def audited(database: Database) -> list[tuple[str, str, str | None]]:
 
 
 def words_of(html: str) -> str:
-    """What a reader sees of a page: no tags, single blanks."""
+    """The text of a page as a reader sees it: no tags, single blanks."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))

@@ -22,7 +22,7 @@ CLIENT, SECRET = "roster-console", "s3cret/with:signs"
 
 @dataclass
 class Issuer:
-    """What the provider says next. `claims` replace those of a good token; None takes one away."""
+    """The next answers of the provider. `claims` replace those of a good token; None takes one away."""
 
     url: str = ""
     claims: dict[str, Any] = field(default_factory=dict)

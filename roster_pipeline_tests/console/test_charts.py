@@ -1,4 +1,4 @@
-"""The charts of a year: where a line and its bars are drawn, and what stands beside them in words."""
+"""The charts of a year: the places of lines and bars, and the words next to them."""
 
 from __future__ import annotations
 

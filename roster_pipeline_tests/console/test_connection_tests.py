@@ -1,4 +1,4 @@
-"""Test Your Information from the page: item by item, with what stands in the form, and nowhere a secret."""
+"""Test Your Information from the page: item by item, with the values of the form, and without secrets."""
 
 from __future__ import annotations
 

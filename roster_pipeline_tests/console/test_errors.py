@@ -1,4 +1,4 @@
-"""What goes wrong becomes a page: a message and a remedy, nobody's name, no trace; neither there nor in the log."""
+"""Every error becomes a page with a message and a remedy. Names and traces are neither there nor in the log."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people say beforehand: a pause until a day, a limit that is higher until a day, and who leaves."""
+"""Announcements: a pause until a day, a limit that is higher until a day, and leavers."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database
 
 
 def _primary(browser: Browser, path: str) -> list[str]:
-    """The buttons of a page that stand out."""
+    """The highlighted buttons of a page."""
     found = re.findall(r'class="(?:button )?primary"[^>]*>([^<]+)<', browser.get(f"/schools/lincoln{path}").text)
     return [one.strip() for one in found]
 

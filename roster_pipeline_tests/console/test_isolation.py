@@ -1,4 +1,4 @@
-"""What must hold on every page, also on those that come later: the routes of the application are walked."""
+"""Rules for every page, also for new ones, because the test goes through the routes of the application."""
 
 from __future__ import annotations
 

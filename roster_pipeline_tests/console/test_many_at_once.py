@@ -1,4 +1,5 @@
-"""What outlives one request: streams that end with the session, and several consoles over one database."""
+"""Things that live longer than one request: streams that end with the session, and several consoles over one
+database."""
 
 from __future__ import annotations
 

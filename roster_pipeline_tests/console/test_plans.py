@@ -47,7 +47,7 @@ from generate_series(1, :rows) n
 
 @dataclass
 class Asked:
-    """What the database was asked for: statements, rows of all of them, and the most rows of one."""
+    """The queries of the database: statements, rows of all of them, and the most rows of one."""
 
     statements: int = 0
     rows: int = 0

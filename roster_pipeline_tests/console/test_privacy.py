@@ -1,4 +1,4 @@
-"""Nobody of a school stands in what the console streams, logs and keeps; only pages about people name them."""
+"""The console never streams, logs or keeps the names of a school's people. Only pages about people name them."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def _streamed(browser: Browser, path: str) -> str:
 
 
 def _tested(browser: Browser) -> str:
-    """What a test of the connection streams."""
+    """The stream of a connection test."""
     fields = fields_of(browser.get(SETTINGS).text)
     answer = browser.send_form(TEST, fields, headers={"hx-request": "true"})
     (path,) = re.findall(r'data-live="([^"]+)"', answer.text)
@@ -78,7 +78,7 @@ def _tested(browser: Browser) -> str:
 
 
 def _ran(browser: Browser, kind: str) -> str:
-    """What a run streams, and what its page says afterwards."""
+    """The stream of a run, and its page afterwards."""
     place = browser.send_form(RUNS, {"kind": kind}).headers["location"]
     return _streamed(browser, place + "/events") + browser.get(place).text
 

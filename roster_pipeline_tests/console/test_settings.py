@@ -1,4 +1,4 @@
-"""The settings page over HTTP: every field is kept and shown again, what is wrong stands beside it, rules hold."""
+"""The settings page over HTTP: every field is kept and shown again, errors are next to the field, and rules hold."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ PATIENCE = 30.0
 
 
 def mails_to(folder: Path, address: str) -> list[str]:
-    """The texts of the mails that lie in the outbox's folder."""
+    """The texts of the mails in the folder of the outbox."""
     found = []
     for path in sorted((folder / "outbox").glob("*.eml")):
         message = email.message_from_bytes(path.read_bytes(), policy=default)

@@ -61,7 +61,7 @@ def _opened(open_page: Open, path: str = HOME, who: str = OWNER) -> Page:
 
 
 def _primary(page: Page) -> list[str]:
-    """The buttons that stand out: there is one."""
+    """The highlighted button; there is only one."""
     return [str(button).strip() for button in page.locator("main .primary").all_inner_texts()]
 
 

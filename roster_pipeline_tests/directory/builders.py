@@ -23,7 +23,7 @@ _numbers = count(1)
 
 
 class Decision(TypedDict):
-    """Who decides, and why: the last arguments of everything that people do."""
+    """Who decides, and why: the last arguments of every manual edit."""
 
     who: str
     reason: str
@@ -168,7 +168,7 @@ def every(database: Database, query: str, **given: Any) -> list[tuple[Any, ...]]
 
 
 def person_of(database: Database, sourced_id: str) -> int:
-    """Whom a sourcedId is linked to."""
+    """The person that a sourcedId is linked to."""
     return int(one(database, "select person_id from link where sourced_id = :id", id=sourced_id))
 
 

@@ -1,4 +1,4 @@
-"""What the directory's tests share."""
+"""Fixtures of the directory's tests."""
 
 from __future__ import annotations
 

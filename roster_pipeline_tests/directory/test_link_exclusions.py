@@ -1,4 +1,4 @@
-"""What somebody said of a record and a person holds: against plans, rollbacks, erasures, and for nobody else."""
+"""Link exclusions hold against plans, rollbacks and erasures, and for nobody else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people do by hand: each is audited, and each makes a plan made before it stale."""
+"""Edits by hand: each is audited, and each makes earlier plans out of date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What applications read: the page describes every column, the role sees nothing else, the feed misses nothing."""
+"""The views for applications: the page describes every column, the role sees nothing else, the feed misses nothing."""
 
 from __future__ import annotations
 

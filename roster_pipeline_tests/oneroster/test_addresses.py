@@ -1,4 +1,4 @@
-"""Quirks 1 to 7: where the API stands and which version it speaks."""
+"""Quirks 1 to 7: the address and the version of the API."""
 
 from __future__ import annotations
 

@@ -287,7 +287,7 @@ def test_unencrypted_addresses_are_for_this_machine_alone() -> None:
 
 
 def refused_at(path: str, offset: int, status: int) -> OneRosterError:
-    """What a pull ends with where the server refuses one collection from some record on."""
+    """The end of a pull if the server refuses one collection from some record on."""
 
     def answers(asked: str, query: Mapping[str, str]) -> Any:
         if asked in (path, "/students", "/teachers") and int(query.get("offset", 0)) >= offset:

@@ -1,4 +1,4 @@
-"""Whatever a server sends, a pull stays under a gigabyte: bodies are bounded as sent, decompressed and decoded."""
+"""A pull stays under a gigabyte, whatever a server sends: bodies are limited as sent, decompressed and decoded."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def serving(made: Callable[[], Response], *, late: bool = False) -> Any:
 
 
 def peak(base: str) -> tuple[str, int]:
-    """What a pull in a process of its own ended with, and how many MB it had at most."""
+    """The result of a pull in a process of its own, and its peak memory in MB."""
     command = [sys.executable, "-m", "roster_pipeline_tests.oneroster.hostile", base]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

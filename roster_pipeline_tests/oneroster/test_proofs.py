@@ -1,4 +1,4 @@
-"""What proves that a list has ended: doubts that a second reading settles, and proofs that are missed."""
+"""Proofs that a list has ended: doubts that a second reading settles, and missing proofs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is repaired, what is rejected, and what wraps the records, beyond the numbered quirks."""
+"""Repairs, rejections and wrappers of records, besides the numbered quirks."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 
 
 def in_school(served: Served) -> set[str]:
-    """Who a whole pull says is in school 1."""
+    """The people of school 1 by a whole pull."""
     pulled = served.pull(Wanted())
     return {user["sourcedId"] for user in pulled.users if any(entry["org"] == "sch-1" for entry in user["roles"])}
 
@@ -139,7 +139,7 @@ def test_q27_an_identifier_names_the_school_whose_lists_are_read(sis: Start) -> 
 
 
 def in_two_schools(path: str, query: Mapping[str, str]) -> Any:
-    """People without orgs, one of them in the lists of two schools; nobody is listed but by school."""
+    """People without orgs, one of them in the lists of two schools; the SIS lists people only by school."""
     orgs = [SCHOOL, SCHOOL | {"sourcedId": "sch-2", "identifier": "0301"}]
     teachers = {"sch-1": ["t-1", "t-both"], "sch-2": ["t-2", "t-both"]}
     if path == "/orgs":

@@ -1,4 +1,4 @@
-"""What absence from a bundle means: the manifest decides, and where it does not, absence means nothing."""
+"""The meaning of absence from a bundle: the manifest decides. If it does not, absence means nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whatever stands in a bundle: a typed error or an account of every row, and both ways of reading a row agree."""
+"""Any content of a bundle gives a typed error or an account of every row, and both ways of reading a row agree."""
 
 from __future__ import annotations
 

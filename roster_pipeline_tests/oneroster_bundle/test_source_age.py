@@ -63,7 +63,7 @@ def read(source: Any, last: LastRead | None = None, now: datetime = NOW) -> tupl
 
 
 def after(proof: Proof, looked_at: datetime = NOW, *, complete: bool | None = None) -> LastRead:
-    """What the next pull goes on from."""
+    """The state from which the next pull continues."""
     age = proof.age
     assert age is not None
     newest = None if age.newest is None else datetime.fromisoformat(age.newest)

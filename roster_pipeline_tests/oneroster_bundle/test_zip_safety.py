@@ -1,4 +1,4 @@
-"""What a zip may be: an ordinary one, whole, of bounded size, with plain files in one folder."""
+"""An allowed zip is an ordinary one, whole, of limited size, with plain files in one folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a person took out of a plan is not done by a later plan either, as long as the SIS asks for the same."""
+"""A later plan does not make an exempted change either, as long as the SIS asks for the same."""
 
 from __future__ import annotations
 

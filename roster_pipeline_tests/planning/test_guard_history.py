@@ -1,4 +1,4 @@
-"""What each guard would have done on the last syncs: judged anew from stored counts, with the limits of today."""
+"""The effect of each guard on the last syncs: judged again from stored counts, with the limits of today."""
 
 from __future__ import annotations
 

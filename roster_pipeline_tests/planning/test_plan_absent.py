@@ -1,4 +1,4 @@
-"""Who is not in the roster: grace, witnesses, and everything that only looks like leaving."""
+"""People who are not in the roster: grace, witnesses, and everything that only looks like leaving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose record a person's fields follow: trust decides it, and the order in which records came does not."""
+"""The primary record: trust decides it, not the order in which records came."""
 
 from __future__ import annotations
 

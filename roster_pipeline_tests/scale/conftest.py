@@ -1,4 +1,4 @@
-"""What the nights on Celery share: schools of one connection, and the shipped configuration."""
+"""Shared by the nights on Celery: schools of one connection, and the shipped configuration."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def add_schools(
 
 
 def environment(home: Path, database_url: str, dagster_url: str) -> dict[str, str]:
-    """What daemon and workers of a set-up in this folder need."""
+    """The environment of daemon and workers of a set-up in this folder."""
     return {
         "DAGSTER_HOME": str(home),
         "ROSTER_HOME": str(home),

@@ -52,7 +52,7 @@ pytestmark = [
 
 @pytest.fixture
 def district() -> District:
-    """What the SIS knows."""
+    """The people of the SIS."""
     return generate_district(5, schools=SCHOOLS, students_per_school=PUPILS)
 
 

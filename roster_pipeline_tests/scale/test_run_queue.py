@@ -84,7 +84,7 @@ class Installation:
         return look_at_runs(self.instance, self.database)
 
     def red(self) -> set[str]:
-        """What is red now."""
+        """The red checks now."""
         return {item.name for item in findings(self.look()) if item.ok is False}
 
     def watch(self) -> None:

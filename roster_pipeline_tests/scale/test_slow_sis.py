@@ -42,7 +42,7 @@ pytestmark = pytest.mark.timeout(600)
 
 @dataclass(frozen=True)
 class TwoSystems:
-    """A slow SIS and a fast one, and what stands in the directory about both."""
+    """A slow SIS and a fast one, and the directory's notes about both."""
 
     database: Database
     slow: Sis

@@ -205,7 +205,7 @@ class Pulse(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def pulse() -> Iterator[HTTPServer]:
-    """What watches from outside."""
+    """The service that watches the heartbeat."""
     server = HTTPServer(("127.0.0.1", 0), Pulse)
     server.seen = []  # type: ignore[attr-defined]
     thread = threading.Thread(target=server.serve_forever)

@@ -37,7 +37,7 @@ def exports(district: District, tmp_path: Path) -> Exports:
 
 
 def look_back(district: District, hours: float) -> None:
-    """What was read last was read at the time of a bundle of so many hours after the start."""
+    """Set the time of the last reading to that of a bundle this many hours after the start."""
     with district.database.begin() as conn:
         conn.execute(
             text("update pull set finished_at = now() - interval '11 days' + :hours * interval '1 hour'"),

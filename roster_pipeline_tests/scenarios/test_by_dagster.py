@@ -173,7 +173,7 @@ def test_runs_of_a_night_or_of_a_backfill_share_a_pull_and_a_run_by_hand_shares_
 OF_THE_SCHEDULE = {WHO_TAG: "schedule"}
 LOST = OF_THE_SCHEDULE | {RETRIED_AS_TAG: "retry"}
 COPIED = OF_THE_SCHEDULE | {"dagster/retry_number": "1"}
-"""What a re-execution by hand copies from a run that the daemon had retried."""
+"""The tags that a re-execution by hand copies from a run that the daemon had retried."""
 
 
 @pytest.mark.parametrize(

@@ -82,7 +82,7 @@ class Nights:
         return sync.apply_latest(database, key, run_id=None, who="test")
 
     def _read_then(self) -> None:
-        """What was read last was read when its bundle was new, so that the next one is newer."""
+        """Set the last reading to the time of its bundle, so that the next bundle is newer."""
         with self.district.database.begin() as conn:
             conn.execute(text("update pull set finished_at = :at"), {"at": self._written + timedelta(minutes=1)})
 

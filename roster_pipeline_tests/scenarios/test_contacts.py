@@ -12,7 +12,7 @@ from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline_tests.scenarios.conftest import District
 
 EVERYBODY = Guards(update_share=1).model_dump(mode="json")
-"""Of a school that lets a sync change everybody."""
+"""Guards of a school that lets a sync change everybody."""
 OF_SOMEBODY_EXCLUDED = "person_id in (select id from person where excluded)"
 
 

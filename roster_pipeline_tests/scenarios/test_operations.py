@@ -1,4 +1,4 @@
-"""What operators rely on: pruning drops only what is old, metrics name nobody, the check-up sees what is wrong."""
+"""For operators: pruning drops only old data, metrics name nobody, and health checks see problems."""
 
 from __future__ import annotations
 

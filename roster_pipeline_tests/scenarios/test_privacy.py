@@ -46,7 +46,7 @@ OF_PEOPLE = {
     *("sis_record", "cleaned_roster", "plan_row"),
     *("person", "link", "membership", "contact", "change_log", "person_merge", "exemption", "people_upload"),
 }
-"""Where people are kept. Every other table is for whoever runs the house."""
+"""Where people are kept. Every other table is for operators."""
 STEPS = {"fetch": "sis_record", "clean": "cleaned_roster", "plan": "plan_row", "apply": "person"}
 """A table that each step writes people to."""
 COMMANDS = (("history", "lincoln"), ("hold", "list"), ("school", "show", "lincoln"), ("connection", "show", "sis"))
@@ -113,7 +113,7 @@ def _newest(district: District, table: str) -> int:
 
 
 def _complaint(does: Callable[[], Any]) -> str:
-    """What is told of a failure, with everything that Python would print of it."""
+    """The text of a failure, with everything that Python would print of it."""
     with pytest.raises((DirectoryError, OneRosterError)) as caught:
         does()
     return "".join(traceback.format_exception(caught.value))
@@ -398,7 +398,7 @@ def test_nothing_about_people_stands_in_what_is_said_of_leavers_exemptions_uploa
 
 
 def _exempted(district: District, action: str) -> str:
-    """What is said where single held rows are left out, and planned again."""
+    """The output when single held rows are left out, and planned again."""
     plan = _newest(district, "plan")
     with district.database.begin() as conn:
         query = "select row from plan_row where plan_id = :plan and action = :action order by row limit 2"
@@ -410,7 +410,7 @@ def _exempted(district: District, action: str) -> str:
 
 
 def _left(district: District) -> list[str]:
-    """What is said of announced leavers, known ones and others."""
+    """The output about announced leavers, known ones and others."""
 
     def announced(words: str, reason: str) -> Any:
         with district.database.begin() as conn:
@@ -434,7 +434,7 @@ def _left(district: District) -> list[str]:
 
 
 def _uploaded(district: District) -> list[str]:
-    """What is said of a list of people: of its decisions, its end, and what goes wrong with it."""
+    """The output about a list of people: its decisions, its end, and its errors."""
     file = people_file.read_people_file(LIST.encode())
     columns = people_file.fields_of_columns(file.header)
     may: dict[str, Any] = {"sees": lambda _: True, "manages": lambda _: True}
@@ -468,7 +468,7 @@ def _uploaded(district: District) -> list[str]:
 
 
 def _undone(district: District) -> list[str]:
-    """What is said of an edit that is undone, and of one that cannot be."""
+    """The output about an edit that is undone, and about one that cannot be undone."""
     with district.database.begin() as conn:
         district_id = tenants.get_school(conn, "lincoln").district_id
         who = int(conn.scalar(text("select max(person_id) from link")) or 0)

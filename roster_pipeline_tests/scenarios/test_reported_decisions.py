@@ -1,4 +1,4 @@
-"""What people decide changes the directory without a run; Dagster's history shows it all the same."""
+"""Decisions change the directory without a run. Dagster's history still shows them."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def subjects(week: Week, **changed: str) -> Mails:
 
 
 def of(mails: Mails, connection: str) -> Mails:
-    """What went to one owner alone of one connection's schools."""
+    """The mails that only one owner of a connection's schools got."""
     return {to: subjects for to, subjects in mails.items() if len(to) == 1 and to[0].startswith(connection)}
 
 

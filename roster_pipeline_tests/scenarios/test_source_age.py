@@ -53,7 +53,7 @@ def report(district: District) -> SyncReport:
 
 
 def old(district: District) -> tuple[str, ...]:
-    """What is wrong with the age of what was read last."""
+    """The problems with the age of the last reading."""
     facts = report(district).connection
     assert facts is not None
     return facts.old

@@ -11,7 +11,7 @@ from roster_pipeline import sync
 from roster_pipeline_tests.scenarios.conftest import District
 
 MOST = {"fetch": 16, "clean": 3, "plan": 10, "apply": 26}
-"""What COPY moves comes on top. `python benchmarks/statements.py --list` shows them."""
+"""COPY statements come on top. `python benchmarks/statements.py --list` shows them."""
 
 
 def counted(district: District, key: str, night: str) -> Counter[str]:

@@ -103,7 +103,7 @@ class Source:
         self.classes: list[Record] | None = None
         self.asked: list[str] = []
         self.names = {"orgSourcedIds": "orgs", "agentSourcedIds": "agents", "parentSourcedId": "parent"}
-        """What the members are called over REST."""
+        """The names of the members over REST."""
         self.files: dict[str, str | None] = {}
         """CSV files that a test writes itself; None leaves one out."""
         self.zips: dict[str, tuple[list[Record], list[Record] | None]] = {}
@@ -232,7 +232,7 @@ class School:
         return {str(row["guard"]) for row in self.rows(query)}
 
     def tested(self) -> dict[str, tuple[bool | None, str]]:
-        """What Test Your Information says, by item."""
+        """The results of Test Your Information, by item."""
         self.source.write()
         return {item["name"]: (item["ok"], item["detail"]) for item in check_connection(self.database, self.key)}
 

@@ -1,6 +1,6 @@
 """Bundles in the shapes of public sample data and of public exporters, with invented people.
 
-What each of them does otherwise than the standard says stands above it. All people come in, with their contacts, and a
+Above each is a comment that says how it differs from the standard. All people come in, with their contacts, and a
 second sync changes nobody.
 """
 

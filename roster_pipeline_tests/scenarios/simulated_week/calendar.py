@@ -2,7 +2,7 @@
 
 No clock is replaced: the daemon, PostgreSQL and our code all read the real one. When a day is over, every moment in our
 tables moves back by a day, and so do Dagster's notes of when the schedule last ticked. To whoever looks next, a day has
-passed since. The schools lie in a time zone where it is night while the test runs.
+passed since. The schools are in a time zone where it is night while the test runs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a day left behind: who is where, which syncs stand in the ledger, which mails arrived, and what leaked."""
+"""The record of a day: memberships, syncs in the ledger, mails that arrived, and leaks."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Mails = dict[tuple[str, ...], list[str]]
 
 @dataclass
 class Day:
-    """What one day brought."""
+    """The results of one day."""
 
     syncs: dict[str, str]
     """School key to the outcome of its one sync by schedule."""
@@ -48,7 +48,7 @@ class Diary:
     message_ids: Counter[str] = field(default_factory=Counter)
 
     def day(self) -> Day:
-        """What came since the last look. Fails where a school was synced twice, or one mail came twice."""
+        """The syncs and mails since the last look. Fails where a school was synced twice, or one mail came twice."""
         syncs = self.week.rows(SYNCS, after=self.sync_id)
         self.sync_id = max((row[0] for row in syncs), default=self.sync_id)
         kinds = Counter((key, kind) for _, key, kind, _ in syncs)

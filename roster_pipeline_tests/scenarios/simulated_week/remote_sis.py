@@ -37,7 +37,7 @@ class RemoteSis:
 
     @property
     def rostering_url(self) -> str:
-        """What an owner enters as the URL."""
+        """The URL that an owner enters."""
         return self.url + ROOTS[SPEAKS[self.key]]
 
     def does(self, verb: str, sourced_id: str, **fields: Any) -> None:

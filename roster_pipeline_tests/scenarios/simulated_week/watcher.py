@@ -1,4 +1,4 @@
-"""Whoever watches from outside whether the daemon still ticks."""
+"""A watcher outside, which checks whether the daemon still ticks."""
 
 from __future__ import annotations
 

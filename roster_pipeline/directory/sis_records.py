@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Literal
 
+import numpy as np
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.locks import lock_until_commit_shared, try_lock_until_commit
@@ -38,6 +39,20 @@ select replace(hash::text, '-', '') from given g where not exists (select from k
 BY_INDEX = "set local enable_seqscan = off"
 """The statement is planned when a first pull has stored only a page or two. Such a plan would always read the whole
 table."""
+HASH = np.dtype([("key", ">u8"), ("rest", ">u8")])
+LAST = np.dtype([*HASH.descr, ("id", ">i8")])
+LAST_NAMED = """
+select string_agg(uuid_send(r.content_hash) || int8send(r.id), ''::bytea)
+from pull_record p join sis_record r on r.id = p.record_id
+where p.pull_id = (
+    select last.id from pull now join pull last on last.connection_id = now.connection_id
+    where now.id = :pull and last.finished_at is not null
+    order by last.scope = now.scope desc, last.id desc limit 1
+)
+"""
+"""The last pull's hashes and ids of records as one value, in the form of `LAST`: nearly all records are the same as in
+the last night, and so are known without a search for each."""
+NAME_AGAIN = "insert into pull_record (pull_id, record_id) select :pull, unnest(cast(:ids as bigint[]))"
 COLUMNS = ("connection_id", "kind", "sourced_id", "content_hash", "student", "orgs", "agents", "payload")
 
 UNNAMED = """
@@ -59,6 +74,9 @@ class RecordWriter:
         self._waiting: dict[Kind, list[Mapping[str, Any]]] = {"org": [], "user": []}
         keep_records(conn, self._connection)
         conn.execute(text(BY_INDEX))
+        self._last = np.frombuffer(conn.scalar(text(LAST_NAMED), {"pull": pull_id}) or b"", LAST)
+        self._last = self._last[np.argsort(self._last["key"])]
+        self._named = [np.zeros(0, np.int64)]
 
     def add(self, kind: Kind, records: Iterable[Mapping[str, Any]]) -> None:
         """Normalised records. They are written in chunks, so this needs the memory of only one page."""
@@ -68,23 +86,40 @@ class RecordWriter:
             self._write(kind)
 
     def finish(self) -> None:
-        """Write the records that still wait."""
+        """Write the records that still wait, and the names of those that the last pull named too."""
         for kind in self._waiting:
             self._write(kind)
+        named = np.unique(np.concatenate(self._named))
+        if len(named):
+            given = {"pull": self._pull, "ids": "{" + ",".join(map(str, named.tolist())) + "}"}
+            self._conn.execute(text(NAME_AGAIN), given)
 
     def _write(self, kind: Kind) -> None:
         records, self._waiting[kind] = self._waiting[kind], []
         if not records:
             return
         by_hash = {content_hash(record): record for record in records}
-        missing = self._name(by_hash)
+        missing = self._name(self._not_in_last(list(by_hash)))
         if missing:
             lines = (self._line(kind, found, by_hash[found]) for found in missing)
             copy_lines(self._conn, "sis_record", COLUMNS, ["".join(lines).encode()])
             self._name(missing)
 
-    def _name(self, hashes: Iterable[str]) -> Sequence[str]:
+    def _not_in_last(self, hashes: Sequence[str]) -> Sequence[str]:
+        """The hashes of records that the last pull did not name. The names of the others are kept for `finish`."""
+        if not len(self._last):
+            return hashes
+        given = np.frombuffer(bytes.fromhex("".join(hashes)), HASH)
+        places = np.minimum(np.searchsorted(self._last["key"], given["key"]), len(self._last) - 1)
+        there = self._last[places]
+        same = (there["key"] == given["key"]) & (there["rest"] == given["rest"])
+        self._named.append(there["id"][same].astype(np.int64))
+        return [hashes[place] for place in np.flatnonzero(~same).tolist()]
+
+    def _name(self, hashes: Sequence[str]) -> Sequence[str]:
         """Name the records that are stored, and return the hashes of those that are not."""
+        if not hashes:
+            return ()
         given = {"hashes": "{" + ",".join(hashes) + "}", "connection": self._connection, "pull": self._pull}
         return self._conn.scalars(text(NAME_KNOWN), given).all()
 

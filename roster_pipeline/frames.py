@@ -10,11 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json
 
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
@@ -54,6 +57,17 @@ USER_LISTS: dict[str, Any] = {
 }
 USER_COLUMNS = (*USER_TEXT, "enabledUser", *USER_LISTS, "metadata")
 """The normalised user record, one column per member."""
+
+_DOCUMENT = pa.schema([*((name, TEXT) for name in USER_TEXT), ("enabledUser", pa.bool_()), *USER_LISTS.items()])
+
+
+class _WithMetadata(msgspec.Struct):
+    """The member of a document whose own members are not known before."""
+
+    metadata: dict[str, Any] | None = None
+
+
+_METADATA = msgspec.json.Decoder(_WithMetadata)
 
 ROSTER_COLUMNS = (
     "sourced_id",
@@ -107,6 +121,28 @@ def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
         array = _array([record.get(name) for record in records], kind)
         columns[name] = pd.arrays.ArrowExtensionArray(array)
     columns["metadata"] = objects([record.get("metadata") or {} for record in records])
+    return pd.DataFrame(columns, columns=list(USER_COLUMNS))
+
+
+def frame_of_documents(documents: bytes) -> pd.DataFrame:
+    """As `frame_of`, for records as JSON, one on each line: they become columns without a Python object for each value.
+
+    Documents of another shape than `frame_of` makes columns of go through it.
+    """
+    lines = documents.split(b"\n") if documents else []
+    options = pa.json.ParseOptions(explicit_schema=_DOCUMENT, unexpected_field_behavior="ignore")
+    blocks = pa.json.ReadOptions(use_threads=False, block_size=len(documents) + 1)
+    try:
+        table = pa.json.read_json(pa.BufferReader(documents), blocks, options) if lines else _DOCUMENT.empty_table()
+        metadata = [_METADATA.decode(line).metadata or {} for line in lines]
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError, msgspec.DecodeError):
+        return frame_of([orjson.loads(line) for line in lines])
+    columns: dict[str, Any] = {}
+    for name in (*USER_TEXT, *USER_LISTS):
+        array = table.column(name).combine_chunks()
+        columns[name] = column_of(array) if name in USER_TEXT else pd.arrays.ArrowExtensionArray(array)
+    columns["enabledUser"] = table.column("enabledUser").to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
+    columns["metadata"] = objects(metadata)
     return pd.DataFrame(columns, columns=list(USER_COLUMNS))
 
 

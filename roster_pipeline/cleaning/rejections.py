@@ -105,12 +105,6 @@ def joined_rejections(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(text).sort_values(["collection", "sourced_id", "field", "rule"], ignore_index=True)
 
 
-def not_among(records: list[dict[str, Any]], others: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The records that `others` do not contain word for word, because most guardians name the school themselves."""
-    held = {other.get("sourcedId"): other for other in others}
-    return [record for record in records if held.get(record.get("sourcedId")) != record]
-
-
 def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> pd.DataFrame:
     """The records, sorted by sourcedId, each sourcedId once. Versions that differ from the one used are noted.
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, lists, truth
 from roster_pipeline.org_tree import Org, orgs_below, other_schools
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_RANK
@@ -54,6 +55,23 @@ def school_orgs(orgs: Sequence[Org], school_id: str, *, include_below: bool) -> 
     here = frozenset((school_id, *below)) if include_below else frozenset((school_id,))
     listed = frozenset(org["sourcedId"] for org in orgs)
     return SchoolOrgs(here, below - here, other_schools(orgs, school_id), listed | here)
+
+
+def orgs_named(users: pd.DataFrame) -> list[str]:
+    """The sourcedIds of the orgs that the roles of some users name."""
+    named = pc.unique(pc.struct_field(pc.list_flatten(lists(users["roles"])), "org")).to_pylist()
+    return [org for org in named if org]
+
+
+def next_change(users: pd.DataFrame, today: date) -> date | None:
+    """The next day on which a role of these users begins, or is over, so that cleaning gives another roster."""
+    flat, now = pc.list_flatten(lists(users["roles"])), today.isoformat()
+    begins, ends = pc.struct_field(flat, "beginDate"), pc.struct_field(flat, "endDate")
+    first = pc.min(begins.filter(pc.greater(begins, now))).as_py()
+    last = pc.min(ends.filter(pc.greater_equal(ends, now))).as_py()
+    days = [date.fromisoformat(first)] if first else []
+    days += [date.fromisoformat(last) + timedelta(days=1)] if last else []
+    return min(days, default=None)
 
 
 @dataclass(frozen=True)

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
-from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 from sqlalchemy import Table
-
-import roster_pipeline
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -41,10 +36,6 @@ STEP_RETRIES = 3
 """Retries of a step whose database was away. After them, a person has to look."""
 RETRIED_AS_TAG = "dagster/auto_retry_run_id"
 """Dagster's own, on a run that was lost: the run that the daemon started in its place."""
-PACKAGE = Path(roster_pipeline.__file__).parent
-RULES = (".py", ".json", ".toml")
-"""Files that rules are written in."""
-VERSION_DIGITS = 12
 BACKFILL_TAG = "dagster/backfill"
 """Dagster's own: the backfill that a run belongs to."""
 
@@ -154,20 +145,6 @@ def console_page(path: str) -> dict[str, dg.MetadataValue]:
 
     address = web_address(console_url(), path) if console_url() else None
     return {"console": dg.MetadataValue.url(address)} if address else {}
-
-
-@cache
-def code_version(*parts: str) -> str:
-    """A digest of packages and modules of ours, such as "cleaning": it changes whenever their rules do.
-
-    Dagster then shows the asset as stale, until the next night or somebody materializes it again.
-    """
-    digest = sha256()
-    for part in parts:
-        place = PACKAGE / part
-        for file in sorted(each for each in (place.rglob("*") if place.is_dir() else [place]) if each.suffix in RULES):
-            digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:VERSION_DIGITS]
 
 
 def columns(table: Table, origins: dg.TableColumnLineage | None = None) -> dict[str, Any]:

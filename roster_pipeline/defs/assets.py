@@ -20,7 +20,6 @@ from roster_pipeline.defs.asset_helpers import (
     GROUP,
     OWNERS,
     clear_failures,
-    code_version,
     columns,
     console_page,
     gives_way,
@@ -39,7 +38,7 @@ from roster_pipeline.defs.checks import (
 from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, SisResource
 from roster_pipeline.directory import tables
-from roster_pipeline.settings.installation import Syncs
+from roster_pipeline.settings.installation import Syncs, code_version
 from roster_pipeline.vocabulary import role_name, role_place
 
 RAW = {

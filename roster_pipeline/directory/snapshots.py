@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 import pandas as pd
-from psycopg import sql
 from sqlalchemy import Connection, insert, select, text
 
-from roster_pipeline.directory.pg_copy import driver, read_frame
+from roster_pipeline.directory.pg_copy import read_documents, read_frame
 from roster_pipeline.directory.pulls import PullGone
+from roster_pipeline.directory.roster_reuse import KEY
 from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -161,13 +161,13 @@ order by r.sourced_id <> :given limit 2
 """  # noqa: S608
 
 DOCUMENTS = """
-select r.payload from (
-    select record_id from snapshot_record where snapshot_id = {snapshot}
-    group by record_id having bool_or(part = {part}) and ({part} <> 'contact' or bool_and(part = 'contact'))
-) s
-cross join lateral (select payload, sourced_id from sis_record where id = s.record_id offset 0) r
-order by r.sourced_id collate "C"
+select s.record_id as id, r.payload from snapshot_record s
+cross join lateral (select payload from sis_record where id = s.record_id offset 0) r
+where s.snapshot_id = {snapshot} and s.part = {part}
 """
+CONTACT_DOCUMENTS = f"""{DOCUMENTS} and not exists (
+    select from snapshot_record u where u.snapshot_id = {{snapshot}} and u.record_id = s.record_id and u.part = 'user'
+)"""
 """Most guardians name the school themselves. Such contacts are left out, because their records are among the users."""
 
 OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
@@ -185,11 +185,10 @@ select id from snapshot where school_id = :school and pruned_at is null
 
 @dataclass(frozen=True)
 class Raw:
-    """One snapshot's normalised records, by sourcedId, and the records that the client refused."""
+    """One snapshot's normalised records, as JSON, one on each line; and the records that the client refused."""
 
-    users: list[dict[str, Any]]
-    contacts: list[dict[str, Any]]
-    orgs: list[dict[str, Any]]
+    users: bytes
+    contacts: bytes
     rejected: pd.DataFrame
 
 
@@ -210,14 +209,13 @@ def any_org(conn: Connection, pull_id: int) -> bool:
 
 
 def list_orgs(
-    conn: Connection, pull_id: int | None, school_sourced_id: str, users: Iterable[Mapping[str, Any]] = ()
+    conn: Connection, pull_id: int | None, school_sourced_id: str, named: Iterable[str] = ()
 ) -> list[dict[str, Any]]:
-    """The orgs of a pull that are below a school, or that these users name: sourcedId, type, parent, status.
+    """The orgs of a pull that are below a school, or that its users name: sourcedId, type, parent, status.
 
     A city has thousands of schools, but the records of one school name only a few of them. Empty if the pull is gone.
     """
-    named = {role.get("org") for user in users for role in user.get("roles") or ()}
-    given = {"pull": pull_id, "org": school_sourced_id, "named": [school_sourced_id, *filter(None, named)]}
+    given = {"pull": pull_id, "org": school_sourced_id, "named": [school_sourced_id, *named]}
     return [dict(row) for row in conn.execute(text(ORG_LIST), given).mappings()]
 
 
@@ -298,23 +296,23 @@ def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **said: Any)
     said: values that its proof has in addition to the proof of the base, or instead of it.
     """
     kept = {name: value for name, value in base.items() if name not in OF_ITS_OWN}
+    kept["counts"] = {name: value for name, value in base["counts"].items() if name != KEY}
     row = kept | {"mode": mode, "proof": base["proof"] | {"mode": mode} | said}
     return int(conn.execute(insert(snapshot).values(row).returning(snapshot.c.id)).scalar_one())
 
 
 def load(conn: Connection, snapshot_id: int) -> Raw:
-    """A snapshot's records. A contact who is also among the users is only listed there.
+    """A snapshot's records. A contact who is also among the users is only there.
 
-    The lists are empty if the records do not exist, or no longer exist.
+    There are none if the records do not exist, or no longer exist.
     """
     columns = {"collection": "text", "sourced_id": "text", "field": "text", "rule": "text", "severity": "text"}
     query = f"select {', '.join(columns)} from raw_reject where snapshot_id = {{snapshot}} order by 1, 2, 3, 4"  # noqa: S608
     rejected = read_frame(conn, query, columns, snapshot=snapshot_id)  # type: ignore[arg-type]
     rejected["role"] = pd.Series(None, index=rejected.index, dtype="str")
     return Raw(
-        users=_documents(conn, "user", snapshot_id),
-        contacts=_documents(conn, "contact", snapshot_id),
-        orgs=_documents(conn, "org", snapshot_id),
+        users=read_documents(conn, DOCUMENTS, snapshot=snapshot_id, part="user"),
+        contacts=read_documents(conn, CONTACT_DOCUMENTS, snapshot=snapshot_id, part="contact"),
         rejected=rejected,
     )
 
@@ -342,16 +340,3 @@ def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
         )
         conn.execute(text("update snapshot set pruned_at = now() where id = any(:old)"), {"old": old})
     return len(old)
-
-
-def _documents(conn: Connection, part: str, snapshot_id: int) -> list[dict[str, Any]]:
-    """All payloads of a part as one piece of JSON. So they are parsed once, without a Python object for each row."""
-    query = sql.SQL("copy ({}) to stdout").format(
-        sql.SQL(DOCUMENTS).format(snapshot=sql.Literal(snapshot_id), part=sql.Literal(part))
-    )
-    with driver(conn).cursor() as cursor, cursor.copy(query) as copy:
-        lines = b"".join(copy)
-    found: list[dict[str, Any]] = orjson.loads(
-        b"[" + lines.rstrip(b"\n").replace(b"\\\\", b"\\").replace(b"\n", b",") + b"]"
-    )
-    return found

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
+from hashlib import sha256
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fields, stored_key, withheld_fields
 from roster_pipeline.cleaning.quality import not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.cleaning.rejections import not_among
-from roster_pipeline.cleaning.roles import school_orgs
-from roster_pipeline.directory import pulls, rosters, snapshots, tenants
+from roster_pipeline.cleaning.roles import next_change, orgs_named, school_orgs
+from roster_pipeline.directory import pulls, roster_reuse, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.roster_reuse import KEY, Cleaning, Earlier
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.frames import frame_of, infrequent_collection
+from roster_pipeline.frames import frame_of_documents, infrequent_collection
 from roster_pipeline.planning.plan_stats import people_by_role
+from roster_pipeline.settings.installation import code_version
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync.error_messages import SyncError
 
@@ -31,68 +34,105 @@ CONTACT_FIELDS_SEEN = "contact_fields"
 
 @dataclass(frozen=True)
 class CleanedCounts:
-    """One cleaned snapshot as numbers. `quality`: rule, role, check_name, severity, passed, tested, failed."""
+    """One cleaned snapshot as numbers. `quality`: rule, role, check_name, severity, passed, tested, failed.
+
+    taken_over: cleaning would have read the same as for an earlier snapshot, so its roster was taken over.
+    """
 
     snapshot_id: int
     people: int
     rejected: int
     by_role: Mapping[str, int]
     quality: list[dict[str, Any]]
+    taken_over: bool = False
 
 
 @infrequent_collection()
-def clean_latest(database: Database, school_key: str, *, run_id: str | None) -> CleanedCounts:
-    """Clean the school's newest snapshot and test its quality. It writes roster and results in one transaction."""
+def clean_latest(database: Database, school_key: str, *, run_id: str | None, take_over: bool = True) -> CleanedCounts:
+    """Clean the school's newest snapshot and test its quality. It writes roster and results in one transaction.
+
+    take_over: if an earlier snapshot has the same records, take over its roster (see `roster_reuse`).
+    """
     with database.begin() as conn:
         school, facts = latest_snapshot(conn, school_key, run_id)
         if facts is None:
             raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
         snapshot_id = int(facts["id"])
-        raw = snapshots.load(conn, snapshot_id)
-        orgs = snapshots.list_orgs(conn, facts["pull_id"], str(facts["school_sourced_id"]), raw.users)
         withheld = withheld_from(conn, school, facts["pull_id"])
-    cleaned = cleaned_records(school, str(facts["school_sourced_id"]), raw, orgs, withheld)
+        today = _today(school)
+        earlier = _earlier(conn, school, facts, withheld, today)
+        if earlier and take_over and KEY not in facts["counts"]:
+            unusable = roster_reuse.take_over(conn, snapshot_id, earlier)
+            if unusable is not None:
+                results = rosters.load_quality(conn, snapshot_id).drop(columns="snapshot_id")
+                return _counts(snapshot_id, earlier.by_role, unusable, results, taken_over=True)
+        raw = snapshots.load(conn, snapshot_id)
+        users, contacts = frame_of_documents(raw.users), frame_of_documents(raw.contacts)
+        orgs = snapshots.list_orgs(conn, facts["pull_id"], str(facts["school_sourced_id"]), orgs_named(users))
+    cleaned = cleaned_records(school, facts, users, contacts, raw.rejected, orgs, withheld)
     rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
     with database.begin() as conn:
         masters = int(cleaned.roster["master_identifier"].notna().sum())
         counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters}
+        if earlier:
+            changes = filter(None, (next_change(users, today), next_change(contacts, today)))
+            counts |= Cleaning(earlier.key, today, min(changes, default=None), len(cleaned.roster)).as_counts()
         rosters.write(
             conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts
         )
-    return CleanedCounts(
-        snapshot_id=snapshot_id,
-        people=sum(by_role.values()),
-        rejected=int((rejected["severity"] == "error").sum()),
-        by_role=by_role,
-        quality=[
-            {str(name): None if pd.isna(value) else value for name, value in row.items()}
-            for row in quality.to_dict("records")
-        ],
-    )
+    return _counts(snapshot_id, by_role, int((rejected["severity"] == "error").sum()), quality)
+
+
+def _counts(
+    snapshot_id: int, by_role: Mapping[str, int], rejected: int, quality: pd.DataFrame, *, taken_over: bool = False
+) -> CleanedCounts:
+    results = [
+        {str(name): None if pd.isna(value) else value for name, value in row.items()}
+        for row in quality.to_dict("records")
+    ]
+    return CleanedCounts(snapshot_id, sum(by_role.values()), rejected, by_role, results, taken_over)
+
+
+def _earlier(
+    conn: Connection, school: SchoolRow, facts: Mapping[str, Any], withheld: frozenset[str], today: date
+) -> Earlier | None:
+    """What `roster_reuse.find_earlier` finds. None if the quality suite cannot be read."""
+    try:
+        suite = installed_suite()
+    except QualitySuiteError:
+        return None
+    settings = (school.settings.model_dump_json(), school.connection.settings.model_dump_json())
+    code = (code_version("."), pd.__version__, pa.__version__)
+    rest = repr((facts["school_sourced_id"], settings, sorted(withheld), suite, code))
+    return roster_reuse.find_earlier(conn, facts, sha256(rest.encode()).hexdigest(), today)
+
+
+def _today(school: SchoolRow) -> date:
+    return datetime.now(school.settings.zone).date()
 
 
 def cleaned_records(
     school: SchoolRow,
-    sourced_id: str,
-    raw: snapshots.Raw,
+    facts: Mapping[str, Any],
+    users: pd.DataFrame,
+    contacts: pd.DataFrame,
+    rejected_at_ingest: pd.DataFrame,
     orgs: Sequence[Mapping[str, Any]],
     withheld: frozenset[str],
 ) -> Cleaned:
-    """The records of a snapshot as a roster. sourced_id: the school's org; orgs: as `snapshots.list_orgs` has them."""
-    settings = school.settings
+    """The records of a snapshot as a roster. orgs: as `snapshots.list_orgs` has them."""
+    settings, sourced_id = school.settings, str(facts["school_sourced_id"])
     context = CleaningContext(
         school_id=sourced_id,
         settings=settings,
         connection=school.connection.settings,
-        today=datetime.now(settings.zone).date(),
+        today=_today(school),
         orgs=school_orgs(orgs, sourced_id, include_below=settings.include_orgs_below),
         withheld=withheld,
     )
-    return clean(
-        frame_of(raw.users), frame_of(not_among(raw.contacts, raw.users)), context, rejected_at_ingest=raw.rejected
-    )
+    return clean(users, contacts, context, rejected_at_ingest=rejected_at_ingest)
 
 
 def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:

@@ -8,15 +8,19 @@ kept of the plan. The school's own plans, holds and reports stay as they are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
+
+from roster_pipeline.cleaning.roles import orgs_named
 from roster_pipeline.directory import audit, ledger, members, plan_rows, plans, rosters, snapshots, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import ONE_PERSON, latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.frames import frame_of, frame_of_documents
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.records.orgs import OrgReferences
 from roster_pipeline.oneroster.witness import Answer
@@ -115,22 +119,21 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
     with database.begin() as conn:
         raw = snapshots.load(conn, base["id"])
         users_now = [answer.user for answer in answers.values() if answer.user is not None]
-        orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), [*raw.users, *users_now])
+        users_by_id = {user["sourcedId"]: user for user in map(orjson.loads, raw.users.splitlines())}
+        named = orgs_named(frame_of([*users_by_id.values(), *users_now]))
+        orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), named)
         references = OrgReferences()
         references.note(snapshots.org_documents(conn, base["pull_id"]))
         withheld = withheld_from(conn, school, base["pull_id"])
-    users_by_id = {user["sourcedId"]: user for user in raw.users}
     for sourced_id, answer in answers.items():
         if answer.user is not None:
             references.place([answer.user])
             users_by_id[sourced_id] = users_by_id.get(sourced_id, {}) | answer.user
         elif sourced_id in users_by_id:
             users_by_id[sourced_id] = users_by_id[sourced_id] | {"status": DELETED}
-    users = [users_by_id[sourced_id] for sourced_id in sorted(users_by_id)]
+    users, contacts = frame_of(list(users_by_id.values())), frame_of_documents(raw.contacts)
     rejected_at_ingest = raw.rejected[~raw.rejected["sourced_id"].isin(list(answers))]
-    cleaned = cleaned_records(
-        school, str(base["school_sourced_id"]), replace(raw, users=users, rejected=rejected_at_ingest), orgs, withheld
-    )
+    cleaned = cleaned_records(school, base, users, contacts, rejected_at_ingest, orgs, withheld)
     with database.begin() as conn:
         snapshot_id = snapshots.derive(conn, base, mode="delta", **{ONE_PERSON: base["id"]})
         quality = rosters.load_quality(conn, base["id"]).drop(columns="snapshot_id")

@@ -8,7 +8,6 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.cleaning.rejections import not_among
 from roster_pipeline.frames import REJECTED_COLUMNS, ROSTER_COLUMNS, frame_of
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
 from roster_pipeline_tests.planning.builders import SIS, cleaned, entry, row_of, school, user
@@ -166,12 +165,13 @@ def test_records_of_one_id_may_lack_members_and_carry_odd_ones() -> None:
     assert list(told.rejected["sourced_id"]) == ["a"]
 
 
-def test_a_guardian_who_stands_word_for_word_in_both_lists_is_taken_once() -> None:
-    one, two = user("g1", "guardian"), user("g2", "guardian")
-    newer = one | {"email": "g1@example.org"}
-    assert not_among([one, two], [one, two]) == []
-    assert not_among([one, two], [user("a"), newer]) == [one, two]
-    assert not_among([one, two], [two]) == [one]
+def test_a_guardian_who_is_among_the_users_and_the_contacts_is_one_contact() -> None:
+    guardian = user("g1", "guardian", email="g1@example.org")
+    for contacts in ([], [guardian]):
+        told = cleaned([user("s1", agents=["g1"]), guardian], school(primary_contacts=True), contacts)
+        line = row_of(told.roster, "s1")
+        assert (line["contact_email"], line["more_contacts"]) == ("g1@example.org", None)
+        assert told.rejected.empty
 
 
 def test_ids_that_differ_by_case_only_are_two_records() -> None:

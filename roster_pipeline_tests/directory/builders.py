@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, TypedDict
 
+import orjson
 import pandas as pd
 from sqlalchemy import Connection, text
 
@@ -58,6 +59,11 @@ def user(sourced_id: str, *orgs: str, role: str = "student", **more: Any) -> dic
 def org(sourced_id: str, **more: Any) -> dict[str, Any]:
     """A normalised org."""
     return {"sourcedId": sourced_id, "name": sourced_id, "type": "school", "identifier": None, "parent": None} | more
+
+
+def records(documents: bytes) -> list[dict[str, Any]]:
+    """Documents as `snapshots.load` gives them, in the order of their sourcedIds."""
+    return sorted(map(orjson.loads, documents.splitlines()), key=lambda record: str(record["sourcedId"]))
 
 
 def pull_of(database: Database, school: SchoolRow, *pages: Page, proof: Mapping[str, Any] = PROOF) -> int:

@@ -23,6 +23,7 @@ from roster_pipeline_tests.directory.builders import (
     org,
     person_of,
     pull_of,
+    records,
     row,
     snapshot_of,
     sync_rows,
@@ -45,7 +46,7 @@ def _ids(records: list[dict[str, object]]) -> list[object]:
 def test_awkward_text_comes_back_as_it_went_in(database: Database, lincoln: SchoolRow) -> None:
     record = user(AWKWARD, lincoln.settings.school_id, AWKWARD, familyName=AWKWARD, agents=[AWKWARD])
     raw = _taken(database, lincoln, pull_of(database, lincoln, Page("user", [record])))
-    assert raw.users == [record]
+    assert records(raw.users) == [record]
 
 
 def test_nul_characters_are_left_out_because_postgresql_cannot_hold_them(
@@ -53,8 +54,9 @@ def test_nul_characters_are_left_out_because_postgresql_cannot_hold_them(
 ) -> None:
     record = user("u\0one", lincoln.settings.school_id, familyName="Love\0lace", metadata={"a\0": "\\u0000"})
     raw = _taken(database, lincoln, pull_of(database, lincoln, Page("user", [record])))
-    assert (raw.users[0]["sourcedId"], raw.users[0]["familyName"]) == ("uone", "Lovelace")
-    assert raw.users[0]["metadata"] == {"a": "\\u0000"}
+    (found,) = records(raw.users)
+    assert (found["sourcedId"], found["familyName"]) == ("uone", "Lovelace")
+    assert found["metadata"] == {"a": "\\u0000"}
 
 
 def test_a_snapshot_holds_the_schools_users_and_its_members_wherever_they_are_now(
@@ -65,7 +67,7 @@ def test_a_snapshot_holds_the_schools_users_and_its_members_wherever_they_are_no
     here = lincoln.settings.school_id
     page = [user("here", here), user("both", "org-x", here), user("moved", "org-x"), user("archived", "org-x")]
     raw = _taken(database, lincoln, pull_of(database, lincoln, Page("user", [*page, user("other", "org-x")])))
-    assert _ids(raw.users) == ["both", "here", "moved"]
+    assert _ids(records(raw.users)) == ["both", "here", "moved"]
 
 
 def test_contacts_are_found_from_either_side_and_only_if_wanted(database: Database, lincoln: SchoolRow) -> None:
@@ -78,8 +80,8 @@ def test_contacts_are_found_from_either_side_and_only_if_wanted(database: Databa
         user("stranger", role="parent", agents=["teacher"]),
     ]
     pull_id = pull_of(database, lincoln, Page("user", people))
-    assert _ids(_taken(database, lincoln, pull_id).contacts) == ["father", "mother"]
-    assert _taken(database, lincoln, pull_id, contacts=False).contacts == []
+    assert _ids(records(_taken(database, lincoln, pull_id).contacts)) == ["father", "mother"]
+    assert _taken(database, lincoln, pull_id, contacts=False).contacts == b""
 
 
 def test_the_schools_org_comes_with_what_it_belongs_to(database: Database, lincoln: SchoolRow) -> None:
@@ -89,8 +91,9 @@ def test_the_schools_org_comes_with_what_it_belongs_to(database: Database, linco
         org("district", parent="area"),
         org("elsewhere"),
     ]
-    raw = _taken(database, lincoln, pull_of(database, lincoln, Page("org", orgs)))
-    assert _ids(raw.orgs) == ["area", "district", lincoln.settings.school_id]
+    _taken(database, lincoln, pull_of(database, lincoln, Page("org", orgs)))
+    named = "select r.sourced_id from snapshot_record s join sis_record r on r.id = s.record_id where part = 'org'"
+    assert sorted(every(database, named)) == [("area",), ("district",), (lincoln.settings.school_id,)]
 
 
 def test_rejects_of_this_school_come_along_and_those_nobody_can_place(database: Database, lincoln: SchoolRow) -> None:

@@ -20,6 +20,7 @@ from roster_pipeline_tests.directory.builders import (
     one,
     org,
     pull_of,
+    records,
     snapshot_of,
     sync_rows,
     user,
@@ -43,7 +44,7 @@ def prune(database: Database, school: SchoolRow, keep: int) -> int:
 
 def load(database: Database, snapshot_id: int) -> list[dict[str, Any]]:
     with database.begin() as conn:
-        return snapshots.load(conn, snapshot_id).users
+        return records(snapshots.load(conn, snapshot_id).users)
 
 
 def test_a_record_that_is_the_same_as_last_night_is_not_stored_again(database: Database, lincoln: SchoolRow) -> None:

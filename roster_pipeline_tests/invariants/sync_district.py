@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+import pandas as pd
 from sqlalchemy import text
 
 from roster_pipeline import sync
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import rosters, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
+from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline.sync.plan_and_apply import Applied
@@ -95,9 +97,23 @@ class Place:
     def night(self, school: str, batch: str | None = None) -> Applied:
         """One school's sync, with a fetch of its own unless a batch is named."""
         sync.fetch(self.database, school, batch=batch or f"night {next(_numbers)}", run_id=None)
-        sync.clean_latest(self.database, school, run_id=None)
+        if sync.clean_latest(self.database, school, run_id=None).taken_over:
+            self._check_taken_over(school)
         sync.plan_latest(self.database, school, run_id=None)
         return sync.apply_latest(self.database, school, run_id=None, who="proof")
+
+    def _check_taken_over(self, school: str) -> None:
+        """A roster that was taken over from an earlier night is the one that cleaning makes."""
+        cleaned = []
+        for again in (False, True):
+            if again:
+                sync.clean_latest(self.database, school, run_id=None, take_over=False)
+            with self.database.begin() as conn:
+                _, facts = latest_snapshot(conn, school)
+                assert facts is not None
+                cleaned.append([*rosters.load(conn, facts["id"]), rosters.load_quality(conn, facts["id"])])
+        for taken, made in zip(*cleaned, strict=True):
+            pd.testing.assert_frame_equal(taken, made)
 
     def rows(self, query: str, **given: Any) -> list[dict[str, Any]]:
         """The rows of a query; `:district` is this district."""

@@ -5,11 +5,28 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import orjson
 import pandas as pd
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from roster_pipeline.frames import TEXT, codes, frame_of, lists, positions, repeated, sorted_by, strings, taken, truth
+from roster_pipeline.frames import (
+    TEXT,
+    USER_LISTS,
+    USER_TEXT,
+    codes,
+    frame_of,
+    frame_of_documents,
+    lists,
+    positions,
+    repeated,
+    sorted_by,
+    strings,
+    taken,
+    truth,
+)
 from roster_pipeline.identity.directory_frames import flags_of
 
 ABC = pa.array(["a", "b", None, "c"], TEXT)
@@ -112,3 +129,43 @@ def test_a_role_of_a_wrong_make_loses_only_what_is_wrong() -> None:
     blank = dict.fromkeys(("role", "roleType", "org", "beginDate", "endDate"))
     assert one == [blank | {"role": "7"}, None, blank | {"role": "teacher", "org": "s1"}]
     assert other is None or other is pd.NA
+
+
+_TEXTS = st.text(st.characters(codec="utf-8"), max_size=8)
+_PLAIN = st.none() | _TEXTS | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False)
+_ROLES = st.fixed_dictionaries(
+    {}, optional={"role": _TEXTS, "org": _TEXTS | st.none(), "beginDate": _TEXTS, "odd": _PLAIN}
+)
+_IDS = st.fixed_dictionaries({}, optional={"type": _TEXTS | st.none(), "identifier": _TEXTS})
+_DOCUMENTS = st.lists(
+    st.fixed_dictionaries(
+        {"sourcedId": _TEXTS},
+        optional={
+            **dict.fromkeys(USER_TEXT[1:], _TEXTS | st.none()),
+            **dict.fromkeys(("agents", "grades", "notEnrolled"), st.none() | st.lists(_TEXTS, max_size=3)),
+            "roles": st.none() | st.lists(_ROLES, max_size=3),
+            "userIds": st.none() | st.lists(_IDS, max_size=2),
+            "enabledUser": st.none() | st.booleans(),
+            "metadata": st.none() | st.dictionaries(_TEXTS, _PLAIN | st.lists(_PLAIN, max_size=2), max_size=2),
+            "odd": _PLAIN | st.dictionaries(_TEXTS, _PLAIN, max_size=1),
+        },
+    ),
+    max_size=5,
+)
+
+
+def _same_frames(records: list[dict[str, Any]]) -> None:
+    lines = [orjson.dumps(record) for record in records]
+    of_records = frame_of([orjson.loads(line) for line in lines])
+    pd.testing.assert_frame_equal(frame_of_documents(b"\n".join(lines)), of_records)
+
+
+@given(_DOCUMENTS)
+def test_documents_become_the_frame_of_their_records(records: list[dict[str, Any]]) -> None:
+    _same_frames(records)
+
+
+@pytest.mark.parametrize("name", [*USER_TEXT, *USER_LISTS, "enabledUser", "metadata"])
+@pytest.mark.parametrize("value", [7, 1.5, True, "x", "", [7], ["x", None], {"x": "y"}, [{"role": 7}], [[]], 2**63])
+def test_documents_with_a_value_of_a_wrong_type_do_too(name: str, value: Any) -> None:
+    _same_frames([{"sourcedId": "a", name: value}, {"sourcedId": "b"}])

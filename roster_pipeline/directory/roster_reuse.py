@@ -1,0 +1,143 @@
+"""Cleaned rosters that are still right: a snapshot takes over the roster of an earlier one if cleaning would read the
+same.
+
+Cleaning is a function of records, rejected records, orgs, settings, code and day. `input_digest` is a digest of the
+first three; the caller adds the others. Equal digests mean equal rosters until the day on which a role begins or ends.
+Nevertheless everything is cleaned again after `CLEANED_AGAIN_AFTER`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Table, text
+
+from roster_pipeline.directory.tables import cleaned_roster, excluded_contact, quality_result, rejected_record
+
+KEY = "cleaning"
+"""Where the counts of a snapshot hold what its roster was made of: a `Cleaning`."""
+CLEANED_AGAIN_AFTER = timedelta(days=7)
+LOOKED_AT = 5
+"""How many earlier snapshots of a school are looked at; syncs of one person lie between those of the school."""
+COUNTED = ("roles", "flags", "masters", KEY)
+"""What the counts of a snapshot say of its roster."""
+
+FIND = """
+with pulled_org as (
+    select r.id from sis_record r
+    cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named
+    where r.connection_id = :connection and r.kind = 'org'
+), input (key) as (
+    select encode(sha256(coalesce((
+        select string_agg(int8send(record_id) || convert_to(part, 'UTF8'), ''::bytea order by record_id, part)
+        from snapshot_record where snapshot_id = :snapshot
+    ), ''::bytea)), 'hex') || ' ' || encode(sha256(coalesce((
+        select string_agg(int8send(id), ''::bytea order by id) from pulled_org
+    ), ''::bytea)), 'hex') || ' ' || encode(sha256(convert_to(coalesce((
+        select string_agg(line, ' ' order by line) from (
+            select row(collection, sourced_id, field, rule, severity)::text as line
+            from raw_reject where snapshot_id = :snapshot
+        ) rejects
+    ), ''), 'UTF8')), 'hex') || ' ' || :rest
+)
+select input.key, earlier.id, cast(earlier.counts -> 'cleaning' ->> 'records' as bigint) as records, earlier.counts
+from input left join lateral (
+    select id, counts from (
+        select id, counts, pruned_at from snapshot
+        where school_id = :school and id < :snapshot order by id desc limit :most
+    ) newest
+    where pruned_at is null and counts -> 'cleaning' ->> 'key' = input.key
+      and coalesce(counts -> 'cleaning' ->> 'until', '9999') > :today and counts -> 'cleaning' ->> 'since' > :oldest
+    order by id desc limit 1
+) earlier on true
+"""
+"""A record is stored once and never changed, so its id stands for its content."""
+
+
+def _copied(table: Table, returning: str) -> str:
+    names = ", ".join(column.name for column in table.columns if column.name != "snapshot_id")
+    return (
+        f"insert into {table.name} (snapshot_id, {names}) "  # noqa: S608 - our own names
+        f"select :snapshot, {names} from {table.name} where snapshot_id = :earlier returning {returning}"
+    )
+
+
+COPY = f"""
+with roster as ({_copied(cleaned_roster, "1")}), rejected as ({_copied(rejected_record, "severity")}),
+excluded as ({_copied(excluded_contact, "1")}), quality as ({_copied(quality_result, "1")}),
+counted as (
+    update snapshot n set counts = n.counts || (
+        select jsonb_object_agg(key, value) from jsonb_each(e.counts) where key in {COUNTED}
+    ) from snapshot e where n.id = :snapshot and e.id = :earlier
+)
+select (select count(*) from roster) as records,
+       (select count(*) from rejected where severity = 'error') as rejected
+"""  # noqa: S608
+
+
+@dataclass(frozen=True)
+class Cleaning:
+    """What a roster was made of. key: a digest of all that cleaning reads. since: the day on which it was cleaned.
+
+    until: the first day on which it would be another, because a role begins or has ended; None if there is none.
+    records: how many rows the roster has.
+    """
+
+    key: str
+    since: date
+    until: date | None
+    records: int
+
+    def as_counts(self) -> dict[str, Any]:
+        """For the counts of a snapshot."""
+        until = self.until.isoformat() if self.until else None
+        return {KEY: {"key": self.key, "since": self.since.isoformat(), "until": until, "records": self.records}}
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What cleaning would read of a snapshot, as a digest, and the earlier snapshot of which it read the same, if
+    there is one whose roster is right today."""
+
+    key: str
+    snapshot_id: int | None
+    records: int
+    by_role: Mapping[str, int]
+
+
+def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: date) -> Earlier:
+    """Look for an earlier snapshot of the school of which cleaning read the same.
+
+    facts: as `snapshots.facts` has them. rest: what cleaning reads besides records, rejected records, orgs and the day.
+    """
+    given = {
+        "school": facts["school_id"],
+        "connection": facts["connection_id"],
+        "snapshot": facts["id"],
+        "pull": facts["pull_id"],
+        "rest": rest,
+        "today": today.isoformat(),
+        "oldest": (today - CLEANED_AGAIN_AFTER).isoformat(),
+        "most": LOOKED_AT,
+    }
+    found = conn.execute(text(FIND), given).one()
+    return Earlier(found.key, found.id, found.records or 0, dict((found.counts or {}).get("roles", {})))
+
+
+def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | None:
+    """Give a snapshot the roster, the rejected records and the quality results of an earlier one.
+
+    Returns the number of records that cannot be used; None if there is no earlier one, and then nothing is written. The
+    snapshot must not have a roster yet.
+    """
+    if earlier.snapshot_id is None:
+        return None
+    with conn.begin_nested() as attempt:
+        copied = conn.execute(text(COPY), {"snapshot": snapshot_id, "earlier": earlier.snapshot_id}).one()
+        if copied.records != earlier.records:
+            attempt.rollback()  # another transaction deletes old rows at this moment
+            return None
+    return int(copied.rejected)

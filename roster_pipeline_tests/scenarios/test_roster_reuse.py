@@ -1,0 +1,160 @@
+"""A night on which cleaning would read the same as before takes over the roster of the night before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline import sync
+from roster_pipeline.cleaning.quality_suite import SHIPPED
+from roster_pipeline.directory import rosters, snapshots
+from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
+from roster_pipeline.sync import clean_snapshot
+from roster_pipeline.sync.clean_snapshot import CleanedCounts
+from roster_pipeline_tests.scenarios.conftest import District
+
+DAY = timedelta(days=1)
+
+
+class Nights:
+    """Fetches and cleans of one school with contacts, each on a day that a test can set."""
+
+    def __init__(self, district: District, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.district = district
+        self.today = datetime.now(UTC).date()
+        self.number = 0
+        monkeypatch.setattr(clean_snapshot, "_today", lambda school: self.today)
+        district.add_school(primary_contacts=True)
+
+    def next(self, *, take_over: bool = True) -> CleanedCounts:
+        """One more night."""
+        self.number += 1
+        sync.fetch(self.district.database, "lincoln", batch=f"night {self.number}", run_id=None)
+        return sync.clean_latest(self.district.database, "lincoln", run_id=None, take_over=take_over)
+
+    def of(self, snapshot_id: int) -> tuple[list[pd.DataFrame], dict[str, Any]]:
+        """Everything that cleaning wrote for a snapshot, and what its counts say of the roster."""
+        with self.district.database.begin() as conn:
+            frames = [*rosters.load(conn, snapshot_id), rosters.load_quality(conn, snapshot_id)]
+            frames += [rosters.load_excluded(conn, snapshot_id)]
+            counts = conn.scalar(text("select counts from snapshot where id = :id"), {"id": snapshot_id})
+        return [frame.drop(columns="snapshot_id", errors="ignore") for frame in frames], counts
+
+
+@pytest.fixture
+def nights(district: District, monkeypatch: pytest.MonkeyPatch) -> Nights:
+    """A school that was fetched and cleaned once."""
+    nights = Nights(district, monkeypatch)
+    assert not nights.next().taken_over
+    return nights
+
+
+def test_a_roster_that_was_taken_over_is_the_one_that_cleaning_would_make(nights: Nights) -> None:
+    taken = nights.next()
+    fresh = nights.next(take_over=False)
+    assert (taken.taken_over, fresh.taken_over) == (True, False)
+    assert (taken.by_role, taken.rejected, taken.people) == (fresh.by_role, fresh.rejected, fresh.people)
+    order = ["rule", "role"]
+    same, made = (pd.DataFrame(one.quality).sort_values(order, ignore_index=True) for one in (taken, fresh))
+    pd.testing.assert_frame_equal(same, made, check_dtype=False)
+    (frames, counts), (fresh_frames, fresh_counts) = nights.of(taken.snapshot_id), nights.of(fresh.snapshot_id)
+    for frame, other in zip(frames, fresh_frames, strict=True):
+        pd.testing.assert_frame_equal(frame, other)
+    assert len(frames[0]) > 80
+    assert counts == fresh_counts
+
+
+def suite_of(nights: Nights, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another limit in a rule of the installation's suite."""
+    suite = json.loads(SHIPPED.read_text())
+    rule = next(one for one in suite["expectations"] if "mostly" in one["kwargs"])
+    rule["kwargs"]["mostly"] = 0.123
+    (folder / "suite.json").write_text(json.dumps({"expectations": [rule]}))
+    monkeypatch.setenv("ROSTER_QUALITY_SUITE", str(folder / "suite.json"))
+
+
+def student(nights: Nights) -> str:
+    """The record of a student."""
+    return str(nights.district.people.people_of("sch-1", "student")[0].sourced_id)
+
+
+CHANGES: dict[str, Callable[[Nights], object]] = {
+    "a name": lambda nights: nights.district.people.rename(student(nights), family_name="Okonkwo-Byrne"),
+    "a newcomer": lambda nights: nights.district.people.add("student", "sch-1", agents=()),
+    "a leaver": lambda nights: nights.district.people.remove(student(nights), how="vanish"),
+    "a setting of the school": lambda nights: nights.district.set_school("lincoln", preferred_names=True),
+    "a setting of the connection": lambda nights: nights.district.set_connection(student_number_from="username"),
+    "a contact rule": lambda nights: nights.district.set_connection(contact_rules=["role=not relative"]),
+    "a week": lambda nights: setattr(nights, "today", nights.today + CLEANED_AGAIN_AFTER),
+}
+
+
+@pytest.mark.parametrize("what", CHANGES)
+def test_whatever_cleaning_reads_it_cleans_again_when_it_changes(nights: Nights, what: str) -> None:
+    CHANGES[what](nights)
+    assert not nights.next().taken_over
+    assert nights.next().taken_over
+
+
+def test_another_quality_suite_or_another_code_cleans_again(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    suite_of(nights, tmp_path, monkeypatch)
+    assert not nights.next().taken_over
+    monkeypatch.setattr(clean_snapshot, "code_version", lambda part: "newer")
+    assert not nights.next().taken_over
+    monkeypatch.setenv("ROSTER_QUALITY_SUITE", str(tmp_path / "not there"))
+    assert not nights.next().taken_over, "a suite that cannot be read tests nothing"
+
+
+def test_a_day_on_which_a_role_begins_or_has_ended_cleans_again(nights: Nights) -> None:
+    people = nights.district.people
+    first, second = people.people_of("sch-1", "student")[:2]
+    ends, begins = nights.today + 2 * DAY, nights.today + 4 * DAY
+    people.set_roles(first.sourced_id, [role._replace(end=ends.isoformat()) for role in first.roles])
+    people.set_roles(second.sourced_id, [role._replace(begin=begins.isoformat()) for role in second.roles])
+    seen = []
+    for _ in range(6):
+        night = nights.next()
+        roster = nights.of(night.snapshot_id)[0][0].set_index("sourced_id")["record_status"]
+        seen.append((night.taken_over, roster[first.sourced_id], roster[second.sourced_id]))
+        nights.today += DAY
+    assert seen == [
+        (False, "member", "not_begun"),
+        (True, "member", "not_begun"),
+        (True, "member", "not_begun"),
+        (False, "ended", "not_begun"),
+        (False, "ended", "member"),
+        (True, "ended", "member"),
+    ]
+
+
+def test_rows_that_are_deleted_meanwhile_are_not_taken_over(nights: Nights) -> None:
+    with nights.district.database.begin() as conn:
+        conn.execute(text("delete from cleaned_roster where sourced_id = :id"), {"id": student(nights)})
+    night = nights.next()
+    assert not night.taken_over
+    assert student(nights) in set(nights.of(night.snapshot_id)[0][0]["sourced_id"])
+
+
+def test_a_snapshot_is_cleaned_anew_when_it_is_cleaned_twice(nights: Nights) -> None:
+    assert nights.next().taken_over
+    again = sync.clean_latest(nights.district.database, "lincoln", run_id=None)
+    assert not again.taken_over
+    assert len(nights.of(again.snapshot_id)[0][0]) > 80
+
+
+def test_the_roster_of_a_sync_of_one_person_is_never_taken_over(nights: Nights) -> None:
+    first = nights.next().snapshot_id
+    with nights.district.database.begin() as conn:
+        derived = snapshots.derive(conn, snapshots.facts(conn, first), mode="delta")
+        assert KEY not in snapshots.facts(conn, derived)["counts"]
+        conn.execute(text("update snapshot set counts = counts - 'cleaning' where id < :id"), {"id": derived})
+    assert not nights.next().taken_over

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import (
     UNPACKED,
     FoundBundle,
     FoundFile,
+    SftpAccess,
     bundles_among,
     split_pattern,
     too_many_files,
@@ -29,6 +33,7 @@ DEFAULT_PORT = 22
 _SCHEMES = ("file://", "sftp://")
 _HOME = "/~/"
 _CHECK_PATH = "Check the path, and that the account of this service may read it."
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -132,8 +137,7 @@ class SftpSource(BundleSource):
     @contextmanager
     def listing(self, *, enrollments: bool = False) -> Iterator[BundleListing]:
         # asyncssh takes a third of a second to load, and few schools use SFTP.
-        from roster_pipeline.oneroster.bundle.sftp_download import download
-        from roster_pipeline.oneroster.bundle.sftp_sign_in import SftpAccess, run
+        from roster_pipeline.oneroster.bundle.sftp import download
 
         access = SftpAccess(
             host=self.host,
@@ -249,3 +253,9 @@ def _plain_files(path: Path, limits: BundleLimits) -> list[FoundFile]:
 
 def _wrong(message: str) -> WrongAddress:
     return WrongAddress(message, "Enter file:///folder/bundle.zip or sftp://host/folder, see docs/csv.md.")
+
+
+def run(work: Coroutine[Any, Any, Result]) -> Result:
+    """Run a coroutine to its end from synchronous code, even inside another event loop."""
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sftp") as thread:
+        return thread.submit(asyncio.run, work).result()

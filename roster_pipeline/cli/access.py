@@ -99,7 +99,7 @@ def list_(as_json: AsJson = False) -> None:
 def link(email: Email, who: Who = None) -> None:
     """Print a link that signs somebody in. It works once, within an hour."""
     from roster_pipeline.console.config import config_from
-    from roster_pipeline.console.session import link_address
+    from roster_pipeline.console.pages.sign_in import link_address
     from roster_pipeline.services.access_changes import link_for
     from roster_pipeline.settings.installation import ConsoleVariables, Places
 

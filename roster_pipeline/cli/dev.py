@@ -145,7 +145,7 @@ def _operator_link(database: Database) -> str:
     """A one-time sign-in link for an operator; makes the first one if there is none."""
     from roster_pipeline.cli.commands import who_asks
     from roster_pipeline.console.config import config_from
-    from roster_pipeline.console.session import link_address
+    from roster_pipeline.console.pages.sign_in import link_address
     from roster_pipeline.directory import accounts
     from roster_pipeline.services import access_changes
     from roster_pipeline.settings.installation import CommandLine, ConsoleVariables, Places

@@ -42,8 +42,7 @@ from roster_pipeline.console.pages import (
     syncs,
     upload_pages,
 )
-from roster_pipeline.console.session import HTMX, SessionEnded, SignedIn, sign_in_before
-from roster_pipeline.console.viewer import NOTHING_HERE, NoSuchSchool
+from roster_pipeline.console.session import HTMX, NOTHING_HERE, NoSuchSchool, SessionEnded, SignedIn, sign_in_before
 from roster_pipeline.directory import schema
 from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.approvals import PlanChanged

@@ -30,7 +30,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roster_pipeline.console.viewer import nothing_here
+from roster_pipeline.console.session import nothing_here
 from roster_pipeline.directory import sessions
 from roster_pipeline.services.people_file import LARGEST_FILE
 

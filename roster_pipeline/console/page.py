@@ -26,8 +26,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from roster_pipeline.console.middleware import FIELD, static_url, token_for
-from roster_pipeline.console.session import keep_visit
-from roster_pipeline.console.viewer import nothing_here
+from roster_pipeline.console.session import keep_visit, nothing_here
 from roster_pipeline.directory import sessions
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sessions import new_token

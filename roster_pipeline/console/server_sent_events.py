@@ -16,8 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 
-from roster_pipeline.console.session import TooMany, still_there
-from roster_pipeline.console.viewer import viewer
+from roster_pipeline.console.session import TooMany, still_there, viewer
 from roster_pipeline.directory.database import DirectoryError
 
 LOOK_EVERY = 0.4

@@ -1,22 +1,18 @@
-"""The session of a request and its cookie, one-time links by mail, and rate limits.
+"""The session of a request and its cookie, who is signed in, what they may see, and rate limits. For a viewer,
+everything else does not exist.
 
 Without a session, only the pages for signing in are open. Before the sign-in, a browser has a *visit*: a random cookie
 that binds its forms and its attempts to this browser. The sign-in begins a session with a new token and drops the
 visit. So nobody can prepare a session for somebody else.
-
-The mail with a link is sent at once and not through the outbox: in the outbox, everybody who may look at the database
-could read the link, and the link would stay there for longer than its hour. If the mail cannot be sent, the person asks
-for another.
 
 The database counts the rate limits, for all processes together.
 """
 
 from __future__ import annotations
 
-import logging
+from dataclasses import dataclass
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_address
-from urllib.parse import quote, urlencode
+from urllib.parse import quote
 
 from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
@@ -26,23 +22,19 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.viewer import Viewer
-from roster_pipeline.directory import accounts, sessions
-from roster_pipeline.directory.database import Database, DirectoryError
-from roster_pipeline.directory.sessions import hashed
-from roster_pipeline.notifications import MailError, mailer_from, message_id
-from roster_pipeline.notifications.notice import sign_in_mail
-from roster_pipeline.runtime.embedded import home
-from roster_pipeline.services.access_changes import note_refusal
-from roster_pipeline.settings.installation import MailServer
+from roster_pipeline.directory import sessions, tenants
+from roster_pipeline.directory.accounts import Account
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import ConnectionRow, DistrictRow, SchoolRow, UnknownKey
+from roster_pipeline.vocabulary import similar
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
 OPEN = (SIGN_IN, "/static", "/health")
 HTMX, PAGE_OF_SCRIPT = "hx-request", "hx-current-url"
-IPV6_HOME = 64
-"""One customer of a provider has all addresses of such a network."""
-log = logging.getLogger(__name__)
-UNKNOWN = "somebody unknown"
+NOTHING_HERE = "This page does not exist, or you may not see it."
+MOST_SCHOOLS = 5000
+"""A mistyped key is looked for among at most so many schools."""
+LONGEST_KEY = 64
 
 
 class SessionEnded(HTTPException):
@@ -177,44 +169,109 @@ def limit(opened: Connection, name: str, key: str, most: int, window: timedelta)
         raise TooMany(seconds)
 
 
-def address_of(request: Request) -> str:
-    """Where a request comes from, for counting: an IPv4 address, or an IPv6 network.
+class NoSuchSchool(HTTPException):
+    """The viewer has no such school. meant: key and name of the viewer's schools whose key is similar to the key in the
+    path."""
 
-    The word of a proxy counts only if the settings name this proxy (`config.py`).
+    def __init__(self, meant: list[tuple[str, str]]) -> None:
+        super().__init__(404, NOTHING_HERE)
+        self.meant = meant
+
+
+@dataclass(frozen=True)
+class Viewer:
+    """The person who is signed in. An operator sees everything, a manager the schools of districts, an owner
+    schools."""
+
+    account_id: int
+    email: str
+    name: str
+    operator: bool
+    districts: frozenset[int]
+    schools: frozenset[int]
+
+    @classmethod
+    def of(cls, account: Account) -> Viewer:
+        """The viewer of an account."""
+        return cls(account.id, account.email, account.name, account.operator, account.districts, account.schools)
+
+    def may_see(self, school: SchoolRow) -> bool:
+        """Whether they may see the school, with all of its pages, settings and decisions."""
+        return self.may_manage(school.district_id) or school.id in self.schools
+
+    def may_manage(self, district_id: int) -> bool:
+        """Whether they may add schools and connections to this district, and give others access."""
+        return self.operator or district_id in self.districts
+
+    @property
+    def may_give_access(self) -> bool:
+        """Whether there is anything that they could grant."""
+        return self.operator or bool(self.districts)
+
+    @property
+    def who(self) -> str:
+        """The name for the audit."""
+        return self.email
+
+
+def viewer(request: Request) -> Viewer:
+    """Who is signed in. Only pages behind the sign-in may call this: for them, somebody is always signed in."""
+    found = request.state.viewer
+    if not isinstance(found, Viewer):
+        raise HTTPException(401)
+    return found
+
+
+def school_of(request: Request, opened: Connection) -> SchoolRow:
+    """The school in the path.
+
+    Raises NoSuchSchool, both if the school does not exist and if it belongs to somebody else.
     """
-    host = request.client.host if request.client else "unknown"
+    key, who = request.path_params["key"], viewer(request)
     try:
-        address = ip_address(host)
-    except ValueError:
-        return host
-    if isinstance(address, IPv6Address):
-        return str(address.ipv4_mapped or int(address) >> (128 - IPV6_HOME))
-    return host
+        school = tenants.get_school(opened, key)
+    except UnknownKey:
+        raise NoSuchSchool(_like(opened, who, key)) from None
+    if not who.may_see(school):
+        raise NoSuchSchool(_like(opened, who, key))
+    return school
 
 
-def link_address(config: Config, token: str, next_path: str = "/") -> str:
-    """The link itself. It begins with the address from the settings, never with an address from a request."""
-    more = {"next": next_path} if next_path != "/" else {}
-    return f"{config.url}/sign-in/link?{urlencode({'token': token, **more})}"
+def _like(opened: Connection, who: Viewer, key: str) -> list[tuple[str, str]]:
+    """Key and name of the viewer's schools whose key is similar to this one."""
+    if len(key) > LONGEST_KEY:
+        return []
+    names = dict(tenants.school_names(opened, None if who.operator else who.districts, who.schools, limit=MOST_SCHOOLS))
+    return [(near, names[near]) for near in similar(key, names)]
 
 
-def send_link(database: Database, config: Config, email: str, next_path: str) -> None:
-    """Send a link if the address may sign in.
+def zone_of(who: Viewer, opened: Connection) -> str:
+    """The time zone of pages that are not about a single school: the zone of most of the viewer's schools."""
+    return tenants.usual_time_zone(opened, None if who.operator else who.districts, who.schools) or "UTC"
 
-    This runs after the answer, so the answer shows nobody whether the address may sign in.
-    """
+
+def district_of(request: Request, opened: Connection, key: str) -> DistrictRow:
+    """A district that the viewer manages. Raises HTTPException 404, also if the district does not exist."""
     try:
-        with database.begin() as opened:
-            account = accounts.find(opened, email)
-            if account is None:
-                note_refusal(opened, UNKNOWN, "a link was asked for by an address without access")
-                return
-            if config.oidc is not None and account.bound:
-                note_refusal(opened, account.email, "a link was asked for, but the account signs in at the provider")
-                return
-            token = sessions.new_link(opened, account.id)
-        mail = sign_in_mail(link_address(config, token, next_path), config.url, sessions.LINK_LASTS.seconds // 60)
-        mailer = mailer_from(MailServer.read(), home() / "outbox")
-        mailer.send(message_id("sign-in", hashed(token), sender=mailer.sender), [account.email], mail)
-    except (MailError, DirectoryError) as problem:
-        log.error("A sign-in link could not be sent: %s %s", problem.message, problem.remedy)
+        district = tenants.get_district(opened, key)
+    except UnknownKey:
+        raise nothing_here() from None
+    if not viewer(request).may_manage(district.id):
+        raise nothing_here()
+    return district
+
+
+def connection_of(request: Request, opened: Connection) -> ConnectionRow:
+    """The connection in the path, of a district that the viewer manages. Raises HTTPException 404."""
+    try:
+        connection = tenants.get_connection(opened, request.path_params["connection"])
+    except UnknownKey:
+        raise nothing_here() from None
+    if not viewer(request).may_manage(connection.district_id):
+        raise nothing_here()
+    return connection
+
+
+def nothing_here() -> HTTPException:
+    """The answer for everything that a viewer may not know about."""
+    return HTTPException(404, NOTHING_HERE)

@@ -31,7 +31,7 @@ from roster_pipeline.console.forms import (
     worded,
 )
 from roster_pipeline.console.page import form
-from roster_pipeline.console.viewer import Viewer, viewer
+from roster_pipeline.console.session import Viewer, viewer
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.plans import findings_of_syncs

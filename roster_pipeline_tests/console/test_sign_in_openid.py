@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from roster_pipeline.console.config import Config, Oidc, config_from
-from roster_pipeline.console.session import send_link
+from roster_pipeline.console.pages.sign_in import send_link
 from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.installation import ConsoleVariables, InstallationError
 from roster_pipeline.simulator.app import SimulatorThread

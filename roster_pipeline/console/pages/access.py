@@ -11,8 +11,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.page import database, form, page, piece, redirect
-from roster_pipeline.console.session import signed_out
-from roster_pipeline.console.viewer import Viewer, nothing_here, viewer, zone_of
+from roster_pipeline.console.session import Viewer, nothing_here, signed_out, viewer, zone_of
 from roster_pipeline.directory import accounts, audit, sessions, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Place
 from roster_pipeline.directory.tenants import UnknownKey

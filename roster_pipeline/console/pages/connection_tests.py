@@ -16,9 +16,8 @@ from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_test
 from roster_pipeline.console.page import database, page, piece, redirect
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
-from roster_pipeline.console.session import HTMX, TooMany, limit
+from roster_pipeline.console.session import HTMX, TooMany, connection_of, limit, nothing_here, school_of, viewer
 from roster_pipeline.console.settings_form import CONNECTION_SECTION, Form, context, sent_form, stored_form
-from roster_pipeline.console.viewer import connection_of, nothing_here, school_of, viewer
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.oneroster.presets import SIGN_IN, SUBJECTS, UNKNOWN, UnknownPreset, offered, preset, presets
 from roster_pipeline.services.connection_test import MOST_TOGETHER, TestGoesOn, begin, begin_together

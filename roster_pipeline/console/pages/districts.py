@@ -22,7 +22,7 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.console.forms import KEY_WORDS, TAKEN, addresses
 from roster_pipeline.console.launchers import launch_all
 from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
-from roster_pipeline.console.viewer import Viewer, district_of, nothing_here, viewer
+from roster_pipeline.console.session import Viewer, district_of, nothing_here, viewer
 from roster_pipeline.directory import audit, school_history, school_overview, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.school_overview import STATES, Overview, overview

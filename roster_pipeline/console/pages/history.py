@@ -27,7 +27,7 @@ from roster_pipeline.console.page import (
     redirect,
     texts,
 )
-from roster_pipeline.console.viewer import nothing_here, school_of, viewer, zone_of
+from roster_pipeline.console.session import nothing_here, school_of, viewer, zone_of
 from roster_pipeline.directory import announced_leavers, approvals, audit
 from roster_pipeline.directory.school_history import HistoryEntry, alerts_of, people_by_role, school_history, year
 from roster_pipeline.directory.school_overview import school_status

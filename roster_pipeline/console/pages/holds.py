@@ -24,7 +24,7 @@ from roster_pipeline.console.page import (
     texts,
 )
 from roster_pipeline.console.pages.plan_details import decides_as_manager, plan_of, rows_of
-from roster_pipeline.console.viewer import school_of, viewer
+from roster_pipeline.console.session import school_of, viewer
 from roster_pipeline.directory import approvals, exemptions, held_plans, plan_rows, plans, tenants
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database

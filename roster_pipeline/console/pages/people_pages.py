@@ -30,7 +30,7 @@ from roster_pipeline.console.page import (
     role,
     texts,
 )
-from roster_pipeline.console.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.members import UnknownPerson

@@ -19,8 +19,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.page import database, number_of, page, plain_number, redirect, texts
-from roster_pipeline.console.session import limit
-from roster_pipeline.console.viewer import Viewer, nothing_here, viewer
+from roster_pipeline.console.session import Viewer, limit, nothing_here, viewer
 from roster_pipeline.directory import members, rosters, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.manual_edits import NotAMember

@@ -26,7 +26,7 @@ from roster_pipeline.console.page import (
     page,
     role,
 )
-from roster_pipeline.console.viewer import Viewer, nothing_here, school_of, viewer
+from roster_pipeline.console.session import Viewer, nothing_here, school_of, viewer
 from roster_pipeline.directory import audit, held_plans, plan_rows, plans
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow

@@ -15,8 +15,7 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.console.launchers import launch
 from roster_pipeline.console.page import database, form, page, piece
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
-from roster_pipeline.console.session import limit
-from roster_pipeline.console.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.session import limit, nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, manual_runs, plans
 from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
 from roster_pipeline.directory.sync_summary import sync_summary

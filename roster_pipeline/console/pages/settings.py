@@ -18,7 +18,7 @@ from starlette.routing import Route
 from roster_pipeline.console.forms import KEY_WORDS, SETTINGS, TAKEN, Values, wrong
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.pages.sis_school_pages import LABELS, listed, place_of, settings_of
-from roster_pipeline.console.session import limit
+from roster_pipeline.console.session import Viewer, district_of, limit, nothing_here, school_of, viewer
 from roster_pipeline.console.settings_form import (
     CONNECTION_SECTION,
     SECRET_IS_LOST,
@@ -32,7 +32,6 @@ from roster_pipeline.console.settings_form import (
     typed_secret,
     with_connection_test,
 )
-from roster_pipeline.console.viewer import Viewer, district_of, nothing_here, school_of, viewer
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.tenants import KeyTaken
 from roster_pipeline.notifications import MailError

@@ -1,13 +1,19 @@
 """Signing in by a one-time link, and signing out. A GET only looks at a link; the button on its page signs in.
 
+The mail with a link is sent at once and not through the outbox: in the outbox, everybody who may look at the database
+could read the link, and the link would stay there for longer than its hour. If the mail cannot be sent, the person asks
+for another.
+
 Signing in by OpenID Connect: the way to the identity provider, and back.
 """
 
 from __future__ import annotations
 
+import logging
 import re
 from datetime import timedelta
-from urllib.parse import urlsplit
+from ipaddress import IPv6Address, ip_address
+from urllib.parse import urlencode, urlsplit
 
 from starlette.background import BackgroundTask
 from starlette.requests import Request
@@ -17,11 +23,15 @@ from starlette.routing import Route
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.openid import UNKNOWN, Provider, TokenRefused, account_of
 from roster_pipeline.console.page import database, form, page
-from roster_pipeline.console.session import address_of, keep_visit, limit, send_link, signed_in, signed_out
-from roster_pipeline.console.viewer import nothing_here
+from roster_pipeline.console.session import keep_visit, limit, nothing_here, signed_in, signed_out
 from roster_pipeline.directory import accounts, sessions
-from roster_pipeline.directory.sessions import Attempt, new_token
+from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.sessions import Attempt, hashed, new_token
+from roster_pipeline.notifications import MailError, mailer_from, message_id
+from roster_pipeline.notifications.notice import sign_in_mail
+from roster_pipeline.runtime.embedded import home
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in
+from roster_pipeline.settings.installation import MailServer
 
 WINDOW = timedelta(minutes=15)
 ASKED_FROM_ONE_PLACE = 20
@@ -38,6 +48,9 @@ PROVIDERS = {"accounts.google.com": "Google", "login.microsoftonline.com": "Micr
 CALLBACK = "/sign-in/callback"
 ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 NOT_OURS = "This sign-in was begun in another browser, or too long ago. Please begin again."
+IPV6_HOME = 64
+"""One customer of a provider has all addresses of such a network."""
+log = logging.getLogger(__name__)
 
 
 def begin_openid(request: Request) -> Response:
@@ -215,3 +228,46 @@ routes = [
     Route("/sign-in/oidc", begin_openid, methods=["GET"]),
     Route(CALLBACK, come_back, methods=["GET"]),
 ]
+
+
+def address_of(request: Request) -> str:
+    """Where a request comes from, for counting: an IPv4 address, or an IPv6 network.
+
+    The word of a proxy counts only if the settings name this proxy (`config.py`).
+    """
+    host = request.client.host if request.client else "unknown"
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host
+    if isinstance(address, IPv6Address):
+        return str(address.ipv4_mapped or int(address) >> (128 - IPV6_HOME))
+    return host
+
+
+def link_address(config: Config, token: str, next_path: str = "/") -> str:
+    """The link itself. It begins with the address from the settings, never with an address from a request."""
+    more = {"next": next_path} if next_path != "/" else {}
+    return f"{config.url}/sign-in/link?{urlencode({'token': token, **more})}"
+
+
+def send_link(database: Database, config: Config, email: str, next_path: str) -> None:
+    """Send a link if the address may sign in.
+
+    This runs after the answer, so the answer shows nobody whether the address may sign in.
+    """
+    try:
+        with database.begin() as opened:
+            account = accounts.find(opened, email)
+            if account is None:
+                note_refusal(opened, UNKNOWN, "a link was asked for by an address without access")
+                return
+            if config.oidc is not None and account.bound:
+                note_refusal(opened, account.email, "a link was asked for, but the account signs in at the provider")
+                return
+            token = sessions.new_link(opened, account.id)
+        mail = sign_in_mail(link_address(config, token, next_path), config.url, sessions.LINK_LASTS.seconds // 60)
+        mailer = mailer_from(MailServer.read(), home() / "outbox")
+        mailer.send(message_id("sign-in", hashed(token), sender=mailer.sender), [account.email], mail)
+    except (MailError, DirectoryError) as problem:
+        log.error("A sign-in link could not be sent: %s %s", problem.message, problem.remedy)

@@ -30,7 +30,7 @@ from roster_pipeline.console.page import (
     page,
     redirect,
 )
-from roster_pipeline.console.viewer import nothing_here, school_of, viewer
+from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, ledger, rollback, rosters
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.ledger import SyncRow, UnknownSync

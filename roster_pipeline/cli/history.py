@@ -257,7 +257,7 @@ def _under_way(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:
     """Dagster's runs of a school that have not ended."""
     import dagster as dg
 
-    from roster_pipeline.defs.partitions import partition_of
+    from roster_pipeline.defs.asset_helpers import partition_of
 
     status = dg.DagsterRunStatus
     open_ones = [status.QUEUED, status.NOT_STARTED, status.STARTING, status.STARTED]

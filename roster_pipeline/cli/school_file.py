@@ -82,7 +82,7 @@ def add_file(
 
 def note_added(rows: list[SchoolRow]) -> None:
     """Make the partitions of new schools; say which have no role yet and which run untested."""
-    from roster_pipeline.defs.partitions import add_partitions
+    from roster_pipeline.defs.asset_helpers import add_partitions
 
     add_partitions([row.key for row in rows])
     without = [row.key for row in rows if not row.settings.rostered]

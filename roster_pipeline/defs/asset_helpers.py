@@ -1,7 +1,12 @@
-"""Shared by all assets: tags, the night of a run, the form of a failure, metadata of tables."""
+"""Shared by all assets: the one partition dimension (a school), tags, the night of a run, the form of a failure,
+metadata of tables.
+
+The keys of partitions follow the table `school` and are never deleted by themselves.
+"""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -9,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 from sqlalchemy import Table
+
+from roster_pipeline.settings.installation import Places
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -38,6 +45,8 @@ RETRIED_AS_TAG = "dagster/auto_retry_run_id"
 """Dagster's own, on a run that was lost: the run that the daemon started in its place."""
 BACKFILL_TAG = "dagster/backfill"
 """Dagster's own: the backfill that a run belongs to."""
+PARTITION_TAG = "dagster/partition"
+schools = dg.DynamicPartitionsDefinition(name="schools")
 
 
 @contextmanager
@@ -173,3 +182,32 @@ def lineage(**columns: Mapping[str, Sequence[str]]) -> dg.TableColumnLineage:
             for name, origins in columns.items()
         }
     )
+
+
+def partition_of(tags: Mapping[str, str]) -> str | None:
+    """The school of a run. A run of a backfill names its one partition as a range, unless it came from a job."""
+    first, last = (tags.get(f"dagster/asset_partition_range_{end}") for end in ("start", "end"))
+    return tags.get(PARTITION_TAG) or (first if first == last else None)
+
+
+def add_partitions(keys: Sequence[str]) -> bool:
+    """Give new schools their partitions now. False where that failed, or Dagster has no tables yet.
+
+    Nothing is lost then: the sensor `partitions_follow_schools` adds what is missing.
+    """
+    from sqlalchemy.engine import make_url
+
+    from roster_pipeline.runtime.embedded import plain_connection
+
+    try:
+        with plain_connection(make_url(Places.read().dagster_database_url)) as conn:
+            found = conn.execute("select to_regclass('dynamic_partitions')").fetchone()
+        if not found or found[0] is None:
+            return False
+        with dg.DagsterInstance.get() as instance:
+            instance.add_dynamic_partitions(str(schools.name), list(keys))
+    except Exception as problem:
+        kind = type(problem).__name__  # the text may name a database's user and address
+        logging.getLogger(__name__).warning("New schools get their partitions by the sensor, later: %s", kind)
+        return False
+    return True

@@ -25,6 +25,7 @@ from roster_pipeline.defs.asset_helpers import (
     gives_way,
     lineage,
     night,
+    schools,
     started_by,
 )
 from roster_pipeline.defs.checks import (
@@ -35,7 +36,6 @@ from roster_pipeline.defs.checks import (
     verdict_results,
     verdict_specs,
 )
-from roster_pipeline.defs.partitions import schools
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, SisResource
 from roster_pipeline.directory import tables
 from roster_pipeline.settings.installation import Syncs, code_version

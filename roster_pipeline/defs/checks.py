@@ -12,7 +12,7 @@ from typing import Any
 import dagster as dg
 
 from roster_pipeline.cleaning.quality_suite import CHECKS as QUALITY_CHECKS
-from roster_pipeline.defs.partitions import schools
+from roster_pipeline.defs.asset_helpers import schools
 from roster_pipeline.vocabulary import without_repeats
 
 COMPLETENESS = "complete_snapshot"

@@ -14,15 +14,16 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from roster_pipeline.defs.asset_helpers import (
     CONNECTION_TAG,
     NIGHT_TAG,
+    PARTITION_TAG,
     SCHEDULE,
     SCHOOL_TAG,
     SLOW_TAG,
     WHO_TAG,
     console_page,
     executing,
+    schools,
 )
 from roster_pipeline.defs.assets import ASSETS
-from roster_pipeline.defs.partitions import PARTITION_TAG, schools
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, SisResource
 from roster_pipeline.settings.installation import Retention, Syncs
 

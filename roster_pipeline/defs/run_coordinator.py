@@ -22,9 +22,8 @@ from dagster._core.events import JobFailureData, RunFailureReason
 from dagster._core.execution.retries import auto_reexecution_should_retry_run
 from dagster._core.run_coordinator import SubmitRunContext
 
-from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, SCHOOL_TAG
+from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, SCHOOL_TAG, partition_of
 from roster_pipeline.defs.jobs import test_connection
-from roster_pipeline.defs.partitions import partition_of
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.runtime.run_queue import OURS, PATIENCE_SECONDS, TASK_TAG, RunQueue
 

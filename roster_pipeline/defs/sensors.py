@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
-from roster_pipeline.defs.asset_helpers import NIGHT_TAG, console_page
+from roster_pipeline.defs.asset_helpers import NIGHT_TAG, console_page, partition_of, schools
 from roster_pipeline.defs.checks import verdict_results
-from roster_pipeline.defs.partitions import partition_of, schools
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource
 from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.vocabulary import counted

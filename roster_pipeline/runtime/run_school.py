@@ -66,8 +66,7 @@ def run_school(
     import dagster as dg
 
     from roster_pipeline.definitions import defs
-    from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG
-    from roster_pipeline.defs.partitions import schools
+    from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, schools
     from roster_pipeline.defs.run_coordinator import school_tags
 
     run_id = run_id or str(uuid.uuid4())

@@ -38,9 +38,8 @@ from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from roster_pipeline.defs.asset_helpers import batch_of
+from roster_pipeline.defs.asset_helpers import batch_of, partition_of
 from roster_pipeline.defs.jobs import test_connection
-from roster_pipeline.defs.partitions import partition_of
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import alive_runs

@@ -14,8 +14,7 @@ from typer.testing import CliRunner
 
 from benchmarks.plant import plant, runs, submit, wait_for
 from roster_pipeline.cli import app
-from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
-from roster_pipeline.defs.partitions import PARTITION_TAG
+from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, PARTITION_TAG, WHO_TAG
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district

@@ -15,8 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from benchmarks.plant import plant, runs, submit, wait_for
-from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, WHO_TAG
-from roster_pipeline.defs.partitions import PARTITION_TAG
+from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, PARTITION_TAG, WHO_TAG
 from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, OUR_DRIVER, embedded_server, plain_connection

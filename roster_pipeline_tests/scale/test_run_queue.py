@@ -22,7 +22,7 @@ from typer.testing import CliRunner
 
 from benchmarks.plant import WORKSPACE, Plant, plant, submit
 from roster_pipeline.cli import app
-from roster_pipeline.defs.partitions import PARTITION_TAG
+from roster_pipeline.defs.asset_helpers import PARTITION_TAG
 from roster_pipeline.defs.resources import DirectoryResource, close_databases
 from roster_pipeline.defs.sensors import watch_runs
 from roster_pipeline.directory.database import Database

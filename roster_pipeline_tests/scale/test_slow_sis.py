@@ -20,8 +20,7 @@ from sqlalchemy import text
 
 from benchmarks.plant import ROOT, Plant, plant, submit, wait_for
 from roster_pipeline.definitions import defs
-from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG
-from roster_pipeline.defs.partitions import PARTITION_TAG, partition_of
+from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, PARTITION_TAG, partition_of
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline_tests.scale.conftest import CLIENT, SECRET, add_schools, environment, over_a_broker, production

@@ -20,13 +20,14 @@ from roster_pipeline.defs.asset_helpers import (
     CONNECTION_TAG,
     IN_DAGSTER,
     NIGHT_TAG,
+    PARTITION_TAG,
     RETRIED_AS_TAG,
     SCHOOL_TAG,
     WHO_TAG,
+    add_partitions,
     batch_of,
     started_by,
 )
-from roster_pipeline.defs.partitions import PARTITION_TAG, add_partitions
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline_tests.scenarios.conftest import District

@@ -19,7 +19,7 @@ from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import Viewer, connection_of, limit, viewer
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
-from roster_pipeline.defs.partitions import add_partitions
+from roster_pipeline.defs.asset_helpers import add_partitions
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.connection_tests import SisSchoolList
 from roster_pipeline.directory.tenants import ConnectionRow, RefusedSetting, SchoolRow, UnknownKey

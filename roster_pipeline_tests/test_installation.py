@@ -24,7 +24,7 @@ PASS_ON = {
     "cli/commands.py",
     "runtime/processes.py",
     "console/launchers.py",
-    "console/manual_run_worker.py",
+    "runtime/run_school.py",
     "defs/resources.py",
     "demo.py",
     "directory/database.py",

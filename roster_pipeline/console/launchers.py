@@ -27,12 +27,12 @@ from roster_pipeline.directory.manual_runs import Kind
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.runtime import preloaded
 from roster_pipeline.runtime.embedded import DATABASE_URL
+from roster_pipeline.runtime.run_school import DIED
 from roster_pipeline.services import sis_schools
 from roster_pipeline.services.connection_test import carry_out, carry_out_together
 
-DIED = "The run's process ended before it could say why (exit code {code}).\nStart it again; nothing was half applied."
 UNKNOWN = "unknown"
-MODULE = "roster_pipeline.console.manual_run_worker"
+MODULE = "roster_pipeline.runtime.run_school"
 NEEDS = ("roster_pipeline.definitions", "roster_pipeline.cleaning.expectations")
 """The modules that a run loads at some time."""
 LOOK_EVERY = 1.0

@@ -1,16 +1,34 @@
-"""One school's sync as a Dagster run in this process, on the instance whose history the UI shows."""
+"""One school's sync as a Dagster run in this process, on the instance whose history the UI shows. `main` carries out a
+run that somebody asked for in the console, in a process of its own.
+
+The row of such a run says what to do, how far it is, and how it ended. The run is a child of the process, which says
+that the run is alive. It ends the run if somebody cancels it, if it takes too long, or if the machine ends its
+services. It uses SIGKILL, so that no clean-up of a library can delay the end. PostgreSQL rolls back everything that the
+run had not committed by then.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
+import signal
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from threading import Event, Thread
 from typing import TYPE_CHECKING
 
+from roster_pipeline.directory import manual_runs
+from roster_pipeline.directory.database import NAME, Database, DirectoryError, end_sessions
+from roster_pipeline.directory.manual_runs import CANCELED, ManualRun
+from roster_pipeline.runtime.embedded import prepare_environment
 from roster_pipeline.runtime.processes import Ended, noted
+from roster_pipeline.sync.alerts import record_failure
+from roster_pipeline.sync.error_messages import SyncError, explain
 
 if TYPE_CHECKING:
     import dagster as dg
@@ -19,7 +37,6 @@ JOB = "rostering"
 MODULE, LOCATION, REPOSITORY = "roster_pipeline.definitions", "roster_pipeline", "__repository__"
 """The place of the job: the name in `workspace.yaml`, and the name that Dagster gives to a repository of
 definitions."""
-PARTITION_TAG = "dagster/partition"
 LAST_STEP = "applied_changes"
 STEPS = {
     "raw": "fetching from the SIS",
@@ -31,6 +48,20 @@ LOOK_EVERY = 0.5
 """Seconds between two looks at the running step."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The UI shows the log of a run; the terminal gets the outcome."""
+DIED = "The run's process ended before it could say why (exit code {code}).\nStart it again; nothing was half applied."
+OF_RUN = "roster run {}"
+"""The name of a run's sessions in the database."""
+WATCH_EVERY = 1.0
+"""Seconds between two checks whether the run was canceled. Each check also says that the run is alive."""
+TOO_LONG = "This run was ended after {minutes}, the longest that a run by hand may take. Nothing was half applied."
+TOO_LONG_REMEDY = (
+    "The SIS is probably slow: ask its vendor, or wait for the run of the night, which may take longer. "
+    "An operator can set ROSTER_CONSOLE_RUN_MINUTES."
+)
+STOPPED = "The console's machine was stopped, and this run with it.\nStart it again; nothing was half applied."
+APPLIED = "Canceled by {who}, after its changes had been applied."
+IN_DAGSTER = "Canceled in the console; the audit of the school says who did it."
+"""Owners of other districts can read Dagster's events, so they contain no person's name."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +97,7 @@ def run_school(
     import dagster as dg
 
     from roster_pipeline.definitions import defs
-    from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, schools
+    from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, PARTITION_TAG, schools
     from roster_pipeline.defs.run_coordinator import school_tags
 
     run_id = run_id or str(uuid.uuid4())
@@ -84,28 +115,20 @@ def run_school(
         instance.add_dynamic_partitions(str(schools.name), [school_key])
         done = Event()
         follower = Thread(target=_follow, args=(instance, run_id, on_step, done), daemon=True)
-        if on_step is not None:
-            follower.start()
+        follower.start()
         try:
             with noted() as signals:
-                result = _execute(instance, job, run_id, tags | {PARTITION_TAG: school_key}, selection)
+                events = _execute(instance, job, run_id, tags | {PARTITION_TAG: school_key}, selection)
         finally:
             done.set()
-            if on_step is not None:
-                follower.join()
+            follower.join()
+        success = any(event.event_type == dg.DagsterEventType.RUN_SUCCESS for event in events)
         if signals:
             ended, run = Ended(signals[0]), instance.get_run_by_id(run_id)
-            if run and not result.success:  # for Dagster it failed, and people would get an alert about a killed run
+            if run and not success:  # for Dagster it failed, and people would get an alert about a killed run
                 instance.report_run_canceled(run, str(ended))
             raise ended
-        return RunResult(run_id, None) if result.success else _failed(result)
-
-
-@dataclass(frozen=True)
-class _Executed:
-    run_id: str
-    success: bool
-    all_events: list[dg.DagsterEvent]
+        return RunResult(run_id, None) if success else _failed(run_id, events)
 
 
 def _execute(
@@ -114,46 +137,39 @@ def _execute(
     run_id: str,
     tags: dict[str, str],
     selection: list[dg.AssetKey] | None,
-) -> _Executed:
+) -> list[dg.DagsterEvent]:
     """Run the job in this process, as a run of the code location that the UI knows, because the UI can re-execute only
     such a run.
 
     `execute_in_process` does not note where the job came from.
     """
-    import dagster as dg
+    from dagster._core import remote_origin as origin
     from dagster._core.definitions.job_base import InMemoryJob
     from dagster._core.execution.api import execute_run_iterator
-    from dagster._core.remote_origin import (
-        ManagedGrpcPythonEnvCodeLocationOrigin,
-        RemoteJobOrigin,
-        RemoteRepositoryOrigin,
-    )
     from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
-    location = ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name=MODULE), LOCATION)
+    location = origin.ManagedGrpcPythonEnvCodeLocationOrigin(LoadableTargetOrigin(module_name=MODULE), LOCATION)
     run = instance.create_run_for_job(
         job,
         run_id=run_id,
         run_config=QUIET,
         tags={**job.run_tags, **tags},
         asset_selection=frozenset(selection) if selection else None,
-        remote_job_origin=RemoteJobOrigin(RemoteRepositoryOrigin(location, REPOSITORY), JOB),
+        remote_job_origin=origin.RemoteJobOrigin(origin.RemoteRepositoryOrigin(location, REPOSITORY), JOB),
     )
-    events = list(execute_run_iterator(InMemoryJob(job), run, instance))
-    return _Executed(run_id, any(event.event_type == dg.DagsterEventType.RUN_SUCCESS for event in events), events)
+    return list(execute_run_iterator(InMemoryJob(job), run, instance))
 
 
-def _failed(result: _Executed) -> RunResult:
+def _failed(run_id: str, events: list[dg.DagsterEvent]) -> RunResult:
     from roster_pipeline.defs.asset_helpers import NOTHING_FOUND
 
-    for event in result.all_events:
+    for event in events:
         if event.is_step_failure:
             failure = event.step_failure_data.user_failure_data
             if failure and failure.description:
                 nothing = failure.metadata.get(NOTHING_FOUND)
-                return RunResult(result.run_id, failure.description, bool(nothing and nothing.value))
-    said_nothing = f"run {result.run_id} failed before its first step\nLook at the run in the UI: roster dev"
-    return RunResult(result.run_id, said_nothing)
+                return RunResult(run_id, failure.description, bool(nothing and nothing.value))
+    return RunResult(run_id, f"run {run_id} failed before its first step\nLook at the run in the UI: roster dev")
 
 
 def _follow(instance: dg.DagsterInstance, run_id: str, on_step: Callable[[str], None] | None, done: Event) -> None:
@@ -166,3 +182,115 @@ def _follow(instance: dg.DagsterInstance, run_id: str, on_step: Callable[[str], 
             )
             for record in started.records:
                 on_step(STEPS.get(record.event_log_entry.step_key or "", "running"))
+
+
+def main(run_id: str, minutes: float) -> int:
+    """Carry out the run and watch it. Returns 0 if it came to an end, also if it failed and the failure was noted."""
+    database = Database(prepare_environment().roster)
+    with database.begin() as conn:
+        run = manual_runs.find(conn, run_id)
+    if run is None:
+        return 1
+    database.close()  # a fork must not share connections
+    child = get_context("fork").Process(target=_carry_out, args=(run_id, os.getpid()), daemon=True)
+    child.start()
+    stopping = Event()
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
+    _watch(database, *run, child, minutes, stopping)
+    return 0
+
+
+def _watch(database: Database, run: ManualRun, key: str, child: BaseProcess, minutes: float, stopping: Event) -> None:
+    """Wait for the end of the run, or end it."""
+    until = time.monotonic() + minutes * 60
+    while child.exitcode is None:
+        child.join(WATCH_EVERY)
+        who = None
+        with suppress(DirectoryError), database.begin() as conn:
+            who = manual_runs.alive(conn, run.id)
+        too_long = time.monotonic() > until
+        if child.exitcode is None and (who or too_long or stopping.is_set()):
+            _kill(database, run.id, child)
+            if who:
+                _canceled(database, run, who)
+            elif too_long:
+                _took_too_long(database, run, key, minutes)
+            else:
+                _end(database, run.id, STOPPED, STOPPED)
+            return
+    if child.exitcode:
+        died = DIED.format(code=child.exitcode)
+        _end(database, run.id, died, died, failed=True)
+
+
+def _kill(database: Database, run_id: str, child: BaseProcess) -> None:
+    """End the process, and then its sessions in the database.
+
+    A session that waits for a lock would not notice that its process ended.
+    """
+    child.kill()
+    child.join()
+    with suppress(DirectoryError), database.begin() as conn:
+        end_sessions(conn, OF_RUN.format(run_id))
+
+
+def _canceled(database: Database, run: ManualRun, who: str) -> None:
+    with database.begin() as conn:
+        applied = manual_runs.outcome(conn, run.school_id, run.id).sync_id is not None
+    _end(database, run.id, (APPLIED if applied else CANCELED).format(who=who), IN_DAGSTER)
+
+
+def _took_too_long(database: Database, run: ManualRun, key: str, minutes: float) -> None:
+    message = TOO_LONG.format(minutes="a minute" if minutes == 1 else f"{minutes:g} minutes")
+    problem = SyncError(key, message, TOO_LONG_REMEDY)
+    record_failure(database, key, "run", problem, run.id)
+    _end(database, run.id, str(problem), str(problem), failed=True)
+
+
+def _end(database: Database, run_id: str, problem: str, in_dagster: str, *, failed: bool = False) -> None:
+    """Note how the run ended. In Dagster it is shown as failed or canceled, unless it ended by itself."""
+    import dagster as dg
+
+    with suppress(DirectoryError), database.begin() as conn:
+        manual_runs.end(conn, run_id, problem)
+    with dg.DagsterInstance.get() as instance:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            return
+        if failed:
+            instance.report_run_failed(run, in_dagster)
+        else:
+            instance.report_run_canceling(run, in_dagster)
+            instance.report_run_canceled(run, in_dagster)
+
+
+def _carry_out(run_id: str, watcher: int) -> None:
+    """The run itself, in the child."""
+    os.environ[NAME] = OF_RUN.format(run_id)
+    Thread(target=_end_with, args=(watcher,), daemon=True).start()
+    database = Database(prepare_environment().roster)
+    with database.begin() as conn:
+        run = manual_runs.find(conn, run_id)
+    if run is None:
+        return
+    problem = _run(database, *run)
+    with database.begin() as conn:
+        manual_runs.end(conn, run_id, problem)
+
+
+def _run(database: Database, asked: ManualRun, key: str) -> str | None:
+    def step(words: str) -> None:
+        with suppress(DirectoryError), database.begin() as conn:
+            manual_runs.alive(conn, asked.id, words)
+
+    try:
+        return run_school(key, dry_run=asked.kind == "dry_run", run_id=asked.id, on_step=step).problem
+    except Exception as problem:
+        return str(explain(key, problem))
+
+
+def _end_with(watcher: int) -> None:
+    """End this process if nobody else is left who could end it."""
+    while os.getppid() == watcher:
+        time.sleep(WATCH_EVERY)
+    os._exit(1)

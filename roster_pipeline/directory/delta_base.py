@@ -62,20 +62,20 @@ where w.kind = 'user' and w.orgs @> array[:org]
 
 DIFFERING = """
 one as (
-    select r.sourced_id, r.payload::jsonb as payload from pull_record p
-    join sis_record r on r.id = p.record_id and r.kind = 'user'
-    where p.pull_id = :pull
-      and not exists (select from pull_record b where b.pull_id = :base and b.record_id = p.record_id offset 0)
+    select r.sourced_id, r.payload::jsonb as payload from (
+        select record_id from pull_record where pull_id = :pull
+        except select record_id from pull_record where pull_id = :base
+    ) p cross join lateral (select * from sis_record where id = p.record_id and kind = 'user' offset 0) r
 ), other as (
-    select r.sourced_id, r.payload::jsonb as payload from pull_record p
-    join sis_record r on r.id = p.record_id and r.kind = 'user'
-    where p.pull_id = :base
-      and not exists (select from pull_record b where b.pull_id = :pull and b.record_id = p.record_id offset 0)
+    select r.sourced_id, r.payload::jsonb as payload from (
+        select record_id from pull_record where pull_id = :base
+        except select record_id from pull_record where pull_id = :pull
+    ) p cross join lateral (select * from sis_record where id = p.record_id and kind = 'user' offset 0) r
 )
 """
 """Users of two pulls, without the records that both pulls name. The same content may still be stored twice.
 
-`offset 0` is explained in `snapshots`: without statistics, a join would compare every record with every other.
+`offset 0` is explained in `snapshots`: without statistics, a join would read every record.
 """
 
 COMPARED = f"""

@@ -109,7 +109,8 @@ def write(
         (cleaned_roster, roster), (rejected_record, rejected), (excluded_contact, excluded), (quality_result, quality)
     )  # fmt: skip
     earlier = [delete(table).where(table.c.snapshot_id == snapshot_id).cte(f"no_{table.name}") for table, _ in written]
-    conn.execute(replaced.add_cte(*earlier))
+    if not conn.execute(replaced.add_cte(*earlier)).rowcount:
+        raise UnknownSnapshot(snapshot_id)
     for table, frame in written:
         if frame is not None and len(frame):
             copy_frame(conn, table, frame, {"snapshot_id": snapshot_id})

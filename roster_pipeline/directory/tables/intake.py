@@ -161,7 +161,7 @@ raw_reject = _rejects("raw_reject", _of_snapshot())
 cleaned_roster = Table(
     "cleaned_roster",
     metadata,
-    _of_snapshot(),
+    number("snapshot_id", comment="without foreign keys, as pull_record"),
     words("sourced_id"),
     words(
         "record_status",

@@ -75,7 +75,7 @@ def _guard() -> Column[str]:
 plan_row = Table(
     "plan_row",
     metadata,
-    _of_plan(),
+    number("plan_id", comment="without foreign keys, as pull_record"),
     Column("row", Integer, nullable=False),
     words("action", comment="create, update, restore, archive, unchanged, skip or conflict"),
     words("reason"),

@@ -199,7 +199,7 @@ def test_lists_show_what_was_added(shared_school: Roster) -> None:
         assert shared_school(kind, "list").code == 0
 
 
-def test_the_home_ranking_of_a_district_names_its_connections_and_stands_in_the_audit(school: Roster) -> None:
+def test_the_connection_ranking_of_a_district_names_its_connections_and_stands_in_the_audit(school: Roster) -> None:
     def ranking() -> Any:
         return school("district", "list", "--json").data[0]["settings"]["connection_ranking"]
 

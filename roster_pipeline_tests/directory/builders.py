@@ -124,7 +124,7 @@ def write_plan(
     dry_run: bool = False,
     position: int | None = None,
 ) -> int:
-    """A plan; revisions that a row does not give are the directory's present ones, and so is a home that moves."""
+    """A plan. If a row gives no revisions or old primary record, it gets the present ones of the directory."""
     snapshot_id = snapshot_id or snapshot_of(database, school)
     held = held or {}
     with database.begin() as conn:

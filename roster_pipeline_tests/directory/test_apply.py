@@ -123,16 +123,16 @@ def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_m
     person = person_of(database, "u1")
     joining = row("create", person, changes={"role": "student"}, links=["x1"], new_links=["x1"])
     sync_rows(database, other, joining)
-    home = "select sourced_id from link where is_primary"
+    primary = "select sourced_id from link where is_primary"
     came = row("update", person, changes={"primary_record": "x1"}, links=["x1"])
     stale = write_plan(database, other, [came])
     sync_rows(
         database, lincoln, row("update", person, changes={"primary_record": "u2"}, links=["u2"], new_links=["u2"])
     )
     apply_plan(database, stale, who="night")
-    assert every(database, home) == [("u2",)]
+    assert every(database, primary) == [("u2",)]
     sync_rows(database, other, row("update", person, changes={"primary_record": "x1"}, links=["x1"]))
-    assert every(database, home) == [("x1",)]
+    assert every(database, primary) == [("x1",)]
 
 
 def test_a_home_in_another_connection_is_left_alone(database: Database, lincoln: SchoolRow) -> None:

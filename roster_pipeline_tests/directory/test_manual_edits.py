@@ -91,7 +91,7 @@ def test_a_change_by_hand_has_no_sync_in_the_log(database: Database, lincoln: Sc
     assert every(database, last) == [(None, "+1")]
 
 
-def test_the_first_link_is_home_and_a_home_that_goes_is_followed_by_another(
+def test_the_first_link_is_primary_and_a_primary_link_that_goes_is_followed_by_another(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     with database.begin() as conn:
@@ -108,22 +108,22 @@ def test_the_first_link_is_home_and_a_home_that_goes_is_followed_by_another(
 def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_that_moves_it_ends_it(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    homes = f"select sourced_id, primary_by_hand from link where person_id = {ada} and is_primary"
+    primary = f"select sourced_id, primary_by_hand from link where person_id = {ada} and is_primary"
     with database.begin() as conn:
         with pytest.raises(manual_edits.NoSuchLink, match="no link to this record"):
             manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **BY)
         manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
         manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **BY)
-    assert every(database, homes) == [("u2", True)]
+    assert every(database, primary) == [("u2", True)]
     with database.begin() as conn:
         manual_edits.set_primary_record(conn, lincoln.connection, ada, "u1", **BY)
         other = add_school(conn, "roosevelt", connection="other")
-    assert every(database, homes) == [("u1", True)]
+    assert every(database, primary) == [("u1", True)]
     came = row("create", ada, changes={"role": "student", "primary_record": "x1"}, links=["x1"], new_links=["x1"])
     sync = sync_rows(database, other, came)
-    assert every(database, homes) == [("x1", False)]
+    assert every(database, primary) == [("x1", False)]
     rollback.roll_back(database, sync.sync_id, who="owner", reason="no")
-    assert every(database, homes) == [("u1", True)]
+    assert every(database, primary) == [("u1", True)]
 
 
 def test_a_match_that_waits_may_be_said_to_be_somebody_else_and_nothing_else_that_is_not_linked(

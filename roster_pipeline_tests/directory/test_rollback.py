@@ -218,10 +218,10 @@ def test_a_home_that_moved_on_since_is_not_given_to_two_records(
             manual_edits.unlink(conn, lincoln.connection, person, "u2", who="owner", reason="not theirs")
     else:
         sync_rows(database, lincoln, moves("u3"))
-    homes = f"select sourced_id from link where person_id = {person} and is_primary"
-    before = every(database, homes)
+    primary = f"select sourced_id from link where person_id = {person} and is_primary"
+    before = every(database, primary)
     assert _undo(database, second).counts == {"student": {"moved": 1, "archive": 1}}
-    assert every(database, homes) == before == [("u1",) if by_hand else ("u3",)]
+    assert every(database, primary) == before == [("u1",) if by_hand else ("u3",)]
 
 
 def test_what_is_left_of_a_sync_can_be_undone_after_its_archivals_were(

@@ -16,7 +16,7 @@ PEOPLE = """
 select p.id, p.given_name as given, p.family_name as family, p.email, p.number, p.number_kind as kind, p.username,
        p.excluded,
        (select array_agg(l.sourced_id order by l.sourced_id) from link l where l.person_id = p.id) as links,
-       (select array_agg(l.sourced_id) from link l where l.person_id = p.id and l.is_primary) as homes,
+       (select array_agg(l.sourced_id) from link l where l.person_id = p.id and l.is_primary) as primary_records,
        (select array_agg(a.sourced_id order by a.sourced_id) from link_exclusion a where a.person_id = p.id)
         as not_theirs,
        (select jsonb_object_agg(l.sourced_id, l.master_identifier) from link l
@@ -66,7 +66,7 @@ class CheckedDistrict:
             called(row["links"] or (), row["id"]): {
                 **{name: row[name] for name in (*FIELDS, "excluded")},
                 "masters": row["masters"] or {},
-                "home": row["homes"],
+                "primary": row["primary_records"],
                 "not theirs": row["not_theirs"] or [],
                 "members": {self.ids[key]: tuple(value) for key, value in (row["members"] or {}).items()},
             }
@@ -80,7 +80,7 @@ class CheckedDistrict:
                 **person.fields,
                 "excluded": person.excluded,
                 "masters": person.masters,
-                "home": [person.home] if person.home else None,
+                "primary": [person.primary] if person.primary else None,
                 "not theirs": sorted(person.not_theirs),
                 "members": {s: (m.role, m.status, m.by, m.absent, m.grade) for s, m in person.members.items()},
             }
@@ -98,7 +98,7 @@ class CheckedDistrict:
             person = next((known[link] for link in links if link in known), None)
             person = person or Person({}, None, truth=self.sis.records[links[0]].human)
             person.fields = {name: shown[name] for name in FIELDS}
-            person.home = shown["home"][0] if shown["home"] else None
+            person.primary = shown["primary"][0] if shown["primary"] else None
             person.links = set(links) & self.sis.records.keys()
             person.not_theirs = set(shown["not theirs"])
             person.masters = dict(shown["masters"])

@@ -73,7 +73,7 @@ class Identity:
         return (self.kind(record), record.number) if record.number else None
 
     def fields(self, record: Record) -> dict[str, str | None]:
-        """What the directory keeps of a person whose home this record is."""
+        """What the directory keeps of a person with this primary record."""
         kind = self.kind(record) if record.number else None
         names = {"given": record.given, "family": record.family}
         return {**names, "email": record.email, "number": record.number, "kind": kind, "username": record.username}

@@ -137,17 +137,19 @@ def _archive(conn: Connection, district: CheckedDistrict, person: Person) -> Non
 
 
 def _unlink(conn: Connection, district: CheckedDistrict, person: Person, record: str) -> None:
-    """The record is not this person; which other one becomes their home is the directory's to choose."""
+    """The record is not this person; which other one becomes primary is the directory's to choose."""
     number = district.number_of(person)
     manual_edits.unlink(conn, tenants.get_connection(conn, district.place.key), number, record, **_TOLD)
     person.links.remove(record)
     person.masters.pop(record, None)
     person.confirmed.discard(record)
     person.not_theirs.add(record)
-    if person.home == record:
-        homes = [each["sourced_id"] for each in manual_edits.get_person(conn, district.place.district_id, number).links]
-        person.home = homes[0] if homes else None
-        assert set(homes) == person.links
+    if person.primary == record:
+        primary = [
+            each["sourced_id"] for each in manual_edits.get_person(conn, district.place.district_id, number).links
+        ]
+        person.primary = primary[0] if primary else None
+        assert set(primary) == person.links
 
 
 def _link(conn: Connection, district: CheckedDistrict, person: Person, record: str) -> None:
@@ -160,4 +162,4 @@ def _link(conn: Connection, district: CheckedDistrict, person: Person, record: s
     person.not_theirs.remove(record)
     person.links.add(record)
     _confirm(district, person, record)
-    person.home = person.home or record
+    person.primary = person.primary or record

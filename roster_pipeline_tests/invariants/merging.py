@@ -31,7 +31,7 @@ def merge(kept: Person, gone: Person) -> None:
     for school, theirs in gone.members.items():
         mine = kept.members.get(school)
         kept.members[school] = theirs if mine is None else _one_of(mine, theirs)
-    kept.home = kept.home or gone.home
+    kept.primary = kept.primary or gone.primary
     kept.confirmed |= gone.links
     kept.links |= gone.links
     kept.not_theirs |= gone.not_theirs

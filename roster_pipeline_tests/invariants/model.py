@@ -29,7 +29,7 @@ class Row:
     role: str
     person: Person | None
     human: Identity | None = None
-    home: str | None = None
+    primary: str | None = None
     fields: dict[str, str | None] = field(default_factory=dict)
     new_links: tuple[str, ...] = ()
     membership: bool = False
@@ -165,14 +165,14 @@ class Model:
             member = person.members.get(school)
             if member and (not rules.rostered(member.role) or member.by == "hand"):
                 continue
-            home = person.home
-            if home is None or (member and member.status == "active" and home not in alive):
-                home = lead.sourced_id
-            record = next((r for r in human.records if r.sourced_id == home), None)
+            primary = person.primary
+            if primary is None or (member and member.status == "active" and primary not in alive):
+                primary = lead.sourced_id
+            record = next((r for r in human.records if r.sourced_id == primary), None)
             wanted = human.fields(record) if record and auto and not human.unusable(record) else {}
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
             of_keys = bool(fields)
-            moves = home if home != person.home else None
+            moves = primary if primary != person.primary else None
             row = Row(
                 "", role, person, human, moves, fields, new_links, False, grade, human.matched_by != "link", of_keys
             )
@@ -233,14 +233,14 @@ class Model:
                 continue
             if person is None:
                 assert row.human is not None
-                person = Person(dict(row.fields), row.home, truth=row.human.lead.human)
+                person = Person(dict(row.fields), row.primary, truth=row.human.lead.human)
                 self.people.append(person)
             person.fields |= row.fields
             person.links |= set(row.new_links)
             for record in row.human.records if row.human else ():
                 if record.sourced_id in row.new_links and record.master:
                     person.masters[record.sourced_id] = f"urn:state:{record.master}"
-            person.home = row.home or person.home
+            person.primary = row.primary or person.primary
             if school not in person.members:
                 person.members[school] = Membership(row.role)
             member = person.members[school]

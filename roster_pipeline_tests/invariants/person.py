@@ -21,7 +21,7 @@ class Membership:
 
 @dataclass(eq=False)
 class Person:
-    """One person of the district. `home`: the record that the fields follow. `confirmed`: links said to be theirs.
+    """One person of the district. `primary`: the record that the fields follow. `confirmed`: links said to be theirs.
 
     masters: what each link's record had for a master identifier when the link was made.
     not_theirs: records told apart by hand. number: the directory's, once it was asked for. truth: the human behind it,
@@ -29,7 +29,7 @@ class Person:
     """
 
     fields: dict[str, str | None]
-    home: str | None
+    primary: str | None
     links: set[str] = field(default_factory=set)
     members: dict[str, Membership] = field(default_factory=dict)
     excluded: bool = False

@@ -67,7 +67,7 @@ class SeveralConnections:
             return [dict(row) for row in conn.execute(text(query), given).mappings()]
 
     def people(self) -> list[dict[str, Any]]:
-        """Everybody: fields, records with the home first, and the schools where they are active."""
+        """Everybody: fields, records with the primary one first, and the schools where they are active."""
         return self.rows(
             "select p.id, p.given_name, p.family_name, p.email, p.phone, p.username, p.number, "
             "(select array_agg(l.sourced_id order by l.is_primary desc, l.sourced_id) from link l "

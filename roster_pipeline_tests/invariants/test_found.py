@@ -64,7 +64,7 @@ def test_a_home_record_in_another_school_is_not_taken_for_gone_when_somebody_ret
     district.sis.come_back(district.sis.records[other.sourced_id])
     assert district.place.night(second).by_action["restore"] == 1
     person = next(shown for links, shown in district.pipeline().items() if home.sourced_id in links)
-    assert (person["home"], person["email"]) == ([home.sourced_id], home.email)
+    assert (person["primary"], person["email"]) == ([home.sourced_id], home.email)
 
 
 def test_somebody_whose_new_record_shares_its_number_with_a_stranger_is_not_archived(

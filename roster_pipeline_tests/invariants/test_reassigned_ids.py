@@ -62,7 +62,7 @@ def forget(person: Person, link: str) -> None:
     person.links.remove(link)
     person.masters.pop(link, None)
     person.not_theirs.add(link)
-    person.home = None
+    person.primary = None
 
 
 @pytest.mark.parametrize("how", LEAVING)

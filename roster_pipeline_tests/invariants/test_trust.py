@@ -1,7 +1,7 @@
-"""Random nights of a district with several connections, against the model of trust: homes, and matches that wait.
+"""Random nights of a district with several connections, against the model of trust: links, and matches that wait.
 
 Schools deliver people of each other, honestly or not, in any order; connections change hands; the manager ranks
-connections, chooses homes, and says of records that wait whose they are.
+connections, chooses primary records, and says of records that wait whose they are.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ select p.id, p.phone, p.number, c.key as given_by,
        (select array_agg(k.key || ' ' || l.sourced_id order by k.key, l.sourced_id) from link l
         join connection k on k.id = l.connection_id where l.person_id = p.id) as links,
        (select array_agg(k.key || ' ' || l.sourced_id || ' ' || l.primary_by_hand) from link l
-        join connection k on k.id = l.connection_id where l.person_id = p.id and l.is_primary) as homes,
+        join connection k on k.id = l.connection_id where l.person_id = p.id and l.is_primary) as records,
        (select jsonb_object_agg(s.key, m.status) from membership m join school s on s.id = m.school_id
         where m.person_id = p.id) as members
 from person p left join connection c on c.id = p.number_connection_id
@@ -200,7 +200,7 @@ class Connections(RuleBasedStateMachine):
     @precondition(lambda self: any(len(person.links) > 1 for person in self.model.people))
     @rule(place=PLACE, which=PLACE)
     def choose(self, place: int, which: int) -> None:
-        """The manager chooses a home."""
+        """The manager chooses a primary record."""
         several = [person for person in self.model.people if len(person.links) > 1]
         person = several[place % len(several)]
         link = sorted(person.links)[which % len(person.links)]
@@ -227,7 +227,7 @@ class Connections(RuleBasedStateMachine):
 
     def _night(self, key: str) -> None:
         self.model.night(key, self.records[key])
-        before = {person["id"]: person["homes"] for person in self.district.rows(KNOWN)}
+        before = {person["id"]: person["records"] for person in self.district.rows(KNOWN)}
         applied = self.district.night(key)
         held = self.model.held
         assert applied.by_action.get("held", 0) == (len(held.records) if held else 0)
@@ -238,7 +238,7 @@ class Connections(RuleBasedStateMachine):
         again = self.district.rows(KNOWN)
         seen["nights"] += 1
         seen.update({action: rows for action, rows in applied.by_action.items() if rows})
-        seen["homes moved"] += sum(row["id"] in before and before[row["id"]] != row["homes"] for row in again)
+        seen["moved"] += sum(row["id"] in before and before[row["id"]] != row["records"] for row in again)
         numbers = {row["id"]: tuple(row["links"]) for row in again}
         waits = {row["link"]: numbers[row["person_id"]] for row in self.district.rows(WAITING)}
         waits = {link: links for link, links in waits.items() if link.startswith(f"{key} ")}
@@ -248,12 +248,12 @@ class Connections(RuleBasedStateMachine):
         self.they_agree()
 
     def _shown(self, row: dict[str, Any]) -> tuple[Any, ...]:
-        return row["phone"], row["number"] and row["given_by"], row["homes"], row["members"]
+        return row["phone"], row["number"] and row["given_by"], row["records"], row["members"]
 
     def _expected(self, person: Known) -> tuple[Any, ...]:
-        home = [f"{called(person.home)} {str(person.chosen).lower()}"] if person.home else None
+        primary = [f"{called(person.primary)} {str(person.chosen).lower()}"] if person.primary else None
         members = {key: "active" if active else "archived" for key, (_, active) in person.members.items()}
-        return person.phone, person.number, home, members
+        return person.phone, person.number, primary, members
 
     def _by_hand(self, change: Any, link: Link, person: Known) -> None:
         name = tuple(sorted(map(called, person.links)))
@@ -291,5 +291,5 @@ def test_random_nights_of_several_connections_end_as_trust_says(database: Databa
         seen.clear()
         run_histories(Connections, EXAMPLES, STEPS)
     usual = {"create", "update", "archive", "waits"}
-    seldom = {"restore", "linked", "told apart", "chosen", "homes moved", "held", "claimed", "claimed approved"}
+    seldom = {"restore", "linked", "told apart", "chosen", "moved", "held", "claimed", "claimed approved"}
     assert_happened(seen, usual, seldom)

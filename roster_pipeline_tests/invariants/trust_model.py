@@ -1,4 +1,4 @@
-"""The reference model of people whom several connections know: whose record is their home, and which matches wait.
+"""The reference model of people whom several connections know: which record is primary, and which matches wait.
 
 As `model`, written from the rules and not from the code, and for what that one leaves out: a district with more than
 one connection. Each human has one name, e-mail and number, so that what a record is taken for depends on trust alone.
@@ -33,7 +33,7 @@ class Known:
 
     name: int
     human: str
-    home: Link | None
+    primary: Link | None
     phone: str
     number: str | None
     links: set[Link] = field(default_factory=set)
@@ -106,7 +106,7 @@ class TrustModel:
             self._write((held.at, name), person, record)
 
     def _write(self, link: Link, person: Known | None, record: Record) -> None:
-        """Link, membership, and the fields where this connection is the home."""
+        """Link, membership, and the fields where this connection has the primary record."""
         at, name = link
         if person is None:
             person = Known(name, record.human, link, "", None)
@@ -115,8 +115,8 @@ class TrustModel:
         since, _ = person.members.get(at, (self.nights, True))
         person.members[at] = (since, True)
         if self._first(person) == at:
-            person.chosen = person.chosen and person.home is not None and person.home[0] == at
-            person.home, person.phone = link, record.phone
+            person.chosen = person.chosen and person.primary is not None and person.primary[0] == at
+            person.primary, person.phone = link, record.phone
             person.number = at if record.number else None
 
     def _elsewhere(self, at: str, person: Known) -> bool:
@@ -144,8 +144,8 @@ class TrustModel:
         """The connection whose record their fields follow."""
         active = {at: since for at, (since, is_active) in person.members.items() if is_active}
         able = {link[0] for link in person.links} & active.keys()
-        if person.chosen and person.home is not None and person.home[0] in able:
-            return person.home[0]
+        if person.chosen and person.primary is not None and person.primary[0] in able:
+            return person.primary[0]
 
         def rank(at: str) -> tuple[int, bool, int]:
             place = self.ranking.index(at) if at in self.ranking else len(self.ranking)
@@ -165,4 +165,4 @@ class TrustModel:
 
     def set_primary_record(self, person: Known, link: Link) -> None:
         """The manager says whose record the fields follow; they do so from its next night on."""
-        person.home, person.chosen = link, True
+        person.primary, person.chosen = link, True

@@ -69,7 +69,7 @@ def test_a_row_of_a_member_without_a_usable_role_now_stands_under_the_role_they_
     assert (row["action"], row["role"]) == ("skip", "student")
 
 
-def test_of_several_new_links_that_of_the_home_record_comes_first() -> None:
+def test_of_several_new_links_that_of_the_primary_record_comes_first() -> None:
     records = [user("a", "teacher", **ANN, identifier="7"), user("z", "principal", **ANN, identifier="7")]
     (row,) = rows_of(Directory(), *records)
     assert row["new_links"] == row["sourced_ids"] == ["z", "a"]

@@ -29,8 +29,9 @@ def two_links(
 ) -> Directory:
     """Somebody linked by this sync's connection and another one, a member here since 100.
 
-    here_first: which was linked first, and so is the home. here, there: whether it is the district's. since: when
-    they came there; None where they have left. chosen: the connection whose record was made the home by hand.
+    here_first: whether this one was linked first, and so is the primary record. here, there: whether it is the
+    district's. since: when they came there; None where they have left. chosen: the connection whose record was made the
+    primary record by hand.
     """
     directory = Directory()
     for connection, of_district, rank in ((CONNECTION, here, ranks[0]), (OTHER, there, ranks[1])):
@@ -45,7 +46,7 @@ def two_links(
 
 
 def outcome(directory: Directory, **says: Any) -> tuple[str, Any, Any]:
-    """Reason, the move of the home, and the given name that the plan writes."""
+    """Reason, the move of the primary record, and the given name that the plan writes."""
     row = directory.plan([user("a") | HERE | says]).rows.iloc[0]
     return row["reason"], row["changes"].get("primary_record"), row["changes"].get("given_name", [None, None])[1]
 
@@ -56,11 +57,15 @@ OWN = ("changed", None, "Here")
 RANKED: list[tuple[str, dict[str, Any], tuple[str, Any, Any]]] = [
     ("the other one has them longer", {}, STAYS),
     ("this one has them longer", {"since": 200}, ARRIVES),
-    ("this one has them longer and is the home", {"since": 200, "here_first": True}, OWN),
-    ("the other one has them longer, this one is the home", {"here_first": True}, STAYS),
+    ("this one has them longer and is the primary record", {"since": 200, "here_first": True}, OWN),
+    ("the other one has them longer, this one is the primary record", {"here_first": True}, STAYS),
     ("this one is the district's", {"here": True}, ARRIVES),
     ("the other one is the district's", {"there": True, "since": 200}, STAYS),
-    ("the other one is the district's, this one is the home", {"there": True, "since": 200, "here_first": True}, STAYS),
+    (
+        "the other one is the district's, this one is the primary record",
+        {"there": True, "since": 200, "here_first": True},
+        STAYS,
+    ),
     ("both are the district's", {"here": True, "there": True}, STAYS),
     ("the district ranks this one", {"there": True, "ranks": (1, None)}, ARRIVES),
     ("the district ranks this one before the other", {"there": True, "ranks": (1, 2)}, ARRIVES),
@@ -84,7 +89,7 @@ def test_a_persons_fields_follow_the_connection_that_ranks_first(
     assert [link["is_primary"] for link in directory.links].count(True) == 1
 
 
-def test_a_home_that_was_chosen_by_hand_is_still_chosen_after_a_new_id() -> None:
+def test_a_primary_record_that_was_chosen_by_hand_is_still_chosen_after_a_new_id() -> None:
     directory = two_links(there=True, chosen=CONNECTION)
     rekeyed = user("b") | HERE | {"givenName": "Known"}
     assert directory.plan([rekeyed]).rows["changes"].iloc[0]["primary_record"] == ["a", "b"]
@@ -92,17 +97,17 @@ def test_a_home_that_was_chosen_by_hand_is_still_chosen_after_a_new_id() -> None
     assert [link["sourced_id"] for link in directory.links if link["primary_by_hand"]] == ["b"]
 
 
-def test_who_joins_or_comes_back_brings_the_home_only_where_this_connection_ranks_first() -> None:
+def test_who_joins_or_comes_back_moves_the_primary_record_only_where_this_connection_ranks_first() -> None:
     for known, moves in (({}, False), ({"here": True}, True), ({"since": None}, True)):
         directory = two_links(member=False, **known)
-        reason, home, _ = outcome(directory)
-        assert (reason, bool(home)) == ("joined_school", moves)
+        reason, primary, _ = outcome(directory)
+        assert (reason, bool(primary)) == ("joined_school", moves)
         directory.member(1, status="archived")
-        reason, home, _ = outcome(directory)
-        assert (reason, bool(home)) == ("returned", moves)
+        reason, primary, _ = outcome(directory)
+        assert (reason, bool(primary)) == ("returned", moves)
 
 
-def test_with_auto_update_off_the_home_moves_and_no_field_does() -> None:
+def test_with_auto_update_off_the_primary_record_moves_and_no_field_does() -> None:
     directory = two_links(here=True)
     quiet = school(students=RoleSettings(rostered=True))
     row = directory.plan([user("a") | HERE], quiet).rows.iloc[0]

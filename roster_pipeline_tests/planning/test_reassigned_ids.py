@@ -265,7 +265,7 @@ def test_the_record_under_which_the_person_comes_now_waits_with_the_one_that_too
     assert told(directory, user("a", **EVA), moved) == [("create", "joined"), ("update", "changed")]
 
 
-def test_a_home_record_that_is_somebody_elses_in_another_school_gives_no_field_to_its_person() -> None:
+def test_a_primary_record_that_is_somebody_elses_in_another_school_gives_no_field_to_its_person() -> None:
     directory = ann()
     moved = user("new", givenName="Ann", familyName="Lee", identifier="7", email=MAIL, username="ann")
     records = [user("a", **EVA, roles=[entry(org="s2")]), moved]

@@ -67,7 +67,7 @@ def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots
 
     slots: runs at once on this machine. minutes: how long the run may take.
     """
-    run_id = _asked(database, school, kind, who)
+    run_id = _request_run(database, school, kind, who)
     Thread(target=_carry_out, args=(database, run_id, slots, minutes), daemon=True, name="run").start()
     return run_id
 
@@ -79,7 +79,7 @@ def launch_all(
     run_ids, going = [], 0
     for school in schools:
         try:
-            run_ids.append(_asked(database, school, "sync", who))
+            run_ids.append(_request_run(database, school, "sync", who))
         except manual_runs.AlreadyGoing:
             going += 1
     waiting = iter(run_ids)
@@ -98,7 +98,7 @@ def launch_all(
     return len(run_ids), going
 
 
-def _asked(database: Database, school: SchoolRow, kind: Kind, who: str) -> str:
+def _request_run(database: Database, school: SchoolRow, kind: Kind, who: str) -> str:
     """Note a run that somebody asks for, and return its id. Raises AlreadyGoing."""
     run_id = str(uuid.uuid4())
     with database.begin() as conn:

@@ -152,10 +152,10 @@ def in_console(text: str) -> str:
     """
     if "roster " not in text:
         return text
-    return _COMMAND.sub(_said, text)
+    return _COMMAND.sub(_instruction, text)
 
 
-def _said(found: re.Match[str]) -> str:
+def _instruction(found: re.Match[str]) -> str:
     words = found["words"]
     first = words.split()[0]
     if first not in _COMMANDS or not (found["lead"] or _marked(found)):

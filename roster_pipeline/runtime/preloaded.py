@@ -193,12 +193,12 @@ def main() -> int:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 break
-            _say(id=children.pop(pid), code=os.waitstatus_to_exitcode(status))
+            _report(id=children.pop(pid), code=os.waitstatus_to_exitcode(status))
             idle_since = time.monotonic()
     return 0
 
 
-def _say(**words: int | None) -> None:
+def _report(**words: int | None) -> None:
     with suppress(OSError):  # the process that asked may be gone
         os.write(1, json.dumps(words).encode() + b"\n")
 
@@ -217,11 +217,11 @@ def _carry_out(order: dict[str, Any], children: dict[int, int]) -> None:
         _load(order["needs"])
         pid = os.fork()
     except Exception:
-        _say(id=order["id"], code=1)
+        _report(id=order["id"], code=1)
         return
     if pid:
         children[pid] = order["id"]
-        _say(id=order["id"], pid=pid)
+        _report(id=order["id"], pid=pid)
         return
     code = 1
     try:

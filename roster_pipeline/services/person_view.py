@@ -284,11 +284,11 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
             event.edit, event.cannot_undo = edit, problem
             event.may_undo = view.may_change if edit.shared else edit.entry.school_id in schools
     shown = [event for event in events.values() if event.steps or event.what]
-    shown += _said_of_the_future(conn, view) if view.whole else []
+    shown += _upcoming(conn, view) if view.whole else []
     return sorted(shown, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
 
 
-def _said_of_the_future(conn: Connection, view: PersonView) -> list[Event]:
+def _upcoming(conn: Connection, view: PersonView) -> list[Event]:
     """Exemptions and announcements of the person; the audit has one entry for all people of such a decision."""
     whom = view.person.district_id, view.person.id
     events = []

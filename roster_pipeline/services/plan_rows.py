@@ -158,10 +158,10 @@ def _flags(stored: str | None) -> str:
 
 
 def _new_name(changes: Mapping[str, tuple[Any, Any]]) -> str:
-    return " ".join(str(changes[field][1]) for field in ("given_name", "family_name") if _told(changes, field))
+    return " ".join(str(changes[field][1]) for field in ("given_name", "family_name") if _has_value(changes, field))
 
 
-def _told(changes: Mapping[str, tuple[Any, Any]], field: str) -> bool:
+def _has_value(changes: Mapping[str, tuple[Any, Any]], field: str) -> bool:
     return field in changes and changes[field][1] is not None
 
 

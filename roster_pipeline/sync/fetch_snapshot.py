@@ -84,7 +84,7 @@ def fetch(
     else:
         pull_id = _pulled(database, school, batch, limits)
     with database.begin() as conn:
-        sourced_id = _found(conn, pull_id, school)
+        sourced_id = _school_of_pull(conn, pull_id, school)
         now = datetime.now(UTC)
         snapshot_id = snapshots.take(
             conn,
@@ -241,7 +241,7 @@ def _finish(
         before = delta_base.newest_proof(conn, source, scope)
         part = delta_base.delta_base_of(conn, source, school.settings.school_id) if scope == WHOLE else None
         if part is not None:
-            org = _found(conn, pull_id, school)
+            org = _school_of_pull(conn, pull_id, school)
             learned[LISTS_LEAVE_OUT] = delta_base.left_out(conn, pull_id, part.id, org)
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
         if proof.get("mode") == "delta" and base is not None:
@@ -264,7 +264,7 @@ def _finish(
             tenants.remember(conn, source.id, learned)
 
 
-def _found(conn: Connection, pull_id: int, school: SchoolRow) -> str:
+def _school_of_pull(conn: Connection, pull_id: int, school: SchoolRow) -> str:
     sourced_id = snapshots.find_school(conn, pull_id, school.settings.school_id)
     if sourced_id is None and not snapshots.any_org(conn, pull_id):
         raise SyncError(

@@ -71,7 +71,7 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     yield _server_log(verbosity)
     yield _key(connections)
     yield _mail()
-    yield _told()
+    yield _alert_addresses()
     yield _heartbeat()
     yield _retention()
     yield _quality_suite()
@@ -122,7 +122,7 @@ def _mail() -> Item:
     )
 
 
-def _told() -> Item:
+def _alert_addresses() -> Item:
     addresses = operators()
     if not addresses:
         return Item("alerts", None, "go to owners alone: no ROSTER_ALERTS_TO")

@@ -76,7 +76,7 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         run, outcome = _run(opened, school, request.path_params["run"])
-        status, place = _said(opened, run, outcome), manual_runs.place(opened, run)
+        status, place = _result(opened, run, outcome), manual_runs.place(opened, run)
         decidable = _decidable(opened, school, outcome)
     more: dict[str, Any] = {
         "run": run,
@@ -99,7 +99,7 @@ async def events(request: Request) -> Response:
             school = school_of(request, opened)
             run, outcome = _run(opened, school, run_id)
             place, decidable = manual_runs.place(opened, run), _decidable(opened, school, outcome)
-            return school, run, outcome, _said(opened, run, outcome), place, decidable
+            return school, run, outcome, _result(opened, run, outcome), place, decidable
 
     await run_in_threadpool(now)
 
@@ -127,7 +127,7 @@ def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[ManualRun,
     return run, manual_runs.outcome(opened, school.id, run_id)
 
 
-def _said(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
+def _result(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
     """The result of an ended run, or of a dry run, as a sentence. Empty if the run did not get so far."""
     if not run.ended_at:
         return ""

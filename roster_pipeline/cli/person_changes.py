@@ -78,7 +78,7 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
     epilog=examples("roster person primary-record 42 u-1003 --connection sis --reason 'their new school'"),
 )
 def primary_record(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
-    """Choose the record that a person's fields follow, whatever ranks first."""
+    """Choose the primary record, which a person's fields follow, whatever ranks first."""
     from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, by):

@@ -127,8 +127,8 @@ def unlink(
 def set_primary_record(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say which record of a person their fields follow, until somebody chooses another record or the link to this one
-    is removed.
+    """Choose the primary record of a person. It stays until somebody chooses another record or the link to this one is
+    removed.
 
     The next sync of that connection updates the fields themselves. Raises UnknownPerson, NoSuchLink.
     """

@@ -114,7 +114,7 @@ def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *
 def set_primary_record(
     conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> str:
-    """Say which of a person's records their fields follow."""
+    """Choose a person's primary record."""
     source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
     manual_edits.set_primary_record(conn, source, person_id, record, who=who, reason=given_reason(reason))
     return f"The fields of person {person_id} follow this record, from the next sync of {connection} on."

@@ -174,7 +174,7 @@ def _held(report: SyncReport, typed: bool) -> Section:
             Command(f'roster hold approve {key} --plan {plan} --reason "..."'),
         ]
     if fixed:
-        other = "What an approval cannot lift" if waiting else "This cannot be approved: it"
+        other = "The rest cannot be approved: it" if waiting else "This cannot be approved: it"
         blocks.append(
             Sentence(f"{other} is judged again by the next sync, and ends once the cause is corrected.", "quiet")
         )

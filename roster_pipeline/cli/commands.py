@@ -117,7 +117,7 @@ def explained(problem: Exception) -> tuple[str, int]:
         return wrong_settings(problem), WRONG_USAGE
     if type(problem).__module__.startswith(OURS):
         return str(problem), problem.code if isinstance(problem, CommandError) else FAILED
-    from roster_pipeline.sync.error_messages import FULL, explain
+    from roster_pipeline.sync import FULL, explain
 
     if isinstance(problem, OSError) and problem.errno not in FULL:
         return str(problem), FAILED

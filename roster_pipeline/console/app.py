@@ -53,7 +53,7 @@ from roster_pipeline.directory.plans import UnknownPlan
 from roster_pipeline.directory.rollback import AlreadyUndone
 from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
 from roster_pipeline.services.settings_changes import ChangedMeanwhile
-from roster_pipeline.sync.error_messages import explain
+from roster_pipeline.sync import explain
 
 PAGES = (
     settings,  # comes before the route of a school with this key

@@ -113,7 +113,7 @@ def raw(
     installation: InstallationResource,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Fetch one school's snapshot and its proof of completeness."""
-    from roster_pipeline.sync import fetch  # pandas and all: a run needs it, the listing of assets does not
+    from roster_pipeline.sync.fetch_snapshot import fetch  # pandas: not needed to list the assets
 
     database = directory.database()
     with clear_failures(context, database, "fetch"):
@@ -151,7 +151,7 @@ def raw(
 )
 def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Clean one school's snapshot and test its quality."""
-    from roster_pipeline.sync import clean_latest  # pandas and all: a run needs it, the listing of assets does not
+    from roster_pipeline.sync.clean_snapshot import clean_latest  # pandas: not needed to list the assets
 
     database = directory.database()
     with clear_failures(context, database, "clean"):
@@ -183,7 +183,7 @@ def roster_diff(
     context: dg.AssetExecutionContext, directory: DirectoryResource, sis: SisResource
 ) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Plan one school's sync and judge it; plan and verdict are written in one transaction."""
-    from roster_pipeline.sync import plan_latest  # pandas and all: a run needs it, the listing of assets does not
+    from roster_pipeline.sync.plan_and_apply import plan_latest  # pandas: not needed to list the assets
 
     database = directory.database()
     dry_run = context.run.tags.get(DRY_RUN_TAG) == "true"
@@ -215,7 +215,7 @@ def roster_diff(
 )
 def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
     """Apply one school's plan as far as its stored verdict allows, and put the report into the outbox."""
-    from roster_pipeline.sync import apply_latest  # pandas and all: a run needs it, the listing of assets does not
+    from roster_pipeline.sync.plan_and_apply import apply_latest  # pandas: not needed to list the assets
 
     if context.run.tags.get(DRY_RUN_TAG) == "true":  # there may be a plan of another run that waits
         problem = f"{context.partition_key}: a dry run applies nothing\nRun it without the tag {DRY_RUN_TAG}."

@@ -27,8 +27,8 @@ from roster_pipeline.directory.database import NAME, Database, DirectoryError, e
 from roster_pipeline.directory.manual_runs import CANCELED, ManualRun
 from roster_pipeline.runtime.embedded import prepare_environment
 from roster_pipeline.runtime.processes import Ended, noted
+from roster_pipeline.sync import SyncError, explain
 from roster_pipeline.sync.alerts import record_failure
-from roster_pipeline.sync.error_messages import SyncError, explain
 
 if TYPE_CHECKING:
     import dagster as dg

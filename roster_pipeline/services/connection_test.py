@@ -27,8 +27,8 @@ from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.services.save_settings import Wanted, secret_of
 from roster_pipeline.services.settings_changes import allowed, same_org, secret_must_be_typed, servers_of
 from roster_pipeline.settings.school import ConnectionSettings
+from roster_pipeline.sync import explain
 from roster_pipeline.sync.connection_checks import item_as_data, items_of, items_of_schools
-from roster_pipeline.sync.error_messages import explain
 
 LIMITS = Limits(
     connect_seconds=10,

@@ -22,7 +22,7 @@ from roster_pipeline.directory.approvals import Part
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.settings_changes import FieldError, usable_reason
-from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.plan_and_apply import conclude, finish
 from roster_pipeline.vocabulary import reason_problem

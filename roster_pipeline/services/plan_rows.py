@@ -277,7 +277,7 @@ def plain(value: Any) -> Any:
 def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
     """The plan that one run made. Raises SyncError if it made none."""
     from roster_pipeline.directory import plans, tenants
-    from roster_pipeline.sync.error_messages import SyncError
+    from roster_pipeline.sync import SyncError
 
     plan = plans.latest(opened, tenants.get_school(opened, key).id, dry_run=True)
     if plan is None or plan.run_id != run_id:

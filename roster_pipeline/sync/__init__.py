@@ -2,25 +2,38 @@
 
 These functions connect the decisions of the core with the SIS, the database and the mail. Dagster's assets, the command
 line and the console call them. This package does not know Dagster.
+
+Here are their errors as a person reads them: the school, the thing, the remedy. Never a value from a record.
 """
 
+import errno
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from roster_pipeline.sync.error_messages import SyncError, explain
+from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.errors import RosterError, with_keys
+from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.errors import (
+    Redirected,
+    SchoolNotFound,
+    ServerFailed,
+    SignInRefused,
+    TlsFailed,
+    Unreachable,
+)
+from roster_pipeline.settings.installation import InstallationError
 
-if TYPE_CHECKING:
-    from roster_pipeline.sync.clean_snapshot import clean_latest
-    from roster_pipeline.sync.fetch_snapshot import fetch
-    from roster_pipeline.sync.plan_and_apply import apply_latest, plan_latest
-
-__all__ = ["SyncError", "apply_latest", "clean_latest", "explain", "fetch", "plan_latest"]
 STEPS = {
     "fetch": "fetch_snapshot",
     "clean_latest": "clean_snapshot",
     "plan_latest": "plan_and_apply",
     "apply_latest": "plan_and_apply",
 }
+STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
+"""The scope of a failure: one school, or all schools of this connection."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""The error numbers of the system if a disk, or our share of it, is full."""
+AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected)
 
 
 def __getattr__(name: str) -> Any:
@@ -28,3 +41,83 @@ def __getattr__(name: str) -> Any:
     if name not in STEPS:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"{__name__}.{STEPS[name]}"), name)
+
+
+class SyncError(RosterError):
+    """A step of one school's sync failed. `str()` is one message for people; `retryable` tells schedulers.
+
+    nothing_found: the SIS answered, but shows nothing of this school.
+    """
+
+    def __init__(
+        self,
+        school: str,
+        message: str,
+        remedy: str,
+        *,
+        retryable: bool = False,
+        cause: str = STEP,
+        nothing_found: bool = False,
+    ) -> None:
+        super().__init__(message, remedy)
+        self.school = school
+        self.retryable = retryable
+        self.cause = cause
+        self.nothing_found = nothing_found
+
+    def __str__(self) -> str:
+        return f"{self.school}: {super().__str__()}"
+
+
+class GaveWay(SyncError):
+    """The SIS is slow tonight. The run ended so that runs of other connections can go on. It is requested again."""
+
+    def __init__(self, school: str) -> None:
+        super().__init__(
+            school,
+            "the SIS is slow tonight, so this run gave its place to those of other connections.",
+            "It is asked for again within 15 minutes and may then take its time. Nothing has to be done.",
+            cause=CONNECTION,
+        )
+
+
+def explain(school: str, problem: Exception) -> SyncError:
+    """Any failure as a `SyncError`.
+
+    An unexpected error is only named by its type, because its text may contain data of people.
+    """
+    if isinstance(problem, SyncError):
+        return problem
+    if isinstance(problem, OneRosterError):
+        remedy = f"{problem.remedy} Then run: roster test-connection {school}"
+        cause = CREDENTIALS if isinstance(problem, SignInRefused) else CONNECTION if isinstance(problem, AWAY) else STEP
+        nothing = isinstance(problem, SchoolNotFound)
+        return SyncError(
+            school, problem.message, remedy, retryable=problem.retryable, cause=cause, nothing_found=nothing
+        )
+    if isinstance(problem, DirectoryError | InstallationError):
+        return SyncError(school, problem.message, with_keys(problem.remedy, school=school), retryable=problem.retryable)
+    if isinstance(problem, OSError) and problem.errno in FULL:
+        return SyncError(
+            school,
+            "the disk of this machine is full",
+            "Make room on the disks of ROSTER_HOME and of the folder for temporary files (TMPDIR), and run it again.",
+            retryable=True,
+        )
+    where = _place(problem)
+    return SyncError(
+        school,
+        f"unexpected {type(problem).__name__} at {where}",
+        "Please report this line; it holds no personal data.",
+    )
+
+
+def _place(problem: Exception) -> str:
+    """The innermost line of our own code that the exception passed through."""
+    place, step = "an unknown line", problem.__traceback__
+    while step is not None:
+        name = step.tb_frame.f_globals.get("__name__", "")
+        if name.startswith("roster_pipeline"):
+            place = f"{name}:{step.tb_lineno}"
+        step = step.tb_next
+    return place

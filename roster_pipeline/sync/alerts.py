@@ -28,8 +28,8 @@ from roster_pipeline.notifications.blocks import Link, page_links
 from roster_pipeline.notifications.notice import Notice, notice_mail
 from roster_pipeline.notifications.outcome import NOUNS, Tone, claimed_words, joined
 from roster_pipeline.settings.installation import MailServer
+from roster_pipeline.sync import CREDENTIALS, STEP, GaveWay, SyncError
 from roster_pipeline.sync.build_report import console_url, message_id, run_url
-from roster_pipeline.sync.error_messages import CREDENTIALS, STEP, GaveWay, SyncError
 from roster_pipeline.vocabulary import counted, moment, role_name
 
 CLAIM_HINT = "There the manager says who they are."

@@ -26,7 +26,7 @@ from roster_pipeline.frames import frame_of_documents, infrequent_collection
 from roster_pipeline.planning.plan_stats import people_by_role
 from roster_pipeline.settings.installation import code_version
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync import SyncError
 
 CONTACT_FIELDS_SEEN = "contact_fields"
 """A key in what was learned of a connection: the fields of contact rules that some contact once had."""

@@ -21,7 +21,7 @@ from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
 from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.records.orgs import ENROLLMENTS_UNKNOWN
-from roster_pipeline.sync.error_messages import CONNECTION, GaveWay, SyncError
+from roster_pipeline.sync import CONNECTION, GaveWay, SyncError
 from roster_pipeline.sync.fetch_strategy import (
     READS,
     Choice,

@@ -24,8 +24,8 @@ from roster_pipeline.frames import frame_of, frame_of_documents
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.records.orgs import OrgReferences
 from roster_pipeline.oneroster.witness import Answer
+from roster_pipeline.sync import SyncError, explain
 from roster_pipeline.sync.clean_snapshot import cleaned_records, withheld_from
-from roster_pipeline.sync.error_messages import SyncError, explain
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.plan_and_apply import OnePerson, plan_snapshot
 

@@ -45,7 +45,7 @@ from roster_pipeline.planning.snapshot_guards import (
     smaller,
     untested,
 )
-from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_report

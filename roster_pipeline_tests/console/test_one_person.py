@@ -14,8 +14,7 @@ from roster_pipeline.directory import manual_edits, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline.sync import clean_snapshot, fetch_snapshot, one_person, plan_and_apply
-from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync import SyncError, clean_snapshot, fetch_snapshot, one_person, plan_and_apply
 from roster_pipeline_tests.console.conftest import OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import audited, words_of
 from roster_pipeline_tests.console.served_sis import Served, school_in, served_sis

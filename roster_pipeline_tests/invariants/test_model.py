@@ -21,7 +21,7 @@ from roster_pipeline.directory import announced_leavers, approvals, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
-from roster_pipeline.sync.error_messages import SyncError, explain
+from roster_pipeline.sync import SyncError, explain
 from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.invariants import manual_edits
 from roster_pipeline_tests.invariants.district import CheckedDistrict, Shown

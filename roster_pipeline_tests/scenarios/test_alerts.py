@@ -17,8 +17,8 @@ from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, Install
 from roster_pipeline.defs.sensors import failed_runs, watch_schools
 from roster_pipeline.directory import alerts, approvals, tenants
 from roster_pipeline.services import decisions
+from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.alerts import Watched, record_crashes, record_failure
-from roster_pipeline.sync.error_messages import SyncError
 from roster_pipeline.sync.monitoring import beat, watch
 from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline_tests.scenarios.conftest import SECRET, District

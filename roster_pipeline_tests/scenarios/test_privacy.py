@@ -152,7 +152,7 @@ def test_nothing_about_people_stands_in_what_an_interrupted_run_says(
             time.sleep(5.0)
 
     district.add_school()
-    monkeypatch.setattr("roster_pipeline.sync.clean_latest", interrupted)
+    monkeypatch.setattr("roster_pipeline.sync.clean_snapshot.clean_latest", interrupted)
     district.run_sync()
     (run,) = district.instance.get_runs()
     assert run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

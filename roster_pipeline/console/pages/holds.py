@@ -38,7 +38,7 @@ from roster_pipeline.services.hold_explanations import ADVICE, HoldExplanation, 
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.fields import title_of
 from roster_pipeline.settings.school import Guards
-from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync import SyncError
 from roster_pipeline.vocabulary import counted, day, reason_problem
 
 MOST_UNTYPED = 50

@@ -28,8 +28,7 @@ from roster_pipeline.directory.person_merge import merges_of
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import person_changes, person_view, possible_duplicates
 from roster_pipeline.services.person_view import PersonView
-from roster_pipeline.sync import one_person
-from roster_pipeline.sync.error_messages import SyncError
+from roster_pipeline.sync import SyncError, one_person
 from roster_pipeline.vocabulary import reason_problem
 
 OF_A_MANAGER = "This person is active in a school that is not yours, so a manager of the district has to do this."

@@ -1,5 +1,4 @@
-"""Access to PostgreSQL: one engine per process, transactions, and errors. Also what all tables share: the one
-`metadata`, the naming of constraints, and the usual kinds of columns.
+"""Access to PostgreSQL: one engine per process, transactions, and errors.
 
 An error names the thing and the remedy, and never contains a person's data.
 """
@@ -13,21 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import psycopg
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Connection,
-    DateTime,
-    Identity,
-    MetaData,
-    Text,
-    create_engine,
-    event,
-    func,
-    text,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
@@ -57,15 +42,6 @@ EXHAUSTED = {
 """For each SQLSTATE: what is used up, and what to do."""
 BUSY = ("40001", "40P01", "55P03", "57014")
 """Serialization failure, deadlock, lock not available, statement cancelled: the same work may succeed later."""
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
 
 
 class Database:
@@ -208,43 +184,3 @@ def translated(problem: DBAPIError | psycopg.Error) -> DirectoryError:
     if (state or "").startswith(("22", "23")):
         return RowRefused(origin.diag.table_name, origin.diag.constraint_name, state)
     return StatementFailed(state)
-
-
-def identity(name: str = "id") -> Column[int]:
-    """A number that the database gives out."""
-    return Column(name, BigInteger, Identity(), nullable=False)
-
-
-def number(name: str, *, comment: str | None = None, optional: bool = False) -> Column[int]:
-    """A 64-bit whole number, mostly the id of a row elsewhere."""
-    return Column(name, BigInteger, nullable=optional, comment=comment)
-
-
-def words(name: str, *, comment: str | None = None, optional: bool = False) -> Column[str]:
-    """A text."""
-    return Column(name, Text, nullable=optional, comment=comment)
-
-
-def now(name: str) -> Column[object]:
-    """A time that the database sets when the row is made."""
-    return Column(name, DateTime(timezone=True), nullable=False, server_default=func.now())
-
-
-def moment(name: str, *, comment: str | None = None) -> Column[object]:
-    """A time, or null if it has not come yet."""
-    return Column(name, DateTime(timezone=True), comment=comment)
-
-
-def mapping(name: str, *, comment: str | None = None) -> Column[object]:
-    """A JSON object, empty by default."""
-    return Column(name, JSONB, nullable=False, server_default=text("'{}'::jsonb"), comment=comment)
-
-
-def flag(name: str, *, comment: str | None = None) -> Column[bool]:
-    """A switch, off by default."""
-    return Column(name, Boolean, nullable=False, server_default=text("false"), comment=comment)
-
-
-def field_columns(names: tuple[str, ...]) -> list[Column[object]]:
-    """The columns of fields that the SIS fills: all optional, all text but `enabled`."""
-    return [Column(name, Boolean if name == "enabled" else Text) for name in names]

@@ -6,7 +6,6 @@ a row that reaches into another district.
 
 from __future__ import annotations
 
-from roster_pipeline.directory.database import metadata
 from roster_pipeline.directory.tables.intake import (
     RAW_VIEWS,
     cleaned_roster,
@@ -56,6 +55,7 @@ from roster_pipeline.directory.tables.tenants import (
     connection,
     console_session,
     district,
+    metadata,
     oidc_attempt,
     rate_limit,
     school,

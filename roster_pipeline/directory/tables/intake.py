@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
 
-from roster_pipeline.directory.database import (
+from roster_pipeline.directory.tables.tenants import (
     field_columns,
     flag,
     identity,

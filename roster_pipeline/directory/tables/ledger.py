@@ -22,7 +22,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from roster_pipeline.directory.database import flag, identity, mapping, metadata, moment, now, number, words
+from roster_pipeline.directory.tables.tenants import flag, identity, mapping, metadata, moment, now, number, words
 
 sync = Table(
     "sync",

@@ -22,7 +22,7 @@ from sqlalchemy import (
     text,
 )
 
-from roster_pipeline.directory.database import (
+from roster_pipeline.directory.tables.tenants import (
     field_columns,
     flag,
     identity,

@@ -230,10 +230,10 @@ def add(
 @leavers.command("list", epilog=examples("roster leavers list oak"))
 def list_(key: SchoolKey, as_json: AsJson = False) -> None:
     """List the announced leavers of a school."""
-    from roster_pipeline.directory import announced_leavers, tenants
+    from roster_pipeline.directory import lasting_decisions, tenants
 
     with open_directory() as database, database.begin() as conn:
-        announced = announced_leavers.of_school(conn, tenants.get_school(conn, key).id, limit=10_000)
+        announced = lasting_decisions.leavers_of_school(conn, tenants.get_school(conn, key).id, limit=10_000)
     if as_json:
         print_json([vars(one) | {"day": one.day.isoformat()} for one in announced])
         return
@@ -251,10 +251,12 @@ def remove(
     who: Who = None,
 ) -> None:
     """Take announcements back."""
-    from roster_pipeline.directory import announced_leavers, tenants
+    from roster_pipeline.directory import lasting_decisions, tenants
 
     if every == bool(person):
         raise typer.BadParameter("give --person, or --all")
     with open_directory() as database, database.begin() as conn:
-        done = announced_leavers.withdraw(conn, tenants.get_school(conn, key), None if every else person, who_asks(who))
+        done = lasting_decisions.withdraw_leavers(
+            conn, tenants.get_school(conn, key), None if every else person, who_asks(who)
+        )
     note(f"{key}: {counted(done, 'announcement was', 'announcements were')} taken back.")

@@ -186,7 +186,7 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
         Word(
             "announced leaver",
             "a person whose last day somebody entered before they left",
-            "directory.announced_leavers.AnnouncedLeaver",
+            "directory.lasting_decisions.AnnouncedLeaver",
         ),
         Word("approval", "a person's decision, with a reason, to apply held rows", "directory.approvals.approve"),
         Word("archive", "end a membership. Nothing is deleted, and it can be restored"),
@@ -202,7 +202,7 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
         Word(
             "exemption",
             "a change of one person that somebody left out of a hold; no later sync makes it either",
-            "directory.exemptions.Exemption",
+            "directory.lasting_decisions.Exemption",
         ),
         Word("finding", "what a guard found, with its number and its limit", "planning.findings.Finding"),
         Word("guard", "a rule that holds a part of a plan that looks dangerous", "planning.guards.judge"),

@@ -6,7 +6,7 @@ Rejected records are filtered, counted and read a page at a time.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,13 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.tables import (
-    cleaned_roster,
-    excluded_contact,
-    quality_result,
-    rejected_record,
-    snapshot,
-)
+from roster_pipeline.directory.tables import cleaned_roster, excluded_contact, quality_result, rejected_record, snapshot
 
 _ROSTER: dict[str, Kind] = {
     column.name: {"INTEGER": "int", "BOOLEAN": "bool"}.get(str(column.type), "text")  # type: ignore[misc]
@@ -84,6 +78,16 @@ LONGEST_VALUE = 200
 """How many characters of a value are shown."""
 _FROM = "from rejected_record r where r.snapshot_id = :snapshot"
 _ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"
+EARLIER = """
+select place, role, array_agg(person_id) as people from (
+    select s.place, l.person_id,
+           (array_agg(c.role order by array_position(array['admin', 'teacher', 'staff', 'student'], c.role)))[1] as role
+    from unnest(cast(:snapshots as bigint[])) with ordinality s(id, place)
+    join link l on l.connection_id = :connection and l.person_id = any(cast(:people as bigint[]))
+    join cleaned_roster c on c.snapshot_id = s.id and c.sourced_id = l.sourced_id and c.record_status = 'member'
+    group by s.place, l.person_id
+) known group by place, role
+"""
 
 
 def write(
@@ -263,3 +267,15 @@ def by_rule(conn: Connection, snapshot_id: int) -> list[dict[str, Any]]:
     columns = "r.severity, r.collection, r.field, r.rule"
     query = f"select {columns}, count(*) as rows {_FROM} group by {columns} order by 1, 5 desc, 4"
     return [dict(row) for row in conn.execute(text(query), {"snapshot": snapshot_id}).mappings()]
+
+
+def in_earlier_snapshots(
+    conn: Connection, connection_id: int, snapshots: list[int], people: Collection[int]
+) -> list[dict[str, list[int]]]:
+    """For each snapshot and role, the people who were members in the snapshot."""
+    found: list[dict[str, list[int]]] = [{} for _ in snapshots]
+    if people and snapshots:
+        given = {"connection": connection_id, "snapshots": snapshots, "people": sorted(people)}
+        for row in conn.execute(text(EARLIER), given):
+            found[row.place - 1][row.role] = list(row.people)
+    return found

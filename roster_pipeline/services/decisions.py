@@ -15,7 +15,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import announced_leavers, approvals, exemptions, ledger, plans, rollback, tenants
+from roster_pipeline.directory import approvals, lasting_decisions, ledger, plans, rollback, tenants
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.approvals import Part
@@ -165,7 +165,7 @@ def exempt(
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id
-        done = exemptions.exempt(conn, plan_id, rows, who, why, plan_hash=plan_hash)
+        done = lasting_decisions.exempt(conn, plan_id, rows, who, why, plan_hash=plan_hash)
         settle(conn, school_id, datetime.now(UTC))
         return done
 
@@ -178,7 +178,7 @@ def take_back(database: Database, key: str, ids: Collection[int] | None, *, who:
     why = given_reason(reason)
     with database.begin() as conn:
         school = tenants.get_school(conn, key)
-        return exemptions.take_back(conn, school.district_id, school.id, ids, who, why)
+        return lasting_decisions.take_back_exemptions(conn, school.district_id, school.id, ids, who, why)
 
 
 def relink(
@@ -251,13 +251,13 @@ def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: 
         raise FieldError(
             "people", "Name at least one person." if not words else f"Name at most {MOST:,} people at once."
         )
-    if not today - announced_leavers.STAYS <= day <= today + LONGEST:
-        raise FieldError("day", f"Give a day from {announced_leavers.STAYS.days} days ago to a year ahead.")
+    if not today - lasting_decisions.STAYS <= day <= today + LONGEST:
+        raise FieldError("day", f"Give a day from {lasting_decisions.STAYS.days} days ago to a year ahead.")
     why = usable_reason(reason)
-    found = announced_leavers.find(conn, school, words)
+    found = lasting_decisions.find_people(conn, school, words)
     people = {of[0] for of in found.values() if len(of) == 1}
     if people:
-        announced_leavers.announce(conn, school, people, day, who, why)
+        lasting_decisions.announce_leavers(conn, school, people, day, who, why)
     return Announced(
         len(people),
         [word for word in words if not found[word]],

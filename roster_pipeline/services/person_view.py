@@ -10,19 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import (
-    announced_leavers,
-    audit,
-    exemptions,
-    ledger,
-    members,
-    plans,
-    rosters,
-    tenants,
-    undo_edit,
-)
-from roster_pipeline.directory.announced_leavers import Announcement, has_ended
+from roster_pipeline.directory import audit, lasting_decisions, ledger, members, plans, rosters, tenants, undo_edit
 from roster_pipeline.directory.audit import Entry
+from roster_pipeline.directory.lasting_decisions import Announcement, announcement_has_ended
 from roster_pipeline.directory.ledger import Change, SyncRow
 from roster_pipeline.directory.members import Person, UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
@@ -254,8 +244,10 @@ def person_plan(conn: Connection, view: PersonView, plan_id: int) -> Planned | N
 
 def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, Announcement]:
     """The announcements that count, by school, of schools that the reader may see."""
-    every = announced_leavers.of_person(conn, view.person.district_id, view.person.id)
-    return {one.school: one for one in every if one.school in view.schools and not has_ended(one.day, today)}
+    every = lasting_decisions.announcements_of_person(conn, view.person.district_id, view.person.id)
+    return {
+        one.school: one for one in every if one.school in view.schools and not announcement_has_ended(one.day, today)
+    }
 
 
 def history(conn: Connection, view: PersonView) -> list[Event]:
@@ -292,12 +284,12 @@ def _upcoming(conn: Connection, view: PersonView) -> list[Event]:
     """Exemptions and announcements of the person; the audit has one entry for all people of such a decision."""
     whom = view.person.district_id, view.person.id
     events = []
-    for exempted in exemptions.of_person(conn, *whom):
+    for exempted in lasting_decisions.exemptions_of_person(conn, *whom):
         if view.manages or exempted.school in view.schools:
             of = f": {', '.join(exempted.fields).replace('_', ' ')}" if exempted.fields else ""
             step = Step(LEFT_OUT[exempted.action].format(exempted.school) + of)
             events.append(Event(exempted.at, exempted.who, "change left out", exempted.reason, steps=[step]))
-    for leaver in announced_leavers.of_person(conn, *whom):
+    for leaver in lasting_decisions.announcements_of_person(conn, *whom):
         if view.manages or leaver.school in view.schools:
             step = Step(f"announced to leave on {day(leaver.day)} in {leaver.school}")
             events.append(Event(leaver.at, leaver.who, "leaver announced", leaver.reason, steps=[step]))

@@ -16,8 +16,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import (
-    announced_leavers,
-    exemptions,
+    lasting_decisions,
     planning_input,
     plans,
     rosters,
@@ -117,8 +116,8 @@ def plan_snapshot(
         loaded = planning_input.load_directory(conn, school, snapshot_id)
         quality = rosters.load_quality(conn, snapshot_id)
         excluded = rosters.load_excluded(conn, snapshot_id)
-        exempted = exemptions.load(conn, school.id)
-        announced = announced_leavers.in_force(conn, school.id, today)
+        exempted = lasting_decisions.load_exemptions(conn, school.id)
+        announced = lasting_decisions.leavers_in_force(conn, school.id, today)
     if only is not None:
         announced &= {only.person_id}
     facts, first_sync, answers = before.facts, before.first_sync, before.answers
@@ -154,7 +153,7 @@ def plan_snapshot(
     history, gone = before.roles, announced_gone(plan.rows, announced)
     if gone:
         with database.begin() as conn:
-            earlier = announced_leavers.in_earlier_snapshots(
+            earlier = rosters.in_earlier_snapshots(
                 conn, school.connection.id, [int(one) for one in history.index], gone
             )
         history = usual_sizes(history, earlier, gone)
@@ -163,7 +162,7 @@ def plan_snapshot(
     judged = judge(plan, found, school.guards_on(today), _quality_findings(quality, school, snapshot_id))
     with database.begin() as conn:
         if not dry_run and only is None:
-            exemptions.end(conn, plan.ended_exemptions)
+            lasting_decisions.end_exemptions(conn, plan.ended_exemptions)
         plan_id = plans.write(
             conn,
             school,

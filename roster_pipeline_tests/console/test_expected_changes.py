@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
 
-from roster_pipeline.directory import announced_leavers, tenants
+from roster_pipeline.directory import lasting_decisions, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
@@ -120,10 +120,10 @@ def test_leavers_are_announced_by_number_or_id(
     entries = every(database, "select details::text from audit where what = 'leavers announced'")
     assert not any("zyxpoison" in details.lower() or "77" in details for (details,) in entries)
     with database.begin() as opened:
-        assert announced_leavers.in_force(opened, lincoln.id, TODAY) == frozenset()
-        assert len(announced_leavers.in_force(opened, lincoln.id, SOON)) == 4
-        assert len(announced_leavers.in_force(opened, lincoln.id, SOON + timedelta(days=30))) == 4
-        assert announced_leavers.in_force(opened, lincoln.id, SOON + timedelta(days=31)) == frozenset()
+        assert lasting_decisions.leavers_in_force(opened, lincoln.id, TODAY) == frozenset()
+        assert len(lasting_decisions.leavers_in_force(opened, lincoln.id, SOON)) == 4
+        assert len(lasting_decisions.leavers_in_force(opened, lincoln.id, SOON + timedelta(days=30))) == 4
+        assert lasting_decisions.leavers_in_force(opened, lincoln.id, SOON + timedelta(days=31)) == frozenset()
     assert signed_in(STRANGER).get("/schools/lincoln/leavers").status_code == 404
     ada = str(person_of(database, "u1"))
     assert signed_in(STRANGER).send_form("/schools/foreign/leavers/withdraw", {"person": ada}).status_code == 303

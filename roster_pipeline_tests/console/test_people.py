@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import accounts, announced_leavers, exemptions, manual_edits
+from roster_pipeline.directory import accounts, lasting_decisions, manual_edits
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
@@ -379,8 +379,8 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
         update = row("update", ada, reason="changed", links=["u1"], changes={"grade": "10", "email": "a@b.org"})
         plan = write_plan(database, school, [update], held={("student", "update"): [MANY]})
         with database.begin() as conn:
-            exemptions.exempt(conn, plan, [0], who, why)
-            announced_leavers.announce(conn, school, [ada], leaves, who, f"moves, {why}")
+            lasting_decisions.exempt(conn, plan, [0], who, why)
+            lasting_decisions.announce_leavers(conn, school, [ada], leaves, who, f"moves, {why}")
     shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
     assert f"Change left out by {OWNER}: “on a journey”" in shown
     assert "No sync makes this change in lincoln: email, grade" in shown
@@ -393,7 +393,7 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
     assert "“secret of oak”" in managers
     assert "“moves, secret of oak”" in managers
     with database.begin() as conn:
-        announced_leavers.announce(conn, lincoln, [ada], date(2020, 1, 2), OWNER, "moved")
+        lasting_decisions.announce_leavers(conn, lincoln, [ada], date(2020, 1, 2), OWNER, "moved")
     shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
     assert "Announced to leave" not in shown, "it has ended"
     assert "announced to leave on Thu 2 Jan 2020 in lincoln" in shown
@@ -404,7 +404,7 @@ def test_the_history_names_a_change_left_out_before_the_person_was_known(
 ) -> None:
     plan = write_plan(database, lincoln, [newcomer("u9", "Adele")], held={("student", "create"): [MANY]})
     with database.begin() as conn:
-        exemptions.exempt(conn, plan, [0], OWNER, "is ada")
+        lasting_decisions.exempt(conn, plan, [0], OWNER, "is ada")
         manual_edits.link(conn, lincoln.connection, ada, "u9", who=OWNER, reason="is ada")
     assert "No sync enters them in lincoln" in words_of(signed_in(OWNER).get(f"/people/{ada}").text)
 

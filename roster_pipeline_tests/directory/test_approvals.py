@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.directory import approvals, audit, exemptions, plan_rows, plans
+from roster_pipeline.directory import approvals, audit, lasting_decisions, plan_rows, plans
 from roster_pipeline.directory.apply import NotApproved, PlanNotForApply, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
@@ -162,13 +162,13 @@ def test_an_exempted_row_is_never_applied_and_no_longer_waits(database: Database
     plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING]})
     apply_plan(database, plan_id, who="night")
     with database.begin() as conn:
-        assert exemptions.exempt(conn, plan_id, [0], "owner", "on a journey") == 1
-        with pytest.raises(exemptions.NothingExempted):
-            exemptions.exempt(conn, plan_id, [0, 99], "owner", "again")
+        assert lasting_decisions.exempt(conn, plan_id, [0], "owner", "on a journey") == 1
+        with pytest.raises(lasting_decisions.NothingExempted):
+            lasting_decisions.exempt(conn, plan_id, [0, 99], "owner", "again")
         assert [hold.rows for hold in approvals.held(conn)] == [2]
-        (known,) = exemptions.of_school(conn, lincoln.id)
+        (known,) = lasting_decisions.exemptions_of_school(conn, lincoln.id)
         assert (known.action, known.who, known.reason, known.total) == ("archive", "owner", "on a journey", 1)
-        found = exemptions.load(conn, lincoln.id).to_dict("records")
+        found = lasting_decisions.load_exemptions(conn, lincoln.id).to_dict("records")
         assert [(line["action"], line["person_id"]) for line in found] == [("archive", person_of(database, "a"))]
         plan = plans.get(conn, plan_id)
         lines = plan_rows.page(conn, plan, plan_rows.RowFilter())
@@ -183,24 +183,29 @@ def test_an_exempted_row_is_never_applied_and_no_longer_waits(database: Database
         assert [line["sync_id"] for line in lines] == [None, done.sync_id, done.sync_id]
         actions = sync_summary(conn, done.sync_id).actions
         assert ("skip", "exempted", 1) in [(line["action"], line["reason"], line["rows"]) for line in actions]
-        assert exemptions.take_back(conn, lincoln.district_id, lincoln.id, None, "owner", "left after all") == 1
-        assert exemptions.of_school(conn, lincoln.id) == []
+        assert (
+            lasting_decisions.take_back_exemptions(
+                conn, lincoln.district_id, lincoln.id, None, "owner", "left after all"
+            )
+            == 1
+        )
+        assert lasting_decisions.exemptions_of_school(conn, lincoln.id) == []
 
 
 def test_only_rows_that_wait_can_be_exempted(database: Database, lincoln: SchoolRow) -> None:
     rows = [*_leaving(database, lincoln, "a"), newcomer("u1")]
     plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING]})
     apply_plan(database, plan_id, who="night")
-    with database.begin() as conn, pytest.raises(exemptions.NothingExempted):
-        exemptions.exempt(conn, plan_id, [1], "owner", "applied already")
+    with database.begin() as conn, pytest.raises(lasting_decisions.NothingExempted):
+        lasting_decisions.exempt(conn, plan_id, [1], "owner", "applied already")
     with database.begin() as conn, pytest.raises(approvals.PlanChanged):
-        exemptions.exempt(conn, plan_id, [0], "owner", "why", plan_hash="of another plan")
+        lasting_decisions.exempt(conn, plan_id, [0], "owner", "why", plan_hash="of another plan")
 
 
 def test_a_person_who_is_erased_leaves_no_exemption(database: Database, lincoln: SchoolRow) -> None:
     rows = [*_leaving(database, lincoln, "a"), newcomer("u1")]
     plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING], CREATES: [FINDING]})
     with database.begin() as conn:
-        exemptions.exempt(conn, plan_id, [0, 1], "owner", "why")
+        lasting_decisions.exempt(conn, plan_id, [0, 1], "owner", "why")
         erase(conn, lincoln.district_id, person_of(database, "a"), who="operator", reason="asked for it")
-        assert [known.sourced_ids for known in exemptions.of_school(conn, lincoln.id)] == [["u1"]]
+        assert [known.sourced_ids for known in lasting_decisions.exemptions_of_school(conn, lincoln.id)] == [["u1"]]

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from roster_pipeline import sync
-from roster_pipeline.directory import announced_leavers, approvals, tenants
+from roster_pipeline.directory import approvals, lasting_decisions, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
@@ -298,7 +298,9 @@ class Districts(RuleBasedStateMachine):
         day = datetime.now(UTC).date() + timedelta(days=days)
         with self.database.begin() as conn:
             numbers = [district.number_of(person) for person in people]
-            announced_leavers.announce(conn, tenants.get_school(conn, school), numbers, day, "owner", "they said so")
+            lasting_decisions.announce_leavers(
+                conn, tenants.get_school(conn, school), numbers, day, "owner", "they said so"
+            )
         serials = {person.serial for person in people}
         state.announced = state.announced | serials if -30 <= days <= 0 else state.announced - serials
         nights["announced"] += len(people)

@@ -28,7 +28,7 @@ from roster_pipeline.console.page import (
     texts,
 )
 from roster_pipeline.console.session import nothing_here, school_of, viewer, zone_of
-from roster_pipeline.directory import announced_leavers, approvals, audit
+from roster_pipeline.directory import approvals, audit, lasting_decisions
 from roster_pipeline.directory.school_history import HistoryEntry, alerts_of, people_by_role, school_history, year
 from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.directory.tenants import SchoolRow
@@ -83,7 +83,7 @@ def withdraw_leavers(request: Request) -> Response:
     chosen = [int(one) for one in map(str, form(request).getlist("person")) if one.isdecimal() and len(one) < 19]
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        done = announced_leavers.withdraw(opened, school, chosen, viewer(request).who)
+        done = lasting_decisions.withdraw_leavers(opened, school, chosen, viewer(request).who)
     message = f"{counted(done, 'announcement was', 'announcements were')} taken back."
     return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
@@ -94,7 +94,7 @@ def _leavers_page(
     filters = list_filter(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        leavers = announced_leavers.of_school(opened, school.id, limit=ROWS, offset=filters.offset)
+        leavers = lasting_decisions.leavers_of_school(opened, school.id, limit=ROWS, offset=filters.offset)
     return page(
         request,
         "leavers.html",
@@ -103,7 +103,7 @@ def _leavers_page(
         tab="people",
         listed=Listed(filters, list(leavers), leavers[0].total if leavers else 0),
         today=datetime.now(UTC).astimezone(school.settings.zone).date(),
-        stays=announced_leavers.STAYS.days,
+        stays=lasting_decisions.STAYS.days,
         values={"people": "", "day": "", "reason": ""} | values,
         errors=errors,
         done=done,
@@ -189,7 +189,7 @@ def show(request: Request) -> Response:
         steps = first_steps(opened, school)
         people = people_by_role(opened, school.district_id, school.id)
         weeks = year(opened, school_id=school.id) if not before else []
-        leavers = announced_leavers.of_school(opened, school.id, limit=1)
+        leavers = lasting_decisions.leavers_of_school(opened, school.id, limit=1)
     shown = entries[:PAGE]
     decidable = any(hold.overridable for hold in holds)
     step = next_step(current, decidable=decidable, tested=bool(school.test))

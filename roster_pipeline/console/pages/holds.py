@@ -25,10 +25,10 @@ from roster_pipeline.console.page import (
 )
 from roster_pipeline.console.pages.plan_details import decides_as_manager, plan_of, rows_of
 from roster_pipeline.console.session import school_of, viewer
-from roster_pipeline.directory import approvals, exemptions, held_plans, plan_rows, plans, tenants
+from roster_pipeline.directory import approvals, held_plans, lasting_decisions, plan_rows, plans, tenants
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.exemptions import NothingExempted
+from roster_pipeline.directory.lasting_decisions import NothingExempted
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
@@ -344,7 +344,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
             rows = rows_of(request, opened, school, plan, address=address, kinds=kinds)
             events = held_plans.timeline(opened, plan)
             links = plan_rows.new_links(opened, plan.id) if explanation.rekeyed else 0
-        exempted = exemptions.of_school(opened, school.id)
+        exempted = lasting_decisions.exemptions_of_school(opened, school.id)
     return page(
         request,
         "school_holds.html",

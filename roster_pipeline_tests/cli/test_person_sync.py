@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import pytest
 from cryptography.fernet import Fernet
 
-from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import SECRET_KEY
-from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline.sync import clean_snapshot, fetch_snapshot, plan_and_apply
 from roster_pipeline_tests.cli.conftest import Roster
 from roster_pipeline_tests.console.served_sis import Served, school_in, served_sis
 from roster_pipeline_tests.directory.builders import every
+from roster_pipeline_tests.district import EVERYTHING, run_sync
 
 WHY = ("--reason", "because", "--who", "Ada")
 
@@ -29,15 +27,8 @@ def sis() -> Iterator[Served]:
 def pupil(roster: Roster, database: Database, sis: Served, monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
     """Number and record of a pupil of a school whose first sync is done."""
     monkeypatch.setenv(SECRET_KEY, Fernet.generate_key().decode())
-    school = school_in(database, sis)
-    on = RoleSettings(rostered=True, auto_update=True, archive=True)
-    with database.begin() as conn:
-        wishes = {"students": on, "teachers": on, "first_sync": "apply"}
-        tenants.set_school(conn, school.key, school.settings.model_copy(update=wishes))
-    fetch_snapshot.fetch(database, school.key, batch="night", run_id="night")
-    clean_snapshot.clean_latest(database, school.key, run_id="night")
-    plan_and_apply.plan_latest(database, school.key, run_id="night")
-    plan_and_apply.apply_latest(database, school.key, run_id="night", who="night")
+    school_in(database, sis, students=EVERYTHING, teachers=EVERYTHING, first_sync="apply")
+    run_sync(database, "lincoln")
     query = "select person_id, sourced_id from link join membership using (person_id) where role = 'student' limit 1"
     (found,) = every(database, query)
     return int(found[0]), str(found[1])

@@ -24,6 +24,7 @@ from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime.embedded import DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline_tests.console.served_sis import Served, served_sis
 from roster_pipeline_tests.directory.builders import add_school
 
 ENDING_SECONDS = 20
@@ -100,6 +101,20 @@ class Running:
         self.server.should_exit = True
         self.thread.join(ENDING_SECONDS)
         self.socket.close()
+
+
+@pytest.fixture(scope="session")
+def running_sis() -> Iterator[Served]:
+    """A simulated SIS with two schools."""
+    with served_sis() as served:
+        yield served
+
+
+@pytest.fixture
+def sis(running_sis: Served) -> Served:
+    """The same as it was on its first day, without faults and tokens."""
+    running_sis.sis.reset()
+    return running_sis
 
 
 @pytest.fixture

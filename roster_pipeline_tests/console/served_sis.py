@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
-from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
-from roster_pipeline_tests.console.conftest import Browser
+from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.simulator import District, Sis, create_site, generate_district, running
+
+if TYPE_CHECKING:
+    from roster_pipeline_tests.console.conftest import Browser
 
 CLIENT, SECRET = "client", "p0ison-of-the-sis"
 STUDENTS = 20
@@ -32,21 +35,20 @@ def served_sis() -> Iterator[Served]:
     """Two schools of 20 students, OneRoster 1.2."""
     people = generate_district(5, schools=2, students_per_school=STUDENTS)
     sis = Sis(people, credentials={CLIENT: SECRET}, versions=("1.2",))
-    server = SimulatorThread(create_site([sis])).start()
-    try:
-        yield Served(f"{server.base_url}/ims/oneroster/rostering/v1p2", sis, people)
-    finally:
-        server.stop()
+    with running(create_site([sis])) as base_url:
+        yield Served(f"{base_url}/ims/oneroster/rostering/v1p2", sis, people)
 
 
-def school_in(database: Database, served: Served, key: str = "lincoln", secret: str | None = SECRET) -> SchoolRow:
-    """The district springfield, its connection `sis` to the simulated one, and a school of it."""
+def school_in(
+    database: Database, served: Served, key: str = "lincoln", secret: str | None = SECRET, **chosen: Any
+) -> SchoolRow:
+    """The district springfield, its connection `sis` to the simulated one, and a school of it that rosters students."""
     settings = ConnectionSettings(url=served.url, client_id=CLIENT, allow_private_addresses=True)
     with database.begin() as conn:
         tenants.add_district(conn, "springfield", "Springfield")
         tenants.add_connection(conn, "springfield", "sis", settings, seal(secret) if secret else None)
-        chosen = SchoolSettings(school_id="sch-1", students=RoleSettings(rostered=True))
-        return tenants.add_school(conn, "sis", key, key.title(), chosen)
+        given: dict[str, Any] = {"students": {"rostered": True}} | chosen
+        return tenants.add_school(conn, "sis", key, key.title(), SchoolSettings(school_id="sch-1", **given))
 
 
 def events_of(browser: Browser, path: str, last_id: str | None = None) -> list[tuple[str, str, str]]:

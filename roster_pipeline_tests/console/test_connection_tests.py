@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -26,19 +26,13 @@ from roster_pipeline.sync.health_checks import prune
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.console.held_plans import words_of
-from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in
 from roster_pipeline_tests.directory.builders import every, one
 
 SignedIn = Callable[[str], Browser]
 PAGE, TEST = "/schools/lincoln/settings/connection", "/schools/lincoln/test"
 SCHEDULE = "/schools/lincoln/settings/schedule"
 HTMX = {"hx-request": "true"}
-
-
-@pytest.fixture(scope="module")
-def sis() -> Iterator[Served]:
-    with served_sis() as served:
-        yield served
 
 
 @pytest.fixture

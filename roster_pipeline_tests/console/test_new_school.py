@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,12 +39,6 @@ NEW: dict[str, Any] = {
     "connection-client_id": "abc",
     "secret": "p0ison",
 }
-
-
-@pytest.fixture(scope="module")
-def sis() -> Iterator[Served]:
-    with served_sis() as served:
-        yield served
 
 
 @pytest.fixture

@@ -4,53 +4,34 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline.directory import manual_edits
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline.sync import SyncError, clean_snapshot, fetch_snapshot, one_person, plan_and_apply
+from roster_pipeline.sync import SyncError, one_person
 from roster_pipeline_tests.console.conftest import OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import audited, words_of
-from roster_pipeline_tests.console.served_sis import Served, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import Served, school_in
 from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.district import EVERYTHING, run_sync
 from roster_pipeline_tests.hostile_strings import leaked
 
 SignedIn = Callable[[str], Browser]
-ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 SECONDS = 3.0
 WHY = {"reason": "the mother called"}
 
 
 @pytest.fixture
-def sis() -> Iterator[Served]:
-    with served_sis() as served:
-        yield served
-
-
-@pytest.fixture
 def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
     """A school whose first sync is done."""
-    school = school_in(database, sis)
-    wishes = {"students": ON, "teachers": ON, "first_sync": "apply"}
-    with database.begin() as conn:
-        tenants.set_school(conn, "lincoln", school.settings.model_copy(update=wishes))
-        school = tenants.get_school(conn, "lincoln")
-    synced(database, "night 1")
+    school = school_in(database, sis, students=EVERYTHING, teachers=EVERYTHING, first_sync="apply")
+    run_sync(database, "lincoln")
     return school
-
-
-def synced(database: Database, night: str) -> None:
-    """A whole sync of the school."""
-    fetch_snapshot.fetch(database, "lincoln", batch=night, run_id=night)
-    clean_snapshot.clean_latest(database, "lincoln", run_id=night)
-    plan_and_apply.plan_latest(database, "lincoln", run_id=night)
-    plan_and_apply.apply_latest(database, "lincoln", run_id=night, who="night")
 
 
 def a_pupil(database: Database) -> tuple[int, str]:
@@ -129,7 +110,7 @@ def test_it_changes_nothing_of_the_schools_own_plans_holds_reports_and_next_sync
     ]
     assert after == before
     assert not every(database, "select 1 from plan where person_id is not null and not dry_run and state = 'planned'")
-    synced(database, "night 2")
+    run_sync(database, "lincoln")
     last = every(database, "select kind, outcome from sync order by id desc limit 1")
     assert last == [("sync", "unchanged")]
 

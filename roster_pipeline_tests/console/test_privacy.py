@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime.embedded import DAGSTER_URL
-from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.console.served_sis import Served, events_of, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import Served, events_of, school_in
+from roster_pipeline_tests.district import EVERYTHING
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 
 SignedIn = Callable[[str], Browser]
@@ -41,21 +41,21 @@ TABLES = (
 )
 
 
-@pytest.fixture(scope="module")
-def sis() -> Iterator[Served]:
-    with served_sis() as served:
-        hostile_strings(served.people)
-        yield served
+@pytest.fixture
+def sis(sis: Served) -> Served:
+    hostile_strings(sis.people)
+    return sis
 
 
 @pytest.fixture
 def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
-    school = school_in(database, sis)
-    on = RoleSettings(rostered=True, auto_update=True, archive=True)
-    wishes = {"students": on, "teachers": on, "primary_contacts": True, "first_sync": "apply"}
-    with database.begin() as conn:
-        tenants.set_school(conn, "lincoln", school.settings.model_copy(update=wishes))
-        return tenants.get_school(conn, "lincoln")
+    on: dict[str, Any] = {
+        "students": EVERYTHING,
+        "teachers": EVERYTHING,
+        "primary_contacts": True,
+        "first_sync": "apply",
+    }
+    return school_in(database, sis, **on)
 
 
 @pytest.fixture

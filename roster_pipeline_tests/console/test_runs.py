@@ -7,7 +7,7 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -24,17 +24,11 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime import preloaded
 from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.conftest import OWNER, Browser
-from roster_pipeline_tests.console.served_sis import Served, events_of, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import Served, events_of, school_in
 from roster_pipeline_tests.directory.builders import add_school, every, one
 
 SignedIn = Callable[[str], Browser]
 RUNS = "/schools/lincoln/runs"
-
-
-@pytest.fixture(scope="module")
-def sis() -> Iterator[Served]:
-    with served_sis() as served:
-        yield served
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,17 +12,11 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.browser import LEFT_OUT, PATIENCE, Open, faults_of, staying
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER
-from roster_pipeline_tests.console.served_sis import SECRET, Served, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import SECRET, Served, school_in
 
 pytestmark = pytest.mark.timeout(600)
 expect = pytest.importorskip("playwright.sync_api", reason=f"{LEFT_OUT}Playwright is not installed.").expect
 PAGE = "/schools/lincoln/settings/connection"
-
-
-@pytest.fixture(scope="module")
-def sis() -> Iterator[Served]:
-    with served_sis() as served:
-        yield served
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ def test_the_pipelines_login_syncs_decides_and_erases(
 ) -> None:
     """Whole nights by a login that owns nothing."""
     url = pipeline.engine.url.render_as_string(hide_password=False)
-    for district in make_district(pipeline, url, monkeypatch, tmp_path, "1.2"):
+    with make_district(pipeline, url, monkeypatch, tmp_path) as district:
         district.add_school(report_to=["it@school.example"], primary_contacts=True)
         assert district.run_sync()["created"] > 40, district.problems
         district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)

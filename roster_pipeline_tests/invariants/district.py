@@ -56,7 +56,7 @@ class CheckedDistrict:
     def __init__(self, database: Database, site: Site, place: int, rules: list[SchoolRules]) -> None:
         self.place = Place(database, site, place)
         self.sis = SisState(site.sises[place], tuple(rule.school_id for rule in rules))
-        self.schools = [self.place.add_school(rule) for rule in rules]
+        self.schools = [self.place.add(rule) for rule in rules]
         self.model = Model({rule.school_id: rule for rule in rules})
         self.ids = dict(zip(self.schools, self.sis.schools, strict=True))
 

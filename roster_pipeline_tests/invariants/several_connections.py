@@ -5,38 +5,37 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import text
-
-from roster_pipeline import sync
 from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.secrets import seal
 from roster_pipeline.services.settings_changes import change_connection
-from roster_pipeline.settings.school import ConnectionSettings, Guards, RoleSettings, SchoolSettings
-from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.settings.school import ConnectionSettings, Guards
+from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.plan_and_apply import Applied
-from roster_pipeline_tests.invariants.sync_district import CLIENT, ROOT, SECRET
+from roster_pipeline_tests.district import CLIENT, SECRET, StoredDistrict, simulated
 
 KEYS = ("main", "east", "west")
-EVERYTHING = RoleSettings(rostered=True, auto_update=True, archive=True)
 
 
-@dataclass
-class SeveralConnections:
+class SeveralConnections(StoredDistrict):
     """One district of three schools, each with a SIS of its own; `csv`: those that are read as files."""
 
-    database: Database
-    folder: Path
-    sises: dict[str, Sis]
-    csv: frozenset[str]
-    nights: int = 0
+    def __init__(
+        self, database: Database, base_url: str, folder: Path, sises: dict[str, Sis], csv: frozenset[str], own: int
+    ) -> None:
+        def settings(key: str) -> ConnectionSettings:
+            files: dict[str, Any] = {"url": f"file://{folder / key}", "token_url": None} if key in csv else {}
+            return simulated(f"{base_url}/{key}", page_size=own, **files)
+
+        self.folder, self.sises, self.csv, self.nights = folder, sises, csv, 0
+        super().__init__(database, settings(KEYS[0]), key="valley", connection=KEYS[0])
+        for key in KEYS[1:]:
+            self.add_connection(key, settings(key))
 
     def deliver(self, key: str, sourced_id: str, role: str = "student", **fields: Any) -> None:
         """A SIS has a record from now on; nothing that is not given is filled in."""
@@ -50,21 +49,13 @@ class SeveralConnections:
             at = (datetime.now(UTC) - timedelta(days=1) + timedelta(minutes=self.nights)).timestamp()
             for file in write_csv_bundle(self.sises[key].district, self.folder / key).iterdir():
                 os.utime(file, (at, at))
-        sync.fetch(self.database, key, batch=f"night {self.nights}", run_id=None)
-        sync.clean_latest(self.database, key, run_id=None)
-        sync.plan_latest(self.database, key, run_id=None)
-        return sync.apply_latest(self.database, key, run_id=None, who="test")
+        return self.sync_school(key)
 
     def control(self, key: str, whose: str) -> None:
         """A manager says who may change a connection."""
         with self.database.begin() as conn:
             settings = tenants.get_connection(conn, key).settings.model_copy(update={"controlled_by": whose})
             change_connection(conn, key, who="manager", settings=settings)
-
-    def rows(self, query: str, **given: Any) -> list[dict[str, Any]]:
-        """The rows of a query."""
-        with self.database.begin() as conn:
-            return [dict(row) for row in conn.execute(text(query), given).mappings()]
 
     def people(self) -> list[dict[str, Any]]:
         """Everybody: fields, records with the primary one first, and the schools where they are active."""
@@ -105,35 +96,17 @@ def several_connections(
         sises[key] = Sis(people, prefix=f"/{key}", credentials={CLIENT: SECRET}, versions=("1.2",))
         for row in range(len(people)):
             people.vanish(row)
-    server = SimulatorThread(create_site(list(sises.values()))).start()
-    made = SeveralConnections(database, folder, sises, csv)
-    with database.begin() as conn:
-        district = tenants.add_district(conn, "valley", "Valley")
+    with running(create_site(list(sises.values()))) as base_url:
+        made = SeveralConnections(database, base_url, folder, sises, csv, own)
         for key in KEYS:
-            url = f"file://{folder / key}" if key in csv else f"{server.base_url}/{key}{ROOT}"
-            token = None if key in csv else f"{server.base_url}/{key}/oauth/token"
-            settings = ConnectionSettings(
-                url=url, client_id=CLIENT, token_url=token, allow_private_addresses=True, page_size=own
-            )
-            tenants.add_connection(conn, "valley", key, settings, seal(SECRET))
-            roles = dict.fromkeys(("students", "teachers", "staff", "admins"), EVERYTHING)
-            chosen = SchoolSettings(
-                school_id="sch-1",
-                first_sync="apply",
-                guards=guards or Guards(),
-                report_to=[f"{key}@valley.example"],
-                report_when="problems",
-                **roles,
-            )
-            tenants.add_school(conn, key, key, key.title(), chosen)
-        accounts.grant(conn, "manager@valley.example", Place(district_id=district.id), by="test")
-    made.control("main", "district")
-    try:
+            mail: dict[str, Any] = {"report_to": [f"{key}@valley.example"], "report_when": "problems"}
+            made.add_school(key, connection=key, guards=guards or Guards(), **mail)
+        with database.begin() as conn:
+            accounts.grant(conn, "manager@valley.example", Place(district_id=made.district_id), by="test")
+        made.control("main", "district")
         for key in KEYS:
             for number in range(own):
                 name = {"given_name": f"{key}{number}".title(), "family_name": key.title(), "identifier": f"1{number}"}
                 made.deliver(key, f"{key}-own{number}", "teacher" if number == 1 else "student", **name)
             made.night(key)
         yield made
-    finally:
-        server.stop()

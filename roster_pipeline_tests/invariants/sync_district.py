@@ -9,23 +9,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
-from typing import Any
 
 import pandas as pd
-from sqlalchemy import text
 
 from roster_pipeline import sync
 from roster_pipeline.directory import rosters, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.sync_summary import latest_snapshot
-from roster_pipeline.settings.school import ConnectionSettings
-from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline.sync.plan_and_apply import Applied
+from roster_pipeline_tests.district import CLIENT, SECRET, StoredDistrict, simulated
 from roster_pipeline_tests.invariants.rules import SchoolRules
 
-CLIENT, SECRET = "client", "s3cret"
-ROOT = "/ims/oneroster/rostering/v1p2"
 PREFIXES = ("/one", "/two")
 PAGE = 13
 """Records a page, so that a handful of people has page boundaries; of fewer one page tells nothing of its server."""
@@ -62,45 +57,33 @@ def running_site() -> Iterator[Site]:
         )
         for prefix in PREFIXES
     )
-    server = SimulatorThread(create_site(list(sises))).start()
-    try:
-        yield Site(server.base_url, (sises[0], sises[1]))
-    finally:
-        server.stop()
+    with running(create_site(list(sises))) as base_url:
+        yield Site(base_url, (sises[0], sises[1]))
 
 
-class Place:
+class Place(StoredDistrict):
     """One district with one connection, in a database that other districts share."""
 
     def __init__(self, database: Database, site: Site, place: int) -> None:
-        self.database = database
         self.sis = site.sises[place]
-        self.key = f"d{next(_numbers)}"
-        settings = ConnectionSettings(
-            url=f"{site.base_url}{PREFIXES[place]}{ROOT}",
-            client_id=CLIENT,
-            token_url=f"{site.base_url}{PREFIXES[place]}/oauth/token",
-            allow_private_addresses=True,
-            page_size=PAGE,
-        )
-        with database.begin() as conn:
-            self.district_id = tenants.add_district(conn, self.key, self.key).id
-            self.connection_id = tenants.add_connection(conn, self.key, self.key, settings, seal(SECRET)).id
+        key = f"d{next(_numbers)}"
+        settings = simulated(site.base_url + PREFIXES[place], page_size=PAGE)
+        super().__init__(database, settings, key=key, connection=key)
 
-    def add_school(self, rules: SchoolRules) -> str:
-        """A school; gives its key."""
+    def add(self, rules: SchoolRules) -> str:
+        """A school with these rules; gives its key."""
         key = f"{self.key}-{rules.school_id}"
         with self.database.begin() as conn:
             tenants.add_school(conn, self.key, key, key, rules.settings())
         return key
 
-    def night(self, school: str, batch: str | None = None) -> Applied:
-        """One school's sync, with a fetch of its own unless a batch is named."""
-        sync.fetch(self.database, school, batch=batch or f"night {next(_numbers)}", run_id=None)
-        if sync.clean_latest(self.database, school, run_id=None).taken_over:
-            self._check_taken_over(school)
-        sync.plan_latest(self.database, school, run_id=None)
-        return sync.apply_latest(self.database, school, run_id=None, who="proof")
+    def sync_school(self, key: str = "lincoln", batch: str | None = None) -> Applied:
+        """One school's sync, with a fetch of its own unless a batch is named; also compares what cleaning took over."""
+        sync.fetch(self.database, key, batch=batch or f"night {next(_numbers)}", run_id=None)
+        if sync.clean_latest(self.database, key, run_id=None).taken_over:
+            self._check_taken_over(key)
+        sync.plan_latest(self.database, key, run_id=None)
+        return sync.apply_latest(self.database, key, run_id=None, who="test")
 
     def _check_taken_over(self, school: str) -> None:
         """A roster that was taken over from an earlier night is the one that cleaning makes."""
@@ -114,11 +97,6 @@ class Place:
                 cleaned.append([*rosters.load(conn, facts["id"]), rosters.load_quality(conn, facts["id"])])
         for taken, made in zip(*cleaned, strict=True):
             pd.testing.assert_frame_equal(taken, made)
-
-    def rows(self, query: str, **given: Any) -> list[dict[str, Any]]:
-        """The rows of a query; `:district` is this district."""
-        with self.database.begin() as conn:
-            return [dict(row) for row in conn.execute(text(query), {"district": self.district_id} | given).mappings()]
 
     def fingerprint(self, *, absences: bool = True) -> dict[str, str | None]:
         """The md5 of every directory table of this district, without what counts its writes; or its absences either."""

@@ -100,7 +100,7 @@ class Absences(RuleBasedStateMachine):
         self.number = str(next(_numbers))
         self.school = School(self.database, self.source, self.number)
         self.school.choose(guards=OPEN, primary_contacts=False)
-        self.school.connect(no_enrollment_means_gone=True)
+        self.school.set_connection(no_enrollment_means_gone=True)
         self.model = AbsenceModel(asked=self.source.kind == "rest")
         self.students = {f"h{self.number}-{place}": Student() for place in range(STUDENTS)}
         self.clock = self.newest = time.time() - 6 * DAY
@@ -172,9 +172,9 @@ class Absences(RuleBasedStateMachine):
 
     def _agree(self, reasons: dict[str, str]) -> None:
         """Everybody is as the model says, and for the reason that the model gives."""
-        told = {row["who"]: row["reason"] for row in self.school.rows(REASONS.format(key=self.school.key))}
+        told = {row["who"]: row["reason"] for row in self.school.rows(REASONS.format(key=self.school.school))}
         assert {who: told.get(who) for who in reasons} == reasons
-        status = {row["who"]: row["status"] for row in self.school.rows(STATUS.format(key=self.school.key))}
+        status = {row["who"]: row["status"] for row in self.school.rows(STATUS.format(key=self.school.school))}
         assert status == self.model.status
 
 

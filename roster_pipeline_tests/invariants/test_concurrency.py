@@ -44,7 +44,7 @@ def district(database: Database, site: Site) -> CheckedDistrict:
                         district.sis.set_roles(record, [(group, school), (group, other)])
     for school in district.schools:
         district.model.night(district.ids[school], district.sis.served())
-        district.place.night(school)
+        district.place.sync_school(school)
     district.check()
     return district
 
@@ -118,7 +118,7 @@ def test_two_runs_of_one_school_at_once_do_what_one_does(district: CheckedDistri
         at_once(*(run(district, school, f"{night} {n}", f"{night} {batch}") for n, batch in enumerate(batches)))
         district.model, _ = ends(district, school, school)
         district.check()
-        district.place.night(district.schools[1])
+        district.place.sync_school(district.schools[1])
         district.model, _ = ends(district, district.schools[1])
         district.check()
     assert district.place.rows("select count(*) as many from sync group by snapshot_id having count(*) > 1") == []

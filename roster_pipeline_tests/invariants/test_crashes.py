@@ -79,9 +79,9 @@ def crashes(database: Database, database_url: str, site: Site, hurried: None, tm
         for _ in range(size):
             sis.join("sch-1", group)
     returner = sis.here()[-1]
-    district.place.night(district.schools[0])
+    district.place.sync_school(district.schools[0])
     sis.leave(returner, "vanish")
-    district.place.night(district.schools[0])
+    district.place.sync_school(district.schools[0])
     sis.come_back(sis.records[returner.sourced_id])
     people = sis.here()
     sis.leave(people[-2], "mark")

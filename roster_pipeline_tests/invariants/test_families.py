@@ -65,11 +65,8 @@ class Families(RuleBasedStateMachine):
         super().__init__()
         self.place = Place(self.database, self.site, 0)
         self.sis = self.place.sis.district
-        self.key = self.place.add_school(SchoolRules("sch-1"))
-        with self.database.begin() as conn:
-            now = tenants.get_connection(conn, self.place.key).settings
-            ruled = now.model_copy(update={"contact_rules": ["metadata:mayCall=true"]})
-            tenants.set_connection(conn, self.place.key, ruled)
+        self.key = self.place.add(SchoolRules("sch-1"))
+        self.place.set_connection(contact_rules=["metadata:mayCall=true"])
         self.school = School()
         self.phones = 0
         self.parents: dict[str, Parent] = {}
@@ -227,7 +224,7 @@ class Families(RuleBasedStateMachine):
 
     def _night(self) -> int:
         removed = self.school.night(self.pupils, self.parents)
-        applied = self.place.night(self.key)
+        applied = self.place.sync_school(self.key)
         shown = self._agree()
         if self.school.wishes.contacts:
             told = {kept[0] for _, places in shown.values() for kept in places.values()}

@@ -25,9 +25,9 @@ def test_several_records_of_one_human_in_one_role_are_not_taken_for_a_role_that_
         teacher = district.sis.join("sch-1", "teacher")
         if number < 3:
             district.sis.second_record(teacher, "sch-1", "teacher", mailbox=False)
-    district.place.night(district.schools[0])
+    district.place.sync_school(district.schools[0])
     district.sis.join("sch-1", "student")
-    night = district.place.night(district.schools[0])
+    night = district.place.sync_school(district.schools[0])
     assert (night.by_action["create"], night.by_action["held"]) == (1, 0)
 
 
@@ -35,18 +35,18 @@ def test_an_administrator_whose_other_record_sorts_first_still_counts_as_one(dis
     teacher = district.sis.join("sch-1", "teacher")
     second = district.sis.second_record(teacher, "sch-1", "admin", mailbox=False)
     assert teacher.sourced_id < second.sourced_id
-    district.place.night(district.schools[0])
+    district.place.sync_school(district.schools[0])
     district.sis.join("sch-1", "student")
-    night = district.place.night(district.schools[0])
+    night = district.place.sync_school(district.schools[0])
     assert (night.by_action["create"], night.by_action["held"]) == (1, 0)
 
 
 def test_a_first_sync_waits_for_approval_also_after_a_night_that_brought_nobody(database: Database, site: Site) -> None:
     district = CheckedDistrict(database, site, 0, [SchoolRules("sch-1", approves_first=True)])
-    district.place.night(district.schools[0])
+    district.place.sync_school(district.schools[0])
     for _ in range(3):
         district.sis.join("sch-1", "student")
-    night = district.place.night(district.schools[0])
+    night = district.place.sync_school(district.schools[0])
     assert (night.by_action["create"], night.by_action["held"]) == (0, 3)
 
 
@@ -58,11 +58,11 @@ def test_a_home_record_in_another_school_is_not_taken_for_gone_when_somebody_ret
     other = district.sis.second_record(home, "sch-2", "teacher", mailbox=True)
     district.sis.join("sch-2", "teacher")
     for school in (first, second):
-        district.place.night(school)
+        district.place.sync_school(school)
     district.sis.leave(other, "mark")
-    district.place.night(second)
+    district.place.sync_school(second)
     district.sis.come_back(district.sis.records[other.sourced_id])
-    assert district.place.night(second).by_action["restore"] == 1
+    assert district.place.sync_school(second).by_action["restore"] == 1
     person = next(shown for links, shown in district.pipeline().items() if home.sourced_id in links)
     assert (person["primary"], person["email"]) == ([home.sourced_id], home.email)
 
@@ -71,12 +71,12 @@ def test_somebody_whose_new_record_shares_its_number_with_a_stranger_is_not_arch
     district: CheckedDistrict,
 ) -> None:
     known = [district.sis.join("sch-1", "teacher") for _ in range(3)]
-    district.place.night(district.schools[0])
+    district.place.sync_school(district.schools[0])
     rekeyed = district.sis.rekey(known[0])
     district.sis.take_number_of(district.sis.join("sch-1", "teacher"), rekeyed)
     for _ in range(2):
-        night = district.place.night(district.schools[0])
+        night = district.place.sync_school(district.schools[0])
         assert (night.by_action["create"], night.by_action["archive"], night.by_action["held"]) == (0, 0, 0)
     district.sis.own_number(district.sis.here()[-1])
-    assert district.place.night(district.schools[0]).by_action["update"] == 1
+    assert district.place.sync_school(district.schools[0]).by_action["update"] == 1
     assert {known[0].sourced_id, rekeyed.sourced_id} <= {link for links in district.pipeline() for link in links}

@@ -154,7 +154,7 @@ class Districts(RuleBasedStateMachine):
             return  # nothing that they could be older than
         district.place.sis.faults.set(fault)
         try:
-            district.place.night(school)
+            district.place.sync_school(school)
         except Exception as problem:
             explained = explain(school, problem)
             assert "unexpected" not in explained.message, explained
@@ -352,7 +352,7 @@ class Districts(RuleBasedStateMachine):
     def _night(self, district: CheckedDistrict, school: str) -> Applied:
         judged = district.model.night(district.ids[school], district.sis.served())
         note(f"{school}: holds {judged.held}")
-        applied = district.place.night(school)
+        applied = district.place.sync_school(school)
         prints, ledger = district.place.fingerprint(), district.place.ledger()
         again = sync.apply_latest(self.database, school, run_id=None, who="proof")
         assert again.sync_id == applied.sync_id

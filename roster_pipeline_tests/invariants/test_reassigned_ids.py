@@ -39,7 +39,7 @@ def night(district: CheckedDistrict, school: str | None = None) -> dict[str, int
     """One night of a school (the first), held against the model; what it did, and whom it left alone."""
     school = school or district.schools[0]
     district.model.night(district.ids[school], district.sis.served())
-    applied = district.place.night(school)
+    applied = district.place.sync_school(school)
     district.check()
     alone = district.place.rows(LEFT_ALONE, school=school)
     done = {what: rows for what, rows in applied.by_action.items() if rows}

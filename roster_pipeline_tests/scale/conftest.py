@@ -14,11 +14,9 @@ import yaml
 from sqlalchemy import text
 
 from benchmarks.plant import ROOT
-from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.secrets import seal
-from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site
+from roster_pipeline.simulator import District, Sis, create_site, running
+from roster_pipeline_tests.district import CLIENT, EVERYTHING, ROLES, SECRET, StoredDistrict, simulated
 
 BROKER = "ROSTER_TEST_BROKER_URL"
 OVER_A_BROKER = [
@@ -32,9 +30,7 @@ OVER_A_BROKER = [
 REDIS_REDELIVERS_AFTER = 20
 """Seconds; in production an hour, which no test waits for. RabbitMQ notices a lost worker at once."""
 MONITORED_EVERY = 5
-CLIENT, SECRET = "client", "s3cret"
-ROOT_1P2 = "/ims/oneroster/rostering/v1p2"
-EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
+STUDENTS_ONLY: dict[str, Any] = {name: {} for name in ROLES if name != "students"}
 STUDENTS = """
 select link.sourced_id, school.settings ->> 'school_id'
 from membership join school on school.id = school_id join link using (person_id)
@@ -52,40 +48,26 @@ def over_a_broker(test: Any) -> Any:
 @contextmanager
 def schools_of(district: District, database: Database, count: int) -> Iterator[list[str]]:
     """So many schools of one connection, whose SIS answers while the block lasts."""
-    server = SimulatorThread(create_site([Sis(district, credentials={CLIENT: SECRET})])).start()
-    try:
-        yield add_schools(database, "school", server, count, teachers=EVERYTHING)
-    finally:
-        server.stop()
+    with running(create_site([Sis(district, credentials={CLIENT: SECRET})])) as base_url:
+        yield add_schools(database, "school", base_url, count, teachers=EVERYTHING)
 
 
 def add_schools(
-    database: Database, name: str, server: SimulatorThread, count: int, *, page_size: int | None = None, **chosen: Any
+    database: Database,
+    name: str,
+    base_url: str,
+    count: int,
+    reached: dict[str, Any] | None = None,
+    **chosen: Any,
 ) -> list[str]:
     """A district and a connection of this name, and its schools `NAME-1`, `NAME-2` and so on; gives their keys.
 
-    chosen: settings of the schools, beside those that all tests here share.
+    reached: settings of the connection. chosen: settings of the schools, which roster only students otherwise.
     """
-    settings = ConnectionSettings(
-        url=f"{server.base_url}{ROOT_1P2}",
-        client_id=CLIENT,
-        token_url=f"{server.base_url}/oauth/token",
-        allow_private_addresses=True,
-        **({"page_size": page_size} if page_size else {}),
-    )
+    made = StoredDistrict(database, simulated(base_url, **reached or {}), key=name, connection=name)
     keys = [f"{name}-{number}" for number in range(1, count + 1)]
-    with database.begin() as conn:
-        tenants.add_district(conn, name, name)
-        tenants.add_connection(conn, name, name, settings, seal(SECRET))
-        for number, key in enumerate(keys, start=1):
-            school = SchoolSettings(
-                school_id=f"sch-{number}",
-                first_sync="apply",
-                students=EVERYTHING,
-                report_to=[f"{key}@example.org"],
-                **chosen,
-            )
-            tenants.add_school(conn, name, key, key, school)
+    for number, key in enumerate(keys, start=1):
+        made.add_school(key, f"sch-{number}", **{**STUDENTS_ONLY, "report_to": [f"{key}@example.org"], **chosen})
     return keys
 
 

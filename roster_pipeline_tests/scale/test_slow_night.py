@@ -18,7 +18,8 @@ from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, close_d
 from roster_pipeline.directory.database import Database
 from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
 from roster_pipeline_tests.directory.builders import every, one
-from roster_pipeline_tests.scale.conftest import CLIENT, OVER_A_BROKER, SECRET, add_schools, environment, production
+from roster_pipeline_tests.district import CLIENT, SECRET
+from roster_pipeline_tests.scale.conftest import OVER_A_BROKER, add_schools, environment, production
 
 SCHOOLS = {"hanging": 1, "recovering": 1, "good": 58}
 """Schools of each connection."""
@@ -48,7 +49,7 @@ def systems(
         sis = Sis(generate_district(5, schools=schools, students_per_school=10), credentials={CLIENT: SECRET})
         server = SimulatorThread(create_site([sis])).start()
         made[key] = (sis, server)
-        add_schools(database, key, server, schools, automatic=True, sync_time=at)
+        add_schools(database, key, server.base_url, schools, automatic=True, sync_time=at)
     for key in ("hanging", "recovering"):
         made[key][0].faults.set("hangs=600")
     yield made

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from benchmarks.plant import ROOT, Plant, plant, submit, wait_for
 from roster_pipeline.definitions import defs
 from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, NIGHT_TAG, PARTITION_TAG, partition_of
 from roster_pipeline.directory.database import Database
-from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
-from roster_pipeline_tests.scale.conftest import CLIENT, SECRET, add_schools, environment, over_a_broker, production
+from roster_pipeline.simulator import Sis, create_site, generate_district, running
+from roster_pipeline_tests.district import CLIENT, SECRET
+from roster_pipeline_tests.scale.conftest import add_schools, environment, over_a_broker, production
 
 SLOW_SCHOOLS, FAST_SCHOOLS, BACKFILLED = 8, 2, 3
 PEOPLE_A_PAGE, BYTES_A_SECOND = 20, 1500
@@ -68,15 +70,15 @@ def systems(
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     for name, value in environment(tmp_path / "home", database_url, dagster_url).items():
         monkeypatch.setenv(name, value)
-    servers, sises = [], {}
-    for key, schools in (("slow", SLOW_SCHOOLS), ("fast", FAST_SCHOOLS)):
-        sises[key] = Sis(generate_district(5, schools=schools, students_per_school=20), credentials={CLIENT: SECRET})
-        servers.append(SimulatorThread(create_site([sises[key]])).start())
-        add_schools(database, key, servers[-1], schools, page_size=PEOPLE_A_PAGE)
-    sises["slow"].faults.set(f"slow_bytes={BYTES_A_SECOND}")
-    yield TwoSystems(database, sises["slow"])
-    for server in servers:
-        server.stop()
+    sises = {}
+    with ExitStack() as stack:
+        for key, schools in (("slow", SLOW_SCHOOLS), ("fast", FAST_SCHOOLS)):
+            people = generate_district(5, schools=schools, students_per_school=20)
+            sises[key] = Sis(people, credentials={CLIENT: SECRET})
+            base_url = stack.enter_context(running(create_site([sises[key]])))
+            add_schools(database, key, base_url, schools, {"page_size": PEOPLE_A_PAGE})
+        sises["slow"].faults.set(f"slow_bytes={BYTES_A_SECOND}")
+        yield TwoSystems(database, sises["slow"])
 
 
 def queue_all(instance: dg.DagsterInstance) -> None:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -16,58 +15,25 @@ from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, WHO_TAG
 from roster_pipeline.defs.resources import DirectoryResource, close_databases
 from roster_pipeline.demo import latest_counts
-from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.secrets import seal
 from roster_pipeline.oneroster import Endpoint, Limits
-from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.simulator import District as SimulatedDistrict
-from roster_pipeline.simulator import SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline.sync import fetch_strategy
-
-CLIENT = "client"
-SECRET = "s3cret"
-ROLES = ("students", "teachers", "staff", "admins")
-EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
-ROOTS = {"1.1": "/ims/oneroster/v1p1", "1.2": "/ims/oneroster/rostering/v1p2"}
-
+from roster_pipeline_tests.district import CLIENT, SECRET, StoredDistrict, simulated
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, mail_server
 
 IMPATIENT = Limits(pages=200, first_wait=0.01, longest_wait=0.05)
 """Bounds that a test can wait for; what they bound is the same."""
 
 
-@dataclass
-class District:
-    """One district with one connection and its schools; `run_sync` runs a school's night through Dagster."""
+class District(StoredDistrict):
+    """A district with its simulated SIS; `run_sync` runs a school's sync through Dagster. people: the SIS's."""
 
-    database: Database
-    url: str
-    instance: dg.DagsterInstance
-    people: SimulatedDistrict
-    sis: Sis
-    base_url: str
-    problems: list[str] = field(default_factory=list)
-
-    def add_school(self, key: str = "lincoln", school_id: str = "sch-1", **settings: Any) -> str:
-        """A school that rosters everything, unless told otherwise."""
-        chosen: dict[str, Any] = dict.fromkeys(ROLES, EVERYTHING) | {"first_sync": "apply"} | settings
-        with self.database.begin() as conn:
-            tenants.add_school(conn, "sis", key, key.title(), SchoolSettings(school_id=school_id, **chosen))
-        return key
-
-    def set_school(self, key: str, **settings: Any) -> None:
-        """Change some settings of a school."""
-        with self.database.begin() as conn:
-            now = tenants.get_school(conn, key).settings
-            tenants.set_school(conn, key, SchoolSettings.model_validate(now.model_dump() | settings))
-
-    def set_connection(self, **settings: Any) -> None:
-        """Change some settings of the connection; `secret` too."""
-        secret = settings.pop("secret", None)
-        with self.database.begin() as conn:
-            now = tenants.get_connection(conn, "sis").settings
-            changed = ConnectionSettings.model_validate(now.model_dump() | settings)
-            tenants.set_connection(conn, "sis", changed, seal(secret) if secret else None)
+    def __init__(self, database: Database, url: str, instance: dg.DagsterInstance, sis: Sis, base_url: str) -> None:
+        super().__init__(database, simulated(base_url, sis.versions[0], page_size=50))
+        self.url, self.instance, self.sis, self.base_url = url, instance, sis, base_url
+        self.people = sis.district
+        self.problems: list[str] = []
 
     def run_sync(
         self,
@@ -96,13 +62,6 @@ class District:
                 self.problems.append(event.step_failure_data.user_failure_data.description or "")
         return latest_counts(self.database, key) if result.success else {}
 
-    def count(self, table: str, where: str = "true") -> int:
-        """Rows of one of our tables."""
-        from sqlalchemy import text
-
-        with self.database.begin() as conn:
-            return int(conn.scalar(text(f"select count(*) from {table} where {where}")) or 0)
-
     def active(self, role: str = "student") -> int:
         """Active memberships of a role."""
         return self.count("membership", f"status = 'active' and role = '{role}'")
@@ -113,11 +72,20 @@ def district(
     database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[District]:
     """A 1.2 SIS with two schools of 40 students and a district that knows it."""
-    yield from make_district(database, database_url, monkeypatch, tmp_path, "1.2")
+    with make_district(database, database_url, monkeypatch, tmp_path) as made:
+        yield made
 
 
+@pytest.fixture
+def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
+    """A real SMTP server, which all mail goes to."""
+    with mail_server(monkeypatch) as handler:
+        yield handler
+
+
+@contextmanager
 def make_district(
-    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str
+    database: Database, url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, version: str = "1.2"
 ) -> Iterator[District]:
     """See `district`."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
@@ -125,20 +93,8 @@ def make_district(
     monkeypatch.setattr(fetch_strategy, "Endpoint", partial(Endpoint, limits=IMPATIENT))
     people = generate_district(5, schools=2, students_per_school=40)
     sis = Sis(people, credentials={CLIENT: SECRET}, versions=(version,))
-    server = SimulatorThread(create_site([sis])).start()
-    settings = ConnectionSettings(
-        url=f"{server.base_url}{ROOTS[version]}",
-        client_id=CLIENT,
-        token_url=f"{server.base_url}/oauth/token",
-        allow_private_addresses=True,
-        page_size=50,
-    )
-    with database.begin() as conn:
-        tenants.add_district(conn, "springfield", "Springfield")
-        tenants.add_connection(conn, "springfield", "sis", settings, seal(SECRET))
     try:
-        with dg.DagsterInstance.ephemeral() as instance:
-            yield District(database, database_url, instance, people, sis, server.base_url)
+        with running(create_site([sis])) as base_url, dg.DagsterInstance.ephemeral() as instance:
+            yield District(database, url, instance, sis, base_url)
     finally:
         close_databases()
-        server.stop()

@@ -21,7 +21,8 @@ from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.alerts import Watched, record_crashes, record_failure
 from roster_pipeline.sync.monitoring import beat, watch
 from roster_pipeline.sync.schedule_due import due_schools
-from roster_pipeline_tests.scenarios.conftest import SECRET, District
+from roster_pipeline_tests.district import SECRET
+from roster_pipeline_tests.scenarios.conftest import District
 
 NOW = datetime.now(UTC)
 

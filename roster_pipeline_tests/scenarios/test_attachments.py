@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
 
@@ -18,16 +17,9 @@ from roster_pipeline.sync import outbox_sender
 from roster_pipeline.sync.health_checks import prune
 from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.scenarios.conftest import District
-from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 
 OWNER = ["it@example.org"]
-
-
-@pytest.fixture
-def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    """A real SMTP server."""
-    with mail_server(monkeypatch) as handler:
-        yield handler
 
 
 def rows_of(message: EmailMessage) -> list[dict[str, str]]:

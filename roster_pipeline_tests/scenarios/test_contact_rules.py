@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
-from roster_pipeline import sync
 from roster_pipeline.directory import manual_edits, operations
 from roster_pipeline.directory.database import Database
 from roster_pipeline.services.decisions import roll_back
@@ -20,6 +17,7 @@ from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES, Person
 from roster_pipeline.sync.plan_and_apply import Applied
+from roster_pipeline_tests.directory.builders import every
 from roster_pipeline_tests.scenarios.conftest import District, make_district
 
 RULES = [
@@ -39,7 +37,6 @@ BAD: dict[str, dict[str, Any]] = {
 }
 EVERYBODY = Guards(update_share=1, update_key_share=1).model_dump(mode="json")
 QUIET = {"rostered": True, "auto_update": False, "archive": True}
-NIGHTS = count(1)
 
 
 class Nights:
@@ -75,20 +72,14 @@ class Nights:
             path = self.folder / f"{len(list(self.folder.iterdir())) + 1}.zip"
             write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)
             os.utime(path, (self._written.timestamp(),) * 2)
-        database = self.district.database
-        sync.fetch(database, key, batch=f"night {next(NIGHTS)}", run_id=None)
-        sync.clean_latest(database, key, run_id=None)
-        sync.plan_latest(database, key, run_id=None)
-        return sync.apply_latest(database, key, run_id=None, who="test")
+        return self.district.sync_school(key)
 
     def _read_then(self) -> None:
         """Set the last reading to the time of its bundle, so that the next bundle is newer."""
-        with self.district.database.begin() as conn:
-            conn.execute(text("update pull set finished_at = :at"), {"at": self._written + timedelta(minutes=1)})
+        self.district.execute("update pull set finished_at = :at", at=self._written + timedelta(minutes=1))
 
     def rows(self, query: str, **given: Any) -> list[Any]:
-        with self.district.database.begin() as conn:
-            return [tuple(row) for row in conn.execute(text(query), given)]
+        return every(self.district.database, query, **given)
 
     def stored(self, school: str = "lincoln") -> dict[str, list[str]]:
         """Student to the ids of their contacts, in order."""
@@ -120,7 +111,7 @@ def nights(
     tmp_path: Path,
 ) -> Iterator[Nights]:
     version = "1.1" if request.param == "REST 1.1" else "1.2"
-    for district in make_district(database, database_url, monkeypatch, tmp_path, version):
+    with make_district(database, database_url, monkeypatch, tmp_path, version) as district:
         yield Nights(district, tmp_path / "exports" if request.param == "CSV" else None)
 
 
@@ -293,7 +284,7 @@ def test_a_student_who_is_excluded_from_the_sync_loses_the_contact_too(nights: N
 def test_an_entry_of_agents_bars_a_contact_from_one_student_alone(
     version: str, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for district in make_district(database, database_url, monkeypatch, tmp_path, version):
+    with make_district(database, database_url, monkeypatch, tmp_path, version) as district:
         nights = Nights(district, None)
         district.set_connection(
             contact_rules=["agents:mayContact!=false", "relationship!=stepfather"],

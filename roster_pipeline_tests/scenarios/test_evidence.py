@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from cryptography.fernet import Fernet
 
-from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.notifications import SyncReport, render, tone, wants
@@ -42,13 +41,9 @@ class Nights:
         self.people = place.sis.district
         for row in range(len(self.people)):
             self.people.vanish(row)
-        self.school = place.add_school(SchoolRules("sch-1"))
+        self.school = place.add(SchoolRules("sch-1"))
         if csv is not None:
-            with place.database.begin() as conn:
-                now = tenants.get_connection(conn, place.key).settings
-                tenants.set_connection(
-                    conn, place.key, now.model_copy(update={"url": f"file://{csv}", "token_url": None}), None
-                )
+            place.set_connection(url=f"file://{csv}", token_url=None)
         for number in range(6):
             self.add(f"st{number}", f"Given{'abcdef'[number]}", f"Family{'abcdef'[number]}", number=str(9000 + number))
 
@@ -84,7 +79,7 @@ class Nights:
         """One night: by the records of each row what happened, why, and the notes; the six others are left out."""
         if self.csv is not None:
             write_csv_bundle(self.people, self.csv, version="1.1")
-        self.place.night(self.school)
+        self.place.sync_school(self.school)
         rows = self.place.rows(ROWS)
         return {
             tuple(sorted(row["sourced_ids"])): (row["action"], row["reason"], row["notes"])

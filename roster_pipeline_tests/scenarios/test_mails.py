@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
@@ -16,14 +15,7 @@ from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.sync.outbox_sender import due_at, put_digests, put_reports, send_due
 from roster_pipeline_tests.scenarios.conftest import District
-from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
-
-
-@pytest.fixture
-def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    """A real SMTP server."""
-    with mail_server(monkeypatch) as handler:
-        yield handler
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 
 
 def test_a_report_says_its_school_and_a_refused_recipient_is_noted(district: District, mailbox: Mailbox) -> None:

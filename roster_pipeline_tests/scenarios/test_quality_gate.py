@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,9 @@ from roster_pipeline.services import decisions
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.scenarios.conftest import District
-from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 
 UNTIL_PLANNED = ["raw_orgs", "raw_users", "raw_contacts", "cleaned_roster", "roster_diff"]
-
-
-@pytest.fixture
-def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    """A real SMTP server."""
-    with mail_server(monkeypatch) as handler:
-        yield handler
 
 
 @pytest.fixture(params=["rest", "csv"])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from sqlalchemy import text
 
 from roster_pipeline.defs.resources import InstallationResource
@@ -13,18 +11,11 @@ from roster_pipeline.directory import held_plans, ledger
 from roster_pipeline.services import decisions
 from roster_pipeline.sync.outbox_sender import put_reports, send_due
 from roster_pipeline_tests.scenarios.conftest import District
-from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of, mail_server
+from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 
 ON = {"rostered": True, "auto_update": True, "archive": True}
 OFF = {"rostered": False}
 SAME = ("given_name", "family_name", "email", "identifier", "username", "state_id", "grades", "roles")
-
-
-@pytest.fixture
-def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    """A real SMTP server."""
-    with mail_server(monkeypatch) as handler:
-        yield handler
 
 
 def _only_students(**switches: bool) -> dict[str, Any]:

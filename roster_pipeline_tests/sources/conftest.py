@@ -14,23 +14,20 @@ from typing import Any, Literal
 
 import pytest
 from cryptography.fernet import Fernet
-from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline import sync
-from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.secrets import seal
-from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import running
 from roster_pipeline.sync.connection_checks import check_connection
+from roster_pipeline_tests.district import StoredDistrict
 
 Kind = Literal["csv", "rest"]
 Record = dict[str, Any]
-EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
+_numbers = count(1)
 ROOT = "/ims/oneroster/v1p1"
 DISTRICT = {"sourcedId": "d1", "name": "Wexbury District", "type": "district"}
 ALDER = {"sourcedId": "s1", "name": "Alder School", "type": "school", "identifier": "101", "parentSourcedId": "d1"}
@@ -45,7 +42,6 @@ ENROLLMENTS = ("sourcedId", "status", "classSourcedId", "schoolSourcedId", "user
 ORG_COLUMNS = ("sourcedId", "status", "dateLastModified", "name", "type", "identifier", "parentSourcedId")
 _GIVEN = ("Ada", "Ben", "Cleo", "Dov", "Elif", "Finn", "Gita", "Hal", "Ines", "Jon", "Kaya", "Leo", "Mina", "Nils")
 _FAMILY = ("Arden", "Holm", "Oake", "Bloom", "Iver", "Penn", "Corda", "Jarl", "Quay", "Dale", "Kerr")
-_numbers = count(1)
 
 
 def pupil(place: int, orgs: Any = "s1", **members: Any) -> Record:
@@ -163,52 +159,29 @@ class Source:
         return {self.names.get(name, name): value for name, value in record.items() if value not in ("", None)}
 
 
-class School:
+class School(StoredDistrict):
     """One school on a source; `sync` is one whole sync of it. number: where a database has several such schools."""
 
     def __init__(self, database: Database, source: Source, number: str = "") -> None:
-        self.database, self.source = database, source
-        self.district, self.connection, self.key = f"wexbury{number}", f"sis{number}", f"alder{number}"
+        self.source, self.school = source, f"alder{number}"
         settings = ConnectionSettings(
             url=source.url, sign_in="auto", allow_private_addresses=True, page_size=50, client_id=""
         )
-        with database.begin() as conn:
-            tenants.add_district(conn, self.district, "Wexbury")
-            tenants.add_connection(conn, self.district, self.connection, settings, seal(""))
-            chosen: dict[str, Any] = dict.fromkeys(("students", "teachers", "staff", "admins"), EVERYTHING)
-            chosen |= {"first_sync": "apply", "primary_contacts": True}
-            tenants.add_school(conn, self.connection, self.key, "Alder", SchoolSettings(school_id="s1", **chosen))
+        super().__init__(database, settings, key=f"wexbury{number}", connection=f"sis{number}", secret="")
+        self.add_school(self.school, "s1", primary_contacts=True)
 
     def choose(self, **settings: Any) -> None:
         """Change settings of the school."""
-        with self.database.begin() as conn:
-            now = tenants.get_school(conn, self.key).settings
-            tenants.set_school(conn, self.key, SchoolSettings.model_validate(now.model_dump() | settings))
-
-    def connect(self, **settings: Any) -> None:
-        """Change settings of the connection."""
-        with self.database.begin() as conn:
-            now = tenants.get_connection(conn, self.connection).settings
-            tenants.set_connection(
-                conn, self.connection, ConnectionSettings.model_validate(now.model_dump() | settings), None
-            )
+        self.set_school(self.school, **settings)
 
     def sync(self) -> dict[str, str]:
         """One sync. Gives the reason of each row of the plan, by its first sourcedId."""
         self.source.write()
-        sync.fetch(self.database, self.key, batch=f"sync {next(_numbers)}", run_id=None)
-        sync.clean_latest(self.database, self.key, run_id=None)
-        sync.plan_latest(self.database, self.key, run_id=None)
-        sync.apply_latest(self.database, self.key, run_id=None, who="test")
+        self.sync_school(self.school)
         rows = self.rows(
             "select sourced_ids[1] as one, reason from plan_row where plan_id = (select max(id) from plan) order by 1"
         )
         return {str(row["one"]): str(row["reason"]) for row in rows}
-
-    def rows(self, query: str) -> list[Record]:
-        """The rows of a query."""
-        with self.database.begin() as conn:
-            return [dict(row) for row in conn.execute(text(query)).mappings()]
 
     @property
     def active(self) -> set[str]:
@@ -234,7 +207,7 @@ class School:
     def tested(self) -> dict[str, tuple[bool | None, str]]:
         """The results of Test Your Information, by item."""
         self.source.write()
-        return {item["name"]: (item["ok"], item["detail"]) for item in check_connection(self.database, self.key)}
+        return {item["name"]: (item["ok"], item["detail"]) for item in check_connection(self.database, self.school)}
 
 
 @pytest.fixture(params=["csv", "rest"])

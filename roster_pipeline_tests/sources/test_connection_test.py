@@ -26,11 +26,11 @@ def test_the_contact_rules_are_tried_on_the_contacts_of_the_school(database: Dat
     elders += [person(f"r{n}", None, 300 + n, role="relative") for n in range(4)]
     source.users = [*pupils, *elders, teacher(1)]
     school = School(database, source)
-    school.connect(contact_rules=["role!=relative"])
+    school.set_connection(contact_rules=["role!=relative"])
     found = items(school)
     told = "role!=relative: 4 of 8 contacts would be accepted (guardian 4 of 4, relative 0 of 4)"
     assert (found["Contact rule on role"]["ok"], found["Contact rule on role"]["detail"]) == (True, told)
-    school.connect(contact_rules=["role=parent"])
+    school.set_connection(contact_rules=["role=parent"])
     found = items(school)
     assert (found["Contact rule on role"]["ok"], found["Contact rules"]["ok"]) == (None, None)
     assert found["Contact rule on role"]["detail"].startswith("none would be accepted: role=parent")
@@ -46,7 +46,7 @@ def test_what_is_known_of_the_sis_stands_beside_what_is_missing(
 ) -> None:
     rest.users = [*map(pupil, range(4)), teacher(1), person("a1", "s1", 200, role="aide")]
     school = School(database, rest)
-    school.connect(sis=sis)
+    school.set_connection(sis=sis)
     found = items(school)
     assert (found["Staff"]["ok"], found["Admins"]["ok"]) == (True, False)
     assert found["Admins"]["remedy"].startswith("Check the share and the permissions in the SIS")

@@ -84,7 +84,7 @@ def test_no_enrollment_left_archives_only_where_the_connection_says_so(
     school.sync()
     assert len(school.active) == 32
     assert "/enrollments" not in source.asked
-    school.connect(no_enrollment_means_gone=True)
+    school.set_connection(no_enrollment_means_gone=True)
     assert school.sync()["st0"] == "not_enrolled"
     assert len(school.active) == 31
     source.enrollments = enrolled(*range(30))
@@ -109,7 +109,7 @@ def test_an_enrollment_that_may_be_in_the_school_keeps_its_student(
     source.orgs = (*ORGS, campus)
     source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
     school = School(database, source)
-    school.connect(no_enrollment_means_gone=True)
+    school.set_connection(no_enrollment_means_gone=True)
     school.sync()
     source.enrollments = [*enrolled(0, **members), *enrolled(*range(1, 30))]
     school.sync()
@@ -119,7 +119,7 @@ def test_an_enrollment_that_may_be_in_the_school_keeps_its_student(
 def test_a_sync_without_enrollments_archives_nobody(database: Database, source: Source) -> None:
     source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
     school = School(database, source)
-    school.connect(no_enrollment_means_gone=True)
+    school.set_connection(no_enrollment_means_gone=True)
     school.sync()
     source.enrollments = None
     school.sync()
@@ -137,7 +137,7 @@ def test_a_student_who_left_stays_archived_while_enrollments_cannot_be_read(
     """The record comes again, complete or in a delta, and says nothing about enrollments."""
     source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
     school = School(database, source)
-    school.connect(no_enrollment_means_gone=True)
+    school.set_connection(no_enrollment_means_gone=True)
     school.sync()
     source.enrollments = enrolled(*range(1, 30))
     assert school.sync()["st0"] == "not_enrolled"
@@ -179,13 +179,13 @@ def test_enrollments_that_are_not_the_whole_truth_archive_nobody(
     bundle.files = {**files}
     school.sync()
     assert school.proof["problems"] == []
-    school.connect(no_enrollment_means_gone=True)
+    school.set_connection(no_enrollment_means_gone=True)
     school.sync()
     assert school.proof["problems"] == [problem]
     assert len(school.active) == 30
     found = school.tested()
     assert (found["Enrollments"][0], found["Completeness"][0]) == (False, False)
-    school.connect(no_enrollment_means_gone=False)
+    school.set_connection(no_enrollment_means_gone=False)
     found = school.tested()
     assert (found["Enrollments"][0], found["Completeness"][0]) == (None, True)
 
@@ -200,7 +200,7 @@ def test_the_test_counts_the_students_without_an_enrollment(database: Database, 
         said = "not read: no enrollment does not mean gone here"
     assert school.tested()["Enrollments"] == (None, said)
     assert "/enrollments" not in source.asked
-    school.connect(no_enrollment_means_gone=True)
+    school.set_connection(no_enrollment_means_gone=True)
     said = "3 of 30 students have no running enrollment in this school; they count as gone"
     assert school.tested()["Enrollments"] == (True, said)
     source.enrollments = enrolled(*range(20))
@@ -217,7 +217,7 @@ def test_several_bundles_of_one_sync_say_together_who_is_enrolled(database: Data
         "birch.zip": (there, enrolled(*range(10, 40), school="s2")),
     }
     school = School(database, bundle)
-    school.connect(no_enrollment_means_gone=True)
+    school.set_connection(no_enrollment_means_gone=True)
     school.sync()
     assert len(school.active) == 30
     bundle.zips["alder.zip"] = (here, enrolled(*range(1, 20), *range(21, 30)))

@@ -18,15 +18,14 @@ import yaml
 from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import SensorInstigatorData
 
-from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.secrets import seal
-from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
+from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.cli.conftest import Answer
 from roster_pipeline_tests.cli.conftest import run as command
+from roster_pipeline_tests.district import StoredDistrict, simulated
 from roster_pipeline_tests.scenarios.mailbox import Mailbox
 from roster_pipeline_tests.scenarios.simulated_week.calendar import Calendar
-from roster_pipeline_tests.scenarios.simulated_week.remote_sis import CLIENT, SECRET, RemoteSis
+from roster_pipeline_tests.scenarios.simulated_week.remote_sis import CLIENT, SECRET, SPEAKS, RemoteSis
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHOOLS = {"north": 7, "south": 3}
@@ -179,33 +178,16 @@ def daemon_running(log: Path) -> Iterator[None]:
 
 def enter_schools(week: Week) -> None:
     """Two connections, ten schools; every owner has an address of their own."""
-    with week.database.begin() as conn:
-        tenants.add_district(conn, "valley", "Valley Schools")
-        for key, sis in week.sis.items():
-            settings = ConnectionSettings(
-                url=sis.rostering_url,
-                client_id=CLIENT,
-                token_url=f"{sis.url}/oauth/token",
-                allow_private_addresses=True,
-                page_size=200,
-            )
-            tenants.add_connection(conn, "valley", key, settings, seal(SECRET))
-            for number in range(1, SCHOOLS[key] + 1):
-                school = f"{key}-{number}"
-                chosen = SchoolSettings(
-                    school_id=f"sch-{number}",
-                    students=EVERYTHING,
-                    teachers=EVERYTHING,
-                    staff=EVERYTHING,
-                    admins=EVERYTHING,
-                    report_to=[f"{school}@week.example"],
-                    automatic=True,
-                    time_zone=week.calendar.time_zone,
-                    sync_time=week.calendar.sync_time,
-                    first_sync="apply",
-                )
-                tenants.add_school(conn, key, school, school.replace("-", " ").title(), chosen)
-                week.schools[school] = (sis, f"sch-{number}")
+    known = {key: simulated(sis.url, SPEAKS[key], client_id=CLIENT, page_size=200) for key, sis in week.sis.items()}
+    north, south = known
+    district = StoredDistrict(week.database, known[north], key="valley", connection=north, secret=SECRET)
+    district.add_connection(south, known[south], SECRET)
+    each_night = {"automatic": True, "time_zone": week.calendar.time_zone, "sync_time": week.calendar.sync_time}
+    for key, sis in week.sis.items():
+        for number in range(1, SCHOOLS[key] + 1):
+            mail: dict[str, Any] = {"report_to": [f"{key}-{number}@week.example"]}
+            school = district.add_school(f"{key}-{number}", f"sch-{number}", connection=key, **mail | each_night)
+            week.schools[school] = (sis, f"sch-{number}")
 
 
 @contextmanager

@@ -24,7 +24,6 @@ AWAY = {"fails_first": 1_000_000, "retry_after": 7200}
 NOBODY = {"role_absent": ",".join(ROLES)}
 """The schools are there, their people are not."""
 SPEAKS = {"north": "1.2", "south": "1.1"}
-ROOTS = {"1.1": "/ims/oneroster/v1p1", "1.2": "/ims/oneroster/rostering/v1p2"}
 
 
 @dataclass
@@ -34,11 +33,6 @@ class RemoteSis:
     key: str
     url: str
     twin: District
-
-    @property
-    def rostering_url(self) -> str:
-        """The URL that an owner enters."""
-        return self.url + ROOTS[SPEAKS[self.key]]
 
     def does(self, verb: str, sourced_id: str, **fields: Any) -> None:
         """Let something happen to one person."""

@@ -19,7 +19,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import SCRIPT, words_of
-from roster_pipeline_tests.directory.builders import add_school, newcomer, person_of, snapshot_of, sync_rows
+from roster_pipeline_tests.directory.builders import add_school, newcomer, one, person_of, snapshot_of, sync_rows
 
 SignedIn = Callable[[str], Browser]
 POISONED = "Zyxpoison"
@@ -141,10 +141,7 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
     ]
     assert signed_in(STRANGER).get(page).status_code == 404
     assert POISONED not in caplog.text
-    with database.begin() as conn:
-        assert not conn.scalar(
-            text("select count(*) from audit where audit::text like :name"), {"name": f"%{POISONED}%"}
-        )
+    assert not one(database, "select count(*) from audit where audit::text like :name", name=f"%{POISONED}%")
 
 
 def test_the_name_of_a_rejected_record_leads_to_its_person_for_those_who_may_see_them(

@@ -265,8 +265,7 @@ def test_what_is_wrong_in_the_form_is_told_before_anything_is_tried(signed_in: S
     assert '<a href="#connection-page_size">Page size: Write a whole number.</a>' in piece.text
     whole = browser.send_form(TEST, opened(browser) | {"connection-page_size": "x"})
     assert (whole.status_code, list(errors_in(whole.text))) == (400, ["connection-page_size"])
-    with database.begin() as conn:
-        assert conn.scalar(text("select count(*) from connection_test")) == 0
+    assert one(database, "select count(*) from connection_test") == 0
 
 
 def test_this_machine_and_the_inner_network_are_refused_unless_an_operator_allowed_them(

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from sqlalchemy import text
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,6 +24,7 @@ from roster_pipeline.simulator import running
 from roster_pipeline_tests.console.conftest import OPERATOR, Browser
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.served_sis import events_of, school_in, served_sis
+from roster_pipeline_tests.directory.builders import one
 
 SignedIn = Callable[[str], Browser]
 PIECE = b"{}," * 1_000_000
@@ -128,8 +128,7 @@ def test_a_test_has_a_longest_time(signed_in: SignedIn, monkeypatch: pytest.Monk
     monkeypatch.setattr("roster_pipeline.console.launchers.LONGEST", 0.01)
     browser = signed_in(OPERATOR)
     assert "was not done after" in words(browser, started(browser, "lincoln"))
-    with database.begin() as conn:
-        assert conn.scalar(text("select count(*) from connection_test where ended_at is null")) == 0
+    assert one(database, "select count(*) from connection_test where ended_at is null") == 0
 
 
 def test_the_limit_leaves_room_for_what_a_pull_may_take() -> None:

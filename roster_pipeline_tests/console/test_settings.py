@@ -7,7 +7,6 @@ from datetime import date, time
 from typing import Any
 
 import pytest
-from sqlalchemy import text
 
 from roster_pipeline.cleaning.quality_suite import installed_suite
 from roster_pipeline.directory import audit, secrets, tenants
@@ -25,7 +24,7 @@ from roster_pipeline.settings.school import (
 )
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
-from roster_pipeline_tests.directory.builders import add_school
+from roster_pipeline_tests.directory.builders import add_school, one
 
 SignedIn = Callable[[str], Browser]
 SETTINGS = "/schools/lincoln/settings"
@@ -379,8 +378,7 @@ def test_on_a_shared_connection_nobody_points_at_a_school_that_is_not_theirs(
         assert refused.status_code == 400
         assert "Only somebody who looks after all schools" in refused.text
     assert stored(database).settings.school_id == "org-lincoln"
-    with database.begin() as conn:
-        assert conn.scalar(text("select count(*) from connection_test")) == 0
+    assert one(database, "select count(*) from connection_test") == 0
     taken = manager.send_form(PAGE, changed(opened(manager), school__school_id="org-roosevelt"))
     assert "the School ID of Roosevelt" in errors_in(taken.text)["school-school_id"]
     assert manager.send_form(PAGE, changed(opened(manager), school__school_id="org-new")).is_redirect

@@ -16,6 +16,7 @@ from roster_pipeline.directory.database import Database, DirectoryError, RowRefu
 from roster_pipeline.directory.migrations.versions import a0035_words_of_the_field
 from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tables import metadata
+from roster_pipeline_tests.directory.builders import one
 
 EMPTY = "drop schema roster_public, roster_application, public cascade; create schema public"
 
@@ -53,8 +54,7 @@ def test_a_ledger_restored_into_a_younger_server_is_shown_to_readers(database: D
         conn.execute(text("update change_log set xid = 1::bigint << 60"))
         conn.execute(text("alter table change_log enable trigger append_only"))
     schema.upgrade(database)
-    with database.begin() as conn:
-        assert conn.scalar(text("select count(*) from roster_public.directory_change")) == 1
+    assert one(database, "select count(*) from roster_public.directory_change") == 1
 
 
 SHAPE = {

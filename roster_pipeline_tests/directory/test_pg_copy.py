@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.pg_copy import copy_lines
+from roster_pipeline_tests.directory.builders import one
 
 
 class SourceGone(Exception):
@@ -28,7 +29,6 @@ def test_what_fails_inside_a_copy_is_told_to_the_caller_and_not_to_the_server(
     with pytest.raises(type(problem)) as caught, database.begin() as conn:
         copy_lines(conn, "word", ["it"], lines())
     assert caught.value is problem
-    with database.begin() as conn:
-        assert conn.scalar(text("select 1")) == 1, "the connection is fit for use"
+    assert one(database, "select 1") == 1, "the connection is fit for use"
     assert "the source of the rows failed" in postgres_log() or not postgres_log()
     assert "zyxpoison" not in postgres_log().lower()

@@ -284,8 +284,7 @@ def test_a_failure_says_that_nothing_was_changed_only_where_that_is_known(distri
     district.set_school("lincoln", school_id="nowhere")
     district.run_sync("lincoln")
     district.run_sync("roosevelt")
-    with district.database.begin() as conn:
-        run = conn.scalar(text("select run_id from sync"))
+    run = district.value("select run_id from sync")
     record_failure(district.database, "roosevelt", "applied_changes", SyncError("roosevelt", "broke", "Look."), run)
     with district.database.begin() as conn:
         before, after = conn.scalars(text("select text from outbox where kind = 'alert' order by id"))

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
 
 from roster_pipeline.simulator.csv_bundle import BULK, write_csv_bundle
 from roster_pipeline_tests.scenarios.conftest import District
@@ -38,16 +37,13 @@ def exports(district: District, tmp_path: Path) -> Exports:
 
 def look_back(district: District, hours: float) -> None:
     """Set the time of the last reading to that of a bundle this many hours after the start."""
-    with district.database.begin() as conn:
-        conn.execute(
-            text("update pull set finished_at = now() - interval '11 days' + :hours * interval '1 hour'"),
-            {"hours": hours},
-        )
+    district.execute(
+        "update pull set finished_at = now() - interval '11 days' + :hours * interval '1 hour'", hours=hours
+    )
 
 
 def proof_of(district: District, name: str) -> object:
-    with district.database.begin() as conn:
-        return conn.scalar(text("select proof -> :name from pull order by id desc limit 1"), {"name": name})
+    return district.value("select proof -> :name from pull order by id desc limit 1", name=name)
 
 
 def since_the_last(district: District) -> datetime:

@@ -91,8 +91,7 @@ def test_one_change_that_is_not_named_switches_changes_only_off_and_tells_the_ow
         district.run_sync()
         assert modes(district)[-1] == "delta"
         week_ago = """proof || '{"full_at": "2020-01-01T00:00:00+00:00"}'"""
-        with district.database.begin() as conn:
-            conn.execute(text(f"update pull set proof = {week_ago}"))
+        district.execute(f"update pull set proof = {week_ago}")
     NOT_NAMED[what](district, students(district)[0])
     night = district.run_sync()
     assert night["updated"] + night["archived"] == 1, "the full pull has it"

@@ -17,8 +17,7 @@ OF_SOMEBODY_EXCLUDED = "person_id in (select id from person where excluded)"
 
 
 def _newest_sync(district: District) -> int:
-    with district.database.begin() as conn:
-        return int(conn.scalar(text("select max(id) from sync")) or 0)
+    return int(district.value("select max(id) from sync") or 0)
 
 
 def test_contacts_stay_with_archived_students_until_they_are_switched_off_and_come_back_by_a_rollback(

@@ -140,8 +140,7 @@ def test_the_lists_of_few_schools_of_a_large_connection_are_read_from_the_second
     monday, tuesday = cost(district, keys, "monday"), cost(district, keys, "tuesday")
     assert district.count("pull", "scope <> ''") == 2
     assert sum(tuesday) < sum(monday)
-    with district.database.begin() as conn:
-        conn.execute(text("update pull set proof = proof || '{\"requests\": 360}' where scope <> ''"))
+    district.execute("update pull set proof = proof || '{\"requests\": 360}' where scope <> ''")
     cost(district, keys, "wednesday")
     assert district.count("pull", "scope <> ''") == 2, "the lists turned out to cost more than everything"
     assert district.count("pull", "batch = 'wednesday'") == 1
@@ -161,8 +160,7 @@ def test_a_delta_night_changes_and_archives_by_mark_but_absence_in_it_means_noth
     assert district.count("snapshot", "mode = 'delta'") == 1
     assert (night["archived"], night["updated"]) == (1, 1)
     assert district.count("contact", "true") == contacts
-    with district.database.begin() as conn:
-        conn.execute(text('update pull set proof = proof || \'{"full_at": "2020-01-01T00:00:00+00:00"}\''))
+    district.execute('update pull set proof = proof || \'{"full_at": "2020-01-01T00:00:00+00:00"}\'')
     assert district.run_sync()["archived"] == 1, "the weekly full pull sees who vanished"
 
 
@@ -193,8 +191,7 @@ def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_lea
         assert conn.execute(text(gone), {"id": student}).rowcount == 1
     night = district.run_sync()
     assert night["archived"] == 0
-    with district.database.begin() as conn:
-        assert conn.scalar(text("select learned ->> 'lists_leave_out' from connection")) == "1"
+    assert district.value("select learned ->> 'lists_leave_out' from connection") == "1"
     district.run_sync()
     assert district.count("pull", "scope <> ''") == 1, "the lists are not trusted any more"
 
@@ -239,8 +236,7 @@ def test_a_pull_of_the_night_is_not_read_again_once_a_newer_one_is_there(distric
     asked = len(district.sis.log.entries)
     district.run_sync(keys[0], night="2026-09-01")
     assert len(district.sis.log.entries) == asked, "the night's second pull is shared like the first"
-    with district.database.begin() as conn:
-        conn.execute(text("update pull set finished_at = finished_at - interval '2 days'"))
+    district.execute("update pull set finished_at = finished_at - interval '2 days'")
     district.run_sync(keys[0], night="2026-09-01")
     assert len(district.sis.log.entries) > asked, "a tag that somebody copied later is no night"
 

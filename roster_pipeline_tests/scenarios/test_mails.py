@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 import pytest
-from sqlalchemy import text
 
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource, close_databases
 from roster_pipeline.defs.sensors import send_mail
@@ -25,10 +24,9 @@ def test_a_report_says_its_school_and_a_refused_recipient_is_noted(district: Dis
     ((message, recipients),) = mailbox.messages
     assert message["X-Roster-School"] == "lincoln"
     assert recipients == ["it@example.org"]
-    with district.database.begin() as conn:
-        assert conn.scalar(text("select error from outbox where sent_at is not null")) == (
-            "refused for good: nobody@example.org"
-        )
+    assert district.value("select error from outbox where sent_at is not null") == (
+        "refused for good: nobody@example.org"
+    )
 
 
 def test_one_digest_a_day_tells_a_recipient_of_all_schools(district: District, mailbox: Mailbox) -> None:
@@ -64,8 +62,7 @@ def test_a_rollback_says_what_it_took_back(district: District, mailbox: Mailbox)
     district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
     district.people.add("student", "sch-1")
     district.run_sync()
-    with district.database.begin() as conn:
-        newest = conn.scalar(text("select max(id) from sync"))
+    newest = district.value("select max(id) from sync")
     roll_back(district.database, newest, who="it", reason="wrong term")
     assert put_reports(district.database) == 1
     send_due(district.database, InstallationResource().mailer())

@@ -27,8 +27,7 @@ def test_the_pruning_job_drops_raw_records_and_old_mails_but_nobody(
     for _ in range(9):
         district.run_sync()
     people, changes = district.count("person"), district.count("change_log")
-    with district.database.begin() as conn:
-        conn.execute(text("update outbox set sent_at = now() - interval '100 days' where id <= 3"))
+    district.execute("update outbox set sent_at = now() - interval '100 days' where id <= 3")
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})
     result = defs.resolve_job_def("prune").execute_in_process(instance=district.instance)
     assert result.success

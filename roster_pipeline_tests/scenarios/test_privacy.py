@@ -103,13 +103,11 @@ def _refuse(district: District, table: str) -> None:
 
 
 def _allow(district: District, table: str) -> None:
-    with district.database.begin() as conn:
-        conn.execute(text(f"alter table {table} drop constraint refuse"))
+    district.execute(f"alter table {table} drop constraint refuse")
 
 
 def _newest(district: District, table: str) -> int:
-    with district.database.begin() as conn:
-        return int(conn.scalar(text(f"select max(id) from {table}")) or 0)
+    return int(district.value(f"select max(id) from {table}") or 0)
 
 
 def _complaint(does: Callable[[], Any]) -> str:
@@ -205,8 +203,7 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
     district.run_sync()
     decisions.approve(district.database, "lincoln", _newest(district, "plan"), **WHO)
     assert district.count("person", "given_name like 'Zyxpoison%'") > 40
-    with district.database.begin() as conn:
-        conn.execute(text("update link set sourced_id = 'old-' || sourced_id"))
+    district.execute("update link set sourced_id = 'old-' || sourced_id")
     district.run_sync()
     with district.database.begin() as conn:
         held = approvals.held(conn)
@@ -318,8 +315,7 @@ def test_nothing_about_people_stands_in_what_is_said_of_joined_records_and_of_ch
     district.run_sync()
     assert district.count("pull", "mode = 'delta'") == 1
     unnamed(district, second.sourced_id, given_name="Zyxpoison-quiet", email="qqleak-quiet@zyxpoison.example")
-    with district.database.begin() as conn:
-        conn.execute(text("""update pull set proof = proof || '{"full_at": "2020-01-01T00:00:00+00:00"}'"""))
+    district.execute("""update pull set proof = proof || '{"full_at": "2020-01-01T00:00:00+00:00"}'""")
     district.run_sync()
     assert district.count("outbox", "subject like '%did not name 1 person%'") == 1
     answers = [run(*command) for command in COMMANDS]
@@ -493,5 +489,4 @@ def _undone(district: District) -> list[str]:
 
 
 def _refuse_all(district: District, table: str) -> None:
-    with district.database.begin() as conn:
-        conn.execute(text(f"alter table {table} add constraint refuse check (false) not valid"))
+    district.execute(f"alter table {table} add constraint refuse check (false) not valid")

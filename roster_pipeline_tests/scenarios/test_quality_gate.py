@@ -279,10 +279,7 @@ def test_an_approval_of_results_that_changed_is_refused(district: District) -> N
     for student in district.people.people_of("sch-1", "student"):
         district.people.edit(student.sourced_id, grades=("??",))
     district.run_sync()
-    with district.database.begin() as conn:
-        conn.execute(
-            text("update quality_result set failed = failed - 1 where rule = 'most_grades_known' and not passed")
-        )
+    district.execute("update quality_result set failed = failed - 1 where rule = 'most_grades_known' and not passed")
     with pytest.raises(Exception, match="tested again"):
         decisions.approve(district.database, "lincoln", plan_id(district), who="it", reason="they did leave")
     assert district.active() == there

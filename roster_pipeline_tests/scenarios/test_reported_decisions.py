@@ -24,8 +24,7 @@ WHO = Decision(who="zyxpoison@school.example", reason="qqleak said so")
 
 
 def newest(district: District, table: str) -> int:
-    with district.database.begin() as conn:
-        return int(conn.scalar(text(f"select max(id) from {table}")) or 0)
+    return int(district.value(f"select max(id) from {table}") or 0)
 
 
 def tick(district: District, cursor: str | None = None, store: bool = True) -> str | None:

@@ -67,10 +67,7 @@ def open_causes(district: District) -> list[str]:
 
 def back(district: District, days: int) -> None:
     """So many days pass without a change of the source."""
-    with district.database.begin() as conn:
-        conn.execute(
-            text("update pull set unchanged_since = unchanged_since - :days * interval '1 day'"), {"days": days}
-        )
+    district.execute("update pull set unchanged_since = unchanged_since - :days * interval '1 day'", days=days)
 
 
 @pytest.mark.parametrize("name", ["roster.zip", "out/roster.zip", "loose"])

@@ -7,7 +7,7 @@ Every change takes the district's lock and raises the row's revision, so a plan 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, text
@@ -15,7 +15,8 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.members import Person, UnknownPerson, get_person, list_members
+from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.relink import unlink_pairs
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS
 
@@ -30,25 +31,6 @@ where o.district_id = :district and o.state = 'planned' and s.connection_id = :c
 limit 1
 """
 """A current plan asks whether the record belongs to this person, or to which of several people it belongs."""
-_GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
-UNLINK = (
-    "insert into link_exclusion (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
-    f"select :district, :connection, sourced_id, person_id from {_GONE} on conflict do nothing",
-    f"delete from link l using {_GONE} where l.connection_id = :connection and l.sourced_id = gone.sourced_id "  # noqa: S608
-    "and l.person_id = gone.person_id and l.district_id = :district",
-    "update link l set is_primary = true from ("  # noqa: S608
-    f"select distinct on (o.person_id) o.connection_id, o.sourced_id from link o join {_GONE} using (person_id) "
-    "where not exists (select from link h where h.person_id = o.person_id and h.is_primary) "
-    "order by o.person_id, o.created_at, o.sourced_id"
-    ") next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id",
-    f"update person p set revision = revision + 1 from {_GONE} "  # noqa: S608
-    "where p.id = gone.person_id and p.district_id = :district",
-    "insert into audit (who, what, district_id, person_id, reason, details) "  # noqa: S608
-    "select :who, 'record unlinked', :district, person_id, :reason, "
-    f"jsonb_build_object('connection', cast(:key as text)) from {_GONE} order by person_id",
-)
-"""The record is no longer theirs, another link becomes the primary one, earlier plans become out of date, and the audit
-gets an entry."""
 
 
 class LinkTaken(DirectoryError):
@@ -144,26 +126,6 @@ def set_primary_record(
         given,
     )
     _touched(conn, given, "primary record chosen", who, reason, {"connection": connection.key})
-
-
-def unlink_pairs(
-    conn: Connection, connection: ConnectionRow, pairs: Sequence[tuple[int, str]], *, who: str, reason: str
-) -> None:
-    """Take away several links (person and sourcedId) at once.
-
-    The caller knows that they exist and holds the district's lock.
-    """
-    given = {
-        "district": connection.district_id,
-        "connection": connection.id,
-        "key": connection.key,
-        "persons": [person for person, _ in pairs],
-        "records": [record for _, record in pairs],
-        "who": who,
-        "reason": reason,
-    }
-    for statement in UNLINK:
-        conn.execute(text(statement), given)
 
 
 def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
@@ -332,26 +294,3 @@ def _set_status(
         conn, who=who, what=f"membership {after}", district_id=school.district_id, school_id=school.id,
         person_id=person_id, reason=reason,
     )  # fmt: skip
-
-
-__all__ = [
-    "LinkTaken",
-    "NoSuchField",
-    "NoSuchLink",
-    "NotAMember",
-    "Person",
-    "UnknownPerson",
-    "add",
-    "archive",
-    "edit",
-    "exclude",
-    "get_person",
-    "include",
-    "link",
-    "list_members",
-    "lock",
-    "restore",
-    "set_primary_record",
-    "unlink",
-    "unlock",
-]  # fmt: skip

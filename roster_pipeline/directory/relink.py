@@ -21,10 +21,9 @@ from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.manual_edits import unlink_pairs
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tables import snapshot, sync
-from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 
 STAGE = """
 create temporary table linking on commit drop as
@@ -82,6 +81,25 @@ where r.plan_id = :plan and r.reason = 'id_reassigned' and cardinality(r.sourced
   and not exists (select from membership m where m.person_id = r.person_id and m.status = 'active')
 order by r.person_id
 """
+_GONE = "unnest(cast(:persons as bigint[]), cast(:records as text[])) gone (person_id, sourced_id)"
+UNLINK = (
+    "insert into link_exclusion (district_id, connection_id, sourced_id, person_id) "  # noqa: S608
+    f"select :district, :connection, sourced_id, person_id from {_GONE} on conflict do nothing",
+    f"delete from link l using {_GONE} where l.connection_id = :connection and l.sourced_id = gone.sourced_id "  # noqa: S608
+    "and l.person_id = gone.person_id and l.district_id = :district",
+    "update link l set is_primary = true from ("  # noqa: S608
+    f"select distinct on (o.person_id) o.connection_id, o.sourced_id from link o join {_GONE} using (person_id) "
+    "where not exists (select from link h where h.person_id = o.person_id and h.is_primary) "
+    "order by o.person_id, o.created_at, o.sourced_id"
+    ") next where l.connection_id = next.connection_id and l.sourced_id = next.sourced_id",
+    f"update person p set revision = revision + 1 from {_GONE} "  # noqa: S608
+    "where p.id = gone.person_id and p.district_id = :district",
+    "insert into audit (who, what, district_id, person_id, reason, details) "  # noqa: S608
+    "select :who, 'record unlinked', :district, person_id, :reason, "
+    f"jsonb_build_object('connection', cast(:key as text)) from {_GONE} order by person_id",
+)
+"""The record is no longer theirs, another link becomes the primary one, earlier plans become out of date, and the audit
+gets an entry."""
 
 
 def relink(
@@ -179,3 +197,23 @@ def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: s
     found = [(row.person_id, row.sourced_id) for row in conn.execute(text(LEAVERS), given)]
     unlink_pairs(conn, school.connection, found, who=who, reason=reason)
     return len(found)
+
+
+def unlink_pairs(
+    conn: Connection, connection: ConnectionRow, pairs: Sequence[tuple[int, str]], *, who: str, reason: str
+) -> None:
+    """Take away several links (person and sourcedId) at once.
+
+    The caller knows that they exist and holds the district's lock.
+    """
+    given = {
+        "district": connection.district_id,
+        "connection": connection.id,
+        "key": connection.key,
+        "persons": [person for person, _ in pairs],
+        "records": [record for _, record in pairs],
+        "who": who,
+        "reason": reason,
+    }
+    for statement in UNLINK:
+        conn.execute(text(statement), given)

@@ -7,11 +7,10 @@ from functools import partial
 
 import pytest
 
-from roster_pipeline.directory import audit, manual_edits, planning_input, rollback, tenants
+from roster_pipeline.directory import audit, manual_edits, members, planning_input, relink, rollback, tenants
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
-from roster_pipeline.directory.relink import relink
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
     Decision,
@@ -62,7 +61,7 @@ def test_unlinking_is_remembered_until_the_two_are_linked_again(
         unlink(database, lincoln, ada)
         assert every(database, APART) == [(lincoln.connection.id, "u2", ada)]
         with database.begin() as conn:
-            (told,) = manual_edits.get_person(conn, lincoln.district_id, ada).exclusions
+            (told,) = members.get_person(conn, lincoln.district_id, ada).exclusions
         assert (told["connection"], told["sourced_id"]) == (lincoln.connection.key, "u2")
         link(database, lincoln, ada)
         assert every(database, APART) == []
@@ -88,7 +87,7 @@ def test_a_plan_that_would_link_the_two_is_stale_whatever_its_revisions_say(
 ) -> None:
     unlink(database, lincoln, ada)
     plan_id = write_plan(database, lincoln, [row(action, ada, links=["u2"], new_links=["u2"])])
-    ways: dict[str, Callable[..., object]] = {"apply": apply_plan, "relink": partial(relink, reason="new ids")}
+    ways: dict[str, Callable[..., object]] = {"apply": apply_plan, "relink": partial(relink.relink, reason="new ids")}
     with pytest.raises(PlanStale):
         ways[way](database, plan_id, who="night")
     assert every(database, "select sourced_id from link") == [("u1",)]

@@ -98,7 +98,7 @@ def test_the_first_link_is_primary_and_a_primary_link_that_goes_is_followed_by_a
         manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
         manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
         manual_edits.unlink(conn, lincoln.connection, ada, "u1", **BY)
-        assert [(each["sourced_id"], each["is_primary"]) for each in manual_edits.get_person(conn, 1, ada).links] == [
+        assert [(each["sourced_id"], each["is_primary"]) for each in members.get_person(conn, 1, ada).links] == [
             ("u2", True)
         ]
         with pytest.raises(manual_edits.NoSuchLink):
@@ -187,9 +187,9 @@ def test_somebody_elses_record_is_not_taken(database: Database, lincoln: SchoolR
 def test_people_of_another_district_cannot_be_touched(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
         foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
-    with database.begin() as conn, pytest.raises(manual_edits.UnknownPerson):
+    with database.begin() as conn, pytest.raises(members.UnknownPerson):
         manual_edits.exclude(conn, foreign.district_id, ada, **BY)
-    with database.begin() as conn, pytest.raises(manual_edits.UnknownPerson):
+    with database.begin() as conn, pytest.raises(members.UnknownPerson):
         manual_edits.link(conn, foreign.connection, ada, "x", **BY)
 
 
@@ -197,11 +197,11 @@ def test_an_edit_locks_what_it_sets_unless_told_otherwise(database: Database, li
     with database.begin() as conn:
         manual_edits.edit(conn, lincoln.district_id, ada, {"phone": "+1", "email": None}, **BY)
         manual_edits.edit(conn, lincoln.district_id, ada, {"username": "ada"}, lock_fields=False, **BY)
-        person = manual_edits.get_person(conn, lincoln.district_id, ada)
+        person = members.get_person(conn, lincoln.district_id, ada)
         assert (person.fields["phone"], person.fields["email"], person.fields["username"]) == ("+1", None, "ada")
         assert person.locked_fields == ["email", "phone"]
         manual_edits.unlock(conn, lincoln.district_id, ada, "email", **BY)
-        assert manual_edits.get_person(conn, lincoln.district_id, ada).locked_fields == ["phone"]
+        assert members.get_person(conn, lincoln.district_id, ada).locked_fields == ["phone"]
         with pytest.raises(manual_edits.NoSuchField):
             manual_edits.edit(conn, lincoln.district_id, ada, {"revision": 1}, **BY)
 

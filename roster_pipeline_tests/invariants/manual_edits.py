@@ -7,7 +7,7 @@ from itertools import permutations
 import pytest
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import manual_edits, tenants
+from roster_pipeline.directory import manual_edits, members, tenants
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible
 from roster_pipeline.services import possible_duplicates
 from roster_pipeline_tests.directory.builders import Decision
@@ -145,9 +145,7 @@ def _unlink(conn: Connection, district: CheckedDistrict, person: Person, record:
     person.confirmed.discard(record)
     person.not_theirs.add(record)
     if person.primary == record:
-        primary = [
-            each["sourced_id"] for each in manual_edits.get_person(conn, district.place.district_id, number).links
-        ]
+        primary = [each["sourced_id"] for each in members.get_person(conn, district.place.district_id, number).links]
         person.primary = primary[0] if primary else None
         assert set(primary) == person.links
 

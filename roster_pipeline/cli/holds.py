@@ -28,7 +28,6 @@ from roster_pipeline.cli.output import (
     print_plan_counts,
     print_report,
     print_table,
-    say,
     shown,
 )
 from roster_pipeline.vocabulary import CHANGING, Role, counted, is_overridable, moment
@@ -39,6 +38,8 @@ if TYPE_CHECKING:
     from roster_pipeline.directory.approvals import Hold
     from roster_pipeline.directory.tenants import SchoolRow
     from roster_pipeline.services.plan_rows import Line, PlanSummary
+
+from roster_pipeline.cli.output import print_doubted, print_waiting
 
 hold = group("Holds: what a guard stopped waits here until a person approves or discards it.")
 PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looked at; see: roster hold show SCHOOL")]
@@ -265,8 +266,8 @@ def show_plan(
         print_json(summary.as_dict() | {"rows": [line.as_dict() for line in lines]})
         return
     print_lines([line for line in lines if everything or action or line.action != QUIET])
-    _print_doubted([line for line in lines if line.reason in DOUBTED], school)
-    _print_waiting([line for line in lines if line.reason == OTHER_CONNECTION], school)
+    print_doubted([line for line in lines if line.reason in DOUBTED], school)
+    print_waiting([line for line in lines if line.reason == OTHER_CONNECTION], school)
     _print_summary(summary, school)
 
 
@@ -287,28 +288,6 @@ def changes_text(line: Line) -> str:
         values = {field: new for field, (_, new) in line.changes.items() if new is not None}
         return ", ".join(f"{field} {shown(values[field])}" for field in IDENTIFYING if field in values)
     return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.readable.items())
-
-
-def _print_doubted(lines: list[Line], school: SchoolRow) -> None:
-    """Persons and records of the links that a person must say something about, and how to say it."""
-    if not lines:
-        return
-    _print_pairs("Records that may be somebody else's", lines, school)
-    say(f"Somebody else, if the person has left: roster person unlink-leavers {school.key} --reason '...'")
-
-
-def _print_waiting(lines: list[Line], school: SchoolRow) -> None:
-    """Persons and records of the matches that the district's manager has to settle."""
-    if lines:
-        _print_pairs("Records that may be people of another connection", lines, school)
-
-
-def _print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:
-    say(f"\n{title}", style="bold")
-    print_table(("row", "person", "record"), [(line.row, line.person_id, line.sourced_ids) for line in lines])
-    of = f"--connection {school.connection.key} --reason '...'"
-    say(f"Somebody else:   roster person unlink PERSON RECORD {of}")
-    say(f"The same person: roster person link PERSON RECORD {of}")
 
 
 def _print_summary(summary: PlanSummary, school: SchoolRow) -> None:

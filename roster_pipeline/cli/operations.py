@@ -125,8 +125,9 @@ def metrics(
     """Print metrics for Prometheus: last syncs, people, holds, failures, mails, runs, workers. No data of a person."""
     import dagster as dg
 
+    from roster_pipeline.defs.run_coordinator import numbers
     from roster_pipeline.directory.operations import exposition
-    from roster_pipeline.runtime.run_queue import look_at_runs, numbers
+    from roster_pipeline.runtime.run_queue import look_at_runs
 
     with open_directory() as database:
         more = {}

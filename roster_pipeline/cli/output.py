@@ -20,7 +20,10 @@ from rich.text import Text
 from roster_pipeline.vocabulary import ACTIONS, COUNTS, day, moment
 
 if TYPE_CHECKING:
+    from roster_pipeline.directory.tenants import SchoolRow
     from roster_pipeline.notifications import SyncReport
+    from roster_pipeline.services.plan_rows import Line
+
 
 WIDTH_OF_A_FILE = 160
 """Columns when the output goes to a file or a pipe; a terminal tells its own width."""
@@ -148,3 +151,25 @@ def print_findings(held: Iterable[tuple[str, str, int, list[tuple[str, bool]]]])
 def _count(role: Any, name: str) -> Text:
     number = getattr(role, name)
     return Text(str(number), style=LOUD.get(name, "")) if number else Text("·", style="dim")
+
+
+def print_doubted(lines: list[Line], school: SchoolRow) -> None:
+    """Persons and records of the links that a person must say something about, and how to say it."""
+    if not lines:
+        return
+    print_pairs("Records that may be somebody else's", lines, school)
+    say(f"Somebody else, if the person has left: roster person unlink-leavers {school.key} --reason '...'")
+
+
+def print_waiting(lines: list[Line], school: SchoolRow) -> None:
+    """Persons and records of the matches that the district's manager has to settle."""
+    if lines:
+        print_pairs("Records that may be people of another connection", lines, school)
+
+
+def print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:
+    say(f"\n{title}", style="bold")
+    print_table(("row", "person", "record"), [(line.row, line.person_id, line.sourced_ids) for line in lines])
+    of = f"--connection {school.connection.key} --reason '...'"
+    say(f"Somebody else:   roster person unlink PERSON RECORD {of}")
+    say(f"The same person: roster person link PERSON RECORD {of}")

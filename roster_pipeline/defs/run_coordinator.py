@@ -1,5 +1,5 @@
-"""Dagster's run queue, which knows a school's connection (`run_coordinator` in `dagster.yaml`), and the runs that it
-has lost.
+"""Dagster's run queue, which knows a school's connection (`run_coordinator` in `dagster.yaml`), the runs that it has
+lost, and its numbers for Prometheus.
 
 `dagster.yaml` bounds how many runs of one connection execute at a time, by the tag `roster/connection`. The schedule
 sets it, and the school's name for people. Runs that come from the UI, from Dagster's own command or from a backfill get
@@ -25,7 +25,7 @@ from dagster._core.run_coordinator import SubmitRunContext
 from roster_pipeline.defs.asset_helpers import CONNECTION_TAG, SCHOOL_TAG, partition_of
 from roster_pipeline.defs.jobs import test_connection
 from roster_pipeline.defs.resources import DirectoryResource
-from roster_pipeline.runtime.run_queue import OURS, PATIENCE_SECONDS, TASK_TAG, RunQueue
+from roster_pipeline.runtime.run_queue import OURS, PATIENCE_SECONDS, TASK_TAG, RunQueue, several_daemons
 
 LOG = logging.getLogger(__name__)
 RETRY_WITHIN = timedelta(seconds=30)
@@ -152,3 +152,36 @@ def retry_missed_runs(instance: dg.DagsterInstance, queue: RunQueue) -> int:
             data = JobFailureData(None, RunFailureReason(reason) if reason else None)
             instance.report_run_failed(run, "The retry of this run was missed; it is asked for again.", data)
     return len(missed)
+
+
+def numbers(queue: RunQueue) -> dict[str, tuple[str, float]]:
+    """Numbers for Prometheus: name, meaning and value.
+
+    The numbers of broker and workers exist only if runs go over a broker.
+    """
+    now = queue.at.timestamp()
+    found = {
+        "roster_runs_queued": ("Runs that wait in the queue", len(queue.waiting)),
+        "roster_runs_launched": ("Runs that were launched and have not begun", len(queue.launched)),
+        "roster_runs_started": ("Runs that go on", len(queue.started)),
+        "roster_runs_lost": ("Launched runs whose message is gone", len(queue.lost())),
+        "roster_runs_dead": ("Started runs that no process executes", len(queue.dead)),
+        "roster_runs_stuck": ("Runs that could start and have waited for two minutes", len(queue.could_go_on())),
+        "roster_run_slots": ("Runs that may go on at once", queue.slots),
+        "roster_queue_oldest_seconds": ("Age of the oldest queued run", max(map(queue.age, queue.waiting), default=0)),
+        "roster_last_start_timestamp_seconds": ("When the last run began", queue.last_start or 0),
+        "roster_daemon_beat_seconds": (
+            "Age of the daemon's oldest last heartbeat",
+            max((now - at for at, _ in queue.beats), default=float("inf")),
+        ),
+        "roster_daemons": ("Daemons that send heartbeats: 2 where there are several", 1 + several_daemons(queue.beats)),
+    }
+    broker = queue.broker
+    if broker is not None:
+        found |= {
+            "roster_broker_up": ("1 where the broker answers", float(not broker.problem)),
+            "roster_broker_messages": ("Messages in the queue of the broker", broker.waiting),
+            "roster_worker_processes": ("Processes of workers that take runs", broker.processes),
+            "roster_worker_busy": ("Processes of workers that execute a run", broker.active),
+        }
+    return {name: (meaning, float(value)) for name, (meaning, value) in found.items()}

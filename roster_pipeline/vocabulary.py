@@ -147,10 +147,8 @@ PERSON_FIELDS = (
     "enabled",
 )
 """The fields of a person that the sync keeps. All are text except `enabled`. `number` is of the kind `number_kind`."""
-
 MEMBERSHIP_FIELDS = ("role", "grade", "source_role", "source_grade")
 """The fields of a membership that the sync keeps."""
-
 CONTACT_FIELDS = (
     "contact_sourced_id",
     "contact_given_name",
@@ -169,7 +167,6 @@ MORE_CONTACTS = "more_contacts"
 """The contacts after the primary one, in order: a JSON list with one list per contact, its values in the order of
 `CONTACT_FIELDS`. Equal contacts are equal texts. In a roster, a list that holds only an id is a contact that was not
 delivered: it is unknown, which does not mean that the student has no contact."""
-
 STUDENT_CONTACTS = (*CONTACT_FIELDS, MORE_CONTACTS)
 """All that a roster row, a plan row and a membership hold about contacts."""
 

@@ -21,6 +21,7 @@ from roster_pipeline.directory.duplicate_pairs import MergeImpossible, note_pair
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
 
+State = Mapping[str, Any]
 Decide = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
 """For each column, makes the resulting value from a row of the kept person and a row of the other person."""
 
@@ -207,7 +208,7 @@ def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str
     return int(row["gone_id"])
 
 
-def _links_back(conn: Connection, given: Mapping[str, Any], mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> None:
+def _links_back(conn: Connection, given: State, mine: State, theirs: State) -> None:
     """Move back the records that the merge moved, if they still belong to the kept person.
 
     Then give each person one primary record.
@@ -230,14 +231,7 @@ def _links_back(conn: Connection, given: Mapping[str, Any], mine: Mapping[str, A
     conn.execute(text(choose), dict(given) | was)
 
 
-def _memberships_back(
-    conn: Connection,
-    given: Mapping[str, Any],
-    mine: Mapping[str, Any],
-    theirs: Mapping[str, Any],
-    after: Mapping[str, Any],
-    now: Mapping[str, Any],
-) -> None:
+def _memberships_back(conn: Connection, given: State, mine: State, theirs: State, after: State, now: State) -> None:
     own, left, today = ({each["school_id"]: each for each in one["membership"]} for one in (mine, after, now))
     moved = [each["school_id"] for each in theirs["membership"] if each["school_id"] not in own]
     there = [school for school in moved if school in today]
@@ -256,7 +250,7 @@ def _memberships_back(
             _insert(conn, "contact", _contacts(mine, school))
 
 
-def _contacts(state: Mapping[str, Any], school: int) -> list[dict[str, Any]]:
+def _contacts(state: State, school: int) -> list[dict[str, Any]]:
     return sorted((each for each in state["contact"] if each["school_id"] == school), key=lambda each: each["place"])
 
 

@@ -166,7 +166,8 @@ cross join lateral (select payload from sis_record where id = s.record_id offset
 where s.snapshot_id = {snapshot} and s.part = {part}
 """
 CONTACT_DOCUMENTS = f"""{DOCUMENTS} and not exists (
-    select from snapshot_record u where u.snapshot_id = {{snapshot}} and u.record_id = s.record_id and u.part = 'user'
+    select from snapshot_record u
+    where u.snapshot_id = {{snapshot}} and u.record_id = s.record_id and u.part = 'user' offset 0
 )"""
 """Most guardians name the school themselves. Such contacts are left out, because their records are among the users."""
 

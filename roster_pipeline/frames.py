@@ -102,8 +102,7 @@ PLAN_COLUMNS = (
     "witness",
 )
 SELDOM = 50_000
-"""How many new containers there are between two looks: those of some pages. So only the cycles of a few requests
-wait."""
+"""New containers between two looks: those of some pages. So only the cycles of a few requests wait."""
 
 
 def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

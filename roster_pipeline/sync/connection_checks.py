@@ -1,7 +1,5 @@
-"""Test Your Information: checks what works between us and one school's SIS, item by item. The last result is kept.
-
-It also finds which of a school's records a sync would use, and which contacts it would accept.
-"""
+"""Test Your Information: checks what works between us and one school's SIS, item by item, which records a sync would
+use, and which contacts it would accept. The last result is kept."""
 
 from __future__ import annotations
 

@@ -1,31 +1,25 @@
-"""Holds: shows what guards stopped, over all schools and in one school, and takes a person's decision."""
+"""Holds: shows what guards stopped in one school, and takes a person's decision."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from datetime import UTC, date, datetime
-from typing import Any, Literal
+from typing import Any
 
-from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.page import (
-    LONGEST_NUMBER,
-    ROWS,
-    Listed,
-    database,
-    day_of,
-    form,
-    list_filter,
-    page,
-    redirect,
-    texts,
+from roster_pipeline.console.page import ROWS, database, day_of, form, page, redirect, texts
+from roster_pipeline.console.pages.plan_details import (
+    MOST_UNTYPED,
+    decides_as_manager,
+    plan_of,
+    reason_of,
+    refused,
+    rows_of,
 )
-from roster_pipeline.console.pages.plan_details import decides_as_manager, plan_of, rows_of
 from roster_pipeline.console.session import school_of, viewer
-from roster_pipeline.directory import approvals, held_plans, lasting_decisions, plan_rows, plans, tenants
+from roster_pipeline.directory import approvals, held_plans, lasting_decisions, plan_rows, plans
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.lasting_decisions import NothingExempted
@@ -33,49 +27,12 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import decisions, school_changes
-from roster_pipeline.services.decisions import Chosen
-from roster_pipeline.services.hold_explanations import ADVICE, HoldExplanation, hold_explanation_of
+from roster_pipeline.services.hold_explanations import HoldExplanation, hold_explanation_of
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.fields import title_of
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.sync import SyncError
 from roster_pipeline.vocabulary import counted, day, reason_problem
-
-MOST_UNTYPED = 50
-"""Up to so many archivals, a button is enough to approve them. For more, the person also types their number."""
-
-
-def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: Collection[int] = ()) -> Response:
-    """The plans that wait in all schools that the viewer may see, newest first."""
-    who = viewer(request)
-    filters = list_filter(request, "guard", "district", address="/holds")
-    with database(request).begin() as opened:
-        mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.may_give_access else []
-        waiting = held_plans.waiting(
-            opened,
-            districts=None if who.operator else who.districts,
-            schools=None if who.operator else who.schools,
-            words=filters.words,
-            guard=filters["guard"],
-            district=next((row.id for row in mine if row.key == filters["district"]), None),
-            limit=ROWS,
-            offset=filters.offset,
-        )
-    held = [(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in waiting]
-    return page(
-        request,
-        "holds.html",
-        status=status,
-        error=error,
-        chosen=chosen,
-        most_untyped=MOST_UNTYPED,
-        held=held,
-        decidable=[one for one, explanation in held if explanation.approvable or explanation.managers],
-        listed=Listed(filters, list(waiting), waiting[0].plans if waiting else 0),
-        guards=list(ADVICE),
-        districts=mine,
-        now=datetime.now(UTC),
-    )
 
 
 def of_school(request: Request) -> Response:
@@ -97,7 +54,7 @@ def exempt(request: Request) -> Response:
     """Take the chosen rows out of the plan that the person looked at. No later sync makes these changes either."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
-    reason, rows = _reason(request), [row for row in map(str, form(request).getlist("row")) if row.isdecimal()]
+    reason, rows = reason_of(request), [row for row in map(str, form(request).getlist("row")) if row.isdecimal()]
     error = reason_problem(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
     if error:
         return _page_of(request, status=400, error=error, decision="exempt")
@@ -107,7 +64,7 @@ def exempt(request: Request) -> Response:
     except NothingExempted as problem:
         return _page_of(request, status=409, error=in_console(str(problem)), decision="exempt")
     except (approvals.PlanChanged, approvals.NothingHeld):
-        return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
+        return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
     rows_left = f"{counted(done, 'row is', 'rows are')} left out, in this plan and in later ones."
     return redirect(request, f"/schools/{school.key}/holds", message=rows_left)
 
@@ -169,56 +126,13 @@ def take_back(request: Request) -> Response:
     """Plan exempted changes again."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-    reason, ids = _reason(request), [one for one in map(str, form(request).getlist("exemption")) if one.isdecimal()]
+    reason, ids = reason_of(request), [one for one in map(str, form(request).getlist("exemption")) if one.isdecimal()]
     error = reason_problem(reason) or ("" if ids else "Choose what to plan again.")
     if error:
         return _page_of(request, status=400, error=error, decision="take_back")
     done = decisions.take_back(database(request), school.key, [*map(int, ids)], who=viewer(request).who, reason=reason)
     message = f"{counted(done, 'change is', 'changes are')} planned again by the next sync."
     return redirect(request, f"/schools/{school.key}/holds", message=message)
-
-
-def decide_several(request: Request) -> Response:
-    """Approve or discard the chosen plans of several schools; each plan is bound to what the person looked at.
-
-    With `all`, the plans that the page showed are chosen, and not only the ticked ones.
-    """
-    sent, reason = form(request), _reason(request)
-    decision: Literal["approve", "discard"] = "discard" if sent.get("decision") == "discard" else "approve"
-    ticked = sent.getlist("shown" if "all" in sent else "plan")[:ROWS]
-    with database(request).begin() as opened:
-        chosen = [one for each in ticked if (one := _chosen(request, opened, str(each))) is not None]
-        archivals = 0
-        for one in chosen if decision == "approve" else ():
-            holds = approvals.held(opened, plan_id=one.plan_id)
-            archivals += hold_explanation_of((vars(hold) for hold in holds), manager=one.manager).archivals()
-    error = reason_problem(reason) or ("" if chosen else "Choose the schools to decide about.")
-    typed = str(sent.get("archivals", "")).replace(",", "").strip()
-    if not error and archivals > MOST_UNTYPED and typed != str(archivals):
-        error = f"Type {archivals}, the number of people to archive in these schools."
-    if error:
-        return every_hold(request, status=400, error=error, chosen=[one.plan_id for one in chosen])
-    done = decisions.decide_each(database(request), chosen, decision=decision, who=viewer(request).who, reason=reason)
-    with database(request).begin() as opened:
-        names = {one.key: tenants.get_school(opened, one.key).name for one in done}
-    return page(request, "holds_decided.html", done=done, names=names, decision=decision)
-
-
-def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
-    """A chosen plan from `number hash`. None if it does not belong to a school of the viewer."""
-    number, _, hash_ = sent.partition(" ")
-    try:
-        plan = plans.get(opened, int(number) if number.isdecimal() and len(number) <= LONGEST_NUMBER else 0)
-    except plans.UnknownPlan:
-        return None
-    school = tenants.schools_by_id(opened, [plan.school_id])[plan.school_id]
-    if not viewer(request).may_see(school):
-        return None
-    return Chosen(school.key, plan.id, hash_, decides_as_manager(viewer(request), opened, school, plan.id))
-
-
-def _reason(request: Request) -> str:
-    return str(form(request).get("reason", "")).strip()
 
 
 def _hash(request: Request) -> str:
@@ -242,7 +156,7 @@ def _decide(request: Request, decision: str) -> Response:
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
         manager = decides_as_manager(viewer(request), opened, school, plan.id)
-    reason, parts = _reason(request), _parts(request)
+    reason, parts = reason_of(request), _parts(request)
     error = reason_problem(reason) or ("Choose what to approve." if decision == "approve" and parts == [] else "")
     if not error and decision == "approve" and (typing := _to_type(request, school, plan, manager, parts)):
         error = f"Type {typing}, the number of people to archive."
@@ -262,11 +176,11 @@ def _decide(request: Request, decision: str) -> Response:
         else:
             result = decisions.relink(opened_again, school.key, plan.id, **given)
     except approvals.ManagerDecides as problem:
-        return _refused(request, school, plan, str(problem))
+        return refused(request, school, plan, str(problem))
     except (approvals.PlanChanged, approvals.NothingHeld, approvals.NotOverridable) as problem:
         return _not_decided(request, opened_again, school, plan, decision, problem)
     except SyncError as problem:
-        return _refused(request, school, plan, problem.message)
+        return refused(request, school, plan, problem.message)
     return redirect(request, f"{home}/syncs/{result.sync_id}", message=_message_of(decision, plan, result))
 
 
@@ -305,27 +219,10 @@ def _not_decided(
         message = f"This was decided already: sync {done} did it."
         return redirect(request, f"{home}/syncs/{done}", message=message)
     if isinstance(problem, approvals.NotOverridable):
-        return _refused(
+        return refused(
             request, school, plan, "An approval is not possible, because the snapshot does not prove these changes."
         )
-    return _refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
-
-
-def _refused(request: Request, school: SchoolRow, plan: PlanRow, message: str) -> Response:
-    with database(request).begin() as opened:
-        newest = plans.latest(opened, school.id)
-        waiting = approvals.held(opened, school_id=school.id)
-    return page(
-        request,
-        "plan_changed.html",
-        status=409,
-        school=school,
-        tab="holds",
-        plan=plan,
-        message=message,
-        newest=newest,
-        waiting=waiting[0].plan_id if waiting else None,
-    )
+    return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
 
 
 def _page_of(request: Request, *, status: int = 200, error: str = "", decision: str = "") -> Response:
@@ -380,9 +277,7 @@ def _offered(explanation: HoldExplanation, links: int) -> list[str]:
 
 
 routes = [
-    Route("/holds", every_hold, methods=["GET", "POST"]),
     Route("/schools/{key}/holds", of_school, methods=["GET", "POST"]),
-    Route("/holds/decide", decide_several, methods=["POST"]),
     Route("/schools/{key}/limits", raise_limit, methods=["POST"]),
     Route("/schools/{key}/limits/end", lower_limits, methods=["POST"]),
     Route("/schools/{key}/exemptions", take_back, methods=["POST"]),

@@ -1,13 +1,15 @@
-"""A plan: every row with who, what, from, to, why and its result, and the rows as a file.
+"""A plan: every row with who, what, from, to, why and its result, and the rows as a file. Also the plans of all schools
+that wait, to be decided at once.
 
 Plans and holds share the filter, the page of rows, and the choices of the filter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Literal
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -16,24 +18,28 @@ from starlette.routing import Route
 
 from roster_pipeline.console.page import (
     ACTIONS,
+    LONGEST_NUMBER,
     ROWS,
     Listed,
     ListFilter,
     csv_answer,
     database,
+    form,
     list_filter,
     number_of,
     page,
     role,
 )
 from roster_pipeline.console.session import Viewer, nothing_here, school_of, viewer
-from roster_pipeline.directory import audit, held_plans, plan_rows, plans
+from roster_pipeline.directory import approvals, audit, held_plans, plan_rows, plans, tenants
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.hold_explanations import hold_explanation_of
+from roster_pipeline.services import decisions
+from roster_pipeline.services.decisions import Chosen
+from roster_pipeline.services.hold_explanations import ADVICE, hold_explanation_of
 from roster_pipeline.services.plan_rows import HEADER, cells, every_line, lines, summary_of
-from roster_pipeline.vocabulary import REASONS, ROLE_ORDER, held_place, role_place
+from roster_pipeline.vocabulary import REASONS, ROLE_ORDER, held_place, reason_problem, role_place
 
 ALWAYS = ("create", "update", "archive")
 """Columns that are shown even if they are empty."""
@@ -41,6 +47,8 @@ FIELDS = ("action", "role", "held", "sort")
 EVERY_ROW = "all"
 QUIET = "unchanged"
 """Rows about which there is nothing to say. They are shown only if somebody asks for them."""
+MOST_UNTYPED = 50
+"""Up to so many archivals, a button is enough to approve them. For more, the person also types their number."""
 
 
 def show(request: Request) -> Response:
@@ -104,12 +112,6 @@ def _counts(why: list[dict[str, object]]) -> dict[str, dict[str, int]]:
 
 def _waits(line: dict[str, object]) -> bool:
     return line["verdict"] == "hold" and bool(line["rows"]) and line["sync_id"] is None
-
-
-routes = [
-    Route("/schools/{key}/plans/{plan_id}", show, methods=["GET", "POST"]),
-    Route("/schools/{key}/plans/{plan_id}/rows.csv", rows_csv, methods=["GET", "POST"]),
-]
 
 
 @dataclass(frozen=True)
@@ -187,3 +189,104 @@ def rows_of(
         csv=f"/schools/{school.key}/plans/{plan.id}/rows.csv",
         manages=viewer(request).may_manage(school.district_id),
     )
+
+
+def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: Collection[int] = ()) -> Response:
+    """The plans that wait in all schools that the viewer may see, newest first."""
+    who = viewer(request)
+    filters = list_filter(request, "guard", "district", address="/holds")
+    with database(request).begin() as opened:
+        mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.may_give_access else []
+        waiting = held_plans.waiting(
+            opened,
+            districts=None if who.operator else who.districts,
+            schools=None if who.operator else who.schools,
+            words=filters.words,
+            guard=filters["guard"],
+            district=next((row.id for row in mine if row.key == filters["district"]), None),
+            limit=ROWS,
+            offset=filters.offset,
+        )
+    held = [(one, hold_explanation_of(one.kinds, manager=who.may_manage(one.district_id))) for one in waiting]
+    return page(
+        request,
+        "holds.html",
+        status=status,
+        error=error,
+        chosen=chosen,
+        most_untyped=MOST_UNTYPED,
+        held=held,
+        decidable=[one for one, explanation in held if explanation.approvable or explanation.managers],
+        listed=Listed(filters, list(waiting), waiting[0].plans if waiting else 0),
+        guards=list(ADVICE),
+        districts=mine,
+        now=datetime.now(UTC),
+    )
+
+
+def decide_several(request: Request) -> Response:
+    """Approve or discard the chosen plans of several schools; each plan is bound to what the person looked at.
+
+    With `all`, the plans that the page showed are chosen, and not only the ticked ones.
+    """
+    sent, reason = form(request), reason_of(request)
+    decision: Literal["approve", "discard"] = "discard" if sent.get("decision") == "discard" else "approve"
+    ticked = sent.getlist("shown" if "all" in sent else "plan")[:ROWS]
+    with database(request).begin() as opened:
+        chosen = [one for each in ticked if (one := _chosen(request, opened, str(each))) is not None]
+        archivals = 0
+        for one in chosen if decision == "approve" else ():
+            holds = approvals.held(opened, plan_id=one.plan_id)
+            archivals += hold_explanation_of((vars(hold) for hold in holds), manager=one.manager).archivals()
+    error = reason_problem(reason) or ("" if chosen else "Choose the schools to decide about.")
+    typed = str(sent.get("archivals", "")).replace(",", "").strip()
+    if not error and archivals > MOST_UNTYPED and typed != str(archivals):
+        error = f"Type {archivals}, the number of people to archive in these schools."
+    if error:
+        return every_hold(request, status=400, error=error, chosen=[one.plan_id for one in chosen])
+    done = decisions.decide_each(database(request), chosen, decision=decision, who=viewer(request).who, reason=reason)
+    with database(request).begin() as opened:
+        names = {one.key: tenants.get_school(opened, one.key).name for one in done}
+    return page(request, "holds_decided.html", done=done, names=names, decision=decision)
+
+
+def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
+    """A chosen plan from `number hash`. None if it does not belong to a school of the viewer."""
+    number, _, hash_ = sent.partition(" ")
+    try:
+        plan = plans.get(opened, int(number) if number.isdecimal() and len(number) <= LONGEST_NUMBER else 0)
+    except plans.UnknownPlan:
+        return None
+    school = tenants.schools_by_id(opened, [plan.school_id])[plan.school_id]
+    if not viewer(request).may_see(school):
+        return None
+    return Chosen(school.key, plan.id, hash_, decides_as_manager(viewer(request), opened, school, plan.id))
+
+
+def reason_of(request: Request) -> str:
+    return str(form(request).get("reason", "")).strip()
+
+
+def refused(request: Request, school: SchoolRow, plan: PlanRow, message: str) -> Response:
+    with database(request).begin() as opened:
+        newest = plans.latest(opened, school.id)
+        waiting = approvals.held(opened, school_id=school.id)
+    return page(
+        request,
+        "plan_changed.html",
+        status=409,
+        school=school,
+        tab="holds",
+        plan=plan,
+        message=message,
+        newest=newest,
+        waiting=waiting[0].plan_id if waiting else None,
+    )
+
+
+routes = [
+    Route("/schools/{key}/plans/{plan_id}", show, methods=["GET", "POST"]),
+    Route("/schools/{key}/plans/{plan_id}/rows.csv", rows_csv, methods=["GET", "POST"]),
+    Route("/holds", every_hold, methods=["GET", "POST"]),
+    Route("/holds/decide", decide_several, methods=["POST"]),
+]

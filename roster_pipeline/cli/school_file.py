@@ -20,9 +20,8 @@ from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, n
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.safe_csv import ENCODING, plain_cell
-from roster_pipeline.services.connection_test_state import runs_untested
 from roster_pipeline.services.school_changes import NewSchool, add_schools
-from roster_pipeline.services.settings_changes import FieldError
+from roster_pipeline.services.settings_changes import FieldError, runs_untested
 from roster_pipeline.settings.school import KEY_PATTERN
 
 KEY, CONNECTION, NAME, SCHOOL_ID = "school", "connection", "name", "school-id"

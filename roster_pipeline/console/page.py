@@ -34,7 +34,7 @@ from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.mail_page import words
 from roster_pipeline.notifications.outcome import NOUNS
 from roster_pipeline.safe_csv import csv_chunks
-from roster_pipeline.services.connection_test_state import fields_named, tested_school
+from roster_pipeline.services.school_status import fields_named, tested_school
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.vocabulary import DONE, counted, day, moment, people_of, role_name
 

@@ -38,10 +38,10 @@ from roster_pipeline.directory.plans import findings_of_syncs
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
-from roster_pipeline.services.connection_test_state import fields_named, last_test
 from roster_pipeline.services.hold_explanations import MOST_PLANS, PastPlan, guard_lines
 from roster_pipeline.services.save_settings import Wanted
-from roster_pipeline.services.settings_changes import NOT_TESTED, ChangedMeanwhile
+from roster_pipeline.services.school_status import fields_named
+from roster_pipeline.services.settings_changes import NOT_TESTED, ChangedMeanwhile, last_test
 from roster_pipeline.settings import fields
 from roster_pipeline.settings.fields import SECTIONS, Section
 from roster_pipeline.settings.school import (

@@ -1,5 +1,9 @@
 """Saves settings, for the settings page and the command line. Each call returns a `SaveResult`.
 
+A page needs a green test of the connection as it is then: if somebody switches automatic rostering on, or changes the
+connection or the School ID while it is on. A school that already runs may have a red test or none if nothing of this
+changes, because its SIS may be away today. The command line warns and goes on, because scripts set schools up.
+
 It also makes the preview of a school's Roster Email for the settings page, and sends one copy of it by mail.
 """
 
@@ -13,21 +17,22 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, connection_tests, plans, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
-from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import Mail, RoleCounts, SyncReport, mailer_from, message_id, render
 from roster_pipeline.runtime.embedded import home
-from roster_pipeline.services.connection_test_state import LastTest, NeedsTest, last_test, may_be_automatic
 from roster_pipeline.services.school_changes import change_school, locked_school, write_school
 from roster_pipeline.services.settings_changes import (
     SECRET,
     TYPE_AGAIN,
     ChangedMeanwhile,
     FieldError,
+    LastTest,
     allowed,
     change_connection,
+    last_test,
     same_org,
     secret_must_be_typed,
     usable_secret,
@@ -245,3 +250,32 @@ def send_test_mail(conn: Connection, school: SchoolRow, to: str, *, who: str) ->
     identity = message_id("test", school.key, to, datetime.now(UTC).isoformat(), sender=mailer.sender)
     mailer.send(identity, [to], mail)
     audit.record(conn, who=who, what="test mail sent", district_id=school.district_id, school_id=school.id)
+
+
+class NeedsTest(DirectoryError):
+    """Automatic rostering cannot be on without a test that allows it, so nothing was saved."""
+
+    def __init__(self, state: LastTest) -> None:
+        super().__init__(_WHY[state], "Press Test Your Information, then save; or leave automatic rostering off.")
+        self.state = state
+
+
+_WHY = {
+    LastTest.NEVER: "Automatic rostering needs a test first.",
+    LastTest.STALE: "The connection or the School ID changed since the last test; automatic rostering needs a new one.",
+    LastTest.RED: "The last test found something that does not work, so automatic rostering cannot be switched on.",
+}
+
+
+def may_be_automatic(before: SchoolRow, after: SchoolRow) -> None:
+    """Raise NeedsTest if automatic rostering would be on without a valid test. before, after: the school as stored."""
+    state = last_test(after)
+    if not after.settings.automatic or state is LastTest.GREEN:
+        return
+    unchanged = (
+        before.settings.automatic
+        and before.settings.school_id == after.settings.school_id
+        and before.connection.revision == after.connection.revision
+    )
+    if not unchanged:
+        raise NeedsTest(state)

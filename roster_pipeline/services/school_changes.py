@@ -13,12 +13,12 @@ from roster_pipeline.directory import alerts, audit, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.connection_test_state import runs_untested
 from roster_pipeline.services.settings_changes import (
     ChangedMeanwhile,
     FieldError,
     SettingsDiff,
     changed_names,
+    runs_untested,
     usable_reason,
 )
 from roster_pipeline.settings.school import DistrictSettings, Guards, SchoolSettings

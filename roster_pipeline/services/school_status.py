@@ -6,7 +6,7 @@ school from the first test to the nightly sync.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
@@ -21,10 +21,12 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import SyncReport, outcome, tone
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.outcome import age_of_source, nothing_found
-from roster_pipeline.services.connection_test_state import LastTest, last_test, tested_school
+from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES
 from roster_pipeline.services.plan_rows import summary_of, would_do
+from roster_pipeline.services.settings_changes import LastTest, last_test
+from roster_pipeline.settings.fields import CONNECTION, Setting
 from roster_pipeline.sync.schedule_due import next_night
-from roster_pipeline.vocabulary import ROLE_ORDER, counted, day, role_name
+from roster_pipeline.vocabulary import ROLE_ORDER, counted, day, people_of, role_name
 
 Tone = Literal["ok", "warn", "bad", "info", "none"]
 RESUME = "Let it run by itself again"
@@ -39,6 +41,14 @@ UNREPORTED = {"applied": "Applied.", "held": "Something is held.", "unchanged": 
 """Shown in the moment between a sync and its report."""
 MOST_SYNCS = 5
 """A school with so many syncs is not new any more, even if it never gets automatic rostering."""
+IN_REMEDIES = {
+    "token url": "token_url",
+    "scopes": "scopes",
+    "page size": "page_size",
+    "ca bundle": "ca_bundle",
+    "host key": "host_key",
+}
+"""The names that remedies use for settings that the form folds away."""
 
 
 @dataclass(frozen=True)
@@ -224,3 +234,21 @@ def first_steps(conn: Connection, school: SchoolRow) -> list[FirstStep]:
 def next_of(steps: list[FirstStep]) -> FirstStep | None:
     """The first step that is not done."""
     return next((step for step in steps if not step.done), None)
+
+
+def tested_school(items: Sequence[Mapping[str, Any]]) -> str:
+    """The people that a test found, in words: `Oak High: 412 students, 31 teachers`.
+
+    Empty if the test did not get so far.
+    """
+    names = [str(item["value"]) for item in items if item["name"] == "School" and item.get("value")]
+    counts = {item["name"]: item["value"] for item in items if isinstance(item.get("value"), int)}
+    people = [people_of(role, counts[name]) for role, name in ROLE_NAMES.items() if name in counts]
+    return f"{names[0]}: {', '.join(people)}" if names and people else ""
+
+
+def fields_named(items: Sequence[Mapping[str, Any]]) -> list[Setting]:
+    """The folded settings that the remedies of red items name, so that a page can unfold them."""
+    remedies = " ".join(str(item["remedy"]).lower() for item in items if item["ok"] is False)
+    found = {name for phrase, name in IN_REMEDIES.items() if phrase in remedies}
+    return [setting for setting in CONNECTION if setting.name in found]

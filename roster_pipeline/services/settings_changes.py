@@ -1,4 +1,5 @@
-"""Changes of settings: finds what differs, refuses changes, and decides who may enter which connection.
+"""Changes of settings: finds what differs, refuses changes, decides who may enter which connection, and says whether
+the last Test Your Information still counts.
 
 A stored Client Secret goes only to the server for which it was entered. If a person changes the server, or what proves
 its identity, they have to enter the secret again. So a stolen session cannot send the secret to another server.
@@ -6,6 +7,9 @@ its identity, they have to enter the secret again. So a stolen session cannot se
 A form that tests an address makes this machine call that address. Owners and managers reach public servers only. An
 operator can allow one server in the private network for a connection; the permission ends when somebody else changes
 the address. Only operators can name files of this machine. Only the command line can set variables for secrets.
+
+A change of the connection (its address, Client ID, Client Secret or any other setting) or of the School ID makes the
+last test stale.
 """
 
 from __future__ import annotations
@@ -13,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -25,7 +30,6 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
-from roster_pipeline.services.connection_test_state import runs_untested
 from roster_pipeline.settings.fields import ROLES, SCHOOL, title_of
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.sync.monitoring import settle_expiry
@@ -265,3 +269,28 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
         elif old != new:
             names.append(name)
     return names
+
+
+class LastTest(StrEnum):
+    """The result of the last test for the connection as it is now."""
+
+    NEVER = "never"
+    STALE = "stale"
+    RED = "red"
+    GREEN = "green"
+
+
+def last_test(school: SchoolRow) -> LastTest:
+    """The result of the school's last test for its connection as it is now."""
+    if not school.test:
+        return LastTest.NEVER
+    now = {"revision": school.connection.revision, "school_id": school.settings.school_id}
+    if school.test.get("of") != now:
+        return LastTest.STALE
+    red = any(item["ok"] is False for item in school.test["items"])
+    return LastTest.RED if red else LastTest.GREEN
+
+
+def runs_untested(school: SchoolRow) -> bool:
+    """Whether a school runs every night although its connection was never tested, or not since it changed."""
+    return school.settings.automatic and last_test(school) in (LastTest.NEVER, LastTest.STALE)

@@ -19,7 +19,7 @@ from roster_pipeline.directory.database import Database, RowRefused
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.connection_test import begin_together, carry_out, carry_out_together
-from roster_pipeline.services.connection_test_state import LastTest, last_test
+from roster_pipeline.services.settings_changes import LastTest, last_test
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
 from roster_pipeline.sync.health_checks import prune

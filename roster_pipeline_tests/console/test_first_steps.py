@@ -14,8 +14,7 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import presets
-from roster_pipeline.services.connection_test_state import fields_named
-from roster_pipeline.services.school_status import first_steps, next_of
+from roster_pipeline.services.school_status import fields_named, first_steps, next_of
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of

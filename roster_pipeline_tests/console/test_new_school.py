@@ -18,7 +18,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.collections.reading import Batch
 from roster_pipeline.oneroster.people_counts import SchoolList
-from roster_pipeline.services.connection_test_state import LastTest, last_test
+from roster_pipeline.services.settings_changes import LastTest, last_test
 from roster_pipeline.services.sis_schools import carry_out, key_of, new_key
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
 from roster_pipeline.simulator import generate_district

@@ -11,13 +11,14 @@ import pytest
 from roster_pipeline.directory import audit, secrets, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.connection_test_state import LastTest, last_test
 from roster_pipeline.services.save_settings import Wanted, save_settings
 from roster_pipeline.services.school_changes import add_school, change_school
 from roster_pipeline.services.settings_changes import (
     ChangedMeanwhile,
+    LastTest,
     add_connection,
     change_connection,
+    last_test,
     same_place,
     secret_must_be_typed,
 )

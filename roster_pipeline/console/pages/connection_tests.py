@@ -21,8 +21,8 @@ from roster_pipeline.console.settings_form import CONNECTION_SECTION, Form, cont
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.oneroster.presets import SIGN_IN, SUBJECTS, UNKNOWN, UnknownPreset, offered, preset, presets
 from roster_pipeline.services.connection_test import MOST_TOGETHER, TestGoesOn, begin, begin_together
-from roster_pipeline.services.connection_test_state import LastTest, last_test, tested_school
-from roster_pipeline.services.settings_changes import FieldError
+from roster_pipeline.services.school_status import tested_school
+from roster_pipeline.services.settings_changes import FieldError, LastTest, last_test
 
 OF_ONE_SCHOOL = 30
 PIECES = "live_pieces.html"

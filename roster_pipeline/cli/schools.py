@@ -30,7 +30,8 @@ from roster_pipeline.cli.setting_options import (
     school_settings,
     with_options,
 )
-from roster_pipeline.settings.fields import DISTRICT, ROLES
+from roster_pipeline.settings.connection_fields import DISTRICT
+from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from roster_pipeline.settings.fields import CONNECTION, GUARDS, SCHOOL, Setting
+from roster_pipeline.settings.connection_fields import CONNECTION, Setting
+from roster_pipeline.settings.fields import GUARDS, SCHOOL
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

@@ -1,0 +1,274 @@
+"""The name and the meaning of each setting of districts and connections, and what a setting is. `fields.py` has the
+settings of schools, and all of them by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+Choices = tuple[tuple[str, str], ...]
+SOURCES = "identifier, sourcedId, username, userMasterIdentifier, userIds:TYPE or metadata:KEY"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting.
+
+    name: its place in the model, as in `students.archive`. title: its label. help: one sentence, or a few, without the
+    default. default: the default of the model. option: its flags for the `roster` command. choices: the value and the
+    words of each choice. shown_default: how the default is written if its value alone would not be clear. metavar: the
+    form of a value. advanced: whether the form shows it behind a click.
+    """
+
+    name: str
+    title: str
+    help: str
+    default: Any = None
+    option: str = ""
+    choices: Choices = ()
+    shown_default: str = ""
+    metavar: str = ""
+    advanced: bool = False
+
+    @property
+    def default_words(self) -> str:
+        """The default as help and documentation write it; empty if there is none."""
+        if self.shown_default or isinstance(self.default, bool):
+            return self.shown_default or ("yes" if self.default else "no")
+        return "" if self.default in (None, "", ()) else str(self.default)
+
+    @property
+    def hint(self) -> str:
+        """The help with what an empty field means, for a form."""
+        empty = self.default is None and self.shown_default not in ("", "required")
+        return f"{self.help} Empty: {self.shown_default}." if empty else self.help
+
+    @property
+    def several(self) -> bool:
+        """Whether it is a list."""
+        return isinstance(self.default, tuple)
+
+    @property
+    def described(self) -> str:
+        """The help with the values that can be chosen, and how an option for a list is used."""
+        texts = [self.help]
+        if self.choices:
+            texts.append("; ".join(f"{value} = {words}" for value, words in self.choices) + ".")
+        if self.several and self.metavar != "CONNECTIONS":
+            texts.append('Repeat for more; replaces the list, "" empties it.')
+        return " ".join(texts)
+
+
+SIGN_INS: Choices = (
+    ("auto", "Found out by asking"),
+    ("oauth2", "OAuth 2.0 client credentials"),
+    ("oauth1", "OAuth 1.0a"),
+    ("bearer", "Static bearer token (the Client Secret)"),
+)
+VERSIONS: Choices = (("auto", "Found out by asking"), ("1.2", "Always 1.2"), ("1.1", "Always 1.1"))
+STRATEGIES: Choices = (
+    ("auto", "Decided by size"),
+    ("whole", "The whole SIS once, split here"),
+    ("per_school", "One school at a time"),
+)
+CONTROLLED_BY: Choices = (
+    ("school", "Managers, and owners of all its schools"),
+    ("district", "Managers of the district alone"),
+)
+
+DISTRICT = (
+    Setting(
+        "connection_ranking",
+        "Connection ranking",
+        "Connections, separated by commas. If several know a person, the person follows the first.",
+        (),
+        "--connection-ranking",
+        metavar="CONNECTIONS",
+    ),
+    Setting(
+        "school_defaults",
+        "Settings of new schools",
+        "The settings with which a new school of the district begins.",
+        shown_default="the standard settings",
+    ),
+)
+
+CONNECTION = (
+    Setting(
+        "url",
+        "URL",
+        "The address of the SIS's OneRoster API, as the SIS gives it. A file:// or sftp:// address is for CSV.",
+        option="--url",
+        shown_default="required",
+    ),
+    Setting(
+        "client_id",
+        "Client ID",
+        "The ID that the SIS gave this connection; some systems call it the consumer key.",
+        "",
+        "--client-id",
+    ),
+    Setting(
+        "sis",
+        "SIS",
+        "Which SIS it is, by its name in: roster sis list. A new connection starts from what is known of it.",
+        "other",
+        "--sis",
+    ),
+    Setting(
+        "token_url",
+        "Token URL",
+        "The address that hands out sign-in tokens.",
+        option="--token-url",
+        shown_default="found out",
+        advanced=True,
+    ),
+    Setting("sign_in", "Sign-in", "How to sign in.", "auto", "--sign-in", SIGN_INS, advanced=True),
+    Setting(
+        "scopes",
+        "Scopes",
+        "OAuth scopes, separated by blanks.",
+        option="--scopes",
+        shown_default="those of the version",
+        advanced=True,
+    ),
+    Setting("version", "OneRoster version", "The version of the API.", "auto", "--version", VERSIONS, advanced=True),
+    Setting(
+        "page_size",
+        "Page size",
+        "Records per page; lowered where the SIS allows fewer.",
+        1000,
+        "--page-size",
+        advanced=True,
+    ),
+    Setting(
+        "ca_bundle",
+        "Certificates to trust as well",
+        "For a SIS with certificates of its own: in PEM form, or the path of a file.",
+        option="--ca-bundle",
+        advanced=True,
+    ),
+    Setting(
+        "host_key",
+        "SFTP host key",
+        "For CSV over SFTP: the server's key, as ssh-keyscan prints it.",
+        option="--host-key",
+        advanced=True,
+    ),
+    Setting(
+        "student_number_from",
+        "Student number from",
+        f"Where the student number is: {SOURCES}.",
+        "identifier",
+        "--student-number-from",
+        metavar="SOURCE",
+        advanced=True,
+    ),
+    Setting(
+        "staff_number_from",
+        "Staff number from",
+        f"Where the staff number is: {SOURCES}.",
+        "identifier",
+        "--staff-number-from",
+        metavar="SOURCE",
+        advanced=True,
+    ),
+    Setting(
+        "primary_contact_from",
+        "Primary contact from",
+        "The metadata field that marks a student's primary contact, where the SIS has one: metadata:KEY.",
+        option="--primary-contact-from",
+        metavar="metadata:KEY",
+        advanced=True,
+    ),
+    Setting(
+        "contact_rules",
+        "Contact rules",
+        "Which contacts may be called: FIELD=VALUES; or which may not: FIELD!=VALUES. FIELD is role, relationship, "
+        "metadata:KEY or agents:KEY; values are separated by commas. A value that no rule names excludes as well.",
+        (),
+        "--contact-rule",
+        shown_default="none",
+        metavar="FIELD=VALUES",
+        advanced=True,
+    ),
+    Setting(
+        "contact_relationship_from",
+        "Relationship from",
+        "Where the SIS says what a contact is to the student: metadata:KEY or agents:KEY.",
+        option="--contact-relationship-from",
+        shown_default="the role",
+        metavar="SOURCE",
+        advanced=True,
+    ),
+    Setting(
+        "contact_flags",
+        "Kept of a contact",
+        "Fields that are kept with each contact for applications: metadata:KEY or agents:KEY.",
+        (),
+        "--contact-flag",
+        shown_default="none",
+        metavar="SOURCE",
+        advanced=True,
+    ),
+    Setting(
+        "disabled_means_gone",
+        "Disabled means gone",
+        "Whether a user with enabledUser=false counts as gone. Leave it off unless a test shows few disabled accounts.",
+        False,
+        "--disabled-means-gone/--disabled-is-a-field",
+        advanced=True,
+    ),
+    Setting(
+        "no_enrollment_means_gone",
+        "No enrollment means gone",
+        "For a SIS that never removes people: a student without a running enrollment in the school has left it.",
+        False,
+        "--no-enrollment-means-gone/--enrollments-decide-nothing",
+        advanced=True,
+    ),
+    Setting(
+        "allow_private_addresses",
+        "Allow private addresses",
+        "Whether the SIS may be on this machine or in the private network. Only operators may change it.",
+        False,
+        "--allow-private-addresses/--no-private-addresses",
+        advanced=True,
+    ),
+    Setting(
+        "strategy",
+        "Reading",
+        "Whether the whole SIS is read once and split here, or one school at a time.",
+        "auto",
+        "--strategy",
+        STRATEGIES,
+        advanced=True,
+    ),
+    Setting(
+        "delta",
+        "Fetch changes only",
+        "Between weekly full pulls, fetch only what changed, if the SIS proves that it can.",
+        False,
+        "--delta/--no-delta",
+        advanced=True,
+    ),
+    Setting(
+        "controlled_by",
+        "Who may change the connection",
+        "Managers and owners of all its schools, or managers of the district alone. A connection of the district is "
+        "trusted about people whom another connection knows too.",
+        "school",
+        "--controlled-by",
+        CONTROLLED_BY,
+        advanced=True,
+    ),
+    Setting(
+        "secret_expires",
+        "Client Secret valid until",
+        "The last day on which the Client Secret is valid; mails remind the owners 14 and 3 days before.",
+        option="--secret-expires",
+        metavar="YYYY-MM-DD",
+        advanced=True,
+    ),
+)
+CLIENT_SECRET = Setting("client_secret", "Client Secret", "Stored encrypted, and never shown again.")

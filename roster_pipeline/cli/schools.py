@@ -65,9 +65,7 @@ def set_district(
     connection_ranking: Annotated[
         str | None,
         typer.Option(
-            "--connection-ranking",
-            metavar="CONNECTIONS",
-            help=DISTRICT[0].help + ' "" takes the ranking away.',
+            "--connection-ranking", metavar="CONNECTIONS", help=DISTRICT[0].help + ' "" takes the ranking away.'
         ),
     ] = None,
     who: Who = None,

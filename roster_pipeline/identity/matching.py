@@ -36,13 +36,7 @@ from roster_pipeline.identity.match_keys import (
     persons_at,
     record_match_keys,
 )
-from roster_pipeline.vocabulary import (
-    ID_REASSIGNED,
-    MATCH_CONTRADICTED,
-    OTHER_CONNECTION,
-    STATUS_RANK,
-    UNUSABLE,
-)
+from roster_pipeline.vocabulary import ID_REASSIGNED, MATCH_CONTRADICTED, OTHER_CONNECTION, STATUS_RANK, UNUSABLE
 
 BY = (None, "link", "number", "email")
 """The ways in which a person can be found."""

@@ -37,7 +37,7 @@ class MatchKeys:
     connection. number_is_id: the number is only the record's sourcedId. masters: userMasterIdentifiers. kind: student
     or staff, None if neither or both. year: of the grade, kindergarten is 0. years_ago: whole years since the grade was
     written. seat: the role in this school of a record that is a member today. linked: the person has a record already.
-    away: a person who was in a school and is in none now.
+    away: a person who was in a school and is in none now. middle: the middle name as a key, "" if unknown.
     """
 
     given: frozenset[str]
@@ -53,15 +53,16 @@ class MatchKeys:
     seat: str | None = None
     linked: bool = True
     away: bool = False
+    middle: str = ""
 
 
 @dataclass(frozen=True)
 class Evidence:
     """What agrees and what differs.
 
-    agree, differ: of given, family, email, username, number, master, kind and grade, those that both sides have. near:
-    the numbers differ in leading zeros only, which is neither for nor against. free: the person has no record yet.
-    away: see `MatchKeys`.
+    agree, differ: of given, family, middle, email, username, number, master, kind and grade, those that both sides
+    have. near: the numbers differ in leading zeros only, which is neither for nor against. free: the person has no
+    record yet. away: see `MatchKeys`.
     """
 
     agree: frozenset[str]
@@ -85,9 +86,12 @@ class Evidence:
         """Whether something strong speaks against one person.
 
         If only one name agrees, another e-mail or user name is strong too: brothers and sisters share a family name,
-        and a mistyped number brings together two people with one given name.
+        and a mistyped number brings together two people with one given name. Brothers and sisters with one given name
+        and one e-mail have different middle names.
         """
-        return bool(self.strong) or (not self.whole_name and bool(self.differ & {"email", "username"}))
+        if self.strong or (not self.whole_name and self.differ & {"email", "username"}):
+            return True
+        return "middle" in self.differ and not (self.near or self.agree & {"number", "username", "master"})
 
     @property
     def same(self) -> bool:
@@ -120,7 +124,7 @@ class Evidence:
         if self.agree & _OWN or {"given", "email"} <= self.agree:
             return not self.whole_name and self.strong > 1 and bool(self.differ & _LASTING)
         if self.differ >= _NAMES:
-            return self.strong > 1 or "email" in self.differ
+            return self.strong > 1 or bool(self.differ & {"email", "username"})
         if self.whole_name:
             return self.strong > 1
         return self.strong > 0 or (self.away and bool(self.differ & {"given", "email"}))
@@ -157,6 +161,9 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     ):
         if value is not None and another is not None:
             pairs.append((name, value == another))
+    if record.middle and other.middle:
+        shorter, longer = sorted((record.middle, other.middle), key=len)
+        pairs.append(("middle", longer.startswith(shorter)))
     near = False
     if record.number is not None and other.number is not None and not _both_ids(record, other):
         near = record.number != other.number and bare(record.number) == bare(other.number)

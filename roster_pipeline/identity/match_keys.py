@@ -41,6 +41,7 @@ RECORD = (
     "grade",
     "given_name",
     "family_name",
+    "middle_name",
     "preferred_given_name",
     "preferred_family_name",
 )
@@ -97,10 +98,11 @@ class Persons:
             _lower(frame["username"]).to_pylist(),
             strings(frame["number"]).to_pylist(),
             strings(frame["number_kind"]).to_pylist(),
+            strings(frame["middle_name"]).to_pylist(),
             strict=True,
         )
         match_keys = []
-        for person_id, given, family, email, number, username, plain, number_kind in rows:
+        for person_id, given, family, email, number, username, plain, number_kind, middle in rows:
             kind, year, years_ago, away = schooling.get(person_id, (number_kind, None, 0, False))
             match_keys.append(
                 MatchKeys(
@@ -117,6 +119,7 @@ class Persons:
                     None,
                     person_id in linked,
                     away,
+                    name_key(middle),
                 )
             )
         return match_keys
@@ -139,6 +142,7 @@ def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKey
         some["role"].to_pylist(),
         some["grade"].to_pylist(),
         some["record_status"].to_pylist(),
+        some["middle_name"].to_pylist(),
         strict=True,
     )
     return [
@@ -154,8 +158,9 @@ def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKey
             year_of(grade),
             0,
             role if record_status == _MEMBER else None,
+            middle=name_key(middle),
         )
-        for given, family, email, number, name, master, of_id, role, grade, record_status in values
+        for given, family, email, number, name, master, of_id, role, grade, record_status, middle in values
     ]
 
 

@@ -32,6 +32,8 @@ _SHARED_IN_A_FAMILY = ("email",)
 """Brothers and sisters share e-mails and contacts. A number or a username belongs to one person."""
 _NAME = "id"
 """An id whose record carries another person's name: the two records changed places."""
+_WHOLE_NAMES = (("given_name", "family_name"), ("given_name", "family_name", "middle_name"))
+"""Brothers and sisters may have one given name, and only the middle name tells them apart."""
 
 Changes = dict[str, list[Any]]
 
@@ -78,7 +80,7 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     if contacts:
         moved["contact"] = contacts
     absent = person[(person >= 0) & rows["matched_by"].isna().to_numpy() & ~of_contacts].tolist()
-    swapped = _swapped(absent, directory, changes, names)
+    swapped = set[int]().union(*(_swapped(absent, directory, changes, names, whole) for whole in _WHOLE_NAMES))
     if swapped:
         moved[_NAME] = swapped
     all_of = set().union(*moved.values())
@@ -104,7 +106,7 @@ class _Names:
     """Names before and after this plan, as keys."""
 
     def __init__(self, directory: DirectoryFrames, changes: dict[int, Changes]) -> None:
-        self._columns = {name: directory.people[name] for name in ("given_name", "family_name")}
+        self._columns = {name: directory.people[name] for name in _WHOLE_NAMES[-1]}
         self._changes = changes
 
     def one_family(self, who: int, other: int) -> bool:
@@ -197,19 +199,24 @@ def _keys_of(contacts: dict[str, Any]) -> set[str]:
     }
 
 
-def _swapped(absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
-    """People who take the whole name of another active member, who gets another name or is not in the roster."""
-    renamed = [who for who, of_person in changes.items() if "given_name" in of_person or "family_name" in of_person]
+def _swapped(
+    absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names, whole: tuple[str, ...]
+) -> set[int]:
+    """People who take the whole name of another active member, who gets another name or is not in the roster.
+
+    whole: the fields that make up a name. Only people who have all of them count.
+    """
+    renamed = [who for who, of_person in changes.items() if not of_person.keys().isdisjoint(whole)]
     if not renamed:
         return set()
     active = set(directory.members.index[directory.active].tolist())
 
-    def whole(who: int, when: Callable[[int, str], str]) -> tuple[str, str]:
-        return when(who, "given_name"), when(who, "family_name")
+    def name_of(who: int, when: Callable[[int, str], str]) -> tuple[str, ...]:
+        return tuple(when(who, name) for name in whole)
 
-    given_up: dict[tuple[str, str], set[int]] = {}
+    given_up: dict[tuple[str, ...], set[int]] = {}
     for who in {*renamed, *absent} & active:
-        name = whole(who, names.before)
-        if all(name) and (who not in changes or name != whole(who, names.after)):
+        name = name_of(who, names.before)
+        if all(name) and (who not in changes or name != name_of(who, names.after)):
             given_up.setdefault(name, set()).add(who)
-    return {who for who in renamed if given_up.get(whole(who, names.after), set()) - {who}}
+    return {who for who in renamed if given_up.get(name_of(who, names.after), set()) - {who}}

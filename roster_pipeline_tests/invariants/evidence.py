@@ -24,6 +24,7 @@ class Known:
     kind: str | None
     grade: int | None
     away: bool = False
+    middle: str | None = None
 
 
 @dataclass
@@ -47,7 +48,8 @@ class Compared:
     @property
     def spoken_against(self) -> bool:
         """Never one human."""
-        return bool(self.strong) or (not self.whole and bool({"email", "username"} & self.other))
+        middle = "middle" in self.other and not {"number", "username", "master"} & self.same
+        return bool(self.strong) or middle or (not self.whole and bool({"email", "username"} & self.other))
 
     @property
     def one_human(self) -> bool:
@@ -78,7 +80,7 @@ class Compared:
         if self.whole:
             return len(self.strong) > 1
         if "names" in self.strong:
-            return len(self.strong) > 1 or "email" in self.other
+            return len(self.strong) > 1 or bool({"email", "username"} & self.other)
         return bool(self.strong)
 
     def wrong_link_of(self, person: Known) -> bool:
@@ -110,6 +112,7 @@ def compare(one: Known, other: Known) -> Compared:
         ("kind", one.kind, other.kind, one.kind == other.kind),
         ("master", one.masters, other.masters, bool(one.masters & other.masters)),
         ("number", numbers, numbers, one.number == other.number),
+        ("middle", one.middle, other.middle, one.middle == other.middle),
     )
     for name, mine, theirs, same in pairs:
         if mine and theirs:
@@ -140,4 +143,5 @@ def known_person(person: Person) -> Known:
         kinds.pop() if len(kinds) == 1 else None,
         grades[0] if grades else None,
         bool(some) and all(each.status == "archived" for each in some),
+        person.fields["middle"],
     )

@@ -75,7 +75,7 @@ class Identity:
     def fields(self, record: Record) -> dict[str, str | None]:
         """What the directory keeps of a person with this primary record."""
         kind = self.kind(record) if record.number else None
-        names = {"given": record.given, "family": record.family}
+        names = {"given": record.given, "family": record.family, "middle": record.middle}
         return {**names, "email": record.email, "number": record.number, "kind": kind, "username": record.username}
 
     def known(self, record: Record) -> Known:
@@ -84,7 +84,10 @@ class Identity:
         grade = record.grade if role == "student" else None
         masters = frozenset((f"urn:state:{record.master}",)) if record.master else frozenset[str]()
         number = self.numbered(record)
-        return Known(record.given, record.family, record.email, number, record.username, masters, kind_of(role), grade)
+        return Known(
+            record.given, record.family, record.email, number, record.username, masters, kind_of(role), grade,
+            middle=record.middle,
+        )  # fmt: skip
 
     def _strength(self, record: Record) -> tuple[int, int]:
         return strength(record, self.school, self.rules)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roster_pipeline_tests.invariants.sis_state import Record, SisState
 
-KINDS = ("sibling", "namesake", "parent", "heir", "namesake_id", "swap_ids", "swap_ids")
+KINDS = ("sibling", "namesake", "twin", "parent", "heir", "namesake_id", "swap_ids", "swap_ids")
 FAR = 6
 """Years between the grades of namesakes."""
 
@@ -28,9 +28,15 @@ def appear(sis: SisState, kind: str, pick: int, other: int) -> None:
 
 
 def _resemble(sis: SisState, kind: str, of: Record, school: str, *, numbered: bool) -> None:
-    """A brother or sister, a namesake some years younger or older, or father or mother, with one e-mail."""
+    """A brother or sister, one whom only the middle name tells apart, a namesake some years younger or older, or father
+    or mother, with one e-mail."""
     if kind == "sibling":
         sis.look_alike(school, of.roles[0][0], numbered=numbered, family=of.family, email=of.email)
+    elif kind == "twin":
+        if of.middle is not None and of.human not in sis.alike:
+            names = {"given": of.given, "family": of.family, "middle": f"Twin{of.middle}", "email": of.email}
+            new = sis.look_alike(school, of.roles[0][0], numbered=numbered, grade=of.grade, master=None, **names)
+            sis.alike |= {of.human, new.human}
     elif of.grade is not None and sis.kinds[of.human] == {"student"} and of.human not in sis.alike:
         names = {"given": of.given, "family": of.family, "email": of.email}
         if kind == "namesake":

@@ -24,7 +24,7 @@ def never_one(one: Person, other: Person, rosters: Rosters) -> bool:
 
 def merge(kept: Person, gone: Person) -> None:
     """Give everything of the one to the other."""
-    for name in ("given", "family", "email", "username"):
+    for name in ("given", "family", "middle", "email", "username"):
         kept.fields[name] = kept.fields[name] or gone.fields[name]
     if not kept.fields["number"] and gone.fields["number"]:
         kept.fields["number"], kept.fields["kind"] = gone.fields["number"], gone.fields["kind"]

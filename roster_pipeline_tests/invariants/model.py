@@ -18,7 +18,7 @@ from roster_pipeline_tests.invariants.quality import held_by_quality
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.invariants.sis_state import Record, campus_of
 
-FIELDS = ("given", "family", "email", "number", "kind", "username")
+FIELDS = ("given", "family", "middle", "email", "number", "kind", "username")
 
 
 @dataclass(eq=False)

@@ -177,11 +177,13 @@ def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -
             )
             family = "email" not in theirs and after["family"] == before["family"]
             email = row.fields.get("email") is not None and after["email"] == before["email"] and not family
-            renamed = bool({"given", "family"} & set(row.fields))
-            same = (after["given"], after["family"]) == (before["given"], before["family"])
-            let_go = id(other) in gone or bool({"given", "family"} & set(theirs))
             active = school in other.members and other.members[school].status == "active"
-            whole = renamed and same and let_go and active
+            whole = active and any(
+                bool(names & set(row.fields))
+                and all(after[name] and after[name] == before[name] for name in names)
+                and (id(other) in gone or bool(names & set(theirs)))
+                for names in ({"given", "family"}, {"given", "family", "middle"})
+            )
             swapped = swapped or whole
             if number or email or whole:
                 found.add(place)

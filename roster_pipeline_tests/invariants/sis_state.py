@@ -56,6 +56,7 @@ class Record:
     grade: int | None = None
     master: str | None = None
     moved_up: bool = False
+    middle: str | None = None
 
     @property
     def unusable_email(self) -> bool:
@@ -98,8 +99,8 @@ class SisState:
 
     owners: the humans that each sourcedId ever belonged to. confirmed: ids that somebody said are a person's; they are
     believed from then on, so the SIS gives none of them away. names, numbers: those that each human ever had. kinds:
-    pupil or staff, whatever each human ever was. alike: humans whom only their grade, or being pupil or staff, tells
-    from another one.
+    pupil or staff, whatever each human ever was. alike: humans whom only their grade, their middle name, or being
+    pupil or staff, tells from another one.
     """
 
     def __init__(self, sis: Sis, schools: tuple[str, ...]) -> None:
@@ -261,6 +262,7 @@ class SisState:
             username=f"u{human}",
             grade=1 + human % 12 if group == "student" else None,
             master=str(human) if human % 2 else None,
+            middle=f"{word}Middle" if human % 3 else None,
         )
 
     def _add(self, record: Record) -> Record:
@@ -287,6 +289,7 @@ def _fields(record: Record) -> dict[str, object]:
     return {
         "given_name": record.given,
         "family_name": record.family,
+        "middle_name": record.middle or "",
         "email": record.email or ("not an address" if record.spoiled else ""),
         "identifier": record.number or "",
         "username": record.username or "",

@@ -101,6 +101,45 @@ def test_somebody_who_seems_to_be_a_person_and_is_not_surely_them_waits_beside_t
     assert directory.people == before
 
 
+MIDDLES = [
+    ("Marie", "Marie", True),
+    ("Marie", "M.", True),
+    ("m", "MARIE", True),
+    ("Marie", None, True),
+    (None, "Marie", True),
+    ("Marie", "Rose", False),
+    ("M", "Rose", False),
+    ("Ann Marie", "Marie", False),
+]
+
+
+@pytest.mark.parametrize(("theirs", "told", "same"), MIDDLES)
+@pytest.mark.parametrize("key", [{"number": "7"}, {"email": MAIL}, {"email": MAIL, "username": "ann"}])
+def test_another_middle_name_speaks_against_an_email_and_not_against_what_one_person_has_alone(
+    theirs: str | None, told: str | None, same: bool, key: dict[str, Any]
+) -> None:
+    directory = Directory()
+    directory.member(directory.person(**ANN, middle_name=theirs, **key))
+    mine = {"identifier": key.get("number"), "email": key.get("email"), "username": key.get("username")}
+    reason = one_row(directory, user("new", **RECORD, middleName=told, **mine))["reason"]
+    assert (reason == "match_contradicted") == (not same and set(key) == {"email"})
+
+
+@pytest.mark.parametrize(("one", "other", "same"), MIDDLES)
+def test_two_pupils_with_one_email_and_name_are_two_people_if_their_middle_names_differ(
+    one: str | None, other: str | None, same: bool
+) -> None:
+    twins = [
+        user(name, **RECORD, identifier=None, email=MAIL, username=name, middleName=middle)
+        for name, middle in (("a", one), ("b", other))
+    ]
+    rows = Directory().plan(twins).rows
+    assert sorted(map(sorted, rows["sourced_ids"])) == ([["a", "b"]] if same else [["a"], ["b"]])
+    third = user("c", **RECORD, identifier=None, email=MAIL, username="c")
+    rows = Directory().plan([*twins, third]).rows
+    assert same or sorted(rows["reason"]) == ["joined", "joined", "records_alike"]
+
+
 GRADES: dict[str, Any] = {"role": "student", "grade": "09"}
 
 

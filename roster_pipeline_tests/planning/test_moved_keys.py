@@ -177,6 +177,23 @@ def test_two_records_that_changed_places_wait_though_they_are_two() -> None:
     assert waiting(rows, verdict) == 2
 
 
+@pytest.mark.parametrize("names", [("middleName",), ("middleName", "username"), ("givenName", "middleName")])
+def test_twins_whom_only_the_middle_name_tells_apart_and_whose_records_changed_places_wait(
+    names: tuple[str, ...],
+) -> None:
+    directory = filled_directory()
+    lees = [{"given_name": "Mary", "family_name": "Lee", "middle_name": middle} for middle in ("Ann", "Rose")]
+    for who, lee in zip(list(directory.people)[:2], lees, strict=True):
+        directory.people[who].update(lee)
+    told: list[dict[str, Any]] = [
+        {"givenName": "Mary", "familyName": "Lee", "middleName": lee["middle_name"], "username": f"p00{place}"}
+        for place, lee in enumerate(lees)
+    ]
+    assert judged(directory, dict(enumerate(told)))[1].held == []
+    changed = {place: told[place] | {name: told[1 - place][name] for name in names} for place in (0, 1)}
+    assert waiting(*judged(directory, changed)) == 2
+
+
 def test_an_id_that_takes_the_name_of_somebody_who_does_not_come_waits_though_it_is_one() -> None:
     directory = filled_directory()
     who = directory.member(directory.person("gone", number="N-gone"))

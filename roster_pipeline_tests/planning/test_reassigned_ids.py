@@ -70,6 +70,11 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
         ({}, {"familyName": "Lee", "identifier": None}, False),
         ({}, {"givenName": "Ann", "familyName": "Lee"}, False),
         ({}, {"givenName": "Ann", "familyName": "Lee", "username": "new"}, False),
+        # both names, and the user name made of them
+        ({"email": None, "number": None}, {"username": "eray"}, True),
+        ({"number": None}, {"email": MAIL, "username": "eray"}, True),
+        ({"number": None}, {"email": None, "username": "ANN"}, False),
+        ({"email": None, "number": None}, {"givenName": "Ann", "username": "aray"}, False),
         # a number that lost its zeros is the same number
         ({"number": "007"}, {"identifier": "7"}, True),
         ({"number": "007"}, {"identifier": "7", "givenName": "Ann"}, False),

@@ -229,6 +229,14 @@ def wants_quiet(report: SyncReport) -> bool:
 
 
 LINKED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "both names and the user name, without number and e-mail": (
+        {"mail": ""},
+        {"given": "Zoe", "family": "Zed", "username": "zzed"},
+    ),
+    "both names and the user name, and a family's e-mail": (
+        {"mail": HOME},
+        {"given": "Zoe", "family": "Zed", "username": "zzed"},
+    ),
     "one given name": (
         {"number": "555", "grade": "12"},
         {"family": "Chen", "number": "777", "grade": "03", "mail": "chen@x.example", "username": "mchen"},

@@ -13,6 +13,9 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+LONGEST_ID = 600
+"""Characters of a sourcedId or number. The standard allows 255, and an index of PostgreSQL 2,700 bytes."""
+
 # Roles
 
 

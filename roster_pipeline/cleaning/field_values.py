@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Flags, blanks, filled, lists, on_distinct, strings, truth
+from roster_pipeline.vocabulary import LONGEST_ID
 
 LONGEST_NAME = 200
 """A name longer than this is not a name; the longest registered ones have about 100 characters."""
@@ -118,7 +119,12 @@ def numbers_from(users: pd.DataFrame, source: str) -> Array:
     else:
         raw = strings(users[source])
     cleaned = without_null_words(raw)
-    return on_distinct(cleaned, lambda some: pc.if_else(pc.match_substring_regex(some, pattern=_ZEROS), None, some))
+    return on_distinct(cleaned, _usable_numbers)
+
+
+def _usable_numbers(some: Array) -> Array:
+    unusable = pc.or_(pc.match_substring_regex(some, pattern=_ZEROS), pc.greater(pc.utf8_length(some), LONGEST_ID))
+    return pc.if_else(unusable, None, some)
 
 
 def metadata_text(column: pd.Series[Any], key: str) -> Array:

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.locks import lock_until_commit_shared, try_lock_until_commit
 from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
+from roster_pipeline.vocabulary import LONGEST_ID
 
 Kind = Literal["org", "user"]
 CHUNK = 1000
@@ -125,8 +126,9 @@ class RecordWriter:
 
     def _line(self, kind: Kind, found: str, record: Mapping[str, Any]) -> str:
         """One record for COPY. Members without a value are left out."""
-        roles, agents = record.get("roles") or (), record.get("agents")
-        orgs = dict.fromkeys(role["org"] for role in roles if role.get("org"))
+        roles = record.get("roles") or ()
+        agents = _indexed(record.get("agents") or ())
+        orgs = _indexed(role.get("org") for role in roles)
         student = any(role.get("role") == STUDENT for role in roles)
         filled = {name: value for name, value in record.items() if value or value is False}
         payload = json_bytes(filled if kind == "user" else record).decode().replace("\\", "\\\\")
@@ -134,6 +136,11 @@ class RecordWriter:
             f"{self._connection}\t{kind}\t{escaped(record['sourcedId'])}\t{found}\t{'t' if student else 'f'}"
             f"\t{escaped(array_literal(orgs))}\t{escaped(array_literal(agents)) if agents else '{}'}\t{payload}\n"
         )
+
+
+def _indexed(references: Iterable[str | None]) -> dict[str, None]:
+    """The distinct references by which a record is searched. No id is longer, and the index takes nothing longer."""
+    return dict.fromkeys(each for each in references if each and len(each) <= LONGEST_ID)
 
 
 def content_hash(record: Mapping[str, Any]) -> str:

@@ -24,10 +24,9 @@ from roster_pipeline.directory.operations import erase as erase_everywhere
 from roster_pipeline.frames import Array, strings
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.sync.monitoring import settle_people
-from roster_pipeline.vocabulary import PERSON_FIELDS, ROLE_ORDER
+from roster_pipeline.vocabulary import LONGEST_ID, PERSON_FIELDS, ROLE_ORDER
 
 WORDS = {"yes": True, "true": True, "no": False, "false": False}
-LONGEST_ID = 255
 ADDED = tuple(name for name in PERSON_FIELDS if name != "enabled")
 """Fields that somebody who is entered by hand may have."""
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")

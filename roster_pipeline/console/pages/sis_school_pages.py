@@ -30,14 +30,13 @@ from roster_pipeline.services.connection_test import TestGoesOn
 from roster_pipeline.services.settings_changes import SECRET, FieldError, allowed, change_connection, usable_secret
 from roster_pipeline.services.sis_schools import PickedSchool
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings, display_name
-from roster_pipeline.vocabulary import ROLE_ORDER, people_of
+from roster_pipeline.vocabulary import LONGEST_ID, ROLE_ORDER, people_of
 
 TYPED = ("sis", "url", "client_id", "token_url")
 """The settings of a connection that a person enters here. The others keep the values that are known for the SIS."""
 MOST_SHOWN = 400
 """How many schools are on one page. A form may have 1,000 fields."""
 LONGEST_SEARCH = 100
-LONGEST_ID = 255
 TESTED_NEXT = "Test Your Information is next."
 LABELS = {name: setting.title for name, setting in SETTINGS.items()} | {
     "connection_key": "Key of the connection",

@@ -15,6 +15,7 @@ from typing import Any
 from roster_pipeline.oneroster.bundle.bundle_files import WrongHeader
 from roster_pipeline.oneroster.bundle.csv_table import EMPTY_CELL, Row, Unreadable
 from roster_pipeline.oneroster.http.response import folded
+from roster_pipeline.oneroster.records.coercion import text
 from roster_pipeline.oneroster.records.user_records import ALIASES, reject
 
 METADATA = "metadata."
@@ -178,7 +179,7 @@ def unreadable_rejects(
     The first cell of a row that is cut or too long is still right. It is the sourcedId if that column comes first.
     """
     is_first = columns.positions["sourcedId"] == 0
-    ids = [((row.first or "").strip() or None) if is_first else None for row in rows]
+    ids = [text(row.first) if is_first else None for row in rows]
     rejects = [reject(sourced_id, collection, "row", row.rule) for sourced_id, row in zip(ids, rows, strict=True)]
     return rejects, None in ids
 

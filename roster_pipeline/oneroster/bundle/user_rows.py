@@ -20,6 +20,7 @@ from roster_pipeline.oneroster.collections.proof import Hashes
 from roster_pipeline.oneroster.records.coercion import NULL_TEXTS
 from roster_pipeline.oneroster.records.role_entries import Dates, Rejection, role_entries
 from roster_pipeline.oneroster.records.user_records import TEXT_FIELDS, UserReader
+from roster_pipeline.vocabulary import LONGEST_ID
 
 Record = dict[str, Any]
 Entry = dict[str, str]
@@ -182,7 +183,7 @@ class UserRows:
         identifiers = _user_ids(user_ids) if user_ids else []
         if not sourced_id or enabled not in _BOOLEANS or roles is None or identifiers is None or "," in grades:
             return None
-        if not _OTHER_LISTS.isdisjoint(agents):
+        if len(sourced_id) > LONGEST_ID or not _OTHER_LISTS.isdisjoint(agents):
             return None
         agent_ids = agents.split(",") if agents else []
         if len(agent_ids) > 1:

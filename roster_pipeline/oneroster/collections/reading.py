@@ -15,6 +15,7 @@ from roster_pipeline.oneroster.collections.list_end import Revision
 from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.proof import Flags, Hashes, ListingProof, Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, TooSlow
+from roster_pipeline.oneroster.records.coercion import own_id
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import UserReader, reject
@@ -286,7 +287,5 @@ class Reading:
 
 
 def _repeated(record: Any) -> dict[str, Any]:
-    sourced_id = record.get("sourcedId") if isinstance(record, dict) else None
-    return reject(
-        sourced_id.strip() if isinstance(sourced_id, str) else None, "users", "sourcedId", "repeated", "warning"
-    )
+    sourced_id = own_id(record.get("sourcedId")) if isinstance(record, dict) else None
+    return reject(sourced_id if isinstance(sourced_id, str) else None, "users", "sourcedId", "repeated", "warning")

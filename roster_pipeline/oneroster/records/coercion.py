@@ -13,6 +13,8 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
+from roster_pipeline.vocabulary import LONGEST_ID
+
 UNREADABLE: Final = object()
 """There was a value, but it cannot be read as one of this kind."""
 
@@ -59,6 +61,12 @@ def text(value: Any, nulls: frozenset[str] = NULL_TEXTS) -> Any:
     if isinstance(value, list) and len(value) == 1 and not isinstance(value[0], list):
         return text(value[0], nulls)
     return UNREADABLE
+
+
+def own_id(value: Any) -> Any:
+    """The sourcedId of a record, None, or UNREADABLE for what cannot be the id of anybody."""
+    sourced_id = text(value, ID_NULLS)
+    return UNREADABLE if isinstance(sourced_id, str) and len(sourced_id) > LONGEST_ID else sourced_id
 
 
 def boolean(value: Any) -> Any:
@@ -148,7 +156,7 @@ def split_ids(written: str, separators: str = ",;|") -> list[str]:
 def _id_in_address(value: Any) -> str | None:
     """The id at the end of an address; None for a text that is not an address."""
     match = _ADDRESS.search(value.strip()) if isinstance(value, str) and "/" in value else None
-    return (unquote(match[1]).strip() or None) if match else None
+    return text(unquote(match[1]), NO_TEXTS) if match else None
 
 
 def listed(value: Any) -> list[Any]:

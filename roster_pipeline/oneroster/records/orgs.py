@@ -23,6 +23,7 @@ from roster_pipeline.oneroster.records.coercion import (
     ID_NULLS,
     NO_TEXTS,
     UNREADABLE,
+    own_id,
     reference,
     references,
     split_ids,
@@ -82,7 +83,7 @@ def org_of(record: Any, rejects: list[dict[str, Any]]) -> dict[str, Any] | None:
         return None
     members = {_FOLDED.get(folded(name), name): value for name, value in record.items()}
     members |= {name: record[name] for name in _NAMES if name in record}
-    sourced_id = text(members.get("sourcedId"), ID_NULLS)
+    sourced_id = own_id(members.get("sourcedId"))
     if not isinstance(sourced_id, str):
         rule = "sourced-id-missing" if sourced_id is None else "sourced-id-unreadable"
         rejects.append(reject(None, "orgs", "sourcedId", rule))

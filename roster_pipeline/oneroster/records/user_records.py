@@ -14,13 +14,13 @@ from typing import Any, cast
 from roster_pipeline.oneroster.http.response import folded
 from roster_pipeline.oneroster.records.coercion import (
     AGENTS,
-    ID_NULLS,
     NO_TEXTS,
     NULL_TEXTS,
     UNREADABLE,
     agent_members,
     boolean,
     listed,
+    own_id,
     references,
     text,
     texts,
@@ -28,6 +28,7 @@ from roster_pipeline.oneroster.records.coercion import (
 )
 from roster_pipeline.oneroster.records.role_entries import Dates, Rejection, role_entries
 from roster_pipeline.oneroster.records.usual_users import ReadUser
+from roster_pipeline.vocabulary import LONGEST_ID
 
 UNREADABLE_STATUS = "unreadable"
 """The status of a record whose status is not a text. It is not in the standard, so it never counts as active."""
@@ -132,8 +133,8 @@ class UserReader:
             record = self._in_standard_names(record)
         get = record.get
         sourced_id = get("sourcedId")
-        if type(sourced_id) is not str or not _plain(sourced_id):
-            sourced_id = text(sourced_id, ID_NULLS)
+        if type(sourced_id) is not str or not _plain(sourced_id) or len(sourced_id) > LONGEST_ID:
+            sourced_id = own_id(sourced_id)
         if type(sourced_id) is not str:
             rule = "sourced-id-missing" if sourced_id is None else "sourced-id-unreadable"
             rejects.append(reject(None, "users", "sourcedId", rule))

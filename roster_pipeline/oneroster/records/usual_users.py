@@ -15,6 +15,7 @@ from msgspec.structs import astuple
 
 from roster_pipeline.oneroster.http.response import MOST_RECORDS, too_many_values
 from roster_pipeline.oneroster.records.coercion import NULL_TEXTS, UNREADABLE, day
+from roster_pipeline.vocabulary import LONGEST_ID
 
 Role = Literal[
     "administrator", "aide", "guardian", "parent", "proctor", "relative", "student", "teacher",
@@ -143,6 +144,8 @@ def _read(values: tuple[Any, ...]) -> ReadUser | None:
         words.append(grades[0])
     joined = f" {' '.join(words)} "
     if "  " in joined or not joined.isprintable() or not NULL_TEXTS.isdisjoint(words) or "" in texts:
+        return None
+    if len(sourced_id) > LONGEST_ID:
         return None
     return ReadUser(
         {

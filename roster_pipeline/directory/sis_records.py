@@ -25,18 +25,17 @@ CHUNK = 1000
 """How many names of records one statement writes."""
 STUDENT = "student"
 
-NAME_KNOWN = """
+IDS = """
 with given as materialized (
     select distinct hash from unnest(cast(:hashes as uuid[])) hash
-), known as materialized (
-    select g.hash, r.id from given g cross join lateral (
-        select id from sis_record where connection_id = :connection and content_hash = g.hash limit 1
-    ) r
-), named as (
-    insert into pull_record (pull_id, record_id) select :pull, id from known on conflict do nothing
 )
-select replace(hash::text, '-', '') from given g where not exists (select from known k where k.hash = g.hash)
+select replace(g.hash::text, '-', '') as hash, r.id is null as missing,
+    coalesce(r.id, nextval(pg_get_serial_sequence('sis_record', 'id'))) as id
+from given g left join lateral (
+    select id from sis_record where connection_id = :connection and content_hash = g.hash limit 1
+) r on true
 """
+"""The id of each stored record, and an id for each that must be stored."""
 BY_INDEX = "set local enable_seqscan = off"
 """The statement is planned when a first pull has stored only a page or two. Such a plan would always read the whole
 table."""
@@ -53,8 +52,8 @@ where p.pull_id = (
 """
 """The last pull's hashes and ids of records as one value, in the form of `LAST`: nearly all records are the same as in
 the last night, and so are known without a search for each."""
-NAME_AGAIN = "insert into pull_record (pull_id, record_id) select :pull, unnest(cast(:ids as bigint[]))"
-COLUMNS = ("connection_id", "kind", "sourced_id", "content_hash", "student", "orgs", "agents", "payload")
+NAME = "insert into pull_record (pull_id, record_id) select :pull, unnest(cast(:ids as bigint[]))"
+COLUMNS = ("id", "connection_id", "kind", "sourced_id", "content_hash", "student", "orgs", "agents", "payload")
 
 UNNAMED = """
 delete from sis_record r where r.connection_id = :connection
@@ -87,28 +86,29 @@ class RecordWriter:
             self._write(kind)
 
     def finish(self) -> None:
-        """Write the records that still wait, and the names of those that the last pull named too."""
+        """Write the records that still wait, and the names of all."""
         for kind in self._waiting:
             self._write(kind)
         named = np.unique(np.concatenate(self._named))
-        if len(named):
-            given = {"pull": self._pull, "ids": "{" + ",".join(map(str, named.tolist())) + "}"}
-            self._conn.execute(text(NAME_AGAIN), given)
+        given = {"pull": self._pull, "ids": "{" + ",".join(map(str, named.tolist())) + "}"}
+        self._conn.execute(text(NAME), given)
 
     def _write(self, kind: Kind) -> None:
         records, self._waiting[kind] = self._waiting[kind], []
-        if not records:
-            return
         by_hash = {content_hash(record): record for record in records}
-        missing = self._name(self._not_in_last(list(by_hash)))
+        hashes = self._not_in_last(list(by_hash))
+        if not hashes:
+            return
+        given = {"hashes": "{" + ",".join(hashes) + "}", "connection": self._connection}
+        found = self._conn.execute(text(IDS), given).all()
+        self._named.append(np.array([row.id for row in found], np.int64))
+        missing = [self._line(kind, row.id, row.hash, by_hash[row.hash]) for row in found if row.missing]
         if missing:
-            lines = (self._line(kind, found, by_hash[found]) for found in missing)
-            copy_lines(self._conn, "sis_record", COLUMNS, ["".join(lines).encode()])
-            self._name(missing)
+            copy_lines(self._conn, "sis_record", COLUMNS, ["".join(missing).encode()])
 
     def _not_in_last(self, hashes: Sequence[str]) -> Sequence[str]:
-        """The hashes of records that the last pull did not name. The names of the others are kept for `finish`."""
-        if not len(self._last):
+        """The hashes of records that the last pull did not name. The ids of the others are kept for `finish`."""
+        if not len(self._last) or not hashes:
             return hashes
         given = np.frombuffer(bytes.fromhex("".join(hashes)), HASH)
         places = np.minimum(np.searchsorted(self._last["key"], given["key"]), len(self._last) - 1)
@@ -117,14 +117,7 @@ class RecordWriter:
         self._named.append(there["id"][same].astype(np.int64))
         return [hashes[place] for place in np.flatnonzero(~same).tolist()]
 
-    def _name(self, hashes: Sequence[str]) -> Sequence[str]:
-        """Name the records that are stored, and return the hashes of those that are not."""
-        if not hashes:
-            return ()
-        given = {"hashes": "{" + ",".join(hashes) + "}", "connection": self._connection, "pull": self._pull}
-        return self._conn.scalars(text(NAME_KNOWN), given).all()
-
-    def _line(self, kind: Kind, found: str, record: Mapping[str, Any]) -> str:
+    def _line(self, kind: Kind, record_id: int, found: str, record: Mapping[str, Any]) -> str:
         """One record for COPY. Members without a value are left out."""
         roles = record.get("roles") or ()
         agents = _indexed(record.get("agents") or ())
@@ -132,10 +125,18 @@ class RecordWriter:
         student = any(role.get("role") == STUDENT for role in roles)
         filled = {name: value for name, value in record.items() if value or value is False}
         payload = json_bytes(filled if kind == "user" else record).decode().replace("\\", "\\\\")
-        return (
-            f"{self._connection}\t{kind}\t{escaped(record['sourcedId'])}\t{found}\t{'t' if student else 'f'}"
-            f"\t{escaped(array_literal(orgs))}\t{escaped(array_literal(agents)) if agents else '{}'}\t{payload}\n"
+        columns = (
+            str(record_id),
+            str(self._connection),
+            kind,
+            escaped(record["sourcedId"]),
+            found,
+            "t" if student else "f",
+            escaped(array_literal(orgs)),
+            escaped(array_literal(agents)) if agents else "{}",
+            payload,
         )
+        return "\t".join(columns) + "\n"
 
 
 def _indexed(references: Iterable[str | None]) -> dict[str, None]:

@@ -77,7 +77,7 @@ def console(
         listening = bound(host, port)
     except OSError:
         raise CommandError(
-            f"{host}:{port} cannot be listened on.\nChoose another port or address: --port, --host"
+            f"This command cannot listen on {host}:{port}.\nChoose another port or address: --port, --host"
         ) from None
     say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
     if not given.console_url and config.url != config_from(given, config.database_url).url:

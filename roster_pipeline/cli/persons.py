@@ -163,9 +163,7 @@ def district_of(opened: Connection, key: str | None) -> DistrictRow:
         return tenants.get_district(opened, key)
     rows = tenants.list_districts(opened)
     if len(rows) != 1:
-        raise CommandError(
-            "There is not exactly one district, so say which: --district\nSee which there are: roster district list"
-        )
+        raise CommandError("Name the district: --district\nSee which there are: roster district list")
     return rows[0]
 
 

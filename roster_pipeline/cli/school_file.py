@@ -125,7 +125,7 @@ def read_schools(
             lines[new.key] = line
             schools.append(new)
     if not schools and not problems.of_lines:
-        raise CommandError(f"{path}: there is no school below the first line, which names the columns.", WRONG_USAGE)
+        raise CommandError(f"{path}: there is no school below the line with the column names.", WRONG_USAGE)
     return schools
 
 

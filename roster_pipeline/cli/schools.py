@@ -109,7 +109,7 @@ def defaults(
 
     given = any(value is not None and value != [] for value in chosen.values())
     if standard and (school or given):
-        raise typer.BadParameter("--standard goes with no other setting")
+        raise typer.BadParameter("--standard cannot be combined with other settings")
     plain = SchoolSettings(school_id=ANY_SCHOOL)
     with open_directory() as database, database.begin() as conn:
         now = tenants.get_district(conn, key).settings.school_defaults

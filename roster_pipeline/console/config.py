@@ -76,7 +76,7 @@ def config_from(given: ConsoleVariables, database_url: str, host: str = LOOPBACK
     address = given.console_url.rstrip("/")
     if not address and not is_loopback(host):
         raise InstallationError(
-            f"The console is to listen on {host}, but its address is not known.",
+            f"The console listens on {host}, so it needs its public address.",
             f"Set {URL} to the https address that browsers use, for example https://console.example.org.",
         )
     url = address or f"http://{f'[{host}]' if ':' in host else host}:{port}"
@@ -119,7 +119,7 @@ def _oidc(given: ConsoleVariables) -> Oidc | None:
     if not given.oidc_client_id or not given.oidc_client_secret:
         raise InstallationError(
             "ROSTER_OIDC_ISSUER is set, but ROSTER_OIDC_CLIENT_ID or ROSTER_OIDC_CLIENT_SECRET is not.",
-            "Register the console at the provider, and set both to what it shows.",
+            "Register the console at the provider, and set both to the values that it shows.",
         )
     return Oidc(given.oidc_issuer, given.oidc_client_id, given.oidc_client_secret, given.oidc_trust_email)
 

@@ -172,7 +172,7 @@ class Provider:
         bearer = {"authorization": f"Bearer {access_token}"}
         claims = self._json("GET", self._endpoint("userinfo_endpoint"), headers=bearer)
         if claims.get("sub") != subject:
-            raise TokenRefused("it speaks of two people at once (sub)")
+            raise TokenRefused("its answers name two people (sub)")
         return {
             name: claims[name] for name in ("email", "email_verified", "name", "preferred_username") if name in claims
         }

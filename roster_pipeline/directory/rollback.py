@@ -123,7 +123,10 @@ def roll_back(
         new_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
         conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(new_id)})
         if not sum(conn.execute(text(statement), given).rowcount for statement in rollback_sql.CHANGES):
-            raise NothingToUndo(f"Nothing of sync {sync_id} can be undone.", "It changed nothing, or all of it moved.")
+            raise NothingToUndo(
+                f"Nothing of sync {sync_id} can be undone.",
+                "It changed nothing, or all its changes were changed again.",
+            )
         moved = any("moved" in of_role for of_role in counts.values())
         conn.execute(
             insert(sync).values(

@@ -247,7 +247,7 @@ def _create_if_missing(url: URL, variable: str) -> None:
         with plain_connection(url.set(database="postgres")) as server:
             if server.execute("select 1 from pg_database where datname = %s", [url.database]).fetchone():
                 raise DatabaseRefusedError(
-                    f"PostgreSQL at {where} lets {user} not into the database {url.database}.",
+                    f"PostgreSQL at {where} does not let {user} into the database {url.database}.",
                     f"Check {variable} and the rights of this user.",
                 )
             server.execute(sql.SQL("create database {}").format(sql.Identifier(url.database or "roster")))

@@ -167,7 +167,7 @@ def _check_zip(data: bytes) -> None:
                         left -= len(chunk)
                         if left < 0:
                             raise FileUnusable(
-                                f"Unpacked, the XLSX file is larger than {LARGEST_UNPACKED // _MIB} MB.",
+                                f"The unpacked XLSX file is larger than {LARGEST_UNPACKED // _MIB} MB.",
                                 "Save the list alone as XLSX, or as CSV.",
                             )
     except _BROKEN:

@@ -165,7 +165,7 @@ def stored_value(name: str, text: str) -> Any:
     if name != "enabled":
         return as_stored(name, text)
     if text.strip().casefold() not in WORDS:
-        raise NotUsable("Whether somebody may sign in is yes or no.", "Write yes or no.")
+        raise NotUsable("A person may sign in or not.", "Write yes or no.")
     return WORDS[text.strip().casefold()]
 
 

@@ -202,7 +202,7 @@ def raise_limit(conn: Connection, key: str, name: str, value: float, until: date
     today = datetime.now(row.settings.zone).date()
     now = row.settings.guards.model_dump()
     if name not in RAISABLE:
-        raise FieldError("limit", f"This limit cannot be raised for a time. Those that can: {', '.join(RAISABLE)}.")
+        raise FieldError("limit", f"This limit cannot be raised for a time. These can: {', '.join(RAISABLE)}.")
     try:
         plain = Guards.model_validate(now | {name: value}).model_dump()[name]
     except ValueError:

@@ -183,7 +183,7 @@ def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, type
     """
     if typed:
         if typed.startswith(REFERENCE):
-            raise FieldError(SECRET, "A secret that is kept in a variable is set at the command line.")
+            raise FieldError(SECRET, "Use the command line for a secret that is kept in a variable.")
         return typed
     if stored is not None and stored.secret and secret_must_be_typed(stored.settings, wanted):
         raise FieldError(SECRET, TYPE_AGAIN)

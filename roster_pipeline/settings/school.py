@@ -110,7 +110,7 @@ def display_name(name: str) -> str:
     if not plain or len(plain) > LONGEST_NAME:
         raise ValueError(f"Write a name of at most {LONGEST_NAME} characters.")
     if not in_one_line(plain):
-        raise ValueError("Write the name in one line, without invisible characters or ones that turn its direction.")
+        raise ValueError("Write the name in one line, without invisible or direction-changing characters.")
     return plain
 
 

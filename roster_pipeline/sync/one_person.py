@@ -58,7 +58,9 @@ def make_plan(database: Database, school_key: str, person_id: int) -> PersonPlan
     if not ids:
         raise SyncError(school_key, "no record of its SIS is linked to this person.", "Link one first.")
     if is_bundle(school.connection):
-        raise SyncError(school_key, "its SIS sends files, which answer for no single person.", "Sync the whole school.")
+        raise SyncError(
+            school_key, "its SIS sends files, which cannot be asked for one person.", "Sync the whole school."
+        )
     answers = _answers(school, ids)
     snapshot_id = _snapshot(database, school, base, answers)
     planned = plan_snapshot(database, school, snapshot_id, run_id=None, dry_run=True, only=OnePerson(person_id, ids))
@@ -75,9 +77,9 @@ def apply_plan(database: Database, school_key: str, plan_id: int, *, who: str, r
         shown = plans.get(conn, plan_id)
         ids = tuple(plan_rows.sourced_ids(conn, plan_id))
     if shown.school_id != school.id or shown.person_id is None:
-        raise SyncError(school_key, "this plan is about no single person of the school.", "Ask the SIS again.")
+        raise SyncError(school_key, "this plan is not about a single person of the school.", "Ask the SIS again.")
     if datetime.now(UTC) - shown.made_at > FRESH:
-        raise SyncError(school_key, "what the SIS said is older than 15 minutes.", "Ask the SIS again.")
+        raise SyncError(school_key, "the answer of the SIS is older than 15 minutes.", "Ask the SIS again.")
     only = OnePerson(shown.person_id, ids)
     planned = plan_snapshot(database, school, shown.snapshot_id, run_id=None, only=only)
     try:

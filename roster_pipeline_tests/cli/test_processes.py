@@ -146,4 +146,4 @@ def test_a_port_in_use_is_told_by_the_console(environment: dict[str, str]) -> No
         command = [sys.executable, "-m", "roster_pipeline.cli", "console", "--port", str(taken.getsockname()[1])]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)
     assert done.returncode == 1
-    assert "cannot be listened on" in done.stderr
+    assert "cannot listen on" in done.stderr

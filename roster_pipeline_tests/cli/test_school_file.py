@@ -106,7 +106,7 @@ def test_one_wrong_line_adds_nothing_and_every_wrong_line_is_named(school: Roste
         (("school,name,school-id", "elm,Elm,sch-2"), "the column connection is missing"),
         ((f"{HEADER},student", "elm,Elm,sis,sch-2,yes"), "there is no column student; do you mean students?"),
         ((f"{HEADER},students,students", "elm,Elm,sis,sch-2,yes,no"), "the column students is there twice"),
-        ((HEADER,), "no school below the first line"),
+        ((HEADER,), "no school below the line"),
         (("",), "the column school is missing"),
         ((HEADER, 'elm,"Elm,sis,sch-2'), "line 2 is not CSV"),
     ],

@@ -131,7 +131,7 @@ def test_the_address_may_come_from_userinfo_of_the_same_subject(console: Console
     issuer.claims = {"email": None, "email_verified": None}
     issuer.userinfo = {"sub": "somebody else", "email": OWNER, "email_verified": True}
     with console.browser() as browser:
-        assert "two people at once" in refusal(there_and_back(browser))
+        assert "its answers name two people" in refusal(there_and_back(browser))
         issuer.userinfo = {"sub": "subject-1", "email": OWNER, "email_verified": True}
         assert there_and_back(browser).status_code == 303
 
@@ -269,6 +269,6 @@ def test_settings_that_would_not_be_safe_are_refused(given: dict[str, str], said
 
 
 def test_listening_for_others_needs_an_address_with_encryption() -> None:
-    with pytest.raises(InstallationError, match="its address is not known"):
+    with pytest.raises(InstallationError, match="it needs its public address"):
         config_from(ConsoleVariables(), "postgresql://x", host="0.0.0.0")
     assert config_from(ConsoleVariables(console_url="https://r.example.org/"), "x", host="0.0.0.0").secure

@@ -171,9 +171,9 @@ def _file_named(name: str) -> str:
 def _stated_mode(manifest: str, file: str, value: str, modes: Mapping[str, Mode]) -> Mode:
     mode = _MODES.get(value.lower())
     if mode is None:
-        raise WrongManifest(f"{manifest} says neither absent, bulk nor delta of {file}.", _MANIFEST_REMEDY)
+        raise WrongManifest(f"{manifest} must say absent, bulk or delta for {file}.", _MANIFEST_REMEDY)
     if modes.get(file, mode) != mode:
-        raise WrongManifest(f"{manifest} says two different things of {file}.", _MANIFEST_REMEDY)
+        raise WrongManifest(f"{manifest} contradicts itself about {file}.", _MANIFEST_REMEDY)
     return mode
 
 
@@ -245,7 +245,7 @@ def _checked_file(
     if not has_rows and mode == "bulk":
         raise MissingFile(
             f"{member.name} has a header and no rows.",
-            "An export that found nobody is a failed one: check what it is allowed to see, and export again.",
+            "The export found nobody, so it failed. Check what it is allowed to see, and export again.",
         )
     return BundleFile(member, seen, mode, columns)
 

@@ -97,7 +97,7 @@ def _file_names(path: Path, limits: BundleLimits) -> Iterator[str]:
                         "Set the address to a folder that holds one bundle only.",
                     )
                 if entry.is_symlink():
-                    raise BundleUnsafe("The folder holds a symbolic link.", "Replace it by the file itself.")
+                    raise BundleUnsafe("The folder holds a symbolic link.", "Replace it with the file itself.")
                 name = f"{prefix}{entry.name}"
                 if entry.is_file(follow_symlinks=False):
                     yield name
@@ -122,7 +122,7 @@ def _file_member(file: Path, size: int, limits: BundleLimits) -> Member:
         stream = os.fdopen(descriptor, "rb", buffering=0)
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             stream.close()
-            raise BundleUnsafe(f"{file.name} is not an ordinary file.", "Replace it by the file itself.")
+            raise BundleUnsafe(f"{file.name} is not an ordinary file.", "Replace it with the file itself.")
         return limited_stream(stream, file.name, limits.file_bytes)
 
     return Member(file.name, size, open_member)

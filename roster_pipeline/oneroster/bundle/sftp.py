@@ -246,7 +246,7 @@ def _private_key(secret: str) -> asyncssh.SSHKey:
     except (asyncssh.KeyImportError, ValueError):
         raise SignInRefused(
             "The private key for the SFTP server cannot be read.",
-            "Give it whole, in PEM or OpenSSH form, and without a passphrase: it is encrypted where we keep it.",
+            "Enter the whole key, in PEM or OpenSSH form, without a passphrase. We store it encrypted.",
         ) from None
 
 
@@ -283,7 +283,7 @@ def trusted_fingerprints(stated: str | None, host: str, port: int) -> frozenset[
             matches = asyncssh.match_known_hosts(entries, host, "", None if port == 22 else port)
             trusted |= {key.get_fingerprint() for key in matches[0] if key not in matches[2]}  # 2: revoked keys
     except (asyncssh.KeyImportError, ValueError):
-        raise HostKeyRefused("The host key that is given cannot be read.", _HOW) from None
+        raise HostKeyRefused("The given host key cannot be read.", _HOW) from None
     if not trusted:
         raise HostKeyRefused("Enter the host key of the SFTP server. It proves that the server is the right one.", _HOW)
     return frozenset(trusted)

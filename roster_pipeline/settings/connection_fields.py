@@ -256,7 +256,7 @@ CONNECTION = (
         "controlled_by",
         "Who may change the connection",
         "Managers and owners of all its schools, or managers of the district alone. A connection of the district is "
-        "trusted about people whom another connection knows too.",
+        "trusted with people of another connection too.",
         "school",
         "--controlled-by",
         CONTROLLED_BY,

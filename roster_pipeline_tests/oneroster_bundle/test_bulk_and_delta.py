@@ -156,7 +156,7 @@ def test_a_bulk_file_without_rows_is_a_failed_export(tmp_path: Path) -> None:
 def test_q98_a_bulk_bundle_that_says_nowhere_who_has_which_role_is_an_error(tmp_path: Path) -> None:
     files = bundle_12() | {"manifest.csv": manifest("1.2", orgs="bulk", users="bulk", roles="absent")}
     del files["roles.csv"]
-    with pytest.raises(MissingFile, match=r"no roles\.csv, and users\.csv lacks"):
+    with pytest.raises(MissingFile, match=r"roles\.csv is missing, and users\.csv lacks"):
         read(tmp_path, files)
 
 

@@ -39,6 +39,7 @@ from roster_pipeline.directory.database import Database
 AIM = 0.7
 PEOPLE = (2_000, 50_000)
 CHANGED = 0.02
+MOST_HELD = 0.05
 STEPS = ("fetch", "clean", "plan", "apply")
 NIGHTS = ("first", "second")
 DLT_ENVIRONMENT = Path(__file__).parent / ".dlt"
@@ -78,7 +79,9 @@ def night(database: Database, batch: str) -> dict[str, float]:
         started = time.perf_counter()
         result = step()
         took[name] = time.perf_counter() - started
-    assert result.outcome in ("applied", "unchanged"), result
+    # The simulator has few names, so of many people some seem to have changed places.
+    assert result.outcome in ("applied", "unchanged", "held"), result
+    assert result.by_action["held"] <= MOST_HELD * max(1, result.changed), result
     took["all"] = sum(took.values())
     took["changed"] = result.changed
     return took

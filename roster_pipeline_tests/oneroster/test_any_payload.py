@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import orjson
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -10,6 +11,7 @@ from roster_pipeline.oneroster.errors import WrongAddress
 from roster_pipeline.oneroster.http.endpoint import segment, understand
 from roster_pipeline.oneroster.records.coercion import UNREADABLE, boolean, day, text, texts
 from roster_pipeline.oneroster.records.user_records import UserReader
+from roster_pipeline.oneroster.records.usual_users import usual_users
 from roster_pipeline_tests.oneroster.fuzz import run
 from roster_pipeline_tests.oneroster.odd_server import person
 from roster_pipeline_tests.oneroster.payloads import NAMES
@@ -32,6 +34,19 @@ def test_any_json_is_a_user_or_a_rejection(records: list[object]) -> None:
 @given(st.dictionaries(st.sampled_from(NAMES), JSON, max_size=6))
 def test_any_member_may_hold_anything(members: dict[str, object]) -> None:
     keeps_promises_of_users([{"sourcedId": "u-1", **members}])
+
+
+@pytest.mark.parametrize("depth", [50, 400, 900, 1010, 5000])
+@pytest.mark.parametrize("opening", ["[", '{"sourcedId":', '[{"role":', '{"0":[', '{"metadata":'])
+def test_a_member_may_be_as_deep_as_it_likes(opening: str, depth: int) -> None:
+    closing = "".join({"[": "]", "{": "}"}[char] for char in reversed(opening) if char in "[{")
+    deep = (opening * depth + "1" + closing * depth).encode()
+    for name in NAMES:
+        body = b'{"users": [{"sourcedId": "u-1", %s: %s}]}' % (orjson.dumps(name), deep)
+        keeps_promises_of_bodies(body)
+        usual_users(body)
+        if depth < 900:
+            keeps_promises_of_users(orjson.loads(body)["users"])
 
 
 @settings(max_examples=200, deadline=None)

@@ -125,7 +125,7 @@ def reference(value: Any) -> Any:
     if isinstance(value, list):
         if not value:
             return None
-        return reference(value[0]) if len(value) == 1 else UNREADABLE
+        return reference(value[0]) if len(value) == 1 and not isinstance(value[0], list) else UNREADABLE
     return _id_in_address(value) or text(value, ID_NULLS)
 
 
@@ -203,12 +203,12 @@ def agent_members(agents: Any, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A text, a boolean, a list of them, or None; an empty object for anything else.
+    """A text, a boolean, a list of them, or None; an empty object for anything else, also for a list in a list.
 
     Texts such as "none" are kept, because custody "none" is information.
     """
     if isinstance(value, list):
-        return [_plain(entry) for entry in value]
+        return [{} if isinstance(entry, list) else _plain(entry) for entry in value]
     if isinstance(value, bool):
         return value
     written = text(value, NO_TEXTS)

@@ -92,7 +92,7 @@ def usual_users(body: bytes | bytearray) -> list[dict[str, Any]] | None:
     """The records of a page: `ReadUser` for usual ones, raw for others. None for a page of another shape."""
     try:
         users = _decode(body).users
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     if len(users) > MOST_RECORDS:
         users.clear()

@@ -165,7 +165,6 @@ CONTACT_FIELDS = (
 
 `contact_flags` is a JSON object of texts: what the SIS says about the contact in the keys that the connection keeps.
 """
-
 MORE_CONTACTS = "more_contacts"
 """The contacts after the primary one, in order: a JSON list with one list per contact, its values in the order of
 `CONTACT_FIELDS`. Equal contacts are equal texts. In a roster, a list that holds only an id is a contact that was not
@@ -186,7 +185,6 @@ WRITING = (CREATE, UPDATE, RESTORE)
 """The actions that write fields or links of a person who is in the roster."""
 ACTIONS = (*CHANGING, "unchanged", "skip", "conflict")
 """Every action that a row of a plan can have."""
-
 COUNTS = (*DONE.values(), "held", "skipped", "conflicts", "unchanged")
 """The names under which a finished sync counts its rows, in the order in which people see them."""
 
@@ -253,7 +251,6 @@ REASONS: dict[str, str] = {
     "link the record to that one.",
 }
 """Why a row of a plan has its action: the slug, and the sentence that people read."""
-
 ANNOUNCED = "announced"
 """The note on the archival of an announced leaver, and the name under which these rows have a verdict of their own."""
 NOTES: dict[str, str] = {

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from roster_pipeline.oneroster.collections.proof import hashes_with_roles
 from roster_pipeline.oneroster.errors import WrongAddress
 from roster_pipeline.oneroster.http.endpoint import segment, understand
 from roster_pipeline.oneroster.records.coercion import UNREADABLE, boolean, day, text, texts
@@ -45,8 +46,10 @@ def test_a_member_may_be_as_deep_as_it_likes(opening: str, depth: int) -> None:
         body = b'{"users": [{"sourcedId": "u-1", %s: %s}]}' % (orjson.dumps(name), deep)
         keeps_promises_of_bodies(body)
         usual_users(body)
-        if depth < 900:
+        if depth * len(closing) < 900:
             keeps_promises_of_users(orjson.loads(body)["users"])
+        if depth * len(closing) < 1015:
+            hashes_with_roles([{name: orjson.loads(deep)}])
 
 
 @settings(max_examples=200, deadline=None)

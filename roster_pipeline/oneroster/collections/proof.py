@@ -150,16 +150,24 @@ def _hash_with_roles(record: Any) -> int:
     if type(record) is ReadUser:
         return hash((record["sourcedId"].strip(), *[(entry["role"], entry["org"]) for entry in record["roles"]]))
     if not isinstance(record, dict):
-        return hash(repr(record))
-    members = sorted((str(name).lower(), repr(value)) for name, value in record.items())
-    return hash((_hash(record)[0], *[member for member in members if member[0] in _ROLE_NAMES]))
+        return hash(_written(record))
+    members = [(str(name).lower(), value) for name, value in record.items()]
+    return hash((_hash(record)[0], *sorted((name, _written(value)) for name, value in members if name in _ROLE_NAMES)))
+
+
+def _written(value: Any) -> str:
+    """A value as text. Values in some hundred others are all the same: nobody can be read from them."""
+    try:
+        return repr(value)
+    except RecursionError:
+        return "too deep"
 
 
 def _hash(record: Any) -> tuple[int, bool]:
     sourced_id = raw_id(record) if isinstance(record, dict) else None
     if isinstance(sourced_id, str | int) and not isinstance(sourced_id, bool) and str(sourced_id).strip():
         return hash(str(sourced_id).strip()), True
-    return hash(repr(record)), False
+    return hash(_written(record)), False
 
 
 class SeenIds:
@@ -265,5 +273,5 @@ class Repetitions:
 def _content(record: Any) -> str:
     user = record if type(record) is ReadUser else UserReader().one(record, []) if isinstance(record, dict) else None
     if user is None:
-        return repr(record)
-    return repr(sorted((name, value) for name, value in user.items() if name not in _NOT_COMPARED))
+        return _written(record)
+    return repr(sorted((name, _written(value)) for name, value in user.items() if name not in _NOT_COMPARED))

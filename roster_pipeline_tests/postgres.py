@@ -11,10 +11,12 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
+from dagster_postgres.storage import DagsterPostgresStorage
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
@@ -31,6 +33,7 @@ HURRIED = (
     *QUIET_LOG,
 )
 """A test's database need not survive a power cut. Only the embedded server is told so."""
+EMPTY = "template1"
 MEMORY = Path("/dev/shm")
 ROOM = 6 * 2**30
 """Bytes free there for the server's files to be kept in memory: a database is made in a twentieth of the time."""
@@ -46,10 +49,10 @@ def postgres_server() -> Iterator[URL]:
     folder = _in_memory("roster-pg-")
     server = embedded_server(folder / "data")
     url = make_url(server.get_uri())
-    with _admin(url) as admin:
+    with admin(url) as server_admin:
         for setting in HURRIED:
-            admin.execute(f"alter system set {setting}")
-        admin.execute("select pg_reload_conf()")
+            server_admin.execute(f"alter system set {setting}")
+        server_admin.execute("select pg_reload_conf()")
     yield with_driver(url)
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -82,31 +85,36 @@ def postgres_log(postgres_server: URL) -> Callable[[], str]:
 
 
 @pytest.fixture(scope="session")
-def postgres_template(postgres_server: URL) -> Iterator[str]:
-    """The name of a database with the current schema and no rows."""
-    name = _create(postgres_server)
-    database = Database(postgres_server.set(database=name))
-    schema.upgrade(database)
-    database.close()
-    yield name
-    _drop(postgres_server, name)
+def postgres_template(postgres_server: URL) -> Iterator[URL]:
+    """A database with the current schema and no rows."""
+    with copy_of(postgres_server.set(database=EMPTY)) as url:
+        database = Database(url)
+        schema.upgrade(database)
+        database.close()
+        yield url
 
 
 @pytest.fixture
-def database_url(postgres_server: URL, postgres_template: str) -> Iterator[str]:
+def database_url(postgres_template: URL) -> Iterator[str]:
     """The URL of an empty, migrated database of the test's own."""
-    name = _create(postgres_server, postgres_template)
-    yield postgres_server.set(database=name).render_as_string(hide_password=False)
-    _drop(postgres_server, name)
+    with copy_of(postgres_template) as url:
+        yield as_text(url)
+
+
+@pytest.fixture(scope="session")
+def dagster_template(postgres_server: URL) -> Iterator[URL]:
+    """A database with Dagster's own tables and no rows: to make them takes seconds."""
+    with copy_of(postgres_server.set(database=EMPTY)) as made:
+        url = made.set(drivername=DAGSTER_DRIVER)
+        DagsterPostgresStorage(as_text(url))
+        yield url
 
 
 @pytest.fixture
-def dagster_url(postgres_server: URL) -> Iterator[str]:
-    """The URL of an empty database for Dagster's own tables."""
-    name = _create(postgres_server)
-    url = postgres_server.set(database=name, drivername=DAGSTER_DRIVER)
-    yield url.render_as_string(hide_password=False)
-    _drop(postgres_server, name)
+def dagster_url(dagster_template: URL) -> Iterator[str]:
+    """The URL of a database of the test's own with Dagster's tables."""
+    with copy_of(dagster_template) as url:
+        yield as_text(url)
 
 
 @pytest.fixture
@@ -125,19 +133,31 @@ def _in_memory(prefix: str) -> Path:
     return folder
 
 
-def _admin(server: URL) -> psycopg.Connection:
-    url = server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    return psycopg.connect(url, autocommit=True)
+def as_text(url: URL) -> str:
+    """The URL with its password."""
+    return url.render_as_string(hide_password=False)
 
 
-def _create(server: URL, template: str = "template1") -> str:
+def admin(server: URL) -> psycopg.Connection:
+    """A connection that may make and drop databases."""
+    return psycopg.connect(as_text(server.set(drivername="postgresql", database="postgres")), autocommit=True)
+
+
+@contextmanager
+def copy_of(source: URL) -> Iterator[URL]:
+    """A copy of a database to which nobody is connected; dropped afterwards."""
     name = f"roster_test_{secrets.token_hex(6)}"
-    statement = "create database {} template {}" + ("" if template == "template1" else " strategy file_copy")
-    with _admin(server) as admin:
-        admin.execute(sql.SQL(statement).format(sql.Identifier(name), sql.Identifier(template)))
-    return name
+    made = sql.SQL("create database {} template {} strategy file_copy")
+    with admin(source) as server:
+        server.execute(made.format(sql.Identifier(name), sql.Identifier(source.database or EMPTY)))
+    try:
+        yield source.set(database=name)
+    finally:
+        drop(source, name)
 
 
-def _drop(server: URL, name: str) -> None:
-    with _admin(server) as admin:
-        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+def drop(server: URL, *names: str) -> None:
+    """Drop databases, whoever is connected to them."""
+    with admin(server) as connected:
+        for name in names:
+            connected.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

@@ -12,13 +12,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import dagster as dg
 import httpx
 import psycopg
 import pytest
 import yaml
 from psycopg import sql
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import make_url
 
 from roster_pipeline.console.config import config_from
 from roster_pipeline.directory.secrets import new_key
@@ -86,18 +85,8 @@ def test_containers_are_as_closed_as_the_units() -> None:
 
 
 @pytest.fixture
-def reader_url(
-    postgres_server: URL, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[str]:
-    """Dagster's tables, made, and a login that may only read them."""
-    for name, value in {
-        "DAGSTER_HOME": str(ROOT),
-        "ROSTER_HOME": str(tmp_path),
-        "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
-    }.items():
-        monkeypatch.setenv(name, value)
-    with dg.DagsterInstance.get() as instance:
-        assert instance.get_runs() == []
+def reader_url(dagster_url: str) -> Iterator[str]:
+    """A login that may only read Dagster's tables."""
     plain = make_url(dagster_url).set(drivername="postgresql").render_as_string(hide_password=False)
     role = sql.Identifier(f"dagster_reader_{os.getpid()}")
     with psycopg.connect(plain, autocommit=True) as admin:

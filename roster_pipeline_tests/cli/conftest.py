@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
-import psycopg
 import pytest
-from psycopg import sql
 from sqlalchemy.engine import URL
 from typer.testing import CliRunner
 
 from roster_pipeline.cli import app
 from roster_pipeline.runtime.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline_tests.postgres import as_text, copy_of
 
 SECRET = "correct-horse-battery"
 
@@ -46,14 +45,21 @@ def run(*arguments: object, stdin: str | None = None) -> Answer:
     return Answer(result.exit_code, result.stdout, result.stderr)
 
 
-@pytest.fixture
-def roster(database_url: str, tmp_path: Path) -> Iterator[Roster]:
-    """`roster(...)` on an empty, migrated database; the environment is put back afterwards."""
-    environment = {DATABASE_URL: database_url, DAGSTER_URL: database_url, HOME: str(tmp_path / "home")}
+@contextmanager
+def installed_at(url: str, home: Path) -> Iterator[Roster]:
+    """The command line on a database; the environment is put back afterwards."""
+    environment = {DATABASE_URL: url, DAGSTER_URL: url, HOME: str(home)}
     with mock.patch.dict(os.environ, environment):
         os.environ.pop(SECRET_KEY, None)
         os.environ.pop("ROSTER_WHO", None)
         yield run
+
+
+@pytest.fixture
+def roster(database_url: str, tmp_path: Path) -> Iterator[Roster]:
+    """`roster(...)` on an empty, migrated database."""
+    with installed_at(database_url, tmp_path / "home") as roster:
+        yield roster
 
 
 @pytest.fixture
@@ -64,22 +70,11 @@ def school(roster: Roster) -> Roster:
 
 
 @pytest.fixture(scope="module")
-def shared_school(
-    postgres_server: URL, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Roster]:
+def shared_school(postgres_template: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roster]:
     """The same, for a module whose tests do not mind what another one set."""
-    name = f"roster_cli_{secrets.token_hex(4)}"
-    with admin(postgres_server) as server:
-        template = sql.Identifier(postgres_template)
-        server.execute(sql.SQL("create database {} template {}").format(sql.Identifier(name), template))
-    url = postgres_server.set(database=name).render_as_string(hide_password=False)
-    environment = {DATABASE_URL: url, DAGSTER_URL: url, HOME: str(tmp_path_factory.mktemp("home"))}
-    with mock.patch.dict(os.environ, environment):
-        os.environ.pop(SECRET_KEY, None)
-        os.environ.pop("ROSTER_WHO", None)
-        add_school(run)
-        yield run
-    drop(postgres_server, name)
+    with copy_of(postgres_template) as url, installed_at(as_text(url), tmp_path_factory.mktemp("home")) as roster:
+        add_school(roster)
+        yield roster
 
 
 def add_school(roster: Roster) -> None:
@@ -100,15 +95,3 @@ def add_school(roster: Roster) -> None:
     ):
         answer = roster(*arguments, stdin=f"{SECRET}\n")
         assert answer.code == 0, answer.err
-
-
-def admin(server: URL) -> psycopg.Connection:
-    """A connection that may make and drop databases."""
-    url = server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    return psycopg.connect(url, autocommit=True)
-
-
-def drop(server: URL, *names: str) -> None:
-    with admin(server) as connected:
-        for name in names:
-            connected.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

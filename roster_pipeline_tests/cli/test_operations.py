@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import DAGSTER_URL
-from roster_pipeline_tests.cli.conftest import Roster, drop
+from roster_pipeline_tests.cli.conftest import Roster
 from roster_pipeline_tests.console.held_plans import INCOMPLETE, held_archive, held_creates
 from roster_pipeline_tests.directory.builders import add_school
+from roster_pipeline_tests.postgres import admin
 
 
 @pytest.fixture
-def installed(
-    school: Roster, database_url: str, postgres_server: URL, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Roster]:
+def installed(school: Roster, dagster_url: str, monkeypatch: pytest.MonkeyPatch) -> Roster:
     """The school, with a database for Dagster of its own."""
-    monkeypatch.delenv(DAGSTER_URL)
-    yield school
-    drop(postgres_server, f"{make_url(database_url).database}_dagster")
+    monkeypatch.setenv(DAGSTER_URL, dagster_url)
+    return school
 
 
 def test_doctor_is_red_without_a_daemon_and_says_what_to_do(installed: Roster) -> None:
@@ -84,8 +80,7 @@ def test_a_user_who_may_not_make_or_enter_a_database_is_told_which_is_missing(
     roster: Roster, postgres_server: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"modest_{os.getpid()}"
-    admin = postgres_server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as server:
+    with admin(postgres_server) as server:
         server.execute(f"create role {name} login")
         server.execute(f"create database {name}_closed")
         server.execute(f"revoke connect on database {name}_closed from public")

@@ -22,7 +22,8 @@ from roster_pipeline.directory import manual_runs, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
-from roster_pipeline_tests.cli.conftest import SECRET, Answer, drop, run
+from roster_pipeline_tests.cli.conftest import SECRET, Answer, run
+from roster_pipeline_tests.postgres import drop
 
 CLIENT = "client"
 STUDENTS = 20

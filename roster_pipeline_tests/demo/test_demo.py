@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
@@ -19,6 +18,7 @@ from sqlalchemy.engine import URL, make_url
 from roster_pipeline.demo_sis import DISTRICT
 from roster_pipeline.directory import schema, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.postgres import admin, drop
 
 COMMAND = [sys.executable, "-m", "roster_pipeline.cli", "demo"]
 PATIENCE = 300
@@ -31,10 +31,7 @@ def environment(postgres_server: URL, tmp_path: Path) -> Iterator[dict[str, str]
     address = postgres_server.set(database=name).render_as_string(hide_password=False)
     home = {"ROSTER_HOME": str(tmp_path / "home"), "ROSTER_DATABASE_URL": address}
     yield {key: value for key, value in os.environ.items() if not key.startswith("ROSTER_")} | home
-    admin = postgres_server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as server:
-        for database in (name, f"{name}_dagster"):
-            server.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(database)))
+    drop(postgres_server, name, f"{name}_dagster")
 
 
 @pytest.mark.timeout(PATIENCE + 20)
@@ -90,9 +87,8 @@ def test_the_demo_drops_no_database_that_it_may_not_make_anew(
 ) -> None:
     given = make_url(environment["ROSTER_DATABASE_URL"])
     user = f"modest_{secrets.token_hex(4)}"
-    admin = postgres_server.set(drivername="postgresql", database="postgres").render_as_string(hide_password=False)
     environment["ROSTER_DATABASE_URL"] = given.set(username=user).render_as_string(hide_password=False)
-    with psycopg.connect(admin, autocommit=True) as server:
+    with admin(postgres_server) as server:
         role = sql.Identifier(user)
         server.execute(sql.SQL("create role {} login").format(role))
         names = [given.database or "", f"{given.database}_dagster"]

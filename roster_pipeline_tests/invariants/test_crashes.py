@@ -13,18 +13,20 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine import make_url
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.invariants.crashing import STEPS
 from roster_pipeline_tests.invariants.district import CheckedDistrict
-from roster_pipeline_tests.invariants.duplicates import copy_of
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS
 from roster_pipeline_tests.invariants.sync_district import Site
+from roster_pipeline_tests.postgres import as_text, copy_of
 
 EVERY = 1 if os.environ.get("ROSTER_PROOF") else 24
 """Commits are always tried; of the other moments of a step, each so-many-th."""
@@ -50,6 +52,12 @@ class Crashes:
         self.process.stdin.flush()
         status = int(self.process.stdout.readline())
         return status, json.loads(moments.read_text()) if status == 0 else []
+
+    @contextmanager
+    def copy(self) -> Iterator[str]:
+        """The URL of a copy: every crash starts from the very same night."""
+        with copy_of(make_url(self.url)) as url:
+            yield as_text(url)
 
     def ends(self, url: str) -> dict[str, Any]:
         """Everything that must not depend on a crash: the directory by links, the ledger, the mails, what is held."""
@@ -100,7 +108,7 @@ def crashes(database: Database, database_url: str, site: Site, hurried: None, tm
 
 @pytest.mark.timeout(0)
 def test_a_night_killed_at_any_write_and_run_again_ends_as_if_nothing_had_happened(crashes: Crashes) -> None:
-    with copy_of(crashes.url) as url:
+    with crashes.copy() as url:
         before = crashes.ends(url)
         status, moments = crashes.run(url, "whole", STEPS)
         assert status == 0
@@ -115,7 +123,7 @@ def test_a_night_killed_at_any_write_and_run_again_ends_as_if_nothing_had_happen
     tried = [n for n, moment in enumerate(moments) if moment.endswith(COMMITS) or n % EVERY == 0]
     for number in tried:
         died_in = moments[number].partition(":")[0]
-        with copy_of(crashes.url) as url:
+        with crashes.copy() as url:
             status, _ = crashes.run(url, "killed", STEPS, die_at=number)
             assert status == -signal.SIGKILL, moments[number]
             status, _ = crashes.run(url, "again", STEPS[STEPS.index(died_in) :])

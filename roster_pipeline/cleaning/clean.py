@@ -19,7 +19,7 @@ from roster_pipeline.cleaning.contact_rules import ContactContext
 from roster_pipeline.cleaning.contacts import GONE, Chosen, choose_contacts, no_contacts
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
 from roster_pipeline.cleaning.field_values import clean_grades, clean_names, numbers_from, too_long, without_null_words
-from roster_pipeline.cleaning.rejections import Rejections, joined_rejections, one_per_sourced_id
+from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, joined_rejections, one_per_sourced_id
 from roster_pipeline.cleaning.roles import Entries, SchoolOrgs, read_roles
 from roster_pipeline.frames import (
     ROSTER_COLUMNS,
@@ -113,6 +113,7 @@ def clean(
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
     record_status = _record_status(users, fields, entries, context, orgs, ids, notes)
+    record_status[truth(pc.is_in(ids, value_set=notes.ids(SOURCED_ID_OF_TWO)))] = STATUS_RANK["rejected"]
     ids_rejected = _ids_rejected(rejected_at_ingest)
     record_status[(record_status > STATUS_RANK["rejected"]) & truth(pc.is_in(ids, value_set=ids_rejected))] = (
         STATUS_RANK["rejected"]

@@ -37,7 +37,7 @@ from roster_pipeline.cleaning.contact_rules import (
 )
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
 from roster_pipeline.cleaning.field_values import clean_names, metadata_text
-from roster_pipeline.cleaning.rejections import Rejections, one_per_sourced_id
+from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, one_per_sourced_id
 from roster_pipeline.frames import (
     TEXT,
     Array,
@@ -93,10 +93,13 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     The metadata field of the connection's `primary_contact_from` marks the primary contact: on the contact (yes, or a
     rank from 1) or on the student (the contact's sourcedId).
     """
-    notes = Rejections("contacts")
-    people = one_per_sourced_id(clipped(others), Rejections("contacts"))
+    notes, versions = Rejections("contacts"), Rejections("contacts")
+    people = one_per_sourced_id(clipped(others), versions)
     usable, kinds = usable_contacts(people, context, notes)
     ids = strings(people["sourcedId"])
+    of_two = usable & truth(pc.is_in(ids, value_set=versions.ids(SOURCED_ID_OF_TWO)))
+    notes.note(of_two, ids, "sourcedId", SOURCED_ID_OF_TWO, "error")
+    usable &= ~of_two
     student_ids = strings(students["sourcedId"])
     pairs = pairs_of(students, people)
     relationships = relationships_of(people, kinds, context)

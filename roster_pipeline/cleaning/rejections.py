@@ -3,8 +3,9 @@
 A note has the sourcedId, the field and the rule, never the value.
 
 Records of one sourcedId that differ in school or role are one person with all of these: some servers send one record
-per school. Records that agree in both are versions of each other; the newest by `dateLastModified` is used, and among
-equally new ones always the same one. Every other field comes from the newest record.
+per school. But at one moment a person has one name, so records of which both names differ are two people with one id:
+none of them is used. Records that agree in both are versions of each other; the newest by `dateLastModified` is used,
+and among equally new ones always the same one. Every other field comes from the newest record.
 """
 
 from __future__ import annotations
@@ -32,8 +33,10 @@ from roster_pipeline.frames import (
     sorted_by,
     strings,
 )
+from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.org_tree import GONE_STATUSES
 
+SOURCED_ID_OF_TWO = "sourced_id_of_two"
 Severity = Literal["error", "warning"]
 """error: the record is not used. warning: the value is dropped or noted, the record is used."""
 
@@ -44,6 +47,7 @@ RULES: dict[str, str] = {
     "unknown_status": "has a status the standard does not know",
     "unmapped_role": "has no role that this school maps to students, teachers, staff or admins",
     "duplicate_sourced_id": "the same sourcedId came more than once; the newest was used",
+    SOURCED_ID_OF_TWO: "records of different people have this sourcedId; none was used",
     "invalid_email": "the e-mail address is not valid and was dropped",
     "invalid_phone": "the phone number cannot be dialled and was dropped",
     "unknown_grade": "the grade is not one we know; the original is kept",
@@ -90,6 +94,11 @@ class Rejections:
             )
         )
 
+    def ids(self, rule: str) -> Array:
+        """The sourcedIds that were noted for a rule."""
+        noted = self.frame()
+        return strings(noted.loc[noted["rule"] == rule, "sourced_id"])
+
     def frame(self) -> pd.DataFrame:
         """Columns of `REJECTED_COLUMNS`."""
         return joined_rejections(self._frames)
@@ -116,18 +125,20 @@ def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> pd.DataFr
     again = repeated(ids)
     if not again.any():
         return users if keep.all() else users[keep].reset_index(drop=True)
-    joined, differing = _joined(users, ids, again, keep)
+    joined, differing, of_two = _joined(users, ids, again, keep)
     rejections.note(differing, ids, "sourcedId", "duplicate_sourced_id", "warning")
+    rejections.note(of_two, ids, "sourcedId", SOURCED_ID_OF_TWO, "error")
     kept = users[keep]
     return sorted_by(pd.concat([kept, frame_of(joined)], ignore_index=True) if joined else kept, "sourcedId")
 
 
-def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple[list[dict[str, Any]], Flags]:
-    """The records that several records make together, and flags for used records that had other versions.
+def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple[list[dict[str, Any]], Flags, Flags]:
+    """The records that several records make together; flags for used records that had other versions; and flags for
+    one record of each id that two people have.
 
     Clears `keep` for every record of a repeated id, except for a record that is used alone.
     """
-    differing = np.zeros(len(users), dtype=bool)
+    differing, of_two = np.zeros(len(users), dtype=bool), np.zeros(len(users), dtype=bool)
     rows = np.flatnonzero(again)
     records: Sequence[Record] = users.take(rows).to_dict("records")
     canonical = [_canonical(record) for record in records]
@@ -149,7 +160,21 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
         else:
             roles = {_key(entry): entry for record in reversed(together) for entry in record["roles"]}
             joined.append({**together[0], "roles": list(roles.values())})
-    return joined, differing
+            of_two[rows[newest_first[0]]] = any(_other_person(together[0], record) for record in together[1:])
+    return joined, differing, of_two
+
+
+def _other_person(one: Record, other: Record) -> bool:
+    """Whether given and family name of two records both differ. Preferred names count, as in the table of evidence."""
+    for kinds in (("givenName", "preferredFirstName"), ("familyName", "preferredLastName")):
+        mine, theirs = _names(one, kinds), _names(other, kinds)
+        if not mine or not theirs or not mine.isdisjoint(theirs):
+            return False
+    return True
+
+
+def _names(record: Record, kinds: Sequence[str]) -> set[str]:
+    return {name_key(name) for kind in kinds if isinstance(name := record.get(kind), str)} - {""}
 
 
 def _together(records: list[Record]) -> list[Record]:

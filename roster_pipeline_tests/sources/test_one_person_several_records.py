@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.sources.conftest import School, Source, pupil, teacher
+from roster_pipeline_tests.sources.conftest import School, Source, person, pupil, teacher
 
 EARLY, LATE = "2026-01-02T00:00:00Z", "2026-03-04T00:00:00Z"
 PUPILS = [*map(pupil, range(30)), *map(teacher, range(2, 6))]
@@ -85,3 +85,55 @@ def test_a_record_that_comes_twice_the_same_is_no_second_one(database: Database,
     school = School(database, bundle)
     school.sync()
     assert school.proof["problems"] == ["duplicates"]
+
+
+OTHER = {"givenName": "Zoe", "familyName": "Zed"}
+
+
+@pytest.mark.parametrize(
+    ("other", "two"),
+    [
+        (OTHER, True),
+        ({**OTHER, "username": "zzed", "identifier": "1", "email": "z@x.example"}, True),
+        ({"givenName": "Zoe"}, False),
+        ({"familyName": "Zed"}, False),
+        ({"givenName": "Zoe", "familyName": ""}, False),
+        ({"givenName": "MINAOB", "familyName": "Járlob"}, False),
+        ({**OTHER, "status": "tobedeleted"}, False),
+    ],
+)
+@pytest.mark.parametrize("newer", [True, False])
+def test_two_pupils_of_two_schools_with_one_id_are_not_one_person(
+    database: Database, source: Source, other: dict[str, Any], two: bool, newer: bool
+) -> None:
+    bare = {"identifier": "", "email": ""}
+    mine = pupil(40, dateLastModified=EARLY if newer else LATE, **bare)
+    source.users = [*PUPILS, mine]
+    school = School(database, source)
+    school.sync()
+    before = school.rows("select given_name, family_name from person where username = 'st40'")
+    source.users.append(pupil(40, "s2", dateLastModified=LATE if newer else EARLY, **(bare | other)))
+    reasons = school.sync()
+    assert "st40" in school.active
+    assert (reasons["st40"] == "rejected_record") == two
+    assert ("sourced_id_of_two" in {row["rule"] for row in school.rows("select rule from rejected_record")}) == two
+    if two:
+        assert school.rows("select given_name, family_name from person where username = 'st40'") == before
+    source.users.remove(mine)
+    assert school.sync()["st40"] in ("moved_school", "tobedeleted", "id_reassigned"), (
+        "the other one says nothing of mine"
+    )
+
+
+def test_a_contact_whose_id_two_people_have_is_nobodys_contact(database: Database, source: Source) -> None:
+    guardian = person("g1", "s1", 60, role="guardian", identifier="")
+    stranger = person("g1", "s2", 61, role="guardian", identifier="", dateLastModified=LATE)
+    source.users = [*PUPILS, pupil(40, agentSourcedIds="g1"), guardian, stranger]
+    school = School(database, source)
+    school.sync()
+    assert "st40" in school.active
+    assert school.rows("select 1 from contact") == []
+    assert {"rule": "sourced_id_of_two"} in school.rows("select rule from rejected_record")
+    source.users.remove(stranger)
+    school.sync()
+    assert school.rows("select given_name from contact") == [{"given_name": guardian["givenName"]}]

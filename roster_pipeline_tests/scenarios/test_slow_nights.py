@@ -8,7 +8,6 @@ from functools import partial
 import dagster as dg
 import pytest
 
-from roster_pipeline import sync
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource
@@ -17,7 +16,7 @@ from roster_pipeline.directory import scheduled_runs
 from roster_pipeline.directory.tenants import get_connection
 from roster_pipeline.oneroster import Endpoint, Limits
 from roster_pipeline.settings.installation import InstallationError, Syncs
-from roster_pipeline.sync import fetch, fetch_strategy
+from roster_pipeline.sync import fetch, fetch_snapshot, fetch_strategy
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.scenarios.conftest import District
 
@@ -28,7 +27,7 @@ QUARTER = timedelta(minutes=15)
 def tick(district: District, monkeypatch: pytest.MonkeyPatch) -> datetime:
     """The night of two schools of one SIS, whose first pulls may take three seconds."""
     soon = {"first_pull": timedelta(seconds=3)}
-    monkeypatch.setattr(sync, "fetch", lambda *given, **named: fetch(*given, **named | soon))
+    monkeypatch.setattr(fetch_snapshot, "fetch", lambda *given, **named: fetch(*given, **named | soon))
     now = datetime.now(UTC).replace(microsecond=0)
     at = (now - timedelta(minutes=1)).time()
     for key, school_id in (("grant", "sch-2"), ("lincoln", "sch-1")):

@@ -1,7 +1,7 @@
 """Cleaned rosters that are still right: a snapshot takes over the roster of an earlier one if cleaning would read the
 same.
 
-Cleaning is a function of records, rejected records, orgs, settings, code and day. `input_digest` is a digest of the
+Cleaning is a function of records, rejected records, orgs, settings, code and day. `find_earlier` makes a digest of the
 first three; the caller adds the others. Equal digests mean equal rosters until the day on which a role begins or ends.
 Nevertheless everything is cleaned again after `CLEANED_AGAIN_AFTER`.
 """

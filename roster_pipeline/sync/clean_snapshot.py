@@ -76,7 +76,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
     with database.begin() as conn:
         masters = int(cleaned.roster["master_identifier"].notna().sum())
         counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters}
-        if earlier:
+        if earlier and quality["tested"].notna().all():  # what could not be tested is tested again in the next night
             changes = filter(None, (next_change(users, today), next_change(contacts, today)))
             counts |= Cleaning(earlier.key, today, min(changes, default=None), len(cleaned.roster)).as_counts()
         rosters.write(

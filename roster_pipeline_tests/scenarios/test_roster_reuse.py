@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline import sync
+from roster_pipeline.cleaning.quality import not_tested
 from roster_pipeline.cleaning.quality_suite import SHIPPED
 from roster_pipeline.directory import rosters, snapshots
 from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
@@ -112,6 +113,19 @@ def test_another_quality_suite_or_another_code_cleans_again(
     assert not nights.next().taken_over
     monkeypatch.setenv("ROSTER_QUALITY_SUITE", str(tmp_path / "not there"))
     assert not nights.next().taken_over, "a suite that cannot be read tests nothing"
+
+
+def test_quality_that_could_not_be_tested_is_tested_in_the_next_night(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.district.people.rename(student(nights), family_name="Okonkwo-Byrne")
+    with monkeypatch.context() as broken:
+        broken.setattr(clean_snapshot, "_tested", lambda *_: not_tested())
+        assert not nights.next().taken_over
+    night = nights.next()
+    assert not night.taken_over
+    assert all(result["tested"] is not None for result in night.quality)
+    assert nights.next().taken_over
 
 
 def test_a_day_on_which_a_role_begins_or_has_ended_cleans_again(nights: Nights) -> None:

@@ -75,7 +75,7 @@ one as (
 """
 """Users of two pulls, without the records that both pulls name. The same content may still be stored twice.
 
-`offset 0` is explained in `snapshots`: without statistics, a join would read every record.
+`offset 0` is explained in `pulls`: without statistics, a join would read every record.
 """
 
 COMPARED = f"""

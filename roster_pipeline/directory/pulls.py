@@ -29,6 +29,12 @@ BROKEN_AFTER = "interval '2 days'"
 SAME_NIGHT = "interval '1 day'"
 """An older pull belongs to no night that still goes on. A run with its tag was copied by hand."""
 
+IN_PULL = "cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named"
+"""Keeps the records `r` that belong to the pull. Each needs one index look-up.
+
+`offset 0`, here and in other queries, makes sure of that. The planner knows nothing about tonight's pull, expects a few
+rows, and would join everybody with everybody.
+"""
 REJECT_FIELDS = ("sourcedId", "collection", "field", "rule", "severity")
 REJECT_COLUMNS = ("pull_id", "sourced_id", "collection", "field", "rule", "severity")
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, text
 
+from roster_pipeline.directory.pulls import IN_PULL
 from roster_pipeline.directory.tables import cleaned_roster, excluded_contact, quality_result, rejected_record
 
 KEY = "cleaning"
@@ -25,10 +26,9 @@ LOOKED_AT = 5
 COUNTED = ("roles", "flags", "masters", KEY)
 """What the counts of a snapshot say of its roster."""
 
-FIND = """
+FIND = f"""
 with pulled_org as (
-    select r.id from sis_record r
-    cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named
+    select r.id from sis_record r {IN_PULL}
     where r.connection_id = :connection and r.kind = 'org'
 ), input (key) as (
     select encode(sha256(coalesce((
@@ -53,7 +53,7 @@ from input left join lateral (
       and coalesce(counts -> 'cleaning' ->> 'until', '9999') > :today and counts -> 'cleaning' ->> 'since' > :oldest
     order by id desc limit 1
 ) earlier on true
-"""
+"""  # noqa: S608 - our own SQL
 """A record is stored once and never changed, so its id stands for its content."""
 
 

@@ -22,7 +22,7 @@ from roster_pipeline.vocabulary import LONGEST_ID
 
 Kind = Literal["org", "user"]
 CHUNK = 1000
-"""How many names of records one statement writes."""
+"""How many records are looked for and stored at once."""
 STUDENT = "student"
 
 IDS = """

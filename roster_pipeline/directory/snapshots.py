@@ -12,7 +12,7 @@ import pandas as pd
 from sqlalchemy import Connection, insert, select, text
 
 from roster_pipeline.directory.pg_copy import read_documents, read_frame
-from roster_pipeline.directory.pulls import PullGone
+from roster_pipeline.directory.pulls import IN_PULL, PullGone
 from roster_pipeline.directory.roster_reuse import KEY
 from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables import pull, snapshot
@@ -26,12 +26,6 @@ AGE_KEPT = ("written", "hours_ahead", "newest")
 """The notes of the pull on the age of its source that a snapshot takes over. The marks of all bundles at the source
 stay only with the pull."""
 
-IN_PULL = "cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named"
-"""Keeps the records `r` that belong to the pull. Each needs one index look-up.
-
-`offset 0`, here and below, makes sure of that. The planner knows nothing about tonight's pull, expects a few rows, and
-would join everybody with everybody.
-"""
 ITS_CONNECTION = "(select connection_id from pull where id = :pull)"
 
 ORGS = f"""

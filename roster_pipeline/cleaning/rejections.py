@@ -33,7 +33,7 @@ from roster_pipeline.frames import (
     sorted_by,
     strings,
 )
-from roster_pipeline.identity.match_keys import name_key
+from roster_pipeline.identity.match_keys import name_keys
 from roster_pipeline.org_tree import GONE_STATUSES
 
 SOURCED_ID_OF_TWO = "sourced_id_of_two"
@@ -96,8 +96,8 @@ class Rejections:
 
     def ids(self, rule: str) -> Array:
         """The sourcedIds that were noted for a rule."""
-        noted = self.frame()
-        return strings(noted.loc[noted["rule"] == rule, "sourced_id"])
+        noted = [strings(frame["sourced_id"]) for frame in self._frames if frame["rule"].iloc[0] == rule]
+        return pa.concat_arrays(noted) if noted else blanks(0)
 
     def frame(self) -> pd.DataFrame:
         """Columns of `REJECTED_COLUMNS`."""
@@ -173,8 +173,8 @@ def _other_person(one: Record, other: Record) -> bool:
     return True
 
 
-def _names(record: Record, kinds: Sequence[str]) -> set[str]:
-    return {name_key(name) for kind in kinds if isinstance(name := record.get(kind), str)} - {""}
+def _names(record: Record, kinds: Sequence[str]) -> frozenset[str]:
+    return name_keys(*(name for kind in kinds if isinstance(name := record.get(kind), str)))
 
 
 def _together(records: list[Record]) -> list[Record]:

@@ -192,10 +192,15 @@ def _lower(column: pd.Series[str]) -> Array:
     return pc.utf8_lower(strings(column))
 
 
+def name_keys(*names: str | None) -> frozenset[str]:
+    """The keys of several names of one person, such as the given and the preferred one."""
+    return frozenset(key for key in map(name_key, names) if key)
+
+
 def _names(columns: Mapping[str, Array] | pd.DataFrame) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
     def keys(*names: str) -> list[frozenset[str]]:
-        pairs = zip(*(strings(columns[name]).to_pylist() for name in names), strict=True)
-        return [frozenset(key for key in map(name_key, pair) if key) for pair in pairs]
+        together = zip(*(strings(columns[name]).to_pylist() for name in names), strict=True)
+        return [name_keys(*of_one) for of_one in together]
 
     return keys("given_name", "preferred_given_name"), keys("family_name", "preferred_family_name")
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, codes, joined, on_distinct, strings
 from roster_pipeline.identity.evidence import Evidence, MatchKeys, kind_of, weigh, year_of
-from roster_pipeline.identity.match_keys import name_key
+from roster_pipeline.identity.match_keys import name_key, name_keys
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
 AGAINST = {
@@ -201,8 +201,8 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
     if fields["number"] is not None and fields["number_connection_id"] is not None:
         number = f"{fields['number_connection_id']}:{fields['number_kind']}\x1f{fields['number']}"
     return MatchKeys(
-        given=_names(fields["given_name"], fields["preferred_given_name"]),
-        family=_names(fields["family_name"], fields["preferred_family_name"]),
+        given=name_keys(fields["given_name"], fields["preferred_given_name"]),
+        family=name_keys(fields["family_name"], fields["preferred_family_name"]),
         email=fields["email"].lower() if fields["email"] else None,
         number=number,
         username=fields["username"].lower() if fields["username"] else None,
@@ -222,10 +222,6 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
 def name_of(fields: Mapping[str, Any]) -> tuple[str, str]:
     """Given and family name as they are compared."""
     return name_key(fields["given_name"]), name_key(fields["family_name"])
-
-
-def _names(*names: str | None) -> frozenset[str]:
-    return frozenset(key for key in map(name_key, names) if key)
 
 
 def _schooling(memberships: tuple[Mapping[str, Any], ...]) -> tuple[set[str], int | None, int]:

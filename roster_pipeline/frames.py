@@ -133,20 +133,15 @@ def frame_of_documents(documents: bytes) -> pd.DataFrame:
     blocks = pa.json.ReadOptions(use_threads=False, block_size=len(documents) + 1)
     try:
         table = pa.json.read_json(pa.BufferReader(documents), blocks, options) if lines else _DOCUMENT.empty_table()
-        metadata = _metadata_of(lines) if b'"metadata"' in documents else [{}] * len(lines)
+        some = b'"metadata"' in documents
+        metadata = [(_METADATA.decode(line).metadata or {}) if some else {} for line in lines]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, msgspec.DecodeError, RecursionError):
         return frame_of([orjson.loads(line) for line in lines])
-    columns: dict[str, Any] = {}
-    for name in (*USER_TEXT, *USER_LISTS):
-        array = table.column(name).combine_chunks()
-        columns[name] = column_of(array) if name in USER_TEXT else pd.arrays.ArrowExtensionArray(array)
+    columns: dict[str, Any] = {name: column_of(table.column(name).combine_chunks()) for name in USER_TEXT}
+    columns |= {name: pd.arrays.ArrowExtensionArray(table.column(name).combine_chunks()) for name in USER_LISTS}
     columns["enabledUser"] = table.column("enabledUser").to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
     columns["metadata"] = objects(metadata)
     return pd.DataFrame(columns, columns=list(USER_COLUMNS))
-
-
-def _metadata_of(lines: Sequence[bytes]) -> list[dict[str, Any]]:
-    return [_METADATA.decode(line).metadata or {} for line in lines]
 
 
 def objects(values: Sequence[Any]) -> npt.NDArray[np.object_]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import dagster as dg
 
+from roster_pipeline import code_version
 from roster_pipeline.defs.asset_helpers import (
     DRY_RUN_TAG,
     GROUP,
@@ -38,7 +39,7 @@ from roster_pipeline.defs.checks import (
 )
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, SisResource
 from roster_pipeline.directory import tables
-from roster_pipeline.settings.installation import Syncs, code_version
+from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.vocabulary import role_name, role_place
 
 RAW = {

@@ -11,8 +11,6 @@ import os
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from functools import cache
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -21,10 +19,6 @@ from pydantic_core import ErrorDetails
 
 from roster_pipeline.errors import RosterError
 
-PACKAGE = Path(__file__).parent.parent
-RULES = (".py", ".json", ".toml")
-"""Files that rules are written in."""
-VERSION_DIGITS = 12
 LEAST_SYNCS = 7
 """The guards compare a role with its last seven good snapshots."""
 
@@ -201,14 +195,3 @@ class Installation(
     Places, SecretKey, MailServer, WebAddresses, ConsoleVariables, Retention, Syncs, Services, CommandLine
 ):
     """Every variable."""
-
-
-@cache
-def code_version(*parts: str) -> str:
-    """A digest of packages and modules of ours, such as "cleaning", or "." for all: it changes when their rules do."""
-    digest = sha256()
-    for part in parts:
-        place = PACKAGE / part
-        for file in sorted(each for each in (place.rglob("*") if place.is_dir() else [place]) if each.suffix in RULES):
-            digest.update(file.relative_to(PACKAGE).as_posix().encode() + b"\0" + file.read_bytes())
-    return digest.hexdigest()[:VERSION_DIGITS]

@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection
 
+from roster_pipeline import code_version
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fields, stored_key, withheld_fields
 from roster_pipeline.cleaning.quality import not_tested, run_suite
@@ -24,7 +25,6 @@ from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import frame_of_documents, infrequent_collection
 from roster_pipeline.planning.plan_stats import people_by_role
-from roster_pipeline.settings.installation import code_version
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
 

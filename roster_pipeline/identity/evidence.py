@@ -86,11 +86,13 @@ class Evidence:
         """Whether something strong speaks against one person.
 
         If only one name agrees, another e-mail or user name is strong too: brothers and sisters share a family name,
-        and a mistyped number brings together two people with one given name. Brothers and sisters with one given name
-        and one e-mail have different middle names.
+        and a mistyped number brings together two people with one given name.
         """
-        if self.strong or (not self.whole_name and self.differ & {"email", "username"}):
-            return True
+        return bool(self.strong or (not self.whole_name and self.differ & {"email", "username"}) or self.another_middle)
+
+    @property
+    def another_middle(self) -> bool:
+        """Whether only the middle names tell two people apart, as brothers and sisters with one given name."""
         return "middle" in self.differ and not (self.near or self.agree & {"number", "username", "master"})
 
     @property

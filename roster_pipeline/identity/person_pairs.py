@@ -142,11 +142,11 @@ def against(one: StoredPerson, other: StoredPerson, *, distinct: bool = False) -
 def may_be_one(one: StoredPerson, other: StoredPerson) -> bool:
     """Whether two people are proposed as possible duplicates.
 
-    That is so if the table of evidence cannot rule it out and nothing strong speaks against it. A name alone proposes
-    nobody who has two records in the SIS now.
+    That is so if the table of evidence cannot rule it out and nothing speaks against it, strong or a middle name. A
+    name alone proposes nobody who has two records in the SIS now.
     """
     weighed = compared(one, other)
-    if not weighed.may_be or against(one, other):
+    if not weighed.may_be or weighed.another_middle or against(one, other):
         return False
     return bool(weighed.agree & {"number", "email"}) or weighed.near or not (one.current and other.current)
 
@@ -216,6 +216,7 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
         year=year,
         years_ago=years_ago,
         linked=bool(person.links),
+        middle=name_key(fields["middle_name"]),
     )
 
 

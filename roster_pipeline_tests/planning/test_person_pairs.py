@@ -45,6 +45,7 @@ def person(given: str | None = "Ann", family: str | None = "Lee", **more: Any) -
 
 
 NAME = person()
+MARY_ANN, MARY_ROSE = (person(email="ann@example.org", middle_name=middle) for middle in ("Ann", "Rose"))
 NUMBER = person(number="7")
 MAIL = person(email="ann@example.org")
 SAME = [
@@ -63,6 +64,11 @@ SAME = [
     (NAME, replace(NAME, current=frozenset({OAK}))),
     (replace(MAIL, current=frozenset({OAK})), replace(MAIL, current=frozenset({ELM}))),
     (NAME, replace(NAME, memberships=(member(grade="09"),))),
+    (MARY_ANN, MAIL),
+    (MARY_ANN, person(email="ann@example.org", middle_name="A.")),
+    (person(number="7", middle_name="Ann"), person(number="007", middle_name="Rose")),
+    (*(person(number="7", middle_name=middle) for middle in ("Ann", "Rose")),),
+    (*(person(username="al", email="ann@example.org", middle_name=middle) for middle in ("Ann", "Rose")),),
 ]
 TWO = [
     (NAME, person("Bo")),
@@ -71,6 +77,8 @@ TWO = [
     (MAIL, person(email="lee@example.org")),
     (replace(NAME, current=frozenset({OAK})), replace(NAME, current=frozenset({ELM}))),
     (person(None, None), person(None, None)),
+    (MARY_ANN, MARY_ROSE),
+    (person(middle_name="Ann"), person(middle_name="Rose")),
 ]
 A_AND_B = (replace(MAIL, links={(SIS, "a"): None}), replace(MAIL, links={(SIS, "b"): None}))
 
@@ -113,6 +121,7 @@ WEAK = [
     ),
     (NUMBER, person("Bo", "Ray", preferred_given_name="Ann", number="7")),
     (NUMBER, person(email="another@example.org", number="7", username="al")),
+    (MARY_ANN, MARY_ROSE),
     (of(A_AND_B[0], not_theirs=frozenset({(SIS, "c")})), A_AND_B[1]),
     (
         person(number="a", email="ann@example.org"),

@@ -274,6 +274,19 @@ def test_a_row_that_needs_a_look_is_decided_and_nothing_else_is(
     assert [one(database, names, name=name) for name in ("Ann", "Kim", "Di")] == [2, 2, 1]
 
 
+def test_a_sister_whom_the_middle_name_alone_tells_apart_is_not_taken_for_the_other(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    names = {"family_name": "Roe", "middle_name": "Ann", "email": "roe@example.org"}
+    sync_rows(database, lincoln, newcomer("u1", "Mary", changes=names))
+    file = listed(
+        ("Mary", "Ann", "Roe", "roe@example.org"),
+        ("Mary", "Rose", "Roe", "roe@example.org"),
+        header=("given_name", "middle_name", "family_name", "email"),
+    )
+    assert [row.what for row in seen(database, lincoln, file).rows] == ["nothing", "look"]
+
+
 def test_decisions_count_for_the_file_and_its_columns_alone(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
         number = uploads.keep(conn, lincoln, ["a"], [(2, ["b"]), (3, ["c"])], ["given_name"], "student", who="ann")

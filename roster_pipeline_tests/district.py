@@ -1,28 +1,43 @@
 """A district in a real database: its connections and schools, whole syncs of a school, and what they leave behind.
 
-Most tests make one of a class that also knows its SIS: `scenarios.conftest.District` runs syncs through Dagster,
-`invariants.sync_district.Place` is one of several in a database, `sources.conftest.School` is a school on a small SIS.
+`simulated_district` makes one with its SIS. `invariants.sync_district.Place` is one of several in a database,
+`sources.conftest.School` is a school on a small SIS, and `scenarios.conftest.DagsterDistrict` runs syncs as Dagster.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from itertools import count
-from typing import Any
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from uuid import uuid4
 
+import pytest
+from cryptography.fernet import Fernet
 from sqlalchemy import text
 
-from roster_pipeline import sync
+from roster_pipeline import simulator, sync
+from roster_pipeline.demo import latest_counts
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.oneroster import Endpoint, Limits
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline.simulator import Sis, create_site, generate_district, running
+from roster_pipeline.sync import explain, fetch_strategy
+from roster_pipeline.sync.alerts import record_failure
 from roster_pipeline.sync.plan_and_apply import Applied
 
 CLIENT, SECRET = "client", "s3cret"
 ROOTS = {"1.1": "/ims/oneroster/v1p1", "1.2": "/ims/oneroster/rostering/v1p2"}
 EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
 ROLES = ("students", "teachers", "staff", "admins")
+STEPS = ("fetch", "clean", "plan", "apply")
+IMPATIENT = Limits(pages=200, first_wait=0.01, longest_wait=0.05)
+"""Bounds that a test can wait for; what they bound is the same."""
 _numbers = count(1)
 
 
@@ -54,8 +69,15 @@ def run_sync(database: Database, key: str, batch: str | None = None, run_id: str
     return sync.apply_latest(database, key, run_id=run_id, who="test")
 
 
-class StoredDistrict:
-    """One district with one connection, or more, in a database that it may share with others."""
+class District:
+    """One district with one connection, or more, in a database that it may share with others.
+
+    sis, people: its SIS and whom that has; only where `simulated_district` made it.
+    """
+
+    sis: Sis
+    people: simulator.District
+    base_url: str
 
     def __init__(
         self,
@@ -67,6 +89,7 @@ class StoredDistrict:
         secret: str = SECRET,
     ) -> None:
         self.database, self.key, self.connection = database, key, connection
+        self.problems: list[str] = []
         with database.begin() as conn:
             self.district_id = tenants.add_district(conn, key, key.title()).id
         self.connection_id = self.add_connection(connection, settings, secret)
@@ -98,8 +121,27 @@ class StoredDistrict:
             tenants.set_connection(conn, key, changed, seal(secret) if secret else None)
 
     def sync_school(self, key: str = "lincoln", batch: str | None = None) -> Applied:
-        """One school's sync without Dagster around it."""
+        """One school's sync without Dagster around it; raises what fails."""
         return run_sync(self.database, key, batch)
+
+    def run_sync(self, key: str = "lincoln", night: str | None = None, steps: Sequence[str] = STEPS) -> dict[str, int]:
+        """One school's sync; gives its numbers. A failure is stored, as that of a run is, and is in `problems`."""
+        run, self.problems = str(uuid4()), []
+        does: dict[str, Callable[[], object]] = {
+            "fetch": lambda: sync.fetch(self.database, key, batch=night or run, run_id=run),
+            "clean": lambda: sync.clean_latest(self.database, key, run_id=run),
+            "plan": lambda: sync.plan_latest(self.database, key, run_id=run),
+            "apply": lambda: sync.apply_latest(self.database, key, run_id=run, who="test"),
+        }
+        for step in steps:
+            try:
+                does[step]()
+            except Exception as caught:
+                problem = explain(key, caught)
+                record_failure(self.database, key, step, problem, run, night)
+                self.problems = [str(problem)]
+                return {}
+        return latest_counts(self.database, key)
 
     def rows(self, query: str, **given: Any) -> list[dict[str, Any]]:
         """The rows of a query; `:district` is this district."""
@@ -119,3 +161,36 @@ class StoredDistrict:
     def count(self, table: str, where: str = "true") -> int:
         """Rows of a table, whoever's they are."""
         return int(self.value(f"select count(*) from {table} where {where}") or 0)
+
+    @property
+    def url(self) -> str:
+        """The URL of the database, with its password."""
+        return self.database.engine.url.render_as_string(hide_password=False)
+
+    def active(self, role: str = "student") -> int:
+        """Active memberships of a role."""
+        return self.count("membership", f"status = 'active' and role = '{role}'")
+
+    @classmethod
+    def on(cls, database: Database, sis: Sis, base_url: str) -> Self:
+        """A district that knows this SIS."""
+        made = cls(database, simulated(base_url, sis.versions[0], page_size=50))
+        made.sis, made.people, made.base_url = sis, sis.district, base_url
+        return made
+
+
+AnyDistrict = TypeVar("AnyDistrict", bound=District)
+
+
+@contextmanager
+def simulated_district(
+    kind: type[AnyDistrict], database: Database, monkeypatch: pytest.MonkeyPatch, home: Path, version: str = "1.2"
+) -> Iterator[AnyDistrict]:
+    """A SIS of two schools with 40 students each, and a district that knows it."""
+    monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
+    monkeypatch.setenv("ROSTER_HOME", str(home))
+    monkeypatch.setattr(fetch_strategy, "Endpoint", partial(Endpoint, limits=IMPATIENT))
+    people = generate_district(5, schools=2, students_per_school=40)
+    sis = Sis(people, credentials={CLIENT: SECRET}, versions=(version,))
+    with running(create_site([sis])) as base_url:
+        yield kind.on(database, sis, base_url)

@@ -16,7 +16,7 @@ from roster_pipeline.directory import operations, schema
 from roster_pipeline.directory.database import Database, DirectoryError, RowRefused, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
-from roster_pipeline_tests.scenarios.conftest import make_district
+from roster_pipeline_tests.district import District, simulated_district
 
 VIEWS = (
     *("directory_person", "directory_membership", "directory_contact", "directory_student_contact", "directory_change"),
@@ -59,8 +59,7 @@ def test_the_pipelines_login_syncs_decides_and_erases(
     database: Database, pipeline: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whole nights by a login that owns nothing."""
-    url = pipeline.engine.url.render_as_string(hide_password=False)
-    with make_district(pipeline, url, monkeypatch, tmp_path) as district:
+    with simulated_district(District, pipeline, monkeypatch, tmp_path) as district:
         district.add_school(report_to=["it@school.example"], primary_contacts=True)
         assert district.run_sync()["created"] > 40, district.problems
         district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)

@@ -17,12 +17,12 @@ from roster_pipeline.settings.school import ConnectionSettings, Guards
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.plan_and_apply import Applied
-from roster_pipeline_tests.district import CLIENT, SECRET, StoredDistrict, simulated
+from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
 
 KEYS = ("main", "east", "west")
 
 
-class SeveralConnections(StoredDistrict):
+class SeveralConnections(District):
     """One district of three schools, each with a SIS of its own; `csv`: those that are read as files."""
 
     def __init__(
@@ -57,7 +57,7 @@ class SeveralConnections(StoredDistrict):
             settings = tenants.get_connection(conn, key).settings.model_copy(update={"controlled_by": whose})
             change_connection(conn, key, who="manager", settings=settings)
 
-    def people(self) -> list[dict[str, Any]]:
+    def everybody(self) -> list[dict[str, Any]]:
         """Everybody: fields, records with the primary one first, and the schools where they are active."""
         return self.rows(
             "select p.id, p.given_name, p.family_name, p.email, p.phone, p.username, p.number, "
@@ -69,7 +69,7 @@ class SeveralConnections(StoredDistrict):
 
     def of(self, sourced_id: str) -> dict[str, Any]:
         """The person of a record."""
-        (found,) = [one for one in self.people() if sourced_id in (one["links"] or ())]
+        (found,) = [one for one in self.everybody() if sourced_id in (one["links"] or ())]
         return found
 
     def reasons(self, key: str) -> list[str]:

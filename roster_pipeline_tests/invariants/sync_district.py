@@ -18,7 +18,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline.sync.plan_and_apply import Applied
-from roster_pipeline_tests.district import CLIENT, SECRET, StoredDistrict, simulated
+from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
 from roster_pipeline_tests.invariants.rules import SchoolRules
 
 PREFIXES = ("/one", "/two")
@@ -61,7 +61,7 @@ def running_site() -> Iterator[Site]:
         yield Site(base_url, (sises[0], sises[1]))
 
 
-class Place(StoredDistrict):
+class Place(District):
     """One district with one connection, in a database that other districts share."""
 
     def __init__(self, database: Database, site: Site, place: int) -> None:

@@ -14,9 +14,10 @@ import yaml
 from sqlalchemy import text
 
 from benchmarks.plant import ROOT
+from roster_pipeline import simulator
 from roster_pipeline.directory.database import Database
-from roster_pipeline.simulator import District, Sis, create_site, running
-from roster_pipeline_tests.district import CLIENT, EVERYTHING, ROLES, SECRET, StoredDistrict, simulated
+from roster_pipeline.simulator import Sis, create_site, running
+from roster_pipeline_tests.district import CLIENT, EVERYTHING, ROLES, SECRET, District, simulated
 
 BROKER = "ROSTER_TEST_BROKER_URL"
 OVER_A_BROKER = [
@@ -46,7 +47,7 @@ def over_a_broker(test: Any) -> Any:
 
 
 @contextmanager
-def schools_of(district: District, database: Database, count: int) -> Iterator[list[str]]:
+def schools_of(district: simulator.District, database: Database, count: int) -> Iterator[list[str]]:
     """So many schools of one connection, whose SIS answers while the block lasts."""
     with running(create_site([Sis(district, credentials={CLIENT: SECRET})])) as base_url:
         yield add_schools(database, "school", base_url, count, teachers=EVERYTHING)
@@ -64,7 +65,7 @@ def add_schools(
 
     reached: settings of the connection. chosen: settings of the schools, which roster only students otherwise.
     """
-    made = StoredDistrict(database, simulated(base_url, **reached or {}), key=name, connection=name)
+    made = District(database, simulated(base_url, **reached or {}), key=name, connection=name)
     keys = [f"{name}-{number}" for number in range(1, count + 1)]
     for number, key in enumerate(keys, start=1):
         made.add_school(key, f"sch-{number}", **{**STUDENTS_ONLY, "report_to": [f"{key}@example.org"], **chosen})
@@ -109,7 +110,7 @@ def stored_students(database: Database) -> list[tuple[str, str]]:
         return [(row[0], row[1]) for row in conn.execute(text(STUDENTS))]
 
 
-def enrolled(district: District) -> set[tuple[str, str]]:
+def enrolled(district: simulator.District) -> set[tuple[str, str]]:
     """The same, as the SIS has it."""
     return {
         (person.sourced_id, role.org) for person in district.people() for role in person.roles if role.role == "student"

@@ -21,8 +21,8 @@ from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.alerts import Watched, record_crashes, record_failure
 from roster_pipeline.sync.monitoring import beat, watch
 from roster_pipeline.sync.schedule_due import due_schools
-from roster_pipeline_tests.district import SECRET
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import SECRET, District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 
 NOW = datetime.now(UTC)
 
@@ -151,40 +151,39 @@ def test_a_silent_school_is_told_of_once_but_not_where_another_alert_says_why(di
     assert "No roster sync was finished since".lower() in mails(district)[-1][0].lower()
 
 
-def test_a_run_that_was_killed_is_noticed_once(district: District) -> None:
-    district.add_school(automatic=True, report_to=["it@example.org"])
+def test_a_run_that_was_killed_is_noticed_once(dagster_district: DagsterDistrict) -> None:
+    dagster_district.add_school(automatic=True, report_to=["it@example.org"])
     job = build_defs().resolve_job_def("rostering")
     tags = {"dagster/partition": "lincoln", "roster/night": "2026-11-03"}
-    run = district.instance.create_run_for_job(job, tags=tags)
-    district.instance.report_run_failed(run, "the process was killed")
-    failed = failed_runs(district.instance, None)
+    run = dagster_district.instance.create_run_for_job(job, tags=tags)
+    dagster_district.instance.report_run_failed(run, "the process was killed")
+    failed = failed_runs(dagster_district.instance, None)
     assert (failed.of_schools, failed.pruning) == ({run.run_id: ("lincoln", "2026-11-03")}, [])
     assert failed.until is not None
-    assert record_crashes(district.database, failed.of_schools) == 1
-    assert record_crashes(district.database, failed.of_schools) == 0
-    assert district.count("failure", "step = 'run' and night = '2026-11-03' and retryable") == 1
-    assert len(mails(district)) == 1
-    assert failed_runs(district.instance, failed.until + timedelta(seconds=1)).of_schools == {}
+    assert record_crashes(dagster_district.database, failed.of_schools) == 1
+    assert record_crashes(dagster_district.database, failed.of_schools) == 0
+    assert dagster_district.count("failure", "step = 'run' and night = '2026-11-03' and retryable") == 1
+    assert len(mails(dagster_district)) == 1
+    assert failed_runs(dagster_district.instance, failed.until + timedelta(seconds=1)).of_schools == {}
 
 
 def test_operators_hear_once_of_a_pruning_that_fails_and_once_when_it_works_again(
-    district: District, monkeypatch: pytest.MonkeyPatch
+    dagster_district: DagsterDistrict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_ALERTS_TO", "ops@example.org")
-    district.add_school(automatic=True, report_to=["it@example.org"])
-    resources = {**RESOURCES, "directory": DirectoryResource(url=district.url)}
-    prune = build_defs(resource_overrides=resources).resolve_job_def("prune")
+    dagster_district.add_school(automatic=True, report_to=["it@example.org"])
+    resources = {**RESOURCES, "directory": DirectoryResource(url=dagster_district.url)}
     monkeypatch.setenv("ROSTER_KEEP_DAYS", "forever")
     for opened in (1, 0):
-        assert not prune.execute_in_process(instance=district.instance, raise_on_error=False).success
-        with dg.build_sensor_context(instance=district.instance, resources=resources) as context:
+        assert not dagster_district.run_job("prune").success
+        with dg.build_sensor_context(instance=dagster_district.instance, resources=resources) as context:
             told = watch_schools.evaluate_tick(context)
         assert told.skip_message is not None
         assert f" {opened} opened" in told.skip_message
     monkeypatch.delenv("ROSTER_KEEP_DAYS")
     for _ in range(2):
-        assert prune.execute_in_process(instance=district.instance).success
-    assert mails(district) == [
+        assert dagster_district.run_job("prune").success
+    assert mails(dagster_district) == [
         ("Installation: the nightly pruning failed", ["ops@example.org"]),
         ("Installation: pruning works again", ["ops@example.org"]),
     ]
@@ -217,14 +216,16 @@ def pulse() -> Iterator[HTTPServer]:
     server.server_close()
 
 
-def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(district: District, pulse: HTTPServer) -> None:
+def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(
+    dagster_district: DagsterDistrict, pulse: HTTPServer
+) -> None:
     address = f"http://127.0.0.1:{pulse.server_port}"
     resources = {
         **RESOURCES,
-        "directory": DirectoryResource(url=district.url),
+        "directory": DirectoryResource(url=dagster_district.url),
         "installation": InstallationResource(variables={"ROSTER_HEARTBEAT_URL": f"{address}/secret-id"}),
     }
-    with dg.build_sensor_context(instance=district.instance, resources=resources) as context:
+    with dg.build_sensor_context(instance=dagster_district.instance, resources=resources) as context:
         told = watch_schools.evaluate_tick(context)
     assert pulse.seen == ["/secret-id"]  # type: ignore[attr-defined]
     assert told.skip_message is not None

@@ -16,7 +16,7 @@ from roster_pipeline.settings.installation import Retention
 from roster_pipeline.sync import outbox_sender
 from roster_pipeline.sync.health_checks import prune
 from roster_pipeline.sync.outbox_sender import send_due
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 
 OWNER = ["it@example.org"]

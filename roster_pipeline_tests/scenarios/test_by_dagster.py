@@ -30,7 +30,8 @@ from roster_pipeline.defs.asset_helpers import (
 )
 from roster_pipeline.directory import audit, tenants
 from roster_pipeline.runtime.run_school import run_school
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, "-m", "roster_pipeline.cli", "dagster"]
@@ -106,17 +107,17 @@ def test_a_run_is_queued_though_the_directory_cannot_be_read(
 
 
 def test_assets_and_failures_link_to_their_pages_of_the_console(
-    district: District, monkeypatch: pytest.MonkeyPatch
+    dagster_district: DagsterDistrict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://console.example/")
-    district.add_school("lincoln")
-    district.run_sync()
+    dagster_district.add_school("lincoln")
+    dagster_district.run_sync()
     linked = {}
     for key in defs.get_repository_def().asset_graph.executable_asset_keys:
-        found = district.instance.get_latest_materialization_event(key)
+        found = dagster_district.instance.get_latest_materialization_event(key)
         made = found and found.asset_materialization
         linked[key.to_user_string()] = made.metadata["console"].value if made else None
-    with district.database.begin() as conn:
+    with dagster_district.database.begin() as conn:
         snapshot_id, plan_id, sync_id = conn.execute(text("select snapshot_id, plan_id, id from sync")).one()
     school = "https://console.example/schools/lincoln"
     assert linked == dict.fromkeys(("raw_orgs", "raw_users", "raw_contacts"), school) | {
@@ -124,12 +125,11 @@ def test_assets_and_failures_link_to_their_pages_of_the_console(
         "roster_diff": f"{school}/plans/{plan_id}",
         "applied_changes": f"{school}/syncs/{sync_id}",
     }
-    district.set_connection(secret="wrong")
-    district.run_sync()
-    (failed,) = district.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
-    events = [
-        entry.get_dagster_event() for entry in district.instance.all_logs(failed.run_id) if entry.is_dagster_event
-    ]
+    dagster_district.set_connection(secret="wrong")
+    dagster_district.run_sync()
+    (failed,) = dagster_district.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.FAILURE]))
+    logged = dagster_district.instance.all_logs(failed.run_id)
+    events = [entry.get_dagster_event() for entry in logged if entry.is_dagster_event]
     (said,) = [event.step_failure_data.user_failure_data for event in events if event.is_step_failure]
     assert said is not None
     assert said.metadata["console"].value == school
@@ -192,14 +192,14 @@ COPIED = OF_THE_SCHEDULE | {"dagster/retry_number": "1"}
     ],
 )
 def test_the_ledger_names_who_started_a_run_and_not_who_started_the_one_it_repeats(
-    district: District, runs: list[tuple[str, str | None, dict[str, str]]], who: str
+    dagster_district: DagsterDistrict, runs: list[tuple[str, str | None, dict[str, str]]], who: str
 ) -> None:
-    district.add_school("lincoln")
-    with district.database.begin() as conn:
+    dagster_district.add_school("lincoln")
+    with dagster_district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
         audit.record_run(conn, "asked", "sync", school.id, school.district_id, who="Ada")
     for run_id, parent, tags in runs:
         run = dg.DagsterRun("rostering", run_id, tags=tags, parent_run_id=parent, root_run_id=parent and runs[0][0])
-        district.instance.run_storage.add_run(run)
-    assert started_by(run, district.instance, district.database, "lincoln") == who
-    assert started_by(run, district.instance, district.database, "elsewhere") != "Ada"
+        dagster_district.instance.run_storage.add_run(run)
+    assert started_by(run, dagster_district.instance, dagster_district.database, "lincoln") == who
+    assert started_by(run, dagster_district.instance, dagster_district.database, "elsewhere") != "Ada"

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from roster_pipeline.directory import tenants
 from roster_pipeline.oneroster.http import endpoint
 from roster_pipeline.sync.connection_checks import check_connection
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.test_alerts import mails
 from roster_pipeline_tests.scenarios.test_fetching import prove_changes
 

@@ -18,7 +18,7 @@ from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES, Person
 from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.directory.builders import every
-from roster_pipeline_tests.scenarios.conftest import District, make_district
+from roster_pipeline_tests.district import District, simulated_district
 
 RULES = [
     "metadata:custody=joint,sole", "metadata:custody!=none", "metadata:restrained!=true", "metadata:receivesMail=true",
@@ -106,12 +106,11 @@ class Nights:
 def nights(
     request: pytest.FixtureRequest,
     database: Database,
-    database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> Iterator[Nights]:
     version = "1.1" if request.param == "REST 1.1" else "1.2"
-    with make_district(database, database_url, monkeypatch, tmp_path, version) as district:
+    with simulated_district(District, database, monkeypatch, tmp_path, version) as district:
         yield Nights(district, tmp_path / "exports" if request.param == "CSV" else None)
 
 
@@ -282,9 +281,9 @@ def test_a_student_who_is_excluded_from_the_sync_loses_the_contact_too(nights: N
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_an_entry_of_agents_bars_a_contact_from_one_student_alone(
-    version: str, database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    version: str, database: Database, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with make_district(database, database_url, monkeypatch, tmp_path, version) as district:
+    with simulated_district(District, database, monkeypatch, tmp_path, version) as district:
         nights = Nights(district, None)
         district.set_connection(
             contact_rules=["agents:mayContact!=false", "relationship!=stepfather"],

@@ -9,7 +9,7 @@ from sqlalchemy import text
 from roster_pipeline.directory import manual_edits
 from roster_pipeline.services.decisions import roll_back
 from roster_pipeline.settings.school import Guards, Window
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
 
 EVERYBODY = Guards(update_share=1).model_dump(mode="json")
 """Guards of a school that lets a sync change everybody."""

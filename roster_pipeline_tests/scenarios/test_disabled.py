@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
 
 
 def test_disabled_accounts_are_archived_where_that_means_gone_though_the_sis_still_answers_for_them(

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.resources import DirectoryResource, SisResource
+from roster_pipeline.defs.resources import SisResource
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import generate_district
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync import clean_latest, fetch, fetch_strategy, plan_latest
 from roster_pipeline.sync.fetch_strategy import Choice, choose
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 
 NOW = datetime(2026, 11, 24, 3, tzinfo=UTC)
 SETTINGS = ConnectionSettings(url="https://sis.example.org")
@@ -241,11 +241,9 @@ def test_a_pull_of_the_night_is_not_read_again_once_a_newer_one_is_there(distric
     assert len(district.sis.log.entries) > asked, "a tag that somebody copied later is no night"
 
 
-def test_bounds_of_the_resource_hold_for_the_client(district: District) -> None:
-    district.add_school()
-    given = {"directory": DirectoryResource(url=district.url), "sis": SisResource(limits={"records": 10})}
-    district.instance.add_dynamic_partitions("schools", ["lincoln"])
-    job = build_defs(resource_overrides=given).resolve_job_def("rostering")
-    done = job.execute_in_process(partition_key="lincoln", instance=district.instance, raise_on_error=False)
-    assert not done.success
-    assert district.run_sync()["created"] > 0
+def test_bounds_of_the_resource_hold_for_the_client(dagster_district: DagsterDistrict) -> None:
+    dagster_district.add_school()
+    dagster_district.instance.add_dynamic_partitions("schools", ["lincoln"])
+    small = {"sis": SisResource(limits={"records": 10})}
+    assert not dagster_district.run_job("rostering", small, partition_key="lincoln").success
+    assert dagster_district.run_sync()["created"] > 0

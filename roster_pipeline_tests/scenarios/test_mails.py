@@ -13,7 +13,8 @@ from roster_pipeline.defs.sensors import send_mail
 from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.sync.outbox_sender import due_at, put_digests, put_reports, send_due
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 
 
@@ -75,15 +76,15 @@ def test_a_rollback_says_what_it_took_back(district: District, mailbox: Mailbox)
 
 
 def test_a_mail_links_to_the_run_and_to_the_page_where_it_is_decided(
-    district: District, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+    dagster_district: DagsterDistrict, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_UI_URL", "https://dagster.example.org/")
     monkeypatch.setenv("ROSTER_CONSOLE_URL", "https://roster.example.org")
-    district.add_school(report_to=["it@example.org"], first_sync="approve")
-    district.run_sync()
-    send_due(district.database, InstallationResource().mailer())
+    dagster_district.add_school(report_to=["it@example.org"], first_sync="approve")
+    dagster_district.run_sync()
+    send_due(dagster_district.database, InstallationResource().mailer())
     said = body_of(mailbox.messages[0][0])
-    assert f"Dagster run: https://dagster.example.org/runs/{district.instance.get_runs()[0].run_id}" in said
+    assert f"Dagster run: https://dagster.example.org/runs/{dagster_district.instance.get_runs()[0].run_id}" in said
     assert "Look and decide: https://roster.example.org/schools/lincoln/holds" in said
     assert "roster hold" not in said
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 
 
-def test_the_first_night_brings_everyone_of_the_school_and_the_second_changes_nothing(district: District) -> None:
-    district.add_school()
-    first = district.run_sync()
-    assert not district.problems
-    assert first["created"] == district.count("membership", "status = 'active'")
-    assert district.active("student") == len(district.people.people_of("sch-1", "student"))
-    second = district.run_sync()
+def test_the_first_night_brings_everyone_of_the_school_and_the_second_changes_nothing(
+    dagster_district: DagsterDistrict,
+) -> None:
+    dagster_district.add_school()
+    first = dagster_district.run_sync()
+    assert not dagster_district.problems
+    assert first["created"] == dagster_district.count("membership", "status = 'active'")
+    assert dagster_district.active("student") == len(dagster_district.people.people_of("sch-1", "student"))
+    second = dagster_district.run_sync()
     assert {name: second[name] for name in ("created", "updated", "restored", "archived", "held")} == {
         "created": 0,
         "updated": 0,
@@ -24,29 +27,35 @@ def test_the_first_night_brings_everyone_of_the_school_and_the_second_changes_no
     assert second["unchanged"] == first["created"]
 
 
-def test_joiners_leavers_renames_and_returners_each_become_their_action(district: District) -> None:
-    district.add_school()
-    district.run_sync()
-    students = [person.sourced_id for person in district.people.people_of("sch-1", "student")]
-    district.people.remove(students[0], how="vanish")
-    district.people.remove(students[1], how="mark")
-    district.people.remove(students[2], how="lose_org")
-    district.people.rename(students[3], family_name="Okonkwo-Byrne")
-    district.people.add("student", "sch-1", agents=())
-    night = district.run_sync()
+def test_joiners_leavers_renames_and_returners_each_become_their_action(dagster_district: DagsterDistrict) -> None:
+    dagster_district.add_school()
+    dagster_district.run_sync()
+    students = [person.sourced_id for person in dagster_district.people.people_of("sch-1", "student")]
+    dagster_district.people.remove(students[0], how="vanish")
+    dagster_district.people.remove(students[1], how="mark")
+    dagster_district.people.remove(students[2], how="lose_org")
+    dagster_district.people.rename(students[3], family_name="Okonkwo-Byrne")
+    dagster_district.people.add("student", "sch-1", agents=())
+    night = dagster_district.run_sync()
     assert (night["archived"], night["updated"], night["created"]) == (3, 1, 1)
-    district.people.restore(students[0])
-    again = district.run_sync()
+    dagster_district.people.restore(students[0])
+    again = dagster_district.run_sync()
     assert (again["restored"], again["archived"], again["created"]) == (1, 0, 0)
-    assert district.count("person") == district.count("(select distinct person_id from membership) m")
+    assert dagster_district.count("person") == dagster_district.count("(select distinct person_id from membership) m")
 
 
-def test_a_dry_run_of_the_whole_job_applies_nothing_not_even_a_plan_that_waits(district: District) -> None:
-    district.add_school()
-    district.run_sync(only=["raw_orgs", "raw_users", "raw_contacts", "cleaned_roster", "roster_diff"])
-    district.run_sync(dry_run=True)
-    assert district.problems == ["lincoln: a dry run applies nothing\nRun it without the tag roster/dry_run."]
-    assert (district.count("person"), district.count("sync"), district.count("failure")) == (0, 0, 0)
+def test_a_dry_run_of_the_whole_job_applies_nothing_not_even_a_plan_that_waits(
+    dagster_district: DagsterDistrict,
+) -> None:
+    dagster_district.add_school()
+    dagster_district.run_sync(steps=("fetch", "clean", "plan"))
+    dagster_district.run_sync(dry_run=True)
+    assert dagster_district.problems == ["lincoln: a dry run applies nothing\nRun it without the tag roster/dry_run."]
+    assert (dagster_district.count("person"), dagster_district.count("sync"), dagster_district.count("failure")) == (
+        0,
+        0,
+        0,
+    )
 
 
 def test_a_role_that_is_switched_off_is_not_touched(district: District) -> None:
@@ -105,15 +114,15 @@ def test_a_role_that_comes_back_empty_holds_every_change_of_the_school(district:
     assert district.count("membership", "status = 'active'") == people
 
 
-def test_two_schools_of_one_night_share_one_pull(district: District) -> None:
-    district.add_school("lincoln", "sch-1")
-    district.add_school("grant", "sch-2")
-    district.run_sync("lincoln", night="monday")
-    requests = len(district.sis.log.entries)
-    district.run_sync("grant", night="monday")
-    assert len(district.sis.log.entries) == requests
-    assert district.count("pull") == 1
-    with district.database.begin() as conn:
+def test_two_schools_of_one_night_share_one_pull(dagster_district: DagsterDistrict) -> None:
+    dagster_district.add_school("lincoln", "sch-1")
+    dagster_district.add_school("grant", "sch-2")
+    dagster_district.run_sync("lincoln", night="monday")
+    requests = len(dagster_district.sis.log.entries)
+    dagster_district.run_sync("grant", night="monday")
+    assert len(dagster_district.sis.log.entries) == requests
+    assert dagster_district.count("pull") == 1
+    with dagster_district.database.begin() as conn:
         twice = "select person_id from membership group by 1 having count(*) > 1"
         shared = conn.scalars(text(twice)).all()
     assert shared
@@ -138,6 +147,6 @@ def test_someone_who_moves_between_schools_stays_one_person_whichever_school_run
 def test_one_mail_per_sync_lies_in_the_outbox(district: District) -> None:
     district.add_school(report_to=["it@school.example"])
     district.run_sync()
-    district.run_sync(only=["applied_changes"])
+    district.run_sync(steps=("apply",))
     assert district.count("outbox") == 1
     assert district.count("sync") == 1

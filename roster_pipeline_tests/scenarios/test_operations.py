@@ -8,44 +8,43 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.jobs import prune_runs
-from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import secrets
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import exposition
 from roster_pipeline.settings.installation import InstallationError, Retention
 from roster_pipeline.sync.health_checks import health_checks
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 
 
 def test_the_pruning_job_drops_raw_records_and_old_mails_but_nobody(
-    district: District, monkeypatch: pytest.MonkeyPatch
+    dagster_district: DagsterDistrict, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_KEEP_SYNCS", "7")
-    district.add_school(report_to=["it@example.org"])
+    dagster_district.add_school(report_to=["it@example.org"])
     for _ in range(9):
-        district.run_sync()
-    people, changes = district.count("person"), district.count("change_log")
-    district.execute("update outbox set sent_at = now() - interval '100 days' where id <= 3")
-    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})
-    result = defs.resolve_job_def("prune").execute_in_process(instance=district.instance)
-    assert result.success
-    assert district.count("snapshot", "pruned_at is not null") == 2
-    assert district.count("raw_user", "snapshot_id in (select id from snapshot where pruned_at is not null)") == 0
-    assert district.count("raw_user") > 0
-    assert district.count("outbox") == 6
-    assert (district.count("person"), district.count("change_log")) == (people, changes)
-    assert district.run_sync()["unchanged"] > 0
+        dagster_district.sync_school()
+    people, changes = dagster_district.count("person"), dagster_district.count("change_log")
+    dagster_district.execute("update outbox set sent_at = now() - interval '100 days' where id <= 3")
+    assert dagster_district.run_job("prune").success
+    assert dagster_district.count("snapshot", "pruned_at is not null") == 2
+    assert (
+        dagster_district.count("raw_user", "snapshot_id in (select id from snapshot where pruned_at is not null)") == 0
+    )
+    assert dagster_district.count("raw_user") > 0
+    assert dagster_district.count("outbox") == 6
+    assert (dagster_district.count("person"), dagster_district.count("change_log")) == (people, changes)
+    assert dagster_district.run_sync()["unchanged"] > 0
 
 
-def test_old_runs_of_dagster_go_and_young_ones_stay(district: District) -> None:
-    district.add_school()
-    district.run_sync()
-    assert prune_runs(district.instance, 7) == 0
-    assert prune_runs(district.instance, -1) == 1
-    assert district.instance.get_runs() == []
-    assert district.run_sync()["unchanged"] > 0
+def test_old_runs_of_dagster_go_and_young_ones_stay(dagster_district: DagsterDistrict) -> None:
+    dagster_district.add_school()
+    dagster_district.run_sync()
+    assert prune_runs(dagster_district.instance, 7) == 0
+    assert prune_runs(dagster_district.instance, -1) == 1
+    assert dagster_district.instance.get_runs() == []
+    assert dagster_district.run_sync()["unchanged"] > 0
 
 
 def test_a_retention_too_short_for_the_guards_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

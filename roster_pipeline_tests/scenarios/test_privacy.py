@@ -19,8 +19,6 @@ from cryptography.fernet import Fernet
 from dagster._serdes import serialize_value
 from sqlalchemy import Connection, text
 
-from roster_pipeline.definitions import build_defs
-from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory import approvals, manual_edits, operations, tables, tenants, uploads
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import exposition
@@ -35,7 +33,7 @@ from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.invariants.several_connections import several_connections
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 from roster_pipeline_tests.scenarios.test_changes_only import unnamed
 from roster_pipeline_tests.scenarios.test_fetching import prove_changes
 
@@ -54,7 +52,13 @@ COMMANDS = (("history", "lincoln"), ("hold", "list"), ("school", "show", "lincol
 WHO = Decision(who="owner", reason="tried")
 
 
-def _everything_said(district: District, caplog: pytest.LogCaptureFixture) -> str:
+@pytest.fixture
+def district(dagster_district: DagsterDistrict) -> DagsterDistrict:
+    """Every sync of this module is a run of Dagster."""
+    return dagster_district
+
+
+def _everything_said(district: DagsterDistrict, caplog: pytest.LogCaptureFixture) -> str:
     said = [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
     for each in district.instance.get_runs():
         said.append(serialize_value(each))
@@ -66,7 +70,7 @@ def _everything_said(district: District, caplog: pytest.LogCaptureFixture) -> st
 
 
 def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
-    district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: DagsterDistrict, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     district.add_school(report_to=["it@school.example"], primary_contacts=True)
@@ -95,18 +99,18 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
     assert leaked(_everything_said(district, caplog) + postgres_log()) == []
 
 
-def _refuse(district: District, table: str) -> None:
+def _refuse(district: DagsterDistrict, table: str) -> None:
     """Let the database refuse every row of a table that tells of somebody poisoned."""
     with district.database.begin() as conn:
         rule = f"check (row_to_json({table})::text !~* 'zyxpoison') not valid"
         conn.execute(text(f"alter table {table} add constraint refuse {rule}"))
 
 
-def _allow(district: District, table: str) -> None:
+def _allow(district: DagsterDistrict, table: str) -> None:
     district.execute(f"alter table {table} drop constraint refuse")
 
 
-def _newest(district: District, table: str) -> int:
+def _newest(district: DagsterDistrict, table: str) -> int:
     return int(district.value(f"select max(id) from {table}") or 0)
 
 
@@ -118,7 +122,7 @@ def _complaint(does: Callable[[], Any]) -> str:
 
 
 def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_refused(
-    district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: DagsterDistrict, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     district.add_school(report_to=["it@school.example"], report_attachment="masked", primary_contacts=True)
@@ -138,7 +142,7 @@ def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_nothing_about_people_stands_in_what_an_interrupted_run_says(
-    district: District, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    district: DagsterDistrict, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     caplog.set_level(logging.DEBUG)
 
@@ -159,7 +163,7 @@ def test_nothing_about_people_stands_in_what_an_interrupted_run_says(
     assert leaked(said) == []
 
 
-def _by_hand(district: District, conn: Connection) -> None:
+def _by_hand(district: DagsterDistrict, conn: Connection) -> None:
     """Everything that people do to a person."""
     sis, school = tenants.get_connection(conn, "sis"), tenants.get_school(conn, "lincoln")
     who, district_id = int(conn.scalar(text("select max(person_id) from membership")) or 0), school.district_id
@@ -181,7 +185,7 @@ def _by_hand(district: District, conn: Connection) -> None:
 
 
 def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
-    district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: DagsterDistrict, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     wishes: dict[str, Any] = {
@@ -191,11 +195,9 @@ def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
     }
     district.add_school(primary_contacts=True, **wishes)
     hostile_strings(district.people)
-    defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})
 
     def connected() -> bool:
-        job = defs.resolve_job_def("test_connection")
-        return job.execute_in_process(partition_key="lincoln", instance=district.instance, raise_on_error=False).success
+        return district.run_job("test_connection", partition_key="lincoln").success
 
     district.run_sync(dry_run=True)
     assert district.count("plan", "dry_run") == 1
@@ -248,7 +250,7 @@ TOLD = ("moved_keys", "unknown_orgs", "quality", "older_source", "incomplete_sna
 
 
 def test_nothing_about_people_stands_in_what_notes_findings_contact_rules_and_ages_tell(
-    district: District, tmp_path: Path, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: DagsterDistrict, tmp_path: Path, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     district.add_school(report_to=["it@school.example"], primary_contacts=True, contacts_most=3)
@@ -292,7 +294,7 @@ def test_nothing_about_people_stands_in_what_notes_findings_contact_rules_and_ag
 
 
 def test_nothing_about_people_stands_in_what_is_said_of_joined_records_and_of_changes_not_named(
-    district: District,
+    district: DagsterDistrict,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -367,7 +369,7 @@ LIST = "First name,Last name,Mail,Student ID,Role\n" + "".join(
 
 
 def test_nothing_about_people_stands_in_what_is_said_of_leavers_exemptions_uploads_and_undone_edits(
-    district: District, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+    district: DagsterDistrict, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     district.add_school(report_to=["it@school.example"], report_attachment="masked", first_sync="approve")
@@ -393,7 +395,7 @@ def test_nothing_about_people_stands_in_what_is_said_of_leavers_exemptions_uploa
     assert leaked("\n".join([*said, _everything_said(district, caplog), postgres_log()])) == []
 
 
-def _exempted(district: District, action: str) -> str:
+def _exempted(district: DagsterDistrict, action: str) -> str:
     """The output when single held rows are left out, and planned again."""
     plan = _newest(district, "plan")
     with district.database.begin() as conn:
@@ -405,7 +407,7 @@ def _exempted(district: District, action: str) -> str:
     return said
 
 
-def _left(district: District) -> list[str]:
+def _left(district: DagsterDistrict) -> list[str]:
     """The output about announced leavers, known ones and others."""
 
     def announced(words: str, reason: str) -> Any:
@@ -429,7 +431,7 @@ def _left(district: District) -> list[str]:
     return said
 
 
-def _uploaded(district: District) -> list[str]:
+def _uploaded(district: DagsterDistrict) -> list[str]:
     """The output about a list of people: its decisions, its end, and its errors."""
     file = people_file.read_people_file(LIST.encode())
     columns = people_file.fields_of_columns(file.header)
@@ -463,7 +465,7 @@ def _uploaded(district: District) -> list[str]:
     return said
 
 
-def _undone(district: District) -> list[str]:
+def _undone(district: DagsterDistrict) -> list[str]:
     """The output about an edit that is undone, and about one that cannot be undone."""
     with district.database.begin() as conn:
         district_id = tenants.get_school(conn, "lincoln").district_id
@@ -488,5 +490,5 @@ def _undone(district: District) -> list[str]:
     return said
 
 
-def _refuse_all(district: District, table: str) -> None:
+def _refuse_all(district: DagsterDistrict, table: str) -> None:
     district.execute(f"alter table {table} add constraint refuse check (false) not valid")

@@ -20,8 +20,7 @@ from roster_pipeline.directory import audit, tenants
 from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline.runtime.webserver import guarded_app, rules_from
 from roster_pipeline.settings.installation import WebAddresses
-from roster_pipeline_tests.district import SECRET
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import SECRET, District
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).resolve().parents[2]

@@ -18,16 +18,22 @@ from roster_pipeline.directory.accounts import Place, grant
 from roster_pipeline.services import decisions, person_changes
 from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 
 WHO = Decision(who="zyxpoison@school.example", reason="qqleak said so")
 
 
-def newest(district: District, table: str) -> int:
+@pytest.fixture
+def district(dagster_district: DagsterDistrict) -> DagsterDistrict:
+    """Every sync of this module is a run of Dagster."""
+    return dagster_district
+
+
+def newest(district: DagsterDistrict, table: str) -> int:
     return int(district.value(f"select max(id) from {table}") or 0)
 
 
-def tick(district: District, cursor: str | None = None, store: bool = True) -> str | None:
+def tick(district: DagsterDistrict, cursor: str | None = None, store: bool = True) -> str | None:
     """One look of the sensor. The daemon stores its events, and then its cursor."""
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})
     with dg.build_sensor_context(
@@ -42,7 +48,7 @@ def tick(district: District, cursor: str | None = None, store: bool = True) -> s
     return seen.cursor if store else cursor
 
 
-def materializations(district: District) -> list[dict[str, Any]]:
+def materializations(district: DagsterDistrict) -> list[dict[str, Any]]:
     """What those of `applied_changes` without a run say, newest first."""
     found = district.instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey("applied_changes"), asset_partitions=["lincoln"]), limit=50
@@ -52,7 +58,7 @@ def materializations(district: District) -> list[dict[str, Any]]:
     return [of for of in said if "decision" in of]
 
 
-def checks(district: District) -> dict[str, bool]:
+def checks(district: DagsterDistrict) -> dict[str, bool]:
     """The newest result of both verdict checks of the school."""
     found = {}
     for name in ("archival_verdict", "plan_verdict"):
@@ -62,7 +68,7 @@ def checks(district: District) -> dict[str, bool]:
     return found
 
 
-def held(district: District) -> int:
+def held(district: DagsterDistrict) -> int:
     """A plan whose archivals wait for somebody."""
     district.run_sync()
     for student in district.people.people_of("sch-1", "student")[:20]:
@@ -72,7 +78,7 @@ def held(district: District) -> int:
     return newest(district, "plan")
 
 
-def test_an_approval_is_a_materialization_and_a_fresh_check_of_its_school(district: District) -> None:
+def test_an_approval_is_a_materialization_and_a_fresh_check_of_its_school(district: DagsterDistrict) -> None:
     district.add_school(first_sync="approve")
     with district.database.begin() as conn:
         grant(conn, WHO["who"], Place(school_id=tenants.get_school(conn, "lincoln").id), by="operator")
@@ -92,7 +98,7 @@ def test_an_approval_is_a_materialization_and_a_fresh_check_of_its_school(distri
     assert len(materializations(district)) == 1
 
 
-def test_a_decision_whose_tick_broke_off_is_reported_by_the_next(district: District) -> None:
+def test_a_decision_whose_tick_broke_off_is_reported_by_the_next(district: DagsterDistrict) -> None:
     district.add_school()
     plan_id = held(district)
     decisions.approve(district.database, "lincoln", plan_id, **WHO)
@@ -103,7 +109,7 @@ def test_a_decision_whose_tick_broke_off_is_reported_by_the_next(district: Distr
     assert (shown["archive"], shown["decided_by"]) == (20, "command line")
 
 
-def test_a_discarded_plan_waits_for_nobody_and_changes_nothing(district: District) -> None:
+def test_a_discarded_plan_waits_for_nobody_and_changes_nothing(district: DagsterDistrict) -> None:
     district.add_school()
     decisions.discard(district.database, "lincoln", held(district), **WHO)
     tick(district)
@@ -111,7 +117,7 @@ def test_a_discarded_plan_waits_for_nobody_and_changes_nothing(district: Distric
     assert checks(district) == {"archival_verdict": True, "plan_verdict": True}
 
 
-def test_a_decision_about_an_older_plan_leaves_the_check_of_the_newer_one(district: District) -> None:
+def test_a_decision_about_an_older_plan_leaves_the_check_of_the_newer_one(district: DagsterDistrict) -> None:
     district.add_school()
     decisions.discard(district.database, "lincoln", held(district), **WHO)
     district.run_sync()
@@ -120,7 +126,7 @@ def test_a_decision_about_an_older_plan_leaves_the_check_of_the_newer_one(distri
 
 
 def test_rollbacks_and_changes_of_one_membership_are_reported_and_name_nobody(
-    district: District, caplog: pytest.LogCaptureFixture
+    district: DagsterDistrict, caplog: pytest.LogCaptureFixture
 ) -> None:
     district.add_school()
     hostile_strings(district.people)

@@ -19,7 +19,7 @@ from roster_pipeline.directory import rosters, snapshots
 from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
 from roster_pipeline.sync import clean_snapshot
 from roster_pipeline.sync.clean_snapshot import CleanedCounts
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
 
 DAY = timedelta(days=1)
 

@@ -18,13 +18,19 @@ from roster_pipeline.oneroster import Endpoint, Limits
 from roster_pipeline.settings.installation import InstallationError, Syncs
 from roster_pipeline.sync import fetch, fetch_snapshot, fetch_strategy
 from roster_pipeline_tests.directory.builders import every, one
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 
 QUARTER = timedelta(minutes=15)
 
 
 @pytest.fixture
-def tick(district: District, monkeypatch: pytest.MonkeyPatch) -> datetime:
+def district(dagster_district: DagsterDistrict) -> DagsterDistrict:
+    """Every sync of this module is a run of Dagster."""
+    return dagster_district
+
+
+@pytest.fixture
+def tick(district: DagsterDistrict, monkeypatch: pytest.MonkeyPatch) -> datetime:
     """The night of two schools of one SIS, whose first pulls may take three seconds."""
     soon = {"first_pull": timedelta(seconds=3)}
     monkeypatch.setattr(fetch_snapshot, "fetch", lambda *given, **named: fetch(*given, **named | soon))
@@ -35,7 +41,7 @@ def tick(district: District, monkeypatch: pytest.MonkeyPatch) -> datetime:
     return now
 
 
-def asked(district: District, now: datetime) -> dict[str, dict[str, str]]:
+def asked(district: DagsterDistrict, now: datetime) -> dict[str, dict[str, str]]:
     """The runs that the schedule asks for at a tick: school to tags."""
     resources = {**RESOURCES, "directory": DirectoryResource(url=district.url)}
     repository = build_defs(resource_overrides=resources).get_repository_def()
@@ -47,7 +53,7 @@ def asked(district: District, now: datetime) -> dict[str, dict[str, str]]:
 
 
 def test_a_hanging_sis_gives_way_without_an_alert_and_comes_again_behind_the_others(
-    district: District, tick: datetime
+    district: DagsterDistrict, tick: datetime
 ) -> None:
     first = asked(district, tick)
     assert set(first) == {"grant", "lincoln"}
@@ -79,7 +85,7 @@ def test_a_hanging_sis_gives_way_without_an_alert_and_comes_again_behind_the_oth
 
 
 def test_a_sis_that_hangs_again_ends_with_a_clear_failure_and_an_alert(
-    district: District, tick: datetime, monkeypatch: pytest.MonkeyPatch
+    district: DagsterDistrict, tick: datetime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     district.sis.faults.set("hangs=60")
     district.run_sync("lincoln", tags=asked(district, tick)["lincoln"])
@@ -93,7 +99,7 @@ def test_a_sis_that_hangs_again_ends_with_a_clear_failure_and_an_alert(
     assert district.count("alert", "cause = 'connection'") == 1
 
 
-def test_the_other_runs_of_the_night_are_not_told_as_killed(district: District, tick: datetime) -> None:
+def test_the_other_runs_of_the_night_are_not_told_as_killed(district: DagsterDistrict, tick: datetime) -> None:
     district.sis.faults.set("hangs=60")
     district.run_sync("lincoln", tags=asked(district, tick)["lincoln"])
     runs = failed_runs(district.instance, None).of_schools
@@ -102,12 +108,12 @@ def test_the_other_runs_of_the_night_are_not_told_as_killed(district: District, 
     assert [(run,) for run in runs] == known, "a failure that is stored is none that a killed run left"
 
 
-def test_a_run_by_hand_takes_its_time(district: District, tick: datetime) -> None:
+def test_a_run_by_hand_takes_its_time(district: DagsterDistrict, tick: datetime) -> None:
     district.sis.faults.set("slow_bytes=20000")
     assert district.run_sync("lincoln")["created"] > 0
 
 
-def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(district: District, tick: datetime) -> None:
+def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(district: DagsterDistrict, tick: datetime) -> None:
     district.run_sync("lincoln")
     with district.database.begin() as conn:
         source = get_connection(conn, "sis")

@@ -22,9 +22,8 @@ from roster_pipeline.services.school_status import status_of_entry
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.sync.monitoring import watch
-from roster_pipeline_tests.district import EVERYTHING
+from roster_pipeline_tests.district import EVERYTHING, District
 from roster_pipeline_tests.oneroster_bundle.writing import as_zip
-from roster_pipeline_tests.scenarios.conftest import District
 from roster_pipeline_tests.scenarios.test_alerts import mails
 
 DAY = 86_400

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import event
 
 from roster_pipeline import sync
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
 
 MOST = {"fetch": 16, "clean": 5, "plan": 10, "apply": 26}
 """COPY statements come on top. `python benchmarks/statements.py --list` shows them."""

@@ -10,7 +10,7 @@ from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import held_plans, ledger
 from roster_pipeline.services import decisions
 from roster_pipeline.sync.outbox_sender import put_reports, send_due
-from roster_pipeline_tests.scenarios.conftest import District
+from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 
 ON = {"rostered": True, "auto_update": True, "archive": True}

@@ -24,7 +24,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import running
 from roster_pipeline.sync.connection_checks import check_connection
-from roster_pipeline_tests.district import StoredDistrict
+from roster_pipeline_tests.district import District
 
 Kind = Literal["csv", "rest"]
 Record = dict[str, Any]
@@ -161,7 +161,7 @@ class Source:
         return {self.names.get(name, name): value for name, value in record.items() if value not in ("", None)}
 
 
-class School(StoredDistrict):
+class School(District):
     """One school on a source; `sync` is one whole sync of it. number: where a database has several such schools."""
 
     def __init__(self, database: Database, source: Source, number: str = "") -> None:
@@ -186,7 +186,7 @@ class School(StoredDistrict):
         return {str(row["one"]): str(row["reason"]) for row in rows}
 
     @property
-    def active(self) -> set[str]:
+    def present(self) -> set[str]:
         """The sourcedIds of the active members."""
         query = "select l.sourced_id from link l join membership m using (person_id) where m.status = 'active'"
         return {str(row["sourced_id"]) for row in self.rows(query)}

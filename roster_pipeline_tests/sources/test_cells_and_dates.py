@@ -40,7 +40,7 @@ def synced(database: Database, bundle: Source, changed: dict[int, str]) -> Schoo
 @pytest.mark.parametrize("surplus", [",", ",,", ", ,"])
 def test_empty_surplus_cells_cost_nobody(database: Database, bundle: Source, surplus: str) -> None:
     school = synced(database, bundle, {place: lines()[place] + surplus for place in (1, 8, 9)})
-    assert len(school.active) == 9
+    assert len(school.present) == 9
     assert school.proof["complete"]
 
 
@@ -49,25 +49,25 @@ def test_surplus_cells_in_every_row_are_a_habit_and_cost_nobody(database: Databa
     bundle.files["users.csv"] = "\r\n".join([lines(bare)[0], *(line + "," for line in lines(bare)[1:]), ""])
     school = School(database, bundle)
     school.sync()
-    assert len(school.active) == 5
+    assert len(school.present) == 5
 
 
 def test_header_cells_without_a_name_cost_nobody(database: Database, bundle: Source) -> None:
     school = synced(database, bundle, {0: lines()[0] + ",,", 3: lines()[3] + ",,", 4: lines()[4] + ",note,"})
-    assert len(school.active) >= 8
+    assert len(school.present) >= 8
     assert school.proof["complete"]
 
 
 @pytest.mark.parametrize("place", [1, 8, 9])
 def test_empty_cells_that_a_spreadsheet_dropped_cost_nobody(database: Database, bundle: Source, place: int) -> None:
     school = synced(database, bundle, {place: lines()[place].rstrip(",")})
-    assert len(school.active) == 9
+    assert len(school.present) == 9
 
 
 def test_a_teacher_without_an_email_whose_empty_cells_were_dropped_is_read(database: Database, bundle: Source) -> None:
     bare = ",".join(lines([teacher(1, email="", identifier="")])[1].split(",")[:10])
     school = synced(database, bundle, {8: bare})
-    assert "te1" in school.active
+    assert "te1" in school.present
 
 
 DOUBTFUL = {
@@ -91,7 +91,7 @@ def test_a_row_that_may_have_been_moved_is_rejected_and_its_owner_spared(
     bundle.files["users.csv"] = "\r\n".join([*written, ""])
     assert written[3] != lines()[3]
     assert school.sync()["st2"] == "rejected_record"
-    assert len(school.active) == 9
+    assert len(school.present) == 9
     ok, detail = school.tested()["Cells"]
     assert ok is False
     assert "1 row has" in detail
@@ -100,7 +100,7 @@ def test_a_row_that_may_have_been_moved_is_rejected_and_its_owner_spared(
 def test_a_line_break_inside_a_cell_makes_no_second_person(database: Database, bundle: Source) -> None:
     broken = lines()[3].replace("@wexbury", "@wex\r\nbury")
     school = synced(database, bundle, {3: broken})
-    assert school.active == {"st0", "st1", "st3", "st4", "st5", "te0", "te1", "te2"}
+    assert school.present == {"st0", "st1", "st3", "st4", "st5", "te0", "te1", "te2"}
     assert not school.rows("select 1 from person where email like '%@wex'")
 
 
@@ -114,7 +114,7 @@ def test_what_a_manifest_says_of_files_that_nobody_reads_is_ignored(
     bundle.files["manifest.csv"] = manifest() + line + "\r\n"
     school = School(database, bundle)
     school.sync()
-    assert len(school.active) == 9
+    assert len(school.present) == 9
     assert school.proof["complete"]
 
 
@@ -175,7 +175,7 @@ def test_dates_in_another_notation_are_read_where_one_of_them_settles_it(
         ("", running.format(*years)),
         ("", f"{LAST_YEAR}-06-07"),
     )
-    assert school.active == {"st0", "st2"}
+    assert school.present == {"st0", "st2"}
     assert school.proof["unclear_dates"] == 0
 
 
@@ -184,7 +184,7 @@ def test_people_whose_role_may_have_ended_are_counted_and_stay(
     database: Database, source: Source, others: tuple[str, ...]
 ) -> None:
     school = told_by(database, source, *((one, "") for one in others), ("", f"6/7/{LAST_YEAR}"), ("", "next summer"))
-    assert len(school.active) == 2 + len(others)
+    assert len(school.present) == 2 + len(others)
     assert school.proof["unclear_dates"] == 2
     assert school.tested()["Dates of roles"][1].startswith("2 people have a role with a date that cannot be read")
 
@@ -195,5 +195,5 @@ def test_the_case_of_orgs_csv_is_as_that_of_users_csv(database: Database, bundle
     bundle.files["orgs.csv"] = "\r\n".join([orgs[0], orgs[1].rstrip(","), orgs[2] + ",", orgs[3], ""])
     school = School(database, bundle)
     school.sync()
-    assert len(school.active) == 9
+    assert len(school.present) == 9
     assert school.proof["complete"]

@@ -36,7 +36,7 @@ def test_enrollments_say_who_belongs_to_a_school(database: Database, rest: Sourc
     rest.classes = [{"sourcedId": f"c-{one}", "title": "x", "schoolSourcedId": one} for one in ("s1", "s2")]
     school = School(database, rest)
     school.sync()
-    assert len(school.active) == 104
+    assert len(school.present) == 104
     assert school.proof["strategy"].endswith("+enrollments")
 
 
@@ -82,11 +82,11 @@ def test_no_enrollment_left_archives_only_where_the_connection_says_so(
     school.sync()
     source.enrollments = [*left, *enrolled(*range(1, 30))]
     school.sync()
-    assert len(school.active) == 32
+    assert len(school.present) == 32
     assert "/enrollments" not in source.asked
     school.set_connection(no_enrollment_means_gone=True)
     assert school.sync()["st0"] == "not_enrolled"
-    assert len(school.active) == 31
+    assert len(school.present) == 31
     source.enrollments = enrolled(*range(30))
     assert school.sync()["st0"] == "returned"
 
@@ -113,7 +113,7 @@ def test_an_enrollment_that_may_be_in_the_school_keeps_its_student(
     school.sync()
     source.enrollments = [*enrolled(0, **members), *enrolled(*range(1, 30))]
     school.sync()
-    assert len(school.active) == 30
+    assert len(school.present) == 30
 
 
 def test_a_sync_without_enrollments_archives_nobody(database: Database, source: Source) -> None:
@@ -126,7 +126,7 @@ def test_a_sync_without_enrollments_archives_nobody(database: Database, source: 
     assert school.proof["problems"] == ["enrollments-unread"]
     source.enrollments = enrolled(*range(20))
     school.sync()
-    assert len(school.active) == 30
+    assert len(school.present) == 30
     assert "archivals" in school.guards
 
 
@@ -150,11 +150,11 @@ def test_a_student_who_left_stays_archived_while_enrollments_cannot_be_read(
             source.users = source.users[: 2 if users == "delta" else 30]
         school.sync()
         assert not school.proof["complete"]
-        assert school.active == everybody - {"st0"}
+        assert school.present == everybody - {"st0"}
     source.users = [pupil(0, grades="12"), *map(pupil, range(1, 30))]
     source.files, source.enrollments = {}, enrolled(*range(30))
     assert school.sync()["st0"] == "returned"
-    assert school.active == everybody
+    assert school.present == everybody
 
 
 HEADER = ",".join(ENROLLMENTS)
@@ -182,7 +182,7 @@ def test_enrollments_that_are_not_the_whole_truth_archive_nobody(
     school.set_connection(no_enrollment_means_gone=True)
     school.sync()
     assert school.proof["problems"] == [problem]
-    assert len(school.active) == 30
+    assert len(school.present) == 30
     found = school.tested()
     assert (found["Enrollments"][0], found["Completeness"][0]) == (False, False)
     school.set_connection(no_enrollment_means_gone=False)
@@ -219,7 +219,7 @@ def test_several_bundles_of_one_sync_say_together_who_is_enrolled(database: Data
     school = School(database, bundle)
     school.set_connection(no_enrollment_means_gone=True)
     school.sync()
-    assert len(school.active) == 30
+    assert len(school.present) == 30
     bundle.zips["alder.zip"] = (here, enrolled(*range(1, 20), *range(21, 30)))
     school.sync()
-    assert {f"st{n}" for n in range(30)} - school.active == {"st0", "st20"}
+    assert {f"st{n}" for n in range(30)} - school.present == {"st0", "st20"}

@@ -98,10 +98,10 @@ def said(school: School) -> str:
 def test_another_district_under_our_school_id_changes_nobody_not_even_in_small_roles(school: School) -> None:
     school.source.users = everybody()
     school.sync()
-    before, people = school.active, school.rows("select count(*) from person")
+    before, people = school.present, school.rows("select count(*) from person")
     school.source.users = strangers()
     school.sync()
-    assert school.active == before
+    assert school.present == before
     assert school.rows("select count(*) from person") == people
     assert {"people_missing", "strangers"} <= school.guards
     assert not [word for word in POISON if word in said(school)]
@@ -110,14 +110,14 @@ def test_another_district_under_our_school_id_changes_nobody_not_even_in_small_r
 def test_admins_do_not_change_in_a_sync_in_which_a_third_of_the_students_do(school: School) -> None:
     school.source.users = everybody()
     school.sync()
-    before = school.active
+    before = school.present
     others = {one["sourcedId"]: one for one in strangers()}
     new = {f"st{place}" for place in range(25)} | {"ad0", "ad1", "ai0"}
     school.source.users = [
         others[f"x{one['sourcedId']}"] if one["sourcedId"] in new else one for one in school.source.users
     ]
     school.sync()
-    assert school.active == before
+    assert school.present == before
     assert {"archivals", "creations", "small_role"} <= school.guards
 
 
@@ -126,19 +126,19 @@ def test_one_new_admin_and_one_who_left_need_nobody_while_the_school_is_calm(sch
     school.sync()
     school.source.users = [*school.source.users[:-1], admin(7)]
     school.sync()
-    assert "ad7" in school.active
-    assert "ad1" not in school.active
+    assert "ad7" in school.present
+    assert "ad1" not in school.present
     assert school.guards == set()
 
 
 def test_last_years_file_changes_nobody(school: School) -> None:
     school.source.users = [one | ({"grades": "10"} if one["role"] == "student" else {}) for one in everybody()]
     school.sync()
-    before = school.active
+    before = school.present
     gone, back = {f"st{place}" for place in range(5)}, [pupil(place) for place in range(70, 75)]
     school.source.users = [one for one in everybody(grades="09") if one["sourcedId"] not in gone] + back
     school.sync()
-    assert school.active == before
+    assert school.present == before
     assert "lower_grades" in school.guards
 
 
@@ -184,8 +184,8 @@ def test_four_held_rows_wait_and_the_rest_of_the_sync_goes_on(school: School) ->
     school.sync()
     assert fields(school, "number") == numbers | {"st90": "9090"}
     assert fields(school, "given_name")["st20"] == "Newly"
-    assert "st30" not in school.active
-    assert "st90" in school.active
+    assert "st30" not in school.present
+    assert "st90" in school.present
     held = school.rows(
         "select role, action, guard, rows from verdict where verdict = 'hold' and rows > 0 order by plan_id"
     )
@@ -230,9 +230,9 @@ def test_a_sis_without_single_users_archives_one_complete_sync_later(api: School
     api.sync()
     remove(api, "st3")
     assert api.sync()["st3"] == "grace"
-    assert "st3" in api.active
+    assert "st3" in api.present
     assert api.sync()["st3"] == "left"
-    assert "st3" not in api.active
+    assert "st3" not in api.present
     assert api.guards == set()
 
 
@@ -242,7 +242,7 @@ def test_a_school_may_do_without_that_grace(api: School) -> None:
     api.sync()
     remove(api, "st3")
     api.sync()
-    assert "st3" not in api.active
+    assert "st3" not in api.present
 
 
 def test_a_sis_that_answers_for_single_users_no_more_archives_nobody_until_somebody_looks(api: School) -> None:
@@ -251,18 +251,18 @@ def test_a_sis_that_answers_for_single_users_no_more_archives_nobody_until_someb
     api.sync()
     remove(api, "st3")
     api.sync()
-    assert "st3" not in api.active
+    assert "st3" not in api.present
     remove(api, "st5")
     api.source.single = []
     for _ in range(2):
         api.sync()
-        assert "st5" in api.active
+        assert "st5" in api.present
         assert api.guards == {"unlike_before"}
     approve(api)
-    assert "st5" not in api.active
+    assert "st5" not in api.present
     remove(api, "st7")
     api.sync()
-    assert "st7" not in api.active
+    assert "st7" not in api.present
     assert api.guards == set()
 
 
@@ -274,10 +274,10 @@ def test_a_connection_that_sends_less_than_half_archives_nobody(school: School) 
     school.source.users = everybody()
     remove(school, "st3")
     school.sync()
-    assert "st3" in school.active
+    assert "st3" in school.present
     assert school.guards == {"unlike_before"}
     approve(school)
-    assert "st3" not in school.active
+    assert "st3" not in school.present
     remove(school, "st4")
     school.sync()
     assert school.guards == set()

@@ -19,14 +19,14 @@ def test_one_record_per_school_is_one_person_in_both(database: Database, source:
     source.users = [*PUPILS, *rows] if together else [rows[1], *PUPILS, rows[0]]
     school = School(database, source)
     school.sync()
-    assert "te1" in school.active
+    assert "te1" in school.present
     assert (school.proof["complete"], school.proof["problems"]) == (True, [])
     source.users = [one for one in source.users if one["sourcedId"] != "st29"]
     assert school.sync()["st29"] == "left"
-    assert len(school.active) == 34
+    assert len(school.present) == 34
     source.users = [one for one in source.users if one is not rows[0]]
     assert school.sync()["te1"] == "moved_school"
-    assert "te1" not in school.active
+    assert "te1" not in school.present
 
 
 def test_one_record_per_role_is_one_person_with_the_strongest_role(database: Database, source: Source) -> None:
@@ -43,7 +43,7 @@ def test_a_whole_page_of_second_records_does_not_end_the_list(database: Database
     school = School(database, rest)
     for _ in range(2):
         school.sync()
-        assert len(school.active) == 60
+        assert len(school.present) == 60
         assert school.proof["complete"]
 
 
@@ -53,7 +53,7 @@ def test_the_last_modified_decides_the_fields_and_only_them(database: Database, 
     school = School(database, source)
     school.sync()
     school.sync()
-    assert "te1" in school.active
+    assert "te1" in school.present
     assert school.rows("select 1 from person where email = 'new@wexbury.example'")
 
 
@@ -77,7 +77,7 @@ def test_a_deleted_record_ends_the_school_it_names_and_one_that_names_none_ends_
     kept = [one for one in rows if one["orgSourcedIds"] != members["orgs"]]
     source.users = [*PUPILS, *kept, deleted]
     school.sync()
-    assert ("te1" in school.active) == stays
+    assert ("te1" in school.present) == stays
 
 
 def test_a_record_that_comes_twice_the_same_is_no_second_one(database: Database, bundle: Source) -> None:
@@ -114,7 +114,7 @@ def test_two_pupils_of_two_schools_with_one_id_are_not_one_person(
     before = school.rows("select given_name, family_name from person where username = 'st40'")
     source.users.append(pupil(40, "s2", dateLastModified=LATE if newer else EARLY, **(bare | other)))
     reasons = school.sync()
-    assert "st40" in school.active
+    assert "st40" in school.present
     assert (reasons["st40"] == "rejected_record") == two
     assert ("sourced_id_of_two" in {row["rule"] for row in school.rows("select rule from rejected_record")}) == two
     if two:
@@ -131,7 +131,7 @@ def test_a_contact_whose_id_two_people_have_is_nobodys_contact(database: Databas
     source.users = [*PUPILS, pupil(40, agentSourcedIds="g1"), guardian, stranger]
     school = School(database, source)
     school.sync()
-    assert "st40" in school.active
+    assert "st40" in school.present
     assert school.rows("select 1 from contact") == []
     assert {"rule": "sourced_id_of_two"} in school.rows("select rule from rejected_record")
     source.users.remove(stranger)

@@ -176,10 +176,10 @@ def test_everybody_of_a_public_shape_comes_in_and_stays(database: Database, bund
     bundle.files = shape.files
     school = School(database, bundle)
     school.sync()
-    assert school.active == shape.people
+    assert school.present == shape.people
     assert tuple(school.proof["problems"]) == shape.problems
     assert school.proof["rejected"] == 0
     assert len(school.rows("select 1 from contact")) == shape.contacts
     assert school.rows("select 1 from person where given_name = '" + shape.given + "'")
     assert set(school.sync().values()) == {"equal"}
-    assert school.active == shape.people
+    assert school.present == shape.people

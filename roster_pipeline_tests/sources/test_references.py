@@ -17,7 +17,7 @@ def test_an_org_in_another_spelling_is_read_in_the_first_sync(database: Database
     source.users = [*map(pupil, range(4)), pupil(9, written)]
     school = School(database, source)
     school.sync()
-    assert "st9" in school.active
+    assert "st9" in school.present
 
 
 @pytest.mark.parametrize("written", ["s1;s2", "s9", "s1/s9", "101;s9"])
@@ -29,7 +29,7 @@ def test_a_list_of_orgs_that_is_suddenly_written_in_another_way_archives_nobody(
     school.sync()
     source.users[40:] = [pupil(n, written) for n in range(40, 44)]
     reasons = school.sync()
-    assert len(school.active) == 44
+    assert len(school.present) == 44
     assert {reasons[f"st{n}"] for n in range(40, 44)} <= {"equal", "unknown_org"}
 
 
@@ -39,7 +39,7 @@ def test_an_identifier_is_read_only_where_no_id_of_the_list_is_written_like_it(
     source.users = [*map(pupil, range(4)), pupil(9, "101")]
     school = School(database, source)
     school.sync()
-    assert "st9" in school.active
+    assert "st9" in school.present
     assert (school.proof["respelled_orgs"], school.proof["unlisted_orgs"]) == (1, 0)
 
 
@@ -51,7 +51,7 @@ def test_a_number_that_may_be_another_schools_id_is_not_taken_for_an_identifier(
     school = School(database, source)
     school.choose(school_id="7")
     school.sync()
-    assert "st9" not in school.active
+    assert "st9" not in school.present
     assert school.proof["unlisted_orgs"] == 1
     assert school.tested()["Orgs"] == (None, "1 person names an org that the SIS does not list")
 
@@ -64,7 +64,7 @@ def test_somebody_who_names_no_listed_school_stays_and_is_told(database: Databas
     source.users[0], source.users[30] = pupil(0, org), teacher(1, org)
     reasons = school.sync()
     assert (reasons["st0"], reasons["te1"]) == ("unknown_org", "unknown_org")
-    assert {"st0", "te1"} <= school.active
+    assert {"st0", "te1"} <= school.present
     assert "unknown_orgs" not in school.guards
 
 
@@ -75,7 +75,7 @@ def test_somebody_in_another_listed_school_has_moved(database: Database, source:
     source.users[0], source.users[1] = pupil(0, "s2"), pupil(1, "d1,s2")
     reasons = school.sync()
     assert (reasons["st0"], reasons["st1"]) == ("moved_school", "moved_school")
-    assert not {"st0", "st1"} & school.active
+    assert not {"st0", "st1"} & school.present
 
 
 def test_many_unknown_hold_the_archivals_of_everybody_else(database: Database, source: Source) -> None:
@@ -85,7 +85,7 @@ def test_many_unknown_hold_the_archivals_of_everybody_else(database: Database, s
     source.users = [*(pupil(n, "x9") for n in range(4)), *map(pupil, range(4, 39)), *map(teacher, range(4))]
     reasons = school.sync()
     assert (reasons["st39"], reasons["te4"]) == ("left", "left")
-    assert len(school.active) == 45
+    assert len(school.present) == 45
     assert "unknown_orgs" in school.guards
 
 
@@ -112,7 +112,7 @@ def test_the_witness_confirms_by_a_listed_other_school_only(
     rest.single = [*rest.users, said] if said else list(rest.users)
     reasons = school.sync()
     assert reasons["st0"] == reason
-    assert ("st0" in school.active) == (reason in ("not_confirmed", "sis_still_answers"))
+    assert ("st0" in school.present) == (reason in ("not_confirmed", "sis_still_answers"))
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_members_may_be_called_as_in_the_files(
     rest.users = [*(pupil(n, orgs, agentSourcedIds="te7;te8") for n in range(4)), mother]
     school = School(database, rest)
     school.sync()
-    assert school.active == {"st0", "st1", "st2", "st3"}
+    assert school.present == {"st0", "st1", "st2", "st3"}
     assert len(school.rows("select 1 from contact")) == 4
 
 
@@ -158,12 +158,12 @@ def test_orgs_below_the_school_are_counted_and_taken_for_it_where_the_school_say
     school = School(database, source)
     assert school.tested()["Orgs below"][1].startswith("6 people")
     school.sync()
-    assert len(school.active) == 6
+    assert len(school.present) == 6
     assert school.rows("select counts -> 'org_below' as n from snapshot")[0]["n"] == 6
     school.choose(include_orgs_below=True, guards={"create_share": 1})
     assert "12 in this school" in school.tested()["Students"][1]
     school.sync()
-    assert len(school.active) == 12
+    assert len(school.present) == 12
 
 
 def test_somebody_who_goes_to_a_campus_stays_a_member_until_the_school_decides(
@@ -175,7 +175,7 @@ def test_somebody_who_goes_to_a_campus_stays_a_member_until_the_school_decides(
     school.sync()
     source.users[0] = pupil(0, "c1")
     assert school.sync()["st0"] == "org_below"
-    assert "st0" in school.active
+    assert "st0" in school.present
     school.choose(include_orgs_below=True)
     assert school.sync()["st0"] == "equal"
 
@@ -204,6 +204,6 @@ def test_columns_may_be_called_as_in_the_api(database: Database, bundle: Source,
     bundle.files["users.csv"] = table([names.get(column, column) for column in USERS], renamed)
     school = School(database, bundle)
     school.sync()
-    assert school.active == {"st0", "st1", "st2", "st3"}
+    assert school.present == {"st0", "st1", "st2", "st3"}
     assert len(school.rows("select 1 from contact")) == 4
     assert len(school.rows("select 1 from membership where grade = '09'")) == 4

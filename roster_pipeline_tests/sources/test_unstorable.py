@@ -35,7 +35,7 @@ def synced(database: Database, source: Source, record: dict[str, Any]) -> School
     school.sync()
     source.users.append(record)
     school.sync()
-    assert {f"st{number}" for number in range(20) if number != 9} <= school.active
+    assert {f"st{number}" for number in range(20) if number != 9} <= school.present
     return school
 
 
@@ -46,7 +46,7 @@ def test_one_value_that_is_too_long_for_an_index_spoils_no_night(database: Datab
     if name == "a long id":
         assert "sourced-id-unreadable" in rules
     else:
-        assert "st50" in school.active
+        assert "st50" in school.present
     assert school.rows("select max(length(number)) as most from person")[0]["most"] < 10
 
 

@@ -22,7 +22,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.cli.conftest import Answer
 from roster_pipeline_tests.cli.conftest import run as command
-from roster_pipeline_tests.district import StoredDistrict, simulated
+from roster_pipeline_tests.district import District, simulated
 from roster_pipeline_tests.scenarios.mailbox import Mailbox
 from roster_pipeline_tests.scenarios.simulated_week.calendar import Calendar
 from roster_pipeline_tests.scenarios.simulated_week.remote_sis import CLIENT, SECRET, SPEAKS, RemoteSis
@@ -180,7 +180,7 @@ def enter_schools(week: Week) -> None:
     """Two connections, ten schools; every owner has an address of their own."""
     known = {key: simulated(sis.url, SPEAKS[key], client_id=CLIENT, page_size=200) for key, sis in week.sis.items()}
     north, south = known
-    district = StoredDistrict(week.database, known[north], key="valley", connection=north, secret=SECRET)
+    district = District(week.database, known[north], key="valley", connection=north, secret=SECRET)
     district.add_connection(south, known[south], SECRET)
     each_night = {"automatic": True, "time_zone": week.calendar.time_zone, "sync_time": week.calendar.sync_time}
     for key, sis in week.sis.items():

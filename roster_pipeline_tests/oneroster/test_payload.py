@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from roster_pipeline.oneroster import Wanted
+from roster_pipeline.oneroster.records.coercion import reference
 from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, of_people, person, same_people
 
@@ -49,6 +50,14 @@ def test_q48_references_as_bare_texts(sis: Start, version: str) -> None:
 @pytest.mark.parametrize("shape", ["without_id", "address"])
 def test_q48_an_address_names_its_object_where_nothing_else_does(sis: Start, shape: str, version: str) -> None:
     same_people(sis(versions=(version,)), f"references={shape}")
+
+
+@pytest.mark.parametrize("empty", ["", None])
+def test_q48_an_empty_id_beside_an_address_is_no_id(empty: str | None) -> None:
+    org = {"sourcedId": empty, "href": "https://sis.example.org/ims/oneroster/v1p2/orgs/sch-1", "type": "org"}
+    assert reference(org) == "sch-1"
+    assert reference({"sourcedId": empty, "orgSourcedId": "sch-1"}) == "sch-1"
+    assert reference({"sourcedId": empty}) is None
 
 
 def test_q48_references_that_name_nothing_reject_the_record_instead_of_losing_its_school() -> None:

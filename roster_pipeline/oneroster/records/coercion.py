@@ -115,10 +115,10 @@ def reference(value: Any) -> Any:
     """
     if type(value) is dict:
         for name in _REFERENCE_NAMES:
-            if value.get(name) is not None:
+            if value.get(name) not in (None, ""):
                 return text(value[name], ID_NULLS)
         for name, member in value.items():
-            if member is not None and str(name).lower().endswith("sourcedid"):
+            if member not in (None, "") and str(name).lower().endswith("sourcedid"):
                 return text(member, ID_NULLS)
         href = value.get("href")
         return (_id_in_address(href) or UNREADABLE) if href else None

@@ -8,7 +8,7 @@ to `UserReader` as a whole, and so does a single record with an odd text. A test
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec.structs import astuple
@@ -29,7 +29,7 @@ class ReadUser(dict[str, Any]):
 
 
 class _Reference(msgspec.Struct, gc=False):
-    sourcedId: str  # noqa: N815 - the standard's names, here and below
+    sourcedId: Annotated[str, msgspec.Meta(min_length=1)]  # noqa: N815 - the standard's names, here and below
 
 
 class _Role(msgspec.Struct, gc=False):

@@ -3,9 +3,9 @@
 A note has the sourcedId, the field and the rule, never the value.
 
 Records of one sourcedId that differ in school or role are one person with all of these: some servers send one record
-per school. But at one moment a person has one name, so records of which both names differ are two people with one id:
-none of them is used. Records that agree in both are versions of each other; the newest by `dateLastModified` is used,
-and among equally new ones always the same one. Every other field comes from the newest record.
+per school. Records that agree in both are versions of each other; the newest by `dateLastModified` is used, and among
+equally new ones always the same one. Every other field comes from the newest record. But at one moment a person has one
+name, so records of which both names differ are two people with one id: none of them is used.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import combinations
 from typing import Any, Literal
 
 import numpy as np
@@ -62,6 +63,7 @@ RULES: dict[str, str] = {
     "many_students": "is the contact of more students than a parent usually has",
 }
 """Every rule of cleaning, with its meaning for people."""
+_NAMES = (("givenName", "preferredFirstName"), ("familyName", "preferredLastName"))
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
 Record = Mapping[Any, Any]
 
@@ -150,9 +152,11 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
     for places in by_id.values():
         newest_first = sorted(places, key=order.__getitem__, reverse=True)
         keep[rows[places]] = False
+        alive = _by_name(records[place] for place in places if not _is_gone(records[place]))
         kept: dict[frozenset[Any], int] = {}
         for place in newest_first:
-            kept.setdefault(_memberships(records[place]), place)
+            if not alive or not all(_other_person(records[place], record) for record in alive):
+                kept.setdefault(_memberships(records[place]), place)
         differing[rows[newest_first[0]]] = len({canonical[place] for place in places}) > len(kept)
         together = _together([records[place] for place in kept.values()])
         if len(together) == 1:
@@ -160,17 +164,22 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
         else:
             roles = {_key(entry): entry for record in reversed(together) for entry in record["roles"]}
             joined.append({**together[0], "roles": list(roles.values())})
-            of_two[rows[newest_first[0]]] = any(_other_person(together[0], record) for record in together[1:])
+        of_two[rows[newest_first[0]]] = any(_other_person(*pair) for pair in combinations(alive, 2))
     return joined, differing, of_two
 
 
 def _other_person(one: Record, other: Record) -> bool:
     """Whether given and family name of two records both differ. Preferred names count, as in the table of evidence."""
-    for kinds in (("givenName", "preferredFirstName"), ("familyName", "preferredLastName")):
+    for kinds in _NAMES:
         mine, theirs = _names(one, kinds), _names(other, kinds)
         if not mine or not theirs or not mine.isdisjoint(theirs):
             return False
     return True
+
+
+def _by_name(records: Iterable[Record]) -> list[Record]:
+    """One record of each spelling of the names."""
+    return list({tuple(_names(record, kinds) for kinds in _NAMES): record for record in records}.values())
 
 
 def _names(record: Record, kinds: Sequence[str]) -> frozenset[str]:
@@ -185,11 +194,15 @@ def _together(records: list[Record]) -> list[Record]:
     """
     alive: list[Record] = []
     for record in records:
-        if str(record.get("status") or "").strip().lower() not in GONE_STATUSES:
+        if not _is_gone(record):
             alive.append(record)
         elif not any(org for _, org in _memberships(record)):
             break
     return alive or records[:1]
+
+
+def _is_gone(record: Record) -> bool:
+    return str(record.get("status") or "").strip().lower() in GONE_STATUSES
 
 
 def _memberships(record: Record) -> frozenset[Any]:

@@ -135,7 +135,7 @@ class BundleReading:
             partial = self._layout.files["roles"].mode == "delta"
         else:
             partial = "role" not in file.columns.positions
-        seen, seen_with_roles = SeenIds(), SeenIds()
+        seen, seen_versions = SeenIds(), SeenIds()
         tally = self.tally
         for page in self._pages("users", file):
             rejects, anybody = unreadable_rejects(page.unreadable, "users", file.columns)
@@ -146,9 +146,7 @@ class BundleReading:
             tally.records += len(rows) + len(rejects)
             tally.rejected += len(rejects)
             ids = reader.ids(rows)
-            with_roles = reader.ids_with_roles(rows)
-            another_role = seen_with_roles.add(with_roles) if with_roles is not None else None
-            rows, repeated = _once(rows, ids, seen, another_role)
+            rows, repeated = _once(rows, ids, seen, seen_versions.add(reader.versions(rows)))
             if repeated:
                 tally.duplicates += len(repeated)
                 tally.records -= len(repeated)
@@ -255,16 +253,17 @@ def _add_enrollments(member: Member, limits: BundleLimits, memberships: Membersh
 
 
 def _once(
-    rows: list[Row], ids: Sequence[str], seen: SeenIds, another_role: Flags | None = None
+    rows: list[Row], ids: Sequence[str], seen: SeenIds, another: Flags | None = None
 ) -> tuple[list[Row], list[str]]:
     """The rows whose id is new or empty, and the ids that came before.
 
-    another_role: rows with a new role or school, which are further rows of the same person and not repetitions.
+    another: rows with a new role, school or name. They are no repetitions, but further rows of the same person, or rows
+    of another person.
     """
     if not rows:
         return rows, []
     new_ids = seen.add(np.fromiter(map(hash, ids), np.int64, len(ids)))
-    new = (new_ids if another_role is None else new_ids | another_role).tolist()
+    new = (new_ids if another is None else new_ids | another).tolist()
     if all(new):
         return rows, []
     kept = [row for row, sourced_id, is_new in zip(rows, ids, new, strict=True) if is_new or not sourced_id]

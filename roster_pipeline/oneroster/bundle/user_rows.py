@@ -144,7 +144,8 @@ class UserRows:
         self._record = record_maker(columns)
         self._roles = roles
         self._id = columns.positions["sourcedId"]
-        self._role_cells = cell_picker(columns, ("sourcedId", "role", "orgs", "primaryOrg"))
+        of_roles = ("role", "orgs", "primaryOrg") if roles is None else ()
+        self._version_cells = cell_picker(columns, ("sourcedId", "givenName", "familyName", *of_roles))
         self._cells = cell_picker(columns, (*_OTHERS, *_TEXTS))
         self._metadata = tuple(columns.metadata.items())
         self._cached_roles: dict[tuple[Any, ...], list[Record] | None] = {}
@@ -154,11 +155,9 @@ class UserRows:
         at = self._id
         return [row[at].strip() for row in rows]
 
-    def ids_with_roles(self, rows: Sequence[Row]) -> Hashes | None:
-        """One hash of id, role and orgs for each row; None if roles.csv has the roles."""
-        if self._roles is not None:
-            return None
-        return np.fromiter(map(hash, map(self._role_cells, rows)), np.int64, len(rows))
+    def versions(self, rows: Sequence[Row]) -> Hashes:
+        """One hash for each row: of id, names, and role and orgs, unless roles.csv has them."""
+        return np.fromiter(map(hash, map(self._version_cells, rows)), np.int64, len(rows))
 
     def users(self, rows: Sequence[Row], ids: Sequence[str]) -> tuple[list[Record], list[Record]]:
         """Normalised users, and rejects."""

@@ -66,8 +66,8 @@ class Listing:
         self.seen = SeenIds()
         self._progress = Progress()
         self.seen_roles: SeenIds | None = None
-        """Ids with roles and schools. If it is set, a record with other roles or schools does not count as repeated."""
-        self.other_roles: Flags  # of the records just given: True for new roles or schools
+        """Ids with roles, schools and names. If it is set, a record with other ones does not count as repeated."""
+        self.other_roles: Flags  # of the records just given: True for new roles, schools or names
         self._fresh = False
         self._opened: Page | None = None
         self._too_large = False

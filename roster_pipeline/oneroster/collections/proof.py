@@ -21,8 +21,10 @@ from roster_pipeline.oneroster.records.usual_users import ReadUser
 
 Hashes = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-_ROLE_NAMES = frozenset(("role", "roles", "orgs", "org", "orgsourcedids", "orgsourcedid", "schools", "school"))
-"""Members of a user that hold its role and school, in lower case."""
+_VERSION_NAMES = frozenset(
+    ("role", "roles", "orgs", "org", "orgsourcedids", "orgsourcedid", "schools", "school", "givenname", "familyname")
+)
+"""Members of a user that hold its role, school and name, in lower case."""
 
 
 @dataclass
@@ -142,17 +144,18 @@ def hashes_and_names(records: Sequence[Any]) -> tuple[Hashes, Flags]:
 
 
 def hashes_with_roles(records: Sequence[Any]) -> Hashes:
-    """One hash per user: of its id, roles and schools."""
+    """One hash per user: of its id, roles, schools and names."""
     return np.array([_hash_with_roles(record) for record in records], dtype=np.int64)
 
 
 def _hash_with_roles(record: Any) -> int:
     if type(record) is ReadUser:
-        return hash((record["sourcedId"].strip(), *[(entry["role"], entry["org"]) for entry in record["roles"]]))
+        roles = [(entry["role"], entry["org"]) for entry in record["roles"]]
+        return hash((record["sourcedId"].strip(), record["givenName"], record["familyName"], *roles))
     if not isinstance(record, dict):
         return hash(_written(record))
-    members = [(str(name).lower(), value) for name, value in record.items()]
-    return hash((_hash(record)[0], *sorted((name, _written(value)) for name, value in members if name in _ROLE_NAMES)))
+    members = [(name, value) for name, value in record.items() if str(name).lower() in _VERSION_NAMES]
+    return hash((_hash(record)[0], *sorted((str(name).lower(), _written(value)) for name, value in members)))
 
 
 def _written(value: Any) -> str:
@@ -208,10 +211,10 @@ class SeenIds:
 
 
 def taken_in(records: Sequence[Any], seen: SeenIds, seen_roles: SeenIds | None) -> tuple[Hashes, Flags, Flags, Flags]:
-    """Add a page. Returns hashes of its ids, and flags: has an id, is new, has new roles or schools.
+    """Add a page. Returns hashes of its ids, and flags: has an id, is new, has new roles, schools or names.
 
-    seen_roles: hashes of ids with roles and schools, if one person may have several records: then a record with other
-    roles or schools is new as well. Without it, the last flags are the same as "is new".
+    seen_roles: hashes of ids with roles, schools and names, if an id may have several records: then a record with
+    another role, school or name is new as well. Without it, the last flags are the same as "is new".
     """
     values, named = hashes_and_names(records)
     new = np.ones(len(records), dtype=np.bool_)

@@ -63,7 +63,7 @@ def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactCont
     """
     notes = Rejections("contacts")
     students, people = one_per_sourced_id(clipped(students), notes), one_per_sourced_id(clipped(people), notes)
-    usable, kinds = usable_contacts(people, context, notes)
+    usable, _, kinds = usable_contacts(people, context, notes)
     pairs = pairs_of(students, people)
     there = pairs["contact"].to_numpy(dtype=np.int64)
     pairs = pairs[(there >= 0) & np.append(usable, False)[there]].reset_index(drop=True)

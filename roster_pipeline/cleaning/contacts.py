@@ -95,7 +95,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     """
     notes, versions = Rejections("contacts"), Rejections("contacts")
     people = one_per_sourced_id(clipped(others), versions)
-    usable, kinds = usable_contacts(people, context, notes)
+    usable, nameless, kinds = usable_contacts(people, context, notes)
     ids = strings(people["sourcedId"])
     of_two = usable & truth(pc.is_in(ids, value_set=versions.ids(SOURCED_ID_OF_TWO)))
     notes.note(of_two, ids, "sourcedId", SOURCED_ID_OF_TWO, "error")
@@ -113,7 +113,8 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
         kind=kinds[allowed["contact"].to_numpy()],
     ).sort_values(["student", "mark", "kind", "place", "contact"])
     ranked["rank"] = ranked.groupby("student").cumcount()
-    lost = pairs[(there < 0) | (fits & (verdicts == WITHHELD))]
+    unreadable = np.append(nameless | of_two, False)[there]
+    lost = pairs[(there < 0) | unreadable | (fits & (verdicts == WITHHELD))]
     kept = ranked[ranked["rank"] < context.settings.contacts_most]
     of_pairs = relationships_of_pairs(kept, students, people, relationships, context)
     fields = contact_fields(students, people, kept.assign(relationship=column_of(of_pairs)), context, notes)
@@ -150,10 +151,10 @@ def clipped(people: pd.DataFrame) -> pd.DataFrame:
     return people.assign(sourcedId=pd.Series(trimmed, dtype="str", index=people.index))
 
 
-def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Ints]:
+def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Flags, Ints]:
     """The people who may be a contact: they are not gone, have a name, and have a contact's role today.
 
-    Also the kind of each, best first.
+    Also those who only lack a name, and the kind of each, best first.
     """
     named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
     gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(GONE, TEXT)))
@@ -171,7 +172,7 @@ def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Reject
         kinds[owners[fits & (kind == place)]] = place
     is_contact = (kinds >= 0) & ~gone
     notes.note(is_contact & ~named, strings(people["sourcedId"]), "familyName", "missing_name", "error")
-    return is_contact & named, kinds
+    return is_contact & named, is_contact & ~named, kinds
 
 
 def _marks(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:

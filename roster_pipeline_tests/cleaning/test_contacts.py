@@ -190,6 +190,18 @@ def test_a_contact_withheld_now_is_kept() -> None:
     assert set(_plan(directory, users, [parent("b")]).rows["action"]) == {"unchanged"}
 
 
+@pytest.mark.parametrize(
+    "now",
+    [
+        [parent("a", givenName="", familyName="N/A")],
+        [parent("a"), parent("a", givenName="Zoe", familyName="Zed")],
+    ],
+)
+def test_a_contact_who_cannot_be_used_now_is_kept(now: list[dict[str, Any]]) -> None:
+    directory, users = with_contact()
+    assert set(_plan(directory, users, [*now, parent("b")]).rows["action"]) == {"unchanged"}
+
+
 @pytest.mark.parametrize(("member", "field"), [("givenName", "given_name"), ("familyName", "family_name")])
 def test_a_contact_who_lost_one_of_two_names_is_not_withheld(member: str, field: str) -> None:
     directory, users = with_contact()

@@ -185,14 +185,19 @@ def sync(request: Request) -> Response:
     """POST: sync the schools of a connection that fail or are silent."""
     with database(request).begin() as opened:
         district, connection_id = _connection_of(request, opened)
-        keys = school_overview.schools_in_state(opened, district.id, connection_id, NOT_WELL)[:MOST_SYNCS]
-        schools = [tenants.get_school(opened, key) for key in keys]
+        keys = school_overview.schools_in_state(opened, district.id, connection_id, NOT_WELL)
+        schools = [tenants.get_school(opened, key) for key in keys[:MOST_SYNCS]]
     config: Config = request.app.state.config
     asked, going = launch_all(
         database(request), schools, who=viewer(request).who, slots=config.runs, minutes=config.run_minutes
     )
     message = f"{counted(asked, 'sync is', 'syncs are')} asked for. They run one after another."
     message += f" {counted(going, 'school is', 'schools are')} being synced already." if going else ""
+    if left := len(keys) - len(schools):
+        message += (
+            f" {counted(left, 'school was', 'schools were')} left out, because one click starts {MOST_SYNCS} syncs."
+        )
+        message += " When these are done, press the button again."
     return redirect(request, f"/districts/{district.key}", message=message)
 
 

@@ -195,7 +195,7 @@ def audit(
                 _key(schools, line),
                 line.person_id,
                 line.reason,
-                line.details,
+                {name: value for name, value in line.details.items() if name != "persons"},
             )
             for line in entries
         ],

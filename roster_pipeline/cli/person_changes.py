@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roster_pipeline.cli.commands import (
-    CommandError,
     Reason,
     SchoolKey,
     Who,
@@ -89,17 +88,12 @@ def primary_record(number: Number, record: Record, connection: ConnectionKey, re
 @person.command("unlink-leavers", epilog=examples("roster person unlink-leavers oak --reason 'new ids every year'"))
 def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
     """Say of all leavers whose ids came as somebody else in the newest plan that the records are not theirs."""
-    from roster_pipeline.directory import plans, tenants
-    from roster_pipeline.directory.relink import unlink_leavers as unlink_all
+    from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, by):
-        school = tenants.get_school(opened, key)
-        plan = plans.latest(opened, school.id, dry_run=True)
-        if plan is None:
-            raise CommandError(f"{key}: there is no plan yet.\nMake one: roster sync {key} --dry-run")
-        found = unlink_all(opened, school, plan, **by)
+        plan_id, found = person_changes.unlink_leavers(opened, key, **by)
     if not found:
-        note(f"In plan {plan.id} no id of a leaver came as somebody else.")
+        note(f"In plan {plan_id} no id of a leaver came as somebody else.")
         return
     lost = counted(found, "person who left lost their SIS id", "people who left lost their SIS ids")
     note(f"{lost}, because somebody else has it now. The next sync creates the new people: roster sync {key}")

@@ -44,7 +44,7 @@ def record(
 ) -> int:
     """Add a line, in the transaction of the change that it describes.
 
-    `details` hold names of settings and fields, but no values.
+    `details` hold names of settings and fields, and numbers of people, but no values.
     """
     line = insert(audit).values(
         who=who,

@@ -10,13 +10,13 @@ longer asks for that change (`planning/plan.py`), or if somebody takes it back.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.approvals import waiting_of
@@ -25,6 +25,9 @@ from roster_pipeline.directory.pg_copy import Kind, read_frame
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import CHANGING
 
+SYNC = "the sync"
+NO_LONGER_ASKED = "the SIS no longer asks for this change"
+"""Who ends an exemption that nobody took back, and why."""
 STAYS = timedelta(days=30)
 """How long after its day an announcement counts: a school that syncs nightly has new usual sizes after a week."""
 FIND = """
@@ -83,7 +86,7 @@ insert into exemption (
 select p.district_id, p.school_id, s.connection_id, c.action, c.role, c.person_id, c.sourced_ids,
        case when c.action = 'update' then c.changes end, :who, :reason
 from chosen c join plan p on p.id = :plan join snapshot s on s.id = p.snapshot_id
-returning id
+returning action, person_id
 """
 EXEMPTIONS_OF_SCHOOL = """
 select e.id, e.action, e.role, e.person_id, nullif(concat_ws(' ', p.given_name, p.family_name), '') as name,
@@ -102,7 +105,16 @@ where e.district_id = :district and (e.person_id = :person or (e.person_id is nu
 order by e.id
 """
 TAKE_BACK = """
-delete from exemption where school_id = :school and (:every or id = any(cast(:ids as bigint[]))) returning id
+delete from exemption where school_id = :school and (:every or id = any(cast(:ids as bigint[])))
+returning action, person_id
+"""
+DECISIONS_ABOUT = """
+select a.at, a.who, a.what, a.reason, s.key as school, of.change, a.details ->> 'day' as day
+from audit a join school s on s.id = a.school_id
+cross join lateral jsonb_each(a.details -> 'persons') of (change, persons)
+where a.school_id = any(cast(:schools as bigint[]))
+  and exists (select from jsonb_array_elements(of.persons) one where one::bigint = any(cast(:people as bigint[])))
+order by a.id, of.change
 """
 
 
@@ -157,7 +169,8 @@ def announce_leavers(
     conn.execute(text(ANNOUNCE), given | {"people": sorted(people), "day": day, "who": who, "reason": reason})
     audit.record(
         conn, who=who, what="leavers announced", district_id=school.district_id, school_id=school.id,
-        reason=reason, details={"people": len(people), "day": day.isoformat()},
+        reason=reason,
+        details={"people": len(people), "day": day.isoformat(), "persons": {"leave": sorted(people)}},
     )  # fmt: skip
     return len(people)
 
@@ -166,16 +179,16 @@ def withdraw_leavers(conn: Connection, school: SchoolRow, people: Collection[int
     """Take announcements back, those of some people or all of a school. Returns how many."""
     query = (
         "delete from announced_leaver where school_id = :school "
-        "and (:every or person_id = any(cast(:people as bigint[])))"
+        "and (:every or person_id = any(cast(:people as bigint[]))) returning person_id"
     )
     given = {"school": school.id, "every": people is None, "people": sorted(people or ())}
-    done = conn.execute(text(query), given).rowcount
+    done = sorted(conn.scalars(text(query), given))
     if done:
         audit.record(
             conn, who=who, what="leavers withdrawn", district_id=school.district_id, school_id=school.id,
-            details={"people": done},
+            details={"people": len(done), "persons": {"leave": done}},
         )  # fmt: skip
-    return done
+    return len(done)
 
 
 def leavers_of_school(conn: Connection, school_id: int, *, limit: int = 50, offset: int = 0) -> list[AnnouncedLeaver]:
@@ -232,6 +245,20 @@ class ExemptedChange:
     at: datetime
 
 
+@dataclass(frozen=True)
+class DecisionAbout:
+    """One decision about several people, as the audit has it. school: its key. change: the kind of change that was left
+    out, or `leave`. day: the announced day, or None."""
+
+    at: datetime
+    who: str
+    what: str
+    reason: str | None
+    school: str
+    change: str
+    day: str | None
+
+
 def exempt(
     conn: Connection, plan_id: int, rows: Collection[int], who: str, reason: str, *, plan_hash: str | None = None
 ) -> int:
@@ -245,7 +272,7 @@ def exempt(
     if not done:
         raise NothingExempted(plan_id)
     head = conn.execute(text("select district_id, school_id from plan where id = :plan"), given).one()
-    details = {"plan": plan_id, "hash": waiting[0].hash, "rows": len(done)}
+    details = {"plan": plan_id, "hash": waiting[0].hash, "rows": len(done), "persons": _persons(done)}
     audit.record(conn, who=who, what="rows exempted", reason=reason, details=details, **head._asdict())
     return len(done)
 
@@ -270,12 +297,21 @@ def take_back_exemptions(
     Returns how many.
     """
     given: dict[str, Any] = {"school": school_id, "every": ids is None, "ids": sorted(ids or ())}
-    done = len(conn.execute(text(TAKE_BACK), given).all())
+    done = conn.execute(text(TAKE_BACK), given).all()
     if done:
-        details = {"rows": done}
+        details = {"rows": len(done), "persons": _persons(done)}
         owner = {"district_id": district_id, "school_id": school_id}
         audit.record(conn, who=who, what="exemptions taken back", reason=reason, details=details, **owner)
-    return done
+    return len(done)
+
+
+def _persons(rows: Iterable[Row[Any]]) -> dict[str, list[int]]:
+    """The numbers of the people of these exemptions, by kind of change. Records without a person are left out."""
+    persons: dict[str, list[int]] = {}
+    for row in rows:
+        if row.person_id is not None:
+            persons.setdefault(row.action, []).append(row.person_id)
+    return {action: sorted(people) for action, people in persons.items()}
 
 
 def load_exemptions(conn: Connection, school_id: int) -> pd.DataFrame:
@@ -287,7 +323,16 @@ def load_exemptions(conn: Connection, school_id: int) -> pd.DataFrame:
     return read_frame(conn, query, EXEMPTION_COLUMNS, school=school_id)
 
 
-def end_exemptions(conn: Connection, ids: Collection[int]) -> None:
+def end_exemptions(conn: Connection, school: SchoolRow, ids: Collection[int]) -> None:
     """Forget exemptions of changes that the SIS no longer asks for."""
     if ids:
-        conn.execute(text("delete from exemption where id = any(cast(:ids as bigint[]))"), {"ids": sorted(ids)})
+        done = conn.execute(text(TAKE_BACK), {"school": school.id, "every": False, "ids": sorted(ids)}).all()
+        owner = {"district_id": school.district_id, "school_id": school.id}
+        details = {"rows": len(done), "persons": _persons(done)}
+        audit.record(conn, who=SYNC, what="exemptions ended", reason=NO_LONGER_ASKED, details=details, **owner)
+
+
+def decisions_about(conn: Connection, people: Collection[int], school_ids: Collection[int]) -> list[DecisionAbout]:
+    """What was decided in these schools about people, by their numbers, together with others; oldest first."""
+    given = {"people": sorted(people), "schools": sorted(school_ids)}
+    return [DecisionAbout(**row) for row in conn.execute(text(DECISIONS_ABOUT), given).mappings()]

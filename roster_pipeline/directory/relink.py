@@ -190,13 +190,13 @@ def _of(school: SchoolRow, ids: Sequence[str]) -> dict[str, Any]:
     return {"connection": school.connection.id, "ids": list(ids)}
 
 
-def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: str, reason: str) -> int:
-    """Unlink the record of every leaver of a plan whose id now belongs to somebody else. Returns how many."""
+def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: str, reason: str) -> list[int]:
+    """Unlink the record of every leaver of a plan whose id now belongs to somebody else. Returns their numbers."""
     lock_district(conn, school.district_id)
     given = {"plan": plan.id, "district": school.district_id, "connection": school.connection.id}
     found = [(row.person_id, row.sourced_id) for row in conn.execute(text(LEAVERS), given)]
     unlink_pairs(conn, school.connection, found, who=who, reason=reason)
-    return len(found)
+    return [person for person, _ in found]
 
 
 def unlink_pairs(

@@ -17,7 +17,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
 from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean_text, too_long
-from roster_pipeline.directory import ledger, manual_edits, tenants, undo_edit
+from roster_pipeline.directory import ledger, manual_edits, plans, relink, tenants, undo_edit
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.members import get_person
 from roster_pipeline.directory.operations import erase as erase_everywhere
@@ -110,6 +110,20 @@ def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *
     return f"No sync links person {person_id} to the record again, until somebody links them by hand."
 
 
+def unlink_leavers(conn: Connection, key: str, *, who: str, reason: str) -> tuple[int, int]:
+    """Unlink the leavers of a school's newest plan from records that are somebody else's now.
+
+    Returns the number of the plan, and how many people lost their ids. Raises NoPlan.
+    """
+    school = tenants.get_school(conn, key)
+    plan = plans.latest(conn, school.id, dry_run=True)
+    if plan is None:
+        raise NoPlan(f"{key}: there is no plan yet.", f"Make one: roster sync {key} --dry-run")
+    people = relink.unlink_leavers(conn, school, plan, who=who, reason=given_reason(reason))
+    settle_people(conn, school.district_id, people, datetime.now(UTC))
+    return plan.id, len(people)
+
+
 def set_primary_record(
     conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> str:
@@ -184,6 +198,10 @@ def _sourced_id(text: str) -> str:
     if not record or len(record) > LONGEST_ID:
         raise NotUsable("This is not a sourcedId.", f"Copy it from the SIS: 1 to {LONGEST_ID} letters.")
     return record
+
+
+class NoPlan(DirectoryError):
+    """Nothing was planned for the school yet."""
 
 
 class NotUsable(DirectoryError):

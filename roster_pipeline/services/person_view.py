@@ -41,6 +41,23 @@ LEFT_OUT = {
     "archive": "No sync archives them in {}",
 }
 """The meaning of an exemption of an action, in a school."""
+LEFT_OUT_WAS = {
+    "create": "entering them",
+    "update": "an update",
+    "restore": "restoring them",
+    "archive": "archiving them",
+}
+"""The change of an exemption that may have ended."""
+DECIDED_CHANGES = {
+    "rows exempted": ("change left out", "Syncs left out {change} in {school}, from then on"),
+    "exemptions taken back": ("change no longer left out", "Syncs may make this change in {school} again: {change}"),
+    "exemptions ended": ("change no longer left out", "The SIS no longer asks for this change in {school}: {change}"),
+}
+DECIDED_LEAVERS = {
+    "leavers announced": ("leaver announced", "announced to leave on {day} in {school}"),
+    "leavers withdrawn": ("announcement withdrawn", "no longer announced to leave {school}"),
+}
+"""By the words of the audit: the decision about the person, and its meaning."""
 
 
 @dataclass(frozen=True)
@@ -276,23 +293,32 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
             event.edit, event.cannot_undo = edit, problem
             event.may_undo = view.may_change if edit.shared else edit.entry.school_id in schools
     shown = [event for event in events.values() if event.steps or event.what]
-    shown += _upcoming(conn, view) if view.whole else []
+    shown += _decided_with_others(conn, view) if view.whole else []
     return sorted(shown, key=lambda event: event.at, reverse=True)[:MOST_EVENTS]
 
 
-def _upcoming(conn: Connection, view: PersonView) -> list[Event]:
-    """Exemptions and announcements of the person; the audit has one entry for all people of such a decision."""
-    whom = view.person.district_id, view.person.id
-    events = []
+def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
+    """Exemptions and announcements of the person, also those that have ended. The audit has one entry for all people of
+    such a decision; the fields of a change that is still left out come from its exemption."""
+    whom, places = (view.person.district_id, view.person.id), [school.id for school in view.schools.values()]
+    events, known = [], set()
     for exempted in lasting_decisions.exemptions_of_person(conn, *whom):
         if view.manages or exempted.school in view.schools:
             of = f": {', '.join(exempted.fields).replace('_', ' ')}" if exempted.fields else ""
             step = Step(LEFT_OUT[exempted.action].format(exempted.school) + of)
             events.append(Event(exempted.at, exempted.who, "change left out", exempted.reason, steps=[step]))
+            known.add((exempted.at, exempted.school, exempted.action))
     for leaver in lasting_decisions.announcements_of_person(conn, *whom):
         if view.manages or leaver.school in view.schools:
             step = Step(f"announced to leave on {day(leaver.day)} in {leaver.school}")
             events.append(Event(leaver.at, leaver.who, "leaver announced", leaver.reason, steps=[step]))
+            known.add((leaver.at, leaver.school, "leave"))
+    for about in lasting_decisions.decisions_about(conn, members.numbers_of(conn, view.person.id), places):
+        if (about.at, about.school, about.change) not in known:
+            what, words = (DECIDED_LEAVERS if about.change == "leave" else DECIDED_CHANGES)[about.what]
+            said = day(date.fromisoformat(about.day)) if about.day else ""
+            step = Step(words.format(school=about.school, day=said, change=LEFT_OUT_WAS.get(about.change, "")))
+            events.append(Event(about.at, about.who, what, about.reason, steps=[step]))
     return events
 
 

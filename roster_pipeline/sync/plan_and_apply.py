@@ -162,7 +162,7 @@ def plan_snapshot(
     judged = judge(plan, found, school.guards_on(today), _quality_findings(quality, school, snapshot_id))
     with database.begin() as conn:
         if not dry_run and only is None:
-            lasting_decisions.end_exemptions(conn, plan.ended_exemptions)
+            lasting_decisions.end_exemptions(conn, school, plan.ended_exemptions)
         plan_id = plans.write(
             conn,
             school,

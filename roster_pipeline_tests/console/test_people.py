@@ -397,6 +397,25 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
     shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
     assert "Announced to leave" not in shown, "it has ended"
     assert "announced to leave on Thu 2 Jan 2020 in lincoln" in shown
+    assert f"announced to leave on {day(leaves)} in lincoln" in shown, "the announcement before it stays in the history"
+    assert shown.count(" in lincoln: email, grade") == 1
+
+    with database.begin() as conn:
+        lasting_decisions.take_back_exemptions(conn, lincoln.district_id, lincoln.id, None, OWNER, "is back")
+        (left,) = lasting_decisions.exemptions_of_school(conn, oak.id)
+        lasting_decisions.end_exemptions(conn, oak, [left.id])
+        for school in (lincoln, oak):
+            lasting_decisions.withdraw_leavers(conn, school, None, MANAGER)
+    shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+    assert f"Change left out by {OWNER}: “on a journey”" in shown
+    assert "Syncs left out an update in lincoln, from then on" in shown
+    assert f"Change no longer left out by {OWNER}: “is back”" in shown
+    assert "Syncs may make this change in lincoln again: an update" in shown
+    assert f"Announcement withdrawn by {MANAGER}" in shown
+    assert " in oak" not in shown.split("History")[-1], "oak's decisions are not theirs to see"
+    managers = words_of(signed_in(MANAGER).get(f"/people/{ada}").text)
+    assert "The SIS no longer asks for this change in oak: an update" in managers
+    assert "persons" not in words_of(signed_in(MANAGER).get("/schools/oak/audit").text)
 
 
 def test_the_history_names_a_change_left_out_before_the_person_was_known(

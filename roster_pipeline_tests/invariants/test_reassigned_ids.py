@@ -54,7 +54,7 @@ def unlink_all(district: CheckedDistrict, school: str) -> int:
         found = tenants.get_school(conn, school)
         plan = plans.latest(conn, found.id)
         assert plan is not None
-        return unlink_leavers(conn, found, plan, who="owner", reason="new ids every year")
+        return len(unlink_leavers(conn, found, plan, who="owner", reason="new ids every year"))
 
 
 def forget(person: Person, link: str) -> None:

@@ -158,8 +158,8 @@ def _listed(filters: ListFilter, found: list[audit.Shown]) -> Listed:
 
 
 def _details(entry: audit.Shown) -> str:
-    """`plan 17, rows 120`, or `changed Recipients, Students: Archive`."""
-    details = entry.details | {"changed": ", ".join(map(title_of, entry.details.get("changed") or ()))}
+    """`plan 17, rows 120`, or `changed Recipients, Students: Archive`. Numbers of people are left out."""
+    details = entry.details | {"changed": ", ".join(map(title_of, entry.details.get("changed") or ())), "persons": ""}
     details |= {name: day(date.fromisoformat(details[name])) for name in DAYS if name in details}
     given = ((name.replace("_", " "), _plain(value)) for name, value in details.items() if value)
     return ", ".join(f"{name} {value}".strip() for name, value in given)

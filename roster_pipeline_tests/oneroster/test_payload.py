@@ -52,8 +52,8 @@ def test_q48_an_address_names_its_object_where_nothing_else_does(sis: Start, sha
     same_people(sis(versions=(version,)), f"references={shape}")
 
 
-@pytest.mark.parametrize("empty", ["", None])
-def test_q48_an_empty_id_beside_an_address_is_no_id(empty: str | None) -> None:
+@pytest.mark.parametrize("empty", ["", None, " ", "NULL", [], [" "], {}])
+def test_q48_an_empty_id_beside_an_address_is_no_id(empty: Any) -> None:
     org = {"sourcedId": empty, "href": "https://sis.example.org/ims/oneroster/v1p2/orgs/sch-1", "type": "org"}
     assert reference(org) == "sch-1"
     assert reference({"sourcedId": empty, "orgSourcedId": "sch-1"}) == "sch-1"

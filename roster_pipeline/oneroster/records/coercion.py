@@ -114,12 +114,11 @@ def reference(value: Any) -> Any:
     An `href`, or an address instead of the id, is never fetched. Its last part is the id if there is no other id.
     """
     if type(value) is dict:
-        for name in _REFERENCE_NAMES:
-            if value.get(name) not in (None, ""):
-                return text(value[name], ID_NULLS)
-        for name, member in value.items():
-            if member not in (None, "") and str(name).lower().endswith("sourcedid"):
-                return text(member, ID_NULLS)
+        others = (name for name in value if str(name).lower().endswith("sourcedid"))
+        for name in (*_REFERENCE_NAMES, *others):
+            sourced_id = text(value.get(name), ID_NULLS)
+            if sourced_id is not None:
+                return sourced_id
         href = value.get("href")
         return (_id_in_address(href) or UNREADABLE) if href else None
     if isinstance(value, list):

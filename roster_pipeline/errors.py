@@ -19,6 +19,7 @@ WORDS = {
     "last-page-repeats": "the last page came again, so nothing proves that the list has ended",
     "paging-ignored": "the SIS always sent the same page, so nothing proves that the list is whole",
     "empty-page-inside": "an empty page came although more people follow it",
+    "last-record-gone": "an empty page came, and the last person before it did not come again either",
     "total-gone": "the SIS no longer says how many records there are, as it did before",
     "link-gone": "the SIS no longer links one page to the next, as it did before",
     "next-page-empty": "the SIS announced another page, but it was empty",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from roster_pipeline.oneroster.errors import Busy
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 
@@ -96,6 +97,32 @@ def test_an_empty_page_inside_a_list_is_not_its_end(stop: int) -> None:
         return JSONResponse({"users": [] if empty else window(query)})
 
     assert "empty-page-inside" in told_of(answer).problems
+
+
+@pytest.mark.parametrize("nothing", [{"users": []}, {"users": None}, [], 400, 404, 500])
+def test_a_server_that_stops_answering_does_not_prove_the_end(nothing: Any) -> None:
+    answered = 0
+
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        nonlocal answered
+        answered += query.get("limit") == "50"
+        if answered <= 2:
+            return JSONResponse({"users": window(query)})
+        if query.get("limit") == "2" and isinstance(nothing, int):
+            return JSONResponse({}, status_code=nothing)
+        return JSONResponse({"users": []} if isinstance(nothing, int) else nothing)
+
+    assert "last-record-gone" in told_of(answer).problems
+
+
+def test_a_server_that_is_too_busy_to_prove_the_end_fails_the_pull() -> None:
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        if query.get("limit") == "2":
+            return JSONResponse({}, status_code=429)
+        return JSONResponse({"users": window(query)})
+
+    with pytest.raises(Busy):
+        told_of(answer)
 
 
 def test_a_total_that_earlier_pulls_had_is_missed(sis: Start) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits
 from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, hashes
 from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.http.error_mapping import transient
 
 PAGE_STEPS = (5, 12, 16)
 """Usual page sizes are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
@@ -133,9 +134,11 @@ def judge_end(
             progress.low = True
             proof.ended_by = "empty" if proof.ended_by == "total" else proof.ended_by
     at_the_end = proof.ended_by in ("empty", "past-end")
-    if at_the_end and not progress.low and not habits.aligned:
+    if at_the_end and progress.offset and habits.limit is not None and not progress.low and not habits.aligned:
         records, same = _from_the_last(collection, habits, progress) or (0, False)
-        if same and records > 1:
+        if not records:
+            proof.note("last-record-gone")
+        elif same and records > 1:
             proof.note("empty-page-inside")
     if progress.low and whole:
         if not at_the_end:
@@ -175,14 +178,17 @@ def _compare_with_earlier_ends(label: str, ends: dict[str, str], progress: Progr
 def _from_the_last(collection: Collection, habits: PagingHabits, progress: Progress) -> tuple[int, bool] | None:
     """Request two records from the last one on. Returns how many came, and whether the first is the last one again.
 
-    None if the server refuses.
+    None if the server refuses, or if nothing comes: a server that has stopped answering sends empty lists too. Raises a
+    temporary failure.
     """
     last = progress.last
     if last is None or not last.size or habits.limit is None:
         return None
     try:
         again = collection.page(habits, progress.offset - 1, 2).records
-    except (NotOffered, RequestRefused, ServerFailed):
+    except (NotOffered, RequestRefused, ServerFailed) as problem:
+        if transient(problem):
+            raise
         return None
     return (len(again), int(hashes(again[:1])[0]) == last.record) if again else None
 

@@ -44,6 +44,7 @@ from roster_pipeline.planning.snapshot_guards import (
     smaller,
     untested,
 )
+from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
@@ -134,9 +135,12 @@ def plan_snapshot(
         exemptions=exempted,
         announced=announced,
     )
-    plan = make_plan(roster, directory, school.settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
-    if only is not None:
-        plan = only.rows_of(plan)
+
+    def planned(settings: SchoolSettings) -> Plan:
+        plan = make_plan(roster, directory, settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
+        return plan if only is None else only.rows_of(plan)
+
+    plan = planned(school.settings)
     served = True
     unlike = smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
@@ -146,9 +150,7 @@ def plan_snapshot(
         if not served and not is_bundle(school.connection):
             served_before = bool(school.connection.learned.get(SINGLE_USERS))
             unlike = replace(unlike, single_users_gone=misses_single_users(before.proofs, served_before=served_before))
-            waiting = school.settings.without_witness()
-            plan = make_plan(roster, directory, waiting, snapshot, first_sync=first_sync)
-            plan = only.rows_of(plan) if only is not None else plan
+            plan = planned(school.settings.without_witness())
     plan = plan.witnessed(answers if served else None)
     history, gone = before.roles, announced_gone(plan.rows, announced)
     if gone:

@@ -178,6 +178,18 @@ def test_a_contact_goes_though_the_role_is_off_the_student_has_left_or_everythin
         assert incomplete.sourced_id not in nights.stored()
 
 
+def test_a_contact_goes_in_the_night_in_which_somebody_leaves_a_sis_without_single_users(nights: Nights) -> None:
+    nights.district.sis.faults.set("single_users=off")
+    nights.district.add_school(primary_contacts=True, guards=EVERYBODY)
+    nights.night()
+    left, excluded = nights.students[:2]
+    nights.district.people.remove(left.sourced_id, how="vanish")
+    nights.set_contact(excluded, restrained=True)
+    nights.night()
+    assert nights.reasons() == [(excluded.sourced_id, "contact_excluded")]
+    assert excluded.sourced_id not in nights.stored()
+
+
 def test_a_delta_that_names_the_contact_alone_removes_them(nights: Nights) -> None:
     nights.district.set_connection(delta=nights.folder is None)
     nights.district.add_school(primary_contacts=True, students=QUIET)

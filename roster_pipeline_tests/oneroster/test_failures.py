@@ -16,6 +16,7 @@ from roster_pipeline.oneroster import (
     NotOneRoster,
     OneRosterError,
     Redirected,
+    Refused,
     ServerFailed,
     TlsFailed,
     TooLarge,
@@ -266,12 +267,41 @@ def test_a_redirect_that_cannot_be_read_is_said_and_repeats_nothing(path: str, t
         ("Date", "Fri, 31 Dec 9999 23:59:59 -1200"),
         ("Date", "Mon, 01 Jan 0001 00:00:00 +1200"),
         ("Date", "Sat, 01 Jan 2022 00:00:00 -0000"),
+        ("Date", f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT"),
     ],
 )
 def test_a_header_that_is_of_no_use_ends_no_pull(path: str, name: str, value: str) -> None:
     pulled = people_with(path, **{name: value})
     assert pulled.complete
     assert len(pulled.users) == 2
+
+
+@pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "rot13", "utf-9", "utf-8; charset=undefined"])
+def test_a_character_set_that_no_web_server_has_is_ignored(charset: str) -> None:
+    """Python's codecs of these names raise errors of their own, or need hours for a long text."""
+    kind = f"application/json; charset={charset}"
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path != "/users":
+            return None
+        body = b"\xef\xbb\xbf" + JSONResponse({"users": window(query)}).body
+        return Response(body, headers={"Content-Type": kind})
+
+    def window(query: Mapping[str, str]) -> list[Any]:
+        return [person("s-1", givenName="Zoé")][int(query.get("offset", 0)) :]
+
+    with odd(answers) as client:
+        assert pulled_by(client).user("s-1")["givenName"] == "Zoé"
+    page_of_words = Response("<html>Zoé</html>", status_code=403, headers={"Content-Type": kind})
+    with odd(lambda path, query: page_of_words) as client, pytest.raises(Refused):
+        pulled_by(client)
+
+
+@pytest.mark.parametrize("wait", ["inf", "nan", "-5", "soon", f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", "9" * 400])
+def test_a_retry_after_that_cannot_be_read_is_no_error_of_ours(wait: str) -> None:
+    busy = Response(status_code=429, headers={"Retry-After": wait})
+    with odd(lambda path, query: busy) as client, pytest.raises(Busy):
+        pulled_by(client)
 
 
 def test_private_addresses_are_refused_unless_allowed(sis: Start) -> None:

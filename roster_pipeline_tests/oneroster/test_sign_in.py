@@ -190,6 +190,40 @@ def test_q23_a_lifetime_that_is_missing_or_text(sis: Start, lifetime: str) -> No
     assert tokens_given(served) == 1
 
 
+def token_server(token: str) -> Any:
+    """A client of a server that gives out this token response, and asks for a token everywhere else."""
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path == "/token":
+            return Response(token, media_type="application/json")
+        return page([person("s-1")], query) if path == "/users" else None
+
+    return odd(answers, open_server=False)
+
+
+@pytest.mark.parametrize("lifetime", ["0", "-1", "1e999", "1" + "0" * 400, '"soon"', "[1]", "true", "0.5"])
+def test_q23_a_lifetime_that_means_nothing_is_ignored(lifetime: str) -> None:
+    with token_server(f'{{"access_token": "abc", "expires_in": {lifetime}}}') as client:
+        assert pulled_by(client).complete
+
+
+@pytest.mark.parametrize("token", [r"a\nb", r"a\r\nX-Evil: 1", r"a\u0000", r"a\ud800b", "gültig"])
+def test_a_token_that_no_request_can_carry_is_said_so(token: str) -> None:
+    server = token_server(f'{{"access_token": "{token}"}}')
+    with server as client, pytest.raises(SignInRefused, match="no request can carry"):
+        client.connect()
+
+
+@pytest.mark.parametrize(
+    "settings", [{"client_secret": "a\nb"}, {"client_id": "a\r\nX-Evil: 1"}, {"client_secret": "\ud800"}]
+)
+def test_credentials_that_no_request_can_carry_are_said_so(sis: Start, settings: dict[str, str]) -> None:
+    served = sis()
+    with pytest.raises(SignInRefused, match="no request can carry"):
+        served.client(**settings)
+    assert not served.requests
+
+
 def test_q23_a_token_is_renewed_in_the_middle_of_a_listing(sis: Start) -> None:
     served = sis()
     with served.client() as client:

@@ -46,6 +46,11 @@ class HttpSession:
     """All requests of one session with one SIS."""
 
     def __init__(self, endpoint: Endpoint, clock: Clock) -> None:
+        if not f"{endpoint.client_id}{endpoint.client_secret}".isprintable():
+            raise SignInRefused(
+                "Client ID or Client Secret holds a line break or another character that no request can carry.",
+                "Copy both again from the SIS.",
+            )
         self.endpoint = endpoint
         self.clock = clock
         self.backoff = Backoff(endpoint.limits, clock, endpoint.parallel)

@@ -216,13 +216,19 @@ def read_token(response: Response, situation: Situation) -> tuple[str, float, st
         if isinstance(code, str):
             raise TokenRefused(response.status, code if code in OAUTH_ERRORS else "", situation)
         raise NoToken("The token address answers without an access token.", "Enter the token URL that the SIS shows.")
+    token = token.strip()
+    if not token.isascii() or not token.isprintable():
+        raise NoToken(
+            "The token address gives a token that no request can carry: it holds a line break or the like.",
+            "Ask the SIS's vendor about its token address.",
+        )
     scope = members.get("scope")
-    return token.strip(), _life(members.get("expiresin")), scope if isinstance(scope, str) else None
+    return token, _life(members.get("expiresin")), scope if isinstance(scope, str) else None
 
 
 def _life(value: Any) -> float:
     try:
         seconds = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return DEFAULT_LIFE
     return seconds if 0 < seconds < 1e9 else DEFAULT_LIFE

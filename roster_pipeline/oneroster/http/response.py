@@ -37,8 +37,12 @@ class Response:
     @property
     def server_time(self) -> datetime | None:
         """The server's clock, from the Date header; None if absent, unreadable, or not of this age."""
+        return self.time_in("Date")
+
+    def time_in(self, header: str) -> datetime | None:
+        """The time in a header; None if absent, unreadable, without a time zone, or not of this age."""
         try:
-            moment = parsedate_to_datetime(self.headers["Date"])
+            moment = parsedate_to_datetime(self.headers[header])
         except (KeyError, ValueError, TypeError, OverflowError):
             return None
         return moment if moment.tzinfo is not None and moment.year in _THIS_AGE else None
@@ -87,7 +91,9 @@ def overgrown(records: list[Any]) -> bool:
 
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_CHARSET = re.compile(r"charset=[\"']?([A-Za-z0-9_.:-]+)", re.IGNORECASE)
+_CHARSET = re.compile(r"charset=[\"']?((?:utf|iso|latin|windows|cp|us-ascii|shift|euc|gb|big5)[\w.:-]*)", re.IGNORECASE)
+"""Character sets of web servers. Python knows many more under such names, which fail in ways of their own, or do not
+end on a long text: `undefined`, `idna`, `punycode`."""
 _JSON_STARTS = b'{["'
 MOST_LENIENT = 32 * 1024 * 1024
 """Bytes of a body that is decoded leniently: as text it can take four times as much."""
@@ -128,7 +134,7 @@ def _leniently(response: Response) -> Any:
             body, encoding = body[len(mark) :] if name == "utf-8" else body, name
     try:
         text = body.decode(encoding)
-    except (UnicodeDecodeError, LookupError):
+    except (UnicodeError, LookupError):
         text = body.decode("windows-1252", errors="replace")
     start = text.lstrip()[:1]
     if start and start.encode("utf-8", errors="replace") not in _JSON_STARTS:

@@ -21,7 +21,6 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -66,17 +65,13 @@ class Backoff:
         """Retry-After in seconds; the header holds a number or a date. None if absent or unreadable."""
         if response.status not in RETRY_STATUSES:
             return None
-        text = response.headers.get("Retry-After", "").strip()
         try:
-            return max(0.0, float(text))
+            return max(0.0, float(response.headers.get("Retry-After", "")))
         except ValueError:
-            pass
-        try:
-            moment = parsedate_to_datetime(text)
-            now = response.server_time or self._clock.now()
-            return max(0.0, (moment - now).total_seconds())
-        except (ValueError, TypeError):
+            moment = response.time_in("Retry-After")
+        if moment is None:
             return None
+        return max(0.0, (moment - (response.server_time or self._clock.now())).total_seconds())
 
     def slow_down(self, status: int, wait: float | None) -> None:
         """Halve the parallel requests after a 429, and pause the whole session for the `wait` that the server named."""

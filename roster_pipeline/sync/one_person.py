@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from roster_pipeline.cleaning.roles import orgs_named
-from roster_pipeline.directory import audit, ledger, members, plan_rows, plans, rosters, snapshots, tenants
+from roster_pipeline.directory import audit, ledger, members, plan_rows, plans, pulls, rosters, snapshots, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import ONE_PERSON, latest_snapshot
@@ -116,13 +116,20 @@ def _answers(school: SchoolRow, ids: tuple[str, ...]) -> dict[str, Answer]:
 def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], answers: Mapping[str, Answer]) -> int:
     """The newest roster with the answers of the SIS for these records. A missing record counts as deleted.
 
-    Before this archives anybody, the second witness is asked.
+    Before this archives anybody, the second witness is asked. Raises SyncError if the SIS has several records with
+    one of these ids, because it answers with only one of them.
     """
     with database.begin() as conn:
         raw = snapshots.load(conn, base["id"])
+        sent = list(map(orjson.loads, raw.users.splitlines()))
+        before = {user["sourcedId"]: user for user in sent if user["sourcedId"] in answers}
+        others = [user for user in sent if user["sourcedId"] not in answers]
+        if len(before) + len(others) < len(sent) or pulls.have_several_records(conn, base["pull_id"], list(answers)):
+            raise SyncError(
+                school.key, "its SIS has several records with the id of this person.", "Sync the whole school."
+            )
         users_now = [answer.user for answer in answers.values() if answer.user is not None]
-        users_by_id = {user["sourcedId"]: user for user in map(orjson.loads, raw.users.splitlines())}
-        named = orgs_named(frame_of([*users_by_id.values(), *users_now]))
+        named = orgs_named(frame_of([*sent, *users_now]))
         orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), named)
         references = OrgReferences()
         references.note(snapshots.org_documents(conn, base["pull_id"]))
@@ -130,10 +137,10 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
     for sourced_id, answer in answers.items():
         if answer.user is not None:
             references.place([answer.user])
-            users_by_id[sourced_id] = users_by_id.get(sourced_id, {}) | answer.user
-        elif sourced_id in users_by_id:
-            users_by_id[sourced_id] = users_by_id[sourced_id] | {"status": DELETED}
-    users, contacts = frame_of(list(users_by_id.values())), frame_of_documents(raw.contacts)
+            others.append(before.get(sourced_id, {}) | answer.user)
+        elif sourced_id in before:
+            others.append(before[sourced_id] | {"status": DELETED})
+    users, contacts = frame_of(others), frame_of_documents(raw.contacts)
     rejected_at_ingest = raw.rejected[~raw.rejected["sourced_id"].isin(list(answers))]
     cleaned = cleaned_records(school, base, users, contacts, rejected_at_ingest, orgs, withheld)
     with database.begin() as conn:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory.database import Database
+from roster_pipeline.sync import SyncError, one_person
 from roster_pipeline_tests.sources.conftest import School, Source, person, pupil, teacher
 
 EARLY, LATE = "2026-01-02T00:00:00Z", "2026-03-04T00:00:00Z"
@@ -45,6 +46,18 @@ def test_a_whole_page_of_second_records_does_not_end_the_list(database: Database
         school.sync()
         assert len(school.present) == 60
         assert school.proof["complete"]
+
+
+def test_a_person_of_several_records_is_not_synced_alone(database: Database, rest: Source) -> None:
+    rest.users = [*PUPILS, teacher(1, "s2"), teacher(1)]
+    school = School(database, rest)
+    school.sync()
+    people = {row["sourced_id"]: row["person_id"] for row in school.rows("select sourced_id, person_id from link")}
+    one_person.make_plan(database, school.school, people["te2"])
+    with pytest.raises(SyncError, match="several records") as refused:
+        one_person.make_plan(database, school.school, people["te1"])
+    assert "te1" not in str(refused.value), "the answer for te1 alone is the record of the other school"
+    assert refused.value.remedy == "Sync the whole school."
 
 
 def test_the_last_modified_decides_the_fields_and_only_them(database: Database, source: Source) -> None:

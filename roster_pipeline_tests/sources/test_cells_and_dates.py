@@ -189,6 +189,17 @@ def test_people_whose_role_may_have_ended_are_counted_and_stay(
     assert school.tested()["Dates of roles"][1].startswith("2 people have a role with a date that cannot be read")
 
 
+@pytest.mark.parametrize(
+    "nothing", ["0001-01-01", "1900-01-01T00:00:00.000Z", "1/1/1753", "1970-01-01", "9999-12-31", "31.12.9999"]
+)
+def test_a_day_that_stands_for_no_date_ends_and_begins_no_role(
+    database: Database, source: Source, nothing: str
+) -> None:
+    school = told_by(database, source, ("", nothing), (nothing, ""), (f"{LAST_YEAR}-08-15", nothing))
+    assert school.present == {"st0", "st1", "st2"}
+    assert school.proof["unclear_dates"] == 0
+
+
 def test_the_case_of_orgs_csv_is_as_that_of_users_csv(database: Database, bundle: Source) -> None:
     bundle.users = list(PEOPLE)
     orgs = table(ORG_COLUMNS, ORGS).split("\r\n")

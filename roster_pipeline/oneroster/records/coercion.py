@@ -36,6 +36,8 @@ _FALSE = frozenset(("false", "0", "no", "n", "f", "off"))
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _BREAKS = re.compile(r"[\t\r\n\x85\u2028\u2029]+")
 _ISO_DATE = re.compile(r"^(\d{4})-?(\d{2})-?(\d{2})(?:$|[T ])")
+_YEARS = range(1971, 2100)
+"""Databases write a day outside these years for "no date": 0001-01-01, 1900-01-01, 1970-01-01, 9999-12-31."""
 _AROUND_IDS = " \t\"'[]{}()"
 _REFERENCE_NAMES = ("sourcedId", "sourcedid", "sourcedID", "SourcedId", "sourced_id", "id")
 _ADDRESS = re.compile(r"(?:://|^~?/).*/(?:orgs|schools|users|students|teachers|classes)/([^/?#]+)/?(?:[?#].*)?$", re.I)
@@ -85,7 +87,10 @@ def boolean(value: Any) -> Any:
 
 
 def day(value: Any) -> Any:
-    """A calendar date as YYYY-MM-DD, without its time. Other spellings than ISO are UNREADABLE, not guessed."""
+    """A calendar date as YYYY-MM-DD, without its time, or None for a day that stands for "no date".
+
+    Other spellings than ISO are UNREADABLE, not guessed.
+    """
     if type(value) is not str:
         value = text(value)
         if not isinstance(value, str):
@@ -102,10 +107,16 @@ def _day(written: str) -> Any:
     match = _ISO_DATE.match(stripped)
     if not match:
         return UNREADABLE
+    return date_of(int(match[1]), int(match[2]), int(match[3]))
+
+
+def date_of(year: int, month: int, number: int) -> Any:
+    """A date as `day` gives it."""
     try:
-        return date(int(match[1]), int(match[2]), int(match[3])).isoformat()
+        written = date(year, month, number).isoformat()
     except ValueError:
         return UNREADABLE
+    return written if year in _YEARS else None
 
 
 def reference(value: Any) -> Any:

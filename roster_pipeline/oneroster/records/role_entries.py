@@ -12,11 +12,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from datetime import date
 from typing import Any
 
 from roster_pipeline.oneroster.http.response import folded
-from roster_pipeline.oneroster.records.coercion import NOT_IDS, UNREADABLE, day, listed, reference, references, text
+from roster_pipeline.oneroster.records.coercion import (
+    NOT_IDS,
+    UNREADABLE,
+    date_of,
+    day,
+    listed,
+    reference,
+    references,
+    text,
+)
 
 ROLES = {
     role.lower(): role
@@ -207,11 +215,11 @@ class Dates:
             return iso
         written = written.strip()
         if match := _YEAR_FIRST.match(written):
-            return _date(int(match[1]), int(match[2]), int(match[3]))
+            return date_of(int(match[1]), int(match[2]), int(match[3]))
         if match := _DAY_AND_NAME.match(written):
-            return _date(int(match[3]), _month(match[2]), int(match[1]))
+            return date_of(int(match[3]), _month(match[2]), int(match[1]))
         if match := _NAME_AND_DAY.match(written):
-            return _date(int(match[3]), _month(match[1]), int(match[2]))
+            return date_of(int(match[3]), _month(match[1]), int(match[2]))
         match = _YEAR_LAST.match(written)
         if not match:
             return UNREADABLE
@@ -221,7 +229,7 @@ class Dates:
             order = self._learned_order(separator)
             if order is None:
                 return UNREADABLE
-        return _date(year, first, second) if order == MONTH_FIRST else _date(year, second, first)
+        return date_of(year, first, second) if order == MONTH_FIRST else date_of(year, second, first)
 
     def _learned_order(self, separator: str) -> str | None:
         """The order of dates with this separator. With full stops the day is first, unless a date shows otherwise."""
@@ -241,10 +249,3 @@ def _proved_order(first: int, second: int) -> str | None:
 def _month(name: str) -> int:
     """The number of an English month, 0 for another word."""
     return _MONTHS.index(name[:3].lower()) + 1 if name[:3].lower() in _MONTHS else 0
-
-
-def _date(year: int, month: int, number: int) -> Any:
-    try:
-        return date(year, month, number).isoformat()
-    except ValueError:
-        return UNREADABLE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
 from roster_pipeline_tests.invariants.evidence import Known, compare, kind_of, known_person
@@ -13,7 +13,7 @@ from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sis_state import Group, Record, campus_of
 
 STRONGEST: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
-MEMBER, ROLE_OFF, BELOW, UNKNOWN, ELSEWHERE, GONE = range(6)
+MEMBER, ROLE_OFF, BELOW, UNKNOWN, REJECTED, ELSEWHERE, GONE = range(7)
 
 
 @dataclass(eq=False)
@@ -48,7 +48,7 @@ class Identity:
     @property
     def present(self) -> bool:
         """In the school today, even in a role that is not rostered; or in an org below it, or one that may be it."""
-        return self._strength(self.lead)[0] <= UNKNOWN
+        return self._strength(self.lead)[0] <= REJECTED
 
     @property
     def unknown(self) -> bool:
@@ -57,12 +57,17 @@ class Identity:
 
     def unusable(self, record: Record) -> bool:
         """Whether a record is there, and says nothing of this school that can be used."""
-        return self._strength(record)[0] in (BELOW, UNKNOWN)
+        return self._strength(record)[0] in (BELOW, UNKNOWN, REJECTED)
+
+    @property
+    def alive(self) -> list[Record]:
+        """Records that are not gone."""
+        return [record for record in self.records if self._strength(record)[0] <= ELSEWHERE]
 
     @property
     def linkable(self) -> list[Record]:
-        """Records worth a link: those that are not gone."""
-        return [record for record in self.records if self._strength(record)[0] <= ELSEWHERE]
+        """Records worth a link: those that are not gone, and are one person's."""
+        return [record for record in self.alive if not record.of_two]
 
     def kind(self, record: Record) -> str:
         """Which kind of number a record carries."""
@@ -95,6 +100,8 @@ class Identity:
 
 def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]:
     """Standing of a record with a school, and the place of the role that gives it."""
+    if record.of_two:
+        return REJECTED, strength(replace(record, of_two=False), school, rules)[1]
     below = campus_of(school)
     groups = record.groups_in(school) + (record.groups_in(below) if rules.orgs_below else ())
     here = sorted(STRONGEST.index(group) for group in groups)
@@ -217,7 +224,7 @@ def _mark_shared_numbers(humans: list[Identity], seeming: list[Identity], linked
     for one, other in combinations(humans, 2):
         if two_humans(one.ids, other.ids, linked):
             continue
-        for mine, theirs in product(one.linkable, other.linkable):
+        for mine, theirs in product(one.alive, other.alive):
             number = one.numbered(mine)
             if (
                 number is not None
@@ -283,7 +290,7 @@ def _key(
 
 
 def _counts(human: Identity, record: Record) -> bool:
-    return strength(record, human.school, human.rules)[0] <= UNKNOWN
+    return strength(record, human.school, human.rules)[0] <= REJECTED
 
 
 def _mark_taken(humans: list[Identity]) -> None:

@@ -8,7 +8,7 @@ out here again, one person at a time, as slowly and as plainly as can be.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from roster_pipeline_tests.invariants.guarding import Judged, judge
 from roster_pipeline_tests.invariants.identities import Identity, apparent_identities, identities_of, may_be
@@ -88,8 +88,9 @@ class Model:
         humans = identities_of(records, school, state.rules, self.linked, self.people)
         rows = [*self._present(school, humans, {r.sourced_id for r in served if not r.deleted})]
         rows += self._absent(school, humans)
-        came = {human.person.serial for human in humans if human.matched_by and human.person}
-        came |= {person.serial for human in humans if human.matched_by for person in human.candidates}
+        present = [human for human in humans if human.present and human.matched_by]
+        came = {human.person.serial for human in present if human.person}
+        came |= {person.serial for human in present for person in human.candidates}
         gone = state.announced - came
         refused = [row for row in rows if any(one.is_about(row) for one in state.exempted)]
         state.exempted = [one for one in state.exempted if self._goes_on(one, school, humans, refused)]
@@ -138,7 +139,7 @@ class Model:
         """Records that name the school, and those of its active members wherever they are now."""
         followed = {link for person in self.active(school) for link in person.links}
         here = [school, campus_of(school)] if self.schools[school].rules.orgs_below else [school]
-        return [one for one in served if any(map(one.names, here)) or one.sourced_id in followed]
+        return _one_of_each_id([one for one in served if any(map(one.names, here)) or one.sourced_id in followed])
 
     def active(self, school: str) -> list[Person]:
         """The active members of a school."""
@@ -247,6 +248,19 @@ class Model:
             member.status, member.by, member.absent = "active", None, 0
             if row.membership:
                 member.role, member.grade = row.role, row.grade
+
+
+def _one_of_each_id(records: list[Record]) -> list[Record]:
+    """Each sourcedId once. Two humans who have one are one record that nobody can use; a deleted one of them is none.
+
+    records: of those with one sourcedId, the newest comes first.
+    """
+    found: dict[str, Record] = {}
+    for record in records:
+        newest = found.setdefault(record.sourced_id, record)
+        if record is not newest and not record.deleted:
+            found[record.sourced_id] = replace(newest, roles=(*newest.roles, *record.roles), of_two=True)
+    return list(found.values())
 
 
 def _expected(row: Row, gone: set[int]) -> bool:

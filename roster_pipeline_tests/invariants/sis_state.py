@@ -20,6 +20,7 @@ GROUPS: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
 LEAVING: tuple[Leaving, ...] = ("vanish", "mark", "lose_org", "end_date")
 UNLISTED = "sch-9"
 """An org that the SIS does not list; whether it is another school nobody can say."""
+LONG_AGO = "2001-01-01T00:00:00.000Z"
 DISTRICT = "dis-1"
 """The org of the district, which is listed and is not a school."""
 SOURCE_ROLES: dict[Group, str] = {
@@ -40,7 +41,7 @@ class Record:
     """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there.
 
     spoiled: where there is no `email`, what stands in its place is not an address. moved_up: the grade is one more than
-    at first, as it is after the school year has turned.
+    at first, as it is after the school year has turned. of_two: another human has a record with this sourcedId, too.
     """
 
     sourced_id: str
@@ -57,6 +58,7 @@ class Record:
     master: str | None = None
     moved_up: bool = False
     middle: str | None = None
+    of_two: bool = False
 
     @property
     def unusable_email(self) -> bool:
@@ -107,6 +109,8 @@ class SisState:
         self.sis = sis
         self.schools = schools
         self.records: dict[str, Record] = {}
+        self.strays: dict[int, Record] = {}
+        """Records, by row, with the sourcedId of somebody else's record, which is newer."""
         self.owners: dict[str, set[int]] = {}
         self.confirmed: set[str] = set()
         self.names: dict[int, set[str]] = {}
@@ -137,7 +141,7 @@ class SisState:
 
     def served(self) -> list[Record]:
         """What a complete list holds."""
-        return [record for record in self.records.values() if record.delivered]
+        return [*(record for record in self.records.values() if record.delivered), *self.strays.values()]
 
     def join(self, school: str, group: Group, *, numbered: bool = True) -> Record:
         """A human nobody knew, with one record. The n-th human of every SIS has the same values."""
@@ -155,6 +159,24 @@ class SisState:
         newcomer = replace(newcomer, **same)  # type: ignore[arg-type]
         self._change(newcomer)
         return newcomer
+
+    def stray(self, of: Record, school: str, group: Group, *, deleted: bool) -> None:
+        """The SIS also has a record of a human nobody knew with the sourcedId of a record, as if both counted alone."""
+        newcomer = self._newcomer(self._new_id(), school, group, numbered=of.number is not None)
+        made = self.district.add(
+            SOURCE_ROLES[group], school, sourced_id=newcomer.sourced_id, agents=(), **_fields(newcomer)
+        )
+        status = "tobedeleted" if deleted else "active"
+        self.district.changed[made.row] = made._replace(sourced_id=of.sourced_id, modified=LONG_AGO, status=status)
+        stray = replace(newcomer, sourced_id=of.sourced_id, gone="mark" if deleted else None)
+        self._remember_human(stray)
+        self.strays[made.row] = stray
+
+    def without_strays(self) -> None:
+        """Every sourcedId has one record again."""
+        for row in self.strays:
+            self.district.vanish(row)
+        self.strays.clear()
 
     def transform(self, record: Record) -> None:
         """The human of a record takes other names, another e-mail and another number there: nothing stays the same."""
@@ -278,6 +300,9 @@ class SisState:
 
     def _remember(self, record: Record) -> None:
         self.records[record.sourced_id] = record
+        self._remember_human(record)
+
+    def _remember_human(self, record: Record) -> None:
         self.owners.setdefault(record.sourced_id, set()).add(record.human)
         self.names.setdefault(record.human, set()).update((record.given, record.family))
         self.numbers.setdefault(record.human, set()).add(record.number)

@@ -29,7 +29,7 @@ from roster_pipeline_tests.invariants.histories import assert_happened, historie
 from roster_pipeline_tests.invariants.model import Exemption
 from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
-from roster_pipeline_tests.invariants.sis_state import GROUPS
+from roster_pipeline_tests.invariants.sis_state import GROUPS, Group
 from roster_pipeline_tests.invariants.sync_district import Site
 
 EXAMPLES = histories(6, 300)
@@ -65,6 +65,10 @@ where v.guard = '' and v.plan_id = (
 REASONS = """
 select distinct r.reason from plan_row r
 where r.plan_id = (select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
+"""
+REJECTED = """
+select distinct rule from rejected_record where severity = 'error' and snapshot_id = (
+    select max(y.snapshot_id) from sync y join school s on s.id = y.school_id where s.key = :school)
 """
 ROW_OF = """
 select r.row from plan_row r where r.plan_id = :plan and r.action = :action and r.role <> 'contact'
@@ -142,6 +146,20 @@ class Districts(RuleBasedStateMachine):
             self._night(district, district.schools[0])
             district.sis.come_back(district.sis.records[record.sourced_id])
             self._night(district, district.schools[0])
+
+    @rule(pick=PICK, place=st.integers(0, 1), group=st.sampled_from(GROUPS), deleted=st.sampled_from((False, True)))
+    def ids_of_two(self, pick: int, place: int, group: Group, deleted: bool) -> None:
+        """For a night, one or two sourcedIds have another human's record besides, in the same school or another."""
+        district = self.districts[0]
+        able = [one for one in district.sis.here() if one.sourced_id not in district.sis.confirmed]
+        for record in {able[pick % len(able)], able[pick // 2 % len(able)]} if able else ():
+            district.sis.stray(record, district.sis.schools[place], group, deleted=deleted)
+        for school in district.schools:
+            self._night(district, school)
+            nights.update(row["rule"] for row in district.place.rows(REJECTED, school=school))
+        district.sis.without_strays()
+        for school in district.schools:
+            self._night(district, school)
 
     @rule(changes=CHANGES, fault=st.sampled_from(FAULTS), place=st.integers(0, 1))
     def bad_night(self, changes: list[tuple[str, int, int, int]], fault: str, place: int) -> None:
@@ -387,6 +405,6 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(
     nights.clear()
     run_histories(Here, EXAMPLES, DAYS)
     seldom = {"discarded", "link by hand", "match_contradicted", "held: students go down a grade"}
-    usual = {"create", "update", "archive", "held", "approved", "bad"}
+    usual = {"create", "update", "archive", "held", "approved", "bad", "sourced_id_of_two"}
     assert_happened(nights, usual, seldom)
     assert nights["nights"] >= 50

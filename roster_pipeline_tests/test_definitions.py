@@ -88,27 +88,35 @@ def test_the_definitions_are_those_that_the_saved_list_names() -> None:
 
 def test_the_code_version_of_an_asset_changes_with_its_rules_and_with_nothing_else(tmp_path: Path) -> None:
     package = shutil.copytree(ROOT / "roster_pipeline", tmp_path / "roster_pipeline")
-    before = versions_of(package)
+    command = [sys.executable, "-c", VERSIONS, "", "", *RULES_OF]
+    done = subprocess.run(command, cwd=package.parent, capture_output=True, text=True, check=True)
+    before, again, *after = [json.loads(line) for line in done.stdout.splitlines()]
     assert set(before) == {"raw_orgs", "raw_users", "raw_contacts", "cleaned_roster", "roster_diff", "applied_changes"}
     assert all(before.values())
-    assert versions_of(package) == before
-    for changed, assets in RULES_OF.items():
-        file = package / changed
-        as_it_was = file.read_bytes()
-        file.write_bytes(as_it_was + b"\n")
-        after = versions_of(package)
-        assert {name for name in before if after[name] != before[name]} == assets, changed
-        file.write_bytes(as_it_was)
+    assert again == before
+    for (changed, assets), versions in zip(RULES_OF.items(), after, strict=True):
+        assert {name for name in before if versions[name] != before[name]} == assets, changed
 
 
-def versions_of(package: Path) -> dict[str, str]:
-    """Code versions as a new process sees them that loads this copy of the package."""
-    code = (
-        "from roster_pipeline.definitions import defs; import json; graph = defs.get_repository_def().asset_graph; "
-        "print(json.dumps({key.to_user_string(): graph.get(key).code_version for key in graph.executable_asset_keys}))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], cwd=package.parent, capture_output=True, text=True, check=True)
-    return dict(json.loads(done.stdout))
+VERSIONS = """
+import json, os, sys
+from pathlib import Path
+import dagster
+
+for changed in sys.argv[1:]:
+    file = Path("roster_pipeline") / (changed or "__init__.py")
+    as_it_was = file.read_bytes()
+    file.write_bytes(as_it_was + (b"\\n" if changed else b""))
+    if os.fork() == 0:
+        from roster_pipeline.definitions import defs
+        graph = defs.get_repository_def().asset_graph
+        versions = {key.to_user_string(): graph.get(key).code_version for key in graph.executable_asset_keys}
+        print(json.dumps(versions), flush=True)
+        os._exit(0)
+    os.wait()
+    file.write_bytes(as_it_was)
+"""
+"""Prints the code versions as a new process sees them, after a change of each file of the copy; "" changes none."""
 
 
 @pytest.fixture

@@ -10,18 +10,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import httpx
 import psycopg
 import pytest
 import yaml
+from dagster._grpc.client import DagsterGrpcClient
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from roster_pipeline.console.config import config_from
 from roster_pipeline.directory.secrets import new_key
 from roster_pipeline.notifications import mailer_from
+from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline.settings.installation import Installation
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.left_behind import MARK
@@ -116,19 +119,25 @@ def _serves(port: int, path: str) -> bool:
 
 
 def _answers(port: int) -> bool:
-    command = [sys.executable, "-m", "dagster", "api", "grpc-health-check", "-p", str(port)]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return DagsterGrpcClient(port=port, host="127.0.0.1").health_check_query() == "SERVING"
 
 
-READY: dict[str, Callable[[int, Path, float], bool]] = {
+def _beats(dagster_url: str) -> bool:
+    """Whether each loop of the daemon has said that it runs."""
+    with plain_connection(make_url(dagster_url)) as conn:
+        found = conn.execute("select daemon_type from daemon_heartbeats").fetchall()
+    return {"SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR"} <= {kind for (kind,) in found}
+
+
+READY: dict[str, Callable[[int, Path, str], bool]] = {
     "roster-console": lambda port, _, __: _serves(port, "/health"),
     "roster-web": lambda port, _, __: _serves(port, "/server_info"),
     "roster-web-readonly": lambda port, _, __: _serves(port, "/view/server_info"),
     "roster-code": lambda port, _, __: _answers(port),
     "roster-metrics": lambda _, folder, __: (folder / "roster.prom").exists(),
-    "roster-daemon": lambda _, __, seconds: seconds > 20,
+    "roster-daemon": lambda _, __, dagster_url: _beats(dagster_url),
 }
-"""Whether a service does its work, by its port, its folder and the seconds since it began; all the while it runs."""
+"""Whether a service does its work, by its port, its folder and Dagster's database."""
 
 
 @pytest.mark.timeout(590)
@@ -152,7 +161,8 @@ def test_each_service_starts_with_its_own_files_of_environment(
         command_of(unit, port, tmp_path), env=environment, cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
     ) as process:
         try:
-            assert _came_up(name, process, port, tmp_path), process.stderr and process.stderr.read().decode()[-3000:]
+            ready = partial(READY[name], port, tmp_path, dagster_url)
+            assert _came_up(process, ready), process.stderr and process.stderr.read().decode()[-3000:]
             if "Type=oneshot" not in unit.read_text():
                 process.terminate()
             assert process.wait(STOPPING) == 0, f"{name} has to end in order when it is asked to"
@@ -160,10 +170,10 @@ def test_each_service_starts_with_its_own_files_of_environment(
             process.kill()
 
 
-def _came_up(name: str, process: subprocess.Popen[bytes], port: int, folder: Path) -> bool:
-    began = time.monotonic()
-    while time.monotonic() < began + 300:
-        if READY[name](port, folder, time.monotonic() - began):
+def _came_up(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> bool:
+    until = time.monotonic() + 300
+    while time.monotonic() < until:
+        if ready():
             return True
         if process.poll() not in (None, 0):
             return False

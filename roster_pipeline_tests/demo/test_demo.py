@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,22 +49,20 @@ def test_three_nights_end_with_a_report_and_mails(environment: dict[str, str]) -
     assert "lincoln-high" in ran.stdout
 
 
-def test_an_interrupt_leaves_no_process_behind(environment: dict[str, str]) -> None:
-    demo = subprocess.Popen(
-        COMMAND, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
-    time.sleep(3)
-    os.killpg(demo.pid, signal.SIGINT)
-    assert demo.wait(30) != 0
-    with pytest.raises(ProcessLookupError):
-        os.killpg(demo.pid, 0)
-
-
-def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(environment: dict[str, str]) -> None:
-    address = environment["ROSTER_DATABASE_URL"]
-    subprocess.run([*COMMAND[:-1], "init"], env=environment, check=True, capture_output=True, timeout=PATIENCE)
+def made(address: str, server: URL) -> Database:
+    """The directory's database at an address, with its tables."""
+    with admin(server) as connected:
+        connected.execute(sql.SQL("create database {}").format(sql.Identifier(make_url(address).database or "")))
     database = Database(address)
-    assert schema.current(database) == schema.head()
+    schema.upgrade(database)
+    return database
+
+
+def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(
+    environment: dict[str, str], postgres_server: URL
+) -> None:
+    address = environment["ROSTER_DATABASE_URL"]
+    database = made(address, postgres_server)
     with database.begin() as conn:
         tenants.add_district(conn, "springfield", "Springfield")
     ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
@@ -94,8 +90,8 @@ def test_the_demo_drops_no_database_that_it_may_not_make_anew(
         names = [given.database or "", f"{given.database}_dagster"]
         for name in names:
             server.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), role))
-        subprocess.run([*COMMAND[:-1], "init"], env=environment, check=True, capture_output=True, timeout=PATIENCE)
         database = Database(environment["ROSTER_DATABASE_URL"])
+        schema.upgrade(database)
         with database.begin() as conn:
             tenants.add_district(conn, DISTRICT, "Of an earlier demo")
         database.close()

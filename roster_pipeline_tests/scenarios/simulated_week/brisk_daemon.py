@@ -15,7 +15,7 @@ import dagster._daemon.controller as controller
 import dagster._daemon.sensor as sensors
 import dagster._scheduler.scheduler as schedules
 
-PAUSE = 2.0
+PAUSE = 1.0
 """Seconds. Shorter pauses take a core from the runs that the test waits for."""
 
 

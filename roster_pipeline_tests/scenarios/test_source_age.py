@@ -69,7 +69,7 @@ def back(district: District, days: int) -> None:
     district.execute("update pull set unchanged_since = unchanged_since - :days * interval '1 day'", days=days)
 
 
-@pytest.mark.parametrize("name", ["roster.zip", "out/roster.zip", "loose"])
+@pytest.mark.parametrize("name", ["out/roster.zip", "loose"])
 def test_a_bundle_of_three_weeks_ago_is_told_in_the_report_the_history_and_one_alert(
     district: District, tmp_path: Path, name: str
 ) -> None:

@@ -103,19 +103,25 @@ def test_a_record_that_comes_twice_the_same_is_no_second_one(database: Database,
 OTHER = {"givenName": "Zoe", "familyName": "Zed"}
 
 
+TWO_OF_ONE_ID: list[tuple[dict[str, Any], bool]] = [
+    (OTHER, True),
+    ({**OTHER, "username": "zzed", "identifier": "1", "email": "z@x.example"}, True),
+    ({"givenName": "Zoe"}, False),
+    ({"familyName": "Zed"}, False),
+    ({"givenName": "Zoe", "familyName": ""}, False),
+    ({"givenName": "MINAOB", "familyName": "Járlob"}, False),
+    ({**OTHER, "status": "tobedeleted"}, False),
+]
+"""Another record of the same sourcedId, and whether it is of somebody else."""
+
+
 @pytest.mark.parametrize(
-    ("other", "two"),
+    ("other", "two", "org", "newer"),
     [
-        (OTHER, True),
-        ({**OTHER, "username": "zzed", "identifier": "1", "email": "z@x.example"}, True),
-        ({"givenName": "Zoe"}, False),
-        ({"familyName": "Zed"}, False),
-        ({"givenName": "Zoe", "familyName": ""}, False),
-        ({"givenName": "MINAOB", "familyName": "Járlob"}, False),
-        ({**OTHER, "status": "tobedeleted"}, False),
+        *((*case, org, True) for case in TWO_OF_ONE_ID for org in ("s1", "s2")),
+        *((*case, "s2", False) for case in (TWO_OF_ONE_ID[0], TWO_OF_ONE_ID[-1])),
     ],
 )
-@pytest.mark.parametrize(("org", "newer"), [("s2", True), ("s2", False), ("s1", True)])
 def test_two_pupils_with_one_id_are_not_one_person(
     database: Database, source: Source, other: dict[str, Any], two: bool, org: str, newer: bool
 ) -> None:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
@@ -119,7 +120,8 @@ def _serves(port: int, path: str) -> bool:
 
 
 def _answers(port: int) -> bool:
-    return DagsterGrpcClient(port=port, host="127.0.0.1").health_check_query() == "SERVING"
+    client: Any = DagsterGrpcClient(port=port, host="127.0.0.1")
+    return bool(client.health_check_query() == "SERVING")
 
 
 def _beats(dagster_url: str) -> bool:

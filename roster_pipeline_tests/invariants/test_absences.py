@@ -25,7 +25,7 @@ from roster_pipeline_tests.invariants.absence_model import AbsenceModel, Answer,
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.sources.conftest import Kind, Record, School, Source, person, served, teacher
 
-EXAMPLES = histories(3, 60)
+EXAMPLES = histories(2, 60)
 DAYS = 16
 STUDENTS, MOST_MISSING = 24, 8
 """So few are missing that the snapshot as a whole is like those before."""

@@ -28,7 +28,7 @@ from roster_pipeline_tests.invariants.sis_state import GROUPS
 from roster_pipeline_tests.invariants.sync_district import Site
 from roster_pipeline_tests.postgres import as_text, copy_of
 
-EVERY = 1 if os.environ.get("ROSTER_PROOF") else 24
+EVERY = 1 if os.environ.get("ROSTER_PROOF") else 48
 """Commits are always tried; of the other moments of a step, each so-many-th."""
 COMMITS = ("during commit", "after commit")
 

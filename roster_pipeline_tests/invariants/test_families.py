@@ -24,7 +24,7 @@ from roster_pipeline_tests.invariants.histories import assert_happened, historie
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sync_district import Place, Site
 
-EXAMPLES = histories(3, 60)
+EXAMPLES = histories(2, 60)
 DAYS = 12
 PUPILS, PARENTS = 7, 6
 NAMES = "abcdefg"

@@ -32,7 +32,7 @@ from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS, Group
 from roster_pipeline_tests.invariants.sync_district import Site
 
-EXAMPLES = histories(6, 300)
+EXAMPLES = histories(3, 300)
 DAYS = 24
 FAULTS = (
     "record_missing", "record_doubled", "role_absent=student", "role_absent=teacher", "no_share", "list_omits=30",

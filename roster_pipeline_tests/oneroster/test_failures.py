@@ -12,6 +12,7 @@ from starlette.responses import JSONResponse, Response
 from roster_pipeline.oneroster import (
     AddressNotAllowed,
     Busy,
+    Endpoint,
     Malformed,
     NotOneRoster,
     OneRosterError,
@@ -23,6 +24,7 @@ from roster_pipeline.oneroster import (
     TooSlow,
     Unreachable,
 )
+from roster_pipeline.oneroster.http.network import MOST_COOKIES, http_client
 from roster_pipeline.simulator import District
 from roster_pipeline_tests.certificates import private_authority
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by, quicker, serve
@@ -264,6 +266,9 @@ def test_a_redirect_that_cannot_be_read_is_said_and_repeats_nothing(path: str, t
     [
         ("Set_Cookie", "name=Zoé; path=/"),
         ("Set_Cookie", "é=1"),
+        ("Set_Cookie", f"long={'x' * 10_000}"),
+        ("Content_Encoding", "utf-8"),
+        ("Content_Encoding", "none, identity"),
         ("Date", "Fri, 31 Dec 9999 23:59:59 -1200"),
         ("Date", "Mon, 01 Jan 0001 00:00:00 +1200"),
         ("Date", "Sat, 01 Jan 2022 00:00:00 -0000"),
@@ -274,6 +279,20 @@ def test_a_header_that_is_of_no_use_ends_no_pull(path: str, name: str, value: st
     pulled = people_with(path, **{name: value})
     assert pulled.complete
     assert len(pulled.users) == 2
+
+
+def test_the_cookies_of_a_session_stay_few() -> None:
+    with http_client(Endpoint("https://sis.example.org")) as client:
+        for number in range(10 * MOST_COOKIES):
+            client.cookies.set(f"session-{number}", "1")
+        assert 0 < len(client.cookies) <= MOST_COOKIES
+        assert client.cookies[f"session-{number}"] == "1"
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip"])
+def test_a_compression_that_was_not_asked_for_is_named(encoding: str) -> None:
+    with pytest.raises(Malformed, match="compression"):
+        people_with("/users", Content_Encoding=encoding)
 
 
 @pytest.mark.parametrize("charset", ["undefined", "idna", "punycode", "rot13", "utf-9", "utf-8; charset=undefined"])

@@ -27,7 +27,8 @@ ALIASES = {
 """Collection key to the names that servers use for it, the standard's first."""
 PARTIAL, WARNED = "partial-answer", "warning-beside-data"
 """Problem slugs: the body or its status says that it is not complete; it has a warning that may matter."""
-PARTIAL_CONTENT = 206
+PARTIAL_STATUSES = frozenset((202, 206, 207))
+"""Accepted for later, a part, and several results of which some may be failures."""
 _NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata"))
 _MISSING = object()
 """Means "no value", because None is a value of JSON."""
@@ -59,7 +60,7 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
     if isinstance(body, list):
         if body and not any(_has_id(entry) for entry in body):
             raise _foreign(label)
-        return PageBody(body, None, PARTIAL if response.status == PARTIAL_CONTENT else None)
+        return PageBody(body, None, PARTIAL if response.status in PARTIAL_STATUSES else None)
     if not isinstance(body, dict):
         raise _foreign(label)
     status = read_status(body)
@@ -75,7 +76,7 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
             f"The response to {label} has no list of {collection}.",
             "This is not a OneRoster response. Check the URL; if it is right, ask the SIS's vendor.",
         )
-    caveat = PARTIAL if status.unfinished or response.status == PARTIAL_CONTENT else None
+    caveat = PARTIAL if status.unfinished or response.status in PARTIAL_STATUSES else None
     if status.warning:
         caveat = caveat or WARNED
     return PageBody(_as_list(value, collection, label), _stated_total(body), caveat)

@@ -241,11 +241,10 @@ class HttpSession:
         try:
             answer = self._client.send(request, auth=auth or httpx.Auth(), stream=True)
             failed = not answer.is_success
-            encoding = answer.headers.get("Content-Encoding", "").strip().lower()
             try:
                 body = read_body(
                     answer.iter_raw(),
-                    "" if encoding == "identity" else encoding,
+                    answer.headers.get("Content-Encoding", ""),
                     label,
                     ERROR_BODY if failed else most,
                     until=deadline,

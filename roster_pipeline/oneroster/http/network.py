@@ -20,10 +20,9 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from http.cookiejar import Cookie, CookieJar, DefaultCookiePolicy
+from http.cookiejar import Cookie, CookieJar
 from pathlib import Path
 from typing import Any
-from urllib.request import Request
 
 import certifi
 import httpcore
@@ -34,6 +33,9 @@ from roster_pipeline.oneroster.http.endpoint import Endpoint
 
 USER_AGENT = "roster-pipeline (OneRoster consumer)"
 KEPT_CONNECTIONS = 8
+MOST_COOKIES = 50
+LONGEST_COOKIE = 4096
+"""Browsers keep as many of one server, and as long ones (RFC 6265)."""
 ACCEPTED_ENCODINGS = "gzip, deflate"
 """The encodings that `throttle.read_body` decompresses. By default httpx offers all that are installed."""
 
@@ -97,17 +99,23 @@ def http_client(endpoint: Endpoint) -> httpx.Client:
     return httpx.Client(
         transport=_Transport(endpoint),
         headers=headers,
-        cookies=CookieJar(_PlainCookies()),
+        cookies=_Cookies(),
         follow_redirects=False,
         timeout=httpx.Timeout(limits.read_seconds, connect=limits.connect_seconds, pool=limits.response_seconds),
     )
 
 
-class _PlainCookies(DefaultCookiePolicy):
-    """Drops cookies that no request can carry: a header is ASCII."""
+class _Cookies(CookieJar):
+    """The cookies of one session: few, because every request sends them, and only ASCII, as a header is."""
 
-    def set_ok(self, cookie: Cookie, request: Request) -> bool:
-        return f"{cookie.name}{cookie.value or ''}".isascii() and super().set_ok(cookie, request)
+    def set_cookie(self, cookie: Cookie) -> None:
+        text = f"{cookie.name}{cookie.value or ''}"
+        if not text.isascii() or len(text) > LONGEST_COOKIE:
+            return
+        super().set_cookie(cookie)
+        if len(self) > MOST_COOKIES:
+            self.clear()
+            super().set_cookie(cookie)
 
 
 def trusted(ca_bundle: str | None) -> ssl.SSLContext:

@@ -35,6 +35,9 @@ STEP = 256 * 1024
 LARGE = 6 * 1024 * 1024
 """Bytes. Larger bodies wait for each other. A page of 1,000 users is about 1 MB."""
 _ANY_HEADER, _RAW = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
+_UNPACKED = frozenset(("gzip", "x-gzip", "deflate"))
+_COMPRESSIONS = _UNPACKED | {"br", "zstd", "compress", "x-compress"}
+"""All that HTTP knows. Servers also name character sets and other things as Content-Encoding, which mean none."""
 
 _large_bodies = threading.Lock()
 
@@ -186,13 +189,14 @@ class LargeBody:
 def read_body(
     parts: Iterable[bytes], encoding: str, label: str, most: int, *, until: float, large: LargeBody, cut: bool = False
 ) -> bytearray:
-    """The content of `parts`, decompressed. encoding: the Content-Encoding of the response, "" for none.
+    """The content of `parts`, decompressed. encoding: the Content-Encoding of the response as it came.
 
     most: bytes after decompression. until: a moment of time.monotonic(). cut: return the first `most` bytes of a larger
     body, for responses where only an error code is read. Raises TooLarge, Malformed, TooSlow.
     """
     body = bytearray()
-    for part in parts if not encoding else _decompressed(parts, encoding, label):
+    compressions = [name for part in encoding.split(",") if (name := part.strip().lower()) in _COMPRESSIONS]
+    for part in _decompressed(parts, compressions, label) if compressions else parts:
         body += part
         if len(body) > most:
             if cut:
@@ -215,8 +219,9 @@ def read_body(
     return body
 
 
-def _decompressed(parts: Iterable[bytes], encoding: str, label: str) -> Iterator[bytes]:
-    if encoding not in ("gzip", "x-gzip", "deflate"):
+def _decompressed(parts: Iterable[bytes], compressions: list[str], label: str) -> Iterator[bytes]:
+    encoding = compressions[0]
+    if len(compressions) > 1 or encoding not in _UNPACKED:
         raise _broken(label)
     unpacker: zlib._Decompress | None = None
     for part in parts:

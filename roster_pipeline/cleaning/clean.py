@@ -113,7 +113,8 @@ def clean(
     ids = strings(users["sourcedId"])
     fields, values = _fields(users, entries, context)
     record_status = _record_status(users, fields, entries, context, orgs, ids, notes)
-    record_status[truth(pc.is_in(ids, value_set=notes.ids(SOURCED_ID_OF_TWO)))] = STATUS_RANK["rejected"]
+    ids_of_two = notes.ids(SOURCED_ID_OF_TWO)
+    record_status[truth(pc.is_in(ids, value_set=ids_of_two))] = STATUS_RANK["rejected"]
     ids_rejected = _ids_rejected(rejected_at_ingest)
     record_status[(record_status > STATUS_RANK["rejected"]) & truth(pc.is_in(ids, value_set=ids_rejected))] = (
         STATUS_RANK["rejected"]
@@ -138,7 +139,7 @@ def clean(
         ("number", NUMBER_SHARED, deduplicated.number_shared),
     ):
         notes.note(where & member, ids, field, rule, "warning", _groups(entries))
-    chosen = _contacts(users, contacts, entries, member, context)
+    chosen = _contacts(users, contacts, entries, member, context, ids_of_two)
 
     roster |= chosen.fields
     alike = pc.if_else(pa.array(deduplicated.alike), pa.scalar(RECORDS_ALIKE, TEXT), pa.scalar(None, TEXT))
@@ -260,7 +261,12 @@ def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
 
 
 def _contacts(
-    users: pd.DataFrame, contacts: pd.DataFrame, entries: Entries, member: Flags, context: CleaningContext
+    users: pd.DataFrame,
+    contacts: pd.DataFrame,
+    entries: Entries,
+    member: Flags,
+    context: CleaningContext,
+    ids_of_two: Array,
 ) -> Chosen:
     if not context.settings.primary_contacts:
         return Chosen(no_contacts(len(users)), {}, joined_rejections([]), none_excluded())
@@ -269,6 +275,7 @@ def _contacts(
         users.take(students).reset_index(drop=True),
         pd.concat([users, contacts], ignore_index=True) if len(contacts) else users,
         ContactContext(context.settings, context.connection, context.today, context.withheld),
+        ids_of_two,
     )
     places = np.full(len(users), -1, dtype=np.int64)
     places[students] = np.arange(len(students))

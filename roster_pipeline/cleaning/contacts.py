@@ -86,10 +86,11 @@ def no_contacts(length: int) -> dict[str, Array]:
     return {name: blanks(length) for name in STUDENT_CONTACTS}
 
 
-def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: ContactContext) -> Chosen:
+def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: ContactContext, ids_of_two: Array) -> Chosen:
     """The contacts of each student.
 
-    students, others: normalised user records, `students` once per sourcedId; contacts may be in either.
+    students, others: normalised user records, `students` once per sourcedId; contacts may be in either. ids_of_two: ids
+    that two people of the school have (`sourced_id_of_two`).
     The metadata field of the connection's `primary_contact_from` marks the primary contact: on the contact (yes, or a
     rank from 1) or on the student (the contact's sourcedId).
     """
@@ -97,7 +98,8 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     people = one_per_sourced_id(clipped(others), versions)
     usable, nameless, kinds = usable_contacts(people, context, notes)
     ids = strings(people["sourcedId"])
-    of_two = usable & truth(pc.is_in(ids, value_set=versions.ids(SOURCED_ID_OF_TWO)))
+    ids_of_two = pa.concat_arrays([ids_of_two, versions.ids(SOURCED_ID_OF_TWO)])
+    of_two = usable & truth(pc.is_in(ids, value_set=ids_of_two))
     notes.note(of_two, ids, "sourcedId", SOURCED_ID_OF_TWO, "error")
     usable &= ~of_two
     student_ids = strings(students["sourcedId"])

@@ -43,24 +43,32 @@ insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, id,
 """The school and the orgs to which it belongs. `union` stops the search if an org is its own ancestor."""
 
 USERS = f"""
-with found as (
-    select id from sis_record
+with own as materialized (
+    select id, sourced_id from sis_record
     where connection_id + 0 = :connection and kind = 'user' and orgs && cast(:here as text[])
-    union
-    select u.id from membership m
+), member as materialized (
+    select l.sourced_id from membership m
     cross join lateral (
         select sourced_id from link where person_id = m.person_id and connection_id + 0 = :connection offset 0
     ) l
+    where m.district_id = :district and m.school_id = :school and m.status = 'active'
+), found as (
+    select id from own
+    union
+    select u.id from (
+        select sourced_id from member
+        union all
+        select sourced_id from own where sourced_id not in (select sourced_id from member)
+    ) one
     cross join lateral (
         select id from sis_record
-        where connection_id = :connection and kind = 'user' and sourced_id = l.sourced_id offset 0
+        where connection_id = :connection and kind = 'user' and sourced_id = one.sourced_id offset 0
     ) u
-    where m.district_id = :district and m.school_id = :school and m.status = 'active'
 )
 insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, r.id, 'user' from found r {IN_PULL}
 """  # noqa: S608
-"""The school's users, and the records of its members, wherever these records are now: a record that moved has not
-disappeared.
+"""The school's users; the records of its members, wherever these records are now, because a record that moved has not
+disappeared; and every other record with the id of one of these, because it may be of another person.
 
 `+ 0`, here and below, keeps the database from using an index that does not help. With it, a search would read the whole
 connection.

@@ -143,6 +143,25 @@ def test_two_pupils_with_one_id_are_not_one_person(
     assert org == "s1" or reason in ("moved_school", "tobedeleted", "id_reassigned"), "the other one is not here"
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_two_pupils_with_one_id_are_two_people_for_the_school_of_each(
+    database: Database, source: Source, known: bool
+) -> None:
+    bare = {"identifier": "", "email": ""}
+    mine, theirs = pupil(40, **bare), pupil(40, "s2", **bare | OTHER)
+    source.users = [*PUPILS, *(pupil(n, "s2") for n in range(50, 80)), mine, *([] if known else [theirs])]
+    school = School(database, source)
+    school.add_school("birch", "s2")
+    school.sync()
+    source.users = [*source.users, *([theirs] if known else [])]
+    source.write()
+    for key in ("birch", school.school, "birch"):
+        school.sync_school(key)
+    names = school.rows("select given_name from person where username = 'st40'")
+    assert names == ([{"given_name": mine["givenName"]}] if known else [])
+    assert school.rows("select 1 from rejected_record where rule = 'sourced_id_of_two' and sourced_id = 'st40'")
+
+
 def test_a_contact_whose_id_two_people_have_is_nobodys_contact(database: Database, source: Source) -> None:
     guardian = person("g1", "s1", 60, role="guardian", identifier="")
     stranger = person("g1", "s2", 61, role="guardian", identifier="", dateLastModified=LATE)

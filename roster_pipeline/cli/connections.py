@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from roster_pipeline.oneroster.presets import Preset
     from roster_pipeline.services.save_settings import SaveResult
 
-sis = group("Supported SISs: their addresses, permissions and rows quirks. Anything else is `other`.")
-NOT_KNOWN = "not publicly rows"
+sis = group("Supported SISs: their addresses, permissions and known quirks. Anything else is `other`.")
+NOT_KNOWN = "not publicly known"
 
 
 @sis.command("list")
@@ -77,7 +77,7 @@ def show_sis(
         "it must grant": " ".join(chosen.permissions) or NOT_KNOWN,
         **{f"delivers {name.lower()}": offered(chosen, subject) for subject, name in SUBJECTS.items()},
         "instead of the API": chosen.csv_at or NOT_KNOWN,
-        "rows quirks": " ".join(chosen.quirks) or "none",
+        "known quirks": " ".join(chosen.quirks) or "none",
     }
     print_facts(facts)
     note(f"Use it: roster connection add KEY --district DISTRICT --sis {chosen.name} --url ADDRESS --client-id ID")

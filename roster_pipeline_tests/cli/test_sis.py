@@ -10,6 +10,10 @@ def test_every_known_sis_is_listed_and_can_be_shown(roster: Roster) -> None:
     assert {"aeries", "powerschool", "other"} <= {one["name"] for one in roster("sis", "list", "--json").data}
     assert "Client Secret" in roster("sis", "show", "aeries").out
     assert roster("sis", "show", "nonesuch").code == 2
+    shown = roster("sis", "show", "other").out
+    assert "known quirks" in shown
+    assert "not publicly known" in shown
+    assert "known quirks" in roster("sis", "--help").out
 
 
 def test_what_a_sis_delivers_and_exports_is_shown(roster: Roster) -> None:

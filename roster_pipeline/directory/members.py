@@ -9,7 +9,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory import people_list
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.people_list import PeopleFilter
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 MOST_FOUND = 50
@@ -27,19 +29,6 @@ where m.district_id = :district and m.school_id = :school
   and (cast(:people as bigint[]) is null or m.person_id = any(:people))
 order by p.family_name, p.given_name, p.id limit :limit
 """  # noqa: S608 - our own column names
-
-FIND = """
-select p.id from person p where p.district_id = :district and p.id = :id
-union
-select l.person_id from link l where l.district_id = :district and l.sourced_id = :words
-union
-select p.id from person p where p.district_id = :district and (
-    p.number = :words or lower(p.email) = lower(:words) or lower(p.username) = lower(:words)
-    or position(lower(:words) in lower(concat_ws(' ', p.given_name, p.family_name))) > 0
-    or position(lower(:words) in lower(concat_ws(' ', p.preferred_given_name, p.preferred_family_name))) > 0
-)
-limit :limit
-"""
 
 
 class UnknownPerson(DirectoryError):
@@ -97,16 +86,10 @@ def list_members(
 
 
 def find(conn: Connection, district_id: int, words: str, limit: int = MOST_FOUND) -> list[Person]:
-    """People of a district by part of a name, or by exact e-mail, username, number, sourcedId or our own id."""
-    words = words.strip()
-    given = {
-        "district": district_id,
-        "words": words,
-        "id": int(words) if words.isdecimal() and len(words) < 19 else None,
-        "limit": limit,
-    }
-    ids = list(conn.scalars(text(FIND), given)) if words else []
-    return [get_person(conn, district_id, person_id) for person_id in sorted(ids)]
+    """People of a district, archived ones too, as the lists of people search (`people_list`)."""
+    wanted = PeopleFilter(district_id, words=words)
+    found = people_list.ids(conn, wanted, limit=limit) if words.strip() else []
+    return [get_person(conn, district_id, person_id) for person_id in sorted(found)]
 
 
 def district_of(conn: Connection, person_id: int) -> tuple[int, str]:

@@ -3,7 +3,8 @@
 A list is of one school or of a whole district, and it can be searched, filtered and counted.
 
 One row is one person. A search reads every person of the scope. A page out of 100,000 people takes 0.1 s, and counting
-them takes as long. A trigram index would need an extension that the embedded server does not have.
+them takes as long. A trigram index would need an extension that the embedded server does not have. Accents and capitals
+do not count in a search.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory.folded_text import fold, folded, number_in
 from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS
 from roster_pipeline.vocabulary import full_name
 
@@ -23,10 +25,20 @@ Mark = Literal["", "excluded", "locked", "no_email", "conflict"]
 Source = Literal["", "sis", "hand"]
 
 _SEARCHED = (
-    "lower(concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, {more}))"
+    "concat_ws(' ', p.given_name, p.middle_name, p.family_name, p.preferred_given_name, p.preferred_family_name{more})"
 )
-_FULL = _SEARCHED.format(more="p.email, p.username, p.number")
-_NAMES = _SEARCHED.format(more="''")
+_FULL = folded(_SEARCHED.format(more=", p.email, p.username, p.number"))
+_NAMES = folded(_SEARCHED.format(more=""))
+_ELSEWHERE = """
+or p.id = :number{place}
+or p.id in (select l.person_id from link l where l.district_id = :district and lower(l.sourced_id) = :record{place})
+or p.id in (
+    select c.person_id from contact c where c.district_id = :district
+    and (cast(:school as bigint) is null or c.school_id = :school) and position(:word{place} in {contact}) > 0
+)
+"""
+"""A person is also found by their own number, by the sourcedId of a record, and by the name or e-mail of a contact."""
+_CONTACT = folded("concat_ws(' ', c.given_name, c.family_name, c.email)")
 _MOVED_ON = (
     "(not exists (select from membership a where a.district_id = p.district_id and a.person_id = p.id "
     "and a.status = 'active' and a.school_id = :school) "
@@ -97,10 +109,12 @@ class PeopleFilter:
             conditions.append(_SOURCES[self.source])
         if self.mark:
             conditions.append(_MARKS[self.mark])
-        searched = _FULL if self.everything else f"case when {_MOVED_ON} then {_NAMES} else {_FULL} end"
-        for place, word in enumerate(self.words.lower().replace("\0", "").split()[:MOST_WORDS]):
-            conditions.append(f"position(:word{place} in {searched}) > 0")
-            given[f"word{place}"] = word
+        for place, word in enumerate(self.words.replace("\0", "").split()[:MOST_WORDS]):
+            found = f"(position(:word{place} in {_FULL}) > 0 {_ELSEWHERE.format(place=place, contact=_CONTACT)})"
+            if not self.everything:
+                found = f"case when {_MOVED_ON} then position(:word{place} in {_NAMES}) > 0 else {found} end"
+            conditions.append(found)
+            given |= {f"word{place}": fold(word), f"record{place}": word.lower(), f"number{place}": number_in(word)}
         return "".join(f" and {each}" for each in conditions), given
 
     def _scope(self, alias: str) -> str:
@@ -150,12 +164,12 @@ def people(conn: Connection, wanted: PeopleFilter, *, limit: int, offset: int = 
     return [_listed(row, belong[row["id"]], row["id"] in conflicts) for row in rows]
 
 
-def ids(conn: Connection, wanted: PeopleFilter) -> list[int]:
-    """The numbers of all people that fit the filter."""
+def ids(conn: Connection, wanted: PeopleFilter, *, limit: int | None = None) -> list[int]:
+    """The numbers of all people that fit the filter, or of the first ones."""
     conditions, given = wanted.sql()
     conflicts = list(in_conflict(conn, wanted)) if wanted.mark == "conflict" else []
-    query = f"select p.id from person p where p.district_id = :district {conditions}"  # noqa: S608
-    return list(conn.scalars(text(query), given | {"in_conflict": conflicts}))
+    query = f"select p.id from person p where p.district_id = :district {conditions} order by p.id limit :limit"  # noqa: S608
+    return list(conn.scalars(text(query), given | {"in_conflict": conflicts, "limit": limit}))
 
 
 def count(conn: Connection, wanted: PeopleFilter) -> int:

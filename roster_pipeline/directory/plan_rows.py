@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory.folded_text import fold, folded
 from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS, PlanRow
 from roster_pipeline.vocabulary import RISKIEST_FIRST, ROLE_NAMES
 
@@ -41,11 +42,11 @@ left join person p on p.id = r.person_id and p.district_id = :district and r.rea
 """
 """Until the match is settled, a school cannot see or search the values of a person of another connection."""
 _FROM = f"{_JOINED} where r.plan_id = :plan"
-_SEARCHED = (
-    "lower(concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, p.email, "
+_SEARCHED = folded(
+    "concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, p.email, "
     "p.username, p.number, array_to_string(r.sourced_ids, ' '), "
     "(select string_agg(c.value ->> 1, ' ') from jsonb_each(r.changes) c where c.key in "
-    "('given_name', 'family_name', 'preferred_given_name', 'preferred_family_name', 'email', 'username', 'number'))))"
+    "('given_name', 'family_name', 'preferred_given_name', 'preferred_family_name', 'email', 'username', 'number')))"
 )
 _LINKED = (
     "(select l.person_id from plan o join snapshot s on s.id = o.snapshot_id join link l "
@@ -125,9 +126,9 @@ class RowFilter:
             given |= {"person_id": self.person_id, "records": list(self.records)}
         if self.held:
             conditions.append(_HELD)
-        for place, word in enumerate(self.words.lower().split()[:MOST_WORDS]):
+        for place, word in enumerate(self.words.replace("\0", "").split()[:MOST_WORDS]):
             conditions.append(f"position(:word{place} in {_SEARCHED}) > 0")
-            given[f"word{place}"] = word.replace("\0", "")
+            given[f"word{place}"] = fold(word)
         return "".join(f" and {each}" for each in conditions), given
 
 

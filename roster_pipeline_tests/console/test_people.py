@@ -86,6 +86,38 @@ def test_every_word_counts_in_any_order_and_stands_in_no_address(
     assert names_in(owner, f"{PEOPLE}?q=ada") == names_in(owner, PEOPLE), "an address searches nothing"
 
 
+def test_somebody_is_found_by_everything_that_an_owner_knows_of_them(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    contact = {"contact_given_name": "Zoë", "contact_family_name": "Łukasz", "contact_email": "zoe@home.example"}
+    changes = {"family_name": "Ångström Peña", "middle_name": "İrem", "email": "j@example.org", **contact}
+    sync_rows(database, lincoln, newcomer("SIS-77", "José", changes=changes), newcomer("u2", "Jose"))
+    found, owner = "José Ångström Peña", signed_in(OWNER)
+    decomposed = "Jose\u0301 pen\u0303a"
+    number = str(person_of(database, "SIS-77"))
+    for words in ("jose pena", "JOSÉ", decomposed, "angstrom", "irem", "sis-77", "zoe lukasz", "ZOE@home", number):
+        assert found in names_in(owner, PEOPLE, q=words), words
+    assert names_in(owner, PEOPLE, q="sis-7") == [], "a sourcedId counts as a whole"
+    assert names_in(owner, PEOPLE, q="zoe jose") == [found]
+    assert names_in(signed_in(NEIGHBOUR), "/schools/oak/people", q="zoe") == []
+    assert found in names_in(signed_in(MANAGER), "/people", q="lukasz", district="springfield")
+    plan = write_plan(database, lincoln, [row("update", int(number), links=["SIS-77"], reason="changed")])
+    assert found in words_of(owner.send_form(f"/schools/lincoln/plans/{plan}", {"q": "ANGSTRÖM jose"}).text)
+
+    with database.begin() as conn:
+        manual_edits.archive(conn, lincoln, int(number), who="test", reason="test")
+    nobody = owner.send_form(PEOPLE, {"q": "pena"})
+    assert "Show 1 archived" in words_of(nobody.text)
+    assert names_in(owner, PEOPLE, q="pena", status="archived") == [found]
+    assert "archived" not in words_of(owner.send_form(PEOPLE, {"q": "nobody at all"}).text).split("Nobody fits.")[1]
+    sync_rows(
+        database, oak, row("create", int(number), reason="joined_school", changes={"role": "student"}, links=["o1"])
+    )
+    for words in ("zoe", "sis-77", number, "j@example"):
+        assert names_in(owner, PEOPLE, q=words, status="archived") == [], f"oak looks after them now: {words}"
+    assert names_in(owner, PEOPLE, q="pena", status="archived") == [found], "the name is still theirs to see"
+
+
 def test_filters(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
     many(database, lincoln)
     with database.begin() as conn:

@@ -8,6 +8,7 @@ The search is sent as a form, so its words are never in an address.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, get_args
 
@@ -143,7 +144,11 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
     rows = people_list.people(opened, wanted, limit=ROWS, offset=filters.offset)
     grades = people_list.grades(opened, scope)
     by_role = people_list.active_by_role(opened, scope)
+    archived = 0
+    if filters.words and not rows and wanted.status == "active":
+        archived = people_list.count(opened, replace(wanted, status="archived"))
     return {
+        "archived": archived,
         "listed": Listed(filters, list(rows), people_list.count(opened, wanted)),
         "by_role": {name: by_role[name] for name in ROLE_ORDER if by_role.get(name)},
         "choices": {

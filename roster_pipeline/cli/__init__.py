@@ -36,7 +36,9 @@ TRYING = "Trying it out"
 
 def build_app() -> typer.Typer:
     """Every command of `roster`."""
-    app = group("Roster sync for schools: OneRoster in, a people directory out, nobody archived by mistake.", top=True)
+    app = group(
+        "Syncs people of schools from OneRoster into a people directory. Nobody is archived by mistake.", top=True
+    )
     app.callback()(top)
     app.command("init", rich_help_panel=SETTING_UP)(operations.init)
     for tree, name in (
@@ -103,12 +105,12 @@ def print_version(wanted: bool) -> None:
 
 
 Version = Annotated[
-    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and leave.")
+    bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version and exit.")
 ]
 
 
 def top(wanted: Version = False) -> None:
-    """Roster sync for schools: OneRoster in, a people directory out, nobody archived by mistake."""
+    """Syncs people of schools from OneRoster into a people directory. Nobody is archived by mistake."""
 
 
 app = build_app()

@@ -28,7 +28,7 @@ Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The person's e-mail
 Operator = Annotated[bool, typer.Option("--operator", help="Everything: all districts, access and settings.")]
 District = Annotated[str, typer.Option("--district", metavar="KEY", help="All schools of this district.")]
 School = Annotated[str, typer.Option("--school", metavar="KEY", help="This school.")]
-secrets = group("The key that Client Secrets are kept with.")
+secrets = group("The key that encrypts Client Secrets.")
 
 
 @contextmanager
@@ -107,11 +107,11 @@ def link(email: Email, who: Who = None) -> None:
         config = config_from(ConsoleVariables.read(), Places.read().database_url)
         with database.begin() as conn:
             token = link_for(conn, email, who=who_asks(who))
-    note("This link signs its holder in as this person. It works once, within an hour.")
+    note("Anybody who opens this link signs in as this person. It works once, within an hour.")
     say(link_address(config, token))
 
 
-application = group("Logins of the database for applications: each sees its districts, schools, roles and fields only.")
+application = group("Logins of the database for applications. Each sees only its district, schools, roles and fields.")
 Login = Annotated[str, typer.Argument(help="The login: lower-case letters, digits and underscores.")]
 
 
@@ -129,7 +129,7 @@ def add_application(
     school: Annotated[list[str] | None, typer.Option("--school", help="Only this school; may be repeated.")] = None,
     role: Annotated[list[str] | None, typer.Option("--role", help="Only people of this role; may be repeated.")] = None,
     field: Annotated[
-        list[str] | None, typer.Option("--field", help="Only this field, the others are null; may be repeated.")
+        list[str] | None, typer.Option("--field", help="Show only this field, the others are null; may be repeated.")
     ] = None,
     who: Who = None,
 ) -> None:
@@ -146,7 +146,7 @@ def add_application(
         say(password)
         note("This is its password; it is not stored. The login reads the schema roster_application.", style="green")
     else:
-        note(f"{login} existed already: what it sees is changed, its password is not.", style="green")
+        note(f"{login} existed already. Its access was changed, its password was not.", style="green")
 
 
 @application.command("list")

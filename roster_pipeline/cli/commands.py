@@ -44,7 +44,7 @@ Who = Annotated[
     str | None,
     typer.Option("--who", envvar="ROSTER_WHO", help="Your name for the audit. Default: the user of this computer."),
 ]
-Reason = Annotated[str, typer.Option("--reason", help="Why; kept in the audit.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason, for the audit.")]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 ASK = "ask"
 STDIN = "-"
@@ -53,7 +53,7 @@ ClientSecret = Annotated[
     typer.Option(
         "--client-secret",
         metavar="[-|ask]",
-        help="Where the Client Secret comes from: - is stdin, ask is a prompt that does not show it. Never the secret.",
+        help="Where to read the Client Secret: - is stdin, ask asks without showing it. Never give the secret itself.",
     ),
 ]
 ClientSecretEnv = Annotated[

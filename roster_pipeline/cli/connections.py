@@ -93,7 +93,7 @@ def preset_of(name: str) -> Preset:
         raise typer.BadParameter(str(problem)) from None
 
 
-connection = group("Connections: one SIS endpoint with its credentials; several schools may share one.")
+connection = group("Connections: the address and the credentials of a SIS. Several schools may share one.")
 ConnectionKey = Annotated[str, typer.Argument(metavar="CONNECTION", help="The key of a connection.")]
 FILES = ("file://", "sftp://")
 """Sources that may need no secret."""

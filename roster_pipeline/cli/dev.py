@@ -41,7 +41,9 @@ def web(
     path_prefix: Annotated[str, typer.Option("--path-prefix", help="Path of the UI behind a proxy, such as /view.")] = (
         ""
     ),
-    read_only: Annotated[bool, typer.Option("--read-only", help="Show everything, start and change nothing.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Show everything, but start and change nothing.")
+    ] = False,
     workspace: Annotated[str, typer.Option("--workspace", help="The workspace file. Default: the project's.")] = "",
 ) -> None:
     """Serve the Dagster UI. It answers its own pages only: no other web site can start a run. Ctrl-C ends it."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 ACTIONS = DONE | {"link": "linked", "held": "held"}
-run = group("Runs of a school that are under way or wait.")
+run = group("Runs of a school that go on or wait.")
 
 
 def history(
@@ -116,7 +116,7 @@ def rollback(
     sync_id: Annotated[int, typer.Argument(metavar="SYNC", help="The sync's number; see: roster history")],
     only: Annotated[str | None, typer.Option("--only", metavar=ARCHIVED, help="Undo its archivals only.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Show what would be undone; change nothing.")] = False,
-    reason: Annotated[str | None, typer.Option("--reason", help="Why; kept in the audit. Required.")] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="The reason, for the audit. Required.")] = None,
     yes: Yes = False,
     who: Who = None,
     as_json: AsJson = False,
@@ -146,9 +146,9 @@ def rollback(
         print_table(columns, [(role, what, n) for role, of in result.counts.items() for what, n in of.items()])
     moved = sum(of.get("moved", 0) for of in result.counts.values())
     note(f"Sync {sync_id} is undone by sync {result.sync_id}.")
-    note("The next sync plans the same again, unless the settings or the SIS change before.")
+    note("The next sync makes the same changes again, unless you change the settings or the SIS first.")
     if moved:
-        left = ("person was changed since and is left as is", "people were changed since and are left as they are")
+        left = ("person was changed later and is not touched", "people were changed later and are not touched")
         note(f"{counted(moved, *left)}.", style="yellow")
         raise typer.Exit(HELD)
 
@@ -163,7 +163,7 @@ def _show(rows: list[Undo], as_json: bool) -> None:
 
 
 def _summary(rows: list[Undo]) -> str:
-    ways = Counter((row.entity, "left as is, changed since" if row.moved else WAYS[row.way]) for row in rows)
+    ways = Counter((row.entity, "not touched, changed later" if row.moved else WAYS[row.way]) for row in rows)
     parts = [f"{counted(number, *THINGS[entity])} {way}" for (entity, way), number in sorted(ways.items())]
     return "; ".join(parts) or "Nothing would be undone."
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 from roster_pipeline.cli.output import print_doubted, print_waiting
 
-hold = group("Holds: what a guard stopped waits here until a person approves or discards it.")
+hold = group("Holds: changes that a guard stopped. They wait until a person approves or discards them.")
 PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looked at; see: roster hold show SCHOOL")]
 plan = group("Plans: who would be created, updated, restored, archived or left alone, and why.")
 QUIET = "unchanged"
@@ -223,7 +223,7 @@ def _findings(held: Hold) -> list[tuple[str, bool]]:
 
 
 def _message(finding: dict[str, Any]) -> str:
-    return f"(the same in other words) {finding['message']}" if finding.get("repeats") else str(finding["message"])
+    return f"(another guard found the same) {finding['message']}" if finding.get("repeats") else str(finding["message"])
 
 
 def _messages(held: Hold) -> str:

@@ -119,7 +119,10 @@ def prune(as_json: AsJson = False) -> None:
 
 def metrics(
     textfile: Annotated[
-        Path | None, typer.Option("--textfile", help="Write to this file, whole or not at all, instead of stdout.")
+        Path | None,
+        typer.Option(
+            "--textfile", help="Write to this file instead of stdout. The old file stays until the new one is complete."
+        ),
     ] = None,
 ) -> None:
     """Print metrics for Prometheus: last syncs, people, holds, failures, mails, runs, workers. No data of a person."""
@@ -214,7 +217,7 @@ def _versions() -> Item:
     return Item("versions", None, f"Python {platform.python_version()}, {versions}")
 
 
-outbox = group("Mails: what waits, what was sent, and what was given up.")
+outbox = group("Mails: those that wait, those that were sent, and those that were given up.")
 
 
 @outbox.command("list", epilog=examples("roster outbox list --dead"))

@@ -145,7 +145,7 @@ def edit(
     fields: Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Repeat for more; empty clears.")],
     reason: Reason,
     locked: Annotated[
-        bool, typer.Option("--lock/--no-lock", help="Keep the next sync from setting them back. Default: lock.")
+        bool, typer.Option("--lock/--no-lock", help="Lock the fields, so that no sync sets them back. Default: lock.")
     ] = True,
     district: District = None,
     who: Who = None,

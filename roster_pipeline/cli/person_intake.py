@@ -36,7 +36,7 @@ def import_list(
         str, typer.Option("--hash", metavar="HASH", help="The file that --decide is about, as the preview prints it.")
     ] = "",
     do: Annotated[bool, typer.Option("--apply", help="Do it. Without it, only the preview is shown.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit. Needed with --apply.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="The reason, for the audit. Needed with --apply.")] = "",
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:
@@ -104,7 +104,7 @@ def sync_person(
     number: Number,
     school: Annotated[str, typer.Option("--school", help="The school whose SIS is asked.")],
     do: Annotated[bool, typer.Option("--apply", help="Do it. Without it, only the changes are shown.")] = False,
-    reason: Annotated[str, typer.Option("--reason", help="Why; kept in the audit. Needed with --apply.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="The reason, for the audit. Needed with --apply.")] = "",
     who: Who = None,
     as_json: AsJson = False,
 ) -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from roster_pipeline.directory.ledger import Change
     from roster_pipeline.directory.tenants import DistrictRow
 
-person = group("One person: what the directory has, what it is linked to, and what ever happened to it.")
+person = group("One person: the values in the directory, the records of the SIS, and the history.")
 MOST_PAIRS = 200
 """Pairs that the command line shows; each costs a look at both people."""
 OURS = {"revision", "updated_at"}
@@ -27,7 +27,7 @@ KEYS = {"id", "district_id", "person_id", "school_id", "created_at"}
 """Numbers of our own in a row that was added."""
 Number = Annotated[int, typer.Argument(metavar="PERSON", help="The person's number; see: roster person find WORDS")]
 District = Annotated[
-    str | None, typer.Option("--district", help="The person's district; not needed where there is only one.")
+    str | None, typer.Option("--district", help="The person's district. Not needed if there is only one.")
 ]
 STATUSES = ("active", "archived", "all")
 COLUMNS = ("person", "name", "role", "grade", "number", "e-mail", "status", "notes")
@@ -106,7 +106,7 @@ def duplicates(
 @person.command("show", epilog=examples("roster person show 42", "roster person show 42 --history"))
 def show(
     number: Number,
-    history: Annotated[bool, typer.Option("--history", help="Every change there ever was, too.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="Show every change of the person, too.")] = False,
     district: District = None,
     as_json: AsJson = False,
 ) -> None:
@@ -142,7 +142,7 @@ def show(
     tables = {
         "Memberships": found.memberships,
         "Links": found.links,
-        "Told apart (not this person)": found.exclusions,
+        "Records that are not this person": found.exclusions,
         "Contacts": found.contacts,
         "Edits by hand": edits,
     }

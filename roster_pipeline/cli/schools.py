@@ -41,7 +41,7 @@ from roster_pipeline.cli.setting_options import as_data, switches
 
 district = group("Districts: each owns its connections, schools and people.")
 
-school = group("Schools: which roles are rostered, what a sync may do, when it runs and who hears of it.")
+school = group("Schools: which roles are rostered, what a sync may do, when it runs and who gets the report.")
 
 
 @district.command("add", epilog=examples("roster district add springfield --name 'Springfield Public Schools'"))
@@ -64,9 +64,7 @@ def set_district(
     key: Annotated[str, typer.Argument(metavar="DISTRICT", help="The key of a district.")],
     connection_ranking: Annotated[
         str | None,
-        typer.Option(
-            "--connection-ranking", metavar="CONNECTIONS", help=DISTRICT[0].help + ' "" takes the ranking away.'
-        ),
+        typer.Option("--connection-ranking", metavar="CONNECTIONS", help=DISTRICT[0].help + ' "" removes the ranking.'),
     ] = None,
     who: Who = None,
 ) -> None:

@@ -103,7 +103,7 @@ PAIR_OPTIONS = (
         "Which group a role of the SIS belongs to, for example ext:officeStaff=staff. Repeat for more.",
         "ROLE=GROUP",
     ),
-    SettingOption("--unmap", (), list[str], "Take a mapping of --map away.", "ROLE"),
+    SettingOption("--unmap", (), list[str], "Remove a mapping of --map.", "ROLE"),
     SettingOption(
         "--guard",
         (),
@@ -117,7 +117,7 @@ PAIR_OPTIONS = (
     SettingOption(
         "--add-only", (), list[str], "Dates (both inclusive) in which the sync only adds people.", "FIRST:LAST"
     ),
-    SettingOption("--no-windows", (), bool, "Take all --blackout and --add-only dates away first."),
+    SettingOption("--no-windows", (), bool, "Remove all --blackout and --add-only dates first."),
     SettingOption(
         "--quality",
         (),

@@ -190,7 +190,7 @@ def lower(key: SchoolKey, who: Who = None) -> None:
     with open_directory() as database, database.begin() as conn:
         done = school_changes.lower_limits(conn, key, who=who_asks(who))
     limits = counted(done, "raised limit is", "raised limits are")
-    note(f"{key}: {limits} as in the settings again.")
+    note(f"{key}: {limits} ended. The limits of the settings count again.")
 
 
 @leavers.command(

@@ -203,7 +203,7 @@ def error_text(problem: Exception) -> tuple[int, str, str]:
         return 503, problem.message, problem.remedy
     message, remedy = str(getattr(problem, "message", "")), str(getattr(problem, "remedy", ""))
     if not type(problem).__module__.startswith(OURS) or not message:
-        return 500, "Something unexpected happened. Nothing was changed.", "The console's log names the place."
+        return 500, "Something unexpected happened. Nothing was changed.", "The console's log says where."
     if isinstance(problem, UNKNOWN):
         return 404, NOTHING_HERE, ""
     if isinstance(problem, BROKEN):

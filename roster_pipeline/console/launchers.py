@@ -47,7 +47,8 @@ LONGEST = 25 * 60.0
 lost."""
 TEST_DIED = (
     "The test's process ended before it was done (exit code {code}).\n"
-    "Start it again. If it stays, the SIS sends more than a test may hold in memory: choose a smaller page size."
+    "Start it again. If this happens again, the SIS sends more than a test may hold in memory. "
+    "Choose a smaller page size."
 )
 TOO_LONG = (
     "The test was not done after {minutes:.0f} minutes.\nChoose a larger page size, or ask why the SIS is so slow."

@@ -46,7 +46,7 @@ MOST_FIELDS = 1000
 OURS = ("same-origin", "none")
 NUL = b"%00"
 """The database cannot store this character in a text. It is also removed from forms."""
-STALE_FORM = "This form is no longer valid. Open the page again and repeat what you did; nothing was changed."
+STALE_FORM = "This form is no longer valid, so nothing was changed. Open the page again and repeat what you did."
 POLICY = "; ".join(
     (
         "default-src 'none'",

@@ -196,7 +196,7 @@ class Provider:
         if time.monotonic() >= self._document_until:
             document = self._json("GET", self.settings.issuer.rstrip("/") + DISCOVERY)
             if document.get("issuer") != self.settings.issuer:
-                raise ProviderAway("calls itself by another name than ROSTER_OIDC_ISSUER")
+                raise ProviderAway("has another name than ROSTER_OIDC_ISSUER")
             self._document, self._document_until = document, time.monotonic() + KEPT_SECONDS
         return self._document
 
@@ -268,7 +268,9 @@ class ProviderAway(Exception):
 
     def __init__(self, what: str) -> None:
         self.message = f"The identity provider {what}."
-        self.remedy = "Try again in a minute. If it stays so, the people who run the console should check its settings."
+        self.remedy = (
+            "Try again in a minute. If this happens again, ask the people who run the console to check its settings."
+        )
         super().__init__(self.message)
 
 

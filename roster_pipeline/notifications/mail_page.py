@@ -251,7 +251,7 @@ def _details(report: SyncReport, typed: bool) -> Section:
         instead = {"ids": "with ids in place of names", "masked": "with initials in place of names"}[details.names]
         verb = "is" if details.rows == 1 else "are"
         summary = f"{rows} of the plan {verb} attached as a CSV file, {instead}."
-        kept = "It is about people all the same: keep it only as long as you need it."
+        kept = "It still is about people, so keep it only as long as you need it."
         return Section("Row by row", (Sentence(summary), Sentence(kept, "quiet")))
     key, plan = report.school_key, report.plan_id or "N"
     blocks: list[Block] = [Sentence(f"The plan has {rows}, too many for a mail. Look at them, or write a file:")]

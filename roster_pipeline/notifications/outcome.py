@@ -86,7 +86,8 @@ def nothing_found(report: SyncReport) -> str:
     if unusable:
         return f"nobody was found: {counted(unusable, 'record', 'records')} of the SIS could not be used"
     if report.records:
-        return f"nobody was found: {counted(report.records, 'record', 'records')} came, none of a rostered role here"
+        came = counted(report.records, "record", "records")
+        return f"nobody was found: {came} came, but none has a role that is rostered here"
     return "nobody was found: the SIS shows no people of this school"
 
 
@@ -103,7 +104,7 @@ def _taken_back(report: SyncReport) -> list[str]:
 
 def _left_by_rollback(report: SyncReport) -> str:
     moved = report.total("skipped")
-    return f"{counted(moved, 'person', 'people')} changed since, so left alone" if moved else ""
+    return f"{counted(moved, 'person', 'people')} changed later, so they were not touched" if moved else ""
 
 
 def _undone(report: SyncReport) -> str:
@@ -194,7 +195,7 @@ def remarks(report: SyncReport) -> list[str]:
     if to_check(report):
         sentences.append("Some people were recognised without their id, or have a key of somebody else: see To check.")
     if looks_wrong(report):
-        sentences.append("The roster looks wrong, though nobody was due for a change because of it.")
+        sentences.append("The roster looks wrong, but no change in this sync comes from that.")
     sentences += _of_contacts(report)
     if nothing_found(report) and (_done(report) or held_by_action(report)):
         sentences.append(f"{nothing_found(report).capitalize()}.")

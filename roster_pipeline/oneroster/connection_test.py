@@ -198,7 +198,7 @@ def _of_school(school: TestedSchool, counts: PeopleCounts, proof: Proof, wanted:
     yield enrollment_item(counts, proof, decide=wanted.enrollments, read=wanted.enrollments)
     for ending, place in MEMBERSHIP_FROM.items():
         if proof.strategy.endswith(ending):
-            yield CheckItem("Membership", None, f"users name no school; it is taken from {place}")
+            yield CheckItem("Membership", None, f"users name no school, so we take it from {place}")
     yield disabled_item(counts)
     yield from number_items(counts)
     yield from field_items(counts)

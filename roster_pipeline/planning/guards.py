@@ -137,7 +137,7 @@ def _row_findings(plan: Plan, stats: PlanStats, guards: Guards) -> list[RowFindi
 def _snapshot(stats: PlanStats) -> Iterator[Finding]:
     if not stats.snapshot.complete:
         why = "; ".join(map(in_words, stats.snapshot.problems)) or "no proof that everything was fetched"
-        message = f"The snapshot is not complete: {why}. Nobody is archived by it."
+        message = f"The snapshot is not complete: {why}. So nobody is archived."
         everybody = {EVERYBODY: math.inf}
         yield Finding("incomplete_snapshot", message, 1, 0, (ARCHIVE,), overridable=False, people=everybody)
     if stats.awaits_approval:
@@ -148,7 +148,8 @@ def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     if stats.contradictions > guards.contradictions:
         message = (
             f"The list left out {counted(stats.contradictions, 'person', 'people')} for whom the SIS still answers one "
-            f"by one; {counted(guards.contradictions, 'is', 'are')} allowed. Its lists cannot be trusted now."
+            f"by one; {counted(guards.contradictions, 'is', 'are')} allowed. "
+            "The lists of the SIS cannot be trusted now."
         )
         yield Finding("witness", message, stats.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
     if (
@@ -170,7 +171,7 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     for role, (doubted, known) in stats.reassigned.items():
         if doubted > TOO_FEW and doubted > guards.rekeyed_share * known:
             message = (
-                f"{doubted} of {known} known {role_name(role)} came as somebody else under the same id. "
+                f"{doubted} of {known} known {role_name(role)} have an id that is somebody else's now. "
                 "If the SIS gave out its ids again, its data about the others may be wrong too."
             )
             yield Finding("reassigned_ids", message, doubted / known, guards.rekeyed_share, about=role)

@@ -132,7 +132,7 @@ def unlike_before(unlike: UnlikeBefore) -> Iterator[Finding]:
     """Archivals wait, because people that a connection no longer shows may still be in the school."""
     if unlike.usual:
         sent, usual = counted(unlike.records, "record", "records"), counted(unlike.usual, "is", "are")
-        message = f"The connection sent {sent}, {usual} usual. What is shared with us?"
+        message = f"The connection sent {sent}, {usual} usual. Check what the SIS shares with us."
         yield Finding("unlike_before", message, unlike.records / unlike.usual, HALF, (ARCHIVE,))
     if unlike.single_users_gone:
         message = "The SIS no longer answers for single people, so the second witness is missing."

@@ -239,7 +239,9 @@ def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[I
             f"{counted(len(lost), 'launched run has', 'launched runs have')} no message in the broker any more"
             if lost
             else "none",
-            "Such runs are failed and started again within minutes. Find out who empties the queue." if lost else "",
+            "These runs are marked as failed and start again within minutes. Find out who empties the queue."
+            if lost
+            else "",
         ),
         Item(
             DEAD,
@@ -247,13 +249,15 @@ def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[I
             f"no process executes {counted(len(dead), 'run that counts', 'runs that count')} as started"
             if dead
             else "none",
-            "Such runs are failed and started again within minutes. Look why their processes ended." if dead else "",
+            "These runs are marked as failed and start again within minutes. Find out why their processes ended."
+            if dead
+            else "",
         ),
         Item(
             DAEMONS,
             not double,
             "two daemons run at once" if double else "no second one",
-            "Stop one of them: every schedule and every mail is worked on twice." if double else "",
+            "Stop one of them. While two run, every schedule and every mail is handled twice." if double else "",
         ),
     ]
 

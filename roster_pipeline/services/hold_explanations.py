@@ -39,17 +39,19 @@ ADVICE: dict[str, str] = {
     "no_witness": "Nobody is archived without a second answer of the SIS about them. This cannot be approved. "
     "Sync again.",
     "source_stale": "Find out whether the SIS still passes its changes on. If it is only a quiet time, approve.",
-    "older_source": "Find out why the SIS shows an earlier day: a file put back, a server set back. Discard, and sync "
-    "again once it is up to date. Approve only if the earlier day is right.",
+    "older_source": "Find out why the SIS shows an earlier day. It may be an old file or a restored server. Discard, "
+    "and sync again once it is up to date. Approve only if the earlier day is right.",
     "unlike_before": "Check in the SIS what it shares with this client, and whether its vendor changed something. "
     "If it is right, approve: from then on it counts as usual.",
     "people_missing": "Check in the SIS whether this School ID still means this school, and what is shared with us. "
     "At the end of a school year this can be right.",
-    "strangers": "Look at a few of the new people: are they of this school? If not, discard and check the School ID.",
+    "strangers": "Look at a few of the new people. If they do not belong to this school, discard and check the "
+    "School ID.",
     "lower_grades": "Students seldom go down a grade. If the SIS sent an old file, discard and have the new one sent.",
     "moved_keys": "Compare a few of these rows with the SIS. If a column or a join slipped there, discard and "
     "have it corrected; if the values are right, approve.",
-    "small_role": "It is held beside the larger role: decide about that one first. One approval lets both through.",
+    "small_role": "It is held because a larger role is held. Decide about the larger role first. One approval lets "
+    "both through.",
     "role_changes": "Check a few of these people in the SIS: did their role change, or only how the SIS names it?",
     "rekeyed": "If the SIS changed its ids (an upgrade, a move), relink: people get their new ids and nothing else is "
     "changed. If the ids are wrong, discard and have the SIS corrected.",
@@ -71,12 +73,14 @@ ADVICE: dict[str, str] = {
     "no_quality": "Sync again. If the rule still gives no result, an operator finds the cause in the log of the run.",
     "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve; a SIS "
     "that made leavers of years active again is corrected there: discard.",
-    "updates": "Look at a few rows: a change of nearly everybody is often a setting of the SIS.",
+    "updates": "Look at a few rows. If nearly everybody changes, the cause is often a setting of the SIS.",
     "key_updates": "These values identify people, or say who is called. Look at a few rows before letting so "
     "many change.",
     "rejected": "Look at the records that could not be used, and have them corrected in the SIS.",
-    "blackout": "The school's calendar says that nothing changes now. It passes by itself, or approve.",
-    "add_only": "The school's calendar says that people are only added now. It passes by itself, or approve.",
+    "blackout": "The school's calendar says that nothing changes now. The hold ends when these dates are over. "
+    "If it must happen now, approve.",
+    "add_only": "The school's calendar says that people are only added now. The hold ends when these dates are "
+    "over. If it must happen now, approve.",
     "first_sync": "Look through the rows: are these the school's people? Then approve.",
 }
 """For each guard, what to do about its findings."""
@@ -98,7 +102,7 @@ BY_FINDING = {
     "contradictions": ("witness",),
 }
 """Settings of guards to the findings that they make."""
-_WITHIN = "; every value was within the limit of its day"
+_WITHIN = "; every value was within the limit of that day"
 """Values within the limit of their day are not stored, so a lower limit might have held some of them."""
 
 

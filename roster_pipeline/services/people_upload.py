@@ -219,12 +219,12 @@ class Matching:
         if choice == OUT:
             return replace(found, what=LEFT, why="You leave it out.", choice=choice)
         if choice == NEW and found.may_be_new:
-            why = "You say that it is somebody new."
+            why = "You decided that this is somebody new."
             return replace(found, what=CREATE, why=why, person_id=None, choice=choice)
         if choice not in {str(number) for number, _ in found.candidates}:
             return found
         same = self._same(row, self._by_id[int(choice)])
-        why = same.why if same.what == LOOK else f"You say who it is. {same.why}"
+        why = same.why if same.what == LOOK else f"You decided who this is. {same.why}"
         return replace(same, why=why, choice=choice, candidates=found.candidates, may_be_new=found.may_be_new)
 
     def _as_person(self, row: Row) -> StoredPerson:

@@ -136,7 +136,7 @@ CONNECTION = (
     Setting(
         "page_size",
         "Page size",
-        "Records per page; lowered where the SIS allows fewer.",
+        "Records per page. We ask for fewer if the SIS allows only fewer.",
         1000,
         "--page-size",
         advanced=True,
@@ -144,7 +144,7 @@ CONNECTION = (
     Setting(
         "ca_bundle",
         "Certificates to trust as well",
-        "For a SIS with certificates of its own: in PEM form, or the path of a file.",
+        "For a SIS with its own certificates: in PEM form, or the path of a file.",
         option="--ca-bundle",
         advanced=True,
     ),
@@ -176,7 +176,7 @@ CONNECTION = (
     Setting(
         "primary_contact_from",
         "Primary contact from",
-        "The metadata field that marks a student's primary contact, where the SIS has one: metadata:KEY.",
+        "The metadata field that marks a student's primary contact, if the SIS has one: metadata:KEY.",
         option="--primary-contact-from",
         metavar="metadata:KEY",
         advanced=True,
@@ -185,7 +185,8 @@ CONNECTION = (
         "contact_rules",
         "Contact rules",
         "Which contacts may be called: FIELD=VALUES; or which may not: FIELD!=VALUES. FIELD is role, relationship, "
-        "metadata:KEY or agents:KEY; values are separated by commas. A value that no rule names excludes as well.",
+        "metadata:KEY or agents:KEY; values are separated by commas. A value that no rule names also excludes "
+        "the contact.",
         (),
         "--contact-rule",
         shown_default="none",

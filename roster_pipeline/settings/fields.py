@@ -111,7 +111,7 @@ SCHOOL = (
     Setting(
         "preferred_names",
         "Show preferred names",
-        "Where the SIS has both, the directory shows the preferred name instead of the legal one.",
+        "If the SIS has both, the directory shows the preferred name instead of the legal one.",
         False,
         "--preferred-names/--legal-names",
         advanced=True,
@@ -158,12 +158,12 @@ GUARDS = (
     Setting(
         "archive_always_allowed",
         "Always allowed archivals",
-        "This many pass in a small role, whatever their share, while the rest of the school is calm.",
+        "In a small role, this many may be archived whatever their share, if the rest of the school is calm.",
         5,
     ),
-    Setting("archive_small_role", "Small role", "Up to how many people a role counts as small.", 50),
+    Setting("archive_small_role", "Small role", "A role with at most this many people counts as small.", 50),
     Setting("archive_most", "Most archivals", "Most people archived in one sync, whatever their share.", 500),
-    Setting("shrink_share", "Shrinking role", "How much smaller than usual a role may come from the SIS.", 0.2),
+    Setting("shrink_share", "Shrinking role", "By how much a role from the SIS may be smaller than usual.", 0.2),
     Setting("create_share", "New people", "Most new people of a role, after the first sync.", 0.25),
     Setting("restore_share", "Restored people", "Most archived people of a role who may come back in one sync.", 0.25),
     Setting("update_share", "Updated people", "Most people of a role who may change in one sync.", 0.75),
@@ -176,14 +176,15 @@ GUARDS = (
     Setting(
         "missing_share",
         "People missing",
-        "Most of the known people who may be missing from the school as a whole.",
+        "Most known people who may be missing from the whole school.",
         0.5,
     ),
+    Setting("strangers_share", "Strangers", "Most people from the SIS who may be new to the whole school.", 0.5),
     Setting(
-        "strangers_share", "Strangers", "Most of the people from the SIS who may be new to the school as a whole.", 0.5
-    ),
-    Setting(
-        "lower_grades_share", "Lower grades", "Most students who may go down a grade: more look like an old file.", 0.2
+        "lower_grades_share",
+        "Lower grades",
+        "Most students who may go down a grade. More would look like an old file.",
+        0.2,
     ),
     Setting(
         "moved_keys",
@@ -192,15 +193,20 @@ GUARDS = (
         3,
     ),
     Setting(
-        "rekeyed_share", "New ids", "Most people whose SIS id may be new overnight, or come as somebody else's.", 0.2
+        "rekeyed_share", "New ids", "Most people whose SIS id may be new overnight, or may now be somebody else's.", 0.2
     ),
     Setting(
         "rejected_share_archive",
         "Unusable records, for archivals",
-        "Beyond this share of records that cannot be used, or name no school, nobody is archived.",
+        "If more than this share of records cannot be used or names no school, nobody is archived.",
         0.05,
     ),
-    Setting("rejected_share_all", "Unusable records, for everything", "Beyond this share the whole sync waits.", 0.2),
+    Setting(
+        "rejected_share_all",
+        "Unusable records, for everything",
+        "If more than this share of records cannot be used, the whole sync waits.",
+        0.2,
+    ),
     Setting(
         "unknown_org_share",
         "Unknown schools",
@@ -213,18 +219,26 @@ GUARDS = (
         "How many people may be missing while the SIS still answers for them. If more are, nobody is archived.",
         3,
     ),
-    Setting("grace_syncs", "Grace", "Complete syncs in a row that somebody must be missing before being archived.", 0),
+    Setting(
+        "grace_syncs",
+        "Grace",
+        "For how many complete syncs in a row a missing person stays before being archived.",
+        0,
+    ),
     Setting(
         "grace_without_witness",
         "Grace without a second witness",
-        "The same, where the SIS cannot be asked for one person; the larger of the two counts.",
+        "The same for a SIS that cannot be asked for one person. The larger of the two numbers counts.",
         1,
     ),
-    Setting("bundle_age_days", "Old bundle", "Days after which a CSV bundle without a newer one is too old.", 3),
+    Setting("bundle_age_days", "Old bundle", "A CSV bundle is too old if no newer one came for this many days.", 3),
     Setting(
-        "bundle_unchanged_days", "Unchanged bundle", "Days for which a CSV bundle may come byte for byte the same.", 7
+        "bundle_unchanged_days",
+        "Unchanged bundle",
+        "For how many days a CSV bundle may stay the same, byte for byte.",
+        7,
     ),
-    Setting("api_unchanged_days", "Unchanged SIS", "Days for which an API may show no change at all.", 14),
+    Setting("api_unchanged_days", "Unchanged SIS", "For how many days an API may show no change.", 14),
 )
 
 NAME = Setting("name", "Name of the school", "For reports and pages.", option="--name")

@@ -75,8 +75,8 @@ class GaveWay(SyncError):
     def __init__(self, school: str) -> None:
         super().__init__(
             school,
-            "the SIS is slow tonight, so this run gave its place to those of other connections.",
-            "It is asked for again within 15 minutes and may then take its time. Nothing has to be done.",
+            "the SIS is slow tonight, so this run gave its place to runs of other connections.",
+            "It starts again within 15 minutes and then has more time. You need not do anything.",
             cause=CONNECTION,
         )
 

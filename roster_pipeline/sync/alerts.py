@@ -124,7 +124,7 @@ def pause_failing(conn: Connection, now: datetime, key: str | None = None) -> in
 
 def notify_pause(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int, occasion: str) -> None:
     """The mail about a school that is paused, or the reminder of it."""
-    hint = "Put the cause right, then let it run by itself again. A sync by hand that finishes ends the pause too."
+    hint = "Correct the cause, then let it run by itself again. A manual sync that finishes ends the pause too."
     command, link = f"roster school resume {school.key}", page_of_school(school.key, "Look at the school")
     notice = school_notice(school, now, "failed", "Paused", said, hint, command=command, link=link)
     send_alert(conn, [school], notice, alert_id, occasion)

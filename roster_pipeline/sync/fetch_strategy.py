@@ -226,8 +226,8 @@ def _switch_off(conn: Connection, school: SchoolRow, pull_id: int, missed: int) 
         "Changes only",
         f"The SIS did not name {people} changed, so everything is fetched every night",
         (
-            "Between full pulls only changes were to be fetched from this SIS. A full pull found people who had "
-            "changed without being named, so that setting was switched off. Tonight's data are complete.",
+            "Between full pulls, we fetched only changes from this SIS. A full pull found changed people whom the SIS "
+            "had not named, so we switched this setting off. Tonight's data are complete.",
             "Tell the people who run the SIS that dateLastModified does not follow every change of a user.",
         ),
         f"roster connection show {source.key}",

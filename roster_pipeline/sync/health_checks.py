@@ -125,13 +125,16 @@ def _mail() -> Item:
 def _alert_addresses() -> Item:
     addresses = operators()
     if not addresses:
-        return Item("alerts", None, "go to owners alone: no ROSTER_ALERTS_TO")
+        return Item("alerts", None, "go only to owners: no ROSTER_ALERTS_TO")
     try:
         for address in addresses:
             address_of(address)
     except ValueError:
         return Item(
-            "alerts", False, "not all can be sent", "Correct ROSTER_ALERTS_TO: e-mail addresses, with commas between."
+            "alerts",
+            False,
+            "not all can be sent",
+            "Write e-mail addresses in ROSTER_ALERTS_TO, with commas between them.",
         )
     return Item("alerts", True, f"go to {counted(len(addresses), 'address', 'addresses')} of operators too")
 

@@ -33,7 +33,7 @@ def test_what_is_said_is_kept_with_who_and_why(school: Roster, database: Databas
         (raised, f"oak: archive_share is 0.9 until {day(NEXT_WEEK)}, this day included.", "limit raised"),
         (
             ("guard", "lower", "oak", *WHY[2:]),
-            "oak: 1 raised limit is as in the settings again.",
+            "oak: 1 raised limit is ended. The limits of the settings count again.",
             "raised limits ended",
         ),
         ((*LEAVERS, *WHY), leave, "leavers announced"),

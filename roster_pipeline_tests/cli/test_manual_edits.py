@@ -43,7 +43,7 @@ def test_each_change_by_hand_is_done_and_audited_with_its_reason(school: Roster,
     do("primary-record", "u-1", "--connection", "sis")
     assert [(link["is_primary"], link["primary_by_hand"]) for link in shown(school, ada)["links"]] == [(True, True)]
     do("unlink", "u-1", "--connection", "sis")
-    assert "Told apart" in school("person", "show", ada).out
+    assert "Records that are not this person" in school("person", "show", ada).out
     assert school("school", "set", "oak", "--time-zone", "Asia/Kolkata").code == 0
     assert school("person", "show", ada, "--history").out.count(" IST") > 5, "every time is of the school's zone"
     assert " UTC" not in school("person", "show", ada, "--history").out

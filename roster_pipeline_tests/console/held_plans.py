@@ -20,7 +20,7 @@ MANY: dict[str, Any] = {
 }
 INCOMPLETE = {
     "guard": "incomplete_snapshot",
-    "message": "The snapshot is not complete: page 7 never came. Nobody is archived by it.",
+    "message": "The snapshot is not complete: page 7 never came. So nobody is archived.",
     "value": 1,
     "limit": 0,
     "overridable": False,

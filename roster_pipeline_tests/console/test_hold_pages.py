@@ -132,7 +132,7 @@ def test_a_discarded_plan_is_never_applied(signed_in: SignedIn, database: Databa
     owner = signed_in(OWNER)
     status, place, text = _decide(owner, database, plan_id, "discard", reason="the SIS was half empty")
     assert (status, place) == (303, f"/schools/lincoln/plans/{plan_id}")
-    assert "was discarded: nothing of what was held is applied" in text
+    assert "was discarded. None of its held changes is applied" in text
     assert audited(database) == [(OWNER, "hold discarded", "the SIS was half empty")]
     assert "was discarded already" in _decide(owner, database, plan_id, "discard")[2]
     assert _decide(owner, database, plan_id, "approve")[0] == 409
@@ -305,7 +305,7 @@ def test_what_repeats_a_finding_is_left_out_of_reports_and_lists_and_shown_to_wh
         text = words_of(owner.get(page).text)
         assert SHRUNK["message"] not in text
     text = words_of(owner.get("/schools/lincoln/holds").text)
-    assert text.index(EMPTY["message"]) < text.index("The same in other words") < text.index(SHRUNK["message"])
+    assert text.index(EMPTY["message"]) < text.index("Other guards found the same") < text.index(SHRUNK["message"])
     assert _decide(owner, database, plan_id, "approve")[0] == 303
     details = one(database, "select details from audit where what = 'hold approved'")
     assert details["guards"] == ["empty_role", "shrunk_role"], "the approval names both"

@@ -184,7 +184,7 @@ def test_an_owner_uploads_a_list_and_rolls_it_back(
     page.get_by_text("Not recognised: Shoe size").wait_for()
     page.get_by_label("Decide on row 6").select_option("A new person")
     page.get_by_role("button", name="Keep these decisions").click()
-    page.get_by_text("Kept. Nothing is entered yet.").wait_for()
+    page.get_by_text("Saved. Nobody is entered yet.").wait_for()
     _shown_well(page, "upload-preview")
     page.get_by_label("Reason").fill("the list of the office")
     page.get_by_role("button", name="Enter them").click()

@@ -146,7 +146,7 @@ def test_a_dry_run_says_so_and_offers_no_decision(signed_in: SignedIn, database:
     owner = signed_in(OWNER)
     text_ = words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
     assert "A dry run" in text_
-    assert "Nothing of it was applied" in text_
+    assert "None of it was applied" in text_
     assert "What a sync would hold" in text_
     assert "Look and decide" not in text_
     assert "Nothing is held" in owner.get("/schools/lincoln/holds").text

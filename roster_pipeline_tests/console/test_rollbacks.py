@@ -31,7 +31,7 @@ def test_a_rollback_is_previewed_needs_a_reason_and_leads_to_its_sync(
     assert "created, would be removed again 1" in told
     assert "1 person was changed since this sync" in told
     assert "Grace Lovelace" in told
-    assert "The next sync plans the same again" in told
+    assert "The next sync makes the same changes again" in told
     assert one(database, "select count(*) from person") == 2, "a preview changes nothing"
     assert owner.send_form(_page(sync_id), {"reason": " "}).status_code == 400
     answer = owner.send_form(_page(sync_id), {"reason": "wrong term"})
@@ -39,7 +39,7 @@ def test_a_rollback_is_previewed_needs_a_reason_and_leads_to_its_sync(
     assert (answer.status_code, answer.headers["location"]) == (303, f"/schools/lincoln/syncs/{done}")
     assert every(database, "select given_name from person") == [("Grace",)]
     assert audited(database)[-1] == (OWNER, "sync rolled back", "wrong term")
-    assert "1 person was changed since and is left as is." in owner.get(answer.headers["location"]).text
+    assert "1 person was changed later and is not touched." in owner.get(answer.headers["location"]).text
     again = owner.send_form(_page(sync_id), {"reason": "wrong term"})
     assert (again.status_code, again.headers["location"]) == (303, f"/schools/lincoln/syncs/{done}")
     assert one(database, "select count(*) from sync where kind = 'rollback'") == 1

@@ -183,7 +183,7 @@ def test_a_provider_of_another_name_or_none_is_an_answer_and_no_trace(console: C
     with console.browser() as browser:
         answer = browser.get("/sign-in/oidc")
         assert answer.status_code == 503
-        assert "calls itself by another name" in answer.text
+        assert "has another name" in answer.text
 
 
 def test_the_link_by_mail_is_off_where_there_is_a_provider(console: Console, environment: Path) -> None:

@@ -69,7 +69,7 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "incomplete_snapshot",
-                "The snapshot is not complete: a page is missing; totals drift. Nobody is archived by it.",
+                "The snapshot is not complete: a page is missing; totals drift. So nobody is archived.",
                 1, 0, overridable=False,
             )
         ],
@@ -81,7 +81,7 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "incomplete_snapshot",
-                "The snapshot is not complete: no proof that everything was fetched. Nobody is archived by it.",
+                "The snapshot is not complete: no proof that everything was fetched. So nobody is archived.",
                 1, 0, overridable=False,
             )
         ],
@@ -100,7 +100,7 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
             finding(
                 "witness",
                 "The list left out 4 people for whom the SIS still answers one by one; 3 are allowed. "
-                "Its lists cannot be trusted now.",
+                "The lists of the SIS cannot be trusted now.",
                 4, 3, overridable=False,
             )
         ],
@@ -131,7 +131,7 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "reassigned_ids",
-                "50 of 200 known students came as somebody else under the same id. "
+                "50 of 200 known students have an id that is somebody else's now. "
                 "If the SIS gave out its ids again, its data about the others may be wrong too.",
                 0.25, 0.2,
             )
@@ -229,7 +229,7 @@ SAID: list[tuple[Plan, PlanStats, Guards, list[dict[str, Any]]]] = [
         [
             finding(
                 "unlike_before",
-                "The connection sent 90 records, 300 are usual. What is shared with us?",
+                "The connection sent 90 records, 300 are usual. Check what the SIS shares with us.",
                 0.3, 0.5,
             ),
             finding(

@@ -58,7 +58,7 @@ SUBJECTS = [
     (replace(GOOD, kind="approval"), "approved plan applied: 4 created, 11 updated, 1 restored, 1 archived"),
     (
         replace(GOOD, kind="rollback", roles=(RoleCounts("student", created=3, archived=1, skipped=2),)),
-        "sync undone: 1 archival, 3 creations; 2 people changed since, so left alone",
+        "sync undone: 1 archival, 3 creations; 2 people changed later, so they were not touched",
     ),
     (FIRST, "first sync waits for approval (1,302 creations)"),
     (
@@ -98,7 +98,7 @@ SENTENCES = [
     ),
     (
         night(RoleCounts("student", archived=2, skipped=1), kind="rollback"),
-        "Sync undone: 2 archivals were taken back; 1 person changed since, so left alone.",
+        "Sync undone: 2 archivals were taken back; 1 person changed later, so they were not touched.",
     ),
 ]
 

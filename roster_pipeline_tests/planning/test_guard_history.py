@@ -15,7 +15,7 @@ GROWN = PastPlan({"student": {"unchanged": 100, "create": 40}})
 
 HELD = "Last sync: would have held something in 1; the largest was "
 
-WITHIN = "; every value was within the limit of its day"
+WITHIN = "; every value was within the limit of that day"
 
 LINES: list[tuple[str, list[PastPlan], Guards, str]] = [
     ("archive_share", [QUIET, QUIET], Guards(), "Last 2 syncs: would have held nothing; the largest was 1.0 %."),

@@ -63,8 +63,8 @@ def test_a_hanging_sis_gives_way_without_an_alert_and_comes_again_behind_the_oth
     district.run_sync("lincoln", tags=first["lincoln"])
     assert datetime.now(UTC) - began < timedelta(seconds=30)
     assert district.problems == [
-        "lincoln: the SIS is slow tonight, so this run gave its place to those of other connections.\n"
-        "It is asked for again within 15 minutes and may then take its time. Nothing has to be done."
+        "lincoln: the SIS is slow tonight, so this run gave its place to runs of other connections.\n"
+        "It starts again within 15 minutes and then has more time. You need not do anything."
     ]
     requests = len(district.sis.log.entries)
     district.run_sync("grant", tags=first["grant"])

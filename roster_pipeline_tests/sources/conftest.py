@@ -232,7 +232,7 @@ def bundle(tmp_path: Path) -> Source:
 
 @pytest.fixture(autouse=True)
 def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The key that Client Secrets are kept with."""
+    """The key that encrypts Client Secrets."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
 
 

@@ -26,7 +26,7 @@ MOST_PROPOSED = 50
 MOST_SAME_NAMED = 1000
 LONGEST_SEARCH = 100
 NO_SUCH_PLACE = (
-    "This school or district does not exist, or you may not see it. Of several with one name, write the key."
+    "This school or district does not exist, or you may not see it. If several have this name, write the key."
 )
 NOT_FOR_OPERATORS = "An operator may do everything, everywhere. Leave this empty, or choose another role."
 NEEDS_PLACE = "Write the key or the name of the school or district."

@@ -90,7 +90,7 @@ def lower_limits(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         school_changes.lower_limits(opened, school.key, who=viewer(request).who)
-    return redirect(request, f"/schools/{school.key}/holds", message="All limits are as in the settings again.")
+    return redirect(request, f"/schools/{school.key}/holds", message="The limits of the settings count again.")
 
 
 def limit_of(text: str, guards: Guards, name: str) -> float:
@@ -168,7 +168,7 @@ def _decide(request: Request, decision: str) -> Response:
         if decision == "discard":
             decisions.discard(opened_again, school.key, plan.id, **given)
             message = (
-                f"Plan {plan.id} was discarded: nothing of what was held is applied. The next sync makes a new plan."
+                f"Plan {plan.id} was discarded. None of its held changes is applied. The next sync makes a new plan."
             )
             return redirect(request, f"{home}/plans/{plan.id}", message=message)
         if decision == "approve":

@@ -47,7 +47,7 @@ NO_REFERRER = {"referrer-policy": "no-referrer"}
 PROVIDERS = {"accounts.google.com": "Google", "login.microsoftonline.com": "Microsoft"}
 CALLBACK = "/sign-in/callback"
 ERROR_CODE = re.compile(r"[a-z_]{1,40}")
-NOT_OURS = "This sign-in was begun in another browser, or too long ago. Please begin again."
+NOT_OURS = "This sign-in started in another browser, or too long ago. Start again."
 IPV6_HOME = 64
 """One customer of a provider has all addresses of such a network."""
 log = logging.getLogger(__name__)

@@ -52,7 +52,7 @@ ALWAYS = ("created", "updated", "archived")
 BEHIND = ("Compared with the sync before", "Quality checks", "Left as they are", "Connection")
 """Sections of the mail that the page shows as they are. The other sections have their own tables here."""
 ARCHIVED = "archived"
-LEFT = ("person was changed since and is left as is", "people were changed since and are left as they are")
+LEFT = ("person was changed later and is not touched", "people were changed later and are not touched")
 HEADER = ("name", "value", "sourcedId", "collection", "field", "rule", "meaning", "severity", "role")
 AT_ONCE = 1000
 """Rejected records that are read at once for the file."""

@@ -134,10 +134,10 @@ def decide(request: Request) -> Response:
                 opened, kept, {number: choice[:20] for number, choice in chosen.items() if number in numbers}
             )
     if not same:
-        return _shown(request, school, "The list is read in another way since you looked. Decide again.")
+        return _shown(request, school, "The meaning of the columns has changed since you looked. Decide again.")
     shown = list_filter(request, "show", address=f"/schools/{school.key}/people/upload/{kept.id}")
     return redirect(
-        request, shown.at(1 if shown["show"] == LOOK else shown.page), message="Kept. Nothing is entered yet."
+        request, shown.at(1 if shown["show"] == LOOK else shown.page), message="Saved. Nobody is entered yet."
     )
 
 

@@ -133,5 +133,5 @@ class Allowance:
         if self.left is None:
             return
         if self.left <= 0:
-            raise NoMoreTries("The search for the way to sign in stopped before the server locks us out.", "")
+            raise NoMoreTries("We stopped looking for the way to sign in, so that the server does not lock us out.", "")
         self.left -= 1

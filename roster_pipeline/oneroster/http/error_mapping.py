@@ -118,7 +118,7 @@ def failure_in_good_status(status: StatusInfo, label: str) -> OneRosterError:
     if http_status is not None:
         return error_for(http_status, status, label)
     return Malformed(
-        f"The SIS reported a failure in place of data ({status.code or 'no code'} at {label}).",
+        f"The SIS reported an error instead of data ({status.code or 'no code'} at {label}).",
         "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +46,7 @@ class Files(asyncssh.SFTPServer):
     before_read: Callable[[], None] = staticmethod(lambda: None)
 
     def stat(self, path: bytes) -> Any:
-        type(self).before_stat(path.decode())
+        type(self).before_stat(os.fsdecode(path))
         return super().stat(path)
 
     def read(self, file_obj: Any, offset: int, size: int) -> Any:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,10 +30,11 @@ from roster_pipeline.oneroster.bundle import (
     BundleBroken,
     BundleMoving,
     BundleNotFound,
+    BundleSource,
     BundleTooLarge,
     HostKeyRefused,
-    SftpSource,
     pull_bundle,
+    source_of,
 )
 from roster_pipeline_tests.oneroster_bundle.sftp_server import LIMITS, PASSWORD, USER, Files, SftpServer
 from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, as_folder, as_zip, bundle_11, bundle_12
@@ -51,7 +54,7 @@ def served(tmp_path: Path) -> Path:
     return tmp_path / "served"
 
 
-def people(source: SftpSource) -> list[str]:
+def people(source: BundleSource) -> list[str]:
     pulled = pull_bundle(source, Wanted())
     return [user["sourcedId"] for batch in pulled if batch.kind == "user" for user in batch.records]
 
@@ -250,6 +253,48 @@ def test_a_server_that_dawdles_is_cut_off(server: SftpServer, monkeypatch: pytes
     monkeypatch.setattr(Files, "before_read", staticmethod(lambda: time.sleep(0.8)))
     with pytest.raises(TooSlow):
         people(server.source(limits=replace(LIMITS, download_seconds=0.4)))
+
+
+def test_a_server_that_answers_nothing_more_is_cut_off(tmp_path: Path) -> None:
+    asked_for_all = threading.Event()
+
+    class Silent(Files):
+        async def read(self, file_obj: Any, offset: int, size: int) -> Any:
+            while not asked_for_all.is_set():
+                await asyncio.sleep(0.01)
+            return super().read(file_obj, offset, size)
+
+    as_zip(tmp_path / "bundle.zip", bundle_12())
+    with SftpServer(tmp_path, Silent) as running:
+        with pytest.raises(TooSlow, match="not fetched within"):
+            people(running.source(limits=replace(LIMITS, download_seconds=0.4)))
+        asked_for_all.set()
+        assert people(running.source()) == ["stu-1"]
+
+
+@pytest.mark.parametrize("kind", [None, 0o644])
+def test_a_server_that_does_not_say_what_an_entry_is_is_read(tmp_path: Path, kind: int | None) -> None:
+    class Vague(Files):
+        async def scandir(self, path: bytes) -> Any:
+            async for entry in super().scandir(path):
+                entry.attrs.permissions = kind
+                yield entry
+
+    as_zip(tmp_path / "bundle.zip", bundle_12())
+    with SftpServer(tmp_path, Vague) as running:
+        assert people(running.source("/")) == ["stu-1"]
+
+
+def test_a_name_that_is_not_utf_8_is_a_name(server: SftpServer, served: Path) -> None:
+    (served / "bundle.zip").rename(os.fsdecode(bytes(served) + b"/Sch\xfcler.zip"))
+    assert people(server.source("/")) == ["stu-1"]
+    assert people(source_of(f"file://{served}", allow_private=True)) == ["stu-1"]
+
+
+@pytest.mark.parametrize("odd", [{"secret": "a\ud800"}, {"user": "a\0b"}])
+def test_a_password_that_sftp_cannot_carry_is_said_so(server: SftpServer, odd: dict[str, str]) -> None:
+    with pytest.raises(SignInRefused):
+        people(server.source(**odd))
 
 
 def test_nothing_secret_is_shown(server: SftpServer) -> None:

@@ -51,7 +51,7 @@ class FoundBundle:
     def mark(self) -> str:
         """A hash of names, sizes and times of its files, which stays the same while the bundle does."""
         lines = sorted(f"{file.name}|{file.size}|{file.modified:.3f}" for file in self.files)
-        return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:_MARK_LETTERS]
+        return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:_MARK_LETTERS]
 
     @property
     def day(self) -> date | None:

@@ -69,28 +69,33 @@ async def download(
 ) -> Fetched:
     """Fetch one bundle into a folder: the wanted one, or the newest by its own time. Raises OneRosterError."""
     into.mkdir(exist_ok=True)
+    seconds = access.limits.download_seconds
+    limit = asyncio.timeout(seconds)
     try:
-        async with asyncio.timeout(access.limits.download_seconds):
+        async with limit:
             session = await signed_in(access)
+            # Without this, a server that answers nothing keeps us waiting for its answer to the end of the session.
+            asyncio.get_running_loop().call_at(limit.when() or 0.0, session.abort)
             async with session, session.start_sftp_client(path_errors="surrogateescape") as sftp:
                 fetched = await _fetch(sftp, access, into, wanted, sleep)
         return fetched
-    except TimeoutError:
-        raise TooSlow(
-            f"The bundle was not fetched within {access.limits.download_seconds:.0f} s.", _NEXT_SYNC
-        ) from None
-    except (asyncssh.SFTPNoSuchFile, asyncssh.SFTPNoSuchPath):
-        raise BundleNotFound(
-            "The SFTP server has no file or folder at this path.", "Check the path, and whether the export ran."
-        ) from None
-    except asyncssh.SFTPPermissionDenied:
-        raise Refused(
-            "The SFTP server does not let us read this path.", "Give our user there the right to read it."
-        ) from None
-    except asyncssh.SFTPError as problem:
-        raise ServerFailed(f"The SFTP server failed ({type(problem).__name__}).", _NEXT_SYNC) from None
     except (asyncssh.Error, OSError) as problem:
-        raise unreachable(type(problem).__name__) from None
+        if limit.expired():
+            raise TooSlow(f"The bundle was not fetched within {seconds:.0f} s.", _NEXT_SYNC) from None
+        raise _failure(problem) from None
+
+
+def _failure(problem: asyncssh.Error | OSError) -> OneRosterError:
+    """The error for an exception of the SFTP client."""
+    if isinstance(problem, asyncssh.SFTPNoSuchFile | asyncssh.SFTPNoSuchPath):
+        return BundleNotFound(
+            "The SFTP server has no file or folder at this path.", "Check the path, and whether the export ran."
+        )
+    if isinstance(problem, asyncssh.SFTPPermissionDenied):
+        return Refused("The SFTP server does not let us read this path.", "Give our user there the right to read it.")
+    if isinstance(problem, asyncssh.SFTPError):
+        return ServerFailed(f"The SFTP server failed ({type(problem).__name__}).", _NEXT_SYNC)
+    return unreachable(type(problem).__name__)
 
 
 async def _fetch(
@@ -130,7 +135,8 @@ async def _plain_files(sftp: asyncssh.SFTPClient, folder: str, limits: BundleLim
         if number > limits.listing:
             raise too_many_files(limits)
         attributes, name = entry.attrs, str(entry.filename)
-        if attributes.permissions is not None and stat.S_ISREG(attributes.permissions) and "/" not in name:
+        kind = stat.S_IFMT(attributes.permissions or 0)  # 0: some servers do not say what an entry is
+        if kind in (0, stat.S_IFREG) and "/" not in name:
             files.append(FoundFile(name, attributes.size or 0, float(attributes.mtime or 0)))
     return files
 
@@ -203,6 +209,11 @@ async def signed_in(access: SftpAccess) -> asyncssh.SSHClientConnection:
                 raise SignInRefused(
                     "The SFTP server refused the sign-in.",
                     "Check user name and password, or private key; they may have been replaced or may have expired.",
+                ) from None
+            except ValueError:  # of SASLprep (RFC 4013)
+                raise SignInRefused(
+                    "User name or password holds characters that an SFTP sign-in cannot carry.",
+                    "Copy both again; if they are right, ask the SFTP server's operator for a plainer password.",
                 ) from None
             except OSError as problem:
                 failure = failure if shown else unreachable(type(problem).__name__)

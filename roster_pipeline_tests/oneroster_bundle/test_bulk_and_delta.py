@@ -153,6 +153,13 @@ def test_a_bulk_file_without_rows_is_a_failed_export(tmp_path: Path) -> None:
         read(tmp_path, bundle_12() | {"roles.csv": table(ROLES, [])})
 
 
+@pytest.mark.parametrize("row", [{}, {"givenName": "Mira", "familyName": "Oduya"}])
+def test_a_bulk_file_in_which_nobody_can_be_used_proves_no_absence(tmp_path: Path, row: dict[str, str]) -> None:
+    result = read(tmp_path, bundle_11(row))
+    assert result.users == []
+    assert result.proof.problems == ("no-people",)
+
+
 def test_q98_a_bulk_bundle_that_says_nowhere_who_has_which_role_is_an_error(tmp_path: Path) -> None:
     files = bundle_12() | {"manifest.csv": manifest("1.2", orgs="bulk", users="bulk", roles="absent")}
     del files["roles.csv"]

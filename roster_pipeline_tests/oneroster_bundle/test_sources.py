@@ -9,6 +9,7 @@ import pytest
 
 from roster_pipeline.oneroster import AddressNotAllowed, OneRosterError, SignInRefused, TooLarge, WrongAddress
 from roster_pipeline.oneroster.bundle import (
+    BundleBroken,
     BundleLimits,
     BundleMoving,
     BundleNotFound,
@@ -166,6 +167,16 @@ def test_of_several_zips_the_newest_is_taken(tmp_path: Path) -> None:
     assert [user["sourcedId"] for user in Read(tmp_path / "[bc].zip").users] == ["stu-old"]
     with pytest.raises(BundleNotFound, match=r"fits roster-\*\.zip"):
         Read(tmp_path / "roster-*.zip")
+
+
+@pytest.mark.parametrize("content", [b"not a zip", b"PK\x03\x04 cut short"])
+def test_an_error_names_the_zip_where_there_are_several(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "roster-2.zip").write_bytes(content)
+    with pytest.raises(BundleBroken, match=r"^The "):
+        Read(tmp_path)
+    os.utime(as_zip(tmp_path / "roster-1.zip", bundle_11()), (1_800_000_000, 1_800_000_000))
+    with pytest.raises(BundleBroken, match=r"^roster-2\.zip: The "):
+        Read(tmp_path)
 
 
 def test_a_link_is_never_the_newest_zip(tmp_path: Path) -> None:

@@ -264,7 +264,9 @@ def preflight(member: Member) -> Preflight:
     with member.open() as stream:
         while chunk := stream.read(BUFFER_BYTES):
             if total == 0 and (chunk.startswith(_UTF_16_MARKS) or b"\0" in chunk[:64]):
-                raise WrongEncoding(f"{member.name} is written in UTF-16.", "Export it in UTF-8.")
+                raise WrongEncoding(
+                    f"{member.name} is written in UTF-16, or is not a text file.", "Export it as CSV in UTF-8."
+                )
             total += len(chunk)
             last = chunk[-1:]
             digest.update(chunk)

@@ -36,6 +36,7 @@ from roster_pipeline.oneroster.bundle.delta_chain import (
 from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
 from roster_pipeline.oneroster.collections.reading import Batch, Wanted
+from roster_pipeline.oneroster.errors import OneRosterError
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline.vocabulary import counted
 
@@ -115,8 +116,15 @@ class BundlePull:
         self._proof = proof_of(self._results, chain, bundles, last, superseded, seconds, self._notes, self._problems)
 
     def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> Opened:
-        opened = stack.enter_context(listing.open(bundle.bundle))
-        return opened, bundle_layout_of(opened, self._source.limits, self._source.metadata_keys)
+        """Open one bundle. An error names it, if there are several."""
+        try:
+            opened = stack.enter_context(listing.open(bundle.bundle))
+            return opened, bundle_layout_of(opened, self._source.limits, self._source.metadata_keys)
+        except OneRosterError as problem:
+            name = bundle.bundle.name
+            if len(listing.bundles) > 1 and name.isprintable():
+                problem.message = f"{name or 'The unpacked files'}: {problem.message}"
+            raise
 
     def _others_of_export(
         self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle, bundles: list[DatedBundle]

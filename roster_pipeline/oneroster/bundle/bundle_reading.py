@@ -171,7 +171,9 @@ class BundleReading:
             tally.problem("duplicates")
         if not self._layout.whole:
             return
-        if tally.records > tally.rejected:
+        if tally.records == tally.rejected:
+            tally.problem("no-people")
+        else:
             if not tally.roles_with_org:
                 tally.problem("no-orgs")
             for group in LISTED if tally.roles_with_org else ():

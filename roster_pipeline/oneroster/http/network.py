@@ -43,27 +43,32 @@ _deadline = threading.local()
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_SPECIAL_V4 = (
+
+def _networks(*texts: str) -> tuple[IpNetwork, ...]:
+    return tuple(ipaddress.ip_network(block) for text in texts for block in text.split())
+
+
+SPECIAL = _networks(
     "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 "
     "192.31.196.0/24 192.52.193.0/24 192.88.99.0/24 192.168.0.0/16 192.175.48.0/24 198.18.0.0/15 198.51.100.0/24 "
-    "203.0.113.0/24 224.0.0.0/4 240.0.0.0/4"
+    "203.0.113.0/24 224.0.0.0/4 240.0.0.0/4",
+    "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20",
 )
-"""The IANA IPv4 Special-Purpose Address Registry, and multicast."""
+"""The IANA IPv4 Special-Purpose Address Registry and multicast; and the blocks of the IPv6 registry in 2000::/3, of
+which RFC 9637's 3fff::/20 is the newest."""
 _PUBLIC_V6 = ipaddress.ip_network("2000::/3")
 """All global unicast addresses that were ever assigned. Other addresses are local, special or unused."""
-_SPECIAL_V6 = "2001::/23 2001:db8::/32 2002::/16 2620:4f:8000::/48 3fff::/20"
-"""The blocks of the IANA IPv6 Special-Purpose Address Registry inside 2000::/3. The newest is RFC 9637's 3fff::/20."""
-_METADATA = (
-    "169.254.0.0/16 fe80::/10 "  # nearly all of them: AWS, Azure, Google, Oracle, IBM, Tencent, OpenStack, ...
-    "168.63.129.16/32 "  # Azure's wire server, on a public address
-    "100.100.100.200/32 "  # Alibaba Cloud
-    "192.0.0.192/32 "  # Oracle Cloud Infrastructure Classic
-    "192.80.8.124/32 "  # Equinix Metal
-    "fd00:ec2::/32 "  # AWS over IPv6: metadata, time, container credentials
-    "fd20:ce::254/128 "  # Google Cloud over IPv6
-    "fd00:c1::a9fe:a9fe/128 "  # Oracle Cloud over IPv6
-    "fd00:42::42/128 "  # Scaleway over IPv6
-    "fd00:a9fe:a9fe::/48"  # Akamai (Linode) over IPv6
+METADATA = _networks(
+    "169.254.0.0/16 fe80::/10",  # nearly all of them: AWS, Azure, Google, Oracle, IBM, Tencent, OpenStack, ...
+    "168.63.129.16/32",  # Azure's wire server, on a public address
+    "100.100.100.200/32",  # Alibaba Cloud
+    "192.0.0.192/32",  # Oracle Cloud Infrastructure Classic
+    "192.80.8.124/32",  # Equinix Metal
+    "fd00:ec2::/32",  # AWS over IPv6: metadata, time, container credentials
+    "fd20:ce::254/128",  # Google Cloud over IPv6
+    "fd00:c1::a9fe:a9fe/128",  # Oracle Cloud over IPv6
+    "fd00:42::42/128",  # Scaleway over IPv6
+    "fd00:a9fe:a9fe::/48",  # Akamai (Linode) over IPv6
 )
 """Addresses where cloud machines give out their own credentials. These are refused even if private addresses are
 allowed."""
@@ -145,10 +150,8 @@ def _public_context() -> ssl.SSLContext:
     return context
 
 
-@cache
-def _publicly_trusted() -> ssl.SSLContext:
-    """Cached, because reading all public certificates takes longer than the pull of a small school."""
-    return _public_context()
+_publicly_trusted = cache(_public_context)
+"""Cached, because reading all public certificates takes longer than the pull of a small school."""
 
 
 class _Transport(httpx.BaseTransport):
@@ -201,15 +204,9 @@ def _as_httpx() -> Iterator[None]:
     """Raise an error of httpcore as httpx's error of the same name."""
     try:
         yield
-    except _HTTPCORE_ERRORS as problem:
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as problem:
         kind = getattr(httpx, type(problem).__name__, httpx.TransportError)
         raise kind(str(problem)) from problem
-
-
-_HTTPCORE_ERRORS = (
-    *(httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError),
-    *(httpcore.ProxyError, httpcore.UnsupportedProtocol),
-)
 
 
 class _CheckedNetwork(httpcore.NetworkBackend):
@@ -235,9 +232,6 @@ class _CheckedNetwork(httpcore.NetworkBackend):
                 failure = problem
         raise failure
 
-    def sleep(self, seconds: float) -> None:
-        self._real.sleep(seconds)
-
 
 class _DeadlineStream(httpcore.NetworkStream):
     def __init__(self, stream: httpcore.NetworkStream) -> None:
@@ -261,14 +255,6 @@ class _DeadlineStream(httpcore.NetworkStream):
         return self._stream.get_extra_info(info)
 
 
-def _networks(text: str) -> tuple[IpNetwork, ...]:
-    return tuple(map(ipaddress.ip_network, text.split()))
-
-
-SPECIAL = _networks(f"{_SPECIAL_V4} {_SPECIAL_V6}")
-METADATA = _networks(_METADATA)
-
-
 def is_public(address: IpAddress) -> bool:
     """Whether an address is public. A mapped or NAT64 address is judged by its IPv4 address."""
     if isinstance(address, ipaddress.IPv6Address):
@@ -277,11 +263,6 @@ def is_public(address: IpAddress) -> bool:
         elif address not in _PUBLIC_V6:
             return False
     return not _in(address, SPECIAL)
-
-
-def is_forbidden(address: IpAddress) -> bool:
-    """Whether an address belongs to a cloud's metadata service, or cannot belong to a server at all."""
-    return any(_in(form, METADATA) or form.is_multicast or form.is_unspecified for form in (address, embedded(address)))
 
 
 def embedded(address: IpAddress) -> IpAddress:
@@ -316,9 +297,11 @@ def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
 def refuse_address(address: IpAddress, allow_private: bool) -> None:
     """Raise AddressNotAllowed unless the address is public, or private ones are allowed.
 
-    Addresses where cloud machines give out credentials stay forbidden in any case.
+    Addresses where cloud machines give out credentials, and those of no server, stay forbidden in any case.
     """
-    if is_forbidden(address) or not (allow_private or is_public(address)):
+    forms = (address, embedded(address))
+    forbidden = any(_in(form, METADATA) or form.is_multicast or form.is_unspecified for form in forms)
+    if forbidden or not (allow_private or is_public(address)):
         raise AddressNotAllowed(
             "The address of the SIS is in a private network or on this machine.",
             "Check the URL. If it is right, the operator can allow private addresses for this connection.",

@@ -1,7 +1,8 @@
 """Which records of one snapshot are one person, by the table of evidence (`evidence.weigh`).
 
-Records are compared if they share a number or an e-mail. If a chain of records that seem to be one person contains two
-that cannot be, nothing of the chain is joined.
+Records are compared if they share a number or an e-mail. An e-mail of records with different family names belongs to
+nobody alone: it is an office's, or stands for "none". So it joins nothing. If a chain of records that seem to be one
+person contains two that cannot be, nothing of the chain is joined.
 """
 
 from __future__ import annotations
@@ -80,7 +81,8 @@ def deduplicate(columns: Mapping[str, Array], alive: Flags) -> Deduplicated:
         joining.join(group, _each_name)
     by_email = list(_grouped(email, doubtful))
     for group in by_email:
-        joining.join(group, _whole_names)
+        if _one_family([joining.match_keys[row].family for row in group if alive[row]]):
+            joining.join(group, _whole_names)
     identity = joining.sets.settled(doubtful.tolist())
     namesakes = np.zeros(length, dtype=bool)
     for group in by_email:
@@ -174,6 +176,12 @@ def _each_name(match_keys: MatchKeys) -> Iterable[Hashable]:
 
 def _whole_names(match_keys: MatchKeys) -> Iterable[Hashable]:
     return product(match_keys.given, match_keys.family)
+
+
+def _one_family(names: list[frozenset[str]]) -> bool:
+    """Whether all records that have a family name have one in common with the first of them."""
+    having = [each for each in names if each]
+    return all(not each.isdisjoint(having[0]) for each in having[1:])
 
 
 def _grouped(values: Array, rows: Ints) -> Iterator[list[int]]:

@@ -208,6 +208,23 @@ def test_records_linked_to_one_person_by_hand_are_one_human_whatever_they_say() 
     assert list(rows["sourced_ids"]) == [["a", "b"]]
 
 
+@pytest.mark.parametrize(
+    ("third", "one"),
+    [
+        ({**BO, **HOME}, True),
+        ({**CY, **HOME}, False),
+        ({**CY, **HOME, "status": "tobedeleted"}, True),
+        ({"givenName": "Cy", "familyName": None, **HOME}, True),
+        ({**CY, **NO_NUMBER, "email": "cy@example.org"}, True),
+    ],
+)
+def test_an_email_of_people_of_several_families_joins_nobody(third: dict[str, Any], one: bool) -> None:
+    users = [user("a", **ANN, **HOME), user("b", **ANN, **HOME), user("c", **third)]
+    identity = cleaned(users).roster["identity"].tolist()
+    assert (identity[0] == identity[1]) == one
+    assert identity[2] == 2
+
+
 def test_a_conflict_that_a_link_by_hand_has_settled_is_none() -> None:
     directory = Directory()
     who = directory.member(directory.person("a", number="1"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
@@ -164,6 +164,8 @@ def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[li
     keys = [("number", value) for value in dict.fromkeys(k.number for k in in_order) if value]
     keys += [("email", value) for value in dict.fromkeys(k.email for k in in_order) if value]  # type: ignore[misc]
     for name, value in keys:
+        if name == "email" and not _one_family(alone.values(), value):
+            continue
         having = [g for g in groups if any(getattr(known[r.sourced_id], name) == value for r in g)]
         sharing = {r.sourced_id for g in having for r in g if getattr(known[r.sourced_id], name) == value}
 
@@ -179,6 +181,11 @@ def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[li
             else:
                 unclear |= {r.sourced_id for part in parts if part not in torn for r in part}
     return [Identity(school, rules, group) for group in groups], unclear
+
+
+def _one_family(alone: Iterable[Identity], email: object) -> bool:
+    """Whether all records with an e-mail that are not gone have one family name."""
+    return len({record.family for each in alone for record in each.alive if record.email == email}) < 2
 
 
 def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> bool:

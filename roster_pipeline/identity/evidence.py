@@ -10,6 +10,7 @@ The table is in docs/rules.md, section 2.
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 
 GRADES_APART = 3
@@ -61,7 +62,7 @@ class Evidence:
     """What agrees and what differs.
 
     agree, differ: of given, family, middle, email, username, number, master, kind and grade, those that both sides
-    have. near: the numbers differ in leading zeros only, which is neither for nor against. free: the person has no
+    have. near: the numbers differ in spelling only (`bare`), which is neither for nor against. free: the person has no
     record yet. away: see `MatchKeys`.
     """
 
@@ -119,14 +120,15 @@ class Evidence:
     def against_link(self) -> bool:
         """Whether a link is to be doubted.
 
-        A new name, a new e-mail or a new number alone is normal. A common name does not make a link safe if everything
-        else that can be compared differs, one strong thing included. It does not help a person who was away either,
-        because SISs give the ids of people who left to others.
+        A new name, a new e-mail or a new number alone is normal. But if both names are new and nothing else is the
+        same, only the id says that this is one person. A common name does not make a link safe if everything else that
+        can be compared differs, one strong thing included. It does not help a person who was away either, because SISs
+        give the ids of people who left to others.
         """
         if self.agree & _OWN or {"given", "email"} <= self.agree:
             return not self.whole_name and self.strong > 1 and bool(self.differ & _LASTING)
         if self.differ >= _NAMES:
-            return self.strong > 1 or bool(self.differ & {"email", "username"})
+            return self.strong > 1 or "email" not in self.agree or "username" in self.differ
         if self.whole_name:
             return self.strong > 1
         return self.strong > 0 or (self.away and bool(self.differ & {"given", "email"}))
@@ -136,26 +138,28 @@ class Evidence:
         """Whether we cannot rule out that this is the same person.
 
         That is so with the same number; with the same e-mail and no different name; and with the same whole name, both
-        pupils or both staff, if neither number nor e-mail can be compared.
+        pupils or both staff, if the number cannot be compared, and the user name is the same or the e-mail cannot be
+        compared.
         """
         if "number" in self.agree or self.near:
             return True
         if "email" in self.agree:
             return not self.differ & _NAMES
-        return self.whole_name and not self.differ & {"number", "email", "kind"}
+        if self.differ & {"number", "kind"} or not self.whole_name:
+            return False
+        return "username" in self.agree or "email" not in self.differ
 
 
 def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     """Compare the keys that both sides have. record: a record of the snapshot. other: a record or a person, whose grade
     may be older."""
     pairs: list[tuple[str, bool]] = []
-    for name, mine, theirs in (
-        ("given", record.given, other.given),
-        ("family", record.family, other.family),
-        ("master", record.masters, other.masters),
-    ):
+    exchanged = not record.given.isdisjoint(other.family) and not record.family.isdisjoint(other.given)
+    for name, mine, theirs in (("given", record.given, other.given), ("family", record.family, other.family)):
         if mine and theirs:
-            pairs.append((name, not mine.isdisjoint(theirs)))
+            pairs.append((name, exchanged or not mine.isdisjoint(theirs)))
+    if record.masters and other.masters:
+        pairs.append(("master", not record.masters.isdisjoint(other.masters)))
     for name, value, another in (
         ("email", record.email, other.email),
         ("username", record.username, other.username),
@@ -163,6 +167,8 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     ):
         if value is not None and another is not None:
             pairs.append((name, value == another))
+    if ("given", True) in pairs and ("family", True) in pairs and _one_mailbox(record.email, other.email):
+        pairs.remove(("email", False))
     if record.middle and other.middle:
         shorter, longer = sorted((record.middle, other.middle), key=len)
         pairs.append(("middle", longer.startswith(shorter)))
@@ -179,9 +185,10 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
 
 
 def bare(number: str) -> str:
-    """A number (kind and number) without leading zeros."""
-    kind, _, digits = number.partition("\x1f")
-    return f"{kind}\x1f{digits.lstrip('0')}"
+    """A number (kind and number, or the number alone) without leading zeros, blanks, capitals and wide characters."""
+    kind, between, digits = number.rpartition("\x1f")
+    plain = unicodedata.normalize("NFKC", digits).lower().replace(" ", "")
+    return f"{kind}{between}{plain.lstrip('0')}"
 
 
 def year_of(grade: str | None) -> int | None:
@@ -192,6 +199,13 @@ def year_of(grade: str | None) -> int | None:
 def kind_of(role: str | None) -> str | None:
     """Student or staff, by role group; None for contacts and roles that are not mapped."""
     return STUDENT if role == "student" else STAFF if role in ("teacher", "staff", "admin") else None
+
+
+def _one_mailbox(one: str | None, other: str | None) -> bool:
+    """Whether two addresses differ only in the domain, as after a school has moved to another one."""
+    if one is None or other is None or one == other:
+        return False
+    return one.rpartition("@")[0] == other.rpartition("@")[0]
 
 
 def _of_one_kind(first: str, other: str) -> bool:

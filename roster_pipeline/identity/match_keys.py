@@ -22,7 +22,24 @@ from roster_pipeline.frames import Array, Ints, joined, strings, truth
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
 
-_LETTERS = str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
+_LETTERS = str.maketrans(
+    {"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"}
+    | dict(
+        zip(
+            "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455",
+            "abekmhopctyxijs",
+            strict=True,
+        )
+    )
+    | dict(
+        zip(
+            "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7",
+            "abezhikmnoptyx",
+            strict=True,
+        )
+    )
+)
+"""The second and third line: Cyrillic and Greek letters of which the capitals look like Latin ones."""
 
 _VOWEL_MARKS = (0, 8, 9, 103, 118)
 """Combining classes of characters that count as letters: vowel signs of India, Thailand and Laos, kana voicing."""
@@ -184,8 +201,9 @@ def numbered(kind: Array, number: Array) -> Array:
 
 
 def bare_numbers(numbers: Array) -> Array:
-    """The texts of `numbered` without leading zeros of the number."""
-    return pc.replace_substring_regex(numbers, pattern="\x1f0+", replacement="\x1f", max_replacements=1)
+    """The texts of `numbered`, or numbers alone, as `evidence.bare` makes them."""
+    plain = pc.replace_substring(pc.utf8_lower(pc.utf8_normalize(numbers, form="NFKC")), pattern=" ", replacement="")
+    return pc.replace_substring_regex(plain, pattern="(^|\x1f)0+", replacement="\\1", max_replacements=1)
 
 
 def _lower(column: pd.Series[str]) -> Array:

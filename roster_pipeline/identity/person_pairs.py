@@ -17,8 +17,8 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, codes, joined, on_distinct, strings
-from roster_pipeline.identity.evidence import Evidence, MatchKeys, kind_of, weigh, year_of
-from roster_pipeline.identity.match_keys import name_key, name_keys
+from roster_pipeline.identity.evidence import Evidence, MatchKeys, bare, kind_of, weigh, year_of
+from roster_pipeline.identity.match_keys import bare_numbers, name_key, name_keys
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
 AGAINST = {
@@ -72,7 +72,7 @@ def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
     """
     given, family = (_name_keys(people[name]) for name in ("given_name", "family_name"))
     emails = pc.utf8_lower(strings(people["email"]))
-    numbers = pc.utf8_ltrim(strings(people["number"]), characters="0")
+    numbers = bare_numbers(strings(people["number"]))
     numbers = pc.if_else(pc.equal(numbers, ""), None, numbers)
     sources = strings(people["number_source"])
     keys = (joined(sources, numbers), emails, joined(given, family))
@@ -242,7 +242,7 @@ def search_keys(person: StoredPerson) -> list[tuple[str, Any]]:
     if fields["email"]:
         keys.append(("email", fields["email"].lower()))
     if fields["number"] and fields["number_connection_id"] is not None:
-        number = fields["number"].lstrip("0")
-        keys.append(("number", (fields["number_connection_id"], fields["number_kind"], number)))
+        number = (fields["number_connection_id"], fields["number_kind"], bare(fields["number"]))
+        keys.append(("number", number))
     name = name_of(fields)
     return [*keys, ("name", name)] if all(name) else keys

@@ -198,11 +198,15 @@ def _keys(match_keys: MatchKeys) -> Iterator[Hashable]:
 
 
 def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKeys]) -> Ints:
-    """The rows with a number, an e-mail or, if nothing else can be compared, the whole name of an absent person."""
+    """The rows with a number, an e-mail without its domain, a user name or, if nothing else can be compared, the whole
+    name of an absent person."""
     roster = identities.roster
     here = identities.record_status <= LAST_PRESENT
     number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])
-    near = here & (_among(bare_numbers(number), bare_numbers(absent.numbers)) | _among(email, absent.emails))
+    near = _among(bare_numbers(number), bare_numbers(absent.numbers))
+    near |= _among(_mailboxes(email), _mailboxes(absent.emails))
+    near |= _among(pc.utf8_lower(strings(roster["username"])), pc.utf8_lower(strings(absent.frame["username"])))
+    near &= here
     comparable = all(
         person.email and person.number and not person.number_is_id and person.kind for person in match_keys
     )
@@ -211,6 +215,10 @@ def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKey
     theirs = pa.concat_arrays(list(_whole_names(absent.frame)))
     named = [_among(names, theirs) for names in _whole_names(roster.iloc[bare_rows])]
     return np.union1d(np.flatnonzero(near), bare_rows[np.logical_or.reduce(named)])
+
+
+def _mailboxes(emails: Array) -> Array:
+    return pc.list_element(pc.split_pattern(emails, pattern="@", max_splits=1), 0)
 
 
 def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:

@@ -52,6 +52,11 @@ HOME = {"email": SAME, **NO_NUMBER}
         ({**ANN, **HOME}, {**BO, **HOME}, "shared e-mail"),
         ({**ANN, **HOME}, {**RAY, **HOME}, "shared e-mail"),
         ({**ANN, **HOME}, {**CY, **HOME}, "shared e-mail"),
+        # names that changed places
+        ({**ANN, **HOME}, {"givenName": "Lee", "familyName": "Ann", **HOME}, "shared e-mail"),
+        # numbers in another spelling
+        ({**ANN, "identifier": "AB 7"}, {**ANN, "identifier": "ab７"}, "one human"),
+        ({**ANN, "identifier": "AB 7"}, {**RAY, "identifier": "ab７"}, "two humans"),
         # leading zeros
         ({**ANN, "identifier": "007", "email": SAME}, {**ANN, "identifier": "7", "email": SAME}, "one human"),
         ({**ANN, "identifier": "007"}, {**ANN, "identifier": "7"}, "one human"),
@@ -240,7 +245,8 @@ def test_two_conflicts_that_links_by_hand_have_settled_do_not_meet(pairs: list[t
     directory, users = Directory(), []
     for number, role in pairs:
         one, other = f"{number}-{role}-a", f"{number}-{role}-b"
-        who = directory.member(directory.person(one, number=number), role)
+        kind = "student" if role == "student" else "staff"
+        who = directory.member(directory.person(one, number=number, number_kind=kind), role)
         directory.link(who, other)
         users += [user(one, role, identifier=number), user(other, role, identifier=number)]
     assert cleaned(users).roster["conflict"].notna().all()

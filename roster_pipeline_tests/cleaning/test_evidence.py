@@ -17,6 +17,11 @@ def traits(given: str = "ann", family: str = "lee", email: str | None = None, nu
     return MatchKeys(frozenset({given} - {""}), frozenset({family} - {""}), email, kept)
 
 
+def named(known: MatchKeys) -> MatchKeys:
+    """A pupil with a user name."""
+    return replace(known, username="ann1", kind="student")
+
+
 @pytest.mark.parametrize(
     ("record", "person", "rash"),
     [
@@ -37,6 +42,16 @@ def traits(given: str = "ann", family: str = "lee", email: str | None = None, nu
         (traits("", "ray", email=MAIL), traits(email=MAIL), False),
         (traits("", "", email=MAIL), traits(email=MAIL), True),
         (traits("ann", "", email=MAIL), traits("", "lee", email=MAIL), True),
+        (traits(number="AB 7"), traits(number="0ab７"), True),
+        (traits(number="AB7"), traits(number="AB77"), False),
+        (traits(email=MAIL), traits(email="ann@new.example"), True),
+        (traits("bo", email=MAIL), traits(email="ann@new.example"), False),
+        (traits(email=MAIL, number="7"), traits(email="ann@new.example", number="8"), False),
+        (named(traits(email=MAIL)), named(traits(email="x")), True),
+        (named(traits(email=MAIL, number="7")), named(traits(email="x", number="8")), False),
+        (named(traits("bo", email=MAIL)), named(traits(email="x")), False),
+        (named(traits()), replace(named(traits()), kind="staff"), False),
+        (traits("lee", "ann", email=MAIL), traits(email=MAIL), True),
     ],
 )
 def test_how_little_is_enough_to_be_spared(record: MatchKeys, person: MatchKeys, rash: bool) -> None:

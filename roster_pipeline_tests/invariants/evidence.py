@@ -80,7 +80,7 @@ class Compared:
         if self.whole:
             return len(self.strong) > 1
         if "names" in self.strong:
-            return len(self.strong) > 1 or bool({"email", "username"} & self.other)
+            return len(self.strong) > 1 or "email" not in self.same or "username" in self.other
         return bool(self.strong)
 
     def wrong_link_of(self, person: Known) -> bool:
@@ -97,16 +97,19 @@ class Compared:
             return True
         if "email" in self.same:
             return not {"given", "family"} & self.other
-        return self.whole and not {"number", "email", "kind"} & self.other
+        if not self.whole or {"number", "kind"} & self.other:
+            return False
+        return "username" in self.same or "email" not in self.other
 
 
 def compare(one: Known, other: Known) -> Compared:
     """Whatever both have."""
     found = Compared()
+    exchanged = one.given is not None and (one.given, one.family) == (other.family, other.given)
     numbers = one.number and other.number and one.number[0] == other.number[0]
     pairs: Iterable[tuple[str, object, object, bool]] = (
-        ("given", one.given, other.given, one.given == other.given),
-        ("family", one.family, other.family, one.family == other.family),
+        ("given", one.given, other.given, exchanged or one.given == other.given),
+        ("family", one.family, other.family, exchanged or one.family == other.family),
         ("email", one.email, other.email, one.email == other.email),
         ("username", one.username, other.username, one.username == other.username),
         ("kind", one.kind, other.kind, one.kind == other.kind),

@@ -10,7 +10,7 @@ KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
     "own_number", "reuse", "transform", "spoil_emails", "mend_emails", "mend_emails",
-    "slip_number", "slip_email", "lose_school", "look_alike",
+    "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
     "to_campus", "also_campus", "to_district", "year_up", "year_back",
 )  # fmt: skip
 
@@ -64,6 +64,8 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.set_roles(record, [*record.roles, (record.roles[0][0], campus_of(school))])
     elif kind == "rename":
         sis.rename(record, given=bool(other % 2))
+    elif kind == "exchange_names":
+        sis.exchange_names(record)
     elif kind == "transform":
         sis.transform(record)
     elif kind == "new_email":

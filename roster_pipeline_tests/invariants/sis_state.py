@@ -223,6 +223,11 @@ class SisState:
         for each in self._of_human(record):
             self._change(replace(each, **name))
 
+    def exchange_names(self, record: Record) -> None:
+        """A clerk's mistake: given and family name change places, in every record of the human that is there."""
+        for each in self._of_human(record):
+            self._change(replace(each, given=each.family, family=each.given))
+
     def new_email(self, record: Record) -> None:
         """A record gets another e-mail."""
         self._ids += 1

@@ -409,7 +409,7 @@ class TestTheHomeRecord:
         directory.links[0]["connection_id"] = 2
         directory.people[who]["number_connection_id"] = 2
         directory.elsewhere(who, 2, since=1)
-        directory.link(who, "here")
+        directory.link(who, "here", confirmed=True)
         row = one_row(directory, user("here", givenName="Different"))
         assert (row["reason"], row["sourced_ids"]) == ("joined_school", ["here"])
         assert set(row["changes"]) == {"role", "source_role"}
@@ -457,7 +457,7 @@ class TestTheHomeRecord:
     def test_a_list_of_changes_that_leaves_it_out_says_nothing(self) -> None:
         directory = Directory()
         who = directory.member(directory.person("home", number="7"), role="admin", source_role="principal")
-        directory.link(who, "second")
+        directory.link(who, "second", confirmed=True)
         delta = SnapshotFacts(complete=True, mode="delta")
         row = one_row(directory, user("second", "teacher", givenName="Second"), snapshot=delta)
         assert row["action"] == "unchanged"

@@ -11,6 +11,7 @@ from roster_pipeline.oneroster.collections.proof import hashes_with_roles
 from roster_pipeline.oneroster.errors import WrongAddress
 from roster_pipeline.oneroster.http.endpoint import segment, understand
 from roster_pipeline.oneroster.records.coercion import UNREADABLE, boolean, day, text, texts
+from roster_pipeline.oneroster.records.orgs import Memberships
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.records.usual_users import usual_users
 from roster_pipeline_tests.oneroster.fuzz import run
@@ -50,6 +51,7 @@ def test_a_member_may_be_as_deep_as_it_likes(opening: str, depth: int) -> None:
             keeps_promises_of_users(orjson.loads(body)["users"])
         if depth * len(closing) < 1015:
             hashes_with_roles([{name: orjson.loads(deep)}])
+            Memberships().page([{"user": "u-1", "school": "sch-1", name: orjson.loads(deep)}])
 
 
 @settings(max_examples=200, deadline=None)

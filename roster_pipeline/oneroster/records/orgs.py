@@ -233,8 +233,7 @@ class Memberships:
         user, school = named_id(members, USER), named_id(members, SCHOOL)
         if school is None and self._class_schools:
             school = self._class_schools.get(named_id(members, CLASS) or "")
-        status = str(members.get("status") or "active").strip().lower()
-        if user is None or school is None or status in GONE_STATUSES:
+        if user is None or school is None or status_text(members.get("status")) in GONE_STATUSES:
             return
         role = role_name(members.get("role"))
         key = (school, role if isinstance(role, str) else None)

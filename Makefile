@@ -3,12 +3,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo dev test check lint format fuzz mutants picture docs clean
+.PHONY: help install demo dev test nights coverage check lint format fuzz mutants picture docs clean
 
 help:
 	@echo "make demo     three nights of rostering against a simulated SIS, with a report at the end"
 	@echo "make dev      the Dagster UI, its daemon and the simulator on the same database"
 	@echo "make test     all tests, on an embedded PostgreSQL"
+	@echo "make nights   the random nights for hours, with other data each time (NIGHTS=60: so many histories)"
+	@echo "make coverage the tests without processes of their own; fails if they run less of the package than before"
 	@echo "make check    lint and the fast tests, under a minute: for every edit"
 	@echo "make lint     ruff, mypy and the layers of the packages"
 	@echo "make docs     the documentation as a site, in .site/html"
@@ -33,6 +35,15 @@ dev: $(INSTALLED)
 # One worker more than there are cores: the long tests wait for a daemon or a browser half of their time.
 test: $(INSTALLED)
 	$(BIN)/python -m pytest --dist loadgroup -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+
+NIGHTS ?= long
+nights: $(INSTALLED)
+	ROSTER_PROOF=$(NIGHTS) $(BIN)/python -m pytest roster_pipeline_tests/invariants roster_pipeline_tests/planning/test_random_syncs.py
+
+# Only what runs in the processes of pytest is counted, so tests that start processes, and browsers, add nothing.
+coverage: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[coverage]'
+	$(BIN)/python -m pytest -m "fast or db" --dist loadgroup -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() or 1))') --cov --cov-report=term:skip-covered
 
 # For every edit: no database, no browser, under a minute.
 check: lint

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from zoneinfo import available_timezones
 
 import pytest
 from cryptography.fernet import Fernet
 
-from roster_pipeline.settings import school
 from roster_pipeline_tests.invariants.sync_district import Site, running_site
 
 
@@ -27,9 +24,3 @@ def site(home: Path) -> Iterator[Site]:
     """The simulator with two SISes."""
     with running_site() as running:
         yield running
-
-
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave out what decides nothing and takes long: reading the list of time zones anew."""
-    monkeypatch.setattr(school, "available_timezones", cache(available_timezones))

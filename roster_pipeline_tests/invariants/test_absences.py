@@ -194,7 +194,7 @@ SELDOM = {
 
 @pytest.mark.timeout(0)
 @pytest.mark.parametrize("source", ["rest", "csv"], indirect=True)
-def test_random_absences_end_as_the_rules_say(database: Database, source: AbsenceSource, hurried: None) -> None:
+def test_random_absences_end_as_the_rules_say(database: Database, source: AbsenceSource) -> None:
     class Here(Absences):
         pass
 

@@ -22,7 +22,7 @@ from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS, Record
 from roster_pipeline_tests.invariants.sync_district import Site
 
-pytestmark = [pytest.mark.usefixtures("hurried"), pytest.mark.timeout(0)]
+pytestmark = pytest.mark.timeout(0)
 TIMES = histories(3, 20)
 STUCK = 60
 """Seconds after which a night that should take one counts as stuck."""

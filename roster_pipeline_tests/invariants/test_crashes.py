@@ -79,7 +79,7 @@ class Crashes:
 
 
 @pytest.fixture
-def crashes(database: Database, database_url: str, site: Site, hurried: None, tmp_path: Path) -> Iterator[Crashes]:
+def crashes(database: Database, database_url: str, site: Site, tmp_path: Path) -> Iterator[Crashes]:
     """After a first night: people join, leave, change, come back, move, and one record gets a new id."""
     district = CheckedDistrict(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
     sis = district.sis

@@ -240,7 +240,7 @@ class Families(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0)
-def test_random_nights_of_contacts_end_as_the_rules_say(database: Database, site: Site, hurried: None) -> None:
+def test_random_nights_of_contacts_end_as_the_rules_say(database: Database, site: Site) -> None:
     class Here(Families):
         pass
 

@@ -9,8 +9,6 @@ from roster_pipeline_tests.invariants.district import CheckedDistrict
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sync_district import Site
 
-pytestmark = pytest.mark.usefixtures("hurried")
-
 
 @pytest.fixture
 def district(database: Database, site: Site) -> CheckedDistrict:

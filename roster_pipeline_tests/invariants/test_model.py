@@ -395,9 +395,7 @@ class Districts(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0)
-def test_hundreds_of_random_nights_end_as_the_decision_table_says(
-    database: Database, site: Site, hurried: None
-) -> None:
+def test_hundreds_of_random_nights_end_as_the_decision_table_says(database: Database, site: Site) -> None:
     class Here(Districts):
         pass
 

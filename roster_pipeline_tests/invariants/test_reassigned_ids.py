@@ -20,7 +20,6 @@ where r.action in ('skip', 'conflict') and r.plan_id = (
     select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
 group by r.action
 """
-pytestmark = pytest.mark.usefixtures("hurried")
 
 
 @pytest.fixture

@@ -285,7 +285,7 @@ class Connections(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0)
-def test_random_nights_of_several_connections_end_as_trust_says(database: Database, home: Path, hurried: None) -> None:
+def test_random_nights_of_several_connections_end_as_trust_says(database: Database, home: Path) -> None:
     with several_connections(database, home, guards=CALM, own=OWN) as district:
         Connections.district = district
         seen.clear()

@@ -12,10 +12,11 @@ from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
 from roster_pipeline.vocabulary import CHANGING
+from roster_pipeline_tests.invariants.histories import histories
 from roster_pipeline_tests.planning.builders import HERE, Directory, cleaned, entry, school, user
 
 FEW = settings(
-    max_examples=25,
+    max_examples=histories(10, 500),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     phases=(Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink),

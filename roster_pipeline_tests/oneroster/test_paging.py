@@ -9,7 +9,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster import DataMoved, PagingBroken, ServerFailed, Wanted, pull
-from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
+from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by, quicker
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 
 Start = Callable[..., Served]
@@ -132,6 +132,21 @@ def test_q37_pages_that_never_end_are_an_error_within_bounds(sis: Start) -> None
     served = sis("endless_pages=fresh", "total_header=off")
     with served.client(page_size=200) as client, pytest.raises(PagingBroken, match="does not end"):
         pulled_by(client)
+
+
+def test_orgs_that_never_end_are_an_error_before_they_fill_the_memory() -> None:
+    def orgs(path: str, query: Mapping[str, str]) -> Any:
+        first = int(query.get("offset", 0))
+        ids = range(first, first + int(query.get("limit", 100)))
+        return (
+            {"orgs": [{"sourcedId": f"org-{number}", "type": "school"} for number in ids]} if path == "/orgs" else None
+        )
+
+    with odd(orgs, limits=quicker(orgs=200)) as client:
+        with pytest.raises(PagingBroken, match="does not end"):
+            pulled_by(client)
+        with pytest.raises(PagingBroken, match="does not end"):
+            client.find_org("none")
 
 
 def test_q37_a_last_page_that_comes_again_ends_it_without_proof(sis: Start) -> None:

@@ -167,7 +167,8 @@ class Listing:
     def _take(self, page: Page) -> list[Any]:
         """Count a page, and return its records that are new."""
         self._see(page)
-        if self.proof.pages > self._collection.session.endpoint.limits.pages:
+        limits = self._collection.session.endpoint.limits
+        if self.proof.pages > limits.pages:
             raise paging_broken(self._collection.label, "does not end")
         values, named, new, self.other_roles = taken_in(page.records, self.seen, self.seen_roles)
         fresh = int(new[named].sum())
@@ -182,7 +183,7 @@ class Listing:
             self._progress.first_record = int(values[0]) if len(values) else 0
         self._progress.longest = max(self._progress.longest, len(page.records))
         self._progress.offset += len(page.records)
-        if self._progress.offset > self._collection.session.endpoint.limits.records:
+        if self._progress.offset > (limits.orgs if self._collection.key == "orgs" else limits.records):
             raise paging_broken(self._collection.label, "does not end")
         self.repeated = []
         if not self._fresh and self.proof.pages > 1:

@@ -220,6 +220,8 @@ class Limits:
     pages: int = 20_000
     """Pages of one collection. A million users at 100 a page need half of them."""
     records: int = 10_000_000
+    orgs: int = 100_000
+    """Orgs of one list. They stay in memory during the pull; a whole state has some ten thousand."""
     pull_seconds: float = 6 * 3600.0
     smallest_page: int = 25
     readings: int = 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,8 +38,19 @@ HELD = 3
 OURS = "roster_pipeline."
 SCHOOL = "school"
 """In the context of a command: the key of its school."""
-MESSAGES = {"date_": "write a day as YYYY-MM-DD", "time_": "write a time as HH:MM"}
+A_DAY = "write a day as YYYY-MM-DD"
+MESSAGES = {"date_": A_DAY, "time_": "write a time as HH:MM"}
 """By the kind of validation error: a message in place of one that is written for programmers."""
+PLAIN = (
+    (r"Input should be a valid integer\b.*", "write a whole number"),
+    (r"Input should be a valid number\b.*", "write a number"),
+    (r"Input should be greater than or equal to (\S+)", r"write a number of at least \1"),
+    (r"Input should be less than or equal to (\S+)", r"write a number of at most \1"),
+    (r"Value error, '.*' does not match the formats .*", A_DAY),
+)
+"""For messages of the parser and of the settings that are written for programmers: the same in plain words."""
+TOO_LARGE = "22003"
+"""SQLSTATE of a number that is larger than all numbers of the database."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
 Who = Annotated[
     str | None,
@@ -88,6 +100,8 @@ class ErrorHandlingGroup(TyperGroup):
             text, code = str(ended), ended.exit_code
         except Exception as problem:
             if hasattr(problem, "exit_code"):  # the parser's own errors print themselves
+                if said := getattr(problem, "message", None):
+                    problem.message = in_plain_words(str(said))  # type: ignore[attr-defined]
                 raise
             text, code = explained(problem)
             if school := ctx.meta.get(SCHOOL):
@@ -115,6 +129,8 @@ def explained(problem: Exception) -> tuple[str, int]:
 
     if isinstance(problem, ValidationError):
         return wrong_settings(problem), WRONG_USAGE
+    if getattr(problem, "sqlstate", None) == TOO_LARGE:
+        return "There is nothing with such a large number.\nCheck the number that you typed.", FAILED
     if type(problem).__module__.startswith(OURS):
         return str(problem), problem.code if isinstance(problem, CommandError) else FAILED
     from roster_pipeline.sync import FULL, explain
@@ -124,12 +140,22 @@ def explained(problem: Exception) -> tuple[str, int]:
     return str(explain("roster", problem)), FAILED
 
 
+def in_plain_words(message: str) -> str:
+    """The message of a wrong value for people who do not write programs."""
+    for written, plain in PLAIN:
+        if found := re.fullmatch(written, message, re.DOTALL):
+            return found.expand(plain)
+    return message
+
+
 def wrong_settings(problem: Any) -> str:
     """One line per wrong setting: its name and what is expected. The given value is not repeated."""
     lines = []
     for error in problem.errors(include_url=False, include_input=False, include_context=False):
         name = ".".join(part for part in error["loc"] if isinstance(part, str)) or "settings"
-        text = next((text for kind, text in MESSAGES.items() if error["type"].startswith(kind)), error["msg"])
+        text = next(
+            (text for kind, text in MESSAGES.items() if error["type"].startswith(kind)), in_plain_words(error["msg"])
+        )
         lines.append(f"{name}: {text.removeprefix('Value error, ')}")
     return "\n".join(lines)
 

@@ -50,7 +50,7 @@ def import_list(
         raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
     why = given_reason(reason) if do else ""
     if not file.is_file():
-        raise CommandError(f"{file}: there is no such file.\nName a CSV or XLSX file.")
+        raise CommandError(f"{file}: this is not a file.\nName a CSV or XLSX file.")
     read = read_people_file(file.read_bytes())
     columns = people_file.fields_of_columns(read.header)
     choices = {int(row): who for row, who in pairs("--decide", decide or []).items() if row.isdecimal()}

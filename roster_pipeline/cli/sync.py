@@ -220,11 +220,14 @@ def add(
     given = {"who": who_asks(who), "reason": given_reason(reason)}
     with open_directory() as database, database.begin() as conn:
         done = service.announce(conn, tenants.get_school(conn, key), words, leaves.date(), **given)
-    note(f"{key}: {counted(done.people, 'person is', 'people are')} announced as leaving on {day(leaves.date())}.")
+    said = f"announced as leaving on {day(leaves.date())}."
+    note(f"{key}: {counted(done.people, 'person is', 'people are') if done.people else 'nobody is'} {said}")
     if done.unknown:
         note(f"Nobody in this school has: {', '.join(done.unknown)}")
     if done.several:
         note(f"Several people have, so use the sourcedId: {', '.join(done.several)}")
+    if not done.people:
+        raise typer.Exit(FAILED)
 
 
 @leavers.command("list", epilog=examples("roster leavers list oak"))

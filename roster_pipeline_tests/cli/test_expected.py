@@ -80,7 +80,18 @@ def test_leavers_are_listed(school: Roster) -> None:
         (("guard", "raise", "oak", "archive_share", "0.0001", "--until", NEXT_WEEK, *WHY), 1, "Give a higher one."),
         (("guard", "raise", "oak", "shoe_size", "43", "--until", NEXT_WEEK, *WHY), 1, "cannot be raised for a time"),
         (("guard", "lower", "nowhere"), 1, "nowhere"),
-        (("leavers", "add", "oak", "4711", "--day", "soon", *WHY), 2, "--day"),
+        (("leavers", "add", "oak", "4711", "--day", "soon", *WHY), 2, "'--day': write a day as YYYY-MM-DD"),
+        (("leavers", "add", "oak", "4711", "--day", NEXT_WEEK, *WHY), 1, "Nobody in this school has: 4711"),
+        (("person", "show", "ada"), 2, "'PERSON': write a whole number"),
+        (("history", "oak", "--limit", "0"), 2, "'--limit': write a number of at least 1"),
+        (("school", "set", "oak", "--guard", "archive_share=lots"), 2, "guards.archive_share: write a number"),
+        (
+            ("school", "set", "oak", "--guard", "archive_share=7"),
+            2,
+            "guards.archive_share: write a number of at most 1",
+        ),
+        (("plan", "show", "oak", "--plan", "9" * 20), 1, "There is nothing with such a large number."),
+        (("rollback", "9" * 20, "--preview"), 1, "Check the number that you typed."),
         (("leavers", "remove", "oak"), 2, "give --person, or --all"),
         (("hold", "exempt", "oak", "--plan", "1", *WHY), 2, "at least one --row"),
         (("hold", "exempt", "oak", "--plan", "999", "--row", "0", *WHY), 1, "999"),
@@ -91,6 +102,6 @@ def test_what_is_wrong_changes_nothing_and_says_why(
 ) -> None:
     before = shared_school("audit", "--json").data
     answer = shared_school(*words)
-    assert (answer.code, said in answer.err.replace("\n", " ")) == (code, True), answer.err
+    assert (answer.code, said in " ".join(answer.err.replace("│", " ").split())) == (code, True), answer.err
     assert "Traceback" not in answer.err
     assert shared_school("audit", "--json").data == before

@@ -277,6 +277,11 @@ def plain_number(text: str) -> int:
     return int(text) if _is_number(text) else 0
 
 
+def plain_numbers(request: Request, name: str) -> list[int]:
+    """The numbers of all fields of a form with this name. What is not a number is left out."""
+    return [int(text) for text in map(str, form(request).getlist(name)) if _is_number(text)]
+
+
 def _is_number(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= LONGEST_NUMBER
 

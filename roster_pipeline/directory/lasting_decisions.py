@@ -70,7 +70,7 @@ EXEMPTION_COLUMNS: dict[str, Kind] = {
 EXEMPT = """
 with chosen as (
     update plan_row r set exempted = true from verdict v
-    where r.plan_id = :plan and r.row = any(cast(:rows as int[])) and not r.exempted
+    where r.plan_id = :plan and r.row = any(cast(:rows as bigint[])) and not r.exempted
       and r.action = any(cast(:changing as text[]))
       and v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
       and v.verdict = 'hold' and v.sync_id is null

@@ -11,7 +11,8 @@ from starlette.routing import Route
 from roster_pipeline.console.app import all_routes
 from roster_pipeline.console.middleware import POLICY
 from roster_pipeline.console.pages.settings import MAIL_POLICY
-from roster_pipeline.directory import connection_tests, manual_runs, uploads
+from roster_pipeline.directory import accounts, connection_tests, manual_runs, uploads
+from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
@@ -111,6 +112,52 @@ def test_what_belongs_to_another_school_is_not_found_below_ones_own(
             answer = browser.get(where) if method == "GET" else browser.send_form(where, reason)
             assert answer.status_code == 404, (method, where)
     assert every(database, "select * from plan order by id") == before
+
+
+def test_the_manager_of_another_district_sees_and_changes_nothing_of_this_one(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+) -> None:
+    with database.begin() as opened:
+        accounts.grant(opened, "far@example.org", Place(district_id=foreign.district_id), by="test")
+    browser, things = signed_in("far@example.org"), things_of(database, lincoln)
+    before = every(database, "select * from audit order by id") + every(database, "select key, settings from school")
+    given = {"reason": "mine", "connection": "sis", "until": "2099-01-01", "pattern": "lincoln"}
+    for method, path in ROUTES:
+        if not path.startswith(("/districts/{key}", "/connections/", "/schools/{key}")):
+            continue
+        answers = []
+        for key, connection in ((lincoln.district_key if "districts" in path else "lincoln", "sis"), ("zyx", "zyx")):
+            where = at(path, key, things | {"connection": connection})
+            answer = browser.get(where) if method == "GET" else browser.send_form(where, given)
+            answers.append((answer.status_code, answer.text.replace(where, "").replace(f"“{key}”", "")))
+        assert answers[0] == answers[1], path
+        assert answers[0][0] == 404, path
+    for key in ("lincoln", "foreign"):
+        answer = browser.send_form("/districts/shelbyville/sync", given | {"pattern": key})
+        assert answer.status_code == 404, "the connection is of another district"
+    assert browser.send_form("/districts/shelbyville/defaults", {"pattern": "lincoln"}).status_code == 404
+    now = every(database, "select * from audit order by id") + every(database, "select key, settings from school")
+    assert now == before
+
+
+@pytest.mark.parametrize("number", ["9" * 17, "9" * 40, "²", "٣", "-1", "1e3", ""])
+def test_what_no_number_can_be_is_never_an_unexpected_error(
+    signed_in: SignedIn, database: Database, lincoln: SchoolRow, number: str
+) -> None:
+    things = things_of(database, lincoln)
+    owner, bound = signed_in(OWNER), {"reason": "mine", "hash": hash_of(database, int(things["plan_id"]))}
+    for path, fields in (
+        (f"plans/{things['plan_id']}/exempt", {"row": number}),
+        ("exemptions", {"exemption": number}),
+        ("leavers/withdraw", {"person": number}),
+        (f"people/upload/{things['upload_id']}/decide", {f"row-{number}": number}),
+    ):
+        status = owner.send_form(f"/schools/lincoln/{path}", bound | fields).status_code
+        assert status < 500, (path, number)
+    for path in (f"test/{things['test']}/events", "runs/run-1/events"):
+        with owner.stream("GET", f"/schools/lincoln/{path}", headers={b"last-event-id": number.encode()}) as answer:
+            assert answer.status_code == 200
+            assert len(answer.read()) < 20_000, "the stream ends"
 
 
 @pytest.mark.parametrize("who", [OWNER, MANAGER, OPERATOR])

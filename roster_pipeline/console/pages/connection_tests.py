@@ -101,7 +101,7 @@ async def events(request: Request) -> Response:
         if test is None:
             return Seen([], ended=True)
         # "3": three items were seen; "end": all items and the final words were seen
-        first = int(position) if position.isdigit() else len(test.items) if position else 0
+        first = int(position) if position.isascii() and position.isdigit() else len(test.items) if position else 0
         new = [
             Event("add", piece(PIECES, "item", item), str(first + place + 1))
             for place, item in enumerate(test.items[first:])

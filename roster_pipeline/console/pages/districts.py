@@ -109,7 +109,7 @@ def _address(search: str, state: str | None, number: int) -> str:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdecimal() and len(text) < 7 else 1
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
 def show(request: Request) -> Response:

@@ -24,6 +24,7 @@ from roster_pipeline.console.page import (
     form,
     list_filter,
     page,
+    plain_numbers,
     redirect,
     texts,
 )
@@ -80,7 +81,7 @@ def announce_leavers(request: Request) -> Response:
 
 def withdraw_leavers(request: Request) -> Response:
     """POST: take announcements back."""
-    chosen = [int(one) for one in map(str, form(request).getlist("person")) if one.isdecimal() and len(one) < 19]
+    chosen = plain_numbers(request, "person")
     with database(request).begin() as opened:
         school = school_of(request, opened)
         done = lasting_decisions.withdraw_leavers(opened, school, chosen, viewer(request).who)

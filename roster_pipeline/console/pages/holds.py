@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.page import ROWS, database, day_of, form, page, redirect, texts
+from roster_pipeline.console.page import ROWS, database, day_of, form, page, plain_numbers, redirect, texts
 from roster_pipeline.console.pages.plan_details import (
     MOST_UNTYPED,
     decides_as_manager,
@@ -54,13 +54,13 @@ def exempt(request: Request) -> Response:
     """Take the chosen rows out of the plan that the person looked at. No later sync makes these changes either."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
-    reason, rows = reason_of(request), [row for row in map(str, form(request).getlist("row")) if row.isdecimal()]
+    reason, rows = reason_of(request), plain_numbers(request, "row")
     error = reason_problem(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
     if error:
         return _page_of(request, status=400, error=error, decision="exempt")
     given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": _hash(request)}
     try:
-        done = decisions.exempt(database(request), school.key, plan.id, [*map(int, rows[:ROWS])], **given)
+        done = decisions.exempt(database(request), school.key, plan.id, rows[:ROWS], **given)
     except NothingExempted as problem:
         return _page_of(request, status=409, error=in_console(str(problem)), decision="exempt")
     except (approvals.PlanChanged, approvals.NothingHeld):
@@ -126,11 +126,11 @@ def take_back(request: Request) -> Response:
     """Plan exempted changes again."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-    reason, ids = reason_of(request), [one for one in map(str, form(request).getlist("exemption")) if one.isdecimal()]
+    reason, ids = reason_of(request), plain_numbers(request, "exemption")
     error = reason_problem(reason) or ("" if ids else "Choose what to plan again.")
     if error:
         return _page_of(request, status=400, error=error, decision="take_back")
-    done = decisions.take_back(database(request), school.key, [*map(int, ids)], who=viewer(request).who, reason=reason)
+    done = decisions.take_back(database(request), school.key, ids, who=viewer(request).who, reason=reason)
     message = f"{counted(done, 'change is', 'changes are')} planned again by the next sync."
     return redirect(request, f"/schools/{school.key}/holds", message=message)
 

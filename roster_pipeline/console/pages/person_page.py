@@ -161,7 +161,7 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
         except DirectoryError as problem:
             if problem.retryable:
                 raise
-            return _page_of(request, status=400, error=problem.message)
+            return _page_of(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
         return redirect(request, _back(given, view.person.id), message=message)
 
     return handler

@@ -20,11 +20,20 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 Kind = Literal["text", "int", "bool", "json"]
 
-DOCUMENTS_TOGETHER = 4096
-"""How many documents are sent as one value. A value may have at most 1 GB."""
-JOINED = """
+TOGETHER = 4096
+"""How many documents or rows are sent as one value. A value may have at most 1 GB."""
+DOCUMENTS = """
 copy (select string_agg(payload::text, E'\\n') from ({inner}) d group by id / {together}) to stdout (format binary)
 """
+ROWS = """
+copy (
+    select string_agg(line, E'\\n' order by place) from (
+        select row_number() over () as place, row(null, q.*, null)::text as line from ({inner}) q
+    ) listed group by place / {together} order by place / {together}
+) to stdout (format binary)
+"""
+"""PostgreSQL writes a row as text almost like a line of CSV, but in parentheses and with backslashes doubled. The two
+empty values keep the parentheses away from ours."""
 
 _ARROW = {"text": pa.large_string(), "int": pa.int64(), "bool": pa.bool_(), "json": pa.large_string()}
 _STR = pd.StringDtype(na_value=np.nan)
@@ -122,19 +131,17 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
 
     COPY takes no parameters, so `numbers` replace `{name}` in the query. They may only be whole numbers.
     """
-    filled = sql.SQL("copy ({}) to stdout (format csv)").format(
-        sql.SQL(query).format(**{name: sql.Literal(int(value)) for name, value in numbers.items()})
-    )
-    with driver(conn).cursor() as cursor, cursor.copy(filled) as copy:
-        data = b"".join(copy)
+    inner = sql.SQL(query).format(**{name: sql.Literal(int(value)) for name, value in numbers.items()})
+    data = _joined(conn, ROWS, inner)
     if not data:
         return pd.DataFrame({name: _values(pa.array([], _ARROW[kind]), kind) for name, kind in columns.items()})
     table = pa.csv.read_csv(
         BytesIO(data),
-        read_options=pa.csv.ReadOptions(column_names=list(columns), block_size=max(1 << 20, len(data) + 1)),
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
+        read_options=pa.csv.ReadOptions(column_names=["(", *columns, ")"], block_size=max(1 << 20, len(data) + 1)),
+        parse_options=pa.csv.ParseOptions(escape_char="\\", newlines_in_values=True),
         convert_options=pa.csv.ConvertOptions(
             column_types={name: _ARROW[kind] for name, kind in columns.items()},
+            include_columns=list(columns),
             null_values=[""],
             strings_can_be_null=True,
             quoted_strings_can_be_null=False,
@@ -148,11 +155,15 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
 def read_documents(conn: Connection, query: str, **numbers: int | str) -> bytes:
     """The JSON documents of a query, one on each line, in any order.
 
-    query: gives `id` and `payload` and takes `numbers` as in `read_frame`. The server joins some thousands of documents
-    before it sends them, because a message for each document takes most of the time.
+    query: gives `id` and `payload` and takes `numbers` as in `read_frame`.
     """
-    inner = sql.SQL(query).format(**{name: sql.Literal(value) for name, value in numbers.items()})
-    joined = sql.SQL(JOINED).format(inner=inner, together=sql.Literal(DOCUMENTS_TOGETHER))
+    return _joined(conn, DOCUMENTS, sql.SQL(query).format(**{name: sql.Literal(one) for name, one in numbers.items()}))
+
+
+def _joined(conn: Connection, statement: str, inner: sql.Composed) -> bytes:
+    """The lines of a query. The server joins some thousands before it sends them, because a message for each line takes
+    most of the time."""
+    joined = sql.SQL(statement).format(inner=inner, together=sql.Literal(TOGETHER))
     with driver(conn).cursor() as cursor, cursor.copy(joined) as copy:
         copy.set_types(["bytea"])
         return b"\n".join(lines for (lines,) in copy.rows())
@@ -174,14 +185,25 @@ def _values(array: pa.Array, kind: Kind) -> Any:
 
 def _arrow(values: pd.Series[Any], kind: object) -> pa.Array:
     if isinstance(kind, ARRAY):
-        return pa.array([array_literal(each) for each in values], type=pa.string())
+        return _array_literals(values.tolist())
     if isinstance(kind, JSONB):
-        return pa.array([json_bytes(each).decode() for each in values], type=pa.string())
+        different = {id(each): each for each in values}  # most rows of a plan share one empty object
+        dumped = {key: json_bytes(each).decode() for key, each in different.items()}
+        return pa.array([dumped[id(each)] for each in values], type=pa.string())
     if isinstance(kind, (BigInteger, Integer)):
         return pa.array(values.astype("Int64"), type=pa.int64())
     if isinstance(kind, Boolean):
         return pa.array(values.astype("boolean"), type=pa.bool_())
     return pa.array(values, type=pa.string(), from_pandas=True)
+
+
+def _array_literals(values: list[list[str]]) -> pa.Array:
+    """As `array_literal`, for a whole column; one by one only if a text has to be quoted."""
+    lists = pa.array(values, type=pa.list_(pa.string()))
+    if pc.any(pc.match_substring_regex(lists.flatten(), r'["\\\x00]')).as_py() or lists.flatten().null_count:
+        return pa.array([array_literal(each) for each in values], type=pa.string())
+    listed = pc.binary_join_element_wise('{"', pc.binary_join(lists, '","'), '"}', "")
+    return pc.if_else(pc.equal(pc.list_value_length(lists), 0), "{}", listed)
 
 
 def _quoted(value: str) -> str:

@@ -22,8 +22,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import msgspec
 import numpy as np
-import orjson
 import pandas as pd
 import pyarrow as pa
 
@@ -43,6 +43,7 @@ _OWN_WITNESS = ("disabled", "not_enrolled")
 """Statuses of records that came and that say themselves that the person is gone. The SIS would answer that these
 records are active, so it is not asked for them. It is asked for the other records of the same person."""
 EXEMPTED = "exempted"
+_sorted_json = msgspec.json.Encoder(order="sorted").encode
 COUNT_ARCHIVALS = ("archivals", "archive_most")
 """The guards that only count how many people go. They do not hold the archival of an announced leaver."""
 
@@ -73,7 +74,7 @@ class Plan:
         columns["person_id"] = [None if person < 0 else person for person in persons_of(changing).tolist()]
         names = ("action", "role", "person_id", "sourced_ids", "new_links", "changes", "number_kind")
         rows = zip(*(columns[name] for name in names), strict=True)
-        dumped = sorted(orjson.dumps(row, option=orjson.OPT_SORT_KEYS) for row in rows)
+        dumped = sorted(map(_sorted_json, rows))
         return hashlib.sha256(b"\n".join(dumped)).hexdigest()
 
     @cached_property
@@ -213,7 +214,7 @@ def _same(exemption: Mapping[Hashable, Any], changes: dict[str, list[Any]]) -> b
 
 
 def _plain(changes: Any) -> bytes:
-    return orjson.dumps(changes or {}, option=orjson.OPT_SORT_KEYS)
+    return _sorted_json(changes or {})
 
 
 def _skipped(rows: pd.DataFrame, places: list[int]) -> pd.DataFrame:

@@ -60,6 +60,7 @@ _NAMES = {
     "preferred_given_name": "preferredFirstName",
     "preferred_family_name": "preferredLastName",
 }
+_REJECTED = STATUS_RANK["rejected"]
 _ALIVE = [STATUS_RANK[name] for name in ("member", "role_off", *UNUSABLE, "elsewhere", "not_begun")]
 
 
@@ -114,31 +115,30 @@ def clean(
     fields, values = _fields(users, entries, context)
     record_status = _record_status(users, fields, entries, context, orgs, ids, notes)
     ids_of_two = notes.ids(SOURCED_ID_OF_TWO)
-    record_status[truth(pc.is_in(ids, value_set=ids_of_two))] = STATUS_RANK["rejected"]
+    record_status[truth(pc.is_in(ids, value_set=ids_of_two))] = _REJECTED
     ids_rejected = _ids_rejected(rejected_at_ingest)
-    record_status[(record_status > STATUS_RANK["rejected"]) & truth(pc.is_in(ids, value_set=ids_rejected))] = (
-        STATUS_RANK["rejected"]
-    )
-    _note_values(record_status, values, ids, _groups(entries), notes)
+    record_status[(record_status > _REJECTED) & truth(pc.is_in(ids, value_set=ids_rejected))] = _REJECTED
+    member, groups = record_status == STATUS_RANK["member"], _groups(entries)
+    for (field, rule), bad in values.items():
+        notes.note(bad & member, ids, field, rule, "warning", groups)
     _blank_contacts(entries, fields)
 
     roster = {
         "sourced_id": ids,
         "record_status": pa.array(RECORD_STATUSES, TEXT).take(pa.array(record_status)),
-        "number_kind": _kinds(entries.group),
-        "role": _groups(entries),
+        "number_kind": pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(entries.group)),
+        "role": groups,
         "source_role": entries.source_role,
         **fields,
     }
     deduplicated = deduplicate(roster, np.isin(record_status, _ALIVE))
-    member = record_status == STATUS_RANK["member"]
     for field, rule, where in (
         ("email", "shared_email", deduplicated.shared_email),
         ("email", "same_name_and_email", deduplicated.namesakes),
         ("username", "shared_username", deduplicated.shared_username),
         ("number", NUMBER_SHARED, deduplicated.number_shared),
     ):
-        notes.note(where & member, ids, field, rule, "warning", _groups(entries))
+        notes.note(where & member, ids, field, rule, "warning", groups)
     chosen = _contacts(users, contacts, entries, member, context, ids_of_two)
 
     roster |= chosen.fields
@@ -181,11 +181,8 @@ def _fields(
 
 def _numbers(users: pd.DataFrame, entries: Entries, connection: ConnectionSettings) -> Array:
     of_students = numbers_from(users, connection.student_number_from)
-    of_staff = (
-        of_students
-        if connection.staff_number_from == connection.student_number_from
-        else numbers_from(users, connection.staff_number_from)
-    )
+    same = connection.staff_number_from == connection.student_number_from
+    of_staff = of_students if same else numbers_from(users, connection.staff_number_from)
     number = pc.if_else(pa.array(entries.group == ROLE_RANK[Role.STUDENT]), of_students, of_staff)
     return pc.if_else(pa.array(entries.group < ROLE_RANK[CONTACT]), number, None)
 
@@ -220,7 +217,7 @@ def _record_status(
     given, family = filled(fields["given_name"]), filled(fields["family_name"])
     nameless = member & ~given & ~family
     long = member & (too_long(fields["given_name"]) | too_long(fields["family_name"]))
-    record_status[unknown | nameless | long] = STATUS_RANK["rejected"]
+    record_status[unknown | nameless | long] = _REJECTED
 
     notes.note(unknown, ids, "status", "unknown_status", "error", groups)
     notes.note(record_status == STATUS_RANK["unmapped"], ids, "role", "unmapped_role", "error")
@@ -242,13 +239,6 @@ def _not_enrolled(users: pd.DataFrame, here: frozenset[str]) -> Flags:
             named = {entry["org"] for entry in roles if (entry["role"] or "").strip().lower() == Role.STUDENT}
             left[place] = not (named & here) - set(users["notEnrolled"].iloc[place])
     return left
-
-
-def _note_values(
-    record_status: Ints, values: dict[tuple[str, str], Flags], ids: Array, groups: Array, notes: Rejections
-) -> None:
-    for (field, rule), bad in values.items():
-        notes.note(bad & (record_status == STATUS_RANK["member"]), ids, field, rule, "warning", groups)
 
 
 def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
@@ -285,10 +275,6 @@ def _contacts(
 
 def _groups(entries: Entries) -> Array:
     return pa.array(ROLE_GROUPS, TEXT).take(pa.array(entries.group))
-
-
-def _kinds(group: Ints) -> Array:
-    return pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(group))
 
 
 def _ids_rejected(rejected_at_ingest: pd.DataFrame | None) -> Array:

@@ -38,19 +38,7 @@ from roster_pipeline.cleaning.contact_rules import (
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
 from roster_pipeline.cleaning.field_values import clean_names, metadata_text
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, one_per_sourced_id
-from roster_pipeline.frames import (
-    TEXT,
-    Array,
-    Flags,
-    Ints,
-    blanks,
-    codes,
-    column_of,
-    filled,
-    lists,
-    strings,
-    truth,
-)
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, column_of, filled, lists, strings, truth
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
 
 MANY_CONTACTS = 5

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,9 +22,10 @@ from roster_pipeline.frames import (
     taken,
     uncollected,
 )
-from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
-from roster_pipeline.identity.identity_groups import LAST_PRESENT, ROLE_OFF, IdentityGroups
-from roster_pipeline.identity.matching import BY, Matched
+from roster_pipeline.identity.directory_frames import flags_of
+from roster_pipeline.identity.identity_groups import ROLE_OFF
+from roster_pipeline.identity.matching import BY
+from roster_pipeline.planning.context import PlanningContext
 from roster_pipeline.planning.decisions import PrimaryRecords, Situation, Words, decide, primary_records_of
 from roster_pipeline.planning.field_changes import (
     PRIMARY,
@@ -34,17 +33,14 @@ from roster_pipeline.planning.field_changes import (
     Differences,
     compare,
     keep_undelivered,
-    row_notes,
     suppress,
 )
-from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.planning.row_notes import row_notes
 from roster_pipeline.vocabulary import (
-    CONTACT,
     DOUBTED,
     MEMBERSHIP_FIELDS,
     PERSON_FIELDS,
     ROLE_GROUPS,
-    ROLE_RANK,
     STATUS_RANK,
     STUDENT_CONTACTS,
     WRITING,
@@ -55,60 +51,6 @@ ALL_FIELDS = (*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS)
 _NONE: list[str] = []
 _SAME: dict[str, list[Any]] = {}
 """Rows without a link or a change share these objects, because nobody changes a plan."""
-_LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
-"""A record that is gone or could not be used gets no link."""
-
-
-@dataclass(frozen=True)
-class PlanningContext:
-    """The input of planning: the identities of the snapshot, their matches, the directory, and the settings of the
-    school."""
-
-    identities: IdentityGroups
-    matched: Matched
-    directory: DirectoryFrames
-    school: SchoolSettings
-    snapshot: SnapshotFacts
-
-    @cached_property
-    def identity(self) -> Ints:
-        """The identities that are not gone."""
-        identities: Ints = np.flatnonzero(self.identities.record_status[self.identities.lead] <= LAST_PRESENT)
-        return identities
-
-    @cached_property
-    def lead(self) -> Ints:
-        """The strongest record of each."""
-        return self.identities.lead[self.identity]
-
-    @cached_property
-    def person(self) -> Ints:
-        """The person of each, or -1."""
-        return self.matched.person[self.identity]
-
-    @cached_property
-    def at_person(self) -> Ints:
-        """The place of each in `directory.people`, or -1."""
-        return _places(self.directory.people, self.person)
-
-    @cached_property
-    def at_member(self) -> Ints:
-        """The place of each in `directory.members`, or -1."""
-        return _places(self.directory.members, self.person)
-
-    @cached_property
-    def linkable(self) -> Flags:
-        """The rows of the roster that can get a link and have none. A parent's record is never linked."""
-        identities = self.identities
-        linkable: Flags = np.isin(identities.record_status, _LINKABLE)
-        linkable &= (identities.person < 0) & (identities.role_rank != ROLE_RANK[CONTACT])
-        return linkable
-
-    def of_member(self, column: str, wanted: Any = True) -> Flags:
-        """The identities whose membership has this value."""
-        values = self.directory.members[column]
-        flags = flags_of(values) if wanted is True else flags_of(values == wanted)
-        return np.append(flags, False)[self.at_member]
 
 
 def present_rows(context: PlanningContext) -> pd.DataFrame:
@@ -310,12 +252,6 @@ def _changes_column(rows: Ints, changes: dict[int, dict[str, list[Any]]]) -> Any
     for place, where in zip(having.tolist(), at.tolist(), strict=True):
         column[where] = changes[place]
     return objects(column)
-
-
-def _places(frame: pd.DataFrame, person: Ints) -> Ints:
-    index = pd.Index(frame.index.to_numpy(dtype=np.int64))
-    places: Ints = index.get_indexer(pd.Index(person)).astype(np.int64)
-    return places
 
 
 def _revisions(frame: pd.DataFrame, places: Ints) -> Any:

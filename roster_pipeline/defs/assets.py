@@ -208,7 +208,9 @@ def roster_diff(
     dg.asset,
     deps=["roster_diff"],
     group_name=GROUP,
-    code_version=code_version("directory/apply.py", "directory/apply_sql.py"),
+    code_version=code_version(
+        *(f"directory/{name}.py" for name in ("apply", "apply_sql", "apply_staging", "apply_verdict"))
+    ),
     owners=OWNERS,
     metadata=columns(tables.change_log, CHANGES_LINEAGE),
     kinds={"postgres"},

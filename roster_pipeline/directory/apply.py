@@ -16,31 +16,16 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, RowMapping, select, text
 
-from roster_pipeline.directory import apply_sql, approvals, plans, rosters
+from roster_pipeline.directory import apply_sql, apply_staging, approvals, plans, rosters
+from roster_pipeline.directory.apply_verdict import Judged, allowed, columns_of, judged_rows
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
 from roster_pipeline.directory.tables import approval, school, sync
-from roster_pipeline.vocabulary import CHANGING, approvable, needs_manager
+from roster_pipeline.vocabulary import CHANGING
 
 MANY = 1000
 """If more rows than this are staged, the planner must know how many there are, and it may not join row by row. On a
 young table, without statistics, it would expect one member instead of a hundred thousand."""
-
-JUDGED = f"""
-select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
-       s.connection_id, s.proof ->> 'version' as version, coalesce(s.counts ->> 'masters', '0') <> '0' as masters,
-       a.id as approval_id, a.by_manager, a.parts,
-       exists (select from plan_row r where r.plan_id = :plan and r.action = any(:changing) and not exists (
-           select from verdict w
-           where w.plan_id = r.plan_id and w.role = r.role and w.action = r.action and w.guard = r.guard)) as missing
-from verdict v
-join plan p on p.id = v.plan_id
-join snapshot s on s.id = p.snapshot_id
-left join lateral ({approvals.COVERING}) a on true
-where v.plan_id = :plan
-"""  # noqa: S608 - our own query
-"""The verdict of a plan, line by line. Each line also says whether some rows of the plan have no verdict, which
-approval covers the plan, and what the snapshot of the plan says of its source."""
 
 CLOSE = """
 with stamped as (
@@ -55,8 +40,6 @@ values (:sync, :district, :school, :kind, :plan, :snapshot, :outcome, cast(:coun
 """
 
 Counts = dict[str, dict[str, int]]
-Judged = tuple[str, str, str]
-"""The key of one line of the verdict: a role, an action, and the guard that judges these rows alone (or none)."""
 
 
 class PlanStale(DirectoryError):
@@ -68,14 +51,6 @@ class PlanStale(DirectoryError):
 
 class PlanNotForApply(DirectoryError):
     """The plan is a dry run or was discarded, so it is not applied."""
-
-
-class VerdictMissing(DirectoryError):
-    """The plan has rows that nobody judged. Such rows are held."""
-
-
-class NotApproved(DirectoryError):
-    """Somebody tried to apply held rows without an approval that covers them."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +107,8 @@ def apply_within(
     _refuse_unfit(conn, plan)
     if rosters.quality_digest(rosters.load_quality(conn, plan.snapshot_id)) != plan.quality:
         raise PlanStale(f"The quality of the roster was tested again since plan {plan.id} was made.", "Plan again.")
-    judged = _judged(conn, plan, now)
-    passed, approval_id = _allowed(judged, plan, kind)
+    judged = judged_rows(conn, plan, now)
+    passed, approval_id = allowed(judged, plan, kind)
     given = _parameters(plan, judged[0], passed)
     sync_id = _open_sync(conn)
     changed = _change(conn, _stage(conn, plan, given), given)
@@ -172,33 +147,6 @@ def _refuse_unfit(conn: Connection, plan: plans.PlanRow) -> None:
         raise PlanStale(f"Plan {plan.id} was replaced by a newer one.", "Run it again.")
 
 
-def _judged(conn: Connection, plan: plans.PlanRow, now: datetime) -> list[RowMapping]:
-    """`JUDGED` of a plan in which every row has a verdict. Raises VerdictMissing."""
-    given = {"plan": plan.id, "changing": list(CHANGING), "school": plan.school_id, "hash": plan.hash, "now": now}
-    judged = list(conn.execute(text(JUDGED), given).mappings())
-    if not judged or judged[0]["missing"]:
-        raise VerdictMissing(f"Plan {plan.id} has rows without a verdict, so they are held.", "Plan again.")
-    return judged
-
-
-def _allowed(judged: list[RowMapping], plan: plans.PlanRow, kind: str) -> tuple[list[Judged], int | None]:
-    """The kinds of rows that may be applied, and the approval that let some of them through."""
-    approved = approvals.approved_of(judged[0])
-    if kind == "approval" and approved is None:
-        raise NotApproved(f"Nobody approved plan {plan.id}, or the approval lapsed.", "Approve it: roster hold approve")
-    open_ = [row for row in judged if row["sync_id"] is None]
-    passed = [row for row in open_ if row["verdict"] == "pass"]
-    overridden = [row for row in open_ if approved is not None and _lets_through(approved, row)]
-    kinds = [(row["role"], row["action"], row["guard"]) for row in (*passed, *overridden)]
-    return kinds, approved.id if approved is not None and any(row["rows"] for row in overridden) else None
-
-
-def _lets_through(approved: approvals.Approved, row: RowMapping) -> bool:
-    findings = row["findings"]
-    may = approvable(findings) and (approved.by_manager or not needs_manager(findings))
-    return row["verdict"] == "hold" and may and approved.covers(row["role"], row["action"])
-
-
 def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -> dict[str, Any]:
     return {
         "plan": plan.id,
@@ -209,16 +157,11 @@ def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -
         "position": plan.position,
         "version": source["version"],
         "masters": source["masters"],
-        **_columns(passed),
+        **columns_of(passed),
         "linking_roles": [role for role, action, _ in passed if action == "update"],
         "linking_guards": [guard for _, action, guard in passed if action == "update"],
         "archiving_roles": [role for role, action, guard in passed if action == "archive" and not guard],
     }
-
-
-def _columns(passed: list[Judged]) -> dict[str, list[str]]:
-    """The kinds of rows that passed, as parallel arrays for `unnest`."""
-    return {name: [kind[place] for kind in passed] for place, name in enumerate(("roles", "actions", "guards"))}
 
 
 def _open_sync(conn: Connection) -> int:
@@ -240,18 +183,18 @@ def _stage(conn: Connection, plan: plans.PlanRow, given: dict[str, Any]) -> list
     Returns the tables.
     """
     _fill(conn, "applying", given)
-    waiting = conn.execute(text(apply_sql.WAITING), given).mappings().one()
+    waiting = conn.execute(text(apply_staging.WAITING), given).mappings().one()
     others = [table for table, any_row in waiting.items() if any_row]
     for table in others:
         _fill(conn, table, given)
     staged = ["applying", *others]
-    if conn.scalar(text(apply_sql.stale(staged)), given):
+    if conn.scalar(text(apply_staging.stale(staged)), given):
         raise PlanStale(f"The directory changed since plan {plan.id} was made.", "Plan again.")
     return staged
 
 
 def _fill(conn: Connection, table: str, given: dict[str, Any]) -> None:
-    if conn.execute(text(apply_sql.staging(table)), given).rowcount > MANY:
+    if conn.execute(text(apply_staging.staging(table)), given).rowcount > MANY:
         conn.execute(text(f"analyze {table} (person_id)"))
         conn.execute(text("set local enable_nestloop = off"))
 
@@ -330,6 +273,6 @@ def _close_sync(
         "who": who,
         "run": run_id,
         "approval": approval_id,
-        **_columns(passed),
+        **columns_of(passed),
     }
     conn.execute(text(CLOSE), given)

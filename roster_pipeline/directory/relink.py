@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
-from roster_pipeline.directory import apply_sql, audit, plans
+from roster_pipeline.directory import apply_sql, apply_staging, audit, plans
 from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.database import Database
@@ -135,7 +135,7 @@ def relink(
             raise NothingHeld(plan_id)
         conn.execute(text(STAGE_HOMES), given)
         conn.execute(text("analyze linking; analyze moving"))
-        if conn.scalar(text(STALE), given) or conn.scalar(text(apply_sql.STALE_LINKS), given):
+        if conn.scalar(text(STALE), given) or conn.scalar(text(apply_staging.STALE_LINKS), given):
             raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
         result = _write(conn, plan, given, who, reason, run_id)
         if also is not None:

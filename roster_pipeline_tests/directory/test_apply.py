@@ -5,13 +5,8 @@ from __future__ import annotations
 import pytest
 
 from roster_pipeline.directory import approvals, plan_rows, plans
-from roster_pipeline.directory.apply import (
-    NotApproved,
-    PlanNotForApply,
-    PlanStale,
-    VerdictMissing,
-    apply_plan,
-)
+from roster_pipeline.directory.apply import PlanNotForApply, PlanStale, apply_plan
+from roster_pipeline.directory.apply_verdict import NotApproved, VerdictMissing
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (

@@ -1,0 +1,155 @@
+"""The SQL that stages the rows of a plan in temporary tables, and the checks that nothing has moved since.
+
+All statements have the parameters district, school, connection, plan and snapshot. If a statement has more, its comment
+names them.
+"""
+
+# ruff: noqa: S608 - what is put together here are our own column names
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from roster_pipeline.vocabulary import CONTACT, CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS
+
+
+def _any_of(fields: tuple[str, ...]) -> str:
+    return "r.changes ?| array[" + ", ".join(f"'{field}'" for field in fields) + "]"
+
+
+STAGE = f"""
+select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.new_links, r.changes, r.number_kind,
+       coalesce(r.person_id, nextval('person_id_seq')) as person_id,
+       r.person_revision, r.membership_revision,
+       r.person_id is not null and {_any_of(PERSON_FIELDS)} as of_person,
+       {_any_of(MEMBERSHIP_FIELDS)} as of_membership,
+       r.role <> '{CONTACT}' and {_any_of(CONTACT_FIELDS)} as of_contact,
+       r.role <> '{CONTACT}' and r.changes ? '{MORE_CONTACTS}' as of_more
+from plan_row r
+where r.plan_id = :plan and not r.exempted
+  and (r.role, r.action, r.guard) in (
+      select * from unnest(cast(:roles as text[]), cast(:actions as text[]), cast(:guards as text[])))
+  and (r.action <> 'archive' or (r.person_id is not null and r.witness is distinct from 'here' and not exists (
+      select from witness w
+      where w.snapshot_id = :snapshot and w.answer = 'here' and w.sourced_id = any(r.sourced_ids))))
+"""
+"""The rows that may be applied and that nobody exempted: roles, actions and guards are parallel arrays of the kinds of
+rows that passed. New people get their ids here."""
+
+STAGE_LINKS = """
+select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as is_primary
+from applying a
+cross join lateral unnest(case when a.fresh then a.sourced_ids else a.new_links end)
+    with ordinality l(sourced_id, place)
+where a.action <> 'archive'
+union all
+select r.person_id, false, l.sourced_id, false
+from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
+where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is not null and r.new_links <> '{}'
+  and (r.role, r.guard) in (select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[])))
+"""
+"""The links of applied rows, and the links of people who only got a new sourcedId. The verdict on updates decides about
+the second kind."""
+
+STAGE_HOMES = """
+select a.person_id, a.changes -> 'primary_record' ->> 1 as first from applying a
+where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes ? 'primary_record' and not exists (
+    select from link h
+    where h.person_id = a.person_id and h.is_primary
+      and h.sourced_id is distinct from a.changes -> 'primary_record' ->> 0
+)
+"""
+"""People whose primary record the plan changes. They keep the record that they have if it is not the one that the plan
+replaces."""
+
+STAGE_REST = """
+select m.person_id,
+       case when r.absent_syncs = 0 or r.role = any(:archiving_roles) then r.absent_syncs end as absent_syncs,
+       not m.managed and m.status = 'active' and r.action in ('unchanged', 'update')
+           and (r.role, r.guard) in (
+               select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[]))) as joins
+from plan_row r
+cross join lateral (
+    select * from membership
+    where district_id = :district and school_id = :school and person_id = r.person_id
+    offset 0
+) m
+where r.plan_id = :plan and r.role <> 'contact' and (r.absent_syncs <> m.absent_syncs or not m.managed)
+"""
+"""Members whose count of absences changes, and members who were entered by hand and are in the SIS now.
+
+The lateral look-up keeps plan_row on the outer side. There are no statistics of tonight's plan, and if the planner
+guesses the other way, the cost is quadratic.
+"""
+
+STALE_PEOPLE = """
+select exists (
+    select from applying a left join person p on p.id = a.person_id and p.district_id = :district
+    where not a.fresh and a.role <> 'contact' and (p.id is null or p.revision <> a.person_revision)
+) or exists (
+    select from applying a
+    left join membership m
+        on m.district_id = :district and m.school_id = :school and m.person_id = a.person_id
+    where not a.fresh and a.role <> 'contact' and case a.action
+        when 'create' then m.person_id is not null
+        else m.person_id is null or m.revision <> a.membership_revision
+             or (m.status = 'active') <> (a.action in ('update', 'archive'))
+    end
+)
+"""
+"""Rows that remove a contact are not checked: they hold whatever has changed since, because nobody may call that
+contact."""
+STALE_LINKS = """
+select exists (
+    select from linking n
+    cross join lateral (
+        select person_id from link where connection_id = :connection and sourced_id = n.sourced_id offset 0
+    ) l
+    where n.fresh or l.person_id <> n.person_id
+) or exists (
+    select from linking n
+    cross join lateral (
+        select from link_exclusion
+        where connection_id = :connection and sourced_id = n.sourced_id and person_id = n.person_id offset 0
+    ) a
+)
+"""
+"""A record that belongs to somebody by now, or that somebody unlinked from this person. The query looks up each record
+by its key: a join on a young table, without statistics, would compare all with all."""
+STALE_KEYS = """
+with moved as materialized (
+    select distinct person_id from change_log
+    where district_id = :district and entity = 'person' and position > :position
+)
+select exists (
+    select from moved m
+    cross join lateral (
+        select number_connection_id, number_kind, number, lower(email) as email from person
+        where id = m.person_id and district_id = :district offset 0
+    ) p
+    where (p.number_connection_id = :connection and (p.number_kind, p.number) in (
+            select a.number_kind, a.changes -> 'number' ->> 1 from applying a where a.fresh and a.changes ? 'number'))
+       or p.email in (select lower(a.changes -> 'email' ->> 1) from applying a where a.fresh and a.changes ? 'email')
+)
+"""
+"""A new person whose number or e-mail somebody got after the plan was made: the two may be the same human being."""
+
+STAGED = {"applying": STAGE, "linking": STAGE_LINKS, "moving": STAGE_HOMES, "counting": STAGE_REST}
+"""The temporary tables, and the query that fills each. The later tables read the first."""
+
+
+def staging(table: str) -> str:
+    """The statement that makes and fills a temporary table."""
+    return f"create temporary table {table} on commit drop as {STAGED[table]}"
+
+
+WAITING = f"select {', '.join(f'exists ({STAGED[table]}) as {table}' for table in STAGED if table != 'applying')}"
+"""Which of the other tables have rows. On most nights of a small school, none of them has rows, and it costs more to
+make a table than to fill it."""
+
+
+def stale(staged: Collection[str]) -> str:
+    """One statement that says whether anything has changed since the plan was made. staged: the tables that were
+    made."""
+    checks = [STALE_PEOPLE, STALE_KEYS, *([STALE_LINKS] if "linking" in staged else [])]
+    return f"select {' or '.join(f'({check})' for check in checks)}"

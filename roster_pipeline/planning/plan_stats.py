@@ -71,11 +71,10 @@ def plan_stats_of(
     today: date,
 ) -> PlanStats:
     """Collect the numbers of one plan, after its witnesses answered."""
-    known_roles = _known_roles(directory)
     roles = plan.rostered
     people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()
-    records = _role_or_known(roster, known_roles)[roster["record_status"].isin(["member", "rejected", "unmapped"])]
+    records = roster["record_status"].isin(["member", "rejected", "unmapped"])
     rows = plan.rows
     archives = rows[rows["action"] == "archive"]
     there = {role: int(managed.get(role, 0)) for role in roles}
@@ -87,8 +86,8 @@ def plan_stats_of(
         history=history,
         counts={role: people.get(role, 0) for role in roles},
         managed={role: number - int(left.get(role, 0)) for role, number in there.items()},
-        records=_counted(records, roles),
-        rejected=_counted(_rejected_roles(rejected, known_roles), roles),
+        records=_counted(_role_or_known(roster.loc[records, ["role", "sourced_id"]], directory), roles),
+        rejected=_counted(_rejected_roles(rejected, directory), roles),
         contradictions=int((surprising["reason"] == "sis_still_answers").sum()),
         today=today,
         first_sync=plan.first_sync,
@@ -142,17 +141,21 @@ def _known_roles(directory: DirectoryFrames) -> pd.Series[str]:
     return pd.Series(of_links.to_numpy(dtype=object), index=links["sourced_id"].astype(str)).dropna()
 
 
-def _role_or_known(frame: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
-    roles = frame["role"].astype(object)
-    return roles.where(roles.notna(), frame["sourced_id"].map(known)).fillna(UNKNOWN)
+def _role_or_known(frame: pd.DataFrame, directory: DirectoryFrames) -> pd.Series[str]:
+    """The role of each record; without one, that of its person here."""
+    missing = frame["role"].isna()
+    if not missing.any():
+        return frame["role"]
+    known = frame["sourced_id"].map(_known_roles(directory))
+    return frame["role"].astype(object).where(~missing, known).fillna(UNKNOWN)
 
 
-def _rejected_roles(rejected: pd.DataFrame, known: pd.Series[str]) -> pd.Series[str]:
+def _rejected_roles(rejected: pd.DataFrame, directory: DirectoryFrames) -> pd.Series[str]:
     errors = rejected[(rejected["severity"] == "error") & (rejected["collection"] == "users")]
     if errors.empty:
         return pd.Series(dtype="str")
     errors = errors[~errors.duplicated("sourced_id") | errors["sourced_id"].isna()]
-    role = _role_or_known(errors, known)
+    role = _role_or_known(errors, directory)
     return role[~((role == UNKNOWN) & errors["rule"].isin(_NOT_COUNTED))]
 
 
@@ -164,8 +167,8 @@ def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]
 def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
     """For each role, among the people whom this SIS knew before: how many came only under a new id, and how many
     came."""
-    rows = _matched_rows(plan, directory.own_links["person_id"].to_numpy(dtype=np.int64))
-    return _shares(plan, rows, rows["matched_by"] != "link")
+    known = directory.own_links["person_id"].to_numpy(dtype=np.int64)
+    return _shares(plan, known, plan.rows["matched_by"] != "link")
 
 
 def _reassigned(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
@@ -173,23 +176,20 @@ def _reassigned(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, 
 
     People who left do not count, because a SIS may give their ids to new people every year.
     """
-    rows = _matched_rows(plan, directory.members.index[directory.active].to_numpy(dtype=np.int64))
-    return _shares(plan, rows, rows["reason"] == ID_REASSIGNED)
+    active = directory.members.index[directory.active].to_numpy(dtype=np.int64)
+    return _shares(plan, active, plan.rows["reason"] == ID_REASSIGNED)
 
 
-def _matched_rows(plan: Plan, among: Ints) -> pd.DataFrame:
-    """The rows of these people, if a record of this snapshot was matched to them."""
-    some = plan.rows[["person_id", "role", "reason", "matched_by"]]
-    return some[some["matched_by"].notna().to_numpy() & np.isin(persons_of(some), among)]
-
-
-def _shares(plan: Plan, rows: pd.DataFrame, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
-    """For each role, how many rows are marked, and how many rows there are."""
-    shares: dict[str, tuple[int, int]] = {}
-    for role in plan.rostered:
-        of = rows["role"] == role
-        shares[role] = (int((of & such).sum()), int(of.sum()))
-    return shares
+def _shares(plan: Plan, among: Ints, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
+    """For each role, among the rows of these people to whom a record of this snapshot was matched: how many are marked,
+    and how many there are."""
+    came = plan.rows["matched_by"].notna().to_numpy(dtype=bool) & np.isin(persons_of(plan.rows), among)
+    role = np.where(came, positions(strings(plan.rows["role"]), strings(plan.rostered)), -1)
+    there, marked = (
+        np.bincount(role[rows & (role >= 0)], minlength=len(plan.rostered))
+        for rows in (came, such.to_numpy(dtype=bool))
+    )
+    return {name: (int(marked[place]), int(there[place])) for place, name in enumerate(plan.rostered)}
 
 
 def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:

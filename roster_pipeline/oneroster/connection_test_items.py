@@ -143,8 +143,11 @@ def role_item(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool)
         detail = "cannot be read" if unread else f"{number} in this school"
         return CheckItem(name, None, f"{detail}; not rostered", value=None if unread else people)
     if unread:
-        remedy = "Grant users, or this role, to the application."
-        return CheckItem(name, False, "the SIS does not let us read them", remedy)
+        remedy = (
+            "Grant users, or this role, to the application. If it has them, ask the SIS's administrator why "
+            "its list of users fails."
+        )
+        return CheckItem(name, False, "the SIS refuses them, or fails to list them", remedy)
     remedy = "" if people else "Check the share and the permissions in the SIS, or switch this role off."
     return CheckItem(name, bool(people), f"{number} in this school", remedy, people)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -42,6 +42,7 @@ def import_list(
 ) -> None:
     """Enter people from a list who are not in the SIS. Shows what each row would do; nobody is archived."""
     from roster_pipeline.directory import tenants
+    from roster_pipeline.directory.accounts import COMMAND_LINE
     from roster_pipeline.directory.uploads import Upload
     from roster_pipeline.services import people_file, people_upload
     from roster_pipeline.services.people_file import LOOK, read_people_file
@@ -57,13 +58,14 @@ def import_list(
     upload = Upload(0, read.header, read.rows, columns, role, choices)
     if choices and file_hash != upload.hash:
         raise CommandError(f"{file}: this is not the file that --hash names.\nLook at the preview again.")
-    may: dict[str, Any] = {"sees": lambda _: True, "manages": lambda _: True}
     sync = None
     with open_directory() as database, database.begin() as opened:
         row = tenants.get_school(opened, school)
-        seen = people_upload.preview(opened, row, read, columns, role=role, choices=choices, **may)
+        seen = people_upload.preview(opened, row, read, columns, role=role, choices=choices, reader=COMMAND_LINE)
         if do and seen.doing:
-            sync = people_upload.apply(opened, row, upload, seen.digest, who=who_asks(who), reason=why, **may)
+            sync = people_upload.apply(
+                opened, row, upload, seen.digest, who=who_asks(who), reason=why, reader=COMMAND_LINE
+            )
     if seen.problem:
         raise CommandError(f"{file}: {seen.problem}\nSee which columns are recognised: roster person import --help")
     if as_json:

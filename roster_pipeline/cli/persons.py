@@ -72,6 +72,7 @@ def duplicates(
 ) -> None:
     """Pairs of people who may be one person, to merge or to keep apart."""
     from roster_pipeline.directory import tenants
+    from roster_pipeline.directory.accounts import COMMAND_LINE
     from roster_pipeline.services.possible_duplicates import possible_duplicates
 
     with open_directory() as database, database.begin() as opened:
@@ -80,8 +81,7 @@ def duplicates(
         pairs = possible_duplicates(
             opened,
             owner,
-            lambda _: True,
-            lambda _: True,
+            COMMAND_LINE,
             school_id=row.id if row else None,
             distinct=distinct,
             limit=MOST_PAIRS,

@@ -62,9 +62,9 @@ GLOSSARY: dict[str, tuple[Word, ...]] = {
             "a mail that says what somebody may look after, and where to sign in",
             "services.access_changes.invite",
         ),
-        Word("manager", "a person with a grant for a district", "console.session.Viewer"),
+        Word("manager", "a person with a grant for a district", "directory.accounts.Account"),
         Word("operator", "a person who runs the installation and sees every district", "directory.accounts.operators"),
-        Word("owner", "a person with a grant for a school", "console.session.Viewer"),
+        Word("owner", "a person with a grant for a school", "directory.accounts.Account"),
         Word(
             "picked school",
             "a school that somebody chose from the list of its SIS, instead of typing its School ID",

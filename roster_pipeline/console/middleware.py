@@ -136,7 +136,7 @@ def _of_an_idle_session(request: Request, given: str) -> bool:
     if who is None:
         return False
     with request.app.state.database.begin() as opened:
-        kept = sessions.kept_of(opened, who.account_id)
+        kept = sessions.kept_of(opened, who.id)
     return any(_equal(given, _token_of(one)) for one in kept)
 
 

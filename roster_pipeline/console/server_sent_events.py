@@ -62,7 +62,7 @@ def stream(request: Request, look: Look) -> StreamingResponse:
     Raises TooMany beyond `MOST_STREAMS`.
     """
     going: Counter[int] = request.app.state.streams
-    account = viewer(request).account_id
+    account = viewer(request).id
     if going[account] >= MOST_STREAMS:
         raise TooMany(TRY_AGAIN_SECONDS)
 

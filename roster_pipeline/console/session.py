@@ -10,7 +10,6 @@ The database counts the rate limits, for all processes together.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -67,7 +66,7 @@ class SignedIn:
             found = await run_in_threadpool(self._find, token)
             if found:
                 state.token, state.message = token, found.message
-                state.viewer = Viewer.of(found.account)
+                state.viewer = found.account
         if state.viewer is None and not any(_under(scope["path"], place) for place in OPEN):
             await _to_sign_in(request, self.config)(scope, receive, send)
             return
@@ -107,7 +106,7 @@ def still_there(request: Request) -> bool:
     """
     with request.app.state.database.begin() as opened:
         session = sessions.find(opened, request.state.token, request.app.state.config.idle, used=False)
-    return session is not None and Viewer.of(session.account) == request.state.viewer
+    return session is not None and session.account == request.state.viewer
 
 
 def keep_visit(request: Request, response: Response, visit: str) -> None:
@@ -178,46 +177,10 @@ class NoSuchSchool(HTTPException):
         self.meant = meant
 
 
-@dataclass(frozen=True)
-class Viewer:
-    """The person who is signed in. An operator sees everything, a manager the schools of districts, an owner
-    schools."""
-
-    account_id: int
-    email: str
-    name: str
-    operator: bool
-    districts: frozenset[int]
-    schools: frozenset[int]
-
-    @classmethod
-    def of(cls, account: Account) -> Viewer:
-        """The viewer of an account."""
-        return cls(account.id, account.email, account.name, account.operator, account.districts, account.schools)
-
-    def may_see(self, school: SchoolRow) -> bool:
-        """Whether they may see the school, with all of its pages, settings and decisions."""
-        return self.may_manage(school.district_id) or school.id in self.schools
-
-    def may_manage(self, district_id: int) -> bool:
-        """Whether they may add schools and connections to this district, and give others access."""
-        return self.operator or district_id in self.districts
-
-    @property
-    def may_give_access(self) -> bool:
-        """Whether there is anything that they could grant."""
-        return self.operator or bool(self.districts)
-
-    @property
-    def who(self) -> str:
-        """The name for the audit."""
-        return self.email
-
-
-def viewer(request: Request) -> Viewer:
+def viewer(request: Request) -> Account:
     """Who is signed in. Only pages behind the sign-in may call this: for them, somebody is always signed in."""
     found = request.state.viewer
-    if not isinstance(found, Viewer):
+    if not isinstance(found, Account):
         raise HTTPException(401)
     return found
 
@@ -237,17 +200,17 @@ def school_of(request: Request, opened: Connection) -> SchoolRow:
     return school
 
 
-def _like(opened: Connection, who: Viewer, key: str) -> list[tuple[str, str]]:
+def _like(opened: Connection, who: Account, key: str) -> list[tuple[str, str]]:
     """Key and name of the viewer's schools whose key is similar to this one."""
     if len(key) > LONGEST_KEY:
         return []
-    names = dict(tenants.school_names(opened, None if who.operator else who.districts, who.schools, limit=MOST_SCHOOLS))
+    names = dict(tenants.school_names(opened, who.managed, who.schools, limit=MOST_SCHOOLS))
     return [(near, names[near]) for near in similar(key, names)]
 
 
-def zone_of(who: Viewer, opened: Connection) -> str:
+def zone_of(who: Account, opened: Connection) -> str:
     """The time zone of pages that are not about a single school: the zone of most of the viewer's schools."""
-    return tenants.usual_time_zone(opened, None if who.operator else who.districts, who.schools) or "UTC"
+    return tenants.usual_time_zone(opened, who.managed, who.schools) or "UTC"
 
 
 def district_of(request: Request, opened: Connection, key: str) -> DistrictRow:

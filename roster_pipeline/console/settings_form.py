@@ -31,8 +31,9 @@ from roster_pipeline.console.forms import (
     worded,
 )
 from roster_pipeline.console.page import form
-from roster_pipeline.console.session import Viewer, viewer
+from roster_pipeline.console.session import viewer
 from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.plans import findings_of_syncs
 from roster_pipeline.directory.secrets import REFERENCE
@@ -89,7 +90,7 @@ class Form:
         """Whether the form has the settings of the connection."""
         return self.section is CONNECTION_SECTION
 
-    def may_connect(self, who: Viewer) -> bool:
+    def may_connect(self, who: Account) -> bool:
         """Whether a person may change the connection. Managers may.
 
         If the connection belongs to schools, the owners of all these schools may too.
@@ -207,7 +208,7 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
     """The variables of the templates of a section."""
     school, errors, who = shown_form.school, shown_form.errors, viewer(request)
     test = shown_form.test
-    kept = test.id if test and test.typed and test.who == who.who else ""
+    kept = test.id if test and test.typed and test.who == who.email else ""
     lost = {"secret": SECRET_IS_LOST} if not kept and typed_secret(request) else {}
     values = {
         "school": school,

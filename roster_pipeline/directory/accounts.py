@@ -18,6 +18,7 @@ from sqlalchemy.dialects.postgresql import insert
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tables import access_grant, account, district, school
+from roster_pipeline.directory.tenants import SchoolRow
 
 OPERATOR, MANAGER, OWNER = "operator", "manager", "owner"
 ACCESS_LOCK = "access"
@@ -56,8 +57,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who may sign in, with everything they may see. bound: the account is bound to a subject of an identity
-    provider."""
+    """Somebody who may sign in. An operator sees everything, a manager the schools of districts, an owner schools.
+
+    bound: the account is bound to a subject of an identity provider.
+    """
 
     id: int
     email: str
@@ -66,6 +69,28 @@ class Account:
     operator: bool
     districts: frozenset[int]
     schools: frozenset[int]
+
+    def may_see(self, school: SchoolRow) -> bool:
+        """Whether they may see the school, with all of its pages, settings and decisions."""
+        return self.may_manage(school.district_id) or school.id in self.schools
+
+    def may_manage(self, district_id: int) -> bool:
+        """Whether they may add schools and connections to this district, and give others access."""
+        return self.operator or district_id in self.districts
+
+    @property
+    def may_give_access(self) -> bool:
+        """Whether there is anything that they could grant."""
+        return self.operator or bool(self.districts)
+
+    @property
+    def managed(self) -> frozenset[int] | None:
+        """The districts that they manage; None for all."""
+        return None if self.operator else self.districts
+
+
+COMMAND_LINE = Account(0, "", "", bound=False, operator=True, districts=frozenset(), schools=frozenset())
+"""A person who can run the command line operates the installation."""
 
 
 @dataclass(frozen=True)

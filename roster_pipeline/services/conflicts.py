@@ -6,13 +6,14 @@ the directory.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import plan_rows, plans, relink, tenants
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
@@ -89,22 +90,20 @@ def page(
     conn: Connection,
     school: SchoolRow,
     plan: PlanRow,
-    sees: Callable[[SchoolRow], bool],
-    manages: Callable[[int], bool],
+    reader: Account,
     *,
     limit: int,
     offset: int = 0,
 ) -> list[Conflict]:
-    """One page of a plan's conflicts, for a reader who sees these schools and manages these districts."""
+    """One page of a plan's conflicts, as far as the reader may see the people."""
     rows = plan_rows.page(conn, plan, _CONFLICTS, limit=limit, offset=offset)
-    return [_conflict(conn, school, plan, line_of(row), sees, manages) for row in rows]
+    return [_conflict(conn, school, plan, line_of(row), reader) for row in rows]
 
 
 def page_of_district(
     conn: Connection,
     district_id: int,
-    sees: Callable[[SchoolRow], bool],
-    manages: Callable[[int], bool],
+    reader: Account,
     *,
     limit: int,
     offset: int = 0,
@@ -113,9 +112,7 @@ def page_of_district(
     rows = plan_rows.conflicts_of_district(conn, district_id, limit=limit, offset=offset)
     schools = tenants.schools_by_id(conn, {row["school_id"] for row in rows})
     of = plans.get_all(conn, {row["plan_id"] for row in rows})
-    found = [
-        _conflict(conn, schools[row["school_id"]], of[row["plan_id"]], line_of(row), sees, manages) for row in rows
-    ]
+    found = [_conflict(conn, schools[row["school_id"]], of[row["plan_id"]], line_of(row), reader) for row in rows]
     return found, rows[0]["total"] if rows else 0
 
 
@@ -124,8 +121,7 @@ def _conflict(
     school: SchoolRow,
     plan: PlanRow,
     line: Line,
-    sees: Callable[[SchoolRow], bool],
-    manages: Callable[[int], bool],
+    reader: Account,
 ) -> Conflict:
     ids = line.sourced_ids
     records = [
@@ -135,7 +131,7 @@ def _conflict(
         candidates = [line.person_id]
     else:
         candidates = relink.candidates(conn, school, plan.snapshot_id, ids, limit=MOST_PEOPLE)
-    people = [side for one in candidates if (side := _side(conn, school, line, one, sees, manages)) is not None]
+    people = [side for one in candidates if (side := _side(conn, school, line, one, reader)) is not None]
     decisions = relink.decided_pairs(conn, school, ids)
     return Conflict(line, records, people, len(candidates) - len(people), decisions, school, plan)
 
@@ -145,14 +141,13 @@ def _side(
     school: SchoolRow,
     line: Line,
     person_id: int,
-    sees: Callable[[SchoolRow], bool],
-    manages: Callable[[int], bool],
+    reader: Account,
 ) -> Side | None:
     """The person with the values that the reader may see, or None."""
-    if line.reason == OTHER_CONNECTION and not manages(school.district_id):
+    if line.reason == OTHER_CONNECTION and not reader.may_manage(school.district_id):
         return None
     try:
-        view = find(conn, person_id, sees, manages)
+        view = find(conn, person_id, reader)
     except UnknownPerson:
         return None
     if not view.whole:

@@ -10,14 +10,15 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import ledger, tenants, uploads
+from roster_pipeline.directory import ledger, uploads
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
@@ -94,8 +95,7 @@ def preview(
     columns: Sequence[str],
     *,
     role: str,
-    sees: Callable[[SchoolRow], bool],
-    manages: Callable[[int], bool],
+    reader: Account,
     choices: Mapping[int, str] | None = None,
 ) -> Preview:
     """Return the effect that each row would have now. columns: the field of each column. role: the role for rows
@@ -108,10 +108,7 @@ def preview(
         return Preview(named, [], "No column has a given name or a family name.")
     rows = [read_row(number, cells, columns, role, school) for number, cells in file.rows]
     people = _people(conn, school, [row for row in rows if row.fields])
-    if manages(school.district_id):
-        own = None
-    else:
-        own = {row.id for row in tenants.list_schools(conn) if row.district_id == school.district_id and sees(row)}
+    own = None if reader.may_manage(school.district_id) else reader.schools
     return Preview(named, Matching(school, people, own).decided(rows, choices or {}))
 
 
@@ -121,8 +118,7 @@ def apply(
     upload: Upload,
     digest: str,
     *,
-    sees: Callable[[SchoolRow], bool],
-    manages: Callable[[int], bool],
+    reader: Account,
     who: str,
     reason: str,
 ) -> int:
@@ -133,8 +129,7 @@ def apply(
     why = given_reason(reason)
     lock_district(conn, school.district_id)
     file = PeopleFile(upload.header, upload.rows)
-    may: dict[str, Any] = {"sees": sees, "manages": manages}
-    seen = preview(conn, school, file, upload.columns, role=upload.role, choices=upload.choices, **may)
+    seen = preview(conn, school, file, upload.columns, role=upload.role, choices=upload.choices, reader=reader)
     if seen.digest != digest or not seen.doing:
         raise UploadChanged
     doing = [
@@ -161,7 +156,7 @@ def _people(conn: Connection, school: SchoolRow, rows: Iterable[Row]) -> list[St
 class Matching:
     """Decides who each row is. own: the schools that the reader sees; None for all."""
 
-    def __init__(self, school: SchoolRow, people: list[StoredPerson], own: set[int] | None) -> None:
+    def __init__(self, school: SchoolRow, people: list[StoredPerson], own: frozenset[int] | None) -> None:
         self._school, self._own = school, own
         self._near: dict[tuple[str, Any], list[StoredPerson]] = defaultdict(list)
         self._by_id = {person.id: person for person in people}

@@ -3,7 +3,7 @@ the SIS next to them, what the newest plan does with them, and everything that e
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, lasting_decisions, ledger, members, plans, rosters, tenants, undo_edit
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.lasting_decisions import Announcement, announcement_has_ended
 from roster_pipeline.directory.ledger import Change, SyncRow
@@ -154,18 +155,13 @@ class Planned:
     edited: Event | None = None
 
 
-def find(
-    conn: Connection, person_id: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]
-) -> PersonView:
-    """Find a person, for a reader who sees these schools and manages these districts.
-
-    Raises UnknownPerson for everybody else.
-    """
+def find(conn: Connection, person_id: int, reader: Account) -> PersonView:
+    """Find a person. Raises UnknownPerson if the reader may not see them."""
     district_id, district = members.district_of(conn, person_id)
-    manager = manages(district_id)
+    manager = reader.may_manage(district_id)
     person = members.get_person(conn, district_id, person_id)
     rows = {each["school"]: tenants.get_school(conn, each["school"]) for each in person.memberships}
-    schools = {key: row for key, row in rows.items() if sees(row)}
+    schools = {key: row for key, row in rows.items() if reader.may_see(row)}
     if not schools and not manager:
         raise UnknownPerson(person_id)
     shown = [each | {"name": rows[each["school"]].name} for each in person.memberships if each["school"] in schools]

@@ -6,18 +6,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import duplicate_pairs, person_merge, tenants
+from roster_pipeline.directory import duplicate_pairs, person_merge
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.identity.person_pairs import (
     AGAINST,
     REMEDIES,
@@ -79,8 +79,7 @@ class Pairs:
 def possible_duplicates(
     conn: Connection,
     district_id: int,
-    sees: Callable[[SchoolRow], bool],
-    manages: Callable[[int], bool],
+    reader: Account,
     *,
     school_id: int | None = None,
     distinct: bool = False,
@@ -102,30 +101,27 @@ def possible_duplicates(
     people = stored_people(conn, district_id, sorted({each for pair in found for each in pair}))
     both = [(people[one], people[other]) for one, other in found]
     proposed = both if distinct else [pair for pair in both if may_be_one(*pair)]
-    if manages(district_id):
+    if reader.may_manage(district_id):
         shown, hidden = proposed, 0
     else:
-        own = {row.id for row in tenants.list_schools(conn) if row.district_id == district_id and sees(row)}
-        shown = [pair for pair in proposed if all(_whole(person, own) for person in pair)]
+        shown = [pair for pair in proposed if all(_whole(person, reader.schools) for person in pair)]
         hidden = len(proposed) - len(shown)
-    page = [_pair(conn, pair, distinct, sees, manages) for pair in shown[offset : offset + limit]]
+    page = [_pair(conn, pair, distinct, reader) for pair in shown[offset : offset + limit]]
     return Pairs(page, len(shown), hidden)
 
 
-def pair_of(
-    conn: Connection, one: int, other: int, sees: Callable[[SchoolRow], bool], manages: Callable[[int], bool]
-) -> Pair:
+def pair_of(conn: Connection, one: int, other: int, reader: Account) -> Pair:
     """These two people next to each other.
 
     Raises UnknownPerson for people of two districts, and for people that the reader may not see.
     """
-    district_id = find(conn, one, sees, manages).person.district_id
+    district_id = find(conn, one, reader).person.district_id
     people = stored_people(conn, district_id, [one, other])
-    if len(people) < 2 or not all(find(conn, each, sees, manages).whole for each in people):
+    if len(people) < 2 or not all(find(conn, each, reader).whole for each in people):
         raise UnknownPerson(other)
     first, second = sorted(people)
     distinct = duplicate_pairs.are_distinct(conn, first, second)
-    return _pair(conn, (people[first], people[second]), distinct, sees, manages)
+    return _pair(conn, (people[first], people[second]), distinct, reader)
 
 
 def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str, reason: str) -> str:
@@ -189,7 +185,7 @@ def stored_people(conn: Connection, district_id: int, people: Sequence[int]) -> 
     }
 
 
-def _whole(person: StoredPerson, own: set[int]) -> bool:
+def _whole(person: StoredPerson, own: frozenset[int]) -> bool:
     """Whether a reader who sees these schools sees every field of the person (the same rule as in
     `person_view.find`)."""
     active = {each["school_id"] for each in person.memberships if each["status"] == "active"}
@@ -200,10 +196,9 @@ def _pair(
     conn: Connection,
     pair: tuple[StoredPerson, StoredPerson],
     distinct: bool,
-    sees: Callable[[SchoolRow], bool],
-    manages: Callable[[int], bool],
+    reader: Account,
 ) -> Pair:
-    views = [find(conn, person.id, sees, manages) for person in pair]
+    views = [find(conn, person.id, reader) for person in pair]
     one, other = (side_of(each) for each in views)
     agree = compared(*pair).agree
     words = [said for name, said in _AGREED.items() if name in agree]

@@ -20,6 +20,7 @@ from dagster._serdes import serialize_value
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import approvals, manual_edits, operations, tables, tenants, uploads
+from roster_pipeline.directory.accounts import COMMAND_LINE
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import exposition
 from roster_pipeline.oneroster import OneRosterError
@@ -435,12 +436,11 @@ def _uploaded(district: DagsterDistrict) -> list[str]:
     """The output about a list of people: its decisions, its end, and its errors."""
     file = people_file.read_people_file(LIST.encode())
     columns = people_file.fields_of_columns(file.header)
-    may: dict[str, Any] = {"sees": lambda _: True, "manages": lambda _: True}
 
     def entered(upload: uploads.Upload, digest: str) -> int:
         with district.database.begin() as conn:
             school = tenants.get_school(conn, "lincoln")
-            return people_upload.apply(conn, school, upload, digest, **may, **WHO)
+            return people_upload.apply(conn, school, upload, digest, reader=COMMAND_LINE, **WHO)
 
     with district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
@@ -450,7 +450,7 @@ def _uploaded(district: DagsterDistrict) -> list[str]:
         uploads.choose(conn, kept, {2: "new", 3: "out"})
         upload = uploads.kept(conn, school, number, who="owner")
         assert upload is not None
-        seen = people_upload.preview(conn, school, file, columns, role="", choices=upload.choices, **may)
+        seen = people_upload.preview(conn, school, file, columns, role="", choices=upload.choices, reader=COMMAND_LINE)
     said = [_complaint(lambda: entered(upload, "another"))]
     _refuse(district, "person")
     said.append(_complaint(lambda: entered(upload, seen.digest)))

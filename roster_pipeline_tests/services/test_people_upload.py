@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from openpyxl import Workbook
 
 from roster_pipeline.directory import ledger, manual_edits, members, rollback, tenants, uploads
+from roster_pipeline.directory.accounts import COMMAND_LINE, Account
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
@@ -64,15 +65,16 @@ def seen(
     file: PeopleFile,
     *,
     role: str = "student",
-    sees: Callable[[SchoolRow], bool] = lambda _: True,
-    manages: bool = True,
+    reader: Account = COMMAND_LINE,
     choices: dict[int, str] | None = None,
 ) -> Preview:
     with database.begin() as conn:
         columns = fields_of_columns(file.header)
-        return people_upload.preview(
-            conn, school, file, columns, role=role, sees=sees, manages=lambda _: manages, choices=choices
-        )
+        return people_upload.preview(conn, school, file, columns, role=role, reader=reader, choices=choices)
+
+
+def owner_of(school: SchoolRow) -> Account:
+    return replace(COMMAND_LINE, operator=False, schools=frozenset({school.id}))
 
 
 def entered(
@@ -85,7 +87,7 @@ def entered(
     digest = digest or seen(database, school, file).digest
     upload = Upload(1, file.header, file.rows, fields_of_columns(file.header), "student", choices or {})
     with database.begin() as conn:
-        return people_upload.apply(conn, school, upload, digest, sees=lambda _: True, manages=lambda _: True, **BY)
+        return people_upload.apply(conn, school, upload, digest, reader=COMMAND_LINE, **BY)
 
 
 HEADER, ADA = ["First name", "Last name"], ["Ada", "Lovelace"]
@@ -309,8 +311,7 @@ def test_an_owner_decides_nothing_about_people_of_other_schools(
     sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
     file = listed(("Kim", "Roe", "kim@example.org"))
     for choice, what in (("new", "look"), (str(person_of(database, "u3")), "look"), ("out", "left")):
-        mine = {"sees": lambda school: school.id == lincoln.id, "manages": False}
-        (row,) = seen(database, lincoln, file, choices={2: choice}, **mine).rows  # type: ignore[arg-type]
+        (row,) = seen(database, lincoln, file, choices={2: choice}, reader=owner_of(lincoln)).rows
         assert (row.what, row.candidates) == (what, ())
 
 
@@ -320,7 +321,7 @@ def test_somebody_of_another_school_is_left_to_the_manager(
     sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
     for name in ("Roe", "Poe"):
         file = listed(("Kim", name, "kim@example.org"))
-        (row,) = seen(database, lincoln, file, sees=lambda school: school.id == lincoln.id, manages=False).rows
+        (row,) = seen(database, lincoln, file, reader=owner_of(lincoln)).rows
         assert row.what == "look"
         assert "A manager of the district decides" in row.why
         assert row.person_id is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import audit, ledger, manual_edits, members, rollback
+from roster_pipeline.directory.accounts import COMMAND_LINE
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible
@@ -67,9 +69,7 @@ def undo(database: Database, school: SchoolRow, kept: int) -> str:
 
 def pairs(database: Database, school: SchoolRow, **more: Any) -> list[tuple[int, int]]:
     with database.begin() as conn:
-        found = possible_duplicates.possible_duplicates(
-            conn, school.district_id, lambda _: True, lambda _: True, limit=50, **more
-        )
+        found = possible_duplicates.possible_duplicates(conn, school.district_id, COMMAND_LINE, limit=50, **more)
         return [(pair.sides[0].person_id, pair.sides[1].person_id) for pair in found.pairs]
 
 
@@ -303,10 +303,9 @@ def test_that_two_people_are_two_moves_with_a_merge(database: Database, lincoln:
 def test_owners_see_pairs_of_people_whom_they_see(database: Database, lincoln: SchoolRow, oak: SchoolRow) -> None:
     for school in (lincoln, oak):
         by_hand(database, school, email="ada@example.org")
+    owner = replace(COMMAND_LINE, operator=False, schools=frozenset({oak.id}))
     with database.begin() as conn:
-        found = possible_duplicates.possible_duplicates(
-            conn, lincoln.district_id, lambda row: row.id == oak.id, lambda _: False, school_id=oak.id, limit=9
-        )
+        found = possible_duplicates.possible_duplicates(conn, lincoln.district_id, owner, school_id=oak.id, limit=9)
     assert (found.pairs, found.total, found.hidden) == ([], 0, 1)
 
 

@@ -11,9 +11,9 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.page import database, form, page, piece, redirect
-from roster_pipeline.console.session import Viewer, nothing_here, signed_out, viewer, zone_of
+from roster_pipeline.console.session import nothing_here, signed_out, viewer, zone_of
 from roster_pipeline.directory import accounts, audit, sessions, tenants
-from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Place
+from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Account, Place
 from roster_pipeline.directory.tenants import UnknownKey
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes
@@ -36,7 +36,7 @@ def show_account(request: Request) -> Response:
     """GET /account: the sessions of this account."""
     who, config = viewer(request), request.app.state.config
     with database(request).begin() as opened:
-        found, zone = sessions.open_of(opened, who.account_id, request.state.token, config.idle), zone_of(who, opened)
+        found, zone = sessions.open_of(opened, who.id, request.state.token, config.idle), zone_of(who, opened)
     return page(request, "account.html", sessions=found, zone=zone)
 
 
@@ -44,8 +44,8 @@ def sign_out_everywhere(request: Request) -> Response:
     """POST /account/sign-out-everywhere: end every session of the account, this one included."""
     who = viewer(request)
     with database(request).begin() as opened:
-        ended = sessions.end_all(opened, who.account_id)
-        audit.record(opened, who=who.who, what="signed out everywhere", details={"sessions": ended})
+        ended = sessions.end_all(opened, who.id)
+        audit.record(opened, who=who.email, what="signed out everywhere", details={"sessions": ended})
     return signed_out(request, RedirectResponse("/sign-in", 303))
 
 
@@ -77,7 +77,7 @@ def grant(request: Request) -> Response:
             owner = accounts.district_of(opened, place)
             if owner is not None and not who.may_manage(owner):
                 raise UnknownKey("place", values["place"])
-            added = access_changes.grant(opened, values["email"], place, who=who.who)
+            added = access_changes.grant(opened, values["email"], place, who=who.email)
             if added and invited:
                 _invite(opened, accounts.normal(values["email"]), place, request.app.state.config.url)
     except NoAddress as problem:
@@ -108,18 +108,18 @@ def places(request: Request) -> Response:
     return HTMLResponse(piece("access_places.html", "options", found))
 
 
-def _places(opened: Connection, who: Viewer, words: str) -> list[tuple[str, str]]:
+def _places(opened: Connection, who: Account, words: str) -> list[tuple[str, str]]:
     asked = words.lower().split()
     districts = [
         (row.key, f"{row.name}, district")
         for row in tenants.list_districts(opened)
         if who.may_manage(row.id) and all(word in f"{row.key} {row.name}".lower() for word in asked)
     ]
-    schools = tenants.school_names(opened, _seen(who), limit=MOST_PROPOSED, words=words)
+    schools = tenants.school_names(opened, who.managed, limit=MOST_PROPOSED, words=words)
     return [*districts, *schools][:MOST_PROPOSED]
 
 
-def _key_of(opened: Connection, who: Viewer, typed: str, role: str) -> str:
+def _key_of(opened: Connection, who: Account, typed: str, role: str) -> str:
     """The key of the place whose key or name was typed.
 
     If the text fits no place or several places, the text itself.
@@ -127,7 +127,7 @@ def _key_of(opened: Connection, who: Viewer, typed: str, role: str) -> str:
     if role == MANAGER:
         named = [(row.key, row.name) for row in tenants.list_districts(opened) if who.may_manage(row.id)]
     else:
-        named = tenants.school_names(opened, _seen(who), limit=MOST_SAME_NAMED, words=typed)
+        named = tenants.school_names(opened, who.managed, limit=MOST_SAME_NAMED, words=typed)
     if any(key == typed for key, _ in named):
         return typed
     fits = [key for key, name in named if name.casefold() == typed.casefold()]
@@ -138,11 +138,11 @@ def revoke(request: Request) -> Response:
     """POST /access/revoke: take one grant away, by its number. Raises NoSuchGrant, LastOperator."""
     who, wanted = _may(request), str(form(request).get("grant", ""))
     with database(request).begin() as opened:
-        found = next((one for one in accounts.grants(opened, districts=_seen(who)) if str(one.id) == wanted), None)
+        found = next((one for one in accounts.grants(opened, districts=who.managed) if str(one.id) == wanted), None)
         if found is None:
             raise nothing_here()
         place = Place(found.district_id if found.role == MANAGER else None, found.school_id)
-        access_changes.revoke(opened, found.email, place, who=who.who)
+        access_changes.revoke(opened, found.email, place, who=who.email)
     return redirect(request, "/access", message=f"{found.email} is no longer {found.role} of {found.place}.")
 
 
@@ -150,7 +150,7 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
     who = _may(request)
     words = request.query_params.get("q", "")[:LONGEST_SEARCH]
     with database(request).begin() as opened:
-        found = accounts.grants(opened, districts=_seen(who), words=words, limit=MOST_SHOWN + 1)
+        found = accounts.grants(opened, districts=who.managed, words=words, limit=MOST_SHOWN + 1)
         proposed, zone = _places(opened, who, values.get("place", "")), zone_of(who, opened)
     return page(
         request,
@@ -174,19 +174,15 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
     )
 
 
-def _may(request: Request) -> Viewer:
+def _may(request: Request) -> Account:
     who = viewer(request)
     if not who.may_give_access:
         raise nothing_here()
     return who
 
 
-def _roles(who: Viewer) -> dict[str, str]:
+def _roles(who: Account) -> dict[str, str]:
     return {role: words for role, words in ROLES.items() if who.operator or role != OPERATOR}
-
-
-def _seen(who: Viewer) -> frozenset[int] | None:
-    return None if who.operator else who.districts
 
 
 routes = [

@@ -61,7 +61,7 @@ def start(request: Request) -> Response:
         with database(request).begin() as opened:
             typed = {"values": came.values, "seen": came.seen}
             rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
-            test_id = begin(opened, school, wanted, form=typed, who=who.who, **rights)
+            test_id = begin(opened, school, wanted, form=typed, who=who.email, **rights)
             came.test = connection_tests.get(opened, school.id, test_id)
     except FieldError as problem:
         refused = wrong({problem.field: problem.message})
@@ -73,7 +73,7 @@ def start(request: Request) -> Response:
         return _answer(request, came, 429)
     except TestGoesOn as problem:
         came.test_errors = {"": f"{problem.message} {problem.remedy}"}
-        if request.headers.get(HTMX) and problem.here and problem.here.who == who.who:
+        if request.headers.get(HTMX) and problem.here and problem.here.who == who.email:
             came.test = problem.here  # a second click shows the test that the first one started
         return _answer(request, came, 409)
     launch_test(database(request), school.key, test_id)
@@ -127,7 +127,7 @@ def start_together(request: Request) -> Response:
             limit(opened, "tests by", who.email, BY_ONE_PERSON, WINDOW)
         with database(request).begin() as opened:
             schools = [row for row in tenants.schools_of(opened, connection.id) if last_test(row) is not LastTest.GREEN]
-            number = begin_together(opened, schools[:MOST_TOGETHER], who=who.who) if schools else None
+            number = begin_together(opened, schools[:MOST_TOGETHER], who=who.email) if schools else None
     except TestGoesOn as problem:
         return _together(request, f"{problem.message} {problem.remedy}")
     if number is not None:

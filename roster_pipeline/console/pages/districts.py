@@ -22,9 +22,9 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.console.forms import KEY_WORDS, TAKEN, addresses
 from roster_pipeline.console.launchers import launch_all
 from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
-from roster_pipeline.console.session import Viewer, district_of, nothing_here, viewer
+from roster_pipeline.console.session import district_of, nothing_here, viewer
 from roster_pipeline.directory import audit, school_history, school_overview, tenants
-from roster_pipeline.directory.accounts import Place
+from roster_pipeline.directory.accounts import Account, Place
 from roster_pipeline.directory.school_overview import STATES, Overview, overview
 from roster_pipeline.directory.tenants import DistrictRow, KeyTaken, SchoolRow, UnknownKey
 from roster_pipeline.notifications.blocks import in_console
@@ -167,9 +167,9 @@ def add_district(request: Request) -> Response:
             with database(request).begin() as opened:
                 managers = [access_changes.address(email) for email in addresses(values.get("managers", ""))]
                 row = tenants.add_district(opened, key, values["name"])
-                audit.record(opened, who=who.who, what="district added", district_id=row.id)
+                audit.record(opened, who=who.email, what="district added", district_id=row.id)
                 for email in dict.fromkeys(managers):
-                    access_changes.grant(opened, email, Place(district_id=row.id), who=who.who)
+                    access_changes.grant(opened, email, Place(district_id=row.id), who=who.email)
                     url = request.app.state.config.url
                     access_changes.invite(opened, email, [row.name], console_url=url, path="/schools/new")
         except KeyTaken:
@@ -189,7 +189,7 @@ def sync(request: Request) -> Response:
         schools = [tenants.get_school(opened, key) for key in keys[:MOST_SYNCS]]
     config: Config = request.app.state.config
     asked, going = launch_all(
-        database(request), schools, who=viewer(request).who, slots=config.runs, minutes=config.run_minutes
+        database(request), schools, who=viewer(request).email, slots=config.runs, minutes=config.run_minutes
     )
     message = f"{counted(asked, 'sync is', 'syncs are')} asked for. They run one after another."
     message += f" {counted(going, 'school is', 'schools are')} being synced already." if going else ""
@@ -206,7 +206,7 @@ def resume(request: Request) -> Response:
     with database(request).begin() as opened:
         district, connection_id = _connection_of(request, opened)
         keys = school_overview.schools_in_state(opened, district.id, connection_id, ("paused", "resting", "failing"))
-        done = sum(school_changes.resume_school(opened, key, who=viewer(request).who) for key in keys)
+        done = sum(school_changes.resume_school(opened, key, who=viewer(request).email) for key in keys)
     message = f"{counted(done, 'school runs', 'schools run')} by {'itself' if done == 1 else 'themselves'} again."
     return redirect(request, f"/districts/{district.key}", message=message)
 
@@ -218,7 +218,7 @@ def pause(request: Request) -> Response:
         district = district_of(request, opened, request.path_params["key"])
         try:
             until = day_of(sent.get("until", ""), "until")
-            given = {"who": viewer(request).who, "reason": sent.get("reason", "")}
+            given = {"who": viewer(request).email, "reason": sent.get("reason", "")}
             school_changes.pause(opened, until, district=district.key, **given)
         except FieldError as problem:
             return redirect(request, f"/districts/{district.key}", message=f"Not paused. {problem.message}")
@@ -231,14 +231,14 @@ def resume_all(request: Request) -> Response:
     """POST: end the pause of the district."""
     with database(request).begin() as opened:
         district = district_of(request, opened, request.path_params["key"])
-        done = school_changes.resume_district(opened, district.key, who=viewer(request).who)
+        done = school_changes.resume_district(opened, district.key, who=viewer(request).email)
     message = "The schools run by themselves again." if done else "The district was not paused."
     return redirect(request, f"/districts/{district.key}", message=message)
 
 
 def set_defaults(request: Request) -> Response:
     """POST: new schools begin with the settings of a school of the district, or with the standard ones."""
-    key, who = texts(request).get("pattern", ""), viewer(request).who
+    key, who = texts(request).get("pattern", ""), viewer(request).email
     with database(request).begin() as opened:
         district = district_of(request, opened, request.path_params["key"])
         settings = _pattern(opened, district, key).settings if key else None
@@ -247,7 +247,7 @@ def set_defaults(request: Request) -> Response:
     return redirect(request, f"/districts/{district.key}#defaults", message=message)
 
 
-def _operator(request: Request) -> Viewer:
+def _operator(request: Request) -> Account:
     who = viewer(request)
     if not who.operator:
         raise nothing_here()

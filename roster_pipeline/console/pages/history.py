@@ -69,7 +69,7 @@ def announce_leavers(request: Request) -> Response:
         try:
             leaves = day_of(values["day"], "day")
             done = decisions.announce(
-                opened, school, values["people"], leaves, who=viewer(request).who, reason=values["reason"]
+                opened, school, values["people"], leaves, who=viewer(request).email, reason=values["reason"]
             )
         except FieldError as problem:
             return _leavers_page(request, values, {problem.field: problem.message}, None)
@@ -84,7 +84,7 @@ def withdraw_leavers(request: Request) -> Response:
     chosen = plain_numbers(request, "person")
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        done = lasting_decisions.withdraw_leavers(opened, school, chosen, viewer(request).who)
+        done = lasting_decisions.withdraw_leavers(opened, school, chosen, viewer(request).email)
     message = f"{counted(done, 'announcement was', 'announcements were')} taken back."
     return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
@@ -116,7 +116,7 @@ def whole_audit(request: Request) -> Response:
     who = viewer(request)
     if not who.may_give_access:
         raise nothing_here()
-    return _page_of(request, districts=None if who.operator else who.districts)
+    return _page_of(request, districts=who.managed)
 
 
 def audit_of_school(request: Request) -> Response:
@@ -229,7 +229,7 @@ def resume(request: Request) -> Response:
     """Let a paused school run by itself again."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        done = resume_school(opened, school.key, who=viewer(request).who)
+        done = resume_school(opened, school.key, who=viewer(request).email)
         after = school_of(request, opened)
     message = "The school runs by itself again, from its next sync time on." if done else "The school was not paused."
     if after.paused_until and after.paused_until > datetime.now(UTC).astimezone(after.settings.zone).date():
@@ -244,7 +244,7 @@ def pause_until(request: Request) -> Response:
         school = school_of(request, opened)
         try:
             until = day_of(sent.get("until", ""), "until")
-            pause(opened, until, school=school.key, who=viewer(request).who, reason=sent.get("reason", ""))
+            pause(opened, until, school=school.key, who=viewer(request).email, reason=sent.get("reason", ""))
         except FieldError as problem:
             return redirect(request, f"/schools/{school.key}", message=f"Not paused. {problem.message}")
     return redirect(

@@ -58,7 +58,7 @@ def exempt(request: Request) -> Response:
     error = reason_problem(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
     if error:
         return _page_of(request, status=400, error=error, decision="exempt")
-    given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": _hash(request)}
+    given: dict[str, Any] = {"who": viewer(request).email, "reason": reason, "plan_hash": _hash(request)}
     try:
         done = decisions.exempt(database(request), school.key, plan.id, rows[:ROWS], **given)
     except NothingExempted as problem:
@@ -77,7 +77,7 @@ def raise_limit(request: Request) -> Response:
         try:
             until, name = day_of(sent.get("until", ""), "until"), sent.get("limit", "")
             value = limit_of(sent.get("value", ""), school.settings.guards, name)
-            given = {"who": viewer(request).who, "reason": sent.get("reason", "")}
+            given = {"who": viewer(request).email, "reason": sent.get("reason", "")}
             school_changes.raise_limit(opened, school.key, name, value, until, **given)
         except FieldError as problem:
             return _page_of(request, status=400, error=problem.message, decision="raise")
@@ -89,7 +89,7 @@ def lower_limits(request: Request) -> Response:
     """End all raises of the school's limits."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        school_changes.lower_limits(opened, school.key, who=viewer(request).who)
+        school_changes.lower_limits(opened, school.key, who=viewer(request).email)
     return redirect(request, f"/schools/{school.key}/holds", message="The limits of the settings count again.")
 
 
@@ -130,7 +130,7 @@ def take_back(request: Request) -> Response:
     error = reason_problem(reason) or ("" if ids else "Choose what to plan again.")
     if error:
         return _page_of(request, status=400, error=error, decision="take_back")
-    done = decisions.take_back(database(request), school.key, ids, who=viewer(request).who, reason=reason)
+    done = decisions.take_back(database(request), school.key, ids, who=viewer(request).email, reason=reason)
     message = f"{counted(done, 'change is', 'changes are')} planned again by the next sync."
     return redirect(request, f"/schools/{school.key}/holds", message=message)
 
@@ -162,7 +162,7 @@ def _decide(request: Request, decision: str) -> Response:
         error = f"Type {typing}, the number of people to archive."
     if error:
         return _page_of(request, status=400, error=error, decision=decision)
-    given: dict[str, Any] = {"who": viewer(request).who, "reason": reason, "plan_hash": _hash(request)}
+    given: dict[str, Any] = {"who": viewer(request).email, "reason": reason, "plan_hash": _hash(request)}
     home, opened_again = f"/schools/{school.key}", database(request)
     try:
         if decision == "discard":

@@ -92,7 +92,7 @@ def add(request: Request) -> Response:
         return _form(request, school, given, error)
     try:
         with database(request).begin() as opened:
-            number = person_changes.add(opened, school.key, typed, who=viewer(request).who, reason=reason)
+            number = person_changes.add(opened, school.key, typed, who=viewer(request).email, reason=reason)
     except DirectoryError as problem:
         if problem.retryable:
             raise
@@ -176,7 +176,7 @@ def conflicts_of_school(request: Request) -> Response:
         total = conflicts.count(opened, plan)
         found = []
         if plan is not None and total:
-            found = conflicts.page(opened, school, plan, who.may_see, who.may_manage, limit=AT_ONCE, offset=offset)
+            found = conflicts.page(opened, school, plan, who, limit=AT_ONCE, offset=offset)
     return page(
         request,
         "conflicts.html",
@@ -201,8 +201,7 @@ def duplicates_of_school(request: Request) -> Response:
         pairs = possible_duplicates(
             opened,
             school.district_id,
-            who.may_see,
-            who.may_manage,
+            who,
             school_id=school.id,
             distinct=filters["said"] == "two",
             limit=AT_ONCE,
@@ -219,8 +218,7 @@ def duplicates_of_district(request: Request) -> Response:
         pairs = possible_duplicates(
             opened,
             district.id,
-            who.may_see,
-            who.may_manage,
+            who,
             distinct=filters["said"] == "two",
             limit=AT_ONCE,
             offset=(filters.page - 1) * AT_ONCE,
@@ -234,9 +232,7 @@ def conflicts_of_district(request: Request) -> Response:
     offset = (filters.page - 1) * AT_ONCE
     with database(request).begin() as opened:
         district, _ = _managed(request, opened)
-        found, total = conflicts.page_of_district(
-            opened, district.id, who.may_see, who.may_manage, limit=AT_ONCE, offset=offset
-        )
+        found, total = conflicts.page_of_district(opened, district.id, who, limit=AT_ONCE, offset=offset)
     return page(
         request,
         "district_conflicts.html",
@@ -258,8 +254,8 @@ def beside(request: Request) -> Response:
     one = number_of(request, "person_id")
     try:
         with database(request).begin() as opened:
-            find(opened, one, who.may_see, who.may_manage)
-            pairs = [pair_of(opened, one, other, who.may_see, who.may_manage)] if typed and other != one else []
+            find(opened, one, who)
+            pairs = [pair_of(opened, one, other, who)] if typed and other != one else []
     except UnknownPerson:
         raise nothing_here() from None
     return page(request, "duplicates.html", pairs=pairs, single=one, title="One person or two?")

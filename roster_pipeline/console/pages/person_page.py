@@ -19,8 +19,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.page import database, number_of, page, plain_number, redirect, texts
-from roster_pipeline.console.session import Viewer, limit, nothing_here, viewer
+from roster_pipeline.console.session import limit, nothing_here, viewer
 from roster_pipeline.directory import members, rosters, tenants
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.manual_edits import NotAMember
 from roster_pipeline.directory.members import UnknownPerson
@@ -38,8 +39,8 @@ ASKS, WINDOW = 60, timedelta(hours=1)
 LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/(conflicts|duplicates)(\?[a-z0-9=&-]*)?")
 """The addresses of lists of conflicts and of pairs, where a decision leads back to."""
 
-Act = Callable[[Connection, PersonView, Mapping[str, str], Viewer], str]
-Decision = Callable[[Connection, PersonView, PersonView, Mapping[str, str], Viewer], str]
+Act = Callable[[Connection, PersonView, Mapping[str, str], Account], str]
+Decision = Callable[[Connection, PersonView, PersonView, Mapping[str, str], Account], str]
 
 
 def show(request: Request) -> Response:
@@ -79,7 +80,7 @@ def sync(request: Request) -> Response:
         raise nothing_here()
     if error := reason_problem(reason):
         return _page_of(request, status=400, error=error, asked=plan_id)
-    who = viewer(request).who
+    who = viewer(request).email
     try:
         result = one_person.apply_plan(database(request), shown.school.key, plan_id, who=who, reason=reason)
     except SyncError as problem:
@@ -133,10 +134,10 @@ def _view(request: Request, opened: Connection) -> PersonView:
     return _seen(opened, number_of(request, "person_id"), viewer(request))
 
 
-def _seen(opened: Connection, person_id: int, who: Viewer) -> PersonView:
+def _seen(opened: Connection, person_id: int, who: Account) -> PersonView:
     """The person. Raises HTTPException 404 if the viewer may not see them."""
     try:
-        return person_view.find(opened, person_id, who.may_see, who.may_manage)
+        return person_view.find(opened, person_id, who)
     except UnknownPerson:
         raise nothing_here() from None
 
@@ -170,64 +171,65 @@ def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]
 def _shared(change: Callable[..., str]) -> Act:
     """The handler of one change of the person. change: a function of `person_changes`. The handlers below are alike."""
 
-    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
-        return change(opened, *_of(view), who=who.who, reason=given["reason"])
+    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
+        return change(opened, *_of(view), who=who.email, reason=given["reason"])
 
     return act
 
 
 def _of_field(change: Callable[..., str]) -> Act:
-    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
-        return change(opened, *_of(view), given.get("field", ""), who=who.who, reason=given["reason"])
+    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
+        return change(opened, *_of(view), given.get("field", ""), who=who.email, reason=given["reason"])
 
     return act
 
 
 def _of_membership(change: Callable[..., str]) -> Act:
-    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
-        return change(opened, _school(view, given), view.person.id, who=who.who, reason=given["reason"])
+    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
+        return change(opened, _school(view, given), view.person.id, who=who.email, reason=given["reason"])
 
     return act
 
 
 def _of_record(change: Callable[..., str], *, theirs: bool = False) -> Act:
-    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
         key, record = _record(opened, view, given, theirs=theirs)
-        return change(opened, key, view.person.id, record, who=who.who, reason=given["reason"])
+        return change(opened, key, view.person.id, record, who=who.email, reason=given["reason"])
 
     return act
 
 
-def _edit(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+def _edit(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
     typed = {given.get("field", ""): given.get("value", "")}
     return person_changes.edit(
-        opened, *_of(view), typed, who=who.who, reason=given["reason"], locked=given.get("locked") == "on"
+        opened, *_of(view), typed, who=who.email, reason=given["reason"], locked=given.get("locked") == "on"
     )
 
 
-def _undo(opened: Connection, view: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+def _undo(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
     number = plain_number(given.get("edit", ""))
     for event in person_view.history(opened, view):
         if event.edit is not None and event.edit.entry.id == number:
             if not event.may_undo:
                 raise HTTPException(403, OF_A_MANAGER)
-            return person_changes.undo(opened, *_of(view), number, who=who.who, reason=given["reason"])
+            return person_changes.undo(opened, *_of(view), number, who=who.email, reason=given["reason"])
     raise nothing_here()
 
 
-def _merge(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Viewer) -> str:
+def _merge(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Account) -> str:
     both = [view.person.id, other.person.id]
     kept = other.person.id if given.get("keep") == str(other.person.id) else view.person.id
     gone = next(number for number in both if number != kept)
-    return possible_duplicates.merge(opened, view.person.district_id, kept, gone, who=who.who, reason=given["reason"])
+    return possible_duplicates.merge(opened, view.person.district_id, kept, gone, who=who.email, reason=given["reason"])
 
 
-def _two(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Viewer) -> str:
-    return possible_duplicates.mark_distinct(opened, *_of(view), other.person.id, who=who.who, reason=given["reason"])
+def _pair(change: Callable[..., str]) -> Decision:
+    """A decision that is the same whichever of the two people is named first."""
 
+    def act(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Account) -> str:
+        return change(opened, *_of(view), other.person.id, who=who.email, reason=given["reason"])
 
-def _open_again(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Viewer) -> str:
-    return possible_duplicates.unmark_distinct(opened, *_of(view), other.person.id, who=who.who, reason=given["reason"])
+    return act
 
 
 def _deciding(act: Decision) -> Callable[[Request], Response]:
@@ -280,7 +282,7 @@ def erase(request: Request) -> Response:
     if typed != str(view.person.id):
         return _page_of(request, status=400, error="To erase somebody, type their number, as this page shows it.")
     with database(request).begin() as opened:
-        message = person_changes.erase(opened, *_of(view), who=who.who, reason=reason)
+        message = person_changes.erase(opened, *_of(view), who=who.email, reason=reason)
     return redirect(request, f"/people?district={view.district}", message=message)
 
 
@@ -336,8 +338,8 @@ routes = [
     Route("/people/{person_id}/undo", _changing(_undo, shared=False), methods=["POST"]),
     Route("/people/{person_id}/undo-merge", _changing(_shared(possible_duplicates.undo_merge)), methods=["POST"]),
     Route("/people/{person_id}/merge", _deciding(_merge), methods=["POST"]),
-    Route("/people/{person_id}/two", _deciding(_two), methods=["POST"]),
-    Route("/people/{person_id}/open-again", _deciding(_open_again), methods=["POST"]),
+    Route("/people/{person_id}/two", _deciding(_pair(possible_duplicates.mark_distinct)), methods=["POST"]),
+    Route("/people/{person_id}/open-again", _deciding(_pair(possible_duplicates.unmark_distinct)), methods=["POST"]),
     Route("/people/{person_id}/ask", ask, methods=["POST"]),
     Route("/people/{person_id}/sync", sync, methods=["POST"]),
     Route("/people/{person_id}/erase", erase, methods=["POST"]),

@@ -30,8 +30,9 @@ from roster_pipeline.console.page import (
     page,
     role,
 )
-from roster_pipeline.console.session import Viewer, nothing_here, school_of, viewer
+from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, held_plans, plan_rows, plans, tenants
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
@@ -91,7 +92,7 @@ def rows_csv(request: Request) -> Response:
         details = {"plan": plan.id, "rows": plan_rows.count(opened, plan, wanted), "searched": bool(filters.words)}
         audit.record(
             opened,
-            who=viewer(request).who,
+            who=viewer(request).email,
             what="plan rows downloaded",
             district_id=school.district_id,
             school_id=school.id,
@@ -138,7 +139,7 @@ def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
     return school, plan
 
 
-def decides_as_manager(who: Viewer, opened: Connection, school: SchoolRow, plan_id: int) -> bool:
+def decides_as_manager(who: Account, opened: Connection, school: SchoolRow, plan_id: int) -> bool:
     """Whether the viewer may approve findings that need the district's manager, or an owner of all people concerned."""
     return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
 
@@ -199,7 +200,7 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
         mine = [row for row in tenants.list_districts(opened) if who.may_manage(row.id)] if who.may_give_access else []
         waiting = held_plans.waiting(
             opened,
-            districts=None if who.operator else who.districts,
+            districts=who.managed,
             schools=None if who.operator else who.schools,
             words=filters.words,
             guard=filters["guard"],
@@ -244,7 +245,7 @@ def decide_several(request: Request) -> Response:
         error = f"Type {archivals}, the number of people to archive in these schools."
     if error:
         return every_hold(request, status=400, error=error, chosen=[one.plan_id for one in chosen])
-    done = decisions.decide_each(database(request), chosen, decision=decision, who=viewer(request).who, reason=reason)
+    done = decisions.decide_each(database(request), chosen, decision=decision, who=viewer(request).email, reason=reason)
     with database(request).begin() as opened:
         names = {one.key: tenants.get_school(opened, one.key).name for one in done}
     return page(request, "holds_decided.html", done=done, names=names, decision=decision)

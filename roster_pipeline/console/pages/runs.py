@@ -52,7 +52,7 @@ def start(request: Request) -> Response:
     with database(request).begin() as opened:
         limit(opened, "runs by", who.email, BY_ONE_PERSON, WINDOW)
     try:
-        run_id = launch(database(request), school, kind, who=who.who, slots=config.runs, minutes=config.run_minutes)
+        run_id = launch(database(request), school, kind, who=who.email, slots=config.runs, minutes=config.run_minutes)
     except AlreadyGoing as problem:
         return page(request, "runs.html", status=409, **_context(school), runs=runs, steps=steps, refused=problem)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
@@ -65,7 +65,7 @@ def cancel(request: Request) -> Response:
         school = school_of(request, opened)
         if manual_runs.get(opened, school.id, run_id) is None:
             raise nothing_here()
-        who = viewer(request).who
+        who = viewer(request).email
         if manual_runs.cancel(opened, school.id, run_id, who):
             audit.record_cancel(opened, run_id, school.id, school.district_id, who=who)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from roster_pipeline.console.forms import KEY_WORDS, SETTINGS, TAKEN, Values, wrong
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.pages.sis_school_pages import LABELS, listed, place_of, settings_of
-from roster_pipeline.console.session import Viewer, district_of, limit, nothing_here, school_of, viewer
+from roster_pipeline.console.session import district_of, limit, nothing_here, school_of, viewer
 from roster_pipeline.console.settings_form import (
     CONNECTION_SECTION,
     SECRET_IS_LOST,
@@ -33,6 +33,7 @@ from roster_pipeline.console.settings_form import (
     with_connection_test,
 )
 from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenants import KeyTaken
 from roster_pipeline.notifications import MailError
 from roster_pipeline.notifications.blocks import in_console
@@ -68,7 +69,7 @@ def show(request: Request, section: Section) -> Response:
         school = school_of(request, opened)
         opened_form = stored_form(opened, school, section)
         test = connection_tests.get(opened, school.id, request.query_params.get("test", ""))
-    typed = test is not None and test.who == viewer(request).who and "values" in test.form
+    typed = test is not None and test.who == viewer(request).email and "values" in test.form
     if test is not None and typed and section is CONNECTION_SECTION:
         opened_form.test = test
         opened_form.values = test.form["values"]
@@ -82,12 +83,12 @@ def save(request: Request, section: Section) -> Response:
         school = school_of(request, opened)
         came, wanted = sent_form(request, stored_form(opened, school, section))
         if section is CONNECTION_SECTION:
-            came = with_connection_test(opened, came, viewer(request).who)
+            came = with_connection_test(opened, came, viewer(request).email)
     if wanted is None:
         return filled(request, came, 400)
     who = viewer(request)
     rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
-    result = save_settings(database(request), school.key, wanted, who=who.who, seen=seen_of(came), **rights)
+    result = save_settings(database(request), school.key, wanted, who=who.email, seen=seen_of(came), **rights)
     if result.saved:
         message = _saved_message(result, section)
         return redirect(request, f"/schools/{school.key}/settings/{section.key}", message=message)
@@ -131,7 +132,7 @@ def send_test(request: Request) -> Response:
         limit(opened, "test mails to", who.email, TEST_MAILS, WINDOW)
     try:
         with database(request).begin() as opened:
-            send_test_mail(opened, school, who.email, who=who.who)
+            send_test_mail(opened, school, who.email, who=who.email)
         message = f"A test mail was sent to {who.email}."
     except MailError as problem:
         message = f"The test mail could not be sent: {in_console(problem.message)} {in_console(problem.remedy)}"
@@ -180,7 +181,7 @@ def connect(request: Request) -> Response:
                 taken = {row.key for row in tenants.list_connections(opened)}
                 key = key or new_key(f"{district.key}-{wanted.sis}", taken)
                 secret = usable_secret(None, wanted, str(given.get("secret", "")))
-                connection = add_connection(opened, district.key, key, wanted, secret, who=who.who)
+                connection = add_connection(opened, district.key, key, wanted, secret, who=who.email)
         except KeyTaken:
             errors["connection_key"] = TAKEN
         except FieldError as problem:
@@ -193,7 +194,7 @@ def connect(request: Request) -> Response:
         return page(request, "new_school.html", status=400, **_choice(opened, who, values, errors))
 
 
-def _choice(opened: Connection, who: Viewer, values: Values, errors: dict[str, str]) -> dict[str, Any]:
+def _choice(opened: Connection, who: Account, values: Values, errors: dict[str, str]) -> dict[str, Any]:
     districts = [one for one in tenants.list_districts(opened) if who.may_manage(one.id)]
     if not districts and not who.operator:
         raise nothing_here()

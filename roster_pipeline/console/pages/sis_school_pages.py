@@ -17,10 +17,11 @@ from roster_pipeline.console.forms import CONNECTION, SETTINGS, Values, addresse
 from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_list
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
-from roster_pipeline.console.session import Viewer, connection_of, limit, viewer
+from roster_pipeline.console.session import connection_of, limit, viewer
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
 from roster_pipeline.defs.asset_helpers import add_partitions
 from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.connection_tests import SisSchoolList
 from roster_pipeline.directory.tenants import ConnectionRow, RefusedSetting, SchoolRow, UnknownKey
 from roster_pipeline.oneroster.presets import presets
@@ -63,7 +64,7 @@ def list_(request: Request) -> Response:
                     wanted = allowed(connection.settings, settings, operator=who.operator, manager=True)
                     secret = usable_secret(connection, wanted, str(given.get("secret", "")))
                     if secret or wanted != connection.settings:
-                        change_connection(opened, connection.key, who=who.who, settings=wanted, secret=secret)
+                        change_connection(opened, connection.key, who=who.email, settings=wanted, secret=secret)
                     connection = tenants.get_connection(opened, connection.key)
             except FieldError as problem:
                 errors[place_of(problem.field)] = problem.message
@@ -129,7 +130,7 @@ def add(request: Request) -> Response:
         try:
             with database(request).begin() as opened:
                 url = request.app.state.config.url
-                added = sis_schools.add_picked(opened, connection, picked, pattern, who=who.who, console_url=url)
+                added = sis_schools.add_picked(opened, connection, picked, pattern, who=who.email, console_url=url)
         except NoAddress as problem:
             errors["owners"] = f"{problem.message} {problem.remedy}"
         except (FieldError, RefusedSetting) as problem:
@@ -156,7 +157,7 @@ def listed(request: Request, connection: ConnectionRow) -> Response:
     message = None
     try:
         with database(request).begin() as opened:
-            list_id = sis_schools.begin(opened, connection, who=who.who)
+            list_id = sis_schools.begin(opened, connection, who=who.email)
         if list_id is not None:
             launch_list(database(request), connection, list_id)
     except TestGoesOn as problem:
@@ -212,7 +213,7 @@ def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[Pi
 
 
 def _pattern(
-    opened: Connection, who: Viewer, connection: ConnectionRow, key: str, errors: dict[str, str]
+    opened: Connection, who: Account, connection: ConnectionRow, key: str, errors: dict[str, str]
 ) -> SchoolSettings | None:
     """The settings that the new schools take over from another school; None for the district's defaults."""
     if not key:

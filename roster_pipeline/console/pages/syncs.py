@@ -73,7 +73,7 @@ def roll_back(request: Request) -> Response:
         return _page_of(request, only=only, status=400, error=error)
     home = f"/schools/{school.key}/syncs"
     try:
-        result = decisions.roll_back(database(request), sync.id, who=viewer(request).who, reason=reason, only=only)
+        result = decisions.roll_back(database(request), sync.id, who=viewer(request).email, reason=reason, only=only)
     except (rollback.AlreadyUndone, rollback.NothingToUndo):
         with database(request).begin() as opened:
             undone_by = rollback.undone_whole_by(opened, sync.id)
@@ -204,7 +204,7 @@ def rejected_csv(request: Request) -> Response:
         details = {"snapshot": snapshot.id, "rows": rosters.count(opened, snapshot.id, wanted)}
         audit.record(
             opened,
-            who=viewer(request).who,
+            who=viewer(request).email,
             what="rejected records downloaded",
             district_id=school.district_id,
             school_id=school.id,

@@ -96,7 +96,7 @@ def upload(request: Request) -> Response:
             file.rows,
             columns,
             default if default in ROLE_ORDER else "",
-            who=viewer(request).who,
+            who=viewer(request).email,
         )
     return redirect(request, f"/schools/{school.key}/people/upload/{number}")
 
@@ -157,9 +157,8 @@ def apply(request: Request) -> Response:
                 school,
                 kept,
                 given.get("digest", ""),
-                sees=who.may_see,
-                manages=who.may_manage,
-                who=who.who,
+                reader=who,
+                who=who.email,
                 reason=reason,
             )
             uploads.forget(opened, kept.id)
@@ -187,7 +186,7 @@ def _form(request: Request, school: SchoolRow, error: str = "") -> Response:
 
 
 def _kept(request: Request, opened: Connection, school: SchoolRow) -> Upload:
-    found = uploads.kept(opened, school, number_of(request, "upload_id"), who=viewer(request).who)
+    found = uploads.kept(opened, school, number_of(request, "upload_id"), who=viewer(request).email)
     if found is None:
         raise nothing_here()
     return found
@@ -204,8 +203,7 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
             file,
             kept.columns,
             role=kept.role,
-            sees=who.may_see,
-            manages=who.may_manage,
+            reader=who,
             choices=kept.choices,
         )
     wanted = SAME if filters["show"] == "same" else (filters["show"],)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,8 +31,6 @@ ConnectionKey = Annotated[str, typer.Option("--connection", help="The connection
 Record = Annotated[str, typer.Argument(metavar="SOURCED_ID", help="sourcedId of the record in the SIS.")]
 School = Annotated[str, typer.Option("--school", help="The school of the membership.")]
 Field = Annotated[str, typer.Argument(help="The name of a field; see: roster person show PERSON")]
-
-
 Other = Annotated[int, typer.Argument(metavar="OTHER", help="The number of the other person.")]
 __all__ = ["person"]
 
@@ -44,12 +42,29 @@ def _by_hand(who: str | None, reason: str) -> Iterator[tuple[Connection, dict[st
         yield opened, by
 
 
-def _in_district(opened: Connection, school: str, district: str | None) -> None:
-    """Raises UnknownKey where the school is not one of the district that was given."""
+def _do(change: Callable[..., str], *what: object, who: str | None, reason: str) -> None:
+    """Make one change in a transaction, then print what was done. change: a function of `services`."""
+    with _by_hand(who, reason) as (opened, by):
+        done = change(opened, *what, **by)
+    note(done)
+
+
+def _do_in(
+    district: str | None, change: Callable[..., str], *what: object, who: str | None, reason: str, **more: object
+) -> None:
+    """The same for a change that needs the number of the person's district."""
+    with _by_hand(who, reason) as (opened, by):
+        done = change(opened, district_of(opened, district).id, *what, **more, **by)
+    note(done)
+
+
+def _in_district(opened: Connection, school: str, district: str | None) -> str:
+    """The school. Raises UnknownKey if it is not one of the given district."""
     from roster_pipeline.directory import tenants
 
     if district is not None and tenants.get_school(opened, school).district_key != district:
         raise tenants.UnknownKey("school", school)
+    return school
 
 
 @person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
@@ -57,9 +72,7 @@ def link(number: Number, record: Record, connection: ConnectionKey, reason: Reas
     """Say that a record of the SIS is this person, also after it was said that it is not."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.link(opened, connection, number, record, **by)
-    note(done)
+    _do(person_changes.link, connection, number, record, who=who, reason=reason)
 
 
 @person.command("unlink", epilog=examples("roster person unlink 42 u-1003 --connection sis --reason 'a namesake'"))
@@ -67,9 +80,7 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
     """Say that a record of the SIS is not this person; no sync links the two again."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.unlink(opened, connection, number, record, **by)
-    note(done)
+    _do(person_changes.unlink, connection, number, record, who=who, reason=reason)
 
 
 @person.command(
@@ -80,9 +91,7 @@ def primary_record(number: Number, record: Record, connection: ConnectionKey, re
     """Choose the primary record, which a person's fields follow, whatever ranks first."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.set_primary_record(opened, connection, number, record, **by)
-    note(done)
+    _do(person_changes.set_primary_record, connection, number, record, who=who, reason=reason)
 
 
 @person.command("unlink-leavers", epilog=examples("roster person unlink-leavers oak --reason 'new ids every year'"))
@@ -104,9 +113,7 @@ def exclude(number: Number, reason: Reason, district: District = None, who: Who 
     """Keep every sync away from this person."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.exclude(opened, district_of(opened, district).id, number, **by)
-    note(done)
+    _do_in(district, person_changes.exclude, number, who=who, reason=reason)
 
 
 @person.command("include", epilog=examples("roster person include 42 --reason 'back to normal'"))
@@ -114,9 +121,7 @@ def include(number: Number, reason: Reason, district: District = None, who: Who 
     """Let syncs change this person again."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.include(opened, district_of(opened, district).id, number, **by)
-    note(done)
+    _do_in(district, person_changes.include, number, who=who, reason=reason)
 
 
 @person.command("lock", epilog=examples("roster person lock 42 email --reason 'the SIS has an old one'"))
@@ -124,9 +129,7 @@ def lock(number: Number, field: Field, reason: Reason, district: District = None
     """Keep one field as it is, whatever the SIS says."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.lock(opened, district_of(opened, district).id, number, field, **by)
-    note(done)
+    _do_in(district, person_changes.lock, number, field, who=who, reason=reason)
 
 
 @person.command("unlock", epilog=examples("roster person unlock 42 email --reason 'corrected in the SIS'"))
@@ -134,9 +137,7 @@ def unlock(number: Number, field: Field, reason: Reason, district: District = No
     """Let one field follow the SIS again."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.unlock(opened, district_of(opened, district).id, number, field, **by)
-    note(done)
+    _do_in(district, person_changes.unlock, number, field, who=who, reason=reason)
 
 
 @person.command("edit", epilog=examples("roster person edit 42 --set email=ada@example.org --reason 'new address'"))
@@ -154,10 +155,7 @@ def edit(
     from roster_pipeline.services import person_changes
 
     typed = pairs("--set", fields)
-    with _by_hand(who, reason) as (opened, by):
-        owner = district_of(opened, district).id
-        done = person_changes.edit(opened, owner, number, typed, locked=locked, **by)
-    note(done)
+    _do_in(district, person_changes.edit, number, typed, locked=locked, who=who, reason=reason)
 
 
 @person.command("archive", epilog=examples("roster person archive 42 --school oak --reason 'left today'"))
@@ -166,8 +164,7 @@ def archive(number: Number, school: School, reason: Reason, district: District =
     from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, by):
-        _in_district(opened, school, district)
-        done = person_changes.archive(opened, school, number, **by)
+        done = person_changes.archive(opened, _in_district(opened, school, district), number, **by)
     note(done)
 
 
@@ -177,8 +174,7 @@ def restore(number: Number, school: School, reason: Reason, district: District =
     from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, by):
-        _in_district(opened, school, district)
-        done = person_changes.restore(opened, school, number, **by)
+        done = person_changes.restore(opened, _in_district(opened, school, district), number, **by)
     note(done)
 
 
@@ -193,9 +189,7 @@ def undo(
     """Undo one edit by hand, if nothing has changed the same values since."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.undo(opened, district_of(opened, district).id, number, edit, **by)
-    note(done)
+    _do_in(district, person_changes.undo, number, edit, who=who, reason=reason)
 
 
 @person.command("merge", epilog=examples("roster person merge 42 57 --reason 'entered twice'"))
@@ -203,10 +197,7 @@ def merge(number: Number, other: Other, reason: Reason, district: District = Non
     """Make one person of two: everything of OTHER moves to PERSON, and PERSON is kept."""
     from roster_pipeline.services import possible_duplicates
 
-    with _by_hand(who, reason) as (opened, by):
-        owner = district_of(opened, district).id
-        done = possible_duplicates.merge(opened, owner, number, other, **by)
-    note(done)
+    _do_in(district, possible_duplicates.merge, number, other, who=who, reason=reason)
 
 
 @person.command("unmerge", epilog=examples("roster person unmerge 42 --reason 'two people after all'"))
@@ -214,9 +205,7 @@ def unmerge(number: Number, reason: Reason, district: District = None, who: Who 
     """Undo the newest merge of a person. Later changes by syncs stay."""
     from roster_pipeline.services import possible_duplicates
 
-    with _by_hand(who, reason) as (opened, by):
-        done = possible_duplicates.undo_merge(opened, district_of(opened, district).id, number, **by)
-    note(done)
+    _do_in(district, possible_duplicates.undo_merge, number, who=who, reason=reason)
 
 
 @person.command("distinct", epilog=examples("roster person distinct 42 57 --reason 'father and son'"))
@@ -232,9 +221,7 @@ def distinct(
     from roster_pipeline.services import possible_duplicates
 
     say = possible_duplicates.unmark_distinct if undo else possible_duplicates.mark_distinct
-    with _by_hand(who, reason) as (opened, by):
-        done = say(opened, district_of(opened, district).id, number, other, **by)
-    note(done)
+    _do_in(district, say, number, other, who=who, reason=reason)
 
 
 @person.command("erase", epilog=examples("roster person erase 42 --reason 'asked to be forgotten'"))

@@ -60,10 +60,8 @@ def with_keys(text: str, *, school: str = "", connection: str = "") -> str:
 
 
 class RosterError(Exception):
-    """An error with a remedy. `str()` is the message and, on its own line, the remedy.
-
-    retryable: whether the same work may succeed later without anybody changing anything.
-    """
+    """An error with a remedy. `str()` is the message and, on its own line, the remedy. retryable: whether the same work
+    may succeed later without anybody changing anything."""
 
     retryable = False
 
@@ -83,10 +81,8 @@ def clock_in_words(note: str) -> str:
 
 
 def in_words(problem: str) -> str:
-    """A problem of a proof in words; what follows a colon in the slug (a role or a file) is in brackets.
-
-    A slug that has no words yet is shown with blanks instead of hyphens.
-    """
+    """A problem of a proof in words; what follows a colon in the slug (a role or a file) is in brackets. A slug that
+    has no words yet is shown with blanks instead of hyphens."""
     slug, _, of = problem.partition(":")
     words = WITHOUT_SCHOOL if slug == "no-orgs" and of else WORDS.get(slug, slug.replace("-", " "))
     return f"{words} ({of})" if of else words

@@ -125,9 +125,7 @@ def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def frame_of_documents(documents: bytes) -> pd.DataFrame:
     """As `frame_of`, for records as JSON, one on each line: they become columns without a Python object for each value.
-
-    Documents of another shape than `frame_of` makes columns of go through it.
-    """
+    Documents of another shape than `frame_of` makes columns of go through it."""
     lines = documents.split(b"\n") if documents else []
     options = pa.json.ParseOptions(explicit_schema=_DOCUMENT, unexpected_field_behavior="ignore")
     blocks = pa.json.ReadOptions(use_threads=False, block_size=len(documents) + 1)
@@ -170,10 +168,8 @@ def lists(column: pd.Series[Any]) -> Array:
 
 
 def column_of(array: Array) -> Any:
-    """An Arrow array of strings as pandas' `str` array, without a copy.
-
-    A frame that is made of arrays, and not of series, needs no time to align their indexes.
-    """
+    """An Arrow array of strings as pandas' `str` array, without a copy. A frame that is made of arrays, and not of
+    series, needs no time to align their indexes."""
     return pd.arrays.ArrowStringArray(array, dtype=_STR)  # type: ignore[call-arg]  # the stubs lag behind
 
 

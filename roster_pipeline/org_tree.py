@@ -47,10 +47,8 @@ def orgs_below(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
 
 
 def other_schools(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
-    """The sourcedIds of the listed schools other than this one: a person in one of them may have left this one.
-
-    An org that is deleted, that is not a school, or that is below this school does not count.
-    """
+    """The sourcedIds of the listed schools other than this one: a person in one of them may have left this one. An org
+    that is deleted, that is not a school, or that is below this school does not count."""
     listed = list(orgs)
     own = orgs_below(listed, school_id) | {school_id}
     return frozenset(

@@ -54,11 +54,8 @@ def plain_cell(cell: str) -> str:
 
 
 def _needs_mark(text: str) -> bool:
-    """Whether a cell needs the mark.
-
-    An apostrophe that belongs to the value does not count: the cell `'=1` must not lose its apostrophe when it is read
-    back.
-    """
+    """Whether a cell needs the mark. An apostrophe that belongs to the value does not count: the cell `'=1` must not
+    lose its apostrophe when it is read back."""
     bare = text.lstrip(MARK)
     if bare.lstrip(" ").startswith(FORMULA_STARTS):
         return True

@@ -121,10 +121,8 @@ def _end_what_was_left() -> None:
 
 
 def explained(problem: Exception) -> tuple[str, int]:
-    """The message and the exit code for an exception.
-
-    The text of an exception that is not ours may hold values of records, so only its type is shown.
-    """
+    """The message and the exit code for an exception. The text of an exception that is not ours may hold values of
+    records, so only its type is shown."""
     from pydantic import ValidationError
 
     if isinstance(problem, ValidationError):
@@ -212,10 +210,8 @@ MaybeSchoolKey = Annotated[
 
 @contextmanager
 def open_directory() -> Iterator[Database]:
-    """The database of this folder, ready for use.
-
-    Raises CommandError if `roster init` has not run yet, and for an unknown key, with the keys that are most like it.
-    """
+    """The database of this folder, ready for use. Raises CommandError if `roster init` has not run yet, and for an
+    unknown key, with the keys that are most like it."""
     from roster_pipeline.directory import schema, tenants
     from roster_pipeline.directory.database import Database
     from roster_pipeline.runtime.embedded import prepare_environment
@@ -275,10 +271,8 @@ def confirm(question: str, *, yes: bool) -> None:
 
 
 def read_secret(source: str | None, variable: str | None, *, ask: bool) -> str | None:
-    """The secret as `seal` takes it: plain, or `env:NAME`; None without either option, if `ask` is off.
-
-    ask: without either option, ask on the terminal. Raises BadParameter if there is no terminal.
-    """
+    """The secret as `seal` takes it: plain, or `env:NAME`; None without either option, if `ask` is off. ask: without
+    either option, ask on the terminal. Raises BadParameter if there is no terminal."""
     if source is not None and variable is not None:
         raise typer.BadParameter("give --client-secret or --client-secret-env, not both")
     if variable is not None:

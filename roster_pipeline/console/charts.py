@@ -70,10 +70,8 @@ WIDTH, HEIGHT = 520, 90
 
 
 def trend_line(points: Sequence[float | None], words: str) -> Markup:
-    """A line from the oldest to the newest value, between their least and their most. Gaps are bridged.
-
-    words: the text that a screen reader says instead. Empty if there are fewer than two values.
-    """
+    """A line from the oldest to the newest value, between their least and their most. Gaps are bridged. words: the text
+    that a screen reader says instead. Empty if there are fewer than two values."""
     known = [(place, value) for place, value in enumerate(points) if value is not None]
     if len(known) < 2:
         return Markup("")

@@ -38,10 +38,8 @@ class Oidc:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that the console needs to know.
-
-    `url` is its address as browsers see it, without a slash at the end.
-    """
+    """Everything that the console needs to know. `url` is its address as browsers see it, without a slash at the
+    end."""
 
     database_url: str = field(repr=False)
     url: str = f"http://{LOOPBACK}:{PORT}"
@@ -162,10 +160,7 @@ def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
 
 
 def exit_on_signals() -> None:
-    """Make SIGINT and SIGTERM end this process in order, as the end of the embedded database needs it.
-
-    uvicorn passes a signal on to the handler that was set before, and the default handler would end this process at
-    once.
-    """
+    """Make SIGINT and SIGTERM end this process in order, as the end of the embedded database needs it. uvicorn passes a
+    signal on to the handler that was set before, and the default handler would end this process at once."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: sys.exit(0))

@@ -103,10 +103,8 @@ def _shown_guards(settings: SchoolSettings, prefix: str) -> Values:
 
 
 def sent(form: Mapping[str, Any], prefix: str) -> Values:
-    """The values that came for a connection or a school, as the person typed them.
-
-    Browsers send no value for an empty check box.
-    """
+    """The values that came for a connection or a school, as the person typed them. Browsers send no value for an empty
+    check box."""
     return {name: str(value).replace("\r\n", "\n") for name, value in form.items() if name.startswith(f"{prefix}-")}
 
 

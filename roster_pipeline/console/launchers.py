@@ -64,10 +64,8 @@ FIRST_TO_END = "1000"
 
 
 def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots: int, minutes: float) -> str:
-    """Start a run of a school as soon as it is its turn, and return its id. Raises AlreadyGoing.
-
-    slots: runs at once on this machine. minutes: how long the run may take.
-    """
+    """Start a run of a school as soon as it is its turn, and return its id. Raises AlreadyGoing. slots: runs at once on
+    this machine. minutes: how long the run may take."""
     run_id = _request_run(database, school, kind, who)
     Thread(target=_carry_out, args=(database, run_id, slots, minutes), daemon=True, name="run").start()
     return run_id

@@ -241,10 +241,8 @@ def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
 
 
 def account_of(opened: Connection, identity: Identity) -> Account | str:
-    """The account, bound to this identity, and its line in the audit.
-
-    Or the reason why there is none, for the person to read.
-    """
+    """The account, bound to this identity, and its line in the audit. Or the reason why there is none, for the person
+    to read."""
     known = accounts.by_subject(opened, identity.issuer, identity.subject)
     if known is None and not identity.email:
         note_refusal(opened, UNKNOWN, "the e-mail address is not verified")

@@ -243,10 +243,8 @@ class Listed:
 
 
 def list_filter(request: Request, *names: str, address: str | None = None) -> ListFilter:
-    """The filter of this request, from its address or its form. names: the names of its fields.
-
-    Words come only from a form.
-    """
+    """The filter of this request, from its address or its form. names: the names of its fields. Words come only from a
+    form."""
     given = request.query_params if request.method in ("GET", "HEAD") else form(request)
     words = "" if given is request.query_params else str(given.get("q", ""))
     return ListFilter(
@@ -270,10 +268,8 @@ def number_of(request: Request, name: str) -> int:
 
 
 def plain_number(text: str) -> int:
-    """A number of a form or a query.
-
-    If it is not a number, or is larger than all numbers, it is 0, which nothing has.
-    """
+    """A number of a form or a query. If it is not a number, or is larger than all numbers, it is 0, which nothing
+    has."""
     return int(text) if _is_number(text) else 0
 
 

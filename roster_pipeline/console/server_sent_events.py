@@ -57,10 +57,8 @@ Look = Callable[[str], Seen]
 
 
 def stream(request: Request, look: Look) -> StreamingResponse:
-    """The answer to an EventSource. look: it is called again and again, in a thread.
-
-    Raises TooMany beyond `MOST_STREAMS`.
-    """
+    """The answer to an EventSource. look: it is called again and again, in a thread. Raises TooMany beyond
+    `MOST_STREAMS`."""
     going: Counter[int] = request.app.state.streams
     account = viewer(request).id
     if going[account] >= MOST_STREAMS:

@@ -100,10 +100,8 @@ def signed_out(request: Request, response: Response) -> Response:
 
 
 def still_there(request: Request) -> bool:
-    """Whether the session still goes on with the same grants.
-
-    Streams need this, because they last longer than the check at their beginning.
-    """
+    """Whether the session still goes on with the same grants. Streams need this, because they last longer than the
+    check at their beginning."""
     with request.app.state.database.begin() as opened:
         session = sessions.find(opened, request.state.token, request.app.state.config.idle, used=False)
     return session is not None and session.account == request.state.viewer
@@ -159,10 +157,8 @@ class TooMany(HTTPException):
 
 
 def limit(opened: Connection, name: str, key: str, most: int, window: timedelta) -> None:
-    """Count one more use of `name` by `key`; raises TooMany beyond `most` in one window.
-
-    Call it at the beginning, in its own transaction: a use that is rolled back is not counted.
-    """
+    """Count one more use of `name` by `key`; raises TooMany beyond `most` in one window. Call it at the beginning, in
+    its own transaction: a use that is rolled back is not counted."""
     used, seconds = sessions.count(opened, name, key, window)
     if used > most:
         raise TooMany(seconds)
@@ -186,10 +182,8 @@ def viewer(request: Request) -> Account:
 
 
 def school_of(request: Request, opened: Connection) -> SchoolRow:
-    """The school in the path.
-
-    Raises NoSuchSchool, both if the school does not exist and if it belongs to somebody else.
-    """
+    """The school in the path. Raises NoSuchSchool, both if the school does not exist and if it belongs to somebody
+    else."""
     key, who = request.path_params["key"], viewer(request)
     try:
         school = tenants.get_school(opened, key)

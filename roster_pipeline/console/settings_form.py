@@ -65,10 +65,8 @@ START_FIELDS = {"sis", "url", "token_url"}
 
 @dataclass
 class Form:
-    """One state of one section's form. seen: revisions of school and connection when it was opened.
-
-    test: the test that is shown.
-    """
+    """One state of one section's form. seen: revisions of school and connection when it was opened. test: the test that
+    is shown."""
 
     section: Section
     school: SchoolRow
@@ -91,10 +89,8 @@ class Form:
         return self.section is CONNECTION_SECTION
 
     def may_connect(self, who: Account) -> bool:
-        """Whether a person may change the connection. Managers may.
-
-        If the connection belongs to schools, the owners of all these schools may too.
-        """
+        """Whether a person may change the connection. Managers may. If the connection belongs to schools, the owners of
+        all these schools may too."""
         own = not self.of_district and all(who.may_see(row) for row in [self.school, *self.sharing])
         return own or who.may_manage(self.school.district_id)
 
@@ -268,10 +264,8 @@ def _advanced_wrong(errors: Errors) -> bool:
 
 
 def _again(request: Request, school: SchoolRow, test: ConnectionTest) -> str:
-    """The address that a browser without scripts loads to see more of the test.
-
-    It changes each time, so that the browser loads it again.
-    """
+    """The address that a browser without scripts loads to see more of the test. It changes each time, so that the
+    browser loads it again."""
     look = _number(request.query_params.get("look", "")) + 1
     return f"/schools/{school.key}/settings/connection?test={test.id}&look={max(1, look)}#test"
 

@@ -58,9 +58,7 @@ class Place:
 @dataclass(frozen=True)
 class Account:
     """Somebody who may sign in. An operator sees everything, a manager the schools of districts, an owner schools.
-
-    bound: the account is bound to a subject of an identity provider.
-    """
+    bound: the account is bound to a subject of an identity provider."""
 
     id: int
     email: str
@@ -182,10 +180,8 @@ def by_subject(conn: Connection, issuer: str, subject: str) -> Account | None:
 
 
 def bind(conn: Connection, account_id: int, issuer: str, subject: str, name: str) -> bool:
-    """Bind an account to (issuer, subject).
-
-    False, and nothing is changed, if another subject of the issuer has the account.
-    """
+    """Bind an account to (issuer, subject). False, and nothing is changed, if another subject of the issuer has the
+    account."""
     free = account.c.issuer.is_(None) | (account.c.issuer != issuer) | (account.c.subject == subject)
     changed = update(account).where(account.c.id == account_id, free)
     return bool(conn.execute(changed.values(issuer=issuer, subject=subject, name=name)).rowcount)
@@ -206,10 +202,8 @@ def managers_of(conn: Connection, district_id: int) -> list[str]:
 def grants(
     conn: Connection, *, districts: Collection[int] | None = None, words: str = "", limit: int | None = None
 ) -> list[Grant]:
-    """Grants by address: operators, then owners, then managers. One query.
-
-    districts: only the grants of these districts and of their schools. words: a part of the address or the key.
-    """
+    """Grants by address: operators, then owners, then managers. One query. districts: only the grants of these
+    districts and of their schools. words: a part of the address or the key."""
     owner = func.coalesce(access_grant.c.district_id, school.c.district_id)
     query = (
         select(

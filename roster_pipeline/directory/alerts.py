@@ -179,10 +179,7 @@ def close_of(conn: Connection, subject: str, cause: str) -> Alert | None:
 
 def clear_held(conn: Connection, school_ids: list[int], only: list[int] | None = None) -> list[Alert]:
     """Close the alerts on held changes, except those of these schools, which still hold something. Returns the closed
-    alerts.
-
-    only: close only these alerts.
-    """
+    alerts. only: close only these alerts."""
     return _alerts(conn, CLEAR_HELD, {"school_ids": school_ids, "every": only is None, "only": only or []})
 
 
@@ -198,10 +195,8 @@ def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Si
 
 
 def failing_schools(conn: Connection, nights: int, key: str | None = None) -> list[tuple[int, str, int]]:
-    """Automatic schools (id, key, nights) whose nights failed so often since their last sync, not yet paused.
-
-    key: look at this school alone.
-    """
+    """Automatic schools (id, key, nights) whose nights failed so often since their last sync, not yet paused. key: look
+    at this school alone."""
     return [(row.id, row.key, row.nights) for row in conn.execute(text(FAILING), {"nights": nights, "key": key})]
 
 

@@ -35,10 +35,7 @@ LIST_LOST = "The list ended without a result. Read it again."
 @dataclass(frozen=True)
 class ConnectionTest:
     """One test. form: the typed values, without the secret. learned: what was learned of the server. ended_at: None
-    while the test goes on.
-
-    secret: the secret that was typed for this test, sealed; None if the stored one is tried.
-    """
+    while the test goes on. secret: the secret that was typed for this test, sealed; None if the stored one is tried."""
 
     id: str
     school_id: int
@@ -74,9 +71,7 @@ def start(
     learned: Mapping[str, Any] | None = None,
 ) -> str:
     """Note a test that begins now, and return its id. learned: what an earlier test of the same values learned.
-
-    typed_secret: a secret typed for this test, sealed; None tries the stored one.
-    """
+    typed_secret: a secret typed for this test, sealed; None tries the stored one."""
     prune(conn)
     test_id = str(uuid.uuid4())
     conn.execute(
@@ -97,10 +92,8 @@ def start(
 
 
 def start_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
-    """Note tests of the stored settings of several schools of one connection.
-
-    Returns the number that the tests have in common.
-    """
+    """Note tests of the stored settings of several schools of one connection. Returns the number that the tests have in
+    common."""
     prune(conn)
     together = str(uuid.uuid4())
     rows = [
@@ -163,10 +156,8 @@ def add_item(conn: Connection, test_id: str, item: Mapping[str, Any]) -> None:
 
 
 def learn(conn: Connection, test_id: str, learned: Mapping[str, Any]) -> None:
-    """Keep what was learned of the server.
-
-    The next test of the same values uses it, and so does the connection when the values are saved.
-    """
+    """Keep what was learned of the server. The next test of the same values uses it, and so does the connection when
+    the values are saved."""
     conn.execute(update(connection_test).where(connection_test.c.id == test_id).values(learned=dict(learned)))
 
 
@@ -241,10 +232,7 @@ def _row(row: Mapping[Any, Any]) -> ConnectionTest:
 @dataclass(frozen=True)
 class SisSchoolList:
     """id: the number of this reading. schools: id, identifier, name and people of each school, by name. people is None
-    until the people are counted.
-
-    ended_at: None while it is read. problem: why it was not read completely.
-    """
+    until the people are counted. ended_at: None while it is read. problem: why it was not read completely."""
 
     connection_id: int
     id: str

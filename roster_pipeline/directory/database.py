@@ -59,10 +59,8 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction: committed at the end of the block, rolled back when it raises.
-
-        Raises DirectoryError instead of the driver's errors, because those quote the values of rows.
-        """
+        """One transaction: committed at the end of the block, rolled back when it raises. Raises DirectoryError instead
+        of the driver's errors, because those quote the values of rows."""
         try:
             with self.engine.begin() as conn:
                 yield conn
@@ -137,10 +135,8 @@ class DatabaseBusy(DirectoryError):
 
 
 class RowRefused(DirectoryError):
-    """The database refused a row.
-
-    The error has the names of the table and the constraint, but never a value of the row.
-    """
+    """The database refused a row. The error has the names of the table and the constraint, but never a value of the
+    row."""
 
     def __init__(self, table: str | None, constraint: str | None, sqlstate: str | None) -> None:
         where = f"table {table}" if table else "the directory"

@@ -82,10 +82,8 @@ def two_people(conn: Connection, district_id: int) -> list[tuple[int, int]]:
 
 
 def stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """For each person, the values of `identity.person_pairs.StoredPerson`, under the names that it uses.
-
-    Unknown people are left out.
-    """
+    """For each person, the values of `identity.person_pairs.StoredPerson`, under the names that it uses. Unknown people
+    are left out."""
     given = {"district": district_id, "people": list(people)}
     found: dict[int, dict[str, Any]] = {
         row["id"]: {

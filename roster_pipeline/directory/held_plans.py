@@ -188,11 +188,8 @@ def waiting(
     limit: int = 50,
     offset: int = 0,
 ) -> list[HeldPlan]:
-    """Held plans, newest first. Without districts and schools: the plans of all schools.
-
-    words: a part of a school's name or key. guard: only kinds of action that this guard holds. district: only plans of
-    this district.
-    """
+    """Held plans, newest first. Without districts and schools: the plans of all schools. words: a part of a school's
+    name or key. guard: only kinds of action that this guard holds. district: only plans of this district."""
     given = {
         "everything": districts is None and schools is None,
         "districts": list(districts or ()),

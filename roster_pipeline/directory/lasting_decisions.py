@@ -262,10 +262,8 @@ class DecisionAbout:
 def exempt(
     conn: Connection, plan_id: int, rows: Collection[int], who: str, reason: str, *, plan_hash: str | None = None
 ) -> int:
-    """Take held rows, given by their numbers, out of a plan and out of all later plans. Returns how many.
-
-    Raises PlanChanged, NothingHeld, NothingExempted, UnknownPlan.
-    """
+    """Take held rows, given by their numbers, out of a plan and out of all later plans. Returns how many. Raises
+    PlanChanged, NothingHeld, NothingExempted, UnknownPlan."""
     waiting = waiting_of(conn, plan_id, plan_hash)
     given = {"plan": plan_id, "rows": sorted(rows), "changing": list(CHANGING), "who": who, "reason": reason}
     done = conn.execute(text(EXEMPT), given).all()
@@ -292,10 +290,8 @@ def exemptions_of_person(conn: Connection, district_id: int, person_id: int) -> 
 def take_back_exemptions(
     conn: Connection, district_id: int, school_id: int, ids: Collection[int] | None, who: str, reason: str
 ) -> int:
-    """End exemptions of a school, all or those with these numbers; the next sync plans these changes again.
-
-    Returns how many.
-    """
+    """End exemptions of a school, all or those with these numbers; the next sync plans these changes again. Returns how
+    many."""
     given: dict[str, Any] = {"school": school_id, "every": ids is None, "ids": sorted(ids or ())}
     done = conn.execute(text(TAKE_BACK), given).all()
     if done:

@@ -125,11 +125,8 @@ def changes_of_person(conn: Connection, district_id: int, person_id: int) -> lis
 
 
 def has_synced(conn: Connection, school_id: int) -> bool:
-    """Whether a sync ever changed anybody of this school.
-
-    A sync that waits for approval has changed nobody, and a sync that brought no people has not either. So the next
-    sync that would change somebody is still the first sync.
-    """
+    """Whether a sync ever changed anybody of this school. A sync that waits for approval has changed nobody, and a sync
+    that brought no people has not either. So the next sync that would change somebody is still the first sync."""
     return bool(conn.scalar(text(f"select {HAS_SYNCED}"), {"school": school_id}))
 
 
@@ -182,10 +179,8 @@ def note_decision(
     sync_id: int | None = None,
     plan_id: int | None = None,
 ) -> None:
-    """Note a decision, in its transaction.
-
-    Only the role of `who` is kept, because every user of Dagster can read this note.
-    """
+    """Note a decision, in its transaction. Only the role of `who` is kept, because every user of Dagster can read this
+    note."""
     row = insert(unreported_decision).values(school_id=school_id, kind=kind, decided_by=_role(conn, school_id, who))
     conn.execute(row.values(sync_id=sync_id, plan_id=plan_id))
 
@@ -235,10 +230,8 @@ def _summed(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def _what_waits(conn: Connection, school_id: int, plan_id: int | None) -> list[dict[str, Any]] | None:
-    """The lines of the plan's verdict that nobody has settled.
-
-    None if the plan is not the last plan that a run made.
-    """
+    """The lines of the plan's verdict that nobody has settled. None if the plan is not the last plan that a run
+    made."""
     if plan_id is None:
         return None
     newest = select(plan.c.id, plan.c.state).where(plan.c.school_id == school_id, plan.c.person_id.is_(None))

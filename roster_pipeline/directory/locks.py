@@ -37,10 +37,8 @@ select run from unnest(cast(:runs as text[])) run where exists (
 
 
 def lock_district(conn: Connection, district_id: int) -> None:
-    """Wait until nobody else changes people of this district. The lock is held until the transaction ends.
-
-    Schools of a district share people, so their changes are serialised; districts never wait for each other.
-    """
+    """Wait until nobody else changes people of this district. The lock is held until the transaction ends. Schools of a
+    district share people, so their changes are serialised; districts never wait for each other."""
     _lock(conn, "pg_advisory_xact_lock", f"district {district_id}")
 
 
@@ -53,26 +51,20 @@ def lock_district_of(conn: Connection, plan_id: int) -> None:
 
 
 def lock_district_for_reading(conn: Connection, district_id: int) -> None:
-    """Wait for changes that are being made, and keep new ones out until the transaction ends.
-
-    Readers do not wait for readers.
-    """
+    """Wait for changes that are being made, and keep new ones out until the transaction ends. Readers do not wait for
+    readers."""
     _lock(conn, "pg_advisory_xact_lock_shared", f"district {district_id}")
 
 
 def lock_until_commit(conn: Connection, name: str) -> None:
-    """Take the lock of a named piece of work that must not run twice at once.
-
-    The lock is held until the transaction ends.
-    """
+    """Take the lock of a named piece of work that must not run twice at once. The lock is held until the transaction
+    ends."""
     _lock(conn, "pg_advisory_xact_lock", name)
 
 
 def lock_until_commit_shared(conn: Connection, name: str) -> None:
-    """As `lock_until_commit`, but several transactions may hold the lock at once.
-
-    Only a transaction that takes it alone waits for the others, and they wait for it.
-    """
+    """As `lock_until_commit`, but several transactions may hold the lock at once. Only a transaction that takes it
+    alone waits for the others, and they wait for it."""
     _lock(conn, "pg_advisory_xact_lock_shared", name)
 
 
@@ -137,10 +129,8 @@ def take_ahead(database: Database, name: str) -> Iterator[bool]:
 
 @contextmanager
 def alive(database: Database, run_id: str) -> Iterator[None]:
-    """Show that a process executes this run. During the block, the process holds a lock with the name of the run.
-
-    The lock ends with the process. If only the database was away, the process takes the lock again.
-    """
+    """Show that a process executes this run. During the block, the process holds a lock with the name of the run. The
+    lock ends with the process. If only the database was away, the process takes the lock again."""
     taken, done = Event(), Event()
     holder = Thread(target=_hold, args=(database, f"run {run_id}", taken, done), daemon=True)
     holder.start()

@@ -110,10 +110,7 @@ def set_primary_record(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
     """Choose the primary record of a person. It stays until somebody chooses another record or the link to this one is
-    removed.
-
-    The next sync of that connection updates the fields themselves. Raises UnknownPerson, NoSuchLink.
-    """
+    removed. The next sync of that connection updates the fields themselves. Raises UnknownPerson, NoSuchLink."""
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     if conn.scalar(text(OWN_LINK), given) is None:
         raise NoSuchLink(

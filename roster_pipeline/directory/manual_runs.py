@@ -39,9 +39,7 @@ class AlreadyGoing(DirectoryError):
 @dataclass(frozen=True)
 class ManualRun:
     """One run. step: what it does now, in words. started_at: None while it waits. ended_at: None until it is over.
-
-    canceled_by: who canceled it; the run ends a few seconds later.
-    """
+    canceled_by: who canceled it; the run ends a few seconds later."""
 
     id: str
     school_id: int
@@ -64,10 +62,8 @@ class ManualRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run.
-
-    A value is None if the run did not get so far. sign_in: it failed at the sign-in to the SIS.
-    """
+    """The result of a run. A value is None if the run did not get so far. sign_in: it failed at the sign-in to the
+    SIS."""
 
     sync_id: int | None
     sync_outcome: str | None
@@ -119,10 +115,8 @@ def place(conn: Connection, run: ManualRun) -> int:
 
 
 def order_of(waiting: Sequence[tuple[str, int]], running: Mapping[int, int]) -> list[str]:
-    """The order in which waiting runs start: districts with the fewest runs first, then the earliest request.
-
-    waiting: ids and districts, oldest first. running: for each district, the number of its runs on this machine.
-    """
+    """The order in which waiting runs start: districts with the fewest runs first, then the earliest request. waiting:
+    ids and districts, oldest first. running: for each district, the number of its runs on this machine."""
     taken, left, order = Counter(running), list(waiting), []
     while left:
         run = min(left, key=lambda one: taken[one[1]])
@@ -144,10 +138,8 @@ def next_to_start(
 
 
 def alive(conn: Connection, run_id: str, step: str | None = None) -> str | None:
-    """Say that the run is alive. step: what it does now, if that has changed.
-
-    Returns who canceled it, None if nobody did.
-    """
+    """Say that the run is alive. step: what it does now, if that has changed. Returns who canceled it, None if nobody
+    did."""
     values: dict[str, Any] = {"alive_at": func.now()} | ({"step": step} if step else {})
     going = update(manual_run).where(manual_run.c.id == run_id, _going()).values(values)
     who: str | None = conn.scalar(going.returning(manual_run.c.canceled_by))
@@ -155,10 +147,8 @@ def alive(conn: Connection, run_id: str, step: str | None = None) -> str | None:
 
 
 def cancel(conn: Connection, school_id: int, run_id: str, who: str) -> bool:
-    """Ask for the end of a run. Returns False if it is over, or already canceled.
-
-    A waiting run is over at once. A run that goes on is ended by its own process within seconds.
-    """
+    """Ask for the end of a run. Returns False if it is over, or already canceled. A waiting run is over at once. A run
+    that goes on is ended by its own process within seconds."""
     lock_until_commit(conn, "manual runs")
     mine = (
         manual_run.c.id == run_id,

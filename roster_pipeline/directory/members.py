@@ -70,10 +70,8 @@ def list_members(
     people: Collection[int] | None = None,
     limit: int = 100_000,
 ) -> list[dict[str, Any]]:
-    """Members of a school by name, with person, membership and contact fields; `status` None for all.
-
-    people: only these people.
-    """
+    """Members of a school by name, with person, membership and contact fields; `status` None for all. people: only
+    these people."""
     given: dict[str, Any] = {
         "district": district_id,
         "school": school_id,

@@ -160,9 +160,7 @@ def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
 
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
     """Delete a person with links, memberships, contacts, SIS records, plan rows and what the change log says of them.
-
-    The change log still says that something happened and when, but not what. Raises UnknownPerson.
-    """
+    The change log still says that something happened and when, but not what. Raises UnknownPerson."""
     lock_district(conn, district_id)
     given: dict[str, Any] = {"district": district_id, "person": person_id}
     if conn.scalar(text("select id from person where district_id = :district and id = :person"), given) is None:

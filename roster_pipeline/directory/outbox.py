@@ -87,10 +87,8 @@ def put(
 
 
 def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[OutboxMessage]:
-    """Messages to send now, oldest first, locked until the transaction ends.
-
-    Within the transaction, send each and call `sent` or `failed`.
-    """
+    """Messages to send now, oldest first, locked until the transaction ends. Within the transaction, send each and call
+    `sent` or `failed`."""
     query = (
         _messages()
         .where(outbox.c.sent_at.is_(None), outbox.c.dead_at.is_(None), outbox.c.due_at <= (now or datetime.now(UTC)))
@@ -102,10 +100,8 @@ def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[
 
 
 def sent(conn: Connection, outbox_id: int, note: str | None = None) -> None:
-    """Note that the message was sent. Its attachment is not kept, because it may contain data of people.
-
-    note: something that people should know about it, such as a refused recipient.
-    """
+    """Note that the message was sent. Its attachment is not kept, because it may contain data of people. note:
+    something that people should know about it, such as a refused recipient."""
     conn.execute(
         update(outbox)
         .where(outbox.c.id == outbox_id)

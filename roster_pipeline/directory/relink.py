@@ -202,10 +202,8 @@ def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: s
 def unlink_pairs(
     conn: Connection, connection: ConnectionRow, pairs: Sequence[tuple[int, str]], *, who: str, reason: str
 ) -> None:
-    """Take away several links (person and sourcedId) at once.
-
-    The caller knows that they exist and holds the district's lock.
-    """
+    """Take away several links (person and sourcedId) at once. The caller knows that they exist and holds the district's
+    lock."""
     given = {
         "district": connection.district_id,
         "connection": connection.id,

@@ -58,10 +58,8 @@ def preview(database: Database, sync_id: int, *, only: Only | None = None) -> li
 
 @dataclass(frozen=True)
 class Outline:
-    """A rollback in numbers. people: role to what would be undone (or `moved`) to the number of people.
-
-    rows: entity, way, moved, rows. moved: some of the people who changed since: person_id, name, entities, role.
-    """
+    """A rollback in numbers. people: role to what would be undone (or `moved`) to the number of people. rows: entity,
+    way, moved, rows. moved: some of the people who changed since: person_id, name, entities, role."""
 
     people: Counts
     rows: list[dict[str, Any]]
@@ -74,10 +72,8 @@ class Outline:
 
     @property
     def anything(self) -> bool:
-        """Whether there is a row that would be taken back.
-
-        It may be one of several rows of a person who changed since.
-        """
+        """Whether there is a row that would be taken back. It may be one of several rows of a person who changed
+        since."""
         return any(not row["moved"] for row in self.rows)
 
     @property
@@ -157,19 +153,15 @@ def roll_back(
 
 
 def undone_whole_by(conn: Connection, sync_id: int) -> int | None:
-    """The rollback that undid a whole sync.
-
-    A rollback of its archivals alone does not count: the rest can still be undone.
-    """
+    """The rollback that undid a whole sync. A rollback of its archivals alone does not count: the rest can still be
+    undone."""
     return conn.scalar(text(WHOLE), {"sync": sync_id})  # type: ignore[no-any-return]
 
 
 @contextmanager
 def _staged(conn: Connection, sync_id: int, only: Only | None) -> Iterator[tuple[ledger.SyncRow, dict[str, Any]]]:
-    """Put the way back of every row into a temporary table, and mark the rows that have moved since.
-
-    The caller holds the district's lock.
-    """
+    """Put the way back of every row into a temporary table, and mark the rows that have moved since. The caller holds
+    the district's lock."""
     lock_district(conn, ledger.get_sync(conn, sync_id).district_id)
     undone = ledger.get_sync(conn, sync_id)
     given = {

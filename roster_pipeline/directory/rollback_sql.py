@@ -73,10 +73,8 @@ def _value(name: str, side: str = "before") -> str:
 
 
 def _as_left(entity: str) -> str:
-    """A condition: the row is as the sync left it.
-
-    It does not compare the revision, because the undo of a later sync increases the revision too.
-    """
+    """A condition: the row is as the sync left it. It does not compare the revision, because the undo of a later sync
+    increases the revision too."""
     names = [name for name in KEPT[entity] if name not in _MINDLESS]
     return " and ".join(f"x.{name} is not distinct from {_value(name, 'after')}" for name in names)
 

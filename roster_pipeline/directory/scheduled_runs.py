@@ -88,18 +88,14 @@ class ScheduledSchool:
 
 
 def scheduled_schools(conn: Connection, first_pull: timedelta) -> list[ScheduledSchool]:
-    """Every school by key, and what the schedule has to know of it: one query.
-
-    first_pull: how long the pull of a first run may take.
-    """
+    """Every school by key, and what the schedule has to know of it: one query. first_pull: how long the pull of a first
+    run may take."""
     return [ScheduledSchool(**row) for row in conn.execute(text(SCHOOLS), {"first_pull": first_pull}).mappings()]
 
 
 def give_way(conn: Connection, school_id: int, night: str) -> bool:
-    """Note that a school's first run of a night gives way, because its SIS is slow.
-
-    Returns False if the schedule did not ask for this run.
-    """
+    """Note that a school's first run of a night gives way, because its SIS is slow. Returns False if the schedule did
+    not ask for this run."""
     return conn.execute(text(GIVES_WAY), {"school": school_id, "night": night}).rowcount > 0
 
 

@@ -68,10 +68,8 @@ class UnknownSchema(DirectoryError):
 
 
 def upgrade(database: Database) -> None:
-    """Apply what is missing, in one transaction. Safe to call at every start, by several processes at once.
-
-    Raises OldSchema and UnknownSchema.
-    """
+    """Apply what is missing, in one transaction. Safe to call at every start, by several processes at once. Raises
+    OldSchema and UnknownSchema."""
     with database.begin() as conn:
         lock_until_commit(conn, "migrations")
         _check_known(MigrationContext.configure(conn).get_current_revision())
@@ -152,10 +150,8 @@ def grant_pipeline(conn: Connection, login: str) -> None:
 
 
 def close_locks(conn: Connection, login: str | None) -> bool:
-    """Keep every other login from taking our advisory locks. Returns False if only a superuser could do that.
-
-    login: the login of the pipeline, which needs the locks.
-    """
+    """Keep every other login from taking our advisory locks. Returns False if only a superuser could do that. login:
+    the login of the pipeline, which needs the locks."""
     opened = driver(conn)
     if opened.info.parameter_status("is_superuser") != "on":
         return False
@@ -181,11 +177,8 @@ def add_application(
     roles: Sequence[str] = (),
     fields: Sequence[str] = (),
 ) -> str | None:
-    """Let a login read a district. Returns its new password, or None if the login existed already.
-
-    schools, roles, fields: the login sees only these; without them, it sees all. Raises BadApplication, NoRight,
-    UnknownKey.
-    """
+    """Let a login read a district. Returns its new password, or None if the login existed already. schools, roles,
+    fields: the login sees only these; without them, it sees all. Raises BadApplication, NoRight, UnknownKey."""
     if not LOGIN.fullmatch(login):
         raise BadApplication("This is not a login.", "Use lower-case letters, digits and underscores.")
     _known("role", roles, {role.value for role in Role})

@@ -111,10 +111,8 @@ to that week."""
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One line of a school's history.
-
-    kind: sync, approval, rollback, relink, canceled (a run, by `who`), or failure with its step and message.
-    """
+    """One line of a school's history. kind: sync, approval, rollback, relink, canceled (a run, by `who`), or failure
+    with its step and message."""
 
     at: datetime
     id: int
@@ -149,10 +147,8 @@ class OpenAlert:
 def school_history(
     conn: Connection, school_id: int, *, before: str | None = None, limit: int = 30
 ) -> list[HistoryEntry]:
-    """The history of a school, newest first. `before` is the `place` of the last entry seen.
-
-    Raises ValueError if that is not a place.
-    """
+    """The history of a school, newest first. `before` is the `place` of the last entry seen. Raises ValueError if that
+    is not a place."""
     at, rank, number = _place(before) if before else (None, 3, 0)
     given = {
         "school": school_id,

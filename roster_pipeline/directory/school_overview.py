@@ -187,10 +187,8 @@ def first_days(conn: Connection, school_id: int) -> FirstDays:
 
 @dataclass(frozen=True)
 class Overview:
-    """A page of schools, and counts. The counts are over all schools that the person may see.
-
-    Only `found` counts the schools that the search finds.
-    """
+    """A page of schools, and counts. The counts are over all schools that the person may see. Only `found` counts the
+    schools that the search finds."""
 
     schools: int
     held: int

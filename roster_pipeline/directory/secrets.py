@@ -52,10 +52,8 @@ def new_key() -> str:
 
 
 def seal(plain: str, key_file: Path | None = None) -> str:
-    """The sealed form of a secret, which may be stored. A reference `env:NAME` is stored as it is.
-
-    Raises MissingKey.
-    """
+    """The sealed form of a secret, which may be stored. A reference `env:NAME` is stored as it is. Raises
+    MissingKey."""
     if plain.startswith(REFERENCE):
         return plain
     return _fernet(_key(key_file)).encrypt(plain.encode()).decode()
@@ -72,10 +70,8 @@ def unseal(sealed: str, key_file: Path | None = None) -> str:
 
 
 def rotate(conn: Connection, old: str, new: str) -> int:
-    """Seal every stored secret again. Returns how many. Raises WrongKey and changes nothing if one cannot be opened.
-
-    A secret that was typed for a test is deleted with its test if the old key does not open it.
-    """
+    """Seal every stored secret again. Returns how many. Raises WrongKey and changes nothing if one cannot be opened. A
+    secret that was typed for a test is deleted with its test if the old key does not open it."""
     before, after = _fernet(old), _fernet(new)
     number = 0
     for table in (connection, connection_test):

@@ -49,10 +49,8 @@ def hashed(token: str) -> str:
 
 
 def begin(conn: Connection, account_id: int, lifetime: timedelta) -> str:
-    """Begin a session, and return its token, which only the caller knows.
-
-    This also removes sessions that have ended.
-    """
+    """Begin a session, and return its token, which only the caller knows. This also removes sessions that have
+    ended."""
     conn.execute(delete(console_session).where(console_session.c.expires_at < func.now()))
     token = new_token()
     row = insert(console_session).values(
@@ -64,10 +62,8 @@ def begin(conn: Connection, account_id: int, lifetime: timedelta) -> str:
 
 
 def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) -> Session | None:
-    """The session of a token, with what its account may see at this moment. None if the session has ended.
-
-    used: it counts as a use, which keeps the session from becoming idle.
-    """
+    """The session of a token, with what its account may see at this moment. None if the session has ended. used: it
+    counts as a use, which keeps the session from becoming idle."""
     query = select(
         console_session.c.account_id,
         console_session.c.message,
@@ -155,10 +151,8 @@ def new_link(conn: Connection, account_id: int) -> str:
 
 
 def account_of_link(conn: Connection, token: str) -> int | None:
-    """The account that the link would still sign in; None if the link does not work.
-
-    This changes nothing, because mail scanners open links too.
-    """
+    """The account that the link would still sign in; None if the link does not work. This changes nothing, because mail
+    scanners open links too."""
     return conn.scalar(select(sign_in_link.c.account_id).where(*_good(token)))
 
 
@@ -179,10 +173,8 @@ def use_up(conn: Connection, account_id: int) -> None:
 
 
 def begin_attempt(conn: Connection, visit: str, attempt: Attempt) -> str:
-    """Remember that this browser begins an attempt (visit: its token).
-
-    Returns the state that the browser has to bring back.
-    """
+    """Remember that this browser begins an attempt (visit: its token). Returns the state that the browser has to bring
+    back."""
     conn.execute(delete(oidc_attempt).where(oidc_attempt.c.expires_at < func.now()))
     state = new_token()
     row = insert(oidc_attempt).values(
@@ -217,10 +209,8 @@ def _good(token: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int, int]:
-    """Count one more use of `name` by `key` (kept as a hash).
-
-    Returns the uses in this window, and the seconds to its end.
-    """
+    """Count one more use of `name` by `key` (kept as a hash). Returns the uses in this window, and the seconds to its
+    end."""
     row = insert(rate_limit).values(name=name, key_hash=_hash(key), until=func.now() + window, used=1)
     over = rate_limit.c.until <= func.now()
     counted = row.on_conflict_do_update(

@@ -218,10 +218,8 @@ where y.id = :sync
 def latest_snapshot(
     conn: Connection, school_key: str, run_id: str | None = None
 ) -> tuple[SchoolRow, dict[str, Any] | None]:
-    """A school, and its newest snapshot as `snapshots.facts` has it. A snapshot that this run took comes first.
-
-    A snapshot of a single person does not count. Raises UnknownKey.
-    """
+    """A school, and its newest snapshot as `snapshots.facts` has it. A snapshot that this run took comes first. A
+    snapshot of a single person does not count. Raises UnknownKey."""
     own = case((snapshot.c.run_id == run_id, 0), else_=1)
     whole = snapshot.c.proof[ONE_PERSON].is_(None)
     newest = select(snapshot).where(snapshot.c.school_id == school.c.id, whole)

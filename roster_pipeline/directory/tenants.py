@@ -63,10 +63,8 @@ class DistrictRow:
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """One SIS endpoint. `secret` is sealed. `learned` is what earlier pulls found out about this server.
-
-    revision: increases with every change of settings or secret.
-    """
+    """One SIS endpoint. `secret` is sealed. `learned` is what earlier pulls found out about this server. revision:
+    increases with every change of settings or secret."""
 
     id: int
     key: str
@@ -100,10 +98,8 @@ class SchoolRow:
     raised_limits: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def guards_on(self, day: date) -> Guards:
-        """The limits of the guards on a day, including limits that are raised on that day.
-
-        On the last day, a raise still counts.
-        """
+        """The limits of the guards on a day, including limits that are raised on that day. On the last day, a raise
+        still counts."""
         raised = {name: one["value"] for name, one in self.raised_limits.items() if one["until"] >= day.isoformat()}
         return Guards.model_validate(self.settings.guards.model_dump() | raised)
 
@@ -206,10 +202,8 @@ def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None
 def pause(
     conn: Connection, until: date | None, *, school_id: int | None = None, district_id: int | None = None
 ) -> date | None:
-    """Make the schedule start a school, or a whole district, only from this day on. None: at once.
-
-    Returns the day that was set before. For a school, the day of its district does not count.
-    """
+    """Make the schedule start a school, or a whole district, only from this day on. None: at once. Returns the day that
+    was set before. For a school, the day of its district does not count."""
     table, id_ = (school, school_id) if school_id is not None else (district, district_id)
     before: date | None = conn.scalar(select(table.c.paused_until).where(table.c.id == id_).with_for_update())
     conn.execute(update(table).where(table.c.id == id_).values(paused_until=until))
@@ -283,10 +277,7 @@ def save_test(
     conn: Connection, tested: SchoolRow, items: Sequence[Mapping[str, Any]], at: datetime | None = None
 ) -> dict[str, Any]:
     """Store the outcome of Test Your Information, so that people can see it later. tested: the school with the settings
-    that were tested.
-
-    at: the time of the test; now, if not given.
-    """
+    that were tested. at: the time of the test; now, if not given."""
     test = {
         "at": (at or datetime.now(UTC)).isoformat(timespec="seconds"),
         "items": [dict(item) for item in items],
@@ -297,10 +288,8 @@ def save_test(
 
 
 def save_tests(conn: Connection, tested: Sequence[tuple[SchoolRow, Sequence[Mapping[str, Any]]]]) -> None:
-    """`save_test` for several schools at once.
-
-    Schools whose connection or School ID has changed since the test are left out.
-    """
+    """`save_test` for several schools at once. Schools whose connection or School ID has changed since the test are
+    left out."""
     rows = [
         {
             "school": row.id,
@@ -345,10 +334,8 @@ def connection_and_name(conn: Connection, school_key: str) -> tuple[str, str] | 
 
 
 def usual_time_zone(conn: Connection, districts: Collection[int] | None, schools: Collection[int] = ()) -> str | None:
-    """The time zone that most of these schools, and of the schools of these districts (None: of all), have.
-
-    None if there is no such school yet.
-    """
+    """The time zone that most of these schools, and of the schools of these districts (None: of all), have. None if
+    there is no such school yet."""
     zone = school.c.settings["time_zone"].astext
     query = select(zone).group_by(zone).order_by(func.count().desc(), zone).limit(1)
     if districts is not None:
@@ -367,9 +354,7 @@ def school_names(
     conn: Connection, districts: Collection[int] | None, schools: Collection[int] = (), *, limit: int, words: str = ""
 ) -> list[tuple[str, str]]:
     """Key and name of the schools of some districts (None: of all), and of these schools, by key; at most `limit`.
-
-    words: only schools with all of these words in key or name. Capital letters do not matter.
-    """
+    words: only schools with all of these words in key or name. Capital letters do not matter."""
     query = select(school.c.key, school.c.name).order_by(school.c.key).limit(limit)
     for word in words.lower().replace("\0", "").split():
         query = query.where(func.strpos(func.lower(school.c.key + " " + school.c.name), word) > 0)

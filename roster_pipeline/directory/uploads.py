@@ -67,9 +67,7 @@ where m.district_id = :district and m.school_id = :school
 @dataclass(frozen=True)
 class Upload:
     """A list that waits. columns: the field of each column, or an empty text. role: the role for rows without one.
-
-    choices: for each row number, the decision about the row, see `services.people_file`.
-    """
+    choices: for each row number, the decision about the row, see `services.people_file`."""
 
     id: int
     header: list[str]
@@ -129,10 +127,8 @@ def choose_columns(conn: Connection, upload_id: int, columns: Sequence[str]) -> 
 
 
 def choose(conn: Connection, upload: Upload, choices: Mapping[int, str]) -> None:
-    """Store decisions about rows, with the hash of the file for which they were made.
-
-    An empty text takes a decision back.
-    """
+    """Store decisions about rows, with the hash of the file for which they were made. An empty text takes a decision
+    back."""
     kept = {number: choice for number, choice in (dict(upload.choices) | dict(choices)).items() if choice}
     content = {"choices": {upload.hash: {str(number): choice for number, choice in kept.items()}}}
     query = "update people_upload set content = content || cast(:content as jsonb) where id = :id"

@@ -146,10 +146,8 @@ def page_links(console_url: str | None, path: str, text: str) -> tuple[Link, ...
 
 
 def in_console(text: str) -> str:
-    """The text with pages and buttons of the console instead of commands. Text without a command stays as it is.
-
-    `Then run: roster test-connection oak` becomes `Then press Test Your Information`.
-    """
+    """The text with pages and buttons of the console instead of commands. Text without a command stays as it is. `Then
+    run: roster test-connection oak` becomes `Then press Test Your Information`."""
     if "roster " not in text:
         return text
     return _COMMAND.sub(_instruction, text)

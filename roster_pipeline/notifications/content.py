@@ -45,10 +45,8 @@ class _Stored:
 
 @dataclass(frozen=True)
 class RoleCounts:
-    """The changes of the people of one role group. Every person of the plan is counted once.
-
-    For a rollback: what was taken back. `skipped` then counts the people who changed since and were left as they are.
-    """
+    """The changes of the people of one role group. Every person of the plan is counted once. For a rollback: what was
+    taken back. `skipped` then counts the people who changed since and were left as they are."""
 
     role: str
     created: int = 0
@@ -87,10 +85,8 @@ class Finding:
 
 @dataclass(frozen=True)
 class Held:
-    """One kind of change of one role that waits for a person.
-
-    `rows` may be 0: then the kind is held although nobody would change.
-    """
+    """One kind of change of one role that waits for a person. `rows` may be 0: then the kind is held although nobody
+    would change."""
 
     role: str
     action: Action
@@ -105,10 +101,8 @@ class Held:
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """People who were skipped or in conflict, by the plan's reason.
-
-    message: the reason as a sentence; not needed for the switches (`auto_update_off`, `archive_off`, `role_off`).
-    """
+    """People who were skipped or in conflict, by the plan's reason. message: the reason as a sentence; not needed for
+    the switches (`auto_update_off`, `archive_off`, `role_off`)."""
 
     role: str
     rows: int
@@ -118,10 +112,8 @@ class LeftAlone:
 
 @dataclass(frozen=True)
 class RowNote:
-    """People with a note in the plan: recognised without a link, or with a key of somebody else.
-
-    message: the note as a sentence about one of them. to_check: somebody should look at it.
-    """
+    """People with a note in the plan: recognised without a link, or with a key of somebody else. message: the note as a
+    sentence about one of them. to_check: somebody should look at it."""
 
     role: str
     rows: int
@@ -209,10 +201,8 @@ class ContactCounts:
 
 @dataclass(frozen=True)
 class RowDetails:
-    """The rows of the plan, for owners who asked for them: a file with the mail, or too many rows for a file.
-
-    names: whether the file has only ids, or masked names too.
-    """
+    """The rows of the plan, for owners who asked for them: a file with the mail, or too many rows for a file. names:
+    whether the file has only ids, or masked names too."""
 
     rows: int
     names: Literal["ids", "masked"]
@@ -263,9 +253,7 @@ class SyncReport(_Stored):
 @dataclass(frozen=True)
 class FailureAlert(_Stored):
     """A sync that did not finish. `directory_unchanged`: it is known that nothing was committed before it failed.
-
-    sign_in: the SIS refused the credentials, so somebody has to check them before another sync.
-    """
+    sign_in: the SIS refused the credentials, so somebody has to check them before another sync."""
 
     school_key: str
     school_name: str

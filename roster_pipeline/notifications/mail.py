@@ -42,9 +42,7 @@ system."""
 @dataclass(frozen=True)
 class Mail:
     """What `render` makes of a report. `school` is the school's key, for a header that mail rules can sort by.
-
-    attachment: a CSV file of row details, for owners who asked for it.
-    """
+    attachment: a CSV file of row details, for owners who asked for it."""
 
     subject: str
     text: str
@@ -69,10 +67,8 @@ def message_id(*parts: object, sender: str) -> str:
 
 
 def address_of(written: str) -> Address:
-    """`Name <user@host>` or `user@host`, with the host in its ASCII spelling.
-
-    Raises ValueError, without the value, if it is neither.
-    """
+    """`Name <user@host>` or `user@host`, with the host in its ASCII spelling. Raises ValueError, without the value, if
+    it is neither."""
     name, bare = parseaddr(written)
     user, _, domain = bare.rpartition("@")
     if not user or not domain or _NOT_IN_AN_ADDRESS.search(bare) or _NOT_IN_A_HEADER.search(written):
@@ -84,10 +80,8 @@ def address_of(written: str) -> Address:
 
 
 def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity: str, at: datetime) -> EmailMessage:
-    """The message. `identity` is its Message-ID with brackets. The same mail always has the same one.
-
-    A mail that is not about one school goes to people of several schools, so it shows nobody's address to the others.
-    """
+    """The message. `identity` is its Message-ID with brackets. The same mail always has the same one. A mail that is
+    not about one school goes to people of several schools, so it shows nobody's address to the others."""
     if not _MESSAGE_ID.fullmatch(identity):
         raise ValueError("a Message-ID looks like <something@host>")
     message = EmailMessage(policy=SMTP)
@@ -150,9 +144,7 @@ class Mailer(Protocol):
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
         """One message to all recipients. `at` becomes its Date; give the time of the report, so that a resend is equal.
-
-        Raises TemporaryDeliveryError or PermanentDeliveryError if no recipient has it.
-        """
+        Raises TemporaryDeliveryError or PermanentDeliveryError if no recipient has it."""
         ...
 
     def check(self) -> None:
@@ -162,10 +154,7 @@ class Mailer(Protocol):
 
 class FolderMailer:
     """Writes `2026-11-03_200412_lincoln-high_4-created-1-archived_1f0c9a7e.eml`; the last part comes from the
-    Message-ID.
-
-    A mail that is sent again replaces its own file, so the folder holds each mail once.
-    """
+    Message-ID. A mail that is sent again replaces its own file, so the folder holds each mail once."""
 
     def __init__(self, folder: Path, sender: str) -> None:
         self.folder = folder

@@ -66,10 +66,8 @@ SWITCHED_OFF = {
 
 
 def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) -> Page:
-    """The page of a report or an alert.
-
-    commands: whether it names the commands for the things to do; by default only if there is no console.
-    """
+    """The page of a report or an alert. commands: whether it names the commands for the things to do; by default only
+    if there is no console."""
     typed = web_address(mail.console_url) is None if commands is None else commands
     if isinstance(mail, FailureAlert):
         details, sections = [f"Step: {mail.step}"], alert_sections(mail, typed)

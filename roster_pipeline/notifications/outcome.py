@@ -44,9 +44,7 @@ def joined(parts: Sequence[str]) -> str:
 
 def held_by_action(report: SyncReport, *, overridable: bool | None = None) -> list[str]:
     """`["12 archivals", "1 update"]`: what is held, over all roles, without the kinds in which nobody would change.
-
-    overridable: only what a person can approve, or only what nobody can approve; without it, both.
-    """
+    overridable: only what a person can approve, or only what nobody can approve; without it, both."""
     some = [held for held in report.held if overridable in (None, held.overridable)]
     totals = {action: sum(held.rows for held in some if held.action == action) for action in NOUNS}
     return [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
@@ -171,10 +169,8 @@ def _held_words(report: SyncReport) -> list[str]:
 
 
 def _nothing(report: SyncReport) -> str:
-    """Why nothing was changed.
-
-    The directory matches the roster for sure only if the roster is whole and every person in it was used.
-    """
+    """Why nothing was changed. The directory matches the roster for sure only if the roster is whole and every person
+    in it was used."""
     left = report.total("skipped") + report.total("conflicts")
     if left:
         return f"nothing was changed; {counted(left, 'person was', 'people were')} left alone"
@@ -314,10 +310,8 @@ def tone(mail: SyncReport | FailureAlert) -> Tone:
 
 
 def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "daily"]) -> bool:
-    """Whether an owner who asked for every report, or only for changes and problems, gets this one.
-
-    A switch that is off is the owner's own choice and no problem. A record that could not be used is a problem.
-    """
+    """Whether an owner who asked for every report, or only for changes and problems, gets this one. A switch that is
+    off is the owner's own choice and no problem. A record that could not be used is a problem."""
     if when != "problems" or tone(mail) != "good" or isinstance(mail, FailureAlert):
         return True
     unused = any(rejected.severity == "error" and rejected.rows for rejected in mail.rejected)

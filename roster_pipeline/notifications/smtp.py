@@ -62,10 +62,8 @@ class Server:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Read an address.
-
-        Raises MailSettingsError, which never repeats the address, because it may contain a password.
-        """
+        """Read an address. Raises MailSettingsError, which never repeats the address, because it may contain a
+        password."""
         example = f"Set {SMTP_URL} like smtp+starttls://user:password@mail.example.org:587 (or smtps://, smtp://)."
         try:
             parts = urlsplit(url)
@@ -86,10 +84,8 @@ class Server:
 
 
 class _Bounded(smtplib.SMTP):
-    """A client whose connection is cut after so many seconds.
-
-    A time-out per answer does not limit the whole conversation.
-    """
+    """A client whose connection is cut after so many seconds. A time-out per answer does not limit the whole
+    conversation."""
 
     def __init__(self, whole: float, *args: Any, **settings: Any) -> None:
         self._whole = whole
@@ -124,10 +120,8 @@ class _BoundedTls(_Bounded, smtplib.SMTP_SSL):
 
 
 class SmtpMailer:
-    """One connection per mail. `tls` replaces the system's trusted certificates.
-
-    timeout: seconds for one answer of the server. whole: seconds for a mail from connecting to the end.
-    """
+    """One connection per mail. `tls` replaces the system's trusted certificates. timeout: seconds for one answer of the
+    server. whole: seconds for a mail from connecting to the end."""
 
     def __init__(
         self,
@@ -269,10 +263,8 @@ def _not_connected(where: str, problem: Exception) -> MailError:
 
 
 def mailer_from(server: MailServer, folder: Path) -> Mailer:
-    """The mailer of an installation. folder: where mails are written when there is no `ROSTER_SMTP_URL`.
-
-    Raises MailSettingsError.
-    """
+    """The mailer of an installation. folder: where mails are written when there is no `ROSTER_SMTP_URL`. Raises
+    MailSettingsError."""
     url, sender = server.smtp_url, server.mail_from
     if not url:
         return FolderMailer(folder, sender or FOLDER_SENDER)

@@ -99,10 +99,8 @@ class Client:
         return self.connect().version
 
     def collection(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Collection:
-        """A collection under the root.
-
-        key: the standard's name of its list in the body. label: the path without ids, if that differs from `path`.
-        """
+        """A collection under the root. key: the standard's name of its list in the body. label: the path without ids,
+        if that differs from `path`."""
         connected = self.connect()
         return Collection(self.session, connected.root, path, key, label or path, query_filter, connected.address.query)
 
@@ -180,9 +178,7 @@ class Client:
 
     def find_org(self, school_id: str) -> dict[str, Any] | None:
         """The org with this School ID as its sourcedId, else as an identifier that only it has. None if there is none.
-
-        Its member "foundBy" says which. Raises SchoolNotFound if several orgs have the identifier.
-        """
+        Its member "foundBy" says which. Raises SchoolNotFound if several orgs have the identifier."""
         wanted = school_id.strip()
         alone = self.single_org(wanted)
         if alone is not None:
@@ -212,10 +208,8 @@ class Client:
         return None
 
     def user_answers(self, sourced_ids: Sequence[str]) -> dict[str, Answer]:
-        """The SIS's answer for each id.
-
-        Each id is requested alone; several requests run in parallel, within the host's limit.
-        """
+        """The SIS's answer for each id. Each id is requested alone; several requests run in parallel, within the host's
+        limit."""
         self.connect()
         reader = UserReader(self.endpoint.metadata_keys)
 
@@ -266,10 +260,8 @@ class Client:
     def _single(
         self, path: str, key: str, label: str, sourced_id: str, *, optional: bool = True
     ) -> dict[str, Any] | None:
-        """One object as it came; None for 404, and for a response without it.
-
-        optional: other errors give None as well, because there is another way to find the object.
-        """
+        """One object as it came; None for 404, and for a response without it. optional: other errors give None as well,
+        because there is another way to find the object."""
         connected = self.connect()
         try:
             response = self.session.get(with_query(connected.root + path, [], connected.address.query), label)

@@ -70,9 +70,7 @@ def check(
     watcher: Watcher | None = None,
 ) -> Iterator[CheckItem]:
     """Test everything that a sync needs. Yields each item as soon as it is known; never raises for a server's errors.
-
-    roles ... watcher: of `TestedSchool`. per_school, enrollments: see `check_schools`.
-    """
+    roles ... watcher: of `TestedSchool`. per_school, enrollments: see `check_schools`."""
     school = TestedSchool(school_id, frozenset(roles), contacts, include_orgs_below, name, watcher)
     for _, item in check_schools(client, [school], per_school=per_school, enrollments=enrollments):
         yield item

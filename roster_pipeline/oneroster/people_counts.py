@@ -23,10 +23,8 @@ FIELD_NAMES = {"email": "e-mail", "username": "user name", "grades": "grades"}
 
 
 class PeopleCounts:
-    """Counts of one school. Memory grows with the people of the school and the ids of guardians.
-
-    school: sourcedId. today: for roles that begin and end. include_orgs_below: orgs below the school count as it.
-    """
+    """Counts of one school. Memory grows with the people of the school and the ids of guardians. school: sourcedId.
+    today: for roles that begin and end. include_orgs_below: orgs below the school count as it."""
 
     def __init__(self, school: str, today: date, *, include_orgs_below: bool = False) -> None:
         self.school = school
@@ -189,9 +187,7 @@ class SchoolList:
 
     def schools(self) -> list[dict[str, Any]]:
         """id, identifier, name and people of each school, by name. people: role group to count; None before counting.
-
-        Orgs that are not schools come too if the SIS calls none of its orgs a school.
-        """
+        Orgs that are not schools come too if the SIS calls none of its orgs a school."""
         there = [org for org in self._orgs.values() if org["status"] not in GONE_STATUSES]
         chosen = [org for org in there if is_school(org)] or there
         return [

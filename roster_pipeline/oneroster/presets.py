@@ -112,11 +112,8 @@ class Preset(_Data):
         )
 
     def defaults(self) -> dict[str, Any]:
-        """The settings of a new connection to this SIS, by name.
-
-        Only what is right for every customer: no address with words to replace, and no version, which the client finds
-        out.
-        """
+        """The settings of a new connection to this SIS, by name. Only what is right for every customer: no address with
+        words to replace, and no version, which the client finds out."""
         settings: dict[str, Any] = {"sis": self.name, "sign_in": self.sign_in}
         urls = {"url": self.url, "token_url": self.token_url}
         settings |= {name: url for name, url in urls.items() if url and not _PLACEHOLDER.search(url)}

@@ -45,10 +45,8 @@ Verdict = Literal["gone", "here", "elsewhere", "unclear", "unanswered"]
 
 @dataclass(frozen=True)
 class Answer:
-    """The SIS's answer for one id.
-
-    state: "found" (with the normalised user), "missing" (404), "unanswered" (why: the name of an error, or a slug).
-    """
+    """The SIS's answer for one id. state: "found" (with the normalised user), "missing" (404), "unanswered" (why: the
+    name of an error, or a slug)."""
 
     state: Literal["found", "missing", "unanswered"]
     user: dict[str, Any] | None

@@ -94,10 +94,8 @@ def project_root() -> Path:
 
 
 def addresses() -> Addresses:
-    """The addresses of both databases. Missing databases are made.
-
-    Starts the embedded server unless `ROSTER_DATABASE_URL` is set.
-    """
+    """The addresses of both databases. Missing databases are made. Starts the embedded server unless
+    `ROSTER_DATABASE_URL` is set."""
     places = Places.read()
     if not places.embedded:
         server = _given(DATABASE_URL, places.database_url)
@@ -174,10 +172,8 @@ def _quietly_logging_server(data: Path) -> PostgresServer:
 
 
 def _leave(data: Path) -> None:
-    """Stop using the server, and stop the server itself if nobody else uses it.
-
-    A fork of this process does nothing here.
-    """
+    """Stop using the server, and stop the server itself if nobody else uses it. A fork of this process does nothing
+    here."""
     use = _USES.get(data)
     if use is None or use.process != os.getpid():
         return
@@ -220,10 +216,8 @@ def _spelled(url: URL, driver: str) -> str:
 
 
 def _given(variable: str, address: str) -> URL:
-    """The address in a variable.
-
-    Raises DatabaseRefusedError, which never repeats the address, because it may contain a password.
-    """
+    """The address in a variable. Raises DatabaseRefusedError, which never repeats the address, because it may contain a
+    password."""
     example = f"Write {variable} like postgresql+psycopg://roster:PASSWORD@db.example.org:5432/roster"
     try:
         url = make_url(address)
@@ -235,10 +229,8 @@ def _given(variable: str, address: str) -> URL:
 
 
 def _create_if_missing(url: URL, variable: str) -> None:
-    """Make a database if it is missing.
-
-    The server's message about a missing database depends on its language, so this reads its list of databases.
-    """
+    """Make a database if it is missing. The server's message about a missing database depends on its language, so this
+    reads its list of databases."""
     with suppress(psycopg.OperationalError):
         plain_connection(url).close()
         return
@@ -270,10 +262,8 @@ def _create_if_missing(url: URL, variable: str) -> None:
 
 
 def plain_connection(url: URL) -> psycopg.Connection:
-    """A connection outside of any transaction.
-
-    The parts of the address are passed one by one, because libpq cannot read an address if the password has a blank.
-    """
+    """A connection outside of any transaction. The parts of the address are passed one by one, because libpq cannot
+    read an address if the password has a blank."""
     parts = url.translate_connect_args(username="user", database="dbname") | dict(url.query)
     return psycopg.connect(**parts, connect_timeout=PATIENCE, autocommit=True)
 

@@ -46,11 +46,8 @@ class HomeFolder(LocalArtifactStorage):
 def keep_connections(
     instance: dg.DagsterInstance, *, statement_seconds: int, recycle_seconds: int, overflow: int
 ) -> None:
-    """Keep one connection per storage open, and up to `overflow` more while they are needed.
-
-    Dagster's own way to do so does not check whether a kept connection still works. So the first query after a restart
-    of the database fails.
-    """
+    """Keep one connection per storage open, and up to `overflow` more while they are needed. Dagster's own way to do so
+    does not check whether a kept connection still works. So the first query after a restart of the database fails."""
     instance.optimize_for_webserver(
         statement_timeout=statement_seconds * 1000, pool_recycle=recycle_seconds, max_overflow=overflow
     )

@@ -59,10 +59,8 @@ def raise_ended(number: int, _: FrameType | None = None) -> None:
 
 
 def end_by_signals() -> None:
-    """Make signals raise `Ended` in the main thread from now on.
-
-    A signal that the caller ignores (nohup) stays ignored.
-    """
+    """Make signals raise `Ended` in the main thread from now on. A signal that the caller ignores (nohup) stays
+    ignored."""
     for one in ENDING:
         if signal.getsignal(one) is not signal.SIG_IGN:
             signal.signal(one, raise_ended)
@@ -88,10 +86,8 @@ def _came_again(lost: BaseException | None) -> bool:
 
 @contextmanager
 def noted() -> Iterator[list[int]]:
-    """The signals that came while the block ran, whatever handlers were set. Read them after the block.
-
-    In any thread but the main one, which alone receives them, the list stays empty.
-    """
+    """The signals that came while the block ran, whatever handlers were set. Read them after the block. In any thread
+    but the main one, which alone receives them, the list stays empty."""
     numbers: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield numbers
@@ -112,10 +108,8 @@ def noted() -> Iterator[list[int]]:
 
 @contextmanager
 def put_off() -> Iterator[None]:
-    """If a signal comes while the block runs, follow it after the block.
-
-    Use this for work that must not stop in the middle.
-    """
+    """If a signal comes while the block runs, follow it after the block. Use this for work that must not stop in the
+    middle."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -131,10 +125,8 @@ def put_off() -> Iterator[None]:
 
 
 class ProcessGroup:
-    """Children in one process group of their own, so that what they start in turn ends with them.
-
-    Use as a context manager; leaving it ends all of them, however it is left. record: where the group is written down.
-    """
+    """Children in one process group of their own, so that what they start in turn ends with them. Use as a context
+    manager; leaving it ends all of them, however it is left. record: where the group is written down."""
 
     def __init__(self, record: Path | None = None) -> None:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -163,10 +155,8 @@ class ProcessGroup:
         return next((name for name, child in self._children.items() if child.poll() is not None), None)
 
     def end(self) -> None:
-        """Ask the children to stop, then whatever is left of the group; kill what is left then, and wait for that.
-
-        The children first: a daemon whose code server ends before it does takes that for a fault and prints it.
-        """
+        """Ask the children to stop, then whatever is left of the group; kill what is left then, and wait for that. The
+        children first: a daemon whose code server ends before it does takes that for a fault and prints it."""
         for child in self._children.values():
             child.terminate()
         _wait_until(self._reap)

@@ -66,10 +66,8 @@ IN_DAGSTER = "Canceled in the console; the audit of the school says who did it."
 
 @dataclass(frozen=True)
 class RunResult:
-    """How a run ended. `problem`: what failed, for people; None if it succeeded.
-
-    nothing_found: it failed because the SIS shows nothing of this school.
-    """
+    """How a run ended. `problem`: what failed, for people; None if it succeeded. nothing_found: it failed because the
+    SIS shows nothing of this school."""
 
     run_id: str
     problem: str | None
@@ -139,10 +137,7 @@ def _execute(
     selection: list[dg.AssetKey] | None,
 ) -> list[dg.DagsterEvent]:
     """Run the job in this process, as a run of the code location that the UI knows, because the UI can re-execute only
-    such a run.
-
-    `execute_in_process` does not note where the job came from.
-    """
+    such a run. `execute_in_process` does not note where the job came from."""
     from dagster._core import remote_origin as origin
     from dagster._core.definitions.job_base import InMemoryJob
     from dagster._core.execution.api import execute_run_iterator
@@ -224,10 +219,8 @@ def _watch(database: Database, run: ManualRun, key: str, child: BaseProcess, min
 
 
 def _kill(database: Database, run_id: str, child: BaseProcess) -> None:
-    """End the process, and then its sessions in the database.
-
-    A session that waits for a lock would not notice that its process ended.
-    """
+    """End the process, and then its sessions in the database. A session that waits for a lock would not notice that its
+    process ended."""
     child.kill()
     child.join()
     with suppress(DirectoryError), database.begin() as conn:

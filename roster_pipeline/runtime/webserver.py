@@ -47,10 +47,7 @@ ANSWER_HEADERS = {
 @dataclass(frozen=True)
 class Rules:
     """hosts: host names, without ports, under which people may open the UI. token: the token to sign in with, or empty
-    for none.
-
-    prefix: the path under which the UI is served, such as `/view`.
-    """
+    for none. prefix: the path under which the UI is served, such as `/view`."""
 
     hosts: frozenset[str]
     token: str = ""

@@ -123,10 +123,8 @@ def execute_run(task: Task, execute_job_args_packed: Any, tried_at: float = 0.0)
 
 @contextmanager
 def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """During the block, check whether the run was canceled, and interrupt it if it was.
-
-    Dagster ends the step. Between steps Celery ignores the signal, and the next look sends it again.
-    """
+    """During the block, check whether the run was canceled, and interrupt it if it was. Dagster ends the step. Between
+    steps Celery ignores the signal, and the next look sends it again."""
     ended = Event()
 
     def look() -> None:
@@ -154,10 +152,8 @@ def cancel_requested(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 
 def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
-    """Whether a run would wait for the fetch of another one.
-
-    If it would not wait, `turn` keeps others from fetching before it.
-    """
+    """Whether a run would wait for the fetch of another one. If it would not wait, `turn` keeps others from fetching
+    before it."""
     key = partition_of(run.tags)
     steps, assets = run.step_keys_to_execute, run.asset_selection
     fetches = (not steps or FETCH_STEP in steps) and (not assets or FETCHED in assets)

@@ -114,10 +114,8 @@ def note_sign_in(conn: Connection, account: Account, by: str) -> None:
 
 
 def note_refusal(conn: Connection, who: str, reason: str) -> None:
-    """Note in the audit that a sign-in was refused. who: an address that was proved, or a word.
-
-    A text that a stranger typed does not belong into the audit.
-    """
+    """Note in the audit that a sign-in was refused. who: an address that was proved, or a word. A text that a stranger
+    typed does not belong into the audit."""
     audit.record(conn, who=who, what="sign-in refused", details={"reason": reason})
 
 

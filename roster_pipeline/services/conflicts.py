@@ -156,10 +156,8 @@ def _side(
 
 
 def side_of(view: PersonView, school: str = "") -> Side:
-    """A person as one side, with the role and grade in this school.
-
-    If they are not in this school, those in their first school.
-    """
+    """A person as one side, with the role and grade in this school. If they are not in this school, those in their
+    first school."""
     belongs = next((each for each in view.memberships if each["school"] == school), None)
     belongs = belongs or next(iter(view.memberships), {})
     values = view.person.fields | {"role": belongs.get("role"), "grade": belongs.get("grade")}

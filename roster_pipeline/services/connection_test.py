@@ -73,10 +73,7 @@ def begin(
     manager: bool,
 ) -> str:
     """Note a test of the wanted values, and return its id. form: the typed values, to show them again; never the
-    secret.
-
-    Raises FieldError if a value may not be tried, and TestGoesOn.
-    """
+    secret. Raises FieldError if a value may not be tried, and TestGoesOn."""
     lock_until_commit(conn, "connection tests")
     here = connection_tests.under_way(conn, school.id)
     if here is not None:
@@ -208,10 +205,8 @@ def note_end(
     school: str = "",
     connection: str = "",
 ) -> None:
-    """Do the work and note its end, with the problem for people or None. Never raises.
-
-    school, connection: the keys that a remedy names. If the database is away, the row later counts as a lost test.
-    """
+    """Do the work and note its end, with the problem for people or None. Never raises. school, connection: the keys
+    that a remedy names. If the database is away, the row later counts as a lost test."""
     problem: str | None = None
     try:
         work()

@@ -113,11 +113,8 @@ def approve(
 def decide_each(
     database: Database, chosen: Iterable[Chosen], *, decision: Literal["approve", "discard"], who: str, reason: str
 ) -> list[Decided]:
-    """Make one decision on the plans of several schools.
-
-    Each plan is bound to its hash, and each has its own transaction. A plan that has changed since is refused, and the
-    others go on. Raises NoReason.
-    """
+    """Make one decision on the plans of several schools. Each plan is bound to its hash, and each has its own
+    transaction. A plan that has changed since is refused, and the others go on. Raises NoReason."""
     why = given_reason(reason)
     done = []
     for hold in chosen:
@@ -157,11 +154,8 @@ def exempt(
     reason: str,
     plan_hash: str | None = None,
 ) -> int:
-    """Exempt single held rows. No sync makes these changes, as long as the SIS asks for them.
-
-    rows: their numbers in the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, NotOfSchool,
-    NoReason.
-    """
+    """Exempt single held rows. No sync makes these changes, as long as the SIS asks for them. rows: their numbers in
+    the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, NotOfSchool, NoReason."""
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id
@@ -171,10 +165,8 @@ def exempt(
 
 
 def take_back(database: Database, key: str, ids: Collection[int] | None, *, who: str, reason: str) -> int:
-    """End exemptions: all of a school, or only these. The next sync plans these changes again. Returns how many.
-
-    Raises NoReason, UnknownKey.
-    """
+    """End exemptions: all of a school, or only these. The next sync plans these changes again. Returns how many. Raises
+    NoReason, UnknownKey."""
     why = given_reason(reason)
     with database.begin() as conn:
         school = tenants.get_school(conn, key)
@@ -202,10 +194,8 @@ def relink(
 def roll_back(
     database: Database, sync_id: int, *, who: str, reason: str, only: rollback.Only | None = None
 ) -> SyncResult:
-    """Undo a sync, or only its archivals, and report the rollback.
-
-    Raises AlreadyUndone, NothingToUndo, UnknownSync, NoReason.
-    """
+    """Undo a sync, or only its archivals, and report the rollback. Raises AlreadyUndone, NothingToUndo, UnknownSync,
+    NoReason."""
 
     def report(conn: Connection, result: SyncResult) -> None:
         conclude(conn, result)

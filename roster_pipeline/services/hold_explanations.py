@@ -108,10 +108,8 @@ _WITHIN = "; every value was within the limit of that day"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change of one role that waits. overridable: whether the person who looks may approve it.
-
-    manager: the person may not approve it, but the district's manager may.
-    """
+    """One kind of change of one role that waits. overridable: whether the person who looks may approve it. manager: the
+    person may not approve it, but the district's manager may."""
 
     role: str
     action: str
@@ -122,10 +120,8 @@ class Kind:
 
 @dataclass(frozen=True)
 class Why:
-    """One finding: its sentence, what it holds, whether a person may approve that, and what to do.
-
-    repeats: for everything that it holds, another finding says the same in other words.
-    """
+    """One finding: its sentence, what it holds, whether a person may approve that, and what to do. repeats: for
+    everything that it holds, another finding says the same in other words."""
 
     guard: str
     message: str
@@ -170,9 +166,7 @@ class HoldExplanation:
     @property
     def parts(self) -> dict[Part, int]:
         """The number of rows by role and action, for the rows that can be approved. Each pair can be approved alone.
-
-        Archivals come first.
-        """
+        Archivals come first."""
         parts: dict[Part, int] = {}
         for kind in self.kinds:
             if kind.overridable:
@@ -196,10 +190,8 @@ class HoldExplanation:
 
 
 def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = True) -> HoldExplanation:
-    """Make the explanation from the held lines of a verdict: role, action, rows, findings.
-
-    manager: whether the person who looks may decide what only the district's manager may decide.
-    """
+    """Make the explanation from the held lines of a verdict: role, action, rows, findings. manager: whether the person
+    who looks may decide what only the district's manager may decide."""
     kinds: list[Kind] = []
     found: dict[tuple[str, str, bool], list[Kind]] = {}
     reported: set[tuple[str, str, bool]] = set()
@@ -227,10 +219,8 @@ class PastPlan:
 
 
 def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = False) -> dict[str, str]:
-    """Name of each guard's setting to its line; {} without plans. Guards without stored findings have none.
-
-    bundle: the school's data come as CSV bundles.
-    """
+    """Name of each guard's setting to its line; {} without plans. Guards without stored findings have none. bundle: the
+    school's data come as CSV bundles."""
     if not plans:
         return {}
     lines = {}

@@ -193,10 +193,8 @@ def _text(cell: str) -> str:
 
 
 def fields_of_columns(header: Sequence[str]) -> list[str]:
-    """The field of each column by its name, or an empty text.
-
-    If two columns mean the same field, only the first gets it.
-    """
+    """The field of each column by its name, or an empty text. If two columns mean the same field, only the first gets
+    it."""
     found: list[str] = []
     for name in header:
         field = _FIELD_OF.get("".join(filter(str.isalnum, name.casefold())), "")

@@ -99,10 +99,7 @@ def preview(
     choices: Mapping[int, str] | None = None,
 ) -> Preview:
     """Return the effect that each row would have now. columns: the field of each column. role: the role for rows
-    without one.
-
-    choices: for the number of a row that needs a look, a person's number, `NEW` or `OUT`.
-    """
+    without one. choices: for the number of a row that needs a look, a person's number, `NEW` or `OUT`."""
     named = list(zip(file.header, columns, strict=True))
     if not {"given_name", "family_name"} & set(columns):
         return Preview(named, [], "No column has a given name or a family name.")
@@ -122,10 +119,8 @@ def apply(
     who: str,
     reason: str,
 ) -> int:
-    """Do what the preview with this digest showed, in the caller's transaction.
-
-    Returns the number of the sync, which can be rolled back. Raises UploadChanged, NoReason.
-    """
+    """Do what the preview with this digest showed, in the caller's transaction. Returns the number of the sync, which
+    can be rolled back. Raises UploadChanged, NoReason."""
     why = given_reason(reason)
     lock_district(conn, school.district_id)
     file = PeopleFile(upload.header, upload.rows)
@@ -274,10 +269,8 @@ class Matching:
         return replace(row, what=what, why=DOES[what], person_id=person.id, fields=kept)
 
     def _new_values(self, row: Row, person: StoredPerson) -> dict[str, Any]:
-        """The values that the list gives to a person who was entered by hand.
-
-        The SIS gives the values of all other people.
-        """
+        """The values that the list gives to a person who was entered by hand. The SIS gives the values of all other
+        people."""
         active = {each["school_id"] for each in person.memberships if each["status"] == "active"}
         if person.links or (self._own is not None and active - self._own):
             return {}

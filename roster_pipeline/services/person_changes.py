@@ -69,10 +69,8 @@ def edit(
     reason: str,
     locked: bool = True,
 ) -> str:
-    """Set fields to the typed values.
-
-    An empty value clears the field. locked: keep the next sync from setting them back.
-    """
+    """Set fields to the typed values. An empty value clears the field. locked: keep the next sync from setting them
+    back."""
     values = {name: stored_value(name, value) for name, value in typed.items()}
     manual_edits.edit(conn, district_id, person_id, values, lock_fields=locked, who=who, reason=given_reason(reason))
     return f"Person {person_id}: {', '.join(values)} set{' and locked' if locked else ''}."
@@ -170,10 +168,8 @@ def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, re
 
 
 def stored_value(name: str, text: str) -> Any:
-    """A typed value in the form in which the directory stores it; None if it is empty.
-
-    Raises NotUsable, NoSuchField.
-    """
+    """A typed value in the form in which the directory stores it; None if it is empty. Raises NotUsable,
+    NoSuchField."""
     if name not in PERSON_FIELDS:
         raise manual_edits.NoSuchField(name)
     if name != "enabled":

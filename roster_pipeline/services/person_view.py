@@ -123,11 +123,8 @@ class Step:
 
 @dataclass
 class Event:
-    """One sync, decision or edit, and its changes of a person.
-
-    by_hand: a decision or edit about this person alone. may_undo: whether the reader may undo `edit`. cannot_undo: why
-    nobody can; empty if it can be undone.
-    """
+    """One sync, decision or edit, and its changes of a person. by_hand: a decision or edit about this person alone.
+    may_undo: whether the reader may undo `edit`. cannot_undo: why nobody can; empty if it can be undone."""
 
     at: datetime
     who: str = ""
@@ -143,10 +140,8 @@ class Event:
 
 @dataclass(frozen=True)
 class Planned:
-    """The rows about a person in the newest plan of a school.
-
-    sync: the one that applied the plan; None before that. edited: the newest edit by hand that the plan does not know.
-    """
+    """The rows about a person in the newest plan of a school. sync: the one that applied the plan; None before that.
+    edited: the newest edit by hand that the plan does not know."""
 
     school: SchoolRow
     plan: PlanRow
@@ -180,10 +175,8 @@ def find(conn: Connection, person_id: int, reader: Account) -> PersonView:
 
 
 def records(conn: Connection, view: PersonView) -> list[Record]:
-    """The linked records, the primary one first.
-
-    Each has the last values from the SIS in a school that the reader may see.
-    """
+    """The linked records, the primary one first. Each has the last values from the SIS in a school that the reader may
+    see."""
     schools = [school.id for school in view.schools.values()]
     listed = []
     for each in view.person.links:
@@ -264,10 +257,8 @@ def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, Announ
 
 
 def history(conn: Connection, view: PersonView) -> list[Event]:
-    """The events of the person, newest first, at most `MOST_EVENTS`.
-
-    Events of another school's sync or membership are left out if the reader may not see that school.
-    """
+    """The events of the person, newest first, at most `MOST_EVENTS`. Events of another school's sync or membership are
+    left out if the reader may not see that school."""
     events: dict[datetime, Event] = {}
     changes = ledger.changes_of_person(conn, view.person.district_id, view.person.id)
     syncs = ledger.syncs(conn, (each.sync_id for each in changes if each.sync_id))
@@ -321,10 +312,8 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
 def undoable(
     conn: Connection, person: Person, entries: Sequence[Entry], changes: Sequence[Change]
 ) -> list[tuple[Edit, str]]:
-    """The edits by hand among the audit entries of a person.
-
-    Each has the reason why it cannot be undone, or an empty text.
-    """
+    """The edits by hand among the audit entries of a person. Each has the reason why it cannot be undone, or an empty
+    text."""
     edits = undo_edit.edits(entries, changes, person.id)
     if not edits:
         return []

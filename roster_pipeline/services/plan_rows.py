@@ -92,11 +92,8 @@ def lines(
 
 
 def every_line(database: Database, plan: PlanRow, chosen: RowFilter | None = None) -> Iterator[Line]:
-    """All rows of a plan for a download, read some hundred at a time.
-
-    Each part is read in its own transaction, so that a slow reader does not keep a connection busy. Rows of a plan
-    never change.
-    """
+    """All rows of a plan for a download, read some hundred at a time. Each part is read in its own transaction, so that
+    a slow reader does not keep a connection busy. Rows of a plan never change."""
     from roster_pipeline.directory import plan_rows
 
     after = -1
@@ -185,10 +182,8 @@ def cells(some: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
 
 
 def write_csv(path: Path, some: Iterable[Line]) -> int:
-    """Write lines to a file that opens correctly in a spreadsheet. Returns how many lines it wrote.
-
-    Only its owner can read the file, even if it existed before, because it names people.
-    """
+    """Write lines to a file that opens correctly in a spreadsheet. Returns how many lines it wrote. Only its owner can
+    read the file, even if it existed before, because it names people."""
     rows = list(cells(some))
     path.touch(mode=0o600)
     path.chmod(0o600)
@@ -200,10 +195,7 @@ def write_csv(path: Path, some: Iterable[Line]) -> int:
 @dataclass(frozen=True)
 class PlanSummary:
     """counts: role to action to rows. verdict: role, action, verdict, rows, findings, sync_id (the sync that applied
-    it).
-
-    found: how many people of rostered roles the planned roster has; None if they were not counted.
-    """
+    it). found: how many people of rostered roles the planned roster has; None if they were not counted."""
 
     plan: PlanRow
     counts: dict[str, dict[str, int]]

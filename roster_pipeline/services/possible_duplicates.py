@@ -86,10 +86,8 @@ def possible_duplicates(
     limit: int,
     offset: int = 0,
 ) -> Pairs:
-    """Pairs of people who may be one, in a district or with somebody of one school.
-
-    distinct: return the pairs that somebody marked as two people, instead of the other pairs.
-    """
+    """Pairs of people who may be one, in a district or with somebody of one school. distinct: return the pairs that
+    somebody marked as two people, instead of the other pairs."""
     found = duplicate_pairs.two_people(conn, district_id)
     if not distinct:
         said = frozenset(found)
@@ -111,10 +109,8 @@ def possible_duplicates(
 
 
 def pair_of(conn: Connection, one: int, other: int, reader: Account) -> Pair:
-    """These two people next to each other.
-
-    Raises UnknownPerson for people of two districts, and for people that the reader may not see.
-    """
+    """These two people next to each other. Raises UnknownPerson for people of two districts, and for people that the
+    reader may not see."""
     district_id = find(conn, one, reader).person.district_id
     people = stored_people(conn, district_id, [one, other])
     if len(people) < 2 or not all(find(conn, each, reader).whole for each in people):
@@ -126,9 +122,7 @@ def pair_of(conn: Connection, one: int, other: int, reader: Account) -> Pair:
 
 def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str, reason: str) -> str:
     """Make one person of two: everything of one person moves to the kept person. Returns what was done, as a sentence.
-
-    Raises MergeImpossible with the reason, and UnknownPerson.
-    """
+    Raises MergeImpossible with the reason, and UnknownPerson."""
     why = given_reason(reason)
     lock_district(conn, district_id)
     people = stored_people(conn, district_id, [kept, gone])

@@ -89,10 +89,8 @@ class SaveResult:
 def save_settings(
     database: Database, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
 ) -> SaveResult:
-    """Save what a person entered for a school and its connection, in one transaction.
-
-    seen: the revisions of school and connection that the form showed. Raises UnknownKey, RefusedSetting.
-    """
+    """Save what a person entered for a school and its connection, in one transaction. seen: the revisions of school and
+    connection that the form showed. Raises UnknownKey, RefusedSetting."""
     return _result(
         database, lambda conn: _save(conn, key, wanted, who=who, operator=operator, manager=manager, seen=seen)
     )
@@ -101,10 +99,8 @@ def save_settings(
 def save_school(
     database: Database, key: str, settings: SchoolSettings, *, who: str, name: str | None = None, seen: int
 ) -> SaveResult:
-    """Save a school's settings for a script, which may enable automatic rostering without a test.
-
-    seen: the revision on which `settings` are based. Raises UnknownKey, RefusedSetting.
-    """
+    """Save a school's settings for a script, which may enable automatic rostering without a test. seen: the revision on
+    which `settings` are based. Raises UnknownKey, RefusedSetting."""
 
     def change(conn: Connection) -> SaveResult:
         diff = change_school(conn, key, who=who, settings=settings, name=name, seen=seen)
@@ -175,10 +171,8 @@ def _on_stored(stored: SchoolRow, wanted: Wanted) -> Wanted:
 
 
 def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secret: str | None) -> SchoolRow:
-    """The school.
-
-    If its own test is missing or out of date, it gets the newest test of exactly the values that are saved now.
-    """
+    """The school. If its own test is missing or out of date, it gets the newest test of exactly the values that are
+    saved now."""
     if last_test(school) not in (LastTest.NEVER, LastTest.STALE):
         return school
     for test in connection_tests.recent(conn, before.id):
@@ -220,10 +214,8 @@ def stands_for(test: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: 
 
 
 def preview_mail(conn: Connection, school: SchoolRow) -> Mail:
-    """The mail of the last sync. Before the first sync, it is the mail that a sync of the newest plan would send.
-
-    It has only counts, no rows.
-    """
+    """The mail of the last sync. Before the first sync, it is the mail that a sync of the newest plan would send. It
+    has only counts, no rows."""
     sync_id = latest_sync(conn, school.key)
     return render(report_of(sync_summary(conn, sync_id)) if sync_id is not None else _of_plan(conn, school))
 

@@ -75,11 +75,8 @@ class NewSchool:
 def add_schools(
     conn: Connection, wanted: Iterable[NewSchool], *, who: str
 ) -> tuple[list[SchoolRow], list[tuple[int, DirectoryError]]]:
-    """Add many schools in the caller's transaction.
-
-    Returns the schools that could be added, and the line and the reason for each school that could not. To add all or
-    none, the caller rolls back if some could not be added.
-    """
+    """Add many schools in the caller's transaction. Returns the schools that could be added, and the line and the
+    reason for each school that could not. To add all or none, the caller rolls back if some could not be added."""
     added: list[SchoolRow] = []
     refused: list[tuple[int, DirectoryError]] = []
     for new in wanted:
@@ -110,10 +107,8 @@ def change_school(
 
 
 def locked_school(conn: Connection, key: str) -> SchoolRow:
-    """Lock a school and return it. Nobody else can change its settings until the transaction ends.
-
-    Raises UnknownKey.
-    """
+    """Lock a school and return it. Nobody else can change its settings until the transaction ends. Raises
+    UnknownKey."""
     lock_until_commit(conn, f"settings of school {key}")
     return tenants.get_school(conn, key)
 
@@ -129,9 +124,7 @@ def write_school(
     among: frozenset[str] | None = None,
 ) -> tuple[list[str], SchoolRow]:
     """`change_school` for a locked school. Returns the names of the settings that differ, and the changed school.
-
-    among: the settings that the person saw. Later changes of other settings do not matter. None: all settings.
-    """
+    among: the settings that the person saw. Later changes of other settings do not matter. None: all settings."""
     if seen is not None and seen != now.revision:
         entries = audit.since_revision(conn, WHAT, seen, school_id=now.id)
         changed = {str(one).partition(".")[0] for entry in entries for one in entry.details.get("changed", ())}
@@ -165,10 +158,8 @@ def _check_school_id(conn: Connection, row: SchoolRow) -> None:
 def pause(
     conn: Connection, until: date, *, school: str | None = None, district: str | None = None, who: str, reason: str
 ) -> None:
-    """Keep the schedule from starting a school, or all schools of a district, before this day.
-
-    Syncs by hand still work. Raises FieldError for a day that is past or far away, UnknownKey.
-    """
+    """Keep the schedule from starting a school, or all schools of a district, before this day. Syncs by hand still
+    work. Raises FieldError for a day that is past or far away, UnknownKey."""
     row = tenants.get_school(conn, school) if school is not None else None
     owner = tenants.get_district(conn, district) if row is None and district is not None else None
     today = datetime.now(row.settings.zone if row else UTC).date()
@@ -195,9 +186,7 @@ def resume_district(conn: Connection, key: str, *, who: str) -> bool:
 
 def raise_limit(conn: Connection, key: str, name: str, value: float, until: date, *, who: str, reason: str) -> None:
     """Raise one limit of a school's guards until a day, which is included. After that, the limit goes back by itself.
-
-    name: one of `RAISABLE`. Raises FieldError if the limit is not higher or the day is out of range, and UnknownKey.
-    """
+    name: one of `RAISABLE`. Raises FieldError if the limit is not higher or the day is out of range, and UnknownKey."""
     row = locked_school(conn, key)
     today = datetime.now(row.settings.zone).date()
     now = row.settings.guards.model_dump()
@@ -236,10 +225,8 @@ def lower_limits(conn: Connection, key: str, *, who: str) -> int:
 
 
 def resume_school(conn: Connection, key: str, *, who: str) -> bool:
-    """Let a paused school run by itself again, from its next night on. Returns False if it was not paused.
-
-    A pause of the whole district goes on. Raises UnknownKey.
-    """
+    """Let a paused school run by itself again, from its next night on. Returns False if it was not paused. A pause of
+    the whole district goes on. Raises UnknownKey."""
     row = tenants.get_school(conn, key)
     until = tenants.pause(conn, None, school_id=row.id)
     resting = until is not None and until > datetime.now(row.settings.zone).date()

@@ -64,20 +64,16 @@ class StatusText:
 
 @dataclass(frozen=True)
 class NextStep:
-    """The one thing to do: the text of a button, and the page below the school's page to which it leads.
-
-    `resume` is a form.
-    """
+    """The one thing to do: the text of a button, and the page below the school's page to which it leads. `resume` is a
+    form."""
 
     words: str
     path: str
 
 
 def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextStep:
-    """The next step for the state of a school.
-
-    decidable: somebody may decide about some of the held rows. tested: the connection was tested as it is now.
-    """
+    """The next step for the state of a school. decidable: somebody may decide about some of the held rows. tested: the
+    connection was tested as it is now."""
     if school.state == "failing":
         return NextStep("Test and settings", "/settings") if school.sign_in else NextStep("Sync again", "/runs")
     if school.state == "held":
@@ -237,10 +233,8 @@ def next_of(steps: list[FirstStep]) -> FirstStep | None:
 
 
 def tested_school(items: Sequence[Mapping[str, Any]]) -> str:
-    """The people that a test found, in words: `Oak High: 412 students, 31 teachers`.
-
-    Empty if the test did not get so far.
-    """
+    """The people that a test found, in words: `Oak High: 412 students, 31 teachers`. Empty if the test did not get so
+    far."""
     names = [str(item["value"]) for item in items if item["name"] == "School" and item.get("value")]
     counts = {item["name"]: item["value"] for item in items if isinstance(item.get("value"), int)}
     people = [people_of(role, counts[name]) for role, name in ROLE_NAMES.items() if name in counts]

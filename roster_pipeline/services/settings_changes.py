@@ -47,10 +47,8 @@ SECRET = "client_secret"  # noqa: S105 - the field's name
 def add_connection(
     conn: Connection, district_key: str, key: str, settings: ConnectionSettings, secret: str | None, *, who: str
 ) -> ConnectionRow:
-    """Add a connection. The secret is given in plain text or as `env:NAME`, and is sealed here.
-
-    Raises UnknownKey, KeyTaken, FieldError.
-    """
+    """Add a connection. The secret is given in plain text or as `env:NAME`, and is sealed here. Raises UnknownKey,
+    KeyTaken, FieldError."""
     _check_end_of_secret(None, settings)
     row = tenants.add_connection(conn, district_key, key, settings, secrets.seal(secret) if secret else None)
     audit.record(conn, who=who, what="connection added", district_id=row.district_id, details={"connection": key})
@@ -98,10 +96,8 @@ def change_connection(
 
 
 def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSettings) -> None:
-    """Refuse a new end date that is over in every time zone, because it is a typing error.
-
-    A stored date may be in the past.
-    """
+    """Refuse a new end date that is over in every time zone, because it is a typing error. A stored date may be in the
+    past."""
     new = stored is None or stored.secret_expires != wanted.secret_expires
     today = (datetime.now(UTC) - timedelta(hours=12)).date()
     if new and wanted.secret_expires is not None and wanted.secret_expires < today:
@@ -149,10 +145,8 @@ def _origin(url: str | None) -> tuple[str, str, int | None] | None:
 def allowed(
     stored: ConnectionSettings | None, wanted: ConnectionSettings, *, operator: bool, manager: bool
 ) -> ConnectionSettings:
-    """The settings that this person may test and save. stored: None for a new connection. Raises FieldError.
-
-    manager: whether the person manages the connection's district; operators always do.
-    """
+    """The settings that this person may test and save. stored: None for a new connection. Raises FieldError. manager:
+    whether the person manages the connection's district; operators always do."""
     _check_end_of_secret(stored, wanted)
     if operator:
         return wanted
@@ -177,10 +171,8 @@ def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
 
 
 def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:
-    """The typed secret, or None to keep the stored one.
-
-    Raises FieldError if it must be typed, or if it is a reference.
-    """
+    """The typed secret, or None to keep the stored one. Raises FieldError if it must be typed, or if it is a
+    reference."""
     if typed:
         if typed.startswith(REFERENCE):
             raise FieldError(SECRET, "Use the command line for a secret that is kept in a variable.")
@@ -220,20 +212,16 @@ def usable_reason(reason: str) -> str:
 
 @dataclass(frozen=True)
 class SettingsDiff:
-    """A change that was written. names: the names of the settings that differ.
-
-    untested: keys of the schools that run every night although their connection was not tested since it changed.
-    """
+    """A change that was written. names: the names of the settings that differ. untested: keys of the schools that run
+    every night although their connection was not tested since it changed."""
 
     names: list[str]
     untested: list[str]
 
 
 def changed_names(before: BaseModel, after: BaseModel) -> list[str]:
-    """The names of the settings that differ, in order.
-
-    Nested settings have their whole path, such as `students.archive`.
-    """
+    """The names of the settings that differ, in order. Nested settings have their whole path, such as
+    `students.archive`."""
     return _changed(before.model_dump(mode="json"), after.model_dump(mode="json"))
 
 

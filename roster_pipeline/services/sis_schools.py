@@ -141,10 +141,8 @@ def key_of(name: str) -> str:
 
 
 def new_key(name: str, taken: Collection[str]) -> str:
-    """The same for a school. If the key is taken, it gets a number at the end.
-
-    It is never a word that the console uses in its addresses.
-    """
+    """The same for a school. If the key is taken, it gets a number at the end. It is never a word that the console uses
+    in its addresses."""
     plain = key_of(name)
     plain = plain if plain and plain not in RESERVED else f"school-{plain}".strip("-")
     numbered = (f"{plain}-{number}" for number in count(2))

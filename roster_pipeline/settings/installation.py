@@ -55,10 +55,8 @@ class Variables(BaseModel):
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Read the values of an environment; by default, of the environment of this process.
-
-        Raises InstallationError.
-        """
+        """Read the values of an environment; by default, of the environment of this process. Raises
+        InstallationError."""
         given = os.environ if environment is None else environment
         try:
             return cls.model_validate({name: given[name] for name in cls.variables() if given.get(name, "").strip()})

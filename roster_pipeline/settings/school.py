@@ -45,10 +45,8 @@ _CONTACT_RULE = re.compile(rf"^(role|relationship|{_CONTACT_FIELD})\s*(!=|=)\s*(
 
 
 def parts(rule: str) -> tuple[str, bool, tuple[str, ...]]:
-    """The parts of a contact rule: the field, whether its values are the allowed ones, and the values.
-
-    `FIELD=VALUES` names the allowed values, `FIELD!=VALUES` the excluded ones. Raises ValueError for anything else.
-    """
+    """The parts of a contact rule: the field, whether its values are the allowed ones, and the values. `FIELD=VALUES`
+    names the allowed values, `FIELD!=VALUES` the excluded ones. Raises ValueError for anything else."""
     found = _CONTACT_RULE.match(rule.strip())
     values = tuple(value.strip() for value in found[3].split(",") if value.strip()) if found else ()
     if found is None or not values:

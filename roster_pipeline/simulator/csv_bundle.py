@@ -261,10 +261,8 @@ def _reader(column: str) -> Callable[[Record], str]:
 
 
 def _metadata(record: Record) -> Row:
-    """One column per key, as the standard's extensions; true and false in lower case.
-
-    The preferred names that 1.1 puts there in REST are left out, because CSV has no place for them in 1.1.
-    """
+    """One column per key, as the standard's extensions; true and false in lower case. The preferred names that 1.1 puts
+    there in REST are left out, because CSV has no place for them in 1.1."""
     return {
         f"{METADATA}{name}": "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         for name, value in record.get("metadata", {}).items()

@@ -87,10 +87,8 @@ def pass_day(
 
 
 def turn_year(district: "District", how: str = "vanish") -> tuple[str, ...]:
-    """A new school year: students go up a grade; those in their school's highest grade leave.
-
-    Returns the sourcedIds of those who left.
-    """
+    """A new school year: students go up a grade; those in their school's highest grade leave. Returns the sourcedIds of
+    those who left."""
     graduated = []
     with district.lock:
         for person in list(district.people()):

@@ -144,10 +144,8 @@ class District:
             return person
 
     def add(self, role: str = STUDENT, school: str | None = None, **fields: Any) -> Person:
-        """A new person with this role in this school (default: the first). fields: any fields of `Person`.
-
-        A student gets a new contact, linked both ways, unless `agents` or `agent_ids` are given.
-        """
+        """A new person with this role in this school (default: the first). fields: any fields of `Person`. A student
+        gets a new contact, linked both ways, unless `agents` or `agent_ids` are given."""
         with self.lock:
             org = self.school(school or self.schools[0].sourced_id).sourced_id
             row = self.next_row

@@ -239,10 +239,8 @@ class Faults:
         self.set(*specs)
 
     def set(self, *specs: str, **values: Value) -> None:
-        """Switch on by text (`"page_cap=100"`, `"nulls"`) or by keyword (`page_cap=100`, `nulls=True`).
-
-        False, or `off` for a plain switch, switches off. Raises UnknownFaultError before anything is changed.
-        """
+        """Switch on by text (`"page_cap=100"`, `"nulls"`) or by keyword (`page_cap=100`, `nulls=True`). False, or `off`
+        for a plain switch, switches off. Raises UnknownFaultError before anything is changed."""
         wanted = dict(map(_read, specs)) | values
         for name, value in wanted.items():
             fault = _fault(name)

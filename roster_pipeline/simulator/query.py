@@ -138,10 +138,8 @@ def _read_filter(text: str, plural: str, version: str) -> Filter:
 
 
 def read_fields(query: Query, text: str, plural: str, version: str) -> None:
-    """Read a `fields` list into the query.
-
-    A blank list is an error. An unknown name is an error in 1.2; 1.1 warns and gives all members.
-    """
+    """Read a `fields` list into the query. A blank list is an error. An unknown name is an error in 1.2; 1.1 warns and
+    gives all members."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if not names:
         minor = "invalid_blank_selection_field" if version == V11 else "invalid_selection_field"

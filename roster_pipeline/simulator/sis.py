@@ -76,10 +76,8 @@ class RequestLog:
 
 
 class PageCache:
-    """Finished pages of one state of the district, so that a benchmark of a client measures the client.
-
-    The page that was used longest ago is dropped first. With 0 megabytes nothing is kept.
-    """
+    """Finished pages of one state of the district, so that a benchmark of a client measures the client. The page that
+    was used longest ago is dropped first. With 0 megabytes nothing is kept."""
 
     def __init__(self, megabytes: int = 0) -> None:
         self._room = megabytes << 20
@@ -109,10 +107,8 @@ class PageCache:
 
 
 class Sis:
-    """One SIS of a site. prefix: the path between the host and `/ims/...`.
-
-    page_cache_megabytes: room for finished pages, which are served again while nothing changes; for benchmarks.
-    """
+    """One SIS of a site. prefix: the path between the host and `/ims/...`. page_cache_megabytes: room for finished
+    pages, which are served again while nothing changes; for benchmarks."""
 
     def __init__(
         self,

@@ -18,10 +18,8 @@ SLOTS = 2
 
 
 class Studies:
-    """What a district teaches, as objects by position.
-
-    Positions: numbers of sessions and courses; school * classes per school + class; row * SLOTS + slot.
-    """
+    """What a district teaches, as objects by position. Positions: numbers of sessions and courses; school * classes per
+    school + class; row * SLOTS + slot."""
 
     def __init__(self, district: District, payload: Payload) -> None:
         self.district = district

@@ -45,9 +45,7 @@ def __getattr__(name: str) -> Any:
 
 class SyncError(RosterError):
     """A step of one school's sync failed. `str()` is one message for people; `retryable` tells schedulers.
-
-    nothing_found: the SIS answered, but shows nothing of this school.
-    """
+    nothing_found: the SIS answered, but shows nothing of this school."""
 
     def __init__(
         self,
@@ -82,10 +80,8 @@ class GaveWay(SyncError):
 
 
 def explain(school: str, problem: Exception) -> SyncError:
-    """Any failure as a `SyncError`.
-
-    An unexpected error is only named by its type, because its text may contain data of people.
-    """
+    """Any failure as a `SyncError`. An unexpected error is only named by its type, because its text may contain data of
+    people."""
     if isinstance(problem, SyncError):
         return problem
     if isinstance(problem, OneRosterError):

@@ -301,10 +301,8 @@ def _waits(school: SchoolRow) -> bool:
 
 
 def watch_claims(conn: Connection, now: datetime, only: Collection[int] | None = None) -> Watched:
-    """One look, in the caller's transaction. only: at the people of these schools alone.
-
-    Skips alerts that another transaction opens or closes at the moment. That transaction or the next look handles them.
-    """
+    """One look, in the caller's transaction. only: at the people of these schools alone. Skips alerts that another
+    transaction opens or closes at the moment. That transaction or the next look handles them."""
     claimed = claimed_people(conn, only)
     already_open = {
         alert.school_id or 0: alert

@@ -164,10 +164,8 @@ def _noted(summary: SyncSummary) -> tuple[str, ...]:
 
 
 def _held_as_such(summary: SyncSummary) -> Iterable[Held]:
-    """Problems of the roster that are in no finding about rows.
-
-    Each is shown once, at the first place where it occurs.
-    """
+    """Problems of the roster that are in no finding about rows. Each is shown once, at the first place where it
+    occurs."""
     if summary.kind != "sync":
         return
     lines = [line for line in summary.verdict if line["verdict"] == "hold"]
@@ -198,10 +196,8 @@ def _checks(quality: list[dict[str, Any]]) -> Iterable[QualityCheck]:
 
 
 def _of_rules(rules: list[dict[str, Any]], count: str) -> Iterable[int]:
-    """A count of each rule over all roles.
-
-    The rules of one check look at the same records, so their counts are not added up.
-    """
+    """A count of each rule over all roles. The rules of one check look at the same records, so their counts are not
+    added up."""
     by_rule: dict[str, int] = defaultdict(int)
     for rule in rules:
         by_rule[rule["rule"]] += rule[count] or 0

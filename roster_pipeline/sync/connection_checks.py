@@ -89,10 +89,8 @@ def items_of(
     keep: Callable[[Mapping[str, Any]], object] = dict,
     name: str = "",
 ) -> Iterator[CheckItem]:
-    """Give each item as soon as it is known. Nothing is stored. limits: limits that replace those of a sync.
-
-    keep: is called at the end with what was learned of the server. name: our name of the school.
-    """
+    """Give each item as soon as it is known. Nothing is stored. limits: limits that replace those of a sync. keep: is
+    called at the end with what was learned of the server. name: our name of the school."""
     return (item for _, item in items_of_schools(connection, [(chosen, name)], limits, keep))
 
 
@@ -103,9 +101,7 @@ def items_of_schools(
     keep: Callable[[Mapping[str, Any]], object] = dict,
 ) -> Iterator[Placed]:
     """`items_of` for several schools. Their SIS is read once. Each item has the place of its school in the list.
-
-    schools: settings and name of each.
-    """
+    schools: settings and name of each."""
     settings = connection.settings
     watchers: list[tuple[UsableRecords, ContactPreview]] = []
     tested: list[TestedSchool] = []
@@ -156,10 +152,8 @@ class _Both:
 
 
 class UsableRecords:
-    """Takes the batches of a test, keeps the records of the school, and judges them at the end.
-
-    `start` forgets all records.
-    """
+    """Takes the batches of a test, keeps the records of the school, and judges them at the end. `start` forgets all
+    records."""
 
     def __init__(self, connection: ConnectionSettings, settings: SchoolSettings, today: date) -> None:
         self._connection = connection
@@ -183,10 +177,8 @@ class UsableRecords:
         self._rejects += [one for one in batch.rejects if one["severity"] == "error"]
 
     def items(self) -> Iterator[CheckItem]:
-        """One item for each rostered role that has more than a tenth unusable records.
-
-        If there is none, one green item for all roles.
-        """
+        """One item for each rostered role that has more than a tenth unusable records. If there is none, one green item
+        for all roles."""
         if not self._users and not self._rejects:
             return
         names = ("collection", "sourcedId", "field", "rule", "severity", "role")
@@ -263,10 +255,8 @@ class ContactPreview:
                 self._contacts.append({name: user.get(name) for name in READ_BY_RULES})
 
     def items(self) -> Iterator[CheckItem]:
-        """One item for each field that the rules look at, and one for all of them together.
-
-        It gives no items if there are no contacts.
-        """
+        """One item for each field that the rules look at, and one for all of them together. It gives no items if there
+        are no contacts."""
         if not self._wanted or not self._students or not self._contacts:
             return
         found = previewed(frame_of(self._students), frame_of(self._contacts), self._context)

@@ -203,10 +203,8 @@ def close_for_operators(database: Database, cause: str, headline: str, now: date
 
 
 def watch_installation(database: Database, items: Iterable[Item], now: datetime) -> tuple[int, int]:
-    """Open an alert for each red item, and close the alerts of the other items.
-
-    Returns how many were opened and closed.
-    """
+    """Open an alert for each red item, and close the alerts of the other items. Returns how many were opened and
+    closed."""
     opened = closed = 0
     for item in items:
         if item.ok is False:
@@ -241,10 +239,8 @@ def prune(database: Database, retention: Retention) -> dict[str, int]:
 
 
 def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:
-    """Alert the operators that pruning fails. They get one alert until it works again.
-
-    Returns False if they know already.
-    """
+    """Alert the operators that pruning fails. They get one alert until it works again. Returns False if they know
+    already."""
     hint = "Until it works, raw records, mails and Dagster runs are kept longer than promised. Its run says why."
     url = run_url(run_id)
     link = Link("Open the run", url) if url else None

@@ -106,10 +106,8 @@ def settle_people(conn: Connection, district_id: int, people: Collection[int], n
 
 
 def beat(url: str) -> str:
-    """Tell the external watcher, if there is one, that the daemon ticks.
-
-    Returns the result as a word, never the address.
-    """
+    """Tell the external watcher, if there is one, that the daemon ticks. Returns the result as a word, never the
+    address."""
     if not url:
         return "no heartbeat"
     import httpx
@@ -151,20 +149,16 @@ def _stale(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_
 
 
 def stage_of(expires: date, today: date) -> str | None:
-    """The cause of the alert that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`.
-
-    Only one is open at a time.
-    """
+    """The cause of the alert that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`. Only one is open at a
+    time."""
     left = (expires - today).days
     return EXPIRES_SOON if left <= LATE_DAYS else EXPIRES if left <= EARLY_DAYS else None
 
 
 @dataclass(frozen=True)
 class ExpiryChange:
-    """The change for one connection: the stage that is due now, if any, and the open alerts that no longer hold.
-
-    one: the last day of its secret; None if it has none any more.
-    """
+    """The change for one connection: the stage that is due now, if any, and the open alerts that no longer hold. one:
+    the last day of its secret; None if it has none any more."""
 
     connection_id: int
     one: Dated | None

@@ -67,10 +67,8 @@ class Sent:
 
 
 def send_due(database: Database, mailer: Mailer) -> Sent:
-    """Send the mails that are due.
-
-    If the server is away, this stops: every other mail would wait as long for it, and lose one of its tries.
-    """
+    """Send the mails that are due. If the server is away, this stops: every other mail would wait as long for it, and
+    lose one of its tries."""
     sent = failed = dead = 0
     away, until = False, monotonic() + MOST_SECONDS
     for _ in range(MOST_AT_ONCE):
@@ -113,10 +111,8 @@ def due_at(put_at: datetime, time_zone: str) -> datetime:
 
 
 def put_digests(database: Database, now: datetime) -> int:
-    """Write the digests that are due into the outbox. A report goes into exactly one digest.
-
-    Returns how many it wrote.
-    """
+    """Write the digests that are due into the outbox. A report goes into exactly one digest. Returns how many it
+    wrote."""
     put = 0
     with database.begin() as conn:
         lock_until_commit(conn, "digests")

@@ -35,10 +35,8 @@ class Aged:
 
 
 def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastRead | None:
-    """The point from which the next pull of bundles continues.
-
-    base: the newest complete pull, up to which nothing is missing. newest: the proof of the newest pull of any kind.
-    """
+    """The point from which the next pull of bundles continues. base: the newest complete pull, up to which nothing is
+    missing. newest: the proof of the newest pull of any kind."""
     if base is None and newest is None:
         return None
     seen = (newest or {}).get("age") or {}
@@ -60,10 +58,8 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
 def aged(
     proof: Mapping[str, Any], base: DeltaBase | None, before: Mapping[str, Any] | None, compared: Compared | None
 ) -> Aged:
-    """Judge a pull against an earlier one.
-
-    base: the complete pull before it. compared: how the two differ. before: the proof of the pull before it.
-    """
+    """Judge a pull against an earlier one. base: the complete pull before it. compared: how the two differ. before: the
+    proof of the pull before it."""
     noted, age = dict(proof), dict(proof.get("age") or {})
     bundle = bool(age)
     problems = list(proof["problems"])
@@ -87,10 +83,8 @@ def aged(
 def _unchanged_since(
     proof: Mapping[str, Any], base: DeltaBase | None, compared: Compared | None, bundle: bool, older: bool
 ) -> datetime | None:
-    """Since when the source says the same; None if it says something new.
-
-    A bundle is the same only if every byte is the same.
-    """
+    """Since when the source says the same; None if it says something new. A bundle is the same only if every byte is
+    the same."""
     if base is None:
         return None
     if bundle:

@@ -176,10 +176,8 @@ def _together(request: Request, error: str = "") -> Response:
 
 
 def _answer(request: Request, came: Form, status: int) -> Response:
-    """Only the part of the page with the test, if a script asked.
-
-    The status is then always 200, because the script shows nothing else.
-    """
+    """Only the part of the page with the test, if a script asked. The status is then always 200, because the script
+    shows nothing else."""
     if request.headers.get(HTMX):
         return page(request, "settings_test.html", **context(request, came))
     return filled(request, came, status)

@@ -267,10 +267,8 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
 
 
 def _offered(explanation: HoldExplanation, links: int) -> list[str]:
-    """The possible decisions on the held rows, the most likely first.
-
-    There are none if only the next sync can clear the hold.
-    """
+    """The possible decisions on the held rows, the most likely first. There are none if only the next sync can clear
+    the hold."""
     offered = ["relink"] if links else []
     offered += ["approve"] if explanation.approvable else []
     return [*offered, "discard"] if offered or explanation.managers else []

@@ -266,10 +266,8 @@ def _back(given: Mapping[str, str], person_id: int) -> str:
 
 
 def erase(request: Request) -> Response:
-    """Delete everything that is stored of a person.
-
-    Only operators may do this, and they have to type the person's number.
-    """
+    """Delete everything that is stored of a person. Only operators may do this, and they have to type the person's
+    number."""
     who = viewer(request)
     if not who.operator:
         raise nothing_here()

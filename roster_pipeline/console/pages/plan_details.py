@@ -145,10 +145,8 @@ def decides_as_manager(who: Account, opened: Connection, school: SchoolRow, plan
 
 
 def row_filter(filters: ListFilter, *, held: bool = False) -> RowFilter:
-    """The filter of a page, in the form that the directory needs.
-
-    A value that is not an action or role sets no condition.
-    """
+    """The filter of a page, in the form that the directory needs. A value that is not an action or role sets no
+    condition."""
     action = filters["action"]
     if action in ACTIONS:
         actions: tuple[str, ...] = (action,)
@@ -226,10 +224,8 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
 
 
 def decide_several(request: Request) -> Response:
-    """Approve or discard the chosen plans of several schools; each plan is bound to what the person looked at.
-
-    With `all`, the plans that the page showed are chosen, and not only the ticked ones.
-    """
+    """Approve or discard the chosen plans of several schools; each plan is bound to what the person looked at. With
+    `all`, the plans that the page showed are chosen, and not only the ticked ones."""
     sent, reason = form(request), reason_of(request)
     decision: Literal["approve", "discard"] = "discard" if sent.get("decision") == "discard" else "approve"
     ticked = sent.getlist("shown" if "all" in sent else "plan")[:ROWS]

@@ -231,10 +231,8 @@ routes = [
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from, for counting: an IPv4 address, or an IPv6 network.
-
-    The word of a proxy counts only if the settings name this proxy (`config.py`).
-    """
+    """Where a request comes from, for counting: an IPv4 address, or an IPv6 network. The word of a proxy counts only if
+    the settings name this proxy (`config.py`)."""
     host = request.client.host if request.client else "unknown"
     try:
         address = ip_address(host)
@@ -252,10 +250,8 @@ def link_address(config: Config, token: str, next_path: str = "/") -> str:
 
 
 def send_link(database: Database, config: Config, email: str, next_path: str) -> None:
-    """Send a link if the address may sign in.
-
-    This runs after the answer, so the answer shows nobody whether the address may sign in.
-    """
+    """Send a link if the address may sign in. This runs after the answer, so the answer shows nobody whether the
+    address may sign in."""
     try:
         with database.begin() as opened:
             account = accounts.find(opened, email)

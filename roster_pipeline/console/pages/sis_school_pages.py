@@ -166,10 +166,8 @@ def listed(request: Request, connection: ConnectionRow) -> Response:
 
 
 def settings_of(values: Values, stored: ConnectionSettings | None, errors: dict[str, str]) -> ConnectionSettings | None:
-    """The settings of a connection with the typed values.
-
-    A new connection starts with the values that are known for the SIS.
-    """
+    """The settings of a connection with the typed values. A new connection starts with the values that are known for
+    the SIS."""
     typed = {name: values.get(name_of(CONNECTION, name), "") or None for name in TYPED}
     chosen = chosen_preset(values)
     known = stored is not None and stored.sis == chosen.name
@@ -245,10 +243,8 @@ def _words(request: Request) -> str:
 def _lines(
     opened: Connection, connection: ConnectionRow, found: SisSchoolList | None, words: str
 ) -> list[tuple[dict[str, Any], str, SchoolRow | None]]:
-    """The schools of the SIS that have all words in their name or numbers.
-
-    Each line has the school, its people, and our school if it was added.
-    """
+    """The schools of the SIS that have all words in their name or numbers. Each line has the school, its people, and
+    our school if it was added."""
     there = {row.settings.school_id: row for row in tenants.schools_of(opened, connection.id)}
     lines = []
     for one in found.schools if found else []:

@@ -120,10 +120,8 @@ def date_of(year: int, month: int, number: int) -> Any:
 
 
 def reference(value: Any) -> Any:
-    """The sourcedId of a reference: an object, a bare text or number, or a list of one.
-
-    An `href`, or an address instead of the id, is never fetched. Its last part is the id if there is no other id.
-    """
+    """The sourcedId of a reference: an object, a bare text or number, or a list of one. An `href`, or an address
+    instead of the id, is never fetched. Its last part is the id if there is no other id."""
     if type(value) is dict:
         others = (name for name in value if str(name).lower().endswith("sourcedid"))
         for name in (*_REFERENCE_NAMES, *others):
@@ -213,10 +211,8 @@ def agent_members(agents: Any, keys: Sequence[str]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A text, a boolean, a list of them, or None; an empty object for anything else, also for a list in a list.
-
-    Texts such as "none" are kept, because custody "none" is information.
-    """
+    """A text, a boolean, a list of them, or None; an empty object for anything else, also for a list in a list. Texts
+    such as "none" are kept, because custody "none" is information."""
     if isinstance(value, list):
         return [{} if isinstance(entry, list) else _plain(entry) for entry in value]
     if isinstance(value, bool):

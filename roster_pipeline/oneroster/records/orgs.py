@@ -103,11 +103,8 @@ def org_of(record: Any, rejects: list[dict[str, Any]]) -> dict[str, Any] | None:
 
 @dataclass
 class ReferenceCounts:
-    """People, without guardians and deleted records.
-
-    unlisted: they name an org that is not listed, and that cannot be read otherwise. respelled: their org is spelled
-    in another way than its sourcedId, and could be read.
-    """
+    """People, without guardians and deleted records. unlisted: they name an org that is not listed, and that cannot be
+    read otherwise. respelled: their org is spelled in another way than its sourcedId, and could be read."""
 
     unlisted: int = 0
     respelled: int = 0
@@ -153,9 +150,7 @@ class OrgReferences:
 
     def place(self, users: Sequence[dict[str, Any]]) -> set[tuple[str | None, str | None]]:
         """Replace the references of these users by the orgs that they mean, one role entry per org, and count them.
-
-        Returns every (role, org) among the users. If the SIS lists no org at all, nothing is replaced.
-        """
+        Returns every (role, org) among the users. If the SIS lists no org at all, nothing is replaced."""
         named = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
         if not self.ids or self.ids.issuperset(org for _, org in named if org is not None):
             return named
@@ -208,10 +203,8 @@ def _shape(text: str) -> str:
 
 
 class Memberships:
-    """user -> (school, role) -> the span from the earliest begin to the latest end.
-
-    class_schools: the school of each class, for enrollments that name a class and no school.
-    """
+    """user -> (school, role) -> the span from the earliest begin to the latest end. class_schools: the school of each
+    class, for enrollments that name a class and no school."""
 
     def __init__(self, dates: Dates | None = None, class_schools: Mapping[str, str] | None = None) -> None:
         self._of: dict[str, dict[tuple[str, str | None], Span]] = {}

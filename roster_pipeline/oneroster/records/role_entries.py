@@ -172,10 +172,8 @@ def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -
 
 
 class Dates:
-    """Reads the dates of one source. `learn` as many as possible before reading the first one.
-
-    contradicted: a date was read in one order, and a later one shows the other order.
-    """
+    """Reads the dates of one source. `learn` as many as possible before reading the first one. contradicted: a date was
+    read in one order, and a later one shows the other order."""
 
     def __init__(self) -> None:
         self.contradicted = False

@@ -98,11 +98,8 @@ def _no_collection() -> Iterator[None]:
 
 
 class UserReader:
-    """Normalises the users of one pull.
-
-    metadata_keys: the wanted members of `metadata`; with the prefix `agents:`, members of the entries in `agents`,
-    which are kept under that key as an object of agent to value.
-    """
+    """Normalises the users of one pull. metadata_keys: the wanted members of `metadata`; with the prefix `agents:`,
+    members of the entries in `agents`, which are kept under that key as an object of agent to value."""
 
     def __init__(self, metadata_keys: Sequence[str] = (), dates: Dates | None = None) -> None:
         self.dates = dates or Dates()

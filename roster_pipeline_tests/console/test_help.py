@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 import roster_pipeline.console
-from roster_pipeline.console.glossary import GLOSSARY
+from roster_pipeline.console.glossary import glossary
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import OWNER, Browser, Console
 from roster_pipeline_tests.console.held_plans import held_archive
 from roster_pipeline_tests.directory.builders import person_of, snapshot_of
 
-WORDS = {word.anchor: word for words in GLOSSARY.values() for word in words}
+WORDS = {word.anchor: word for words in glossary().values() for word in words}
 TEMPLATES = Path(roster_pipeline.console.__file__).parent / "templates"
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tables import access_grant, account, district, school
+from roster_pipeline.directory.tables.tenants import access_grant, account, district, school
 from roster_pipeline.directory.tenants import SchoolRow
 
 OPERATOR, MANAGER, OWNER = "operator", "manager", "owner"

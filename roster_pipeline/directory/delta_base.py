@@ -13,8 +13,9 @@ from sqlalchemy import Connection, Select, cast, func, or_, select, text, true, 
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.sis_records import keep_records
-from roster_pipeline.directory.tables import connection as connection_table
-from roster_pipeline.directory.tables import pull, school, snapshot
+from roster_pipeline.directory.tables.intake import pull, snapshot
+from roster_pipeline.directory.tables.tenants import connection as connection_table
+from roster_pipeline.directory.tables.tenants import school
 from roster_pipeline.directory.tenants import ConnectionRow, keep_tests
 
 PLACE_LETTERS = 16

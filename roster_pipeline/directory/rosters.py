@@ -17,7 +17,13 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.tables import cleaned_roster, excluded_contact, quality_result, rejected_record, snapshot
+from roster_pipeline.directory.tables.intake import (
+    cleaned_roster,
+    excluded_contact,
+    quality_result,
+    rejected_record,
+    snapshot,
+)
 
 _ROSTER: dict[str, Kind] = {
     column.name: {"INTEGER": "int", "BOOLEAN": "bool"}.get(str(column.type), "text")  # type: ignore[misc]

@@ -15,7 +15,7 @@ from roster_pipeline.directory.pg_copy import read_documents, read_frame
 from roster_pipeline.directory.pulls import IN_PULL, PullGone
 from roster_pipeline.directory.roster_reuse import KEY
 from roster_pipeline.directory.sis_records import keep_records
-from roster_pipeline.directory.tables import pull, snapshot
+from roster_pipeline.directory.tables.intake import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.org_tree import orgs_below
 

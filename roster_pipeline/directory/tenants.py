@@ -15,7 +15,7 @@ from sqlalchemy import Connection, Select, Table, Text, case, cast, false, func,
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.tables import connection, district, school
+from roster_pipeline.directory.tables.tenants import connection, district, school
 from roster_pipeline.settings.school import (
     MOST_RECIPIENTS,
     TOO_MANY_RECIPIENTS,

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
@@ -19,7 +21,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console.page import database, number_of, page, plain_number, redirect, texts
-from roster_pipeline.console.session import limit, nothing_here, viewer
+from roster_pipeline.console.session import nothing_here, viewer
 from roster_pipeline.directory import members, rosters, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.database import DirectoryError
@@ -29,18 +31,38 @@ from roster_pipeline.directory.person_merge import merges_of
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import person_changes, person_view, possible_duplicates
 from roster_pipeline.services.person_view import PersonView
-from roster_pipeline.sync import SyncError, one_person
 from roster_pipeline.vocabulary import reason_problem
 
 OF_A_MANAGER = "This person is active in a school that is not yours, so a manager of the district has to do this."
 NOT_YOURS = "No school of yours has such a record. Ask a manager of the district."
-ASKS, WINDOW = 60, timedelta(hours=1)
-"""How often one person may ask a SIS."""
 LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/(conflicts|duplicates)(\?[a-z0-9=&-]*)?")
 """The addresses of lists of conflicts and of pairs, where a decision leads back to."""
 
-Act = Callable[[Connection, PersonView, Mapping[str, str], Account], str]
-Decision = Callable[[Connection, PersonView, PersonView, Mapping[str, str], Account], str]
+
+@dataclass(frozen=True)
+class Sent:
+    """A form about a person, sent by somebody who may see them. other: the number of the second person of a form about
+    two; 0 for other forms."""
+
+    opened: Connection
+    view: PersonView
+    given: Mapping[str, str]
+    who: Account
+    other: int
+
+    @property
+    def whom(self) -> tuple[Connection, int, int]:
+        """What a change of the person begins with: the database, the district and the person."""
+        return self.opened, *_of(self.view)
+
+    @property
+    def by(self) -> dict[str, Any]:
+        """Who does it, and why."""
+        return {"who": self.who.email, "reason": self.given["reason"]}
+
+
+Act = Callable[[Sent], str]
+"""Makes one change, and returns what was done, as a sentence."""
 
 
 def show(request: Request) -> Response:
@@ -51,56 +73,13 @@ def show(request: Request) -> Response:
         if now is not None:
             _seen(opened, now, viewer(request))
             return RedirectResponse(f"/people/{now}", 303)
-    return _page_of(request, asked=plain_number(asked))
+    return page_of_person(request, asked=plain_number(asked))
 
 
-def ask(request: Request) -> Response:
-    """Ask the SIS of one school for this person, and show its answer and what would change."""
-    with database(request).begin() as opened:
-        view = _view(request, opened)
-    school = _school(view, texts(request))
-    with database(request).begin() as opened:
-        limit(opened, "asks by", viewer(request).email, ASKS, WINDOW)
-    try:
-        asked = one_person.make_plan(database(request), school, view.person.id)
-    except SyncError as problem:
-        return _page_of(request, status=400, error=f"{_sentence(problem.message)} {in_console(problem.remedy)}".strip())
-    return redirect(request, f"/people/{view.person.id}?asked={asked.plan_id}#asked")
-
-
-def sync(request: Request) -> Response:
-    """Apply what the page showed after the SIS was asked."""
-    given = texts(request)
-    reason, number = given.get("reason", "").strip(), given.get("plan", "")
-    with database(request).begin() as opened:
-        view = _view(request, opened)
-        plan_id = plain_number(number)
-        shown = person_view.person_plan(opened, view, plan_id)
-    if shown is None:
-        raise nothing_here()
-    if error := reason_problem(reason):
-        return _page_of(request, status=400, error=error, asked=plan_id)
-    who = viewer(request).email
-    try:
-        result = one_person.apply_plan(database(request), shown.school.key, plan_id, who=who, reason=reason)
-    except SyncError as problem:
-        return _page_of(request, status=409, error=f"{_sentence(problem.message)} {in_console(problem.remedy)}".strip())
-    message = {
-        "applied": f"Synced: sync {result.sync_id}.",
-        "held": "A guard held the change, so nothing was done. The next sync of the school shows it among the holds.",
-        "unchanged": "The SIS was asked, and nothing had to change.",
-    }
-    return redirect(request, f"/people/{view.person.id}", message=message[result.outcome])
-
-
-def _sentence(words: str) -> str:
-    return words[:1].upper() + words[1:] + ("" if words.endswith(".") else ".")
-
-
-def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int = 0) -> Response:
+def page_of_person(request: Request, *, status: int = 200, error: str = "", asked: int = 0) -> Response:
     who = viewer(request)
     with database(request).begin() as opened:
-        view = _view(request, opened)
+        view = view_of(request, opened)
         of_sis, events = person_view.records(opened, view), person_view.history(opened, view)
         connections = sorted({school.connection.key for school in view.schools.values()})
         if view.manages:
@@ -130,7 +109,7 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", asked: int
     )
 
 
-def _view(request: Request, opened: Connection) -> PersonView:
+def view_of(request: Request, opened: Connection) -> PersonView:
     return _seen(opened, number_of(request, "person_id"), viewer(request))
 
 
@@ -142,121 +121,69 @@ def _seen(opened: Connection, person_id: int, who: Account) -> PersonView:
         raise nothing_here() from None
 
 
-def _changing(act: Act, *, shared: bool = True) -> Callable[[Request], Response]:
-    """The handler of a form that changes a person. shared: every school of the person sees the change."""
+def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[Request], Response]:
+    """The handler of a form that changes a person. shared: every school of the person sees the change. two: the form is
+    about two people, and the viewer has to be allowed to change both."""
 
     def handler(request: Request) -> Response:
-        given = texts(request)
+        given, who = texts(request), viewer(request)
         given["reason"] = given.get("reason", "").strip()
+        other = plain_number(given.get("other", "")) if two else 0
+        if two and other in (0, number_of(request, "person_id")):
+            raise nothing_here()
         with database(request).begin() as opened:
-            view = _view(request, opened)
-        if shared and not view.may_change:
+            view = view_of(request, opened)
+            second = _seen(opened, other, who) if two else view
+        if shared and not (view.may_change and second.may_change):
             raise HTTPException(403, OF_A_MANAGER)
         if error := reason_problem(given["reason"]):
-            return _page_of(request, status=400, error=error)
+            return page_of_person(request, status=400, error=error)
         try:
             with database(request).begin() as opened:
-                message = act(opened, _view(request, opened), given, viewer(request))
+                message = act(Sent(opened, view_of(request, opened), given, who, other))
         except NotAMember as problem:  # a second click, or somebody else was faster
             message = problem.message
         except DirectoryError as problem:
             if problem.retryable:
                 raise
-            return _page_of(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
-        return redirect(request, _back(given, view.person.id), message=message)
-
-    return handler
-
-
-def _shared(change: Callable[..., str]) -> Act:
-    """The handler of one change of the person. change: a function of `person_changes`. The handlers below are alike."""
-
-    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
-        return change(opened, *_of(view), who=who.email, reason=given["reason"])
-
-    return act
-
-
-def _of_field(change: Callable[..., str]) -> Act:
-    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
-        return change(opened, *_of(view), given.get("field", ""), who=who.email, reason=given["reason"])
-
-    return act
-
-
-def _of_membership(change: Callable[..., str]) -> Act:
-    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
-        return change(opened, _school(view, given), view.person.id, who=who.email, reason=given["reason"])
-
-    return act
-
-
-def _of_record(change: Callable[..., str], *, theirs: bool = False) -> Act:
-    def act(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
-        key, record = _record(opened, view, given, theirs=theirs)
-        return change(opened, key, view.person.id, record, who=who.email, reason=given["reason"])
-
-    return act
-
-
-def _edit(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
-    typed = {given.get("field", ""): given.get("value", "")}
-    return person_changes.edit(
-        opened, *_of(view), typed, who=who.email, reason=given["reason"], locked=given.get("locked") == "on"
-    )
-
-
-def _undo(opened: Connection, view: PersonView, given: Mapping[str, str], who: Account) -> str:
-    number = plain_number(given.get("edit", ""))
-    for event in person_view.history(opened, view):
-        if event.edit is not None and event.edit.entry.id == number:
-            if not event.may_undo:
-                raise HTTPException(403, OF_A_MANAGER)
-            return person_changes.undo(opened, *_of(view), number, who=who.email, reason=given["reason"])
-    raise nothing_here()
-
-
-def _merge(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Account) -> str:
-    both = [view.person.id, other.person.id]
-    kept = other.person.id if given.get("keep") == str(other.person.id) else view.person.id
-    gone = next(number for number in both if number != kept)
-    return possible_duplicates.merge(opened, view.person.district_id, kept, gone, who=who.email, reason=given["reason"])
-
-
-def _pair(change: Callable[..., str]) -> Decision:
-    """A decision that is the same whichever of the two people is named first."""
-
-    def act(opened: Connection, view: PersonView, other: PersonView, given: Mapping[str, str], who: Account) -> str:
-        return change(opened, *_of(view), other.person.id, who=who.email, reason=given["reason"])
-
-    return act
-
-
-def _deciding(act: Decision) -> Callable[[Request], Response]:
-    """The handler of a form about two people. The viewer has to be allowed to change both."""
-
-    def handler(request: Request) -> Response:
-        given, who = texts(request), viewer(request)
-        given["reason"] = given.get("reason", "").strip()
-        other = plain_number(given.get("other", ""))
-        if other in (0, number_of(request, "person_id")):
-            raise nothing_here()
-        if error := reason_problem(given["reason"]):
-            return _page_of(request, status=400, error=error)
-        try:
-            with database(request).begin() as opened:
-                view, second = _view(request, opened), _seen(opened, other, who)
-                if not (view.may_change and second.may_change):
-                    raise HTTPException(403, OF_A_MANAGER)
-                message = act(opened, view, second, given, who)
-        except DirectoryError as problem:
-            if problem.retryable:
-                raise
-            return _page_of(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
+            return page_of_person(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
         kept = other if act is _merge and given.get("keep") == str(other) else view.person.id
         return redirect(request, _back(given, kept), message=message)
 
     return handler
+
+
+def _membership(change: Callable[..., str]) -> Act:
+    return lambda sent: change(sent.opened, school_of_form(sent.view, sent.given), sent.view.person.id, **sent.by)
+
+
+def _record(change: Callable[..., str], *, theirs: bool = False) -> Act:
+    def act(sent: Sent) -> str:
+        key, record = _record_of(sent, theirs=theirs)
+        return change(sent.opened, key, sent.view.person.id, record, **sent.by)
+
+    return act
+
+
+def _edit(sent: Sent) -> str:
+    typed = {sent.given.get("field", ""): sent.given.get("value", "")}
+    return person_changes.edit(*sent.whom, typed, **sent.by, locked=sent.given.get("locked") == "on")
+
+
+def _undo(sent: Sent) -> str:
+    number = plain_number(sent.given.get("edit", ""))
+    for event in person_view.history(sent.opened, sent.view):
+        if event.edit is not None and event.edit.entry.id == number:
+            if not event.may_undo:
+                raise HTTPException(403, OF_A_MANAGER)
+            return person_changes.undo(*sent.whom, number, **sent.by)
+    raise nothing_here()
+
+
+def _merge(sent: Sent) -> str:
+    one, other = sent.view.person.id, sent.other
+    kept, gone = (other, one) if sent.given.get("keep") == str(other) else (one, other)
+    return possible_duplicates.merge(sent.opened, sent.view.person.district_id, kept, gone, **sent.by)
 
 
 def _back(given: Mapping[str, str], person_id: int) -> str:
@@ -272,13 +199,13 @@ def erase(request: Request) -> Response:
     if not who.operator:
         raise nothing_here()
     with database(request).begin() as opened:
-        view = _view(request, opened)
+        view = view_of(request, opened)
     given = texts(request)
     reason, typed = given.get("reason", "").strip(), given.get("number", "").strip()
     if error := reason_problem(reason):
-        return _page_of(request, status=400, error=error)
+        return page_of_person(request, status=400, error=error)
     if typed != str(view.person.id):
-        return _page_of(request, status=400, error="To erase somebody, type their number, as this page shows it.")
+        return page_of_person(request, status=400, error="To erase somebody, type their number, as this page shows it.")
     with database(request).begin() as opened:
         message = person_changes.erase(opened, *_of(view), who=who.email, reason=reason)
     return redirect(request, f"/people?district={view.district}", message=message)
@@ -288,7 +215,7 @@ def _of(view: PersonView) -> tuple[int, int]:
     return view.person.district_id, view.person.id
 
 
-def _school(view: PersonView, given: Mapping[str, str]) -> str:
+def school_of_form(view: PersonView, given: Mapping[str, str]) -> str:
     """The school of the form. Raises HTTPException 404 if the viewer may not see it."""
     key = given.get("school", "")
     if key not in view.schools:
@@ -296,13 +223,14 @@ def _school(view: PersonView, given: Mapping[str, str]) -> str:
     return key
 
 
-def _record(opened: Connection, view: PersonView, given: Mapping[str, str], *, theirs: bool = False) -> tuple[str, str]:
+def _record_of(sent: Sent, *, theirs: bool = False) -> tuple[str, str]:
     """Connection and sourcedId of the form. theirs: an owner may only name a record of the newest snapshots of their
     schools.
 
     Otherwise somebody could link a pupil of another school to one of their own and read what the SIS says of them.
     Raises HTTPException 404 for a connection of another district, and 403 for a record of a school that is not theirs.
     """
+    view, given, opened = sent.view, sent.given, sent.opened
     key, record = given.get("connection", ""), given.get("sourced_id", "").strip()
     rows = {row.key: row for row in tenants.list_connections(opened) if row.district_id == view.person.district_id}
     if key not in rows:
@@ -315,30 +243,37 @@ def _record(opened: Connection, view: PersonView, given: Mapping[str, str], *, t
     return key, record
 
 
+CHANGES: dict[str, Act] = {
+    "exclude": lambda sent: person_changes.exclude(*sent.whom, **sent.by),
+    "include": lambda sent: person_changes.include(*sent.whom, **sent.by),
+    "lock": lambda sent: person_changes.lock(*sent.whom, sent.given.get("field", ""), **sent.by),
+    "unlock": lambda sent: person_changes.unlock(*sent.whom, sent.given.get("field", ""), **sent.by),
+    "edit": _edit,
+    "link": _record(person_changes.link, theirs=True),
+    "unlink": _record(person_changes.unlink),
+    "primary-record": _record(person_changes.set_primary_record),
+    "undo-merge": lambda sent: possible_duplicates.undo_merge(*sent.whom, **sent.by),
+}
+"""Changes that every school of the person sees."""
+OF_ONE_SCHOOL: dict[str, Act] = {
+    "archive": _membership(person_changes.archive),
+    "restore": _membership(person_changes.restore),
+    "undo": _undo,
+}
+DECISIONS: dict[str, Act] = {
+    "merge": _merge,
+    "two": lambda sent: possible_duplicates.mark_distinct(*sent.whom, sent.other, **sent.by),
+    "open-again": lambda sent: possible_duplicates.unmark_distinct(*sent.whom, sent.other, **sent.by),
+}
+"""Decisions about two people."""
+
+handlers = {
+    **{name: _changing(act) for name, act in CHANGES.items()},
+    **{name: _changing(act, shared=False) for name, act in OF_ONE_SCHOOL.items()},
+    **{name: _changing(act, two=True) for name, act in DECISIONS.items()},
+    "erase": erase,
+}
 routes = [
     Route("/people/{person_id}", show, methods=["GET"]),
-    Route("/people/{person_id}/exclude", _changing(_shared(person_changes.exclude)), methods=["POST"]),
-    Route("/people/{person_id}/include", _changing(_shared(person_changes.include)), methods=["POST"]),
-    Route("/people/{person_id}/lock", _changing(_of_field(person_changes.lock)), methods=["POST"]),
-    Route("/people/{person_id}/unlock", _changing(_of_field(person_changes.unlock)), methods=["POST"]),
-    Route("/people/{person_id}/edit", _changing(_edit), methods=["POST"]),
-    Route(
-        "/people/{person_id}/archive", _changing(_of_membership(person_changes.archive), shared=False), methods=["POST"]
-    ),
-    Route(
-        "/people/{person_id}/restore", _changing(_of_membership(person_changes.restore), shared=False), methods=["POST"]
-    ),
-    Route("/people/{person_id}/link", _changing(_of_record(person_changes.link, theirs=True)), methods=["POST"]),
-    Route("/people/{person_id}/unlink", _changing(_of_record(person_changes.unlink)), methods=["POST"]),
-    Route(
-        "/people/{person_id}/primary-record", _changing(_of_record(person_changes.set_primary_record)), methods=["POST"]
-    ),
-    Route("/people/{person_id}/undo", _changing(_undo, shared=False), methods=["POST"]),
-    Route("/people/{person_id}/undo-merge", _changing(_shared(possible_duplicates.undo_merge)), methods=["POST"]),
-    Route("/people/{person_id}/merge", _deciding(_merge), methods=["POST"]),
-    Route("/people/{person_id}/two", _deciding(_pair(possible_duplicates.mark_distinct)), methods=["POST"]),
-    Route("/people/{person_id}/open-again", _deciding(_pair(possible_duplicates.unmark_distinct)), methods=["POST"]),
-    Route("/people/{person_id}/ask", ask, methods=["POST"]),
-    Route("/people/{person_id}/sync", sync, methods=["POST"]),
-    Route("/people/{person_id}/erase", erase, methods=["POST"]),
+    *(Route(f"/people/{{person_id}}/{name}", handler, methods=["POST"]) for name, handler in handlers.items()),
 ]

@@ -1,4 +1,4 @@
-"""Preview & run: Sync now and Dry run, and the live progress of each run."""
+"""Preview & run: Sync now and Dry run, and the live progress of each run. Also the sync of one person."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ from starlette.routing import Route
 
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.launchers import launch
-from roster_pipeline.console.page import database, form, page, piece
+from roster_pipeline.console.page import database, form, page, piece, plain_number, redirect, texts
+from roster_pipeline.console.pages.person_page import page_of_person, school_of_form, view_of
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import limit, nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, manual_runs, plans
 from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.runtime.run_school import LAST_STEP, STEPS
+from roster_pipeline.services import person_view
 from roster_pipeline.services.plan_rows import summary_of, would_do
 from roster_pipeline.services.school_status import first_steps, status_of_sync
+from roster_pipeline.sync import SyncError, one_person
 from roster_pipeline.sync.build_report import report_of, run_url
+from roster_pipeline.vocabulary import reason_problem
 
 WINDOW = timedelta(hours=1)
 BY_ONE_PERSON = 60
@@ -115,6 +120,49 @@ async def events(request: Request) -> Response:
     return stream(request, look)
 
 
+def ask(request: Request) -> Response:
+    """POST: ask the SIS of one school for a person, and show its answer and what would change."""
+    with database(request).begin() as opened:
+        view = view_of(request, opened)
+    school = school_of_form(view, texts(request))
+    with database(request).begin() as opened:
+        limit(opened, "asks by", viewer(request).email, BY_ONE_PERSON, WINDOW)
+    try:
+        asked = one_person.make_plan(database(request), school, view.person.id)
+    except SyncError as problem:
+        return page_of_person(request, status=400, error=_words(problem))
+    return redirect(request, f"/people/{view.person.id}?asked={asked.plan_id}#asked")
+
+
+def sync_person(request: Request) -> Response:
+    """POST: apply what the page of a person showed after the SIS was asked."""
+    given = texts(request)
+    reason, plan_id = given.get("reason", "").strip(), plain_number(given.get("plan", ""))
+    with database(request).begin() as opened:
+        view = view_of(request, opened)
+        shown = person_view.person_plan(opened, view, plan_id)
+    if shown is None:
+        raise nothing_here()
+    if error := reason_problem(reason):
+        return page_of_person(request, status=400, error=error, asked=plan_id)
+    who = viewer(request).email
+    try:
+        result = one_person.apply_plan(database(request), shown.school.key, plan_id, who=who, reason=reason)
+    except SyncError as problem:
+        return page_of_person(request, status=409, error=_words(problem))
+    message = {
+        "applied": f"Synced: sync {result.sync_id}.",
+        "held": "A guard held the change, so nothing was done. The next sync of the school shows it among the holds.",
+        "unchanged": "The SIS was asked, and nothing had to change.",
+    }
+    return redirect(request, f"/people/{view.person.id}", message=message[result.outcome])
+
+
+def _words(problem: SyncError) -> str:
+    message = problem.message[:1].upper() + problem.message[1:].removesuffix(".")
+    return f"{message}. {in_console(problem.remedy)}".strip()
+
+
 def steps_of(run: ManualRun) -> list[str]:
     """The steps of a run, in words and in order; a dry run applies nothing."""
     return [words for step, words in STEPS.items() if step != LAST_STEP or run.kind == "sync"]
@@ -156,4 +204,6 @@ routes = [
     Route("/schools/{key}/runs/{run}", show, methods=["GET"]),
     Route("/schools/{key}/runs/{run}/cancel", cancel, methods=["POST"]),
     Route("/schools/{key}/runs/{run}/events", events, methods=["GET"]),
+    Route("/people/{person_id}/ask", ask, methods=["POST"]),
+    Route("/people/{person_id}/sync", sync_person, methods=["POST"]),
 ]

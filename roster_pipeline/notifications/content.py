@@ -6,6 +6,7 @@ There is no field for a name, an address or a number of a person, and none may b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -266,3 +267,16 @@ class FailureAlert(_Stored):
     directory_unchanged: bool = False
     console_url: str | None = None
     sign_in: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        """The message without the school's key in front. Another part of the mail names the school."""
+        lines = [line.removeprefix(f"{self.school_key}: ").strip() for line in self.message.strip().splitlines()]
+        return [line[0].upper() + line[1:] for line in lines if line]
+
+    @property
+    def cause(self) -> str:
+        """The first line of the message as half a sentence, without the technical part in brackets at the end."""
+        first = next(iter(self.message.strip().splitlines()), "").removeprefix(f"{self.school_key}: ").strip()
+        bare = first.rstrip(".")
+        return re.sub(r"\s*\([^()]*\)$", "", bare) or bare or "no cause was given"

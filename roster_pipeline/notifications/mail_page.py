@@ -35,7 +35,6 @@ from roster_pipeline.notifications.notice import alert_sections
 from roster_pipeline.notifications.outcome import (
     NOUNS,
     Tone,
-    cause,
     joined,
     outcome,
     remarks,
@@ -71,7 +70,7 @@ def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) ->
     typed = web_address(mail.console_url) is None if commands is None else commands
     if isinstance(mail, FailureAlert):
         details, sections = [f"Step: {mail.step}"], alert_sections(mail, typed)
-        headline = f"The roster sync failed: {cause(mail)}."
+        headline = f"The roster sync failed: {mail.cause}."
     else:
         headline, details, sections = outcome(mail), _about(mail), _report(mail, typed)
     colour = tone(mail)

@@ -20,7 +20,7 @@ from roster_pipeline.notifications.blocks import (
 )
 from roster_pipeline.notifications.content import FailureAlert, SyncReport
 from roster_pipeline.notifications.mail import Mail
-from roster_pipeline.notifications.outcome import Tone, message_lines, outcome, remarks, tone
+from roster_pipeline.notifications.outcome import Tone, outcome, remarks, tone
 from roster_pipeline.vocabulary import counted, moment
 
 FOOTER = (
@@ -178,7 +178,7 @@ def _lines(reports: Sequence[SyncReport], console_url: str | None) -> list[Block
 
 
 def alert_sections(alert: FailureAlert, typed: bool) -> list[Section]:
-    lines = (Sentence(line if typed else in_console(line)) for line in message_lines(alert))
+    lines = (Sentence(line if typed else in_console(line)) for line in alert.lines)
     remedy = alert.remedy if typed else in_console(alert.remedy)
     again: tuple[Block, ...] = (Sentence("Then sync the school again.", "quiet"),)
     if typed:

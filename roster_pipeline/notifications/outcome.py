@@ -5,7 +5,6 @@ Pure functions of the report. Nothing here knows about HTML or SMTP.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -240,7 +239,7 @@ def age_of_source(report: SyncReport) -> str:
 
 def subject(mail: SyncReport | FailureAlert) -> str:
     """The school's name and then the outcome, for a list of mails."""
-    words = _failure(mail) if isinstance(mail, FailureAlert) else _headline(mail)
+    words = f"roster sync failed: {mail.cause}" if isinstance(mail, FailureAlert) else _headline(mail)
     return _cut(f"{_cut(mail.school_name, NAME_LENGTH)}: {words}", SUBJECT_LENGTH)
 
 
@@ -275,23 +274,6 @@ def _headline(report: SyncReport) -> str:
     if failed_checks(report):
         parts.append(counted(failed_checks(report), "check failed", "checks failed"))
     return _LEAD[report.kind] + ("; ".join(parts) or "no changes")
-
-
-def _failure(alert: FailureAlert) -> str:
-    return f"roster sync failed: {cause(alert)}"
-
-
-def message_lines(alert: FailureAlert) -> list[str]:
-    """The message without the school's key in front. Another part of the mail names the school."""
-    lines = [line.removeprefix(f"{alert.school_key}: ").strip() for line in alert.message.strip().splitlines()]
-    return [line[0].upper() + line[1:] for line in lines if line]
-
-
-def cause(alert: FailureAlert) -> str:
-    """The first line of the message as half a sentence, without the technical part in brackets at the end."""
-    first = next(iter(alert.message.strip().splitlines()), "").removeprefix(f"{alert.school_key}: ").strip()
-    bare = first.rstrip(".")
-    return re.sub(r"\s*\([^()]*\)$", "", bare) or bare or "no cause was given"
 
 
 def to_check(report: SyncReport) -> int:

@@ -25,23 +25,12 @@ from roster_pipeline.vocabulary import PERSON_FIELDS, day, full_name
 
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
 MOST_EVENTS = 100
-QUIET = {
-    "revision",
-    "updated_at",
-    "number_connection_id",
-    "connection_id",
-    "version",
-    "master_identifier",
-    "number_kind",
-}
+OF_A_LINK = {"connection_id", "version", "master_identifier"}
+QUIET = {"revision", "updated_at", "number_kind", "number_connection_id", *OF_A_LINK}
 """Columns of the change log that tell a reader nothing."""
-LEFT_OUT = {
-    "create": "No sync enters them in {}",
-    "update": "No sync makes this change in {}",
-    "restore": "No sync restores them in {}",
-    "archive": "No sync archives them in {}",
-}
-"""The meaning of an exemption of an action, in a school."""
+LINK = ("connection", "sourced_id", "is_primary", "primary_by_hand", "confirmed")
+LEFT_OUT = {"create": "enters them", "restore": "restores them", "archive": "archives them"}
+"""What no sync does because of an exemption."""
 LEFT_OUT_WAS = {
     "create": "entering them",
     "update": "an update",
@@ -87,7 +76,8 @@ class PersonView:
 
 @dataclass(frozen=True)
 class Record:
-    """One record of the SIS that is linked to a person. said: its values at `taken_at`; None if they are not stored."""
+    """One record of the SIS that is linked to a person. said: its values when they were taken; None if they are not
+    stored."""
 
     connection: str
     sourced_id: str
@@ -95,8 +85,6 @@ class Record:
     primary_by_hand: bool
     confirmed: bool
     said: Mapping[str, Any] | None
-    taken_at: datetime | None
-    record_status: str | None
 
 
 @dataclass(frozen=True)
@@ -175,25 +163,13 @@ def find(conn: Connection, person_id: int, reader: Account) -> PersonView:
 
 
 def records(conn: Connection, view: PersonView) -> list[Record]:
-    """The linked records, the primary one first. Each has the last values from the SIS in a school that the reader may
-    see."""
+    """The linked records, the primary one first, each with its last values in a school that the reader may see."""
     schools = [school.id for school in view.schools.values()]
     listed = []
-    for each in view.person.links:
-        source = tenants.get_connection(conn, each["connection"])
-        row = rosters.newest_record(conn, source.id, schools, each["sourced_id"])
-        listed.append(
-            Record(
-                connection=each["connection"],
-                sourced_id=each["sourced_id"],
-                is_primary=each["is_primary"],
-                primary_by_hand=each["primary_by_hand"],
-                confirmed=each["confirmed"],
-                said=row,
-                taken_at=row["taken_at"] if row else None,
-                record_status=row["record_status"] if row else None,
-            )
-        )
+    for link in view.person.links:
+        source = tenants.get_connection(conn, link["connection"])
+        said = rosters.newest_record(conn, source.id, schools, link["sourced_id"])
+        listed.append(Record(**{name: link[name] for name in LINK}, said=said))
     return listed
 
 
@@ -208,12 +184,12 @@ def field_lines(view: PersonView, of_sis: list[Record]) -> list[FieldLine]:
         differs = values is not None and value != theirs
         if locked:
             source = "locked by hand"
-        elif not view.person.links:
-            source = "entered by hand" if value is not None else ""
-        elif values is None:
-            source = "SIS record" if value is not None else ""
+        elif differs:
+            source = "differs from the SIS record"
+        elif value is None:
+            source = ""
         else:
-            source = "differs from the SIS record" if differs else "SIS record" if value is not None else ""
+            source = "SIS record" if view.person.links else "entered by hand"
         result.append(FieldLine(name, value, source, locked, theirs, differs))
     return result
 
@@ -227,8 +203,8 @@ def planned(conn: Connection, view: PersonView, events: Sequence[Event]) -> list
         plan = plans.latest(conn, school.id, dry_run=True)
         if plan is None:
             continue
-        links = [each for each in view.person.links if each["connection"] == school.connection.key]
-        records = tuple(each["sourced_id"] for each in links)
+        key = school.connection.key
+        records = tuple(each["sourced_id"] for each in view.person.links if each["connection"] == key)
         rows = lines(conn, plan, RowFilter(person_id=view.person.id, records=records))
         if rows:
             edited = newest if newest and newest.at > plan.made_at else None
@@ -238,12 +214,9 @@ def planned(conn: Connection, view: PersonView, events: Sequence[Event]) -> list
 
 def person_plan(conn: Connection, view: PersonView, plan_id: int) -> Planned | None:
     """A plan that was made only for this person, in a school that the reader may see. None for every other plan."""
-    try:
-        plan = plans.get(conn, plan_id)
-    except plans.UnknownPlan:
-        return None
-    school = next((one for one in view.schools.values() if one.id == plan.school_id), None)
-    if school is None or plan.person_id != view.person.id:
+    plan = plans.get_all(conn, {plan_id}).get(plan_id)
+    school = next((one for one in view.schools.values() if plan and one.id == plan.school_id), None)
+    if plan is None or school is None or plan.person_id != view.person.id:
         return None
     return Planned(school, plan, lines(conn, plan, RowFilter()))
 
@@ -257,8 +230,7 @@ def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, Announ
 
 
 def history(conn: Connection, view: PersonView) -> list[Event]:
-    """The events of the person, newest first, at most `MOST_EVENTS`. Events of another school's sync or membership are
-    left out if the reader may not see that school."""
+    """The newest `MOST_EVENTS` of the person, without those of schools that the reader may not see."""
     events: dict[datetime, Event] = {}
     changes = ledger.changes_of_person(conn, view.person.district_id, view.person.id)
     syncs = ledger.syncs(conn, (each.sync_id for each in changes if each.sync_id))
@@ -292,7 +264,7 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
     for exempted in lasting_decisions.exemptions_of_person(conn, *whom):
         if view.manages or exempted.school in view.schools:
             of = f": {', '.join(exempted.fields).replace('_', ' ')}" if exempted.fields else ""
-            step = Step(LEFT_OUT[exempted.action].format(exempted.school) + of)
+            step = Step(f"No sync {LEFT_OUT.get(exempted.action, 'makes this change')} in {exempted.school}{of}")
             events.append(Event(exempted.at, exempted.who, "change left out", exempted.reason, steps=[step]))
             known.add((exempted.at, exempted.school, exempted.action))
     for leaver in lasting_decisions.announcements_of_person(conn, *whom):
@@ -312,25 +284,22 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
 def undoable(
     conn: Connection, person: Person, entries: Sequence[Entry], changes: Sequence[Change]
 ) -> list[tuple[Edit, str]]:
-    """The edits by hand among the audit entries of a person. Each has the reason why it cannot be undone, or an empty
-    text."""
+    """The edits by hand among the audit entries of a person, each with the reason why it cannot be undone, or ""."""
     edits = undo_edit.edits(entries, changes, person.id)
     if not edits:
         return []
     now = undo_edit.rows_now(conn, person.district_id, person.id)
     undone = {entry.details["edit"] for entry in entries if entry.what == undo_edit.UNDONE}
-    problem = "It was undone already."
-    return [(edit, problem if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in edits]
+    done = "It was undone already."
+    return [(edit, done if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in edits]
 
 
 def _may_see(view: PersonView, change: Change, syncs: Mapping[int, SyncRow]) -> bool:
     if view.manages:
         return True
-    if change.school is not None and change.school not in view.schools:
-        return False
-    if not view.whole:
-        return change.sync_id in syncs and syncs[change.sync_id or 0].school in view.schools
-    return True
+    sync = syncs.get(change.sync_id or 0)
+    seen = change.school is None or change.school in view.schools
+    return seen and (view.whole or (sync is not None and sync.school in view.schools))
 
 
 def _steps(change: Change) -> list[Step]:

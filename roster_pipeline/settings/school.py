@@ -23,21 +23,13 @@ KEY_PATTERN = r"^[a-z0-9](?:[a-z0-9-]{0,62}[a-z0-9])?$"
 Key = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
-
 DEFAULT_ROLE_MAP: dict[str, str] = {
     "student": Role.STUDENT,
     "teacher": Role.TEACHER,
-    "aide": Role.STAFF,
-    "proctor": Role.STAFF,
-    "counselor": Role.STAFF,
-    "administrator": Role.ADMIN,
-    "siteadministrator": Role.ADMIN,
-    "districtadministrator": Role.ADMIN,
-    "principal": Role.ADMIN,
-    "systemadministrator": Role.ADMIN,
-    "parent": CONTACT,
-    "guardian": CONTACT,
-    "relative": CONTACT,
+    **dict.fromkeys(("aide", "proctor", "counselor"), Role.STAFF),
+    **dict.fromkeys(("administrator", "siteadministrator", "districtadministrator"), Role.ADMIN),
+    **dict.fromkeys(("principal", "systemadministrator"), Role.ADMIN),
+    **dict.fromkeys(("parent", "guardian", "relative"), CONTACT),
 }
 """OneRoster's role, lower-cased, to our group. Extension roles count only if a school maps them."""
 _CONTACT_FIELD = r"(?:metadata|agents):[^=!,]*[^=!,\s]"
@@ -265,12 +257,8 @@ class SchoolSettings(_Settings):
 
     def role(self, role: str) -> RoleSettings:
         """The switches of one role group; `role` is a `Role` value."""
-        return {
-            Role.STUDENT: self.students,
-            Role.TEACHER: self.teachers,
-            Role.STAFF: self.staff,
-            Role.ADMIN: self.admins,
-        }[Role(role)]
+        of = {Role.STUDENT: self.students, Role.TEACHER: self.teachers, Role.STAFF: self.staff, Role.ADMIN: self.admins}
+        return of[Role(role)]
 
     def without_witness(self) -> SchoolSettings:
         """The same, but with the longer waiting time for a SIS that does not answer for single people."""
@@ -308,6 +296,5 @@ class DistrictSettings(_Settings):
     connection_ranking: list[Key] = []
     """Connections whose records count first if several connections know a person, in this order
     (`planning/decisions.py`)."""
-
     school_defaults: SchoolSettings | None = None
     """The settings with which a new school begins (`SchoolSettings.for_new_schools`); None: the standard settings."""

@@ -43,10 +43,8 @@ def record(
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> int:
-    """Add a line, in the transaction of the change that it describes.
-
-    `details` hold names of settings and fields, and numbers of people, but no values.
-    """
+    """Add a line, in the transaction of the change that it describes. `details` hold names of settings and fields, and
+    numbers of people, but no values."""
     line = insert(audit).values(
         who=who,
         what=what,
@@ -110,10 +108,8 @@ def get(conn: Connection, entry_id: int) -> Entry | None:
 def since_revision(
     conn: Connection, what: str, revision: int, *, school_id: int | None = None, connection: str | None = None
 ) -> list[Entry]:
-    """The changes of one school's or one connection's settings after a revision, oldest first.
-
-    connection: its key. Only entries whose details say which revision they made count.
-    """
+    """The changes of one school's or one connection's settings after a revision, oldest first. connection: its key.
+    Only entries whose details say which revision they made count."""
     query = select(audit).where(audit.c.what == what, audit.c.details["revision"].as_integer() > revision)
     if school_id is not None:
         query = query.where(audit.c.school_id == school_id)

@@ -109,10 +109,8 @@ def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *
 
 
 def unlink_leavers(conn: Connection, key: str, *, who: str, reason: str) -> tuple[int, int]:
-    """Unlink the leavers of a school's newest plan from records that are somebody else's now.
-
-    Returns the number of the plan, and how many people lost their ids. Raises NoPlan.
-    """
+    """Unlink the leavers of a school's newest plan from records that are somebody else's now. Returns the number of the
+    plan, and how many people lost their ids. Raises NoPlan."""
     school = tenants.get_school(conn, key)
     plan = plans.latest(conn, school.id, dry_run=True)
     if plan is None:

@@ -112,7 +112,7 @@ def show(
 ) -> None:
     """Everything the directory holds of one person."""
     from roster_pipeline.directory import audit, ledger, members, tenants
-    from roster_pipeline.services.person_view import undoable
+    from roster_pipeline.services.person_changes import undoable
 
     with open_directory() as database, database.begin() as opened:
         owner = district_of(opened, district)

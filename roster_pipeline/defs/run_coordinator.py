@@ -84,8 +84,10 @@ def school_tags(school_key: str) -> dict[str, str]:
 
     try:
         with DirectoryResource().database().begin() as conn:
-            found = tenants.connection_and_name(conn, school_key)
-            return {CONNECTION_TAG: found[0], SCHOOL_TAG: found[1]} if found else {}
+            school = tenants.get_school(conn, school_key)
+            return {CONNECTION_TAG: school.connection.key, SCHOOL_TAG: school.name}
+    except tenants.UnknownKey:
+        return {}
     except Exception as problem:
         LOG.warning("The run of %s waits for no other of its connection: %s", school_key, type(problem).__name__)
         return {}

@@ -102,19 +102,16 @@ class SyncSummary:
     claimed: int = 0
 
 
-def unreported(conn: Connection, school_key: str | None = None) -> list[int]:
+def unreported(conn: Connection) -> list[int]:
     """Syncs without a mail in the outbox, oldest first."""
     found = (
         select(sync.c.id)
-        .join(school, school.c.id == sync.c.school_id)
         .outerjoin(outbox, outbox.c.sync_id == sync.c.id)
         .where(
             outbox.c.id.is_(None), sync.c.report == func.jsonb_build_object(), sync.c.kind.not_in(("person", "upload"))
         )
         .order_by(sync.c.id)
     )
-    if school_key is not None:
-        found = found.where(school.c.key == school_key)
     return list(conn.scalars(found))
 
 

@@ -11,7 +11,25 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Select, Table, Text, case, cast, false, func, insert, or_, select, text, true, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    RowMapping,
+    Select,
+    Table,
+    Text,
+    case,
+    cast,
+    false,
+    func,
+    insert,
+    or_,
+    select,
+    text,
+    true,
+    update,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.database import DirectoryError
@@ -107,7 +125,7 @@ class SchoolRow:
 def add_district(conn: Connection, key: str, name: str) -> DistrictRow:
     """Make a district. Raises KeyTaken, RefusedSetting."""
     name = _name(name)
-    return DistrictRow(_added(conn, district, "district", key, name=name), key, name)
+    return DistrictRow(_added(conn, district, key, name=name), key, name)
 
 
 def add_connection(
@@ -116,7 +134,7 @@ def add_connection(
     """Make a connection in a district; the caller has sealed the secret. Raises UnknownKey, KeyTaken."""
     owner = get_district(conn, district_key)
     document = settings.model_dump(mode="json")
-    _added(conn, connection, "connection", key, district_id=owner.id, settings=document, secret=secret_sealed)
+    _added(conn, connection, key, district_id=owner.id, settings=document, secret=secret_sealed)
     return get_connection(conn, key)
 
 
@@ -125,7 +143,7 @@ def set_connection(
 ) -> int:
     """Replace a connection's settings, its secret, or both; returns its revision. Everything learned about the server
     is deleted. Raises UnknownKey."""
-    values: dict[str, Any] = {"updated_at": func.now(), "learned": {}}
+    values: dict[str, Any] = {"learned": {}}
     news = []
     if settings is not None:
         values["settings"] = settings.model_dump(mode="json")
@@ -133,12 +151,7 @@ def set_connection(
     if secret_sealed is not None:
         values["secret"] = secret_sealed
         news.append(true())
-    values["revision"] = connection.c.revision + case((or_(false(), *news), 1), else_=0)
-    written = update(connection).where(connection.c.key == key).values(values).returning(connection.c.revision)
-    revision: int | None = conn.execute(written).scalar_one_or_none()
-    if revision is None:
-        raise UnknownKey("connection", key)
-    return revision
+    return int(_changed(conn, connection, key, values, news).revision)
 
 
 def add_school(conn: Connection, connection_key: str, key: str, name: str, settings: SchoolSettings) -> SchoolRow:
@@ -146,16 +159,8 @@ def add_school(conn: Connection, connection_key: str, key: str, name: str, setti
     source = get_connection(conn, connection_key)
     _check_recipients(settings)
     document = settings.model_dump(mode="json")
-    _added(
-        conn,
-        school,
-        "school",
-        key,
-        district_id=source.district_id,
-        connection_id=source.id,
-        name=_name(name),
-        settings=document,
-    )
+    of = {"district_id": source.district_id, "connection_id": source.id}
+    _added(conn, school, key, **of, name=_name(name), settings=document)
     return get_school(conn, key)
 
 
@@ -163,7 +168,7 @@ def set_school(
     conn: Connection, key: str, settings: SchoolSettings | None = None, name: str | None = None
 ) -> tuple[int, str]:
     """Replace a school's settings, its name, or both. Returns revision and name. Raises UnknownKey, RefusedSetting."""
-    values: dict[str, Any] = {"updated_at": func.now()}
+    values: dict[str, Any] = {}
     news = []
     if settings is not None:
         _check_recipients(settings)
@@ -172,12 +177,20 @@ def set_school(
     if name is not None:
         values["name"] = _name(name)
         news.append(school.c.name != values["name"])
-    values["revision"] = school.c.revision + case((or_(false(), *news), 1), else_=0)
-    written = update(school).where(school.c.key == key).values(values).returning(school.c.revision, school.c.name)
-    row = conn.execute(written).one_or_none()
-    if row is None:
-        raise UnknownKey("school", key)
+    row = _changed(conn, school, key, values, news)
     return row.revision, row.name
+
+
+def _changed(
+    conn: Connection, table: Table, key: str, values: Mapping[str, Any], news: Sequence[ColumnElement[bool]]
+) -> Row[Any]:
+    """Write these values. The revision increases if one of the conditions `news` is true. Raises UnknownKey."""
+    revision = table.c.revision + case((or_(false(), *news), 1), else_=0)
+    written = update(table).where(table.c.key == key).values(**values, updated_at=func.now(), revision=revision)
+    row = conn.execute(written.returning(table)).one_or_none()
+    if row is None:
+        raise UnknownKey(table.name, key)
+    return row
 
 
 def _name(name: str) -> str:
@@ -218,26 +231,24 @@ def raise_limits(conn: Connection, school_id: int, limits: Mapping[str, Mapping[
 
 def get_district(conn: Connection, key: str) -> DistrictRow:
     """One district. Raises UnknownKey."""
-    row = conn.execute(select(district).where(district.c.key == key)).mappings().first()
-    if row is None:
-        raise UnknownKey("district", key)
-    return _district(row)
+    return _district(_one(conn, select(district), district, key))
 
 
 def get_connection(conn: Connection, key: str) -> ConnectionRow:
     """One connection. Raises UnknownKey."""
-    row = conn.execute(_connections().where(connection.c.key == key)).mappings().first()
-    if row is None:
-        raise UnknownKey("connection", key)
-    return _connection(row)
+    return _connection(_one(conn, _connections(), connection, key))
 
 
 def get_school(conn: Connection, key: str) -> SchoolRow:
     """One school with its connection. Raises UnknownKey."""
-    row = conn.execute(schools_query().where(school.c.key == key)).mappings().first()
+    return school_of(_one(conn, schools_query(), school, key))
+
+
+def _one(conn: Connection, query: Select[Any], table: Table, key: str) -> RowMapping:
+    row = conn.execute(query.where(table.c.key == key)).mappings().first()
     if row is None:
-        raise UnknownKey("school", key)
-    return school_of(row)
+        raise UnknownKey(table.name, key)
+    return row
 
 
 def list_districts(conn: Connection) -> list[DistrictRow]:
@@ -326,13 +337,6 @@ def namesake(conn: Connection, of: SchoolRow) -> str | None:
     return name
 
 
-def connection_and_name(conn: Connection, school_key: str) -> tuple[str, str] | None:
-    """The key of a school's connection, and the school's name. None if there is no such school."""
-    query = select(connection.c.key, school.c.name).join(school, school.c.connection_id == connection.c.id)
-    row = conn.execute(query.where(school.c.key == school_key)).first()
-    return None if row is None else (row.key, row.name)
-
-
 def usual_time_zone(conn: Connection, districts: Collection[int] | None, schools: Collection[int] = ()) -> str | None:
     """The time zone that most of these schools, and of the schools of these districts (None: of all), have. None if
     there is no such school yet."""
@@ -369,9 +373,9 @@ def schools_of(conn: Connection, connection_id: int) -> list[SchoolRow]:
     return [school_of(row) for row in rows.mappings()]
 
 
-def _added(conn: Connection, table: Table, kind: str, key: str, **values: object) -> int:
+def _added(conn: Connection, table: Table, key: str, **values: object) -> int:
     if conn.scalar(select(table.c.id).where(table.c.key == key)) is not None:
-        raise KeyTaken(kind, key)
+        raise KeyTaken(table.name, key)
     return int(conn.execute(insert(table).values(key=key, **values).returning(table.c.id)).scalar_one())
 
 
@@ -401,16 +405,8 @@ def _district(row: Mapping[Any, Any]) -> DistrictRow:
 
 
 def _connection(row: Mapping[Any, Any]) -> ConnectionRow:
-    return ConnectionRow(
-        id=row["id"],
-        key=row["key"],
-        district_id=row["district_id"],
-        district_key=row["district_key"],
-        settings=ConnectionSettings.model_validate(row["settings"]),
-        secret=row["secret"],
-        learned=row["learned"],
-        revision=row["revision"],
-    )
+    same = {name: row[name] for name in ("id", "key", "district_id", "district_key", "secret", "learned", "revision")}
+    return ConnectionRow(settings=ConnectionSettings.model_validate(row["settings"]), **same)
 
 
 def school_of(row: Mapping[Any, Any]) -> SchoolRow:

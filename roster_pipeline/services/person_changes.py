@@ -9,7 +9,7 @@ lower-case and phone numbers have the international form, whatever their source 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,9 +18,12 @@ from sqlalchemy import Connection
 from roster_pipeline.cleaning.emails_and_phones import e164, valid_email
 from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean_text, too_long
 from roster_pipeline.directory import ledger, manual_edits, plans, relink, tenants, undo_edit
+from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.members import get_person
+from roster_pipeline.directory.ledger import Change
+from roster_pipeline.directory.members import Person, get_person
 from roster_pipeline.directory.operations import erase as erase_everywhere
+from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.frames import Array, strings
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.sync.monitoring import settle_people
@@ -137,6 +140,19 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
         ledger.note_decision(conn, edit.entry.school_id, back[edit.entry.what], who)
     settle_people(conn, district_id, [person_id], datetime.now(UTC))
     return f"Undone: {edit.entry.what}, by {edit.entry.who}."
+
+
+def undoable(
+    conn: Connection, person: Person, entries: Sequence[Entry], changes: Sequence[Change]
+) -> list[tuple[Edit, str]]:
+    """The edits by hand among the audit entries of a person, each with the reason why it cannot be undone, or ""."""
+    edits = undo_edit.edits(entries, changes, person.id)
+    if not edits:
+        return []
+    now = undo_edit.rows_now(conn, person.district_id, person.id)
+    undone = {entry.details["edit"] for entry in entries if entry.what == undo_edit.UNDONE}
+    done = "It was undone already."
+    return [(edit, done if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in edits]
 
 
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:

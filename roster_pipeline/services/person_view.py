@@ -10,9 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, lasting_decisions, ledger, members, plans, rosters, tenants, undo_edit
+from roster_pipeline.directory import audit, lasting_decisions, ledger, members, plans, rosters, tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.lasting_decisions import Announcement, announcement_has_ended
 from roster_pipeline.directory.ledger import Change, SyncRow
 from roster_pipeline.directory.members import Person, UnknownPerson
@@ -20,10 +19,10 @@ from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import Edit
+from roster_pipeline.services.person_changes import NAMES, undoable
 from roster_pipeline.services.plan_rows import Line, lines
 from roster_pipeline.vocabulary import PERSON_FIELDS, day, full_name
 
-NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
 MOST_EVENTS = 100
 OF_A_LINK = {"connection_id", "version", "master_identifier"}
 QUIET = {"revision", "updated_at", "number_kind", "number_connection_id", *OF_A_LINK}
@@ -31,12 +30,7 @@ QUIET = {"revision", "updated_at", "number_kind", "number_connection_id", *OF_A_
 LINK = ("connection", "sourced_id", "is_primary", "primary_by_hand", "confirmed")
 LEFT_OUT = {"create": "enters them", "restore": "restores them", "archive": "archives them"}
 """What no sync does because of an exemption."""
-LEFT_OUT_WAS = {
-    "create": "entering them",
-    "update": "an update",
-    "restore": "restoring them",
-    "archive": "archiving them",
-}
+ENDED = {"create": "entering them", "update": "an update", "restore": "restoring them", "archive": "archiving them"}
 """The change of an exemption that may have ended."""
 DECIDED_CHANGES = {
     "rows exempted": ("change left out", "Syncs left out {change} in {school}, from then on"),
@@ -195,8 +189,8 @@ def field_lines(view: PersonView, of_sis: list[Record]) -> list[FieldLine]:
 
 
 def planned(conn: Connection, view: PersonView, events: Sequence[Event]) -> list[Planned]:
-    """The rows about the person in the newest plan of each school, dry runs included. Schools without such a row are
-    left out. events: the history, in which the edits are that a plan does not know."""
+    """The rows about the person in the newest plan of each school, dry runs included, if there are any. events: the
+    history, with the edits that a plan does not know."""
     result = []
     newest = next((event for event in events if event.by_hand), None)
     for school in view.schools.values():
@@ -224,9 +218,8 @@ def person_plan(conn: Connection, view: PersonView, plan_id: int) -> Planned | N
 def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, Announcement]:
     """The announcements that count, by school, of schools that the reader may see."""
     every = lasting_decisions.announcements_of_person(conn, view.person.district_id, view.person.id)
-    return {
-        one.school: one for one in every if one.school in view.schools and not announcement_has_ended(one.day, today)
-    }
+    seen = [one for one in every if one.school in view.schools]
+    return {one.school: one for one in seen if not announcement_has_ended(one.day, today)}
 
 
 def history(conn: Connection, view: PersonView) -> list[Event]:
@@ -235,12 +228,12 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
     changes = ledger.changes_of_person(conn, view.person.district_id, view.person.id)
     syncs = ledger.syncs(conn, (each.sync_id for each in changes if each.sync_id))
     for change in changes:
-        if not _may_see(view, change, syncs):
+        sync = syncs.get(change.sync_id or 0)
+        if not _may_see(view, change, sync):
             continue
         event = events.setdefault(change.at, Event(change.at))
-        if change.sync_id and change.sync_id in syncs:
-            event.sync = syncs[change.sync_id]
-            event.who, event.what = event.sync.who, event.sync.kind
+        if sync:
+            event.sync, event.who, event.what = sync, sync.who, sync.kind
         event.steps += _steps(change)
     if view.whole:
         entries = audit.entries(conn, person_id=view.person.id, limit=MOST_EVENTS)
@@ -276,30 +269,14 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
         if (about.at, about.school, about.change) not in known:
             what, words = (DECIDED_LEAVERS if about.change == "leave" else DECIDED_CHANGES)[about.what]
             said = day(date.fromisoformat(about.day)) if about.day else ""
-            step = Step(words.format(school=about.school, day=said, change=LEFT_OUT_WAS.get(about.change, "")))
+            step = Step(words.format(school=about.school, day=said, change=ENDED.get(about.change, "")))
             events.append(Event(about.at, about.who, what, about.reason, steps=[step]))
     return events
 
 
-def undoable(
-    conn: Connection, person: Person, entries: Sequence[Entry], changes: Sequence[Change]
-) -> list[tuple[Edit, str]]:
-    """The edits by hand among the audit entries of a person, each with the reason why it cannot be undone, or ""."""
-    edits = undo_edit.edits(entries, changes, person.id)
-    if not edits:
-        return []
-    now = undo_edit.rows_now(conn, person.district_id, person.id)
-    undone = {entry.details["edit"] for entry in entries if entry.what == undo_edit.UNDONE}
-    done = "It was undone already."
-    return [(edit, done if edit.entry.id in undone else undo_edit.problem(edit, now)) for edit in edits]
-
-
-def _may_see(view: PersonView, change: Change, syncs: Mapping[int, SyncRow]) -> bool:
-    if view.manages:
-        return True
-    sync = syncs.get(change.sync_id or 0)
+def _may_see(view: PersonView, change: Change, sync: SyncRow | None) -> bool:
     seen = change.school is None or change.school in view.schools
-    return seen and (view.whole or (sync is not None and sync.school in view.schools))
+    return view.manages or (seen and (view.whole or (sync is not None and sync.school in view.schools)))
 
 
 def _steps(change: Change) -> list[Step]:
@@ -317,10 +294,10 @@ def _steps(change: Change) -> list[Step]:
             if not (change.entity == "membership" and name in ("absent_syncs", "archived_at"))
         ]
     made = change.operation == "insert"
-    if change.entity == "person":
-        return [Step("entered in the directory" if made else "removed from the directory")]
-    if change.entity == "link":
-        return [Step(f"record {of.get('sourced_id')} {'linked' if made else 'no longer linked'}")]
-    if change.entity == "membership":
-        return [Step(f"membership{place} {'made' if made else 'removed'}: {of.get('role')}")]
-    return [Step(f"contact{place} {'added' if made else 'removed'}")]
+    words = {
+        "person": "entered in the directory" if made else "removed from the directory",
+        "link": f"record {of.get('sourced_id')} {'linked' if made else 'no longer linked'}",
+        "membership": f"membership{place} {'made' if made else 'removed'}: {of.get('role')}",
+        "contact": f"contact{place} {'added' if made else 'removed'}",
+    }
+    return [Step(words[change.entity])]

@@ -10,27 +10,25 @@ their school and to the managers, who can settle it.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import accounts, alerts, approvals, ledger, outbox, tenants
+from roster_pipeline.directory import accounts, alerts, approvals, ledger, tenants
 from roster_pipeline.directory.alerts import CLAIMED, HELD, PAUSED
 from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.held_plans import claimed_people
 from roster_pipeline.directory.locks import try_lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import FailureAlert, render
-from roster_pipeline.notifications.blocks import Link, page_links
-from roster_pipeline.notifications.notice import Notice, notice_mail
-from roster_pipeline.notifications.outcome import NOUNS, Tone, claimed_words, joined
-from roster_pipeline.settings.installation import MailServer
+from roster_pipeline.notifications import FailureAlert
+from roster_pipeline.notifications.outcome import NOUNS, claimed_words, joined
 from roster_pipeline.sync import CREDENTIALS, STEP, GaveWay, SyncError
-from roster_pipeline.sync.build_report import console_url, message_id, run_url
-from roster_pipeline.vocabulary import counted, moment, role_name
+from roster_pipeline.sync.build_report import console_url, run_url
+from roster_pipeline.sync.outbox_sender import page_of_school, school_notice, send_alert, was_open
+from roster_pipeline.vocabulary import counted, role_name
 
 CLAIM_HINT = "There the manager says who they are."
 MOST_NAMED = 3
@@ -146,77 +144,6 @@ def record_crashes(database: Database, runs: Mapping[str, tuple[str, str | None]
         )
         record_failure(database, key, "run", problem, run_id, night)
     return len(unknown)
-
-
-def send_alert(
-    conn: Connection,
-    schools: list[SchoolRow],
-    alert: Notice | FailureAlert,
-    *identity: object,
-    owners_too: bool = True,
-    also: Sequence[str] = (),
-    also_link: Link | None = None,
-) -> None:
-    """Put one mail to all recipients into the outbox. identity: values that make its Message-ID the same each time.
-
-    Where there is a console, owners are led to its pages, and the operators get a mail of their own with the commands.
-    owners_too: False where the owners know already, so that only the operators get the mail. also: further addresses.
-    also_link: a page that these and the operators may open, and the owners perhaps not.
-    """
-    owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
-    interested, operate = list(dict.fromkeys([*owners, *also])), operators()
-    mails: list[tuple[list[str], bool, tuple[str, ...]]] = [(interested + operate, True, ())]
-    if console_url():
-        apart = [one for one in also if one not in operate] if also_link else []
-        rest = [one for one in interested if one not in {*operate, *apart}]
-        mails = [(rest, False, ()), (apart, False, ("managers",)), (operate, True, ("operators",))]
-    for recipients, commands, more in mails:
-        if not recipients:
-            continue
-        if isinstance(alert, Notice):
-            shown = replace(alert, link=also_link) if also_link and more else alert
-            drawn = notice_mail(shown, commands=commands)
-        else:
-            drawn = render(alert, commands=commands)
-        outbox.put(
-            conn,
-            message_id=message_id("alert", *identity, *more),
-            kind="alert",
-            school_id=schools[0].id if len(schools) == 1 else None,
-            sync_id=None,
-            recipients=list(dict.fromkeys(recipients)),
-            mail=drawn,
-        )
-
-
-def school_notice(
-    school: SchoolRow,
-    now: datetime,
-    tone: Tone,
-    badge: str,
-    headline: str,
-    *sentences: str,
-    command: str = "",
-    link: Link | None = None,
-) -> Notice:
-    """A short mail about one school, in the school's time zone."""
-    zone = school.settings.time_zone
-    return Notice(school.name, school.key, now, zone, tone, badge, headline, sentences, command, link)
-
-
-def was_open(since: datetime, message: str, zone: str = "UTC") -> str:
-    """The sentence of an all-clear about the alert that it ends. zone: the time zone of the school that it concerns."""
-    return f"This was open since {moment(since, zone)}: {message}"
-
-
-def page_of_school(key: str, text: str, path: str = "") -> Link | None:
-    """A link to a page of the school in the console; None if there is no console."""
-    return next(iter(page_links(console_url(), f"/schools/{key}{path}", text)), None)
-
-
-def operators() -> list[str]:
-    """The operators' addresses, as they are configured."""
-    return MailServer.read().alerts_to
 
 
 def affected_schools(conn: Connection, school: SchoolRow) -> list[SchoolRow]:

@@ -24,7 +24,8 @@ from roster_pipeline.oneroster.bundle import BundleSource, is_bundle_url, source
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, NamedChanges
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.settings.school import ConnectionSettings
-from roster_pipeline.sync.alerts import affected_schools, send_alert
+from roster_pipeline.sync.alerts import affected_schools
+from roster_pipeline.sync.outbox_sender import send_alert
 from roster_pipeline.vocabulary import counted
 
 WEEK = timedelta(days=7)

@@ -31,17 +31,8 @@ from roster_pipeline.directory.held_plans import changed_claims, schools_of_peop
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
-from roster_pipeline.sync.alerts import (
-    Watched,
-    notify_pause,
-    page_of_school,
-    pause_failing,
-    school_notice,
-    send_alert,
-    was_open,
-    watch_claims,
-    watch_holds,
-)
+from roster_pipeline.sync.alerts import Watched, notify_pause, pause_failing, watch_claims, watch_holds
+from roster_pipeline.sync.outbox_sender import page_of_school, school_notice, send_alert, was_open
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 from roster_pipeline.vocabulary import day, moment
 

@@ -1,4 +1,4 @@
-"""Puts reports and daily digests into the outbox, and sends the mails that are due.
+"""Puts reports, daily digests and alerts into the outbox, and sends the mails that are due.
 
 The report of a sync is put there in the transaction of the sync itself. So a process that dies in between neither loses
 a mail nor makes a second one. A sensor puts the reports that are still missing after a rollback. A mail that fails
@@ -11,7 +11,7 @@ these (some systems do so) is left out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import groupby
@@ -26,7 +26,9 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.plan_rows import RowDetail, count_details, details_of
 from roster_pipeline.directory.sync_summary import SyncSummary, mark_reported, sync_summary, unreported
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications import (
+    FailureAlert,
     Mail,
     Mailer,
     PermanentDeliveryError,
@@ -37,10 +39,13 @@ from roster_pipeline.notifications import (
     render,
     wants,
 )
-from roster_pipeline.notifications.notice import digest_mail
+from roster_pipeline.notifications.blocks import Link, page_links
+from roster_pipeline.notifications.notice import Notice, digest_mail, notice_mail
+from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.safe_csv import ENCODING, csv_chunks
+from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.sync.build_report import console_url, message_id, report_of
-from roster_pipeline.vocabulary import why_of
+from roster_pipeline.vocabulary import moment, why_of
 
 MOST_AT_ONCE = 200
 """How many mails one tick sends. The others wait for the next tick, so that a tick stays short."""
@@ -191,20 +196,15 @@ def _shown_id(sourced_id: str, row: RowDetail) -> str:
     return HIDDEN if identifying else sourced_id
 
 
-def put_reports(database: Database, school_key: str | None = None) -> int:
-    """Write the missing reports of one school, or of all, into the outbox. Returns how many mails it put there."""
+def put_reports(database: Database) -> int:
+    """Write the missing reports into the outbox. Returns how many mails it put there."""
     with database.begin() as conn:
-        waiting = unreported(conn, school_key)
-        return sum(put_report(conn, sync_summary(conn, sync_id)) for sync_id in waiting)
+        return sum(put_report(conn, sync_summary(conn, sync_id)) for sync_id in unreported(conn))
 
 
 def put_report(conn: Connection, summary: SyncSummary) -> int:
-    """Store one sync's report with the sync, and put its mail into the outbox if the school wants one.
-
-    Returns the number of mails: 1 or 0.
-
-    It works in the caller's transaction, so a sync and its mail are committed together.
-    """
+    """Store one sync's report with the sync, and put its mail into the outbox if the school wants one. Returns the
+    number of mails: 1 or 0. It works in the caller's transaction, so a sync and its mail are committed together."""
     report, sync_id = report_of(summary), summary.sync_id
     mark_reported(conn, sync_id, report.as_dict())
     if not summary.settings.report_to or not wants(report, summary.settings.report_when):
@@ -224,3 +224,74 @@ def put_report(conn: Connection, summary: SyncSummary) -> int:
         attachment=file,
     )
     return 1
+
+
+def send_alert(
+    conn: Connection,
+    schools: list[SchoolRow],
+    alert: Notice | FailureAlert,
+    *identity: object,
+    owners_too: bool = True,
+    also: Sequence[str] = (),
+    also_link: Link | None = None,
+) -> None:
+    """Put one mail to all recipients into the outbox. identity: values that make its Message-ID the same each time.
+
+    Where there is a console, owners are led to its pages, and the operators get a mail of their own with the commands.
+    owners_too: False where the owners know already, so that only the operators get the mail. also: further addresses.
+    also_link: a page that these and the operators may open, and the owners perhaps not.
+    """
+    owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
+    interested, operate = list(dict.fromkeys([*owners, *also])), operators()
+    mails: list[tuple[list[str], bool, tuple[str, ...]]] = [(interested + operate, True, ())]
+    if console_url():
+        apart = [one for one in also if one not in operate] if also_link else []
+        rest = [one for one in interested if one not in {*operate, *apart}]
+        mails = [(rest, False, ()), (apart, False, ("managers",)), (operate, True, ("operators",))]
+    for recipients, commands, more in mails:
+        if not recipients:
+            continue
+        if isinstance(alert, Notice):
+            shown = replace(alert, link=also_link) if also_link and more else alert
+            drawn = notice_mail(shown, commands=commands)
+        else:
+            drawn = render(alert, commands=commands)
+        outbox.put(
+            conn,
+            message_id=message_id("alert", *identity, *more),
+            kind="alert",
+            school_id=schools[0].id if len(schools) == 1 else None,
+            sync_id=None,
+            recipients=list(dict.fromkeys(recipients)),
+            mail=drawn,
+        )
+
+
+def school_notice(
+    school: SchoolRow,
+    now: datetime,
+    tone: Tone,
+    badge: str,
+    headline: str,
+    *sentences: str,
+    command: str = "",
+    link: Link | None = None,
+) -> Notice:
+    """A short mail about one school, in the school's time zone."""
+    zone = school.settings.time_zone
+    return Notice(school.name, school.key, now, zone, tone, badge, headline, sentences, command, link)
+
+
+def was_open(since: datetime, message: str, zone: str = "UTC") -> str:
+    """The sentence of an all-clear about the alert that it ends. zone: the time zone of the school that it concerns."""
+    return f"This was open since {moment(since, zone)}: {message}"
+
+
+def page_of_school(key: str, text: str, path: str = "") -> Link | None:
+    """A link to a page of the school in the console; None if there is no console."""
+    return next(iter(page_links(console_url(), f"/schools/{key}{path}", text)), None)
+
+
+def operators() -> list[str]:
+    """The operators' addresses, as they are configured."""
+    return MailServer.read().alerts_to

@@ -25,11 +25,7 @@ CLIENT_SECRET = "demo-secret"  # noqa: S105 - of the simulated SIS
 REPORT_TO = "it@riverbend.example"
 NOON_BEFORE = 2
 """Before this night one school has a manual run too."""
-NIGHTS = (
-    "a first night",
-    "joiners, renames, a leaver and a returner",
-    "one SIS leaves people out: archivals are held",
-)
+NIGHTS = ("a first night", "joiners, renames, a leaver and a returner", "one SIS leaves people out: archivals are held")
 
 
 @contextmanager

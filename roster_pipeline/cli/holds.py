@@ -154,8 +154,7 @@ def exempt(
     reason: Reason,
     plan: Annotated[int | None, typer.Option("--plan", help="The plan that you looked at.")] = None,
     row: Annotated[
-        list[int] | None,
-        typer.Option("--row", help="The number of a held row, as roster hold show has it. Repeat."),
+        list[int] | None, typer.Option("--row", help="The number of a held row, as roster hold show has it. Repeat.")
     ] = None,
     take_back: Annotated[bool, typer.Option("--take-back", help="End all exemptions of the school instead.")] = False,
     who: Who = None,

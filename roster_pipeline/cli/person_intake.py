@@ -71,13 +71,7 @@ def import_list(
     if as_json:
         rows = [{"row": one.number, "what": one.what, "why": one.why, "person": one.person_id} for one in seen.rows]
         print_json(
-            {
-                "sync": sync,
-                "columns_left_out": seen.unknown,
-                "counts": seen.counts,
-                "rows": rows,
-                "hash": upload.hash,
-            }
+            {"sync": sync, "columns_left_out": seen.unknown, "counts": seen.counts, "rows": rows, "hash": upload.hash}
         )
         return
     if seen.unknown:

@@ -79,12 +79,7 @@ def duplicates(
         row = tenants.get_school(opened, school) if school else None
         owner = row.district_id if row else district_of(opened, district).id
         pairs = possible_duplicates(
-            opened,
-            owner,
-            COMMAND_LINE,
-            school_id=row.id if row else None,
-            distinct=distinct,
-            limit=MOST_PAIRS,
+            opened, owner, COMMAND_LINE, school_id=row.id if row else None, distinct=distinct, limit=MOST_PAIRS
         )
     columns = ("person", "other", "name", "other_name", "agree", "differ")
     rows = [

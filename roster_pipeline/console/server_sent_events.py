@@ -72,11 +72,7 @@ def stream(request: Request, look: Look) -> StreamingResponse:
         finally:
             going[account] -= 1
 
-    return StreamingResponse(
-        counted(),
-        media_type="text/event-stream",
-        headers=HEADERS,
-    )
+    return StreamingResponse(counted(), media_type="text/event-stream", headers=HEADERS)
 
 
 async def _events(request: Request, look: Look, position: str) -> AsyncIterator[str]:

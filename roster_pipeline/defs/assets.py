@@ -63,8 +63,7 @@ DIFF_LINEAGE = lineage(
     changes={"cleaned_roster": ["given_name", "family_name", "email", "number", "grade", "contact_sourced_id"]},
 )
 CHANGES_LINEAGE = lineage(
-    after={"roster_diff": ["changes", "action"]},
-    person_id={"roster_diff": ["person_id", "sourced_ids"]},
+    after={"roster_diff": ["changes", "action"]}, person_id={"roster_diff": ["person_id", "sourced_ids"]}
 )
 SCHEMA = "roster_public"
 READ = {
@@ -101,12 +100,7 @@ def _raw_spec(name: str) -> dg.AssetSpec:
     )
 
 
-@_of_school(
-    dg.multi_asset,
-    name="raw",
-    specs=[_raw_spec(name) for name in RAW],
-    check_specs=completeness_specs(),
-)
+@_of_school(dg.multi_asset, name="raw", specs=[_raw_spec(name) for name in RAW], check_specs=completeness_specs())
 def raw(
     context: dg.AssetExecutionContext,
     directory: DirectoryResource,
@@ -234,7 +228,7 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
             "outcome": applied.outcome,
             **applied.by_action,
             **console_page(f"/schools/{context.partition_key}/syncs/{applied.sync_id}"),
-        },
+        }
     )
 
 

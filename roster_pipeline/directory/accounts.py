@@ -124,11 +124,7 @@ def grant(conn: Connection, email: str, place: Place, *, by: str) -> bool:
     made = made.on_conflict_do_update(index_elements=["email"], set_={"email": made.excluded.email})
     account_id = conn.execute(made.returning(account.c.id)).scalar_one()
     row = insert(access_grant).values(
-        account_id=account_id,
-        role=place.role,
-        district_id=place.district_id,
-        school_id=place.school_id,
-        granted_by=by,
+        account_id=account_id, role=place.role, district_id=place.district_id, school_id=place.school_id, granted_by=by
     )
     return conn.scalar(row.on_conflict_do_nothing().returning(access_grant.c.id)) is not None
 

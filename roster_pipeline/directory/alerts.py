@@ -258,13 +258,7 @@ def record(
     if school_id is None:
         return False
     row = insert(failure).values(
-        school_id=school_id,
-        step=step,
-        message=message,
-        run_id=run_id,
-        cause=cause,
-        night=night,
-        retryable=retryable,
+        school_id=school_id, step=step, message=message, run_id=run_id, cause=cause, night=night, retryable=retryable
     )
     conn.execute(row)
     return True

@@ -244,8 +244,7 @@ def _touched(
     conn: Connection, given: Mapping[str, Any], what: str, who: str, reason: str, details: dict[str, Any] | None = None
 ) -> None:
     conn.execute(
-        text("update person set revision = revision + 1 where district_id = :district and id = :person"),
-        dict(given),
+        text("update person set revision = revision + 1 where district_id = :district and id = :person"), dict(given)
     )
     audit.record(
         conn,

@@ -114,12 +114,7 @@ SCRUB = (
     "where p.id = r.plan_id and s.id = p.snapshot_id and s.connection_id = theirs.connection_id "
     "and theirs.sourced_id = any(r.sourced_ids)",
 )
-OF_SNAPSHOT = (
-    "raw_reject",
-    "cleaned_roster",
-    "rejected_record",
-    "witness",
-)
+OF_SNAPSHOT = ("raw_reject", "cleaned_roster", "rejected_record", "witness")
 OF_PULL = ("pulled_reject",)
 
 

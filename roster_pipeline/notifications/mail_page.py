@@ -32,16 +32,7 @@ from roster_pipeline.notifications.content import (
 )
 from roster_pipeline.notifications.mail import Mail
 from roster_pipeline.notifications.notice import alert_sections
-from roster_pipeline.notifications.outcome import (
-    NOUNS,
-    Tone,
-    joined,
-    outcome,
-    remarks,
-    subject,
-    tone,
-    wrong_as_such,
-)
+from roster_pipeline.notifications.outcome import NOUNS, Tone, joined, outcome, remarks, subject, tone, wrong_as_such
 from roster_pipeline.vocabulary import counted, moment, people_of, role_name
 
 BADGES: dict[Tone, str] = {"good": "Done", "attention": "Please look", "failed": "Failed"}

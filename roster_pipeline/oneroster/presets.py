@@ -38,12 +38,7 @@ _NO_CSV = "It is not publicly known whether the SIS exports OneRoster CSV files;
 
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10, max_length=400)]
 Subject = Literal["staff", "admin", "guardians", "delta"]
-SUBJECTS: dict[Subject, str] = {
-    "staff": "Staff",
-    "admin": "Admins",
-    "guardians": "Guardians",
-    "delta": "Changes only",
-}
+SUBJECTS: dict[Subject, str] = {"staff": "Staff", "admin": "Admins", "guardians": "Guardians", "delta": "Changes only"}
 """The things that a SIS may deliver or not, with their names in Test Your Information. Every SIS delivers students and
 teachers."""
 UrlShape = Annotated[str, StringConstraints(pattern=r"^https://[^\s<>]+$")]

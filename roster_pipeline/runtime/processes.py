@@ -139,11 +139,7 @@ class ProcessGroup:
         """Start a child; it writes to our output."""
         marked = {**(os.environ if environment is None else environment), MARK: self._token}
         child = subprocess.Popen(  # noqa: S603 - the command is ours
-            command,
-            process_group=self._group,
-            stdin=subprocess.DEVNULL,
-            env=marked,
-            preexec_fn=_hear_signals,
+            command, process_group=self._group, stdin=subprocess.DEVNULL, env=marked, preexec_fn=_hear_signals
         )
         self._children[name] = child
         if not self._group:

@@ -38,12 +38,7 @@ MODULE, LOCATION, REPOSITORY = "roster_pipeline.definitions", "roster_pipeline",
 """The place of the job: the name in `workspace.yaml`, and the name that Dagster gives to a repository of
 definitions."""
 LAST_STEP = "applied_changes"
-STEPS = {
-    "raw": "fetching from the SIS",
-    "cleaned_roster": "cleaning",
-    "roster_diff": "planning",
-    LAST_STEP: "applying",
-}
+STEPS = {"raw": "fetching from the SIS", "cleaned_roster": "cleaning", "roster_diff": "planning", LAST_STEP: "applying"}
 LOOK_EVERY = 0.5
 """Seconds between two looks at the running step."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}

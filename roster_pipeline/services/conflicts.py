@@ -87,13 +87,7 @@ def count(conn: Connection, plan: PlanRow | None) -> int:
 
 
 def page(
-    conn: Connection,
-    school: SchoolRow,
-    plan: PlanRow,
-    reader: Account,
-    *,
-    limit: int,
-    offset: int = 0,
+    conn: Connection, school: SchoolRow, plan: PlanRow, reader: Account, *, limit: int, offset: int = 0
 ) -> list[Conflict]:
     """One page of a plan's conflicts, as far as the reader may see the people."""
     rows = plan_rows.page(conn, plan, _CONFLICTS, limit=limit, offset=offset)
@@ -101,12 +95,7 @@ def page(
 
 
 def page_of_district(
-    conn: Connection,
-    district_id: int,
-    reader: Account,
-    *,
-    limit: int,
-    offset: int = 0,
+    conn: Connection, district_id: int, reader: Account, *, limit: int, offset: int = 0
 ) -> tuple[list[Conflict], int]:
     """One page of the conflicts in the newest plans of a district's schools, and how many there are on all pages."""
     rows = plan_rows.conflicts_of_district(conn, district_id, limit=limit, offset=offset)
@@ -116,13 +105,7 @@ def page_of_district(
     return found, rows[0]["total"] if rows else 0
 
 
-def _conflict(
-    conn: Connection,
-    school: SchoolRow,
-    plan: PlanRow,
-    line: Line,
-    reader: Account,
-) -> Conflict:
+def _conflict(conn: Connection, school: SchoolRow, plan: PlanRow, line: Line, reader: Account) -> Conflict:
     ids = line.sourced_ids
     records = [
         Side(row, row["sourced_id"]) for row in relink.conflicting_records(conn, plan.snapshot_id, ids, COMPARED)
@@ -136,13 +119,7 @@ def _conflict(
     return Conflict(line, records, people, len(candidates) - len(people), decisions, school, plan)
 
 
-def _side(
-    conn: Connection,
-    school: SchoolRow,
-    line: Line,
-    person_id: int,
-    reader: Account,
-) -> Side | None:
+def _side(conn: Connection, school: SchoolRow, line: Line, person_id: int, reader: Account) -> Side | None:
     """The person with the values that the reader may see, or None."""
     if line.reason == OTHER_CONNECTION and not reader.may_manage(school.district_id):
         return None

@@ -249,7 +249,5 @@ def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: 
     if people:
         lasting_decisions.announce_leavers(conn, school, people, day, who, why)
     return Announced(
-        len(people),
-        [word for word in words if not found[word]],
-        [word for word in words if len(found[word]) > 1],
+        len(people), [word for word in words if not found[word]], [word for word in words if len(found[word]) > 1]
     )

@@ -110,14 +110,7 @@ def preview(
 
 
 def apply(
-    conn: Connection,
-    school: SchoolRow,
-    upload: Upload,
-    digest: str,
-    *,
-    reader: Account,
-    who: str,
-    reason: str,
+    conn: Connection, school: SchoolRow, upload: Upload, digest: str, *, reader: Account, who: str, reason: str
 ) -> int:
     """Do what the preview with this digest showed, in the caller's transaction. Returns the number of the sync, which
     can be rolled back. Raises UploadChanged, NoReason."""

@@ -186,12 +186,7 @@ def _whole(person: StoredPerson, own: frozenset[int]) -> bool:
     return any(each["school_id"] in own for each in person.memberships) and (not active or bool(active & own))
 
 
-def _pair(
-    conn: Connection,
-    pair: tuple[StoredPerson, StoredPerson],
-    distinct: bool,
-    reader: Account,
-) -> Pair:
+def _pair(conn: Connection, pair: tuple[StoredPerson, StoredPerson], distinct: bool, reader: Account) -> Pair:
     views = [find(conn, person.id, reader) for person in pair]
     one, other = (side_of(each) for each in views)
     agree = compared(*pair).agree

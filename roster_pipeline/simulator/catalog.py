@@ -16,11 +16,7 @@ SCOPE_PREFIXES = {
     "1.1": "https://purl.imsglobal.org/spec/or/v1p1/scope/",
     "1.2": "https://purl.imsglobal.org/spec/or/v1p2/scope/",
 }
-ROSTER_SCOPES = CORE, FULL, DEMOGRAPHICS = (
-    "roster-core.readonly",
-    "roster.readonly",
-    "roster-demographics.readonly",
-)
+ROSTER_SCOPES = CORE, FULL, DEMOGRAPHICS = ("roster-core.readonly", "roster.readonly", "roster-demographics.readonly")
 DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
 """Two documents of the standard name the file differently; the simulator answers to both names."""
 

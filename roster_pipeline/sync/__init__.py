@@ -102,9 +102,7 @@ def explain(school: str, problem: Exception) -> SyncError:
         )
     where = _place(problem)
     return SyncError(
-        school,
-        f"unexpected {type(problem).__name__} at {where}",
-        "Please report this line; it holds no personal data.",
+        school, f"unexpected {type(problem).__name__} at {where}", "Please report this line; it holds no personal data."
     )
 
 

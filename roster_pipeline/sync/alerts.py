@@ -38,12 +38,7 @@ MOST_NIGHTS = 7
 
 
 def record_failure(
-    database: Database,
-    school_key: str,
-    step: str,
-    problem: SyncError,
-    run_id: str | None,
-    night: str | None = None,
+    database: Database, school_key: str, step: str, problem: SyncError, run_id: str | None, night: str | None = None
 ) -> None:
     """Store the failure and put an alert into the outbox, unless an alert on the same failure is open or the run only
     gave way.

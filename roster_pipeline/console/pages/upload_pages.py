@@ -153,13 +153,7 @@ def apply(request: Request) -> Response:
     try:
         with database(request).begin() as opened:
             sync = people_upload.apply(
-                opened,
-                school,
-                kept,
-                given.get("digest", ""),
-                reader=who,
-                who=who.email,
-                reason=reason,
+                opened, school, kept, given.get("digest", ""), reader=who, who=who.email, reason=reason
             )
             uploads.forget(opened, kept.id)
     except DirectoryError as refused:
@@ -198,13 +192,7 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
         kept = _kept(request, opened, school)
         file = PeopleFile(kept.header, kept.rows)
         seen: Preview = people_upload.preview(
-            opened,
-            school,
-            file,
-            kept.columns,
-            role=kept.role,
-            reader=who,
-            choices=kept.choices,
+            opened, school, file, kept.columns, role=kept.role, reader=who, choices=kept.choices
         )
     wanted = SAME if filters["show"] == "same" else (filters["show"],)
     decided = filters["show"] == "decided"

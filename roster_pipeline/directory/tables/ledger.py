@@ -71,12 +71,7 @@ change_log = Table(
     PrimaryKeyConstraint("xid", "position"),
     Index("ix_change_log_sync_id", "sync_id", postgresql_using="brin"),
     Index("ix_change_log_person_id", "person_id"),
-    Index(
-        "ix_change_log_people_since",
-        "district_id",
-        "position",
-        postgresql_where=text("(entity = 'person'::text)"),
-    ),
+    Index("ix_change_log_people_since", "district_id", "position", postgresql_where=text("(entity = 'person'::text)")),
 )
 
 outbox = Table(

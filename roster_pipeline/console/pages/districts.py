@@ -8,9 +8,8 @@ The first page: every school the viewer may see, those that need attention first
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import urlencode
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -21,11 +20,11 @@ from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.forms import KEY_WORDS, TAKEN, addresses
 from roster_pipeline.console.launchers import launch_all
-from roster_pipeline.console.page import database, day_of, form, page, redirect, texts
+from roster_pipeline.console.page import ROWS, Listed, database, day_of, form, list_filter, page, redirect, texts
 from roster_pipeline.console.session import district_of, nothing_here, viewer
 from roster_pipeline.directory import audit, school_history, school_overview, tenants
 from roster_pipeline.directory.accounts import Account, Place
-from roster_pipeline.directory.school_overview import STATES, Overview, overview
+from roster_pipeline.directory.school_overview import STATES, overview
 from roster_pipeline.directory.tenants import DistrictRow, KeyTaken, SchoolRow, UnknownKey
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes, school_changes
@@ -41,7 +40,6 @@ SHOWN = 200
 MOST_SYNCS = 200
 """How many syncs one click requests."""
 NOT_WELL: tuple[school_overview.State, ...] = ("failing", "stale")
-PAGE = 50
 STATE_NAMES = {
     "": "All",
     "attention": "Needs attention",
@@ -60,56 +58,35 @@ LONGEST_SEARCH = 100
 
 def show_overview(request: Request) -> Response:
     """The overview. `q` searches, `state` filters, `page` counts from 1."""
-    who = viewer(request)
-    search = request.query_params.get("q", "")[:LONGEST_SEARCH]
-    state = request.query_params.get("state") or None
-    state = state if state in (*STATES, "attention", "quiet") else None
-    number = max(1, _number(request.query_params.get("page", "")))
+    who, sent, now = viewer(request), list_filter(request, "q", "state", address="/"), datetime.now(UTC)
+    state = sent["state"] if sent["state"] in (*STATES, "attention", "quiet") else ""
+    filters = replace(sent, fields={"q": sent["q"][:LONGEST_SEARCH], "state": state})
     with database(request).begin() as opened:
         found = overview(
             opened,
             everyone=who.operator,
             districts=who.districts,
             schools=who.schools,
-            search=search,
-            state=state,
-            limit=PAGE,
-            offset=(number - 1) * PAGE,
+            search=filters["q"],
+            state=state or None,
+            limit=ROWS,
+            offset=filters.offset,
         )
         districts = tenants.list_districts(opened) if who.may_give_access else []
     return page(
         request,
         "overview.html",
         districts=[row for row in districts if who.may_manage(row.id)],
-        **overview_lines(found, search, state, number),
+        found=found,
+        lines=[(school, status_of(school), next_run(school, now)) for school in found.page],
+        search=filters["q"],
+        state=state,
+        states=list(STATE_NAMES.items()),
+        now=now,
+        range_text=Listed(filters, list(found.page), found.found).range_text,
+        newer=filters.newer,
+        older=filters.older(ROWS, found.found),
     )
-
-
-def overview_lines(found: Overview, search: str, state: str | None, number: int) -> dict[str, Any]:
-    """The values that the template shows."""
-    now = datetime.now(UTC)
-    first = (number - 1) * PAGE + 1
-    return {
-        "found": found,
-        "lines": [(school, status_of(school), next_run(school, now)) for school in found.page],
-        "search": search,
-        "state": state or "",
-        "states": list(STATE_NAMES.items()),
-        "now": now,
-        "range_text": f"{first:,} to {first + len(found.page) - 1:,} of {found.found:,}" if found.page else "",
-        "newer": _address(search, state, number - 1) if number > 1 else None,
-        "older": _address(search, state, number + 1) if number * PAGE < found.found else None,
-    }
-
-
-def _address(search: str, state: str | None, number: int) -> str:
-    chosen = {"q": search, "state": state or "", "page": str(number) if number > 1 else ""}
-    given = urlencode({name: value for name, value in chosen.items() if value})
-    return f"/?{given}" if given else "/"
-
-
-def _number(text: str) -> int:
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 7 else 1
 
 
 def show(request: Request) -> Response:

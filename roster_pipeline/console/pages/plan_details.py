@@ -18,7 +18,6 @@ from starlette.routing import Route
 
 from roster_pipeline.console.page import (
     ACTIONS,
-    LONGEST_NUMBER,
     ROWS,
     Listed,
     ListFilter,
@@ -28,6 +27,7 @@ from roster_pipeline.console.page import (
     list_filter,
     number_of,
     page,
+    plain_number,
     role,
 )
 from roster_pipeline.console.session import nothing_here, school_of, viewer
@@ -251,7 +251,7 @@ def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
     """A chosen plan from `number hash`. None if it does not belong to a school of the viewer."""
     number, _, hash_ = sent.partition(" ")
     try:
-        plan = plans.get(opened, int(number) if number.isdecimal() and len(number) <= LONGEST_NUMBER else 0)
+        plan = plans.get(opened, plain_number(number))
     except plans.UnknownPlan:
         return None
     school = tenants.schools_by_id(opened, [plan.school_id])[plan.school_id]

@@ -33,7 +33,7 @@ from roster_pipeline.console.page import (
 from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, ledger, rollback, rosters
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.ledger import SyncRow, UnknownSync
+from roster_pipeline.directory.ledger import SyncRow
 from roster_pipeline.directory.rollback import Only
 from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead, UnknownSnapshot
 from roster_pipeline.directory.sync_summary import sync_summary
@@ -86,6 +86,7 @@ def roll_back(request: Request) -> Response:
 
 
 def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, SyncRow]:
+    """The school and the sync in the path. Raises HTTPException 404, also for a sync of another school."""
     school = school_of(request, opened)
     try:
         sync = ledger.get_sync(opened, number_of(request, "sync_id"))
@@ -121,8 +122,7 @@ def _page_of(request: Request, *, only: Only | None, status: int = 200, error: s
 def show(request: Request) -> Response:
     """The sync's page."""
     with database(request).begin() as opened:
-        school = school_of(request, opened)
-        sync = sync_of(request, opened, school)
+        school, sync = _sync_of(request, opened)
         report = report_of(sync_summary(opened, sync.id))
         whole = rollback.undone_whole_by(opened, sync.id) is not None
         holds = [] if sync.plan_id is None else approvals.held(opened, school_id=school.id, plan_id=sync.plan_id)
@@ -152,17 +152,6 @@ def show(request: Request) -> Response:
         run=run_url(sync.run_id),
         now=datetime.now(UTC),
     )
-
-
-def sync_of(request: Request, opened: Connection, school: SchoolRow) -> SyncRow:
-    """The sync in the path. Raises HTTPException 404 if it is not a sync of this school."""
-    try:
-        sync = ledger.get_sync(opened, number_of(request, "sync_id"))
-    except UnknownSync:
-        raise nothing_here() from None
-    if sync.school_id != school.id:
-        raise nothing_here()
-    return sync
 
 
 def _sections(report: SyncReport | None) -> list[object]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from roster_pipeline.cli.commands import AsJson, CommandError, Who, examples, group, open_directory, who_asks
-from roster_pipeline.cli.output import note, print_json, print_table, say
+from roster_pipeline.cli.output import note, print_rows, say
 from roster_pipeline.vocabulary import counted
 
 if TYPE_CHECKING:
@@ -86,10 +86,9 @@ def list_(as_json: AsJson = False) -> None:
 
     with _changing() as conn:
         rows = accounts.grants(conn)
-    if as_json:
-        print_json([{name: value for name, value in vars(row).items() if name[-3:] != "_id"} for row in rows])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [{name: value for name, value in vars(row).items() if name[-3:] != "_id"} for row in rows],
         ["e-mail", "role", "for", "granted by", "granted", "last sign-in"],
         [(row.email, row.role, row.place, row.granted_by, row.granted_at, row.signed_in_at) for row in rows],
     )
@@ -156,9 +155,6 @@ def list_applications(as_json: AsJson = False) -> None:
 
     with open_directory() as database, database.begin() as conn:
         logins = schema.applications(conn)
-    if as_json:
-        print_json([asdict(row) for row in logins])
-        return
     rows = [
         (
             row.login,
@@ -167,7 +163,8 @@ def list_applications(as_json: AsJson = False) -> None:
         )
         for row in logins
     ]
-    print_table(["login", "district", "schools", "roles", "fields"], rows)
+    columns = ["login", "district", "schools", "roles", "fields"]
+    print_rows(as_json, [asdict(row) for row in logins], columns, rows)
 
 
 @application.command("remove", epilog=examples("roster application remove lunch"))

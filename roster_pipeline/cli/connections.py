@@ -25,7 +25,7 @@ from roster_pipeline.cli.commands import (
     valid_key,
     who_asks,
 )
-from roster_pipeline.cli.output import note, print_facts, print_json, print_table, safe
+from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, print_table, safe
 from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
 from roster_pipeline.settings.fields import title_of
 
@@ -170,10 +170,9 @@ def list_(as_json: AsJson = False) -> None:
 
     with open_directory() as database, database.begin() as conn:
         rows = tenants.list_connections(conn)
-    if as_json:
-        print_json([as_data(row) for row in rows])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [as_data(row) for row in rows],
         ["connection", "district", "SIS", "address", "version", "secret"],
         [
             (row.key, row.district_key, row.settings.sis, row.settings.url, row.settings.version, secret_kind(row))

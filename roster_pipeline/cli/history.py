@@ -24,7 +24,7 @@ from roster_pipeline.cli.commands import (
     open_directory,
     who_asks,
 )
-from roster_pipeline.cli.output import note, print_json, print_table, shown
+from roster_pipeline.cli.output import note, print_json, print_rows, print_table, shown
 from roster_pipeline.vocabulary import DONE, counted, moment
 
 if TYPE_CHECKING:
@@ -56,10 +56,9 @@ def history(
         zones = tenants.time_zones(conn)
     rows: list[SyncRow | FailureRow] = [*syncs, *failed]
     rows = sorted(rows, key=lambda row: row.at, reverse=True)[:limit]
-    if as_json:
-        print_json([_data(row) for row in rows])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [_data(row) for row in rows],
         ["sync", "when", "school", "kind", *ACTIONS.values(), "source", "outcome", "who", "undone by"],
         [_line(row, zones[row.school]) for row in rows],
     )
@@ -182,10 +181,9 @@ def audit(
         schools = {row.id: row for row in tenants.list_schools(conn)}
         school_id = tenants.get_school(conn, school).id if school else None
         entries = lines.entries(conn, school_id=school_id, person_id=person, limit=limit)
-    if as_json:
-        print_json([vars(line) | {"school": _key(schools, line)} for line in entries])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [vars(line) | {"school": _key(schools, line)} for line in entries],
         ["when", "who", "what", "school", "person", "why", "details"],
         [
             (

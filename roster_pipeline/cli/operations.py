@@ -13,7 +13,7 @@ from rich.text import Text
 
 from roster_pipeline.cli.commands import FAILED, AsJson, CommandError, examples, group, open_directory
 from roster_pipeline.cli.connections import MARKS
-from roster_pipeline.cli.output import note, print_facts, print_json, print_table, safe
+from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, safe
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -88,14 +88,10 @@ def doctor(
 ) -> None:
     """Check database, key, mail, disk, daemon, broker, workers and runs; the exit code is 1 if a check fails."""
     items = [*_installation(sis), _versions()]
-    if as_json:
-        print_json([vars(item) for item in items])
-    else:
-        rows = [
-            (Text(MARKS[item.ok][1], style=MARKS[item.ok][0]), item.name, safe(item.detail), item.remedy)
-            for item in items
-        ]
-        print_table(["", "item", "result", "what to do"], rows)
+    rows = [
+        (Text(MARKS[item.ok][1], style=MARKS[item.ok][0]), item.name, safe(item.detail), item.remedy) for item in items
+    ]
+    print_rows(as_json, [vars(item) for item in items], ["", "item", "result", "what to do"], rows)
     if any(item.ok is False for item in items):
         raise typer.Exit(FAILED)
 
@@ -231,32 +227,16 @@ def list_mails(
 
     with open_directory() as database, database.begin() as conn:
         rows = mails.dead(conn, limit) if dead else mails.messages(conn, limit)
-    if as_json:
-        hidden = ("text", "html", "attachment")
-        print_json(
-            [
-                {name: value for name, value in vars(message).items() if name not in hidden}
-                | {"state": _state(message)}
-                for message in rows
-            ]
-        )
-        return
-    print_table(
-        ["mail", "written", "school", "subject", "to", "state", "tries", "what happened"],
-        [
-            (
-                message.id,
-                message.created_at,
-                message.school,
-                message.subject,
-                message.recipients,
-                _state(message),
-                message.attempts,
-                message.error,
-            )
-            for message in rows
-        ],
-    )
+    hidden = ("text", "html", "attachment")
+    data = [
+        {name: value for name, value in vars(mail).items() if name not in hidden} | {"state": _state(mail)}
+        for mail in rows
+    ]
+    lines = [
+        (one.id, one.created_at, one.school, one.subject, one.recipients, _state(one), one.attempts, one.error)
+        for one in rows
+    ]
+    print_rows(as_json, data, ["mail", "written", "school", "subject", "to", "state", "tries", "what happened"], lines)
 
 
 @outbox.command("retry", epilog=examples("roster outbox retry 17"))

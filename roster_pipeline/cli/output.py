@@ -62,6 +62,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     console().print(table)
 
 
+def print_rows(as_json: bool, data: Any, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """The result of a command: `data` for programs, or `rows` as a table for people."""
+    if as_json:
+        print_json(data)
+    else:
+        print_table(columns, rows)
+
+
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Two columns: a name and its value."""
     table = Table(box=None, show_header=False, pad_edge=False)

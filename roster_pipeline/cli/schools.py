@@ -4,7 +4,7 @@ that are rostered, and everything an owner chooses for each."""
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -21,23 +21,20 @@ from roster_pipeline.cli.commands import (
     who_asks,
 )
 from roster_pipeline.cli.connections import report_saved
-from roster_pipeline.cli.output import note, print_facts, print_json, print_table
+from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, print_table
 from roster_pipeline.cli.setting_options import (
     DEFAULT_OPTIONS,
     OF_ONE_SCHOOL,
     SCHOOL_OPTIONS,
+    as_data,
     new_school,
     school_settings,
+    switches,
     with_options,
 )
 from roster_pipeline.settings.connection_fields import DISTRICT
 from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.vocabulary import counted
-
-if TYPE_CHECKING:
-    pass
-
-from roster_pipeline.cli.setting_options import as_data, switches
 
 district = group("Districts: each owns its connections, schools and people.")
 
@@ -136,15 +133,9 @@ def list_districts(as_json: AsJson = False) -> None:
 
     with open_directory() as database, database.begin() as conn:
         rows = tenants.list_districts(conn)
-    if as_json:
-        print_json(
-            [{"key": row.key, "name": row.name, "settings": row.settings.model_dump(mode="json")} for row in rows]
-        )
-    else:
-        print_table(
-            ["district", "name", "connection ranking"],
-            [(row.key, row.name, row.settings.connection_ranking) for row in rows],
-        )
+    data = [{"key": row.key, "name": row.name, "settings": row.settings.model_dump(mode="json")} for row in rows]
+    lines = [(row.key, row.name, row.settings.connection_ranking) for row in rows]
+    print_rows(as_json, data, ["district", "name", "connection ranking"], lines)
 
 
 @district.command("resume", epilog=examples("roster district resume springfield"))
@@ -249,10 +240,9 @@ def list_(
 
     with open_directory() as database, database.begin() as conn:
         rows = tenants.list_schools(conn, district)
-    if as_json:
-        print_json([as_data(row) for row in rows])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [as_data(row) for row in rows],
         ["school", "name", "district", "connection", "rostered", "sync time", "report"],
         [
             (

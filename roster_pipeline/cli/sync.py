@@ -34,7 +34,7 @@ from roster_pipeline.cli.output import (
     print_json,
     print_plan_counts,
     print_report,
-    print_table,
+    print_rows,
 )
 from roster_pipeline.runtime.processes import Ended
 from roster_pipeline.vocabulary import counted, day
@@ -237,10 +237,9 @@ def list_(key: SchoolKey, as_json: AsJson = False) -> None:
 
     with open_directory() as database, database.begin() as conn:
         announced = lasting_decisions.leavers_of_school(conn, tenants.get_school(conn, key).id, limit=10_000)
-    if as_json:
-        print_json([vars(one) | {"day": one.day.isoformat()} for one in announced])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [vars(one) | {"day": one.day.isoformat()} for one in announced],
         ["person", "name", "role", "leaves on", "now", "by", "reason"],
         [(one.person_id, one.name, one.role, one.day, one.status, one.who, one.reason) for one in announced],
     )

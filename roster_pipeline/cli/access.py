@@ -180,7 +180,7 @@ def remove_application(login: Login, who: Who = None) -> None:
 
 @contextmanager
 def _as_owner() -> Iterator[Database]:
-    """The directory, conn with the login that may create logins."""
+    """The directory, opened with the login that may create logins."""
     from roster_pipeline.directory.database import Database
     from roster_pipeline.settings.installation import Places
 

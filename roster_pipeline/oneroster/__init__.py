@@ -11,7 +11,6 @@ from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.pull import Pull, pull
 from roster_pipeline.oneroster.collections.reading import Batch, Wanted
-from roster_pipeline.oneroster.connection_test import check
 from roster_pipeline.oneroster.connection_test_items import CheckItem
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,
@@ -68,6 +67,5 @@ __all__ = [
     "Wanted",
     "WitnessReport",
     "WrongAddress",
-    "check",
     "pull",
 ]

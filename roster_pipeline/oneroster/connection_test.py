@@ -15,7 +15,6 @@ from roster_pipeline.oneroster.connection_test_items import (
     CheckItem,
     Placed,
     TestedSchool,
-    Watcher,
     completeness_item,
     disabled_item,
     enrollment_item,
@@ -57,29 +56,11 @@ MEMBERSHIP_FROM = {
 """The last part of a pull's strategy, and for each the source of the users' schools."""
 
 
-def check(
-    client: Client,
-    school_id: str,
-    roles: Iterable[str] = GROUPS,
-    *,
-    contacts: bool = False,
-    per_school: bool = False,
-    include_orgs_below: bool = False,
-    enrollments: bool = False,
-    name: str = "",
-    watcher: Watcher | None = None,
-) -> Iterator[CheckItem]:
-    """Test everything that a sync needs. Yields each item as soon as it is known; never raises for a server's errors.
-    roles ... watcher: of `TestedSchool`. per_school, enrollments: see `check_schools`."""
-    school = TestedSchool(school_id, frozenset(roles), contacts, include_orgs_below, name, watcher)
-    for _, item in check_schools(client, [school], per_school=per_school, enrollments=enrollments):
-        yield item
-
-
 def check_schools(
     client: Client, schools: Sequence[TestedSchool], *, per_school: bool = False, enrollments: bool = False
 ) -> Iterator[Placed]:
-    """`check` for several schools of one SIS, which is read once. Each item comes with the place of its school.
+    """Test everything that a sync needs, for schools of one SIS, which is read once. Yields each item as soon as it is
+    known, with the place of its school; never raises for a server's errors.
 
     per_school: the connection reads the schools' own lists; else it is read as a whole. enrollments: a student without
     an enrollment counts as gone.

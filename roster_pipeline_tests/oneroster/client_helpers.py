@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from roster_pipeline.oneroster import Batch, Client, Clock, Endpoint, Limits, Proof, Wanted, pull
+from roster_pipeline.oneroster import Batch, CheckItem, Client, Clock, Endpoint, Limits, Proof, Wanted, pull
+from roster_pipeline.oneroster.connection_test import check_schools
+from roster_pipeline.oneroster.connection_test_items import TestedSchool
 from roster_pipeline.simulator import District, Faults, SimulatorThread, Sis, create_app
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS
 
@@ -15,6 +17,11 @@ EVERYTHING = Wanted(contacts=True)
 QUICK = Limits(
     connect_seconds=5, read_seconds=3, response_seconds=5, response_bytes=20_000_000, pages=200, waiting_budget=2_000
 )
+
+
+def checked(client: Client, school: str, **of: Any) -> dict[str, CheckItem]:
+    """The items of a test of one school, by name. of: members of `TestedSchool`."""
+    return {item.name: item for _, item in check_schools(client, [TestedSchool(school, **of)])}
 
 
 class TestClock:

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.oneroster import CheckItem, check
+from roster_pipeline.oneroster import CheckItem
 from roster_pipeline.oneroster.connection_test import check_schools
 from roster_pipeline.oneroster.connection_test_items import Placed, TestedSchool
 from roster_pipeline.oneroster.http.endpoint import is_version_1_0
-from roster_pipeline_tests.oneroster.client_helpers import Served
+from roster_pipeline_tests.oneroster.client_helpers import Served, checked
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 
 Start = Callable[..., Served]
@@ -19,7 +19,7 @@ Start = Callable[..., Served]
 
 def items(served: Served, school: str = "sch-1", **settings: Any) -> dict[str, CheckItem]:
     with served.client(**settings) as client:
-        return {item.name: item for item in check(client, school, contacts=True)}
+        return checked(client, school, contacts=True)
 
 
 def test_everything_is_green_where_everything_works(sis: Start) -> None:
@@ -164,7 +164,7 @@ def test_no_item_names_a_person(sis: Start) -> None:
 
 def items_of(answers: Any, school: str = "sch-1", **choices: Any) -> dict[str, CheckItem]:
     with odd(answers) as client:
-        return {item.name: item for item in check(client, school, **choices)}
+        return checked(client, school, **choices)
 
 
 def listed(*people: dict[str, Any]) -> Any:

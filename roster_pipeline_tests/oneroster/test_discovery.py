@@ -15,10 +15,9 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.oneroster import Client, Endpoint, NotOneRoster, OneRosterError, Redirected, SignInRefused
-from roster_pipeline.oneroster.connection_test import check
 from roster_pipeline.oneroster.http.token_search import MOST_TRIES
 from roster_pipeline.simulator import running
-from roster_pipeline_tests.oneroster.client_helpers import QUICK, TestClock
+from roster_pipeline_tests.oneroster.client_helpers import QUICK, TestClock, checked
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, page, person
 
 SECRET = "wr0ng-secret"
@@ -320,7 +319,7 @@ def test_a_1_0_server_is_found_by_its_host_and_called_1_0(way: str, pasted: str)
         if way == "oauth1":
             known |= {"sign_in": "oauth1"}
         with Client(Endpoint(server.url + pasted, **known), TestClock().clock) as client:
-            items = {item.name: item for item in check(client, "sch-1", roles=("student",))}
+            items = checked(client, "sch-1", roles=frozenset({"student"}))
             assert client.connect().root == server.url + ROOT_1_0
     assert items["Version"].detail == "OneRoster 1.0, read as 1.1"
     assert items["School"].ok

@@ -11,8 +11,6 @@ from roster_pipeline.directory.migrations import run
 
 revision = "0029"
 down_revision = None
-branch_labels = None
-depends_on = None
 
 FOLDER = Path(__file__).parents[1] / "baseline"
 

@@ -6,8 +6,6 @@ from roster_pipeline.directory.migrations import run
 
 revision = "0030"
 down_revision = "0029"
-branch_labels = None
-depends_on = None
 
 SCHOOLS = """
 create table sis_school_list (

@@ -6,8 +6,6 @@ from roster_pipeline.directory.migrations import run
 
 revision = "0031"
 down_revision = "0030"
-branch_labels = None
-depends_on = None
 
 EXEMPTIONS = """
 alter table approval add column parts jsonb;

@@ -6,8 +6,6 @@ from roster_pipeline.directory.migrations import run
 
 revision = "0032"
 down_revision = "0031"
-branch_labels = None
-depends_on = None
 
 PAUSES = """
 alter table district add column paused_until date;

@@ -6,8 +6,6 @@ from roster_pipeline.directory.migrations import run
 
 revision = "0033"
 down_revision = "0032"
-branch_labels = None
-depends_on = None
 
 WEEKS = """
 create table school_week (

@@ -6,8 +6,6 @@ from roster_pipeline.directory.migrations import run
 
 revision = "0034"
 down_revision = "0033"
-branch_labels = None
-depends_on = None
 
 FOREIGN_KEYS = """
 alter table pull_record drop constraint fk_pull_record_pull_id;

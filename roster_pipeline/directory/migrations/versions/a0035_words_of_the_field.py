@@ -9,8 +9,6 @@ from roster_pipeline.directory.migrations import run
 
 revision = "0035"
 down_revision = "0034"
-branch_labels = None
-depends_on = None
 
 RENAME = """
 create function renamed(words text) returns text language plpgsql immutable as $$

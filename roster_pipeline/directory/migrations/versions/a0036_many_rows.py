@@ -6,8 +6,6 @@ from roster_pipeline.directory.migrations import run
 
 revision = "0036"
 down_revision = "0035"
-branch_labels = None
-depends_on = None
 
 FOREIGN_KEYS = """
 alter table cleaned_roster drop constraint fk_cleaned_roster_snapshot_id;

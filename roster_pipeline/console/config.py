@@ -122,13 +122,11 @@ def _oidc(given: ConsoleVariables) -> Oidc | None:
     return Oidc(given.oidc_issuer, given.oidc_client_id, given.oidc_client_secret, given.oidc_trust_email)
 
 
-def server_of(app: Starlette, config: Config, host: str = "", port: int = 0) -> uvicorn.Server:
+def server_of(app: Starlette, config: Config) -> uvicorn.Server:
     """A server that does not listen yet. It trusts forwarded addresses only from the proxies in the settings."""
     return uvicorn.Server(
         uvicorn.Config(
             app,
-            host=host,
-            port=port,
             access_log=False,
             log_level="warning",
             server_header=False,

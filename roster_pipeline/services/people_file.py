@@ -29,6 +29,7 @@ LARGEST_FILE = 5 * _MIB
 LARGEST_UNPACKED = 50 * _MIB
 """A limit for an XLSX file, which is a zip of XML files."""
 MOST_PARTS = 200
+_ALONE = "Save the list alone as XLSX, or as CSV."
 MOST_ROWS = 5_000
 MOST_COLUMNS = 60
 LONGEST_CELL = 500
@@ -92,8 +93,6 @@ def read_people_file(data: bytes) -> PeopleFile:
         raise FileUnusable(
             f"The file is larger than {LARGEST_FILE // _MIB} MB.", "Leave out columns and sheets that are not needed."
         )
-    if not data.strip():
-        raise FileUnusable("The file is empty.", "Choose a file with a row of column names and a row for each person.")
     lines = _workbook(data) if data.startswith(_ZIP) else _csv(data)
     filled = ((number, cells) for number, cells in enumerate(lines, 1) if any(cells))
     header = next(filled, None)
@@ -137,8 +136,8 @@ def _csv(data: bytes) -> Iterator[list[str]]:
 
 
 def _workbook(data: bytes) -> Iterator[list[str]]:
-    _check_zip(data)
     try:
+        _check_zip(data)
         book = load_workbook(io.BytesIO(data), read_only=True, data_only=False, keep_links=False)
         sheet = book.worksheets[0]
         sheet.reset_dimensions()
@@ -154,26 +153,20 @@ def _workbook(data: bytes) -> Iterator[list[str]]:
 
 
 def _check_zip(data: bytes) -> None:
-    """Unpack everything once, within the limits. It does not trust the table of contents."""
+    """Unpack everything once, within the limits, without trust in the table of contents. Raises FileUnusable, and
+    `_BROKEN` for a damaged file."""
     left = LARGEST_UNPACKED
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as packed:
-            parts = packed.infolist()
-            if len(parts) > MOST_PARTS:
-                raise FileUnusable("The XLSX file has too many parts.", "Save the list alone as XLSX, or as CSV.")
-            for part in parts:
-                with packed.open(part) as stream:
-                    while chunk := stream.read(_MIB):
-                        left -= len(chunk)
-                        if left < 0:
-                            raise FileUnusable(
-                                f"The unpacked XLSX file is larger than {LARGEST_UNPACKED // _MIB} MB.",
-                                "Save the list alone as XLSX, or as CSV.",
-                            )
-    except _BROKEN:
-        raise FileUnusable(
-            "The XLSX file cannot be read.", "Open it in your spreadsheet and save it as XLSX again, or as CSV."
-        ) from None
+    with zipfile.ZipFile(io.BytesIO(data)) as packed:
+        parts = packed.infolist()
+        if len(parts) > MOST_PARTS:
+            raise FileUnusable("The XLSX file has too many parts.", _ALONE)
+        for part in parts:
+            with packed.open(part) as stream:
+                while chunk := stream.read(_MIB):
+                    left -= len(chunk)
+                    if left < 0:
+                        most = LARGEST_UNPACKED // _MIB
+                        raise FileUnusable(f"The unpacked XLSX file is larger than {most} MB.", _ALONE)
 
 
 def _of_cell(value: Any) -> str:

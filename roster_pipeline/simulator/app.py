@@ -205,12 +205,10 @@ def _bound(host: str, port: int) -> socket.socket:
 class SimulatorThread:
     """A server in a thread. base_url: its address without a trailing slash. End it with `stop()`."""
 
-    def __init__(
-        self, app: Starlette, host: str = LOOPBACK, port: int = 0, tls: Mapping[str, str] | None = None
-    ) -> None:
-        self._socket = _bound(host, port)
+    def __init__(self, app: Starlette, port: int = 0, tls: Mapping[str, str] | None = None) -> None:
+        self._socket = _bound(LOOPBACK, port)
         self.app = app
-        self.base_url = f"{'https' if tls else 'http'}://{host}:{self._socket.getsockname()[1]}"
+        self.base_url = f"{'https' if tls else 'http'}://{LOOPBACK}:{self._socket.getsockname()[1]}"
         self._server = uvicorn.Server(_config(app, **(tls or {})))
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
 

@@ -23,7 +23,7 @@ from roster_pipeline.directory import accounts, schema, sessions, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.school_overview import overview
-from roster_pipeline.notifications import RoleCounts, SyncReport
+from roster_pipeline.notifications.content import RoleCounts, SyncReport
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 SCHOOLS = 3_000

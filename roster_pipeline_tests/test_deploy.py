@@ -24,7 +24,7 @@ from sqlalchemy.engine import make_url
 
 from roster_pipeline.console.config import config_from
 from roster_pipeline.directory.secrets import new_key
-from roster_pipeline.notifications import mailer_from
+from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline.settings.installation import Installation
 from roster_pipeline_tests.cli.test_processes import free_port

@@ -122,7 +122,7 @@ def approve(
 ) -> None:
     """Approve the held rows of this plan, all or some of them, and apply them now."""
     from roster_pipeline.directory.sync_summary import sync_summary
-    from roster_pipeline.notifications import outcome
+    from roster_pipeline.notifications.outcome import outcome
     from roster_pipeline.services import decisions
     from roster_pipeline.sync.build_report import report_of
 

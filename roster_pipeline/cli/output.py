@@ -21,7 +21,7 @@ from roster_pipeline.vocabulary import ACTIONS, COUNTS, day, moment
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.tenants import SchoolRow
-    from roster_pipeline.notifications import SyncReport
+    from roster_pipeline.notifications.content import SyncReport
     from roster_pipeline.services.plan_rows import Line
 
 

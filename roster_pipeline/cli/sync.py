@@ -90,8 +90,7 @@ def _ended(database: Database, key: str, run_id: str, ended: Ended) -> str:
 
 def _show_sync(database: Database, key: str, as_json: bool) -> int:
     from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
-    from roster_pipeline.notifications import outcome, tone
-    from roster_pipeline.notifications.outcome import nothing_found
+    from roster_pipeline.notifications.outcome import nothing_found, outcome, tone
     from roster_pipeline.sync.build_report import report_of
 
     with database.begin() as conn:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from roster_pipeline.directory.school_history import Week
-from roster_pipeline.notifications import RoleCounts
+from roster_pipeline.notifications.content import RoleCounts
 from roster_pipeline.notifications.outcome import joined
 from roster_pipeline.vocabulary import role_name
 

@@ -17,7 +17,7 @@ from roster_pipeline.settings.installation import MailServer, Places, Variables
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.notifications import Mailer
+    from roster_pipeline.notifications.mail import Mailer
     from roster_pipeline.oneroster import Limits
 
 Part = TypeVar("Part", bound=Variables)
@@ -75,7 +75,7 @@ class InstallationResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def mailer(self) -> Mailer:
         """The mailer: through the server of `ROSTER_SMTP_URL`, else into the folder `outbox`. Raises
         MailSettingsError."""
-        from roster_pipeline.notifications import mailer_from
+        from roster_pipeline.notifications.smtp import mailer_from
         from roster_pipeline.runtime.embedded import home
 
         return mailer_from(self.read(MailServer), home() / "outbox")

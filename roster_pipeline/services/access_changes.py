@@ -11,8 +11,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import accounts, audit, outbox, sessions, tenants
 from roster_pipeline.directory.accounts import Account, Place
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.notifications import message_id
-from roster_pipeline.notifications.mail import FOLDER_SENDER
+from roster_pipeline.notifications.mail import FOLDER_SENDER, message_id
 from roster_pipeline.notifications.notice import invitation_mail
 from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.settings.school import EmailAddress

@@ -21,7 +21,10 @@ from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import Mail, RoleCounts, SyncReport, mailer_from, message_id, render
+from roster_pipeline.notifications.content import RoleCounts, SyncReport
+from roster_pipeline.notifications.mail import Mail, message_id
+from roster_pipeline.notifications.mail_page import render
+from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.runtime.embedded import home
 from roster_pipeline.services.school_changes import change_school, locked_school, write_school
 from roster_pipeline.services.settings_changes import (

@@ -18,9 +18,9 @@ from roster_pipeline.directory import plans
 from roster_pipeline.directory.school_history import HistoryEntry
 from roster_pipeline.directory.school_overview import SchoolStatus, first_days
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import SyncReport, outcome, tone
 from roster_pipeline.notifications.blocks import in_console
-from roster_pipeline.notifications.outcome import age_of_source, nothing_found
+from roster_pipeline.notifications.content import SyncReport
+from roster_pipeline.notifications.outcome import age_of_source, nothing_found, outcome, tone
 from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES
 from roster_pipeline.services.plan_rows import summary_of, would_do
 from roster_pipeline.services.settings_changes import LastTest, last_test

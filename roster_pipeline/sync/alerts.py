@@ -23,7 +23,7 @@ from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.held_plans import claimed_people
 from roster_pipeline.directory.locks import try_lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import FailureAlert
+from roster_pipeline.notifications.content import FailureAlert
 from roster_pipeline.notifications.outcome import NOUNS, claimed_words, joined
 from roster_pipeline.sync import CREDENTIALS, STEP, GaveWay, SyncError
 from roster_pipeline.sync.build_report import console_url, run_url

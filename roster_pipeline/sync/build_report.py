@@ -8,7 +8,7 @@ from typing import Any
 
 from roster_pipeline.directory.sync_summary import SyncSummary
 from roster_pipeline.errors import clock_in_words, noticed
-from roster_pipeline.notifications import (
+from roster_pipeline.notifications.content import (
     Comparison,
     ConnectionFacts,
     ContactCounts,
@@ -22,8 +22,8 @@ from roster_pipeline.notifications import (
     RowNote,
     SyncReport,
 )
-from roster_pipeline.notifications import message_id as stable_message_id
 from roster_pipeline.notifications.mail import FOLDER_SENDER
+from roster_pipeline.notifications.mail import message_id as stable_message_id
 from roster_pipeline.settings.installation import MailServer, WebAddresses
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 from roster_pipeline.vocabulary import (

@@ -22,11 +22,11 @@ from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.sis_records import prune_records
-from roster_pipeline.notifications import MailError, mailer_from
 from roster_pipeline.notifications.blocks import Link
-from roster_pipeline.notifications.mail import address_of
+from roster_pipeline.notifications.mail import MailError, address_of
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
+from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.runtime.embedded import home
 from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs

@@ -27,21 +27,18 @@ from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.plan_rows import RowDetail, count_details, details_of
 from roster_pipeline.directory.sync_summary import SyncSummary, mark_reported, sync_summary, unreported
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import (
-    FailureAlert,
+from roster_pipeline.notifications.blocks import Link, page_links
+from roster_pipeline.notifications.content import FailureAlert, RowDetails, SyncReport
+from roster_pipeline.notifications.mail import (
     Mail,
     Mailer,
     PermanentDeliveryError,
-    RowDetails,
     ServerAwayError,
-    SyncReport,
     TemporaryDeliveryError,
-    render,
-    wants,
 )
-from roster_pipeline.notifications.blocks import Link, page_links
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.notice import Notice, digest_mail, notice_mail
-from roster_pipeline.notifications.outcome import Tone
+from roster_pipeline.notifications.outcome import Tone, wants
 from roster_pipeline.safe_csv import ENCODING, csv_chunks
 from roster_pipeline.settings.installation import MailServer
 from roster_pipeline.sync.build_report import console_url, message_id, report_of

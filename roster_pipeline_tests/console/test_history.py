@@ -15,7 +15,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import RoleCounts
+from roster_pipeline.notifications.content import RoleCounts
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser

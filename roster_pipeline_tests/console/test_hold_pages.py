@@ -16,7 +16,7 @@ from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import render
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import (

@@ -11,7 +11,7 @@ from roster_pipeline.cli.output import print_report
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import render
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.vocabulary import ROLE_ORDER
 from roster_pipeline_tests.console.conftest import OWNER, Browser

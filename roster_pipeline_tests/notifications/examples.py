@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from roster_pipeline.notifications import (
+from roster_pipeline.notifications.content import (
     Comparison,
     ConnectionFacts,
     FailureAlert,

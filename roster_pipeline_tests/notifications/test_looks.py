@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.notifications import Mail, RowDetails, render
+from roster_pipeline.notifications.content import RowDetails
+from roster_pipeline.notifications.mail import Mail
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.notice import Notice, digest_mail, notice_mail
 from roster_pipeline_tests.notifications.examples import FAILED, FIRST, GOOD, HELD, NIGHT, QUIET
 

@@ -9,8 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.notifications import Delivery, PermanentDeliveryError, TemporaryDeliveryError, message_id, render
-from roster_pipeline.notifications.mail import FolderMailer
+from roster_pipeline.notifications.mail import (
+    Delivery,
+    FolderMailer,
+    PermanentDeliveryError,
+    TemporaryDeliveryError,
+    message_id,
+)
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline_tests.notifications.examples import FAILED, GOOD, NIGHT
 
 SENDER = "Roster <roster@localhost>"

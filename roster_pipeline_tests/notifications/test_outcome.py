@@ -9,7 +9,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 from pydantic import ValidationError
 
-from roster_pipeline.notifications import (
+from roster_pipeline.notifications.content import (
     FailureAlert,
     Finding,
     Held,
@@ -17,11 +17,8 @@ from roster_pipeline.notifications import (
     Rejected,
     RoleCounts,
     SyncReport,
-    outcome,
-    subject,
-    tone,
-    wants,
 )
+from roster_pipeline.notifications.outcome import outcome, subject, tone, wants
 from roster_pipeline.vocabulary import CONTACT_FIELDS, PERSON_FIELDS
 from roster_pipeline_tests.notifications.examples import FAILED, FIRST, GOOD, HELD, QUIET
 

@@ -8,22 +8,22 @@ from html.parser import HTMLParser
 
 import pytest
 
-from roster_pipeline.notifications import (
+from roster_pipeline.notifications.content import (
     Comparison,
     ConnectionFacts,
     FailureAlert,
     Finding,
     Held,
     LeftAlone,
-    Mail,
     QualityCheck,
     Rejected,
     RoleCounts,
     RoleSize,
     RowDetails,
     SyncReport,
-    render,
 )
+from roster_pipeline.notifications.mail import Mail
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.notice import digest_mail
 from roster_pipeline_tests.notifications.examples import FAILED, FIRST, GOOD, HELD, QUIET
 

@@ -14,17 +14,16 @@ from urllib.parse import quote
 
 import pytest
 
-from roster_pipeline.notifications import (
+from roster_pipeline.notifications.mail import (
     Delivery,
+    FolderMailer,
     MailSettingsError,
     PermanentDeliveryError,
     TemporaryDeliveryError,
-    mailer_from,
     message_id,
-    render,
 )
-from roster_pipeline.notifications.mail import FolderMailer
-from roster_pipeline.notifications.smtp import Server, SmtpMailer
+from roster_pipeline.notifications.mail_page import render
+from roster_pipeline.notifications.smtp import Server, SmtpMailer, mailer_from
 from roster_pipeline.settings.installation import MailServer
 from roster_pipeline_tests.notifications.conftest import PASSWORD, USER, Certificates, Sink
 from roster_pipeline_tests.notifications.examples import GOOD, NIGHT

@@ -11,7 +11,9 @@ from cryptography.fernet import Fernet
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
-from roster_pipeline.notifications import SyncReport, render, tone, wants
+from roster_pipeline.notifications.content import SyncReport
+from roster_pipeline.notifications.mail_page import render
+from roster_pipeline.notifications.outcome import tone, wants
 from roster_pipeline.simulator import Role
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.build_report import report_of

@@ -17,7 +17,8 @@ from sqlalchemy import text
 from roster_pipeline.directory import alerts, tenants
 from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
-from roster_pipeline.notifications import SyncReport, render
+from roster_pipeline.notifications.content import SyncReport
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.services.school_status import status_of_entry
 from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.build_report import report_of

@@ -19,7 +19,7 @@ from roster_pipeline.directory import alerts, approvals, audit, held_plans, manu
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.sync_summary import sync_summary
-from roster_pipeline.notifications import wants
+from roster_pipeline.notifications.outcome import wants
 from roster_pipeline.services import decisions, person_changes
 from roster_pipeline.services.plan_rows import lines
 from roster_pipeline.sync.alerts import watch_holds

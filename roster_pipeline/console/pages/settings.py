@@ -35,8 +35,8 @@ from roster_pipeline.console.settings_form import (
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenants import KeyTaken
-from roster_pipeline.notifications import MailError
 from roster_pipeline.notifications.blocks import in_console
+from roster_pipeline.notifications.mail import MailError
 from roster_pipeline.oneroster.presets import presets
 from roster_pipeline.services.save_settings import SaveResult, preview_mail, save_settings, send_test_mail
 from roster_pipeline.services.school_status import first_steps

@@ -27,8 +27,9 @@ from roster_pipeline.console.session import keep_visit, limit, nothing_here, sig
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.sessions import Attempt, hashed, new_token
-from roster_pipeline.notifications import MailError, mailer_from, message_id
+from roster_pipeline.notifications.mail import MailError, message_id
 from roster_pipeline.notifications.notice import sign_in_mail
+from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.runtime.embedded import home
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in
 from roster_pipeline.settings.installation import MailServer

@@ -38,7 +38,7 @@ from roster_pipeline.directory.rollback import Only
 from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead, UnknownSnapshot
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications import SyncReport
+from roster_pipeline.notifications.content import SyncReport
 from roster_pipeline.notifications.mail_page import page_of
 from roster_pipeline.notifications.outcome import remarks, wrong_as_such
 from roster_pipeline.services import decisions

@@ -15,6 +15,8 @@ from roster_pipeline.directory.people_list import PeopleFilter
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 MOST_FOUND = 50
+_SAME = ("id", "district_id", "number_kind", "excluded", "created_at", "updated_at")
+"""The columns of a person that are shown as they are."""
 
 MEMBERS = f"""
 select m.person_id, {", ".join(f"p.{name}" for name in PERSON_FIELDS)}, p.number_kind, p.excluded, p.locked_fields,
@@ -104,14 +106,9 @@ def get_person(conn: Connection, district_id: int, person_id: int) -> Person:
         return [dict(each) for each in conn.execute(text(query), given).mappings()]
 
     return Person(
-        id=found["id"],
-        district_id=found["district_id"],
+        **{name: found[name] for name in _SAME},
         fields={name: found[name] for name in PERSON_FIELDS},
-        number_kind=found["number_kind"],
-        excluded=found["excluded"],
         locked_fields=list(found["locked_fields"]),
-        created_at=found["created_at"],
-        updated_at=found["updated_at"],
         memberships=rows(
             "select s.key as school, m.role, m.grade, m.source_role, m.source_grade, m.status, m.archived_by, "
             "m.archived_at, m.managed, m.absent_syncs from membership m join school s on s.id = m.school_id "

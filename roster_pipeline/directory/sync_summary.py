@@ -65,6 +65,10 @@ from snapshot t where t.id = :snapshot
 """  # noqa: S608 - put together here are our own queries
 
 
+_SAME = ("plan_id", "kind", "at", "run_id", "school_id", "actions", "notes", "verdict", "quality", "rejected")
+"""The columns of this query that a summary has as they are."""
+
+
 @dataclass(frozen=True)
 class SyncSummary:
     """One sync as a report shows it.
@@ -135,20 +139,11 @@ def sync_summary(conn: Connection, sync_id: int) -> SyncSummary:
     shot = {name: head[f"snapshot_{name}"] for name in _SNAPSHOT} if head["snapshot_id"] is not None else None
     return SyncSummary(
         sync_id=sync_id,
-        plan_id=head["plan_id"],
-        kind=head["kind"],
-        at=head["at"],
-        run_id=head["run_id"],
+        **{name: head[name] for name in _SAME},
         first_sync=bool(head["first_sync"]),
-        school_id=head["school_id"],
         school_key=head["key"],
         school_name=head["name"],
         settings=SchoolSettings.model_validate(head["settings"]),
-        actions=head["actions"],
-        notes=head["notes"],
-        verdict=head["verdict"],
-        quality=head["quality"],
-        rejected=head["rejected"],
         snapshot=shot,
         roles=dict(shot["counts"].get("roles", {})) if shot else {},
         contact_flags=dict(shot["counts"].get("flags", {})) if shot else {},

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 HEADER = ("row", "action", "role", "person", "name", "sourcedIds", "matched by", "reason", "why", "field", "from", "to")
 ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS))}
 """The fields in the order that people expect. The database has no order for them."""
+SAME = ("row", "action", "role", "person_id", "matched_by", "reason", "held", "exempted", "sync_id", "linked_person_id")
+"""The columns that a line has as they are."""
 FLAGS = "contact_flags"
 NOTHING = ("nan", "<NA>", "NaT")
 
@@ -113,20 +115,11 @@ def line_of(row: Mapping[str, Any]) -> Line:
     pairs = sorted((row["changes"] or {}).items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), pair[0]))
     changes = {str(field): (both[0], both[1]) for field, both in pairs}
     return Line(
-        row=row["row"],
-        action=row["action"],
-        role=row["role"],
-        person_id=row["person_id"],
+        **{name: row[name] for name in SAME},
         name=row["name"] or _new_name(changes),
         sourced_ids=tuple(row["sourced_ids"]),
-        matched_by=row["matched_by"],
-        reason=row["reason"],
         why=why_of(row["reason"], row["notes"]),
         changes=changes,
-        held=row["held"],
-        exempted=row["exempted"],
-        sync_id=row["sync_id"],
-        linked_person_id=row["linked_person_id"],
     )
 
 

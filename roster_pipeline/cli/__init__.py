@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import sys
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -40,60 +41,46 @@ def build_app() -> typer.Typer:
         "Syncs people of schools from OneRoster into a people directory. Nobody is archived by mistake.", top=True
     )
     app.callback()(top)
-    app.command("init", rich_help_panel=SETTING_UP)(operations.init)
-    for tree, name in (
-        (schools.district, "district"),
-        (connections.connection, "connection"),
-        (schools.school, "school"),
-        (connections.sis, "sis"),
-    ):
-        app.add_typer(tree, name=name, rich_help_panel=SETTING_UP)
-    app.command("test-connection", rich_help_panel=SETTING_UP, epilog=examples("roster test-connection oak"))(
-        connections.check_connection
-    )
-    app.add_typer(access.secrets, name="secrets", rich_help_panel=SETTING_UP)
-    app.add_typer(access.access, name="access", rich_help_panel=SETTING_UP)
-    app.add_typer(access.application, name="application", rich_help_panel=SETTING_UP)
-    app.command(
-        "sync",
-        rich_help_panel=SYNCS,
-        epilog=examples("roster sync oak --dry-run", "roster sync oak --json > outcome.json"),
-    )(sync.sync)
-    app.command("history", rich_help_panel=SYNCS, epilog=examples("roster history oak --limit 5"))(history.history)
-    app.add_typer(history.run, name="run", rich_help_panel=SYNCS)
-    app.add_typer(operations.outbox, name="outbox", rich_help_panel=SYNCS)
-    app.add_typer(holds.plan, name="plan", rich_help_panel=SYNCS)
-    app.add_typer(holds.hold, name="hold", rich_help_panel=SYNCS)
-    app.command(
-        "pause",
-        rich_help_panel=SYNCS,
-        epilog=examples("roster pause oak --until 2026-09-01 --reason 'summer holidays'"),
-    )(sync.pause)
-    app.add_typer(sync.guard, name="guard", rich_help_panel=SYNCS)
-    app.add_typer(sync.leavers, name="leavers", rich_help_panel=SYNCS)
-    app.command(
-        "rollback",
-        rich_help_panel=SYNCS,
-        epilog=examples("roster rollback 42 --preview", "roster rollback 42 --only archived --reason 'wrong term'"),
-    )(history.rollback)
-    app.command("people", rich_help_panel=PEOPLE, epilog=examples("roster people oak --role teacher --search miller"))(
-        persons.people
-    )
-    app.add_typer(person_changes.person, name="person", rich_help_panel=PEOPLE)
-    app.command("audit", rich_help_panel=PEOPLE, epilog=examples("roster audit --school oak --limit 20"))(history.audit)
-    app.command("console", rich_help_panel=OPERATIONS, epilog=examples("roster console --port 8080"))(dev.console)
-    app.command(
-        "web", rich_help_panel=OPERATIONS, epilog=examples("roster web --read-only --port 3001 --path-prefix /view")
-    )(dev.web)
-    app.command("dagster", rich_help_panel=OPERATIONS, context_settings=HANDS_ON)(dev.dagster)
-    app.command("doctor", rich_help_panel=OPERATIONS, epilog=examples("roster doctor --sis"))(operations.doctor)
-    app.command("prune", rich_help_panel=OPERATIONS)(operations.prune)
-    app.command(
-        "metrics", rich_help_panel=OPERATIONS, epilog=examples("roster metrics --textfile /var/lib/node/roster.prom")
-    )(operations.metrics)
-    app.command("demo", rich_help_panel=TRYING)(dev.demo)
-    app.command("dev", rich_help_panel=TRYING, epilog=examples("roster dev --port 3001"))(dev.dev)
-    app.command("simulator", rich_help_panel=TRYING, context_settings=HANDS_ON)(dev.simulator)
+
+    def tree(panel: str, name: str, commands: typer.Typer) -> None:
+        app.add_typer(commands, name=name, rich_help_panel=panel)
+
+    def command(panel: str, name: str, run: Callable[..., None], *lines: str, **settings: Any) -> None:
+        """lines: the examples of its help."""
+        app.command(name, rich_help_panel=panel, epilog=examples(*lines) if lines else None, **settings)(run)
+
+    command(SETTING_UP, "init", operations.init)
+    tree(SETTING_UP, "district", schools.district)
+    tree(SETTING_UP, "connection", connections.connection)
+    tree(SETTING_UP, "school", schools.school)
+    tree(SETTING_UP, "sis", connections.sis)
+    command(SETTING_UP, "test-connection", connections.check_connection, "roster test-connection oak")
+    tree(SETTING_UP, "secrets", access.secrets)
+    tree(SETTING_UP, "access", access.access)
+    tree(SETTING_UP, "application", access.application)
+    command(SYNCS, "sync", sync.sync, "roster sync oak --dry-run", "roster sync oak --json > outcome.json")
+    command(SYNCS, "history", history.history, "roster history oak --limit 5")
+    tree(SYNCS, "run", history.run)
+    tree(SYNCS, "outbox", operations.outbox)
+    tree(SYNCS, "plan", holds.plan)
+    tree(SYNCS, "hold", holds.hold)
+    command(SYNCS, "pause", sync.pause, "roster pause oak --until 2026-09-01 --reason 'summer holidays'")
+    tree(SYNCS, "guard", sync.guard)
+    tree(SYNCS, "leavers", sync.leavers)
+    undo = ("roster rollback 42 --preview", "roster rollback 42 --only archived --reason 'wrong term'")
+    command(SYNCS, "rollback", history.rollback, *undo)
+    command(PEOPLE, "people", persons.people, "roster people oak --role teacher --search miller")
+    tree(PEOPLE, "person", person_changes.person)
+    command(PEOPLE, "audit", history.audit, "roster audit --school oak --limit 20")
+    command(OPERATIONS, "console", dev.console, "roster console --port 8080")
+    command(OPERATIONS, "web", dev.web, "roster web --read-only --port 3001 --path-prefix /view")
+    command(OPERATIONS, "dagster", dev.dagster, context_settings=HANDS_ON)
+    command(OPERATIONS, "doctor", operations.doctor, "roster doctor --sis")
+    command(OPERATIONS, "prune", operations.prune)
+    command(OPERATIONS, "metrics", operations.metrics, "roster metrics --textfile /var/lib/node/roster.prom")
+    command(TRYING, "demo", dev.demo)
+    command(TRYING, "dev", dev.dev, "roster dev --port 3001")
+    command(TRYING, "simulator", dev.simulator, context_settings=HANDS_ON)
     return app
 
 

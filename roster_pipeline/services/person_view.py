@@ -49,9 +49,8 @@ class PersonView:
     """A person and the schools among theirs that the reader may see.
 
     manages: the reader manages the district. elsewhere: memberships in schools that the reader may not see. whole: the
-    reader may see every field. If not, the person belongs to another school now, and the reader sees only the name.
-    may_change: the reader may change what all schools of the person share.
-    """
+    reader may see every field, not only the name, because the person does not belong to another school now.
+    may_change: the reader may change what all schools of the person share."""
 
     person: Person
     district: str
@@ -70,8 +69,7 @@ class PersonView:
 
 @dataclass(frozen=True)
 class Record:
-    """One record of the SIS that is linked to a person. said: its values when they were taken; None if they are not
-    stored."""
+    """One record of the SIS that is linked to a person. said: its newest values; None if they are not stored."""
 
     connection: str
     sourced_id: str
@@ -169,8 +167,7 @@ def records(conn: Connection, view: PersonView) -> list[Record]:
 
 def field_lines(view: PersonView, of_sis: list[Record]) -> list[FieldLine]:
     """The fields, each with the source of its value."""
-    primary = next((record for record in of_sis if record.is_primary), None)
-    values = primary.said if primary else None
+    values = next((record.said for record in of_sis if record.is_primary), None)
     result = []
     for name in PERSON_FIELDS if view.whole else NAMES:
         value, theirs = view.person.fields[name], (values or {}).get(name)

@@ -206,7 +206,7 @@ def _key(schools: Mapping[int, SchoolRow], line: Entry) -> str | None:
 
 
 def _moment(schools: Mapping[int, SchoolRow], line: Entry) -> str:
-    """When it was, by the clock of its school; where it is about none, by that of this machine."""
+    """When it was, by the clock of its school, or of this machine if it is about no school."""
     row = schools.get(line.school_id or 0)
     return moment(line.at, row.settings.zone) if row else shown(line.at)
 
@@ -263,7 +263,7 @@ def _under_way(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:
 
 
 def _terminate(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> bool:
-    """End a run by Dagster's own means; False where it is in the process of a command."""
+    """End a run by Dagster's own means. False if it runs in the process of a command."""
     import dagster as dg
     from dagster._core.storage.tags import GRPC_INFO_TAG
 

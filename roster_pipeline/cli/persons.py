@@ -151,7 +151,7 @@ def show(
 
 
 def district_of(opened: Connection, key: str | None) -> DistrictRow:
-    """The district asked for, or the only one. Raises CommandError where it must be said which."""
+    """The district asked for, or the only one. Raises CommandError if there are several and none is named."""
     from roster_pipeline.directory import tenants
 
     if key is not None:

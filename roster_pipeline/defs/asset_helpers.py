@@ -115,7 +115,7 @@ def batch_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
 
 
 def started_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun:
-    """The run that a person or the schedule started, where the daemon retried it; else the run itself.
+    """The run that a person or the schedule started, if the daemon retried it; else the run itself.
 
     A retry is known by a tag on the run that was lost, which nobody copies: those of the retry itself would be copied
     to every later re-execution.
@@ -129,7 +129,7 @@ def started_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterR
 
 
 def gives_way(tags: Mapping[str, str]) -> bool:
-    """Whether a run ends early where its SIS is slow: the first of a night that the schedule asked for."""
+    """Whether a run ends early if its SIS is slow: the first run that the schedule asked for in a night."""
     return tags.get(WHO_TAG) == SCHEDULE and NIGHT_TAG in tags and SLOW_TAG not in tags
 
 
@@ -148,7 +148,7 @@ def started_by(run: dg.DagsterRun, instance: dg.DagsterInstance, database: Datab
 
 
 def console_page(path: str) -> dict[str, dg.MetadataValue]:
-    """Metadata with the page of the console that shows the same; none where there is no console."""
+    """Metadata with the page of the console that shows the same; none if there is no console."""
     from roster_pipeline.notifications.blocks import web_address
     from roster_pipeline.sync.build_report import console_url
 
@@ -191,7 +191,7 @@ def partition_of(tags: Mapping[str, str]) -> str | None:
 
 
 def add_partitions(keys: Sequence[str]) -> bool:
-    """Give new schools their partitions now. False where that failed, or Dagster has no tables yet.
+    """Give new schools their partitions now. False if that failed, or Dagster has no tables yet.
 
     Nothing is lost then: the sensor `partitions_follow_schools` adds what is missing.
     """

@@ -62,7 +62,7 @@ class ConnectionTaggingCoordinator(dg.QueuedRunCoordinator):
         return super().submit_run(context)
 
     def cancel_run(self, run_id: str) -> bool:
-        """Cancel a run; False where it has ended. A Celery worker ends its run itself, within seconds.
+        """Cancel a run; False if it has ended. A Celery worker ends its run itself, within seconds.
 
         Celery's own way is to kill the process. The run would then count as lost, and be started again.
         """
@@ -79,7 +79,7 @@ class ConnectionTaggingCoordinator(dg.QueuedRunCoordinator):
 
 
 def school_tags(school_key: str) -> dict[str, str]:
-    """A school's connection and name as tags; none where there is no such school, or the directory cannot be read."""
+    """A school's connection and name as tags; none if there is no such school, or the directory cannot be read."""
     from roster_pipeline.directory import tenants
 
     try:

@@ -61,8 +61,7 @@ where (s.settings ->> 'automatic')::boolean
       and (a.school_id = s.id or a.connection_id = s.connection_id)
   )
 """  # noqa: S608 - constants
-"""Silent schools. A school that fails is not among them, because it has an alert of its own; nor is a school whose
-connection is down."""
+"""Silent schools. Schools that fail, and schools whose connection is down, are left out: they have another alert."""
 FAILING = """
 select s.id, s.key, count(distinct f.night) as nights from school s join failure f on f.school_id = s.id
 where (s.settings ->> 'automatic')::boolean and f.night is not null

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,9 @@ from roster_pipeline.cli.commands import AsJson, CommandError, Who, examples, gi
 from roster_pipeline.cli.output import note, print_json, print_table, shown
 from roster_pipeline.cli.persons import Number, person
 from roster_pipeline.vocabulary import ROLE_ORDER
+
+if TYPE_CHECKING:
+    from roster_pipeline.services.people_upload import Preview
 
 __all__ = ["pairs", "person"]
 
@@ -45,7 +48,7 @@ def import_list(
     from roster_pipeline.directory.accounts import COMMAND_LINE
     from roster_pipeline.directory.uploads import Upload
     from roster_pipeline.services import people_file, people_upload
-    from roster_pipeline.services.people_file import LOOK, read_people_file
+    from roster_pipeline.services.people_file import read_people_file
 
     if role and role not in ROLE_ORDER:
         raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
@@ -74,6 +77,16 @@ def import_list(
             {"sync": sync, "columns_left_out": seen.unknown, "counts": seen.counts, "rows": rows, "hash": upload.hash}
         )
         return
+    _print_preview(seen, upload.hash, school)
+    if sync is not None:
+        note(f"Done: sync {sync}. To undo it: roster rollback {sync}")
+    elif seen.doing:
+        note("Nothing was changed. To do it, add --apply and --reason.")
+
+
+def _print_preview(seen: Preview, file_hash: str, school: str) -> None:
+    from roster_pipeline.services.people_file import LOOK
+
     if seen.unknown:
         note(f"Columns that are not recognised and left out: {', '.join(seen.unknown)}")
     print_table(
@@ -83,11 +96,7 @@ def import_list(
     counts = [f"{what}: {number:,}" for what, number in seen.counts.items() if number]
     note(f"{school}: {', '.join(counts)}")
     if seen.counts[LOOK]:
-        note(f"To say who a row is, add --decide ROW=PERSON, ROW=new or ROW=out, and --hash {upload.hash}")
-    if sync is not None:
-        note(f"Done: sync {sync}. To undo it: roster rollback {sync}")
-    elif seen.doing:
-        note("Nothing was changed. To do it, add --apply and --reason.")
+        note(f"To say who a row is, add --decide ROW=PERSON, ROW=new or ROW=out, and --hash {file_hash}")
 
 
 @person.command(

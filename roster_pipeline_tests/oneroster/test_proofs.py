@@ -52,7 +52,14 @@ def test_a_server_that_joins_and_so_sends_a_record_twice_is_complete() -> None:
         assert pulled.complete, pulled.problems
 
 
-@pytest.mark.parametrize("member", ["givenName", "email", "identifier"])
+def test_two_records_of_one_id_with_different_names_are_both_handed_on() -> None:
+    people = [*PEOPLE, PEOPLE[5] | {"givenName": "another"}]
+    pulled = told_of(lambda query: page(people, query, total=False))
+    assert pulled.complete, pulled.problems
+    assert len(pulled.users) == len(people)
+
+
+@pytest.mark.parametrize("member", ["email", "identifier"])
 def test_two_records_of_one_id_that_say_different_things_are_not_the_same(member: str) -> None:
     people = [*PEOPLE, PEOPLE[5] | {member: "another"}]
     assert "duplicates" in told_of(lambda query: page(people, query, total=False)).problems

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import copy_lines, escaped
+from roster_pipeline.directory.record_sets import NAMED, RECORDS
 from roster_pipeline.directory.sis_records import Kind, RecordWriter
 from roster_pipeline.directory.tables.intake import pull, pull_record
 from roster_pipeline.directory.tenants import ConnectionRow
@@ -29,7 +30,9 @@ BROKEN_AFTER = "interval '2 days'"
 SAME_NIGHT = "interval '1 day'"
 """An older pull belongs to no night that still goes on. A run with its tag was copied by hand."""
 
-IN_PULL = "cross join lateral (select from pull_record where pull_id = :pull and record_id = r.id offset 0) named"
+IN_PULL = (
+    f"cross join lateral (select from pull_record where pull_id = :pull and {NAMED.format(id='r.id')} offset 0) named"
+)
 """Keeps the records `r` that belong to the pull. Each needs one index look-up.
 
 `offset 0`, here and in other queries, makes sure of that. The planner knows nothing about tonight's pull, expects a few
@@ -229,13 +232,12 @@ def have_several_records(conn: Connection, pull_id: int | None, sourced_ids: Seq
     return bool(conn.scalar(text(SEVERAL_RECORDS), given))
 
 
-METADATA_KEYS = """
-select coalesce(jsonb_agg(distinct k.key), '[]') from pull_record p
-join sis_record u on u.id = p.record_id and u.kind = 'user'
+METADATA_KEYS = f"""
+select coalesce(jsonb_agg(distinct k.key), '[]') from pull_record p {RECORDS.format(set="p")} u
 cross join lateral json_object_keys(u.payload -> 'metadata') k(key)
-where p.pull_id = :pull and (k.key like 'agents:%' or exists (
+where p.pull_id = :pull and u.kind = 'user' and (k.key like 'agents:%' or exists (
     select from json_array_elements(u.payload -> 'roles') r where lower(r ->> 'role') = any(:roles)))
-"""
+"""  # noqa: S608
 
 
 def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple[str, set[str]]:

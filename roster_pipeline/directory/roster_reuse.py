@@ -32,7 +32,7 @@ with pulled_org as (
     where r.connection_id = :connection and r.kind = 'org'
 ), input (key) as (
     select encode(sha256(coalesce((
-        select string_agg(int8send(record_id) || convert_to(part, 'UTF8'), ''::bytea order by record_id, part)
+        select string_agg(int8send(block) || convert_to(part, 'UTF8') || bits, ''::bytea order by block, part)
         from snapshot_record where snapshot_id = :snapshot
     ), ''::bytea)), 'hex') || ' ' || encode(sha256(coalesce((
         select string_agg(int8send(id), ''::bytea order by id) from pulled_org

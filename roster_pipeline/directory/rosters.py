@@ -75,7 +75,10 @@ left join lateral (
     join sis_record record on record.connection_id = school.connection_id
         and record.kind = 'user' and record.sourced_id = chosen.sourced_id
     where snapshot.id = :snapshot
-        and exists (select from snapshot_record where snapshot_id = :snapshot and record_id = record.id offset 0)
+        and exists (
+            select from snapshot_record where snapshot_id = :snapshot
+            and block = record.id >> 12 and get_bit(bits, record.id & 4095) = 1 offset 0
+        )
     limit 1
 ) sent on true
 order by chosen.severity, chosen.collection, chosen.field, chosen.rule, chosen.sourced_id nulls first

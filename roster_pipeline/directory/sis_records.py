@@ -1,7 +1,7 @@
 """The records of a SIS. Each is stored once in `sis_record`, however often it came. Its key is its content.
 
-A pull and a snapshot only name their records (`pull_record`, `snapshot_record`). If a record is the same as last night,
-only one more name is stored, and no new payload. A changed record is a new row; the old row stays.
+A pull and a snapshot only name their records, by a bit for each (`record_sets`). If a record is the same as last night,
+no new payload is stored. A changed record is a new row; the old row stays.
 
 A lock makes sure that no name loses its record. A transaction that names records holds it until the commit. Pruning,
 which deletes records without a name, does not run at the same time. Erasing a person deletes their records in any case.
@@ -18,6 +18,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.locks import lock_until_commit_shared, try_lock_until_commit
 from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
+from roster_pipeline.directory.record_sets import NAMED, RECORDS, RecordSet, name_in_pull
 from roster_pipeline.vocabulary import LONGEST_ID
 
 Kind = Literal["org", "user"]
@@ -41,25 +42,24 @@ BY_INDEX = "set local enable_seqscan = off"
 table."""
 HASH = np.dtype([("key", ">u8"), ("rest", ">u8")])
 LAST = np.dtype([*HASH.descr, ("id", ">i8")])
-LAST_NAMED = """
+LAST_NAMED = f"""
 select string_agg(uuid_send(r.content_hash) || int8send(r.id), ''::bytea)
-from pull_record p join sis_record r on r.id = p.record_id
+from pull_record p {RECORDS.format(set="p")} r
 where p.pull_id = (
     select last.id from pull now join pull last on last.connection_id = now.connection_id
     where now.id = :pull and last.finished_at is not null
     order by last.scope = now.scope desc, last.id desc limit 1
 )
-"""
+"""  # noqa: S608
 """The last pull's hashes and ids of records as one value, in the form of `LAST`: nearly all records are the same as in
 the last night, and so are known without a search for each."""
-NAME = "insert into pull_record (pull_id, record_id) select :pull, unnest(cast(:ids as bigint[]))"
 COLUMNS = ("id", "connection_id", "kind", "sourced_id", "content_hash", "student", "orgs", "agents", "payload")
 
-UNNAMED = """
+UNNAMED = f"""
 delete from sis_record r where r.connection_id = :connection
-  and not exists (select from pull_record p where p.record_id = r.id)
-  and not exists (select from snapshot_record s where s.record_id = r.id)
-"""
+  and not exists (select from pull_record where {NAMED.format(id="r.id")})
+  and not exists (select from snapshot_record where {NAMED.format(id="r.id")})
+"""  # noqa: S608
 
 
 class RecordWriter:
@@ -74,8 +74,10 @@ class RecordWriter:
         self._waiting: dict[Kind, list[Mapping[str, Any]]] = {"org": [], "user": []}
         keep_records(conn, self._connection)
         conn.execute(text(BY_INDEX))
-        self._last = np.frombuffer(conn.scalar(text(LAST_NAMED), {"pull": pull_id}) or b"", LAST)
-        self._last = self._last[np.argsort(self._last["key"])]
+        last = np.frombuffer(conn.scalar(text(LAST_NAMED), {"pull": pull_id}) or b"", LAST)
+        last = last[np.argsort(last["key"])]
+        self._keys, self._rests = last["key"].astype(np.uint64), last["rest"].astype(np.uint64)
+        self._ids = last["id"].astype(np.int64)
         self._named = [np.zeros(0, np.int64)]
 
     def add(self, kind: Kind, records: Iterable[Mapping[str, Any]]) -> None:
@@ -89,9 +91,7 @@ class RecordWriter:
         """Write the records that still wait, and the names of all."""
         for kind in self._waiting:
             self._write(kind)
-        named = np.unique(np.concatenate(self._named))
-        given = {"pull": self._pull, "ids": "{" + ",".join(map(str, named.tolist())) + "}"}
-        self._conn.execute(text(NAME), given)
+        name_in_pull(self._conn, self._pull, RecordSet.of(np.concatenate(self._named)))
 
     def _write(self, kind: Kind) -> None:
         records, self._waiting[kind] = self._waiting[kind], []
@@ -108,13 +108,13 @@ class RecordWriter:
 
     def _not_in_last(self, hashes: Sequence[str]) -> Sequence[str]:
         """The hashes of records that the last pull did not name. The ids of the others are kept for `finish`."""
-        if not len(self._last) or not hashes:
+        if not len(self._keys) or not hashes:
             return hashes
         given = np.frombuffer(bytes.fromhex("".join(hashes)), HASH)
-        places = np.minimum(np.searchsorted(self._last["key"], given["key"]), len(self._last) - 1)
-        there = self._last[places]
-        same = (there["key"] == given["key"]) & (there["rest"] == given["rest"])
-        self._named.append(there["id"][same].astype(np.int64))
+        keys = given["key"].astype(np.uint64)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        same = (self._keys[places] == keys) & (self._rests[places] == given["rest"])
+        self._named.append(self._ids[places[same]])
         return [hashes[place] for place in np.flatnonzero(~same).tolist()]
 
     def _line(self, kind: Kind, record_id: int, found: str, record: Mapping[str, Any]) -> str:

@@ -13,7 +13,9 @@ from sqlalchemy import Connection, insert, select, text
 
 from roster_pipeline.directory.pg_copy import read_documents, read_frame
 from roster_pipeline.directory.pulls import IN_PULL, PullGone
+from roster_pipeline.directory.record_sets import NAMED, RECORDS
 from roster_pipeline.directory.roster_reuse import KEY
+from roster_pipeline.directory.school_records import CHOSEN, Chooser, choose
 from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables.intake import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -27,52 +29,6 @@ AGE_KEPT = ("written", "hours_ahead", "newest")
 stay only with the pull."""
 
 ITS_CONNECTION = "(select connection_id from pull where id = :pull)"
-
-ORGS = f"""
-with recursive family as (
-    select r.id, r.payload ->> 'parent' as parent from sis_record r {IN_PULL}
-    where r.connection_id = :connection and r.kind = 'org' and r.sourced_id = :org
-    union
-    select o.id, o.parent from family f cross join lateral (
-        select r.id, r.payload ->> 'parent' as parent from sis_record r {IN_PULL}
-        where r.connection_id = :connection and r.kind = 'org' and r.sourced_id = f.parent
-    ) o
-)
-insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, id, 'org' from family
-"""  # noqa: S608
-"""The school and the orgs to which it belongs. `union` stops the search if an org is its own ancestor."""
-
-USERS = f"""
-with own as materialized (
-    select id, sourced_id from sis_record
-    where connection_id + 0 = :connection and kind = 'user' and orgs && cast(:here as text[])
-), member as materialized (
-    select l.sourced_id from membership m
-    cross join lateral (
-        select sourced_id from link where person_id = m.person_id and connection_id + 0 = :connection offset 0
-    ) l
-    where m.district_id = :district and m.school_id = :school and m.status = 'active'
-), found as (
-    select id from own
-    union
-    select u.id from (
-        select sourced_id from member
-        union all
-        select sourced_id from own where sourced_id not in (select sourced_id from member)
-    ) one
-    cross join lateral (
-        select id from sis_record
-        where connection_id = :connection and kind = 'user' and sourced_id = one.sourced_id offset 0
-    ) u
-)
-insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, r.id, 'user' from found r {IN_PULL}
-"""  # noqa: S608
-"""The school's users; the records of its members, wherever these records are now, because a record that moved has not
-disappeared; and every other record with the id of one of these, because it may be of another person.
-
-`+ 0`, here and below, keeps the database from using an index that does not help. With it, a search would read the whole
-connection.
-"""
 
 ORG_LIST = f"""
 with recursive org as materialized (
@@ -98,49 +54,15 @@ where r.connection_id + 0 = :connection and r.kind = 'user'
   and r.orgs && cast(:below as text[]) and not r.orgs && cast(:here as text[])
   and coalesce(r.payload ->> 'status', 'active') not in ('tobedeleted', 'inactive')
 """  # noqa: S608
-"""People in orgs below the school who do not name the school itself."""
+"""People in orgs below the school who do not name the school itself. `+ 0` is explained in `school_records`."""
 
-CONTACTS = f"""
-with student as materialized (
-    select u.sourced_id, u.agents from snapshot_record s join sis_record u on u.id = s.record_id
-    where s.snapshot_id = :snapshot and s.part = 'user' and u.student
-), found as (
-    select u.id from (select distinct unnest(agents) as agent from student) a
-    cross join lateral (
-        select id from sis_record where connection_id = :connection and kind = 'user' and sourced_id = a.agent offset 0
-    ) u
-    union
-    select u.id from student s
-    cross join lateral (
-        select id from sis_record
-        where connection_id + 0 = :connection and kind = 'user' and agents @> array[s.sourced_id] offset 0
-    ) u
-    union
-    select u.id from contact c
-    cross join lateral (
-        select id from sis_record
-        where connection_id = :connection and kind = 'user' and sourced_id = c.sourced_id offset 0
-    ) u
-    where :stored and c.district_id = :district and c.school_id = :school
-)
-insert into snapshot_record (snapshot_id, record_id, part) select :snapshot, r.id, 'contact' from found r {IN_PULL}
-"""  # noqa: S608
-"""The agents that students name, and the people who name a student as their agent, because some servers fill only one
-side. If contact rules exclude somebody, also the stored contacts of students who left, or whose link to the contact is
-gone."""
-
-SEARCHABLE = """
-select clean_pending_lists()
-"""
-"""New rows first wait in a list next to these indexes, and each search would read this list from end to end."""
-
-REJECTS = """
+REJECTS = f"""
 insert into raw_reject select :snapshot, r.sourced_id, r.collection, r.field, r.rule, r.severity
 from pulled_reject r where r.pull_id = :pull and (
     exists (
         select from sis_record u
         cross join lateral (
-            select from snapshot_record where snapshot_id = :snapshot and record_id = u.id offset 0
+            select from snapshot_record where snapshot_id = :snapshot and {NAMED.format(id="u.id")} offset 0
         ) s
         where u.connection_id = :connection and u.sourced_id = r.sourced_id and u.kind in ('org', 'user')
     )
@@ -152,7 +74,7 @@ from pulled_reject r where r.pull_id = :pull and (
         select from link l where l.connection_id = :connection and l.sourced_id = r.sourced_id
     ))
 )
-"""
+"""  # noqa: S608
 """Rejects of this school's records, and of records whose school nobody knows: they might belong to this school."""
 
 FIND_SCHOOL = f"""
@@ -162,17 +84,18 @@ where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
 order by r.sourced_id <> :given limit 2
 """  # noqa: S608
 
-DOCUMENTS = """
-select s.record_id as id, r.payload from snapshot_record s
-cross join lateral (select payload from sis_record where id = s.record_id offset 0) r
-where s.snapshot_id = {snapshot} and s.part = {part}
-"""
+DOCUMENTS = f"""
+select r.id, r.payload from snapshot_record s {RECORDS.format(set="s")} r
+where s.snapshot_id = {{snapshot}} and s.part = {{part}}
+"""  # noqa: S608
 CONTACT_DOCUMENTS = f"""{DOCUMENTS} and not exists (
-    select from snapshot_record u
-    where u.snapshot_id = {{snapshot}} and u.record_id = s.record_id and u.part = 'user' offset 0
+    select from snapshot_record
+    where snapshot_id = {{snapshot}} and part = 'user' and {NAMED.format(id="r.id")} offset 0
 )"""
 """Most guardians name the school themselves. Such contacts are left out, because their records are among the users."""
 
+COUNTED = {"org": "raw_orgs", "user": "raw_users", "contact": "raw_contacts"}
+"""The counts of a snapshot by part."""
 OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
 """Values that a snapshot does not take over from the snapshot from which it was made."""
 PRUNED = ("snapshot_record", "raw_reject", "cleaned_roster", "witness", "excluded_contact")
@@ -236,10 +159,12 @@ def take(
     contacts: bool,
     run_id: str | None,
     problems: Callable[[datetime | None], list[str]] = lambda written_at: [],
+    from_base: bool = True,
 ) -> int:
     """Cut one school's snapshot out of a finished pull and return its id.
 
     problems: further problems that this school finds in the pull, because of the time when its bundle was written.
+    from_base: as in `school_records.choose`.
 
     Writes snapshot, snapshot_record (contacts only if they are wanted) and raw_reject in the caller's transaction.
     During this transaction, nobody can drop the pull. Raises PullGone.
@@ -268,25 +193,29 @@ def take(
     )
     snapshot_id = int(conn.execute(row.returning(snapshot.c.id)).scalar_one())
     below = sorted(orgs_below(list_orgs(conn, pull_id, school_sourced_id), school_sourced_id))
+    chooser = Chooser(
+        connection=school.connection.id,
+        district=school.district_id,
+        school=school.id,
+        org=school_sourced_id,
+        here=(school_sourced_id, *(below if school.settings.include_orgs_below else ())),
+        contacts=contacts,
+        stored=bool(school.connection.settings.contact_rules),
+    )
     given = {
         "snapshot": snapshot_id,
         "pull": pull_id,
-        "org": school_sourced_id,
-        "here": [school_sourced_id, *(below if school.settings.include_orgs_below else ())],
+        "here": list(chooser.here),
         "below": below,
-        "district": school.district_id,
         "school": school.id,
         "connection": school.connection.id,
-        "stored": bool(school.connection.settings.contact_rules),
     }
-    conn.execute(text(SEARCHABLE))
-    counts = {
-        "raw_orgs": conn.execute(text(ORGS), given).rowcount,
-        "raw_users": conn.execute(text(USERS), given).rowcount,
+    counts: dict[str, Any] = {CHOSEN: chooser.key}
+    counts |= {
+        COUNTED[part]: count for part, count in choose(conn, chooser, snapshot_id, pull_id, from_base=from_base).items()
     }
     if below and not school.settings.include_orgs_below:
         counts["org_below"] = int(conn.scalar(text(BELOW), given) or 0)
-    counts["raw_contacts"] = conn.execute(text(CONTACTS), given).rowcount if contacts else 0
     counts["rejects"] = conn.execute(text(REJECTS), given).rowcount
     conn.execute(snapshot.update().where(snapshot.c.id == snapshot_id).values(counts=counts))
     return snapshot_id
@@ -299,7 +228,7 @@ def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **said: Any)
     said: values that its proof has in addition to the proof of the base, or instead of it.
     """
     kept = {name: value for name, value in base.items() if name not in OF_ITS_OWN}
-    kept["counts"] = {name: value for name, value in base["counts"].items() if name != KEY}
+    kept["counts"] = {name: value for name, value in base["counts"].items() if name not in (KEY, CHOSEN)}
     row = kept | {"mode": mode, "proof": base["proof"] | {"mode": mode} | said}
     return int(conn.execute(insert(snapshot).values(row).returning(snapshot.c.id)).scalar_one())
 

@@ -28,7 +28,8 @@ with record as (
     insert into sis_record (connection_id, kind, sourced_id, content_hash, student, orgs, agents, payload)
     values (:connection, 'user', 'u1', gen_random_uuid(), true, '{}', '{}', cast(:payload as json)) returning id
 )
-insert into snapshot_record (snapshot_id, part, record_id) select :snapshot, 'user', id from record
+insert into snapshot_record (snapshot_id, part, block, bits)
+select :snapshot, 'user', id >> 12, set_bit(decode(repeat('00', 512), 'hex'), id & 4095, 1) from record
 """
 COLUMNS = ["collection", "sourced_id", "field", "rule", "severity", "role"]
 

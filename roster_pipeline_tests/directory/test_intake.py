@@ -92,8 +92,11 @@ def test_the_schools_org_comes_with_what_it_belongs_to(database: Database, linco
         org("elsewhere"),
     ]
     _taken(database, lincoln, pull_of(database, lincoln, Page("org", orgs)))
-    named = "select r.sourced_id from snapshot_record s join sis_record r on r.id = s.record_id where part = 'org'"
-    assert sorted(every(database, named)) == [("area",), ("district",), (lincoln.settings.school_id,)]
+    assert sorted(every(database, "select sourced_id from raw_org")) == [
+        ("area",),
+        ("district",),
+        (lincoln.settings.school_id,),
+    ]
 
 
 def test_rejects_of_this_school_come_along_and_those_nobody_can_place(database: Database, lincoln: SchoolRow) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.directory import delta_base, pulls, snapshots
+from roster_pipeline.directory import delta_base, pull_differences, pulls, snapshots
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import DeltaBase
+from roster_pipeline.directory.record_sets import of_pull
 from roster_pipeline.directory.sis_records import content_hash, keep_records, prune_records
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
@@ -61,7 +62,8 @@ def test_a_record_that_comes_twice_in_a_pull_is_named_once(database: Database, l
     here = lincoln.settings.school_id
     twice = [user("a", here), user("a", here), user("b", here), user("b", here, givenName="Bea")]
     pull_id = pull_of(database, lincoln, Page("user", twice), Page("user", [user("a", here)]))
-    assert one(database, "select count(*) from pull_record where pull_id = :pull", pull=pull_id) == 3
+    with database.begin() as conn:
+        assert len(of_pull(conn, pull_id)) == 3
 
 
 def test_a_change_and_the_way_back_find_the_first_record_again(database: Database, lincoln: SchoolRow) -> None:
@@ -131,8 +133,8 @@ def test_a_delta_names_the_records_of_its_base_that_it_does_not_replace(database
         found = delta_base.delta_base_of(conn, lincoln.connection, "", before=delta)
         assert isinstance(found, DeltaBase)
         assert found.id == base
-        delta_base.apply_delta(conn, lincoln.connection.id, delta, found)
-        compared = delta_base.compare(conn, delta, base)
+        pull_differences.apply_delta(conn, lincoln.connection.id, delta, found)
+        compared = pull_differences.compare(conn, delta, base)
         tonight = snapshots.take(conn, lincoln, here, delta, contacts=False, run_id=None)
     assert [(r["sourcedId"], r["givenName"]) for r in load(database, tonight)] == [
         ("a", "Ada"), ("b", "Bea"), ("c", "Ada"),
@@ -148,7 +150,7 @@ def test_an_enrollment_that_could_not_be_read_is_taken_from_the_base(database: D
     with database.begin() as conn:
         found = delta_base.delta_base_of(conn, lincoln.connection, "", before=pull_id)
         assert isinstance(found, DeltaBase)
-        delta_base.keep_not_enrolled(conn, pull_id, found)
-        assert delta_base.compare(conn, pull_id, base).changed == 0
+        pull_differences.keep_not_enrolled(conn, pull_id, found)
+        assert pull_differences.compare(conn, pull_id, base).changed == 0
         tonight = snapshots.take(conn, lincoln, here, pull_id, contacts=False, run_id=None)
     assert [record.get("notEnrolled") for record in load(database, tonight)] == [[here], None]

@@ -18,6 +18,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline.sync.plan_and_apply import Applied
+from roster_pipeline_tests.chosen_records import assert_chosen_again
 from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
 from roster_pipeline_tests.invariants.rules import SchoolRules
 
@@ -78,12 +79,23 @@ class Place(District):
         return key
 
     def sync_school(self, key: str = "lincoln", batch: str | None = None) -> Applied:
-        """One school's sync, with a fetch of its own unless a batch is named; also compares what cleaning took over."""
+        """One school's sync, with a fetch of its own unless a batch is named.
+
+        Also compares what fetch and cleaning took over from earlier nights.
+        """
         sync.fetch(self.database, key, batch=batch or f"night {next(_numbers)}", run_id=None)
+        self._check_chosen(key)
         if sync.clean_latest(self.database, key, run_id=None).taken_over:
             self._check_taken_over(key)
         sync.plan_latest(self.database, key, run_id=None)
         return sync.apply_latest(self.database, key, run_id=None, who="test")
+
+    def _check_chosen(self, school_key: str) -> None:
+        """A snapshot that was made from an earlier one has the records that a selection from the beginning finds."""
+        with self.database.begin() as conn:
+            school, facts = latest_snapshot(conn, school_key)
+            assert facts is not None
+            assert_chosen_again(conn, school, facts)
 
     def _check_taken_over(self, school: str) -> None:
         """A roster that was taken over from an earlier night is the one that cleaning makes."""

@@ -20,7 +20,7 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSON, JSONB, UUID
+from sqlalchemy.dialects.postgresql import BYTEA, JSON, JSONB, UUID
 
 from roster_pipeline.directory.tables.tenants import (
     field_columns,
@@ -88,9 +88,10 @@ sis_record = Table(
 pull_record = Table(
     "pull_record",
     metadata,
-    number("pull_id", comment="without foreign keys, which would be looked up for each record every night"),
-    number("record_id", comment="of sis_record"),
-    PrimaryKeyConstraint("pull_id", "record_id"),
+    number("pull_id", comment="without foreign keys, which would be looked up for each row"),
+    number("block", comment="of 4096 ids of sis_record: id >> 12"),
+    Column("bits", BYTEA, nullable=False, comment="4096 bits: get_bit(bits, id & 4095)"),
+    PrimaryKeyConstraint("pull_id", "block"),
 )
 
 
@@ -141,9 +142,10 @@ snapshot_record = Table(
     "snapshot_record",
     metadata,
     number("snapshot_id", comment="without foreign keys, as pull_record"),
-    number("record_id", comment="of sis_record"),
     words("part", comment="org, user or contact: the views raw_org, raw_user and raw_contact"),
-    PrimaryKeyConstraint("snapshot_id", "record_id", "part"),
+    number("block", comment="as in pull_record"),
+    Column("bits", BYTEA, nullable=False, comment="as in pull_record"),
+    PrimaryKeyConstraint("snapshot_id", "block", "part"),
 )
 RAW_VIEWS = {
     name: Table(

@@ -1,0 +1,152 @@
+"""Sets of records of a SIS, stored as bits: what a pull and a snapshot name.
+
+A row of `pull_record` or `snapshot_record` stands for 4096 ids of `sis_record`, with a bit for each. So a night that
+names a hundred thousand records writes some thirty rows, and two nights are compared bit by bit.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, text
+
+Ids = npt.NDArray[np.int64]
+
+SHIFT = 12
+"""A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below say the same as numbers."""
+BLOCK_BYTES = 2**SHIFT // 8
+WITHIN = 2**SHIFT - 1
+
+NAMED = "block = {id} >> 12 and get_bit(bits, {id} & 4095) = 1"
+"""Condition on a row of a set: it names the record with this id."""
+RECORDS = """cross join lateral (
+    select * from sis_record
+    where id between {set}.block << 12 and ({set}.block << 12) + 4095 and get_bit({set}.bits, id & 4095) = 1 offset 0
+)"""
+"""All records that a row of a set names, read in the order of their ids. `offset 0` keeps the planner, which knows
+nothing about tonight's sets, from joining everybody with everybody."""
+
+AS_BYTES = "select string_agg(int8send(id), ''::bytea) from ({query}) found"
+
+
+@dataclass(frozen=True, eq=False)
+class RecordSet:
+    """Ids of records. blocks: the numbers of the blocks, sorted. bits: one row of BLOCK_BYTES for each, lowest first.
+
+    `&`, `|` and `-` are those of sets. Python's truth value of a set is whether it has a record.
+    """
+
+    blocks: Ids
+    bits: npt.NDArray[np.uint8]
+
+    @classmethod
+    def of(cls, ids: npt.ArrayLike) -> RecordSet:
+        """The set of these ids, in any order."""
+        given = np.asarray(ids, np.int64)
+        blocks, place = np.unique(given >> SHIFT, return_inverse=True)
+        flags = np.zeros((len(blocks), WITHIN + 1), np.uint8)
+        flags[place, given & WITHIN] = 1
+        return cls(blocks, np.packbits(flags, axis=1, bitorder="little"))
+
+    @property
+    def ids(self) -> Ids:
+        """The ids, sorted."""
+        if not len(self.blocks):
+            return np.zeros(0, np.int64)
+        row, place = np.nonzero(np.unpackbits(self.bits, axis=1, bitorder="little"))
+        return (self.blocks[row] << SHIFT) | place
+
+    @property
+    def literal(self) -> str:
+        """The ids as a bigint[] of PostgreSQL."""
+        return "{" + ",".join(map(str, self.ids.tolist())) + "}"
+
+    def __len__(self) -> int:
+        return int(np.bitwise_count(self.bits).sum())
+
+    def __and__(self, other: RecordSet) -> RecordSet:
+        blocks, ours, theirs = np.intersect1d(self.blocks, other.blocks, assume_unique=True, return_indices=True)
+        return RecordSet(blocks, self.bits[ours] & other.bits[theirs])
+
+    def __sub__(self, other: RecordSet) -> RecordSet:
+        _, ours, theirs = np.intersect1d(self.blocks, other.blocks, assume_unique=True, return_indices=True)
+        bits = self.bits.copy()
+        bits[ours] &= ~other.bits[theirs]
+        return RecordSet(self.blocks, bits)
+
+    def __or__(self, other: RecordSet) -> RecordSet:
+        blocks = np.union1d(self.blocks, other.blocks)
+        bits = np.zeros((len(blocks), BLOCK_BYTES), np.uint8)
+        for each in (self, other):
+            bits[np.searchsorted(blocks, each.blocks)] |= each.bits
+        return RecordSet(blocks, bits)
+
+
+def read_ids(conn: Connection, query: str, given: Mapping[str, Any], **of: RecordSet) -> RecordSet:
+    """The records of a query whose column is `id`.
+
+    of: sets whose ids the query takes as a bigint[]. If they are empty, so is what a query of them finds.
+    """
+    if of and not any(map(len, of.values())):
+        return RecordSet.of([])
+    literals = {name: records.literal for name, records in of.items()}
+    found = conn.scalar(text(AS_BYTES.format(query=query)), {**given, **literals})
+    return RecordSet.of(np.frombuffer(found or b"", ">i8"))
+
+
+def of_pull(conn: Connection, pull_id: int) -> RecordSet:
+    """The records that a pull names."""
+    return of_pulls(conn, pull_id)[pull_id]
+
+
+def of_pulls(conn: Connection, *pull_ids: int) -> Mapping[int, RecordSet]:
+    """The records that each of these pulls names."""
+    return _read(conn, "pull_id as owner", "pull_record where pull_id = any(:of)", list(pull_ids))
+
+
+def of_snapshot(conn: Connection, snapshot_id: int) -> Mapping[str, RecordSet]:
+    """The records of a snapshot by part."""
+    return _read(conn, "part as owner", "snapshot_record where snapshot_id = :of", snapshot_id)
+
+
+def name_in_pull(conn: Connection, pull_id: int, records: RecordSet) -> None:
+    """Let a pull name these records, and no others."""
+    conn.execute(text("delete from pull_record where pull_id = :pull"), {"pull": pull_id})
+    _write(conn, "pull_record (pull_id, block, bits)", ":pull, block, bits", {"": records}, pull=pull_id)
+
+
+def name_in_snapshot(conn: Connection, snapshot_id: int, parts: Mapping[str, RecordSet]) -> None:
+    """Let a new snapshot name these records, by part."""
+    columns = "snapshot_record (snapshot_id, part, block, bits)"
+    _write(conn, columns, ":snapshot, part, block, bits", parts, snapshot=snapshot_id)
+
+
+def _read(conn: Connection, owner: str, source: str, of: object) -> Mapping[Any, RecordSet]:
+    query = f"select {owner}, block, bits from {source} order by block"  # noqa: S608
+    rows: dict[Any, list[Any]] = {}
+    for row in conn.execute(text(query), {"of": of}):
+        rows.setdefault(row.owner, []).append(row)
+    found: defaultdict[Any, RecordSet] = defaultdict(lambda: RecordSet.of([]))
+    for one, its in rows.items():
+        bits = np.frombuffer(b"".join(bytes(row.bits) for row in its), np.uint8)
+        found[one] = RecordSet(np.array([row.block for row in its], np.int64), bits.reshape(len(its), BLOCK_BYTES))
+    return found
+
+
+def _write(conn: Connection, columns: str, values: str, sets: Mapping[str, RecordSet], **given: Any) -> None:
+    rows = [
+        (part, block, row.tobytes())
+        for part, records in sets.items()
+        for block, row in zip(records.blocks.tolist(), records.bits, strict=True)
+        if row.any()
+    ]
+    if rows:
+        parts, blocks, bits = (list(each) for each in zip(*rows, strict=True))
+        source = "unnest(cast(:parts as text[]), cast(:blocks as bigint[]), cast(:bits as bytea[]))"
+        statement = f"insert into {columns} select {values} from {source} named (part, block, bits)"  # noqa: S608
+        conn.execute(text(statement), given | {"parts": parts, "blocks": blocks, "bits": bits})

@@ -8,13 +8,13 @@ to `UserReader` as a whole, and so does a single record with an odd text. A test
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 from msgspec.structs import astuple
 
 from roster_pipeline.oneroster.http.response import MOST_RECORDS, too_many_values
-from roster_pipeline.oneroster.records.coercion import NULL_TEXTS, UNREADABLE, day
+from roster_pipeline.oneroster.records.coercion import NOT_IDS, NULL_TEXTS, UNREADABLE, day
 from roster_pipeline.vocabulary import LONGEST_ID
 
 Role = Literal[
@@ -29,7 +29,7 @@ class ReadUser(dict[str, Any]):
 
 
 class _Reference(msgspec.Struct, gc=False):
-    sourcedId: Annotated[str, msgspec.Meta(min_length=1)]  # noqa: N815 - the standard's names, here and below
+    sourcedId: str  # noqa: N815 - the standard's names, here and below
 
 
 class _Role(msgspec.Struct, gc=False):
@@ -97,7 +97,13 @@ def usual_users(body: bytes | bytearray) -> list[dict[str, Any]] | None:
     if len(users) > MOST_RECORDS:
         users.clear()
         raise too_many_values()
-    return [_read(astuple(user)) or _raw(user) for user in users]
+    records: list[dict[str, Any]] = []
+    for user in users:
+        read = _read(astuple(user))
+        if read is None and not _all_have_ids(user):
+            return None
+        records.append(_raw(user) if read is None else read)
+    return records
 
 
 def _read(values: tuple[Any, ...]) -> ReadUser | None:
@@ -172,6 +178,13 @@ def _read(values: tuple[Any, ...]) -> ReadUser | None:
             "metadata": metadata,
         }
     )
+
+
+def _all_have_ids(user: _User) -> bool:
+    """Whether every reference has an id. Without one, its other members count, and `_Reference` does not keep them."""
+    roles = [role.org for role in user.roles or ()]
+    references = (*roles, *(user.orgs or ()), *(user.agents or ()))
+    return all(reference.sourcedId.strip() not in NOT_IDS for reference in references)
 
 
 def _raw(user: _User) -> dict[str, Any]:

@@ -136,10 +136,11 @@ class Model:
         state.sizes[-1] = (counts, not state.waiting, roles)
 
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
-        """Records that name the school, and those of its active members wherever they are now."""
-        followed = {link for person in self.active(school) for link in person.links}
+        """Records that name the school, those of its active members wherever they are now, and all with these ids."""
         here = [school, campus_of(school)] if self.schools[school].rules.orgs_below else [school]
-        return _one_of_each_id([one for one in served if any(map(one.names, here)) or one.sourced_id in followed])
+        ids = {link for person in self.active(school) for link in person.links}
+        ids |= {one.sourced_id for one in served if any(map(one.names, here))}
+        return _one_of_each_id([one for one in served if one.sourced_id in ids])
 
     def active(self, school: str) -> list[Person]:
         """The active members of a school."""

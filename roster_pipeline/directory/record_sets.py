@@ -1,7 +1,7 @@
 """Sets of records of a SIS, stored as bits: what a pull and a snapshot name.
 
-A row of `pull_record` or `snapshot_record` stands for 4096 ids of `sis_record`, with a bit for each. So a night that
-names a hundred thousand records writes some thirty rows, and two nights are compared bit by bit.
+A row of `pull_record` or `snapshot_record` stands for 512 ids of `sis_record`, with a bit for each. So a night that
+names a hundred thousand records writes some two hundred rows, and two nights are compared bit by bit.
 """
 
 from __future__ import annotations
@@ -17,16 +17,20 @@ from sqlalchemy import Connection, text
 
 Ids = npt.NDArray[np.int64]
 
-SHIFT = 12
-"""A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below say the same as numbers."""
+SHIFT = 9
+"""A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below say the same as numbers.
+
+A row costs as much as the bits in it. Larger blocks would cost more where the ids of a school are far apart, after many
+nights with a few changes each.
+"""
 BLOCK_BYTES = 2**SHIFT // 8
 WITHIN = 2**SHIFT - 1
 
-NAMED = "block = {id} >> 12 and get_bit(bits, {id} & 4095) = 1"
+NAMED = "block = {id} >> 9 and get_bit(bits, {id} & 511) = 1"
 """Condition on a row of a set: it names the record with this id."""
 RECORDS = """cross join lateral (
     select * from sis_record
-    where id between {set}.block << 12 and ({set}.block << 12) + 4095 and get_bit({set}.bits, id & 4095) = 1 offset 0
+    where id between {set}.block << 9 and ({set}.block << 9) + 511 and get_bit({set}.bits, id & 511) = 1 offset 0
 )"""
 """All records that a row of a set names, read in the order of their ids. `offset 0` keeps the planner, which knows
 nothing about tonight's sets, from joining everybody with everybody."""

@@ -77,7 +77,7 @@ left join lateral (
     where snapshot.id = :snapshot
         and exists (
             select from snapshot_record where snapshot_id = :snapshot
-            and block = record.id >> 12 and get_bit(bits, record.id & 4095) = 1 offset 0
+            and block = record.id >> 9 and get_bit(bits, record.id & 511) = 1 offset 0
         )
     limit 1
 ) sent on true

@@ -29,7 +29,7 @@ with record as (
     values (:connection, 'user', 'u1', gen_random_uuid(), true, '{}', '{}', cast(:payload as json)) returning id
 )
 insert into snapshot_record (snapshot_id, part, block, bits)
-select :snapshot, 'user', id >> 12, set_bit(decode(repeat('00', 512), 'hex'), id & 4095, 1) from record
+select :snapshot, 'user', id >> 9, set_bit(decode(repeat('00', 64), 'hex'), id & 511, 1) from record
 """
 COLUMNS = ["collection", "sourced_id", "field", "rule", "severity", "role"]
 

@@ -184,8 +184,8 @@ def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_lea
     with district.database.begin() as conn:
         conn.execute(text("update pull set finished_at = finished_at - interval '8 days' where scope = ''"))
         gone = (
-            "update pull_record set bits = set_bit(bits, r.id & 4095, 0) from sis_record r where r.sourced_id = :id "
-            "and block = r.id >> 12 and pull_id = (select max(id) from pull where scope <> '')"
+            "update pull_record set bits = set_bit(bits, r.id & 511, 0) from sis_record r where r.sourced_id = :id "
+            "and block = r.id >> 9 and pull_id = (select max(id) from pull where scope <> '')"
         )
         student = district.people.people_of("sch-1", "student")[0].sourced_id
         assert conn.execute(text(gone), {"id": student}).rowcount == 1

@@ -89,8 +89,8 @@ pull_record = Table(
     "pull_record",
     metadata,
     number("pull_id", comment="without foreign keys, which would be looked up for each row"),
-    number("block", comment="of 4096 ids of sis_record: id >> 12"),
-    Column("bits", BYTEA, nullable=False, comment="4096 bits: get_bit(bits, id & 4095)"),
+    number("block", comment="of 512 ids of sis_record: id >> 9"),
+    Column("bits", BYTEA, nullable=False, comment="512 bits: get_bit(bits, id & 511)"),
     PrimaryKeyConstraint("pull_id", "block"),
 )
 

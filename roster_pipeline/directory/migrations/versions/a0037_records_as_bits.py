@@ -1,4 +1,4 @@
-"""A pull and a snapshot name their records in blocks of 4096 ids with a bit for each, in place of a row for each."""
+"""A pull and a snapshot name their records in blocks of 512 ids with a bit for each, in place of a row for each."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ def in_blocks(table: str, key: str) -> str:
     return f"""
 create temporary table {table}_blocks on commit drop as
 with byte as (
-    select {key}, record_id >> 12 as block, cast((record_id & 4095) >> 3 as integer) as n,
+    select {key}, record_id >> 9 as block, cast((record_id & 511) >> 3 as integer) as n,
         bit_or(1 << cast(record_id & 7 as integer)) as value
     from {table} group by {key}, block, n
 ), part_of_set as (
     select distinct {key}, block from byte
 )
 select {key}, block, string_agg(set_byte('\\x00'::bytea, 0, coalesce(value, 0)), ''::bytea order by n) as bits
-from part_of_set cross join generate_series(0, 511) n left join byte using ({key}, block, n)
+from part_of_set cross join generate_series(0, 63) n left join byte using ({key}, block, n)
 group by {key}, block;
 truncate {table};
 alter table {table} drop constraint pk_{table}, drop column record_id,
@@ -36,8 +36,8 @@ drop view raw_org, raw_user, raw_contact;
 {in_blocks("pull_record", "pull_id")}
 alter table pull_record add constraint pk_pull_record primary key (pull_id, block);
 comment on column pull_record.pull_id is 'without foreign keys, which would be looked up for each row';
-comment on column pull_record.block is 'of 4096 ids of sis_record: id >> 12';
-comment on column pull_record.bits is '4096 bits: get_bit(bits, id & 4095)';
+comment on column pull_record.block is 'of 512 ids of sis_record: id >> 9';
+comment on column pull_record.bits is '512 bits: get_bit(bits, id & 511)';
 {in_blocks("snapshot_record", "snapshot_id, part")}
 alter table snapshot_record add constraint pk_snapshot_record primary key (snapshot_id, block, part);
 comment on column snapshot_record.block is 'as in pull_record';
@@ -50,7 +50,7 @@ def raw_view(part: str) -> str:
     return f"""
 create view raw_{part} as
 select s.snapshot_id, r.sourced_id, r.payload from snapshot_record s
-join sis_record r on r.id between s.block << 12 and (s.block << 12) + 4095 and get_bit(s.bits, r.id & 4095) = 1
+join sis_record r on r.id between s.block << 9 and (s.block << 9) + 511 and get_bit(s.bits, r.id & 511) = 1
 where s.part = '{part}';
 """  # noqa: S608
 

@@ -25,6 +25,7 @@ nights with a few changes each.
 """
 BLOCK_BYTES = 2**SHIFT // 8
 WITHIN = 2**SHIFT - 1
+STORED = np.dtype([("block", ">i8"), ("bits", np.uint8, BLOCK_BYTES)])
 
 NAMED = "block = {id} >> 9 and get_bit(bits, {id} & 511) = 1"
 """Condition on a row of a set: it names the record with this id."""
@@ -131,14 +132,13 @@ def name_in_snapshot(conn: Connection, snapshot_id: int, parts: Mapping[str, Rec
 
 
 def _read(conn: Connection, owner: str, source: str, of: object) -> Mapping[Any, RecordSet]:
-    query = f"select {owner}, block, bits from {source} order by block"  # noqa: S608
-    rows: dict[Any, list[Any]] = {}
-    for row in conn.execute(text(query), {"of": of}):
-        rows.setdefault(row.owner, []).append(row)
+    """The sets of some rows, by owner. Each is one value in the form of `STORED`, not many rows."""
+    stored = "string_agg(int8send(block) || bits, ''::bytea order by block) as stored"
+    query = f"select {owner}, {stored} from {source} group by owner"  # noqa: S608
     found: defaultdict[Any, RecordSet] = defaultdict(lambda: RecordSet.of([]))
-    for one, its in rows.items():
-        bits = np.frombuffer(b"".join(bytes(row.bits) for row in its), np.uint8)
-        found[one] = RecordSet(np.array([row.block for row in its], np.int64), bits.reshape(len(its), BLOCK_BYTES))
+    for row in conn.execute(text(query), {"of": of}):
+        rows = np.frombuffer(row.stored, STORED)
+        found[row.owner] = RecordSet(rows["block"].astype(np.int64), rows["bits"])
     return found
 
 

@@ -147,6 +147,21 @@ def test_a_file_that_grows_while_it_is_read_is_tried_again_later(tmp_path: Path)
     assert caught.value.retryable
 
 
+def test_a_file_is_tried_again_later_if_its_writer_only_paused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = as_folder(tmp_path, bundle_11())
+    users = folder / "users.csv"
+    os.utime(users)
+
+    def write_on(seconds: float) -> None:
+        assert 0 < seconds <= BundleLimits().settle_seconds
+        with users.open("ab") as file:
+            file.write(b"more")
+
+    monkeypatch.setattr("roster_pipeline.oneroster.bundle.open_bundle.time.sleep", write_on)
+    with pytest.raises(BundleMoving):
+        Read(folder)
+
+
 def test_a_folder_is_bounded(tmp_path: Path) -> None:
     folder = as_folder(tmp_path, bundle_11())
     with pytest.raises(BundleTooLarge, match="more than 2 files"):

@@ -75,7 +75,8 @@ class BundleLimits:
     connect_seconds: float = 20.0
     download_seconds: float = 1800.0
     settle_seconds: float = 3.0
-    """The time between the two checks of a file on a server. They show whether the file is still growing."""
+    """The time between the two checks of a file on a server, and the time after the writing of an unpacked file on this
+    machine until its last check. They show whether the file is still growing."""
 
 
 @dataclass(frozen=True)

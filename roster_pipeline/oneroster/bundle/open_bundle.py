@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -67,6 +68,10 @@ def _opened_folder(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
         raise too_large("The bundle", limits.total_bytes)
 
     def check_unchanged() -> None:
+        newest = max(written for _, written in before.values()) / 1e9
+        still_fresh = newest + limits.settle_seconds - time.time()
+        if still_fresh > 0:  # somebody may be writing, with a pause that is longer than the time in which we read
+            time.sleep(min(still_fresh, limits.settle_seconds))
         if any(_size_and_time(file) != noted for file, noted in before.items()):
             raise _files_changed()
 

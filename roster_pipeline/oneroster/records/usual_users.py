@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import astuple
 
 from roster_pipeline.oneroster.http.response import MOST_RECORDS, too_many_values
-from roster_pipeline.oneroster.records.coercion import NOT_IDS, NULL_TEXTS, UNREADABLE, day
+from roster_pipeline.oneroster.records.coercion import ID_NULLS, NULL_TEXTS, UNREADABLE, day, text
 from roster_pipeline.vocabulary import LONGEST_ID
 
 Role = Literal[
@@ -184,7 +184,7 @@ def _all_have_ids(user: _User) -> bool:
     """Whether every reference has an id. Without one, its other members count, and `_Reference` does not keep them."""
     roles = [role.org for role in user.roles or ()]
     references = (*roles, *(user.orgs or ()), *(user.agents or ()))
-    return all(reference.sourcedId.strip() not in NOT_IDS for reference in references)
+    return all(text(reference.sourcedId, ID_NULLS) is not None for reference in references)
 
 
 def _raw(user: _User) -> dict[str, Any]:

@@ -54,7 +54,8 @@ def import_list(
         raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
     why = given_reason(reason) if do else ""
     if not file.is_file():
-        raise CommandError(f"{file}: this is not a file.\nName a CSV or XLSX file.")
+        problem = "this is not a file" if file.exists() else "there is no such file"
+        raise CommandError(f"{file}: {problem}.\nName a CSV or XLSX file.")
     read = read_people_file(file.read_bytes())
     columns = people_file.fields_of_columns(read.header)
     choices = {int(row): who for row, who in pairs("--decide", decide or []).items() if row.isdecimal()}

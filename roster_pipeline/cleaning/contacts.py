@@ -108,7 +108,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     kept = ranked[ranked["rank"] < context.settings.contacts_most]
     of_pairs = relationships_of_pairs(kept, students, people, relationships, context)
     fields = contact_fields(students, people, kept.assign(relationship=column_of(of_pairs)), context, notes)
-    keep_lost(fields, lost, ranked, context.settings.contacts_most)
+    keep_lost(fields, lost, ranked)
 
     per_student = np.bincount(ranked["student"], minlength=len(students))
     per_contact = np.bincount(ranked["contact"], minlength=len(people))
@@ -215,12 +215,12 @@ def contact_fields(
     return fields
 
 
-def keep_lost(fields: dict[str, Array], lost: pd.DataFrame, ranked: pd.DataFrame, most: int) -> None:
+def keep_lost(fields: dict[str, Array], lost: pd.DataFrame, ranked: pd.DataFrame) -> None:
     """Contacts that are unknown now are kept with their id only: in the first place, or after those that are known."""
     alone = lost[~lost["student"].isin(ranked["student"])].drop_duplicates("student")
     fields["contact_sourced_id"] = _put(fields["contact_sourced_id"], alone["student"], strings(alone["agent"]))
     beside = lost[lost["student"].isin(ranked["student"])]
-    if most == 1 or not len(beside):
+    if not len(beside):
         return
     ids = _between("[", _quoted(strings(beside["agent"])), "]")
     place = beside.groupby("student").cumcount().to_numpy()

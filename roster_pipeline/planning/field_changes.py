@@ -176,29 +176,36 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
     return replace(directory, members=members.assign(**columns)), _rows(directory, hit, ids, changes)
 
 
-def keep_undelivered(differences: Differences) -> None:
-    """Keep contacts after the primary one as they are stored, if the SIS names them but did not deliver them."""
+def keep_undelivered(differences: Differences, most: int) -> None:
+    """Keep the contacts that the SIS names and did not deliver as they are stored. most: how many a student may have.
+
+    If the primary one is among them, it stays the primary one, and those who were delivered come after it.
+    """
     want, have = differences.want[MORE_CONTACTS], differences.have[MORE_CONTACTS]
     rows = truth(pc.match_substring_regex(want, pattern=_ID_ALONE))
     if not rows.any():
         return
-    places = pa.array(np.flatnonzero(rows))
-    with_stored = [
-        _with_stored(json.loads(new), json.loads(old) if old else [])
-        for new, old in zip(want.take(places).to_pylist(), have.take(places).to_pylist(), strict=True)
-    ]
+    stays = np.zeros(len(rows), dtype=bool)
+    with_stored: list[str | None] = []
+    for place in np.flatnonzero(rows).tolist():
+        wanted, stored = json.loads(want[place].as_py()), json.loads(have[place].as_py() or "[]")
+        if [differences.have["contact_sourced_id"][place].as_py()] in wanted:
+            stays[place] = True
+            wanted = [[differences.want[name][place].as_py() for name in CONTACT_FIELDS], *wanted]
+        with_stored.append(_with_stored(wanted, stored, most - 1))
+    suppress(differences, stays, CONTACT_FIELDS)
     differences.want[MORE_CONTACTS] = pc.replace_with_mask(want, pa.array(rows), pa.array(with_stored, TEXT))
-    same = [new == old for new, old in zip(with_stored, have.take(places).to_pylist(), strict=True)]
+    same = [new == old for new, old in zip(with_stored, have.filter(pa.array(rows)).to_pylist(), strict=True)]
     differences.differ[MORE_CONTACTS][np.flatnonzero(rows)[same]] = False
 
 
-def _with_stored(wanted: list[list[str | None]], stored: list[list[str | None]]) -> str | None:
+def _with_stored(wanted: list[list[str | None]], stored: list[list[str | None]], most: int) -> str | None:
     by_id = {each[0]: each for each in stored}
     contacts = [each if len(each) > 1 else by_id.get(each[0]) for each in wanted]
     present = [each for each in contacts if each is not None]
     if sorted(map(str, present)) == sorted(map(str, stored)):
         present = stored
-    return _listed(present)
+    return _listed(present[:most])
 
 
 def _listed(contacts: list[list[str | None]]) -> str | None:

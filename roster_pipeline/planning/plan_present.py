@@ -81,7 +81,7 @@ def _suppress_unknown(differences: Differences, context: PlanningContext) -> Non
         named = filled(want["contact_given_name"]) | filled(want["contact_family_name"])
         withheld = filled(want["contact_sourced_id"]) & ~named
         suppress(differences, withheld if named.any() else np.ones_like(withheld), STUDENT_CONTACTS)
-        keep_undelivered(differences)
+        keep_undelivered(differences, context.school.contacts_most)
     if context.snapshot.mode == "delta":
         links = context.directory.own_links
         listed = np.isin(links["sourced_id"].to_numpy(), context.identities.roster["sourced_id"].to_numpy())

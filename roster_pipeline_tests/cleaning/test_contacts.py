@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -200,6 +201,27 @@ def test_a_contact_withheld_now_is_kept() -> None:
 def test_a_contact_who_cannot_be_used_now_is_kept(now: list[dict[str, Any]]) -> None:
     directory, users = with_contact()
     assert set(_plan(directory, users, [*now, parent("b")]).rows["action"]) == {"unchanged"}
+
+
+@pytest.mark.parametrize(("most", "then"), [(1, ["a"]), (2, ["a", "b"]), (3, ["a", "b", "c"])])
+def test_a_primary_contact_who_is_not_delivered_keeps_the_first_place(most: int, then: list[str]) -> None:
+    directory, users = Directory(), [user("s", agents=["a", "b", "c"])]
+    everybody = [parent("a"), parent("b"), parent("c")]
+    directory.apply(_plan(directory, users, everybody, contacts_most=most))
+    assert set(_plan(directory, users, everybody[1:], contacts_most=most).rows["action"]) == {"unchanged"}
+    newer = [parent("d"), *everybody[1:]]
+    plan = _plan(directory, [user("s", agents=["d", "a", "b", "c"])], newer, contacts_most=most)
+    directory.apply(plan)
+    member = directory.members[1]
+    more = json.loads(member["more_contacts"] or "[]")
+    assert [member["contact_sourced_id"], *(each[0] for each in more)] == ["a", "d", "b"][:most]
+    renamed = [parent("a", familyName="New"), *everybody[1:]]
+    plan = _plan(directory, users, renamed, contacts_most=most)
+    directory.apply(plan)
+    assert directory.members[1]["contact_family_name"] == "New"
+    more = json.loads(directory.members[1]["more_contacts"] or "[]")
+    assert ["a", *(each[0] for each in more)] == then
+    assert set(_plan(directory, [user("s", agents=["b", "c"])], everybody[1:]).rows["action"]) == {"update"}
 
 
 @pytest.mark.parametrize(("member", "field"), [("givenName", "given_name"), ("familyName", "family_name")])

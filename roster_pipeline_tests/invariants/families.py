@@ -17,11 +17,23 @@ KEYS_SHARE, FEW = 0.05, 2
 
 @dataclass
 class Parent:
-    """A contact as the SIS has it. says: whether they may be called; True allows, anything else does not."""
+    """A contact as the SIS has it. says: whether they may be called; True allows, anything else does not.
+
+    delivered: False for a night in which students name them and their record is missing.
+    """
 
     sourced_id: str
     phone: str
     says: Says = True
+    delivered: bool = True
+
+
+@dataclass
+class Wanted:
+    """What the SIS says of one student's contacts. known: those who may be called. lost: named and not delivered."""
+
+    known: list[Kept]
+    lost: list[str]
 
 
 @dataclass
@@ -56,18 +68,18 @@ class School:
     status: dict[str, str] = field(default_factory=dict)
     stored: dict[str, dict[int, Kept]] = field(default_factory=dict)
     held: bool = False
-    waiting: dict[str, list[Kept]] = field(default_factory=dict)
+    waiting: dict[str, Wanted] = field(default_factory=dict)
 
     def night(self, pupils: list[Pupil], parents: dict[str, Parent]) -> int:
         """One night; gives how many stored contacts were removed because nobody may call them."""
-        barred = {one.sourced_id for one in parents.values() if one.says is not True}
+        barred = {one.sourced_id for one in parents.values() if one.delivered and one.says is not True}
         removed = self._remove(barred) if self.wishes.contacts else 0
         self.held, self.waiting = False, {}
         if self.wishes.blackout:
             return removed
         here = [pupil for pupil in pupils if pupil.there and self.wishes.rostered]
         wanted = {pupil.sourced_id: self._wanted(pupil, parents, barred) for pupil in here}
-        follows = self.wishes.auto_update and (any(wanted.values()) or not self.wishes.contacts)
+        follows = self.wishes.auto_update and (any(one.known for one in wanted.values()) or not self.wishes.contacts)
         active = [who for who, status in self.status.items() if status == "active"]
         updates = {who: wanted[who] for who in active if who in wanted} if follows else {}
         replaced = sum(self._replaces(who, contacts) for who, contacts in updates.items())
@@ -92,7 +104,7 @@ class School:
         self._update(self.waiting)
         self.held, self.waiting = False, {}
 
-    def _update(self, updates: dict[str, list[Kept]]) -> None:
+    def _update(self, updates: dict[str, Wanted]) -> None:
         """Contacts of active students, and then those whom the school no longer wants of anybody."""
         for who, contacts in updates.items():
             self._write(who, contacts)
@@ -100,7 +112,7 @@ class School:
         for who, places in self.stored.items():
             self.stored[who] = {place: kept for place, kept in places.items() if place <= most}
 
-    def _replaces(self, who: str, contacts: list[Kept]) -> bool:
+    def _replaces(self, who: str, contacts: Wanted) -> bool:
         """Whether somebody else takes the place of a contact: the primary one, or one behind it."""
         places = self.stored.get(who, {})
         before = {place: kept[0] for place, kept in places.items()}
@@ -120,21 +132,30 @@ class School:
             self.stored[who] = kept
         return count
 
-    def _wanted(self, pupil: Pupil, parents: dict[str, Parent], barred: set[str]) -> list[Kept]:
+    def _wanted(self, pupil: Pupil, parents: dict[str, Parent], barred: set[str]) -> Wanted:
         if not self.wishes.contacts:
-            return []
-        callable_ = [parents[one] for one in pupil.agents if one not in barred]
-        return [(one.sourced_id, one.phone) for one in callable_][: self.wishes.most]
+            return Wanted([], [])
+        named = [parents[one] for one in pupil.agents if one not in barred]
+        known = [(one.sourced_id, one.phone) for one in named if one.delivered]
+        return Wanted(known[: self.wishes.most], [one.sourced_id for one in named if not one.delivered])
 
-    def _write(self, who: str, wanted: list[Kept]) -> None:
+    def _write(self, who: str, wanted: Wanted) -> None:
         self.stored[who] = self._laid_out(self.stored.get(who, {}), wanted)
 
-    def _laid_out(self, places: dict[int, Kept], wanted: list[Kept]) -> dict[int, Kept]:
-        """Contacts by place; those behind the primary one keep their places if they are the same in the same order."""
+    def _laid_out(self, places: dict[int, Kept], wanted: Wanted) -> dict[int, Kept]:
+        """Contacts by place; those behind the primary one keep their places if they are the same in the same order.
+
+        Somebody who is stored and lost stays, in the first place if it was theirs.
+        """
+        if wanted.lost and not wanted.known:
+            return places
         more = [places[place] for place in sorted(places) if place > 1]
-        fresh = dict(enumerate(wanted, 1))
-        if more == wanted[1:]:
-            behind = {place: kept for place, kept in places.items() if place > 1}
-        else:
-            behind = {place: kept for place, kept in fresh.items() if place > 1}
-        return ({1: fresh[1]} if 1 in fresh else {}) | behind
+        primary = [places[1]] if 1 in places and places[1][0] in wanted.lost else []
+        fresh = [*primary, *wanted.known]
+        if wanted.lost:
+            behind = [*fresh[1:], *(kept for one in wanted.lost for kept in more if kept[0] == one)]
+            behind = more if sorted(behind) == sorted(more) else behind
+            fresh = [*fresh[:1], *behind][: self.wishes.most]
+        if more == fresh[1:]:
+            return dict(enumerate(fresh[:1], 1)) | {place: kept for place, kept in places.items() if place > 1}
+        return dict(enumerate(fresh, 1))

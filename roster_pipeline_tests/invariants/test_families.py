@@ -50,7 +50,8 @@ where p.id = (select max(p.id) from plan p join school s on s.id = p.school_id w
 PICK = st.integers(0, 10**4)
 SAYS: tuple[Says, ...] = (True, True, True, False, "ask first", None)
 CHANGES = st.lists(
-    st.tuples(st.sampled_from(("says", "says", "phone", "order", "leave", "leave", "come")), PICK, PICK), max_size=4
+    st.tuples(st.sampled_from(("says", "says", "phone", "order", "leave", "leave", "come", "lose")), PICK, PICK),
+    max_size=4,
 )
 nights = Counter[str]()
 
@@ -95,6 +96,7 @@ class Families(RuleBasedStateMachine):
     @rule(changes=CHANGES)
     def day(self, changes: list[tuple[str, int, int]]) -> None:
         """Things happen in the SIS, then the night."""
+        self._deliver()
         for what, pick, other in changes:
             self._happen(what, pick, other)
         self._night()
@@ -117,6 +119,7 @@ class Families(RuleBasedStateMachine):
     @rule(pick=PICK, says=st.sampled_from((False, "ask first", None)))
     def excluded(self, pick: int, says: Says) -> None:
         """Nobody may call a contact any more."""
+        self._deliver()
         parent = self.parents[f"g{pick % PARENTS}"]
         parent.says = says
         self._tell(parent)
@@ -156,9 +159,24 @@ class Families(RuleBasedStateMachine):
         assert self._stored() == before
         nights["undone"] += 1
 
+    def _deliver(self) -> None:
+        """The record of a contact that was missing is there again."""
+        for parent in self.parents.values():
+            if not parent.delivered:
+                parent.delivered = True
+                self.sis.restore(parent.sourced_id)
+                self._tell(parent)
+
     def _happen(self, what: str, pick: int, other: int) -> None:
         parent, pupil = self.parents[f"g{pick % PARENTS}"], self.pupils[pick % PUPILS]
-        if what == "says":
+        if what == "lose":
+            self._deliver()
+            parent.delivered = False
+            self.sis.remove(parent.sourced_id, how="vanish")
+            nights["lost"] += 1
+        elif what in ("says", "phone") and not parent.delivered:
+            return
+        elif what == "says":
             parent.says = SAYS[other % len(SAYS)]
             self._tell(parent)
         elif what == "phone":
@@ -247,4 +265,4 @@ def test_random_nights_of_contacts_end_as_the_rules_say(database: Database, site
     Here.database, Here.site = database, site
     nights.clear()
     run_histories(Here, EXAMPLES, DAYS)
-    assert_happened(nights, {"nights", "several"}, {"removed", "held: key_updates", "approved"})
+    assert_happened(nights, {"nights", "several"}, {"removed", "held: key_updates", "approved", "lost"})

@@ -202,9 +202,7 @@ def roster_diff(
     dg.asset,
     deps=["roster_diff"],
     group_name=GROUP,
-    code_version=code_version(
-        *(f"directory/{name}.py" for name in ("apply", "apply_sql", "apply_staging", "apply_verdict"))
-    ),
+    code_version=code_version(*(f"directory/{name}.py" for name in ("apply", "apply_sql", "apply_staging"))),
     owners=OWNERS,
     metadata=columns(ledger.change_log, CHANGES_LINEAGE),
     kinds={"postgres"},

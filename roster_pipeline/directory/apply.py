@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping, select, text
 
 from roster_pipeline.directory import apply_sql, apply_staging, approvals, plans, rosters
-from roster_pipeline.directory.apply_verdict import Judged, allowed, columns_of, judged_rows
+from roster_pipeline.directory.apply_staging import Judged, allowed, columns_of, judged_rows
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
 from roster_pipeline.directory.tables.ledger import sync

@@ -1,21 +1,98 @@
-"""The earlier pull on which tonight's depends, and what earlier pulls say of the ways to fetch."""
+"""The earlier pull on which tonight's depends: how the two differ, a delta together with its base, and what earlier
+pulls say of the ways to fetch."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, cast, func, or_, select, true, update
+from sqlalchemy import Connection, Select, cast, func, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from roster_pipeline.directory.record_sets import NAMED, RECORDS, RecordSet, name_in_pull, of_pull, read_ids
+from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables.intake import pull, snapshot
 from roster_pipeline.directory.tables.tenants import connection as connection_table
 from roster_pipeline.directory.tables.tenants import school
 from roster_pipeline.directory.tenants import ConnectionRow, keep_tests
 
+REPLACED = f"""
+select b.id from pull_record p {RECORDS.format(set="p")} r
+cross join lateral (
+    select id from sis_record
+    where connection_id = r.connection_id and kind = r.kind and sourced_id = r.sourced_id offset 0
+) b where p.pull_id = :pull
+"""  # noqa: S608
+"""All records, of any night, that are about the same people and orgs as those of a delta."""
+WITH_NOT_ENROLLED = f"""
+with changed as materialized (
+    select u.id, u.connection_id, u.kind, u.sourced_id, u.student, u.orgs, u.agents,
+        (u.payload::jsonb || jsonb_build_object('notEnrolled', b.payload -> 'notEnrolled'))::text as payload
+    from pull_record p {RECORDS.format(set="p")} u
+    cross join lateral (
+        select id, payload from sis_record
+        where connection_id = u.connection_id and kind = 'user' and sourced_id = u.sourced_id offset 0
+    ) b
+    cross join lateral (select from pull_record where pull_id = :base and {NAMED.format(id="b.id")} offset 0) q
+    where p.pull_id = :pull and u.kind = 'user'
+      and b.payload -> 'notEnrolled' is not null and u.payload -> 'notEnrolled' is null
+), made as (
+    insert into sis_record (connection_id, kind, sourced_id, content_hash, student, orgs, agents, payload)
+    select connection_id, kind, sourced_id, md5(payload)::uuid, student, orgs, agents, payload::json from changed
+    returning id
+)
+select (select array_agg(id) from changed) as replaced, (select array_agg(id) from made) as made
+"""  # noqa: S608
+LEFT_OUT = f"""
+select count(*) from sis_record w
+cross join lateral (select from pull_record where pull_id = :whole and {NAMED.format(id="w.id")} offset 0) p
+where w.kind = 'user' and w.orgs @> array[:org]
+  and coalesce(w.payload ->> 'status', 'active') in ('', 'active')
+  and (w.payload -> 'roles')::jsonb @> any (array[
+      jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'student')),
+      jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'teacher'))])
+  and not exists (
+      select from sis_record o
+      cross join lateral (select from pull_record where pull_id = :part and {NAMED.format(id="o.id")} offset 0) q
+      where o.connection_id = w.connection_id and o.kind = 'user' and o.sourced_id = w.sourced_id)
+"""  # noqa: S608
+OF_ONE = """(
+    select r.sourced_id, r.payload::jsonb as payload from unnest(cast(:{ids} as bigint[])) p (id)
+    cross join lateral (select * from sis_record where id = p.id and kind = 'user' offset 0) r
+)"""
+DIFFERING = f"one as {OF_ONE.format(ids='only_here')}, other as {OF_ONE.format(ids='only_there')}"
+"""Users of two pulls, without the records that both pulls name. The same content may still be stored twice."""
+COMPARED = f"""
+with {DIFFERING}, differing as (
+    select one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified' as changed,
+        one.payload ->> 'dateLastModified' collate "C" as at, other.payload ->> 'dateLastModified' collate "C" as before
+    from one full join other using (sourced_id) where one.payload is distinct from other.payload
+)
+select
+    count(*) filter (where changed) as changed,
+    count(*) filter (where length(at) = length(before) and at < before) as back,
+    count(*) filter (where length(at) = length(before) and at > before) as forward
+from differing
+"""  # noqa: S608
+"""One server writes all its times in the same format, so they can be compared as text."""
+MISSED = f"""
+with {DIFFERING}, differing as (
+    select one.sourced_id,
+        one.payload -> 'roles' is distinct from other.payload -> 'roles' as membership,
+        one.payload ->> 'email' is distinct from other.payload ->> 'email' as email,
+        other.sourced_id is null as newcomer
+    from one left join other using (sourced_id)
+    where one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified'
+)
+select
+    count(*) filter (where n.id is null) as missed,
+    count(*) filter (where n.id is not null and d.membership and not d.newcomer) as membership,
+    count(*) filter (where n.id is not null and d.email and not d.newcomer) as email
+from differing d left join unnest(cast(:named as text[])) n (id) on n.id = d.sourced_id
+"""  # noqa: S608
 PLACE_LETTERS = 16
 
 
@@ -149,3 +226,75 @@ def requests_of_lists(conn: Connection, connection: ConnectionRow) -> float | No
 
 def _moment(written: object) -> datetime | None:
     return datetime.fromisoformat(written) if isinstance(written, str) else None
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two pulls of one source. changed: people who are new, gone or different. A different date of change alone does
+    not count.
+
+    back, forward: people whose date of change is earlier, or later, than in the pull before.
+    """
+
+    changed: int
+    back: int
+    forward: int
+
+
+@dataclass(frozen=True)
+class Named:
+    """People who differ from an earlier pull. missed: the SIS did not name them as changed.
+
+    The others were named: people with another school or role, and people with another e-mail.
+    """
+
+    missed: int
+    membership: int
+    email: int
+
+
+def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
+    """How the people of a pull differ from those of an earlier one."""
+    row = conn.execute(text(COMPARED), _differing(conn, pull_id, base_id)).one()
+    return Compared(row.changed, row.back, row.forward)
+
+
+def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Named:
+    """Compare all records with an earlier pull, and with the people that the SIS names as changed since then."""
+    row = conn.execute(text(MISSED), _differing(conn, pull_id, base_id) | {"named": list(named)}).one()
+    return Named(row.missed, row.membership, row.email)
+
+
+def _differing(conn: Connection, pull_id: int, base_id: int) -> dict[str, Any]:
+    """The ids of the records that only one of two pulls names."""
+    here, there = of_pull(conn, pull_id), of_pull(conn, base_id)
+    return {"only_here": (here - there).ids.tolist(), "only_there": (there - here).ids.tolist()}
+
+
+def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaBase) -> dict[str, Any]:
+    """Add to a delta the records of its base that it does not name, so that every record is there in full.
+
+    A person who is missing in a delta is unchanged, not gone. The mode of the pull stays `delta`. Returns what to add
+    to its proof.
+    """
+    keep_records(conn, connection_id)
+    changed, replaced = of_pull(conn, pull_id), read_ids(conn, REPLACED, {"pull": pull_id})
+    name_in_pull(conn, pull_id, changed | (of_pull(conn, base.id) - replaced))
+    return {"full_at": base.full_at.isoformat(), "whole_records": base.records}
+
+
+def keep_not_enrolled(conn: Connection, pull_id: int, base: DeltaBase) -> None:
+    """Give users of a pull the `notEnrolled` of their record in the base.
+
+    This is for a pull that could not read who is enrolled. Its records say nothing about enrollments, and a student who
+    left must not look as if they were enrolled again.
+    """
+    found = conn.execute(text(WITH_NOT_ENROLLED), {"pull": pull_id, "base": base.id}).one()
+    if found.replaced:
+        kept = of_pull(conn, pull_id) - RecordSet.of(found.replaced)
+        name_in_pull(conn, pull_id, kept | RecordSet.of(found.made))
+
+
+def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:
+    """Students and teachers of a school who are in the whole collection, but not in the school's own lists."""
+    return int(conn.scalar(text(LEFT_OUT), {"whole": whole_id, "part": part_id, "org": org}) or 0)

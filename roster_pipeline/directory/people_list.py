@@ -3,26 +3,56 @@
 A list is of one school or of a whole district, and it can be searched, filtered and counted.
 
 One row is one person. A search reads every person of the scope. A page out of 100,000 people takes 0.1 s, and counting
-them takes as long. A trigram index would need an extension that the embedded server does not have. Accents and capitals
-do not count in a search.
+them takes as long. A trigram index would need an extension that the embedded server does not have.
+
+Accents and capitals do not count in a search: `jose` finds José, and `José` finds Jose. The database folds stored texts
+with `folded`, and Python folds the typed words with `fold`. Both follow the same steps.
 """
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.folded_text import fold, folded, number_in
 from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS
 from roster_pipeline.vocabulary import full_name
 
+_ACCENTS = "\u0300-\u036f"
+_DIGITS = 18
+"""Numbers with so many digits always fit into a bigint."""
+_STROKED, _PLAIN = "øłđħıØŁĐĦ", "oldhiOLDH"
+"""Letters with a stroke or without a dot. Unicode has no decomposition for them."""
 MOST_WORDS = 8
 """Words of a search. For each word, the database looks at every person."""
 
 Mark = Literal["", "excluded", "locked", "no_email", "conflict"]
 Source = Literal["", "sis", "hand"]
+
+
+def fold(word: str) -> str:
+    """A word without accents and capitals."""
+    bare = re.sub(f"[{_ACCENTS}]", "", unicodedata.normalize("NFKD", word))
+    return bare.translate(str.maketrans(_STROKED, _PLAIN)).lower()
+
+
+def folded(expression: str) -> str:
+    """SQL of a text without accents and capitals. Most texts are ASCII, and folding the others takes 10 µs each."""
+    bare = f"regexp_replace(normalize(whole, NFKD), '[{_ACCENTS}]', '', 'g')"
+    plain = (
+        f"case when octet_length(whole) = length(whole) then whole else translate({bare}, '{_STROKED}', '{_PLAIN}') end"
+    )
+    computed_once = f"(select {expression} as whole offset 0)"
+    return f"(select lower({plain}) from {computed_once} said)"  # noqa: S608 - our own columns
+
+
+def number_in(word: str) -> int:
+    """The number that a word is, as the number of a person. 0, which nobody has, if it is none."""
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= _DIGITS else 0
+
 
 _SEARCHED = (
     "concat_ws(' ', p.given_name, p.middle_name, p.family_name, p.preferred_given_name, p.preferred_family_name{more})"

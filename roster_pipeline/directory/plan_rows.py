@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.folded_text import fold, folded
+from roster_pipeline.directory.people_list import fold, folded
 from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS, PlanRow
 from roster_pipeline.vocabulary import RISKIEST_FIRST, ROLE_NAMES
 

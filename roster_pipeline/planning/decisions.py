@@ -1,4 +1,4 @@
-"""The decision table, and the primary record that a person's fields follow.
+"""The decision table, what planning reads, and the primary record that a person's fields follow.
 
 The table says what happens to an identity of the roster, given what the directory says about its person. It is read
 from the top; the first row that fits decides. A row without an action is not in the plan: the identity has a role that
@@ -14,6 +14,8 @@ two schools or two systems that know one person never overwrite each other's fie
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,9 +23,13 @@ import pandas as pd
 
 from roster_pipeline.frames import Flags, Ints, positions, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
-from roster_pipeline.identity.identity_groups import NOBODY, IdentityGroups
-from roster_pipeline.vocabulary import STATUS_RANK, UNUSABLE
+from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, IdentityGroups
+from roster_pipeline.identity.matching import Matched
+from roster_pipeline.settings.school import SchoolSettings
+from roster_pipeline.vocabulary import CONTACT, ROLE_RANK, STATUS_RANK, UNUSABLE
 
+_LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
+"""A record that is gone or could not be used gets no link."""
 Words = npt.NDArray[np.object_]
 _UNUSABLE = [STATUS_RANK[name] for name in UNUSABLE]
 _LAST = np.iinfo(np.int64).max
@@ -202,3 +208,61 @@ def _best_elsewhere(person: Ints, primary_links: pd.DataFrame, directory: Direct
     lost = first.loc[first["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
     flags: Flags = np.isin(person, lost)
     return flags
+
+
+@dataclass(frozen=True)
+class PlanningContext:
+    """The input of planning: the identities of the snapshot, their matches, the directory, and the settings of the
+    school."""
+
+    identities: IdentityGroups
+    matched: Matched
+    directory: DirectoryFrames
+    school: SchoolSettings
+    snapshot: SnapshotFacts
+
+    @cached_property
+    def identity(self) -> Ints:
+        """The identities that are not gone."""
+        identities: Ints = np.flatnonzero(self.identities.record_status[self.identities.lead] <= LAST_PRESENT)
+        return identities
+
+    @cached_property
+    def lead(self) -> Ints:
+        """The strongest record of each."""
+        return self.identities.lead[self.identity]
+
+    @cached_property
+    def person(self) -> Ints:
+        """The person of each, or -1."""
+        return self.matched.person[self.identity]
+
+    @cached_property
+    def at_person(self) -> Ints:
+        """The place of each in `directory.people`, or -1."""
+        return _places(self.directory.people, self.person)
+
+    @cached_property
+    def at_member(self) -> Ints:
+        """The place of each in `directory.members`, or -1."""
+        return _places(self.directory.members, self.person)
+
+    @cached_property
+    def linkable(self) -> Flags:
+        """The rows of the roster that can get a link and have none. A parent's record is never linked."""
+        identities = self.identities
+        linkable: Flags = np.isin(identities.record_status, _LINKABLE)
+        linkable &= (identities.person < 0) & (identities.role_rank != ROLE_RANK[CONTACT])
+        return linkable
+
+    def of_member(self, column: str, wanted: Any = True) -> Flags:
+        """The identities whose membership has this value."""
+        values = self.directory.members[column]
+        flags = flags_of(values) if wanted is True else flags_of(values == wanted)
+        return np.append(flags, False)[self.at_member]
+
+
+def _places(frame: pd.DataFrame, person: Ints) -> Ints:
+    index = pd.Index(frame.index.to_numpy(dtype=np.int64))
+    places: Ints = index.get_indexer(pd.Index(person)).astype(np.int64)
+    return places

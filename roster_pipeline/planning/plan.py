@@ -32,7 +32,7 @@ from roster_pipeline.frames import PLAN_COLUMNS, Flags, persons_of, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
-from roster_pipeline.planning.context import PlanningContext
+from roster_pipeline.planning.decisions import PlanningContext
 from roster_pipeline.planning.field_changes import without_excluded
 from roster_pipeline.planning.plan_absent import absent_rows
 from roster_pipeline.planning.plan_present import present_rows

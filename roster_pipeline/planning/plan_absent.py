@@ -45,7 +45,7 @@ from roster_pipeline.identity.match_keys import (
     persons_at,
     record_match_keys,
 )
-from roster_pipeline.planning.context import PlanningContext
+from roster_pipeline.planning.decisions import PlanningContext
 from roster_pipeline.vocabulary import STATUS_RANK
 
 _LEFT = {

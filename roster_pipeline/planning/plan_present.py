@@ -25,8 +25,14 @@ from roster_pipeline.frames import (
 from roster_pipeline.identity.directory_frames import flags_of
 from roster_pipeline.identity.identity_groups import ROLE_OFF
 from roster_pipeline.identity.matching import BY
-from roster_pipeline.planning.context import PlanningContext
-from roster_pipeline.planning.decisions import PrimaryRecords, Situation, Words, decide, primary_records_of
+from roster_pipeline.planning.decisions import (
+    PlanningContext,
+    PrimaryRecords,
+    Situation,
+    Words,
+    decide,
+    primary_records_of,
+)
 from roster_pipeline.planning.field_changes import (
     PRIMARY,
     BeforeAfter,
@@ -35,7 +41,7 @@ from roster_pipeline.planning.field_changes import (
     keep_undelivered,
     suppress,
 )
-from roster_pipeline.planning.row_notes import row_notes
+from roster_pipeline.planning.moved_keys import row_notes
 from roster_pipeline.vocabulary import (
     DOUBTED,
     MEMBERSHIP_FIELDS,

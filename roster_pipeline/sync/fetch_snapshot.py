@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import delta_base, pull_differences, pulls, scheduled_runs, snapshots, tenants
+from roster_pipeline.directory import delta_base, pulls, scheduled_runs, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import infrequent_collection
@@ -242,16 +242,16 @@ def _finish(
         part = delta_base.delta_base_of(conn, source, school.settings.school_id) if scope == WHOLE else None
         if part is not None:
             org = _school_of_pull(conn, pull_id, school)
-            learned[LISTS_LEAVE_OUT] = pull_differences.left_out(conn, pull_id, part.id, org)
+            learned[LISTS_LEAVE_OUT] = delta_base.left_out(conn, pull_id, part.id, org)
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
         if proof.get("mode") == "delta" and base is not None:
-            proof |= pull_differences.apply_delta(conn, source.id, pull_id, base)
+            proof |= delta_base.apply_delta(conn, source.id, pull_id, base)
         if base is not None and not ENROLLMENTS_UNKNOWN.isdisjoint(proof.get("problems", ())):
-            pull_differences.keep_not_enrolled(conn, pull_id, base)
+            delta_base.keep_not_enrolled(conn, pull_id, base)
         if named is not None and base is not None and proof["complete"]:
             learned[PROVED], notes = look_at_changes(conn, school, pull_id, base, proof[READS], named)
             proof = proof | {"notes": [*proof["notes"], *notes]}
-        compared = pull_differences.compare(conn, pull_id, base.id) if base else None
+        compared = delta_base.compare(conn, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)
         pulls.finish(
             conn,

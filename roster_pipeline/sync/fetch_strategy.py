@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fields, stored_key
-from roster_pipeline.directory import audit, delta_base, pull_differences
+from roster_pipeline.directory import audit, delta_base
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
@@ -195,7 +195,7 @@ def look_at_changes(
     proved = set(school.connection.learned.get(PROVED, ()))
     if base.proof.get(READS) != reads:
         return sorted(proved), []
-    found = pull_differences.compare_named(conn, pull_id, base.id, named.ids)
+    found = delta_base.compare_named(conn, pull_id, base.id, named.ids)
     if found.missed:
         _switch_off(conn, school, pull_id, found.missed)
         return [], [f"{NOT_NAMED}:{found.missed}"]

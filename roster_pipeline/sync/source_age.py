@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from roster_pipeline.directory.delta_base import DeltaBase
-from roster_pipeline.directory.pull_differences import Compared
+from roster_pipeline.directory.delta_base import Compared, DeltaBase
 from roster_pipeline.errors import in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead

@@ -6,7 +6,7 @@ import pytest
 
 from roster_pipeline.directory import approvals, plan_rows, plans
 from roster_pipeline.directory.apply import PlanNotForApply, PlanStale, apply_plan
-from roster_pipeline.directory.apply_verdict import NotApproved, VerdictMissing
+from roster_pipeline.directory.apply_staging import NotApproved, VerdictMissing
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (

@@ -9,7 +9,7 @@ import pytest
 
 from roster_pipeline.directory import approvals, audit, lasting_decisions, plan_rows, plans
 from roster_pipeline.directory.apply import PlanNotForApply, apply_plan
-from roster_pipeline.directory.apply_verdict import NotApproved
+from roster_pipeline.directory.apply_staging import NotApproved
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.sync_summary import sync_summary

@@ -18,7 +18,7 @@ import common
 import pandas as pd
 from sqlalchemy import text
 
-from roster_pipeline.directory import plans, pulls, schema, snapshots, tenants
+from roster_pipeline.directory import plans, pulls, schema, snapshots, tenant_changes
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.pg_copy import driver
@@ -97,10 +97,10 @@ def timed_apply(database: Database, people: int) -> Took:
     """The cost of the plan, on a directory that already has the people who are updated and archived."""
     leavers = people // 10
     with database.begin() as conn:
-        tenants.add_district(conn, "district", "District")
+        tenant_changes.add_district(conn, "district", "District")
         settings = ConnectionSettings(url="https://sis.example.org")
-        tenants.add_connection(conn, "district", "sis", settings, None)
-        school = tenants.add_school(conn, "sis", "school", "School", SchoolSettings(school_id="org"))
+        tenant_changes.add_connection(conn, "district", "sis", settings, None)
+        school = tenant_changes.add_school(conn, "sis", "school", "School", SchoolSettings(school_id="org"))
     known = range(people + leavers)
     apply_plan(database, write_plan(database, school, [_create(n, n, "") for n in known]), who="benchmark")
     with database.begin() as conn:

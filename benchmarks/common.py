@@ -27,7 +27,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy import text
 from sqlalchemy.engine import URL
 
-from roster_pipeline.directory import schema, tenants
+from roster_pipeline.directory import schema, tenant_changes
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.runtime.embedded import embedded_server
@@ -161,9 +161,9 @@ def prepare(database: Database, url: str, **school: Any) -> None:
     chosen: dict[str, Any] = dict.fromkeys(("students", "teachers", "staff", "admins"), ON)
     chosen |= {"school_id": FIRST_SCHOOL, "first_sync": "apply", "primary_contacts": True} | school
     with database.begin() as conn:
-        tenants.add_district(conn, DISTRICT, "District")
-        tenants.add_connection(conn, DISTRICT, CONNECTION, settings, seal(SECRET))
-        tenants.add_school(conn, CONNECTION, SCHOOL, "School", SchoolSettings(**chosen))
+        tenant_changes.add_district(conn, DISTRICT, "District")
+        tenant_changes.add_connection(conn, DISTRICT, CONNECTION, settings, seal(SECRET))
+        tenant_changes.add_school(conn, CONNECTION, SCHOOL, "School", SchoolSettings(**chosen))
 
 
 def new_key() -> str:

@@ -29,7 +29,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL
 
 from roster_pipeline import sync
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.runtime.embedded import DAGSTER_DRIVER
 from roster_pipeline.settings.school import SchoolSettings
@@ -74,7 +74,7 @@ def town(database: Database, site: str, schools: int) -> list[str]:
         for number in range(2, schools + 1):
             settings = SchoolSettings(school_id=f"sch-{number}", first_sync="apply", **chosen)
             keys.append(f"school-{number}")
-            tenants.add_school(conn, common.CONNECTION, keys[-1], keys[-1], settings)
+            tenant_changes.add_school(conn, common.CONNECTION, keys[-1], keys[-1], settings)
     return keys
 
 

@@ -19,7 +19,7 @@ from starlette.testclient import TestClient
 
 from roster_pipeline.console.app import create_app
 from roster_pipeline.console.config import Config
-from roster_pipeline.directory import accounts, schema, sessions, tenants
+from roster_pipeline.directory import accounts, schema, sessions, tenant_changes
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.school_overview import overview
@@ -88,9 +88,11 @@ def fill(database: Database, schools: int) -> None:
     roles = (RoleCounts("student", created=4, updated=2),)
     report = SyncReport("school-1", "School 1", datetime.now(UTC), "UTC", roles).as_dict()
     with database.begin() as conn:
-        tenants.add_district(conn, "district", "District")
-        tenants.add_connection(conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), "env:NO")
-        tenants.add_school(conn, "sis", "school-1", "School 1", SchoolSettings(school_id="org", automatic=True))
+        tenant_changes.add_district(conn, "district", "District")
+        tenant_changes.add_connection(
+            conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), "env:NO"
+        )
+        tenant_changes.add_school(conn, "sis", "school-1", "School 1", SchoolSettings(school_id="org", automatic=True))
         conn.execute(text(MORE_SCHOOLS), {"schools": schools})
         conn.execute(text(PAST), {"nights": NIGHTS, "report": json.dumps(report)})
         conn.execute(text(FAILURES))

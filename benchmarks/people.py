@@ -14,7 +14,7 @@ from overview import MORE_SCHOOLS, console_of, milliseconds
 from sqlalchemy import text
 
 from roster_pipeline.console.middleware import FIELD, token_for
-from roster_pipeline.directory import schema, tenants
+from roster_pipeline.directory import schema, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
@@ -46,9 +46,11 @@ def main(people: int) -> None:
         database = Database(address)
         schema.upgrade(database)
         with database.begin() as conn:
-            tenants.add_district(conn, "district", "District")
-            tenants.add_connection(conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), "env:NO")
-            tenants.add_school(conn, "sis", "school-1", "School 1", SchoolSettings(school_id="org"))
+            tenant_changes.add_district(conn, "district", "District")
+            tenant_changes.add_connection(
+                conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), "env:NO"
+            )
+            tenant_changes.add_school(conn, "sis", "school-1", "School 1", SchoolSettings(school_id="org"))
             conn.execute(text(MORE_SCHOOLS), {"schools": SCHOOLS})
             conn.execute(text(FILL), {"people": people, "schools": SCHOOLS})
         with database.session() as conn:

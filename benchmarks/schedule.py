@@ -20,7 +20,7 @@ from sqlalchemy import text
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, close_databases
-from roster_pipeline.directory import schema, tenants
+from roster_pipeline.directory import schema, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
@@ -69,10 +69,10 @@ def main(schools: int) -> None:
 def _fill(database: Database, schools: int) -> None:
     schema.upgrade(database)
     with database.begin() as conn:
-        tenants.add_district(conn, "district", "District")
-        tenants.add_connection(conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), None)
+        tenant_changes.add_district(conn, "district", "District")
+        tenant_changes.add_connection(conn, "district", "sis", ConnectionSettings(url="https://sis.example.org"), None)
         settings = SchoolSettings(school_id="1", automatic=True)
-        tenants.add_school(conn, "sis", "school-0", "School 0", settings)
+        tenant_changes.add_school(conn, "sis", "school-0", "School 0", settings)
         conn.execute(text(MORE), {"more": schools - 1})
         conn.execute(text(YESTERDAY), {"at": TONIGHT - timedelta(days=1)})
         conn.execute(text("analyze school; analyze sync"))

@@ -18,7 +18,7 @@ from sqlalchemy.engine import make_url
 
 from roster_pipeline import demo_sis
 from roster_pipeline.demo_sis import PORT, simulated
-from roster_pipeline.directory import schema, tenants
+from roster_pipeline.directory import schema, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
@@ -148,12 +148,14 @@ def _recreate(addresses: Addresses) -> None:
 def _register(database: Database, base_url: str) -> None:
     """Add the demo's district, its two connections and three schools."""
     with database.begin() as conn:
-        tenants.add_district(conn, demo_sis.DISTRICT, demo_sis.DISTRICT_NAME)
+        tenant_changes.add_district(conn, demo_sis.DISTRICT, demo_sis.DISTRICT_NAME)
         for key in demo_sis.CONNECTIONS:
             settings = demo_sis.connection_settings(key, base_url)
-            tenants.add_connection(conn, demo_sis.DISTRICT, key, settings, seal(demo_sis.CLIENT_SECRET))
+            tenant_changes.add_connection(conn, demo_sis.DISTRICT, key, settings, seal(demo_sis.CLIENT_SECRET))
         for school in demo_sis.SCHOOLS:
-            tenants.add_school(conn, school.connection, school.key, school.name, demo_sis.school_settings(school))
+            tenant_changes.add_school(
+                conn, school.connection, school.key, school.name, demo_sis.school_settings(school)
+            )
 
 
 def _tables(results: list[SyncResult]) -> Iterator[Table]:

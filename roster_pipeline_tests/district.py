@@ -20,7 +20,7 @@ from sqlalchemy import text
 
 from roster_pipeline import simulator, sync
 from roster_pipeline.demo import latest_counts
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
@@ -57,7 +57,7 @@ def change_school(database: Database, key: str, **settings: Any) -> SchoolRow:
     """Change some settings of a school."""
     with database.begin() as conn:
         now = tenants.get_school(conn, key).settings
-        tenants.set_school(conn, key, SchoolSettings.model_validate(now.model_dump() | settings))
+        tenant_changes.set_school(conn, key, SchoolSettings.model_validate(now.model_dump() | settings))
         return tenants.get_school(conn, key)
 
 
@@ -91,13 +91,13 @@ class District:
         self.database, self.key, self.connection = database, key, connection
         self.problems: list[str] = []
         with database.begin() as conn:
-            self.district_id = tenants.add_district(conn, key, key.title()).id
+            self.district_id = tenant_changes.add_district(conn, key, key.title()).id
         self.connection_id = self.add_connection(connection, settings, secret)
 
     def add_connection(self, key: str, settings: ConnectionSettings, secret: str = SECRET) -> int:
         """One more connection; gives its number."""
         with self.database.begin() as conn:
-            return tenants.add_connection(conn, self.key, key, settings, seal(secret)).id
+            return tenant_changes.add_connection(conn, self.key, key, settings, seal(secret)).id
 
     def add_school(
         self, key: str = "lincoln", school_id: str = "sch-1", *, connection: str = "", **settings: Any
@@ -105,7 +105,7 @@ class District:
         """A school that rosters everything, unless told otherwise; gives its key."""
         with self.database.begin() as conn:
             chosen = everybody(school_id, **settings)
-            tenants.add_school(conn, connection or self.connection, key, key.replace("-", " ").title(), chosen)
+            tenant_changes.add_school(conn, connection or self.connection, key, key.replace("-", " ").title(), chosen)
         return key
 
     def set_school(self, key: str = "lincoln", **settings: Any) -> None:
@@ -118,7 +118,7 @@ class District:
         with self.database.begin() as conn:
             now = tenants.get_connection(conn, key).settings
             changed = ConnectionSettings.model_validate(now.model_dump() | settings)
-            tenants.set_connection(conn, key, changed, seal(secret) if secret else None)
+            tenant_changes.set_connection(conn, key, changed, seal(secret) if secret else None)
 
     def sync_school(self, key: str = "lincoln", batch: str | None = None) -> Applied:
         """One school's sync without Dagster around it; raises what fails."""

@@ -23,7 +23,7 @@ import typer.main
 from dagster import DagsterInstance
 
 from roster_pipeline.cli import app
-from roster_pipeline.directory import schema, tenants
+from roster_pipeline.directory import schema, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.runtime.embedded import plain_connection, prepare_environment
@@ -132,11 +132,11 @@ def add_schools(address: str) -> None:
         allow_private_addresses=True,
     )
     with database.begin() as conn:
-        tenants.add_district(conn, "riverside", "Riverside")
-        tenants.add_connection(conn, "riverside", "riverside-sis", settings, seal("secret"))
+        tenant_changes.add_district(conn, "riverside", "Riverside")
+        tenant_changes.add_connection(conn, "riverside", "riverside-sis", settings, seal("secret"))
         for key, number in (("oak", 1), ("elm", 2)):
             school = SchoolSettings(school_id=f"sch-{number}", first_sync="apply")
-            tenants.add_school(conn, "riverside-sis", key, key.title(), school)
+            tenant_changes.add_school(conn, "riverside-sis", key, key.title(), school)
     database.close()
     with DagsterInstance.get() as instance:
         instance.add_dynamic_partitions("schools", ["oak", "elm"])

@@ -48,10 +48,10 @@ def add_district(
     who: Who = None,
 ) -> None:
     """Add a district."""
-    from roster_pipeline.directory import audit, tenants
+    from roster_pipeline.directory import audit, tenant_changes
 
     with open_directory() as database, database.begin() as conn:
-        row = tenants.add_district(conn, valid_key(key), name)
+        row = tenant_changes.add_district(conn, valid_key(key), name)
         audit.record(conn, who=who_asks(who), what="district added", district_id=row.id)
     note(f"District {key} added. Next: roster connection add KEY --district {key} --url URL --client-id ID")
 

@@ -51,7 +51,8 @@ from roster_pipeline.directory.ledger import UnknownSync
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plans import UnknownPlan
 from roster_pipeline.directory.rollback import AlreadyUndone
-from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
+from roster_pipeline.directory.tenant_changes import KeyTaken
+from roster_pipeline.directory.tenants import UnknownKey
 from roster_pipeline.services.settings_changes import ChangedMeanwhile
 from roster_pipeline.sync import explain
 

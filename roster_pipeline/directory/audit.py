@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, or_, select
+from sqlalchemy import Connection, Select, func, insert, or_, select, text
 
 from roster_pipeline.directory.members import numbers_of
 from roster_pipeline.directory.tables.ledger import audit
@@ -15,6 +15,14 @@ from roster_pipeline.directory.tables.tenants import school
 
 RUN_REQUESTED = "run requested"
 RUN_CANCELED = "run canceled"
+DECISIONS_ABOUT = """
+select a.at, a.who, a.what, a.reason, s.key as school, of.change, a.details ->> 'day' as day
+from audit a join school s on s.id = a.school_id
+cross join lateral jsonb_each(a.details -> 'persons') of (change, persons)
+where a.school_id = any(cast(:schools as bigint[]))
+  and exists (select from jsonb_array_elements(of.persons) one where one::bigint = any(cast(:people as bigint[])))
+order by a.id, of.change
+"""
 
 
 @dataclass(frozen=True)
@@ -167,3 +175,23 @@ def _of(query: Select[Any], districts: Collection[int] | None, school_id: int | 
     if districts is not None:
         query = query.where(or_(audit.c.district_id.in_(districts), school.c.district_id.in_(districts)))
     return query if school_id is None else query.where(audit.c.school_id == school_id)
+
+
+@dataclass(frozen=True)
+class DecisionAbout:
+    """One decision about several people, as the audit has it. school: its key. change: the kind of change that was left
+    out, or `leave`. day: the announced day, or None."""
+
+    at: datetime
+    who: str
+    what: str
+    reason: str | None
+    school: str
+    change: str
+    day: str | None
+
+
+def decisions_about(conn: Connection, people: Collection[int], school_ids: Collection[int]) -> list[DecisionAbout]:
+    """What was decided in these schools about people, by their numbers, together with others; oldest first."""
+    given = {"people": sorted(people), "schools": sorted(school_ids)}
+    return [DecisionAbout(**row) for row in conn.execute(text(DECISIONS_ABOUT), given).mappings()]

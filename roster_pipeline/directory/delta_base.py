@@ -17,7 +17,8 @@ from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables.intake import pull, snapshot
 from roster_pipeline.directory.tables.tenants import connection as connection_table
 from roster_pipeline.directory.tables.tenants import school
-from roster_pipeline.directory.tenants import ConnectionRow, keep_tests
+from roster_pipeline.directory.tenant_changes import keep_tests
+from roster_pipeline.directory.tenants import ConnectionRow
 
 REPLACED = f"""
 select b.id from pull_record p {RECORDS.format(set="p")} r

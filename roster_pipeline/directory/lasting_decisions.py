@@ -30,19 +30,6 @@ NO_LONGER_ASKED = "the SIS no longer asks for this change"
 """Who ends an exemption that nobody took back, and why."""
 STAYS = timedelta(days=30)
 """How long after its day an announcement counts: a school that syncs nightly has new usual sizes after a week."""
-FIND = """
-select w.word, array_agg(distinct m.person_id) filter (where m.person_id is not null) as people
-from unnest(cast(:words as text[])) w(word)
-left join lateral (
-    select p.id from person p where p.district_id = :district and p.number = w.word
-    union select p.id from person p where p.district_id = :district and lower(p.email) = lower(w.word)
-    union select p.id from person p where p.district_id = :district and lower(p.username) = lower(w.word)
-    union select l.person_id from link l where l.connection_id = :connection and l.sourced_id = w.word
-) f on true
-left join membership m on m.district_id = :district and m.school_id = :school and m.person_id = f.id
-  and m.status = 'active'
-group by w.word
-"""
 ANNOUNCE = """
 insert into announced_leaver (district_id, school_id, person_id, day, who, reason)
 select :district, :school, person, :day, :who, :reason from unnest(cast(:people as bigint[])) person
@@ -108,14 +95,6 @@ TAKE_BACK = """
 delete from exemption where school_id = :school and (:every or id = any(cast(:ids as bigint[])))
 returning action, person_id
 """
-DECISIONS_ABOUT = """
-select a.at, a.who, a.what, a.reason, s.key as school, of.change, a.details ->> 'day' as day
-from audit a join school s on s.id = a.school_id
-cross join lateral jsonb_each(a.details -> 'persons') of (change, persons)
-where a.school_id = any(cast(:schools as bigint[]))
-  and exists (select from jsonb_array_elements(of.persons) one where one::bigint = any(cast(:people as bigint[])))
-order by a.id, of.change
-"""
 
 
 @dataclass(frozen=True)
@@ -152,13 +131,6 @@ class Announcement:
 def announcement_has_ended(day: date, today: date) -> bool:
     """Whether an announcement of this day has ended."""
     return today > day + STAYS
-
-
-def find_people(conn: Connection, school: SchoolRow, words: Collection[str]) -> dict[str, list[int]]:
-    """For each number, e-mail, user name or sourcedId: the active people of the school who have it."""
-    place = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
-    given = place | {"words": list(dict.fromkeys(words))}
-    return {row.word: list(row.people or ()) for row in conn.execute(text(FIND), given)}
 
 
 def announce_leavers(
@@ -245,20 +217,6 @@ class ExemptedChange:
     at: datetime
 
 
-@dataclass(frozen=True)
-class DecisionAbout:
-    """One decision about several people, as the audit has it. school: its key. change: the kind of change that was left
-    out, or `leave`. day: the announced day, or None."""
-
-    at: datetime
-    who: str
-    what: str
-    reason: str | None
-    school: str
-    change: str
-    day: str | None
-
-
 def exempt(
     conn: Connection, plan_id: int, rows: Collection[int], who: str, reason: str, *, plan_hash: str | None = None
 ) -> int:
@@ -326,9 +284,3 @@ def end_exemptions(conn: Connection, school: SchoolRow, ids: Collection[int]) ->
         owner = {"district_id": school.district_id, "school_id": school.id}
         details = {"rows": len(done), "persons": _persons(done)}
         audit.record(conn, who=SYNC, what="exemptions ended", reason=NO_LONGER_ASKED, details=details, **owner)
-
-
-def decisions_about(conn: Connection, people: Collection[int], school_ids: Collection[int]) -> list[DecisionAbout]:
-    """What was decided in these schools about people, by their numbers, together with others; oldest first."""
-    given = {"people": sorted(people), "schools": sorted(school_ids)}
-    return [DecisionAbout(**row) for row in conn.execute(text(DECISIONS_ABOUT), given).mappings()]

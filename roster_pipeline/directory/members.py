@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory import people_list
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.people_list import PeopleFilter
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 MOST_FOUND = 50
@@ -31,6 +32,19 @@ where m.district_id = :district and m.school_id = :school
   and (cast(:people as bigint[]) is null or m.person_id = any(:people))
 order by p.family_name, p.given_name, p.id
 """  # noqa: S608 - our own column names
+FIND = """
+select w.word, array_agg(distinct m.person_id) filter (where m.person_id is not null) as people
+from unnest(cast(:words as text[])) w(word)
+left join lateral (
+    select p.id from person p where p.district_id = :district and p.number = w.word
+    union select p.id from person p where p.district_id = :district and lower(p.email) = lower(w.word)
+    union select p.id from person p where p.district_id = :district and lower(p.username) = lower(w.word)
+    union select l.person_id from link l where l.connection_id = :connection and l.sourced_id = w.word
+) f on true
+left join membership m on m.district_id = :district and m.school_id = :school and m.person_id = f.id
+  and m.status = 'active'
+group by w.word
+"""
 
 
 class UnknownPerson(DirectoryError):
@@ -156,3 +170,10 @@ def numbers_of(conn: Connection, person_id: int) -> list[int]:
     select id from earlier order by id
     """
     return list(conn.scalars(text(query), {"person": person_id}))
+
+
+def find_people(conn: Connection, school: SchoolRow, words: Collection[str]) -> dict[str, list[int]]:
+    """For each number, e-mail, user name or sourcedId: the active people of the school who have it."""
+    place = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
+    given = place | {"words": list(dict.fromkeys(words))}
+    return {row.word: list(row.people or ()) for row in conn.execute(text(FIND), given)}

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, connection_tests, tenants
+from roster_pipeline.directory import audit, connection_tests, tenant_changes, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
@@ -171,8 +171,8 @@ def carry_out_together(database: Database, together: str) -> None:
     def end(conn: Connection, problem: str | None) -> None:
         connection_tests.end_together(conn, together, problem, items)
         if problem is None:
-            tenants.save_tests(conn, [(schools[number], items[test.id]) for number, test in tests.items()])
-            tenants.remember(conn, connection.id, learned)
+            tenant_changes.save_tests(conn, [(schools[number], items[test.id]) for number, test in tests.items()])
+            tenant_changes.remember(conn, connection.id, learned)
 
     if tests:
         connection = next(iter(schools.values())).connection
@@ -245,5 +245,5 @@ def _keep(conn: Connection, school_key: str, test_id: str) -> None:
         return
     same = test.settings == school.connection.settings
     if same and test.school_settings.school_id == school.settings.school_id and test.items:
-        tenants.save_test(conn, school, test.items, test.ended_at)
-        tenants.remember(conn, school.connection.id, test.learned)
+        tenant_changes.save_test(conn, school, test.items, test.ended_at)
+        tenant_changes.remember(conn, school.connection.id, test.learned)

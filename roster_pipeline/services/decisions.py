@@ -15,7 +15,7 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import approvals, lasting_decisions, ledger, plans, rollback, tenants
+from roster_pipeline.directory import approvals, lasting_decisions, ledger, members, plans, rollback, tenants
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.approvals import Part
@@ -244,7 +244,7 @@ def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: 
     if not today - lasting_decisions.STAYS <= day <= today + LONGEST:
         raise FieldError("day", f"Give a day from {lasting_decisions.STAYS.days} days ago to a year ahead.")
     why = usable_reason(reason)
-    found = lasting_decisions.find_people(conn, school, words)
+    found = members.find_people(conn, school, words)
     people = {of[0] for of in found.values() if len(of) == 1}
     if people:
         lasting_decisions.announce_leavers(conn, school, people, day, who, why)

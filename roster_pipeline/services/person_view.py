@@ -262,7 +262,7 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
             step = Step(f"announced to leave on {day(leaver.day)} in {leaver.school}")
             events.append(Event(leaver.at, leaver.who, "leaver announced", leaver.reason, steps=[step]))
             known.add((leaver.at, leaver.school, "leave"))
-    for about in lasting_decisions.decisions_about(conn, members.numbers_of(conn, view.person.id), places):
+    for about in audit.decisions_about(conn, members.numbers_of(conn, view.person.id), places):
         if (about.at, about.school, about.change) not in known:
             what, words = (DECIDED_LEAVERS if about.change == "leave" else DECIDED_CHANGES)[about.what]
             said = day(date.fromisoformat(about.day)) if about.day else ""

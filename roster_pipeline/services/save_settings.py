@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, connection_tests, plans, tenants
+from roster_pipeline.directory import audit, connection_tests, plans, tenant_changes, tenants
 from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.secrets import unseal
@@ -180,8 +180,8 @@ def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secre
         return school
     for test in connection_tests.recent(conn, before.id):
         if stands_for(test, before, school, new_secret):
-            kept = tenants.save_test(conn, school, test.items, test.ended_at)
-            tenants.remember(conn, school.connection.id, test.learned)
+            kept = tenant_changes.save_test(conn, school, test.items, test.ended_at)
+            tenant_changes.remember(conn, school.connection.id, test.learned)
             return replace(school, test=kept)
     return school
 

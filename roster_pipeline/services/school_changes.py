@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import alerts, audit, tenants
+from roster_pipeline.directory import alerts, audit, tenant_changes, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
@@ -53,7 +53,7 @@ def add_school(
     conn: Connection, connection_key: str, key: str, name: str, settings: SchoolSettings, *, who: str
 ) -> SchoolRow:
     """Add a school of a connection, in the caller's transaction. Raises UnknownKey, KeyTaken, FieldError."""
-    row = tenants.add_school(conn, connection_key, key, name, settings)
+    row = tenant_changes.add_school(conn, connection_key, key, name, settings)
     _check_school_id(conn, row)
     audit.record(conn, who=who, what="school added", district_id=row.district_id, school_id=row.id)
     if settings.automatic:
@@ -130,7 +130,7 @@ def write_school(
         changed = {str(one).partition(".")[0] for entry in entries for one in entry.details.get("changed", ())}
         if among is None or seen < 0 or not changed or changed & among:
             raise ChangedMeanwhile(now.name, entries)
-    revision, new_name = tenants.set_school(conn, now.key, settings=settings, name=name)
+    revision, new_name = tenant_changes.set_school(conn, now.key, settings=settings, name=name)
     after = replace(now, settings=settings or now.settings, name=new_name, revision=revision)
     if after.settings.school_id != now.settings.school_id:
         _check_school_id(conn, after)
@@ -167,10 +167,10 @@ def pause(
         raise FieldError("until", f"Give a day after today and within the next {LONGEST_PAUSE.days} days.")
     given: dict[str, Any] = {"who": who, "reason": usable_reason(reason), "details": {"until": until.isoformat()}}
     if row is not None:
-        tenants.pause(conn, until, school_id=row.id)
+        tenant_changes.pause(conn, until, school_id=row.id)
         audit.record(conn, what="school paused", district_id=row.district_id, school_id=row.id, **given)
     elif owner is not None:
-        tenants.pause(conn, until, district_id=owner.id)
+        tenant_changes.pause(conn, until, district_id=owner.id)
         audit.record(conn, what="district paused", district_id=owner.id, **given)
 
 
@@ -179,7 +179,7 @@ def resume_district(conn: Connection, key: str, *, who: str) -> bool:
     row = tenants.get_district(conn, key)
     if row.paused_until is None or row.paused_until <= datetime.now(UTC).date():
         return False
-    tenants.pause(conn, None, district_id=row.id)
+    tenant_changes.pause(conn, None, district_id=row.id)
     audit.record(conn, who=who, what="district resumed", district_id=row.id)
     return True
 
@@ -204,7 +204,7 @@ def raise_limit(conn: Connection, key: str, name: str, value: float, until: date
     why = usable_reason(reason)
     kept = {one: raised for one, raised in row.raised_limits.items() if raised["until"] >= today.isoformat()}
     raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": why}
-    tenants.raise_limits(conn, row.id, kept | {name: raised})
+    tenant_changes.raise_limits(conn, row.id, kept | {name: raised})
     details = {"limit": name, "value": plain, "until": until.isoformat()}
     audit.record(
         conn, who=who, what="limit raised", district_id=row.district_id, school_id=row.id,
@@ -216,7 +216,7 @@ def lower_limits(conn: Connection, key: str, *, who: str) -> int:
     """End every raise of a school's limits at once. Returns how many there were. Raises UnknownKey."""
     row = locked_school(conn, key)
     if row.raised_limits:
-        tenants.raise_limits(conn, row.id, {})
+        tenant_changes.raise_limits(conn, row.id, {})
         audit.record(
             conn, who=who, what="raised limits ended", district_id=row.district_id, school_id=row.id,
             details={"limits": sorted(row.raised_limits)},
@@ -228,7 +228,7 @@ def resume_school(conn: Connection, key: str, *, who: str) -> bool:
     """Let a paused school run by itself again, from its next night on. Returns False if it was not paused. A pause of
     the whole district goes on. Raises UnknownKey."""
     row = tenants.get_school(conn, key)
-    until = tenants.pause(conn, None, school_id=row.id)
+    until = tenant_changes.pause(conn, None, school_id=row.id)
     resting = until is not None and until > datetime.now(row.settings.zone).date()
     if not alerts.resume(conn, row.id) and not resting:
         return False
@@ -259,7 +259,7 @@ def change_district(conn: Connection, key: str, settings: DistrictSettings, *, w
             "connection_ranking",
             f"The district {key} has no connection {', '.join(sorted(unknown))}; see: roster connection list",
         )
-    tenants.set_district(conn, key, settings)
+    tenant_changes.set_district(conn, key, settings)
     names = changed_names(before.settings, settings)
     audit.record(conn, who=who, what="district changed", district_id=before.id, details={"changed": names})
     return SettingsDiff(names, [])

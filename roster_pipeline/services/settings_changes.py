@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, secrets, tenants
+from roster_pipeline.directory import audit, secrets, tenant_changes, tenants
 from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
@@ -50,7 +50,7 @@ def add_connection(
     """Add a connection. The secret is given in plain text or as `env:NAME`, and is sealed here. Raises UnknownKey,
     KeyTaken, FieldError."""
     _check_end_of_secret(None, settings)
-    row = tenants.add_connection(conn, district_key, key, settings, secrets.seal(secret) if secret else None)
+    row = tenant_changes.add_connection(conn, district_key, key, settings, secrets.seal(secret) if secret else None)
     audit.record(conn, who=who, what="connection added", district_id=row.district_id, details={"connection": key})
     return row
 
@@ -75,7 +75,7 @@ def change_connection(
         _check_end_of_secret(before.settings, settings)
     if seen is not None and seen != before.revision:
         raise ChangedMeanwhile(f"the connection {key}", audit.since_revision(conn, WHAT, seen, connection=key))
-    revision = tenants.set_connection(
+    revision = tenant_changes.set_connection(
         conn, key, settings=settings, secret_sealed=secrets.seal(secret) if secret else None
     )
     names = changed_names(before.settings, settings or before.settings)
@@ -83,7 +83,7 @@ def change_connection(
     if "secret_expires" in names:
         settle_expiry(conn, before.id, datetime.now(UTC))
     if names and set(names) <= NOT_TESTED:
-        tenants.keep_tests(conn, before.id, before.revision, revision)
+        tenant_changes.keep_tests(conn, before.id, before.revision, revision)
     audit.record(
         conn,
         who=who,

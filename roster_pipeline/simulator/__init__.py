@@ -7,7 +7,8 @@ from roster_pipeline.simulator.app import SimulatorThread, create_app, create_si
 from roster_pipeline.simulator.csv_bundle import Deviation, write_csv_bundle
 from roster_pipeline.simulator.days import DayReport
 from roster_pipeline.simulator.district import WAYS_OF_LEAVING, District, generate_district
-from roster_pipeline.simulator.fault_table import FAULTS, Fault, Faults, UnknownFaultError
+from roster_pipeline.simulator.fault_table import FAULTS, Fault
+from roster_pipeline.simulator.faults import Faults, UnknownFaultError
 from roster_pipeline.simulator.person import Person, Role
 from roster_pipeline.simulator.population import Org
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis

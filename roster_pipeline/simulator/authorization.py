@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote_plus
 from oauthlib.oauth1.rfc5849 import signature
 
 from roster_pipeline.simulator.catalog import CORE, FULL, ROSTER_SCOPES, SCOPE_PREFIXES
-from roster_pipeline.simulator.fault_table import Faults
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import V11, Answer, Call, RequestError, read_pairs
 
 SCOPES = tuple(prefix + name for prefix in SCOPE_PREFIXES.values() for name in ROSTER_SCOPES)

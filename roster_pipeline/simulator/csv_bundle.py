@@ -13,7 +13,7 @@ from pathlib import Path
 
 from roster_pipeline.simulator.catalog import ROUTES
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.fault_table import Faults
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import ROOTS, V11, V12, Record
 from roster_pipeline.simulator.view import RevisionCache, View
 

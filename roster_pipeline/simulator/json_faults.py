@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.fault_table import Faults
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import V11, Payload, Record
 from roster_pipeline.simulator.person import STUDENT, Person
 from roster_pipeline.simulator.person_faults import ABSENT, PERSON_FAULTS, Change, ServedUser

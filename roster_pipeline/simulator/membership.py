@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.fault_table import Faults
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import V11
 from roster_pipeline.simulator.person import CONTACT_ROLES, KINDS, LEGACY_ROLES, STUDENT, TEACHER, Person
 

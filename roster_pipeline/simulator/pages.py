@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from roster_pipeline.simulator.catalog import Listing
-from roster_pipeline.simulator.fault_table import Faults
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.filters import INSTANTS, Filter, filter_test, values_at
 from roster_pipeline.simulator.membership import Indexes, may_have_role
 from roster_pipeline.simulator.messages import Answer, Call, Record, RequestError

@@ -4,7 +4,7 @@ which real servers misread a query."""
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from roster_pipeline.simulator.fault_table import Faults
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.filters import Clause, Filter, FilterSyntaxError, filter_test, parse_filter
 from roster_pipeline.simulator.messages import V11, RequestError
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from roster_pipeline.simulator.authorization import Access, Tokens
 from roster_pipeline.simulator.catalog import DISCOVERY_FILES, FULL, ROUTES, Listing, discovery_document
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.fault_table import Faults
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import ROOTS, V12, Answer, Call, RequestError, error_payload
 from roster_pipeline.simulator.pages import collection_answer, select
 from roster_pipeline.simulator.query import Query, read_fields

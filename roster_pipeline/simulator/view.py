@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.fault_table import Faults
+from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.json_faults import faulty_org, user_faults
 from roster_pipeline.simulator.membership import IdScheme, Indexes, belongs_rule, listed_rows
 from roster_pipeline.simulator.messages import V11, Payload, Record, RequestError

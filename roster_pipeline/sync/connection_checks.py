@@ -16,7 +16,7 @@ from roster_pipeline.cleaning.contact_preview import Accepted, previewed, text_o
 from roster_pipeline.cleaning.contact_rules import ContactContext
 from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.cleaning.roles import school_orgs
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.errors import with_keys
@@ -70,9 +70,9 @@ def check_connection(database: Database, school_key: str, limits: Limits | None 
     items = items_of(school.connection, school.settings, limits, keep=learned.update, name=school.name)
     plain = [item_as_data(item, school) for item in items]
     with database.begin() as conn:
-        tenants.save_test(conn, school, plain)
+        tenant_changes.save_test(conn, school, plain)
         if tenants.get_school(conn, school_key).connection.revision == school.connection.revision:
-            tenants.remember(conn, school.connection.id, learned)
+            tenant_changes.remember(conn, school.connection.id, learned)
     return plain
 
 

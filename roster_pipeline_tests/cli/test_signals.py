@@ -27,6 +27,7 @@ SYNC = """
 import sys
 from roster_pipeline.cli import main
 from roster_pipeline.directory import schema, tenants
+from roster_pipeline.directory import tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.runtime.embedded import prepare_environment
@@ -36,10 +37,10 @@ address = f"http://127.0.0.1:{sys.argv[1]}"
 database = Database(prepare_environment().roster)
 schema.upgrade(database)
 with database.begin() as conn:
-    tenants.add_district(conn, "springfield", "Springfield")
+    tenant_changes.add_district(conn, "springfield", "Springfield")
     settings = ConnectionSettings(url=address + "/ims/oneroster/v1p1", client_id="us", allow_private_addresses=True)
-    tenants.add_connection(conn, "springfield", "sis", settings, seal("secret"))
-    tenants.add_school(conn, "sis", "oak", "Oak", SchoolSettings(school_id="1"))
+    tenant_changes.add_connection(conn, "springfield", "sis", settings, seal("secret"))
+    tenant_changes.add_school(conn, "sis", "oak", "Oak", SchoolSettings(school_id="1"))
 database.close()
 sys.argv = ["roster", "sync", "oak"]
 main()

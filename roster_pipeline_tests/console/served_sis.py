@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
@@ -45,10 +45,10 @@ def school_in(
     """The district springfield, its connection `sis` to the simulated one, and a school of it that rosters students."""
     settings = ConnectionSettings(url=served.url, client_id=CLIENT, allow_private_addresses=True)
     with database.begin() as conn:
-        tenants.add_district(conn, "springfield", "Springfield")
-        tenants.add_connection(conn, "springfield", "sis", settings, seal(secret) if secret else None)
+        tenant_changes.add_district(conn, "springfield", "Springfield")
+        tenant_changes.add_connection(conn, "springfield", "sis", settings, seal(secret) if secret else None)
         given: dict[str, Any] = {"students": {"rostered": True}} | chosen
-        return tenants.add_school(conn, "sis", key, key.title(), SchoolSettings(school_id="sch-1", **given))
+        return tenant_changes.add_school(conn, "sis", key, key.title(), SchoolSettings(school_id="sch-1", **given))
 
 
 def events_of(browser: Browser, path: str, last_id: str | None = None) -> list[tuple[str, str, str]]:

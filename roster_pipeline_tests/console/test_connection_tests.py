@@ -14,7 +14,7 @@ from httpx import Response
 from sqlalchemy import text
 
 from roster_pipeline.console.server_sent_events import Event, written
-from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.directory import connection_tests, tenant_changes, tenants
 from roster_pipeline.directory.database import Database, RowRefused
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.tenants import SchoolRow
@@ -97,8 +97,8 @@ def test_several_schools_are_tested_with_one_look_at_their_sis(
 ) -> None:
     with database.begin() as conn:
         roles = {"students": RoleSettings(rostered=True), "teachers": RoleSettings(rostered=True)}
-        tenants.add_school(conn, "sis", "oak", "Oak", SchoolSettings(school_id="sch-2", **roles))
-        tenants.add_school(conn, "sis", "elm", "Elm", SchoolSettings(school_id="nowhere", **roles))
+        tenant_changes.add_school(conn, "sis", "oak", "Oak", SchoolSettings(school_id="sch-2", **roles))
+        tenant_changes.add_school(conn, "sis", "elm", "Elm", SchoolSettings(school_id="nowhere", **roles))
     assert signed_in(OWNER).get(TOGETHER).status_code == 404
     assert signed_in(OWNER).send_form(TOGETHER).status_code == 404
     browser = signed_in(MANAGER)
@@ -130,7 +130,7 @@ def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as conn:
-        tenants.set_connection(conn, "sis", secret_sealed=seal("wr0ng"))
+        tenant_changes.set_connection(conn, "sis", secret_sealed=seal("wr0ng"))
         number = begin_together(conn, [tenants.get_school(conn, "lincoln")], who="test")
         assert connection_tests.going(conn) == 1
     carry_out_together(database, number)
@@ -140,7 +140,7 @@ def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(
     assert state(database) is LastTest.RED
     with database.begin() as conn:
         number = begin_together(conn, [tenants.get_school(conn, "lincoln")], who="test")
-        tenants.set_connection(conn, "sis", secret_sealed=seal(SECRET))
+        tenant_changes.set_connection(conn, "sis", secret_sealed=seal(SECRET))
     carry_out_together(database, number)
     assert "The connection was changed while this test began." in signed_in(MANAGER).get(TOGETHER).text
     assert state(database) is LastTest.STALE, "what was tried is not connected any more"
@@ -225,7 +225,7 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
 ) -> None:
     owner, manager = signed_in(OWNER), signed_in(MANAGER)
     with database.begin() as conn:
-        tenants.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
+        tenant_changes.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
     typed = changed(opened(owner), connection__page_size="77", secret=SECRET)
     answer = owner.send_form(TEST, typed)
     assert answer.status_code == 303
@@ -332,7 +332,7 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
 
 def test_a_test_that_cannot_be_carried_out_says_why(signed_in: SignedIn, database: Database) -> None:
     with database.begin() as conn:
-        tenants.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
+        tenant_changes.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
     browser = signed_in(OWNER)
     told = words(tried(browser, opened(browser)))
     assert "The test could not be finished." in told
@@ -402,7 +402,9 @@ def test_a_stored_secret_is_not_tried_with_settings_that_it_was_not_stored_with(
     with database.begin() as conn:
         own: dict[str, Any] = {"settings": lincoln.connection.settings, "school_settings": lincoln.settings, "form": {}}
         test_id = connection_tests.start(conn, lincoln, who=OWNER, **own)
-        tenants.set_connection(conn, "sis", settings=lincoln.connection.settings.model_copy(update={"page_size": 7}))
+        tenant_changes.set_connection(
+            conn, "sis", settings=lincoln.connection.settings.model_copy(update={"page_size": 7})
+        )
     carry_out(database, "lincoln", test_id)
     with database.begin() as conn:
         test = connection_tests.get(conn, lincoln.id, test_id)

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from roster_pipeline.console import launchers
 from roster_pipeline.console.pages.districts import MOST_SYNCS
-from roster_pipeline.directory import alerts, manual_runs, school_history, tenants
+from roster_pipeline.directory import alerts, manual_runs, school_history, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import RoleSettings
@@ -174,7 +174,7 @@ def test_new_schools_begin_with_the_settings_that_a_manager_chose(
     with database.begin() as opened:
         roles = RoleSettings(rostered=True, archive=True)
         own = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "report_when": "problems"}
-        tenants.set_school(opened, "lincoln", lincoln.settings.model_copy(update=own))
+        tenant_changes.set_school(opened, "lincoln", lincoln.settings.model_copy(update=own))
     assert signed_in(OWNER).send_form(f"{HOME}/defaults", {"pattern": "lincoln"}).status_code == 404
     for other in ("foreign", "nowhere"):
         assert manager.send_form(f"{HOME}/defaults", {"pattern": other}).status_code == 404

@@ -22,7 +22,8 @@ from roster_pipeline.directory import accounts
 from roster_pipeline.directory.accounts import LastOperator, Place
 from roster_pipeline.directory.approvals import PlanChanged
 from roster_pipeline.directory.database import Database, DatabaseBusy, DatabaseUnreachable, RowRefused
-from roster_pipeline.directory.tenants import KeyTaken, UnknownKey
+from roster_pipeline.directory.tenant_changes import KeyTaken
+from roster_pipeline.directory.tenants import UnknownKey
 from roster_pipeline.services import access_changes
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Browser, Console, Running

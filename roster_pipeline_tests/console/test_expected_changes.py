@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
 
-from roster_pipeline.directory import lasting_decisions, tenants
+from roster_pipeline.directory import lasting_decisions, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
@@ -26,7 +26,7 @@ UNUSABLE = (" ", "x" * 501, "rings\x07", "turns \u202eround")
 
 def _automatic(database: Database, school: SchoolRow) -> None:
     with database.begin() as opened:
-        tenants.set_school(opened, school.key, SchoolSettings(school_id="org-lincoln", automatic=True))
+        tenant_changes.set_school(opened, school.key, SchoolSettings(school_id="org-lincoln", automatic=True))
         opened.execute(text("delete from scheduled_run"))
 
 

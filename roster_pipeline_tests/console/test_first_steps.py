@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text as sql
 
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import presets
@@ -41,11 +41,11 @@ def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database
     browser = signed_in(OWNER)
     off = lincoln.settings.model_copy(update={"students": RoleSettings()})
     with database.begin() as conn:
-        tenants.set_school(conn, "lincoln", settings=off)
+        tenant_changes.set_school(conn, "lincoln", settings=off)
     assert next_step(database) == ("Test Your Information", "/settings/connection")
     assert "First steps" in browser.get("/schools/lincoln").text
     with database.begin() as conn:
-        tenants.save_test(conn, tenants.get_school(conn, "lincoln"), GREEN)
+        tenant_changes.save_test(conn, tenants.get_school(conn, "lincoln"), GREEN)
     assert next_step(database) == ("Choose the roles", "/settings/synced")
     shown = browser.get("/schools/lincoln").text
     assert "Lincoln High: 1,200 students, 0 teachers" in shown, "before a switch is set"
@@ -53,7 +53,7 @@ def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database
     assert "The last test found Lincoln High: 1,200 students" in browser.get("/schools/lincoln/settings/synced").text
     with database.begin() as conn:
         rostered = {"students": RoleSettings(rostered=True)}
-        tenants.set_school(conn, "lincoln", settings=off.model_copy(update=rostered))
+        tenant_changes.set_school(conn, "lincoln", settings=off.model_copy(update=rostered))
     assert next_step(database) == ("Dry run", "/runs")
     assert '<button class="primary" type="submit">Dry run' in browser.get("/schools/lincoln/runs").text
     write_plan(database, lincoln, [newcomer("u0")], held={CREATES: [INCOMPLETE]})
@@ -64,7 +64,7 @@ def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database
         conn.execute(sql("update sync set outcome = 'applied', kind = 'approval'"))
     assert next_step(database) == ("Open the schedule", "/settings/schedule")
     with database.begin() as conn:
-        tenants.set_school(conn, "lincoln", settings=off.model_copy(update=rostered | {"automatic": True}))
+        tenant_changes.set_school(conn, "lincoln", settings=off.model_copy(update=rostered | {"automatic": True}))
     assert next_step(database) is None
     for path in ("", "/runs", "/settings/synced"):
         assert "First steps" not in browser.get(f"/schools/lincoln{path}").text
@@ -82,7 +82,7 @@ def test_one_button_stands_out_and_it_is_the_next_step(
     browser = signed_in(OWNER)
     on = lincoln.settings.model_copy(update={"students": RoleSettings(rostered=True)})
     with database.begin() as conn:
-        tenants.set_school(conn, "lincoln", settings=on)
+        tenant_changes.set_school(conn, "lincoln", settings=on)
 
     def shown() -> list[list[str]]:
         return [_primary(browser, path) for path in ("", "/runs", "/settings/connection", "/settings/synced")]
@@ -94,7 +94,7 @@ def test_one_button_stands_out_and_it_is_the_next_step(
         in browser.get("/schools/lincoln/settings/synced").text
     ), "the next step is there, and does not stand out beside Save"
     with database.begin() as conn:
-        tenants.save_test(conn, tenants.get_school(conn, "lincoln"), GREEN)
+        tenant_changes.save_test(conn, tenants.get_school(conn, "lincoln"), GREEN)
     assert shown() == [["Dry run"], ["Dry run"], save, save]
     write_plan(database, lincoln, [newcomer("u0")], dry_run=True)
     assert shown() == [["Sync now"], ["Sync now"], save, save]
@@ -105,7 +105,7 @@ def test_one_button_stands_out_and_it_is_the_next_step(
         conn.execute(sql("update verdict set rows = 0"))
     assert shown()[1:] == [["Open the schedule"], save, save]
     with database.begin() as conn:
-        tenants.set_school(conn, "lincoln", settings=on.model_copy(update={"automatic": True}))
+        tenant_changes.set_school(conn, "lincoln", settings=on.model_copy(update={"automatic": True}))
     assert shown() == [["Preview and run"], ["Sync now"], save, save]
 
 
@@ -119,7 +119,7 @@ def test_what_a_red_item_asks_for_is_named_and_unfolded(
     browser = signed_in(OWNER)
     assert folded in browser.get("/schools/lincoln/settings/connection").text
     with database.begin() as conn:
-        tenants.save_test(conn, lincoln, [red])
+        tenant_changes.save_test(conn, lincoln, [red])
     assert folded not in browser.get("/schools/lincoln/settings/connection").text
 
 
@@ -152,7 +152,7 @@ def test_the_report_is_previewed_and_a_test_mail_goes_to_nobody_else(
     browser = signed_in(OWNER)
     with database.begin() as conn:
         told = lincoln.settings.model_copy(update={"report_to": ["head@lincoln.example"]})
-        tenants.set_school(conn, "lincoln", settings=told)
+        tenant_changes.set_school(conn, "lincoln", settings=told)
     before = browser.get(f"{REPORT}/preview")
     assert before.status_code == 200, "also before the first sync"
     assert "sandbox" in before.headers["content-security-policy"]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 
 from roster_pipeline.console.charts import role_bars
-from roster_pipeline.directory import alerts, audit, manual_runs, tenants
+from roster_pipeline.directory import alerts, audit, manual_runs, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.directory.school_history import school_history
@@ -212,7 +212,7 @@ def test_another_schools_pages_do_not_exist(
 
 def test_a_name_with_markup_stays_a_name(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as opened:
-        tenants.set_school(opened, "lincoln", name="<script>alert(1)</script>")
+        tenant_changes.set_school(opened, "lincoln", name="<script>alert(1)</script>")
     done = sync_rows(database, lincoln, newcomer("u1"))
     put_reports(database)
     owner = signed_in(OWNER)

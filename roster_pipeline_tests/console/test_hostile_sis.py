@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.console import launchers
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
@@ -60,10 +60,10 @@ def lincoln(database: Database, environment: object, hostile: str) -> Iterator[S
         row = school_in(database, good)
         settings = ConnectionSettings(url=hostile, allow_private_addresses=True)
         with database.begin() as conn:
-            tenants.add_district(conn, "shelbyville", "Shelbyville")
-            tenants.add_connection(conn, "shelbyville", "bad", settings, seal("x"))
+            tenant_changes.add_district(conn, "shelbyville", "Shelbyville")
+            tenant_changes.add_connection(conn, "shelbyville", "bad", settings, seal("x"))
             chosen = SchoolSettings(school_id="sch-1", students=RoleSettings(rostered=True))
-            tenants.add_school(conn, "bad", "hostile", "Hostile", chosen)
+            tenant_changes.add_school(conn, "bad", "hostile", "Hostile", chosen)
         yield row
 
 

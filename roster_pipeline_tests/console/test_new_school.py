@@ -13,7 +13,7 @@ import pytest
 
 from roster_pipeline.console.pages.sis_school_pages import LABELS
 from roster_pipeline.defs.resources import InstallationResource
-from roster_pipeline.directory import accounts, audit, connection_tests, outbox, secrets, tenants
+from roster_pipeline.directory import accounts, audit, connection_tests, outbox, secrets, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.collections.reading import Batch
@@ -80,7 +80,7 @@ def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_add
         there = tenants.get_school(conn, "lincoln").settings
         roles = RoleSettings(rostered=True, archive=True)
         like = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "phone_region": "DE"}
-        tenants.set_school(conn, "lincoln", settings=there.model_copy(update=like))
+        tenant_changes.set_school(conn, "lincoln", settings=there.model_copy(update=like))
     sent = fields_of(shown, PICK) | {"school": "sch-2", "owner-sch-2": "Oak@Example.org", "pattern": "lincoln"}
     answer = browser.send_form(PICK, sent | {"owners": "it@example.org"})
     name = next(org.name for org in sis.people.orgs if org.sourced_id == "sch-2")
@@ -117,7 +117,7 @@ def test_a_list_is_followed_until_its_people_are_counted(signed_in: SignedIn, si
 def test_a_school_that_is_not_in_the_list_is_typed(signed_in: SignedIn, database: Database) -> None:
     with database.begin() as conn:
         there = tenants.get_school(conn, "lincoln").settings
-        tenants.set_school(conn, "lincoln", settings=there.model_copy(update={"time_zone": "America/Chicago"}))
+        tenant_changes.set_school(conn, "lincoln", settings=there.model_copy(update={"time_zone": "America/Chicago"}))
     browser = signed_in(MANAGER)
     typed = {"name": "St. Mary's Oak", "school_id": "4711"}
     for change, field in (({"name": ""}, "name"), ({"school_id": ""}, "school_id")):
@@ -140,7 +140,7 @@ def test_all_schools_that_the_search_leaves_are_added_at_once(
     write_csv_bundle(people, tmp_path / "export" / "roster.zip")
     settings = ConnectionSettings(url=f"file://{tmp_path}/export", allow_private_addresses=True)
     with database.begin() as conn:
-        connection = tenants.add_connection(conn, "springfield", "csv", settings, None)
+        connection = tenant_changes.add_connection(conn, "springfield", "csv", settings, None)
         list_id = connection_tests.start_list(conn, connection, who="test")
     carry_out(database, "csv", list_id)
     browser, page = signed_in(MANAGER), "/connections/csv/schools"
@@ -209,7 +209,7 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(signed_in: Si
 
 def test_a_wrong_secret_is_named_and_corrected_in_place(signed_in: SignedIn, database: Database, sis: Served) -> None:
     with database.begin() as conn:
-        tenants.set_connection(conn, "sis", secret_sealed=secrets.seal("wr0ng"))
+        tenant_changes.set_connection(conn, "sis", secret_sealed=secrets.seal("wr0ng"))
     browser = signed_in(MANAGER)
     browser.send_form(LIST)
     shown = listed(browser)
@@ -308,7 +308,7 @@ def test_counting_keeps_counts_alone_and_says_nothing_of_people(
         settings = ConnectionSettings(url=poisoned.url, client_id="client", allow_private_addresses=True)
         for fault in ("", "truncated_json"):
             with database.begin() as conn:
-                tenants.set_connection(conn, "sis", settings, secrets.seal(SECRET))
+                tenant_changes.set_connection(conn, "sis", settings, secrets.seal(SECRET))
                 connection = tenants.get_connection(conn, "sis")
                 list_id = connection_tests.start_list(conn, connection, who="test")
             if fault:

@@ -10,7 +10,7 @@ import pytest
 
 from roster_pipeline.console.middleware import static_files, static_url
 from roster_pipeline.console.page import ago
-from roster_pipeline.directory import alerts, approvals, tenants
+from roster_pipeline.directory import alerts, approvals, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.school_overview import Overview, overview
 from roster_pipeline.directory.tenants import SchoolRow
@@ -64,7 +64,7 @@ def test_what_needs_attention_comes_first(database: Database) -> None:
         schools = {name: add_school(opened, name) for name in ("a-off", "b-fine", "c-silent", "d-held", "e-failing")}
         for name in ("b-fine", "c-silent"):
             now = tenants.get_school(opened, name).settings
-            tenants.set_school(opened, name, now.model_copy(update={"automatic": True}))
+            tenant_changes.set_school(opened, name, now.model_copy(update={"automatic": True}))
         alerts.open_alert(opened, "school c-silent", alerts.STALE, "silent", school=schools["c-silent"].id)
         alerts.record(opened, "e-failing", "raw_users", "e-failing: the SIS did not answer.", None)
     held_creates(database, schools["d-held"])
@@ -183,7 +183,7 @@ def test_the_tiles_open_what_they_count(database: Database) -> None:
             alerts.open_alert(opened, f"school {name}", alerts.STALE, "silent", school=schools[name].id)
     held_creates(database, schools["c-failing"])
     with database.begin() as opened:
-        tenants.pause(opened, datetime.now(UTC).date() + timedelta(days=9), school_id=schools["d-fine"].id)
+        tenant_changes.pause(opened, datetime.now(UTC).date() + timedelta(days=9), school_id=schools["d-fine"].id)
         for name in ("b-failing", "c-failing"):
             alerts.record(opened, name, "raw_users", f"{name}: no answer.", None)
     found = _asked(database)

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.console import launchers
-from roster_pipeline.directory import manual_runs, tenants
+from roster_pipeline.directory import manual_runs, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.manual_runs import ManualRun, next_to_start, order_of
 from roster_pipeline.directory.school_history import school_history
@@ -102,7 +102,7 @@ def test_a_dry_run_then_a_first_sync_that_is_held_then_a_failure(
     assert (who, people) == (OWNER, 0), "the first sync waits, and says who asked"
 
     with database.begin() as conn:
-        tenants.set_connection(conn, "sis", secret_sealed=seal("p0ison-wrong"))
+        tenant_changes.set_connection(conn, "sis", secret_sealed=seal("p0ison-wrong"))
     failed = events_of(browser, started(browser, "sync") + "/events")[-2][2]
     assert "The run failed." in failed
     assert "Client ID and Client Secret" in failed

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.cleaning.quality_suite import installed_suite
-from roster_pipeline.directory import audit, secrets, tenants
+from roster_pipeline.directory import audit, secrets, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.school_changes import change_school
@@ -408,7 +408,7 @@ def test_automatic_rostering_needs_a_green_test_of_what_is_connected(signed_in: 
     assert "needs a test first" in errors_in(browser.send_form(SCHEDULE, on).text)["school-automatic"]
     for items, message in ((RED, "does not work"), (GREEN, "")):
         with database.begin() as conn:
-            tenants.save_test(conn, tenants.get_school(conn, "lincoln"), items)
+            tenant_changes.save_test(conn, tenants.get_school(conn, "lincoln"), items)
         answer = browser.send_form(SCHEDULE, on)
         if message:
             assert message in errors_in(answer.text)["school-automatic"]
@@ -453,7 +453,7 @@ def test_the_end_of_a_secret_is_not_in_the_past(signed_in: SignedIn, database: D
         assert "Wed 1 May 2019 is in the past" in errors_in(answer.text)["connection-secret_expires"]
     stale = stored(database).connection.settings.model_copy(update={"secret_expires": date(2019, 5, 1)})
     with database.begin() as conn:
-        tenants.set_connection(conn, "sis", settings=stale)
+        tenant_changes.set_connection(conn, "sis", settings=stale)
     other = changed(opened(browser), connection__client_id="x")
     assert browser.send_form(PAGE, other).is_redirect, "one that grew old keeps nobody from saving other things"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from roster_pipeline.directory import alerts, tenants
+from roster_pipeline.directory import alerts, tenant_changes
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -142,7 +142,7 @@ def test_a_sis_that_is_away_leads_to_another_sync(open_page: Open, database: Dat
 
 def test_a_school_is_paused_and_runs_again(open_page: Open, database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as opened:
-        tenants.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln", automatic=True))
+        tenant_changes.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln", automatic=True))
     page = _opened(open_page)
     page.get_by_text("Pause until a day").click()
     page.get_by_label("First day with syncs again").fill(SOON.isoformat())
@@ -162,7 +162,7 @@ def test_a_silent_school_then_one_that_failed_for_a_week_then_a_secret_that_ends
     sync_rows(database, lincoln, newcomer("u1"))
     put_reports(database)
     with database.begin() as opened:
-        tenants.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln", automatic=True))
+        tenant_changes.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln", automatic=True))
         silent = alerts.open_alert(opened, "school lincoln", alerts.STALE, "No sync was finished.", school=lincoln.id)
     page = _opened(open_page)
     assert (page.locator("main .badge").first.inner_text(), _primary(page)) == ("Silent", ["Sync now"])
@@ -185,9 +185,11 @@ def test_a_silent_school_then_one_that_failed_for_a_week_then_a_secret_that_ends
 
     sync_rows(database, lincoln, newcomer("u2"))
     with database.begin() as opened:
-        tenants.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln"))  # else it needs a test to save
+        tenant_changes.set_school(
+            opened, "lincoln", SchoolSettings(school_id="org-lincoln")
+        )  # else it needs a test to save
         ends = lincoln.connection.settings.model_copy(update={"secret_expires": SOON - timedelta(days=4)})
-        tenants.set_connection(opened, "sis", settings=ends)
+        tenant_changes.set_connection(opened, "sis", settings=ends)
         settle_expiry(opened, lincoln.connection.id, datetime.now(UTC))
     page.goto(HOME)
     page.get_by_text("It closes once a new Client Secret is saved.").wait_for()

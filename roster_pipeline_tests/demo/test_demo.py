@@ -14,7 +14,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.demo_sis import DISTRICT
-from roster_pipeline.directory import schema, tenants
+from roster_pipeline.directory import schema, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.postgres import admin, drop
 
@@ -64,7 +64,7 @@ def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(
     address = environment["ROSTER_DATABASE_URL"]
     database = made(address, postgres_server)
     with database.begin() as conn:
-        tenants.add_district(conn, "springfield", "Springfield")
+        tenant_changes.add_district(conn, "springfield", "Springfield")
     ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     assert ran.returncode == 1
     assert "districts of your own" in ran.stderr
@@ -93,7 +93,7 @@ def test_the_demo_drops_no_database_that_it_may_not_make_anew(
         database = Database(environment["ROSTER_DATABASE_URL"])
         schema.upgrade(database)
         with database.begin() as conn:
-            tenants.add_district(conn, DISTRICT, "Of an earlier demo")
+            tenant_changes.add_district(conn, DISTRICT, "Of an earlier demo")
         database.close()
         ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
         assert ran.returncode == 1

@@ -11,7 +11,7 @@ import orjson
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import plans, pulls, snapshots, tenants
+from roster_pipeline.directory import plans, pulls, snapshots, tenant_changes, tenants
 from roster_pipeline.directory.apply import SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -42,11 +42,11 @@ class Page:
 def add_school(conn: Connection, key: str, *, connection: str = "sis", district: str = "springfield") -> SchoolRow:
     """A school; district and connection are made with it where they are missing."""
     if district not in [row.key for row in tenants.list_districts(conn)]:
-        tenants.add_district(conn, district, district.title())
+        tenant_changes.add_district(conn, district, district.title())
     if connection not in [row.key for row in tenants.list_connections(conn)]:
         settings = ConnectionSettings(url="https://sis.example.org/ims/oneroster")
-        tenants.add_connection(conn, district, connection, settings, "env:NOWHERE")
-    return tenants.add_school(conn, connection, key, key.title(), SchoolSettings(school_id=f"org-{key}"))
+        tenant_changes.add_connection(conn, district, connection, settings, "env:NOWHERE")
+    return tenant_changes.add_school(conn, connection, key, key.title(), SchoolSettings(school_id=f"org-{key}"))
 
 
 def user(sourced_id: str, *orgs: str, role: str = "student", **more: Any) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import traceback
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import audit, manual_edits, tenants
+from roster_pipeline.directory import audit, manual_edits, tenant_changes
 from roster_pipeline.directory.database import (
     Database,
     DatabaseExhausted,
@@ -158,7 +158,7 @@ def test_erasing_a_person_leaves_the_namesake_of_their_sourced_id_in_another_sis
     database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as conn:
-        tenants.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
+        tenant_changes.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
         elsewhere = add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
     both = {}
     for school in (lincoln, elsewhere):

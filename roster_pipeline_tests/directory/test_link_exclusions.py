@@ -7,7 +7,15 @@ from functools import partial
 
 import pytest
 
-from roster_pipeline.directory import audit, manual_edits, members, planning_input, relink, rollback, tenants
+from roster_pipeline.directory import (
+    audit,
+    manual_edits,
+    members,
+    planning_input,
+    relink,
+    rollback,
+    tenant_changes,
+)
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
@@ -146,7 +154,7 @@ def test_planning_reads_what_was_said_of_the_people_at_hand_in_this_sis_only(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     with database.begin() as conn:
-        tenants.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
+        tenant_changes.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
         elsewhere = add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
         foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
     sync_rows(database, foreign, newcomer("u1", changes={"email": MAIL}))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.directory import ledger, secrets, tenants
+from roster_pipeline.directory import ledger, secrets, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
@@ -21,7 +21,7 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_come_back_as_they_were_set(database: Database, lincoln: SchoolRow) -> None:
     chosen = SchoolSettings(school_id="x", students=RoleSettings(rostered=True), time_zone="Europe/Berlin")
     with database.begin() as conn:
-        tenants.set_school(conn, "lincoln", settings=chosen, name="Lincoln High")
+        tenant_changes.set_school(conn, "lincoln", settings=chosen, name="Lincoln High")
         found = tenants.get_school(conn, "lincoln")
         assert tenants.list_schools(conn, "springfield") == [found]
     assert (found.settings, found.name, found.connection.key) == (chosen, "Lincoln High", "sis")
@@ -29,17 +29,17 @@ def test_settings_come_back_as_they_were_set(database: Database, lincoln: School
 
 def test_new_connection_settings_forget_what_was_learned(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
-        tenants.remember(conn, lincoln.connection.id, {"version": "1.2"})
-        tenants.remember(conn, lincoln.connection.id, {"strategy": "whole"})
+        tenant_changes.remember(conn, lincoln.connection.id, {"version": "1.2"})
+        tenant_changes.remember(conn, lincoln.connection.id, {"strategy": "whole"})
         assert tenants.get_connection(conn, "sis").learned == {"version": "1.2", "strategy": "whole"}
-        tenants.set_connection(conn, "sis", settings=ConnectionSettings(url="https://new.example.org"))
+        tenant_changes.set_connection(conn, "sis", settings=ConnectionSettings(url="https://new.example.org"))
         found = tenants.get_connection(conn, "sis")
         assert (found.learned, found.settings.url, found.secret) == ({}, "https://new.example.org", "env:NOWHERE")
 
 
 def test_a_test_is_kept_with_its_time(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
-        tenants.save_test(conn, lincoln, [{"name": "sign-in", "ok": True}])
+        tenant_changes.save_test(conn, lincoln, [{"name": "sign-in", "ok": True}])
         kept = tenants.get_school(conn, "lincoln").test
     assert kept is not None
     assert kept["items"] == [{"name": "sign-in", "ok": True}]
@@ -54,11 +54,11 @@ def test_a_revision_grows_with_a_change_and_only_with_one(database: Database, li
 
     with database.begin() as conn:
         first = revisions()
-        tenants.set_school(conn, "lincoln", settings=lincoln.settings, name=lincoln.name)
-        tenants.set_connection(conn, "sis", settings=lincoln.connection.settings)
+        tenant_changes.set_school(conn, "lincoln", settings=lincoln.settings, name=lincoln.name)
+        tenant_changes.set_connection(conn, "sis", settings=lincoln.connection.settings)
         assert revisions() == first
-        tenants.set_school(conn, "lincoln", name="New")
-        tenants.set_connection(conn, "sis", secret_sealed="env:OTHER")
+        tenant_changes.set_school(conn, "lincoln", name="New")
+        tenant_changes.set_connection(conn, "sis", secret_sealed="env:OTHER")
         assert revisions() == (first[0] + 1, first[1] + 1)
 
 
@@ -70,11 +70,11 @@ def test_unknown_and_taken_keys_are_named_with_the_remedy(database: Database, li
         ):
             getattr(tenants, f"get_{kind}")(conn, "nowhere")
     with database.begin() as conn, pytest.raises(tenants.UnknownKey):
-        tenants.set_school(conn, "nowhere", name="x")
-    with database.begin() as conn, pytest.raises(tenants.KeyTaken):
+        tenant_changes.set_school(conn, "nowhere", name="x")
+    with database.begin() as conn, pytest.raises(tenant_changes.KeyTaken):
         add_school(conn, "lincoln")
-    with database.begin() as conn, pytest.raises(tenants.KeyTaken):
-        tenants.add_district(conn, "springfield", "x")
+    with database.begin() as conn, pytest.raises(tenant_changes.KeyTaken):
+        tenant_changes.add_district(conn, "springfield", "x")
 
 
 def test_a_secret_is_never_stored_plain(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_keys_are_rotated_in_one_go(database: Database, lincoln: SchoolRow, monk
     monkeypatch.setenv(secrets.SECRET_KEY, old)
     settings = ConnectionSettings(url="https://sis.example.org")
     with database.begin() as conn:
-        tenants.add_connection(conn, "springfield", "second", settings, secrets.seal("s3cret"))
+        tenant_changes.add_connection(conn, "springfield", "second", settings, secrets.seal("s3cret"))
         with pytest.raises(secrets.WrongKey):
             secrets.rotate(conn, new, old)
         assert secrets.rotate(conn, old, new) == 1
@@ -139,11 +139,11 @@ def test_the_ledger_says_when_and_whether_a_school_was_synced(database: Database
 def test_a_name_that_could_mislead_a_reader_is_refused(database: Database, lincoln: SchoolRow, name: str) -> None:
     with database.begin() as conn:
         for refused in (
-            lambda: tenants.add_district(conn, "other", name),
-            lambda: tenants.add_school(conn, "sis", "other", name, SchoolSettings(school_id="2")),
-            lambda: tenants.set_school(conn, "lincoln", name=name),
+            lambda: tenant_changes.add_district(conn, "other", name),
+            lambda: tenant_changes.add_school(conn, "sis", "other", name, SchoolSettings(school_id="2")),
+            lambda: tenant_changes.set_school(conn, "lincoln", name=name),
         ):
-            with pytest.raises(tenants.RefusedSetting):
+            with pytest.raises(tenant_changes.RefusedSetting):
                 refused()
         assert tenants.get_school(conn, "lincoln").name == lincoln.name
 
@@ -151,7 +151,7 @@ def test_a_name_that_could_mislead_a_reader_is_refused(database: Database, linco
 def test_a_report_has_at_most_twenty_recipients(database: Database, lincoln: SchoolRow) -> None:
     many = [f"office{place}@example.org" for place in range(21)]
     with database.begin() as conn:
-        tenants.set_school(conn, "lincoln", SchoolSettings(school_id="1", report_to=many[:20]))
-        with pytest.raises(tenants.RefusedSetting, match="at most 20"):
-            tenants.set_school(conn, "lincoln", SchoolSettings(school_id="1", report_to=many))
+        tenant_changes.set_school(conn, "lincoln", SchoolSettings(school_id="1", report_to=many[:20]))
+        with pytest.raises(tenant_changes.RefusedSetting, match="at most 20"):
+            tenant_changes.set_school(conn, "lincoln", SchoolSettings(school_id="1", report_to=many))
         assert len(tenants.get_school(conn, "lincoln").settings.report_to) == 20

@@ -13,7 +13,7 @@ from itertools import count
 import pandas as pd
 
 from roster_pipeline import sync
-from roster_pipeline.directory import rosters, tenants
+from roster_pipeline.directory import rosters, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
@@ -75,7 +75,7 @@ class Place(District):
         """A school with these rules; gives its key."""
         key = f"{self.key}-{rules.school_id}"
         with self.database.begin() as conn:
-            tenants.add_school(conn, self.key, key, key, rules.settings())
+            tenant_changes.add_school(conn, self.key, key, key, rules.settings())
         return key
 
     def sync_school(self, key: str = "lincoln", batch: str | None = None) -> Applied:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
@@ -222,7 +222,7 @@ class Families(RuleBasedStateMachine):
                     "quality": {},
                 }
             )
-            tenants.set_school(conn, self.key, type(now).model_validate(changed.model_dump()))
+            tenant_changes.set_school(conn, self.key, type(now).model_validate(changed.model_dump()))
 
     def _stored(self) -> dict[str, tuple[str, dict[int, tuple[str, str]]]]:
         found: dict[str, tuple[str, dict[int, tuple[str, str]]]] = {}

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from roster_pipeline import sync
-from roster_pipeline.directory import approvals, lasting_decisions, tenants
+from roster_pipeline.directory import approvals, lasting_decisions, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
@@ -228,7 +228,7 @@ class Districts(RuleBasedStateMachine):
         switches[which] = on
         rules.switches[role] = (switches[0], switches[1], switches[2])
         with self.database.begin() as conn:
-            tenants.set_school(conn, district.schools[place], rules.settings())
+            tenant_changes.set_school(conn, district.schools[place], rules.settings())
 
     @precondition(lambda self: self._waiting())
     @rule(pick=PICK, discard=st.booleans(), part=st.booleans())

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.directory import audit, secrets, tenants
+from roster_pipeline.directory import audit, secrets, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.save_settings import Wanted, save_settings
@@ -34,7 +34,7 @@ def oak(database: Database, monkeypatch: pytest.MonkeyPatch) -> SchoolRow:
     """A school that nobody tested yet."""
     monkeypatch.setenv(secrets.SECRET_KEY, secrets.new_key())
     with database.begin() as conn:
-        tenants.add_district(conn, "spring", "Spring")
+        tenant_changes.add_district(conn, "spring", "Spring")
         add_connection(conn, "spring", "sis", HERE, "s3cret", who="ada")
         return add_school(conn, "sis", "oak", "Oak", SchoolSettings(school_id="1"), who="ada")
 
@@ -71,14 +71,14 @@ def test_a_change_of_the_connection_or_the_school_id_makes_a_test_stale(database
 
     with database.begin() as conn:
         assert state() is LastTest.NEVER
-        tenants.save_test(conn, oak, GREEN)
+        tenant_changes.save_test(conn, oak, GREEN)
         assert state() is LastTest.GREEN
         change_school(conn, "oak", who="a", settings=oak.settings.model_copy(update={"time_zone": "Europe/Berlin"}))
         change_connection(conn, "sis", who="a", settings=HERE.model_copy(update={"sis": "powerschool"}))
         assert state() is LastTest.GREEN, "nothing that is tested changed"
         change_school(conn, "oak", who="a", settings=oak.settings.model_copy(update={"school_id": "2"}))
         assert state() is LastTest.STALE
-        tenants.save_test(conn, tenants.get_school(conn, "oak"), RED)
+        tenant_changes.save_test(conn, tenants.get_school(conn, "oak"), RED)
         assert state() is LastTest.RED
         change_connection(conn, "sis", who="a", secret="n3w")
         assert state() is LastTest.STALE
@@ -112,7 +112,7 @@ def test_a_page_lets_a_school_run_by_itself_only_after_a_test(
         settings = oak.settings.model_copy(update={"automatic": was_on})
         change_school(conn, "oak", who="script", settings=settings)
         if items is not None:
-            tenants.save_test(conn, oak, items)
+            tenant_changes.save_test(conn, oak, items)
         row = tenants.get_school(conn, "oak")
     wanted = Wanted(row.name, settings.model_copy(update=change), row.connection.settings)
     seen = (row.revision, row.connection.revision)
@@ -159,7 +159,7 @@ def test_a_script_may_and_is_told_which_schools_run_untested(database: Database,
     with database.begin() as conn:
         on = oak.settings.model_copy(update=ON)
         assert change_school(conn, "oak", who="script", settings=on).untested == ["oak"]
-        tenants.save_test(conn, tenants.get_school(conn, "oak"), GREEN)
+        tenant_changes.save_test(conn, tenants.get_school(conn, "oak"), GREEN)
         assert change_school(conn, "oak", who="script", settings=on).untested == []
         assert change_connection(conn, "sis", who="script", secret="n3w").untested == ["oak"]
 

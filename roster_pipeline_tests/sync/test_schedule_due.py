@@ -14,7 +14,7 @@ from sqlalchemy import text
 from roster_pipeline.definitions import build_defs
 from roster_pipeline.defs.jobs import nightly
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, close_databases
-from roster_pipeline.directory import alerts, tenants
+from roster_pipeline.directory import alerts, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.scheduled_runs import ScheduledSchool, scheduled_schools
 from roster_pipeline.services.school_changes import add_school, change_school, resume_school
@@ -102,11 +102,11 @@ def test_every_local_night_comes_once_and_at_its_time(
 def oak(database: Database) -> Database:
     """A school of 20:00 in Kolkata (14:30 UTC) that runs by itself, and one that does not."""
     with database.begin() as conn:
-        tenants.add_district(conn, "spring", "Spring")
-        tenants.add_connection(conn, "spring", "sis", ConnectionSettings(url="https://sis.example.org"), None)
+        tenant_changes.add_district(conn, "spring", "Spring")
+        tenant_changes.add_connection(conn, "spring", "sis", ConnectionSettings(url="https://sis.example.org"), None)
         settings = SchoolSettings(school_id="1", automatic=True, time_zone="Asia/Kolkata")
-        tenants.add_school(conn, "sis", "oak", "Oak", settings)
-        tenants.add_school(conn, "sis", "elm", "Elm", SchoolSettings(school_id="2"))
+        tenant_changes.add_school(conn, "sis", "oak", "Oak", settings)
+        tenant_changes.add_school(conn, "sis", "elm", "Elm", SchoolSettings(school_id="2"))
     return database
 
 
@@ -123,7 +123,7 @@ def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
     tick = datetime.now(UTC).replace(microsecond=0)
     with oak.begin() as conn:
         settings = SchoolSettings(school_id="1", automatic=True, sync_time=(tick - MINUTES).time())
-        tenants.set_school(conn, "oak", settings)
+        tenant_changes.set_school(conn, "oak", settings)
     (first,) = due_schools(oak, tick)[0]
     with oak.begin() as conn:
         alerts.record(conn, "oak", "fetch", "away", "r1", night=first.night, retryable=True)
@@ -140,7 +140,7 @@ def test_the_schedule_asks_by_the_partition_tag_alone_and_logs_why_others_wait(
     oak: Database, database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with oak.begin() as conn:
-        tenants.set_school(conn, "elm", SchoolSettings(school_id="2", automatic=True, sync_time=time(23)))
+        tenant_changes.set_school(conn, "elm", SchoolSettings(school_id="2", automatic=True, sync_time=time(23)))
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=database_url)})
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(
@@ -168,7 +168,7 @@ def test_a_school_that_is_switched_on_or_resumed_begins_with_its_next_night(oak:
     with oak.begin() as conn:
         change_school(conn, "elm", who="ada", settings=elm)
         add_school(conn, "sis", "ash", "Ash", ash, who="ada")
-        tenants.add_school(conn, "sis", "fir", "Fir", fir)
+        tenant_changes.add_school(conn, "sis", "fir", "Fir", fir)
         paused = tenants.get_school(conn, "fir").id
         alerts.open_alert(conn, "school fir", alerts.PAUSED, "It failed for a week", school=paused)
         assert resume_school(conn, "fir", who="ada")
@@ -221,7 +221,7 @@ def test_of_many_schools_the_schedule_counts_the_reasons_and_names_the_next(oak:
         connection = tenants.get_school(conn, "oak").connection.key
         for place in range(MOST_NAMED):
             later = settings.model_copy(update={"sync_time": time(21), "school_id": f"s{place}"})
-            tenants.add_school(conn, connection, f"elm-{place}", f"Elm {place}", later)
+            tenant_changes.add_school(conn, connection, f"elm-{place}", f"Elm {place}", later)
     tick = TONIGHT + timedelta(hours=14)
     assert _why_not(oak, tick) == (
         "11 not yet due, 1 automatic rostering is off; the next is oak: Wed 4 Nov 2026, 20:00 IST"

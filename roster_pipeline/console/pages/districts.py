@@ -22,10 +22,11 @@ from roster_pipeline.console.forms import KEY_WORDS, TAKEN, addresses
 from roster_pipeline.console.launchers import launch_all
 from roster_pipeline.console.page import ROWS, Listed, database, day_of, form, list_filter, page, redirect, texts
 from roster_pipeline.console.session import district_of, nothing_here, viewer
-from roster_pipeline.directory import audit, school_history, school_overview, tenants
+from roster_pipeline.directory import audit, school_history, school_overview, tenant_changes, tenants
 from roster_pipeline.directory.accounts import Account, Place
 from roster_pipeline.directory.school_overview import STATES, overview
-from roster_pipeline.directory.tenants import DistrictRow, KeyTaken, SchoolRow, UnknownKey
+from roster_pipeline.directory.tenant_changes import KeyTaken
+from roster_pipeline.directory.tenants import DistrictRow, SchoolRow, UnknownKey
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes, school_changes
 from roster_pipeline.services.access_changes import NoAddress
@@ -143,7 +144,7 @@ def add_district(request: Request) -> Response:
         try:
             with database(request).begin() as opened:
                 managers = [access_changes.address(email) for email in addresses(values.get("managers", ""))]
-                row = tenants.add_district(opened, key, values["name"])
+                row = tenant_changes.add_district(opened, key, values["name"])
                 audit.record(opened, who=who.email, what="district added", district_id=row.id)
                 for email in dict.fromkeys(managers):
                     access_changes.grant(opened, email, Place(district_id=row.id), who=who.email)

@@ -34,7 +34,7 @@ from roster_pipeline.console.settings_form import (
 )
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.tenants import KeyTaken
+from roster_pipeline.directory.tenant_changes import KeyTaken
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.mail import MailError
 from roster_pipeline.oneroster.presets import presets

@@ -23,7 +23,8 @@ from roster_pipeline.defs.asset_helpers import add_partitions
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.connection_tests import SisSchoolList
-from roster_pipeline.directory.tenants import ConnectionRow, RefusedSetting, SchoolRow, UnknownKey
+from roster_pipeline.directory.tenant_changes import RefusedSetting
+from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow, UnknownKey
 from roster_pipeline.oneroster.presets import presets
 from roster_pipeline.services import sis_schools
 from roster_pipeline.services.access_changes import NoAddress

@@ -20,7 +20,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from roster_pipeline.defs.asset_helpers import NIGHT_TAG
-from roster_pipeline.directory import tenants
+from roster_pipeline.directory import tenant_changes, tenants
 from roster_pipeline.directory.database import Database, DirectoryError
 
 DAY = timedelta(days=1)
@@ -93,7 +93,7 @@ class Calendar:
         with self.database.begin() as conn:
             for school in tenants.list_schools(conn):
                 changed = school.settings.model_copy(update={"sync_time": self.sync_time})
-                tenants.set_school(conn, school.key, changed)
+                tenant_changes.set_school(conn, school.key, changed)
 
     def _pass(self, passed: timedelta, nights: int) -> None:
         for attempt in range(MOST_TRIES):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from roster_pipeline.cli.output import note
+from roster_pipeline.cli.output import in_plain_words, note, wrong_settings
 from roster_pipeline.errors import with_keys
 from roster_pipeline.runtime.processes import Ended
 from roster_pipeline.vocabulary import counted, reason_problem, similar
@@ -38,17 +37,6 @@ HELD = 3
 OURS = "roster_pipeline."
 SCHOOL = "school"
 """In the context of a command: the key of its school."""
-A_DAY = "write a day as YYYY-MM-DD"
-MESSAGES = {"date_": A_DAY, "time_": "write a time as HH:MM"}
-"""By the kind of validation error: a message in place of one that is written for programmers."""
-PLAIN = (
-    (r"Input should be a valid integer\b.*", "write a whole number"),
-    (r"Input should be a valid number\b.*", "write a number"),
-    (r"Input should be greater than or equal to (\S+)", r"write a number of at least \1"),
-    (r"Input should be less than or equal to (\S+)", r"write a number of at most \1"),
-    (r"Value error, '.*' does not match the formats .*", A_DAY),
-)
-"""For messages of the parser and of the settings that are written for programmers: the same in plain words."""
 TOO_LARGE = "22003"
 """SQLSTATE of a number that is larger than all numbers of the database."""
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of a table.")]
@@ -136,26 +124,6 @@ def explained(problem: Exception) -> tuple[str, int]:
     if isinstance(problem, OSError) and problem.errno not in FULL:
         return str(problem), FAILED
     return str(explain("roster", problem)), FAILED
-
-
-def in_plain_words(message: str) -> str:
-    """The message of a wrong value for people who do not write programs."""
-    for written, plain in PLAIN:
-        if found := re.fullmatch(written, message, re.DOTALL):
-            return found.expand(plain)
-    return message
-
-
-def wrong_settings(problem: Any) -> str:
-    """One line per wrong setting: its name and what is expected. The given value is not repeated."""
-    lines = []
-    for error in problem.errors(include_url=False, include_input=False, include_context=False):
-        name = ".".join(part for part in error["loc"] if isinstance(part, str)) or "settings"
-        text = next(
-            (text for kind, text in MESSAGES.items() if error["type"].startswith(kind)), in_plain_words(error["msg"])
-        )
-        lines.append(f"{name}: {text.removeprefix('Value error, ')}")
-    return "\n".join(lines)
 
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something is held."

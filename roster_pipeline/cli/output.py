@@ -1,10 +1,12 @@
-"""The output of commands: tables for people, JSON for programs on stdout, notes for people on stderr.
+"""The output of commands: tables for people, JSON for programs on stdout, notes for people on stderr. Wrong values
+are named in plain words.
 
 Everything shown may come from a SIS, so control characters are removed: a name must not steer a terminal.
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -24,7 +26,17 @@ if TYPE_CHECKING:
     from roster_pipeline.notifications.content import SyncReport
     from roster_pipeline.services.plan_rows import Line
 
-
+A_DAY = "write a day as YYYY-MM-DD"
+MESSAGES = {"date_": A_DAY, "time_": "write a time as HH:MM"}
+"""By the kind of validation error: a message in place of one that is written for programmers."""
+PLAIN = (
+    (r"Input should be a valid integer\b.*", "write a whole number"),
+    (r"Input should be a valid number\b.*", "write a number"),
+    (r"Input should be greater than or equal to (\S+)", r"write a number of at least \1"),
+    (r"Input should be less than or equal to (\S+)", r"write a number of at most \1"),
+    (r"Value error, '.*' does not match the formats .*", A_DAY),
+)
+"""For messages of the parser and of the settings that are written for programmers: the same in plain words."""
 WIDTH_OF_A_FILE = 160
 """Columns when the output goes to a file or a pipe; a terminal tells its own width."""
 
@@ -181,3 +193,23 @@ def print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:
     of = f"--connection {school.connection.key} --reason '...'"
     say(f"Somebody else:   roster person unlink PERSON RECORD {of}")
     say(f"The same person: roster person link PERSON RECORD {of}")
+
+
+def in_plain_words(message: str) -> str:
+    """The message of a wrong value for people who do not write programs."""
+    for written, plain in PLAIN:
+        if found := re.fullmatch(written, message, re.DOTALL):
+            return found.expand(plain)
+    return message
+
+
+def wrong_settings(problem: Any) -> str:
+    """One line per wrong setting: its name and what is expected. The given value is not repeated."""
+    lines = []
+    for error in problem.errors(include_url=False, include_input=False, include_context=False):
+        name = ".".join(part for part in error["loc"] if isinstance(part, str)) or "settings"
+        text = next(
+            (text for kind, text in MESSAGES.items() if error["type"].startswith(kind)), in_plain_words(error["msg"])
+        )
+        lines.append(f"{name}: {text.removeprefix('Value error, ')}")
+    return "\n".join(lines)

@@ -13,9 +13,9 @@ from typing import Any
 import typer
 from pydantic import ValidationError
 
-from roster_pipeline.cli.commands import WRONG_USAGE, CommandError, wrong_settings
+from roster_pipeline.cli.commands import WRONG_USAGE, CommandError
 from roster_pipeline.cli.connections import warn_untested
-from roster_pipeline.cli.output import note
+from roster_pipeline.cli.output import note, wrong_settings
 from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, new_school, school_settings
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow

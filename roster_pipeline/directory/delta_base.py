@@ -1,5 +1,4 @@
-"""The earlier pull on which tonight's depends: how the two differ, a delta together with its base, and what earlier
-pulls say of the ways to fetch."""
+"""The earlier pull on which tonight's depends, how the two differ, and what earlier pulls say of the ways to fetch."""
 
 from __future__ import annotations
 

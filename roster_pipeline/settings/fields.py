@@ -7,7 +7,6 @@ other lacks. This module has only plain data, because the help of a command must
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from roster_pipeline.settings.connection_fields import CLIENT_SECRET, CONNECTION, DISTRICT, Choices, Setting
@@ -173,12 +172,7 @@ GUARDS = (
         "Most people of a role who may get another e-mail, number, username, name or contact.",
         0.05,
     ),
-    Setting(
-        "missing_share",
-        "People missing",
-        "Most known people who may be missing from the whole school.",
-        0.5,
-    ),
+    Setting("missing_share", "People missing", "Most known people who may be missing from the whole school.", 0.5),
     Setting("strangers_share", "Strangers", "Most people from the SIS who may be new to the whole school.", 0.5),
     Setting(
         "lower_grades_share",
@@ -220,10 +214,7 @@ GUARDS = (
         3,
     ),
     Setting(
-        "grace_syncs",
-        "Grace",
-        "For how many complete syncs in a row a missing person stays before being archived.",
-        0,
+        "grace_syncs", "Grace", "For how many complete syncs in a row a missing person stays before being archived.", 0
     ),
     Setting(
         "grace_without_witness",
@@ -291,11 +282,6 @@ SECTIONS = (
     Section("quality", "Quality rules", "How the records of the SIS are judged.", frozenset({"quality"})),
 )
 """The pages of a school's settings, in the order in which a new school needs them: the first three on its first day."""
-
-
-def by_name(settings: Iterable[Setting]) -> dict[str, Setting]:
-    """The settings by their names."""
-    return {setting.name: setting for setting in settings}
 
 
 TITLES = {setting.name: setting.title for setting in (*DISTRICT, *CONNECTION, *SCHOOL, NAME, CLIENT_SECRET)} | {

@@ -16,7 +16,7 @@ import pytest
 
 from roster_pipeline.oneroster import AddressNotAllowed, Unreachable
 from roster_pipeline.oneroster.collections.proof import SeenIds, hashes, hashes_and_names
-from roster_pipeline.oneroster.http.network import allowed_addresses, is_loopback, is_public, refuse_address
+from roster_pipeline.oneroster.http.addresses import allowed_addresses, is_loopback, is_public, refuse_address
 from roster_pipeline.oneroster.http.throttle import HostSemaphore
 from roster_pipeline_tests.oneroster.client_helpers import Served
 

@@ -34,12 +34,11 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
     too_large,
 )
 from roster_pipeline.oneroster.errors import OneRosterError, Refused, ServerFailed, SignInRefused, TooSlow, Unreachable
-from roster_pipeline.oneroster.http.network import allowed_addresses
+from roster_pipeline.oneroster.http.addresses import allowed_addresses
 
 Sleep = Callable[[float], Awaitable[None]]
 READ_BYTES = 4 * 1024 * 1024
 _NEXT_SYNC = "The next sync tries again; if it keeps failing, ask the SFTP server's operator."
-_PRIVATE_KEY = "-----BEGIN"
 _FINGERPRINT = re.compile(r"^SHA256:[A-Za-z0-9+/]{43}=?$")
 _KEY_KINDS = ("ssh-", "ecdsa-", "sk-")
 _KEY_ALGORITHMS: tuple[tuple[str, ...] | None, ...] = (
@@ -204,7 +203,10 @@ async def signed_in(access: SftpAccess) -> asyncssh.SSHClientConnection:
                 # After we refuse a key, or a kind of key, asyncssh may report that the connection was lost.
                 if not shown or shown[-1] in trusted:
                     raise
-                failure = _wrong_key(shown[0])
+                failure = HostKeyRefused(
+                    f"The SFTP server's host key is not the one that was given (it shows {shown[0]}).",
+                    "Ask its operator whether the key was replaced. Enter this fingerprint only after they confirm it.",
+                )
             except asyncssh.PermissionDenied:
                 raise SignInRefused(
                     "The SFTP server refused the sign-in.",
@@ -231,7 +233,7 @@ async def _try(
             shown.append(key.get_fingerprint())
             return shown[-1] in trusted
 
-    keys = [_private_key(access.secret)] if access.secret.lstrip().startswith(_PRIVATE_KEY) else []
+    keys = [_private_key(access.secret)] if access.secret.lstrip().startswith("-----BEGIN") else []
     more: dict[str, Any] = {} if algorithms is None else {"server_host_key_algs": list(algorithms)}
     return await asyncssh.connect(
         address,
@@ -270,9 +272,7 @@ def unreachable(why: str) -> Unreachable:
 
 
 def trusted_fingerprints(stated: str | None, host: str, port: int) -> frozenset[str]:
-    """The host keys that are accepted from this server, as fingerprints.
-
-    We never trust a key only because it is the first one.
+    """The host keys that are accepted from this server, as fingerprints. No key is trusted because it is the first one.
 
     stated: lines, each a fingerprint, a public key, or an entry of known_hosts; entries of other hosts do not count.
     Raises HostKeyRefused if there is none for this host, or if one cannot be read.
@@ -298,10 +298,3 @@ def trusted_fingerprints(stated: str | None, host: str, port: int) -> frozenset[
     if not trusted:
         raise HostKeyRefused("Enter the host key of the SFTP server. It proves that the server is the right one.", _HOW)
     return frozenset(trusted)
-
-
-def _wrong_key(shown: str) -> HostKeyRefused:
-    return HostKeyRefused(
-        f"The SFTP server's host key is not the one that was given (it shows {shown}).",
-        "Ask its operator whether the key was replaced. Enter this fingerprint only after they confirm it.",
-    )

@@ -26,10 +26,11 @@ from roster_pipeline.oneroster.errors import (
     TooSlow,
     WrongAddress,
 )
+from roster_pipeline.oneroster.http.addresses import is_loopback
 from roster_pipeline.oneroster.http.auth import Allowance, NoMoreTries, SignIn
 from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, host_of, resolved, same_origin
 from roster_pipeline.oneroster.http.error_mapping import Situation, failure_of, in_context, network_failure
-from roster_pipeline.oneroster.http.network import http_client, is_loopback, set_deadline
+from roster_pipeline.oneroster.http.network import http_client, set_deadline
 from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.http.throttle import Backoff, HostSemaphore, LargeBody, read_body
 

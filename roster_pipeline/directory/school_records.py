@@ -20,7 +20,11 @@ CHOSEN = "chosen"
 RULES = 1
 """Raise it if other records than before belong to a school."""
 MOST_NEW = 0.3
-"""If a larger share of a pull is new, everything is selected from the beginning."""
+"""If the new records of a pull are more than this share of the school's, everything is selected from the beginning.
+
+A city's pull has more new records every night than a small school has people. To look at each costs more than to
+search for the school's.
+"""
 ELSEWHERE = "elsewhere"
 """The part of a snapshot with the users who do not name the school."""
 
@@ -206,9 +210,9 @@ def _pull_and_base(
         return of_pulls(conn, pull_id)[pull_id], None
     pulls = of_pulls(conn, pull_id, found.pull_id)
     pull, new = pulls[pull_id], pulls[pull_id] - pulls[found.pull_id]
-    if len(new) > MOST_NEW * len(pull):
-        return pull, None
     parts = of_snapshot(conn, found.id)
+    if len(new) > MOST_NEW * (len(parts["user"]) + len(parts["contact"])):
+        return pull, None
     return pull, _Base(parts["user"], parts[ELSEWHERE], parts["contact"], new)
 
 

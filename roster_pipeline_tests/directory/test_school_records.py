@@ -74,7 +74,7 @@ def settings(database: Database, school: SchoolRow, **changes: Any) -> None:
 
 @pytest.mark.parametrize("seed", range(6))
 def test_on_random_nights(database: Database, lincoln: SchoolRow, seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(school_records, "MOST_NEW", 1.0)
+    monkeypatch.setattr(school_records, "MOST_NEW", 100)
     sis, linked = Sis(seed), list(PEOPLE)
     settings(database, lincoln, primary_contacts=True)
     for night in range(NIGHTS):
@@ -101,6 +101,19 @@ def test_a_quiet_night_looks_at_no_record_again(
     with database.begin() as conn:
         second = snapshots.take(conn, lincoln, "org-lincoln", pull_id, contacts=False, run_id=None)
         assert snapshots.facts(conn, second)["counts"]["raw_users"] == first["counts"]["raw_users"] > 0
+
+
+def test_a_small_school_looks_at_no_new_record_of_a_large_pull(
+    database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = lincoln.settings.school_id
+    monkeypatch.setattr(school_records, "NEW_NAMING_SCHOOL", "no statement")
+    others = [user(f"u{number}", "org-x") for number in range(20)]
+    for people in (others[:17], others):
+        pull_id = pull_of(database, lincoln, Page("org", [org(here)]), Page("user", [user("pupil", here), *people]))
+        with database.begin() as conn:
+            last = snapshots.take(conn, lincoln, here, pull_id, contacts=False, run_id=None)
+            assert len(of_snapshot(conn, last)["user"]) == 1
 
 
 def test_after_an_erasure_the_records_are_selected_from_the_beginning(database: Database, lincoln: SchoolRow) -> None:

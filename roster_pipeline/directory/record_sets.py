@@ -41,7 +41,8 @@ AS_BYTES = "select string_agg(int8send(id), ''::bytea) from ({query}) found"
 
 @dataclass(frozen=True, eq=False)
 class RecordSet:
-    """Ids of records. blocks: the numbers of the blocks, sorted. bits: one row of BLOCK_BYTES for each, lowest first.
+    """Ids of records. blocks: the numbers of the blocks that have one, sorted. bits: one row of BLOCK_BYTES for each,
+    lowest first.
 
     `&`, `|` and `-` are those of sets. Python's truth value of a set is whether it has a record.
     """
@@ -61,10 +62,9 @@ class RecordSet:
     @property
     def ids(self) -> Ids:
         """The ids, sorted."""
-        if not len(self.blocks):
-            return np.zeros(0, np.int64)
-        row, place = np.nonzero(np.unpackbits(self.bits, axis=1, bitorder="little"))
-        return (self.blocks[row] << SHIFT) | place
+        place = np.flatnonzero(np.unpackbits(self.bits, bitorder="little").view(np.bool_))
+        found: Ids = (self.blocks[place >> SHIFT] << SHIFT) | (place & WITHIN)
+        return found
 
     @property
     def literal(self) -> str:
@@ -76,13 +76,13 @@ class RecordSet:
 
     def __and__(self, other: RecordSet) -> RecordSet:
         blocks, ours, theirs = np.intersect1d(self.blocks, other.blocks, assume_unique=True, return_indices=True)
-        return RecordSet(blocks, self.bits[ours] & other.bits[theirs])
+        return _without_empty(blocks, self.bits[ours] & other.bits[theirs])
 
     def __sub__(self, other: RecordSet) -> RecordSet:
         _, ours, theirs = np.intersect1d(self.blocks, other.blocks, assume_unique=True, return_indices=True)
         bits = self.bits.copy()
         bits[ours] &= ~other.bits[theirs]
-        return RecordSet(self.blocks, bits)
+        return _without_empty(self.blocks, bits)
 
     def __or__(self, other: RecordSet) -> RecordSet:
         blocks = np.union1d(self.blocks, other.blocks)
@@ -90,6 +90,12 @@ class RecordSet:
         for each in (self, other):
             bits[np.searchsorted(blocks, each.blocks)] |= each.bits
         return RecordSet(blocks, bits)
+
+
+def _without_empty(blocks: Ids, bits: npt.NDArray[np.uint8]) -> RecordSet:
+    """The set without the blocks in which no bit is left."""
+    filled = bits.any(axis=1)
+    return RecordSet(blocks[filled], bits[filled])
 
 
 def read_ids(conn: Connection, query: str, given: Mapping[str, Any], **of: RecordSet) -> RecordSet:
@@ -147,7 +153,6 @@ def _write(conn: Connection, columns: str, values: str, sets: Mapping[str, Recor
         (part, block, row.tobytes())
         for part, records in sets.items()
         for block, row in zip(records.blocks.tolist(), records.bits, strict=True)
-        if row.any()
     ]
     if rows:
         parts, blocks, bits = (list(each) for each in zip(*rows, strict=True))

@@ -150,3 +150,4 @@ def test_sets_of_records_are_sets(one_set: list[int], other: list[int]) -> None:
     assert (ours | theirs).ids.tolist() == sorted(set(one_set) | set(other))
     assert (ours - theirs).ids.tolist() == sorted(set(one_set) - set(other))
     assert len(ours) == len(one_set)
+    assert all(found.bits.any(axis=1).all() for found in (ours & theirs, ours | theirs, ours - theirs)), "no empty row"

@@ -8,14 +8,17 @@ from pathlib import Path
 import pytest
 from cryptography.fernet import Fernet
 
+from roster_pipeline.directory import school_records
 from roster_pipeline_tests.invariants.sync_district import Site, running_site
 
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A key for secrets and a home folder of the test's own."""
+    """A key for secrets and a home folder of the test's own; and snapshots begin with the last one however small it
+    is."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
+    monkeypatch.setattr(school_records, "MOST_NEW", 100)
     return tmp_path
 
 

@@ -216,22 +216,6 @@ def _drop(conn: Connection, *which: ColumnElement[bool]) -> int:
     return len(gone)
 
 
-SEVERAL_RECORDS = f"""
-select exists (
-    select from sis_record r {IN_PULL}
-    where r.connection_id = (select connection_id from pull where id = :pull) and r.kind = 'user'
-      and r.sourced_id = any(cast(:sourced_ids as text[]))
-    group by r.sourced_id having count(*) > 1
-)
-"""  # noqa: S608 - our own SQL
-
-
-def have_several_records(conn: Connection, pull_id: int | None, sourced_ids: Sequence[str]) -> bool:
-    """Whether one of these ids has several records in a pull. False if the pull is gone."""
-    given = {"pull": pull_id, "sourced_ids": list(sourced_ids)}
-    return bool(conn.scalar(text(SEVERAL_RECORDS), given))
-
-
 METADATA_KEYS = f"""
 select coalesce(jsonb_agg(distinct k.key), '[]') from pull_record p {RECORDS.format(set="p")} u
 cross join lateral json_object_keys(u.payload -> 'metadata') k(key)

@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 
 from roster_pipeline.cleaning.roles import orgs_named
-from roster_pipeline.directory import audit, ledger, members, plan_rows, plans, pulls, rosters, snapshots, tenants
+from roster_pipeline.directory import audit, ledger, members, plan_rows, plans, rosters, snapshots, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import ONE_PERSON, latest_snapshot
@@ -124,7 +124,7 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
         sent = list(map(orjson.loads, raw.users.splitlines()))
         before = {user["sourcedId"]: user for user in sent if user["sourcedId"] in answers}
         others = [user for user in sent if user["sourcedId"] not in answers]
-        if len(before) + len(others) < len(sent) or pulls.have_several_records(conn, base["pull_id"], list(answers)):
+        if len(before) + len(others) < len(sent):
             raise SyncError(
                 school.key, "its SIS has several records with the id of this person.", "Sync the whole school."
             )

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, cast, func, or_, select, text, true, update
 from sqlalchemy.dialects.postgresql import JSONB
 
-from roster_pipeline.directory.record_sets import NAMED, RECORDS, RecordSet, name_in_pull, of_pull, read_ids
+from roster_pipeline.directory.record_sets import NAMED, RECORDS, RecordSet, name_in_pull, of_pull, of_pulls, read_ids
 from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables.intake import pull, snapshot
 from roster_pipeline.directory.tables.tenants import connection as connection_table
@@ -231,10 +231,7 @@ def _moment(written: object) -> datetime | None:
 @dataclass(frozen=True)
 class Compared:
     """Two pulls of one source. changed: people who are new, gone or different. A different date of change alone does
-    not count.
-
-    back, forward: people whose date of change is earlier, or later, than in the pull before.
-    """
+    not count. back, forward: people whose date of change is earlier, or later, than in the pull before."""
 
     changed: int
     back: int
@@ -267,7 +264,8 @@ def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collectio
 
 def _differing(conn: Connection, pull_id: int, base_id: int) -> dict[str, Any]:
     """The ids of the records that only one of two pulls names."""
-    here, there = of_pull(conn, pull_id), of_pull(conn, base_id)
+    pulls = of_pulls(conn, pull_id, base_id)
+    here, there = pulls[pull_id], pulls[base_id]
     return {"only_here": (here - there).ids.tolist(), "only_there": (there - here).ids.tolist()}
 
 
@@ -278,8 +276,8 @@ def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaB
     to its proof.
     """
     keep_records(conn, connection_id)
-    changed, replaced = of_pull(conn, pull_id), read_ids(conn, REPLACED, {"pull": pull_id})
-    name_in_pull(conn, pull_id, changed | (of_pull(conn, base.id) - replaced))
+    pulls, replaced = of_pulls(conn, pull_id, base.id), read_ids(conn, REPLACED, {"pull": pull_id})
+    name_in_pull(conn, pull_id, pulls[pull_id] | (pulls[base.id] - replaced))
     return {"full_at": base.full_at.isoformat(), "whole_records": base.records}
 
 

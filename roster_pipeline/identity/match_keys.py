@@ -22,24 +22,16 @@ from roster_pipeline.frames import Array, Ints, joined, strings, truth
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
 
-_LETTERS = str.maketrans(
-    {"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"}
-    | dict(
-        zip(
-            "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455",
-            "abekmhopctyxijs",
-            strict=True,
-        )
+_LETTERS = (
+    str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
+    | str.maketrans(
+        "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455", "abekmhopctyxijs"
     )
-    | dict(
-        zip(
-            "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7",
-            "abezhikmnoptyx",
-            strict=True,
-        )
+    | str.maketrans(
+        "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7", "abezhikmnoptyx"
     )
 )
-"""The second and third line: Cyrillic and Greek letters of which the capitals look like Latin ones."""
+"""Latin letters with a stroke or joined, then Cyrillic and Greek letters whose capitals look like Latin ones."""
 
 _VOWEL_MARKS = (0, 8, 9, 103, 118)
 """Combining classes of characters that count as letters: vowel signs of India, Thailand and Laos, kana voicing."""

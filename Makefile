@@ -2,6 +2,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# Where it is set, every process that the tests start compiles the package again: 3 seconds in place of 1.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help install demo dev test nights coverage check lint format fuzz mutants picture docs clean
 

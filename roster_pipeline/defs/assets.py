@@ -38,7 +38,7 @@ from roster_pipeline.defs.checks import (
     verdict_specs,
 )
 from roster_pipeline.defs.resources import DirectoryResource, InstallationResource, SisResource
-from roster_pipeline.directory.tables import intake, ledger, planning
+from roster_pipeline.directory import tables
 from roster_pipeline.settings.installation import Syncs
 from roster_pipeline.vocabulary import role_name, role_place
 
@@ -96,7 +96,7 @@ def _raw_spec(name: str) -> dg.AssetSpec:
         owners=OWNERS,
         kinds={"postgres"},
         code_version=code_version("oneroster"),
-        metadata=columns(intake.RAW_VIEWS[name.removesuffix("s")]),
+        metadata=columns(tables.RAW_VIEWS[name.removesuffix("s")]),
     )
 
 
@@ -140,7 +140,7 @@ def raw(
     group_name=GROUP,
     code_version=code_version("cleaning", "identity"),
     owners=OWNERS,
-    metadata=columns(intake.cleaned_roster, ROSTER_LINEAGE),
+    metadata=columns(tables.cleaned_roster, ROSTER_LINEAGE),
     kinds={"pandas", "postgres"},
     description="The cleaned people of one snapshot, one row per record; what could not be used is in rejected_record.",
 )
@@ -170,7 +170,7 @@ def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResour
     group_name=GROUP,
     code_version=code_version("identity", "planning"),
     owners=OWNERS,
-    metadata=columns(planning.plan_row, DIFF_LINEAGE),
+    metadata=columns(tables.plan_row, DIFF_LINEAGE),
     kinds={"pandas", "postgres"},
     description="The plan: one row per membership with action, reason and field changes; and the verdict on it.",
 )
@@ -204,7 +204,7 @@ def roster_diff(
     group_name=GROUP,
     code_version=code_version(*(f"directory/{name}.py" for name in ("apply", "apply_sql", "apply_staging"))),
     owners=OWNERS,
-    metadata=columns(ledger.change_log, CHANGES_LINEAGE),
+    metadata=columns(tables.change_log, CHANGES_LINEAGE),
     kinds={"postgres"},
     description="People, memberships and contacts as changed by this sync; every change is in change_log.",
 )

@@ -17,12 +17,13 @@ from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tables.tenants import access_grant, account, district, school
+from roster_pipeline.directory.tables import access_grant, account, district, school
 from roster_pipeline.directory.tenants import SchoolRow
 
 OPERATOR, MANAGER, OWNER = "operator", "manager", "owner"
 ACCESS_LOCK = "access"
 """The lock for taking access away. Without it, two operators who remove each other could both succeed."""
+_THEIRS = account.c.id == access_grant.c.account_id
 
 
 class LastOperator(DirectoryError):
@@ -156,7 +157,7 @@ def revoke_all(conn: Connection, email: str) -> int:
 
 def operators(conn: Connection) -> list[str]:
     """The e-mails of all operators, in the order in which they became operators."""
-    query = select(account.c.email).join(access_grant).where(access_grant.c.role == OPERATOR)
+    query = select(account.c.email).join(access_grant, _THEIRS).where(access_grant.c.role == OPERATOR)
     return list(conn.scalars(query.order_by(access_grant.c.id)))
 
 
@@ -215,7 +216,7 @@ def grants(
             access_grant.c.granted_at,
             account.c.signed_in_at,
         )
-        .join(account, account.c.id == access_grant.c.account_id)
+        .join(account, _THEIRS)
         .outerjoin(school, school.c.id == access_grant.c.school_id)
         .outerjoin(district, district.c.id == owner)
         .order_by(account.c.email, access_grant.c.role.desc(), district.c.key, school.c.key)
@@ -248,7 +249,7 @@ def _one(conn: Connection, condition: ColumnElement[bool]) -> Account | None:
             func.array_agg(access_grant.c.district_id).label("districts"),
             func.array_agg(access_grant.c.school_id).label("schools"),
         )
-        .join(access_grant)
+        .join(access_grant, _THEIRS)
         .where(condition)
         .group_by(account.c.id)
     )

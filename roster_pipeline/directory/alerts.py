@@ -19,8 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, text
 
 from roster_pipeline.directory.audit import RUN_REQUESTED
-from roster_pipeline.directory.tables.ledger import failure
-from roster_pipeline.directory.tables.tenants import school
+from roster_pipeline.directory.tables import failure, school
 
 PAUSED, STALE, HELD, SOURCE_STALE, CLAIMED = "paused", "stale", "held", "source_stale", "claimed elsewhere"
 EXPIRES, EXPIRES_SOON = "secret expires", "secret expires soon"

@@ -20,9 +20,7 @@ from roster_pipeline.directory import apply_sql, apply_staging, approvals, plans
 from roster_pipeline.directory.apply_staging import Judged, allowed, columns_of, judged_rows
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
-from roster_pipeline.directory.tables.ledger import sync
-from roster_pipeline.directory.tables.planning import approval
-from roster_pipeline.directory.tables.tenants import school
+from roster_pipeline.directory.tables import approval, school, sync
 from roster_pipeline.vocabulary import CHANGING
 
 MANY = 1000

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, insert, null, text, update
 from roster_pipeline.directory import audit, plans
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.tables.planning import approval, plan
+from roster_pipeline.directory.tables import approval, plan
 from roster_pipeline.vocabulary import approvable, held_place, needs_manager
 
 LAPSES_AFTER = timedelta(hours=72)

@@ -10,8 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, insert, or_, select, text
 
 from roster_pipeline.directory.members import numbers_of
-from roster_pipeline.directory.tables.ledger import audit
-from roster_pipeline.directory.tables.tenants import school
+from roster_pipeline.directory.tables import audit, school
 
 RUN_REQUESTED = "run requested"
 RUN_CANCELED = "run canceled"

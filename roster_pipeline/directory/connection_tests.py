@@ -18,7 +18,7 @@ import orjson
 from sqlalchemy import ColumnElement, Connection, Table, cast, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
-from roster_pipeline.directory.tables.intake import connection_test, sis_school_list
+from roster_pipeline.directory.tables import connection_test, sis_school_list
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 

@@ -13,9 +13,8 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.record_sets import NAMED, RECORDS, RecordSet, name_in_pull, of_pull, of_pulls, read_ids
 from roster_pipeline.directory.sis_records import keep_records
-from roster_pipeline.directory.tables.intake import pull, snapshot
-from roster_pipeline.directory.tables.tenants import connection as connection_table
-from roster_pipeline.directory.tables.tenants import school
+from roster_pipeline.directory.tables import connection as connection_table
+from roster_pipeline.directory.tables import pull, school, snapshot
 from roster_pipeline.directory.tenant_changes import keep_tests
 from roster_pipeline.directory.tenants import ConnectionRow
 

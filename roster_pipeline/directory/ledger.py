@@ -19,9 +19,7 @@ from roster_pipeline.directory import accounts
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.members import numbers_of
-from roster_pipeline.directory.tables.ledger import change_log, sync, unreported_decision
-from roster_pipeline.directory.tables.planning import plan, verdict
-from roster_pipeline.directory.tables.tenants import school
+from roster_pipeline.directory.tables import change_log, plan, school, sync, unreported_decision, verdict
 from roster_pipeline.vocabulary import CHANGING
 
 HAS_SYNCED = """exists (

@@ -16,9 +16,7 @@ from sqlalchemy import Connection, exists, func, insert, select, text, update
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tables.ledger import failure, manual_run, sync
-from roster_pipeline.directory.tables.planning import plan
-from roster_pipeline.directory.tables.tenants import district, school
+from roster_pipeline.directory.tables import district, failure, manual_run, plan, school, sync
 
 Kind = Literal["sync", "dry_run"]
 LOST_MINUTES = 5

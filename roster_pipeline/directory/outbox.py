@@ -16,8 +16,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Select, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from roster_pipeline.directory.tables.ledger import digest, outbox, sync
-from roster_pipeline.directory.tables.tenants import school
+from roster_pipeline.directory.tables import digest, outbox, school, sync
 
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)

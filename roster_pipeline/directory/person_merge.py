@@ -19,7 +19,7 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible, note_pair
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
-from roster_pipeline.directory.tables import people
+from roster_pipeline.directory.tables import contact, membership
 
 State = Mapping[str, Any]
 Decide = Callable[[Mapping[str, Any], Mapping[str, Any]], Mapping[str, Any]]
@@ -38,8 +38,7 @@ _STATE = "jsonb_build_object({})".format(
 )
 _BOTH = f"select jsonb_build_object('kept', {_STATE.format('kept')}, 'gone', {_STATE.format('gone')})"
 _OF_MEMBERSHIP, _OF_CONTACT = (
-    ", ".join(column.name for column in table.columns if column.name != "person_id")
-    for table in (people.membership, people.contact)
+    ", ".join(column.name for column in table.columns if column.name != "person_id") for table in (membership, contact)
 )
 _OF_CONTACT_KEY = ("district_id", "school_id", "person_id", "place")
 _COUNTED = {"absent_syncs", "revision", "updated_at"}

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.tables.planning import plan, plan_row, verdict
+from roster_pipeline.directory.tables import plan, plan_row, verdict
 from roster_pipeline.directory.tenants import SchoolRow
 
 ROWS: dict[str, Kind] = {

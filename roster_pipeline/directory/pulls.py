@@ -19,7 +19,7 @@ from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import copy_lines, escaped
 from roster_pipeline.directory.record_sets import NAMED, RECORDS
 from roster_pipeline.directory.sis_records import Kind, RecordWriter
-from roster_pipeline.directory.tables.intake import pull, pull_record
+from roster_pipeline.directory.tables import pull, pull_record
 from roster_pipeline.directory.tenants import ConnectionRow
 
 KEPT_PULLS = 2

@@ -22,8 +22,7 @@ from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.plans import PlanRow
-from roster_pipeline.directory.tables.intake import snapshot
-from roster_pipeline.directory.tables.ledger import sync
+from roster_pipeline.directory.tables import snapshot, sync
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 
 STAGE = """

@@ -17,7 +17,7 @@ from roster_pipeline.directory import audit, ledger, rollback_sql
 from roster_pipeline.directory.apply import Counts, SyncResult
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.tables.ledger import sync
+from roster_pipeline.directory.tables import sync
 from roster_pipeline.vocabulary import role_place
 
 Only = Literal["archived"]

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, text
 
 from roster_pipeline.directory.pulls import IN_PULL
-from roster_pipeline.directory.tables.intake import cleaned_roster, excluded_contact, quality_result, rejected_record
+from roster_pipeline.directory.tables import cleaned_roster, excluded_contact, quality_result, rejected_record
 
 KEY = "cleaning"
 """Where the counts of a snapshot hold what its roster was made of: a `Cleaning`."""

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.tables.intake import (
+from roster_pipeline.directory.tables import (
     cleaned_roster,
     excluded_contact,
     quality_result,

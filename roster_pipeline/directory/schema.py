@@ -28,7 +28,7 @@ from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.pg_copy import driver
-from roster_pipeline.directory.tables.tenants import application, district, school
+from roster_pipeline.directory.tables import application, district, school
 from roster_pipeline.vocabulary import PERSON_FIELDS, Role
 
 BASELINE = "0029"

@@ -15,8 +15,7 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, select, update
 
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.tables.intake import connection_test
-from roster_pipeline.directory.tables.tenants import connection
+from roster_pipeline.directory.tables import connection, connection_test
 from roster_pipeline.settings.installation import SecretKey
 
 SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Update, case, delete, func, se
 from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.accounts import Account, by_id
-from roster_pipeline.directory.tables.tenants import account, console_session, oidc_attempt, rate_limit, sign_in_link
+from roster_pipeline.directory.tables import account, console_session, oidc_attempt, rate_limit, sign_in_link
 
 TOKEN_BYTES = 32
 """256 bits. Nobody can guess such a token, so a plain hash of it is enough."""

@@ -17,7 +17,7 @@ from roster_pipeline.directory.record_sets import NAMED, RECORDS
 from roster_pipeline.directory.roster_reuse import KEY
 from roster_pipeline.directory.school_records import CHOSEN, Chooser, choose
 from roster_pipeline.directory.sis_records import keep_records
-from roster_pipeline.directory.tables.intake import pull, snapshot
+from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.org_tree import orgs_below
 

@@ -21,10 +21,7 @@ from sqlalchemy import Connection, case, func, select, text, true
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.held_plans import claimed_of_school
 from roster_pipeline.directory.ledger import HAS_SYNCED
-from roster_pipeline.directory.tables.intake import snapshot
-from roster_pipeline.directory.tables.ledger import outbox, sync
-from roster_pipeline.directory.tables.planning import plan
-from roster_pipeline.directory.tables.tenants import school
+from roster_pipeline.directory.tables import outbox, plan, school, snapshot, sync
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
 

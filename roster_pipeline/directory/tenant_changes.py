@@ -30,7 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.tables.tenants import connection, district, school
+from roster_pipeline.directory.tables import connection, district, school
 from roster_pipeline.directory.tenants import (
     ConnectionRow,
     DistrictRow,

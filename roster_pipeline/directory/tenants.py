@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.tables.tenants import connection, district, school
+from roster_pipeline.directory.tables import connection, district, school
 from roster_pipeline.settings.school import (
     ConnectionSettings,
     DistrictSettings,

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, insert, text
 
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.tables.ledger import people_upload, sync
+from roster_pipeline.directory.tables import people_upload, sync
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import PERSON_FIELDS
 

@@ -140,7 +140,7 @@ def add_application(
         password = schema.add_application(conn, login, district, **limits)
         owner = tenants.get_district(conn, district)
         details = {"login": login, **limits}
-        audit.record(conn, who=who_asks(who), what="application added", district_id=owner.id, details=details)
+        audit.record(conn, who_asks(who), "application added", district_id=owner.id, details=details)
     if password:
         say(password)
         note("This is its password; it is not stored. The login reads the schema roster_application.", style="green")
@@ -174,7 +174,7 @@ def remove_application(login: Login, who: Who = None) -> None:
 
     with _as_owner() as database, database.begin() as conn:
         schema.remove_application(conn, login)
-        audit.record(conn, who=who_asks(who), what="application removed", details={"login": login})
+        audit.record(conn, who_asks(who), "application removed", details={"login": login})
     note(f"{login} can no longer read.", style="green")
 
 
@@ -229,7 +229,7 @@ def rotate(who: Who = None) -> None:
             number = _rotate(database, old, new)
             _write_key(path, new)
         with database.begin() as conn:
-            audit.record(conn, who=who_asks(who), what="secrets rotated", details={"secrets": number})
+            audit.record(conn, who_asks(who), "secrets rotated", details={"secrets": number})
     note(f"{counted(number, 'Client Secret is', 'Client Secrets are')} sealed again.", style="green")
     if given:
         note(f"Now take the old key out of {SECRET_KEY}.")

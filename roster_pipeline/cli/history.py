@@ -226,7 +226,7 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
             manual = manual_runs.of_school(conn, school.id)
             ended = [row.id for row in manual if manual_runs.cancel(conn, school.id, row.id, asker)]
             for run_id in ended:
-                audit.record_cancel(conn, run_id, school.id, school.district_id, who=asker)
+                audit.record_cancel(conn, run_id, school, who=asker)
         import dagster as dg
 
         left = []
@@ -239,7 +239,7 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
                     continue
                 ended.append(dagster_run.run_id)
                 with database.begin() as conn:
-                    audit.record_cancel(conn, dagster_run.run_id, school.id, school.district_id, who=asker)
+                    audit.record_cancel(conn, dagster_run.run_id, school, who=asker)
     for run_id in ended:
         note(f"{key}: run {run_id} is canceled; one that was under way ends within seconds.")
     if left:

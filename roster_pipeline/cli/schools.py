@@ -52,7 +52,7 @@ def add_district(
 
     with open_directory() as database, database.begin() as conn:
         row = tenant_changes.add_district(conn, valid_key(key), name)
-        audit.record(conn, who=who_asks(who), what="district added", district_id=row.id)
+        audit.record(conn, who_asks(who), "district added", district_id=row.id)
     note(f"District {key} added. Next: roster connection add KEY --district {key} --url URL --client-id ID")
 
 

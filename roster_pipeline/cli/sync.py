@@ -63,7 +63,7 @@ def sync(
         with database.begin() as conn:
             school = tenants.get_school(conn, key)  # an unknown school is reported before a run starts
             run_id, kind = str(uuid.uuid4()), "dry_run" if dry_run else "sync"
-            audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who_asks(who))
+            audit.record_run(conn, run_id, kind, school, who=who_asks(who))
         from roster_pipeline.runtime.run_school import run_school
 
         try:

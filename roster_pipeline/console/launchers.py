@@ -102,7 +102,7 @@ def _request_run(database: Database, school: SchoolRow, kind: Kind, who: str) ->
     run_id = str(uuid.uuid4())
     with database.begin() as conn:
         manual_runs.ask(conn, run_id, school.id, school.key, kind=kind, who=who, host=socket.gethostname())
-        audit.record_run(conn, run_id, kind, school.id, school.district_id, who=who)
+        audit.record_run(conn, run_id, kind, school, who=who)
     return run_id
 
 

@@ -233,8 +233,8 @@ def _decide(
     approval_id = int(conn.execute(row.returning(approval.c.id)).scalar_one())
     audit.record(
         conn,
-        who=who,
-        what="hold approved" if decision == "approve" else "hold discarded",
+        who,
+        "hold approved" if decision == "approve" else "hold discarded",
         district_id=plan.district_id,
         school_id=plan.school_id,
         reason=reason,

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, func, insert, or_, select, text
 
 from roster_pipeline.directory.members import numbers_of
 from roster_pipeline.directory.tables import audit, school
+from roster_pipeline.directory.tenants import SchoolRow
 
 RUN_REQUESTED = "run requested"
 RUN_CANCELED = "run canceled"
@@ -41,9 +42,10 @@ class Entry:
 
 def record(
     conn: Connection,
-    *,
     who: str,
     what: str,
+    *,
+    school: SchoolRow | None = None,
     district_id: int | None = None,
     school_id: int | None = None,
     person_id: int | None = None,
@@ -51,7 +53,10 @@ def record(
     details: Mapping[str, Any] | None = None,
 ) -> int:
     """Add a line, in the transaction of the change that it describes. `details` hold names of settings and fields, and
-    numbers of people, but no values."""
+    numbers of people, but no values. school: the school that it concerns, in place of the ids of school and
+    district."""
+    if school is not None:
+        district_id, school_id = school.district_id, school.id
     line = insert(audit).values(
         who=who,
         what=what,
@@ -64,15 +69,14 @@ def record(
     return int(conn.execute(line.returning(audit.c.id)).scalar_one())
 
 
-def record_run(conn: Connection, run_id: str, kind: str, school_id: int, district_id: int, *, who: str) -> None:
+def record_run(conn: Connection, run_id: str, kind: str, school: SchoolRow, *, who: str) -> None:
     """Say who asked for a Dagster run, before it starts. kind: `sync` or `dry_run`."""
-    details = {"kind": kind, "run": run_id}
-    record(conn, who=who, what=RUN_REQUESTED, district_id=district_id, school_id=school_id, details=details)
+    record(conn, who, RUN_REQUESTED, school=school, details={"kind": kind, "run": run_id})
 
 
-def record_cancel(conn: Connection, run_id: str, school_id: int, district_id: int, *, who: str) -> None:
+def record_cancel(conn: Connection, run_id: str, school: SchoolRow, *, who: str) -> None:
     """Say who canceled a run, in the transaction that asks for its end."""
-    record(conn, who=who, what=RUN_CANCELED, district_id=district_id, school_id=school_id, details={"run": run_id})
+    record(conn, who, RUN_CANCELED, school=school, details={"run": run_id})
 
 
 def who_requested_run(conn: Connection, school_key: str, run_id: str) -> str | None:

@@ -150,4 +150,4 @@ def note_pair(
     there = conn.scalars(text(_PEOPLE.replace("*", "id", 1)), {"district": district_id, "people": [one, other]}).all()
     for each in sorted(there):
         details = {"other": other if each == one else one, **more}
-        audit.record(conn, who=who, what=what, district_id=district_id, person_id=each, reason=reason, details=details)
+        audit.record(conn, who, what, district_id=district_id, person_id=each, reason=reason, details=details)

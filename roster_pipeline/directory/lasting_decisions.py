@@ -139,11 +139,8 @@ def announce_leavers(
     """Note that active people of a school leave on a day; a newer announcement replaces an older one."""
     given = {"district": school.district_id, "school": school.id}
     conn.execute(text(ANNOUNCE), given | {"people": sorted(people), "day": day, "who": who, "reason": reason})
-    audit.record(
-        conn, who=who, what="leavers announced", district_id=school.district_id, school_id=school.id,
-        reason=reason,
-        details={"people": len(people), "day": day.isoformat(), "persons": {"leave": sorted(people)}},
-    )  # fmt: skip
+    details = {"people": len(people), "day": day.isoformat(), "persons": {"leave": sorted(people)}}
+    audit.record(conn, who, "leavers announced", school=school, reason=reason, details=details)
     return len(people)
 
 
@@ -156,10 +153,8 @@ def withdraw_leavers(conn: Connection, school: SchoolRow, people: Collection[int
     given = {"school": school.id, "every": people is None, "people": sorted(people or ())}
     done = sorted(conn.scalars(text(query), given))
     if done:
-        audit.record(
-            conn, who=who, what="leavers withdrawn", district_id=school.district_id, school_id=school.id,
-            details={"people": len(done), "persons": {"leave": done}},
-        )  # fmt: skip
+        details = {"people": len(done), "persons": {"leave": done}}
+        audit.record(conn, who, "leavers withdrawn", school=school, details=details)
     return len(done)
 
 
@@ -229,7 +224,7 @@ def exempt(
         raise NothingExempted(plan_id)
     head = conn.execute(text("select district_id, school_id from plan where id = :plan"), given).one()
     details = {"plan": plan_id, "hash": waiting[0].hash, "rows": len(done), "persons": _persons(done)}
-    audit.record(conn, who=who, what="rows exempted", reason=reason, details=details, **head._asdict())
+    audit.record(conn, who, "rows exempted", reason=reason, details=details, **head._asdict())
     return len(done)
 
 
@@ -246,16 +241,15 @@ def exemptions_of_person(conn: Connection, district_id: int, person_id: int) -> 
 
 
 def take_back_exemptions(
-    conn: Connection, district_id: int, school_id: int, ids: Collection[int] | None, who: str, reason: str
+    conn: Connection, school: SchoolRow, ids: Collection[int] | None, who: str, reason: str
 ) -> int:
     """End exemptions of a school, all or those with these numbers; the next sync plans these changes again. Returns how
     many."""
-    given: dict[str, Any] = {"school": school_id, "every": ids is None, "ids": sorted(ids or ())}
+    given: dict[str, Any] = {"school": school.id, "every": ids is None, "ids": sorted(ids or ())}
     done = conn.execute(text(TAKE_BACK), given).all()
     if done:
         details = {"rows": len(done), "persons": _persons(done)}
-        owner = {"district_id": district_id, "school_id": school_id}
-        audit.record(conn, who=who, what="exemptions taken back", reason=reason, details=details, **owner)
+        audit.record(conn, who, "exemptions taken back", school=school, reason=reason, details=details)
     return len(done)
 
 
@@ -281,6 +275,5 @@ def end_exemptions(conn: Connection, school: SchoolRow, ids: Collection[int]) ->
     """Forget exemptions of changes that the SIS no longer asks for."""
     if ids:
         done = conn.execute(text(TAKE_BACK), {"school": school.id, "every": False, "ids": sorted(ids)}).all()
-        owner = {"district_id": school.district_id, "school_id": school.id}
         details = {"rows": len(done), "persons": _persons(done)}
-        audit.record(conn, who=SYNC, what="exemptions ended", reason=NO_LONGER_ASKED, details=details, **owner)
+        audit.record(conn, SYNC, "exemptions ended", school=school, reason=NO_LONGER_ASKED, details=details)

@@ -220,10 +220,7 @@ def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: 
         ),
         given | {"role": fields["role"], "grade": fields.get("grade")},
     )
-    audit.record(
-        conn, who=who, what="person added", district_id=school.district_id, school_id=school.id, person_id=person_id,
-        reason=reason,
-    )  # fmt: skip
+    audit.record(conn, who, "person added", school=school, person_id=person_id, reason=reason)
     return person_id
 
 
@@ -247,13 +244,7 @@ def _touched(
         text("update person set revision = revision + 1 where district_id = :district and id = :person"), dict(given)
     )
     audit.record(
-        conn,
-        who=who,
-        what=what,
-        district_id=given["district"],
-        person_id=given["person"],
-        reason=reason,
-        details=details,
+        conn, who, what, district_id=given["district"], person_id=given["person"], reason=reason, details=details
     )
 
 
@@ -286,7 +277,4 @@ def _set_status(
         raise NotAMember(
             f"{school.key}: person {person_id} has no {before} membership.", f"See: roster person show {person_id}"
         )
-    audit.record(
-        conn, who=who, what=f"membership {after}", district_id=school.district_id, school_id=school.id,
-        person_id=person_id, reason=reason,
-    )  # fmt: skip
+    audit.record(conn, who, f"membership {after}", school=school, person_id=person_id, reason=reason)

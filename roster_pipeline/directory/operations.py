@@ -170,7 +170,7 @@ def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reaso
         conn.execute(text(_records_in(table, "snapshot")), records)
     for table in OF_PULL:
         conn.execute(text(_records_in(table, "pull")), records)
-    audit.record(conn, who=who, what="person erased", district_id=district_id, person_id=person_id, reason=reason)
+    audit.record(conn, who, "person erased", district_id=district_id, person_id=person_id, reason=reason)
 
 
 def _records_in(table: str, owner: str) -> str:

@@ -152,7 +152,7 @@ def _write(
     conn.execute(text(apply_sql.MOVE_HOMES), given)
     plans.replace(conn, found.id)
     counts = {role: {"link": people} for role, people in conn.execute(text(COUNT), given)}
-    owner = {"district_id": found.district_id, "school_id": found.school_id}
+    owner: dict[str, Any] = {"district_id": found.district_id, "school_id": found.school_id}
     conn.execute(
         insert(sync).values(
             id=sync_id, kind="relink", plan_id=found.id, snapshot_id=found.snapshot_id, outcome="applied",
@@ -160,7 +160,7 @@ def _write(
         )
     )  # fmt: skip
     details = {"plan": found.id, "sync": sync_id, "links": links}
-    audit.record(conn, who=who, what="ids relinked", reason=reason, details=details, **owner)
+    audit.record(conn, who, "ids relinked", reason=reason, details=details, **owner)
     return SyncResult(sync_id, "applied", counts)
 
 

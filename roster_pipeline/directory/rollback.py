@@ -139,8 +139,8 @@ def roll_back(
         )
         audit.record(
             conn,
-            who=who,
-            what="sync rolled back",
+            who,
+            "sync rolled back",
             district_id=undone.district_id,
             school_id=undone.school_id,
             reason=reason,

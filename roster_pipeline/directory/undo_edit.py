@@ -210,10 +210,8 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
     conn.execute(text(_ONE_PRIMARY), given)
     if EDITS[entry.what] == "link":
         conn.execute(text(_STALE), given)
-    audit.record(
-        conn, who=who, what=UNDONE, district_id=district_id, school_id=entry.school_id, person_id=person_id,
-        reason=reason, details={"edit": edit_id, "was": entry.what},
-    )  # fmt: skip
+    whom: dict[str, Any] = {"district_id": district_id, "school_id": entry.school_id, "person_id": person_id}
+    audit.record(conn, who, UNDONE, reason=reason, details={"edit": edit_id, "was": entry.what}, **whom)
     return edit
 
 

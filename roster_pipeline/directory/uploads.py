@@ -190,5 +190,5 @@ def apply(
     owner = {"district_id": school.district_id, "school_id": school.id}
     conn.execute(insert(sync).values(id=sync_id, kind=KIND, outcome="applied", counts=counts, who=who, **owner))
     details = {"sync": sync_id, "rows": len(rows), "left": left}
-    audit.record(conn, who=who, what="people uploaded", reason=reason, details=details, **owner)
+    audit.record(conn, who, "people uploaded", school=school, reason=reason, details=details)
     return sync_id

@@ -76,7 +76,7 @@ def revoke_all(conn: Connection, email: str, *, who: str) -> int:
     """Take everything away from somebody. Returns how many grants. Raises NoSuchGrant, LastOperator."""
     number = accounts.revoke_all(conn, email)
     details = {"account": accounts.normal(email), "grants": number}
-    audit.record(conn, who=who, what="access revoked", details=details)
+    audit.record(conn, who, "access revoked", details=details)
     return number
 
 
@@ -85,7 +85,7 @@ def link_for(conn: Connection, email: str, *, who: str) -> str:
     account = accounts.find(conn, email)
     if account is None:
         raise NoAccess
-    audit.record(conn, who=who, what="sign-in link made", details={"account": account.email})
+    audit.record(conn, who, "sign-in link made", details={"account": account.email})
     return sessions.new_link(conn, account.id)
 
 
@@ -109,21 +109,15 @@ def invite(conn: Connection, email: str, places: Sequence[str], *, console_url: 
 
 def note_sign_in(conn: Connection, account: Account, by: str) -> None:
     """Note a sign-in in the audit. by: link or openid."""
-    audit.record(conn, who=account.email, what="signed in", details={"by": by})
+    audit.record(conn, account.email, "signed in", details={"by": by})
 
 
 def note_refusal(conn: Connection, who: str, reason: str) -> None:
     """Note in the audit that a sign-in was refused. who: an address that was proved, or a word. A text that a stranger
     typed does not belong into the audit."""
-    audit.record(conn, who=who, what="sign-in refused", details={"reason": reason})
+    audit.record(conn, who, "sign-in refused", details={"reason": reason})
 
 
 def _note(conn: Connection, what: str, email: str, place: Place, who: str) -> None:
-    audit.record(
-        conn,
-        who=who,
-        what=what,
-        district_id=accounts.district_of(conn, place),
-        school_id=place.school_id,
-        details={"account": email, "role": place.role},
-    )
+    district_id, details = accounts.district_of(conn, place), {"account": email, "role": place.role}
+    audit.record(conn, who, what, district_id=district_id, school_id=place.school_id, details=details)

@@ -87,18 +87,9 @@ def begin(
     else:
         settings = allowed(stored.settings, wanted.connection, operator=operator, manager=manager)
         typed = secret_of(conn, school, wanted, settings, who)
-    audit.record(
-        conn,
-        who=who,
-        what="connection tested",
-        district_id=school.district_id,
-        school_id=school.id,
-        details={
-            "connection": stored.key,
-            "as_stored": settings == stored.settings and typed is None,
-            "servers": servers_of(settings),
-        },
-    )
+    as_stored = settings == stored.settings and typed is None
+    details = {"connection": stored.key, "as_stored": as_stored, "servers": servers_of(settings)}
+    audit.record(conn, who, "connection tested", school=school, details=details)
     return connection_tests.start(
         conn,
         school,
@@ -147,7 +138,7 @@ def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) 
         "schools": [school.key for school in schools],
         "servers": servers_of(connection.settings),
     }
-    audit.record(conn, who=who, what="connection tested", district_id=connection.district_id, details=details)
+    audit.record(conn, who, "connection tested", district_id=connection.district_id, details=details)
     return connection_tests.start_together(conn, schools, who=who)
 
 

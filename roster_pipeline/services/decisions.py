@@ -170,7 +170,7 @@ def take_back(database: Database, key: str, ids: Collection[int] | None, *, who:
     why = given_reason(reason)
     with database.begin() as conn:
         school = tenants.get_school(conn, key)
-        return lasting_decisions.take_back_exemptions(conn, school.district_id, school.id, ids, who, why)
+        return lasting_decisions.take_back_exemptions(conn, school, ids, who, why)
 
 
 def relink(

@@ -244,7 +244,7 @@ def send_test_mail(conn: Connection, school: SchoolRow, to: str, *, who: str) ->
     mailer = mailer_from(MailServer.read(), home() / "outbox")
     identity = message_id("test", school.key, to, datetime.now(UTC).isoformat(), sender=mailer.sender)
     mailer.send(identity, [to], mail)
-    audit.record(conn, who=who, what="test mail sent", district_id=school.district_id, school_id=school.id)
+    audit.record(conn, who, "test mail sent", school=school)
 
 
 class NeedsTest(DirectoryError):

@@ -55,7 +55,7 @@ def add_school(
     """Add a school of a connection, in the caller's transaction. Raises UnknownKey, KeyTaken, FieldError."""
     row = tenant_changes.add_school(conn, connection_key, key, name, settings)
     _check_school_id(conn, row)
-    audit.record(conn, who=who, what="school added", district_id=row.district_id, school_id=row.id)
+    audit.record(conn, who, "school added", school=row)
     if settings.automatic:
         begin_with_next_night(conn, row.id, settings, datetime.now(UTC))
     return row
@@ -135,14 +135,7 @@ def write_school(
     if after.settings.school_id != now.settings.school_id:
         _check_school_id(conn, after)
     names = changed_names(now.settings, after.settings) + (["name"] if after.name != now.name else [])
-    audit.record(
-        conn,
-        who=who,
-        what=WHAT,
-        district_id=now.district_id,
-        school_id=now.id,
-        details={"changed": names, "revision": revision},
-    )
+    audit.record(conn, who, WHAT, school=now, details={"changed": names, "revision": revision})
     if after.settings.automatic and not now.settings.automatic:
         begin_with_next_night(conn, now.id, after.settings, datetime.now(UTC))
     return names, after
@@ -168,7 +161,7 @@ def pause(
     given: dict[str, Any] = {"who": who, "reason": usable_reason(reason), "details": {"until": until.isoformat()}}
     if row is not None:
         tenant_changes.pause(conn, until, school_id=row.id)
-        audit.record(conn, what="school paused", district_id=row.district_id, school_id=row.id, **given)
+        audit.record(conn, what="school paused", school=row, **given)
     elif owner is not None:
         tenant_changes.pause(conn, until, district_id=owner.id)
         audit.record(conn, what="district paused", district_id=owner.id, **given)
@@ -180,7 +173,7 @@ def resume_district(conn: Connection, key: str, *, who: str) -> bool:
     if row.paused_until is None or row.paused_until <= datetime.now(UTC).date():
         return False
     tenant_changes.pause(conn, None, district_id=row.id)
-    audit.record(conn, who=who, what="district resumed", district_id=row.id)
+    audit.record(conn, who, "district resumed", district_id=row.id)
     return True
 
 
@@ -206,10 +199,7 @@ def raise_limit(conn: Connection, key: str, name: str, value: float, until: date
     raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": why}
     tenant_changes.raise_limits(conn, row.id, kept | {name: raised})
     details = {"limit": name, "value": plain, "until": until.isoformat()}
-    audit.record(
-        conn, who=who, what="limit raised", district_id=row.district_id, school_id=row.id,
-        reason=why, details=details,
-    )  # fmt: skip
+    audit.record(conn, who, "limit raised", school=row, reason=why, details=details)
 
 
 def lower_limits(conn: Connection, key: str, *, who: str) -> int:
@@ -217,10 +207,7 @@ def lower_limits(conn: Connection, key: str, *, who: str) -> int:
     row = locked_school(conn, key)
     if row.raised_limits:
         tenant_changes.raise_limits(conn, row.id, {})
-        audit.record(
-            conn, who=who, what="raised limits ended", district_id=row.district_id, school_id=row.id,
-            details={"limits": sorted(row.raised_limits)},
-        )  # fmt: skip
+        audit.record(conn, who, "raised limits ended", school=row, details={"limits": sorted(row.raised_limits)})
     return len(row.raised_limits)
 
 
@@ -233,7 +220,7 @@ def resume_school(conn: Connection, key: str, *, who: str) -> bool:
     if not alerts.resume(conn, row.id) and not resting:
         return False
     begin_with_next_night(conn, row.id, row.settings, datetime.now(UTC))
-    audit.record(conn, who=who, what="school resumed", district_id=row.district_id, school_id=row.id)
+    audit.record(conn, who, "school resumed", school=row)
     return True
 
 
@@ -261,5 +248,5 @@ def change_district(conn: Connection, key: str, settings: DistrictSettings, *, w
         )
     tenant_changes.set_district(conn, key, settings)
     names = changed_names(before.settings, settings)
-    audit.record(conn, who=who, what="district changed", district_id=before.id, details={"changed": names})
+    audit.record(conn, who, "district changed", district_id=before.id, details={"changed": names})
     return SettingsDiff(names, [])

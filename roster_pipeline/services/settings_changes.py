@@ -51,7 +51,7 @@ def add_connection(
     KeyTaken, FieldError."""
     _check_end_of_secret(None, settings)
     row = tenant_changes.add_connection(conn, district_key, key, settings, secrets.seal(secret) if secret else None)
-    audit.record(conn, who=who, what="connection added", district_id=row.district_id, details={"connection": key})
+    audit.record(conn, who, "connection added", district_id=row.district_id, details={"connection": key})
     return row
 
 
@@ -84,13 +84,8 @@ def change_connection(
         settle_expiry(conn, before.id, datetime.now(UTC))
     if names and set(names) <= NOT_TESTED:
         tenant_changes.keep_tests(conn, before.id, before.revision, revision)
-    audit.record(
-        conn,
-        who=who,
-        what=WHAT,
-        district_id=before.district_id,
-        details={"connection": key, "changed": names, "revision": revision},
-    )
+    details = {"connection": key, "changed": names, "revision": revision}
+    audit.record(conn, who, WHAT, district_id=before.district_id, details=details)
     untested = [school.key for school in tenants.schools_of(conn, before.id) if runs_untested(school)]
     return SettingsDiff(names, untested)
 

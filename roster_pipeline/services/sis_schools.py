@@ -45,7 +45,7 @@ def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | Non
     if connection_tests.going(conn) + connection_tests.lists_going(conn) >= MOST_AT_ONCE:
         raise TestGoesOn("Several other tests are going on.")
     details = {"connection": connection.key, "servers": servers_of(connection.settings)}
-    audit.record(conn, who=who, what="schools listed", district_id=connection.district_id, details=details)
+    audit.record(conn, who, "schools listed", district_id=connection.district_id, details=details)
     return connection_tests.start_list(conn, connection, who=who)
 
 

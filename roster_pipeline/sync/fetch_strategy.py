@@ -212,8 +212,8 @@ def _switch_off(conn: Connection, school: SchoolRow, pull_id: int, missed: int) 
     people = counted(missed, "person who had", "people who had")
     audit.record(
         conn,
-        who="roster",
-        what="connection changed",
+        "roster",
+        "connection changed",
         district_id=source.district_id,
         reason=f"the SIS did not name {people} changed",
         details={"connection": source.key, "changed": ["delta"]},

@@ -87,10 +87,10 @@ def apply_plan(database: Database, school_key: str, plan_id: int, *, who: str, r
             raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.")
         with database.begin() as conn:
             result = apply_within(conn, planned.plan_id, who=who, kind="person")
+            details = {"sync": result.sync_id, "plan": planned.plan_id}
             audit.record(
-                conn, who=who, what="person synced", district_id=school.district_id, school_id=school.id,
-                person_id=shown.person_id, reason=reason, details={"sync": result.sync_id, "plan": planned.plan_id},
-            )  # fmt: skip
+                conn, who, "person synced", school=school, person_id=shown.person_id, reason=reason, details=details
+            )
             ledger.note_decision(conn, school.id, "one person", who, sync_id=result.sync_id)
     except PlanStale:
         raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.") from None

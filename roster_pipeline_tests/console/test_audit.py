@@ -40,7 +40,7 @@ def entries(database: Database, lincoln: SchoolRow, foreign: SchoolRow) -> None:
     with database.begin() as conn:
         for school, reason in ((lincoln, f"for lincoln {SCRIPT}"), (foreign, "for foreign")):
             audit.record(
-                conn, who="ada", what="settings changed", district_id=school.district_id, school_id=school.id,
+                conn, who="ada", what="settings changed", school=school,
                 reason=reason, details={"fields": ["sync_time", "time_zone"]},
             )  # fmt: skip
         audit.record(conn, who="root", what="key rotated", reason="every year")

@@ -134,7 +134,7 @@ def test_a_pause_is_ended_on_the_schools_page(signed_in: SignedIn, database: Dat
 
 def test_a_failed_run_says_who_started_it(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as opened:
-        audit.record_run(opened, "run-1", "sync", lincoln.id, lincoln.district_id, who="ann@example.org")
+        audit.record_run(opened, "run-1", "sync", lincoln, who="ann@example.org")
         alerts.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-1")
         alerts.record(opened, "lincoln", "raw_users", "lincoln: no answer.", "run-2", night="2026-11-03")
         found = [entry.who for entry in school_history(opened, lincoln.id)]

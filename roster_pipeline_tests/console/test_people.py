@@ -436,7 +436,7 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
     assert shown.count(" in lincoln: email, grade") == 1
 
     with database.begin() as conn:
-        lasting_decisions.take_back_exemptions(conn, lincoln.district_id, lincoln.id, None, OWNER, "is back")
+        lasting_decisions.take_back_exemptions(conn, lincoln, None, OWNER, "is back")
         (left,) = lasting_decisions.exemptions_of_school(conn, oak.id)
         lasting_decisions.end_exemptions(conn, oak, [left.id])
         for school in (lincoln, oak):

@@ -184,12 +184,7 @@ def test_an_exempted_row_is_never_applied_and_no_longer_waits(database: Database
         assert [line["sync_id"] for line in lines] == [None, done.sync_id, done.sync_id]
         actions = sync_summary(conn, done.sync_id).actions
         assert ("skip", "exempted", 1) in [(line["action"], line["reason"], line["rows"]) for line in actions]
-        assert (
-            lasting_decisions.take_back_exemptions(
-                conn, lincoln.district_id, lincoln.id, None, "owner", "left after all"
-            )
-            == 1
-        )
+        assert lasting_decisions.take_back_exemptions(conn, lincoln, None, "owner", "left after all") == 1
         assert lasting_decisions.exemptions_of_school(conn, lincoln.id) == []
 
 

@@ -197,7 +197,7 @@ def test_the_ledger_names_who_started_a_run_and_not_who_started_the_one_it_repea
     dagster_district.add_school("lincoln")
     with dagster_district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
-        audit.record_run(conn, "asked", "sync", school.id, school.district_id, who="Ada")
+        audit.record_run(conn, "asked", "sync", school, who="Ada")
     for run_id, parent, tags in runs:
         run = dg.DagsterRun("rostering", run_id, tags=tags, parent_run_id=parent, root_run_id=parent and runs[0][0])
         dagster_district.instance.run_storage.add_run(run)

@@ -45,7 +45,7 @@ def sign_out_everywhere(request: Request) -> Response:
     who = viewer(request)
     with database(request).begin() as opened:
         ended = sessions.end_all(opened, who.id)
-        audit.record(opened, who=who.email, what="signed out everywhere", details={"sessions": ended})
+        audit.record(opened, who.email, "signed out everywhere", details={"sessions": ended})
     return signed_out(request, RedirectResponse("/sign-in", 303))
 
 

@@ -145,7 +145,7 @@ def add_district(request: Request) -> Response:
             with database(request).begin() as opened:
                 managers = [access_changes.address(email) for email in addresses(values.get("managers", ""))]
                 row = tenant_changes.add_district(opened, key, values["name"])
-                audit.record(opened, who=who.email, what="district added", district_id=row.id)
+                audit.record(opened, who.email, "district added", district_id=row.id)
                 for email in dict.fromkeys(managers):
                     access_changes.grant(opened, email, Place(district_id=row.id), who=who.email)
                     url = request.app.state.config.url

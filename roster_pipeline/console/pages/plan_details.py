@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from sqlalchemy import Connection
 from starlette.requests import Request
@@ -89,15 +89,13 @@ def rows_csv(request: Request) -> Response:
         school, plan = plan_of(request, opened)
         filters = list_filter(request, *FIELDS)
         wanted = row_filter(filters)
-        details = {"plan": plan.id, "rows": plan_rows.count(opened, plan, wanted), "searched": bool(filters.words)}
-        audit.record(
-            opened,
-            who=viewer(request).email,
-            what="plan rows downloaded",
-            district_id=school.district_id,
-            school_id=school.id,
-            details=details | {name: value for name, value in filters.fields.items() if value and name != "sort"},
-        )
+        details: dict[str, Any] = {
+            "plan": plan.id,
+            "rows": plan_rows.count(opened, plan, wanted),
+            "searched": bool(filters.words),
+        }
+        details |= {name: value for name, value in filters.fields.items() if value and name != "sort"}
+        audit.record(opened, viewer(request).email, "plan rows downloaded", school=school, details=details)
     lines = every_line(database(request), plan, wanted)
     return csv_answer(f"{school.key}-plan-{plan.id}", HEADER, cells(lines))
 

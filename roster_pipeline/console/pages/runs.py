@@ -72,7 +72,7 @@ def cancel(request: Request) -> Response:
             raise nothing_here()
         who = viewer(request).email
         if manual_runs.cancel(opened, school.id, run_id, who):
-            audit.record_cancel(opened, run_id, school.id, school.district_id, who=who)
+            audit.record_cancel(opened, run_id, school, who=who)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
 

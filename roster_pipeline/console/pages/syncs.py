@@ -191,14 +191,8 @@ def rejected_csv(request: Request) -> Response:
         school, snapshot = _snapshot_of(request, opened)
         filters, wanted = _filters(request)
         details = {"snapshot": snapshot.id, "rows": rosters.count(opened, snapshot.id, wanted)}
-        audit.record(
-            opened,
-            who=viewer(request).email,
-            what="rejected records downloaded",
-            district_id=school.district_id,
-            school_id=school.id,
-            details=details | {"searched": bool(filters.words)},
-        )
+        details["searched"] = bool(filters.words)
+        audit.record(opened, viewer(request).email, "rejected records downloaded", school=school, details=details)
     name = f"{school.key}-rejected-{snapshot.id}"
     return csv_answer(name, HEADER, _cells(database(request), snapshot.id, wanted))
 

@@ -1,10 +1,9 @@
-"""A simulated SIS: OneRoster 1.1 and 1.2 over HTTP and CSV, with a generated district, days that pass, and faults.
+"""A simulated SIS: OneRoster 1.1 and 1.2 over HTTP, with a generated district, days that pass, and faults.
 
 Written from the standard; it shares no code with the client that it tests.
 """
 
 from roster_pipeline.simulator.app import SimulatorThread, create_app, create_site, running, serve
-from roster_pipeline.simulator.csv_bundle import Deviation, write_csv_bundle
 from roster_pipeline.simulator.days import DayReport
 from roster_pipeline.simulator.district import WAYS_OF_LEAVING, District, generate_district
 from roster_pipeline.simulator.fault_table import FAULTS, Fault
@@ -18,7 +17,6 @@ __all__ = [
     "FAULTS",
     "WAYS_OF_LEAVING",
     "DayReport",
-    "Deviation",
     "District",
     "Fault",
     "Faults",
@@ -33,5 +31,4 @@ __all__ = [
     "generate_district",
     "running",
     "serve",
-    "write_csv_bundle",
 ]  # fmt: skip

@@ -22,11 +22,11 @@ from roster_pipeline.services.settings_changes import LastTest, last_test
 from roster_pipeline.services.sis_schools import carry_out, key_of, new_key
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
 from roster_pipeline.simulator import generate_district
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console
 from roster_pipeline_tests.console.filling import errors_in, fields_of
 from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
+from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 

@@ -15,8 +15,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.services.settings_changes import change_connection
 from roster_pipeline.settings.school import ConnectionSettings, Guards
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.plan_and_apply import Applied
+from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
 
 KEYS = ("main", "east", "west")

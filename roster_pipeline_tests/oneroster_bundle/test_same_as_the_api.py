@@ -11,7 +11,7 @@ import pytest
 from roster_pipeline.oneroster import Client, Endpoint, Wanted, pull
 from roster_pipeline.oneroster.http.endpoint import VersionChoice
 from roster_pipeline.simulator import DEMO_CREDENTIALS, District, Sis, create_site, generate_district, running
-from roster_pipeline.simulator import write_csv_bundle as write
+from roster_pipeline_tests.csv_bundle import write_csv_bundle as write
 from roster_pipeline_tests.oneroster_bundle.writing import Read
 
 NOW = datetime(2026, 9, 15, 20, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.simulator.csv_bundle import BULK, write_csv_bundle
+from roster_pipeline_tests.csv_bundle import BULK, write_csv_bundle
 from roster_pipeline_tests.district import District
 
 

@@ -14,9 +14,9 @@ from roster_pipeline.directory import manual_edits, operations
 from roster_pipeline.directory.database import Database
 from roster_pipeline.services.decisions import roll_back
 from roster_pipeline.settings.school import Guards, Window
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES, Person
 from roster_pipeline.sync.plan_and_apply import Applied
+from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.directory.builders import every
 from roster_pipeline_tests.district import District, simulated_district
 

@@ -15,8 +15,8 @@ from roster_pipeline.notifications.content import SyncReport
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.outcome import tone, wants
 from roster_pipeline.simulator import Role
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.build_report import report_of
+from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sync_district import Place, running_site
 

@@ -12,9 +12,9 @@ from roster_pipeline.defs.resources import SisResource
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.simulator import generate_district
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync import clean_latest, fetch, fetch_strategy, plan_latest
 from roster_pipeline.sync.fetch_strategy import Choice, choose
+from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 

@@ -26,11 +26,11 @@ from roster_pipeline.directory.operations import exposition
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.services import connection_test, decisions, people_file, people_upload, person_changes
 from roster_pipeline.simulator import Role
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.simulator.person import CONTACT_ROLES
 from roster_pipeline.sync.health_checks import health_checks
 from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.cli.conftest import run
+from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.invariants.several_connections import several_connections

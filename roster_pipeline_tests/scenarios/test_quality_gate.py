@@ -18,8 +18,8 @@ from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import approvals, rosters, tenants
 from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.services import decisions
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.outbox_sender import send_due
+from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 

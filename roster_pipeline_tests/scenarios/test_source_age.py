@@ -20,9 +20,9 @@ from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.notifications.content import SyncReport
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.services.school_status import status_of_entry
-from roster_pipeline.simulator.csv_bundle import write_csv_bundle
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.sync.monitoring import watch
+from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.district import EVERYTHING, District
 from roster_pipeline_tests.oneroster_bundle.writing import as_zip
 from roster_pipeline_tests.scenarios.test_alerts import mails

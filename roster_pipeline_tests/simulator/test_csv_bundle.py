@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.simulator import Deviation, District, Faults, write_csv_bundle
-from roster_pipeline.simulator.csv_bundle import columns_of
+from roster_pipeline.simulator import District, Faults
+from roster_pipeline_tests.csv_bundle import Deviation, columns_of, write_csv_bundle
 
 Table = list[dict[str, str]]
 

@@ -155,15 +155,8 @@ def list_applications(as_json: AsJson = False) -> None:
 
     with open_directory() as database, database.begin() as conn:
         logins = schema.applications(conn)
-    rows = [
-        (
-            row.login,
-            row.district,
-            *(", ".join(part) if part else "all" for part in (row.schools, row.roles, row.fields)),
-        )
-        for row in logins
-    ]
     columns = ["login", "district", "schools", "roles", "fields"]
+    rows = [[getattr(row, name) or "all" for name in columns] for row in logins]
     print_rows(as_json, [asdict(row) for row in logins], columns, rows)
 
 

@@ -23,11 +23,13 @@ from roster_pipeline.cli.commands import (
 )
 from roster_pipeline.cli.output import (
     note,
+    print_doubted,
     print_findings,
     print_json,
     print_plan_counts,
     print_report,
     print_table,
+    print_waiting,
     shown,
 )
 from roster_pipeline.vocabulary import CHANGING, Role, counted, is_overridable, moment
@@ -38,8 +40,6 @@ if TYPE_CHECKING:
     from roster_pipeline.directory.approvals import Hold
     from roster_pipeline.directory.tenants import SchoolRow
     from roster_pipeline.services.plan_rows import Line, PlanSummary
-
-from roster_pipeline.cli.output import print_doubted, print_waiting
 
 hold = group("Holds: changes that a guard stopped. They wait until a person approves or discards them.")
 PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looked at; see: roster hold show SCHOOL")]
@@ -63,17 +63,8 @@ def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
     print_table(
         ["school", "plan", "made", "role", "action", "rows", "why", "can be approved"],
         [
-            (
-                held.school,
-                held.plan_id,
-                moment(held.made_at, zones[held.school]),
-                held.role,
-                held.action,
-                held.rows,
-                _messages(held),
-                held.overridable,
-            )
-            for held in holds
+            (one.school, one.plan_id, moment(one.made_at, zones[one.school]), *_kind(one), one.overridable)
+            for one in holds
         ],
     )
     note(f"Every row: roster hold show {holds[0].school}" if holds else "Nothing is held.")
@@ -225,8 +216,10 @@ def _message(finding: dict[str, Any]) -> str:
     return f"(another guard found the same) {finding['message']}" if finding.get("repeats") else str(finding["message"])
 
 
-def _messages(held: Hold) -> str:
-    return "\n".join(finding["message"] for finding in held.findings if not finding.get("repeats"))
+def _kind(held: Hold) -> tuple[str, str, int, str]:
+    """Role, action, rows, and the messages of the findings."""
+    messages = "\n".join(finding["message"] for finding in held.findings if not finding.get("repeats"))
+    return held.role, held.action, held.rows, messages
 
 
 @plan.command(

@@ -50,13 +50,7 @@ def find(
     print_table(
         ["person", "name", "e-mail", "number", "memberships"],
         [
-            (
-                one.id,
-                full_name(one.fields),
-                one.fields["email"],
-                one.fields["number"],
-                [_membership(m) for m in one.memberships],
-            )
+            (one.id, full_name(one.fields), one.fields["email"], one.fields["number"], _memberships(one.memberships))
             for one in people
         ],
     )
@@ -117,15 +111,9 @@ def show(
         usual = tenants.usual_time_zone(opened, [owner.id]) or "UTC"
         entries = audit.entries(opened, person_id=number) if history else []
         edits = [
-            {
-                "edit": edit.entry.id,
-                "when": edit.entry.at,
-                "who": edit.entry.who,
-                "what": edit.entry.what,
-                "reason": edit.entry.reason,
-                "undo": problem or "possible",
-            }
-            for edit, problem in undoable(opened, found, entries, changes)
+            {"edit": entry.id, "when": entry.at, "who": entry.who, "what": entry.what, "reason": entry.reason}
+            | {"undo": problem or "possible"}
+            for entry, problem in ((edit.entry, why) for edit, why in undoable(opened, found, entries, changes))
         ]
     if as_json:
         more = {"history": [vars(change) for change in changes], "edits": edits} if history else {}
@@ -162,8 +150,8 @@ def district_of(opened: Connection, key: str | None) -> DistrictRow:
     return rows[0]
 
 
-def _membership(membership: dict[str, Any]) -> str:
-    return f"{membership['school']}: {membership['role']}, {membership['status']}"
+def _memberships(of: list[dict[str, Any]]) -> list[str]:
+    return [f"{one['school']}: {one['role']}, {one['status']}" for one in of]
 
 
 def _in_zone(row: Mapping[str, Any], zone: str) -> list[Any]:
@@ -216,14 +204,5 @@ def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
     notes += [f"locked: {', '.join(row['locked_fields'])}"] if row["locked_fields"] else []
     if row["archived_by"]:
         notes.append(f"archived by {row['archived_by']}")
-    name = full_name(row)
-    return (
-        row["person_id"],
-        name,
-        row["role"],
-        row["grade"],
-        row["number"],
-        row["email"],
-        row["status"],
-        "; ".join(notes),
-    )
+    same = (row[name] for name in ("role", "grade", "number", "email", "status"))
+    return (row["person_id"], full_name(row), *same, "; ".join(notes))

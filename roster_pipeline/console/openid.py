@@ -27,6 +27,7 @@ from roster_pipeline.console.config import Oidc, is_loopback
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.sessions import Attempt
+from roster_pipeline.errors import RosterError
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in
 
 log = logging.getLogger(__name__)
@@ -261,21 +262,16 @@ def account_of(opened: Connection, identity: Identity) -> Account | str:
     return account
 
 
-class ProviderAway(Exception):
+class ProviderAway(RosterError):
     """The provider does not answer, or its answer is wrong."""
 
     def __init__(self, what: str) -> None:
-        self.message = f"The identity provider {what}."
-        self.remedy = (
-            "Try again in a minute. If this happens again, ask the people who run the console to check its settings."
-        )
-        super().__init__(self.message)
+        remedy = "If this happens again, ask the people who run the console to check its settings."
+        super().__init__(f"The identity provider {what}.", f"Try again in a minute. {remedy}")
 
 
-class TokenRefused(Exception):
+class TokenRefused(RosterError):
     """The token of the provider does not prove who the person is."""
 
     def __init__(self, what: str) -> None:
-        self.message = f"The identity provider did not prove who you are: {what}."
-        self.remedy = "Try again from the beginning."
-        super().__init__(self.message)
+        super().__init__(f"The identity provider did not prove who you are: {what}.", "Try again from the beginning.")

@@ -30,6 +30,7 @@ from roster_pipeline.console.session import keep_visit, nothing_here
 from roster_pipeline.directory import sessions
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sessions import new_token
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.mail_page import words
 from roster_pipeline.notifications.outcome import NOUNS
@@ -60,7 +61,8 @@ LONGEST_NUMBER = 18
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
-    """A template as an answer. It knows `viewer` (or none), `csrf`, `csrf_field()`, `path` and `flash`."""
+    """A template as an answer. It knows `viewer` (or none), `csrf`, `csrf_field()`, `path`, `flash`, `now`, and the
+    `zone` of a school in the context."""
     state = request.state
     cookie = state.token or state.visit or new_token()
     csrf = token_for(cookie)
@@ -70,7 +72,10 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
         "csrf_field": lambda: Markup('<input type="hidden" name="{}" value="{}">').format(FIELD, csrf),
         "path": request.url.path,
         "flash": _flash(request),
+        "now": datetime.now(UTC),
     }
+    if isinstance(school := context.get("school"), SchoolRow):
+        known["zone"] = school.settings.time_zone
     response = HTMLResponse(_templates().get_template(template).render(known | context), status)
     if not state.token:
         keep_visit(request, response, cookie)

@@ -194,6 +194,12 @@ def school_of(request: Request, opened: Connection) -> SchoolRow:
     return school
 
 
+def the_school(request: Request) -> SchoolRow:
+    """`school_of` in a transaction of its own."""
+    with request.app.state.database.begin() as opened:
+        return school_of(request, opened)
+
+
 def _like(opened: Connection, who: Account, key: str) -> list[tuple[str, str]]:
     """Key and name of the viewer's schools whose key is similar to this one."""
     if len(key) > LONGEST_KEY:

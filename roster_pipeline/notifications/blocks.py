@@ -125,11 +125,11 @@ class Page:
     tone: Tone
     badge: str
     headline: str
-    remarks: tuple[str, ...]
-    details: tuple[str, ...]
-    action: Link | None
     sections: tuple[Section, ...]
     footer: str
+    remarks: tuple[str, ...] = ()
+    details: tuple[str, ...] = ()
+    action: Link | None = None
     run: str | None = None
 
 

@@ -59,7 +59,6 @@ def notice_mail(notice: Notice, *, commands: bool = True) -> Mail:
         tone=notice.tone,
         badge=notice.badge,
         headline=f"{notice.headline}.",
-        remarks=(),
         details=(moment(notice.when, notice.time_zone),),
         action=notice.link,
         sections=(
@@ -80,9 +79,6 @@ def sign_in_mail(url: str, site: str, minutes: int) -> Mail:
         tone="good",
         badge="Sign in",
         headline="Your sign-in link.",
-        remarks=(),
-        details=(),
-        action=None,
         sections=(
             Section(
                 "Sign in",
@@ -115,7 +111,6 @@ def invitation_mail(places: Sequence[str], url: str | None) -> Mail:
         badge="Invitation",
         headline=f"You can now look after {what} in Roster.",
         remarks=("Somebody who runs Roster for your schools gave you access.",),
-        details=(),
         action=Link("Open Roster", url) if url else None,
         sections=(
             Section(
@@ -154,7 +149,6 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, c
         tone="attention" if worrying else "good",
         badge="Please look" if worrying else "Done",
         headline=f"{schools}{look}.",
-        remarks=(),
         details=(moment(when, time_zone),),
         action=action,
         sections=tuple(sections),

@@ -28,6 +28,7 @@ from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError
 
+from roster_pipeline.errors import RosterError
 from roster_pipeline.runtime import processes
 from roster_pipeline.settings.installation import Places, SecretKey
 
@@ -53,13 +54,8 @@ QUIET_LOG = ("log_error_verbosity = terse", "log_min_error_statement = panic")
 """The server's own log must not quote rows or statements, because they contain data of people."""
 
 
-class DatabaseRefusedError(ConnectionError):
-    """No database can be used. `str()` says what was wrong and, on its own line, what to do."""
-
-    def __init__(self, message: str, remedy: str) -> None:
-        super().__init__(f"{message}\n{remedy}")
-        self.message = message
-        self.remedy = remedy
+class DatabaseRefusedError(RosterError):
+    """No database can be used."""
 
 
 @dataclass(frozen=True)

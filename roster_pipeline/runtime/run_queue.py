@@ -215,51 +215,39 @@ def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[I
     oldest = max((queue.age(run) for run in queue.waiting), default=0.0)
     still = queue.last_start is None or queue.at.timestamp() - queue.last_start > PATIENCE_SECONDS
     double = several_daemons(recent_beats(queue, beats))
+    waited = f"the oldest run has waited for {counted(round(oldest / 60), 'minute', 'minutes')}"
+    again = "These runs are marked as failed and start again within minutes."
     return [
         *(_over_the_broker(queue.broker, queue) if queue.broker else []),
-        Item(
-            STANDING_STILL,
-            not (stuck and still),
-            f"{counted(len(stuck), 'run', 'runs')} could start, and none has for {PATIENCE_SECONDS / 60:.0f} minutes"
-            if stuck and still
-            else f"{len(queue.waiting)} wait, {len(queue.launched)} are launched, {len(queue.started)} go on",
-            "Look whether daemon and workers run, and at what they print: roster doctor" if stuck and still else "",
+        _item(
+            STANDING_STILL, bool(stuck and still),
+            f"{len(queue.waiting)} wait, {len(queue.launched)} are launched, {len(queue.started)} go on",
+            f"{counted(len(stuck), 'run', 'runs')} could start, and none has for {PATIENCE_SECONDS / 60:.0f} minutes",
+            "Look whether daemon and workers run, and at what they print: roster doctor",
         ),
-        Item(
-            LONG_QUEUE,
-            oldest <= LONG_QUEUE_SECONDS,
-            f"the oldest run has waited for {counted(round(oldest / 60), 'minute', 'minutes')}"
-            if oldest
-            else "nothing waits",
-            "Start more workers, or spread the schools' sync times." if oldest > LONG_QUEUE_SECONDS else "",
+        _item(
+            LONG_QUEUE, oldest > LONG_QUEUE_SECONDS, waited if oldest else "nothing waits", waited,
+            "Start more workers, or spread the schools' sync times.",
         ),
-        Item(
-            LOST,
-            not lost,
-            f"{counted(len(lost), 'launched run has', 'launched runs have')} no message in the broker any more"
-            if lost
-            else "none",
-            "These runs are marked as failed and start again within minutes. Find out who empties the queue."
-            if lost
-            else "",
+        _item(
+            LOST, bool(lost), "none",
+            f"{counted(len(lost), 'launched run has', 'launched runs have')} no message in the broker any more",
+            f"{again} Find out who empties the queue.",
         ),
-        Item(
-            DEAD,
-            not dead,
-            f"no process executes {counted(len(dead), 'run that counts', 'runs that count')} as started"
-            if dead
-            else "none",
-            "These runs are marked as failed and start again within minutes. Find out why their processes ended."
-            if dead
-            else "",
+        _item(
+            DEAD, bool(dead), "none",
+            f"no process executes {counted(len(dead), 'run that counts', 'runs that count')} as started",
+            f"{again} Find out why their processes ended.",
         ),
-        Item(
-            DAEMONS,
-            not double,
-            "two daemons run at once" if double else "no second one",
-            "Stop one of them. While two run, every schedule and every mail is handled twice." if double else "",
+        _item(
+            DAEMONS, double, "no second one", "two daemons run at once",
+            "Stop one of them. While two run, every schedule and every mail is handled twice.",
         ),
-    ]
+    ]  # fmt: skip
+
+
+def _item(name: str, wrong: bool, fine: str, problem: str, remedy: str) -> Item:
+    return Item(name, not wrong, problem if wrong else fine, remedy if wrong else "")
 
 
 def _over_the_broker(broker: Broker, queue: RunQueue) -> list[Item]:

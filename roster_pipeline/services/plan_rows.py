@@ -148,30 +148,17 @@ def _flags(stored: str | None) -> str:
 
 
 def _new_name(changes: Mapping[str, tuple[Any, Any]]) -> str:
-    return " ".join(str(changes[field][1]) for field in ("given_name", "family_name") if _has_value(changes, field))
-
-
-def _has_value(changes: Mapping[str, tuple[Any, Any]], field: str) -> bool:
-    return field in changes and changes[field][1] is not None
+    names = (changes.get(field, (None, None))[1] for field in ("given_name", "family_name"))
+    return " ".join(str(name) for name in names if name is not None)
 
 
 def cells(some: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
     """The columns of `HEADER`: one line per field change, one for a row without."""
     for line in some:
-        head = (
-            line.row,
-            line.action,
-            line.role,
-            line.person_id,
-            line.name,
-            " ".join(line.sourced_ids),
-            line.matched_by,
-            line.reason,
-            line.why,
-        )
+        who = (line.row, line.action, line.role, line.person_id, line.name, " ".join(line.sourced_ids))
         changes: list[tuple[Any, ...]] = [(field, old, new) for field, (old, new) in line.readable.items()]
         for change in changes or [(None, None, None)]:
-            yield (*head, *change)
+            yield (*who, line.matched_by, line.reason, line.why, *change)
 
 
 def write_csv(path: Path, some: Iterable[Line]) -> int:

@@ -28,7 +28,7 @@ from roster_pipeline.console.page import (
     redirect,
     texts,
 )
-from roster_pipeline.console.session import nothing_here, school_of, viewer, zone_of
+from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer, zone_of
 from roster_pipeline.directory import approvals, audit, lasting_decisions
 from roster_pipeline.directory.school_history import HistoryEntry, alerts_of, people_by_role, school_history, year
 from roster_pipeline.directory.school_overview import school_status
@@ -121,8 +121,7 @@ def whole_audit(request: Request) -> Response:
 
 def audit_of_school(request: Request) -> Response:
     """The entries that concern one school."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     return _page_of(request, school=school)
 
 
@@ -209,7 +208,6 @@ def show(request: Request) -> Response:
         resume=RESUME,
         steps=steps,
         next=next_run(current, now),
-        now=now,
         alerts=alerts,
         people=dict(sorted(people.items(), key=lambda entries: role_place(entries[0]))),
         test=_test(school.test),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from roster_pipeline.console.pages.plan_details import (
     refused,
     rows_of,
 )
-from roster_pipeline.console.session import school_of, viewer
+from roster_pipeline.console.session import school_of, the_school, viewer
 from roster_pipeline.directory import approvals, held_plans, lasting_decisions, plan_rows, plans
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
@@ -124,8 +124,7 @@ def _limit(value: float) -> str:
 
 def take_back(request: Request) -> Response:
     """Plan exempted changes again."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     reason, ids = reason_of(request), plain_numbers(request, "exemption")
     error = reason_problem(reason) or ("" if ids else "Choose what to plan again.")
     if error:
@@ -261,8 +260,6 @@ def _page_of(request: Request, *, status: int = 200, error: str = "", decision: 
         events=events,
         error=error,
         decision=decision,
-        now=datetime.now(UTC),
-        zone=school.settings.time_zone,
     )
 
 

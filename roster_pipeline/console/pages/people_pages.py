@@ -9,7 +9,6 @@ The search is sent as a form, so its words are never in an address.
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any, get_args
 
 from sqlalchemy import Connection
@@ -31,7 +30,7 @@ from roster_pipeline.console.page import (
     role,
     texts,
 )
-from roster_pipeline.console.session import nothing_here, school_of, viewer
+from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer
 from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.members import UnknownPerson
@@ -76,8 +75,7 @@ def of_district(request: Request) -> Response:
 
 def add_form(request: Request) -> Response:
     """The form for somebody who is not in the SIS."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     return _form(request, school, {}, "")
 
 
@@ -86,8 +84,7 @@ def add(request: Request) -> Response:
     given = texts(request)
     reason = given.get("reason", "")
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     if reason and (error := reason_problem(reason)):
         return _form(request, school, given, error)
     try:
@@ -186,10 +183,8 @@ def conflicts_of_school(request: Request) -> Response:
         conflicts=found,
         total=total,
         back=filters.at(filters.page),
-        now=datetime.now(UTC),
         newer=filters.newer,
         older=filters.older(AT_ONCE, total),
-        zone=school.settings.time_zone,
     )
 
 
@@ -240,7 +235,6 @@ def conflicts_of_district(request: Request) -> Response:
         conflicts=found,
         total=total,
         back=filters.at(filters.page),
-        now=datetime.now(UTC),
         newer=filters.newer,
         older=filters.older(AT_ONCE, total),
     )

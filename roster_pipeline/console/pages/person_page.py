@@ -103,7 +103,6 @@ def page_of_person(request: Request, *, status: int = 200, error: str = "", aske
         view=view,
         error=error,
         may_erase=who.operator,
-        now=datetime.now(UTC),
         zone=school.settings.time_zone if school else "UTC",
         **context,
     )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Literal
 
 from sqlalchemy import Connection
@@ -78,8 +77,6 @@ def show(request: Request) -> Response:
         explanation=hold_explanation_of((line for line in summary.verdict if _waits(line)), manager=manager),
         rows=rows,
         events=events,
-        now=datetime.now(UTC),
-        zone=school.settings.time_zone,
     )
 
 
@@ -217,7 +214,6 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
         listed=Listed(filters, list(waiting), waiting[0].plans if waiting else 0),
         guards=list(ADVICE),
         districts=mine,
-        now=datetime.now(UTC),
     )
 
 

@@ -195,7 +195,7 @@ def _decidable(opened: Connection, school: SchoolRow, outcome: Outcome) -> bool:
 
 
 def _context(school: SchoolRow) -> dict[str, Any]:
-    return {"school": school, "tab": "runs", "base": f"/schools/{school.key}", "zone": school.settings.time_zone}
+    return {"school": school, "tab": "runs", "base": f"/schools/{school.key}"}
 
 
 routes = [

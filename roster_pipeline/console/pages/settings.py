@@ -18,7 +18,7 @@ from starlette.routing import Route
 from roster_pipeline.console.forms import KEY_WORDS, SETTINGS, TAKEN, Values, wrong
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.pages.sis_school_pages import LABELS, listed, place_of, settings_of
-from roster_pipeline.console.session import district_of, limit, nothing_here, school_of, viewer
+from roster_pipeline.console.session import district_of, limit, nothing_here, school_of, the_school, viewer
 from roster_pipeline.console.settings_form import (
     CONNECTION_SECTION,
     SECRET_IS_LOST,
@@ -55,8 +55,7 @@ TEST = "test"
 
 def first(request: Request) -> Response:
     """GET: go to the first section."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     return RedirectResponse(f"/schools/{school.key}/settings/{SECTIONS[0].key}", 303)
 
 
@@ -122,8 +121,7 @@ def preview(request: Request) -> Response:
 def send_test(request: Request) -> Response:
     """POST: send the same mail to the person who asks, and to nobody else."""
     who = viewer(request)
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     with database(request).begin() as opened:
         limit(opened, "test mails to", who.email, TEST_MAILS, WINDOW)
     try:

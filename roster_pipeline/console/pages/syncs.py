@@ -8,7 +8,6 @@ Also the rejected records of the snapshot: whose record it is, which value, and 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -114,8 +113,6 @@ def _page_of(request: Request, *, only: Only | None, status: int = 200, error: s
         only=only,
         outline=rollback.outline(database(request), sync.id, only=only),
         error=error,
-        now=datetime.now(UTC),
-        zone=school.settings.time_zone,
     )
 
 
@@ -150,7 +147,6 @@ def show(request: Request) -> Response:
         undone_whole=whole,
         may_roll_back=sync.kind in ("sync", "approval", "person", "upload") and not whole and bool(sync.counts),
         run=run_url(sync.run_id),
-        now=datetime.now(UTC),
     )
 
 
@@ -180,8 +176,6 @@ def show_rejected(request: Request) -> Response:
         manages=viewer(request).may_manage(school.district_id),
         meaning=_meaning,
         csv=f"/schools/{school.key}/rejected/{snapshot.id}/rows.csv",
-        now=datetime.now(UTC),
-        zone=school.settings.time_zone,
     )
 
 
@@ -203,18 +197,8 @@ def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> 
         with opened_again.begin() as opened:
             found = rosters.page(opened, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
         for row in found:
-            rule = row["rule"]
-            yield (
-                row["name"],
-                row["value"],
-                row["sourced_id"],
-                row["collection"],
-                row["field"],
-                rule,
-                _meaning(rule),
-                row["severity"],
-                row["role"],
-            )
+            whose = (row[name] for name in ("name", "value", "sourced_id", "collection", "field", "rule"))
+            yield (*whose, _meaning(row["rule"]), row["severity"], row["role"])
         if len(found) < AT_ONCE:
             return
         offset += AT_ONCE

@@ -22,7 +22,7 @@ from roster_pipeline.console.page import (
     role,
     texts,
 )
-from roster_pipeline.console.session import nothing_here, school_of, viewer
+from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer
 from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
@@ -70,15 +70,13 @@ SAME = ("join", "update", "nothing")
 
 def choose(request: Request) -> Response:
     """The form for a file."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     return _form(request, school)
 
 
 def upload(request: Request) -> Response:
     """Read the file, keep it, and show what it would do."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     sent, given = form(request).get("file"), texts(request)
     default = given.get("role", "")
     if not isinstance(sent, UploadFile) or not sent.filename:
@@ -103,8 +101,7 @@ def upload(request: Request) -> Response:
 
 def show(request: Request) -> Response:
     """What each row of the list would do."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
+    school = the_school(request)
     return _shown(request, school)
 
 

@@ -6,7 +6,7 @@ The name of a field is the path of its setting: `connection-url`, `school-studen
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -42,7 +42,6 @@ CHECKS = {
     CONNECTION: tuple(name for name, field in ConnectionSettings.model_fields.items() if field.annotation is bool),
     SCHOOL: tuple(name for name, field in SchoolSettings.model_fields.items() if field.annotation is bool),
 }
-NESTED = (*ROLES, "guards", "quality")
 WINDOWS, QUALITY = "school-guards-windows", "school-quality-"
 
 
@@ -67,39 +66,22 @@ SETTINGS = {
 
 def shown(settings: BaseModel, prefix: str) -> Values:
     """Settings of a connection or a school as values of fields. prefix: `connection` or `school`."""
-    values: Values = {}
-    for name, value in settings.model_dump(mode="json").items():
-        if name not in NESTED and name not in LINES:
-            values[name_of(prefix, name)] = _text(value)
-    if isinstance(settings, ConnectionSettings):
-        for name in CONTACT_LINES:
-            values[name_of(prefix, name)] = "\n".join(getattr(settings, name))
-    if isinstance(settings, SchoolSettings):
-        values[name_of(prefix, "sync_time")] = f"{settings.sync_time:%H:%M}"
-        values[name_of(prefix, "report_to")] = "\n".join(settings.report_to)
-        values[name_of(prefix, "role_map")] = "\n".join(
-            f"{role} = {group}" for role, group in settings.role_map.items()
-        )
-        for role in ROLES:
-            for switch in SWITCHES:
-                values[name_of(prefix, role, switch)] = _text(getattr(getattr(settings, role), switch))
-        values |= _shown_guards(settings, prefix)
-        for rule, tuned in settings.quality.items():
-            values[name_of(prefix, "quality", rule, "severity")] = tuned.severity or ""
-            values[name_of(prefix, "quality", rule, "mostly")] = "" if tuned.mostly is None else _percent(tuned.mostly)
-    return values
+    return dict(_flat(settings.model_dump(mode="json"), prefix))
 
 
-def _shown_guards(settings: SchoolSettings, prefix: str) -> Values:
-    values: Values = {}
-    for name in Guards.model_fields:
-        value = getattr(settings.guards, name)
-        if name != "windows":
-            values[name_of(prefix, "guards", name)] = _percent(value) if name in SHARES else _text(value)
-    for place, window in enumerate(settings.guards.windows):
-        for part, value in window.model_dump(mode="json").items():
-            values[name_of(prefix, "guards", "windows", place, part)] = _text(value)
-    return values
+def _flat(value: Any, *path: object) -> Iterator[tuple[str, str]]:
+    name = path[-1]
+    if name == "role_map":
+        yield name_of(*path), "\n".join(f"{role} = {group}" for role, group in value.items())
+    elif name == "windows" or isinstance(value, dict):
+        for step, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _flat(inner, *path, step)
+    elif isinstance(value, list):
+        yield name_of(*path), "\n".join(value)
+    elif value is not None and (name in SHARES or name == "mostly"):
+        yield name_of(*path), _percent(value)
+    else:
+        yield name_of(*path), value[:5] if name == "sync_time" else _text(value)
 
 
 def sent(form: Mapping[str, Any], prefix: str) -> Values:

@@ -6,9 +6,10 @@ The first tick of a sensor imports what it needs, so the code server and every r
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
@@ -34,17 +35,19 @@ MOST_FAILED = 500
 RETRIED = ("dagster/will_retry", "dagster/auto_retry_run_id")
 
 
+def _sensor(every: int, description: str) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
+    """A sensor that runs from the beginning. every: seconds between two looks."""
+    running = dg.DefaultSensorStatus.RUNNING
+    return dg.sensor(minimum_interval_seconds=every, default_status=running, description=description)
+
+
 def missing_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
     """School keys without a partition yet. Keys that lost their school stay: their history is worth keeping."""
     partitions = set(instance.get_dynamic_partitions("schools"))
     return [key for key in keys if key not in partitions]
 
 
-@dg.sensor(
-    minimum_interval_seconds=PARTITIONS_EVERY,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Adds a partition for every new school; never deletes one.",
-)
+@_sensor(PARTITIONS_EVERY, "Adds a partition for every new school; never deletes one.")
 def partitions_follow_schools(
     context: dg.SensorEvaluationContext, directory: DirectoryResource
 ) -> dg.SensorResult | dg.SkipReason:
@@ -59,11 +62,7 @@ def partitions_follow_schools(
     return dg.SensorResult(dynamic_partitions_requests=[schools.build_add_request(new)])
 
 
-@dg.sensor(
-    minimum_interval_seconds=MAIL_EVERY,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Writes reports that are still missing and sends the mails of the outbox.",
-)
+@_sensor(MAIL_EVERY, "Writes reports that are still missing and sends the mails of the outbox.")
 def send_mail(
     context: dg.SensorEvaluationContext, directory: DirectoryResource, installation: InstallationResource
 ) -> dg.SkipReason:
@@ -81,10 +80,8 @@ def send_mail(
     return dg.SkipReason(f"{sent.sent} sent, {sent.failed} put off, {sent.dead} given up")
 
 
-@dg.sensor(
-    minimum_interval_seconds=REPORT_EVERY,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Reports what people decided: a materialization of applied_changes, and the checks that it changes.",
+@_sensor(
+    REPORT_EVERY, "Reports what people decided: a materialization of applied_changes, and the checks that it changes."
 )
 def report_decisions(
     context: dg.SensorEvaluationContext, directory: DirectoryResource
@@ -159,10 +156,8 @@ def _materialization_judged(
     return None
 
 
-@dg.sensor(
-    minimum_interval_seconds=WATCH_EVERY,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Notices killed runs, a failed pruning, silent schools and weeks of failures; sends the heartbeat.",
+@_sensor(
+    WATCH_EVERY, "Notices killed runs, a failed pruning, silent schools and weeks of failures; sends the heartbeat."
 )
 def watch_schools(
     context: dg.SensorEvaluationContext, directory: DirectoryResource, installation: InstallationResource
@@ -183,10 +178,8 @@ def watch_schools(
     return dg.SensorResult(skip_reason=summary, cursor=failed.until.isoformat() if failed.until else None)
 
 
-@dg.sensor(
-    minimum_interval_seconds=WATCH_EVERY,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Looks at broker, workers, run queue and daemon, tells the operators, and fails runs that were lost.",
+@_sensor(
+    WATCH_EVERY, "Looks at broker, workers, run queue and daemon, tells the operators, and fails runs that were lost."
 )
 def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
     """Look once. A check that is red twice in a row opens an alert. A run that is lost twice in a row is marked as

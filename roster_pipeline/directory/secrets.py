@@ -9,7 +9,6 @@ one seals; all of them open.
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, select, update
@@ -51,22 +50,22 @@ def new_key() -> str:
     return Fernet.generate_key().decode()
 
 
-def seal(plain: str, key_file: Path | None = None) -> str:
+def seal(plain: str) -> str:
     """The sealed form of a secret, which may be stored. A reference `env:NAME` is stored as it is. Raises
     MissingKey."""
     if plain.startswith(REFERENCE):
         return plain
-    return _fernet(_key(key_file)).encrypt(plain.encode()).decode()
+    return _fernet(_key()).encrypt(plain.encode()).decode()
 
 
-def unseal(sealed: str, key_file: Path | None = None) -> str:
+def unseal(sealed: str) -> str:
     """Open a sealed secret. Raises MissingKey, WrongKey, MissingVariable."""
     if sealed.startswith(REFERENCE):
         name = sealed.removeprefix(REFERENCE)
         if not os.environ.get(name):
             raise MissingVariable(name)
         return os.environ[name]
-    return _opened(sealed, _fernet(_key(key_file)))
+    return _opened(sealed, _fernet(_key()))
 
 
 def rotate(conn: Connection, old: str, new: str) -> int:
@@ -90,12 +89,10 @@ def rotate(conn: Connection, old: str, new: str) -> int:
     return number
 
 
-def _key(key_file: Path | None) -> str:
+def _key() -> str:
     given = SecretKey.read().secret_key
     if given:
         return given
-    if key_file is not None and key_file.exists():
-        return key_file.read_text()
     raise MissingKey(
         "There is no key to keep Client Secrets with.",
         f"Set {SECRET_KEY} (make one with: roster secrets new-key), or keep the secret in a variable: env:NAME.",

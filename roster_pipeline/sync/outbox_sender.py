@@ -160,18 +160,8 @@ def details_csv(rows: Iterable[RowDetail], names: Names) -> str:
 
 def _cells(row: RowDetail, names: Names) -> tuple[object, ...]:
     who = (row.person_id,) if names == "ids" else (row.person_id, masked(row.given_name, row.family_name))
-    return (
-        row.row,
-        row.action,
-        row.result,
-        row.role,
-        *who,
-        " ".join(_shown_id(sourced_id, row) for sourced_id in row.sourced_ids),
-        row.matched_by,
-        row.reason,
-        why_of(row.reason, row.notes),
-        " ".join(row.fields),
-    )
+    ids, why = " ".join(_shown_id(one, row) for one in row.sourced_ids), why_of(row.reason, row.notes)
+    return (row.row, row.action, row.result, row.role, *who, ids, row.matched_by, row.reason, why, " ".join(row.fields))
 
 
 def masked(*names: str | None) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from roster_pipeline.oneroster.bundle import check_bundle, source_of
-from roster_pipeline.oneroster.connection_test_items import CheckItem
+from roster_pipeline.oneroster.bundle import check_bundle_schools, source_of
+from roster_pipeline.oneroster.connection_test_items import CheckItem, TestedSchool
 from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, USERS_11, as_folder, bundle_11, bundle_12, table
 
 TEACHER = {"sourcedId": "t-1", "givenName": "Kim", "familyName": "Ito", "role": "teacher", "orgSourcedIds": "sch-1"}
@@ -18,10 +17,11 @@ PARENT = {"sourcedId": "gdn-1", "givenName": "Ines", "familyName": "Oduya", "rol
 
 
 def checked(
-    path: Path, school: str = "sch-1", roles: tuple[str, ...] = ("student",), **choices: Any
+    path: Path, school: str = "sch-1", roles: tuple[str, ...] = ("student",), contacts: bool = True, name: str = ""
 ) -> dict[str, CheckItem]:
     source = source_of(f"file://{path}", allow_private=True)
-    return {item.name: item for item in check_bundle(source, school, roles, **{"contacts": True} | choices)}
+    tested = TestedSchool(school, frozenset(roles), contacts, name=name)
+    return {item.name: item for _, item in check_bundle_schools(source, [tested])}
 
 
 def test_a_good_bundle_is_green_throughout(tmp_path: Path) -> None:

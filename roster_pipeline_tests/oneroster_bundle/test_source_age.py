@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from roster_pipeline.oneroster import Proof, Wanted
-from roster_pipeline.oneroster.bundle import LastRead, check_bundle, pull_bundle, source_of
+from roster_pipeline.oneroster.bundle import LastRead, check_bundle_schools, pull_bundle, source_of
+from roster_pipeline.oneroster.connection_test_items import TestedSchool
 from roster_pipeline_tests.oneroster_bundle.sftp_server import SftpServer
 from roster_pipeline_tests.oneroster_bundle.writing import (
     ORGS,
@@ -118,7 +119,8 @@ def test_a_time_ahead_of_now_is_a_problem_and_told_with_its_hours(tmp_path: Path
     users, proof = read(path)
     assert list(users) == ["stu-1"]
     assert (proof.complete, proof.problems) == (False, ("source-from-the-future:48 hours",))
-    items = {one.name: one for one in check_bundle(source_of(f"file://{path}", allow_private=True), "sch-1", now=NOW)}
+    source = source_of(f"file://{path}", allow_private=True)
+    items = {one.name: one for _, one in check_bundle_schools(source, [TestedSchool("sch-1")], now=NOW)}
     assert items["Age"].ok is False
     assert "48 hours in the future" in items["Age"].detail
 

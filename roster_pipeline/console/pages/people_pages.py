@@ -181,10 +181,7 @@ def conflicts_of_school(request: Request) -> Response:
         tab="people",
         plan=plan,
         conflicts=found,
-        total=total,
-        back=filters.at(filters.page),
-        newer=filters.newer,
-        older=filters.older(AT_ONCE, total),
+        **_place(filters, total),
     )
 
 
@@ -233,11 +230,14 @@ def conflicts_of_district(request: Request) -> Response:
         "district_conflicts.html",
         district=district,
         conflicts=found,
-        total=total,
-        back=filters.at(filters.page),
-        newer=filters.newer,
-        older=filters.older(AT_ONCE, total),
+        **_place(filters, total),
     )
+
+
+def _place(filters: ListFilter, total: int) -> dict[str, Any]:
+    """Where a page of a list is among the others."""
+    ways = {"newer": filters.newer, "older": filters.older(AT_ONCE, total)}
+    return {"total": total, "back": filters.at(filters.page)} | ways
 
 
 def beside(request: Request) -> Response:

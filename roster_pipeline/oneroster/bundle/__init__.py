@@ -6,7 +6,7 @@ for batch in people: ...
 people.proof.mode  # "full", or "delta" where absence means nothing
 """
 
-from roster_pipeline.oneroster.bundle.bundle_check import check_bundle, check_bundle_schools
+from roster_pipeline.oneroster.bundle.bundle_check import check_bundle_schools
 from roster_pipeline.oneroster.bundle.bundle_files import (
     BundleBroken,
     BundleError,
@@ -44,7 +44,6 @@ __all__ = [
     "WrongEncoding",
     "WrongHeader",
     "WrongManifest",
-    "check_bundle",
     "check_bundle_schools",
     "is_bundle_url",
     "pull_bundle",

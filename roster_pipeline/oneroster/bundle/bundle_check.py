@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -19,7 +19,6 @@ from roster_pipeline.oneroster.connection_test_items import (
     CheckItem,
     Placed,
     TestedSchool,
-    Watcher,
     disabled_item,
     enrollment_item,
     field_items,
@@ -51,28 +50,6 @@ _NAMES: tuple[tuple[type[OneRosterError], str], ...] = (
 )
 
 
-def check_bundle(
-    source: BundleSource,
-    school_id: str,
-    roles: Iterable[str] = GROUPS,
-    *,
-    contacts: bool = False,
-    old_days: int = Guards().bundle_age_days,
-    include_orgs_below: bool = False,
-    enrollments: bool = False,
-    name: str = "",
-    now: datetime | None = None,
-    watcher: Watcher | None = None,
-) -> list[CheckItem]:
-    """Read the whole bundle as a sync would. A bundle that cannot be read is a red item, never an exception.
-
-    roles ... watcher: of `TestedSchool`. old_days, enrollments, now: see `check_bundle_schools`.
-    """
-    school = TestedSchool(school_id, frozenset(roles), contacts, include_orgs_below, name, watcher)
-    placed = check_bundle_schools(source, [school], old_days=old_days, enrollments=enrollments, now=now)
-    return [item for _, item in placed]
-
-
 def check_bundle_schools(
     source: BundleSource,
     schools: Sequence[TestedSchool],
@@ -81,7 +58,8 @@ def check_bundle_schools(
     enrollments: bool = False,
     now: datetime | None = None,
 ) -> list[Placed]:
-    """`check_bundle` for several schools of one bundle, which is read once. Each item has the place of its school.
+    """Test a bundle for several schools. It is read once, as a sync reads it. Each item has the place of its school. A
+    bundle that cannot be read is a red item, never an exception.
 
     old_days: an older bundle suggests that the export stopped. enrollments: a student without one counts as gone.
     """

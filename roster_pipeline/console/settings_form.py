@@ -13,23 +13,8 @@ from pydantic import ValidationError
 from sqlalchemy import Connection
 from starlette.requests import Request
 
-from roster_pipeline.console.forms import (
-    CONNECTION,
-    SCHOOL,
-    SETTINGS,
-    SHARES,
-    Errors,
-    Values,
-    errors_of,
-    name_of,
-    plain_connection,
-    plain_school,
-    quality_rules,
-    sent,
-    shown,
-    window_places,
-    worded,
-)
+from roster_pipeline.console import forms
+from roster_pipeline.console.forms import CONNECTION, SCHOOL, Errors, Values
 from roster_pipeline.console.page import form
 from roster_pipeline.console.session import viewer
 from roster_pipeline.directory import connection_tests, tenants
@@ -98,7 +83,9 @@ class Form:
 def stored_form(opened: Connection, school: SchoolRow, section: Section) -> Form:
     """The form of a section with the stored settings."""
     sharing = [row for row in tenants.schools_of(opened, school.connection.id) if row.id != school.id]
-    values = shown(school.connection.settings, CONNECTION) | shown(school.settings, SCHOOL) | {NAME: school.name}
+    values = (
+        forms.shown(school.connection.settings, CONNECTION) | forms.shown(school.settings, SCHOOL) | {NAME: school.name}
+    )
     return Form(section, school, sharing, values, f"{school.revision}.{school.connection.revision}")
 
 
@@ -106,7 +93,7 @@ def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
     """The form with the sent values, and what to save. If the form has errors, None instead of the second."""
     given, section, school = form(request), stored.section, stored.school
     connects = stored.of_connection and stored.may_connect(viewer(request))
-    values = sent(given, SCHOOL) | (sent(given, CONNECTION) if connects else {})
+    values = forms.sent(given, SCHOOL) | (forms.sent(given, CONNECTION) if connects else {})
     came = replace(stored, values=values, seen=str(given.get("seen", "")), errors={})
     errors = came.errors
     connection = _connection(came, school.connection.settings) if connects else None
@@ -118,10 +105,10 @@ def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
             errors[NAME] = str(problem)
     settings: SchoolSettings | None = None
     try:
-        plain = plain_school(values, school.settings.model_dump(mode="json"), section.names)
+        plain = forms.plain_school(values, school.settings.model_dump(mode="json"), section.names)
         settings = SchoolSettings.model_validate(plain)
     except ValidationError as problem:
-        errors |= errors_of(problem, SCHOOL, values)
+        errors |= forms.errors_of(problem, SCHOOL, values)
     if settings is not None and len(settings.report_to) > MOST_RECIPIENTS:
         errors[REPORT_TO] = TOO_MANY_RECIPIENTS
     if errors or settings is None:
@@ -133,11 +120,11 @@ def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
 
 def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | None:
     before = stored.model_dump(mode="json")
-    plain = plain_connection(came.values, before)
+    plain = forms.plain_connection(came.values, before)
     try:
         chosen = preset(plain["sis"])
     except UnknownPreset:
-        came.errors[name_of(CONNECTION, "sis")] = "Choose one of the list."
+        came.errors[forms.name_of(CONNECTION, "sis")] = "Choose one of the list."
         return None
     if chosen.name != stored.sis:
         preset_values = {name: value for name, value in chosen.defaults().items() if name not in START_FIELDS}
@@ -145,7 +132,7 @@ def _connection(came: Form, stored: ConnectionSettings) -> ConnectionSettings | 
     try:
         return ConnectionSettings.model_validate(plain)
     except ValidationError as problem:
-        came.errors.update(errors_of(problem, CONNECTION, came.values))
+        came.errors.update(forms.errors_of(problem, CONNECTION, came.values))
         return None
 
 
@@ -160,7 +147,7 @@ def with_connection_test(opened: Connection, came: Form, who: str) -> Form:
 
 def _tested(values: Values) -> Values:
     """The values of a form on which a test depends."""
-    beside = {name_of(CONNECTION, name) for name in NOT_TESTED}
+    beside = {forms.name_of(CONNECTION, name) for name in NOT_TESTED}
     return {name: value for name, value in values.items() if name not in beside}
 
 
@@ -195,7 +182,7 @@ def zones() -> tuple[str, ...]:
 def chosen_preset(values: Mapping[str, str]) -> Preset:
     """The preset of the SIS in the form; that of `other` if the name is unknown."""
     try:
-        return preset(values.get(name_of(CONNECTION, "sis")) or OTHER)
+        return preset(values.get(forms.name_of(CONNECTION, "sis")) or OTHER)
     except UnknownPreset:
         return preset(OTHER)
 
@@ -213,11 +200,11 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
         "section": shown_form.section,
         "v": shown_form.values,
         "e": lost | errors,
-        "summary": worded(lost | errors) if errors else {},
+        "summary": forms.worded(lost | errors) if errors else {},
         "seen": shown_form.seen,
         "conflict": shown_form.conflict,
         "fields": fields,
-        "s": SETTINGS,
+        "s": forms.SETTINGS,
         "state": last_test(school),
         "connection_test": test,
         "test_errors": shown_form.test_errors,
@@ -225,11 +212,11 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
     if shown_form.of_connection:
         return values | _of_connection(request, shown_form, kept)
     return values | {
-        "quality_rules": quality_rules(),
+        "quality_rules": forms.quality_rules(),
         "zones": zones(),
-        "shares": SHARES,
-        "defaults": shown(SchoolSettings(school_id="any"), SCHOOL),
-        "windows": window_places(shown_form.values),
+        "shares": forms.SHARES,
+        "defaults": forms.shown(SchoolSettings(school_id="any"), SCHOOL),
+        "windows": forms.window_places(shown_form.values),
         "advanced_wrong": _advanced_wrong(errors),
     }
 
@@ -239,7 +226,7 @@ def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, A
     may_connect, stored = shown_form.may_connect(who), school.connection.settings
     mine = [row.name for row in shown_form.sharing if who.may_see(row)]
     others = len(shown_form.sharing) - len(mine)
-    values = shown_form.values if may_connect else shown(stored, CONNECTION) | shown_form.values
+    values = shown_form.values if may_connect else forms.shown(stored, CONNECTION) | shown_form.values
     tried = test.items if test else school.test["items"] if school.test else []
     return {
         "presets": presets(),
@@ -260,7 +247,7 @@ def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, A
 
 def _advanced_wrong(errors: Errors) -> bool:
     """Whether a field that is folded away is wrong."""
-    return any(SETTINGS[name].advanced for name in errors if name in SETTINGS)
+    return any(forms.SETTINGS[name].advanced for name in errors if name in forms.SETTINGS)
 
 
 def _again(request: Request, school: SchoolRow, test: ConnectionTest) -> str:

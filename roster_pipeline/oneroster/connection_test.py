@@ -6,28 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from roster_pipeline.oneroster import connection_test_items as test_items
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, filter_works
 from roster_pipeline.oneroster.collections.proof import Proof, hashes
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Reading, Wanted
-from roster_pipeline.oneroster.connection_test_items import (
-    CheckItem,
-    Placed,
-    TestedSchool,
-    completeness_item,
-    disabled_item,
-    enrollment_item,
-    field_items,
-    guardian_item,
-    missing_school_item,
-    not_counted_items,
-    number_items,
-    other_role_items,
-    reference_items,
-    role_item,
-    school_item,
-)
+from roster_pipeline.oneroster.connection_test_items import CheckItem, Placed, TestedSchool
 from roster_pipeline.oneroster.errors import (
     OneRosterError,
     PagingBroken,
@@ -79,9 +64,9 @@ def check_schools(
                 yield place, _failed("School", problem)
                 continue
             if org is None:
-                yield place, missing_school_item(list(client.listed_orgs()), school.school_id, school.name)
+                yield place, test_items.missing_school_item(list(client.listed_orgs()), school.school_id, school.name)
                 continue
-            yield place, school_item(org, school.name)
+            yield place, test_items.school_item(org, school.name)
             found[place] = PeopleCounts(
                 org["sourcedId"], client.clock.now().date(), include_orgs_below=school.include_orgs_below
             )
@@ -160,7 +145,7 @@ def _people(client: Client, wanted: Wanted, found: Mapping[int, tuple[TestedScho
     proof = pulled.proof
     for place, (school, counts) in found.items():
         yield from ((place, item) for item in _of_school(school, counts, proof, wanted))
-    yield None, completeness_item(proof)
+    yield None, test_items.completeness_item(proof)
     if "total-not-reached" in proof.problems:
         yield from ((None, item) for item in _offset_unit(client))
     yield None, _page_size(client)
@@ -169,18 +154,18 @@ def _people(client: Client, wanted: Wanted, found: Mapping[int, tuple[TestedScho
 
 def _of_school(school: TestedSchool, counts: PeopleCounts, proof: Proof, wanted: Wanted) -> Iterator[CheckItem]:
     for group in GROUPS:
-        yield role_item(counts, proof, group, rostered=group in school.roles)
-    yield from other_role_items(counts)
-    yield from not_counted_items(counts)
-    yield from reference_items(counts, proof)
-    yield guardian_item(counts, proof, wanted=school.contacts)
-    yield enrollment_item(counts, proof, decide=wanted.enrollments, read=wanted.enrollments)
+        yield test_items.role_item(counts, proof, group, rostered=group in school.roles)
+    yield from test_items.other_role_items(counts)
+    yield from test_items.not_counted_items(counts)
+    yield from test_items.reference_items(counts, proof)
+    yield test_items.guardian_item(counts, proof, wanted=school.contacts)
+    yield test_items.enrollment_item(counts, proof, decide=wanted.enrollments, read=wanted.enrollments)
     for ending, place in MEMBERSHIP_FROM.items():
         if proof.strategy.endswith(ending):
             yield CheckItem("Membership", None, f"users name no school, so we take it from {place}")
-    yield disabled_item(counts)
-    yield from number_items(counts)
-    yield from field_items(counts)
+    yield test_items.disabled_item(counts)
+    yield from test_items.number_items(counts)
+    yield from test_items.field_items(counts)
 
 
 def _page_size(client: Client) -> CheckItem:

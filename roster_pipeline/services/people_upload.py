@@ -24,23 +24,9 @@ from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.identity.person_pairs import StoredPerson, compared, search_keys
+from roster_pipeline.services import people_file
 from roster_pipeline.services.decisions import given_reason
-from roster_pipeline.services.people_file import (
-    CREATE,
-    DOES,
-    DOING,
-    JOIN,
-    LEFT,
-    LOOK,
-    NEW,
-    NOTHING,
-    OUT,
-    UNREADABLE,
-    UPDATE,
-    PeopleFile,
-    Row,
-    read_row,
-)
+from roster_pipeline.services.people_file import PeopleFile, Row
 from roster_pipeline.services.possible_duplicates import stored_people
 from roster_pipeline.vocabulary import PERSON_FIELDS, full_name
 
@@ -74,12 +60,15 @@ class Preview:
     @property
     def counts(self) -> dict[str, int]:
         """The number of rows by what they do."""
-        return {what: sum(row.what == what for row in self.rows) for what in (*DOES, LOOK, LEFT, UNREADABLE)}
+        return {
+            what: sum(row.what == what for row in self.rows)
+            for what in (*people_file.DOES, people_file.LOOK, people_file.LEFT, people_file.UNREADABLE)
+        }
 
     @property
     def doing(self) -> int:
         """How many rows change something."""
-        return sum(row.what in DOING for row in self.rows)
+        return sum(row.what in people_file.DOING for row in self.rows)
 
     @property
     def digest(self) -> str:
@@ -103,7 +92,7 @@ def preview(
     named = list(zip(file.header, columns, strict=True))
     if not {"given_name", "family_name"} & set(columns):
         return Preview(named, [], "No column has a given name or a family name.")
-    rows = [read_row(number, cells, columns, role, school) for number, cells in file.rows]
+    rows = [people_file.read_row(number, cells, columns, role, school) for number, cells in file.rows]
     people = _people(conn, school, [row for row in rows if row.fields])
     own = None if reader.may_manage(school.district_id) else reader.schools
     return Preview(named, Matching(school, people, own).decided(rows, choices or {}))
@@ -121,7 +110,9 @@ def apply(
     if seen.digest != digest or not seen.doing:
         raise UploadChanged
     doing = [
-        {"what": row.what, "person_id": row.person_id, **(row.fields or {})} for row in seen.rows if row.what in DOING
+        {"what": row.what, "person_id": row.person_id, **(row.fields or {})}
+        for row in seen.rows
+        if row.what in people_file.DOING
     ]
     sync_id = uploads.apply(conn, school, doing, left=len(seen.rows) - len(doing), who=who, reason=why)
     ledger.note_decision(conn, school.id, "upload", who, sync_id=sync_id)
@@ -180,7 +171,7 @@ class Matching:
 
     def _once(self, row: Row, found: Row, taken: dict[int, int]) -> Row:
         """The row. It needs a look if an earlier row is the same person. taken: for each person, the first such row."""
-        if found.person_id is None or found.what not in (JOIN, UPDATE, NOTHING):
+        if found.person_id is None or found.what not in (people_file.JOIN, people_file.UPDATE, people_file.NOTHING):
             return found
         first = taken.setdefault(found.person_id, row.number)
         if first == row.number:
@@ -189,25 +180,25 @@ class Matching:
 
     def _look(self, row: Row, found: Row, why: str) -> Row:
         """The row, marked as one that needs a look. found: what it would do otherwise."""
-        if found.what == LOOK:
+        if found.what == people_file.LOOK:
             return replace(found, why=why)
         one = found.person_id
         candidates = () if one is None else ((one, self._words(one)),)
-        return replace(row, what=LOOK, why=why, person_id=one, candidates=candidates, may_be_new=True)
+        return replace(row, what=people_file.LOOK, why=why, person_id=one, candidates=candidates, may_be_new=True)
 
     def _chosen(self, row: Row, found: Row, choice: str) -> Row:
         """The row with somebody's decision about it, if it needs a look and they may decide that."""
-        if found.what != LOOK or not choice:
+        if found.what != people_file.LOOK or not choice:
             return found
-        if choice == OUT:
-            return replace(found, what=LEFT, why="You leave it out.", choice=choice)
-        if choice == NEW and found.may_be_new:
+        if choice == people_file.OUT:
+            return replace(found, what=people_file.LEFT, why="You leave it out.", choice=choice)
+        if choice == people_file.NEW and found.may_be_new:
             why = "You decided that this is somebody new."
-            return replace(found, what=CREATE, why=why, person_id=None, choice=choice)
+            return replace(found, what=people_file.CREATE, why=why, person_id=None, choice=choice)
         if choice not in {str(number) for number, _ in found.candidates}:
             return found
         same = self._same(row, self._by_id[int(choice)])
-        why = same.why if same.what == LOOK else f"You decided who this is. {same.why}"
+        why = same.why if same.what == people_file.LOOK else f"You decided who this is. {same.why}"
         return replace(same, why=why, choice=choice, candidates=found.candidates, may_be_new=found.may_be_new)
 
     def _as_person(self, row: Row) -> StoredPerson:
@@ -226,12 +217,12 @@ class Matching:
         if len(same) == 1 and not unsure:
             return self._same(row, self._by_id[same[0]])
         if not same and not unsure and not maybe:
-            return replace(row, what=CREATE, why=DOES[CREATE])
+            return replace(row, what=people_file.CREATE, why=people_file.DOES[people_file.CREATE])
         open_ = sorted({*same, *unsure, *maybe})
         shown = [number for number in open_ if self._visible(self._by_id[number])]
         whole = len(shown) == len(open_)
         if not shown:
-            return replace(row, what=LOOK, why=_OTHER_SCHOOL)
+            return replace(row, what=people_file.LOOK, why=_OTHER_SCHOOL)
         if len(open_) > 1:
             why = "It fits several people of the directory."
         elif unsure:
@@ -241,7 +232,7 @@ class Matching:
         else:
             why = "Somebody of this name is here, and there is no number or e-mail to compare."
         candidates = tuple((number, self._words(number)) for number in shown)
-        return replace(row, what=LOOK, why=why, person_id=shown[0], candidates=candidates, may_be_new=whole)
+        return replace(row, what=people_file.LOOK, why=why, person_id=shown[0], candidates=candidates, may_be_new=whole)
 
     def _words(self, number: int) -> str:
         """A person in one line of words."""
@@ -251,15 +242,15 @@ class Matching:
 
     def _same(self, row: Row, person: StoredPerson) -> Row:
         if not self._visible(person):
-            return replace(row, what=LOOK, why=_OTHER_SCHOOL)
+            return replace(row, what=people_file.LOOK, why=_OTHER_SCHOOL)
         here = next((each for each in person.memberships if each["school_id"] == self._school.id), None)
         if here is not None and here["status"] == "archived":
             why = "Archived in this school. Restore them on their page."
-            return replace(row, what=LOOK, why=why, person_id=person.id, may_be_new=True)
+            return replace(row, what=people_file.LOOK, why=why, person_id=person.id, may_be_new=True)
         new = self._new_values(row, person)
-        what = JOIN if here is None else UPDATE if new else NOTHING
+        what = people_file.JOIN if here is None else people_file.UPDATE if new else people_file.NOTHING
         kept = new | {name: (row.fields or {}).get(name) for name in ("role", "grade")}
-        return replace(row, what=what, why=DOES[what], person_id=person.id, fields=kept)
+        return replace(row, what=what, why=people_file.DOES[what], person_id=person.id, fields=kept)
 
     def _new_values(self, row: Row, person: StoredPerson) -> dict[str, Any]:
         """The values that the list gives to a person who was entered by hand. The SIS gives the values of all other

@@ -28,20 +28,7 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_file, people_upload
-from roster_pipeline.services.people_file import (
-    COLUMNS,
-    LARGEST_FILE,
-    LEFT,
-    LOOK,
-    MOST_ROWS,
-    NEW,
-    OUT,
-    UNREADABLE,
-    FileUnusable,
-    PeopleFile,
-    Row,
-    read_people_file,
-)
+from roster_pipeline.services.people_file import FileUnusable, PeopleFile, Row
 from roster_pipeline.services.people_upload import Preview
 from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
 
@@ -49,9 +36,9 @@ SHOWN = {
     "": "All rows",
     "create": "New here",
     "same": "Same person",
-    LOOK: "Needs a look",
+    people_file.LOOK: "Needs a look",
     "decided": "Decided",
-    UNREADABLE: "Cannot be read",
+    people_file.UNREADABLE: "Cannot be read",
 }
 """The choices of the list's filter."""
 WORDS = {
@@ -59,9 +46,9 @@ WORDS = {
     "join": ("info", "same person"),
     "update": ("info", "same person"),
     "nothing": ("none", "same person"),
-    LOOK: ("warn", "needs a look"),
-    LEFT: ("none", "left out"),
-    UNREADABLE: ("bad", "cannot be read"),
+    people_file.LOOK: ("warn", "needs a look"),
+    people_file.LEFT: ("none", "left out"),
+    people_file.UNREADABLE: ("bad", "cannot be read"),
 }
 ROW = "row-"
 """The beginning of the name of a field with the decision about a row. The number of the row follows."""
@@ -82,7 +69,7 @@ def upload(request: Request) -> Response:
     if not isinstance(sent, UploadFile) or not sent.filename:
         return _form(request, school, "Choose a file.")
     try:
-        file = read_people_file(sent.file.read(LARGEST_FILE + 1))
+        file = people_file.read_people_file(sent.file.read(people_file.LARGEST_FILE + 1))
     except FileUnusable as problem:
         return _form(request, school, f"{problem.message} {problem.remedy}")
     columns = people_file.fields_of_columns(file.header)
@@ -112,7 +99,10 @@ def columns(request: Request) -> Response:
         school = school_of(request, opened)
         kept = _kept(request, opened, school)
         chosen = [given.get(f"column-{place}", "") for place in range(len(kept.header))]
-        once = [name if name in COLUMNS and name not in chosen[:place] else "" for place, name in enumerate(chosen)]
+        once = [
+            name if name in people_file.COLUMNS and name not in chosen[:place] else ""
+            for place, name in enumerate(chosen)
+        ]
         uploads.choose_columns(opened, kept.id, once)
     return redirect(request, f"/schools/{school.key}/people/upload/{kept.id}")
 
@@ -134,7 +124,9 @@ def decide(request: Request) -> Response:
         return _shown(request, school, "The meaning of the columns has changed since you looked. Decide again.")
     shown = list_filter(request, "show", address=f"/schools/{school.key}/people/upload/{kept.id}")
     return redirect(
-        request, shown.at(1 if shown["show"] == LOOK else shown.page), message="Saved. Nobody is entered yet."
+        request,
+        shown.at(1 if shown["show"] == people_file.LOOK else shown.page),
+        message="Saved. Nobody is entered yet.",
     )
 
 
@@ -170,9 +162,9 @@ def _form(request: Request, school: SchoolRow, error: str = "") -> Response:
         tab="people",
         error=error,
         roles=[("", "The list has a column for it"), *((name, role(name)) for name in ROLE_ORDER)],
-        columns=COLUMNS,
-        most=MOST_ROWS,
-        largest=LARGEST_FILE // (1024 * 1024),
+        columns=people_file.COLUMNS,
+        most=people_file.MOST_ROWS,
+        largest=people_file.LARGEST_FILE // (1024 * 1024),
     )
 
 
@@ -213,17 +205,17 @@ def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
         address=address,
         words=WORDS,
         choices=list(SHOWN.items()),
-        fields=[("", "Leave out"), *((name, name.replace("_", " ").capitalize()) for name in COLUMNS)],
+        fields=[("", "Leave out"), *((name, name.replace("_", " ").capitalize()) for name in people_file.COLUMNS)],
     )
 
 
 def _choices_of(row: Row) -> list[tuple[str, str]]:
     """The possible decisions about a row; empty if nothing has to be decided."""
-    if row.what != LOOK and not row.choice:
+    if row.what != people_file.LOOK and not row.choice:
         return []
     people = [(str(number), f"The same person as {words}") for number, words in row.candidates]
-    new = [(NEW, "A new person")] if row.may_be_new else []
-    return [("", "Not decided"), *people, *new, (OUT, "Leave it out")]
+    new = [(people_file.NEW, "A new person")] if row.may_be_new else []
+    return [("", "Not decided"), *people, *new, (people_file.OUT, "Leave it out")]
 
 
 routes = [

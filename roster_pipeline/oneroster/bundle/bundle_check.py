@@ -9,28 +9,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from roster_pipeline.errors import in_words
+from roster_pipeline.oneroster import connection_test_items as test_items
 from roster_pipeline.oneroster.bundle.bundle_files import HostKeyRefused, WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
 from roster_pipeline.oneroster.bundle.sources import BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.reading import GROUPS, Wanted
-from roster_pipeline.oneroster.connection_test_items import (
-    ROLE_NAMES,
-    CheckItem,
-    Placed,
-    TestedSchool,
-    disabled_item,
-    enrollment_item,
-    field_items,
-    guardian_item,
-    missing_school_item,
-    not_counted_items,
-    number_items,
-    other_role_items,
-    reference_items,
-    role_item,
-    school_item,
-)
+from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES, CheckItem, Placed, TestedSchool
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.oneroster.people_counts import PeopleCounts
 from roster_pipeline.org_tree import is_school
@@ -108,19 +93,19 @@ def _of_school(
     if school is not None or _no_orgs(proof):
         yield _school(school, one.name)
     else:
-        yield missing_school_item(orgs, one.school_id, one.name)
+        yield test_items.missing_school_item(orgs, one.school_id, one.name)
     if counts is None or (school is None and orgs):
         return
     for group in GROUPS:
         yield _role(counts, proof, group, rostered=group in one.roles)
-    yield from other_role_items(counts)
-    yield from not_counted_items(counts)
-    yield from reference_items(counts, proof)
+    yield from test_items.other_role_items(counts)
+    yield from test_items.not_counted_items(counts)
+    yield from test_items.reference_items(counts, proof)
     yield _guardians(counts, proof, wanted=one.contacts)
-    yield enrollment_item(counts, proof, decide=enrollments, read=True)
-    yield disabled_item(counts)
-    yield from number_items(counts)
-    yield from field_items(counts)
+    yield test_items.enrollment_item(counts, proof, decide=enrollments, read=True)
+    yield test_items.disabled_item(counts)
+    yield from test_items.number_items(counts)
+    yield from test_items.field_items(counts)
 
 
 def found_school(orgs: list[dict[str, Any]], school_id: str) -> dict[str, Any] | None:
@@ -169,7 +154,11 @@ def _no_orgs(proof: Proof) -> bool:
 
 
 def _school(school: dict[str, Any] | None, name: str) -> CheckItem:
-    return CheckItem("School", None, "this bundle holds no orgs") if school is None else school_item(school, name)
+    return (
+        CheckItem("School", None, "this bundle holds no orgs")
+        if school is None
+        else test_items.school_item(school, name)
+    )
 
 
 def _role(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:
@@ -178,11 +167,11 @@ def _role(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> 
             return CheckItem(ROLE_NAMES[group], None, "0 in this school", value=0)
         remedy = "Check what the export includes, or switch this role off."
         return CheckItem(ROLE_NAMES[group], False, "0 in this school", remedy, 0)
-    return role_item(counts, proof, group, rostered=rostered)
+    return test_items.role_item(counts, proof, group, rostered=rostered)
 
 
 def _guardians(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem:
-    item = guardian_item(counts, proof, wanted=wanted)
+    item = test_items.guardian_item(counts, proof, wanted=wanted)
     remedy = "Let the export include guardians and agentSourcedIds." if item.ok is False else item.remedy
     return replace(item, remedy=remedy)
 

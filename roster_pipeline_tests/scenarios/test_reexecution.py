@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ import httpx
 import pytest
 import uvicorn
 import yaml
+from dagster._core.launcher import LaunchRunContext
+from dagster._core.launcher.sync_in_memory_run_launcher import SyncInMemoryRunLauncher
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
@@ -21,6 +24,7 @@ from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline.runtime.webserver import guarded_app, rules_from
 from roster_pipeline.settings.installation import WebAddresses
 from roster_pipeline_tests.district import SECRET, District
+from roster_pipeline_tests.scenarios.simulated_week.brisk_daemon import connected
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,15 +64,25 @@ class UI:
         raise TimeoutError("the re-executed run did not end")
 
 
+class InThisProcess(SyncInMemoryRunLauncher):
+    """Runs in this process, and in a thread without the webserver's loop."""
+
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Run it, and wait."""
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(super().launch_run, context).result()
+
+
 @pytest.fixture
 def ui(district: District, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[UI]:
-    """The webserver over the shipped workspace; without a daemon, so runs are launched at once and not queued."""
+    """The webserver over the shipped workspace. There is no daemon: runs are not queued, and run in this process."""
     settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     settings["run_coordinator"] = {
         "module": "dagster._core.run_coordinator.default_run_coordinator",
         "class": "DefaultRunCoordinator",
     }
     del settings["concurrency"]
+    settings["run_launcher"] = {"module": __name__, "class": InThisProcess.__name__}
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings))
     given = {
         "DAGSTER_HOME": str(tmp_path),
@@ -80,7 +94,7 @@ def ui(district: District, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tm
         monkeypatch.setenv(name, value)
     target = WorkspaceFileTarget([str(ROOT / "workspace.yaml")])
     with (
-        dg.DagsterInstance.get() as instance,
+        connected(dg.DagsterInstance.get()) as instance,
         WorkspaceProcessContext(instance, version="test", workspace_load_target=target) as context,
     ):
         server = uvicorn.Server(

@@ -9,11 +9,16 @@ is stored older (`calendar.py`).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import dagster as dg
+import dagster._daemon.cli as cli
 import dagster._daemon.controller as controller
 import dagster._daemon.sensor as sensors
 import dagster._scheduler.scheduler as schedules
+
+from roster_pipeline.runtime.instance import keep_connections
 
 PAUSE = 1.0
 """Seconds. Shorter pauses take a core from the runs that the test waits for."""
@@ -36,8 +41,24 @@ def _forgetful(launch: Any) -> Any:
     return launched
 
 
+def connected(instance: dg.DagsterInstance) -> dg.DagsterInstance:
+    """The instance, with connections that stay open."""
+    keep_connections(instance, statement_seconds=60, recycle_seconds=600, overflow=20)
+    return instance
+
+
+def _with_connections(opened: Any) -> Any:
+    @contextmanager
+    def open_(*arguments: object, **options: object) -> Iterator[dg.DagsterInstance]:
+        with opened(*arguments, **options) as instance:
+            yield connected(instance)
+
+    return open_
+
+
 def hurry() -> None:
     """Shorten the pauses of this process's daemons."""
+    cli.get_instance_for_cli = _with_connections(cli.get_instance_for_cli)  # type: ignore[attr-defined]
     schedules._get_next_scheduler_iteration_time = _soon
     schedules.launch_scheduled_runs = _forgetful(schedules.launch_scheduled_runs)
     sensors.MIN_INTERVAL_LOOP_TIME = PAUSE  # type: ignore[assignment]  # seconds, of which there may be parts
@@ -46,7 +67,5 @@ def hurry() -> None:
 
 
 if __name__ == "__main__":
-    from dagster._daemon.cli import main
-
     hurry()
-    main()
+    cli.main()

@@ -16,6 +16,7 @@ import httpx
 import pytest
 from cryptography.fernet import Fernet
 
+from roster_pipeline.console import launchers
 from roster_pipeline.console.app import create_app
 from roster_pipeline.console.config import Config, bound, server_of
 from roster_pipeline.console.middleware import FIELD, token_for
@@ -24,6 +25,7 @@ from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime.embedded import DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline_tests.console import impatient
 from roster_pipeline_tests.console.served_sis import Served, served_sis
 from roster_pipeline_tests.directory.builders import add_school
 
@@ -112,9 +114,10 @@ def running_sis() -> Iterator[Served]:
 
 
 @pytest.fixture
-def sis(running_sis: Served) -> Served:
-    """The same as it was on its first day, without faults and tokens."""
+def sis(running_sis: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
+    """The same as it was on its first day, without faults and tokens. Tests of the connection try again soon."""
     running_sis.sis.reset()
+    monkeypatch.setattr(launchers, "TEST_MODULE", impatient.__name__)
     return running_sis
 
 

@@ -1,0 +1,16 @@
+"""A test of a connection, or a reading of its schools, that tries again soon where the SIS fails."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from unittest import mock
+
+from roster_pipeline.console import launchers
+from roster_pipeline.services import connection_test, sis_schools
+
+
+def main(*arguments: str) -> int:
+    """In place of the process of the console."""
+    soon = replace(connection_test.LIMITS, first_wait=0.01, longest_wait=0.05)
+    with mock.patch.object(connection_test, "LIMITS", soon), mock.patch.object(sis_schools, "LIMITS", soon):
+        return launchers.main(*arguments)

@@ -1,15 +1,14 @@
-"""A process that pulls from a hostile server and prints its peak of memory: `python -m ...hostile BASE_URL`."""
+"""A process that pulls from a hostile server and writes down its peak of memory."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from roster_pipeline.oneroster import Client, Endpoint, Limits, OneRosterError, Wanted, pull
 
 
-def main(base_url: str) -> int:
-    """Print the error that ended the pull, or how many came, and the peak in MB."""
+def main(base_url: str, file: str) -> int:
+    """Write the error that ended the pull, or how many came, and the peak in MB."""
     limits = Limits(first_wait=0.01, longest_wait=0.05)
     with Client(Endpoint(base_url, allow_private=True, parallel=4, limits=limits)) as client:
         said = "nothing"
@@ -18,7 +17,7 @@ def main(base_url: str) -> int:
             said = f"{sum(len(batch.records) for batch in people)} records"
         except OneRosterError as problem:
             said = type(problem).__name__
-    print(said, peak())
+    Path(file).write_text(f"{said} {peak()}", "ascii")
     return 0
 
 
@@ -26,7 +25,3 @@ def peak() -> int:
     """The most MB of memory this process had; getrusage would count what its parent had when it was started."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from starlette.applications import Starlette
@@ -15,9 +16,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from roster_pipeline.runtime import preloaded
 from roster_pipeline.simulator import running
+from roster_pipeline_tests.oneroster import hostile
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, person
 
+pytestmark = pytest.mark.timeout(300)
 MEGABYTE = 1_000_000
 MOST = 950
 """MB of resident memory that the process of a pull may reach."""
@@ -97,12 +101,20 @@ def serving(made: Callable[[], Response], *, late: bool = False) -> Any:
         yield base
 
 
-def peak(base: str) -> tuple[str, int]:
+@pytest.fixture(autouse=True, scope="module")
+def own_host() -> Iterator[None]:
+    """A host that loads nothing for other tests: what it has loaded counts in each of its processes."""
+    with mock.patch.object(preloaded, "_host", None):
+        yield
+        if preloaded._host is not None:
+            preloaded._host.close()
+
+
+def peak(base: str, folder: Path) -> tuple[str, int]:
     """The result of a pull in a process of its own, and its peak memory in MB."""
-    command = [sys.executable, "-m", "roster_pipeline_tests.oneroster.hostile", base]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
-    assert done.returncode == 0, done.stderr[-2000:]
-    said, _, megabytes = done.stdout.strip().rpartition(" ")
+    told = folder / "told"
+    assert preloaded.start(hostile.__name__, [base, str(told)], os.environ, [hostile.__name__]).wait(300) == 0
+    said, _, megabytes = told.read_text("ascii").rpartition(" ")
     return said, int(megabytes)
 
 
@@ -110,19 +122,19 @@ AHEAD = ["empty objects, well compressed", "a person in a million schools"]
 
 
 @pytest.mark.parametrize(("name", "late"), [*[(name, False) for name in HOSTILE], *[(name, True) for name in AHEAD]])
-def test_a_pull_stays_under_a_gigabyte(name: str, late: bool) -> None:
+def test_a_pull_stays_under_a_gigabyte(name: str, late: bool, tmp_path: Path) -> None:
     with serving(HOSTILE[name], late=late) as base:
-        said, megabytes = peak(base)
+        said, megabytes = peak(base, tmp_path)
     assert megabytes < MOST, said
     assert said in ("TooLarge", "Malformed", "ServerFailed", "PagingBroken"), said
 
 
-def test_a_district_that_comes_in_one_answer_is_read() -> None:
+def test_a_district_that_comes_in_one_answer_is_read(tmp_path: Path) -> None:
     def answer() -> Response:
         return JSONResponse({"users": [person(f"p-{number}") for number in range(50_003)]})
 
     with serving(answer) as base:
-        said, megabytes = peak(base)
+        said, megabytes = peak(base, tmp_path)
     assert said == "50004 records", "and the school"
     assert megabytes < MOST
 

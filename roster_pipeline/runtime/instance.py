@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
@@ -13,6 +15,12 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres.storage import DagsterPostgresStorage
 
 from roster_pipeline.runtime.embedded import dagster_address, home
+
+STATEMENT_SECONDS = 60
+"""No query about the state of a run takes long. A query that takes longer than this hangs."""
+RECYCLE_SECONDS = 600
+"""Kept connections are renewed before firewalls forget them."""
+OVERFLOW = 5
 
 
 class InstanceStorage(DagsterPostgresStorage):
@@ -43,15 +51,35 @@ class HomeFolder(LocalArtifactStorage):
         return cls(str(home()), inst_data=inst_data)
 
 
+@contextmanager
+def connected_instance() -> Iterator[dg.DagsterInstance]:
+    """The instance for runs in this process, which keeps its connections until the end. A run writes a hundred events.
+    A new connection for each of them would cost the database more than everything else in a small run."""
+    with dg.DagsterInstance.get() as instance:
+        keep_connections(instance)
+        try:
+            yield instance
+        finally:
+            for engine in _engines(instance):
+                engine.dispose()
+
+
 def keep_connections(
-    instance: dg.DagsterInstance, *, statement_seconds: int, recycle_seconds: int, overflow: int
+    instance: dg.DagsterInstance,
+    *,
+    statement_seconds: int = STATEMENT_SECONDS,
+    recycle_seconds: int = RECYCLE_SECONDS,
+    overflow: int = OVERFLOW,
 ) -> None:
     """Keep one connection per storage open, and up to `overflow` more while they are needed. Dagster's own way to do so
     does not check whether a kept connection still works. So the first query after a restart of the database fails."""
     instance.optimize_for_webserver(
         statement_timeout=statement_seconds * 1000, pool_recycle=recycle_seconds, max_overflow=overflow
     )
-    for storage in (instance.run_storage, instance.event_log_storage, instance.schedule_storage):
-        engine = getattr(storage, "_engine", None)
-        if engine is not None:
-            engine.pool._pre_ping = True
+    for engine in _engines(instance):
+        engine.pool._pre_ping = True
+
+
+def _engines(instance: dg.DagsterInstance) -> list[Any]:
+    storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
+    return [engine for storage in storages if (engine := getattr(storage, "_engine", None)) is not None]

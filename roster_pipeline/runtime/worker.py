@@ -45,11 +45,6 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import alive_runs
 from roster_pipeline.runtime.instance import keep_connections
 
-STATEMENT_SECONDS = 60
-"""No query about the state of a run takes long. A query that takes longer than this hangs."""
-RECYCLE_SECONDS = 600
-"""Pooled connections are renewed before firewalls forget them."""
-POOL_OVERFLOW = 5
 TRY_AGAIN_SECONDS = 2.0
 """Seconds between two tries to reach a database that is away."""
 TURN_SECONDS = 1.0
@@ -217,9 +212,7 @@ def fail_unless_ended(instance: dg.DagsterInstance, run_id: str, why: str) -> No
 def instance_of_process() -> dg.DagsterInstance:
     """The instance that all runs of this process share."""
     opened = dg.DagsterInstance.get()
-    keep_connections(
-        opened, statement_seconds=STATEMENT_SECONDS, recycle_seconds=RECYCLE_SECONDS, overflow=POOL_OVERFLOW
-    )
+    keep_connections(opened)
     for name, questions in ASKED_EVERY_TIME.items():
         storage = getattr(opened, name)
         for asked in questions:

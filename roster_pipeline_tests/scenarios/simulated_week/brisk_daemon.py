@@ -20,6 +20,7 @@ import dagster._scheduler.scheduler as schedules
 
 from roster_pipeline.runtime.instance import keep_connections
 
+MANY_THREADS = 20
 PAUSE = 1.0
 """Seconds. Shorter pauses take a core from the runs that the test waits for."""
 
@@ -41,17 +42,12 @@ def _forgetful(launch: Any) -> Any:
     return launched
 
 
-def connected(instance: dg.DagsterInstance) -> dg.DagsterInstance:
-    """The instance, with connections that stay open."""
-    keep_connections(instance, statement_seconds=60, recycle_seconds=600, overflow=20)
-    return instance
-
-
 def _with_connections(opened: Any) -> Any:
     @contextmanager
     def open_(*arguments: object, **options: object) -> Iterator[dg.DagsterInstance]:
         with opened(*arguments, **options) as instance:
-            yield connected(instance)
+            keep_connections(instance, overflow=MANY_THREADS)
+            yield instance
 
     return open_
 

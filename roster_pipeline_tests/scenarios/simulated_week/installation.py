@@ -19,12 +19,12 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import SensorInstigatorData
 
 from roster_pipeline.directory.database import Database
+from roster_pipeline.runtime.instance import connected_instance
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.cli.conftest import Answer
 from roster_pipeline_tests.cli.conftest import run as command
 from roster_pipeline_tests.district import District, simulated
 from roster_pipeline_tests.scenarios.mailbox import Mailbox
-from roster_pipeline_tests.scenarios.simulated_week.brisk_daemon import connected
 from roster_pipeline_tests.scenarios.simulated_week.calendar import Calendar
 from roster_pipeline_tests.scenarios.simulated_week.remote_sis import CLIENT, SECRET, SPEAKS, RemoteSis
 
@@ -197,7 +197,7 @@ def running_installation(database: Database, mailbox: Mailbox, sis: dict[str, Re
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(configuration())
     with ExitStack() as stack:
-        instance = connected(stack.enter_context(dg.DagsterInstance.get()))
+        instance = stack.enter_context(connected_instance())
         week = Week(database, instance, mailbox, sis, Calendar.starting_now(database, instance), home / "daemon.log")
         enter_schools(week)
         stack.enter_context(daemon_running(week.daemon_log))

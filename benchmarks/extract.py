@@ -31,6 +31,7 @@ from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.oneroster import Wanted, pull
+from roster_pipeline.oneroster.records.known_users import KnownUsers
 from roster_pipeline.simulator.person import Layout
 from roster_pipeline.sync.fetch_strategy import client_of
 
@@ -53,8 +54,9 @@ def ours(url: str) -> dict[str, Any]:
         pull_id, _ = pulls.claim(conn, connection, "benchmark")
     started, work = time.perf_counter(), common.work(database.engine.url)
     with client_of(connection) as client:
-        pulled = pull(client, Wanted(contacts=True))
-        pulled.into(lambda batches: pulls.store(database, pull_id, batches))
+        known = KnownUsers()
+        pulled = pull(client, Wanted(contacts=True), known)
+        pulled.into(lambda batches: pulls.store(database, pull_id, batches, known))
         with database.begin() as conn:
             pulls.finish(conn, pull_id, pulled.proof.as_dict())
     database.close()

@@ -25,7 +25,7 @@ from roster_pipeline import sync
 from roster_pipeline.directory import pulls, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.frames import infrequent_collection
-from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.collections.wanted import Batch
 
 SIZES = (5_000, 20_000, 50_000, 150_000, 500_000)
 AIM = 1.05

@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, inse
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.known_records import Recognises
 from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import copy_lines, escaped
 from roster_pipeline.directory.record_sets import NAMED, RECORDS
@@ -43,7 +44,11 @@ REJECT_COLUMNS = ("pull_id", "sourced_id", "collection", "field", "rule", "sever
 
 
 class Batch(Protocol):
-    """One page: `kind` is "org" or "user", the records are normalised."""
+    """One page: `kind` is "org" or "user", the records are normalised.
+
+    marks: for each record by which it is recognised in the next pull, None if it is not; empty if none is. known: the
+    places of the marks of further records, which the last pull stored.
+    """
 
     @property
     def kind(self) -> Kind: ...
@@ -51,6 +56,10 @@ class Batch(Protocol):
     def records(self) -> Sequence[Mapping[str, Any]]: ...
     @property
     def rejects(self) -> Sequence[Mapping[str, Any]]: ...
+    @property
+    def marks(self) -> Sequence[bytes | None]: ...
+    @property
+    def known(self) -> Sequence[int]: ...
 
 
 class PullGone(DirectoryError):
@@ -133,21 +142,22 @@ def overtaken(conn: Connection, connection_id: int, pull_id: int, scope: str) ->
     return bool(conn.scalar(select(newer.exists() | old.exists())))
 
 
-def store(database: Database, pull_id: int, batches: Iterable[Batch]) -> None:
+def store(database: Database, pull_id: int, batches: Iterable[Batch], reader: Recognises | None = None) -> None:
     """Store every page of a pull in one transaction.
 
-    If iterating over `batches` raises, the caller gets that exception.
+    reader: what reads the batches, if it recognises records of the last pull. If iterating over `batches` raises, the
+    caller gets that exception.
     """
     rejects: list[bytes] = []
     with database.begin() as conn:
-        records = RecordWriter(conn, pull_id)
+        records = RecordWriter(conn, pull_id, reader)
         for batch in batches:
             for reject in batch.rejects:
                 values = (reject.get(name) for name in REJECT_FIELDS)
                 rejects.append(
                     _line(str(pull_id), *("\\N" if value is None else escaped(str(value)) for value in values))
                 )
-            records.add(batch.kind, batch.records)
+            records.add(batch.kind, batch.records, batch.marks, batch.known)
         records.finish()
         copy_lines(conn, "pulled_reject", REJECT_COLUMNS, rejects)
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import blake2b
+from itertools import repeat
 from typing import Any, Literal
 
 import numpy as np
 from sqlalchemy import Connection, text
 
+from roster_pipeline.directory.known_records import KnownRecords, Recognises
 from roster_pipeline.directory.locks import lock_until_commit_shared, try_lock_until_commit
 from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
 from roster_pipeline.directory.record_sets import NAMED, RECORDS, RecordSet, name_in_pull
@@ -24,6 +26,8 @@ from roster_pipeline.vocabulary import LONGEST_ID
 Kind = Literal["org", "user"]
 CHUNK = 1000
 """How many records are looked for and stored at once."""
+FEW = 0.1
+"""Up to this share of the recognised records, the others are searched one by one in place of reading `LAST_NAMED`."""
 STUDENT = "student"
 
 IDS = """
@@ -63,59 +67,76 @@ delete from sis_record r where r.connection_id = :connection
 
 
 class RecordWriter:
-    """Names the records of one pull, and stores those that are new. Call `finish` at the end."""
+    """Names the records of one pull, and stores those that are new. Call `finish` at the end.
 
-    def __init__(self, conn: Connection, pull_id: int) -> None:
+    reader: recognises records of the last pull.
+    """
+
+    def __init__(self, conn: Connection, pull_id: int, reader: Recognises | None = None) -> None:
         self._conn = conn
         self._pull = pull_id
+        self._waiting: dict[Kind, list[tuple[Mapping[str, Any], bytes | None]]] = {"org": [], "user": []}
         self._connection = int(
             conn.scalar(text("select connection_id from pull where id = :pull"), {"pull": pull_id}) or 0
         )
-        self._waiting: dict[Kind, list[Mapping[str, Any]]] = {"org": [], "user": []}
         keep_records(conn, self._connection)
         conn.execute(text(BY_INDEX))
-        last = np.frombuffer(conn.scalar(text(LAST_NAMED), {"pull": pull_id}) or b"", LAST)
-        last = last[np.argsort(last["key"])]
-        self._keys, self._rests = last["key"].astype(np.uint64), last["rest"].astype(np.uint64)
-        self._ids = last["id"].astype(np.int64)
+        self._marks = KnownRecords(conn, pull_id, reader)
+        self._last: _LastNamed | None = None
+        self._recognised = self._searched = 0
         self._named = [np.zeros(0, np.int64)]
 
-    def add(self, kind: Kind, records: Iterable[Mapping[str, Any]]) -> None:
-        """Normalised records. They are written in chunks, so this needs the memory of only one page."""
+    def add(
+        self,
+        kind: Kind,
+        records: Sequence[Mapping[str, Any]],
+        marks: Sequence[bytes | None] = (),
+        known: Sequence[int] = (),
+    ) -> None:
+        """Normalised records, with a mark for each or with no marks; and the places of the marks of known records.
+
+        Records are written in chunks, so this needs the memory of only one page.
+        """
+        self._recognised += len(known)
+        self._named.append(self._marks.recognised(known))
         waiting = self._waiting[kind]
-        waiting.extend(records)
+        waiting.extend(zip(records, marks or repeat(None)))  # noqa: B905 - no marks are marks of None
         if len(waiting) >= CHUNK:
             self._write(kind)
 
     def finish(self) -> None:
-        """Write the records that still wait, and the names of all."""
+        """Write the records that still wait, the names of all, and their marks."""
         for kind in self._waiting:
             self._write(kind)
-        name_in_pull(self._conn, self._pull, RecordSet.of(np.concatenate(self._named)))
+        named = RecordSet.of(np.concatenate(self._named))
+        name_in_pull(self._conn, self._pull, named)
+        self._marks.write(len(named))
 
     def _write(self, kind: Kind) -> None:
-        records, self._waiting[kind] = self._waiting[kind], []
-        by_hash = {content_hash(record): record for record in records}
-        hashes = self._not_in_last(list(by_hash))
-        if not hashes:
-            return
-        given = {"hashes": "{" + ",".join(hashes) + "}", "connection": self._connection}
-        found = self._conn.execute(text(IDS), given).all()
-        self._named.append(np.array([row.id for row in found], np.int64))
-        missing = [self._line(kind, row.id, row.hash, by_hash[row.hash]) for row in found if row.missing]
-        if missing:
-            copy_lines(self._conn, "sis_record", COLUMNS, ["".join(missing).encode()])
+        waiting, self._waiting[kind] = self._waiting[kind], []
+        hashes = [content_hash(record) for record, _ in waiting]
+        by_hash = {found: record for found, (record, _) in zip(hashes, waiting, strict=True)}
+        ids = self._ids_of(kind, by_hash)
+        self._named.append(np.array(list(ids.values()), np.int64))
+        marked = [(mark, ids[found]) for found, (_, mark) in zip(hashes, waiting, strict=True) if mark is not None]
+        if marked:
+            self._marks.add([mark for mark, _ in marked], np.array([one for _, one in marked], np.int64))
 
-    def _not_in_last(self, hashes: Sequence[str]) -> Sequence[str]:
-        """The hashes of records that the last pull did not name. The ids of the others are kept for `finish`."""
-        if not len(self._keys) or not hashes:
-            return hashes
-        given = np.frombuffer(bytes.fromhex("".join(hashes)), HASH)
-        keys = given["key"].astype(np.uint64)
-        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        same = (self._keys[places] == keys) & (self._rests[places] == given["rest"])
-        self._named.append(self._ids[places[same]])
-        return [hashes[place] for place in np.flatnonzero(~same).tolist()]
+    def _ids_of(self, kind: Kind, by_hash: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
+        """The id of each record by its hash. Those that are not stored yet are stored."""
+        self._searched += len(by_hash)
+        if self._last is None and self._searched > self._recognised * FEW:
+            self._last = _LastNamed(self._conn, self._pull)
+        ids = self._last.ids_of(list(by_hash)) if self._last is not None else {}
+        rest = [found for found in by_hash if found not in ids]
+        if rest:
+            given = {"hashes": "{" + ",".join(rest) + "}", "connection": self._connection}
+            found = self._conn.execute(text(IDS), given).all()
+            ids.update((row.hash, row.id) for row in found)
+            missing = [self._line(kind, row.id, row.hash, by_hash[row.hash]) for row in found if row.missing]
+            if missing:
+                copy_lines(self._conn, "sis_record", COLUMNS, ["".join(missing).encode()])
+        return ids
 
     def _line(self, kind: Kind, record_id: int, found: str, record: Mapping[str, Any]) -> str:
         """One record for COPY. Members without a value are left out."""
@@ -137,6 +158,27 @@ class RecordWriter:
             payload,
         )
         return "\t".join(columns) + "\n"
+
+
+class _LastNamed:
+    """The ids of the records that the last pull named, by their hashes."""
+
+    def __init__(self, conn: Connection, pull_id: int) -> None:
+        last = np.frombuffer(conn.scalar(text(LAST_NAMED), {"pull": pull_id}) or b"", LAST)
+        last = last[np.argsort(last["key"])]
+        self._keys, self._rests = last["key"].astype(np.uint64), last["rest"].astype(np.uint64)
+        self._ids = last["id"].astype(np.int64)
+
+    def ids_of(self, hashes: Sequence[str]) -> dict[str, int]:
+        """The ids of those that the last pull named."""
+        if not len(self._keys) or not hashes:
+            return {}
+        given = np.frombuffer(bytes.fromhex("".join(hashes)), HASH)
+        keys = given["key"].astype(np.uint64)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        same = (self._keys[places] == keys) & (self._rests[places] == given["rest"])
+        found = np.flatnonzero(same)
+        return dict(zip([hashes[place] for place in found.tolist()], self._ids[places[found]].tolist(), strict=True))
 
 
 def _indexed(references: Iterable[str | None]) -> dict[str, None]:

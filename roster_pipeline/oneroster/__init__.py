@@ -10,7 +10,7 @@ with Client(Endpoint("https://sis.example.org", client_id, client_secret)) as cl
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.pull import Pull, pull
-from roster_pipeline.oneroster.collections.reading import Batch, Wanted
+from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
 from roster_pipeline.oneroster.connection_test_items import CheckItem
 from roster_pipeline.oneroster.errors import (
     AddressNotAllowed,

@@ -11,7 +11,8 @@ from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, filter_works
 from roster_pipeline.oneroster.collections.proof import Proof, hashes
 from roster_pipeline.oneroster.collections.pull import pull
-from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Reading, Wanted
+from roster_pipeline.oneroster.collections.reading import Reading
+from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch, Wanted
 from roster_pipeline.oneroster.connection_test_items import CheckItem, Placed, TestedSchool
 from roster_pipeline.oneroster.errors import (
     OneRosterError,

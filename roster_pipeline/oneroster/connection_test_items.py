@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from roster_pipeline.errors import in_words, noticed
 from roster_pipeline.oneroster.collections.proof import Proof
-from roster_pipeline.oneroster.collections.reading import GROUPS, Batch
+from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch
 from roster_pipeline.oneroster.people_counts import FIELD_NAMES, PeopleCounts
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, role_name

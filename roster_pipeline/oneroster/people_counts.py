@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any
 
 from roster_pipeline.oneroster.collections.proof import SeenIds, hashes
-from roster_pipeline.oneroster.collections.reading import GROUPS, ROLES_OF, Batch
+from roster_pipeline.oneroster.collections.wanted import GROUPS, ROLES_OF, Batch
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.witness import ACTIVE_STATUSES, current
 from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below

@@ -18,7 +18,7 @@ from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.oneroster.bundle import pull_bundle
 from roster_pipeline.oneroster.collections.pull import pull
-from roster_pipeline.oneroster.collections.reading import GROUPS, Batch, Wanted
+from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch, Wanted
 from roster_pipeline.oneroster.people_counts import SchoolList
 from roster_pipeline.services import access_changes
 from roster_pipeline.services.connection_test import LIMITS, MOST_AT_ONCE, TestGoesOn, note_end

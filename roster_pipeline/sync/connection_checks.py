@@ -22,7 +22,7 @@ from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.errors import with_keys
 from roster_pipeline.frames import REJECTED_COLUMNS, frame_of
 from roster_pipeline.oneroster.bundle import check_bundle_schools
-from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.collections.wanted import Batch
 from roster_pipeline.oneroster.connection_test import check_schools, with_what_is_known
 from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES, CheckItem, Placed, TestedSchool, Watcher
 from roster_pipeline.oneroster.http.endpoint import Limits

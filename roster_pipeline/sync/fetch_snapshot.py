@@ -20,6 +20,7 @@ from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
 from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
 from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
+from roster_pipeline.oneroster.records.known_users import KnownUsers
 from roster_pipeline.oneroster.records.orgs import ENROLLMENTS_UNKNOWN
 from roster_pipeline.sync import CONNECTION, GaveWay, SyncError
 from roster_pipeline.sync.fetch_strategy import (
@@ -210,8 +211,9 @@ def _fetch_into(
         _finish(database, school, pull_id, scope, proof, {})
         return
     with client_of(school.connection, limits) as client:
-        pulled = pull(client, wanted)
-        pulled.into(lambda batches: pulls.store(database, pull_id, batches))
+        known = KnownUsers()
+        pulled = pull(client, wanted, known)
+        pulled.into(lambda batches: pulls.store(database, pull_id, batches, known))
         proof = pulled.proof.as_dict() | {READS: f"{wanted.contacts} {' '.join(client.endpoint.metadata_keys)}"}
         _finish(database, school, pull_id, scope, proof, dict(client.learned), pulled.named)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.collections.wanted import Batch
 from roster_pipeline.oneroster.connection_test_items import CheckItem
 from roster_pipeline.sync.connection_checks import FIELD_REMEDY, RULES_REMEDY, ContactPreview
 from roster_pipeline_tests.cleaning.test_contact_rules import parent, ruled

@@ -16,7 +16,7 @@ from roster_pipeline.defs.resources import InstallationResource
 from roster_pipeline.directory import accounts, audit, connection_tests, outbox, secrets, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.collections.wanted import Batch
 from roster_pipeline.oneroster.people_counts import SchoolList
 from roster_pipeline.services.settings_changes import LastTest, last_test
 from roster_pipeline.services.sis_schools import carry_out, key_of, new_key

@@ -37,6 +37,8 @@ class Page:
     kind: Literal["org", "user"]
     records: list[dict[str, Any]]
     rejects: list[dict[str, Any]] = field(default_factory=list)
+    marks: Sequence[bytes | None] = ()
+    known: Sequence[int] = ()
 
 
 def add_school(conn: Connection, key: str, *, connection: str = "sis", district: str = "springfield") -> SchoolRow:

@@ -22,7 +22,7 @@ from roster_pipeline.oneroster.bundle import (
     pull_bundle,
     source_of,
 )
-from roster_pipeline.oneroster.collections.reading import Wanted
+from roster_pipeline.oneroster.collections.wanted import Wanted
 from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, Read, as_folder, as_zip, bundle_11
 
 SECRET = STUDENT | {"sourcedId": "stu-secret"}

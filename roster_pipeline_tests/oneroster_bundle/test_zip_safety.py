@@ -24,7 +24,7 @@ from roster_pipeline.oneroster.bundle import (
     pull_bundle,
     source_of,
 )
-from roster_pipeline.oneroster.collections.reading import Wanted
+from roster_pipeline.oneroster.collections.wanted import Wanted
 from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, Read, as_zip, bundle_11, bundle_12
 
 MANY = [STUDENT | {"sourcedId": f"stu-{n}", "username": f"user{n}"} for n in range(3000)]

@@ -14,7 +14,7 @@ from roster_pipeline.oneroster.bundle.bundle_files import HostKeyRefused, WrongH
 from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
 from roster_pipeline.oneroster.bundle.sources import BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof
-from roster_pipeline.oneroster.collections.reading import GROUPS, Wanted
+from roster_pipeline.oneroster.collections.wanted import GROUPS, Wanted
 from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES, CheckItem, Placed, TestedSchool
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.oneroster.people_counts import PeopleCounts

@@ -35,7 +35,7 @@ from roster_pipeline.oneroster.bundle.delta_chain import (
 )
 from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
-from roster_pipeline.oneroster.collections.reading import Batch, Wanted
+from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
 from roster_pipeline.oneroster.errors import OneRosterError
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline.vocabulary import counted

@@ -29,7 +29,7 @@ from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout,
 from roster_pipeline.oneroster.bundle.csv_table import Page, Row, RowRepair, Table
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
 from roster_pipeline.oneroster.collections.proof import Flags, SeenIds
-from roster_pipeline.oneroster.collections.reading import LISTED, Batch, Wanted
+from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Wanted
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
 from roster_pipeline.oneroster.records.orgs import (
     IN_PART,

@@ -22,7 +22,7 @@ import numpy as np
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle
 from roster_pipeline.oneroster.collections.proof import Hashes, SeenIds, hashes
-from roster_pipeline.oneroster.collections.reading import Batch
+from roster_pipeline.oneroster.collections.wanted import Batch
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
 
 MISSED = "deltas-missed"

@@ -13,9 +13,11 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from roster_pipeline.oneroster.collections.listing import Listing
-from roster_pipeline.oneroster.collections.reading import LISTED, NOT_READABLE, Batch, Fill, Reading
+from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.collections.response_body import raw_id
+from roster_pipeline.oneroster.collections.wanted import LISTED, NOT_READABLE, Batch, Fill
 from roster_pipeline.oneroster.http.endpoint import segment
+from roster_pipeline.oneroster.records.known_users import whole
 from roster_pipeline.oneroster.records.orgs import CLASS, SCHOOL, USER, Memberships, folded_members, named_id
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.records.user_records import UserReader
@@ -171,7 +173,7 @@ def of_this_school(records: list[Any], school: str) -> bool:
 def sampled(records: list[Any]) -> list[list[dict[str, str | None]]]:
     """Role entries of active records that are, or may be, students and teachers."""
     sample: list[list[dict[str, str | None]]] = []
-    for record in records:
+    for record in map(whole, records):
         if not isinstance(record, dict) or str(record.get("status") or "active").lower() in GONE_STATUSES:
             continue
         entries = entries_of(record)

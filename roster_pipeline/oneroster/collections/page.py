@@ -33,6 +33,7 @@ from roster_pipeline.oneroster.http.response import (
     values_size,
 )
 from roster_pipeline.oneroster.records.coercion import AGENTS
+from roster_pipeline.oneroster.records.known_users import KnownUsers
 from roster_pipeline.oneroster.records.usual_users import usual_users
 
 STANDARD_LIMIT = 100
@@ -141,6 +142,7 @@ class Collection:
 
     key: the standard's name of its list in the body. label: the path without ids, for messages. filter: the standard's
     filter text. base_query: sent with every request.
+    known: recognises users of the last pull.
     """
 
     session: HttpSession
@@ -150,6 +152,7 @@ class Collection:
     label: str
     filter: str | None = None
     base_query: str = ""
+    known: KnownUsers | None = None
 
     def url(self, habits: PagingHabits, offset: int, limit: int | None) -> str:
         """The complete URL of one page. Only parameters of the standard, because servers answer others with 400."""
@@ -238,7 +241,8 @@ class Collection:
             size = structs_size(response.body)
             if ahead and size > MOST_AHEAD:
                 raise TooLargeAhead
-            usual = usual_users(response.body) if size <= MOST_STRUCTS else None
+            read = self.known.users_of if self.known is not None else usual_users
+            usual = read(response.body) if size <= MOST_STRUCTS else None
             if usual is not None:
                 return PageBody(usual)
         size = values_size(response.body)

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roster_pipeline.oneroster.collections.response_body import raw_id
+from roster_pipeline.oneroster.records.known_users import whole
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.records.usual_users import ReadUser
 
@@ -149,6 +150,7 @@ def hashes_with_roles(records: Sequence[Any]) -> Hashes:
 
 
 def _hash_with_roles(record: Any) -> int:
+    record = whole(record)
     if type(record) is ReadUser:
         roles = [(entry["role"], entry["org"]) for entry in record["roles"]]
         return hash((record["sourcedId"].strip(), record["givenName"], record["familyName"], *roles))
@@ -274,6 +276,7 @@ class Repetitions:
 
 
 def _content(record: Any) -> str:
+    record = whole(record)
     user = record if type(record) is ReadUser else UserReader().one(record, []) if isinstance(record, dict) else None
     if user is None:
         return _written(record)

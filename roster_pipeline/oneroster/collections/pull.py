@@ -11,10 +11,12 @@ from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import NamedChanges, named_changes
 from roster_pipeline.oneroster.collections.list_end import ConcurrentChange
 from roster_pipeline.oneroster.collections.proof import Proof, Repetitions, total_of
-from roster_pipeline.oneroster.collections.reading import Batch, Reading, Wanted
+from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.collections.school_membership import read_people
+from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
 from roster_pipeline.oneroster.errors import DataMoved, PagingBroken
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
+from roster_pipeline.oneroster.records.known_users import KnownUsers
 from roster_pipeline.vocabulary import counted
 
 Stored = TypeVar("Stored")
@@ -37,9 +39,10 @@ class Pull:
     named: the people that the server names as changed, if wanted and known.
     """
 
-    def __init__(self, client: Client, wanted: Wanted) -> None:
+    def __init__(self, client: Client, wanted: Wanted, known: KnownUsers | None = None) -> None:
         self._client = client
         self._wanted = wanted
+        self._known = known
         self._proof: Proof | None = None
         self.named: NamedChanges | None = None
         self._readings = 0
@@ -81,6 +84,7 @@ class Pull:
             started=self._started,
             repetitions=self._repetitions,
             several_records=self._several_records,
+            known=self._known,
         )
         try:
             yield from read_people(reading)
@@ -161,6 +165,6 @@ def _clock_notes(skew: float | None) -> list[str]:
     return [f"{CLOCK_AHEAD if skew > 0 else CLOCK_BEHIND}:{much}"]
 
 
-def pull(client: Client, wanted: Wanted) -> Pull:
-    """A pull; no request is sent before its first batch is taken."""
-    return Pull(client, wanted)
+def pull(client: Client, wanted: Wanted, known: KnownUsers | None = None) -> Pull:
+    """A pull; no request is sent before its first batch is taken. known: recognises users of the last pull."""
+    return Pull(client, wanted, known)

@@ -1,78 +1,26 @@
-"""One reading of a connection: what is wanted, what was seen so far, and how raw pages become batches."""
+"""One reading of a connection: what was seen so far, and how raw pages become batches."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.list_end import Revision
 from roster_pipeline.oneroster.collections.listing import Listing
+from roster_pipeline.oneroster.collections.page import Collection
 from roster_pipeline.oneroster.collections.proof import Flags, Hashes, ListingProof, Repetitions, SeenIds, hashes
-from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, TooSlow
+from roster_pipeline.oneroster.collections.wanted import Batch, Fill, Wanted
+from roster_pipeline.oneroster.errors import TooSlow
 from roster_pipeline.oneroster.records.coercion import own_id
+from roster_pipeline.oneroster.records.known_users import KnownUser, KnownUsers, agents_of, whole
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import UserReader, reject
 from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
-from roster_pipeline.vocabulary import ROLE_ORDER
-
-NOT_READABLE = (NotOffered, Refused, RequestRefused)
-"""Errors that mean that we cannot read a collection, now or later; other errors end the pull."""
-LISTED = {"student": "/students", "teacher": "/teachers"}
-"""Role groups with a collection of their own; all others are only in `/users`."""
-GROUPS = ROLE_ORDER
-"""Role groups. Guardians are one more, wanted by `Wanted.contacts`."""
-ROLES_OF = {
-    "student": ("student",),
-    "teacher": ("teacher",),
-    "staff": ("aide", "proctor", "counselor"),
-    "admin": ("administrator", "siteAdministrator", "districtAdministrator", "principal", "systemAdministrator"),
-    "contact": ("guardian", "parent", "relative"),
-}
-
-Fill = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """The parts that a pull must read.
-
-    school_ids: None for the whole connection; else the lists of these schools are used, if they can be trusted.
-    contacts: with guardians. since: only what changed after this instant (with a time zone), if the server's filter
-    works. roles: the role groups that are rostered, None for all; others may be unreadable in a complete snapshot.
-    of_schools: School IDs (sourcedId or identifier) whose lists are read if a SIS lists people only by school; empty
-    for all. enrollments: set `notEnrolled` of each student: those of their schools in which they have no current
-    enrollment. enrollments_if_there: the same for a bundle, which is complete without enrollments too. single_contacts:
-    also fetch guardians that are in no list. everybody_too: with `since`, read everybody, and also ask for the changes.
-    """
-
-    school_ids: tuple[str, ...] | None = None
-    contacts: bool = False
-    since: datetime | None = None
-    roles: frozenset[str] | None = None
-    of_schools: tuple[str, ...] = ()
-    enrollments: bool = False
-    enrollments_if_there: bool = False
-    single_contacts: bool = True
-    everybody_too: bool = False
-
-    def wants(self, group: str) -> bool:
-        return self.contacts if group == "contact" else self.roles is None or group in self.roles
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Normalised records and rejects of one page."""
-
-    kind: Literal["org", "user"]
-    records: list[dict[str, Any]]
-    rejects: list[dict[str, Any]]
 
 
 class Reading:
@@ -87,6 +35,7 @@ class Reading:
         started: float,
         repetitions: dict[str, Repetitions] | None = None,
         several_records: bool = False,
+        known: KnownUsers | None = None,
     ) -> None:
         self.client = client
         self.wanted = wanted
@@ -117,6 +66,7 @@ class Reading:
         self.dates = Dates()
         self._own: set[str] | None = None
         self._seen: list[SeenIds] = []
+        self._known = known
         self._reader = UserReader(client.endpoint.metadata_keys, self.dates)
         self._started = started
         self._repetitions = {} if repetitions is None else repetitions
@@ -127,10 +77,22 @@ class Reading:
         """The sourcedIds of the orgs that the SIS lists."""
         return self.orgs.ids
 
+    def whole_listing(self) -> Listing:
+        """The listing of all users. Those of the last pull are recognised, if their results depend on nothing else."""
+        wanted, endpoint = self.wanted, self.client.endpoint
+        collection = self.client.collection("/users", "users")
+        if self._known is not None and self.org_ids and not wanted.enrollments and wanted.school_ids is None:
+            self._known.begin(endpoint.base_url, endpoint.metadata_keys, wanted.contacts, sorted(self.org_ids))
+            collection.known = self._known
+        return self._listing(collection)
+
     def listing(self, path: str, key: str, label: str | None = None, query_filter: str | None = None) -> Listing:
         """A listing of this reading; all of its listings must have one revision of the data."""
-        collection = self.client.collection(path, key, label, query_filter)
-        repetitions = self._repetitions.setdefault(path, Repetitions()) if query_filter is None else None
+        return self._listing(self.client.collection(path, key, label, query_filter))
+
+    def _listing(self, collection: Collection) -> Listing:
+        unfiltered = collection.filter is None
+        repetitions = self._repetitions.setdefault(collection.path, Repetitions()) if unfiltered else None
         return self.client.listing(collection, self.revision, repetitions, strict=self.strict)
 
     def note_orgs(self, orgs: list[dict[str, Any]]) -> None:
@@ -165,21 +127,29 @@ class Reading:
         for page in listing.pages():
             self._in_time()
             records = self._unseen(page, listing) if several else page
+            self.records += len(records)
+            known: list[KnownUser] = []
+            if fill is None:
+                known = [record for record in records if type(record) is KnownUser]
+                records = [record for record in records if type(record) is not KnownUser] if known else records
+            else:
+                records = list(map(whole, records))
             users, rejects = self._reader.page(records)
             self._note_padded(records, users)
             self.unclear_dates += with_unclear_dates(rejects)
-            self.records += len(records)
             self.rejected += len(records) - len(users)
             rejects += [_repeated(record) for record in listing.repeated]
             if fill is not None:
                 for user in users:
                     fill(user)
+            places = self._note_known(known)
             self._place(users)
             if self.enrolled is not None:
                 self.enrolled.mark(users, self.client.clock.now().date(), self.orgs)
             users = self._kept(users)
-            self._note_agents(users)
-            yield Batch("user", users, rejects)
+            self._note_agents([*known, *users])
+            marks = [getattr(user, "mark", None) for user in users] if self._known is not None and fill is None else ()
+            yield Batch("user", users, rejects, marks, places)
         self._seen.append(listing.seen)
 
     def extra_users(self, users: list[dict[str, Any]]) -> Batch:
@@ -248,6 +218,15 @@ class Reading:
             self._own = {org for school in schools for org in (school, *orgs_below(self._org_records, school))}
         return self._own
 
+    def _note_known(self, users: list[KnownUser]) -> list[int]:
+        """Remember the roles of these users, which all name listed orgs. Returns their places."""
+        places = [user.place for user in users]
+        if self._known is not None and users:
+            roles = self._known.roles_of(places)
+            self.roles_seen |= roles
+            self.roles_with_org |= roles
+        return places
+
     def _place(self, users: list[dict[str, Any]]) -> None:
         """Replace the org references of these users, and remember which roles came, and which of them with an org."""
         roles = self.orgs.place(users)
@@ -260,9 +239,10 @@ class Reading:
             self.agents.clear()
             return
         most = self.client.endpoint.limits.single_users
-        for user in users:
-            if len(self.agents) <= most:
-                self.agents.update(user["agents"])
+        for agents in agents_of(users):
+            if len(self.agents) > most:
+                return
+            self.agents.update(agents)
 
     def _note_padded(self, records: list[Any], users: list[dict[str, Any]]) -> None:
         if len(records) == len(users) and all(map(operator.is_, records, users)):

@@ -26,7 +26,8 @@ from roster_pipeline.oneroster.collections.membership_lookup import (
     single_guardians,
 )
 from roster_pipeline.oneroster.collections.proof import SeenIds
-from roster_pipeline.oneroster.collections.reading import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill, Reading
+from roster_pipeline.oneroster.collections.reading import Reading
+from roster_pipeline.oneroster.collections.wanted import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.records.orgs import UNREAD, Memberships, orgs_of
@@ -51,7 +52,7 @@ def read_people(reading: Reading) -> Iterator[Batch]:
         reading.mode, reading.strategy = "delta", "users"
         yield from reading.users(changes)
         return
-    listing = reading.listing("/users", "users")
+    listing = reading.whole_listing()
     try:
         first = listing.open()
     except OneRosterError as refusal:

@@ -31,6 +31,7 @@ from roster_pipeline.oneroster.records.coercion import (
 )
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, role_name
 from roster_pipeline.oneroster.records.user_records import reject, status_text
+from roster_pipeline.oneroster.records.usual_users import ReadUser
 from roster_pipeline.org_tree import GONE_STATUSES
 
 _NAMES = ("sourcedId", "status", "name", "type", "identifier", "parent", "dateLastModified")
@@ -172,6 +173,8 @@ class OrgReferences:
             self.counts.unlisted += unlisted
             self.counts.respelled += not unlisted
         user["roles"] = entries
+        if type(user) is ReadUser:
+            user.mark = None  # the next pull counts it again
 
     def _read(self, text: str) -> tuple[str, ...]:
         if text in self.ids:

@@ -25,7 +25,13 @@ Boolean = Literal["true", "false"] | bool
 
 
 class ReadUser(dict[str, Any]):
-    """A user that is normalised already, except for `metadata`, which still has all its members."""
+    """A user that is normalised already, except for `metadata`, which still has all its members.
+
+    mark: by which the next pull recognises it (`known_users`); None if it must be read again. Not always set.
+    """
+
+    __slots__ = ("mark",)
+    mark: bytes | None
 
 
 class _Reference(msgspec.Struct, gc=False):
@@ -45,8 +51,8 @@ class _UserId(msgspec.Struct, gc=False):
     identifier: str
 
 
-class _User(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    """The members of both versions. Texts come first, as `_read` expects; the last ones are not used."""
+class User(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+    """The members of both versions. Texts come first, as `read_user` expects; the last ones are not used."""
 
     sourcedId: str  # noqa: N815
     status: Literal["active", "tobedeleted"] | None = None
@@ -79,12 +85,12 @@ class _User(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 class _Page(msgspec.Struct, gc=False, forbid_unknown_fields=True):
-    users: list[_User]
+    users: list[User]
 
 
 _decode = msgspec.json.Decoder(_Page).decode
 _TEXTS = 15
-"""How many members of `_User` are texts."""
+"""How many members of `User` are texts."""
 _NOT_NEEDED = ("pronouns", "userProfiles", "resources", "password")
 
 
@@ -99,14 +105,14 @@ def usual_users(body: bytes | bytearray) -> list[dict[str, Any]] | None:
         raise too_many_values()
     records: list[dict[str, Any]] = []
     for user in users:
-        read = _read(astuple(user))
+        read = read_user(astuple(user))
         if read is None and not _all_have_ids(user):
             return None
         records.append(_raw(user) if read is None else read)
     return records
 
 
-def _read(values: tuple[Any, ...]) -> ReadUser | None:
+def read_user(values: tuple[Any, ...]) -> ReadUser | None:
     """The user, or None if something must be repaired, rejected or dropped."""
     (
         sourced_id, status, changed, username, identifier, master, given, family, middle, first, second, last,
@@ -180,14 +186,14 @@ def _read(values: tuple[Any, ...]) -> ReadUser | None:
     )
 
 
-def _all_have_ids(user: _User) -> bool:
+def _all_have_ids(user: User) -> bool:
     """Whether every reference has an id. Without one, its other members count, and `_Reference` does not keep them."""
     roles = [role.org for role in user.roles or ()]
     references = (*roles, *(user.orgs or ()), *(user.agents or ()))
     return all(text(reference.sourcedId, ID_NULLS) is not None for reference in references)
 
 
-def _raw(user: _User) -> dict[str, Any]:
+def _raw(user: User) -> dict[str, Any]:
     """The record as it came, without the unused members."""
     members = {name: getattr(user, name) for name in user.__struct_fields__ if name not in _NOT_NEEDED}
     record: dict[str, Any] = msgspec.to_builtins(members)

@@ -59,7 +59,7 @@ class KnownRecords:
         self._rows = np.frombuffer(last.marks or b"", ROW)
         self._context = str(last.context or "")
         self._known: list[Ids] = []
-        self._new: list[npt.NDArray[np.void]] = []
+        self._new: list[bytes] = []
         if reader is not None:
             reader.recall(self._context, self._rows["mark"].tobytes())
 
@@ -74,7 +74,7 @@ class KnownRecords:
         rows = np.empty(len(marks), ROW)
         rows["mark"] = np.frombuffer(b"".join(marks), ROW["mark"])
         rows["id"] = ids
-        self._new.append(rows)
+        self._new.append(rows.tobytes())
 
     def write(self, named: int) -> None:
         """Write the marks for the next pull. named: how many records the pull names."""
@@ -85,7 +85,7 @@ class KnownRecords:
         if not self._new and len(places) == len(self._rows) and self._context == self._reader.context:
             self._conn.execute(text(MOVE), given)
             return
-        given["marks"] = np.concatenate([self._rows[places], *self._new]).tobytes()
+        given["marks"] = b"".join([self._rows[places].tobytes(), *self._new])
         if self._last is not None:
             self._conn.execute(text(REPLACE), given)
         else:

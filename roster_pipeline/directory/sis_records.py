@@ -10,6 +10,7 @@ which deletes records without a name, does not run at the same time. Erasing a p
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from itertools import repeat
 from typing import Any, Literal
@@ -29,6 +30,8 @@ CHUNK = 1000
 FEW = 0.1
 """Up to this share of the recognised records, the others are searched one by one in place of reading `LAST_NAMED`."""
 STUDENT = "student"
+MOST_ORGS = 10_000
+"""How many combinations of roles and orgs are remembered."""
 
 IDS = """
 with given as materialized (
@@ -140,24 +143,17 @@ class RecordWriter:
 
     def _line(self, kind: Kind, record_id: int, found: str, record: Mapping[str, Any]) -> str:
         """One record for COPY. Members without a value are left out."""
-        roles = record.get("roles") or ()
-        agents = _indexed(record.get("agents") or ())
-        orgs = _indexed(role.get("org") for role in roles)
-        student = any(role.get("role") == STUDENT for role in roles)
+        agents = record.get("agents")
+        orgs, student = _orgs(tuple([(role.get("role"), role.get("org")) for role in record.get("roles") or ()]))
+        named = escaped(array_literal(_indexed(agents))) if agents else "{}"
         filled = {name: value for name, value in record.items() if value or value is False}
-        payload = json_bytes(filled if kind == "user" else record).decode().replace("\\", "\\\\")
-        columns = (
-            str(record_id),
-            str(self._connection),
-            kind,
-            escaped(record["sourcedId"]),
-            found,
-            "t" if student else "f",
-            escaped(array_literal(orgs)),
-            escaped(array_literal(agents)) if agents else "{}",
-            payload,
+        payload = json_bytes(filled if kind == "user" else record).decode()
+        if "\\" in payload:
+            payload = payload.replace("\\", "\\\\")
+        sourced_id = escaped(record["sourcedId"])
+        return (
+            f"{record_id}\t{self._connection}\t{kind}\t{sourced_id}\t{found}\t{student}\t{orgs}\t{named}\t{payload}\n"
         )
-        return "\t".join(columns) + "\n"
 
 
 class _LastNamed:
@@ -179,6 +175,14 @@ class _LastNamed:
         same = (self._keys[places] == keys) & (self._rests[places] == given["rest"])
         found = np.flatnonzero(same)
         return dict(zip([hashes[place] for place in found.tolist()], self._ids[places[found]].tolist(), strict=True))
+
+
+@lru_cache(MOST_ORGS)
+def _orgs(roles: tuple[tuple[str | None, str | None], ...]) -> tuple[str, str]:
+    """The orgs of these roles with their orgs, for COPY, and whether one of them is student. Few users have others than
+    many more."""
+    orgs = escaped(array_literal(_indexed(org for _, org in roles)))
+    return orgs, "t" if any(role == STUDENT for role, _ in roles) else "f"
 
 
 def _indexed(references: Iterable[str | None]) -> dict[str, None]:

@@ -17,7 +17,7 @@ from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.collections.response_body import raw_id
 from roster_pipeline.oneroster.collections.wanted import LISTED, NOT_READABLE, Batch, Fill
 from roster_pipeline.oneroster.http.endpoint import segment
-from roster_pipeline.oneroster.records.known_users import whole
+from roster_pipeline.oneroster.records.known_users import KnownUser
 from roster_pipeline.oneroster.records.orgs import CLASS, SCHOOL, USER, Memberships, folded_members, named_id
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
 from roster_pipeline.oneroster.records.user_records import UserReader
@@ -173,7 +173,7 @@ def of_this_school(records: list[Any], school: str) -> bool:
 def sampled(records: list[Any]) -> list[list[dict[str, str | None]]]:
     """Role entries of active records that are, or may be, students and teachers."""
     sample: list[list[dict[str, str | None]]] = []
-    for record in map(whole, records):
+    for record in records:
         if not isinstance(record, dict) or str(record.get("status") or "active").lower() in GONE_STATUSES:
             continue
         entries = entries_of(record)
@@ -184,6 +184,14 @@ def sampled(records: list[Any]) -> list[list[dict[str, str | None]]]:
     return sample
 
 
+def naming_orgs(records: list[Any]) -> list[bool]:
+    """For each record of such a sample, whether it names an org. All known users do."""
+    known = [record for record in records if type(record) is KnownUser]
+    others = [record for record in records if type(record) is not KnownUser] if known else records
+    naming = [any(entry["org"] is not None for entry in entries) for entries in sampled(others)]
+    return naming + [True for user in known if user.is_active(LISTED)]
+
+
 def entries_of(record: Any) -> list[dict[str, str | None]] | None:
     """Role entries of a raw record, as its reader reads them; None if it is rejected."""
     user = record if type(record) is ReadUser else UserReader().one(record, [])
@@ -191,7 +199,7 @@ def entries_of(record: Any) -> list[dict[str, str | None]] | None:
 
 
 def _name_schools(records: list[Any]) -> bool:
-    return any(entry["org"] is not None for entries in sampled(records) for entry in entries)
+    return any(naming_orgs(records))
 
 
 def _add_lists(memberships: Memberships, lists: Lists, group: str) -> None:

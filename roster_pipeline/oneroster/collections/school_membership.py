@@ -18,10 +18,10 @@ from roster_pipeline.oneroster.collections.membership_lookup import (
     entries_of,
     listed_memberships,
     lists_of_schools,
+    naming_orgs,
     of_this_school,
     read_lists,
     read_memberships,
-    sampled,
     school_list,
     single_guardians,
 )
@@ -261,15 +261,14 @@ def _somebody_elsewhere(reading: Reading) -> bool:
 def _missing_orgs(reading: Reading, first: list[Any], known: Memberships | None = None) -> Fill | None:
     """If active students and teachers name no org: a function that adds their schools, from enrollments, the only
     school, or the schools' lists."""
-    sample = sampled(first)
+    sample = naming_orgs(first)
     if not sample:
         for path in LISTED.values():
             try:
-                sample += sampled(reading.listing(path, "users").open())
+                sample += naming_orgs(reading.listing(path, "users").open())
             except NOT_READABLE:
                 continue
-    with_org = sum(any(entry["org"] is not None for entry in entries) for entries in sample)
-    if not sample or with_org > len(sample) * FEW_ORGS:
+    if not sample or sum(sample) > len(sample) * FEW_ORGS:
         return None
     memberships = known or read_memberships(reading)
     if memberships is not None:

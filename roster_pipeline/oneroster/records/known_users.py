@@ -21,25 +21,33 @@ import numpy.typing as npt
 from msgspec.structs import astuple
 
 from roster_pipeline import code_version
+from roster_pipeline.oneroster.http.response import MOST_RECORDS, too_many_values
 from roster_pipeline.oneroster.records.usual_users import ReadUser, Role, User, read_user, usual_users
+from roster_pipeline.org_tree import GONE_STATUSES
 
 HASH_BYTES = 16
 _HASH = np.dtype([("key", "<u8"), ("rest", "<u8")])
-MARK = np.dtype([*_HASH.descr, ("roles", "<u2")])
-"""A mark: 128 bits of a hash, and a bit for each role of the standard."""
+MARK = np.dtype([*_HASH.descr, ("bits", "<u2")])
+"""A mark: 128 bits of a hash, a bit for each role of the standard, and one for a deleted user."""
 _ROLES: tuple[str, ...] = get_args(Role)
 _BITS = {role: 1 << number for number, role in enumerate(_ROLES)}
+_DELETED = 1 << len(_ROLES)
 
 
 class KnownUser(dict[str, Any]):
     """A user that the last pull brought with the same bytes. It holds only its sourcedId.
 
-    place: where its mark is. raw: its bytes.
+    place: where its mark is. bits: of the mark. raw: its bytes.
     """
 
-    __slots__ = ("place", "raw")
+    __slots__ = ("bits", "place", "raw")
     place: int
+    bits: int
     raw: msgspec.Raw
+
+    def is_active(self, roles: Iterable[str]) -> bool:
+        """Whether it is not deleted, and has one of these roles."""
+        return not self.bits & _DELETED and any(self.bits & _BITS[role] for role in roles)
 
 
 class _RawPage(msgspec.Struct, gc=False, forbid_unknown_fields=True):
@@ -93,21 +101,25 @@ class KnownUsers:
             raws, ids = _split(body).users, _read_ids(body).users
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+        if len(raws) > MOST_RECORDS:
+            raise too_many_values()
         hashes = [blake2b(raw, digest_size=HASH_BYTES).digest() for raw in raws]
-        places = self._places(b"".join(hashes)).tolist()
+        found = self._places(b"".join(hashes))
+        bits = self._marks["bits"][found].tolist() if len(self._marks) else found
+        places = found.tolist()
         others = [raw for raw, place in zip(raws, places, strict=True) if place < 0]
         read = usual_users(b'{"users":[' + b",".join(others) + b"]}" if len(others) < len(raws) else body)
         if read is None:
             return None
         rest = iter(read)
         return [
-            _marked(next(rest), found) if place < 0 else _known(one.sourcedId, place, raw)
-            for raw, one, place, found in zip(raws, ids, places, hashes, strict=True)
+            _marked(next(rest), hashed) if place < 0 else _known(one.sourcedId, place, its, raw)
+            for raw, one, place, its, hashed in zip(raws, ids, places, bits, hashes, strict=True)
         ]
 
     def roles_of(self, places: Sequence[int]) -> set[str]:
         """The roles of the known users with these marks."""
-        bits = int(np.bitwise_or.reduce(self._marks["roles"][list(places)]))
+        bits = int(np.bitwise_or.reduce(self._marks["bits"][list(places)]))
         return {role for role, bit in _BITS.items() if bits & bit}
 
     def _places(self, hashes: bytes) -> npt.NDArray[np.int64]:
@@ -120,18 +132,18 @@ class KnownUsers:
         return np.where(same, self._order[found], -1)
 
 
-def _known(sourced_id: str, place: int, raw: msgspec.Raw) -> KnownUser:
+def _known(sourced_id: str, place: int, bits: int, raw: msgspec.Raw) -> KnownUser:
     user = KnownUser(sourcedId=sourced_id)
-    user.place, user.raw = place, raw
+    user.place, user.bits, user.raw = place, bits, raw
     return user
 
 
-def _marked(user: dict[str, Any], found: bytes) -> dict[str, Any]:
+def _marked(user: dict[str, Any], hashed: bytes) -> dict[str, Any]:
     if type(user) is ReadUser:
-        bits = 0
+        bits = _DELETED if user["status"] in GONE_STATUSES else 0
         for entry in user["roles"]:
             bits |= _BITS[entry["role"]]
-        user.mark = found + bits.to_bytes(2, "little")
+        user.mark = hashed + bits.to_bytes(2, "little")
     return user
 
 

@@ -23,22 +23,13 @@ BASE = ("sourcedId", "status", "dateLastModified")
 _PERSON_NAMES = ("username", "userIds", "givenName", "familyName", "middleName", "identifier", "email", "sms", "phone")
 
 SHARED_COLUMNS: dict[str, tuple[str, ...]] = {
-    "academicSessions": (*BASE, "title", "type", "startDate", "endDate", "parentSourcedId", "schoolYear"),
     "orgs": (*BASE, "name", "type", "identifier", "parentSourcedId"),
-    "courses": (
-        *BASE, "schoolYearSourcedId", "title", "courseCode", "grades", "orgSourcedId", "subjects", "subjectCodes",
-    ),
     "classes": (
         *BASE, "title", "grades", "courseSourcedId", "classCode", "classType", "location", "schoolSourcedId",
         "termSourcedIds", "subjects", "subjectCodes", "periods",
     ),
     "enrollments": (
         *BASE, "classSourcedId", "schoolSourcedId", "userSourcedId", "role", "primary", "beginDate", "endDate",
-    ),
-    "demographics": (
-        *BASE, "birthDate", "sex", "americanIndianOrAlaskaNative", "asian", "blackOrAfricanAmerican",
-        "nativeHawaiianOrOtherPacificIslander", "white", "demographicRaceTwoOrMoreRaces", "hispanicOrLatinoEthnicity",
-        "countryOfBirthCode", "stateOfBirthAbbreviation", "cityOfBirth", "publicSchoolResidenceStatus",
     ),
 }  # fmt: skip
 USERS_11 = (*BASE, "enabledUser", "orgSourcedIds", "role", *_PERSON_NAMES, "agentSourcedIds", "grades", "password")
@@ -50,12 +41,15 @@ ROLES = (
     *BASE, "userSourcedId", "roleType", "role", "beginDate", "endDate", "orgSourcedId", "userProfileSourcedId",
 )  # fmt: skip
 
-OTHER_FILES_11 = ("categories", "classResources", "courseResources", "lineItems", "resources", "results")
+OTHER_FILES_11 = (
+    "academicSessions", "categories", "classResources", "courseResources", "courses", "demographics", "lineItems",
+    "resources", "results",
+)  # fmt: skip
 OTHER_FILES_12 = (
     *OTHER_FILES_11, "lineItemLearningObjectiveIds", "lineItemScoreScales", "resultLearningObjectiveIds",
     "resultScoreScales", "scoreScales", "userProfiles", "userResources",
 )  # fmt: skip
-"""Files that the manifest must name although this export does not have them."""
+"""Files of the standard that the manifest must name although this export does not have them."""
 
 CSV_NAMES = {"preferredGivenName": "preferredFirstName", "preferredFamilyName": "preferredLastName"}
 """The member of each column, if the names differ by more than a rule."""
@@ -63,7 +57,7 @@ METADATA = "metadata."
 ROOT = "https://sis.example"
 """Any root URL for references; CSV holds only their ids."""
 BULK, DELTA = "bulk", "delta"
-ORDER = ("academicSessions", "orgs", "courses", "classes", "users", "roles", "enrollments", "demographics")
+ORDER = ("orgs", "classes", "users", "roles", "enrollments")
 LISTS = ("orgSourcedIds", "agentSourcedIds", "grades", "termSourcedIds", "userIds")
 PADDED_EMPTY = ("email", "sms", "phone")
 

@@ -29,9 +29,6 @@ FIELDS = {
         "title", "classCode", "classType", "location", "grades", "subjects", "course", "school", "terms",
         "subjectCodes", "periods", "resources",
     },
-    "courses": BASE | {"title", "schoolYear", "courseCode", "grades", "subjects", "org", "subjectCodes", "resources"},
-    "academicSessions": BASE | {"title", "startDate", "endDate", "type", "parent", "children", "schoolYear"},
-    "demographics": BASE | {"birthDate", "sex"},
 }  # fmt: skip
 """The members of each kind of object, by the name of its envelope; those of users depend on the version."""
 INSIDE = {

@@ -1,4 +1,4 @@
-"""Sessions, courses, classes, enrollments and demographics, computed from the people of each school.
+"""Classes and enrollments, computed from the people of each school.
 
 There is one class per teacher. Every student is in two of them (fewer in a tiny school), every teacher teaches one.
 People who lost their org or whose roles ended keep their enrollments, ended yesterday, as in real systems.
@@ -18,8 +18,8 @@ SLOTS = 2
 
 
 class Studies:
-    """What a district teaches, as objects by position. Positions: numbers of sessions and courses; school * classes per
-    school + class; row * SLOTS + slot."""
+    """What a district teaches, as objects by position. Positions: school * classes per school + class; row * SLOTS +
+    slot."""
 
     def __init__(self, district: District, payload: Payload) -> None:
         self.district = district
@@ -27,68 +27,18 @@ class Studies:
         self.per_school = district.layout.counts["teacher"]
         self.stamp = f"{district.start - timedelta(days=60)}T00:00:00.000Z"
         first = district.start.year if district.start.month >= 8 else district.start.year - 1
-        self.year = first + 1
-        self.sessions = (
-            ("ses-year", "schoolYear", f"{first}-{self.year}", date(first, 8, 1), date(first + 1, 7, 1), ""),
-            ("ses-t1", "term", "First term", date(first, 8, 1), date(first + 1, 1, 15), "ses-year"),
-            ("ses-t2", "term", "Second term", date(first + 1, 1, 15), date(first + 1, 7, 1), "ses-year"),
-            ("ses-g1", "gradingPeriod", "Quarter 1", date(first, 8, 1), date(first, 10, 20), "ses-t1"),
-            ("ses-g2", "gradingPeriod", "Quarter 2", date(first, 10, 20), date(first + 1, 1, 15), "ses-t1"),
-            ("ses-g3", "gradingPeriod", "Quarter 3", date(first + 1, 1, 15), date(first + 1, 4, 1), "ses-t2"),
-            ("ses-g4", "gradingPeriod", "Quarter 4", date(first + 1, 4, 1), date(first + 1, 7, 1), "ses-t2"),
-        )
+        self.year_begins = date(first, 8, 1)
 
     def _base(self, sourced_id: str) -> Record:
         return {"sourcedId": sourced_id, "status": "active", "dateLastModified": self.stamp}
 
-    # sessions and courses
-
-    def session_positions(self, kind: str | None = None, parent: str | None = None) -> list[int]:
-        """Session numbers of one type, or below one session."""
-        return [
-            number
-            for number, session in enumerate(self.sessions)
-            if kind in (None, session[1]) and parent in (None, session[5])
-        ]
-
-    def session(self, number: int) -> Record:
-        """An academicSession object."""
-        sourced_id, kind, title, start, end, parent = self.sessions[number]
-        record = self._base(sourced_id) | {"title": title, "startDate": start.isoformat(), "endDate": end.isoformat()}
-        record |= {"type": kind, "schoolYear": str(self.year)}
-        if parent:
-            record["parent"] = self.payload.ref("academicSessions", "academicSession", parent)
-        return record
-
-    def find_session(self, sourced_id: str) -> int | None:
-        """The number of a session."""
-        return next((n for n, session in enumerate(self.sessions) if session[0] == sourced_id), None)
-
-    def course(self, number: int) -> Record:
-        """A course object: one course per grade."""
-        grade = GRADES[number]
-        return self._base(f"crs-{grade}") | {
-            "title": f"Grade {grade}",
-            "courseCode": f"G{grade}",
-            "grades": [grade],
-            "org": self.payload.org_ref("dis-1"),
-            "schoolYear": self.payload.ref("academicSessions", "academicSession", "ses-year"),
-        }
-
-    def find_course(self, sourced_id: str) -> int | None:
-        """The number of a course."""
-        return next((n for n, grade in enumerate(GRADES) if sourced_id == f"crs-{grade}"), None)
-
-    # classes
-
-    def class_positions(self, school: str | None = None, course: int | None = None) -> list[int]:
-        """Classes of a school (or of all), optionally of one course."""
+    def class_positions(self, school: str | None = None) -> list[int]:
+        """Classes of a school, or of all."""
         schools = self.district.population.school_ids
         chosen: Iterable[int] = (
             range(len(schools)) if school is None else [schools.index(school)] if school in schools else []
         )
-        found = [n * self.per_school + k for n in chosen for k in range(self.per_school)]
-        return [p for p in found if course is None or p % len(GRADES) == course]
+        return [n * self.per_school + k for n in chosen for k in range(self.per_school)]
 
     def class_id(self, position: int) -> str:
         """The sourcedId of a class."""
@@ -147,7 +97,7 @@ class Studies:
             "class": self.payload.ref("classes", "class", self.class_id(where)),
             "school": self.payload.org_ref(school),
             "role": first.role,
-            "beginDate": self.sessions[0][3].isoformat(),
+            "beginDate": self.year_begins.isoformat(),
         }
         if first.role == TEACHER:
             record["primary"] = "true"
@@ -169,9 +119,3 @@ class Studies:
         if row >= self.district.next_row or row in self.district.gone:
             return None
         return row * SLOTS + slot if slot < len(self.classes_of(self.district.at(row))) else None
-
-    def demographic(self, row: int) -> Record:
-        """A demographics object; its sourcedId is the person's."""
-        born = date(self.year - 17 + row % 12, 1 + row % 12, 1 + row % 28)
-        sexes = ("male", "female")
-        return self._base(self.payload.id_of(row)) | {"birthDate": born.isoformat(), "sex": sexes[row % 2]}

@@ -226,7 +226,7 @@ def list_mails(
     from roster_pipeline.directory import outbox as mails
 
     with open_directory() as database, database.begin() as conn:
-        rows = mails.dead(conn, limit) if dead else mails.messages(conn, limit)
+        rows = mails.messages(conn, limit, dead=dead)
     hidden = ("text", "html", "attachment")
     data = [
         {name: value for name, value in vars(mail).items() if name not in hidden} | {"state": _state(mail)}

@@ -58,22 +58,9 @@ from roster_pipeline.sync import explain
 
 PAGES = (
     settings,  # comes before the route of a school with this key
-    access,
-    connection_tests,
-    districts,
-    middleware,
-    glossary,
-    history,
-    holds,
-    people_pages,
-    person_page,
-    plan_details,
-    runs,
-    sign_in,
-    sis_school_pages,
-    syncs,
-    upload_pages,
-)
+    access, connection_tests, districts, middleware, glossary, history, holds, people_pages, person_page, plan_details,
+    runs, sign_in, sis_school_pages, syncs, upload_pages,
+)  # fmt: skip
 """Modules with `routes`, by name. If two routes fit, the first one counts."""
 
 log = logging.getLogger(__name__)

@@ -130,25 +130,14 @@ def grant(conn: Connection, email: str, place: Place, *, by: str) -> bool:
     return conn.scalar(row.on_conflict_do_nothing().returning(access_grant.c.id)) is not None
 
 
-def revoke(conn: Connection, email: str, place: Place) -> None:
-    """Take one grant away. Raises NoSuchGrant, LastOperator."""
+def revoke(conn: Connection, email: str, place: Place | None) -> int:
+    """Take one grant away, or with None all of them. Returns how many. Raises NoSuchGrant, LastOperator."""
     lock_until_commit(conn, ACCESS_LOCK)
-    if place.role == OPERATOR and operators(conn) == [normal(email)]:
+    if (place is None or place.role == OPERATOR) and operators(conn) == [normal(email)]:
         raise LastOperator
     own = select(account.c.id).where(account.c.email == normal(email)).scalar_subquery()
-    gone = delete(access_grant).where(access_grant.c.account_id == own, _of(place))
-    if not conn.execute(gone).rowcount:
-        raise NoSuchGrant
-    _remove_without_grants(conn)
-
-
-def revoke_all(conn: Connection, email: str) -> int:
-    """Take everything away from one account. Returns how many grants. Raises NoSuchGrant, LastOperator."""
-    lock_until_commit(conn, ACCESS_LOCK)
-    if operators(conn) == [normal(email)]:
-        raise LastOperator
-    own = select(account.c.id).where(account.c.email == normal(email)).scalar_subquery()
-    gone = conn.execute(delete(access_grant).where(access_grant.c.account_id == own)).rowcount
+    chosen = [access_grant.c.account_id == own, *([_of(place)] if place is not None else [])]
+    gone = conn.execute(delete(access_grant).where(*chosen)).rowcount
     if not gone:
         raise NoSuchGrant
     _remove_without_grants(conn)

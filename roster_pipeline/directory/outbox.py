@@ -138,17 +138,11 @@ def failed(
     return not dead
 
 
-def dead(conn: Connection, limit: int = 100) -> list[OutboxMessage]:
-    """Messages that were given up, newest first."""
-    query = _messages().where(outbox.c.dead_at.is_not(None)).order_by(outbox.c.dead_at.desc()).limit(limit)
+def messages(conn: Connection, limit: int = 100, *, dead: bool = False) -> list[OutboxMessage]:
+    """Messages of every state, or only those that were given up; newest first."""
+    query = _messages().order_by(outbox.c.dead_at.desc() if dead else outbox.c.id.desc()).limit(limit)
+    query = query.where(outbox.c.dead_at.is_not(None)) if dead else query
     return [OutboxMessage(**row) for row in conn.execute(query).mappings()]
-
-
-def messages(conn: Connection, limit: int = 100) -> list[OutboxMessage]:
-    """Messages of every state, newest first."""
-    return [
-        OutboxMessage(**row) for row in conn.execute(_messages().order_by(outbox.c.id.desc()).limit(limit)).mappings()
-    ]
 
 
 def _messages() -> Select[Any]:

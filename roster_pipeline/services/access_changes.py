@@ -74,7 +74,7 @@ def revoke(conn: Connection, email: str, place: Place, *, who: str) -> None:
 
 def revoke_all(conn: Connection, email: str, *, who: str) -> int:
     """Take everything away from somebody. Returns how many grants. Raises NoSuchGrant, LastOperator."""
-    number = accounts.revoke_all(conn, email)
+    number = accounts.revoke(conn, email, None)
     details = {"account": accounts.normal(email), "grants": number}
     audit.record(conn, who, "access revoked", details=details)
     return number

@@ -13,22 +13,7 @@ from roster_pipeline.simulator.population import Org
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
 
 __all__ = [
-    "DEMO_CREDENTIALS",
-    "FAULTS",
-    "WAYS_OF_LEAVING",
-    "DayReport",
-    "District",
-    "Fault",
-    "Faults",
-    "Org",
-    "Person",
-    "Role",
-    "SimulatorThread",
-    "Sis",
-    "UnknownFaultError",
-    "create_app",
-    "create_site",
-    "generate_district",
-    "running",
-    "serve",
+    "DEMO_CREDENTIALS", "FAULTS", "WAYS_OF_LEAVING", "DayReport", "District", "Fault", "Faults", "Org", "Person",
+    "Role", "SimulatorThread", "Sis", "UnknownFaultError", "create_app", "create_site", "generate_district",
+    "running", "serve",
 ]  # fmt: skip

@@ -149,7 +149,7 @@ def test_the_last_operator_stays(signed_in: SignedIn, database: Database) -> Non
     assert answer.status_code == 400
     assert "This is the last operator" in answer.text
     with database.begin() as opened, pytest.raises(LastOperator):
-        accounts.revoke_all(opened, OPERATOR)
+        accounts.revoke(opened, OPERATOR, None)
     with database.begin() as opened:
         accounts.grant(opened, NEW, Place(), by="test")
     assert browser.send_form("/access/revoke", {"grant": grant_of(database, OPERATOR)}).status_code == 303

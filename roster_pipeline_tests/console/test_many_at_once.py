@@ -38,7 +38,7 @@ def sign_out(_: Database, browser: Browser) -> None:
 
 def take_away(database: Database, _: Browser) -> None:
     with database.begin() as opened:
-        accounts.revoke_all(opened, OWNER)
+        accounts.revoke(opened, OWNER, None)
 
 
 def give_more(database: Database, _: Browser) -> None:

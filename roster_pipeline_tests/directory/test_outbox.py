@@ -78,7 +78,7 @@ def test_waits_double_and_end_with_a_dead_letter_that_can_be_revived(database: D
     assert waits[:3] == [timedelta(minutes=1), timedelta(minutes=2), timedelta(minutes=4)]
     assert waits[-1] == outbox.LONGEST_WAIT
     with database.begin() as conn:
-        (letter,) = outbox.dead(conn)
+        (letter,) = outbox.messages(conn, dead=True)
         assert (letter.recipients, letter.error) == (["b@example.org"], "451")
         assert outbox.retry(conn, letter.id)
         assert not outbox.retry(conn, letter.id)

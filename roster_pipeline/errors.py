@@ -4,7 +4,7 @@ Each family of errors is in the package that raises it: `OneRosterError` (the SI
 `MailError`, `SyncError` (a step of one school's sync), and in `settings` `InstallationError` (environment variables).
 No text holds a value from a person's record.
 
-Each missing part of a snapshot is a slug in its proof. Here is what it means in a report.
+Each missing part of a snapshot is a slug in its proof. `WORDS` says what it means in a report.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The `roster` command: settings, syncs, plans, holds and people, for the terminal and for scripts.
 
-Here is every command, in the order in which the help shows them.
+This module lists every command, in the order of the help.
 """
 
 from __future__ import annotations

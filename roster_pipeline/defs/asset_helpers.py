@@ -105,8 +105,8 @@ def night(context: dg.AssetExecutionContext) -> str:
 def batch_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
     """Which runs share a fetch: those for which this is the same. A run that somebody starts fetches for itself.
 
-    So does one that somebody re-executes: it carries the tags of the old one, which are not believed, so that an old
-    night's data are not read again.
+    A run that somebody re-executes does so too. It carries the tags of the old run, which are not believed, so that an
+    old night's data are not read again.
     """
     if started_run(run, instance).parent_run_id is not None:
         return run.run_id
@@ -117,8 +117,8 @@ def batch_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
 def started_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun:
     """The run that a person or the schedule started, if the daemon retried it; else the run itself.
 
-    A retry is known by a tag on the run that was lost, which nobody copies: those of the retry itself would be copied
-    to every later re-execution.
+    A tag on the lost run names its retry. Nobody copies that tag. Tags of the retry itself would be copied to every
+    later re-execution.
     """
     while run.parent_run_id is not None:
         parent = instance.get_run_by_id(run.parent_run_id)

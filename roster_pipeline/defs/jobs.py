@@ -127,9 +127,10 @@ def prune() -> None:
 def nightly(
     context: dg.ScheduleEvaluationContext, directory: DirectoryResource, installation: InstallationResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One request per due school. Run keys name school, night and attempt; that they are asked for once is our note.
+    """One request per due school. Run keys name school, night and attempt. Our own note keeps a night from being asked
+    for twice.
 
-    Why schools are not due is the skip reason of a tick that starts none. Any other tick logs it.
+    A tick that starts no school says in its skip reason why none is due. Any other tick logs why the others are not.
     """
     from roster_pipeline.sync.schedule_due import (
         due_schools,  # loaded by the first tick, so that the code server starts fast

@@ -36,13 +36,6 @@ class LastOperator(DirectoryError):
         )
 
 
-class NoSuchGrant(DirectoryError):
-    """The grant to take away was never given, or is gone already."""
-
-    def __init__(self) -> None:
-        super().__init__("There is no such grant.", "See which there are: roster access list")
-
-
 @dataclass(frozen=True)
 class Place:
     """The scope of a grant: everything (no id), a district, or a school."""
@@ -131,7 +124,8 @@ def grant(conn: Connection, email: str, place: Place, *, by: str) -> bool:
 
 
 def revoke(conn: Connection, email: str, place: Place | None) -> int:
-    """Take one grant away, or with None all of them. Returns how many. Raises NoSuchGrant, LastOperator."""
+    """Take one grant away, or with None all of them. Returns how many. Raises LastOperator, and
+    DirectoryError if there is no such grant."""
     lock_until_commit(conn, ACCESS_LOCK)
     if (place is None or place.role == OPERATOR) and operators(conn) == [normal(email)]:
         raise LastOperator
@@ -139,7 +133,7 @@ def revoke(conn: Connection, email: str, place: Place | None) -> int:
     chosen = [access_grant.c.account_id == own, *([_of(place)] if place is not None else [])]
     gone = conn.execute(delete(access_grant).where(*chosen)).rowcount
     if not gone:
-        raise NoSuchGrant
+        raise DirectoryError("There is no such grant.", "See which there are: roster access list")
     _remove_without_grants(conn)
     return gone
 

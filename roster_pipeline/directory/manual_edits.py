@@ -33,17 +33,6 @@ limit 1
 """A current plan asks whether the record belongs to this person, or to which of several people it belongs."""
 
 
-class LinkTaken(DirectoryError):
-    """The record belongs to somebody else."""
-
-    def __init__(self, person_id: int) -> None:
-        super().__init__(
-            f"This record is already linked to person {person_id}.",
-            f"Unlink it first, if it is not theirs: roster person unlink {person_id}",
-        )
-        self.person_id = person_id
-
-
 class NoSuchLink(DirectoryError):
     """The person has no link to this record."""
 
@@ -66,13 +55,16 @@ def link(
     before.
 
     The first link of a person is the primary one. If a sync has made the link already, it is now confirmed. Raises
-    UnknownPerson, LinkTaken.
+    UnknownPerson, and DirectoryError if the record belongs to somebody else.
     """
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     theirs = "connection_id = :connection and sourced_id = :sourced_id"
     row = conn.execute(text(f"select person_id, confirmed from link where {theirs}"), given).first()  # noqa: S608
     if row is not None and row.person_id != person_id:
-        raise LinkTaken(row.person_id)
+        raise DirectoryError(
+            f"This record is already linked to person {row.person_id}.",
+            f"Unlink it first, if it is not theirs: roster person unlink {row.person_id}",
+        )
     details: dict[str, Any] = {"connection": connection.key}
     if row is None:
         what = "record linked"

@@ -108,16 +108,6 @@ class BadApplication(DirectoryError):
     """The name cannot be a login, a role or a field."""
 
 
-class NoRight(DirectoryError):
-    """This login may not make or change logins."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This login of the database may not make other logins.",
-            "Set ROSTER_OWNER_DATABASE_URL to one that owns the tables and may create roles.",
-        )
-
-
 @dataclass(frozen=True)
 class Application:
     """The part of one district that a login sees. None: everything."""
@@ -178,7 +168,7 @@ def add_application(
     fields: Sequence[str] = (),
 ) -> str | None:
     """Let a login read a district. Returns its new password, or None if the login existed already. schools, roles,
-    fields: the login sees only these; without them, it sees all. Raises BadApplication, NoRight, UnknownKey."""
+    fields: the login sees only these; without them, it sees all. Raises BadApplication, UnknownKey."""
     if not LOGIN.fullmatch(login):
         raise BadApplication("This is not a login.", "Use lower-case letters, digits and underscores.")
     _known("role", roles, {role.value for role in Role})
@@ -198,7 +188,7 @@ def add_application(
 
 
 def remove_application(conn: Connection, login: str) -> None:
-    """Take a login of an application away. Raises BadApplication if it is not such a login, and NoRight."""
+    """Take a login of an application away. Raises BadApplication if it is not such a login."""
     if not conn.execute(delete(application).where(application.c.login == login)).rowcount:
         raise BadApplication(f"There is no application {login}.", "See which there are: roster application list")
     for statement in ("drop owned by {role}", "drop role if exists {role}"):
@@ -239,7 +229,10 @@ def _run(conn: Connection, statement: str, **parts: sql.Composable) -> None:
     try:
         driver(conn).execute(composed.format(**parts))
     except psycopg.errors.InsufficientPrivilege:
-        raise NoRight from None
+        raise DirectoryError(
+            "This login of the database may not make other logins.",
+            "Set ROSTER_OWNER_DATABASE_URL to one that owns the tables and may create roles.",
+        ) from None
 
 
 def _role(login: str) -> sql.Identifier:

@@ -35,16 +35,6 @@ class WrongKey(DirectoryError):
         )
 
 
-class MissingVariable(DirectoryError):
-    """A secret is kept in an environment variable that is not set here."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"The Client Secret is kept in the environment variable {name}, which is not set.",
-            f"Set {name} where the pipeline runs, or enter the secret itself: roster connection set",
-        )
-
-
 def new_key() -> str:
     """A fresh key."""
     return Fernet.generate_key().decode()
@@ -59,11 +49,14 @@ def seal(plain: str) -> str:
 
 
 def unseal(sealed: str) -> str:
-    """Open a sealed secret. Raises MissingKey, WrongKey, MissingVariable."""
+    """Open a sealed secret. Raises MissingKey, WrongKey, and DirectoryError for a variable that is not set."""
     if sealed.startswith(REFERENCE):
         name = sealed.removeprefix(REFERENCE)
         if not os.environ.get(name):
-            raise MissingVariable(name)
+            raise DirectoryError(
+                f"The Client Secret is kept in the environment variable {name}, which is not set.",
+                f"Set {name} where the pipeline runs, or enter the secret itself: roster connection set",
+            )
         return os.environ[name]
     return _opened(sealed, _fernet(_key()))
 

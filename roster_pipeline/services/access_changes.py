@@ -26,24 +26,13 @@ class NoAddress(DirectoryError):
         super().__init__("This is not an e-mail address.", "Write it like office@riverside.example.")
 
 
-class UnclearPlace(DirectoryError):
-    """The place is unclear: a grant is for exactly one place."""
-
-    def __init__(self) -> None:
-        super().__init__("Say for what: everything, one district, or one school.", "Choose exactly one of the three.")
-
-
-class NoAccess(DirectoryError):
-    """Nobody with this address may use the console."""
-
-    def __init__(self) -> None:
-        super().__init__("Nobody with this address may use the console.", "Let them in first: roster access grant")
-
-
 def place_of(conn: Connection, *, operator: bool = False, district: str = "", school: str = "") -> Place:
-    """The place that these keys name. Raises UnclearPlace, UnknownKey."""
+    """The place that these keys name. Raises UnknownKey, and DirectoryError if they name no or several
+    places."""
     if [operator, bool(district), bool(school)].count(True) != 1:
-        raise UnclearPlace
+        raise DirectoryError(
+            "Say for what: everything, one district, or one school.", "Choose exactly one of the three."
+        )
     if district:
         return Place(district_id=tenants.get_district(conn, district).id)
     return Place(school_id=tenants.get_school(conn, school).id) if school else Place()
@@ -67,13 +56,13 @@ def grant(conn: Connection, email: str, place: Place, *, who: str) -> bool:
 
 
 def revoke(conn: Connection, email: str, place: Place, *, who: str) -> None:
-    """Take one grant away. The change counts from the person's next click. Raises NoSuchGrant, LastOperator."""
+    """Take one grant away. The change counts from the person's next click. Raises as `accounts.revoke`."""
     accounts.revoke(conn, email, place)
     _note(conn, "access revoked", accounts.normal(email), place, who)
 
 
 def revoke_all(conn: Connection, email: str, *, who: str) -> int:
-    """Take everything away from somebody. Returns how many grants. Raises NoSuchGrant, LastOperator."""
+    """Take everything away from somebody. Returns how many grants. Raises as `accounts.revoke`."""
     number = accounts.revoke(conn, email, None)
     details = {"account": accounts.normal(email), "grants": number}
     audit.record(conn, who, "access revoked", details=details)
@@ -81,10 +70,10 @@ def revoke_all(conn: Connection, email: str, *, who: str) -> int:
 
 
 def link_for(conn: Connection, email: str, *, who: str) -> str:
-    """The token of a one-time link that signs somebody in. Raises NoAccess."""
+    """The token of a one-time link that signs somebody in. Raises DirectoryError if nobody has this address."""
     account = accounts.find(conn, email)
     if account is None:
-        raise NoAccess
+        raise DirectoryError("Nobody with this address may use the console.", "Let them in first: roster access grant")
     audit.record(conn, who, "sign-in link made", details={"account": account.email})
     return sessions.new_link(conn, account.id)
 

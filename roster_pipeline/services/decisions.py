@@ -54,10 +54,6 @@ class Decided:
     problem: str = ""
 
 
-class NotOfSchool(DirectoryError):
-    """The plan or sync exists, but in another school."""
-
-
 class NoReason(DirectoryError):
     """A decision needs a reason that can be stored. problem: what is wrong with the typed reason."""
 
@@ -73,10 +69,11 @@ def given_reason(reason: str) -> str:
 
 
 def plan_of_school(conn: Connection, key: str, plan_id: int) -> plans.PlanRow:
-    """A plan, if it is one of this school. Raises UnknownPlan, UnknownKey, NotOfSchool."""
+    """A plan, if it is one of this school. Raises UnknownPlan, UnknownKey, and DirectoryError for another
+    school."""
     plan = plans.get(conn, plan_id)
     if plan.school_id != tenants.get_school(conn, key).id:
-        raise NotOfSchool(f"Plan {plan_id} is not one of {key}.", f"See what is held: roster hold list {key}")
+        raise DirectoryError(f"Plan {plan_id} is not one of {key}.", f"See what is held: roster hold list {key}")
     return plan
 
 
@@ -95,7 +92,7 @@ def approve(
 
     manager: whether they may decide what only the district's manager may decide; if not, those rows stay held. parts:
     the roles and kinds of change to approve, the others stay held; None: everything. Raises PlanChanged, NothingHeld,
-    NotOverridable, ManagerDecides, NotOfSchool, NoReason, SyncError if the directory has changed.
+    NotOverridable, ManagerDecides, NoReason, SyncError if the directory has changed.
     """
     now = datetime.now(UTC)
     why = given_reason(reason)
@@ -134,7 +131,7 @@ def decide_each(
 
 
 def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> None:
-    """Drop a plan, so that none of its held rows is applied. Raises PlanChanged, NothingHeld, NotOfSchool, NoReason."""
+    """Drop a plan, so that none of its held rows is applied. Raises PlanChanged, NothingHeld, NoReason."""
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id
@@ -155,7 +152,7 @@ def exempt(
     plan_hash: str | None = None,
 ) -> int:
     """Exempt single held rows. No sync makes these changes, as long as the SIS asks for them. rows: their numbers in
-    the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, NotOfSchool, NoReason."""
+    the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, NoReason."""
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id

@@ -113,11 +113,11 @@ def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *
 
 def unlink_leavers(conn: Connection, key: str, *, who: str, reason: str) -> tuple[int, int]:
     """Unlink the leavers of a school's newest plan from records that are somebody else's now. Returns the number of the
-    plan, and how many people lost their ids. Raises NoPlan."""
+    plan, and how many people lost their ids. Raises DirectoryError if there is no plan."""
     school = tenants.get_school(conn, key)
     plan = plans.latest(conn, school.id, dry_run=True)
     if plan is None:
-        raise NoPlan(f"{key}: there is no plan yet.", f"Make one: roster sync {key} --dry-run")
+        raise DirectoryError(f"{key}: there is no plan yet.", f"Make one: roster sync {key} --dry-run")
     people = relink.unlink_leavers(conn, school, plan, who=who, reason=given_reason(reason))
     settle_people(conn, school.district_id, people, datetime.now(UTC))
     return plan.id, len(people)
@@ -208,10 +208,6 @@ def _sourced_id(text: str) -> str:
     if not record or len(record) > LONGEST_ID:
         raise NotUsable("This is not a sourcedId.", f"Copy it from the SIS: 1 to {LONGEST_ID} letters.")
     return record
-
-
-class NoPlan(DirectoryError):
-    """Nothing was planned for the school yet."""
 
 
 class NotUsable(DirectoryError):

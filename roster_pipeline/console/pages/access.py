@@ -133,7 +133,7 @@ def _key_of(opened: Connection, who: Account, typed: str, role: str) -> str:
 
 
 def revoke(request: Request) -> Response:
-    """POST /access/revoke: take one grant away, by its number. Raises NoSuchGrant, LastOperator."""
+    """POST /access/revoke: take one grant away, by its number. Raises LastOperator."""
     who, wanted = _may(request), str(form(request).get("grant", ""))
     with database(request).begin() as opened:
         found = next((one for one in accounts.grants(opened, districts=who.managed) if str(one.id) == wanted), None)

@@ -84,7 +84,7 @@ def _line(row: SyncRow | FailureRow, zone: str) -> tuple[Any, ...]:
         return ("-", moment(row.at, zone), row.school, "failure", *("·" for _ in ACTIONS), "", message, row.who, "")
     text, age = _outcome(row)
     kind = row.kind if row.undoes is None else f"{row.kind} of {row.undoes}"
-    counts = (_total(row.counts, action) or "·" for action in ACTIONS)
+    counts = (sum(of.get(action, 0) for of in row.counts.values()) or "·" for action in ACTIONS)
     return (row.id, moment(row.at, zone), row.school, kind, *counts, age, text or row.outcome, row.who, row.undone_by)
 
 
@@ -94,10 +94,6 @@ def _outcome(row: SyncRow) -> tuple[str, str]:
 
     status = status_of_sync(row.kind, row.outcome, row.report)
     return status.sentence, status.source
-
-
-def _total(counts: Mapping[str, Mapping[str, int]], action: str) -> int:
-    return sum(of.get(action, 0) for of in counts.values())
 
 
 ARCHIVED = "archived"

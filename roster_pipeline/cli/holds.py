@@ -209,11 +209,8 @@ def _held(conn: Connection, key: str | None) -> list[Hold]:
 def _findings(held: Hold) -> list[tuple[str, bool]]:
     """Message of each finding, and whether an approval can override it; repetitions of another finding come last."""
     findings = sorted(held.findings, key=lambda finding: bool(finding.get("repeats")))
-    return [(_message(finding), is_overridable(finding)) for finding in findings]
-
-
-def _message(finding: dict[str, Any]) -> str:
-    return f"(another guard found the same) {finding['message']}" if finding.get("repeats") else str(finding["message"])
+    again = "(another guard found the same) "
+    return [(again * bool(one.get("repeats")) + str(one["message"]), is_overridable(one)) for one in findings]
 
 
 def _kind(held: Hold) -> tuple[str, str, int, str]:

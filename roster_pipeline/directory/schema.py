@@ -133,10 +133,11 @@ def grant_pipeline(conn: Connection, login: str) -> None:
         "grant temporary on database {database} to {role}",
     ]
     opened = driver(conn)
+    append_only = sql.SQL(", ").join(map(sql.Identifier, APPEND_ONLY))
     if opened.info.server_version >= MAINTAIN_SINCE:
         statements.append("grant maintain on all tables in schema public to {role}")
     for statement in statements:
-        _run(conn, statement, role=role, append_only=_names(APPEND_ONLY), database=sql.Identifier(opened.info.dbname))
+        _run(conn, statement, role=role, append_only=append_only, database=sql.Identifier(opened.info.dbname))
 
 
 def close_locks(conn: Connection, login: str | None) -> bool:
@@ -237,7 +238,3 @@ def _run(conn: Connection, statement: str, **parts: sql.Composable) -> None:
 
 def _role(login: str) -> sql.Identifier:
     return sql.Identifier(login)
-
-
-def _names(tables: Sequence[str]) -> sql.Composed:
-    return sql.SQL(", ").join(map(sql.Identifier, tables))

@@ -179,17 +179,13 @@ def draw(page: Page, subject_line: str, school: str) -> Mail:
     """Draw any page as a mail. school: its key, for the header that mail rules sort by; empty for several schools."""
     line = harmless(subject_line)
     text = _templates().get_template("mail.txt.j2").render(page=page)
-    html = _inlined(_templates().get_template("mail.html.j2").render(page=page, subject=line))
-    return Mail(line, text, html, school)
-
-
-def _inlined(html: str) -> str:
-    """Put the stylesheet's rules into the elements, and its @media rules into the head."""
-    return f"{_inliner().inline(html).strip()}\n"
+    html = _inliner().inline(_templates().get_template("mail.html.j2").render(page=page, subject=line))
+    return Mail(line, text, f"{html.strip()}\n", school)
 
 
 @cache
 def _inliner() -> css_inline.CSSInliner:
+    """It puts the stylesheet's rules into the elements, and its @media rules into the head."""
     style = resources.files("roster_pipeline.notifications").joinpath(STYLESHEET).read_text(encoding="utf-8")
     return css_inline.CSSInliner(extra_css=style, keep_at_rules=True, load_remote_stylesheets=False)
 

@@ -27,7 +27,6 @@ from roster_pipeline.notifications.content import (
     QualityCheck,
     Rejected,
     RoleCounts,
-    RoleSize,
     SyncReport,
 )
 from roster_pipeline.notifications.mail import Mail
@@ -194,16 +193,17 @@ def _comparison(report: SyncReport) -> Section:
     if compared is None or not any(size.before or size.now for size in compared.sizes):
         return Section("", ())
     rows = tuple(
-        (role_name(size.role).capitalize(), f"{size.before:,}", f"{size.now:,}", _change(size))
+        (
+            role_name(size.role).capitalize(),
+            f"{size.before:,}",
+            f"{size.now:,}",
+            f"{size.now - size.before:+,}" if size.now != size.before else "0",
+        )
         for size in compared.sizes
         if size.before or size.now
     )
     since = Sentence(f"In the roster, against the sync of {moment(compared.previous, report.time_zone)}.", "quiet")
     return Section("Compared with the sync before", (since, Table(("", "Before", "Now", "Change"), rows)))
-
-
-def _change(size: RoleSize) -> str:
-    return f"{size.now - size.before:+,}" if size.now != size.before else "0"
 
 
 def _checks(checks: tuple[QualityCheck, ...]) -> Section:

@@ -110,13 +110,10 @@ def _learned_before(
     if typed is None and settings == school.connection.settings:
         return school.connection.learned
     for test in connection_tests.recent(conn, school.id):
-        if test.settings == settings and _typed_in(test) == typed and test.learned:
+        secret = unseal(test.secret) if test.typed and test.secret else None
+        if test.settings == settings and secret == typed and test.learned:
             return test.learned
     return {}
-
-
-def _typed_in(test: ConnectionTest) -> str | None:
-    return unseal(test.secret) if test.typed and test.secret else None
 
 
 def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:

@@ -18,7 +18,6 @@ from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.page import (
     ROWS,
     Listed,
-    ListFilter,
     database,
     day_of,
     form,
@@ -30,7 +29,7 @@ from roster_pipeline.console.page import (
 )
 from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer, zone_of
 from roster_pipeline.directory import approvals, audit, lasting_decisions
-from roster_pipeline.directory.school_history import HistoryEntry, alerts_of, people_by_role, school_history, year
+from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history, year
 from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
@@ -146,15 +145,11 @@ def _page_of(
         "school_audit.html" if school else "audit.html",
         school=school,
         tab="",
-        listed=_listed(filters, entries),
+        listed=Listed(filters, list(entries[:ROWS]), more=len(entries) > ROWS),
         kinds=kinds,
         details=_details,
         zone=zone,
     )
-
-
-def _listed(filters: ListFilter, found: list[audit.Shown]) -> Listed:
-    return Listed(filters, list(found[:ROWS]), more=len(found) > ROWS)
 
 
 def _details(entry: audit.Shown) -> str:
@@ -192,6 +187,7 @@ def show(request: Request) -> Response:
         leavers = lasting_decisions.leavers_of_school(opened, school.id, limit=1)
     shown = entries[:PAGE]
     decidable = any(hold.overridable for hold in holds)
+    pageless = ("failure", "canceled") if viewer(request).operator else ()  # the page of a sync has the link to its run
     step = next_step(current, decidable=decidable, tested=bool(school.test))
     todo = next_of(steps)
     if todo is not None and current.state in ("off", "fine"):
@@ -216,7 +212,8 @@ def show(request: Request) -> Response:
         leavers=leavers[0].total if leavers else 0,
         earliest=now.astimezone(school.settings.zone).date() + timedelta(days=1),
         lines=[
-            (one, status_of_entry(one, school.key), _run_of(one) if viewer(request).operator else None) for one in shown
+            (one, status_of_entry(one, school.key), run_url(one.run_id) if one.kind in pageless else None)
+            for one in shown
         ],
         newer=f"/schools/{school.key}" if before else None,
         older=f"/schools/{school.key}?before={shown[-1].place}" if len(entries) > PAGE else None,
@@ -248,11 +245,6 @@ def pause_until(request: Request) -> Response:
     return redirect(
         request, f"/schools/{school.key}", message=f"Paused until {day(until)}. A sync by hand still works."
     )
-
-
-def _run_of(entry: HistoryEntry) -> str | None:
-    """The Dagster run of what has no page of its own; the page of a sync has its link."""
-    return run_url(entry.run_id) if entry.kind in ("failure", "canceled") else None
 
 
 def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:

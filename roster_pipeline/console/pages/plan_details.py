@@ -61,6 +61,7 @@ def show(request: Request) -> Response:
         why = plan_rows.reasons(opened, plan)
         manager = decides_as_manager(viewer(request), opened, school, plan.id)
     counts = _counts(why)
+    waiting = (one for one in summary.verdict if one["verdict"] == "hold" and one["rows"] and one["sync_id"] is None)
     return page(
         request,
         "plan.html",
@@ -74,7 +75,7 @@ def show(request: Request) -> Response:
             line | {"sentence": REASONS.get(line["reason"], line["reason"])}
             for line in sorted(why, key=lambda line: held_place(line["role"], line["action"])[::-1])
         ],
-        explanation=hold_explanation_of((line for line in summary.verdict if _waits(line)), manager=manager),
+        explanation=hold_explanation_of(waiting, manager=manager),
         rows=rows,
         events=events,
     )
@@ -104,10 +105,6 @@ def _counts(why: list[dict[str, object]]) -> dict[str, dict[str, int]]:
         of_role = counts.setdefault(str(line["role"]), {})
         of_role[str(line["action"])] = of_role.get(str(line["action"]), 0) + int(str(line["rows"]))
     return counts
-
-
-def _waits(line: dict[str, object]) -> bool:
-    return line["verdict"] == "hold" and bool(line["rows"]) and line["sync_id"] is None
 
 
 @dataclass(frozen=True)

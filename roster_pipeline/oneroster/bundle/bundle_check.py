@@ -22,6 +22,8 @@ from roster_pipeline.org_tree import is_school
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
 
+NO_ORGS = frozenset({"orgs-unchanged", "no-changes-of-people"})
+"""The notes of a delta without orgs."""
 LENGTHS = {"too-few-cells": "fewer cells", "too-many-cells": "more cells"}
 CELLS = (
     "Each row needs a cell for every column of the header, also an empty one, and a text with a comma needs quotes. A "
@@ -71,7 +73,8 @@ def check_bundle_schools(
         part = next((part for kind, part in _NAMES if isinstance(problem, kind)), "Bundle")
         return [(None, CheckItem(part, False, problem.message, problem.remedy))]
     proof = pulled.proof
-    items: list[Placed] = [(None, item) for item in (_bundle(source, proof), _age(proof, now, old_days), _mode(proof))]
+    bundle = CheckItem("Bundle", True, f"OneRoster {proof.version}, {proof.bytes:,} bytes from {source.shown}")
+    items: list[Placed] = [(None, item) for item in (bundle, _age(proof, now, old_days), _mode(proof))]
     for place, school in enumerate(schools):
         known = counts[place] if counts else None
         items += [(place, item) for item in _of_school(school, known, orgs, proof, enrollments=enrollments)]
@@ -90,8 +93,10 @@ def _of_school(
     one: TestedSchool, counts: PeopleCounts | None, orgs: list[dict[str, Any]], proof: Proof, *, enrollments: bool
 ) -> Iterator[CheckItem]:
     school = found_school(orgs, one.school_id)
-    if school is not None or _no_orgs(proof):
-        yield _school(school, one.name)
+    if school is not None:
+        yield test_items.school_item(school, one.name)
+    elif not NO_ORGS.isdisjoint(proof.notes):
+        yield CheckItem("School", None, "this bundle holds no orgs")
     else:
         yield test_items.missing_school_item(orgs, one.school_id, one.name)
     if counts is None or (school is None and orgs):
@@ -119,10 +124,6 @@ def found_school(orgs: list[dict[str, Any]], school_id: str) -> dict[str, Any] |
     return {**named[0], "foundBy": "identifier"} if len(named) == 1 else None
 
 
-def _bundle(source: BundleSource, proof: Proof) -> CheckItem:
-    return CheckItem("Bundle", True, f"OneRoster {proof.version}, {proof.bytes:,} bytes from {source.shown}")
-
-
 def _age(proof: Proof, now: datetime, old_days: int) -> CheckItem:
     age = proof.age
     if age is not None and age.hours_ahead:
@@ -146,19 +147,6 @@ def _mode(proof: Proof) -> CheckItem:
         return CheckItem(name, None, detail, "Let the export include its manifest.")
     detail = "delta: only people with a record marked as deleted are archived"
     return CheckItem(name, None, detail, "A bulk export is safer: nothing makes up for a missed delta.")
-
-
-def _no_orgs(proof: Proof) -> bool:
-    """Whether the bundle is a delta without orgs."""
-    return "orgs-unchanged" in proof.notes or "no-changes-of-people" in proof.notes
-
-
-def _school(school: dict[str, Any] | None, name: str) -> CheckItem:
-    return (
-        CheckItem("School", None, "this bundle holds no orgs")
-        if school is None
-        else test_items.school_item(school, name)
-    )
 
 
 def _role(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:

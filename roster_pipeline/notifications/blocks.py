@@ -88,12 +88,11 @@ class Link:
 
 @dataclass(frozen=True)
 class Table:
-    """The first column is text, the others are numbers; the last row is a total if `total` says so."""
+    """The first column is text, the others are numbers."""
 
     kind: ClassVar[str] = "table"
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-    total: bool = False
 
 
 @dataclass(frozen=True)

@@ -71,11 +71,8 @@ def revoke(
     if everything and (operator or district or school):
         raise CommandError("--all takes every grant away.\nGive --all alone, or name one grant.")
     with _changing() as conn:
-        if everything:
-            changes.revoke_all(conn, email, who=who_asks(who))
-        else:
-            place = changes.place_of(conn, operator=operator, district=district, school=school)
-            changes.revoke(conn, email, place, who=who_asks(who))
+        place = None if everything else changes.place_of(conn, operator=operator, district=district, school=school)
+        changes.revoke(conn, email, place, who=who_asks(who))
     note("Revoked.")
 
 

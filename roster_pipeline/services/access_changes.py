@@ -55,18 +55,14 @@ def grant(conn: Connection, email: str, place: Place, *, who: str) -> bool:
     return added
 
 
-def revoke(conn: Connection, email: str, place: Place, *, who: str) -> None:
-    """Take one grant away. The change counts from the person's next click. Raises as `accounts.revoke`."""
-    accounts.revoke(conn, email, place)
-    _note(conn, "access revoked", accounts.normal(email), place, who)
-
-
-def revoke_all(conn: Connection, email: str, *, who: str) -> int:
-    """Take everything away from somebody. Returns how many grants. Raises as `accounts.revoke`."""
-    number = accounts.revoke(conn, email, None)
-    details = {"account": accounts.normal(email), "grants": number}
-    audit.record(conn, who, "access revoked", details=details)
-    return number
+def revoke(conn: Connection, email: str, place: Place | None, *, who: str) -> None:
+    """Take one grant away, or with None all of them. The change counts from the person's next click. Raises as
+    `accounts.revoke`."""
+    number, email = accounts.revoke(conn, email, place), accounts.normal(email)
+    if place is None:
+        audit.record(conn, who, "access revoked", details={"account": email, "grants": number})
+    else:
+        _note(conn, "access revoked", email, place, who)
 
 
 def link_for(conn: Connection, email: str, *, who: str) -> str:

@@ -229,11 +229,11 @@ REASONS: dict[str, str] = {
     "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
     "not_answered": "Not in the list, and the SIS gave no answer when asked for this one person.",
     "not_confirmed": "Not in the list, but when asked for this one person the SIS answered with a record that does not "
-    "say that they have left: it names an org that the SIS does not list or that is not a school, or we cannot read "
-    "its status or id.",
+    "say that they have left: it names an org that the SIS does not list or that is not a school, or this school and a "
+    "role only in another one, or we cannot read its status or id.",
     "rejected_record": "Their record could not be used, which does not mean that they are gone.",
-    "unknown_org": "Their record names an org that the SIS does not list, or that is not a school; that does not say "
-    "that they have left.",
+    "unknown_org": "Their record names an org that the SIS does not list, or that is not a school, or this school and "
+    "a role only in another one; that does not say that they have left.",
     "org_below": "Their record names an org below this school, which does not count as the school.",
     "not_linked": "Gone from the roster, but linked to no record of this SIS.",
     "in_conflict": "A record of the snapshot may be theirs; nothing is done until that is clear.",

@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, lists, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, lists, truth
 from roster_pipeline.org_tree import Org, orgs_below, other_schools
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_RANK
@@ -24,13 +24,13 @@ from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_R
 _CONTACT, _UNMAPPED = ROLE_RANK[CONTACT], ROLE_RANK[None]
 
 # What one entry says, best explanation first. A contact of a student is no member, whatever its dates. An org that is
-# not listed may be this school in other words; an org that is listed but is not a school does not count if there are
-# other entries.
+# not listed may be this school in other words, and so may the school that a record with a role elsewhere names without
+# a role; an org that is listed but is not a school does not count if there are other entries.
 _EXPLAINS = (
     *("member", "role_off", "unmapped", "role_off", "org_below", "unknown_org"),
     *("not_begun", "ended", "elsewhere", "unknown_org", "no_org"),
 )
-_MEMBER, _OFF, _UNMAPPED_HERE, _ONLY_CONTACT, _BELOW, _UNLISTED = range(6)
+_MEMBER, _OFF, _UNMAPPED_HERE, _ONLY_CONTACT, _BELOW, _UNCLEAR = range(6)
 _NOT_BEGUN, _ENDED, _ELSEWHERE, _NOT_A_SCHOOL, _NO_ORG = range(6, len(_EXPLAINS))
 
 
@@ -96,8 +96,9 @@ def read_roles(roles: Array, orgs: SchoolOrgs, settings: SchoolSettings, today: 
     best_group = np.full(count, _UNMAPPED, dtype=np.int64)
     source_role = pa.nulls(count, TEXT)
     if len(owners):
-        rank = (explains * len(ROLE_GROUPS) + group) * len(owners) + np.arange(len(owners))
         starts = np.flatnonzero(np.r_[True, owners[1:] != owners[:-1]])
+        _explain_without_role(~filled(source), starts, explains, group)
+        rank = (explains * len(ROLE_GROUPS) + group) * len(owners) + np.arange(len(owners))
         best = np.minimum.reduceat(rank, starts) % len(owners)
         having = owners[starts]
         record_status[having] = np.array([STATUS_RANK[name] for name in _EXPLAINS])[explains[best]]
@@ -137,10 +138,21 @@ def _explained(flat: Array, group: Ints, orgs: SchoolOrgs, settings: SchoolSetti
         runs,
         ~begun,
     ]
-    what = [_NO_ORG, _ELSEWHERE, _BELOW, _UNLISTED, _NOT_A_SCHOOL]
+    what = [_NO_ORG, _ELSEWHERE, _BELOW, _UNCLEAR, _NOT_A_SCHOOL]
     what += [_MEMBER, _OFF, _UNMAPPED_HERE, _ONLY_CONTACT, _NOT_BEGUN]
     explained: Ints = np.select(says, what, default=_ENDED).astype(np.int64)
     return explained
+
+
+def _explain_without_role(without: Flags, starts: Ints, explains: Ints, group: Ints) -> None:
+    """Correct the entries without a role, of records that have a role in another org: they do not say that the person
+    is here, nor that they have left. They count as of the strongest role. starts: the first entry of each record."""
+    if not without.any():
+        return
+    entries = np.diff(starts, append=len(without))
+    contradict = without & ~np.repeat(np.logical_and.reduceat(without, starts), entries)
+    explains[contradict & (explains == _UNMAPPED_HERE)] = _UNCLEAR
+    group[contradict] = np.repeat(np.minimum.reduceat(group, starts), entries)[contradict]
 
 
 def _among(org: Array, ids: frozenset[str]) -> Flags:

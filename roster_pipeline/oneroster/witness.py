@@ -59,7 +59,8 @@ class WitnessReport:
 
     gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, and in another
     school that the SIS lists, or only in the past or future in this one, or in no org at all. unclear: the record names
-    an org that is not listed or is not a school, or has an unknown status or another id. unanswered: the request
+    an org that is not listed or is not a school, or the school only without a role, or has an unknown status or another
+    id. unanswered: the request
     failed, or nothing proves that the answers can be trusted.
 
     serves_single_users: somebody present could be requested by id, now or in an earlier session. Without that a 404
@@ -122,14 +123,15 @@ class OtherOrgs:
     def confirm(self, entries: Sequence[dict[str, Any]], today: date) -> bool:
         """Whether a person with these role entries, none of them current in the school, has left the school.
 
-        All orgs must be listed. In addition one must be another school, or the school itself in the past or future, or
-        no role may be current. Without any org, the server must name the orgs of others.
+        All orgs must be listed, and the school must not be named without a role. In addition one must be another
+        school, or the school itself in the past or future, or no role may be current. Without any org, the server must
+        name the orgs of others.
         """
         orgs = {str(entry["org"]) for entry in entries if entry["org"] is not None}
         others = orgs - {self._school_id}
         if not others:
             return self._stated
-        if not others <= self._references.ids:
+        if not others <= self._references.ids or (self._school_id, None) in {(e["org"], e["role"]) for e in entries}:
             return False
         if self._school_id in orgs or not any(current(entry, today) for entry in entries):
             return True
@@ -166,10 +168,11 @@ def _verdict(answer: Answer, school_id: str, today: date, others: OtherOrgs) -> 
 
 
 def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:
-    """Whether a user has a current role in the school. Contact roles do not count."""
+    """Whether a user has a current role in the school. Contact roles do not count, nor does a school that is named
+    without a role if there is a role elsewhere."""
+    entries = [entry for entry in user["roles"] if entry["role"] is not None] or user["roles"]
     return any(
-        entry["org"] == school_id and entry["role"] not in CONTACT_ROLES and current(entry, today)
-        for entry in user["roles"]
+        entry["org"] == school_id and entry["role"] not in CONTACT_ROLES and current(entry, today) for entry in entries
     )
 
 

@@ -252,7 +252,7 @@ def _calendar(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
 
 
 def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iterator[Finding]:
-    """Known people who name an org that the SIS does not list, or that is not a school.
+    """Known people who name an org that the SIS does not list, or that is not a school, or this school without a role.
 
     They stay unchanged, however many they are. If there are many, we cannot trust the references of this snapshot, so
     it archives nobody. managed: active members that the sync manages, by role.
@@ -263,7 +263,8 @@ def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iter
         if people > TOO_FEW and people > guards.unknown_org_share * there:
             message = (
                 f"{people} of {people_of(str(role), there)} in the directory name an org that the SIS does not list, "
-                "or one that is not a school. Check what the SIS shares with us and how its users name their schools."
+                "or one that is not a school, or this school and a role only in another one. Check what the SIS shares "
+                "with us and how its users name their schools."
             )
             share = people / max(there, people)
             yield Finding("unknown_orgs", message, share, guards.unknown_org_share, (ARCHIVE,))

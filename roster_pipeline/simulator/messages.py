@@ -224,8 +224,9 @@ class Payload:
             record["preferredMiddleName"] = person.preferred_middle_name
         if person.preferred_last_name:
             record["preferredLastName"] = person.preferred_last_name
-        if len(person.roles) > 1 and person.roles[0].org:
-            record["primaryOrg"] = self.org_ref(person.roles[0].org)
+        primary_org = person.primary_org or (person.roles[0].org if len(person.roles) > 1 else "")
+        if primary_org:
+            record["primaryOrg"] = self.org_ref(primary_org)
         return record
 
     def _optional(self, record: Record, person: Person) -> None:

@@ -117,7 +117,7 @@ class Person(NamedTuple):
 
     row: its place in the district, which never changes. agents: rows of other people. agent_ids: more agents, by
     sourcedId, which need not exist. agent_members: sourcedId of an agent -> more members of its entry, as some vendors
-    have them.
+    have them. primary_org: the `primaryOrg`, if it is not that of the first role.
     """
 
     row: int
@@ -143,6 +143,7 @@ class Person(NamedTuple):
     grades: tuple[str, ...] = ()
     metadata: Mapping[str, object] | None = None
     agent_members: Mapping[str, Mapping[str, object]] | None = None
+    primary_org: str = ""
 
     def has_role(self, role: str) -> bool:
         """Whether any entry of `roles`, ended or not, has this role."""

@@ -110,7 +110,7 @@ def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]
     listed = not record.deleted and record.delivered and not here
     if listed and record.names(below) and not rules.orgs_below:
         return BELOW, any_role
-    if listed and (record.unknown or record.only_district):
+    if listed and (record.unknown or record.only_district or record.contradicts(school)):
         return UNKNOWN, any_role
     if record.gone is not None:
         return GONE, here[0] if here else any_role

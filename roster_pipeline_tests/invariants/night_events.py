@@ -11,7 +11,7 @@ KINDS = (
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
     "own_number", "reuse", "transform", "spoil_emails", "mend_emails", "mend_emails",
     "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
-    "to_campus", "also_campus", "to_district", "year_up", "year_back",
+    "to_campus", "also_campus", "to_district", "half_move", "year_up", "year_back",
 )  # fmt: skip
 
 
@@ -54,6 +54,8 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.leave(record, LEAVING[other % len(LEAVING)])
     elif kind == "move":
         sis.set_roles(record, [(role, school) for role, _ in record.roles])
+    elif kind == "half_move":
+        sis.set_roles(record, [(role, school) for role, _ in record.roles], main=record.roles[0][1])
     elif kind == "lose_school":
         sis.set_roles(record, [(role, UNLISTED) for role, _ in record.roles])
     elif kind == "to_campus":

@@ -42,6 +42,7 @@ class Record:
 
     spoiled: where there is no `email`, what stands in its place is not an address. moved_up: the grade is one more than
     at first, as it is after the school year has turned. of_two: another human has a record with this sourcedId, too.
+    main: the school of `primaryOrg`, if the SIS forgot it when the roles went to another school.
     """
 
     sourced_id: str
@@ -59,6 +60,7 @@ class Record:
     moved_up: bool = False
     middle: str | None = None
     of_two: bool = False
+    main: str = ""
 
     @property
     def unusable_email(self) -> bool:
@@ -90,6 +92,10 @@ class Record:
     def only_district(self) -> bool:
         """Whether the district is all that it names."""
         return self.gone != "lose_org" and all(org == DISTRICT for _, org in self.roles)
+
+    def contradicts(self, school: str) -> bool:
+        """Whether it names this school, but its roles are in others."""
+        return self.gone != "lose_org" and self.main == school and not self.names(school)
 
     def names(self, school: str) -> bool:
         """Whether it names this school at all, in whatever state."""
@@ -263,9 +269,9 @@ class SisState:
         for record, value in zip(records, values[1:] + values[:1], strict=True):
             self._change(replace(record, **{name: value}))
 
-    def set_roles(self, record: Record, roles: Iterable[tuple[Group, str]]) -> None:
-        """A record has exactly these roles."""
-        self._change(replace(record, roles=tuple(dict.fromkeys(roles))))
+    def set_roles(self, record: Record, roles: Iterable[tuple[Group, str]], main: str = "") -> None:
+        """A record has exactly these roles, and this school in `primaryOrg`."""
+        self._change(replace(record, roles=tuple(dict.fromkeys(roles)), main=main))
 
     def _of_human(self, record: Record) -> list[Record]:
         return [each for each in self.here() if each.human == record.human]
@@ -326,6 +332,7 @@ def _fields(record: Record) -> dict[str, object]:
         "state_id": record.master or "",
         "grades": () if record.grade is None else (f"{record.grade:02}",),
         "roles": tuple(Role(SOURCE_ROLES[group], org) for group, org in record.roles),
+        "primary_org": record.main,
     }
 
 

@@ -37,7 +37,7 @@ ORGS = (DISTRICT, ALDER, BIRCH)
 USERS = (
     *("sourcedId", "status", "dateLastModified", "enabledUser", "orgSourcedIds", "role", "username", "userIds"),
     *("givenName", "familyName", "middleName", "identifier", "email", "sms", "phone", "agentSourcedIds", "grades"),
-    "password",
+    *("password", "primaryOrgSourcedId"),
 )
 ENROLLMENTS = ("sourcedId", "status", "classSourcedId", "schoolSourcedId", "userSourcedId", "role", "endDate")
 ORG_COLUMNS = ("sourcedId", "status", "dateLastModified", "name", "type", "identifier", "parentSourcedId")
@@ -99,7 +99,12 @@ class Source:
         self.enrollments: list[Record] | None = None
         self.classes: list[Record] | None = None
         self.asked: list[str] = []
-        self.names = {"orgSourcedIds": "orgs", "agentSourcedIds": "agents", "parentSourcedId": "parent"}
+        self.names = {
+            "orgSourcedIds": "orgs",
+            "primaryOrgSourcedId": "primaryOrg",
+            "agentSourcedIds": "agents",
+            "parentSourcedId": "parent",
+        }
         """The names of the members over REST."""
         self.files: dict[str, str | None] = {}
         """CSV files that a test writes itself; None leaves one out."""

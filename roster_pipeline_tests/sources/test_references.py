@@ -67,6 +67,49 @@ def test_somebody_who_names_no_listed_school_stays_and_is_told(database: Databas
     assert "unknown_orgs" not in school.guards
 
 
+@pytest.mark.parametrize("main", ["s1", "101", "S1"])
+def test_a_record_with_a_role_in_another_school_and_this_one_as_its_main_school_archives_and_creates_nobody(
+    database: Database, source: Source, main: str
+) -> None:
+    source.users = [*map(pupil, range(30)), teacher(1), teacher(2)]
+    school = School(database, source)
+    school.sync()
+    source.users[0] = pupil(0, "s2", primaryOrgSourcedId=main)
+    source.users += [pupil(40, "s2", primaryOrgSourcedId=main), pupil(41, "s1", primaryOrgSourcedId="s2")]
+    reasons = school.sync()
+    assert (reasons["st0"], reasons.get("st40"), reasons["st41"]) == ("unknown_org", None, "joined")
+    assert school.present >= {"st0", "st41"}
+    source.users = [user for user in source.users if user["sourcedId"] != "st0"]
+    source.users.append(pupil(0, "s2", primaryOrgSourcedId="s2"))
+    assert school.sync()["st0"] == "moved_school"
+
+
+ROLE = {"role": "student", "org": {"sourcedId": "s2"}}
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ({"roles": [ROLE], "primaryOrgSourcedId": {"sourcedId": "s1"}}, "unknown_org"),
+        ({"roles": [ROLE], "orgSourcedIds": [{"sourcedId": "s2"}, {"sourcedId": "s1"}]}, "unknown_org"),
+        ({"roles": [ROLE], "orgSourcedIds": "s2;s1"}, "unknown_org"),
+        ({"roles": [ROLE], "primaryOrgSourcedId": {"sourcedId": "s9"}}, "unknown_org"),
+        ({"roles": [ROLE], "primaryOrgSourcedId": {"sourcedId": "d1"}}, "moved_school"),
+        ({"roles": [ROLE], "primaryOrgSourcedId": {"sourcedId": "s2"}}, "moved_school"),
+        ({"roles": [ROLE, {"role": "parent", "org": {"sourcedId": "s1"}}]}, "role_off"),
+        ({"roles": [ROLE, {"role": "student", "org": {"sourcedId": "s1"}, "endDate": "2020-06-30"}]}, "role_ended"),
+    ],
+)
+def test_what_a_record_names_beside_its_roles_counts(
+    database: Database, rest: Source, members: dict[str, Any], reason: str
+) -> None:
+    rest.users = list(map(pupil, range(30)))
+    school = School(database, rest)
+    school.sync()
+    rest.users[0] = pupil(0, **({"role": None, "orgs": None} | members))
+    assert school.sync()["st0"] == reason
+
+
 def test_somebody_in_another_listed_school_has_moved(database: Database, source: Source) -> None:
     source.users = list(map(pupil, range(30)))
     school = School(database, source)
@@ -97,6 +140,8 @@ def test_many_unknown_hold_the_archivals_of_everybody_else(database: Database, s
         (pupil(0, "s9"), "not_confirmed"),
         (pupil(0, "d1"), "not_confirmed"),
         (pupil(0, "s1;s2"), "sis_still_answers"),
+        (pupil(0, "s1", primaryOrgSourcedId="s2"), "sis_still_answers"),
+        (pupil(0, "s2", primaryOrgSourcedId="s1"), "not_confirmed"),
         (pupil(0, "s1;s9"), "not_confirmed"),
         (pupil(0, "s2,s9"), "not_confirmed"),
     ],

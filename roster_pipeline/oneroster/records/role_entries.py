@@ -1,7 +1,8 @@
 """Reads role, school and dates of a user from any shape of record into the shape of 1.2: one entry per role and org.
 
 1.1's one role and its list of orgs become one entry per org; a record without any org keeps one entry whose org is
-None. If a record has several roles and several orgs and does not say which belongs to which, it is rejected.
+None. If a record has several roles and several orgs and does not say which belongs to which, it is rejected. An org
+that only `orgs` or `primaryOrg` names, and no role, becomes an entry without a role: the record contradicts itself.
 
 Dates are read in the format of ISO, and in other formats if there is no doubt. 6/7/2026 is a day in June for some and
 in July for others: one date with a day above 12 decides it for all dates written that way. Without one, or where two
@@ -75,8 +76,8 @@ def role_entries(record: dict[str, Any], dates: Dates) -> tuple[list[Entry], Dro
                 entries.append(entry)
                 all_with_org = all_with_org and entry["org"] is not None
         if entries and all_with_org:
-            return entries, dropped
-    return _with_orgs(record, entries, dropped), dropped
+            return _with_other_orgs(record, entries), dropped
+    return _with_other_orgs(record, _with_orgs(record, entries, dropped)), dropped
 
 
 def without_contacts(users: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -169,6 +170,24 @@ def _with_orgs(record: dict[str, Any], entries: list[Entry], dropped: Dropped) -
             return with_org
         raise Rejection("roles", "roles-and-orgs-unpaired")
     return with_org + [{**entry, "org": org} for entry in without for org in orgs]
+
+
+def _with_other_orgs(record: dict[str, Any], entries: list[Entry]) -> list[Entry]:
+    """The entries, and those of the orgs that the record names elsewhere."""
+    stated, primary = record.get("orgs"), record.get("primaryOrg")
+    if not stated and not primary:
+        return entries
+    orgs = [*references(stated)[0], reference(primary)]
+    return entries + entries_without_role(entries, [org for org in orgs if isinstance(org, str)])
+
+
+def entries_without_role(entries: list[Entry], orgs: Iterable[str]) -> list[Entry]:
+    """An entry for each of these orgs that no entry of the record names. A record of a contact gets none."""
+    named = {entry["org"] for entry in entries}
+    others = [org for org in dict.fromkeys(orgs) if org not in named]
+    if not others or all(entry["role"] in CONTACT_ROLES for entry in entries):
+        return []
+    return [_entry(None, org) for org in others]
 
 
 class Dates:

@@ -15,6 +15,7 @@ from msgspec.structs import astuple
 
 from roster_pipeline.oneroster.http.response import MOST_RECORDS, too_many_values
 from roster_pipeline.oneroster.records.coercion import ID_NULLS, NULL_TEXTS, UNREADABLE, day, text
+from roster_pipeline.oneroster.records.role_entries import entries_without_role
 from roster_pipeline.vocabulary import LONGEST_ID
 
 Role = Literal[
@@ -77,7 +78,7 @@ class User(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     agents: list[_Reference] | None = None
     userIds: list[_UserId] | None = None  # noqa: N815
     metadata: Any = None
-    primaryOrg: Any = None  # noqa: N815
+    primaryOrg: _Reference | str | None = None  # noqa: N815
     pronouns: msgspec.Raw = msgspec.Raw()
     userProfiles: msgspec.Raw = msgspec.Raw()  # noqa: N815
     resources: msgspec.Raw = msgspec.Raw()
@@ -116,7 +117,7 @@ def read_user(values: tuple[Any, ...]) -> ReadUser | None:
     """The user, or None if something must be repaired, rejected or dropped."""
     (
         sourced_id, status, changed, username, identifier, master, given, family, middle, first, second, last,
-        email, sms, phone, enabled, roles, role, orgs, grades, agents, user_ids, metadata, *_,
+        email, sms, phone, enabled, roles, role, orgs, grades, agents, user_ids, metadata, primary, *_,
     ) = values  # fmt: skip
     texts = values[:_TEXTS]
     words = list(filter(None, texts))
@@ -139,6 +140,12 @@ def read_user(values: tuple[Any, ...]) -> ReadUser | None:
             entries.append({"role": role, "roleType": None, "org": org, "beginDate": None, "endDate": None})
     else:
         return None
+    if primary is not None or (roles and orgs):
+        if type(primary) is str:
+            return None
+        others = [org.sourcedId for org in (*(orgs or ()), primary) if org is not None]
+        words += others
+        entries += entries_without_role(entries, others)
     agent_ids: list[str] = []
     if agents:
         agent_ids = [agent.sourcedId for agent in agents]
@@ -189,8 +196,10 @@ def read_user(values: tuple[Any, ...]) -> ReadUser | None:
 def _all_have_ids(user: User) -> bool:
     """Whether every reference has an id. Without one, its other members count, and `_Reference` does not keep them."""
     roles = [role.org for role in user.roles or ()]
-    references = (*roles, *(user.orgs or ()), *(user.agents or ()))
-    return all(text(reference.sourcedId, ID_NULLS) is not None for reference in references)
+    references = (*roles, *(user.orgs or ()), *(user.agents or ()), user.primaryOrg)
+    return all(
+        text(reference.sourcedId, ID_NULLS) is not None for reference in references if type(reference) is _Reference
+    )
 
 
 def _raw(user: User) -> dict[str, Any]:

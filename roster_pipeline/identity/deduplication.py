@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, codes, repeated
-from roster_pipeline.identity.evidence import MatchKeys, weigh
+from roster_pipeline.identity.evidence import MatchKeys, weigh, whole_names
 from roster_pipeline.identity.match_keys import bare_numbers, numbered, record_match_keys
 
 _COMPARED_AT_MOST = 30
@@ -171,7 +171,8 @@ def _buckets(
 
 
 def _each_name(match_keys: MatchKeys) -> Iterable[Hashable]:
-    return (*(("given", name) for name in match_keys.given), *(("family", name) for name in match_keys.family))
+    given, family = match_keys.given, match_keys.family
+    return given | family | whole_names(given, family)
 
 
 def _whole_names(match_keys: MatchKeys) -> Iterable[Hashable]:

@@ -62,13 +62,14 @@ class Evidence:
     """What agrees and what differs.
 
     agree, differ: of given, family, middle, email, username, number, master, kind and grade, those that both sides
-    have. near: the numbers differ in spelling only (`bare`), which is neither for nor against. free: the person has no
-    record yet. away: see `MatchKeys`.
+    have. near: the numbers differ in spelling only (`bare`), which is neither for nor against. alike: the whole names
+    are written alike, in whatever order and fields. free: the person has no record yet. away: see `MatchKeys`.
     """
 
     agree: frozenset[str]
     differ: frozenset[str]
     near: bool = False
+    alike: bool = False
     free: bool = False
     away: bool = False
 
@@ -145,7 +146,7 @@ class Evidence:
             return True
         if "email" in self.agree:
             return not self.differ & _NAMES
-        if self.differ & {"number", "kind"} or not self.whole_name:
+        if self.differ & {"number", "kind"} or not self.alike:
             return False
         return "username" in self.agree or "email" not in self.differ
 
@@ -154,10 +155,11 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     """Compare the keys that both sides have. record: a record of the snapshot. other: a record or a person, whose grade
     may be older."""
     pairs: list[tuple[str, bool]] = []
-    exchanged = not record.given.isdisjoint(other.family) and not record.family.isdisjoint(other.given)
+    alike = not whole_names(record.given, record.family).isdisjoint(whole_names(other.given, other.family))
+    both = alike and ((record.given and record.family) or (other.given and other.family))
     for name, mine, theirs in (("given", record.given, other.given), ("family", record.family, other.family)):
-        if mine and theirs:
-            pairs.append((name, exchanged or not mine.isdisjoint(theirs)))
+        if both or (mine and theirs):
+            pairs.append((name, bool(both or not mine.isdisjoint(theirs))))
     if record.masters and other.masters:
         pairs.append(("master", not record.masters.isdisjoint(other.masters)))
     for name, value, another in (
@@ -181,7 +183,16 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
         later = record.year - other.year
         pairs.append(("grade", -GRADES_APART < later < GRADES_APART + max(record.years_ago, other.years_ago)))
     agree = frozenset(name for name, same in pairs if same)
-    return Evidence(agree, frozenset(name for name, same in pairs if not same), near, not other.linked, other.away)
+    differ = frozenset(name for name, same in pairs if not same)
+    return Evidence(agree, differ, near, alike, not other.linked, other.away)
+
+
+def whole_names(given: frozenset[str], family: frozenset[str]) -> frozenset[str]:
+    """The keys of the given and family names as whole names in one text, in either order. If one kind is unknown, the
+    other one is the whole name."""
+    if not given or not family:
+        return given | family
+    return frozenset(text for one in given for other in family for text in (one + other, other + one))
 
 
 def bare(number: str) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, codes, joined, on_distinct, strings
-from roster_pipeline.identity.evidence import Evidence, MatchKeys, bare, kind_of, weigh, year_of
+from roster_pipeline.identity.evidence import Evidence, MatchKeys, bare, kind_of, weigh, whole_names, year_of
 from roster_pipeline.identity.match_keys import bare_numbers, name_key, name_keys
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
@@ -65,7 +65,7 @@ class StoredPerson:
 
 
 def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
-    """Pairs that share a number, an e-mail or both names, without those that the table of evidence would refuse anyhow.
+    """Pairs that share a number, an e-mail or the whole name, without those that the table of evidence would refuse.
 
     people: id, given_name, family_name, email, number and number_source, in order of id. Those who share a number come
     first, then those who share an e-mail.
@@ -75,8 +75,9 @@ def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
     numbers = bare_numbers(strings(people["number"]))
     numbers = pc.if_else(pc.equal(numbers, ""), None, numbers)
     sources = strings(people["number_source"])
-    keys = (joined(sources, numbers), emails, joined(given, family))
-    email, number, source = (codes(each)[0] for each in (emails, numbers, sources))
+    whole = pc.min_element_wise(joined(given, family), joined(family, given), skip_nulls=False)
+    keys = (joined(sources, numbers), emails, whole)
+    email, number, source, name = (codes(each)[0] for each in (emails, numbers, sources, whole))
     given_name, family_name = codes(given)[0], codes(family)[0]
     ids = people["id"].to_numpy(dtype=np.int64)
     found: dict[tuple[int, int], None] = {}
@@ -85,6 +86,7 @@ def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
         likely = np.ones(len(one), dtype=bool)
         if way != "number":
             likely &= _equal_or_missing(given_name, one, other) & _equal_or_missing(family_name, one, other)
+            likely |= name[one] == name[other]
         if way == "names":
             likely &= (email[one] < 0) | (email[other] < 0)
             likely &= (number[one] < 0) | (number[other] < 0) | (source[one] != source[other])
@@ -220,11 +222,6 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
     )
 
 
-def name_of(fields: Mapping[str, Any]) -> tuple[str, str]:
-    """Given and family name as they are compared."""
-    return name_key(fields["given_name"]), name_key(fields["family_name"])
-
-
 def _schooling(memberships: tuple[Mapping[str, Any], ...]) -> tuple[set[str], int | None, int]:
     """Student or staff, school year, age of the grade: of active memberships, or of archived ones if none is."""
     active = [each for each in memberships if each["status"] == "active"]
@@ -244,5 +241,9 @@ def search_keys(person: StoredPerson) -> list[tuple[str, Any]]:
     if fields["number"] and fields["number_connection_id"] is not None:
         number = (fields["number_connection_id"], fields["number_kind"], bare(fields["number"]))
         keys.append(("number", number))
-    name = name_of(fields)
-    return [*keys, ("name", name)] if all(name) else keys
+    return [*keys, *(("name", name) for name in sorted(names_of(fields["given_name"], fields["family_name"])))]
+
+
+def names_of(given: str | None, family: str | None) -> frozenset[str]:
+    """The texts by which people with this whole name are found, in whatever order and fields it is written."""
+    return whole_names(name_keys(given), name_keys(family))

@@ -34,7 +34,7 @@ from roster_pipeline.frames import (
     truth,
 )
 from roster_pipeline.identity.directory_frames import flags_of
-from roster_pipeline.identity.evidence import MatchKeys, bare, weigh
+from roster_pipeline.identity.evidence import MatchKeys, bare, weigh, whole_names
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, IdentityGroups
 from roster_pipeline.identity.match_keys import (
     Persons,
@@ -194,7 +194,7 @@ def _keys(match_keys: MatchKeys) -> Iterator[Hashable]:
         yield "number", bare(match_keys.number)
     if match_keys.email is not None:
         yield "email", match_keys.email
-    yield from (("name", given, family) for given in match_keys.given for family in match_keys.family)
+    yield from (("name", name) for name in whole_names(match_keys.given, match_keys.family))
 
 
 def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKeys]) -> Ints:
@@ -212,7 +212,7 @@ def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKey
     )
     real = filled(number) & ~truth(pc.equal(strings(roster["number"]), strings(roster["sourced_id"])))
     bare_rows = np.flatnonzero(here & ~near & ~(comparable & (real | filled(email))))
-    theirs = pa.concat_arrays(list(_whole_names(absent.frame)))
+    theirs = pa.array({name for each in match_keys for name in whole_names(each.given, each.family)}, TEXT)
     named = [_among(names, theirs) for names in _whole_names(roster.iloc[bare_rows])]
     return np.union1d(np.flatnonzero(near), bare_rows[np.logical_or.reduce(named)])
 
@@ -222,14 +222,16 @@ def _mailboxes(emails: Array) -> Array:
 
 
 def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:
-    """Given and family name in one key, every combination; missing if either is missing."""
+    """Given and family name in one key, every combination; one alone if there is no other, empty if there is none."""
     keys = {name: on_distinct(strings(frame[name]), _name_keys) for name in (*_GIVEN, *_FAMILY)}
-    for given, family in product(_GIVEN, _FAMILY):
-        yield pc.binary_join_element_wise(keys[given], keys[family], pa.scalar("\x1f", TEXT))
+    given = [keys["given_name"], pc.coalesce(keys["preferred_given_name"], keys["given_name"])]
+    family = [keys["family_name"], pc.coalesce(keys["preferred_family_name"], keys["family_name"])]
+    for names in product(given, family):
+        yield pc.binary_join_element_wise(*(pc.fill_null(name, "") for name in names), pa.scalar("", TEXT))
 
 
 def _name_keys(names: Array) -> Array:
-    return pa.array(map(name_key, names.to_pylist()), TEXT)
+    return pa.array([name_key(name) or None for name in names.to_pylist()], TEXT)
 
 
 def _among(values: Array, some: Array) -> Flags:

@@ -52,7 +52,17 @@ HOME = {"email": SAME, **NO_NUMBER}
         ({**ANN, **HOME}, {**BO, **HOME}, "shared e-mail"),
         ({**ANN, **HOME}, {**RAY, **HOME}, "shared e-mail"),
         ({**ANN, **HOME}, {**CY, **HOME}, "shared e-mail"),
-        # names that changed places
+        # names that changed places, or stand in one field
+        ({**ANN, **ONE}, {"givenName": "Lee", "familyName": "Ann", **ONE, "email": "b@x.org"}, "one human"),
+        ({**ANN, **ONE, "email": "a@x.org"}, {"givenName": None, "familyName": "Lee, Ann", **ONE}, "one human"),
+        (
+            {**ANN, **ONE, "grades": ["09"]},
+            {"familyName": "Ann Lee", "givenName": None, **ONE, "grades": ["03"]},
+            "conflict",
+        ),
+        ({**ANN, **ONE}, {"givenName": None, "familyName": "Lee", **ONE}, "one human"),
+        ({**BO, **ONE, "givenName": None}, {"givenName": None, "familyName": "Ann", **ONE}, "conflict"),
+        ({**BO, **HOME, "givenName": None}, {**ANN, **HOME, "givenName": None}, "shared e-mail"),
         ({**ANN, **HOME}, {"givenName": "Lee", "familyName": "Ann", **HOME}, "shared e-mail"),
         # numbers in another spelling
         ({**ANN, "identifier": "AB 7"}, {**ANN, "identifier": "ab７"}, "one human"),

@@ -33,6 +33,8 @@ class Compared:
 
     same: set[str] = field(default_factory=set)
     other: set[str] = field(default_factory=set)
+    alike: bool = False
+    """The whole names are the same, in whatever order and fields."""
 
     @property
     def strong(self) -> set[str]:
@@ -97,19 +99,19 @@ class Compared:
             return True
         if "email" in self.same:
             return not {"given", "family"} & self.other
-        if not self.whole or {"number", "kind"} & self.other:
+        if not self.alike or {"number", "kind"} & self.other:
             return False
         return "username" in self.same or "email" not in self.other
 
 
 def compare(one: Known, other: Known) -> Compared:
     """Whatever both have."""
-    found = Compared()
-    exchanged = one.given is not None and (one.given, one.family) == (other.family, other.given)
+    found = Compared(alike=_spelled(one) == _spelled(other))
+    whole = found.alike and any(side.given and side.family for side in (one, other))
     numbers = one.number and other.number and one.number[0] == other.number[0]
     pairs: Iterable[tuple[str, object, object, bool]] = (
-        ("given", one.given, other.given, exchanged or one.given == other.given),
-        ("family", one.family, other.family, exchanged or one.family == other.family),
+        ("given", one.given, other.given, whole or one.given == other.given),
+        ("family", one.family, other.family, whole or one.family == other.family),
         ("email", one.email, other.email, one.email == other.email),
         ("username", one.username, other.username, one.username == other.username),
         ("kind", one.kind, other.kind, one.kind == other.kind),
@@ -118,11 +120,16 @@ def compare(one: Known, other: Known) -> Compared:
         ("middle", one.middle, other.middle, one.middle == other.middle),
     )
     for name, mine, theirs, same in pairs:
-        if mine and theirs:
+        if (mine and theirs) or (whole and name in ("given", "family")):
             (found.same if same else found.other).add(name)
     if one.grade is not None and other.grade is not None:
         (found.same if abs(one.grade - other.grade) < FAR else found.other).add("grade")
     return found
+
+
+def _spelled(side: Known) -> list[str]:
+    """The names of a side, word by word, in no order."""
+    return sorted(f"{side.given or ''} {side.family or ''}".split())
 
 
 def kind_of(role: str) -> str:

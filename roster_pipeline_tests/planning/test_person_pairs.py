@@ -220,6 +220,12 @@ COMPARED = {
     "one name, other numbers of one SIS": ((*ANN, None, "1", SIS_STUDENT), (*ANN, None, "2", SIS_STUDENT), False),
     "one name, numbers of two SISs": ((*ANN, None, "1", SIS_STUDENT), (*ANN, None, "2", OTHER_STUDENT), True),
     "one name, numbers of no SIS": ((*ANN, None, "1", None), (*ANN, None, "2", None), False),
+    "names that changed places": ((*ANN, None, None, None), ("Lee", "Ann", None, None, None), True),
+    "names that changed places, one e-mail": (
+        (*ANN, "a@x.org", None, None),
+        ("Lee", "Ann", "a@x.org", None, None),
+        True,
+    ),
     "a name of punctuation is none": (("-", "Lee", None, None, None), ("-", "Lee", None, None, None), False),
     "one e-mail": ((*ANN, "a@x.org", "1", SIS_STUDENT), (None, "Lee", "A@x.org", "2", SIS_STUDENT), True),
     "one e-mail, other names": ((*ANN, "a@x.org", None, None), (*BEN, "a@x.org", None, None), False),

@@ -66,6 +66,15 @@ def test_two_new_records_with_the_number_of_somebody_whose_old_id_is_gone_archiv
         ({}, {"familyName": "Ray"}, False),
         ({"email": MAIL}, {"email": "other@example.org"}, False),
         ({"number": "7", "email": MAIL}, {"identifier": "8", "email": "other@example.org"}, False),
+        ({}, {"givenName": "Lee", "familyName": "Ann"}, True),
+        ({"email": MAIL}, {"givenName": "Lee", "familyName": "Ann", "email": "other@example.org"}, False),
+        ({}, {"givenName": None, "familyName": "Ann Lee"}, True),
+        ({}, {"givenName": "Lee, Ann", "familyName": None}, True),
+        ({"email": MAIL}, {"givenName": None, "familyName": "Lee Ann", "email": MAIL}, True),
+        ({"given_name": None}, {"givenName": None}, True),
+        ({"family_name": None}, {"givenName": None, "familyName": "Ann"}, True),
+        ({"family_name": None}, {}, False),
+        ({}, {"givenName": None}, False),
     ],
 )
 def test_whom_a_record_of_this_snapshot_may_be_stays_whoever_that_record_was_taken_for(

@@ -56,10 +56,10 @@ select id from person where district_id = :district and lower(email) = any(:emai
 union
 select id from person where district_id = :district and number_connection_id = :connection
     and ltrim(number, '0') = any(:numbers)
-union
-select p.id from membership m join person p on p.id = m.person_id and p.district_id = m.district_id
-join unnest(cast(:given as text[]), cast(:family as text[])) n (given, family)
-    on lower(p.given_name) = n.given and lower(p.family_name) = n.family
+"""
+_NAMES = """
+select p.id, p.given_name, p.family_name
+from membership m join person p on p.id = m.person_id and p.district_id = m.district_id
 where m.district_id = :district and m.school_id = :school
 """
 
@@ -140,25 +140,21 @@ def forget(conn: Connection, upload_id: int) -> None:
     conn.execute(text("delete from people_upload where id = :id"), {"id": upload_id})
 
 
-def candidates(
-    conn: Connection,
-    school: SchoolRow,
-    *,
-    emails: Sequence[str],
-    numbers: Sequence[str],
-    names: Sequence[tuple[str, str]],
-) -> list[int]:
-    """People with one of these e-mails or numbers, and people of the school with one of these names."""
+def candidates(conn: Connection, school: SchoolRow, *, emails: Sequence[str], numbers: Sequence[str]) -> list[int]:
+    """People with one of these e-mails or numbers."""
     given = {
         "district": school.district_id,
-        "school": school.id,
         "connection": school.connection.id,
         "emails": [each.lower() for each in emails],
         "numbers": [each.lstrip("0") for each in numbers],
-        "given": [one for one, _ in names],
-        "family": [other for _, other in names],
     }
     return sorted(conn.scalars(text(_CANDIDATES), given))
+
+
+def names_of_members(conn: Connection, school: SchoolRow) -> list[tuple[int, str | None, str | None]]:
+    """Number, given and family name of everybody who is or was in a school."""
+    given = {"district": school.district_id, "school": school.id}
+    return [(row.id, row.given_name, row.family_name) for row in conn.execute(text(_NAMES), given)]
 
 
 def apply(

@@ -23,7 +23,7 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
-from roster_pipeline.identity.person_pairs import StoredPerson, compared, search_keys
+from roster_pipeline.identity.person_pairs import StoredPerson, compared, names_of, search_keys
 from roster_pipeline.services import people_file
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.services.people_file import PeopleFile, Row
@@ -127,9 +127,11 @@ def _people(conn: Connection, school: SchoolRow, rows: Iterable[Row]) -> list[St
         school,
         emails=[each["email"] for each in fields if each.get("email")],
         numbers=[each["number"] for each in fields if each.get("number")],
-        names=[((each.get("given_name") or "").lower(), (each.get("family_name") or "").lower()) for each in fields],
     )
-    return list(stored_people(conn, school.district_id, ids).values())
+    names = frozenset[str]().union(*(names_of(each.get("given_name"), each.get("family_name")) for each in fields))
+    members = uploads.names_of_members(conn, school) if names else ()
+    named = {number for number, given, family in members if not names.isdisjoint(names_of(given, family))}
+    return list(stored_people(conn, school.district_id, sorted(named.union(ids))).values())
 
 
 class Matching:

@@ -289,6 +289,17 @@ def test_a_sister_whom_the_middle_name_alone_tells_apart_is_not_taken_for_the_ot
     assert [row.what for row in seen(database, lincoln, file).rows] == ["nothing", "look"]
 
 
+@pytest.mark.parametrize(
+    "names", [("Jose", "Alvarez"), ("\u00c1LVAREZ", "Jos\u00e9"), ("", "Alvarez, Jose"), ("Jo Se", "alvarez")]
+)
+def test_a_name_in_another_spelling_or_order_is_looked_at(
+    database: Database, lincoln: SchoolRow, names: tuple[str, str]
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Jos\u00e9", changes={"family_name": "\u00c1lvarez"}))
+    file = listed(names, ("Jose", "Perez"), header=("given_name", "family_name"))
+    assert [row.what for row in seen(database, lincoln, file).rows] == ["look", "create"]
+
+
 def test_decisions_count_for_the_file_and_its_columns_alone(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
         number = uploads.keep(conn, lincoln, ["a"], [(2, ["b"]), (3, ["c"])], ["given_name"], "student", who="ann")

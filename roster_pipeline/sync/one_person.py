@@ -129,14 +129,14 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
                 school.key, "its SIS has several records with the id of this person.", "Sync the whole school."
             )
         users_now = [answer.user for answer in answers.values() if answer.user is not None]
-        named = orgs_named(frame_of([*sent, *users_now]))
-        orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), named)
         references = OrgReferences()
         references.note(snapshots.org_documents(conn, base["pull_id"]))
+        references.place(users_now)
+        named = orgs_named(frame_of([*sent, *users_now]))
+        orgs = snapshots.list_orgs(conn, base["pull_id"], str(base["school_sourced_id"]), named)
         withheld = withheld_from(conn, school, base["pull_id"])
     for sourced_id, answer in answers.items():
         if answer.user is not None:
-            references.place([answer.user])
             others.append(before.get(sourced_id, {}) | answer.user)
         elif sourced_id in before:
             others.append(before[sourced_id] | {"status": DELETED})

@@ -60,6 +60,21 @@ def test_a_person_of_several_records_is_not_synced_alone(database: Database, res
     assert refused.value.remedy == "Sync the whole school."
 
 
+@pytest.mark.parametrize("school_named", ["s2", "S2", "Birch School", "s1", "Alder School"])
+def test_a_person_alone_is_in_the_school_that_a_whole_sync_reads(
+    database: Database, rest: Source, school_named: str
+) -> None:
+    rest.users = [*PUPILS, teacher(1)]
+    school = School(database, rest)
+    school.sync()
+    (one,) = school.rows("select person_id from link where sourced_id = 'te1'")
+    rest.users[-1] = teacher(1, school_named, familyName="Newname")
+    made = one_person.make_plan(database, school.school, one["person_id"])
+    alone = school.rows("select reason from plan_row where plan_id = :plan", plan=made.plan_id)
+    assert [row["reason"] for row in alone] == ([] if school_named in ("s2", "S2", "Birch School") else ["changed"])
+    assert school.sync()["te1"] == ("changed" if alone else "moved_school")
+
+
 def test_the_last_modified_decides_the_fields_and_only_them(database: Database, source: Source) -> None:
     newer = teacher(1, "s2", dateLastModified=LATE, email="new@wexbury.example")
     source.users = [*PUPILS, newer, teacher(1, dateLastModified=EARLY)]

@@ -199,7 +199,7 @@ REASONS: dict[str, str] = {
     "joined_school": "Known in the district, new in this school.",
     # update
     "changed": "The SIS has other values.",
-    "linked": "Found in the directory and linked to the SIS record for the first time.",
+    "linked": "Found in the directory, and linked to the SIS record or managed by the sync from now on.",
     "relinked": "The SIS gave this person a new id; the new link is added.",
     "primary_record_moved": "Their primary record is now the record of this connection, not of another connection.",
     "contacts_off": "Parent contacts were switched off; the stored contact is removed.",

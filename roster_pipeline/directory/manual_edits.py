@@ -175,10 +175,13 @@ def archive(conn: Connection, school: SchoolRow, person_id: int, *, who: str, re
 
 
 def restore(conn: Connection, school: SchoolRow, person_id: int, *, who: str, reason: str) -> None:
-    """Bring an archived membership back by hand. Raises NotAMember."""
+    """Bring an archived membership back by hand. A sync archives it only after the SIS has had the person again.
+
+    Raises NotAMember.
+    """
     _set_status(
         conn, school, person_id, "archived", "active",
-        "status = 'active', archived_by = null, archived_at = null, absent_syncs = 0", who, reason,
+        "status = 'active', archived_by = null, archived_at = null, absent_syncs = 0, managed = false", who, reason,
     )  # fmt: skip
 
 

@@ -88,11 +88,11 @@ def archive(conn: Connection, school: str, person_id: int, *, who: str, reason: 
 
 
 def restore(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
-    """Bring an archived membership back."""
+    """Bring an archived membership back; no sync archives it before the SIS has had the person again."""
     row = tenants.get_school(conn, school)
     manual_edits.restore(conn, row, person_id, who=who, reason=given_reason(reason))
     ledger.note_decision(conn, row.id, "restore", who)
-    return f"Person {person_id} is active in {school}."
+    return f"Person {person_id} is active in {school}. No sync archives them before the SIS has had them again."
 
 
 def link(conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str) -> str:

@@ -215,7 +215,8 @@ def test_a_membership_is_archived_and_restored_by_hand(database: Database, linco
         with pytest.raises(manual_edits.NotAMember):
             manual_edits.archive(conn, lincoln, ada, **BY)
         manual_edits.restore(conn, lincoln, ada, **BY)
-        assert len(members.list_members(conn, lincoln.district_id, lincoln.id, role="student")) == 1
+        restored = members.list_members(conn, lincoln.district_id, lincoln.id, role="student")
+        assert [each["managed"] for each in restored] == [False]
 
 
 def test_somebody_entered_by_hand_is_not_the_syncs(database: Database, lincoln: SchoolRow) -> None:

@@ -15,7 +15,7 @@ from roster_pipeline_tests.invariants.district import CheckedDistrict
 from roster_pipeline_tests.invariants.merging import merge, never_one
 from roster_pipeline_tests.invariants.person import Membership, Person
 
-WAYS = ("archive", "exclude", "include", "unlink", "unlink", "link", "merge", "merge")
+WAYS = ("archive", "restore", "restore", "exclude", "include", "unlink", "unlink", "link", "merge", "merge")
 ROSTERS = """
 select s.key as school, array_agg(c.sourced_id) as records
 from school s join cleaned_roster c on c.snapshot_id = (select max(id) from snapshot n where n.school_id = s.id
@@ -36,6 +36,8 @@ def do(district: CheckedDistrict, what: str, pick: int) -> bool:
     with district.place.database.begin() as conn:
         if what == "archive":
             _archive(conn, district, person)
+        elif what == "restore":
+            _restore(conn, district, person)
         elif what == "unlink":
             _unlink(conn, district, person, sorted(person.links)[pick % len(person.links)])
         elif what == "link":
@@ -107,12 +109,14 @@ def _entered_again(district: CheckedDistrict, pick: int) -> list[tuple[Person, P
     with district.place.database.begin() as conn:
         number = manual_edits.add(conn, tenants.get_school(conn, key), typed, **_TOLD)
     twin = Person(dict.fromkeys(person.fields) | own, None, number=number, truth=person.truth)
-    twin.members[district.ids[key]] = Membership(member.role)
+    twin.members[district.ids[key]] = Membership(member.role, managed=False)
     district.model.people.append(twin)
     return [(person, twin), (twin, person)]
 
 
 def _able(district: CheckedDistrict, person: Person, what: str) -> bool:
+    if what == "restore":
+        return any(member.status == "archived" for member in person.members.values())
     return bool(person.links) if what == "unlink" else bool(_theirs(district, person)) if what == "link" else True
 
 
@@ -134,6 +138,14 @@ def _archive(conn: Connection, district: CheckedDistrict, person: Person) -> Non
         if member and member.status == "active":
             manual_edits.archive(conn, tenants.get_school(conn, key), district.number_of(person), **_TOLD)
             member.status, member.by = "archived", "hand"
+
+
+def _restore(conn: Connection, district: CheckedDistrict, person: Person) -> None:
+    for key, school in district.ids.items():
+        member = person.members.get(school)
+        if member and member.status == "archived":
+            manual_edits.restore(conn, tenants.get_school(conn, key), district.number_of(person), **_TOLD)
+            member.status, member.by, member.absent, member.managed = "active", None, 0, False
 
 
 def _unlink(conn: Connection, district: CheckedDistrict, person: Person, record: str) -> None:

@@ -42,7 +42,7 @@ def merge(kept: Person, gone: Person) -> None:
 def _one_of(mine: Membership, theirs: Membership) -> Membership:
     active = [each for each in (mine, theirs) if each.status == "active"]
     if len(active) == 2:
-        return replace(mine, absent=min(mine.absent, theirs.absent))
+        return replace(mine, absent=min(mine.absent, theirs.absent), managed=mine.managed or theirs.managed)
     if active:
         return active[0]
     by_hand = [each for each in (mine, theirs) if each.by == "hand"]

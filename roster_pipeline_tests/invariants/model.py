@@ -146,6 +146,10 @@ class Model:
         """The active members of a school."""
         return [p for p in self.people if school in p.members and p.members[school].status == "active"]
 
+    def managed(self, school: str) -> list[Person]:
+        """The active members that the sync may archive."""
+        return [person for person in self.active(school) if person.members[school].managed]
+
     def _present(self, school: str, humans: list[Identity], alive: set[str]) -> Iterable[Row]:
         rules = self.schools[school].rules
         for human in humans:
@@ -184,7 +188,7 @@ class Model:
                 row.action, row.membership = "restore", auto
             elif (fields or (member.role, member.grade) != (role, grade)) and auto:
                 row.action, row.membership = "update", True
-            elif moves or new_links:
+            elif moves or new_links or not member.managed:
                 row.action, row.fields = "update", {}
             yield row
 
@@ -192,7 +196,7 @@ class Model:
         rules = self.schools[school].rules
         here = {id(human.person) for human in humans if human.present}
         doubtful = self.doubtful(school, humans)
-        for person in self.active(school):
+        for person in self.managed(school):
             member = person.members[school]
             spared = id(person) in here | doubtful or person.excluded or not person.links
             if spared or not rules.rostered(member.role) or not rules.archive(member.role):
@@ -216,7 +220,8 @@ class Model:
             if id(person) in here:
                 member.absent = 0
             elif (
-                id(person) not in doubtful
+                member.managed
+                and id(person) not in doubtful
                 and not person.excluded
                 and person.links
                 and rules.rostered(member.role)
@@ -246,7 +251,7 @@ class Model:
             if school not in person.members:
                 person.members[school] = Membership(row.role)
             member = person.members[school]
-            member.status, member.by, member.absent = "active", None, 0
+            member.status, member.by, member.absent, member.managed = "active", None, 0, True
             if row.membership:
                 member.role, member.grade = row.role, row.grade
 

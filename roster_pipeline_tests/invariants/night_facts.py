@@ -29,8 +29,8 @@ def facts_of(
     """
     state = model.schools[school]
     rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
-    managed = [person.members[school].role for person in model.active(school)]
-    left = [person.members[school].role for person in model.active(school) if person.serial in announced]
+    managed = [person.members[school].role for person in model.managed(school)]
+    left = [person.members[school].role for person in model.managed(school) if person.serial in announced]
     moved, swapped = _moved(model, school, rows, humans)
     anew: dict[str, tuple[int, int]] = {}
     reassigned: dict[str, tuple[int, int]] = {}
@@ -112,10 +112,10 @@ def _bare(model: Model, school: str, role: str, records: list[Record], announced
 
 
 def _gone(model: Model, school: str, humans: list[Identity]) -> list[Person]:
-    """Active members in a rostered role of whom nothing came."""
+    """Members in a rostered role whom the sync may archive and of whom nothing came."""
     here = {id(human.person) for human in humans if human.present}
     rostered = model.schools[school].rules.rostered
-    return [p for p in model.active(school) if id(p) not in here and rostered(p.members[school].role)]
+    return [p for p in model.managed(school) if id(p) not in here and rostered(p.members[school].role)]
 
 
 def _expected(

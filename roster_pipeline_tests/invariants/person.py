@@ -10,13 +10,14 @@ _serials = count(1)
 
 @dataclass
 class Membership:
-    """One person in one school. by: who archived it, "sync" or "hand"."""
+    """One person in one school. by: who archived it, "sync" or "hand". managed: not restored by hand, or come since."""
 
     role: str
     status: str = "active"
     by: str | None = None
     absent: int = 0
     grade: int | None = None
+    managed: bool = True
 
 
 @dataclass(eq=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,20 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that were given more time, so that no worker is alone with one at the end.
+    """Begin with the tests that were given the most time, so that no worker is alone with one at the end.
 
     A worker holds one test more than it runs. So a short test is between two long ones, because it can wait.
     """
-    long = [item for item in items if item.get_closest_marker("timeout")]
-    short = [item for item in items if not item.get_closest_marker("timeout")]
+    long = sorted(filter(seconds_given, items), key=seconds_given, reverse=True)
+    short = [item for item in items if not seconds_given(item)]
     first = [item for pair in zip(long, short, strict=False) for item in pair]
     items[:] = [*first, *short[len(long) :], *long[len(short) :]]
+
+
+def seconds_given(item: pytest.Item) -> float:
+    """The time that the test or its module was given; 0 if it has to do with the usual one."""
+    given = item.get_closest_marker("timeout")
+    return (given.args[0] or math.inf) if given else 0.0
 
 
 def lane(item: pytest.Item) -> str:
@@ -46,7 +53,7 @@ def lane(item: pytest.Item) -> str:
         return "invariants"
     if "postgres_server" in needed:
         return "db"
-    return "slow" if item.get_closest_marker("timeout") else "fast"
+    return "slow" if seconds_given(item) else "fast"
 
 
 def shares_with_its_module(item: pytest.Item) -> bool:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from roster_pipeline.definitions import build_defs
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.cli.test_signals import at_work, environment
+from roster_pipeline_tests.waiting import until
 
 __all__ = ["environment"]
 ROOT = Path(__file__).parent.parent
@@ -169,15 +169,10 @@ def test_dagster_dev_works_in_a_fresh_clone(clone: Path, environment: dict[str, 
             typed(f"dagster dev -p {port}"), cwd=clone, env=environment, stdout=printed, stderr=printed, text=True
         )
     looked = ["send_mail skipped: 0 sent", "every school has its partition", "watch_schools skipped: 0 crashed"]
-    deadline = time.monotonic() + 240
-    while not all(words in log.read_text() for words in looked) and dev.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert all(words in log.read_text() for words in looked), log.read_text()
+    until(lambda: all(words in log.read_text() for words in looked) or dev.poll() is not None, 240, log.read_text)
+    assert dev.poll() is None, log.read_text()
     assert httpx.get(f"http://127.0.0.1:{port}/server_info", timeout=60).status_code == 200
     dev.send_signal(signal.SIGINT)
     assert dev.wait(100) == 0
     assert "Traceback" not in log.read_text(), log.read_text()
-    deadline = time.monotonic() + 60
-    while at_work(environment) and time.monotonic() < deadline:
-        time.sleep(0.5)
-    assert at_work(environment) == []
+    until(lambda: not at_work(environment), told=lambda: at_work(environment))

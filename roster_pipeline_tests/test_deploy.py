@@ -8,13 +8,11 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 import yaml
@@ -27,8 +25,9 @@ from roster_pipeline.directory.secrets import new_key
 from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline.settings.installation import Installation
-from roster_pipeline_tests.cli.test_processes import free_port
+from roster_pipeline_tests.cli.test_processes import answers, free_port
 from roster_pipeline_tests.left_behind import MARK
+from roster_pipeline_tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
@@ -112,13 +111,6 @@ def command_of(unit: Path, port: int, folder: Path) -> list[str]:
     return [sys.executable, "-m", module, *words[1:]]
 
 
-def _serves(port: int, path: str) -> bool:
-    try:
-        return httpx.get(f"http://127.0.0.1:{port}{path}", timeout=60).status_code == 200
-    except httpx.TransportError:
-        return False
-
-
 def _answers(port: int) -> bool:
     client: Any = DagsterGrpcClient(port=port, host="127.0.0.1")
     return bool(client.health_check_query() == "SERVING")
@@ -132,9 +124,9 @@ def _beats(dagster_url: str) -> bool:
 
 
 READY: dict[str, Callable[[int, Path, str], bool]] = {
-    "roster-console": lambda port, _, __: _serves(port, "/health"),
-    "roster-web": lambda port, _, __: _serves(port, "/server_info"),
-    "roster-web-readonly": lambda port, _, __: _serves(port, "/view/server_info"),
+    "roster-console": lambda port, _, __: answers(f"http://127.0.0.1:{port}/health"),
+    "roster-web": lambda port, _, __: answers(f"http://127.0.0.1:{port}/server_info"),
+    "roster-web-readonly": lambda port, _, __: answers(f"http://127.0.0.1:{port}/view/server_info"),
     "roster-code": lambda port, _, __: _answers(port),
     "roster-metrics": lambda _, folder, __: (folder / "roster.prom").exists(),
     "roster-daemon": lambda _, __, dagster_url: _beats(dagster_url),
@@ -164,23 +156,13 @@ def test_each_service_starts_with_its_own_files_of_environment(
     ) as process:
         try:
             ready = partial(READY[name], port, tmp_path, dagster_url)
-            assert _came_up(process, ready), process.stderr and process.stderr.read().decode()[-3000:]
+            until(lambda: ready() or process.poll() not in (None, 0), 300)
+            assert ready(), process.stderr and process.stderr.read().decode()[-3000:]
             if "Type=oneshot" not in unit.read_text():
                 process.terminate()
             assert process.wait(STOPPING) == 0, f"{name} has to end in order when it is asked to"
         finally:
             process.kill()
-
-
-def _came_up(process: subprocess.Popen[bytes], ready: Callable[[], bool]) -> bool:
-    until = time.monotonic() + 300
-    while time.monotonic() < until:
-        if ready():
-            return True
-        if process.poll() not in (None, 0):
-            return False
-        time.sleep(0.3)
-    return False
 
 
 def test_the_units_are_ones_that_systemd_reads(tmp_path: Path) -> None:

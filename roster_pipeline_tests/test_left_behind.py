@@ -6,12 +6,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
+
+from roster_pipeline_tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
 LONG = """
@@ -25,15 +25,6 @@ def test_long(postgres_server, tmp_path):
     Path(os.environ["TOLD"]).write_text(f"{child.pid} {server} {folder.parent}")
     time.sleep(600)
 """
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60) -> bool:
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if true():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def running(pid: int) -> bool:
@@ -56,12 +47,12 @@ def test_a_run_that_a_signal_ends_leaves_nothing_behind(number: signal.Signals, 
     command = [sys.executable, "-m", "pytest", "-q", *plugins, "-n", workers, "-p", "no:cacheprovider", "test_long.py"]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as run:
         try:
-            assert wait_until(lambda: told.exists() and len(told.read_text().split()) == 3, 120)
+            until(lambda: told.exists() and len(told.read_text().split()) == 3, 120)
             child, server, folder = told.read_text().split()
             run.send_signal(number)
             run.wait(60)
         finally:
             run.kill()
-    assert wait_until(lambda: not running(int(child)))
-    assert wait_until(lambda: not running(int(server)))
-    assert wait_until(lambda: not Path(folder).exists())
+    until(lambda: not running(int(child)))
+    until(lambda: not running(int(server)))
+    until(lambda: not Path(folder).exists())

@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from roster_pipeline.runtime import preloaded
+from roster_pipeline_tests.waiting import until
 
 SAID = "ROSTER_TEST_SAID"
 CHOSEN = "roster_pipeline.cleaning.quality_suite"
@@ -44,11 +45,7 @@ def start(what: str, path: Path | str = "", said: str = "nothing") -> preloaded.
 
 
 def came_up(started: preloaded.Started) -> int:
-    until = time.monotonic() + 60
-    while not started.pid:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    return started.pid
+    return until(lambda: started.pid)
 
 
 def test_a_process_has_everything_loaded_and_its_own_environment_and_session(tmp_path: Path) -> None:
@@ -100,7 +97,4 @@ def test_a_host_is_replaced_when_the_code_on_the_disk_changes(tmp_path: Path, mo
     assert start("tell", tmp_path / "after").wait() == 3
     before, after = ((tmp_path / name).read_text("ascii").split()[3] for name in ("before", "after"))
     assert before != after
-    until = time.monotonic() + 30
-    while psutil.pid_exists(int(before)):
-        assert time.monotonic() < until, "the old one ends once nobody needs it"
-        time.sleep(0.1)
+    until(lambda: not psutil.pid_exists(int(before)), 30, lambda: "the old one ends once nobody needs it")

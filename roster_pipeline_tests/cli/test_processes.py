@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
@@ -19,6 +18,7 @@ import pytest
 from roster_pipeline.demo_sis import PORT
 from roster_pipeline.runtime import processes
 from roster_pipeline.runtime.processes import ProcessGroup
+from roster_pipeline_tests.waiting import until
 
 STUBBORN = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
 PARENT = f"import subprocess, sys, time; subprocess.Popen([sys.executable, '-c', {STUBBORN!r}]); time.sleep(60)"
@@ -52,12 +52,16 @@ def test_grandchildren_that_will_not_stop_are_killed_with_their_parents(monkeypa
     monkeypatch.setattr(processes, "POLITE_SECONDS", 1.0)
     with ProcessGroup() as group:
         group.start("parent", [sys.executable, "-c", PARENT])
-        deadline = time.monotonic() + 10
-        while len(members(group._group)) < 2 and time.monotonic() < deadline:
-            time.sleep(0.05)
-        assert len(members(group._group)) == 2
+        until(lambda: len(members(group._group)) == 2, 10)
         leader = group._group
     assert members(leader) == []
+
+
+def answers(address: str) -> bool:
+    """Whether a server is there and well."""
+    with contextlib.suppress(httpx.TransportError):
+        return httpx.get(address, timeout=60).status_code == 200
+    return False
 
 
 def dev(environment: dict[str, str], port: int, seconds: int = 60) -> subprocess.Popen[str]:
@@ -130,12 +134,7 @@ main()
     started = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment)
     assert started.stdout is not None
     assert f"http://127.0.0.1:{port}" in started.stdout.readline()
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        with contextlib.suppress(httpx.TransportError):
-            if httpx.get(f"http://127.0.0.1:{port}/health", timeout=60).status_code == 200:
-                break
-        time.sleep(0.05)
+    until(lambda: answers(f"http://127.0.0.1:{port}/health"))
     started.send_signal(number)
     out, _ = started.communicate(timeout=60)
     assert (started.returncode, out.strip()) == (0, "in order")

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +21,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.left_behind import MARK
 from roster_pipeline_tests.postgres import as_text
+from roster_pipeline_tests.waiting import until
 
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 AT_ONCE = 100
@@ -175,10 +175,7 @@ MOMENTS = {signal.SIGINT: lambda server: (server / "postmaster.pid").exists(), s
 def test_the_demo_ends_at_once(environment: dict[str, str], number: signal.Signals) -> None:
     home = Path(environment["ROSTER_HOME"])
     demo = started(["-m", "roster_pipeline.cli", "demo"], environment)
-    deadline = time.monotonic() + 120
-    reached = MOMENTS[number]
-    while not reached(home / "postgres") and time.monotonic() < deadline:
-        time.sleep(0.05)
+    until(lambda: MOMENTS[number](home / "postgres"), 120)
     said = ended(demo, number)
     assert "Ended by" in said
     assert "Traceback" not in said

@@ -19,6 +19,7 @@ from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import audited, held_creates, words_of
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, sync_rows
+from roster_pipeline_tests.waiting import until
 
 SignedIn = Callable[[str], Browser]
 HOME = "/districts/springfield"
@@ -108,7 +109,7 @@ def test_the_schools_of_a_connection_that_fail_are_synced_together(
     assert "1 sync is asked for. They run one after another. 1 school is being synced already." in told
     runs = every(database, "select id, school_id, kind, who from manual_run where id <> 'going'")
     assert [row[1:] for row in runs] == [(lincoln.id, "sync", MANAGER)], f"not {well.key}, and not of another SIS"
-    _until(lambda: carried == [runs[0][0]])
+    until(lambda: carried == [runs[0][0]])
     assert (MANAGER, "run requested", None) in audited(database)
 
     with database.begin() as opened:
@@ -119,15 +120,7 @@ def test_the_schools_of_a_connection_that_fail_are_synced_together(
     told = words_of(manager.get(HOME).text)
     assert f"{MOST_SYNCS - 2} syncs are asked for" in told
     assert "102 schools were left out, because one click starts 200 syncs." in told, "300 new ones, lincoln and east"
-    _until(lambda: len(carried) == MOST_SYNCS - 1)
-
-
-def _until(done: Callable[[], bool]) -> None:
-    """Wait for the threads that carry out what was asked for."""
-    end = time.monotonic() + 20
-    while not done():
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    until(lambda: len(carried) == MOST_SYNCS - 1)
 
 
 def test_each_sync_counts_in_its_week(database: Database, lincoln: SchoolRow) -> None:

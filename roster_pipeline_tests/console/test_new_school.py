@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -29,6 +28,7 @@ from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, 
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
+from roster_pipeline_tests.waiting import until
 
 SignedIn = Callable[[str], Browser]
 PAGE, LIST, PICK = "/schools/new", "/connections/sis/list", "/connections/sis/schools"
@@ -52,12 +52,8 @@ def students_of(sis: Served) -> str:
 
 def listed(browser: Browser, path: str = PICK) -> str:
     """The page with the schools, once their people are counted."""
-    for _ in range(600):
-        shown = browser.get(path).text
-        if "http-equiv" not in shown:
-            return shown
-        time.sleep(0.1)
-    raise AssertionError("the list did not end")
+    until(lambda: "http-equiv" not in browser.get(path).text, told=lambda: "the list did not end")
+    return browser.get(path).text
 
 
 def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_added_like_another(

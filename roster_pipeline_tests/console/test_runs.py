@@ -12,6 +12,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
 from sqlalchemy import text
 
 from roster_pipeline.console import launchers
@@ -26,6 +27,7 @@ from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.served_sis import Served, events_of, school_in
 from roster_pipeline_tests.directory.builders import add_school, every, one
+from roster_pipeline_tests.waiting import until
 
 SignedIn = Callable[[str], Browser]
 RUNS = "/schools/lincoln/runs"
@@ -246,33 +248,27 @@ def test_a_run_of_another_school_cannot_be_canceled(
 
 def fetching(database: Database, school: SchoolRow, run_id: str) -> None:
     """Wait until a run reads from the SIS."""
-    until = time.monotonic() + 120
-    while run_of(database, school, run_id).step != "fetching from the SIS":
-        assert time.monotonic() < until
-        assert run_of(database, school, run_id).ended_at is None
-        time.sleep(0.2)
+
+    def begun() -> bool:
+        run = run_of(database, school, run_id)
+        assert run.ended_at is None
+        return run.step == "fetching from the SIS"
+
+    until(begun, 120)
 
 
 def ended(database: Database, school: SchoolRow, run_id: str, seconds: float) -> ManualRun:
     """The run once it is over, within these seconds, and once its process and its sessions are gone."""
-    until = time.monotonic() + seconds
-    while (run := run_of(database, school, run_id)).ended_at is None:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    until(lambda: run_of(database, school, run_id).ended_at, seconds)
     assert every(database, "select 1 from pg_stat_activity where application_name like 'roster run %'") == []
-    return run
+    return run_of(database, school, run_id)
 
 
 def status_in_dagster(run_id: str) -> str:
     """Dagster's status of a run, once it is final."""
-    until = time.monotonic() + 60
     with dg.DagsterInstance.get() as instance:
-        while True:
-            run = instance.get_run_by_id(run_id)
-            assert run is not None
-            if run.is_finished or time.monotonic() > until:
-                return run.status.value
-            time.sleep(0.2)
+        finished = dg.RunsFilter([run_id], statuses=[*FINISHED_STATUSES])
+        return until(lambda: instance.get_runs(finished))[0].status.value
 
 
 @pytest.mark.timeout(300)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-import time
 from collections.abc import Callable
 from email.policy import default
 from pathlib import Path
@@ -21,6 +20,7 @@ from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Bro
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.scenarios.mailbox import body_of, mail_server
+from roster_pipeline_tests.waiting import until
 
 SignedIn = Callable[[str], Browser]
 PATIENCE = 30.0
@@ -40,13 +40,7 @@ def mails_to(folder: Path, address: str) -> list[str]:
 
 def mail_to(folder: Path, address: str) -> str:
     """The mail that is about to come."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        found = mails_to(folder, address)
-        if found:
-            return found[0]
-        time.sleep(0.02)
-    raise AssertionError("no mail came")
+    return until(lambda: mails_to(folder, address), PATIENCE, lambda: "no mail came")[0]
 
 
 def asked(browser: Browser, address: str, **more: str) -> httpx.Response:
@@ -84,10 +78,7 @@ def test_a_link_goes_out_by_smtp_past_the_outbox(
 ) -> None:
     with mail_server(monkeypatch) as mailbox, console.browser() as browser:
         asked(browser, OWNER)
-        end = time.monotonic() + PATIENCE
-        while not mailbox.messages and time.monotonic() < end:
-            time.sleep(0.02)
-        message, recipients = mailbox.messages[0]
+        message, recipients = until(lambda: mailbox.messages, PATIENCE)[0]
         assert recipients == [OWNER]
         assert used(browser, link_in(body_of(message))).status_code == 303
     assert one(database, "select count(*) from outbox") == 0
@@ -101,9 +92,7 @@ def test_a_mail_server_that_is_away_is_told_to_the_log_without_anybodys_address(
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
     with console.browser() as browser:
         assert "a link is on its way" in asked(browser, OWNER).text
-        end = time.monotonic() + PATIENCE
-        while "could not be sent" not in caplog.text and time.monotonic() < end:
-            time.sleep(0.02)
+        until(lambda: "could not be sent" in caplog.text, PATIENCE)
     assert "cannot be reached" in caplog.text
     assert OWNER not in caplog.text
 

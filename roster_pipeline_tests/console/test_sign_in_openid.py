@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.console.conftest import OWNER, Browser, Console, Running
 from roster_pipeline_tests.console.issuer import CLIENT, SECRET, Issuer, query_of
 from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("people_let_in")
 STARTING_SECONDS = 60.0
@@ -211,19 +212,21 @@ def test_an_account_that_signed_in_at_the_provider_is_sent_no_link(
     assert ("sign-in refused", OWNER) in every(database, "select what, who from audit")
 
 
+def known_to(provider: str) -> bool:
+    """Have a provider know OWNER, once it is up."""
+    with contextlib.suppress(httpx.TransportError):
+        httpx.put(f"{provider}/users/{OWNER}", json={"email": OWNER, "email_verified": True})
+        return True
+    return False
+
+
 def test_a_well_kept_provider(database: Database, environment: Path, database_url: str) -> None:
     port = free_port()
     url = f"http://localhost:{port}"
     command = [sys.executable, "-W", "ignore", "-m", "oidc_provider_mock", "--port", str(port)]
     provider = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        until = time.monotonic() + STARTING_SECONDS
-        while time.monotonic() < until:
-            try:
-                httpx.put(f"{url}/users/{OWNER}", json={"email": OWNER, "email_verified": True})
-                break
-            except httpx.TransportError:
-                time.sleep(0.1)
+        until(lambda: known_to(url), STARTING_SECONDS)
         config = Config(database_url, oidc=Oidc(url, CLIENT, SECRET))
         with Running(database, config) as console, console.browser() as browser:
             there = browser.get("/sign-in/oidc").headers["location"]

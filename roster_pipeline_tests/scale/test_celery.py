@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from roster_pipeline_tests.scale.conftest import (
     stored_students,
     syncs,
 )
+from roster_pipeline_tests.waiting import until
 
 SCHOOLS = 20
 PUPILS = 20
@@ -128,7 +128,4 @@ def test_a_run_of_a_worker_is_canceled_within_seconds_and_never_started_again(
 
 def wait_until_waiting(conn: Connection, count: int) -> None:
     """Until so many runs wait for the district: one that was past its lock might end before it is hit."""
-    until = time.monotonic() + PATIENCE
-    while conn.scalar(text(WAITING)) != count:
-        assert time.monotonic() < until, f"{count} runs never waited for the district"
-        time.sleep(0.1)
+    until(lambda: conn.scalar(text(WAITING)) == count, PATIENCE, lambda: f"{count} runs never waited for the district")

@@ -1,0 +1,22 @@
+"""Wait for what another process or thread does."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+LOOK_EVERY = 0.1
+
+
+def until(happened: Callable[[], T], seconds: float = 60, told: Callable[[], object] = str) -> T:
+    """Look until it gives something that is true, and give that. Fails after so many seconds.
+
+    told: what the failure says, asked for only then.
+    """
+    end = time.monotonic() + seconds
+    while not (found := happened()):
+        assert time.monotonic() < end, told()
+        time.sleep(LOOK_EVERY)
+    return found

@@ -33,6 +33,12 @@ LINK = (
     "connection_id", "sourced_id", "person_id", "is_primary", "version", "confirmed", "primary_by_hand",
     "master_identifier",
 )  # fmt: skip
+_TYPES: dict[str, Any] = {
+    **dict.fromkeys(("enabled", "excluded", "managed"), "boolean"),
+    **dict.fromkeys(("revision", "absent_syncs", "years", "number_connection_id"), "Int64"),
+    "locked_fields": "object",
+}
+"""Types of the columns that are no texts."""
 ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 
 
@@ -273,17 +279,9 @@ class Directory:
 
 
 def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
-    frame = pd.DataFrame(
-        deepcopy(list(rows.values())), columns=list(columns), index=pd.Index(list(rows), dtype="int64")
-    )
-    for name in columns:
-        if name in ("enabled", "excluded", "managed"):
-            frame[name] = frame[name].astype("boolean")
-        elif name in ("revision", "absent_syncs", "years", "number_connection_id"):
-            frame[name] = frame[name].astype("Int64")
-        elif name != "locked_fields":
-            frame[name] = frame[name].astype("str")
-    return frame
+    held = deepcopy(list(rows.values()))
+    typed = {name: pd.array([row.get(name) for row in held], dtype=_TYPES.get(name, "str")) for name in columns}
+    return pd.DataFrame(typed, index=pd.Index(list(rows), dtype="int64"))
 
 
 def _numbers(rows: list[Any], *columns: str) -> pd.DataFrame:

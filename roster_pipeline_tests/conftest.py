@@ -38,6 +38,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items[:] = [*first, *short[len(long) :], *long[len(short) :]]
 
 
+def pytest_collection_finish() -> None:
+    """What is loaded by now stays until the end, so no collection has to look at it."""
+    gc.freeze()
+
+
 def seconds_given(item: pytest.Item) -> float:
     """The time that the test or its module was given; 0 if it has to do with the usual one."""
     given = item.get_closest_marker("timeout")

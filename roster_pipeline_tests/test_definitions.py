@@ -20,6 +20,7 @@ from roster_pipeline_tests.waiting import until
 
 __all__ = ["environment"]
 ROOT = Path(__file__).parent.parent
+STARTS_PYTHON = pytest.mark.timeout(300)
 SNAPSHOT = Path(__file__).with_name("definitions.json")
 COPIED = ("pyproject.toml", "dagster.yaml", "workspace.yaml", "roster_pipeline")
 
@@ -49,12 +50,14 @@ RULES_OF = {
 """A file of each kind, to the assets that its rules make."""
 
 
+@STARTS_PYTHON
 def test_listing_the_definitions_loads_nothing_that_only_a_run_needs() -> None:
     code = "import roster_pipeline.definitions, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not set(ONLY_FOR_RUNS) & set(done.stdout.split())
 
 
+@STARTS_PYTHON
 def test_the_night_loads_neither_ssh_nor_great_expectations_before_they_are_needed() -> None:
     code = "import roster_pipeline.sync, sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -86,7 +89,7 @@ def test_the_definitions_are_those_that_the_saved_list_names() -> None:
     assert described() == json.loads(SNAPSHOT.read_text())
 
 
-@pytest.mark.timeout(300)
+@STARTS_PYTHON
 def test_the_code_version_of_an_asset_changes_with_its_rules_and_with_nothing_else(tmp_path: Path) -> None:
     package = shutil.copytree(ROOT / "roster_pipeline", tmp_path / "roster_pipeline")
     command = [sys.executable, "-c", VERSIONS, "", "", *RULES_OF]
@@ -146,7 +149,7 @@ TYPED_FIRST = {
 """What one types in a fresh clone, and what it has to say."""
 
 
-@pytest.mark.timeout(300)
+@STARTS_PYTHON
 def test_what_is_typed_first_works_in_a_fresh_clone(clone: Path, environment: dict[str, str]) -> None:
     environment |= {"PYTHONPATH": str(clone), "ROSTER_HOME": str(clone / ".roster")}
     for words, said in TYPED_FIRST.items():

@@ -15,6 +15,7 @@ import pytest
 from roster_pipeline.runtime import preloaded
 from roster_pipeline_tests.waiting import until
 
+pytestmark = pytest.mark.timeout(300)
 SAID = "ROSTER_TEST_SAID"
 CHOSEN = "roster_pipeline.cleaning.quality_suite"
 """The module that a host of these tests loads."""

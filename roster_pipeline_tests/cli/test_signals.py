@@ -23,6 +23,7 @@ from roster_pipeline_tests.left_behind import MARK
 from roster_pipeline_tests.postgres import as_text
 from roster_pipeline_tests.waiting import until
 
+pytestmark = pytest.mark.timeout(300)
 SIGNALS = pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
 AT_ONCE = 100
 """Seconds. The database's last checkpoint is most of it, on a machine that is busy with other tests."""
@@ -122,7 +123,6 @@ def ended(process: subprocess.Popen[str], number: int) -> str:
     return said
 
 
-@pytest.mark.timeout(300)
 def test_a_sync_ends_at_once_and_says_that_nothing_was_applied(
     environment: dict[str, str], silent_sis: socket.socket
 ) -> None:
@@ -171,7 +171,6 @@ MOMENTS = {signal.SIGINT: lambda server: (server / "postmaster.pid").exists(), s
 
 
 @SIGNALS
-@pytest.mark.timeout(300)
 def test_the_demo_ends_at_once(environment: dict[str, str], number: signal.Signals) -> None:
     home = Path(environment["ROSTER_HOME"])
     demo = started(["-m", "roster_pipeline.cli", "demo"], environment)

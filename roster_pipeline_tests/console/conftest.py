@@ -24,7 +24,7 @@ from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.runtime.embedded import DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline.runtime.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
 from roster_pipeline_tests.console import impatient
 from roster_pipeline_tests.console.served_sis import Served, served_sis
 from roster_pipeline_tests.directory.builders import add_school
@@ -129,6 +129,13 @@ def environment(database_url: str, tmp_path: Path) -> Iterator[Path]:
         os.environ.pop("ROSTER_SMTP_URL", None)
         os.environ.pop("ROSTER_MAIL_FROM", None)
         yield tmp_path
+
+
+@pytest.fixture
+def dagster(environment: Path, dagster_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Dagster's own tables, for the runs' processes."""
+    monkeypatch.setenv(DAGSTER_URL, dagster_url)
+    monkeypatch.setenv("DAGSTER_HOME", str(Path(__file__).parents[2]))
 
 
 @pytest.fixture

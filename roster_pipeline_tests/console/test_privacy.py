@@ -14,7 +14,6 @@ from sqlalchemy import text
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.served_sis import Served, events_of, school_in
@@ -56,13 +55,6 @@ def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
         "first_sync": "apply",
     }
     return school_in(database, sis, **on)
-
-
-@pytest.fixture
-def dagster(environment: Path, dagster_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dagster's own tables, for the runs' processes."""
-    monkeypatch.setenv(DAGSTER_URL, dagster_url)
-    monkeypatch.setenv("DAGSTER_HOME", str(Path(__file__).parents[2]))
 
 
 def _streamed(browser: Browser, path: str) -> str:

@@ -23,7 +23,6 @@ from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime import preloaded
-from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.served_sis import Served, events_of, school_in
 from roster_pipeline_tests.directory.builders import add_school, every, one
@@ -36,13 +35,6 @@ RUNS = "/schools/lincoln/runs"
 @pytest.fixture
 def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
     return school_in(database, sis)
-
-
-@pytest.fixture
-def dagster(environment: Path, dagster_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Dagster's own tables, for the runs' processes."""
-    monkeypatch.setenv(DAGSTER_URL, dagster_url)
-    monkeypatch.setenv("DAGSTER_HOME", str(Path(__file__).parents[2]))
 
 
 def started(browser: Browser, kind: str) -> str:

@@ -38,12 +38,6 @@ WHAT = (
 )
 
 
-@pytest.fixture
-def ada(database: Database, lincoln: SchoolRow) -> int:
-    sync_rows(database, lincoln, newcomer("u1", changes={"email": "ada@example.org", "number": "17"}))
-    return person_of(database, "u1")
-
-
 def _by_hand(conn: Connection, school: SchoolRow, person: int) -> dict[str, Callable[[], object]]:
     district = school.district_id
     return {

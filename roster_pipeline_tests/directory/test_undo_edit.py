@@ -29,12 +29,6 @@ BY = Decision(who="owner", reason="asked to")
 Do = Callable[[Connection], object]
 
 
-@pytest.fixture
-def ada(database: Database, lincoln: SchoolRow) -> int:
-    sync_rows(database, lincoln, newcomer("u1", changes={"email": "ada@example.org", "number": "17"}))
-    return person_of(database, "u1")
-
-
 def _edits(school: SchoolRow, person: int) -> dict[str, Do]:
     """Every kind of edit, in an order in which each can be made."""
     district, source = school.district_id, school.connection

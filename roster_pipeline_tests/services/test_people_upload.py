@@ -20,23 +20,11 @@ from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_file, people_upload
 from roster_pipeline.services.people_file import FileUnusable, PeopleFile, fields_of_columns, read_people_file
 from roster_pipeline.services.people_upload import Preview, UploadChanged
-from roster_pipeline_tests.directory.builders import Decision, add_school, every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.directory.builders import Decision, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.hostile_strings import leaked
 
 BY = Decision(who="owner", reason="the office said so")
 NAMES = ("given_name", "family_name", "email", "number", "role", "grade")
-
-
-@pytest.fixture
-def lincoln(database: Database) -> SchoolRow:
-    with database.begin() as conn:
-        return add_school(conn, "lincoln")
-
-
-@pytest.fixture
-def oak(database: Database, lincoln: SchoolRow) -> SchoolRow:
-    with database.begin() as conn:
-        return add_school(conn, "oak")
 
 
 def csv_of(*rows: list[str], separator: str = ",", encoding: str = "utf-8") -> bytes:

@@ -39,18 +39,6 @@ DIRECTORY = ("person", "link", "membership", "contact", "link_exclusion", "not_d
 NOT_COMPARED = {"revision", "updated_at"}
 
 
-@pytest.fixture
-def lincoln(database: Database) -> SchoolRow:
-    with database.begin() as conn:
-        return add_school(conn, "lincoln")
-
-
-@pytest.fixture
-def oak(database: Database, lincoln: SchoolRow) -> SchoolRow:
-    with database.begin() as conn:
-        return add_school(conn, "oak")
-
-
 def by_hand(database: Database, school: SchoolRow, given: str = "Ada", family: str = "Lovelace", **more: Any) -> int:
     with database.begin() as conn:
         fields = {"given_name": given, "family_name": family, "role": "student"} | more

@@ -1,0 +1,21 @@
+"""Two schools of one connection."""
+
+from __future__ import annotations
+
+import pytest
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory.builders import add_school
+
+
+@pytest.fixture
+def lincoln(database: Database) -> SchoolRow:
+    with database.begin() as conn:
+        return add_school(conn, "lincoln")
+
+
+@pytest.fixture
+def oak(database: Database, lincoln: SchoolRow) -> SchoolRow:
+    with database.begin() as conn:
+        return add_school(conn, "oak")

@@ -64,7 +64,11 @@ os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 with warnings.catch_warnings(), _loaded_later("altair", "scipy.stats"):
     warnings.simplefilter("ignore", DeprecationWarning)
     from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
-    from great_expectations.expectations.expectation import MulticolumnMapExpectation
+    from great_expectations.expectations.expectation import (
+        ColumnMapExpectation,
+        ColumnPairMapExpectation,
+        MulticolumnMapExpectation,
+    )
     from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
     from great_expectations.expectations.metrics.map_metric_provider.multicolumn_condition_partial import (
         multicolumn_condition_partial,
@@ -72,6 +76,7 @@ with warnings.catch_warnings(), _loaded_later("altair", "scipy.stats"):
     from great_expectations.expectations.metrics.map_metric_provider.multicolumn_map_metric_provider import (
         MulticolumnMapMetricProvider,
     )
+    from great_expectations.expectations.registry import get_metric_kwargs
     from great_expectations.expectations.row_conditions import (
         AndCondition,
         ComparisonCondition,
@@ -80,6 +85,7 @@ with warnings.catch_warnings(), _loaded_later("altair", "scipy.stats"):
         PassThroughCondition,
         deserialize_row_condition,
     )
+    from great_expectations.validator.metric_configuration import MetricConfiguration
     from great_expectations.validator.validation_graph import ValidationGraph
 logging.getLogger("great_expectations").setLevel(logging.CRITICAL + 1)
 """A logger of the library. Its lines quote values of the frame if a metric fails."""
@@ -93,6 +99,11 @@ _COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": op
 _COMPARISONS |= {">=": operator.ge}
 _OF_TABLE = ("expect_table_", "expect_column_to_exist")
 """Expectations that look at all columns of a frame, or at their places."""
+_OF_ROWS = [
+    each.get_validation_dependencies
+    for each in (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
+]
+"""What an expectation that asks something of each row has, unless it asks for metrics of its own."""
 _SMALL = 50_000
 """If a condition chooses at most so many rows, they are kept for the next expectation with the same condition."""
 
@@ -256,8 +267,7 @@ def _prepare(rule: Rule) -> _Prepared | None:
     graph = ValidationGraph(execution_engine=engine)
     try:
         made = ExpectationConfiguration(type=rule.type, kwargs={**rule.kwargs, "batch_id": _BATCH}).to_domain_obj()
-        dependencies = made.get_validation_dependencies(execution_engine=engine, runtime_configuration=dict(_ASK))
-        wanted = dependencies.get_metric_configurations()
+        wanted = _wanted(made, engine)
         for metric in wanted:
             graph.build_metric_dependency_graph(metric, _ASK)
     except Exception:  # as above: a suite file may be wrong in any way
@@ -268,6 +278,17 @@ def _prepare(rule: Rule) -> _Prepared | None:
     for metric in conditions[:1] or wanted:
         _add(metric, needed)
     return _Prepared(made, tuple(needed.values()), conditions[0].id if conditions else None)
+
+
+def _wanted(made: Any, engine: _Engine) -> list[Any]:
+    """The metrics that an expectation asks for. Of one that looks at each row, only the number of rows that fail: its
+    condition is all that we use, and to describe the others takes half of the time."""
+    if type(made).get_validation_dependencies in _OF_ROWS:
+        count = f"{made.map_metric}.unexpected_count"
+        given = get_metric_kwargs(count, configuration=made.configuration, runtime_configuration=dict(_ASK))
+        return [MetricConfiguration(count, given["metric_domain_kwargs"], given["metric_value_kwargs"])]
+    dependencies = made.get_validation_dependencies(execution_engine=engine, runtime_configuration=dict(_ASK))
+    return list(dependencies.get_metric_configurations())
 
 
 def _add(metric: Any, needed: dict[Any, Any]) -> None:

@@ -32,7 +32,7 @@ from roster_pipeline.cli.output import (
     print_waiting,
     shown,
 )
-from roster_pipeline.vocabulary import CHANGING, Role, counted, is_overridable, moment
+from roster_pipeline.vocabulary import ACTIONS, CHANGING, Role, counted, is_overridable, moment
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 hold = group("Holds: changes that a guard stopped. They wait until a person approves or discards them.")
 PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looked at; see: roster hold show SCHOOL")]
 plan = group("Plans: who would be created, updated, restored, archived or left alone, and why.")
-QUIET = "unchanged"
+NOTABLE = tuple(action for action in ACTIONS if action != "unchanged")
 DELTA = " -> "
 IDENTIFYING = ("email", "number", "grade")
 COLUMNS = ("row", "action", "role", "who", "why", "fields")
@@ -246,7 +246,8 @@ def show_plan(
         if row is None or row.school_id != school.id:
             raise CommandError(f"{key}: there is no such plan.\nMake one: roster sync {key} --dry-run")
         summary = summary_of(conn, row)
-        lines = lines_of(conn, row, RowFilter(actions=(action,) if action else ()))
+        shown = (action,) if action else () if everything or csv or as_json else NOTABLE
+        lines = lines_of(conn, row, RowFilter(actions=shown))
     if csv is not None:
         written = counted(write_csv(csv, lines), "line", "lines")
         note(f"{written} written to {csv}. It names people: delete it when done.")
@@ -254,7 +255,7 @@ def show_plan(
     if as_json:
         print_json(summary.as_dict() | {"rows": [line.as_dict() for line in lines]})
         return
-    print_lines([line for line in lines if everything or action or line.action != QUIET])
+    print_lines(lines)
     print_doubted([line for line in lines if line.reason in DOUBTED], school)
     print_waiting([line for line in lines if line.reason == OTHER_CONNECTION], school)
     _print_summary(summary, school)

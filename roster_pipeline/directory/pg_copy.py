@@ -184,8 +184,10 @@ def _values(array: pa.Array, kind: Kind) -> Any:
 
 
 def _arrow(values: pd.Series[Any], kind: object) -> pa.Array:
+    if isinstance(kind, ARRAY) and isinstance(kind.item_type, BigInteger):
+        return _array_literals(pa.array(values, pa.list_(pa.int64())).cast(pa.list_(pa.string())))
     if isinstance(kind, ARRAY):
-        return _array_literals(values.tolist())
+        return _array_literals(pa.array(values.tolist(), pa.list_(pa.string())))
     if isinstance(kind, JSONB):
         different = {id(each): each for each in values}  # most rows of a plan share one empty object
         dumped = {key: json_bytes(each).decode() for key, each in different.items()}
@@ -197,11 +199,10 @@ def _arrow(values: pd.Series[Any], kind: object) -> pa.Array:
     return pa.array(values, type=pa.string(), from_pandas=True)
 
 
-def _array_literals(values: list[list[str]]) -> pa.Array:
+def _array_literals(lists: pa.Array) -> pa.Array:
     """As `array_literal`, for a whole column; one by one only if a text has to be quoted."""
-    lists = pa.array(values, type=pa.list_(pa.string()))
     if pc.any(pc.match_substring_regex(lists.flatten(), r'["\\\x00]')).as_py() or lists.flatten().null_count:
-        return pa.array([array_literal(each) for each in values], type=pa.string())
+        return pa.array(map(array_literal, lists.to_pylist()), type=pa.string())
     listed = pc.binary_join_element_wise('{"', pc.binary_join(lists, '","'), '"}', "")
     return pc.if_else(pc.equal(pc.list_value_length(lists), 0), "{}", listed)
 

@@ -36,12 +36,12 @@ _HELD = (
     "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is distinct from 'here', false) and not r.exempted"
 )
 _JOINED = """
-from plan_row r
+from {rows} r
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 left join person p on p.id = r.person_id and p.district_id = :district and r.reason <> 'other_connection'
 """
 """Until the match is settled, a school cannot see or search the values of a person of another connection."""
-_FROM = f"{_JOINED} where r.plan_id = :plan"
+_FROM = f"{_JOINED.format(rows='plan_line')} where r.plan_id = :plan"
 _SEARCHED = folded(
     "concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, p.email, "
     "p.username, p.number, array_to_string(r.sourced_ids, ' '), "
@@ -65,7 +65,7 @@ with newest as materialized (
     select newest.id, s.id as school_id, s.name from {NEWEST_OF_SCHOOLS} where s.district_id = :district
 )
 {_COLUMNS}, r.plan_id, newest.school_id, count(*) over () as total
-{_JOINED} join newest on newest.id = r.plan_id
+{_JOINED.format(rows="plan_row")} join newest on newest.id = r.plan_id
 where r.action = 'conflict' order by newest.name, newest.school_id, r.row limit :limit offset :offset
 """
 DETAILS = """
@@ -179,7 +179,7 @@ def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
     A summary shows from it what happens to how many people, and why.
     """
     query = (
-        "select role, action, reason, count(*) as rows from plan_row where plan_id = :plan "
+        "select role, action, reason, count(*) as rows from plan_line where plan_id = :plan "
         "group by role, action, reason order by role, action, rows desc, reason"
     )
     return [dict(row) for row in conn.execute(text(query), {"plan": plan.id}).mappings()]
@@ -187,7 +187,9 @@ def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
 
 def sourced_ids(conn: Connection, plan_id: int) -> list[str]:
     """The sourcedIds of the records of all rows."""
-    return list(conn.scalars(text("select unnest(sourced_ids) from plan_row where plan_id = :plan"), {"plan": plan_id}))
+    return list(
+        conn.scalars(text("select unnest(sourced_ids) from plan_line where plan_id = :plan"), {"plan": plan_id})
+    )
 
 
 def new_links(conn: Connection, plan_id: int) -> int:

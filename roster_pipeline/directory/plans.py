@@ -1,6 +1,8 @@
 """Plans as data: their rows, their verdict, and the answers of their second witnesses.
 
-A plan and its verdict are written in one transaction, so there is never one without the other.
+A plan and its verdict are written in one transaction, so there is never one without the other. A person who stays as
+they are has no row of `plan_row`: their number is in a list of their role (`plan_unchanged`). The view `plan_line`
+shows both.
 """
 
 from __future__ import annotations
@@ -10,33 +12,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sqlalchemy import Connection, insert, select, text, update
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.tables import plan, plan_row, verdict
+from roster_pipeline.directory.tables import plan, plan_row, plan_unchanged, verdict
 from roster_pipeline.directory.tenants import SchoolRow
-
-ROWS: dict[str, Kind] = {
-    "row": "int",
-    "action": "text",
-    "reason": "text",
-    "role": "text",
-    "person_id": "int",
-    "sourced_ids": "json",
-    "new_links": "json",
-    "matched_by": "text",
-    "notes": "text",
-    "changes": "json",
-    "number_kind": "text",
-    "absent_syncs": "int",
-    "person_revision": "int",
-    "membership_revision": "int",
-    "witness": "text",
-    "guard": "text",
-    "sync_id": "int",
-}
 
 
 @dataclass(frozen=True)
@@ -84,12 +68,13 @@ def write(
     run_id: str | None,
     quality: str | None = None,
     person_id: int | None = None,
+    listed: npt.NDArray[np.bool_] | None = None,
 ) -> int:
     """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run
     or about one person.
 
     rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality: a
-    digest of the quality results that the verdict read.
+    digest of the quality results that the verdict read. listed: the rows of which only person and role are kept.
     """
     head = insert(plan).values(
         district_id=school.district_id,
@@ -109,9 +94,22 @@ def write(
         earlier = (plan.c.school_id == school.id, plan.c.state == "planned", plan.c.dry_run.is_(False))
         head = head.add_cte(update(plan).where(*earlier).values(state="replaced").cte("earlier"))
     plan_id = int(conn.execute(head).scalar_one())
-    copy_frame(conn, plan_row, rows.drop(columns=["sync_id"], errors="ignore"), {"plan_id": plan_id})
+    if listed is not None and listed.any():
+        rows = _list(conn, plan_id, rows, listed)
+    copy_frame(conn, plan_row, rows, {"plan_id": plan_id})
     copy_frame(conn, verdict, verdict_rows, {"plan_id": plan_id})
     return plan_id
+
+
+def _list(conn: Connection, plan_id: int, rows: pd.DataFrame, listed: npt.NDArray[np.bool_]) -> pd.DataFrame:
+    """List the people of these rows by role. Returns the other rows, with new numbers: those of the listed people come
+    after them."""
+    others = rows[~listed]
+    people = rows["person_id"][listed].astype("int64").groupby(rows["role"][listed]).agg(list)
+    sizes = people.map(len)
+    lists = {"role": people.index, "first_row": len(others) + sizes.cumsum() - sizes, "people": people}
+    copy_frame(conn, plan_unchanged, pd.DataFrame(lists).reset_index(drop=True), {"plan_id": plan_id})
+    return others.assign(row=np.arange(len(others)))
 
 
 def get(conn: Connection, plan_id: int) -> PlanRow:

@@ -266,9 +266,8 @@ def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
     if old:
         for table in PRUNED:
             conn.execute(text(f"delete from {table} where snapshot_id = any(:old)"), {"old": old})  # noqa: S608
-        conn.execute(
-            text("delete from plan_row r using plan p where p.id = r.plan_id and p.snapshot_id = any(:old)"),
-            {"old": old},
-        )
+        for table in ("plan_row", "plan_unchanged"):
+            of_them = "using plan p where p.id = r.plan_id and p.snapshot_id = any(:old)"
+            conn.execute(text(f"delete from {table} r {of_them}"), {"old": old})  # noqa: S608
         conn.execute(text("update snapshot set pruned_at = now() where id = any(:old)"), {"old": old})
     return len(old)

@@ -166,7 +166,7 @@ select r.role, case when r.exempted then 'skip' else r.action end as action, r.g
     case when r.exempted then 'exempted' else r.reason end as reason, count(*) as rows,
     count(*) filter (where v.sync_id = y.id and r.witness is distinct from 'here') as applied,
     count(*) filter (where v.sync_id is not null and r.witness is distinct from 'here') as applied_ever
-from plan_row r left join verdict v using (plan_id, role, action, guard)
+from plan_line r left join verdict v using (plan_id, role, action, guard)
 where r.plan_id = p.id group by 1, 2, 3, 4 order by 1, 2, 3, 4
 """
 _NOTES = """

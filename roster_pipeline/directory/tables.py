@@ -155,6 +155,7 @@ plan_row = _table(
     guard=(Text, "the guard that judges these rows apart from the rest of their role and action; empty for the rest"),
     exempted=(Boolean, "somebody took the row out of what is held; it is never applied"),
 )
+plan_unchanged = _table("plan_unchanged", plan_id=BigInteger, role=Text, first_row=Integer, people=NUMBERS)
 verdict = _table(
     "verdict", plan_id=BigInteger, role=Text, action=Text, guard=Text, verdict=Text, rows=Integer, findings=JSONB,
     sync_id=BigInteger,

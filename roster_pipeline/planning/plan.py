@@ -26,9 +26,10 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.contact_exclusions import none_excluded
-from roster_pipeline.frames import PLAN_COLUMNS, Flags, persons_of, strings
+from roster_pipeline.frames import PLAN_COLUMNS, Flags, persons_of, strings, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
@@ -161,6 +162,18 @@ def make_plan(
     )
     awaits = first and school.first_sync == "approve"
     return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_witness, ended)
+
+
+def says_nothing(rows: pd.DataFrame) -> Flags:
+    """The rows of a plan of which only person and role have to be kept: unchanged, found by the link of the only
+    record, and nothing is written."""
+    flags: Flags = rows["absent_syncs"].isna().to_numpy() & (persons_of(rows) >= 0)
+    for name, value in (("action", "unchanged"), ("reason", "equal"), ("matched_by", "link")):
+        flags &= truth(pc.equal(strings(rows[name]), value))
+    for name, length in (("sourced_ids", 1), ("new_links", 0), ("changes", 0)):
+        flags &= np.fromiter(map(len, rows[name].tolist()), dtype=np.int64, count=len(rows)) == length
+    flags &= rows["notes"].isna().to_numpy()
+    return flags
 
 
 def _after_witness(reason: str, answers: set[str], *, asked: bool) -> tuple[str, str, str]:

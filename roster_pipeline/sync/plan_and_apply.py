@@ -35,7 +35,7 @@ from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import MOST_PRESENT
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
-from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, usual_sizes
+from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, says_nothing, usual_sizes
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.planning.snapshot_guards import (
     GOOD_SNAPSHOTS_READ,
@@ -180,6 +180,7 @@ def plan_snapshot(
             run_id=run_id,
             quality=rosters.quality_digest(quality),
             person_id=only.person_id if only is not None else None,
+            listed=says_nothing(plan.rows) if only is None else None,
         )
     actions = plan.rows["action"].value_counts()
     return Planned(

@@ -15,6 +15,7 @@ from roster_pipeline.directory import plans, pulls, snapshots, tenant_changes, t
 from roster_pipeline.directory.apply import SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.planning.plan import says_nothing
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
 ROLES = ("student", "teacher", "staff", "admin")
@@ -143,11 +144,12 @@ def write_plan(
             for role in ROLES
             for action in CHANGING
         ]
+        frame = pd.DataFrame([{"notes": None} | each | {"row": place} for place, each in enumerate(rows)])
         return plans.write(
             conn,
             school,
             snapshot_id,
-            pd.DataFrame([each | {"row": place} for place, each in enumerate(rows)]),
+            frame,
             pd.DataFrame(verdicts if judged else []),
             hash_=hash_ or f"hash {next(_numbers)}",
             counts={},
@@ -155,6 +157,7 @@ def write_plan(
             position=int(here or 0),
             dry_run=dry_run,
             run_id=None,
+            listed=says_nothing(frame) if rows else None,
         )
 
 

@@ -206,7 +206,7 @@ def test_a_membership_that_is_not_the_syncs_is_not_archived(database: Database, 
 def test_somebody_entered_by_hand_is_the_syncs_once_the_sis_knows_them(database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("u1"))
     every(database, "update membership set managed = false returning 1")
-    sync_rows(database, lincoln, row("unchanged", person_of(database, "u1"), links=["u1"]))
+    sync_rows(database, lincoln, row("update", person_of(database, "u1"), links=["u1"]))
     assert one(database, "select managed from membership") is True
 
 

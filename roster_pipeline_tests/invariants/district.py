@@ -128,7 +128,7 @@ class CheckedDistrict:
 
     def _told(self, links: tuple[str, ...], shown: Shown, expected: Shown) -> str:
         said = self.place.rows(
-            "select s.key, r.action, r.reason, r.role, r.sourced_ids, r.new_links, r.changes from plan_row r "
+            "select s.key, r.action, r.reason, r.role, r.sourced_ids, r.new_links, r.changes from plan_line r "
             "join plan p on p.id = r.plan_id join school s on s.id = p.school_id where p.district_id = :district "
             "and p.state = 'planned' and r.sourced_ids && cast(:links as text[])",
             links=list(links),

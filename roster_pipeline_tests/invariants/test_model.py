@@ -63,7 +63,7 @@ where v.guard = '' and v.plan_id = (
     select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
 """
 REASONS = """
-select distinct r.reason from plan_row r
+select distinct r.reason from plan_line r
 where r.plan_id = (select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
 """
 REJECTED = """

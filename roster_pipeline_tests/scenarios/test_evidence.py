@@ -26,7 +26,7 @@ MADE = (
     "select id, given_name, family_name, email, number, username from person where district_id = :district order by id"
 )
 ROWS = """
-select r.action, r.reason, r.role, r.person_id, r.sourced_ids, r.notes from plan_row r
+select r.action, r.reason, r.role, r.person_id, r.sourced_ids, r.notes from plan_line r
 where r.plan_id = (select max(p.id) from plan p where p.district_id = :district) order by r.row
 """
 NOTED = """

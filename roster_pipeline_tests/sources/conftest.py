@@ -186,7 +186,7 @@ class School(District):
         self.source.write()
         self.sync_school(self.school)
         rows = self.rows(
-            "select sourced_ids[1] as one, reason from plan_row where plan_id = (select max(id) from plan) order by 1"
+            "select sourced_ids[1] as one, reason from plan_line where plan_id = (select max(id) from plan) order by 1"
         )
         return {str(row["one"]): str(row["reason"]) for row in rows}
 

@@ -14,31 +14,56 @@ from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON
 
 CANDIDATES = """
 drop table if exists candidate;
+select set_config('enable_nestloop', case when {records} * {large} > reltuples then 'off' else 'on' end, true),
+    set_config('jit', 'off', true), set_config('work_mem', '64MB', true)
+from pg_class where oid = 'person'::regclass;
 create temporary table candidate on commit drop as
 with roster as materialized (
     select sourced_id, number_kind, number, lower(email) as email from cleaned_roster where snapshot_id = {snapshot}
-)
+), near as materialized (
     select person_id from membership where district_id = {district} and school_id = {school}
+    union
+    select l.person_id from cleaned_roster c
+    join link l on l.connection_id = {connection} and l.sourced_id = c.sourced_id
+    where c.snapshot_id = {snapshot} and current_setting('enable_nestloop') = 'off'
     union
     select f.person_id from roster c cross join lateral (
         select l.person_id from link l
         where l.connection_id = {connection} and l.sourced_id = c.sourced_id offset 0
-    ) f
+    ) f where current_setting('enable_nestloop') = 'on'
+), other as materialized (
+    select p.id, case when p.number_connection_id = {connection} then p.number_kind end as number_kind, p.number,
+        lower(p.email) as email
+    from person p left join near on near.person_id = p.id
+    where near.person_id is null and p.district_id = {district} and current_setting('enable_nestloop') = 'off'
+)
+    select person_id from near
+    union
+    select o.id from other o join roster c on c.number_kind = o.number_kind and c.number = o.number
+    union
+    select o.id from other o join roster c on c.email = o.email
     union
     select f.id from roster c cross join lateral (
         select p.id from person p
         where p.district_id = {district} and p.number_connection_id = {connection}
           and p.number_kind = c.number_kind and p.number = c.number offset 0
-    ) f
+    ) f where current_setting('enable_nestloop') = 'on'
     union
     select f.id from roster c cross join lateral (
         select p.id from person p where p.district_id = {district} and lower(p.email) = c.email offset 0
-    ) f;
+    ) f where current_setting('enable_nestloop') = 'on';
+reset enable_nestloop;
 analyze candidate
 """
-"""`offset 0`, here and below, makes PostgreSQL do one index look-up per record. The planner knows nothing about
-tonight's snapshot or a young directory. It expects a few rows in each, and would join everybody with everybody."""
+"""Members, and people with the link, number or e-mail of a record of the roster. There are two ways to the same people.
 
+A small school looks up each of its records. There, `offset 0` (here and below) makes PostgreSQL do one index look-up
+per record: it knows nothing about tonight's snapshot or a young directory, expects a few rows in each, and would join
+everybody with everybody. A school with a large part of all people reads them all, and joins by hash: then numbers and
+e-mails are only compared with people whom neither membership nor link has found. enable_nestloop says which way."""
+
+LARGE = 4
+"""A school has a large part of all people if its roster has this share of their number of records: one in so many."""
 _KINDS: dict[str, Kind] = {"enabled": "bool"}
 PEOPLE: dict[str, Kind] = {
     "person_id": "int",
@@ -146,11 +171,12 @@ class LoadedDirectory:
     position: int
 
 
-def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> LoadedDirectory:
+def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, records: int) -> LoadedDirectory:
     """Members of the school, and people who share a link, a number or an e-mail with the snapshot's roster.
 
-    It first waits for changes of the district that are being made. So `position` comes after everything that was read,
-    and before everything that was not.
+    records: how many the roster has; a large one is searched in another way than a small one (`CANDIDATES`). It first
+    waits for changes of the district that are being made. So `position` comes after everything that was read, and
+    before everything that was not.
     """
     lock_district_for_reading(conn, school.district_id)
     given: dict[str, int] = {
@@ -159,7 +185,7 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int) -> Loa
         "connection": school.connection.id,
         "snapshot": snapshot_id,
     }
-    conn.exec_driver_sql(CANDIDATES.format(**given))
+    conn.exec_driver_sql(CANDIDATES.format(**given, records=records, large=LARGE))
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     exclusions = read_frame(
@@ -217,8 +243,8 @@ def _members(several: bool) -> str:
     contact = ", ".join(f"c.{name.removeprefix('contact_')}" for name in CONTACT_FIELDS)
     more = _MORE_CONTACTS if several else "select null::text as contacts"
     return (
-        f"select {own}, {_YEARS}, {contact}, e.contacts from membership m left join lateral ("  # noqa: S608
-        "select * from contact where district_id = m.district_id and school_id = m.school_id "
-        f"and person_id = m.person_id and place = 1 offset 0) c on true left join lateral ({more}) e on true "
+        f"select {own}, {_YEARS}, {contact}, e.contacts from membership m "  # noqa: S608
+        "left join contact c on (c.district_id, c.school_id, c.person_id) = (m.district_id, m.school_id, m.person_id) "
+        f"and c.place = 1 left join lateral ({more}) e on true "
         "where m.district_id = {district} and m.school_id = {school} order by m.person_id"
     )

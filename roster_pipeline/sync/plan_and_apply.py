@@ -115,7 +115,7 @@ def plan_snapshot(
     with database.begin() as conn:
         before = history_of(conn, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
         roster, rejected = rosters.load(conn, snapshot_id)
-        loaded = planning_input.load_directory(conn, school, snapshot_id)
+        loaded = planning_input.load_directory(conn, school, snapshot_id, len(roster))
         quality = rosters.load_quality(conn, snapshot_id)
         excluded = rosters.load_excluded(conn, snapshot_id)
         exempted = lasting_decisions.load_exemptions(conn, school.id)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import planning_input, pulls, rosters, snapshots, sync_summary
+from roster_pipeline.directory import pulls, rosters, snapshots, sync_summary
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
@@ -29,6 +29,7 @@ from roster_pipeline_tests.directory.builders import (
     sync_rows,
     user,
 )
+from roster_pipeline_tests.loaded_directories import load_both_ways
 
 AWKWARD = 'tab\t newline\n back\\slash "quote" {brace,comma} \\N é 漢 😀'
 
@@ -275,7 +276,7 @@ def test_the_directory_frames_hold_everyone_the_roster_could_mean(database: Data
     )
     with database.begin() as conn:
         rosters.write(conn, snapshot_id, roster, REJECTED)
-        loaded = planning_input.load_directory(conn, lincoln, snapshot_id)
+        loaded = load_both_ways(conn, lincoln, snapshot_id)
     assert sorted(loaded.links["sourced_id"]) == ["linked", "mailed", "member", "numbered"]
     assert len(loaded.people) == 4
     assert loaded.people["locked_fields"].tolist() == [[], [], [], []]
@@ -286,8 +287,8 @@ def test_the_directory_frames_hold_everyone_the_roster_could_mean(database: Data
 def test_frames_of_an_empty_directory_have_their_columns(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
     with database.begin() as conn:
-        loaded = planning_input.load_directory(conn, lincoln, snapshot_id)
-        loaded = planning_input.load_directory(conn, lincoln, snapshot_id)
+        loaded = load_both_ways(conn, lincoln, snapshot_id)
+        loaded = load_both_ways(conn, lincoln, snapshot_id)
     assert loaded.people.empty
     assert "email" in loaded.people.columns
     assert loaded.position == 0

@@ -11,7 +11,6 @@ from roster_pipeline.directory import (
     audit,
     manual_edits,
     members,
-    planning_input,
     relink,
     rollback,
     tenant_changes,
@@ -33,6 +32,7 @@ from roster_pipeline_tests.directory.builders import (
     user,
     write_plan,
 )
+from roster_pipeline_tests.loaded_directories import load_both_ways
 
 BY = Decision(who="owner", reason="a namesake")
 MAIL = "ada@example.org"
@@ -168,5 +168,5 @@ def test_planning_reads_what_was_said_of_the_people_at_hand_in_this_sis_only(
         snapshot_id = snapshot_of(database, school)
         every(database, CLEANED, snapshot=snapshot_id, email=MAIL)
         with database.begin() as conn:
-            read[school.key] = planning_input.load_directory(conn, school, snapshot_id).exclusions.to_numpy().tolist()
+            read[school.key] = load_both_ways(conn, school, snapshot_id).exclusions.to_numpy().tolist()
     assert read == {"lincoln": [["u2", ada]], "elsewhere": [["u1", ada]], "foreign": [["u1", namesake]]}

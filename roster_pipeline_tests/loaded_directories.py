@@ -1,0 +1,28 @@
+"""The two ways to the people of a plan, held against each other."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pandas as pd
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import planning_input
+from roster_pipeline.directory.planning_input import LoadedDirectory
+from roster_pipeline.directory.tenants import SchoolRow
+
+SMALL, LARGE = -1, 10**9
+"""A number of records that counts as small in any database, and one that counts as large."""
+_load = planning_input.load_directory
+
+
+def load_both_ways(conn: Connection, school: SchoolRow, snapshot_id: int, records: int = LARGE) -> LoadedDirectory:
+    """`planning_input.load_directory`, which gives the same frames for a small and for a large school."""
+    small, large = (_load(conn, school, snapshot_id, some) for some in (SMALL, LARGE))
+    for field in fields(LoadedDirectory):
+        one, other = getattr(small, field.name), getattr(large, field.name)
+        if isinstance(one, pd.DataFrame):
+            pd.testing.assert_frame_equal(one, other)
+        else:
+            assert one == other
+    return large

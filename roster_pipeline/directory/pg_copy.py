@@ -127,7 +127,8 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, fixed: Mappi
 
 
 def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numbers: int) -> pd.DataFrame:
-    """The rows of a query as a frame with exactly `columns`; a `json` column holds Python values.
+    """The rows of a query as a frame with exactly `columns`; a `json` column holds Python values, and rows with the
+    same text share one.
 
     COPY takes no parameters, so `numbers` replace `{name}` in the query. They may only be whole numbers.
     """
@@ -174,9 +175,10 @@ def _values(array: pa.Array, kind: Kind) -> Any:
     if kind == "text":
         return pd.arrays.ArrowStringArray(array, dtype=_STR)  # type: ignore[call-arg]  # the stubs lag behind
     if kind == "json":
-        values = np.empty(len(array), dtype=object)
-        values[:] = [None if text is None else orjson.loads(text) for text in array.to_pylist()]
-        return values
+        texts = array.dictionary_encode()
+        different = np.empty(len(texts.dictionary) + 1, dtype=object)
+        different[:-1] = [orjson.loads(text) for text in texts.dictionary.to_pylist()]
+        return different[texts.indices.fill_null(-1).to_numpy()]
     missing = array.is_null().to_numpy(zero_copy_only=False)
     plain = pc.fill_null(array, 0 if kind == "int" else False).to_numpy(zero_copy_only=False)
     made = pd.arrays.IntegerArray if kind == "int" else pd.arrays.BooleanArray

@@ -11,7 +11,7 @@ from roster_pipeline.directory import planning_input
 from roster_pipeline.directory.planning_input import LoadedDirectory
 from roster_pipeline.directory.tenants import SchoolRow
 
-SMALL, LARGE = -1, 10**9
+SMALL, LARGE = -1, 10**8
 """A number of records that counts as small in any database, and one that counts as large."""
 _load = planning_input.load_directory
 

@@ -76,6 +76,7 @@ join plan p on p.id = r.plan_id and p.district_id = m.district_id and p.state = 
 join school s on s.id = p.school_id
 join school o on o.id = m.school_id and o.connection_id <> s.connection_id
 where m.school_id = {school} and m.status = 'active'
+  and (select count(*) from connection c join school h using (district_id) where h.id = {school}) > 1
   and not exists (
     select from link l where l.connection_id = s.connection_id and l.sourced_id = any(r.sourced_ids))
   and not exists (
@@ -83,7 +84,8 @@ where m.school_id = {school} and m.status = 'active'
     where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = m.person_id)
 group by m.school_id
 """
-"""The same for one school. It begins with its people, so that it costs the same in a city as in a village."""
+"""The same for one school. It begins with its people, so that it costs the same in a city as in a village. If the
+district has one connection, nobody is claimed, and no person is looked at."""
 CLAIMED_OF_SCHOOLS = f"""
 select found.* from unnest(cast(:schools as bigint[])) one (school_id)
 cross join lateral ({_CLAIMED_OF.format(school="one.school_id")}) found

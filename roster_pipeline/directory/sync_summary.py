@@ -162,12 +162,18 @@ def _list(query: str) -> str:
 
 
 _ACTIONS = """
-select r.role, case when r.exempted then 'skip' else r.action end as action, r.guard,
-    case when r.exempted then 'exempted' else r.reason end as reason, count(*) as rows,
-    count(*) filter (where v.sync_id = y.id and r.witness is distinct from 'here') as applied,
-    count(*) filter (where v.sync_id is not null and r.witness is distinct from 'here') as applied_ever
-from plan_line r left join verdict v using (plan_id, role, action, guard)
-where r.plan_id = p.id group by 1, 2, 3, 4 order by 1, 2, 3, 4
+select role, action, guard, reason, sum(rows) as rows, sum(applied) as applied, sum(applied_ever) as applied_ever
+from (
+    select r.role, case when r.exempted then 'skip' else r.action end as action, r.guard,
+        case when r.exempted then 'exempted' else r.reason end as reason, count(*) as rows,
+        count(*) filter (where v.sync_id = y.id and r.witness is distinct from 'here') as applied,
+        count(*) filter (where v.sync_id is not null and r.witness is distinct from 'here') as applied_ever
+    from plan_row r left join verdict v using (plan_id, role, action, guard)
+    where r.plan_id = p.id group by 1, 2, 3, 4
+    union all
+    select role, 'unchanged', '', 'equal', cardinality(people), 0, 0 from plan_unchanged where plan_id = p.id
+) kinds
+group by 1, 2, 3, 4 order by 1, 2, 3, 4
 """
 _NOTES = """
 select r.role, note, count(*) as rows from plan_row r cross join string_to_table(r.notes, ' ') note

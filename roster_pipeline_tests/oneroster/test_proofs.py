@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from roster_pipeline.oneroster.errors import Busy
+from roster_pipeline.oneroster.errors import Busy, NotOffered, RequestRefused, ServerFailed
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 
@@ -65,14 +65,13 @@ def test_two_records_of_one_id_that_say_different_things_are_not_the_same(member
     assert "duplicates" in told_of(lambda query: page(people, query, total=False)).problems
 
 
-def test_a_record_that_took_the_place_of_another_is_noticed_by_pages_of_another_size() -> None:
+def test_a_record_that_took_the_place_of_another_is_noticed() -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:
         records = window(query)
         return JSONResponse({"users": [*records[:-1], records[0]] if len(records) > 1 else records})
 
     pulled = told_of(answer)
-    assert len(pulled.ids) < len(PEOPLE)
-    assert "duplicates" in pulled.problems
+    assert {"list-moved", "duplicates"} <= set(pulled.problems)
 
 
 @pytest.mark.parametrize("low", [1, 100, 223])
@@ -97,39 +96,107 @@ def test_a_total_that_is_too_low_holds_no_sync_and_is_remembered(low: int) -> No
     assert pulled.proof.readings == 1, "what is known of a server costs no second reading"
 
 
-@pytest.mark.parametrize("stop", [50, 100, 150])
-def test_an_empty_page_inside_a_list_is_not_its_end(stop: int) -> None:
+@pytest.mark.parametrize("stop", [49, 98, 147, 229])
+@pytest.mark.parametrize("nothing", [{"users": []}, {"users": None}, []])
+def test_an_empty_page_where_the_last_record_should_come_again_is_not_the_end(stop: int, nothing: Any) -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:
-        empty = int(query.get("offset", 0)) == stop
-        return JSONResponse({"users": [] if empty else window(query)})
-
-    assert "empty-page-inside" in told_of(answer).problems
-
-
-@pytest.mark.parametrize("nothing", [{"users": []}, {"users": None}, [], 400, 404, 500])
-def test_a_server_that_stops_answering_does_not_prove_the_end(nothing: Any) -> None:
-    answered = 0
-
-    def answer(query: Mapping[str, str]) -> JSONResponse:
-        nonlocal answered
-        answered += query.get("limit") == "50"
-        if answered <= 2:
-            return JSONResponse({"users": window(query)})
-        if query.get("limit") == "2" and isinstance(nothing, int):
-            return JSONResponse({}, status_code=nothing)
-        return JSONResponse({"users": []} if isinstance(nothing, int) else nothing)
+        return JSONResponse(nothing if int(query.get("offset", 0)) == stop else {"users": window(query)})
 
     assert "last-record-gone" in told_of(answer).problems
 
 
-def test_a_server_that_is_too_busy_to_prove_the_end_fails_the_pull() -> None:
+@pytest.mark.parametrize(
+    ("status", "failure"), [(400, RequestRefused), (404, NotOffered), (429, Busy), (500, ServerFailed)]
+)
+def test_a_server_that_stops_answering_fails_the_pull(status: int, failure: type[Exception]) -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:
-        if query.get("limit") == "2":
-            return JSONResponse({}, status_code=429)
-        return JSONResponse({"users": window(query)})
+        return JSONResponse({}, status) if int(query.get("offset", 0)) > 90 else JSONResponse({"users": window(query)})
 
-    with pytest.raises(Busy):
+    with pytest.raises(failure):
         told_of(answer)
+
+
+def moving(leave: Callable[[int], list[int]], join: Callable[[int], int] = lambda _: 0, *, total: bool) -> Any:
+    """Answers of a list that changes after each page, in every reading. leave: positions that leave after a page that
+    ends at this one. join: how many new people come to the end."""
+    people = list(PEOPLE)
+
+    def answer(query: Mapping[str, str]) -> Response:
+        offset, end = int(query.get("offset", 0)), int(query.get("offset", 0)) + int(query["limit"])
+        if not offset:
+            people[:] = PEOPLE
+        found = page(people, query, total=total)
+        for position in leave(end):
+            del people[position]
+        people.extend(person(f"q-{end}-{number}") for number in range(join(end)))
+        return found
+
+    return answer
+
+
+@pytest.mark.parametrize(("total", "join"), [(False, 0), (False, 1), (True, 1)])
+@pytest.mark.parametrize("position", [0, 20, 49])
+def test_somebody_who_left_between_two_pages_hides_nobody(*, total: bool, join: int, position: int) -> None:
+    """The list moves up by one, so one person is on neither page. With somebody new, even the total is the same."""
+    answer = moving(lambda end: [position] if end == 50 else [], lambda end: join if end == 50 else 0, total=total)
+    pulled = told_of(answer, parallel=1)
+    assert "list-moved" in pulled.problems
+    assert pulled.proof is not None
+    assert pulled.proof.readings == 3
+
+
+def test_a_list_that_moves_once_is_read_again_and_complete() -> None:
+    people, removed = list(PEOPLE), False
+
+    def answer(query: Mapping[str, str]) -> Response:
+        nonlocal removed
+        found = page(people, query, total=False)
+        if int(query.get("offset", 0)) > 90 and not removed:
+            removed = True
+            del people[7]
+        return found
+
+    pulled = told_of(answer)
+    assert pulled.complete, pulled.problems
+    assert pulled.ids == {one["sourcedId"] for one in people}
+
+
+def test_a_list_with_several_records_of_one_id_is_compared_by_whole_records() -> None:
+    """After two people with two records each have left, the page begins with the same id, but the other record."""
+    roles = [person(f"p-{number // 2:04}", role=("student", "aide")[number % 2]) for number in range(230)]
+
+    def client_of(answer: Callable[[Mapping[str, str]], Any], learned: Mapping[str, Any]) -> Any:
+        return odd(lambda path, query: answer(query) if path == "/users" else None, learned=learned, parallel=1)
+
+    with client_of(lambda query: page(roles, query, total=False), {}) as client:
+        assert pulled_by(client).complete
+        learned = {"several_records": client.learned["several_records"]}
+    moved: list[Any] = []
+
+    def answer(query: Mapping[str, str]) -> Response:
+        offset = int(query.get("offset", 0))
+        return page(roles if offset < 45 else moved, query, total=False)
+
+    moved[:] = roles[1:]
+    with client_of(answer, learned) as client:
+        assert "list-moved" in pulled_by(client).problems
+
+
+@pytest.mark.parametrize("count", [230, 50, 49, 1, 0])
+@pytest.mark.parametrize("total", [True, False])
+def test_the_proof_costs_no_request(count: int, *, total: bool) -> None:
+    """A page for every 49 people after the first 50; without a total, one more that shows the end."""
+    asked = 0
+
+    def answer(query: Mapping[str, str]) -> Response:
+        nonlocal asked
+        asked += "sort" in query
+        return page(PEOPLE[:count], query, total=total)
+
+    pulled = told_of(answer)
+    assert pulled.complete is (count > 0)
+    pages = 1 + max(0, -(-(count - 50) // 49))
+    assert asked <= pages + (not total or count == 50)
 
 
 def test_a_total_that_earlier_pulls_had_is_missed(sis: Start) -> None:

@@ -1,8 +1,9 @@
 """How the reading of a collection ends, and whether that proves that no record is missing.
 
-A total that was reached proves it. Some connections usually have a better proof than an empty page: a total, or links
-that stop at the last page. When such a proof is missing, an empty page alone proves nothing. A reading also ends when
-the data change while they are read.
+Each page begins with the last record of the page before. So no record can leave the list unseen between two pages, and
+a page with that record alone is the end of the list. Some connections have a further proof: a total, or links that stop
+at the last page. If it is missing one night, the end is not proved. A reading also ends when the data change while they
+are read.
 """
 
 from __future__ import annotations
@@ -10,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits
-from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, hashes
-from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
-from roster_pipeline.oneroster.http.error_mapping import transient
+from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, hash_of_version, hashes
+from roster_pipeline.oneroster.errors import PagingBroken, RequestRefused
 
 PAGE_STEPS = (5, 12, 16)
 """Usual page sizes are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
@@ -24,12 +24,13 @@ ROUND_CAP = 10
 class Progress:
     """The progress of a listing.
 
-    offset: records that arrived. total: as stated; None if there is none, or it proved wrong. low: more records came
-    than a total said. stated: some page had a total. linked: every page except the last announced a next one.
-    counts_pages: each total was the number of records of its own page. longest: records of the largest page.
-    first_record: the hash of the first id.
+    pages: that had new records. offset: records that arrived. total: as stated; None if there is none, or it proved
+    wrong. low: more records came than a total said. stated: some page had a total. linked: every page except the last
+    announced a next one. counts_pages: each total was the number of records of its own page. longest: records of the
+    largest page. first_record: the hash of the first id.
     """
 
+    pages: int = 0
     offset: int = 0
     total: int | None = None
     low: bool = False
@@ -45,19 +46,51 @@ class Progress:
         """Whether as many records came as the total says."""
         return self.total is not None and self.offset >= self.total
 
-    def was_short(self, pages: int) -> bool:
-        """Whether the last page is shorter than the pages before it, or than requested, so that it may be the end."""
-        last = self.last
-        usual = (last.limit if last and pages == 1 else self.longest) or 0
-        return last is not None and last.size < usual
+    def following(self, habits: PagingHabits) -> int:
+        """The offset of the next page: of the last record, if the server can begin a page anywhere.
 
-    def may_hide_more(self, pages: int, habits: PagingHabits) -> bool:
+        After a page of one record it is the one after it, because some servers have pages of one record.
+        """
+        return self.offset - (self.last is not None and self.last.size > 1 and not habits.aligned)
+
+    def note(self, page: Page, asked: int, *, versions: bool) -> None:
+        """Remember a page with new records. asked: its offset. versions: an id may have several records."""
+        self.pages += 1
+        self.linked = self.linked and (self.last is None or self.last.has_next)
+        if self.last is None and page.records:
+            self.first_record = int(hashes(page.records[:1])[0])
+        self.longest = max(self.longest, len(page.records))
+        self._note_last(page, asked, versions=versions)
+
+    def is_behind(self, page: Page, asked: int) -> bool:
+        """Whether a page without new records ends with the last one, and is shorter than the page before: some servers
+        drop records after paging, so the offset has to catch up. Then it is remembered."""
+        last = self.last
+        if last is None or len(page.records) >= last.size or int(hashes(page.records[-1:])[0]) != last.record:
+            return False
+        self._note_last(page, asked, versions=last.version is not None)
+        return True
+
+    def _note_last(self, page: Page, asked: int, *, versions: bool) -> None:
+        end = page.records[-1:]
+        record = int(hashes(end)[0]) if end else 0
+        version = hash_of_version(end[0]) if end and versions else None
+        self.last = LastPage(len(page.records), page.limit, page.has_next, record, version)
+        self.offset = asked + len(page.records)
+
+    def was_short(self, *, failed: bool) -> bool:
+        """Whether an error at the next offset may mean that the list has ended: the last page was not full. failed: the
+        error is a failure of the server. It means that only after a single record."""
+        size, limit = (self.last.size, self.last.limit or 0) if self.last else (0, 0)
+        return size < limit and (size == 1 or not failed)
+
+    def may_hide_more(self, habits: PagingHabits) -> bool:
         """Whether the total may be too low: the last page was full, or announces a next one."""
         last = self.last
         if last is None or habits.limit is None:
             return False
         full = last.limit is not None and last.size >= last.limit
-        return full or last.has_next or (pages == 1 and last.size > 0 and last.size % ROUND_CAP == 0)
+        return full or last.has_next or (self.pages == 1 and last.size > 0 and last.size % ROUND_CAP == 0)
 
     def begins_anew(self, page: Page) -> bool:
         """Whether a page is the first page again. If not, it only overlaps: some servers drop records after paging."""
@@ -71,13 +104,6 @@ class Progress:
         """
         capped = size == limit or any(size % step == 0 for step in PAGE_STEPS)
         return size == self.longest and not capped and not has_next
-
-
-def last_record_is_last(collection: Collection, habits: PagingHabits, progress: Progress) -> bool:
-    """Proves the end at servers that fail on an offset past the end: two records from the last one on must give only
-    that one."""
-    again = _from_the_last(collection, habits, progress)
-    return again is not None and again == (1, True)
 
 
 def continues_at_one(collection: Collection, habits: PagingHabits, page: Page) -> bool:
@@ -99,14 +125,13 @@ def pages_by_number(collection: Collection, habits: PagingHabits, progress: Prog
     page: the second page. If so, habits and the offset are changed in place, so that the listing goes on that way.
     """
     size = len(page.records)
-    capped = page.limit is not None and size < page.limit and size % ROUND_CAP == 0
-    if progress.total is not None or not capped or not progress.begins_anew(page):
+    full = page.limit is not None and (size == page.limit or (size < page.limit and size % ROUND_CAP == 0))
+    if not full or not progress.begins_anew(page):
         return False
     probe = collection.page(habits, size, size)
     if not probe.records or hashes(probe.records[:1])[0] == progress.first_record:
         return False
     habits.limit, habits.aligned = size, True
-    progress.offset -= size
     return True
 
 
@@ -116,6 +141,17 @@ def paging_broken(label: str, how: str) -> PagingBroken:
         f"The listing {label} of the SIS {how}.",
         "It cannot be read completely. Tell the SIS's vendor; a page size larger than the school helps.",
     )
+
+
+def refused_inside(problem: RequestRefused, label: str, records: int) -> RequestRefused:
+    """The error for a server that refuses the next page. records: that came before."""
+    refused = RequestRefused(
+        f"The SIS gave the first {records:,} records of {label} and refused those after them ({problem.status}).",
+        "It may show only the first part of a long list. Ask its vendor for the whole list, or whether that limit can "
+        "be raised.",
+    )
+    refused.status = problem.status
+    return refused
 
 
 def judge_end(
@@ -133,15 +169,8 @@ def judge_end(
         elif proof.records > progress.total:
             progress.low = True
             proof.ended_by = "empty" if proof.ended_by == "total" else proof.ended_by
-    at_the_end = proof.ended_by in ("empty", "past-end")
-    if at_the_end and progress.offset and habits.limit is not None and not progress.low and not habits.aligned:
-        records, same = _from_the_last(collection, habits, progress) or (0, False)
-        if not records:
-            proof.note("last-record-gone")
-        elif same and records > 1:
-            proof.note("empty-page-inside")
     if progress.low and whole:
-        if not at_the_end:
+        if proof.ended_by != "empty":
             proof.note("total-disagrees")
         elif collection.label not in habits.low_totals:
             proof.doubts.append("total-disagrees")
@@ -159,7 +188,7 @@ def _compare_with_earlier_ends(label: str, ends: dict[str, str], progress: Progr
 
     ends: collection label to "total" or "link"; changed in place.
     """
-    last, several = progress.last, proof.pages > 2
+    last, several = progress.last, progress.pages > 1
     if ends.get(label) == "total" and not progress.stated:
         proof.note("total-gone")
     elif ends.get(label) == "link" and not progress.stated and last is not None:
@@ -173,24 +202,6 @@ def _compare_with_earlier_ends(label: str, ends: dict[str, str], progress: Progr
         ends[label] = "total"
     elif several and progress.linked and last is not None and not last.has_next:
         ends.setdefault(label, "link")
-
-
-def _from_the_last(collection: Collection, habits: PagingHabits, progress: Progress) -> tuple[int, bool] | None:
-    """Request two records from the last one on. Returns how many came, and whether the first is the last one again.
-
-    None if the server refuses, or if nothing comes: a server that has stopped answering sends empty lists too. Raises a
-    temporary failure.
-    """
-    last = progress.last
-    if last is None or not last.size or habits.limit is None:
-        return None
-    try:
-        again = collection.page(habits, progress.offset - 1, 2).records
-    except (NotOffered, RequestRefused, ServerFailed) as problem:
-        if transient(problem):
-            raise
-        return None
-    return (len(again), int(hashes(again[:1])[0]) == last.record) if again else None
 
 
 class ConcurrentChange(Exception):

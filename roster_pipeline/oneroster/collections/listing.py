@@ -1,17 +1,17 @@
 """Reads a collection page by page to its end, and proves that it was the end.
 
 The offset grows by the records that arrived, not by the limit, because servers cap pages silently. `Link` is only a
-hint that more exists. A credible total says when to stop, and lets us fetch several pages at the same time. Without
-one, only an empty page is the end.
+hint that more exists. A credible total says when to stop, and lets us fetch several pages at the same time.
+
+Each page is requested from the last record of the page before. If it begins with another record, the list has moved
+meanwhile, and somebody may be in neither page. A page with that record alone is the end.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from roster_pipeline.oneroster.collections.list_end import (
@@ -20,17 +20,23 @@ from roster_pipeline.oneroster.collections.list_end import (
     Revision,
     continues_at_one,
     judge_end,
-    last_record_is_last,
     pages_by_number,
     paging_broken,
+    refused_inside,
 )
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
-from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
+from roster_pipeline.oneroster.collections.pages_ahead import pages_ahead
+from roster_pipeline.oneroster.collections.proof import (
+    Flags,
+    ListingProof,
+    Repetitions,
+    SeenIds,
+    after_last,
+    taken_in,
+)
 from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.http.error_mapping import transient
 
-FEWEST_AHEAD = 2
-"""Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
 DIGEST = 2**64 - 1
 REPEATS = "brings the same records again before its total is reached"
 
@@ -69,6 +75,7 @@ class Listing:
         """Ids with roles, schools and names. If it is set, a record with other ones does not count as repeated."""
         self.other_roles: Flags  # of the records just given: True for new roles, schools or names
         self._fresh = False
+        self._moved = False
         self._opened: Page | None = None
         self._too_large = False
 
@@ -101,7 +108,7 @@ class Listing:
         self._opened = None
         if page is None:
             return
-        yield self._take(page)
+        yield self._take(page, 0)
         while self._progress.last is not None and self._progress.last.size:
             page = None  # frees the page before the next is read
             if self._may_run_ahead(self._progress.last):
@@ -112,90 +119,90 @@ class Listing:
             elif self._total_is_reached():
                 self.proof.ended_by = "total"
                 break
-            page = self._next()
+            asked, page = self._next()
             if page is None:
                 break
-            if page.records:
-                first, reached = self.proof.pages == 1, self._progress.reached
-                distinct = self._take(page)
-                if not self._fresh:
-                    if first and pages_by_number(self._collection, self._habits, self._progress, page):
-                        continue
-                    self._nothing_new(page, first, reached)
-                    break
+            first, reached = self._progress.pages == 1, self._progress.reached
+            distinct = self._take(page, asked)
+            if self._fresh:
                 if reached:
                     self._total_was_wrong()
                 yield distinct
-            else:
-                self._see(page)
-                self.proof.ended_by = "total" if self._progress.reached else "empty"
+            elif len(page.records) <= 1:
+                if self._moved and not reached:
+                    self.proof.note("last-record-gone")
                 break
-        self.proof.ended_by = self.proof.ended_by or "empty"
+            elif not self._progress.is_behind(page, asked) and not (
+                first and pages_by_number(self._collection, self._habits, self._progress, page)
+            ):
+                self._nothing_new(page, first, reached)
+                break
+        self.proof.ended_by = self.proof.ended_by or ("total" if self._progress.reached else "empty")
         judge_end(self._collection, self._habits, self._progress, self.proof, self._repetitions)
 
     def _total_is_reached(self) -> bool:
         reached = self._progress.total in (self._progress.offset, self.proof.records)
-        return reached and not self._progress.may_hide_more(self.proof.pages, self._habits)
+        return reached and not self._progress.may_hide_more(self._habits)
 
-    def _next(self) -> Page | None:
-        """The page at the current offset; None if the list has provably ended without an empty page."""
-        if (
-            self._habits.end_fails
-            and self._progress.total is None
-            and self._progress.was_short(self.proof.pages)
-            and last_record_is_last(self._collection, self._habits, self._progress)
-        ):
-            self.proof.ended_by = "past-end"
-            return None
+    def _next(self) -> tuple[int, Page | None]:
+        """The next page and its offset; None if the list has ended without one."""
+        asked, last = self._progress.following(self._habits), self._progress.last
+        overlaps = asked < self._progress.offset
         try:
-            return self._collection.page(self._habits, self._habits.aligned_to(self._progress.offset))
+            return asked, self._collection.page(self._habits, self._habits.aligned_to(asked))
         except (NotOffered, RequestRefused, ServerFailed) as problem:
             failed = isinstance(problem, ServerFailed)
             if self._habits.limit is None and not failed:
                 self.proof.ended_by = "unpaged"
-                last = self._progress.last
                 if last is None or not self._progress.came_at_once(last.size, last.limit, last.has_next):
                     self.proof.note("paging-ignored")
-                return None
+                return asked, None
             missing = self._progress.total is not None and not self._progress.reached
-            if transient(problem) or missing or not last_record_is_last(self._collection, self._habits, self._progress):
+            if not overlaps and not missing and not transient(problem) and self._progress.was_short(failed=failed):
+                return asked, None
+            if not isinstance(problem, RequestRefused):
                 raise
-            self._habits.end_fails = self._habits.end_fails or failed
-            self.proof.ended_by = "total" if self._progress.reached else "past-end"
-            return None
+            if overlaps and last is not None and last.size == last.limit == self._progress.offset:
+                self._habits.aligned = True
+                try:
+                    return asked + 1, self._collection.page(self._habits, asked + 1)
+                except RequestRefused:
+                    self._habits.aligned = False
+            raise refused_inside(problem, self._collection.label, self._progress.offset) from None
 
-    def _take(self, page: Page) -> list[Any]:
-        """Count a page, and return its records that are new."""
+    def _take(self, page: Page, asked: int) -> list[Any]:
+        """Count a page that begins at the offset `asked`, and return its records that are new."""
         self._see(page)
         limits = self._collection.session.endpoint.limits
         if self.proof.pages > limits.pages:
             raise paging_broken(self._collection.label, "does not end")
-        values, named, new, self.other_roles = taken_in(page.records, self.seen, self.seen_roles)
+        records, last = page.records, self._progress.last
+        self._moved = False
+        if last is not None and asked < self._progress.offset:
+            records, found = after_last(records, last.record, last.version)
+            self._moved = not found
+        values, named, new, self.other_roles = taken_in(records, self.seen, self.seen_roles)
         fresh = int(new[named].sum())
+        self.repeated = []
+        self._fresh = fresh > 0 or self.proof.pages == 1
+        if not self._fresh:
+            return []
+        if self._moved:
+            self._changed("list-moved")
         repeated = int(named.sum()) - fresh
-        self._fresh = fresh > 0
         self.proof.digest = (self.proof.digest + int(values[new].sum())) & DIGEST
-        self._repetitions.look(values, page.records, repeated)
-        self._progress.linked = self._progress.linked and (self._progress.last is None or self._progress.last.has_next)
-        last = int(values[-1]) if len(values) else 0
-        self._progress.last = LastPage(len(page.records), page.limit, page.has_next, last)
-        if self.proof.pages == 1:
-            self._progress.first_record = int(values[0]) if len(values) else 0
-        self._progress.longest = max(self._progress.longest, len(page.records))
-        self._progress.offset += len(page.records)
+        self._repetitions.look(values, records, repeated)
+        self._progress.note(page, asked, versions=self.seen_roles is not None)
         if self._progress.offset > (limits.orgs if self._collection.key == "orgs" else limits.records):
             raise paging_broken(self._collection.label, "does not end")
-        self.repeated = []
-        if not self._fresh and self.proof.pages > 1:
-            return []
-        self.proof.received += len(page.records)
-        self.proof.records += len(page.records) - repeated
+        self.proof.received += len(records)
+        self.proof.records += len(records) - repeated
         self.proof.duplicates += repeated
         if not repeated:
-            return page.records
+            return records
         self.other_roles = self.other_roles[new]
-        self.repeated = [record for record, is_new in zip(page.records, new, strict=True) if not is_new]
-        return [record for record, is_new in zip(page.records, new, strict=True) if is_new]
+        self.repeated = [record for record, is_new in zip(records, new, strict=True) if not is_new]
+        return [record for record, is_new in zip(records, new, strict=True) if is_new]
 
     def _see(self, page: Page) -> None:
         """Check total and revision against the pages before."""
@@ -241,7 +248,6 @@ class Listing:
     def _nothing_new(self, page: Page, first: bool, reached: bool) -> None:
         """A page without a new id: the server repeats its last page at the end, or ignores the offset."""
         begins_anew = self._progress.begins_anew(page)
-        self._progress.offset -= len(page.records)
         if reached:
             self.proof.ended_by = "total"
         elif self._progress.total is not None:
@@ -261,39 +267,27 @@ class Listing:
         return pageable and self._collection.session.parallel > 1 and left > page.size > 1 and not self._too_large
 
     def _run_ahead(self, step: int) -> Iterator[list[Any]]:
-        """Fetch pages up to the total in parallel, give them in order, and request again what a short page left out."""
-        planned: deque[tuple[int, Future[Page]]] = deque()
-        total = self._progress.total or 0
-        ahead = self._progress.offset
-        window = FEWEST_AHEAD
-        fetch = partial(self._collection.page, self._habits, ahead=True)
+        """Fetch pages up to the total in parallel, and request again what a short page left out."""
+        progress, first = self._progress, self._progress.following(self._habits)
+        total, shared = progress.total or 0, progress.offset - first
+        ahead = pages_ahead(self._collection, self._habits, self._executor, first, total, step, shared)
         try:
-            while self._progress.offset < total:
-                while ahead < total and len(planned) < min(window, self._collection.session.parallel):
-                    planned.append((ahead + step, self._executor.submit(fetch, ahead, step)))
-                    ahead += step
-                end, future = planned.popleft()
-                window = max(FEWEST_AHEAD, window - 1) if future.done() else window + 1
-                try:
-                    page = future.result()
-                except TooLargeAhead:
-                    self._too_large = True
-                    return
-                del future
-                end = min(end, total)
+            for begin, page in ahead:
+                asked, end = begin, min(begin + step, total)
                 while True:
-                    if not page.records:
-                        self._see(page)
-                        return
-                    distinct = self._take(page)
+                    distinct = self._take(page, asked)
                     if not self._fresh:
-                        raise paging_broken(self._collection.label, REPEATS)
+                        return
                     yield distinct
-                    if self._progress.offset >= end:
+                    if progress.offset >= end:
                         break
-                    page = self._collection.page(self._habits, self._progress.offset, end - self._progress.offset)
-                if self._progress.offset != end or self._progress.total != total:
+                    asked = progress.following(self._habits)
+                    page = self._collection.page(self._habits, asked, end - asked)
+                if progress.offset != end or progress.total != total:
                     return
+        except TooLargeAhead:
+            self._too_large = True
+        except RequestRefused:  # the next request decides what that means
+            return
         finally:
-            for _, future in planned:
-                future.cancel()
+            ahead.close()

@@ -48,16 +48,14 @@ _NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
 class PagingHabits:
     """How this server pages.
 
-    limit: records to request; None if it refuses every limit and chooses itself. sort: it accepts a sort. end_fails: it
-    fails on an offset past the end, so a listing avoids that. worked: a listing was answered in this session. aligned:
-    it divides the offset by the limit, so only multiples of the limit are requested. ends: what proved the end of a
-    collection in a complete pull, by label: "total" or "link"; an empty page alone then no longer proves it.
-    low_totals: collections whose total is always too low.
+    limit: records to request; None if it refuses every limit and chooses itself. sort: it accepts a sort. worked: a
+    listing was answered in this session. aligned: it divides the offset by the limit, so only multiples of the limit
+    are requested, and pages do not overlap. ends: what proved the end of a collection in a complete pull, by label:
+    "total" or "link"; without it the end is no longer proved. low_totals: collections whose total is always too low.
     """
 
     limit: int | None
     sort: bool = True
-    end_fails: bool = False
     worked: bool = False
     aligned: bool = False
     ends: dict[str, str] = field(default_factory=dict)
@@ -65,8 +63,7 @@ class PagingHabits:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values for `recalled`."""
-        learned: dict[str, Any] = {"limit": self.limit, "sort": self.sort}
-        learned |= {"end_fails": self.end_fails, "aligned": self.aligned}
+        learned: dict[str, Any] = {"limit": self.limit, "sort": self.sort, "aligned": self.aligned}
         learned |= {"ends": dict(self.ends)} if self.ends else {}
         return learned | ({"low_totals": sorted(self.low_totals)} if self.low_totals else {})
 
@@ -82,7 +79,6 @@ class PagingHabits:
         return cls(
             limit,
             bool(learned.get("sort", True)),
-            bool(learned.get("end_fails")),
             aligned=bool(learned.get("aligned")),
             ends=dict(learned.get("ends") or {}),
             low_totals=set(learned.get("low_totals") or ()),
@@ -124,12 +120,13 @@ class Page:
 @dataclass(frozen=True)
 class LastPage:
     """The facts of a page that are kept after its records are passed on. size: records. record: the hash of the last
-    one."""
+    one's id. version: see `hash_of_version`, None if nobody needs it."""
 
     size: int
     limit: int | None
     has_next: bool
     record: int
+    version: int | None
 
 
 class TooLargeAhead(Exception):

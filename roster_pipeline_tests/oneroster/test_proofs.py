@@ -182,6 +182,33 @@ def test_a_list_with_several_records_of_one_id_is_compared_by_whole_records() ->
         assert "list-moved" in pulled_by(client).problems
 
 
+@pytest.mark.parametrize("total", [True, False])
+@pytest.mark.parametrize(
+    ("shown", "there", "backwards", "complete"),
+    [
+        (1000, 1000, True, True),
+        (1024, 1024, True, True),
+        (1000, 1003, True, False),
+        (1024, 1030, True, False),
+        (1000, 1000, False, False),
+        (1001, 1001, False, True),
+        (512, 512, False, True),
+    ],
+)
+def test_a_list_that_ends_at_a_round_number_is_proved_from_its_other_end(
+    shown: int, there: int, *, backwards: bool, complete: bool, total: bool
+) -> None:
+    """A search index shows the first part of a list, with a total of that part."""
+    people = [person(f"p-{number:04}") for number in range(there)]
+
+    def answer(query: Mapping[str, str]) -> Response:
+        turned = query.get("orderBy") == "desc" and backwards
+        return page((people[::-1] if turned else people)[:shown], query, total=total)
+
+    pulled = told_of(answer, page_size=500)
+    assert pulled.problems == (() if complete else ("round-end",))
+
+
 @pytest.mark.parametrize("count", [230, 50, 49, 1, 0])
 @pytest.mark.parametrize("total", [True, False])
 def test_the_proof_costs_no_request(count: int, *, total: bool) -> None:

@@ -8,16 +8,21 @@ are read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits
 from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, hash_of_version, hashes
-from roster_pipeline.oneroster.errors import PagingBroken, RequestRefused
+from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
 
 PAGE_STEPS = (5, 12, 16)
 """Usual page sizes are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
 ROUND_CAP = 10
 """Page caps are multiples of this. After a single page of such a size another is requested, whatever the total says."""
+
+ROUND_END = 1_000
+"""Servers with a search index give the first 10,000 records and call that the total; others stop at 1,000 or 5,000. A
+list that ends at a multiple of this, or at a power of two above it, may go on."""
 
 
 @dataclass
@@ -154,6 +159,20 @@ def refused_inside(problem: RequestRefused, label: str, records: int) -> Request
     return refused
 
 
+def _note_round_end(collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
+    """Note a problem if the list has a round length and its last record is not the first one of the opposite order."""
+    count = progress.offset
+    usual = count % ROUND_END and (count < ROUND_END or count & (count - 1))
+    if not count or usual or progress.last is None:
+        return
+    first: list[int] = []
+    if habits.sort and habits.limit is not None:
+        with suppress(NotOffered, RequestRefused, ServerFailed):
+            first = hashes(replace(collection, backwards=True).page(habits, 0, 1).records[:1]).tolist()
+    if first != [progress.last.record]:
+        proof.note("round-end")
+
+
 def judge_end(
     collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, repetitions: Repetitions
 ) -> None:
@@ -179,6 +198,8 @@ def judge_end(
             proof.doubts.append("duplicates")
         else:
             proof.note("duplicates")
+    if not proof.problems:
+        _note_round_end(collection, habits, progress, proof)
     if whole:
         _compare_with_earlier_ends(collection.label, habits.ends, progress, proof)
 

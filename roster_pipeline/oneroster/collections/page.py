@@ -138,8 +138,8 @@ class Collection:
     """A collection of one root.
 
     key: the standard's name of its list in the body. label: the path without ids, for messages. filter: the standard's
-    filter text. base_query: sent with every request.
-    known: recognises users of the last pull.
+    filter text. base_query: sent with every request. known: recognises users of the last pull. backwards: in the
+    opposite order, if the server accepts a sort.
     """
 
     session: HttpSession
@@ -150,6 +150,7 @@ class Collection:
     filter: str | None = None
     base_query: str = ""
     known: KnownUsers | None = None
+    backwards: bool = False
 
     def url(self, habits: PagingHabits, offset: int, limit: int | None) -> str:
         """The complete URL of one page. Only parameters of the standard, because servers answer others with 400."""
@@ -159,7 +160,7 @@ class Collection:
         if limit is not None or offset:
             parameters.append(("offset", str(offset)))
         if habits.sort:
-            parameters += [("sort", "sourcedId"), ("orderBy", "asc")]
+            parameters += [("sort", "sourcedId"), ("orderBy", "desc" if self.backwards else "asc")]
         if self.filter is not None:
             parameters.append(("filter", self.filter))
         return with_query(self.root + self.path, parameters, self.base_query)

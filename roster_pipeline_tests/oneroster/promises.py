@@ -41,7 +41,7 @@ def keeps_promises_of_bodies(body: bytes) -> None:
     """A body is a page of records or a typed error; nothing else ever comes out."""
     reply = Response(200, httpx.Headers({"Content-Type": "application/json"}), body, "http://sis.example.org/users")
     try:
-        records, total, _ = records_of(reply, "users", "/users")
+        records, total, _, _ = records_of(reply, "users", "/users")
     except OneRosterError:
         return
     assert isinstance(records, list)

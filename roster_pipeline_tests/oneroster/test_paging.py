@@ -201,6 +201,19 @@ def test_a_total_that_lies_makes_it_incomplete_but_nobody_is_lost(sis: Start, to
     assert problem in pulled.problems
 
 
+def test_a_total_of_the_part_that_a_server_shows_is_no_end() -> None:
+    """It gives nothing from offset 150 on, and says that 150 are all."""
+
+    def answer(query: Mapping[str, str]) -> Any:
+        shown = PEOPLE if int(query.get("offset", 0)) < 150 else []
+        found = page(shown, query)
+        found.headers["X-Total-Count"] = "150"
+        return found
+
+    with odd(users_only(answer)) as client:
+        assert "last-record-gone" in pulled_by(client).problems
+
+
 def test_a_total_that_counts_each_page_is_no_total() -> None:
     def counting(query: Mapping[str, str]) -> Any:
         offset = int(query.get("offset", 0))
@@ -259,11 +272,21 @@ def test_a_list_that_is_refused_after_its_first_part_says_so() -> None:
         pulled_by(client)
 
 
-def test_one_page_whatever_is_asked_that_claims_a_next_one_is_not_believed() -> None:
+@pytest.mark.parametrize(
+    ("beside", "headers"),
+    [
+        ({}, {"Link": '<https://sis.example.org/users?page=2>; rel="next"'}),
+        ({"nextPageToken": "b"}, {}),
+        ({"hasMore": True}, {}),
+        ({"links": {"next": "/users?page=2"}}, {}),
+        ({"paging": {"next": "b", "prev": None}}, {}),
+    ],
+)
+def test_one_page_whatever_is_asked_that_claims_a_next_one_is_not_believed(
+    beside: dict[str, Any], headers: dict[str, str]
+) -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:
-        return JSONResponse(
-            {"users": PEOPLE[:37]}, headers={"Link": '<https://sis.example.org/users?page=2>; rel="next"'}
-        )
+        return JSONResponse({"users": PEOPLE[:37]} | beside, headers=headers)
 
     with odd(users_only(answer), page_size=1000) as client:
         assert pulled_by(client).problems == ("paging-ignored",)

@@ -129,7 +129,7 @@ class Listing:
                     self._total_was_wrong()
                 yield distinct
             elif len(page.records) <= 1:
-                if self._moved and not reached:
+                if self._moved:
                     self.proof.note("last-record-gone")
                 break
             elif not self._progress.is_behind(page, asked) and not (

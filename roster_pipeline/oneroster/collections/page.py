@@ -229,7 +229,7 @@ class Collection:
         body = bodies[0]
         total = _total(response)
         revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
-        following = bool(_NEXT.search(response.headers.get("Link", "")))
+        following = body.has_next or bool(_NEXT.search(response.headers.get("Link", "")))
         return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat)
 
     def _read(self, response: Response, ahead: bool) -> PageBody:

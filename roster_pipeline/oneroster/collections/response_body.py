@@ -29,18 +29,28 @@ PARTIAL, WARNED = "partial-answer", "warning-beside-data"
 """Problem slugs: the body or its status says that it is not complete; it has a warning that may matter."""
 PARTIAL_STATUSES = frozenset((202, 206, 207))
 """Accepted for later, a part, and several results of which some may be failures."""
-_NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata"))
+_NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata", "paging"))
 _MISSING = object()
 """Means "no value", because None is a value of JSON."""
 _ID_NAMES = frozenset(("sourcedid", "sourceid"))
 
 
+_NEXT = frozenset(
+    ("next", "nextpage", "nextlink", "odatanextlink", "nextpagetoken", "nextcursor", "hasmore", "hasnext")
+)
+"""Members next to a list, or in an object of links, that announce another page."""
+
+
 class PageBody(NamedTuple):
-    """The records of a page, the total if the body has one, and a problem slug if it says that it is not complete."""
+    """The records of a page, the total if the body has one, and a problem slug if it says that it is not complete.
+
+    has_next: the body announces another page. Like a link, it is only a hint.
+    """
 
     records: list[Any]
     total: int | None = None
     caveat: str | None = None
+    has_next: bool = False
 
 
 def records_of(response: Response, collection: str, label: str) -> PageBody:
@@ -79,7 +89,7 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
     caveat = PARTIAL if status.unfinished or response.status in PARTIAL_STATUSES else None
     if status.warning:
         caveat = caveat or WARNED
-    return PageBody(_as_list(value, collection, label), _stated_total(body), caveat)
+    return PageBody(_as_list(value, collection, label), _stated_total(body), caveat, _has_next(body))
 
 
 def single_record(
@@ -164,6 +174,11 @@ def _stated_total(body: dict[str, Any]) -> int | None:
         if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
             return value
     return None
+
+
+def _has_next(body: dict[str, Any]) -> bool:
+    beside = [inner for name, inner in body.items() if isinstance(inner, dict) and folded(name) in _NOT_DATA]
+    return any(value for part in (body, *beside) for name, value in part.items() if folded(name) in _NEXT)
 
 
 def _has_id(value: Any) -> bool:

@@ -180,9 +180,11 @@ HARMLESS = frozenset(("invalid_sort_field", "fullsuccess"))
 """Codes of warnings that do not affect completeness: an unknown sort field gives the default order."""
 _PARTIAL = {
     **dict.fromkeys(("partial", "ispartial", "truncated", "istruncated", "incomplete", "isincomplete"), True),
-    **dict.fromkeys(("complete", "iscomplete"), False),
+    **dict.fromkeys(("complete", "iscomplete", "success", "issuccess", "successful", "ok"), False),
 }
 """Members that servers put next to a list, each with the value that means that the list is not complete."""
+_FAILED = frozenset(("error", "failure", "failed", "partial", "incomplete", "timeout"))
+"""Texts of a member "status" next to a list that mean the same."""
 
 
 @dataclass(frozen=True)
@@ -220,10 +222,12 @@ def read_status(body: Any) -> StatusInfo:
             harmless += minor in HARMLESS
         elif name == "error" and isinstance(value, str | dict) and value:
             failure = True
-        elif name in ("warning", "warnings") and value:
+        elif name in ("warning", "warnings", "errors") and value:
             listed += len(value) if isinstance(value, list) else 1
         elif isinstance(value, bool) and _PARTIAL.get(name) is value:
             unfinished = True
+        elif name == "status" and isinstance(value, str):
+            unfinished = unfinished or folded(value) in _FAILED
     return StatusInfo(failure, code, max(severe, listed) > harmless, unfinished)
 
 

@@ -1,0 +1,144 @@
+"""Each page begins with the last record of the page before: lists that move, stop or are cut while they are read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from starlette.responses import JSONResponse, Response
+
+from roster_pipeline.oneroster.errors import Busy, NotOffered, RequestRefused, ServerFailed
+from roster_pipeline_tests.oneroster.client_helpers import pulled_by
+from roster_pipeline_tests.oneroster.odd_server import odd, page, person
+from roster_pipeline_tests.oneroster.test_proofs import PEOPLE, told_of, window
+
+
+@pytest.mark.parametrize("stop", [49, 98, 147, 229])
+@pytest.mark.parametrize("nothing", [{"users": []}, {"users": None}, []])
+def test_an_empty_page_where_the_last_record_should_come_again_is_not_the_end(stop: int, nothing: Any) -> None:
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        return JSONResponse(nothing if int(query.get("offset", 0)) == stop else {"users": window(query)})
+
+    assert "last-record-gone" in told_of(answer).problems
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"), [(400, RequestRefused), (404, NotOffered), (429, Busy), (500, ServerFailed)]
+)
+def test_a_server_that_stops_answering_fails_the_pull(status: int, failure: type[Exception]) -> None:
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        return JSONResponse({}, status) if int(query.get("offset", 0)) > 90 else JSONResponse({"users": window(query)})
+
+    with pytest.raises(failure):
+        told_of(answer)
+
+
+def moving(leave: Callable[[int], list[int]], join: Callable[[int], int] = lambda _: 0, *, total: bool) -> Any:
+    """Answers of a list that changes after each page, in every reading. leave: positions that leave after a page that
+    ends at this one. join: how many new people come to the end."""
+    people = list(PEOPLE)
+
+    def answer(query: Mapping[str, str]) -> Response:
+        offset, end = int(query.get("offset", 0)), int(query.get("offset", 0)) + int(query["limit"])
+        if not offset:
+            people[:] = PEOPLE
+        found = page(people, query, total=total)
+        for position in leave(end):
+            del people[position]
+        people.extend(person(f"q-{end}-{number}") for number in range(join(end)))
+        return found
+
+    return answer
+
+
+@pytest.mark.parametrize(("total", "join"), [(False, 0), (False, 1), (True, 1)])
+@pytest.mark.parametrize("position", [0, 20, 49])
+def test_somebody_who_left_between_two_pages_hides_nobody(*, total: bool, join: int, position: int) -> None:
+    """The list moves up by one, so one person is on neither page. With somebody new, even the total is the same."""
+    answer = moving(lambda end: [position] if end == 50 else [], lambda end: join if end == 50 else 0, total=total)
+    pulled = told_of(answer, parallel=1)
+    assert "list-moved" in pulled.problems
+    assert pulled.proof is not None
+    assert pulled.proof.readings == 3
+
+
+def test_a_list_that_moves_once_is_read_again_and_complete() -> None:
+    people, removed = list(PEOPLE), False
+
+    def answer(query: Mapping[str, str]) -> Response:
+        nonlocal removed
+        found = page(people, query, total=False)
+        if int(query.get("offset", 0)) > 90 and not removed:
+            removed = True
+            del people[7]
+        return found
+
+    pulled = told_of(answer)
+    assert pulled.complete, pulled.problems
+    assert pulled.ids == {one["sourcedId"] for one in people}
+
+
+def test_a_list_with_several_records_of_one_id_is_compared_by_whole_records() -> None:
+    """After two people with two records each have left, the page begins with the same id, but the other record."""
+    roles = [person(f"p-{number // 2:04}", role=("student", "aide")[number % 2]) for number in range(230)]
+
+    def client_of(answer: Callable[[Mapping[str, str]], Any], learned: Mapping[str, Any]) -> Any:
+        return odd(lambda path, query: answer(query) if path == "/users" else None, learned=learned, parallel=1)
+
+    with client_of(lambda query: page(roles, query, total=False), {}) as client:
+        assert pulled_by(client).complete
+        learned = {"several_records": client.learned["several_records"]}
+    moved: list[Any] = []
+
+    def answer(query: Mapping[str, str]) -> Response:
+        offset = int(query.get("offset", 0))
+        return page(roles if offset < 45 else moved, query, total=False)
+
+    moved[:] = roles[1:]
+    with client_of(answer, learned) as client:
+        assert "list-moved" in pulled_by(client).problems
+
+
+@pytest.mark.parametrize("total", [True, False])
+@pytest.mark.parametrize(
+    ("shown", "there", "backwards", "complete"),
+    [
+        (1000, 1000, True, True),
+        (1024, 1024, True, True),
+        (1000, 1003, True, False),
+        (1024, 1030, True, False),
+        (1000, 1000, False, False),
+        (1001, 1001, False, True),
+        (512, 512, False, True),
+    ],
+)
+def test_a_list_that_ends_at_a_round_number_is_proved_from_its_other_end(
+    shown: int, there: int, *, backwards: bool, complete: bool, total: bool
+) -> None:
+    """A search index shows the first part of a list, with a total of that part."""
+    people = [person(f"p-{number:04}") for number in range(there)]
+
+    def answer(query: Mapping[str, str]) -> Response:
+        turned = query.get("orderBy") == "desc" and backwards
+        return page((people[::-1] if turned else people)[:shown], query, total=total)
+
+    pulled = told_of(answer, page_size=500)
+    assert pulled.problems == (() if complete else ("round-end",))
+
+
+@pytest.mark.parametrize("count", [230, 50, 49, 1, 0])
+@pytest.mark.parametrize("total", [True, False])
+def test_the_proof_costs_no_request(count: int, *, total: bool) -> None:
+    """A page for every 49 people after the first 50; without a total, one more that shows the end."""
+    asked = 0
+
+    def answer(query: Mapping[str, str]) -> Response:
+        nonlocal asked
+        asked += "sort" in query
+        return page(PEOPLE[:count], query, total=total)
+
+    pulled = told_of(answer)
+    assert pulled.complete is (count > 0)
+    pages = 1 + max(0, -(-(count - 50) // 49))
+    assert asked <= pages + (not total or count == 50)

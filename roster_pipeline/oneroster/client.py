@@ -235,8 +235,8 @@ class Client:
     ) -> WitnessReport:
         """Request each person by id, after somebody present has proved that the SIS serves single users.
 
-        present_ids: some people who are in the school. today: the school's date, for roles that begin and end. The
-        session learns whether the SIS serves single users. See `ask_witness`.
+        present_ids: people who are in the school, of whom a few are requested. today: the school's date, for roles that
+        begin and end. The session learns whether the SIS serves single users. See `ask_witness`.
         """
         report = ask_witness(
             self.user_answers,

@@ -6,11 +6,13 @@ Lists of real servers leave people out although their totals agree. Only a clear
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from itertools import islice
 from typing import Any, Literal
+from urllib.parse import quote
 
 from roster_pipeline.oneroster.errors import (
     Busy,
@@ -37,6 +39,8 @@ TEMPORARY = frozenset(
 )
 """Names of errors that do not say whether the server serves single users."""
 
+NOT_ASCII = "é"
+
 ANSWERED_UNCLEARLY = ("padded-ids", "another-record")
 """Reasons for no user although the SIS answered: the record has another id than the requested one."""
 
@@ -60,7 +64,7 @@ class WitnessReport:
     gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, and in another
     school that the SIS lists, or only in the past or future in this one, or in no org at all. unclear: the record names
     an org that is not listed or is not a school, or the school only without a role, or has an unknown status or another
-    id. unanswered: the request
+    id; or 404 for an id with characters that nothing proves the server to read in an address. unanswered: the request
     failed, or nothing proves that the answers can be trusted.
 
     serves_single_users: somebody present could be requested by id, now or in an earlier session. Without that a 404
@@ -99,12 +103,43 @@ def ask_witness(
             if user_answers([present_id])[present_id].user is None:
                 return WitnessReport(unanswered, True)
             others = OtherOrgs(list_orgs, school_id, orgs_are_stated)
+            doubted = _doubted(answers, present_ids, user_answers)
             verdicts = {
-                sourced_id: _verdict(answer, school_id, today, others) for sourced_id, answer in answers.items()
+                one: "unclear" if one in doubted else _verdict(answer, school_id, today, others)
+                for one, answer in answers.items()
             }
             return WitnessReport(unanswered | verdicts, True, proved=True)
         fails = fails or answer.why in TEMPORARY
     return WitnessReport(unanswered, served_before and fails)
+
+
+def _doubted(
+    answers: Mapping[str, Answer],
+    present_ids: Sequence[str],
+    user_answers: Callable[[Sequence[str]], dict[str, Answer]],
+) -> set[str]:
+    """The missing ids with a character that is encoded in an address, unless somebody present with it is answered.
+
+    Many servers and gateways answer 404 for every address with %2F or %25, whoever it names.
+    """
+    encoded = {one: _encoded(one) for one, answer in answers.items() if answer.state == "missing"}
+    read: set[str] = set()
+    for character in sorted(set().union(*encoded.values())):
+        if character not in read:
+            with_it = list(islice((one for one in present_ids if _has(one, character)), MOST_PRESENT))
+            read.update(*(_encoded(one) for one, answer in user_answers(with_it).items() if answer.user is not None))
+    return {one for one, characters in encoded.items() if not characters <= read}
+
+
+def _encoded(sourced_id: str) -> frozenset[str]:
+    """The characters of an id that are encoded in an address; NOT_ASCII for all letters outside ASCII."""
+    return frozenset(
+        letter if letter.isascii() else NOT_ASCII for letter in sourced_id if quote(letter, safe="") != letter
+    )
+
+
+def _has(sourced_id: str, character: str) -> bool:
+    return not sourced_id.isascii() if character == NOT_ASCII else character in sourced_id
 
 
 class OtherOrgs:

@@ -32,7 +32,6 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.oneroster.http.endpoint import Limits
-from roster_pipeline.oneroster.witness import MOST_PRESENT
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, says_nothing, usual_sizes
@@ -223,8 +222,7 @@ def _second_witness(
         return {}, False  # a file cannot answer about a single person
     today = datetime.now(school.settings.zone).date()
     with client_of(school.connection, limits) as client:
-        some = [str(one) for one in present.sort_values().head(MOST_PRESENT)]
-        report = client.witness(asked, school_sourced_id, some, today)
+        report = client.witness(asked, school_sourced_id, present.sort_values().tolist(), today)
         learned = dict(client.learned)
     answers = dict(known) | dict(report.answers)
     with database.begin() as conn:

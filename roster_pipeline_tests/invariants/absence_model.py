@@ -45,7 +45,8 @@ class AbsenceModel:
         if bundle in ("older", "again"):
             return {}
         complete = bundle != "ahead" and days_old < OLD_DAYS
-        told = {who: self._reason(who, student) for who, student in students.items()}
+        slash = any("/" in who and one.listed == "here" and one.enrolled for who, one in students.items())
+        told = {who: self._reason(who, student, slash=slash) for who, student in students.items()}
         for who, reason in told.items():
             if reason in ("joined", "returned"):
                 self.status[who] = "active"
@@ -54,7 +55,8 @@ class AbsenceModel:
         came = {who for who, student in students.items() if student.listed != "missing"}
         return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
 
-    def _reason(self, who: str, student: Student) -> str:
+    def _reason(self, who: str, student: Student, *, slash: bool) -> str:
+        """slash: somebody present has an id with a slash, so the SIS is known to find people by such an id."""
         status = self.status.get(who)
         if student.listed == "here" and student.enrolled:
             return {None: "joined", "archived": "returned"}.get(status, "")
@@ -66,6 +68,8 @@ class AbsenceModel:
             return {"deleted": "tobedeleted", "other school": "moved_school", "here": "not_enrolled"}[student.listed]
         if not self.asked:
             return "left"
+        if student.answer == "404" and "/" in who and not slash:
+            return "not_confirmed"
         if student.answer in CONFIRMS:
             return "moved_school" if student.answer == "other school" else "left"
         if student.answer in UNCLEAR:

@@ -29,6 +29,8 @@ EXAMPLES = histories(2, 60)
 DAYS = 16
 STUDENTS, MOST_MISSING = 24, 8
 """So few are missing that the snapshot as a whole is like those before."""
+SLASHES = 3
+"""Students with a slash in their id."""
 HOUR, DAY = 3600.0, 86_400.0
 OPEN: dict[str, Any] = {
     **dict.fromkeys(("missing_share", "strangers_share", "shrink_share", "archive_share", "rekeyed_share"), 1.0),
@@ -102,7 +104,8 @@ class Absences(RuleBasedStateMachine):
         self.school.choose(guards=OPEN, primary_contacts=False)
         self.school.set_connection(no_enrollment_means_gone=True)
         self.model = AbsenceModel(asked=self.source.kind == "rest")
-        self.students = {f"h{self.number}-{place}": Student() for place in range(STUDENTS)}
+        self.ids = [f"h{self.number}{'/' if place < SLASHES else ''}-{place}" for place in range(STUDENTS)]
+        self.students = {who: Student() for who in self.ids}
         self.clock = self.newest = time.time() - 6 * DAY
         self.exports = 0
         self.earlier: list[tuple[list[Record], list[Record]]] = []
@@ -115,7 +118,7 @@ class Absences(RuleBasedStateMachine):
     def day(self, changes: list[tuple[str, int, int]], hours: int, bundle: Bundle) -> None:
         """Things happen in the SIS, then the night."""
         for what, who, other in changes:
-            self._happen(what, self.students[f"h{self.number}-{who % STUDENTS}"], other)
+            self._happen(what, self.students[self.ids[who % STUDENTS]], other)
         self.clock += hours * HOUR
         self._night(bundle if self.source.kind == "csv" else "next")
 

@@ -55,6 +55,32 @@ def test_somebody_present_who_is_answered_before_and_after_makes_every_answer_co
     assert server.asked == ["present1", "gone1", "present2", "present1"]
 
 
+@pytest.mark.parametrize(
+    ("gone", "present", "verdict"),
+    [
+        ("b/1", [], "unclear"),
+        ("b/1", ["b/2"], "gone"),
+        ("b/1", ["b 2", "b%2"], "unclear"),
+        ("b/1", ["lost/2"], "unclear"),
+        ("b/1 %", ["b/2", "b 2", "b%2"], "gone"),
+        ("b/1 %", ["b/2", "b%2"], "unclear"),
+        ("ä", ["ö"], "gone"),
+        ("ä", ["a"], "unclear"),
+        ("b-._~1", [], "gone"),
+    ],
+)
+def test_not_found_counts_only_for_ids_that_the_server_reads_in_an_address(
+    gone: str, present: list[str], verdict: str
+) -> None:
+    """Apache answers 404 for every address with %2F, and IIS for every one with %25."""
+
+    def answers(ids: Sequence[str]) -> dict[str, Answer]:
+        return {one: MISSING if one == gone or one.startswith("lost") else HERE for one in ids}
+
+    report = ask_witness(answers, [gone], "s1", ["a", *present], TODAY, list_orgs=list)
+    assert report.answers == {gone: verdict}
+
+
 def found(org: str | None, **members: object) -> Answer:
     role = {"role": "student", "org": org, "beginDate": None, "endDate": None}
     return Answer("found", {"status": "active", "roles": [role], **members})

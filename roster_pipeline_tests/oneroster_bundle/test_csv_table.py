@@ -113,6 +113,46 @@ def test_a_quote_that_never_ends_swallows_nobody_silently(tmp_path: Path) -> Non
     assert not result.proof.complete
 
 
+@pytest.mark.parametrize(("opened", "closed"), [("stu-2", "stu-3"), ("stu-2", "stu-5"), ("stu-1", "stu-5")])
+@pytest.mark.parametrize("cell", ["Mira", "mira", "Oduya"])
+def test_two_quotes_in_different_rows_swallow_nobody_silently(
+    tmp_path: Path, opened: str, closed: str, cell: str
+) -> None:
+    """The rows between them become one cell, and the row that results has the right length."""
+    plain = [one | {"agentSourcedIds": "", "userIds": ""} for one in PEOPLE]
+    lines = table(USERS_11, plain).split(b"\r\n")
+    quoted = {opened.encode(): b'"' + cell.encode(), closed.encode(): cell.encode() + b'"'}
+    for at, line in enumerate(lines):
+        lines[at] = line.replace(cell.encode(), quoted.get(line.partition(b",")[0], cell.encode()), 1)
+    result = read(tmp_path, bundle_11() | {"users.csv": b"\r\n".join(lines)})
+    assert "quotes-broken" in result.rules
+    assert "unreadable-rows:users" in result.proof.problems
+
+
+def test_files_that_were_joined_with_their_headers_make_nobody_of_a_header(tmp_path: Path) -> None:
+    again = [LINES[0], *LINES[1:3], b"\xef\xbb\xbf" + LINES[0], *LINES[3:]]
+    result = read(tmp_path, bundle_11() | {"users.csv": b"\r\n".join(again)})
+    assert (len(result.users), result.rejects, result.proof.complete) == (5, [], True)
+
+
+@pytest.mark.parametrize(
+    ("text", "complete"),
+    [
+        ("ERROR: ORA-01555: snapshot too old", False),
+        ("<html><body>500</body></html>", False),
+        ("Total: 40 rows", False),
+        ("Total: 5 rows", True),
+        ("(5 rows affected)", True),
+        ("stu-9", True),
+    ],
+)
+def test_a_text_after_the_last_row_is_no_record_of_a_person(tmp_path: Path, text: str, *, complete: bool) -> None:
+    """An export that failed in the middle writes its error there. The right number of rows says that it did not."""
+    result = read(tmp_path, bundle_11() | {"users.csv": table(USERS_11, PEOPLE) + text.encode() + b"\r\n"})
+    assert result.proof.problems == (() if complete else ("unreadable-rows:users",))
+    assert (len(result.users), result.rules) == (5, ["too-few-cells"])
+
+
 def test_a_quote_inside_a_name_is_part_of_it(tmp_path: Path) -> None:
     result = read(tmp_path, users_with(2, LINES[2].replace(b"Mira", b'Mira "Mi"')))
     assert result.user("stu-2")["givenName"] == 'Mira "Mi"'

@@ -26,7 +26,8 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, BundleLayout
 from roster_pipeline.oneroster.bundle.columns import ENROLLMENTS as ENROLLMENT_COLUMNS
 from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout, record_maker, unreadable_rejects
-from roster_pipeline.oneroster.bundle.csv_table import Page, Row, RowRepair, Table
+from roster_pipeline.oneroster.bundle.csv_table import Page, Table
+from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
 from roster_pipeline.oneroster.collections.proof import Flags, SeenIds
 from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Wanted

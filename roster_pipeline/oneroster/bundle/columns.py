@@ -13,7 +13,8 @@ from operator import itemgetter
 from typing import Any
 
 from roster_pipeline.oneroster.bundle.bundle_files import WrongHeader
-from roster_pipeline.oneroster.bundle.csv_table import EMPTY_CELL, Row, Unreadable
+from roster_pipeline.oneroster.bundle.csv_table import EMPTY_CELL, Unreadable
+from roster_pipeline.oneroster.bundle.row_repair import Row
 from roster_pipeline.oneroster.http.response import folded
 from roster_pipeline.oneroster.records.coercion import text
 from roster_pipeline.oneroster.records.user_records import ALIASES, reject

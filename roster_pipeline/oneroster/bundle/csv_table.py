@@ -1,10 +1,7 @@
 """One CSV file, row by row, with a record of every row that cannot be read.
 
-Repairs rows with more or fewer cells than the header, if the cells leave no doubt. A spreadsheet drops the empty cells
-at the end of a row, and some exports write one comma more than the header has. Both are harmless. A comma that should
-have been quoted is not: it moves every cell after it by one, and because the last columns of users.csv are mostly
-empty, such a row has the same length. The difference is that a cell of a column with known values (a role, an e-mail, a
-date) then no longer fits its column.
+A quotation mark that is never closed swallows the rows up to the next one, and the row that results can have the right
+length. Its cell then has as many commas as a whole row, over several lines.
 """
 
 from __future__ import annotations
@@ -13,7 +10,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from roster_pipeline.oneroster.bundle.bundle_files import (
@@ -24,14 +21,13 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
     Preflight,
     WrongHeader,
 )
-from roster_pipeline.oneroster.records.role_entries import ROLES
+from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 
-Row = list[str]
 EMPTY_CELL = -1
 """Every row gets one more empty cell at its end; the position of columns that are not there."""
 _LENGTH_RULES = {True: "too-few-cells", False: "too-many-cells"}
 """Rules of unreadable rows, by whether the row is shorter than the header."""
-Check = Callable[[str], bool]
+_NUMBER = re.compile(r"\d+")
 
 
 @dataclass(frozen=True)
@@ -84,13 +80,19 @@ class Table:
         self._text.close()
 
     def pages(self, repair: RowRepair | None = None) -> Iterator[Page]:
-        """All rows in pages, without empty lines. repair: repairs rows of another length than the header."""
+        """All rows in pages, without empty lines and repeated headers. repair: repairs rows of another length than the
+        header."""
         width, most, trusted = len(self.header), self._limits.batch, not self._seen.damaged
-        page, odd = Page(), _OddRows(repair)
-        ended = False
+        page, odd, count = Page(), _OddRows(repair), 0
+        ended, line, name = False, self._reader.line_num, self.header[0]
         while not ended:
             try:
                 for row in self._reader:
+                    before, line = line, self._reader.line_num
+                    if line - before > 1 and _swallows_rows(row, width):
+                        raise csv.Error  # as if the reader had noticed it
+                    if row and row[0].endswith(name) and _names(row) == self.header:
+                        continue  # of another file, joined to this one
                     if len(row) == width and trusted:
                         row.append("")
                         page.rows.append(row)
@@ -98,11 +100,13 @@ class Table:
                     elif row:
                         odd.take(row, width, page)
                     if (len(page.rows) >= most and not odd.last) or odd.count + len(page.unreadable) >= most:
-                        odd.settle(page, width)
+                        odd.settle(page, width, count)
+                        count += len(page.rows)
                         yield page
                         page = Page()
                 ended = True
             except csv.Error:
+                line = self._reader.line_num
                 odd.next_is_broken()
                 page.unreadable.append(Unreadable("quotes-broken", None))
         self.cut_short = odd.last and not self._seen.ends_with_break
@@ -110,7 +114,7 @@ class Table:
             odd.next_is_broken()
         else:
             odd.next_is_readable()
-        odd.settle(page, width)
+        odd.settle(page, width, count)
         if len(page):
             yield page
 
@@ -120,7 +124,7 @@ class Table:
                 if any(cell.strip() for cell in row) and not _is_separator_note(row):
                     if len(row) > self._limits.columns:
                         break
-                    return [cell.strip().lstrip("\ufeff") for cell in row]
+                    return _names(row)
         except csv.Error:
             pass
         raise WrongHeader(
@@ -143,6 +147,24 @@ class Table:
 def _is_separator_note(row: Row) -> bool:
     """Whether a first line is the note to a spreadsheet program that cells are separated by commas: `sep=,`."""
     return row[0].strip().lower() == "sep=" and not any(cell.strip() for cell in row[1:])
+
+
+def _names(row: Row) -> Row:
+    """The names of a header line, without byte-order marks."""
+    return [cell.strip().lstrip("\ufeff") for cell in row]
+
+
+def _swallows_rows(row: Row, width: int) -> bool:
+    """Whether a cell over several lines holds the rest of one row and the beginning of another."""
+    return any(cell.count(",") >= width - 1 and ("\n" in cell or "\r" in cell) for cell in row)
+
+
+def _is_text(row: Row, count: int) -> bool:
+    """Whether a row is a text instead of somebody's record: an error message of the export, say. A text with the number
+    of rows so far is harmless."""
+    text = row[0].strip()
+    alone = not any(cell.strip() for cell in row[1:])
+    return alone and (" " in text or "<" in text) and str(count) not in _NUMBER.findall(text)
 
 
 class _OddRows:
@@ -190,8 +212,9 @@ class _OddRows:
             return
         self.last = short
 
-    def settle(self, page: Page, width: int) -> None:
-        """Add the kept rows to the page: repaired if that is possible, else as unreadable."""
+    def settle(self, page: Page, width: int, count: int) -> None:
+        """Add the kept rows to the page: repaired if that is possible, else as unreadable. count: rows before it."""
+        count += len(page.rows)
         lengths = Counter(map(len, self._rows))
         usual = {length for length, often in lengths.items() if often * 2 > len(page.rows) + len(self._rows)}
         readable = False
@@ -202,7 +225,8 @@ class _OddRows:
                 page.rows.append([*fitted, ""])
                 page.repaired += 1
             else:
-                page.unreadable.append(Unreadable(_LENGTH_RULES[len(row) < width], row[0]))
+                first = None if _is_text(row, count) else row[0]
+                page.unreadable.append(Unreadable(_LENGTH_RULES[len(row) < width], first))
             readable = fitted is not None
         self._rows.clear()
         self._next_readable.clear()
@@ -211,79 +235,3 @@ class _OddRows:
         """Note, for the row before if it is one of these, whether the row after it can be read."""
         if self.last and self._next_readable:
             self._next_readable[-1] = readable
-
-
-def _matches(pattern: str) -> Check:
-    compiled = re.compile(pattern)
-    return lambda cell: bool(compiled.match(cell))
-
-
-def _one_of(*words: str) -> Check:
-    return lambda cell: cell.strip().lower() in words
-
-
-_IS_DATE = _matches(r"^\d{1,4}[-/.]?\d{1,2}[-/.]?\d{1,4}([T ].*)?$")
-_IS_PHONE = _matches(r"^[+\d][\d ()./-]{4,}( ?(x|ext\.?) ?\d+)?$")
-CHECKS: Mapping[str, Check] = {
-    "status": _one_of("active", "inactive", "tobedeleted"),
-    "dateLastModified": _IS_DATE,
-    "enabledUser": _one_of("true", "false", "1", "0", "yes", "no"),
-    "role": lambda cell: cell.strip().lower() in ROLES or cell.startswith("ext:"),
-    "email": _matches(r"^[^\s@]+@[^\s@]+$"),
-    "sms": _IS_PHONE,
-    "phone": _IS_PHONE,
-    "grades": _matches(r"^(\d{1,2}|[A-Za-z]{1,3}|Other)(,(\d{1,2}|[A-Za-z]{1,3}))*$"),
-    "type": _one_of("school", "district", "department", "local", "state", "national"),
-    "roleType": _one_of("primary", "secondary"),
-    "beginDate": _IS_DATE,
-    "endDate": _IS_DATE,
-}
-"""Members whose values can be recognised."""
-_LAST_FILLED: Mapping[str, Check] = {
-    **CHECKS,
-    "identifier": _matches(r"^[\w.-]*\d[\w.-]*$"),
-    "familyName": bool,
-    "name": bool,
-    "org": bool,
-    "parent": bool,
-}
-"""Members that the last filled cell of a row may belong to. In a row that was moved by one, that cell would hold the
-value of the column before. The family name is safe because the middle name follows it: in a moved row it would be
-there."""
-_REQUIRED = (("sourcedId", "user"), ("familyName", "givenName"), ("name",), ("user",), ("org",))
-"""One cell of each group must be filled (if the file has such columns), so that half a row is never used."""
-
-
-class RowRepair:
-    """Repairs rows of one file. positions: the column of each member, as in `ColumnLayout`."""
-
-    def __init__(self, header: Sequence[str], positions: Mapping[str, int]) -> None:
-        self.width = len(header)
-        self._named = 1 + max((at for at, name in enumerate(header) if name), default=-1)
-        self._checks = [(at, CHECKS[member]) for member, at in positions.items() if member in CHECKS]
-        self._last_filled = {at: _LAST_FILLED[member] for member, at in positions.items() if member in _LAST_FILLED}
-        required = [[positions[member] for member in group if member in positions] for group in _REQUIRED]
-        self._required = [group for group in required if group]
-
-    def fitted(self, row: Row, *, usual: bool = False) -> Row | None:
-        """The row with as many cells as the header; None if cells may have moved, or the row may be cut.
-
-        usual: more than half of the rows have this length, so it is a habit of the export.
-        """
-        cells, surplus = row[: self.width], row[self._named :]
-        if any(cell.strip() for cell in surplus):
-            return None
-        cells = cells + [""] * (self.width - len(cells))
-        if len(row) == self._named:
-            return cells
-        if not all(any(cells[at].strip() for at in group) for group in self._required):
-            return None
-        if any(cell[:1] == " " and cell.strip() for cell in cells):
-            return None
-        if not all(check(cells[at]) for at, check in self._checks if cells[at].strip()):
-            return None
-        if usual and len(row) > self.width:
-            return cells
-        last = max(at for at, cell in enumerate(cells) if cell.strip())
-        fits = self._last_filled.get(last)
-        return cells if fits is not None and fits(cells[last]) else None

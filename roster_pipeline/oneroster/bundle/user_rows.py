@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, record_maker
-from roster_pipeline.oneroster.bundle.csv_table import Row
+from roster_pipeline.oneroster.bundle.row_repair import Row
 from roster_pipeline.oneroster.collections.proof import Hashes
 from roster_pipeline.oneroster.records.coercion import NULL_TEXTS
 from roster_pipeline.oneroster.records.role_entries import Dates, Rejection, role_entries

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import threading
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -142,3 +144,44 @@ def test_the_proof_costs_no_request(count: int, *, total: bool) -> None:
     assert pulled.complete is (count > 0)
     pages = 1 + max(0, -(-(count - 50) // 49))
     assert asked <= pages + (not total or count == 50)
+
+
+class Restless:
+    """A list in which people come and go between the requests. stayed: who was there during the whole last reading."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = random.Random(seed)
+        self.people = [f"p-{number:04}" for number in range(self.chance.choice([30, 120, 230]))]
+        self.stayed: set[str] = set()
+        self.sorted, self.total = self.chance.random() < 0.7, self.chance.random() < 0.5
+        self.most = self.chance.choice([20, 1000])
+        self.often = self.chance.choice([0.05, 0.2])
+        self._lock = threading.Lock()
+
+    def answer(self, path: str, query: Mapping[str, str]) -> Response | None:
+        if path != "/users":
+            return None
+        with self._lock:
+            if query.get("offset") == "0":
+                self.stayed = set(self.people)
+            limit = str(min(int(query.get("limit", 100)), self.most))
+            people = sorted(self.people) if self.sorted else self.people
+            found = page([person(who) for who in people], {**query, "limit": limit}, total=self.total)
+            if self.chance.random() < self.often:
+                self._change(self.chance.choice(["leave", "join", "both"]))
+            return found
+
+    def _change(self, what: str) -> None:
+        if what != "join":
+            self.stayed.discard(self.people.pop(self.chance.randrange(len(self.people))))
+        if what != "leave":
+            self.people.append(f"p-{self.chance.random():.9f}")
+
+
+@pytest.mark.parametrize("parallel", [1, 4])
+@pytest.mark.parametrize("seed", range(30))
+def test_whoever_was_there_all_the_time_is_in_a_complete_snapshot(seed: int, parallel: int) -> None:
+    sis = Restless(seed)
+    with odd(sis.answer, parallel=parallel) as client:
+        pulled = pulled_by(client)
+    assert not pulled.complete or sis.stayed <= pulled.ids

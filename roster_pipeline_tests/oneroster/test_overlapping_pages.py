@@ -11,7 +11,7 @@ import pytest
 from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster.errors import Busy, NotOffered, RequestRefused, ServerFailed
-from roster_pipeline_tests.oneroster.client_helpers import pulled_by
+from roster_pipeline_tests.oneroster.client_helpers import Served, checked, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
 from roster_pipeline_tests.oneroster.test_proofs import PEOPLE, told_of, window
 
@@ -144,6 +144,14 @@ def test_the_proof_costs_no_request(count: int, *, total: bool) -> None:
     assert pulled.complete is (count > 0)
     pages = 1 + max(0, -(-(count - 50) // 49))
     assert asked <= pages + (not total or count == 50)
+
+
+def test_a_test_by_a_person_finds_out_again_whether_pages_can_overlap(sis: Callable[..., Served]) -> None:
+    served = sis()
+    with served.client(learned={"paging": {"limit": 50, "aligned": True}}) as client:
+        assert client.habits.aligned
+        assert checked(client, "sch-1")["Completeness"].ok
+        assert not client.habits.aligned
 
 
 class Restless:

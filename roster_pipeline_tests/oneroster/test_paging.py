@@ -341,6 +341,19 @@ def test_a_server_that_drops_records_after_paging_loses_nobody(limit: int) -> No
     assert pulled.complete, pulled.problems
 
 
+@pytest.mark.parametrize("block", [60, 100, 120])
+def test_a_server_that_drops_a_whole_page_has_not_ended(block: int) -> None:
+    hidden = {"p-0001", *(f"p-{number:04}" for number in range(60, 60 + block))}
+
+    def answer(query: Mapping[str, str]) -> JSONResponse:
+        offset, most = int(query.get("offset", 0)), int(query.get("limit", 100))
+        records = [one for one in PEOPLE[offset : offset + most] if one["sourcedId"] not in hidden]
+        return JSONResponse({"users": records})
+
+    with odd(users_only(answer)) as client:
+        assert pulled_by(client).problems == ("empty-page-inside",)
+
+
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 def test_q35_a_sort_that_is_refused_in_any_way_is_left_out_and_remembered(sis: Start, status: int) -> None:
     served = sis(f"sort_refused={status}")

@@ -24,6 +24,9 @@ ROUND_END = 1_000
 """Servers with a search index give the first 10,000 records and call that the total; others stop at 1,000 or 5,000. A
 list that ends at a multiple of this, or at a power of two above it, may go on."""
 
+BEYOND = (1, 2, 4)
+"""How many pages after the end we look for more records, at a server that drops records after paging."""
+
 
 @dataclass
 class Progress:
@@ -32,7 +35,7 @@ class Progress:
     pages: that had new records. offset: records that arrived. total: as stated; None if there is none, or it proved
     wrong. low: more records came than a total said. stated: some page had a total. linked: every page except the last
     announced a next one. counts_pages: each total was the number of records of its own page. longest: records of the
-    largest page. first_record: the hash of the first id.
+    largest page. first_record: the hash of the first id. uneven: a page before the last one was short.
     """
 
     pages: int = 0
@@ -45,6 +48,7 @@ class Progress:
     longest: int = 0
     last: LastPage | None = None
     first_record: int = 0
+    uneven: bool = False
 
     @property
     def reached(self) -> bool:
@@ -61,6 +65,8 @@ class Progress:
     def note(self, page: Page, asked: int, *, versions: bool) -> None:
         """Remember a page with new records. asked: its offset. versions: an id may have several records."""
         self.pages += 1
+        if self.last is not None:
+            self.uneven = self.uneven or self.last.size < min(self.longest, self.last.limit or self.longest)
         self.linked = self.linked and (self.last is None or self.last.has_next)
         if self.last is None and page.records:
             self.first_record = int(hashes(page.records[:1])[0])
@@ -74,6 +80,7 @@ class Progress:
         if last is None or len(page.records) >= last.size or int(hashes(page.records[-1:])[0]) != last.record:
             return False
         self._note_last(page, asked, versions=last.version is not None)
+        self.uneven = True
         return True
 
     def _note_last(self, page: Page, asked: int, *, versions: bool) -> None:
@@ -159,6 +166,17 @@ def refused_inside(problem: RequestRefused, label: str, records: int) -> Request
     return refused
 
 
+def _note_hidden_pages(collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
+    """Note a problem if records follow the end, at a server that drops records after paging: where it drops a whole
+    page, the list looks as if it ended. A total would have shown that."""
+    if (progress.uneven or proof.duplicates) and (progress.total is None or progress.low):
+        for pages in BEYOND:
+            with suppress(NotOffered, RequestRefused, ServerFailed):
+                if collection.page(habits, habits.aligned_to(progress.offset + pages * progress.longest)).records:
+                    proof.note("empty-page-inside")
+                    return
+
+
 def _note_round_end(collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
     """Note a problem if the list has a round length and its last record is not the first one of the opposite order."""
     count = progress.offset
@@ -199,6 +217,7 @@ def judge_end(
         else:
             proof.note("duplicates")
     if not proof.problems:
+        _note_hidden_pages(collection, habits, progress, proof)
         _note_round_end(collection, habits, progress, proof)
     if whole:
         _compare_with_earlier_ends(collection.label, habits.ends, progress, proof)

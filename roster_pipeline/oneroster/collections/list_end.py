@@ -10,6 +10,9 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits
 from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, hash_of_version, hashes
@@ -116,6 +119,18 @@ class Progress:
         """
         capped = size == limit or any(size % step == 0 for step in PAGE_STEPS)
         return size == self.longest and not capped and not has_next
+
+
+def after_last(records: list[Any], last: int, version: int | None) -> tuple[list[Any], bool]:
+    """The records without the last one of the page before, which should be the first; and whether it is there.
+
+    last: the hash of its id. version: `hash_of_version` of it, if an id may have several records.
+    """
+    for some in (records[:1], records):
+        for at in np.flatnonzero(hashes(some) == last).tolist():
+            if version is None or hash_of_version(records[at]) == version:
+                return records[:at] + records[at + 1 :], True
+    return records, False
 
 
 def continues_at_one(collection: Collection, habits: PagingHabits, page: Page) -> bool:

@@ -18,6 +18,7 @@ from roster_pipeline.oneroster.collections.list_end import (
     ConcurrentChange,
     Progress,
     Revision,
+    after_last,
     continues_at_one,
     judge_end,
     pages_by_number,
@@ -26,14 +27,7 @@ from roster_pipeline.oneroster.collections.list_end import (
 )
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
 from roster_pipeline.oneroster.collections.pages_ahead import pages_ahead
-from roster_pipeline.oneroster.collections.proof import (
-    Flags,
-    ListingProof,
-    Repetitions,
-    SeenIds,
-    after_last,
-    taken_in,
-)
+from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
 from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.http.error_mapping import transient
 

@@ -166,18 +166,6 @@ def hash_of_version(record: Any) -> int:
     return _hash_with_roles(record if user is None else ReadUser(user))
 
 
-def after_last(records: list[Any], last: int, version: int | None) -> tuple[list[Any], bool]:
-    """The records without the last one of the page before, which should be the first; and whether it is there.
-
-    last: the hash of its id. version: `hash_of_version` of it, if an id may have several records.
-    """
-    for some in (records[:1], records):
-        for at in np.flatnonzero(hashes(some) == last).tolist():
-            if version is None or hash_of_version(records[at]) == version:
-                return records[:at] + records[at + 1 :], True
-    return records, False
-
-
 def _written(value: Any) -> str:
     """A value as text. Values in some hundred others are all the same: nobody can be read from them."""
     try:

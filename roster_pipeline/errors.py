@@ -20,7 +20,7 @@ WORDS = {
     "paging-ignored": "the SIS always sent the same page, so nothing proves that the list is whole",
     "list-moved": "people were removed or moved while the list was read, so somebody may be missing",
     "empty-page-inside": "an empty page came although more people follow it",
-    "round-end": "the list ended at a round number of records, and nothing proves that no more follow",
+    "round-end": "the list ended at a round number of records, or with its only page full, and may go on",
     "last-record-gone": "an empty page came where the last person should have come again",
     "total-gone": "the SIS no longer says how many records there are, as it did before",
     "link-gone": "the SIS no longer links one page to the next, as it did before",

@@ -129,21 +129,30 @@ def test_a_list_that_ends_at_a_round_number_is_proved_from_its_other_end(
     assert pulled.problems == (() if complete else ("round-end",))
 
 
+def test_a_server_that_takes_the_limit_for_the_last_place_has_not_ended_after_its_first_page() -> None:
+    def answer(query: Mapping[str, str]) -> Response:
+        return JSONResponse({"users": PEOPLE[int(query.get("offset", 0)) : int(query["limit"])]})
+
+    assert told_of(answer).problems == ("round-end",)
+
+
 @pytest.mark.parametrize("count", [230, 50, 49, 1, 0])
 @pytest.mark.parametrize("total", [True, False])
 def test_the_proof_costs_no_request(count: int, *, total: bool) -> None:
-    """A page for every 49 people after the first 50; without a total, one more that shows the end."""
+    """A page for every 49 people after the first 50; without a total, or if the page is full, one more that shows the
+    end."""
     asked = 0
 
     def answer(query: Mapping[str, str]) -> Response:
         nonlocal asked
         asked += "sort" in query
-        return page(PEOPLE[:count], query, total=total)
+        people = PEOPLE[:count]
+        return page(people[::-1] if query.get("orderBy") == "desc" else people, query, total=total)
 
     pulled = told_of(answer)
     assert pulled.complete is (count > 0)
     pages = 1 + max(0, -(-(count - 50) // 49))
-    assert asked <= pages + (not total or count == 50)
+    assert asked <= pages + (not total) + (count == 50)
 
 
 def test_a_test_by_a_person_finds_out_again_whether_pages_can_overlap(sis: Callable[..., Served]) -> None:

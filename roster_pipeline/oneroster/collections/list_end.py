@@ -193,16 +193,20 @@ def _note_hidden_pages(collection: Collection, habits: PagingHabits, progress: P
 
 
 def _note_round_end(collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
-    """Note a problem if the list has a round length and its last record is not the first one of the opposite order."""
-    count = progress.offset
+    """Note a problem if the list has a round length, or is one full page without a total, and its last record is not
+    the first one of the opposite order."""
+    count, last = progress.offset, progress.last
+    if not count or last is None:
+        return
     usual = count % ROUND_END and (count < ROUND_END or count & (count - 1))
-    if not count or usual or progress.last is None:
+    alone = progress.pages == 1 and proof.ended_by == "empty" and last.size == last.limit
+    if usual and not (alone and progress.total is None):
         return
     first: list[int] = []
     if habits.sort and habits.limit is not None:
         with suppress(NotOffered, RequestRefused, ServerFailed):
             first = hashes(replace(collection, backwards=True).page(habits, 0, 1).records[:1]).tolist()
-    if first != [progress.last.record]:
+    if first != [last.record]:
         proof.note("round-end")
 
 

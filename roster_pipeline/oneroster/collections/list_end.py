@@ -149,11 +149,11 @@ def continues_at_one(collection: Collection, habits: PagingHabits, page: Page) -
 def pages_by_number(collection: Collection, habits: PagingHabits, progress: Progress, page: Page) -> bool:
     """Whether the server divides the offset by the limit: then it goes on if the limit is the size of its pages.
 
-    page: the second page. If so, habits and the offset are changed in place, so that the listing goes on that way.
+    page: the second page. If so, habits are changed in place, so that the listing goes on that way.
     """
     size = len(page.records)
     full = page.limit is not None and (size == page.limit or (size < page.limit and size % ROUND_CAP == 0))
-    if not full or not progress.begins_anew(page):
+    if habits.aligned or not full or not progress.begins_anew(page):
         return False
     probe = collection.page(habits, size, size)
     if not probe.records or hashes(probe.records[:1])[0] == progress.first_record:

@@ -110,9 +110,9 @@ def staying(page: Page) -> list[str]:
 def faults_of(page: Page) -> list[str]:
     """The problems of the page now: for a screen reader or an eye in light and dark, and on a phone."""
     found = []
+    page.evaluate(AXE.read_text())
     for scheme in SCHEMES:
         page.emulate_media(color_scheme=scheme)
-        page.evaluate(AXE.read_text())
         found += [f"{scheme}: {impact} {rule} at {where}" for impact, rule, where in page.evaluate(RUN_AXE)]
     page.set_viewport_size(PHONE)
     wide = page.evaluate("document.documentElement.scrollWidth")

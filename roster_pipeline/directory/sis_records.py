@@ -34,16 +34,12 @@ MOST_ORGS = 10_000
 """How many combinations of roles and orgs are remembered."""
 
 IDS = """
-with given as materialized (
-    select distinct hash from unnest(cast(:hashes as uuid[])) hash
-)
-select replace(g.hash::text, '-', '') as hash, r.id is null as missing,
-    coalesce(r.id, nextval(pg_get_serial_sequence('sis_record', 'id'))) as id
-from given g left join lateral (
+select string_agg(int8send(coalesce(r.id, -nextval(pg_get_serial_sequence('sis_record', 'id')))), ''::bytea order by n)
+from unnest(cast(:hashes as uuid[])) with ordinality g (hash, n) left join lateral (
     select id from sis_record where connection_id = :connection and content_hash = g.hash limit 1
 ) r on true
 """
-"""The id of each stored record, and an id for each that must be stored."""
+"""The id of each stored record, and a new id, below zero, for each that must be stored: one value, not many rows."""
 BY_INDEX = "set local enable_seqscan = off"
 """The statement is planned when a first pull has stored only a page or two. Such a plan would always read the whole
 table."""
@@ -134,9 +130,9 @@ class RecordWriter:
         rest = [found for found in by_hash if found not in ids]
         if rest:
             given = {"hashes": "{" + ",".join(rest) + "}", "connection": self._connection}
-            found = self._conn.execute(text(IDS), given).all()
-            ids.update((row.hash, row.id) for row in found)
-            missing = [self._line(kind, row.id, row.hash, by_hash[row.hash]) for row in found if row.missing]
+            found = np.frombuffer(self._conn.scalar(text(IDS), given), ">i8").tolist()
+            ids.update(zip(rest, map(abs, found), strict=True))
+            missing = [self._line(kind, -n, one, by_hash[one]) for n, one in zip(found, rest, strict=True) if n < 0]
             if missing:
                 copy_lines(self._conn, "sis_record", COLUMNS, ["".join(missing).encode()])
         return ids

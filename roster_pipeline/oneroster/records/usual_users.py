@@ -140,10 +140,13 @@ def read_user(values: tuple[Any, ...]) -> ReadUser | None:
             entries.append({"role": role, "roleType": None, "org": org, "beginDate": None, "endDate": None})
     else:
         return None
-    if primary is not None or (roles and orgs):
+    others = [org.sourcedId for org in orgs] if roles and orgs else []
+    if primary is not None:
         if type(primary) is str:
             return None
-        others = [org.sourcedId for org in (*(orgs or ()), primary) if org is not None]
+        if primary.sourcedId != entries[0]["org"]:
+            others.append(primary.sourcedId)
+    if others:
         words += others
         entries += entries_without_role(entries, others)
     agent_ids: list[str] = []

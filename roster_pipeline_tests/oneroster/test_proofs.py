@@ -51,6 +51,15 @@ def test_a_server_that_joins_and_so_sends_a_record_twice_is_complete() -> None:
         assert pulled.complete, pulled.problems
 
 
+@pytest.mark.parametrize("again", [1, 2, 60])
+@pytest.mark.parametrize("total", [True, False])
+def test_a_list_that_ends_with_records_that_came_before_is_complete(again: int, *, total: bool) -> None:
+    people = [*PEOPLE[:99], *PEOPLE[:again]]
+    pulled = told_of(lambda query: page(people, query, total=total))
+    assert pulled.ids == {one["sourcedId"] for one in PEOPLE[:99]}
+    assert pulled.complete is (total or again < 60), pulled.problems
+
+
 def test_two_records_of_one_id_with_different_names_are_both_handed_on() -> None:
     people = [*PEOPLE, PEOPLE[5] | {"givenName": "another"}]
     pulled = told_of(lambda query: page(people, query, total=False))

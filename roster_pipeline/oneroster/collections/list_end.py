@@ -76,6 +76,13 @@ class Progress:
         self.longest = max(self.longest, len(page.records))
         self._note_last(page, asked, versions=versions)
 
+    def goes_on(self, page: Page, asked: int) -> bool:
+        """Whether a page that follows the last record, but has repeated records only, is a part of the list: up to the
+        total, or without one if it is shorter than the page before."""
+        if self.total is not None:
+            return asked + len(page.records) <= self.total
+        return self.last is not None and len(page.records) < self.last.size
+
     def is_behind(self, page: Page, asked: int) -> bool:
         """Whether a page without new records ends with the last one, and is shorter than the page before: some servers
         drop records after paging, so the offset has to catch up. Then it is remembered."""
@@ -121,16 +128,13 @@ class Progress:
         return size == self.longest and not capped and not has_next
 
 
-def after_last(records: list[Any], last: int, version: int | None) -> tuple[list[Any], bool]:
-    """The records without the last one of the page before, which should be the first; and whether it is there.
-
-    last: the hash of its id. version: `hash_of_version` of it, if an id may have several records.
-    """
+def place_of_last(records: list[Any], last: LastPage) -> int:
+    """The place of the last record of the page before among these; -1 if it is not there. It should be 0."""
     for some in (records[:1], records):
-        for at in np.flatnonzero(hashes(some) == last).tolist():
-            if version is None or hash_of_version(records[at]) == version:
-                return records[:at] + records[at + 1 :], True
-    return records, False
+        for at in np.flatnonzero(hashes(some) == last.record).tolist():
+            if last.version is None or hash_of_version(records[at]) == last.version:
+                return int(at)
+    return -1
 
 
 def continues_at_one(collection: Collection, habits: PagingHabits, page: Page) -> bool:

@@ -18,11 +18,11 @@ from roster_pipeline.oneroster.collections.list_end import (
     ConcurrentChange,
     Progress,
     Revision,
-    after_last,
     continues_at_one,
     judge_end,
     pages_by_number,
     paging_broken,
+    place_of_last,
     refused_inside,
 )
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
@@ -171,14 +171,15 @@ class Listing:
         if self.proof.pages > limits.pages:
             raise paging_broken(self._collection.label, "does not end")
         records, last = page.records, self._progress.last
-        self._moved = False
+        self._moved = follows = False
         if last is not None and asked < self._progress.offset:
-            records, found = after_last(records, last.record, last.version)
-            self._moved = not found
+            at = place_of_last(records, last)
+            self._moved, follows = at < 0, at == 0 and len(records) > 1
+            records = records if at < 0 else records[:at] + records[at + 1 :]
         values, named, new, self.other_roles = taken_in(records, self.seen, self.seen_roles)
         fresh = int(new[named].sum())
         self.repeated = []
-        self._fresh = fresh > 0 or self.proof.pages == 1
+        self._fresh = fresh > 0 or self.proof.pages == 1 or (follows and self._progress.goes_on(page, asked))
         if not self._fresh:
             return []
         if self._moved:

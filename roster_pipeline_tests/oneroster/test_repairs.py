@@ -32,8 +32,12 @@ def test_roles_in_any_case_are_the_standards(sis: Start, case: str, version: str
     same_people(sis(versions=(version,)), f"roles_case={case}")
 
 
-def test_roles_win_over_the_other_generation(sis: Start) -> None:
-    same_people(sis(), "both_generations")
+def test_roles_win_over_the_other_generation_whose_orgs_are_kept_without_a_role(sis: Start) -> None:
+    served = sis()
+    before = {user["sourcedId"]: user["roles"] for user in served.pull().users}
+    after = same_people(served, "both_generations", but=("roles",)).users
+    assert {user["sourcedId"]: [each for each in user["roles"] if each["role"]] for user in after} == before
+    assert {each["org"] for user in after for each in user["roles"] if each["role"] is None} == {"dis-1"}
 
 
 def test_a_status_that_is_no_text_is_not_taken_for_active() -> None:

@@ -28,7 +28,7 @@ from roster_pipeline.frames import ROSTER_COLUMNS, TEXT, column_of
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
 from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
-from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS, UNREADABLE
 
 SIZES = (5_000, 50_000, 1_000_000)
 CHANGED = 0.05
@@ -77,7 +77,7 @@ def people(count: int) -> dict[str, pa.Array]:
         "grade": pc.if_else(student, pick(("09", "10", "11", "12")), None),
         "source_role": pc.if_else(student, pa.scalar("student", TEXT), pa.scalar("teacher", TEXT)),
         "source_grade": pc.if_else(student, pick(("9", "10", "11", "12")), None),
-        **{name: pa.nulls(count, TEXT) for name in ("master_identifier", *STUDENT_CONTACTS)},
+        **{name: pa.nulls(count, TEXT) for name in ("master_identifier", UNREADABLE, *STUDENT_CONTACTS)},
     }
 
 

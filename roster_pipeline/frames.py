@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.json
 
-from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS, UNREADABLE
 
 Array = Any
 """An Arrow array; the library ships no types."""
@@ -54,9 +54,11 @@ USER_LISTS: dict[str, Any] = {
     "agents": pa.list_(TEXT),
     "grades": pa.list_(TEXT),
     "notEnrolled": pa.list_(TEXT),
+    "unreadable": pa.list_(TEXT),
 }
 USER_COLUMNS = (*USER_TEXT, "enabledUser", *USER_LISTS, "metadata")
-"""The normalised user record, one column per member."""
+"""The normalised user record, one column per member. `unreadable`: the members that were given and are none of that
+kind."""
 
 _DOCUMENT = pa.schema([*((name, TEXT) for name in USER_TEXT), ("enabledUser", pa.bool_()), *USER_LISTS.items()])
 
@@ -76,6 +78,7 @@ ROSTER_COLUMNS = (
     "conflict",
     "number_kind",
     "master_identifier",
+    UNREADABLE,
     *PERSON_FIELDS,
     *MEMBERSHIP_FIELDS,
     *STUDENT_CONTACTS,

@@ -167,10 +167,11 @@ CONTACT_FIELDS = (
 """
 MORE_CONTACTS = "more_contacts"
 """The contacts after the primary one, in order: a JSON list with one list per contact, its values in the order of
-`CONTACT_FIELDS`. Equal contacts are equal texts. In a roster, a list that holds only an id is a contact that was not
-delivered: it is unknown, which does not mean that the student has no contact."""
+`CONTACT_FIELDS`. Equal contacts are equal texts. In a roster, a list of one id is a contact that was not delivered."""
 STUDENT_CONTACTS = (*CONTACT_FIELDS, MORE_CONTACTS)
 """All that a roster row, a plan row and a membership hold about contacts."""
+UNREADABLE, CONTACTS = "unreadable_fields", "contacts"
+"""In a roster, the fields of a record that were given and cannot be read. `contact_email:1`: of the primary contact."""
 
 # Plans
 

@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from roster_pipeline.cleaning.contact_exclusions import none_excluded
 from roster_pipeline.cleaning.contact_rules import ContactContext
 from roster_pipeline.cleaning.contacts import GONE, Chosen, choose_contacts, no_contacts
-from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
-from roster_pipeline.cleaning.field_values import clean_grades, clean_names, numbers_from, too_long, without_null_words
+from roster_pipeline.cleaning.field_values import too_long
+from roster_pipeline.cleaning.record_fields import record_fields, unreadable_column
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, joined_rejections, one_per_sourced_id
 from roster_pipeline.cleaning.roles import Entries, SchoolOrgs, read_roles
 from roster_pipeline.frames import (
@@ -39,7 +39,6 @@ from roster_pipeline.identity.deduplication import deduplicate
 from roster_pipeline.identity.evidence import kind_of
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.vocabulary import (
-    CONTACT,
     NUMBER_SHARED,
     RECORD_STATUSES,
     RECORDS_ALIKE,
@@ -47,19 +46,13 @@ from roster_pipeline.vocabulary import (
     ROLE_RANK,
     STATUS_RANK,
     STUDENT_CONTACTS,
+    UNREADABLE,
     UNUSABLE,
     Role,
 )
 
 _ACTIVE = ("active", "")
 """The standard requires a status, but some servers leave it out. Such a record is active."""
-_NAMES = {
-    "given_name": "givenName",
-    "family_name": "familyName",
-    "middle_name": "middleName",
-    "preferred_given_name": "preferredFirstName",
-    "preferred_family_name": "preferredLastName",
-}
 _REJECTED = STATUS_RANK["rejected"]
 _ALIVE = [STATUS_RANK[name] for name in ("member", "role_off", *UNUSABLE, "elsewhere", "not_begun")]
 
@@ -112,16 +105,15 @@ def clean(
     orgs = context.orgs or SchoolOrgs(frozenset((context.school_id,)))
     entries = read_roles(lists(users["roles"]), orgs, context.settings, context.today)
     ids = strings(users["sourcedId"])
-    fields, values = _fields(users, entries, context)
-    record_status = _record_status(users, fields, entries, context, orgs, ids, notes)
+    fields = record_fields(users, entries, context.settings, context.connection)
+    record_status = _record_status(users, fields.values, entries, context, orgs, ids, notes)
     ids_of_two = notes.ids(SOURCED_ID_OF_TWO)
     record_status[truth(pc.is_in(ids, value_set=ids_of_two))] = _REJECTED
     ids_rejected = _ids_rejected(rejected_at_ingest)
     record_status[(record_status > _REJECTED) & truth(pc.is_in(ids, value_set=ids_rejected))] = _REJECTED
     member, groups = record_status == STATUS_RANK["member"], _groups(entries)
-    for (field, rule), bad in values.items():
+    for (field, rule), bad in fields.noted.items():
         notes.note(bad & member, ids, field, rule, "warning", groups)
-    _blank_contacts(entries, fields)
 
     roster = {
         "sourced_id": ids,
@@ -129,7 +121,7 @@ def clean(
         "number_kind": pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(entries.group)),
         "role": groups,
         "source_role": entries.source_role,
-        **fields,
+        **fields.values,
     }
     deduplicated = deduplicate(roster, np.isin(record_status, _ALIVE))
     for field, rule, where in (
@@ -141,7 +133,8 @@ def clean(
         notes.note(where & member, ids, field, rule, "warning", groups)
     chosen = _contacts(users, contacts, entries, member, context, ids_of_two)
 
-    roster |= chosen.fields
+    unreadable = {name: np.flatnonzero(where) for name, where in fields.unreadable.items()} | chosen.unreadable
+    roster |= {UNREADABLE: unreadable_column(len(users), unreadable), **chosen.fields}
     alike = pc.if_else(pa.array(deduplicated.alike), pa.scalar(RECORDS_ALIKE, TEXT), pa.scalar(None, TEXT))
     roster["conflict"] = pc.if_else(pa.array(deduplicated.number_shared), pa.scalar(NUMBER_SHARED, TEXT), alike)
     frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
@@ -150,41 +143,6 @@ def clean(
     frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], ids_rejected)
     noted = joined_rejections([notes.frame(), chosen.rejected])
     return Cleaned(frame, noted, chosen.flags, chosen.excluded)
-
-
-def _fields(
-    users: pd.DataFrame, entries: Entries, context: CleaningContext
-) -> tuple[dict[str, Array], dict[tuple[str, str], Flags]]:
-    """Every text field and, by (field, rule), the records whose value was dropped."""
-    region = context.settings.phone_region
-    fields = {name: clean_names(strings(users[source])) for name, source in _NAMES.items()}
-    if not context.settings.preferred_names:
-        fields |= {name: blanks(len(users)) for name in ("preferred_given_name", "preferred_family_name")}
-    fields["email"], bad_email = clean_emails(strings(users["email"]))
-    phone, bad_phone = clean_phones(strings(users["phone"]), region)
-    mobile, bad_mobile = clean_phones(strings(users["sms"]), region)
-    fields["phone"] = pc.coalesce(phone, mobile)
-    fields["username"] = without_null_words(strings(users["username"]))
-    fields["master_identifier"] = without_null_words(strings(users["userMasterIdentifier"]))
-    fields["number"] = _numbers(users, entries, context.connection)
-    grade, source_grade, bad_grade = clean_grades(lists(users["grades"]))
-    student = pa.array(entries.group == ROLE_RANK[Role.STUDENT])
-    fields["grade"] = pc.if_else(student, grade, None)
-    fields["source_grade"] = pc.if_else(student, source_grade, None)
-    dropped = {
-        ("email", "invalid_email"): bad_email,
-        ("phone", "invalid_phone"): (bad_phone | bad_mobile) & ~filled(fields["phone"]),
-        ("grades", "unknown_grade"): bad_grade & (entries.group == ROLE_RANK[Role.STUDENT]),
-    }
-    return fields, dropped
-
-
-def _numbers(users: pd.DataFrame, entries: Entries, connection: ConnectionSettings) -> Array:
-    of_students = numbers_from(users, connection.student_number_from)
-    same = connection.staff_number_from == connection.student_number_from
-    of_staff = of_students if same else numbers_from(users, connection.staff_number_from)
-    number = pc.if_else(pa.array(entries.group == ROLE_RANK[Role.STUDENT]), of_students, of_staff)
-    return pc.if_else(pa.array(entries.group < ROLE_RANK[CONTACT]), number, None)
 
 
 def _record_status(
@@ -241,15 +199,6 @@ def _not_enrolled(users: pd.DataFrame, here: frozenset[str]) -> Flags:
     return left
 
 
-def _blank_contacts(entries: Entries, fields: dict[str, Array]) -> None:
-    """Clear the fields of parents in the list of users: only id, status and role stay."""
-    theirs = entries.group == ROLE_RANK[CONTACT]
-    if theirs.any():
-        keep = pa.array(~theirs)
-        for name, array in fields.items():
-            fields[name] = pc.if_else(keep, array, None)
-
-
 def _contacts(
     users: pd.DataFrame,
     contacts: pd.DataFrame,
@@ -259,7 +208,7 @@ def _contacts(
     ids_of_two: Array,
 ) -> Chosen:
     if not context.settings.primary_contacts:
-        return Chosen(no_contacts(len(users)), {}, joined_rejections([]), none_excluded())
+        return Chosen(no_contacts(len(users)), {}, {}, joined_rejections([]), none_excluded())
     students = np.flatnonzero(member & (entries.group == ROLE_RANK[Role.STUDENT]))
     chosen = choose_contacts(
         users.take(students).reset_index(drop=True),
@@ -270,7 +219,11 @@ def _contacts(
     places = np.full(len(users), -1, dtype=np.int64)
     places[students] = np.arange(len(students))
     where = pa.array(places, mask=places < 0)
-    return replace(chosen, fields={name: chosen.fields[name].take(where) for name in STUDENT_CONTACTS})
+    return replace(
+        chosen,
+        fields={name: chosen.fields[name].take(where) for name in STUDENT_CONTACTS},
+        unreadable={name: students[rows] for name, rows in chosen.unreadable.items()},
+    )
 
 
 def _groups(entries: Entries) -> Array:

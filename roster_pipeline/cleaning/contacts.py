@@ -9,15 +9,14 @@ rules exclude are left out.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from roster_pipeline.cleaning.contact_columns import contact_fields, keep_lost
 from roster_pipeline.cleaning.contact_exclusions import (
     KINDS,
     excluded_contacts,
@@ -26,20 +25,12 @@ from roster_pipeline.cleaning.contact_exclusions import (
     relationships_of,
     relationships_of_pairs,
 )
-from roster_pipeline.cleaning.contact_rules import (
-    AGENTS,
-    ALLOWED,
-    WITHHELD,
-    ContactContext,
-    shown,
-    values_of,
-    values_of_pairs,
-)
-from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones
+from roster_pipeline.cleaning.contact_rules import ALLOWED, WITHHELD, ContactContext
 from roster_pipeline.cleaning.field_values import clean_names, metadata_text
+from roster_pipeline.cleaning.record_fields import not_texts
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, one_per_sourced_id
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, column_of, filled, lists, strings, truth
-from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS, STUDENT_CONTACTS
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, lists, strings, truth
+from roster_pipeline.vocabulary import CONTACTS, STUDENT_CONTACTS
 
 MANY_CONTACTS = 5
 """If a student has more contacts than this, it is noted: a household has fewer."""
@@ -56,7 +47,8 @@ GONE = ("tobedeleted", "inactive")
 
 @dataclass(frozen=True)
 class Chosen:
-    """The contacts. fields: STUDENT_CONTACTS, an array each, one value per student row given.
+    """The contacts. fields: STUDENT_CONTACTS, an array each, one value per student row given. unreadable: the rows with
+    an unknown value, by its name in `UNREADABLE`.
 
     A student whose contacts were all withheld has only `contact_sourced_id`: the contact is unknown, which does not
     mean that there is none. excluded: EXCLUDED_COLUMNS, the contacts that nobody may call; student_id: for which
@@ -64,6 +56,7 @@ class Chosen:
     """
 
     fields: dict[str, Array]
+    unreadable: dict[str, Ints]
     flags: dict[str, int]
     rejected: pd.DataFrame
     excluded: pd.DataFrame
@@ -103,12 +96,14 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
         kind=kinds[allowed["contact"].to_numpy()],
     ).sort_values(["student", "mark", "kind", "place", "contact"])
     ranked["rank"] = ranked.groupby("student").cumcount()
-    unreadable = np.append(nameless | of_two, False)[there]
-    lost = pairs[(there < 0) | unreadable | (fits & (verdicts == WITHHELD))]
+    unused = np.append(nameless | of_two, False)[there]
+    lost = pairs[(there < 0) | unused | (fits & (verdicts == WITHHELD))]
     kept = ranked[ranked["rank"] < context.settings.contacts_most]
     of_pairs = relationships_of_pairs(kept, students, people, relationships, context)
-    fields = contact_fields(students, people, kept.assign(relationship=column_of(of_pairs)), context, notes)
+    kept = kept.assign(relationship=column_of(of_pairs))
+    fields, unreadable = contact_fields(students, people, kept, context, notes)
     keep_lost(fields, lost, ranked)
+    unreadable[CONTACTS] = dict(not_texts(students)).get("agents", np.empty(0, dtype=np.int64))
 
     per_student = np.bincount(ranked["student"], minlength=len(students))
     per_contact = np.bincount(ranked["contact"], minlength=len(people))
@@ -132,7 +127,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
             "unknown_values": int(unknown.sum()),
             "fields_withheld": len(context.withheld),
         }
-    return Chosen(fields, flags, notes.frame(), excluded)
+    return Chosen(fields, unreadable, flags, notes.frame(), excluded)
 
 
 def clipped(people: pd.DataFrame) -> pd.DataFrame:
@@ -183,116 +178,3 @@ def _rank(text: str | None) -> int:
     if word in _YES:
         return 1
     return int(word) if word.isdecimal() and 0 < int(word) < _NO_MARK else _NO_MARK
-
-
-def contact_fields(
-    students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext, notes: Rejections
-) -> dict[str, Array]:
-    """STUDENT_CONTACTS of each student. kept: the chosen contacts in order, with `rank` (0 is the primary one)."""
-    settings, count = context.settings, len(students)
-    some = people.take(kept["contact"].to_numpy(dtype=np.int64))
-    ids = strings(some["sourcedId"])
-    email, bad_email = clean_emails(strings(some["email"]))
-    phone, bad_phone = clean_phones(strings(some["phone"]), settings.phone_region)
-    mobile, bad_mobile = clean_phones(strings(some["sms"]), settings.phone_region)
-    phone = pc.coalesce(phone, mobile)
-    first = ~pd.Series(codes(ids)[0]).duplicated().to_numpy()
-    notes.note(bad_email & first, ids, "email", "invalid_email", "warning")
-    notes.note((bad_phone | bad_mobile) & ~filled(phone) & first, ids, "phone", "invalid_phone", "warning")
-    values = {
-        "contact_sourced_id": ids,
-        "contact_given_name": clean_names(strings(some["givenName"])),
-        "contact_family_name": clean_names(strings(some["familyName"])),
-        "contact_relationship": strings(kept["relationship"]),
-        "contact_email": email,
-        "contact_phone": phone,
-        "contact_flags": _flags(students, people, kept, context),
-    }
-    primary = (kept["rank"] == 0).to_numpy(dtype=bool)
-    rows = kept["student"][primary]
-    fields = {name: _put(blanks(count), rows, values[name].filter(pa.array(primary))) for name in CONTACT_FIELDS}
-    fields[MORE_CONTACTS] = blanks(count) if primary.all() else _more(kept, values, count)
-    return fields
-
-
-def keep_lost(fields: dict[str, Array], lost: pd.DataFrame, ranked: pd.DataFrame) -> None:
-    """Contacts that are unknown now are kept with their id only: in the first place, or after those that are known."""
-    alone = lost[~lost["student"].isin(ranked["student"])].drop_duplicates("student")
-    fields["contact_sourced_id"] = _put(fields["contact_sourced_id"], alone["student"], strings(alone["agent"]))
-    beside = lost[lost["student"].isin(ranked["student"])]
-    if not len(beside):
-        return
-    ids = _between("[", _quoted(strings(beside["agent"])), "]")
-    place = beside.groupby("student").cumcount().to_numpy()
-    columns = [pc.utf8_slice_codeunits(fields[MORE_CONTACTS], 1, -1)]
-    for rank in range(int(place.max()) + 1):
-        of = place == rank
-        columns.append(_put(blanks(len(columns[0])), beside["student"][of], ids.filter(pa.array(of))))
-    fields[MORE_CONTACTS] = _lists_of(columns)
-
-
-def _more(kept: pd.DataFrame, values: dict[str, Array], count: int) -> Array:
-    """MORE_CONTACTS of each student, in the format of PostgreSQL."""
-    cells = [_quoted(values[name]) for name in CONTACT_FIELDS]
-    each = _between("[", pc.binary_join_element_wise(*cells, _text(", ")), "]")
-    ranks = kept["rank"].to_numpy(dtype=np.int64)
-    columns = []
-    for rank in range(1, int(ranks.max()) + 1):
-        of = ranks == rank
-        columns.append(_put(blanks(count), kept["student"][of], each.filter(pa.array(of))))
-    return _lists_of(columns)
-
-
-def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext) -> Array:
-    """The values of each contact in the keys that the connection keeps, as a JSON object of texts."""
-    pairs = kept.reset_index(drop=True)
-    rows = pa.array(pairs["contact"].to_numpy(dtype=np.int64))
-    members = []
-    for field in sorted(context.connection.contact_flags):
-        values = (
-            values_of_pairs(pairs, students, people, field)
-            if field.startswith(AGENTS)
-            else values_of(people, field, context.today).take(rows)
-        )
-        name = json.dumps(field.partition(":")[2], ensure_ascii=False)
-        value = pc.if_else(pc.is_valid(values := shown(values)), _quoted(values), pa.scalar(None, TEXT))
-        members.append(_between(f"{name}: ", value, ""))
-    return _between("{", _joined(members), "}") if members else blanks(len(pairs))
-
-
-def _lists_of(columns: list[Array]) -> Array:
-    """The items of several columns as one JSON list per row; missing if there is no item."""
-    return _between("[", _joined(columns), "]")
-
-
-def _joined(columns: list[Array]) -> Array:
-    """The existing texts, with commas between them. Arrow's own way to skip nulls drops rows that have only nulls."""
-    parts = [pc.fill_null(_between(", ", column, ""), "") for column in columns]
-    text = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, _text("")), 2)
-    return pc.if_else(pc.equal(text, ""), pa.scalar(None, TEXT), text)
-
-
-def _between(before: str, array: Array, after: str) -> Array:
-    return pc.binary_join_element_wise(_text(before), array, _text(after), _text(""))
-
-
-def _text(value: str) -> Any:
-    return pa.scalar(value, TEXT)
-
-
-def _quoted(array: Array) -> Array:
-    """Texts as JSON writes them; a missing one is null."""
-    if truth(pc.match_substring_regex(array, pattern="[\x00-\x1f]")).any():
-        return pa.array([json.dumps(value, ensure_ascii=False) for value in array.to_pylist()], TEXT)
-    escaped = pc.replace_substring(pc.replace_substring(array, "\\", "\\\\"), '"', '\\"')
-    return pc.fill_null(_between('"', escaped, '"'), "null")
-
-
-def _put(array: Array, rows: pd.Series[Any], values: Array) -> Array:
-    """The array with `values` at `rows`."""
-    if not len(rows):
-        return array
-    mask = np.zeros(len(array), dtype=bool)
-    order = np.argsort(rows.to_numpy(dtype=np.int64))
-    mask[rows.to_numpy(dtype=np.int64)] = True
-    return pc.replace_with_mask(array, pa.array(mask), values.take(pa.array(order)))

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -106,30 +107,41 @@ def without_null_words(raw: Array) -> Array:
     return on_distinct(raw, without)
 
 
-def numbers_from(users: pd.DataFrame, source: str) -> Array:
-    """The numbers of the records by a connection's setting.
+def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:
+    """The numbers of the records by a connection's setting, and flags for numbers that were given and cannot be one
+    (their value is then missing).
 
     source: identifier, sourcedId, username, userMasterIdentifier, userIds:TYPE (first of that type, any case) or
     metadata:KEY.
     """
+    no_text = np.zeros(len(users), dtype=bool)
     if source.startswith(_USER_IDS):
         raw = _of_type(users["userIds"], source.removeprefix(_USER_IDS))
     elif source.startswith(_METADATA):
-        raw = metadata_text(users["metadata"], source.removeprefix(_METADATA))
+        key = source.removeprefix(_METADATA)
+        raw = metadata_text(users["metadata"], key)
+        no_text = np.fromiter((_is_no_text(metadata, key) for metadata in users["metadata"]), bool, len(users))
     else:
         raw = strings(users[source])
     cleaned = without_null_words(raw)
-    return on_distinct(cleaned, _usable_numbers)
+    long = truth(pc.greater(pc.utf8_length(cleaned), LONGEST_ID))
+    unusable = long | truth(pc.match_substring_regex(cleaned, pattern=_ZEROS))
+    return pc.if_else(pa.array(unusable), None, cleaned), long | no_text
 
 
-def _usable_numbers(some: Array) -> Array:
-    unusable = pc.or_(pc.match_substring_regex(some, pattern=_ZEROS), pc.greater(pc.utf8_length(some), LONGEST_ID))
-    return pc.if_else(unusable, None, some)
+def member_of_number(source: str) -> str:
+    """The member of a record from which a connection's setting takes the numbers."""
+    return source.partition(":")[0]
 
 
 def metadata_text(column: pd.Series[Any], key: str) -> Array:
     """One metadata key of each record as text; lists and objects are missing."""
     return pa.array([_plain(metadata, key) for metadata in column], TEXT)
+
+
+def _is_no_text(metadata: Any, key: str) -> bool:
+    value = metadata.get(key) if isinstance(metadata, Mapping) else None
+    return value != [] and isinstance(value, list | Mapping)
 
 
 def _plain(metadata: Any, key: str) -> str | None:

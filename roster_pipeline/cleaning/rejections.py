@@ -49,9 +49,10 @@ RULES: dict[str, str] = {
     "unmapped_role": "has no role that this school maps to students, teachers, staff or admins",
     "duplicate_sourced_id": "the same sourcedId came more than once; the newest was used",
     SOURCED_ID_OF_TWO: "records of different people have this sourcedId; none was used",
-    "invalid_email": "the e-mail address is not valid and was dropped",
-    "invalid_phone": "the phone number cannot be dialled and was dropped",
-    "unknown_grade": "the grade is not one we know; the original is kept",
+    "invalid_email": "the e-mail address is not valid; the stored one stays",
+    "invalid_phone": "the phone number cannot be dialled; the stored one stays",
+    "invalid_number": "the number is too long, or no text; the stored one stays",
+    "unknown_grade": "the grade is not one we know; the stored one stays beside the new original",
     "shared_email": "several people share this e-mail; so it identifies nobody",
     "shared_username": "several people share this user name, capitals aside",
     "same_name_and_email": "another record has this name and e-mail, but number, role or grade says that it is "

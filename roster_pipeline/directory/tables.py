@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import BYTEA, JSON, JSONB
 
-from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
+from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS, UNREADABLE
 
 metadata = MetaData()
 TIME = DateTime(timezone=True)
@@ -107,6 +107,7 @@ cleaned_roster = _table(
     **_fields(PERSON_FIELDS),
     **_fields(MEMBERSHIP_FIELDS),
     **_fields(STUDENT_CONTACTS),
+    **{UNREADABLE: (Text, "fields that were given and cannot be read, separated by blanks")},
 )
 excluded_contact = _table("excluded_contact", snapshot_id=BigInteger, sourced_id=Text, student_id=Text)
 rejected_record = _table(

@@ -21,12 +21,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from roster_pipeline.frames import Flags, Ints, positions, strings
+from roster_pipeline.frames import Flags, Ints, filled, positions, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, IdentityGroups
 from roster_pipeline.identity.matching import Matched
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline.vocabulary import CONTACT, ROLE_RANK, STATUS_RANK, UNUSABLE
+from roster_pipeline.vocabulary import CONTACT, ROLE_RANK, STATUS_RANK, UNREADABLE, UNUSABLE
 
 _LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
 """A record that is gone or could not be used gets no link."""
@@ -254,6 +254,12 @@ class PlanningContext:
         linkable: Flags = np.isin(identities.record_status, _LINKABLE)
         linkable &= (identities.person < 0) & (identities.role_rank != ROLE_RANK[CONTACT])
         return linkable
+
+    @cached_property
+    def unreadable(self) -> frozenset[int]:
+        """The persons with a record that has an unreadable value."""
+        rows = np.flatnonzero(filled(strings(self.identities.roster[UNREADABLE])))
+        return frozenset(self.matched.person[self.identities.identity[rows]].tolist())
 
     def of_member(self, column: str, wanted: Any = True) -> Flags:
         """The identities whose membership has this value."""

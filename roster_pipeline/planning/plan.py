@@ -153,7 +153,7 @@ def make_plan(
     present = present_rows(context)
     others = [frame for frame in (absent_rows(context), removed) if len(frame)]
     rows = pd.concat([present, *others], ignore_index=True) if others else present
-    rows, ended = with_exemptions(rows, directory, snapshot)
+    rows, ended = with_exemptions(rows, directory, snapshot, context.unreadable)
     rows = with_notes(rows, directory.announced)
     rows.insert(0, "row", np.arange(len(rows)))
     first = directory.managed.empty if first_sync is None else first_sync
@@ -192,13 +192,14 @@ def _after_witness(reason: str, answers: set[str], *, asked: bool) -> tuple[str,
 
 
 def with_exemptions(
-    rows: pd.DataFrame, directory: DirectoryFrames, snapshot: SnapshotFacts
+    rows: pd.DataFrame, directory: DirectoryFrames, snapshot: SnapshotFacts, unreadable: frozenset[int]
 ) -> tuple[pd.DataFrame, tuple[int, ...]]:
     """The rows of a plan with the exempted changes skipped, and the ids of the exemptions that have ended.
 
     An exemption holds for the same kind of change of the same person, an update only for the same values. It ends once
     a complete list of the SIS no longer leads to that change. An exempted archival ends once the person comes again, or
     is no longer an active member. A person who is in a conflict, or whose role is off, is still away.
+    unreadable: people with a value that nobody can read tonight. Their exempted updates do not end.
     """
     exemptions = directory.exemptions
     if exemptions.empty:
@@ -217,6 +218,8 @@ def with_exemptions(
         place = next((place for place in places if place is not None), None)
         if place is not None and action[place] == one["action"] and _same(one, rows["changes"].iloc[place]):
             chosen.append(place)
+        elif one["action"] == UPDATE and who in unreadable:
+            continue
         elif one["action"] != ARCHIVE or who not in active or (place is not None and came[place]):
             ended.append(int(one["id"]))
     whole = snapshot.complete and snapshot.mode != "delta"

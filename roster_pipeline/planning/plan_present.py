@@ -42,6 +42,7 @@ from roster_pipeline.planning.field_changes import (
     suppress,
 )
 from roster_pipeline.planning.moved_keys import row_notes
+from roster_pipeline.planning.unreadable_values import keep_unreadable
 from roster_pipeline.vocabulary import (
     DOUBTED,
     MEMBERSHIP_FIELDS,
@@ -67,6 +68,7 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
     )
     sides = BeforeAfter(context.lead, primary.fields, context.at_person, context.at_member)
     differences = compare(context.identities.roster, context.directory, sides)
+    keep_unreadable(differences, context.identities.roster, context.directory, sides)
     _suppress_unknown(differences, context)
     situation = _situation(context, differences, primary)
     action, reason = decide(situation)

@@ -137,7 +137,7 @@ def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], an
         withheld = withheld_from(conn, school, base["pull_id"])
     for sourced_id, answer in answers.items():
         if answer.user is not None:
-            others.append(before.get(sourced_id, {}) | answer.user)
+            others.append(before.get(sourced_id, {}) | {"unreadable": []} | answer.user)
         elif sourced_id in before:
             others.append(before[sourced_id] | {"status": DELETED})
     users, contacts = frame_of(others), frame_of_documents(raw.contacts)

@@ -227,7 +227,7 @@ def test_the_number_comes_from_where_the_connection_says(source: str, number: st
         "metadata": {"localId": 77},
     }
     frame = frame_of([user("a", **members), user("b", userIds=[], username=None, identifier="0000")])
-    told = numbers_from(frame, source).to_pylist()
+    told = numbers_from(frame, source)[0].to_pylist()
     assert told[0] == number
     assert told[1] == ("b" if source == "sourcedId" else None)
 
@@ -246,10 +246,10 @@ def test_the_number_comes_from_where_the_connection_says(source: str, number: st
     ],
 )
 def test_of_metadata_only_plain_values_are_taken_as_text(metadata: Any, text: str | None) -> None:
-    assert numbers_from(frame_of([user("a", metadata=metadata)]), "metadata:k").to_pylist() == [text]
+    assert numbers_from(frame_of([user("a", metadata=metadata)]), "metadata:k")[0].to_pylist() == [text]
 
 
 def test_a_user_id_without_a_type_is_of_none_that_is_asked_for() -> None:
     untyped = {"type": None, "identifier": "1"}
     users = [user("a", userIds=[untyped, {"type": "x", "identifier": "2"}]), user("b", userIds=[untyped])]
-    assert numbers_from(frame_of(users), "userIds:x").to_pylist() == ["2", None]
+    assert numbers_from(frame_of(users), "userIds:x")[0].to_pylist() == ["2", None]

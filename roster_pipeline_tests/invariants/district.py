@@ -22,7 +22,7 @@ select p.id, p.given_name as given, p.family_name as family, p.middle_name as mi
        (select jsonb_object_agg(l.sourced_id, l.master_identifier) from link l
         where l.person_id = p.id and l.master_identifier is not null) as masters,
        (select jsonb_object_agg(s.key, jsonb_build_array(m.role, m.status, m.archived_by, m.absent_syncs, m.grade::int,
-                                                  m.managed))
+                                                  m.managed, m.source_grade))
         from membership m join school s on s.id = m.school_id where m.person_id = p.id) as members
 from person p where p.district_id = :district order by p.id
 """
@@ -84,7 +84,8 @@ class CheckedDistrict:
                 "primary": [person.primary] if person.primary else None,
                 "not theirs": sorted(person.not_theirs),
                 "members": {
-                    s: (m.role, m.status, m.by, m.absent, m.grade, m.managed) for s, m in person.members.items()
+                    s: (m.role, m.status, m.by, m.absent, m.grade, m.managed, m.source_grade)
+                    for s, m in person.members.items()
                 },
             }
             for person in self.model.people

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 Says = bool | str | None
-Kept = tuple[str, str]
+Kept = tuple[str, str | None]
 """A contact as it is stored: sourcedId and phone."""
 KEYS_SHARE, FEW = 0.05, 2
 """Of more students than this share of a role, nobody gets another contact without an approval; so few may."""
@@ -19,13 +19,15 @@ KEYS_SHARE, FEW = 0.05, 2
 class Parent:
     """A contact as the SIS has it. says: whether they may be called; True allows, anything else does not.
 
-    delivered: False for a night in which students name them and their record is missing.
+    delivered: False for a night in which students name them and their record is missing. spoiled: what stands in the
+    place of the phone is not a number.
     """
 
     sourced_id: str
     phone: str
     says: Says = True
     delivered: bool = True
+    spoiled: bool = False
 
 
 @dataclass
@@ -136,8 +138,24 @@ class School:
         if not self.wishes.contacts:
             return Wanted([], [])
         named = [parents[one] for one in pupil.agents if one not in barred]
-        known = [(one.sourced_id, one.phone) for one in named if one.delivered]
+        known = [
+            (one.sourced_id, self._stored_phone(pupil.sourced_id, one.sourced_id) if one.spoiled else one.phone)
+            for one in named
+            if one.delivered
+        ]
         return Wanted(known[: self.wishes.most], [one.sourced_id for one in named if not one.delivered])
+
+    def _stored_phone(self, who: str, contact: str) -> str | None:
+        """The phone of a contact whose phone nobody can read: the student's own, or that of a brother or sister.
+
+        What an archived student has is older than what active ones have.
+        """
+        active = [one for one in sorted(self.status) if self.status[one] == "active"]
+        for one in [who, *active] if who in active else [*active, who]:
+            phones = [phone for sourced_id, phone in self.stored.get(one, {}).values() if sourced_id == contact]
+            if phones:
+                return phones[0]
+        return None
 
     def _write(self, who: str, wanted: Wanted) -> None:
         self.stored[who] = self._laid_out(self.stored.get(who, {}), wanted)

@@ -77,11 +77,20 @@ class Identity:
         """Kind and number."""
         return (self.kind(record), record.number) if record.number else None
 
-    def fields(self, record: Record) -> dict[str, str | None]:
-        """What the directory keeps of a person with this primary record."""
+    def fields(self, record: Record, person: Person | None = None) -> dict[str, str | None]:
+        """What the directory keeps of a person with this primary record. What nobody can read stays as it is."""
         kind = self.kind(record) if record.number else None
-        names = {"given": record.given, "family": record.family, "middle": record.middle}
-        return {**names, "email": record.email, "number": record.number, "kind": kind, "username": record.username}
+        fields = {name: getattr(record, name) for name in ("given", "family", "middle", "email", "number", "username")}
+        fields["kind"] = kind
+        if person is not None and record.unreadable("email"):
+            fields["email"] = person.fields["email"]
+        if person is not None and record.unreadable("number") and person.fields["kind"] == self.kind(record):
+            fields |= {name: person.fields[name] for name in ("number", "kind")}
+        return fields
+
+    def source_grade(self, record: Record) -> str | None:
+        """The grade in the SIS's own words, of a student."""
+        return record.source_grade if STRONGEST[self._strength(record)[1]] == "student" else None
 
     def known(self, record: Record) -> Known:
         """What is known of a record here."""

@@ -34,6 +34,7 @@ class Row:
     new_links: tuple[str, ...] = ()
     membership: bool = False
     grade: int | None = None
+    source_grade: str | None = None
     found_anew: bool = False
     of_keys: bool = False
 
@@ -157,13 +158,13 @@ class Model:
                 continue
             person, role = human.person, human.role
             lead = human.lead
-            grade = human.known(lead).grade
+            grade, source_grade = human.known(lead).grade, human.source_grade(lead)
             new_links = tuple(
                 r.sourced_id for r in human.linkable if person is None or r.sourced_id not in person.links
             )
             if person is None:
                 fields = human.fields(lead)
-                yield Row("create", role, None, human, lead.sourced_id, fields, new_links, True, grade)
+                yield Row("create", role, None, human, lead.sourced_id, fields, new_links, True, grade, source_grade)
                 continue
             if person.excluded:
                 continue
@@ -171,22 +172,25 @@ class Model:
             member = person.members.get(school)
             if member and (not rules.rostered(member.role) or member.by == "hand"):
                 continue
+            if member and role == "student" and lead.unreadable("grade"):
+                grade = member.grade
             primary = person.primary
             if primary is None or (member and member.status == "active" and primary not in alive):
                 primary = lead.sourced_id
             record = next((r for r in human.records if r.sourced_id == primary), None)
-            wanted = human.fields(record) if record and auto and not human.unusable(record) else {}
+            wanted = human.fields(record, person) if record and auto and not human.unusable(record) else {}
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
             of_keys = bool(fields)
             moves = primary if primary != person.primary else None
             row = Row(
-                "", role, person, human, moves, fields, new_links, False, grade, human.matched_by != "link", of_keys
-            )
+                "", role, person, human, moves, fields, new_links, False, grade, source_grade,
+                human.matched_by != "link", of_keys,
+            )  # fmt: skip
             if member is None:
                 row.action, row.membership = "create", True
             elif member.status == "archived":
                 row.action, row.membership = "restore", auto
-            elif (fields or (member.role, member.grade) != (role, grade)) and auto:
+            elif (fields or (member.role, member.grade, member.source_grade) != (role, grade, source_grade)) and auto:
                 row.action, row.membership = "update", True
             elif moves or new_links or not member.managed:
                 row.action, row.fields = "update", {}
@@ -253,7 +257,7 @@ class Model:
             member = person.members[school]
             member.status, member.by, member.absent, member.managed = "active", None, 0, True
             if row.membership:
-                member.role, member.grade = row.role, row.grade
+                member.role, member.grade, member.source_grade = row.role, row.grade, row.source_grade
 
 
 def _one_of_each_id(records: list[Record]) -> list[Record]:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from roster_pipeline_tests.invariants import lookalikes
 from roster_pipeline_tests.invariants.district import CheckedDistrict
-from roster_pipeline_tests.invariants.sis_state import DISTRICT, GROUPS, LEAVING, UNLISTED, Group, Record, campus_of
+from roster_pipeline_tests.invariants.sis_state import (
+    DISTRICT,
+    GROUPS,
+    LEAVING,
+    SPOILED,
+    UNLISTED,
+    Group,
+    Record,
+    campus_of,
+)
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
-    "own_number", "reuse", "transform", "spoil_emails", "mend_emails", "mend_emails",
+    "own_number", "reuse", "transform", "spoil", "spoil", "mend", "mend", "mend",
     "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
     "to_campus", "also_campus", "to_district", "half_move", "year_up", "year_back",
 )  # fmt: skip
@@ -26,14 +35,14 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
     if kind.startswith("join"):
         sis.join(school, group, numbered=kind == "join")
         return
-    if kind == "spoil_emails":
-        sis.spoil_emails(school, group, every=1 + pick % 5)
+    if kind == "spoil":
+        sis.spoil(sorted(SPOILED)[pick // 5 % len(SPOILED)], school, group, every=1 + pick % 5)
         return
     if kind.startswith("year"):
         sis.turn_year(school, up=kind == "year_up", every=1 + pick % 3)
         return
-    if kind == "mend_emails":
-        sis.mend_emails()
+    if kind == "mend":
+        sis.mend()
         return
     if kind == "come_back":
         if left and not replaced(left[pick % len(left)], here):

@@ -18,6 +18,7 @@ class Membership:
     absent: int = 0
     grade: int | None = None
     managed: bool = True
+    source_grade: str | None = None
 
 
 @dataclass(eq=False)

@@ -1,7 +1,7 @@
 """The quality gate of the model: which archivals wait because what came is not fit to archive anybody by.
 
 Of the rules that are grave by default, those that the records of a SIS can break: somebody is there, a number is one
-human, and most e-mails are addresses.
+human, most e-mails are addresses, and most grades are known.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from roster_pipeline_tests.invariants.sis_state import Record
 FEW = 2
 """One or two records are never a share."""
 NUMBERS_UNIQUE = 0.99
-EMAILS_VALID = 0.80
+EMAILS_VALID = GRADES_KNOWN = 0.80
 WHY = "quality"
 
 
@@ -30,10 +30,16 @@ def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
     for role in STRONGEST:
         of_role = [(record, human) for record, human in members if _role(record, human) == role]
         numbered = [(record, human) for record, human in of_role if record.number]
-        mailed = [record for record, _ in of_role if record.email or record.unusable_email]
+        mailed = [record for record, _ in of_role if record.email or record.unreadable("email")]
+        graded = [record for record, _ in of_role if record.source_grade and role == "student"]
         shared = sum(_shares_number(record, human, members) for record, human in numbered)
-        unusable = sum(record.unusable_email for record in mailed)
-        if _fails(len(numbered), shared, NUMBERS_UNIQUE) or _fails(len(mailed), unusable, EMAILS_VALID):
+        unusable = sum(record.unreadable("email") for record in mailed)
+        unknown = sum(record.unreadable("grade") for record in graded)
+        if (
+            _fails(len(numbered), shared, NUMBERS_UNIQUE)
+            or _fails(len(mailed), unusable, EMAILS_VALID)
+            or _fails(len(graded), unknown, GRADES_KNOWN)
+        ):
             held[role, "archive"] = WHY
     return held
 

@@ -36,13 +36,17 @@ def campus_of(school: str) -> str:
     return f"{school}-campus"
 
 
+SPOILED = {"email": "not an address", "number": "9" * 601, "grade": "blue"}
+"""What nobody can read, by the field in whose place it stands."""
+
+
 @dataclass(frozen=True)
 class Record:
     """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there.
 
-    spoiled: where there is no `email`, what stands in its place is not an address. moved_up: the grade is one more than
-    at first, as it is after the school year has turned. of_two: another human has a record with this sourcedId, too.
-    main: the school of `primaryOrg`, if the SIS forgot it when the roles went to another school.
+    spoiled: fields in whose place something stands that nobody can read, as long as they have no value. moved_up: the
+    grade is one more than at first, as it is after the school year has turned. of_two: another human has a record with
+    this sourcedId, too. main: the school of `primaryOrg`, if the SIS forgot it when the roles went to another school.
     """
 
     sourced_id: str
@@ -53,7 +57,7 @@ class Record:
     number: str | None
     roles: tuple[tuple[Group, str], ...]
     gone: Leaving | None = None
-    spoiled: bool = False
+    spoiled: frozenset[str] = frozenset()
     username: str | None = None
     grade: int | None = None
     master: str | None = None
@@ -62,10 +66,14 @@ class Record:
     of_two: bool = False
     main: str = ""
 
+    def unreadable(self, name: str) -> bool:
+        """Whether a field has a value that nobody can read."""
+        return name in self.spoiled and getattr(self, name) is None
+
     @property
-    def unusable_email(self) -> bool:
-        """Whether its e-mail is none that anybody could write to."""
-        return self.spoiled and self.email is None
+    def source_grade(self) -> str | None:
+        """The grade in the SIS's own words."""
+        return SPOILED["grade"] if self.unreadable("grade") else f"{self.grade:02}" if self.grade else None
 
     @property
     def delivered(self) -> bool:
@@ -239,15 +247,26 @@ class SisState:
         self._ids += 1
         self._change(replace(record, email=f"new{self._ids}@people.example"))
 
-    def spoil_emails(self, school: str, group: Group, *, every: int) -> None:
-        """Of the records with this role in a school, every n-th gets something in the place of its e-mail."""
-        for record in [one for one in self.here() if group in one.groups_in(school)][::every]:
-            self._change(replace(record, email=None, spoiled=True))
+    def spoil(self, name: str, school: str, group: Group, *, every: int) -> None:
+        """Of the records with this role in a school, every n-th gets something unreadable in the place of a value.
 
-    def mend_emails(self) -> None:
-        """Every record has an e-mail again, another than before."""
-        for record in [one for one in self.here() if one.unusable_email]:
-            self.new_email(record)
+        Whoever only a number or a grade tells from somebody else keeps both.
+        """
+        able = [one for one in self.here() if group in one.groups_in(school) and getattr(one, name) is not None]
+        for record in [one for one in able if name == "email" or one.human not in self.alike][::every]:
+            self._change(replace(record, spoiled=record.spoiled | {name}, **dict[str, Any]({name: None})))
+
+    def mend(self) -> None:
+        """Every value can be read again. The e-mail is another one than before."""
+        for record in [one for one in self.here() if any(map(one.unreadable, SPOILED))]:
+            self._ids += 1
+            values: dict[str, Any] = {
+                "email": f"new{self._ids}@people.example",
+                "number": str(1000 + record.human),
+                "grade": 1 + record.human % 12 + record.moved_up,
+            }
+            mended = {name: value for name, value in values.items() if record.unreadable(name)}
+            self._change(replace(record, **mended))
 
     def turn_year(self, school: str, *, up: bool, every: int) -> None:
         """Every n-th student of a school goes up a grade, once; or, as in an old file, back to the grade before."""
@@ -326,14 +345,18 @@ def _fields(record: Record) -> dict[str, object]:
         "given_name": record.given,
         "family_name": record.family,
         "middle_name": record.middle or "",
-        "email": record.email or ("not an address" if record.spoiled else ""),
-        "identifier": record.number or "",
+        "email": _shown(record, "email"),
+        "identifier": _shown(record, "number"),
         "username": record.username or "",
         "state_id": record.master or "",
-        "grades": () if record.grade is None else (f"{record.grade:02}",),
+        "grades": () if record.source_grade is None else (record.source_grade,),
         "roles": tuple(Role(SOURCE_ROLES[group], org) for group, org in record.roles),
         "primary_org": record.main,
     }
+
+
+def _shown(record: Record, name: str) -> str:
+    return getattr(record, name) or (SPOILED[name] if record.unreadable(name) else "")
 
 
 def _letters(number: int) -> str:

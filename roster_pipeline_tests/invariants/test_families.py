@@ -19,7 +19,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
 from roster_pipeline.settings.school import Guards, RoleSettings, Window
-from roster_pipeline_tests.invariants.families import Parent, Pupil, Says, School
+from roster_pipeline_tests.invariants.families import Kept, Parent, Pupil, Says, School
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sync_district import Place, Site
@@ -50,7 +50,11 @@ where p.id = (select max(p.id) from plan p join school s on s.id = p.school_id w
 PICK = st.integers(0, 10**4)
 SAYS: tuple[Says, ...] = (True, True, True, False, "ask first", None)
 CHANGES = st.lists(
-    st.tuples(st.sampled_from(("says", "says", "phone", "order", "leave", "leave", "come", "lose")), PICK, PICK),
+    st.tuples(
+        st.sampled_from(("says", "says", "phone", "spoil", "spoil", "order", "leave", "leave", "come", "lose")),
+        PICK,
+        PICK,
+    ),
     max_size=4,
 )
 nights = Counter[str]()
@@ -90,6 +94,7 @@ class Families(RuleBasedStateMachine):
             self.sis.add("student", "sch-1", sourced_id=f"s{number}", agent_ids=tuple(agents), **names, **keys)
         self._settle()
         self._night()
+        self.unreadable(2, [])
         for approve in (False, True):
             self.join_slips(approve)
 
@@ -124,6 +129,18 @@ class Families(RuleBasedStateMachine):
         parent.says = says
         self._tell(parent)
         self._night()
+
+    @rule(every=st.integers(1, 3), changes=CHANGES)
+    def unreadable(self, every: int, changes: list[tuple[str, int, int]]) -> None:
+        """Nobody can read some phones for two nights, whatever happens meanwhile."""
+        some = list(self.parents.values())[::every]
+        for spoiled in (True, False):
+            self._deliver()
+            for parent in some:
+                parent.phone, parent.spoiled = self._phone(), spoiled
+                self._tell(parent)
+            nights["spoiled"] += spoiled
+            self.day(changes if spoiled else [])
 
     @rule(what=st.sampled_from(("rostered", "auto_update", "archive", "contacts", "most", "blackout")), pick=PICK)
     def switch(self, what: str, pick: int) -> None:
@@ -174,13 +191,16 @@ class Families(RuleBasedStateMachine):
             parent.delivered = False
             self.sis.remove(parent.sourced_id, how="vanish")
             nights["lost"] += 1
-        elif what in ("says", "phone") and not parent.delivered:
+        elif what in ("says", "phone", "spoil") and not parent.delivered:
             return
         elif what == "says":
             parent.says = SAYS[other % len(SAYS)]
             self._tell(parent)
         elif what == "phone":
-            parent.phone = self._phone()
+            parent.phone, parent.spoiled = self._phone(), False
+            self._tell(parent)
+        elif what == "spoil":
+            parent.spoiled = not parent.spoiled
             self._tell(parent)
         elif what == "order":
             self._give(pupil, [f"g{(other + step) % PARENTS}" for step in range(other % 6)])
@@ -201,7 +221,8 @@ class Families(RuleBasedStateMachine):
             self.sis.edit(pupil.sourced_id, agent_ids=tuple(agents))
 
     def _tell(self, parent: Parent) -> None:
-        self.sis.edit(parent.sourced_id, phone=parent.phone, sms="", metadata={"mayCall": parent.says})
+        phone = "call the office" if parent.spoiled else parent.phone
+        self.sis.edit(parent.sourced_id, phone=phone, sms="", metadata={"mayCall": parent.says})
 
     def _phone(self) -> str:
         self.phones += 1
@@ -224,8 +245,8 @@ class Families(RuleBasedStateMachine):
             )
             tenant_changes.set_school(conn, self.key, type(now).model_validate(changed.model_dump()))
 
-    def _stored(self) -> dict[str, tuple[str, dict[int, tuple[str, str]]]]:
-        found: dict[str, tuple[str, dict[int, tuple[str, str]]]] = {}
+    def _stored(self) -> dict[str, tuple[str, dict[int, Kept]]]:
+        found: dict[str, tuple[str, dict[int, Kept]]] = {}
         for row in self.place.rows(STORED):
             who, status, place, contact, phone = row.values()
             places = found.setdefault(who, (status, {}))[1]
@@ -233,7 +254,7 @@ class Families(RuleBasedStateMachine):
                 places[place] = (contact, phone)
         return found
 
-    def _agree(self) -> dict[str, tuple[str, dict[int, tuple[str, str]]]]:
+    def _agree(self) -> dict[str, tuple[str, dict[int, Kept]]]:
         """What is stored, which is what the model says."""
         expected = {who: (status, self.school.stored.get(who, {})) for who, status in self.school.status.items()}
         shown = self._stored()
@@ -265,4 +286,4 @@ def test_random_nights_of_contacts_end_as_the_rules_say(database: Database, site
     Here.database, Here.site = database, site
     nights.clear()
     run_histories(Here, EXAMPLES, DAYS)
-    assert_happened(nights, {"nights", "several"}, {"removed", "held: key_updates", "approved", "lost"})
+    assert_happened(nights, {"nights", "several", "spoiled"}, {"removed", "held: key_updates", "approved", "lost"})

@@ -29,7 +29,7 @@ from roster_pipeline_tests.invariants.histories import assert_happened, historie
 from roster_pipeline_tests.invariants.model import Exemption
 from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
-from roster_pipeline_tests.invariants.sis_state import GROUPS, Group
+from roster_pipeline_tests.invariants.sis_state import GROUPS, SPOILED, Group
 from roster_pipeline_tests.invariants.sync_district import Site
 
 EXAMPLES = histories(3, 300)
@@ -68,6 +68,10 @@ where r.plan_id = (select max(p.id) from plan p join school s on s.id = p.school
 """
 REJECTED = """
 select distinct rule from rejected_record where severity = 'error' and snapshot_id = (
+    select max(y.snapshot_id) from sync y join school s on s.id = y.school_id where s.key = :school)
+"""
+UNREADABLE = """
+select count(*) as records from cleaned_roster where unreadable_fields is not null and snapshot_id = (
     select max(y.snapshot_id) from sync y join school s on s.id = y.school_id where s.key = :school)
 """
 ROW_OF = """
@@ -110,6 +114,9 @@ class Districts(RuleBasedStateMachine):
                 self._night(district, school)
         if begun:
             self.answer_a_hold(0, discard=False)
+            self.ids_of_two(0, 0, "student", deleted=False)
+            self.unreadable_night(0, "student", "email", 2)
+            self.bad_night([], "record_missing", 0)
 
     @rule(changes=CHANGES, first=st.sampled_from((0, 1, 2, 2)), order=st.booleans(), elsewhere=st.booleans())
     def day(self, changes: list[tuple[str, int, int, int]], first: int, order: bool, elsewhere: bool) -> None:
@@ -135,6 +142,20 @@ class Districts(RuleBasedStateMachine):
         for up in (True, False):
             district.sis.turn_year(district.sis.schools[place], up=up, every=every)
             self._night(district, district.schools[place])
+
+    @rule(
+        place=st.integers(0, 1),
+        group=st.sampled_from(GROUPS),
+        name=st.sampled_from(sorted(SPOILED)),
+        every=st.integers(1, 3),
+    )
+    def unreadable_night(self, place: int, group: Group, name: str, every: int) -> None:
+        """For a night, nobody can read some values."""
+        district = self.districts[0]
+        district.sis.spoil(name, district.sis.schools[place], group, every=every)
+        self._night(district, district.schools[place])
+        district.sis.mend()
+        self._night(district, district.schools[place])
 
     @rule(pick=PICK)
     def short_absence(self, pick: int) -> None:
@@ -379,6 +400,7 @@ class Districts(RuleBasedStateMachine):
         nights.update({action: rows for action, rows in applied.by_action.items() if rows})
         nights.update(row["reason"] for row in district.place.rows(REASONS, school=school))
         self._told_once(district, school)
+        nights["unreadable"] += district.place.rows(UNREADABLE, school=school)[0]["records"]
         nights.update(f"held: {why}" for why in {*judged.held.values(), *(["moved keys"] if judged.rows else [])})
         district.check()
         return applied
@@ -403,6 +425,6 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(database: Data
     nights.clear()
     run_histories(Here, EXAMPLES, DAYS)
     seldom = {"discarded", "link by hand", "restore by hand", "match_contradicted", "held: students go down a grade"}
-    usual = {"create", "update", "archive", "held", "approved", "bad", "sourced_id_of_two"}
+    usual = {"create", "update", "archive", "held", "approved", "bad", "sourced_id_of_two", "unreadable"}
     assert_happened(nights, usual, seldom)
     assert nights["nights"] >= 50

@@ -50,7 +50,8 @@ def keeps_promises_of_bodies(body: bytes) -> None:
 
 
 def _is_a_user(user: dict[str, Any]) -> None:
-    assert set(user) == MEMBERS
+    assert set(user) - {"unreadable"} == MEMBERS
+    assert all(not user[name] for name in user.get("unreadable", ()) if name in (*TEXTS, "enabledUser"))
     assert isinstance(user["sourcedId"], str)
     assert user["sourcedId"] == user["sourcedId"].strip() != ""
     assert user["enabledUser"] in (True, False, None)

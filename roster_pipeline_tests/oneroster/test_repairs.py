@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pytest
@@ -43,6 +44,14 @@ def test_roles_win_over_the_other_generation_whose_orgs_are_kept_without_a_role(
 def test_a_status_that_is_no_text_is_not_taken_for_active() -> None:
     pulled = of_people(person("s-1", status={"x": 1}), person("s-2", status=""), person("s-3", status=" ToBeDeleted "))
     assert [user["status"] for user in pulled.users] == ["unreadable", None, "tobedeleted"]
+
+
+def test_a_record_names_the_members_that_are_no_texts() -> None:
+    odd: dict[str, Any] = {"email": {"value": "a@b.example"}, "username": [["x"]], "grades": [{"a": 1}], "phone": " 1 "}
+    first, second = of_people(person("s-1", **odd), person("s-2", email=[], username=None)).users
+    assert sorted(first["unreadable"]) == ["email", "grades", "username"]
+    assert (first["email"], first["phone"]) == (None, "1")
+    assert "unreadable" not in second
 
 
 def test_several_roles_and_several_orgs_that_are_not_paired_reject_the_record() -> None:

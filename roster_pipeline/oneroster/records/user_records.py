@@ -137,6 +137,7 @@ class UserReader:
             rejects.append(reject(None, "users", "sourcedId", rule))
             return None
         user: dict[str, Any] = {"sourcedId": sourced_id, "status": status_text(get("status"))}
+        before = len(rejects)
         values = [get(name) for name in _TEXT_NAMES]
         if not _all_plain(values):
             values = _repaired_texts(values, sourced_id, rejects)
@@ -162,6 +163,8 @@ class UserReader:
         user["metadata"] = wanted_members(get("metadata"), self._metadata_keys)
         if self._agent_keys:
             user["metadata"] |= agent_members(get("agents"), self._agent_keys)
+        if len(rejects) > before:
+            user["unreadable"] = [each["field"] for each in rejects[before:]]
         return user
 
     def _in_standard_names(self, record: dict[str, Any]) -> dict[str, Any]:

@@ -197,11 +197,12 @@ with moved as materialized (
 select exists (
     select from moved m
     cross join lateral (
-        select number_connection_id, number_kind, number, lower(email) as email from person
+        select number_connection_id, number_kind, bare_number(number) as number, lower(email) as email from person
         where id = m.person_id and district_id = :district offset 0
     ) p
     where (p.number_connection_id = :connection and (p.number_kind, p.number) in (
-            select a.number_kind, a.changes -> 'number' ->> 1 from applying a where a.fresh and a.changes ? 'number'))
+            select a.number_kind, bare_number(a.changes -> 'number' ->> 1) from applying a
+            where a.fresh and a.changes ? 'number'))
        or p.email in (select lower(a.changes -> 'email' ->> 1) from applying a where a.fresh and a.changes ? 'email')
 )
 """

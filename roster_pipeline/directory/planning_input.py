@@ -19,7 +19,8 @@ select set_config('enable_nestloop', case when {records} * {large} > reltuples t
 from pg_class where oid = 'person'::regclass;
 create temporary table candidate on commit drop as
 with roster as materialized (
-    select sourced_id, number_kind, number, lower(email) as email from cleaned_roster where snapshot_id = {snapshot}
+    select sourced_id, number_kind, bare_number(number) as number, lower(email) as email
+    from cleaned_roster where snapshot_id = {snapshot}
 ), near as materialized (
     select person_id from membership where district_id = {district} and school_id = {school}
     union
@@ -32,8 +33,8 @@ with roster as materialized (
         where l.connection_id = {connection} and l.sourced_id = c.sourced_id offset 0
     ) f where current_setting('enable_nestloop') = 'on'
 ), other as materialized (
-    select p.id, case when p.number_connection_id = {connection} then p.number_kind end as number_kind, p.number,
-        lower(p.email) as email
+    select p.id, case when p.number_connection_id = {connection} then p.number_kind end as number_kind,
+        bare_number(p.number) as number, lower(p.email) as email
     from person p left join near on near.person_id = p.id
     where near.person_id is null and p.district_id = {district} and current_setting('enable_nestloop') = 'off'
 )
@@ -46,7 +47,7 @@ with roster as materialized (
     select f.id from roster c cross join lateral (
         select p.id from person p
         where p.district_id = {district} and p.number_connection_id = {connection}
-          and p.number_kind = c.number_kind and p.number = c.number offset 0
+          and p.number_kind = c.number_kind and bare_number(p.number) = c.number offset 0
     ) f where current_setting('enable_nestloop') = 'on'
     union
     select f.id from roster c cross join lateral (

@@ -64,7 +64,7 @@ union
 select p.id from record c join person p on p.district_id = :district and lower(p.email) = lower(c.email)
 union
 select p.id from record c join person p on p.district_id = :district and p.number_connection_id = :connection
-    and p.number_kind = c.number_kind and p.number = c.number
+    and p.number_kind = c.number_kind and bare_number(p.number) = bare_number(c.number)
 order by 1 limit :most
 """
 _DECIDED = """

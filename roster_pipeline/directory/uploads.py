@@ -55,7 +55,8 @@ _CANDIDATES = """
 select id from person where district_id = :district and lower(email) = any(:emails)
 union
 select id from person where district_id = :district and number_connection_id = :connection
-    and ltrim(number, '0') = any(:numbers)
+    and number_kind in ('student', 'staff')
+    and bare_number(number) = any(array(select bare_number(n) from unnest(cast(:numbers as text[])) n))
 """
 _NAMES = """
 select p.id, p.given_name, p.family_name
@@ -146,7 +147,7 @@ def candidates(conn: Connection, school: SchoolRow, *, emails: Sequence[str], nu
         "district": school.district_id,
         "connection": school.connection.id,
         "emails": [each.lower() for each in emails],
-        "numbers": [each.lstrip("0") for each in numbers],
+        "numbers": list(numbers),
     }
     return sorted(conn.scalars(text(_CANDIDATES), given))
 

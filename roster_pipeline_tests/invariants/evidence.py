@@ -35,6 +35,8 @@ class Compared:
     other: set[str] = field(default_factory=set)
     alike: bool = False
     """The whole names are the same, in whatever order and fields."""
+    near: bool = False
+    """The numbers are one in two spellings."""
 
     @property
     def strong(self) -> set[str]:
@@ -50,7 +52,7 @@ class Compared:
     @property
     def spoken_against(self) -> bool:
         """Never one human."""
-        middle = "middle" in self.other and not {"number", "username", "master"} & self.same
+        middle = "middle" in self.other and not ({"number", "username", "master"} & self.same or self.near)
         return bool(self.strong) or middle or (not self.whole and bool({"email", "username"} & self.other))
 
     @property
@@ -58,7 +60,7 @@ class Compared:
         """A key, a name, and nothing against it."""
         if self.spoken_against:
             return False
-        if {"email"} <= self.same and self.whole:
+        if ("email" in self.same or self.near) and self.whole:
             return True
         if "number" not in self.same:
             return False
@@ -72,7 +74,7 @@ class Compared:
             return False
         if "number" in self.same:
             return bool({"given", "family", "email"} & self.same)
-        return {"email", "given"} <= self.same
+        return {"email", "given"} <= self.same or (self.near and self.whole)
 
     @property
     def wrong_link(self) -> bool:
@@ -95,7 +97,7 @@ class Compared:
     @property
     def may_be(self) -> bool:
         """Nothing is enough to say that this is somebody else."""
-        if "number" in self.same:
+        if "number" in self.same or self.near:
             return True
         if "email" in self.same:
             return not {"given", "family"} & self.other
@@ -106,7 +108,8 @@ class Compared:
 
 def compare(one: Known, other: Known) -> Compared:
     """Whatever both have."""
-    found = Compared(alike=_spelled(one) == _spelled(other))
+    near = one.number != other.number and plain(one.number) == plain(other.number) is not None
+    found = Compared(alike=_spelled(one) == _spelled(other), near=near)
     whole = found.alike and any(side.given and side.family for side in (one, other))
     numbers = one.number and other.number and one.number[0] == other.number[0]
     pairs: Iterable[tuple[str, object, object, bool]] = (
@@ -116,7 +119,7 @@ def compare(one: Known, other: Known) -> Compared:
         ("username", one.username, other.username, one.username == other.username),
         ("kind", one.kind, other.kind, one.kind == other.kind),
         ("master", one.masters, other.masters, bool(one.masters & other.masters)),
-        ("number", numbers, numbers, one.number == other.number),
+        ("number", numbers, not found.near, one.number == other.number),
         ("middle", one.middle, other.middle, one.middle == other.middle),
     )
     for name, mine, theirs, same in pairs:
@@ -130,6 +133,11 @@ def compare(one: Known, other: Known) -> Compared:
 def _spelled(side: Known) -> list[str]:
     """The names of a side, word by word, in no order."""
     return sorted(f"{side.given or ''} {side.family or ''}".split())
+
+
+def plain(number: tuple[str, str] | None) -> tuple[str, str] | None:
+    """Kind and number without leading zeros, the one spelling that this SIS changes."""
+    return (number[0], number[1].lstrip("0")) if number else None
 
 
 def kind_of(role: str) -> str:

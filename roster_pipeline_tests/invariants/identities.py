@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product
 
-from roster_pipeline_tests.invariants.evidence import Known, compare, kind_of, known_person
+from roster_pipeline_tests.invariants.evidence import Known, compare, kind_of, known_person, plain
 from roster_pipeline_tests.invariants.exclusions import parted, told_apart, two_humans
 from roster_pipeline_tests.invariants.person import Person
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -170,13 +170,16 @@ def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[li
         return any(compare(known[a.sourced_id], known[b.sourced_id]).spoken_against for a, b in pairs)
 
     in_order = [known[one] for one in sorted(known)]
-    keys = [("number", value) for value in dict.fromkeys(k.number for k in in_order) if value]
-    keys += [("email", value) for value in dict.fromkeys(k.email for k in in_order) if value]  # type: ignore[misc]
+    values = {one: {"number": plain(each.number), "email": each.email} for one, each in known.items()}
+    keys: list[tuple[str, object]] = [
+        ("number", one) for one in dict.fromkeys(plain(k.number) for k in in_order) if one
+    ]
+    keys += [("email", value) for value in dict.fromkeys(k.email for k in in_order) if value]
     for name, value in keys:
         if name == "email" and not _one_family(alone.values(), value):
             continue
-        having = [g for g in groups if any(getattr(known[r.sourced_id], name) == value for r in g)]
-        sharing = {r.sourced_id for g in having for r in g if getattr(known[r.sourced_id], name) == value}
+        having = [g for g in groups if any(values[r.sourced_id][name] == value for r in g)]
+        sharing = {r.sourced_id for g in having for r in g if values[r.sourced_id][name] == value}
 
         def fit(one: Record, other: Record, sharing: set[str] = sharing) -> bool:
             both = {one.sourced_id, other.sourced_id} <= sharing
@@ -297,8 +300,9 @@ def _key(
 ) -> bool:
     """Whether a record has the number of a person, or an e-mail that only these two have."""
     if way == "number":
-        own = (person.fields["kind"], person.fields["number"])
-        return human.numbered(record) is not None and human.numbered(record) == own
+        return human.numbered(record) is not None and plain(human.numbered(record)) == plain(
+            known_person(person).number
+        )
     if record.email is None or record.email != person.fields["email"]:
         return False
     sharing = [h for h in humans if any(_counts(h, r) and r.email == record.email for r in h.records)]

@@ -18,7 +18,7 @@ from roster_pipeline_tests.invariants.sis_state import (
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
     "new_email", "other_role", "second_record", "second_school", "rekey", "rekey_with_twin", "wrong_number",
-    "own_number", "reuse", "transform", "spoil", "spoil", "mend", "mend", "mend",
+    "own_number", "respell_number", "reuse", "transform", "spoil", "spoil", "mend", "mend", "mend",
     "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
     "to_campus", "also_campus", "to_district", "half_move", "year_up", "year_back",
 )  # fmt: skip
@@ -96,6 +96,8 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.take_number_of(record, somebody)
     elif kind == "own_number" and record.number:
         sis.own_number(record)
+    elif kind == "respell_number" and record.number:
+        sis.respell_number(record)
     elif kind.startswith("slip"):
         sis.slip(alone(here)[pick % len(here) :][: 2 + other % 4], kind.removeprefix("slip_"))
 

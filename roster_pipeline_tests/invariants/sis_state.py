@@ -282,6 +282,11 @@ class SisState:
         """The mistake is put right."""
         self._change(replace(record, number=str(1000 + record.human)))
 
+    def respell_number(self, record: Record) -> None:
+        """A spreadsheet takes the leading zeros of a number away, or an export writes them."""
+        number = record.number or ""
+        self._change(replace(record, number=number.lstrip("0") if number.startswith("0") else f"00{number}"))
+
     def slip(self, records: list[Record], name: str) -> None:
         """A column slips by a row: each of these records carries the number or the e-mail of the next one."""
         values = [getattr(record, name) for record in records]

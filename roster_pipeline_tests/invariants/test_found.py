@@ -78,3 +78,21 @@ def test_somebody_whose_new_record_shares_its_number_with_a_stranger_is_not_arch
     district.sis.own_number(district.sis.here()[-1])
     assert district.place.sync_school(district.schools[0]).by_action["update"] == 1
     assert {known[0].sourced_id, rekeyed.sourced_id} <= {link for links in district.pipeline() for link in links}
+
+
+def test_somebody_of_another_school_is_found_by_a_number_in_another_spelling(district: CheckedDistrict) -> None:
+    known = district.sis.join("sch-1", "student")
+    for _ in range(3):
+        district.sis.join("sch-2", "student")
+    for school in district.schools:
+        district.place.sync_school(school)
+    district.sis.leave(known, "vanish")
+    number, human = f"00{known.number}", known.human  # the SIS knows them under another id now
+    values = {name: getattr(known, name) for name in ("given", "family", "middle", "grade", "master", "username")}
+    district.sis.look_alike("sch-2", "student", numbered=True, number=number, human=human, **values)
+    night = district.place.sync_school(district.schools[1])
+    assert len([shown for shown in district.pipeline().values() if shown["given"] == known.given]) == 1
+    assert district.place.rows("select notes from plan_row where notes like 'found_by%'") == [
+        {"notes": "found_by_number"}
+    ]
+    assert night.by_action["create"] == 1

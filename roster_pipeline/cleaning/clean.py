@@ -18,7 +18,7 @@ from roster_pipeline.cleaning.contact_exclusions import none_excluded
 from roster_pipeline.cleaning.contact_rules import ContactContext
 from roster_pipeline.cleaning.contacts import GONE, Chosen, choose_contacts, no_contacts
 from roster_pipeline.cleaning.field_values import too_long
-from roster_pipeline.cleaning.record_fields import record_fields, unreadable_column
+from roster_pipeline.cleaning.record_fields import record_fields, unreadable_column, without_placeholders
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, joined_rejections, one_per_sourced_id
 from roster_pipeline.cleaning.roles import Entries, SchoolOrgs, read_roles
 from roster_pipeline.frames import (
@@ -111,6 +111,8 @@ def clean(
     record_status[truth(pc.is_in(ids, value_set=ids_of_two))] = _REJECTED
     ids_rejected = _ids_rejected(rejected_at_ingest)
     record_status[(record_status > _REJECTED) & truth(pc.is_in(ids, value_set=ids_rejected))] = _REJECTED
+    kinds = pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(entries.group))
+    fields = without_placeholders(fields, kinds, np.isin(record_status, _ALIVE))
     member, groups = record_status == STATUS_RANK["member"], _groups(entries)
     for (field, rule), bad in fields.noted.items():
         notes.note(bad & member, ids, field, rule, "warning", groups)
@@ -118,7 +120,7 @@ def clean(
     roster = {
         "sourced_id": ids,
         "record_status": pa.array(RECORD_STATUSES, TEXT).take(pa.array(record_status)),
-        "number_kind": pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(entries.group)),
+        "number_kind": kinds,
         "role": groups,
         "source_role": entries.source_role,
         **fields.values,

@@ -33,7 +33,7 @@ _INVISIBLE = rf"[{_UNSEEN}]+"
 _NO_NAME = r"^(?:[\pP\pS\s]*|NULL|null|\(null\)|N/A|n/a|#N/A)$"
 """Words that exports write for an empty cell. `Null` and `None`, in the spelling of names, are family names."""
 
-ABSENT = r"(?i)^(?:null|\(null\)|none|nil|n/?a|#n/a|undefined|unknown|nan|[-_.?/\s]+)$"
+ABSENT = r"(?i)^(?:null|\(null\)|none|nil|n/?a|#n/a|undefined|unknown|nan|tb[ad]|pending|unassigned|[-_.?/\s]+)$"
 """Words for an empty cell in e-mails, phones, usernames and numbers. Names have their own, shorter list."""
 
 _USER_IDS, _METADATA = "userIds:", "metadata:"

@@ -22,7 +22,8 @@ from roster_pipeline.cleaning.field_values import (
     without_null_words,
 )
 from roster_pipeline.cleaning.roles import Entries
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, filled, lists, strings
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, filled, lists, strings, truth
+from roster_pipeline.identity.match_keys import bare_numbers, numbered, of_many
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.vocabulary import CONTACT, ROLE_RANK, Role
 
@@ -85,6 +86,23 @@ def record_fields(
         values |= {name: blanks(len(users)) for name in _PREFERRED}
         unreadable = {name: where for name, where in unreadable.items() if name not in _PREFERRED}
     return _of_people(RecordFields(values, noted, unreadable), entries)
+
+
+def without_placeholders(fields: RecordFields, kinds: Array, alive: Flags) -> RecordFields:
+    """The fields without numbers and master identifiers that stand for none, because people of many names share them.
+
+    kinds: of the numbers. alive: the records that are not gone.
+    """
+    values, where = dict(fields.values), np.zeros(len(alive), dtype=bool)
+    for name in ("master_identifier", "number"):
+        spelled = bare_numbers(values[name] if name == "master_identifier" else numbered(kinds, values[name]))
+        many = of_many(pc.if_else(pa.array(alive), spelled, None), values["given_name"], values["family_name"])
+        where = truth(pc.is_in(spelled, value_set=many))
+        values[name] = pc.if_else(pa.array(where), None, values[name]) if len(many) else values[name]
+    if not where.any():
+        return RecordFields(values, fields.noted, fields.unreadable)
+    noted = fields.noted | {("number", "number_of_many"): where}
+    return RecordFields(values, noted, {**fields.unreadable, "number": fields.unreadable.get("number", False) | where})
 
 
 def not_texts(people: pd.DataFrame) -> Iterator[tuple[str, Ints]]:

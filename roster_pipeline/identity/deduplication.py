@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, codes, repeated
 from roster_pipeline.identity.evidence import MatchKeys, weigh, whole_names
-from roster_pipeline.identity.match_keys import bare_numbers, numbered, record_match_keys
+from roster_pipeline.identity.match_keys import bare_numbers, numbered, record_match_keys, without_common
 
 _COMPARED_AT_MOST = 30
 """At most this many different records of one key and name are compared; more are a broken export, not a person."""
@@ -76,7 +76,8 @@ def deduplicate(columns: Mapping[str, Array], alive: Flags) -> Deduplicated:
     plain, email = bare_numbers(number), columns["email"]
     length = len(number)
     doubtful = np.flatnonzero(repeated(plain) | repeated(email))
-    joining = _Joining(length, dict(zip(doubtful.tolist(), record_match_keys(columns, doubtful), strict=True)))
+    match_keys = record_match_keys(without_common(columns), doubtful) if len(doubtful) else []
+    joining = _Joining(length, dict(zip(doubtful.tolist(), match_keys, strict=True)))
     for group in _grouped(plain, doubtful):
         joining.join(group, _each_name)
     by_email = list(_grouped(email, doubtful))

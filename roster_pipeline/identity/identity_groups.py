@@ -7,7 +7,9 @@ another person's, the two persons are two: no record of one is the other.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -17,7 +19,7 @@ import pyarrow.compute as pc
 from roster_pipeline.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, truth
 from roster_pipeline.identity.deduplication import UnionFind
 from roster_pipeline.identity.directory_frames import DirectoryFrames
-from roster_pipeline.identity.match_keys import numbered
+from roster_pipeline.identity.match_keys import columns_of, numbered
 from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK
 
 NOBODY = -1
@@ -53,6 +55,11 @@ class IdentityGroups:
 
     def __len__(self) -> int:
         return len(self.starts) - 1
+
+    @cached_property
+    def columns(self) -> Mapping[str, Array]:
+        """The columns that say who a record is, for `record_match_keys`."""
+        return columns_of(self.roster)
 
     @property
     def lead(self) -> Ints:

@@ -18,9 +18,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import Array, Ints, joined, strings, truth
+from roster_pipeline.frames import TEXT, Array, Ints, codes, joined, strings, truth
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
+from roster_pipeline.vocabulary import RECORD_STATUSES, STATUS_RANK
 
 _LETTERS = (
     str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
@@ -55,6 +56,13 @@ RECORD = (
     "preferred_family_name",
 )
 """The columns of a roster that say who a record is."""
+
+MANY_NAMES = 3
+"""A number, user name, `userMasterIdentifier` or e-mail of more different names than this stands for none (`9999`,
+`TBD`, the login of a class). One person does not have so many names, and two people with one number are a conflict."""
+_ALIVE = RECORD_STATUSES[: STATUS_RANK["elsewhere"] + 1]
+_COMMON = {"username": ("given_name", "family_name"), "email": ("family_name",)}
+"""The keys that many people may have by right, and the names that then differ: a large family has one e-mail."""
 
 _MEMBER = "member"
 """The status of a record that is a member today, at the same time as others."""
@@ -173,9 +181,41 @@ def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKey
     ]
 
 
-def columns_of(roster: pd.DataFrame) -> dict[str, Array]:
+def columns_of(roster: pd.DataFrame) -> Mapping[str, Array]:
     """The columns that `record_match_keys` takes."""
-    return {name: strings(roster[name]) for name in RECORD}
+    return without_common({name: strings(roster[name]) for name in RECORD})
+
+
+def without_common(columns: Mapping[str, Array]) -> Mapping[str, Array]:
+    """The columns without the keys of many: these speak neither for nor against anybody."""
+    alive = pc.is_in(columns["record_status"], value_set=pa.array(_ALIVE, TEXT))
+    plain = {name: pc.utf8_lower(columns[name]) for name in _COMMON}
+    common = {
+        name: of_many(pc.if_else(alive, plain[name], None), *(columns[each] for each in names))
+        for name, names in _COMMON.items()
+    }
+    return {
+        **columns,
+        **{
+            name: pc.if_else(pc.is_in(plain[name], value_set=values), None, columns[name])
+            for name, values in common.items()
+            if len(values)
+        },
+    }
+
+
+def of_many(values: Array, *names: Array) -> Array:
+    """The values of rows with more than `MANY_NAMES` different names of one of these kinds."""
+    numbers, distinct = codes(values)
+    often = np.append(np.bincount(numbers[numbers >= 0], minlength=distinct) > MANY_NAMES, False)
+    rows = np.flatnonzero(often[numbers])
+    if not len(rows):
+        return values[:0]
+    at = pa.array(rows)
+    keys = {str(place): map(name_key, each.take(at).to_pylist()) for place, each in enumerate(names)}
+    frame = pd.DataFrame({"value": values.take(at).to_pylist(), **keys}).replace("", None)
+    most = frame.groupby("value").nunique().max(axis=1)
+    return pa.array(most.index[most > MANY_NAMES].tolist(), TEXT)
 
 
 def persons_at(directory: DirectoryFrames, places: Ints) -> Persons:

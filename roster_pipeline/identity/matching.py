@@ -31,8 +31,8 @@ from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, ROLE_
 from roster_pipeline.identity.match_keys import (
     Persons,
     bare_numbers,
-    columns_of,
     numbered,
+    of_many,
     persons_at,
     record_match_keys,
 )
@@ -123,7 +123,7 @@ class _Search:
 
     def __init__(self, identities: IdentityGroups, directory: DirectoryFrames, open_identities: Flags) -> None:
         self._identities, self._directory, self._people = identities, directory, directory.people
-        self._columns = columns_of(identities.roster)
+        self._columns = identities.columns
         self._rows = np.flatnonzero(open_identities[identities.identity])
         exclusions = identities.exclusions
         self._exclusions = set(
@@ -155,7 +155,9 @@ class _Search:
         theirs = bare_numbers(numbered(strings(self._people["number_kind"]), strings(self._people["number"])))
         near = truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True))
         persons = persons_at(self._directory, np.flatnonzero(near))
-        return self._pairs(wanted, persons, bare_numbers(persons.numbers))
+        numbers = bare_numbers(persons.numbers)
+        many = of_many(numbers, strings(persons.frame["given_name"]), strings(persons.frame["family_name"]))
+        return self._pairs(wanted, persons, pc.if_else(pc.is_in(numbers, value_set=many), None, numbers))
 
     def _by_email(self) -> Iterator[tuple[int, MatchKeys, int, MatchKeys]]:
         """Find persons by an e-mail that only one person and one identity of the whole snapshot have.
@@ -211,7 +213,7 @@ def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Fl
     reassigned = np.zeros(len(identities), dtype=bool)
     rows, places = _doubtful(identities, directory)
     if len(rows):
-        records = record_match_keys(columns_of(identities.roster), rows)
+        records = record_match_keys(identities.columns, rows)
         persons = persons_at(directory, places).match_keys()
         odd = [weigh(record, person).against_link for record, person in zip(records, persons, strict=True)]
         reassigned[identities.identity[rows[odd]]] = True

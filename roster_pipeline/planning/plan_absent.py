@@ -39,7 +39,6 @@ from roster_pipeline.identity.identity_groups import LAST_PRESENT, IdentityGroup
 from roster_pipeline.identity.match_keys import (
     Persons,
     bare_numbers,
-    columns_of,
     name_key,
     numbered,
     persons_at,
@@ -177,7 +176,7 @@ def possibly_present(context: PlanningContext, who: Ints) -> Flags:
     near = _near(identities, absent, match_keys)
     exclusions = set(zip(identities.exclusions["row"].tolist(), identities.exclusions["person"].tolist(), strict=True))
     by_key: dict[Hashable, list[tuple[int, MatchKeys]]] = defaultdict(list)
-    for row, record in zip(near.tolist(), record_match_keys(columns_of(identities.roster), near), strict=True):
+    for row, record in zip(near.tolist(), record_match_keys(identities.columns, near), strict=True):
         for key in _keys(record):
             by_key[key].append((row, record))
 

@@ -98,10 +98,10 @@ class Identity:
         grade = record.grade if role == "student" else None
         masters = frozenset((f"urn:state:{record.master}",)) if record.master else frozenset[str]()
         number = self.numbered(record)
+        email, username = (None if name in record.common else getattr(record, name) for name in ("email", "username"))
         return Known(
-            record.given, record.family, record.email, number, record.username, masters, kind_of(role), grade,
-            middle=record.middle,
-        )  # fmt: skip
+            record.given, record.family, email, number, username, masters, kind_of(role), grade, middle=record.middle
+        )
 
     def _strength(self, record: Record) -> tuple[int, int]:
         return strength(record, self.school, self.rules)
@@ -176,7 +176,7 @@ def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[li
     ]
     keys += [("email", value) for value in dict.fromkeys(k.email for k in in_order) if value]
     for name, value in keys:
-        if name == "email" and not _one_family(alone.values(), value):
+        if name == "email" and not _one_family(alone.values(), value):  # an e-mail of many is none of one family
             continue
         having = [g for g in groups if any(values[r.sourced_id][name] == value for r in g)]
         sharing = {r.sourced_id for g in having for r in g if values[r.sourced_id][name] == value}

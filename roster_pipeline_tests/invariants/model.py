@@ -14,6 +14,7 @@ from roster_pipeline_tests.invariants.guarding import Judged, judge
 from roster_pipeline_tests.invariants.identities import Identity, apparent_identities, identities_of, may_be
 from roster_pipeline_tests.invariants.night_facts import facts_of
 from roster_pipeline_tests.invariants.person import Membership, Person
+from roster_pipeline_tests.invariants.placeholders import without_values_of_many
 from roster_pipeline_tests.invariants.quality import held_by_quality
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.invariants.sis_state import Record, campus_of
@@ -141,7 +142,8 @@ class Model:
         here = [school, campus_of(school)] if self.schools[school].rules.orgs_below else [school]
         ids = {link for person in self.active(school) for link in person.links}
         ids |= {one.sourced_id for one in served if any(map(one.names, here))}
-        return _one_of_each_id([one for one in served if one.sourced_id in ids])
+        records = _one_of_each_id([one for one in served if one.sourced_id in ids])
+        return without_values_of_many(records, school, self.schools[school].rules)
 
     def active(self, school: str) -> list[Person]:
         """The active members of a school."""

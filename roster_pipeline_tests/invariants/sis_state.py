@@ -38,6 +38,8 @@ def campus_of(school: str) -> str:
 
 SPOILED = {"email": "not an address", "number": "9" * 601, "grade": "blue"}
 """What nobody can read, by the field in whose place it stands."""
+PLACEHOLDERS = {"number": "9999", "username": "student", "master": "7777", "email": "none@people.example"}
+"""What some SISs write for everybody who has no value."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Record:
     spoiled: fields in whose place something stands that nobody can read, as long as they have no value. moved_up: the
     grade is one more than at first, as it is after the school year has turned. of_two: another human has a record with
     this sourcedId, too. main: the school of `primaryOrg`, if the SIS forgot it when the roles went to another school.
+    common: keys that people of many names have, as a school sees them.
     """
 
     sourced_id: str
@@ -65,6 +68,7 @@ class Record:
     middle: str | None = None
     of_two: bool = False
     main: str = ""
+    common: frozenset[str] = frozenset()
 
     def unreadable(self, name: str) -> bool:
         """Whether a field has a value that nobody can read."""
@@ -255,6 +259,20 @@ class SisState:
         able = [one for one in self.here() if group in one.groups_in(school) and getattr(one, name) is not None]
         for record in [one for one in able if name == "email" or one.human not in self.alike][::every]:
             self._change(replace(record, spoiled=record.spoiled | {name}, **dict[str, Any]({name: None})))
+
+    def placeholder(self, name: str, school: str, *, every: int) -> list[Record]:
+        """Every n-th record of a school has what stands for "none" there; gives these records as they were."""
+        able = [one for one in self.here() if one.names(school) and getattr(one, name) is not None]
+        some = [one for one in able if one.human not in self.alike][::every]
+        for record in some:
+            self._change(replace(record, **dict[str, Any]({name: PLACEHOLDERS[name]})))
+        return some
+
+    def put_back(self, name: str, before: list[Record]) -> None:
+        """These records have their own values again."""
+        for record in before:
+            own = {name: getattr(record, name)}
+            self._change(replace(self.records[record.sourced_id], **dict[str, Any](own)))
 
     def mend(self) -> None:
         """Every value can be read again. The e-mail is another one than before."""

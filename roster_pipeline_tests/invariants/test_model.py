@@ -29,7 +29,7 @@ from roster_pipeline_tests.invariants.histories import assert_happened, historie
 from roster_pipeline_tests.invariants.model import Exemption
 from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
-from roster_pipeline_tests.invariants.sis_state import GROUPS, SPOILED, Group
+from roster_pipeline_tests.invariants.sis_state import GROUPS, PLACEHOLDERS, SPOILED, Group
 from roster_pipeline_tests.invariants.sync_district import Site
 
 EXAMPLES = histories(3, 300)
@@ -155,6 +155,16 @@ class Districts(RuleBasedStateMachine):
         district.sis.spoil(name, district.sis.schools[place], group, every=every)
         self._night(district, district.schools[place])
         district.sis.mend()
+        self._night(district, district.schools[place])
+
+    @rule(place=st.integers(0, 1), name=st.sampled_from(sorted(PLACEHOLDERS)), every=st.integers(1, 4))
+    def placeholder_night(self, place: int, name: str, every: int) -> None:
+        """For a night, many people have one value that stands for none."""
+        district = self.districts[0]
+        before = district.sis.placeholder(name, district.sis.schools[place], every=every)
+        self._night(district, district.schools[place])
+        nights[f"placeholder {name}"] += len(before) > 3
+        district.sis.put_back(name, before)
         self._night(district, district.schools[place])
 
     @rule(pick=PICK)

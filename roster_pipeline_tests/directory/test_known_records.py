@@ -50,7 +50,15 @@ class Sis:
 
     def newcomer(self, number: int) -> dict[str, Any]:
         agents = [{"sourcedId": f"u-{self.chance.randrange(60)}"}] if self.chance.random() < 0.5 else []
-        return person(f"u-{number}", self.chance.choice(ROLES), agents=agents, metadata={"homeroom": str(number)})
+        elsewhere: dict[str, Any] = self.chance.choice(
+            [{}, {}, {"primaryOrg": self.org()}, {"orgs": [self.org(), self.org()]}]
+        )
+        role, metadata = self.chance.choice(ROLES), {"homeroom": str(number)}
+        return person(f"u-{number}", role, agents=agents, metadata=metadata, **elsewhere)
+
+    def org(self) -> dict[str, Any]:
+        """A reference to a school, which need not be listed."""
+        return {"sourcedId": self.chance.choice(["sch-1", "sch-1", "sch-2"])}
 
     def night(self) -> None:
         """Changes of one day."""

@@ -189,7 +189,7 @@ def naming_orgs(records: list[Any]) -> list[bool]:
     known = [record for record in records if type(record) is KnownUser]
     others = [record for record in records if type(record) is not KnownUser] if known else records
     naming = [any(entry["org"] is not None for entry in entries) for entries in sampled(others)]
-    return naming + [True for user in known if user.is_active(LISTED)]
+    return naming + [True for user in known if user.is_active((*LISTED, None))]
 
 
 def entries_of(record: Any) -> list[dict[str, str | None]] | None:

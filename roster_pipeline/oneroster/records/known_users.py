@@ -28,8 +28,9 @@ from roster_pipeline.org_tree import GONE_STATUSES
 HASH_BYTES = 16
 _HASH = np.dtype([("key", "<u8"), ("rest", "<u8")])
 MARK = np.dtype([*_HASH.descr, ("bits", "<u2")])
-"""A mark: 128 bits of a hash, a bit for each role of the standard, and one for a deleted user."""
-_ROLES: tuple[str, ...] = get_args(Role)
+"""A mark: 128 bits of a hash, a bit for each role of the standard and for an org without a role, and one for a deleted
+user."""
+_ROLES: tuple[str | None, ...] = (*get_args(Role), None)
 _BITS = {role: 1 << number for number, role in enumerate(_ROLES)}
 _DELETED = 1 << len(_ROLES)
 
@@ -45,8 +46,8 @@ class KnownUser(dict[str, Any]):
     bits: int
     raw: msgspec.Raw
 
-    def is_active(self, roles: Iterable[str]) -> bool:
-        """Whether it is not deleted, and has one of these roles."""
+    def is_active(self, roles: Iterable[str | None]) -> bool:
+        """Whether it is not deleted, and has one of these roles. None is an org without a role."""
         return not self.bits & _DELETED and any(self.bits & _BITS[role] for role in roles)
 
 
@@ -117,7 +118,7 @@ class KnownUsers:
             for raw, one, place, its, hashed in zip(raws, ids, places, bits, hashes, strict=True)
         ]
 
-    def roles_of(self, places: Sequence[int]) -> set[str]:
+    def roles_of(self, places: Sequence[int]) -> set[str | None]:
         """The roles of the known users with these marks."""
         bits = int(np.bitwise_or.reduce(self._marks["bits"][list(places)]))
         return {role for role, bit in _BITS.items() if bits & bit}

@@ -13,6 +13,7 @@ import dagster as dg
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.storage import DagsterPostgresStorage
+from sqlalchemy.pool import NullPool
 
 from roster_pipeline.runtime.embedded import dagster_address, home
 
@@ -78,6 +79,12 @@ def keep_connections(
     )
     for engine in _engines(instance):
         engine.pool._pre_ping = True
+
+
+def keep_connections_in_run(instance: dg.DagsterInstance) -> None:
+    """`keep_connections` for the process of a run, if whoever opened the instance has not done so."""
+    if any(isinstance(engine.pool, NullPool) for engine in _engines(instance)):
+        keep_connections(instance)
 
 
 def _engines(instance: dg.DagsterInstance) -> list[Any]:

@@ -129,17 +129,17 @@ def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def frame_of_documents(documents: bytes) -> pd.DataFrame:
     """As `frame_of`, for records as JSON, one on each line: they become columns without a Python object for each value.
     Documents of another shape than `frame_of` makes columns of go through it."""
-    lines = documents.split(b"\n") if documents else []
     options = pa.json.ParseOptions(explicit_schema=_DOCUMENT, unexpected_field_behavior="ignore")
     blocks = pa.json.ReadOptions(use_threads=False, block_size=len(documents) + 1)
     try:
-        table = pa.json.read_json(pa.BufferReader(documents), blocks, options) if lines else _DOCUMENT.empty_table()
-        some = b'"metadata"' in documents
-        metadata = [(_METADATA.decode(line).metadata or {}) if some else {} for line in lines]
+        table = pa.json.read_json(pa.BufferReader(documents), blocks, options) if documents else _DOCUMENT.empty_table()
+        metadata: list[dict[str, Any]] = [{}] * len(table)
+        if b'"metadata"' in documents:
+            metadata = [_METADATA.decode(line).metadata or {} for line in documents.split(b"\n")]
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, msgspec.DecodeError, RecursionError):
-        return frame_of([orjson.loads(line) for line in lines])
-    columns: dict[str, Any] = {name: column_of(table.column(name).combine_chunks()) for name in USER_TEXT}
-    columns |= {name: pd.arrays.ArrowExtensionArray(table.column(name).combine_chunks()) for name in USER_LISTS}
+        return frame_of([orjson.loads(line) for line in documents.split(b"\n")])
+    columns: dict[str, Any] = {name: column_of(one_array(table.column(name))) for name in USER_TEXT}
+    columns |= {name: pd.arrays.ArrowExtensionArray(one_array(table.column(name))) for name in USER_LISTS}
     columns["enabledUser"] = table.column("enabledUser").to_pandas(types_mapper={pa.bool_(): pd.BooleanDtype()}.get)
     columns["metadata"] = objects(metadata)
     return pd.DataFrame(columns, columns=list(USER_COLUMNS))
@@ -158,16 +158,20 @@ def strings(column: Iterable[Any]) -> Array:
         column = column.array
     if isinstance(column, pd.arrays.ArrowStringArray):
         column = column.__arrow_array__()
-    array = pa.array(column, from_pandas=True) if not isinstance(column, pa.Array | pa.ChunkedArray) else column
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
+    array = one_array(column if isinstance(column, pa.Array | pa.ChunkedArray) else pa.array(column, from_pandas=True))
     return array if array.type == TEXT else array.cast(TEXT)
 
 
 def lists(column: pd.Series[Any]) -> Array:
     """A column of Arrow lists as one Arrow list array."""
-    array = pa.array(column.array)
-    return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array
+    return one_array(pa.array(column.array))
+
+
+def one_array(array: Array) -> Array:
+    """The chunks of an Arrow array as one. Copies nothing if there is only one; `combine_chunks` always copies."""
+    if not isinstance(array, pa.ChunkedArray):
+        return array
+    return array.chunk(0) if array.num_chunks == 1 else array.combine_chunks()
 
 
 def column_of(array: Array) -> Any:
@@ -235,10 +239,7 @@ def filled(array: Array) -> Flags:
 
 def truth(array: Array) -> Flags:
     """An Arrow array of booleans as numpy's; null is false."""
-    if isinstance(array, pa.ChunkedArray):
-        array = array.combine_chunks()
-    if array.null_count:
-        array = pc.fill_null(array, False)
+    array = one_array(pc.fill_null(array, False) if array.null_count else array)
     flags: Flags = array.to_numpy(zero_copy_only=False)
     return flags
 

@@ -10,21 +10,21 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import phonenumbers
 import pyarrow as pa
 import pyarrow.compute as pc
 from email_validator import EmailNotValidError, validate_email
 
 from roster_pipeline.cleaning.field_values import without_null_words
-from roster_pipeline.frames import TEXT, Array, Flags, filled, on_distinct
-
-LONGEST_ADDRESS = 254
+from roster_pipeline.frames import TEXT, Array, Flags, filled, on_distinct, truth
 
 _LOCAL = r"[a-z0-9_+'-]{1,64}(?:\.[a-z0-9_+'-]+)*"
 
-_PLAIN = rf"^(?P<local>{_LOCAL})@(?P<domain>[a-z0-9-]+(?:\.[a-z0-9-]+)+)$"
+_PLAIN = rf"^{_LOCAL}@[a-z0-9-]+(?:\.[a-z0-9-]+)+$"
 
-_LONGEST_LOCAL = 64
+_SURELY_SHORT = 64
+"""The part before the @ may have this length, and so the library finds no address of this length too long."""
 
 _FILLERS = r"^[0\s().+-]*$"
 """A number of zeros alone is a placeholder, not a wrong number."""
@@ -58,24 +58,23 @@ def valid_email(address: str | None) -> str | None:
 
 
 def _cleaned_emails(given: Array) -> Array:
-    parts = pc.extract_regex(given, pattern=_PLAIN)
-    local, domain = pc.struct_field(parts, "local"), pc.struct_field(parts, "domain").cast(TEXT)
-    fine = on_distinct(domain, lambda names: pa.array([_takes_mail(name) for name in names.to_pylist()], TEXT))
-    short = pc.and_(
-        pc.less_equal(pc.binary_length(local), _LONGEST_LOCAL), pc.less_equal(pc.binary_length(given), LONGEST_ADDRESS)
-    )
-    plain = pc.and_kleene(pc.is_valid(parts), short)
-    easy = pc.if_else(pc.fill_null(pc.and_(plain, pc.is_valid(fine)), False), given, None)
-    rest = pc.if_else(pc.fill_null(plain, False), None, given)
+    short = pc.less_equal(pc.binary_length(given), _SURELY_SHORT)
+    plain = truth(pc.and_(pc.match_substring_regex(given, pattern=_PLAIN), short))
+    parts = pc.list_flatten(pc.split_pattern(given.filter(pa.array(plain)), "@"))
+    domains = parts.take(pa.array(np.arange(1, len(parts), 2)))
+    fine = plain.copy()
+    fine[plain] = truth(on_distinct(domains, lambda names: pa.array(map(_takes_mail, names.to_pylist()), pa.bool_())))
+    easy = pc.if_else(pa.array(fine), given, None)
+    rest = pc.if_else(pa.array(plain), None, given)
     if rest.null_count == len(rest):
         return easy
-    asked = on_distinct(rest, lambda some: pa.array([valid_email(address) for address in some.to_pylist()], TEXT))
+    asked = on_distinct(rest, lambda some: pa.array(map(valid_email, some.to_pylist()), TEXT))
     return pc.coalesce(easy, asked)
 
 
 @lru_cache(maxsize=65_536)
-def _takes_mail(domain: str | None) -> str | None:
-    return domain if domain and valid_email(f"a@{domain}") == f"a@{domain}" else None
+def _takes_mail(domain: str) -> bool:
+    return valid_email(f"a@{domain}") == f"a@{domain}"
 
 
 def clean_phones(raw: Array, region: str) -> tuple[Array, Flags]:
@@ -83,12 +82,18 @@ def clean_phones(raw: Array, region: str) -> tuple[Array, Flags]:
 
     region: the two-letter country of numbers without a country code.
     """
+    coded = raw.dictionary_encode()
+    cleaned, bad = _cleaned_phones(coded.dictionary, region)
+    return cleaned.take(coded.indices), truth(pa.array(bad).take(coded.indices))
+
+
+def _cleaned_phones(raw: Array, region: str) -> tuple[Array, Flags]:
     given = without_null_words(raw)
     given = pc.if_else(pc.match_substring_regex(given, pattern=_FILLERS), None, given)
     cleaned = _plain_phones(given, region)
     rest = pc.if_else(pc.is_valid(cleaned), None, given)
     if rest.null_count < len(rest):
-        asked = on_distinct(rest, lambda some: pa.array([e164(text, region) for text in some.to_pylist()], TEXT))
+        asked = pa.array([e164(text, region) for text in rest.to_pylist()], TEXT)
         cleaned = pc.coalesce(cleaned, asked)
     return cleaned, filled(given) & ~filled(cleaned)
 

@@ -71,7 +71,11 @@ _BETWEEN = "\x1f"
 
 def clean_text(raw: Array) -> Array:
     """Text as Unicode NFC, one blank for any white space, without control characters; nothing left is missing."""
-    return on_distinct(raw, _cleaned)
+    odd = _odd(raw)
+    if not odd.any():
+        return raw
+    where = pa.array(odd)
+    return pc.replace_with_mask(raw, where, on_distinct(raw.filter(where), _cleaned))
 
 
 def clean_names(raw: Array) -> Array:
@@ -82,6 +86,20 @@ def clean_names(raw: Array) -> Array:
 def too_long(names: Array) -> Flags:
     """Flags the names that are longer than `LONGEST_NAME`."""
     return truth(pc.greater(pc.utf8_length(names), LONGEST_NAME))
+
+
+def _odd(texts: Array) -> Flags:
+    """Flags empty texts and those with a blank, a control character or a letter outside ASCII. The others are clean."""
+    odd: Flags = np.zeros(len(texts), dtype=bool)
+    if texts.null_count == len(texts):
+        return odd
+    _, places, data = texts.buffers()
+    ends = np.frombuffer(places, np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    letters = np.frombuffer(data or b"", np.uint8)[ends[0] : ends[-1]]
+    unusual = np.flatnonzero(letters - np.uint8(ord("!")) > ord("~") - ord("!"))  # smaller bytes wrap around
+    odd[np.searchsorted(ends, unusual + ends[0], side="right") - 1] = True
+    odd[np.diff(ends) == 0] = True
+    return odd & filled(texts)
 
 
 def _cleaned(texts: Array) -> Array:
@@ -99,12 +117,7 @@ def _without(texts: Array, pattern: str) -> Array:
 
 def without_null_words(raw: Array) -> Array:
     """Clean text; a word for "nothing" is missing."""
-
-    def without(texts: Array) -> Array:
-        texts = clean_text(texts)
-        return pc.if_else(pc.match_substring_regex(texts, pattern=ABSENT), None, texts)
-
-    return on_distinct(raw, without)
+    return _without(clean_text(raw), ABSENT)
 
 
 def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:

@@ -138,7 +138,7 @@ replaces."""
 STAGE_REST = """
 select m.person_id,
        case when r.absent_syncs = 0 or r.role = any(:archiving_roles) then r.absent_syncs end as absent_syncs,
-       not m.managed and m.status = 'active' and r.action = 'update'
+       not m.managed and m.status = 'active' and r.action = 'update' and not r.exempted
            and (r.role, r.guard) in (
                select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[]))) as joins
 from plan_row r

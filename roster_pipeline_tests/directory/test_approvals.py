@@ -14,7 +14,16 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.builders import newcomer, one, person_of, row, snapshot_of, sync_rows, write_plan
+from roster_pipeline_tests.directory.builders import (
+    every,
+    newcomer,
+    one,
+    person_of,
+    row,
+    snapshot_of,
+    sync_rows,
+    write_plan,
+)
 
 NOW = datetime.now(UTC)
 FINDING = {"guard": "archivals", "message": "many", "value": 0.5, "limit": 0.1, "overridable": True}
@@ -186,6 +195,20 @@ def test_an_exempted_row_is_never_applied_and_no_longer_waits(database: Database
         assert ("skip", "exempted", 1) in [(line["action"], line["reason"], line["rows"]) for line in actions]
         assert lasting_decisions.take_back_exemptions(conn, lincoln, None, "owner", "left after all") == 1
         assert lasting_decisions.exemptions_of_school(conn, lincoln.id) == []
+
+
+def test_an_exempted_update_does_not_hand_a_membership_to_the_sync(database: Database, lincoln: SchoolRow) -> None:
+    sync_rows(database, lincoln, newcomer("a"), newcomer("b"))
+    every(database, "update membership set managed = false returning 1")
+    rows = [row("update", person_of(database, record), links=[record]) for record in "ab"]
+    plan_id = write_plan(database, lincoln, rows, held={("student", "update"): [FINDING]})
+    apply_plan(database, plan_id, who="night")
+    with database.begin() as conn:
+        assert lasting_decisions.exempt(conn, plan_id, [0], "owner", "on a journey") == 1
+    _approve(database, plan_id)
+    apply_plan(database, plan_id, who="owner", kind="approval")
+    managed = every(database, "select managed from membership order by person_id")
+    assert managed == [(False,), (True,)]
 
 
 def test_only_rows_that_wait_can_be_exempted(database: Database, lincoln: SchoolRow) -> None:

@@ -142,12 +142,10 @@ def page(
     name: None for a person who is not in the directory. held: whether the row waits for a person. sync_id: the sync
     that applied the row.
     """
-    conditions, given = chosen.sql()
     order = f"{SORTS[chosen.sort]}, r.row" if chosen.sort in SORTS else "r.row"
     order = "r.action <> 'archive', r.row" if chosen.held and not chosen.sort else order
-    query = f"{_COLUMNS} {_FROM} {conditions} order by {order} limit :limit offset :offset"
-    rows = conn.execute(text(query), {**_of(plan), **given, "limit": limit, "offset": offset})
-    return [dict(row) for row in rows.mappings()]
+    rest = f"order by {order} limit :limit offset :offset"
+    return _rows(conn, plan, chosen, rest, limit=limit, offset=offset)
 
 
 def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
@@ -161,10 +159,23 @@ def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, off
 
 def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int = -1) -> list[dict[str, Any]]:
     """The next rows after the row with this number. A download uses it to read some hundred rows at a time."""
-    conditions, given = chosen.sql()
-    query = f"{_COLUMNS} {_FROM} {conditions} and r.row > :after order by r.row limit :limit"
-    rows = conn.execute(text(query), {**_of(plan), **given, "after": after, "limit": AT_ONCE})
-    return [dict(row) for row in rows.mappings()]
+    rest = "and r.row > :after order by r.row limit :limit"
+    return _rows(conn, plan, chosen, rest, after=after, limit=AT_ONCE)
+
+
+def _rows(conn: Connection, plan: PlanRow, chosen: RowFilter, rest: str, **given: int | None) -> list[dict[str, Any]]:
+    """The chosen rows. rest: the end of the query, and `given` its values.
+
+    It reads the numbers of the rows first. A person without a row of their own has no records in the plan, and the
+    database looks them up only for the rows that are read by number.
+    """
+    conditions, values = chosen.sql()
+    query = f"select r.row {_FROM} {conditions} {rest}"
+    numbers = list(conn.scalars(text(query), {**_of(plan), **values, **given}))
+    listed = "{" + ",".join(map(str, numbers)) + "}"
+    found = conn.execute(text(f"{_COLUMNS} {_FROM} and r.row = any(cast('{listed}' as int[]))"), _of(plan))
+    by_number = {row["row"]: dict(row) for row in found.mappings()}
+    return [by_number[number] for number in numbers if number in by_number]
 
 
 def count(conn: Connection, plan: PlanRow, chosen: RowFilter) -> int:

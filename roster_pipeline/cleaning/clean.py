@@ -213,7 +213,7 @@ def _contacts(
         return Chosen(no_contacts(len(users)), {}, {}, joined_rejections([]), none_excluded())
     students = np.flatnonzero(member & (entries.group == ROLE_RANK[Role.STUDENT]))
     chosen = choose_contacts(
-        users.take(students).reset_index(drop=True),
+        users[["sourcedId", "agents", "metadata", "unreadable"]].take(students).reset_index(drop=True),
         pd.concat([users, contacts], ignore_index=True) if len(contacts) else users,
         ContactContext(context.settings, context.connection, context.today, context.withheld),
         ids_of_two,

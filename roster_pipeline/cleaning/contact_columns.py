@@ -18,6 +18,9 @@ from roster_pipeline.cleaning.rejections import Rejections
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, filled, strings, truth
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MORE_CONTACTS
 
+_READ = ("sourcedId", "givenName", "familyName", "email", "phone", "sms", "unreadable")
+"""The members of a contact's record that become columns."""
+
 
 def contact_fields(
     students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext, notes: Rejections
@@ -27,7 +30,7 @@ def contact_fields(
     kept: the chosen contacts in order, with `rank` (0 is the primary one).
     """
     count = len(students)
-    some = people.take(kept["contact"].to_numpy(dtype=np.int64))
+    some = people[list(_READ)].take(kept["contact"].to_numpy(dtype=np.int64))
     ids = strings(some["sourcedId"])
     email, bad_email = clean_emails(strings(some["email"]))
     phone, bad_phone = phones_of(some, context.settings.phone_region)

@@ -29,6 +29,7 @@ from roster_pipeline.frames import (
     Flags,
     Ints,
     blanks,
+    codes,
     column_of,
     lists,
     positions,
@@ -51,17 +52,19 @@ def pairs_of(students: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
 
     students, people: normalised user records. contact is -1 if the agent was not delivered.
     """
-    student_ids, ids = strings(students["sourcedId"]), strings(people["sourcedId"])
-    trimmed = pc.utf8_trim_whitespace(student_ids)
+    ids = strings(people["sourcedId"])
     owner, agent, place = _agents(students)
-    forward = pd.DataFrame({"student": owner, "contact": positions(agent, ids), "place": place, "agent": agent})
-    owner, agent, place = _agents(people)
-    back = positions(agent, trimmed)
-    backward = pd.DataFrame(
-        {"student": back, "contact": owner, "place": len(place) + 1, "agent": ids.take(pa.array(owner))}
-    )
-    pairs = pd.concat([forward, backward[back >= 0]], ignore_index=True)
-    return pairs.drop_duplicates(["student", "agent"], ignore_index=True)
+    there, named = _agents(people)[:2]
+    back = positions(named, pc.utf8_trim_whitespace(strings(students["sourcedId"])))
+    there, back = there[back >= 0], back[back >= 0]
+    student, contact = np.r_[owner, back], np.r_[positions(agent, ids), there]
+    place = np.r_[place, np.full(len(there), len(named) + 1)]
+    agent = pa.concat_arrays([agent, ids.take(pa.array(there))])
+    key, lost = contact.copy(), contact < 0
+    key[lost] = len(people) + 1 + codes(agent.filter(pa.array(lost)))[0]
+    first = ~pd.DataFrame({"student": student, "key": key}).duplicated().to_numpy()
+    columns = {"student": student[first], "contact": contact[first], "place": place[first]}
+    return pd.DataFrame({**columns, "agent": column_of(agent.filter(pa.array(first)))})
 
 
 def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:

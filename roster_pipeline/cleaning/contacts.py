@@ -70,8 +70,8 @@ def no_contacts(length: int) -> dict[str, Array]:
 def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: ContactContext, ids_of_two: Array) -> Chosen:
     """The contacts of each student.
 
-    students, others: normalised user records, `students` once per sourcedId; contacts may be in either. ids_of_two: ids
-    that two people of the school have (`sourced_id_of_two`).
+    students: sourcedId, agents, metadata and unreadable of each student, once per sourcedId. others: normalised user
+    records, with students or without. ids_of_two: ids that two people of the school have (`sourced_id_of_two`).
     The metadata field of the connection's `primary_contact_from` marks the primary contact: on the contact (yes, or a
     rank from 1) or on the student (the contact's sourcedId).
     """

@@ -155,8 +155,7 @@ def csv_answer(name: str, header: Sequence[str], rows: Iterable[Sequence[Any]]) 
 
 def ago(at: datetime, zone: str, now: datetime | None = None) -> str:
     """`just now`, `12 minutes ago`, `3 hours ago`, `5 days ago`, else the date by the school's own clock."""
-    now = now or datetime.now(UTC)
-    passed = now - at
+    passed = (now or datetime.now(UTC)) - at
     if passed < MINUTE:
         return "just now"
     for unit, word, most in ((MINUTE, "minute", HOUR), (HOUR, "hour", DAY), (DAY, "day", DAY * DAYS_COUNTED)):
@@ -193,12 +192,6 @@ class ListFilter:
 
     def __getitem__(self, name: str) -> str:
         return self.fields[name]
-
-    @property
-    def query(self) -> str:
-        """The filter as a query, without the words and the page."""
-        given = {name: value for name, value in self.fields.items() if value}
-        return f"?{urlencode(given)}" if given else ""
 
     def at(self, page: int) -> str:
         """The address of another page of the same filter."""

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.oneroster import Client, Endpoint, NotOneRoster, OneRosterError, Redirected, SignInRefused
+from roster_pipeline.oneroster import Busy, Client, Endpoint, NotOneRoster, OneRosterError, Redirected, SignInRefused
 from roster_pipeline.oneroster.http.token_search import MOST_TRIES
 from roster_pipeline.simulator import running
 from roster_pipeline_tests.oneroster.client_helpers import QUICK, TestClock, checked
@@ -326,3 +326,14 @@ def test_a_1_0_server_is_found_by_its_host_and_called_1_0(way: str, pasted: str)
     assert "1 in this school" in items["Students"].detail
     before = server.secret if way != "oauth1" else server.secret[: server.secret.index(ROOT_1_0 + "/orgs") + 1]
     assert len(before) <= MOST_TRIES
+
+
+@pytest.mark.parametrize("wait", [None, "7200"])
+def test_a_host_that_limits_our_requests_is_not_searched_on(wait: str | None) -> None:
+    headers = {} if wait is None else {"Retry-After": wait}
+    with serving(lambda method, path, sent: Response(status_code=429, headers=headers)) as made:
+        problem = refusal(made.url)
+    assert isinstance(problem, Busy)
+    assert len([path for path in made.asked if "token" in path]) <= (1 if wait else QUICK.attempts)
+    assert len(made.asked) < 20
+    assert made.secret == []

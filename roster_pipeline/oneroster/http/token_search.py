@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
-from roster_pipeline.oneroster.errors import OneRosterError
+from roster_pipeline.oneroster.errors import Busy, OneRosterError
 from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, NoMoreTries, OAuth1SignIn, SignIn
 from roster_pipeline.oneroster.http.endpoint import Address, Root, resolved, same_origin, token_urls, understand
 from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, BROKEN_STATUS, RETRY_STATUSES, TokenRefused
@@ -153,6 +153,8 @@ class TokenAddresses:
                 return [place]
             if place is not None:
                 likely.append(place)
+            if isinstance(self.failure, Busy):
+                break  # the host counts our requests, so more of them make it worse
         return [] if self.elsewhere is not None else [url for url in likely if not self._answers_everywhere(url)]
 
     def _answers_everywhere(self, url: str) -> bool:
@@ -196,7 +198,8 @@ class TokenAddresses:
                 return response
             if tried >= self._session.endpoint.limits.attempts:
                 raise failure
-            self._session.backoff.wait(tried, None, failure)
+            backoff = self._session.backoff
+            backoff.wait(tried, backoff.retry_after(response), failure)
 
     def _described(self, root: Root) -> str | None:
         """The token address in the file in which a 1.2 provider describes itself. It needs no sign-in."""

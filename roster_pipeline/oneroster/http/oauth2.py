@@ -9,7 +9,7 @@ from urllib.parse import urlencode, urlsplit
 
 import httpx
 
-from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, ServerFailed, SignInRefused
+from roster_pipeline.oneroster.errors import Busy, NotOffered, OneRosterError, ServerFailed, SignInRefused
 from roster_pipeline.oneroster.http.auth import BasicAuth, BearerAuth, SignIn
 from roster_pipeline.oneroster.http.endpoint import resolved, same_origin, with_query
 from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, RETRY_STATUSES, Situation, TokenRefused
@@ -141,9 +141,10 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
 
 def token_failed(response: Response) -> ServerFailed:
     """The error for a token address that fails or is too busy."""
-    failure = ServerFailed(
-        f"The SIS failed at its token address ({response.status}).", "It is tried again at the next sync."
-    )
+    later = "It is tried again at the next sync."
+    failure = ServerFailed(f"The SIS failed at its token address ({response.status}).", later)
+    if response.status == 429:
+        failure = Busy(f"The SIS is limiting our requests ({response.status} at its token address).", later)
     failure.status = response.status
     return failure
 

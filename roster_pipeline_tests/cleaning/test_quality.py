@@ -50,6 +50,7 @@ def test_an_empty_roster_passes_nothing() -> None:
         ({"email": "nope"}, "most_emails_valid"),
         ({"email": "same@example.org"}, "email_unique"),
         ({"identifier": "1"}, "number_unique"),
+        ({"identifier": "1" * 601}, "number_usable"),
         ({"grades": ["blue"]}, "grade_known"),
         ({"grades": ["blue"]}, "most_grades_known"),
         ({"roles": [entry("ext:x")]}, "role_known"),

@@ -29,7 +29,7 @@ FAMILY = school(primary_contacts=True)
 EVERYONE = [
     user("a", email="a@example.org", grades=["9"], agents=["g"]),
     user("b", email="nope", grades=["blue"], agents=["lost"], familyName=None),
-    user("c"),
+    user("c", identifier="7" * 601),
     user("d", "teacher", email="d@example.org", grades=["9"]),
     user("e", "ext:x"),
     user("f", roles=[], givenName=None, familyName=None, email="f@example.org"),
@@ -49,7 +49,8 @@ TESTED = {
     "most_family_names_present": (9, 1),
     "sourced_id_unique": (10, 0),
     "sourced_id_once": (10, 1),
-    "number_unique": (7, 3),
+    "number_unique": (6, 3),
+    "number_usable": (7, 1),
     "email_valid": (5, 1),
     "most_emails_valid": (5, 1),
     "email_unique": (4, 2),

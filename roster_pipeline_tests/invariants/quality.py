@@ -1,7 +1,7 @@
 """The quality gate of the model: which archivals wait because what came is not fit to archive anybody by.
 
 Of the rules that are grave by default, those that the records of a SIS can break: somebody is there, a number is one
-human, most e-mails are addresses, and most grades are known.
+human and a real one, most e-mails are addresses, and most grades are known.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from roster_pipeline_tests.invariants.sis_state import Record
 
 FEW = 2
 """One or two records are never a share."""
-NUMBERS_UNIQUE = 0.99
+NUMBERS_UNIQUE = NUMBERS_USABLE = 0.99
 EMAILS_VALID = GRADES_KNOWN = 0.80
 WHY = "quality"
 
@@ -33,10 +33,12 @@ def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
         mailed = [record for record, _ in of_role if record.email or record.unreadable("email")]
         graded = [record for record, _ in of_role if record.source_grade and role == "student"]
         shared = sum(_shares_number(record, human, members) for record, human in numbered)
+        unreal = sum(record.unreadable("number") for record, _ in of_role)
         unusable = sum(record.unreadable("email") for record in mailed)
         unknown = sum(record.unreadable("grade") for record in graded)
         if (
             _fails(len(numbered), shared, NUMBERS_UNIQUE)
+            or _fails(len(of_role), unreal, NUMBERS_USABLE)
             or _fails(len(mailed), unusable, EMAILS_VALID)
             or _fails(len(graded), unknown, GRADES_KNOWN)
         ):

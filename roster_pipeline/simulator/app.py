@@ -15,7 +15,7 @@ from typing import Any
 import orjson
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -172,11 +172,12 @@ def _edit(sis: Sis, body: dict[str, Any]) -> Any:
 
 
 class _NotAborted(logging.Filter):
-    """Keeps connections that a fault cuts out of the server's error log."""
+    """Keeps requests that a fault, the client or the end of the server cuts off out of the server's error log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Drop the report of an aborted connection."""
-        return record.exc_info is None or not isinstance(record.exc_info[1], ConnectionAbortedError)
+        cut = (ConnectionAbortedError, ClientDisconnect, asyncio.CancelledError)
+        return record.exc_info is None or not isinstance(record.exc_info[1], cut)
 
 
 NOT_ABORTED = _NotAborted()

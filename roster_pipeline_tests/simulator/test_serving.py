@@ -1,5 +1,7 @@
 """Servers, sites of several districts, TLS, the command, the page cache."""
 
+import asyncio
+import socket
 import subprocess
 import sys
 import threading
@@ -7,6 +9,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from roster_pipeline.simulator import Sis, create_app, create_site, generate_district, running
 from roster_pipeline.simulator.__main__ import fault_lines, main, site_option
@@ -87,3 +93,24 @@ def test_kept_pages_are_dropped_when_anything_changes() -> None:
         assert len(api.users(limit=10)) == 3
         api.token = "made-up"
         assert api.get("/users", limit=10).status_code == 401
+
+
+@pytest.mark.parametrize("reads_body", [True, False])
+def test_a_request_that_ends_with_the_server_or_its_client_is_no_error(
+    capfd: pytest.CaptureFixture[str], *, reads_body: bool
+) -> None:
+    begun = threading.Event()
+
+    async def answer(request: Request) -> Response:
+        begun.set()
+        if reads_body:
+            await request.body()
+        await asyncio.sleep(60)
+        return Response()
+
+    app = Starlette(routes=[Route("/", answer, methods=["POST"])])
+    with running(app) as base, socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2]))) as client:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: sis\r\nContent-Length: 9\r\n\r\n")
+        assert begun.wait(10)
+        client.close()
+    assert "Traceback" not in capfd.readouterr().err

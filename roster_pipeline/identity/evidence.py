@@ -63,7 +63,7 @@ class Evidence:
 
     agree, differ: of given, family, middle, email, username, number, master, kind and grade, those that both sides
     have. near: the numbers differ in spelling only (`bare`), which is neither for nor against. alike: the whole names
-    are written alike, in whatever order and fields. free: the person has no record yet. away: see `MatchKeys`.
+    are the same, in any order and in any fields. free: the person has no record yet. away: see `MatchKeys`.
     """
 
     agree: frozenset[str]

@@ -245,5 +245,5 @@ def search_keys(person: StoredPerson) -> list[tuple[str, Any]]:
 
 
 def names_of(given: str | None, family: str | None) -> frozenset[str]:
-    """The texts by which people with this whole name are found, in whatever order and fields it is written."""
+    """The texts by which people with this whole name are found, in any order and in any fields."""
     return whole_names(name_keys(given), name_keys(family))

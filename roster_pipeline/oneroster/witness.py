@@ -120,7 +120,7 @@ def _doubted(
 ) -> set[str]:
     """The missing ids with a character that is encoded in an address, unless somebody present with it is answered.
 
-    Many servers and gateways answer 404 for every address with %2F or %25, whoever it names.
+    Many servers and gateways answer 404 for every address with %2F or %25, also for people whom they have.
     """
     encoded = {one: _encoded(one) for one, answer in answers.items() if answer.state == "missing"}
     read: set[str] = set()

@@ -82,7 +82,7 @@ def keep_connections(
 
 
 def keep_connections_in_run(instance: dg.DagsterInstance) -> None:
-    """`keep_connections` for the process of a run, if whoever opened the instance has not done so."""
+    """`keep_connections` for the process of a run, unless its connections are kept already."""
     if any(isinstance(engine.pool, NullPool) for engine in _engines(instance)):
         keep_connections(instance)
 

@@ -231,8 +231,8 @@ def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
             "count(v.sync_id) > 0 as settled from plan_row r left join applying a on a.row = r.row "
             "left join verdict v on (v.plan_id, v.role, v.action, v.guard) = (r.plan_id, r.role, r.action, r.guard) "
             "where r.plan_id = :plan group by r.role, r.action, r.guard "
-            "union all select role, 'unchanged', cardinality(people), 0, 0, false from plan_unchanged "
-            "where plan_id = :plan"
+            "union all select role, 'unchanged', cardinality(array_remove(people, null)), 0, 0, false "
+            "from plan_unchanged where plan_id = :plan"
         ),
         {"plan": plan_id},
     )

@@ -111,7 +111,8 @@ SCRUB = (
     "where s.id = o.school_id and s.district_id = :district and o.attachment is not null",
     "delete from plan_row r using plan p "
     "where p.id = r.plan_id and p.district_id = :district and r.person_id = any(:people)",
-    "update plan_unchanged u set people = array(select one from unnest(u.people) one where one <> all(:people)) "
+    "update plan_unchanged u set people = array(select case when one.id <> all(:people) then one.id end "
+    "from unnest(u.people) with ordinality one(id, place) order by one.place) "
     "from plan p where p.id = u.plan_id and p.district_id = :district and u.people && cast(:people as bigint[])",
     f"delete from plan_row r using plan p, snapshot s, {THEIRS} "  # noqa: S608
     "where p.id = r.plan_id and s.id = p.snapshot_id and s.connection_id = theirs.connection_id "

@@ -171,7 +171,8 @@ from (
     from plan_row r left join verdict v using (plan_id, role, action, guard)
     where r.plan_id = p.id group by 1, 2, 3, 4
     union all
-    select role, 'unchanged', '', 'equal', cardinality(people), 0, 0 from plan_unchanged where plan_id = p.id
+    select role, 'unchanged', '', 'equal', cardinality(array_remove(people, null)), 0, 0 from plan_unchanged
+    where plan_id = p.id
 ) kinds
 group by 1, 2, 3, 4 order by 1, 2, 3, 4
 """

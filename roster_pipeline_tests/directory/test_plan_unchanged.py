@@ -116,15 +116,24 @@ def test_who_is_special_keeps_a_row(
     assert one(database, "select people from plan_unchanged where plan_id = :p", p=plan_id) == [people["b"]]
 
 
-def test_who_is_erased_is_in_no_list_and_old_plans_lose_theirs(
+def test_who_is_erased_is_in_no_list_and_the_others_keep_their_numbers_of_rows(
     database: Database, lincoln: SchoolRow, people: dict[str, int]
 ) -> None:
     for _ in range(3):
-        apply_plan(database, planned(database, lincoln, *(stays(people, one) for one in RECORDS)), who="night")
+        done = apply_plan(database, planned(database, lincoln, *(stays(people, one) for one in RECORDS)), who="night")
+    numbers = "select person_id, row from plan_line where plan_id = (select max(id) from plan) order by row"
+    waiting = planned(database, lincoln, *(stays(people, one) for one in RECORDS))
+    before = every(database, numbers)
     with database.begin() as conn:
         erase(conn, lincoln.district_id, people["a"], who="owner", reason="asked to be forgotten")
     students = every(database, "select people from plan_unchanged where role = 'student'")
-    assert students == [([people["b"], people["c"]],)] * 3
+    assert students == [([None, people["b"], people["c"]],)] * 4
+    assert every(database, numbers) == [line for line in before if line[0] != people["a"]]
+    with database.begin() as conn:
+        counted = {line["role"]: line["rows"] for line in sync_summary(conn, done.sync_id).actions}
+        assert counted == {"student": 2, "teacher": 1}
+    unchanged = {"student": {"unchanged": 2}, "teacher": {"unchanged": 1}}
+    assert apply_plan(database, waiting, who="night").counts == unchanged
     with database.begin() as conn:
         snapshots.prune(conn, lincoln.id, keep=2)
     assert one(database, "select count(*) from plan_unchanged") == 4

@@ -67,7 +67,7 @@ def create_site(sises: Sequence[Sis]) -> Starlette:
         at_once = sis.log.begin()
         status = 0
         try:
-            if delay := delay_seconds(sis.faults, call, at_once):
+            if delay := delay_seconds(sis.faults, call):
                 await asyncio.sleep(delay)
             if call.method == "POST" and (sis.is_token_path(call.path) or sis.is_token_path(below)):
                 response = _plain(sis.token(call))

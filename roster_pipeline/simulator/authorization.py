@@ -75,7 +75,7 @@ class Tokens:
         form = self._form(call)
         self._require_client(call.headers.get("authorization", ""), form)
         asked = in_query if faults.on("grant_type", "query") else form
-        if asked.get("grant_type") != "client_credentials" and not faults.on("grant_type", "optional"):
+        if asked.get("grant_type") != "client_credentials":
             error = "unsupported_grant_type" if asked.get("grant_type") else "invalid_request"
             raise TokenRefusedError(400, error, "grant_type must be client_credentials")
         return self._issue(self._scopes(asked.get("scope")))
@@ -236,8 +236,7 @@ class Access:
             return "signature method not supported"
         if client_key not in self.tokens.credentials or self.faults.on("credentials_ended"):
             return "unknown consumer key"
-        now = time() + self.faults.number("clock_skew")
-        if not timestamp.isdecimal() or abs(now - int(timestamp)) > CLOCK_SKEW:
+        if not timestamp.isdecimal() or abs(time() - int(timestamp)) > CLOCK_SKEW:
             return "timestamp out of range"
         pairs: Any = read_pairs(call.query_string)
         pairs += signature.collect_parameters(headers=header, exclude_oauth_signature=True)

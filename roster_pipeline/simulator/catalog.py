@@ -49,11 +49,6 @@ def _orgs(view: View, of_type: str | None = None) -> Listing:
     return Listing("orgs", "org", range(len(orgs)), lambda place: view.org(orgs[place]), places.get)
 
 
-def _classes(view: View) -> Listing:
-    studies = view.studies
-    return Listing("classes", "class", studies.class_positions(), studies.a_class, studies.find_class)
-
-
 def _enrollments(view: View, positions: Sequence[int]) -> Listing:
     return Listing("enrollments", "enrollment", positions, view.studies.enrollment, view.studies.find_enrollment)
 
@@ -65,9 +60,8 @@ def _school(view: View, ids: Sequence[str]) -> str:
 def _school_enrollments(view: View, ids: Sequence[str]) -> Listing:
     school = _school(view, ids)
     members = sorted({*view.rows(STUDENT, school), *view.rows(TEACHER, school)})
-    ours = set(view.studies.class_positions(school))
     positions = view.studies.enrollment_positions(members)
-    return _enrollments(view, [p for p in positions if view.studies.enrollment_class(p) in ours])
+    return _enrollments(view, [p for p in positions if view.studies.enrollment_school(p) == school])
 
 
 ROUTES: dict[tuple[str, ...], Route] = {
@@ -76,7 +70,6 @@ ROUTES: dict[tuple[str, ...], Route] = {
     ("users",): Route(CORE, lambda view, _: _users(view)),
     ("students",): Route(CORE, lambda view, _: _users(view, STUDENT)),
     ("teachers",): Route(CORE, lambda view, _: _users(view, TEACHER)),
-    ("classes",): Route(CORE, lambda view, _: _classes(view)),
     ("enrollments",): Route(CORE, lambda view, _: _enrollments(view, view.enrollment_positions())),
     ("schools", "students"): Route(FULL, lambda view, ids: _users(view, STUDENT, _school(view, ids))),
     ("schools", "teachers"): Route(FULL, lambda view, ids: _users(view, TEACHER, _school(view, ids))),

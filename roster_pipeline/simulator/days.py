@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from roster_pipeline.simulator.person import CONTACT_ROLES, STUDENT, Person
-from roster_pipeline.simulator.population import GRADES_BY_LEVEL
 
 if TYPE_CHECKING:
     from roster_pipeline.simulator.district import District
@@ -84,23 +83,6 @@ def pass_day(
             district.day, tuple(joined), _ids(left), tuple(returned), _ids(renamed), _ids(promoted), _ids(moved),
             _ids(other_number),
         )  # fmt: skip
-
-
-def turn_year(district: "District", how: str = "vanish") -> tuple[str, ...]:
-    """A new school year: students go up a grade; those in their school's highest grade leave. Returns the sourcedIds of
-    those who left."""
-    graduated = []
-    with district.lock:
-        for person in list(district.people()):
-            if person.grades and person.has_role(STUDENT):
-                level = next((grades for grades in GRADES_BY_LEVEL if person.grades[0] in grades), ())
-                place = level.index(person.grades[0]) + 1 if level else 0
-                if place < len(level):
-                    district.edit(person.sourced_id, grades=(level[place],))
-                else:
-                    district.remove(person.sourced_id, how=how)
-                    graduated.append(person.sourced_id)
-    return tuple(graduated)
 
 
 def _ids(people: Sequence[Person]) -> tuple[str, ...]:

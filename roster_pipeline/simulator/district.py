@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from roster_pipeline.simulator.days import DayReport, pass_day, turn_year
+from roster_pipeline.simulator.days import DayReport, pass_day
 from roster_pipeline.simulator.person import FAMILY_NAMES, STUDENT, Layout, Person, Role
 from roster_pipeline.simulator.population import FIRST_ID, Org, Population, generated_orgs, newcomer
 
@@ -241,10 +241,6 @@ class District:
     def next_day(self, **changes: Any) -> DayReport:
         """Let one day pass; the arguments are those of `days.pass_day`."""
         return pass_day(self, **changes)
-
-    def roll_over(self, how: str = "vanish") -> tuple[str, ...]:
-        """A new school year. Returns the sourcedIds of the graduates (see `days.turn_year`)."""
-        return turn_year(self, how)
 
 
 def _is_current(person: Person, school: str, role: str | None, today: str) -> bool:

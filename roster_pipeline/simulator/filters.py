@@ -12,8 +12,6 @@ CLAUSE = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_.:-]*)(!=|>=|<=|=|>|<|~)'((?:[^']
 JOIN = re.compile(r"'\s+(AND|OR)\s+(?=[A-Za-z_])")
 DATE_FIELDS = ("dateLastModified",)
 MOST_CLAUSES = 2
-INSTANTS, AS_TEXT, BY_DAY = "instants", "as_text", "by_day"
-"""How a server compares dates: as instants (the standard), as text, or their days only."""
 
 
 class FilterSyntaxError(ValueError):
@@ -29,13 +27,13 @@ class Clause(NamedTuple):
 
 
 class Filter(NamedTuple):
-    """Clauses and the operators between them."""
+    """One or two clauses, and the operator between two: AND or OR."""
 
     clauses: tuple[Clause, ...]
-    operators: tuple[str, ...] = ()
+    operator: str = ""
 
 
-def parse_filter(text: str, most_clauses: int = MOST_CLAUSES) -> Filter:
+def parse_filter(text: str) -> Filter:
     """Read an expression; FilterSyntaxError if it breaks the grammar."""
     pieces = JOIN.split(text)
     clauses = []
@@ -45,9 +43,9 @@ def parse_filter(text: str, most_clauses: int = MOST_CLAUSES) -> Filter:
         if match is None:
             raise FilterSyntaxError("malformed filter")
         clauses.append(Clause(match[1], match[2], match[3].replace("''", "'")))
-    if len(clauses) > most_clauses:
-        raise FilterSyntaxError(f"a filter has at most {most_clauses} clauses")
-    return Filter(tuple(clauses), tuple(pieces[1::2]))
+    if len(clauses) > MOST_CLAUSES:
+        raise FilterSyntaxError(f"a filter has at most {MOST_CLAUSES} clauses")
+    return Filter(tuple(clauses), "".join(pieces[1::2]))
 
 
 def values_at(record: Any, path: Sequence[str]) -> list[Any]:
@@ -59,18 +57,18 @@ def values_at(record: Any, path: Sequence[str]) -> list[Any]:
     return values
 
 
-def clause_test(clause: Clause, dates_as: str = INSTANTS) -> Callable[[Any], bool]:
-    """A test of one record. An absent field is the empty text."""
+def clause_test(clause: Clause, by_day: bool = False) -> Callable[[Any], bool]:
+    """A test of one record. An absent field is the empty text. by_day: of dates only the day is compared."""
     path = clause.field.split(".")
-    if path[-1] in DATE_FIELDS and dates_as != AS_TEXT:
+    if path[-1] in DATE_FIELDS:
         wanted = instant(clause.value)
         if wanted is None:
             raise FilterSyntaxError(f"{clause.field} is compared with a text that is not a date")
-        limit: Any = _day(wanted) if dates_as == BY_DAY else wanted
+        limit: Any = _day(wanted) if by_day else wanted
 
         def dated(record: Any) -> bool:
             moments = [moment for value in values_at(record, path) if (moment := instant(str(value))) is not None]
-            dates = [_day(moment) for moment in moments] if dates_as == BY_DAY else moments
+            dates = [_day(moment) for moment in moments] if by_day else moments
             return any(_compare(moment, clause.predicate, limit) for moment in dates)
 
         return dated
@@ -98,25 +96,11 @@ def _day(moment: datetime) -> date:
     return moment.astimezone(UTC).date()
 
 
-def filter_test(expression: Filter, dates_as: str = INSTANTS, left_to_right: bool = True) -> Callable[[Any], bool]:
-    """A test of one record for the whole expression; AND before OR unless `left_to_right`."""
-    tests = [clause_test(clause, dates_as) for clause in expression.clauses]
-    operators = expression.operators
-    groups: list[list[Callable[[Any], bool]]] = [[]]  # joined by OR, the tests of each by AND
-    for operator, test in zip(("AND", *operators), tests, strict=True):
-        if operator == "OR":
-            groups.append([])
-        groups[-1].append(test)
-
-    def holds(record: Any) -> bool:
-        if left_to_right:
-            value = tests[0](record)
-            for operator, test in zip(operators, tests[1:], strict=True):
-                value = (value and test(record)) if operator == "AND" else (value or test(record))
-            return value
-        return any(all(test(record) for test in group) for group in groups)
-
-    return holds
+def filter_test(expression: Filter, by_day: bool = False) -> Callable[[Any], bool]:
+    """A test of one record for the whole expression."""
+    tests = [clause_test(clause, by_day) for clause in expression.clauses]
+    joined = any if expression.operator == "OR" else all
+    return lambda record: joined(test(record) for test in tests)
 
 
 def instant(text: str) -> datetime | None:

@@ -7,7 +7,7 @@ from typing import Any
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import V11, Payload, Record
-from roster_pipeline.simulator.person import STUDENT, Person
+from roster_pipeline.simulator.person import Person
 from roster_pipeline.simulator.person_faults import ABSENT, PERSON_FAULTS, Change, ServedUser
 from roster_pipeline.simulator.population import Org
 from roster_pipeline.simulator.query import known_fields
@@ -20,27 +20,12 @@ SPELLINGS_OF_FALSE: tuple[Any, ...] = (False, "false", "False", "0", 0, "FALSE",
 ORG_TYPES = ("org", "school", "district", "department")
 
 
-def _status(user: ServedUser) -> Record:
-    status = user.record["status"]
-    texts = {
-        "absent": ABSENT,
-        "constant": "active",
-        "inactive": "inactive" if status == "tobedeleted" else status,
-        "empty": "",
-        "unknown": "archived",
-        "upper": str(status).upper(),
-    }
-    return {"status": texts[user.value]}
-
-
 def _dates(user: ServedUser) -> Record:
     stamp = str(user.record["dateLastModified"])
     bare = stamp[:19]
     spelled = (stamp, f"{bare}Z", f"{bare}+00:00", bare, f"{bare.replace('T', ' ')}.1234567", bare[:10])
     texts = {
         "rotate": spelled[user.person.row % len(spelled)],
-        "now": user.district.stamp(),
-        "constant": f"{user.district.start}T00:00:00.000Z",
         "set_back": f"2000{stamp[4:]}",
         "empty": "",
         "garbage": "31.12.2025 8 Uhr",
@@ -66,13 +51,7 @@ def _grades(user: ServedUser) -> Record:
     grade = str(user.record["grades"][0])
     if user.value == "old_name":
         return {"grades": ABSENT, "grade": grade}
-    values = {
-        "number": int(grade) if grade.isdecimal() else 0,
-        "text": grade,
-        "spelled": [f"Grade {grade.lstrip('0')}"],
-        "null": None,
-        "empty": "",
-    }
+    values = {"number": int(grade) if grade.isdecimal() else 0, "text": grade, "null": None, "empty": ""}
     return {"grades": values[user.value]}
 
 
@@ -115,19 +94,9 @@ def _org_type(user: ServedUser) -> Record:
 
 
 def _lists(user: ServedUser) -> Record:
-    """Lists that are null, one object or one text. `roles` stays a list unless it becomes one object."""
-    changed: Record = {}
-    for name in ("agents", "orgs", "roles", "userIds"):
-        entries = user.record.get(name)
-        if not isinstance(entries, list):
-            continue
-        if user.value == "object" and len(entries) == 1:
-            changed[name] = entries[0]
-        elif user.value == "null" and name != "roles":
-            changed[name] = None
-        elif user.value == "text" and name != "roles" and entries:
-            changed[name] = ",".join(str(entry.get("sourcedId", "")) for entry in entries)
-    return changed
+    """Lists of one entry as that entry."""
+    lists = {name: user.record.get(name) for name in ("agents", "orgs", "roles", "userIds")}
+    return {name: entries[0] for name, entries in lists.items() if isinstance(entries, list) and len(entries) == 1}
 
 
 def _types(user: ServedUser) -> Record:
@@ -152,7 +121,7 @@ def _both_generations(user: ServedUser) -> Record:
 
 
 JSON_FAULTS: dict[str, Change] = {
-    "status": _status,
+    "status": lambda _: {"status": "archived"},
     "dates": _dates,
     "booleans": _booleans,
     "grades": _grades,
@@ -164,7 +133,6 @@ JSON_FAULTS: dict[str, Change] = {
     "references": _references,
     "lists": _lists,
     "extra_members": lambda _: {"@type": "User", "x_vendor": {"deep": [1, {"er": None}]}, "Role": "wizard"},
-    "missing_id": lambda user: {"sourcedId": ABSENT} if user.is_nth(STUDENT, 3) else {},
     "member_case": lambda user: (
         dict.fromkeys(user.record, ABSENT) | {name.lower(): value for name, value in user.record.items()}
     ),
@@ -199,9 +167,7 @@ def faulty_org(faults: Faults, record: Record, org: Org) -> Record:
         record["type"] = "department" if faults.on("org_type", "mixed") else faults.text("org_type")
     if faults.on("org_parent"):
         record["parent"] = None if faults.on("org_parent", "null") else {}
-    if faults.on("org_identifier", "absent"):
-        record.pop("identifier")
-    if faults.on("org_identifier", "doubled") and org.type == "school":
+    if faults.on("org_identifier") and org.type == "school":
         record["identifier"] = "0100"
     if faults.on("nulls"):
         for name in ("identifier", "parent", "children", "metadata"):

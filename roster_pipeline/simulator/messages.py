@@ -28,11 +28,10 @@ ROOTS = {V11: "/ims/oneroster/v1p1", V12: "/ims/oneroster/rostering/v1p2"}
 """The path of each version below the host and any vendor prefix."""
 
 
-def read_pairs(query_string: str, plus_is_blank: bool = True) -> list[tuple[str, str]]:
+def read_pairs(query_string: str) -> list[tuple[str, str]]:
     """The decoded parameters of a query or a form, in order."""
-    decode = unquote_plus if plus_is_blank else unquote
     pairs = (part.partition("=") for part in query_string.split("&") if part)
-    return [(decode(name), decode(value)) for name, _, value in pairs]
+    return [(unquote_plus(name), unquote_plus(value)) for name, _, value in pairs]
 
 
 @dataclass(slots=True)
@@ -56,9 +55,9 @@ class Call:
     names: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
 
-    def parameters(self, plus_is_blank: bool = True) -> list[tuple[str, str]]:
+    def parameters(self) -> list[tuple[str, str]]:
         """The decoded query parameters, in order."""
-        return read_pairs(self.query_string, plus_is_blank)
+        return read_pairs(self.query_string)
 
     def split(self, rest: str) -> None:
         """Read the path below the root. Each segment is decoded on its own, so that an id may hold a slash."""

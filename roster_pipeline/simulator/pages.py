@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from roster_pipeline.simulator.catalog import Listing
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.filters import INSTANTS, Filter, filter_test, values_at
+from roster_pipeline.simulator.filters import Filter, filter_test, values_at
 from roster_pipeline.simulator.membership import Indexes, may_have_role
 from roster_pipeline.simulator.messages import Answer, Call, Record, RequestError
 from roster_pipeline.simulator.person import LEGACY_ROLES, ROLES
@@ -19,7 +19,7 @@ from roster_pipeline.simulator.view import View
 COUNTED_BY_SOME = ("orgs", "students")
 """The collections that have a total with `total_header=some`."""
 TOTAL_ERROR = 7
-"""By how much `total_header` `high` and `low` are wrong."""
+"""By how much `total_header=high` is wrong."""
 JUNK: tuple[Any, ...] = (None, "u-1", 17, [], {}, {"sourcedId": None}, {"sourcedId": 17})
 """The entries of a list with `junk_entries`, in turn."""
 LINK_TARGET = re.compile(r"<(https?)://([^/>]+)")
@@ -28,8 +28,7 @@ LINK_TARGET = re.compile(r"<(https?)://([^/>]+)")
 def collection_answer(view: View, call: Call, listing: Listing) -> Answer:
     """The answer to one GET of a collection."""
     faults = view.faults
-    parameters = call.parameters(plus_is_blank=not faults.on("plus_literal"))
-    query = query_as_served(faults, call.version, parameters, listing.plural)
+    query = query_as_served(faults, call.version, call.parameters(), listing.plural)
     positions = _in_order_of_request(faults, matching(view, call.path, listing, query), query)
     total = len(positions)
     if not total and query.filter and faults.on("no_match"):
@@ -37,9 +36,9 @@ def collection_answer(view: View, call: Call, listing: Listing) -> Answer:
     offset, limit = _page_bounds(faults, query, total)
     if offset and offset >= total and faults.on("past_end"):
         return _past_the_end(faults)
-    records = _page(listing, positions, offset, limit, query)
+    records = [listing.render(position) for position in positions[offset : offset + limit]]
     if offset >= total and faults.on("endless_pages", "fresh"):
-        again = _page(listing, positions, 0, limit, query)
+        again = map(listing.render, positions[:limit])
         records = [record | {"sourcedId": f"{record.get('sourcedId')}-{offset}"} for record in again]
     if faults.on("duplicate_ids") and len(records) > 1:
         records[-1] = dict(records[0])
@@ -61,8 +60,7 @@ def matching(view: View, path: str, listing: Listing, query: Query) -> Sequence[
 def _evaluate(view: View, listing: Listing, query: Query) -> Indexes:
     positions: Sequence[int] = listing.positions
     if query.filter is not None:
-        dates_as = view.faults.text("dates_compared") or INSTANTS
-        test = filter_test(query.filter, dates_as, not view.faults.on("filter_grouping", "and_first"))
+        test = filter_test(query.filter, view.faults.on("dates_compared"))
         positions = [p for p in _candidates(view, listing, query.filter) if test(listing.render(p))]
     if query.sort == "sourcedId" and listing.plural == "users":
         positions = sorted(positions, key=view.sourced_id, reverse=query.descending)
@@ -79,7 +77,7 @@ def _candidates(view: View, listing: Listing, expression: Filter) -> Sequence[in
         listing.plural != "users"
         or first.field not in ("role", "roles.role")
         or first.predicate != "="
-        or "OR" in expression.operators
+        or expression.operator == "OR"
         or view.splits_people
         or not wanted
     ):
@@ -120,17 +118,6 @@ def _page_bounds(faults: Faults, query: Query, total: int) -> tuple[int, int]:
     return offset, limit
 
 
-def _page(listing: Listing, positions: Sequence[int], offset: int, limit: int, query: Query) -> list[Record]:
-    render = listing.render
-    records = [render(position) for position in positions[offset : offset + limit]]
-    return [select(record, query.fields) for record in records] if query.fields else records
-
-
-def select(record: Record, names: tuple[str, ...]) -> Record:
-    """The members with these names, in the record's order; no names means all."""
-    return {name: value for name, value in record.items() if name in names} if names else record
-
-
 def _past_the_end(faults: Faults) -> Answer:
     """What `past_end` gives instead of an empty page."""
     match faults.text("past_end"):
@@ -155,7 +142,7 @@ def _envelope(faults: Faults, call: Call, listing: Listing, query: Query, record
             return {"response": {key: records}, "status": "ok"}
         case "own_name":
             key = call.names[-1]
-    body: Record = {key: None if faults.on("envelope", "null") else records}
+    body: Record = {key: records}
     if every := faults.number("junk_entries"):
         body[key] = [JUNK[n % len(JUNK)] if n % every == 0 else record for n, record in enumerate(records)]
     if faults.on("lone_object") and len(records) == 1:
@@ -181,7 +168,7 @@ def _paging_headers(
         headers["X-Total-Count"] = _stated_total(faults, listing, total)
     if faults.on("perm_rev"):
         asked = faults.count("perm_rev")
-        headers["x-perm-rev"] = "2" if faults.on("perm_rev", "flip") and asked >= 3 else "1"
+        headers["x-perm-rev"] = "2" if asked >= 3 else "1"
         headers["x-count"] = str(received)
     if not faults.on("link", "off") and query.limit > 0:
         limit = min(query.limit, faults.number("page_cap", query.limit))
@@ -207,8 +194,6 @@ def _stated_total(faults: Faults, listing: Listing, total: int) -> str:
             return str(total + faults.count("total_header"))
         case "high":
             return str(total + TOTAL_ERROR)
-        case "low":
-            return str(max(0, total - TOTAL_ERROR))
         case "text":
             return "many"
         case _:

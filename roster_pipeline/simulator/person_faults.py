@@ -19,7 +19,7 @@ ODD_NAMES = (
 )  # fmt: skip
 UNTIS_KINDS = ("uuid", "id", "external-user-id", "person-id", "external-person-id", "short-name", "national-id")
 FEW = 50
-"""`few` and `few_off` concern every 50th person."""
+"""`few_off` concerns every 50th person."""
 
 
 @dataclass(slots=True)
@@ -60,8 +60,6 @@ def _email(user: ServedUser) -> Record:
         "absent": ABSENT,
         "empty": "",
         "null_text": ("NULL", "null", "none", "n/a", " ")[user.person.row % 5],
-        "shared": f"office@{user.district.domain}",
-        "upper": str(user.record.get("email", "")).upper(),
         "invalid": f"{user.person.username} at {user.district.domain}",
     }
     return {"email": texts[user.value]}
@@ -102,9 +100,6 @@ def _agents(user: ServedUser) -> Record:
         return {"agents": ABSENT}
     if user.value == "dangling" and not is_contact and links:
         return {"agents": [user.payload.user_ref(f"nobody-{user.person.row}"), *links]}
-    if user.value == "teacher" and user.first_role == STUDENT:
-        teacher = user.payload.id_of(user.district.layout.row_at(0, TEACHER, 0))
-        return {"agents": [*links, user.payload.user_ref(teacher)]}
     return {}
 
 
@@ -113,9 +108,6 @@ def _staff_as(user: ServedUser) -> Record:
         return {}
     if user.payload.version == V11:
         return {"role": "administrator"}
-    if user.value == "both":
-        roles = user.record["roles"]
-        return {"roles": [*roles, roles[0] | {"role": "siteAdministrator", "roleType": "secondary"}]}
     return user.roles_with(role="siteAdministrator")
 
 
@@ -152,8 +144,7 @@ def _role_dates(user: ServedUser) -> Record:
 
 
 def _orgs_empty(user: ServedUser) -> Record:
-    chosen = user.person.row % FEW == 0 if user.value == "few" else user.value in ("all", user.first_role)
-    return {"orgs" if user.payload.version == V11 else "roles": []} if chosen else {}
+    return {"orgs" if user.payload.version == V11 else "roles": []} if user.value in ("all", user.first_role) else {}
 
 
 def _enabled(user: ServedUser) -> Record:
@@ -164,10 +155,6 @@ def _enabled(user: ServedUser) -> Record:
         "all_off": True,
     }
     return {"enabledUser": "false" if off[user.value] else "true"}
-
-
-def _graduates(user: ServedUser) -> Record:
-    return {"grades": ["GD"]} if user.value == "GD" and user.record.get("grades") in (["12"], ["08"], ["05"]) else {}
 
 
 def _japan(user: ServedUser) -> Record:
@@ -204,9 +191,7 @@ PERSON_FAULTS: dict[str, Change] = {
         "givenName": ODD_NAMES[user.person.row % len(ODD_NAMES)],
         "familyName": f" {user.person.family_name}  ",
     },
-    "long_names": lambda user: {"familyName": user.person.family_name * 60},
     "email": _email,
-    "username": lambda user: {"username": "" if user.value == "empty" else ABSENT},
     "teacher_without_number": lambda user: (
         {"identifier": ABSENT, "userMasterIdentifier": ABSENT} if user.is_nth(TEACHER, 0) else {}
     ),
@@ -218,10 +203,8 @@ PERSON_FAULTS: dict[str, Change] = {
     "unknown_roles": _unknown_roles,
     "roles_case": _roles_case,
     "role_dates": _role_dates,
-    "two_primaries": lambda user: user.roles_with(roleType="primary"),
     "orgs_empty": _orgs_empty,
     "enabled": _enabled,
-    "graduates": _graduates,
     "japan": _japan,
 }
 """Fault -> the members of a user object that it changes. Applied in this order."""

@@ -1,5 +1,5 @@
-"""The query of a collection: limit, offset, filter, sort, orderBy, fields; the errors of each version; and the ways in
-which real servers misread a query."""
+"""The query of a collection: limit, offset, filter, sort, orderBy; the errors of each version; and the ways in which
+real servers misread a query. `fields` is ignored: every record has all of its members."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,11 +25,7 @@ USERS_12 = _PERSON | {
 FIELDS = {
     "orgs": BASE | {"name", "type", "identifier", "parent", "children"},
     "enrollments": BASE | {"user", "class", "school", "role", "primary", "beginDate", "endDate"},
-    "classes": BASE | {
-        "title", "classCode", "classType", "location", "grades", "subjects", "course", "school", "terms",
-        "subjectCodes", "periods", "resources",
-    },
-}  # fmt: skip
+}
 """The members of each kind of object, by the name of its envelope; those of users depend on the version."""
 INSIDE = {
     "roles": frozenset({"roleType", "role", "org", "userProfile", "beginDate", "endDate"}),
@@ -39,8 +35,6 @@ INSIDE = {
 
 STRICT_FILTER_FIELDS = ("status", "dateLastModified")
 STRICT_VALUE_LENGTH = 250
-MANY_CLAUSES = 20
-"""Clauses that `filter_grouping` allows; the standard allows two."""
 NESTED_FIELDS = ("orgs", "roles", "class", "school", "user", "role", "parent")
 NOTHING = Filter((Clause("sourcedId", "=", ""),))
 """A filter that no record passes, because every record has a sourcedId."""
@@ -56,7 +50,6 @@ class Query:
     filter_text: str = ""
     sort: str = ""
     descending: bool = False
-    fields: tuple[str, ...] = ()
     warnings: tuple[tuple[str, str], ...] = ()
 
 
@@ -100,8 +93,6 @@ def query_as_served(faults: Faults, version: str, pairs: list[tuple[str, str]], 
         raise RequestError(faults.number("sort_refused", 400), "cannot sort")
     if faults.on("sort_ignored"):
         parameters.pop("sort", None)
-    if faults.on("fields_ignored"):
-        parameters.pop("fields", None)
     return _read_query(parameters, plural, version)
 
 
@@ -117,8 +108,6 @@ def _read_query(parameters: Mapping[str, str], plural: str, version: str) -> Que
         query.sort = sort
     elif sort and version == V11:
         query.warnings += (("invalid_sort_field", "unknown sort field"),)
-    if "fields" in parameters:
-        read_fields(query, parameters["fields"], plural, version)
     return query
 
 
@@ -132,21 +121,6 @@ def _read_filter(text: str, plural: str, version: str) -> Filter:
         if not is_known_path(clause.field, plural, version):
             raise RequestError(400, f"cannot filter on {clause.field}", "invalid_filter_field")
     return expression
-
-
-def read_fields(query: Query, text: str, plural: str, version: str) -> None:
-    """Read a `fields` list into the query. A blank list is an error. An unknown name is an error in 1.2; 1.1 warns and
-    gives all members."""
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    if not names:
-        minor = "invalid_blank_selection_field" if version == V11 else "invalid_selection_field"
-        raise RequestError(400, "fields is blank", minor)
-    if set(names) <= known_fields(plural, version):
-        query.fields = names
-    elif version == V11:
-        query.warnings += (("invalid_selection_field", "unknown selection field"),)
-    else:
-        raise RequestError(400, "unknown selection field", "invalid_selection_field")
 
 
 def _number(parameters: Mapping[str, str], name: str, default: int, least: int) -> int:
@@ -173,9 +147,8 @@ def _misread_filter(faults: Faults, version: str, text: str, plural: str) -> Fil
         raise RequestError(faults.number("filter_refused", 400), "cannot filter", "invalid_filter_field")
     if faults.on("filter_empty"):
         return NOTHING
-    grouping = faults.on("filter_grouping")
     try:
-        expression = parse_filter(text, MANY_CLAUSES) if grouping else parse_filter(text)
+        expression = parse_filter(text)
     except FilterSyntaxError:
         if faults.on("filter_broken"):
             return Filter(())
@@ -187,5 +160,5 @@ def _misread_filter(faults: Faults, version: str, text: str, plural: str) -> Fil
         names = NESTED_FIELDS if nested else tuple(faults.text("filter_ignored").split(","))
         kept = [c for c in expression.clauses if "all" not in names and c.field.split(".")[0] not in names]
         if len(kept) < len(expression.clauses):
-            return Filter(tuple(kept), expression.operators[: max(0, len(kept) - 1)])
-    return expression if grouping or faults.on("dates_compared") else None
+            return Filter(tuple(kept))
+    return None

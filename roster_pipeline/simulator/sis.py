@@ -10,8 +10,7 @@ from roster_pipeline.simulator.catalog import DISCOVERY_FILES, FULL, ROUTES, Lis
 from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.messages import ROOTS, V12, Answer, Call, RequestError, error_payload
-from roster_pipeline.simulator.pages import collection_answer, select
-from roster_pipeline.simulator.query import Query, read_fields
+from roster_pipeline.simulator.pages import collection_answer
 from roster_pipeline.simulator.view import RevisionCache, View
 from roster_pipeline.simulator.wire_faults import early_answer
 
@@ -169,25 +168,17 @@ class Sis:
         """Find the version and the root in the path, and write them into the call."""
         below = call.path.removeprefix(self.prefix)
         for version in self.versions:
-            for root in self._roots(version):
-                if below == root or below.startswith(f"{root}/"):
-                    call.version, call.root = version, f"{call.origin}{self.prefix}{root}"
-                    call.split(below.removeprefix(root))
-                    return
+            root = PLAIN_V1P2 if version == V12 and self.faults.on("plain_v1p2") else ROOTS[version]
+            root += self.faults.text("root_suffix")
+            if below == root or below.startswith(f"{root}/"):
+                call.version, call.root = version, f"{call.origin}{self.prefix}{root}"
+                call.split(below.removeprefix(root))
+                return
         call.version = V12
         raise RequestError(404, "no such path")
 
-    def _roots(self, version: str) -> list[str]:
-        """The paths of a version below the prefix at the moment."""
-        roots = [ROOTS[version]]
-        if version == V12 and self.faults.on("plain_v1p2"):
-            roots = [PLAIN_V1P2] if self.faults.on("plain_v1p2", "only") else [*roots, PLAIN_V1P2]
-        return [f"{root}{self.faults.text('root_suffix')}" for root in roots]
-
     def _read(self, call: Call) -> Answer:
         if call.version == V12 and call.names == ("discovery",) and call.ids and call.ids[0] in DISCOVERY_FILES:
-            if self.faults.on("discovery", "off"):
-                raise RequestError(404, "no such path")
             token_path = self.faults.text("token_path") or f"{self.prefix}{TOKEN_PATHS[0]}"
             return Answer(200, discovery_document(call.root, call.origin + token_path))
         route = ROUTES.get(call.names)
@@ -214,11 +205,7 @@ class Sis:
         position = listing.find(call.ids[-1])
         if position is None:
             raise RequestError(404, f"no {listing.single} with this sourcedId")
-        parameters = dict(call.parameters())
-        query = Query()
-        if "fields" in parameters:
-            read_fields(query, parameters["fields"], listing.plural, call.version)
-        record = select(listing.render(position), query.fields)
+        record = listing.render(position)
         if listing.plural == "users" and self.faults.on("user_single_as_list"):
             return Answer(200, {listing.plural: [record]})
         key = "school" if listing.single == "org" and self.faults.on("envelope", "school") else listing.single

@@ -10,27 +10,23 @@ from roster_pipeline.simulator.district import District
 from roster_pipeline.simulator.faults import Faults
 from roster_pipeline.simulator.json_faults import faulty_org, user_faults
 from roster_pipeline.simulator.membership import IdScheme, Indexes, belongs_rule, listed_rows
-from roster_pipeline.simulator.messages import V11, Payload, Record, RequestError
+from roster_pipeline.simulator.messages import Payload, Record, RequestError
 from roster_pipeline.simulator.person import CONTACT_ROLES, LEGACY_ROLES, STUDENT, SUPPORT_STAFF, TEACHER, Person
 from roster_pipeline.simulator.population import GRADES_BY_LEVEL, Org, mix
 
 LAST_GRADES = frozenset(grades[-1] for grades in GRADES_BY_LEVEL)
 """The highest grade of each kind of school."""
-
-
-GRADES = ("KG", "01", "02", "03", "04", "05", "06", "07", "08", "09", "10", "11", "12")
-SUBJECTS = ("Mathematics", "Language", "Science", "History", "Art", "Music")
 SLOTS = 2
 """Enrollment positions per person; a teacher uses only the first."""
 
 
 class Studies:
-    """Classes and enrollments, computed from the people of each school, as objects by position.
+    """Enrollments in classes, computed from the people of each school, as objects by position.
 
     There is one class per teacher. Every student is in two of them (fewer in a tiny school), every teacher teaches one.
     People who lost their org or whose roles ended keep their enrollments, ended yesterday, as in real systems.
 
-    Positions: school * classes per school + class; row * SLOTS + slot.
+    A class is a number: school * classes per school + class. The position of an enrollment is row * SLOTS + slot.
     """
 
     def __init__(self, district: District, payload: Payload) -> None:
@@ -40,44 +36,6 @@ class Studies:
         self.stamp = f"{district.start - timedelta(days=60)}T00:00:00.000Z"
         first = district.start.year if district.start.month >= 8 else district.start.year - 1
         self.year_begins = date(first, 8, 1)
-
-    def _base(self, sourced_id: str) -> Record:
-        return {"sourcedId": sourced_id, "status": "active", "dateLastModified": self.stamp}
-
-    def class_positions(self, school: str | None = None) -> list[int]:
-        """Classes of a school, or of all."""
-        schools = self.district.population.school_ids
-        chosen: Iterable[int] = (
-            range(len(schools)) if school is None else [schools.index(school)] if school in schools else []
-        )
-        return [n * self.per_school + k for n in chosen for k in range(self.per_school)]
-
-    def class_id(self, position: int) -> str:
-        """The sourcedId of a class."""
-        return f"cls-{position // self.per_school + 1}-{position % self.per_school + 1}"
-
-    def a_class(self, position: int) -> Record:
-        """A class object."""
-        school, number = divmod(position, self.per_school)
-        return self._base(self.class_id(position)) | {
-            "title": f"{SUBJECTS[number % len(SUBJECTS)]} {number + 1}",
-            "classCode": f"C{number + 1:03d}",
-            "classType": "scheduled",
-            "course": self.payload.ref("courses", "course", f"crs-{GRADES[position % len(GRADES)]}"),
-            "school": self.payload.org_ref(self.district.population.school_ids[school]),
-            "terms": [self.payload.ref("academicSessions", "academicSession", "ses-t1")],
-        }
-
-    def find_class(self, sourced_id: str) -> int | None:
-        """The position of a class."""
-        parts = sourced_id.split("-")
-        if len(parts) != 3 or parts[0] != "cls" or not (parts[1].isdecimal() and parts[2].isdecimal()):
-            return None
-        position = (int(parts[1]) - 1) * self.per_school + int(parts[2]) - 1
-        fits = 0 <= position < self.district.layout.schools * self.per_school
-        return position if fits and self.class_id(position) == sourced_id else None
-
-    # enrollments
 
     def classes_of(self, person: Person) -> list[int]:
         """The classes of a student or teacher in their first school; also after they left it."""
@@ -103,11 +61,14 @@ class Studies:
         person = self.district.at(row)
         where = self.classes_of(person)[slot]
         first = person.roles[0]
-        school = self.district.population.school_ids[where // self.per_school]
-        record = self._base(f"enr-{row}-{slot}") | {
+        school, number = divmod(where, self.per_school)
+        record = {
+            "sourcedId": f"enr-{row}-{slot}",
+            "status": "active",
+            "dateLastModified": self.stamp,
             "user": self.payload.user_ref(self.payload.id_of(row)),
-            "class": self.payload.ref("classes", "class", self.class_id(where)),
-            "school": self.payload.org_ref(school),
+            "class": self.payload.ref("classes", "class", f"cls-{school + 1}-{number + 1}"),
+            "school": self.payload.org_ref(self.district.population.school_ids[school]),
             "role": first.role,
             "beginDate": self.year_begins.isoformat(),
         }
@@ -117,10 +78,11 @@ class Studies:
             record["endDate"] = first.end or person.modified[:10]
         return record
 
-    def enrollment_class(self, position: int) -> int:
-        """The class of an enrollment."""
+    def enrollment_school(self, position: int) -> str:
+        """The school of an enrollment."""
         row, slot = divmod(position, SLOTS)
-        return self.classes_of(self.district.at(row))[slot]
+        where = self.classes_of(self.district.at(row))[slot]
+        return self.district.population.school_ids[where // self.per_school]
 
     def find_enrollment(self, sourced_id: str) -> int | None:
         """The position of an enrollment; None for people who are gone."""
@@ -168,7 +130,7 @@ class View:
         self.row = self._ids.row
         self.person = self._ids.person
         self._apply_faults = user_faults(self.payload, district, faults)
-        self._hides = _hidden_people(version, faults, self.studies)
+        self._hides = _hidden_people(faults)
         is_cold = faults.on("cold_cache") and faults.seconds_on("cold_cache") < faults.number("cold_cache")
         self._empty = faults.on("no_share") or is_cold
 
@@ -266,7 +228,7 @@ class View:
         raise RequestError(403 if self.faults.on("unknown_school", 403) else 404, "no school with this sourcedId")
 
 
-def _hidden_people(version: str, faults: Faults, studies: Studies) -> Callable[[Person], bool] | None:
+def _hidden_people(faults: Faults) -> Callable[[Person], bool] | None:
     """A test for people who are not served; None if all are."""
     tests: list[Callable[[Person], bool]] = []
     if schools := faults.names("hide_school"):
@@ -275,7 +237,7 @@ def _hidden_people(version: str, faults: Faults, studies: Studies) -> Callable[[
         tests.append(lambda p: not roles.isdisjoint((_first_role(p), LEGACY_ROLES.get(_first_role(p)))))
     if halved := faults.text("half_school"):
         tests.append(lambda p: p.is_in(halved) and p.row % 2 == 0)
-    if faults.on("accountless_hidden", "all") or (faults.on("accountless_hidden") and version == V11):
+    if faults.on("accountless_hidden"):
         tests.append(lambda p: not p.username)
     if faults.on("guardians", "off"):
         tests.append(lambda p: _first_role(p) in CONTACT_ROLES)
@@ -283,13 +245,10 @@ def _hidden_people(version: str, faults: Faults, studies: Studies) -> Callable[[
         tests.append(lambda p: p.has_role(STUDENT))
     if grades := faults.names("grade_hidden"):
         tests.append(lambda p: bool(grades.intersection(p.grades)))
-    if faults.on("graduates", "drop"):
+    if faults.on("graduates"):
         tests.append(lambda p: bool(LAST_GRADES.intersection(p.grades)))
     if faults.on("staff_as", "absent"):
         tests.append(lambda p: _first_role(p) in SUPPORT_STAFF)
-    if faults.on("share_classes"):
-        classes = {studies.find_class(sourced_id) for sourced_id in faults.names("share_classes")}
-        tests.append(lambda p: classes.isdisjoint(studies.classes_of(p)))
     if not tests:
         return None
     return lambda person: any(test(person) for test in tests)

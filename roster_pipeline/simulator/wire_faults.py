@@ -77,14 +77,12 @@ def _retry_after(faults: Faults) -> dict[str, str]:
 def _outage(sis: "Sis", call: Call) -> Answer | None:
     faults = sis.faults
     parameters = dict(call.parameters())
-    limit, offset = _whole(parameters.get("limit"), 100), _whole(parameters.get("offset"), 0)
+    offset = _whole(parameters.get("offset"), 0)
     if faults.on("server_error"):
         return Answer(faults.number("server_error", 500), PROXY_PAGE, media_type=HTML)
     if faults.within_first("fails_first"):
         return Answer(503, PROXY_PAGE, _retry_after(faults) if faults.on("retry_after") else {}, HTML)
-    if faults.on("page_fails") and limit > 0 and offset // limit + 1 == faults.number("page_fails"):
-        raise RequestError(500, "something went wrong")
-    if faults.on("timeout_above") and limit > faults.number("timeout_above"):
+    if faults.on("timeout_above") and _whole(parameters.get("limit"), 100) > faults.number("timeout_above"):
         return Answer(504, PROXY_PAGE, media_type=HTML)
     if faults.on("unauthorized_midway") and faults.count("unauthorized_midway") == faults.number("unauthorized_midway"):
         sis.tokens.revoke_all()
@@ -117,9 +115,9 @@ def _whole(text: str | None, default: int) -> int:
 # bytes
 
 
-def delay_seconds(faults: Faults, call: Call, at_once: int) -> float:
+def delay_seconds(faults: Faults, call: Call) -> float:
     """How long this server waits before it answers."""
-    milliseconds = float(faults.number("latency")) + (at_once - 1) * faults.number("latency_parallel")
+    milliseconds = float(faults.number("latency"))
     if per_record := faults.number("latency_per_record"):
         milliseconds += _whole(dict(call.parameters()).get("limit"), 100) * per_record / 1000
     return milliseconds / 1000

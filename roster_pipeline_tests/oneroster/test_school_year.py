@@ -31,7 +31,7 @@ def test_q52_service_accounts_are_told_like_anybody(sis: Start) -> None:
 @pytest.mark.parametrize(
     "fault",
     [
-        "accountless_hidden=all",  # q53
+        "accountless_hidden",  # q53
         "half_school=sch-1",  # q81
         "list_omits=5",  # q79
         "grade_hidden=06,07,08,09",  # q78

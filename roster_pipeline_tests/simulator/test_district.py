@@ -133,14 +133,6 @@ def test_reset_forgets_every_change(district: District) -> None:
     assert district.day == 0
 
 
-def test_the_school_year_turns(district: District) -> None:
-    last = [p.sourced_id for p in district.people_of("sch-1", "student") if p.grades == ("12",)]
-    tenth = next(p.sourced_id for p in district.people_of("sch-1", "student") if p.grades == ("10",))
-    graduated = district.roll_over()
-    assert set(last) <= set(graduated)
-    assert district.person(tenth).grades == ("11",)
-
-
 def test_a_million_people_take_no_memory_to_speak_of() -> None:
     import tracemalloc
 

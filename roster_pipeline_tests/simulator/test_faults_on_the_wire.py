@@ -53,7 +53,6 @@ PAGING: list[tuple[str, Callable[[Walker], object]]] = [
     ("total_header=off", lambda api: "X-Total-Count" not in api.get("/users").headers),
     ("total_header=some", lambda api: "X-Total-Count" not in api.get("/users").headers),
     ("total_header=high", lambda api: int(api.get("/users").headers["X-Total-Count"]) == len(api.users()) + 7),
-    ("total_header=low", lambda api: int(api.get("/users").headers["X-Total-Count"]) == len(api.users()) - 7),
     ("total_header=text", lambda api: api.get("/users").headers["X-Total-Count"] == "many"),
     ("total_header=drifting", lambda api: len({api.get("/users").headers["X-Total-Count"] for _ in range(3)}) == 3),
     ("total_header=unfiltered",
@@ -66,7 +65,7 @@ PAGING: list[tuple[str, Callable[[Walker], object]]] = [
     ("past_end=empty_object", lambda api: api.get("/users", offset=9000).json() == {}),
     ("sort_refused=500", lambda api: api.get("/users", sort="sourcedId").status_code == 500),
     ("past_end=204", lambda api: api.get("/users", offset=9000).status_code == 204),
-    ("record_missing", lambda api: len(set(api.walk())) < api.sis.district.__len__()),
+    ("record_missing", lambda api: len(set(api.walk())) < len(api.sis.district)),
     ("record_doubled", lambda api: len(api.walk_pages()) > len(set(api.walk_pages()))),
     ("duplicate_ids", lambda api: len({r["sourcedId"] for r in api.users(limit=50)}) == 49),
     ("filter_ignored=all", lambda api: len(api.users(filter="status='x'")) == len(api.users())),
@@ -75,14 +74,11 @@ PAGING: list[tuple[str, Callable[[Walker], object]]] = [
      lambda api: len(api.users(filter="dateLastModified>'2030-01-01'")) == len(api.users())),
     ("strict_query", lambda api: api.get("/users", page=1).status_code == 400),
     ("strict_query", lambda api: api.get("/users", filter="familyName='x'").status_code == 400),
-    ("filter_grouping=left_to_right",
-     lambda api: api.get("/users", filter="status='x' AND status='y' AND status='z'").status_code == 200),
     ("filter_unknown=empty", lambda api: api.users(filter="shoe='9'") == []),
     ("filter_broken=everything", lambda api: len(api.users(filter="role=student")) == len(api.users())),
     ("filter_refused=500", lambda api: api.get("/users", filter="status='active'").status_code == 500),
     ("filter_empty", lambda api: api.users(filter="status='active'") == []),
     ("sort_ignored", lambda api: api.users(sort="familyName") == api.users()),
-    ("fields_ignored", lambda api: api.users(fields="nonsense") == api.users()),
     ("no_match=404", lambda api: api.get("/users", filter="status='x'").status_code == 404),
     (
         "dates_compared=by_day",
@@ -91,14 +87,10 @@ PAGING: list[tuple[str, Callable[[Walker], object]]] = [
             and api.users(filter="dateLastModified>'1990-01-01T00:00:00Z'") != []
         ),
     ),
-    ("dates_compared=as_text", lambda api: len(api.users(filter="dateLastModified<'3'")) == len(api.users())),
     ("error_shape=statusInfoSet", lambda api: "statusInfoSet" in api.get("/users/x").json()),
     ("error_shape=errors", lambda api: "errors" in api.get("/users/x").json()),
     ("error_shape=wrapped", lambda api: "imsx_StatusInfo" in api.get("/users/x").json()),
     ("error_shape=plain", lambda api: api.get("/users/x").headers["Content-Type"].startswith("text/plain")),
-    ("plus_literal", lambda api: "malformed" in api.http.get(
-        "/ims/oneroster/v1p1/users?filter=status='a'+AND+status='b'", headers={"Authorization": f"Bearer {api.token}"}
-     ).text),
 ]  # fmt: skip
 
 
@@ -121,7 +113,6 @@ def test_errors_come_when_they_are_due(api: Api, sis: Sis) -> None:
 
     assert statuses("server_error=502") == [502] * 4
     assert statuses("fails_first=2") == [503, 503, 200, 200]
-    assert statuses("page_fails=3") == [200, 200, 500, 200]
     assert statuses("unauthorized_after=3") == [200, 200, 401, 401]
     assert statuses("too_many=1", "retry_after=7") == [429, 200, 200, 200]
     assert statuses("rate_limit=2") == [200, 200, 429, 429]
@@ -211,7 +202,7 @@ def test_time_can_be_wasted(api: Api, sis: Sis) -> None:
 
 
 def test_calls_at_the_same_time_are_limited(api: Api, sis: Sis) -> None:
-    sis.faults.set("latency=100", "parallel_limit=2", "latency_parallel=1")
+    sis.faults.set("latency=100", "parallel_limit=2")
     with ThreadPoolExecutor(5) as pool:
         statuses = sorted(answer.status_code for answer in pool.map(lambda _: api.get("/users"), range(5)))
     assert statuses[0] == 200

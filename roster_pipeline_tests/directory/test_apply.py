@@ -42,14 +42,12 @@ def test_a_create_makes_person_links_membership_and_contact(database: Database, 
     assert every(database, "select email, phone from contact") == [("p@example.org", None)]
 
 
-def test_a_create_for_a_known_person_makes_only_the_membership(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    with database.begin() as conn:
-        roosevelt = add_school(conn, "roosevelt")
-    person = person_of(database, "u1")
-    sync_rows(database, roosevelt, row("create", person, changes={"role": "student"}, links=["u1"], new_links=[]))
+def test_a_create_for_a_known_person_makes_only_the_membership(
+    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow, ada: int
+) -> None:
+    sync_rows(database, roosevelt, row("create", ada, changes={"role": "student"}, links=["u1"], new_links=[]))
     assert one(database, "select count(*) from person") == 1
-    assert one(database, "select count(*) from membership where person_id = :p", p=person) == 2
+    assert one(database, "select count(*) from membership where person_id = :p", p=ada) == 2
 
 
 def test_an_update_writes_only_the_fields_it_names(database: Database, lincoln: SchoolRow) -> None:
@@ -70,17 +68,15 @@ def test_a_number_keeps_its_kind_and_loses_it_with_the_number(database: Database
 
 
 def test_an_archival_keeps_the_data_and_a_restore_brings_the_same_row_back(
-    database: Database, lincoln: SchoolRow
+    database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    person = person_of(database, "u1")
-    sync_rows(database, lincoln, row("archive", person, reason="left", witness="gone"))
+    sync_rows(database, lincoln, row("archive", ada, reason="left", witness="gone"))
     assert every(database, "select status, archived_by, archived_at is not null from membership") == [
         ("archived", "sync", True)
     ]
-    sync_rows(database, lincoln, row("restore", person, changes={"grade": "07"}))
+    sync_rows(database, lincoln, row("restore", ada, changes={"grade": "07"}))
     assert every(database, "select person_id, status, archived_by, archived_at, grade from membership") == [
-        (person, "active", None, None, "07")
+        (ada, "active", None, None, "07")
     ]
 
 
@@ -140,15 +136,13 @@ def test_a_home_in_another_connection_is_left_alone(database: Database, lincoln:
     assert every(database, "select sourced_id, is_primary from link order by 1") == [("u1", True), ("x1", False)]
 
 
-def test_absences_are_counted_and_forgotten(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    person = person_of(database, "u1")
-    sync_rows(database, lincoln, row("skip", person, reason="grace", absent_syncs=1))
+def test_absences_are_counted_and_forgotten(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    sync_rows(database, lincoln, row("skip", ada, reason="grace", absent_syncs=1))
     assert one(database, "select absent_syncs from membership") == 1
     held = {("student", "archive"): [FIXED]}
-    sync_rows(database, lincoln, row("skip", person, reason="grace", absent_syncs=2), held=held)
+    sync_rows(database, lincoln, row("skip", ada, reason="grace", absent_syncs=2), held=held)
     assert one(database, "select absent_syncs from membership") == 1
-    sync_rows(database, lincoln, row("unchanged", person, absent_syncs=0))
+    sync_rows(database, lincoln, row("unchanged", ada, absent_syncs=0))
     assert one(database, "select absent_syncs from membership") == 0
 
 
@@ -160,10 +154,8 @@ def test_a_sync_is_applied_once_per_snapshot(database: Database, lincoln: School
     assert one(database, "select count(*) from person") == 1
 
 
-def test_what_is_held_stays_and_the_rest_goes_on(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    person = person_of(database, "u1")
-    rows = [newcomer("u2"), row("archive", person)]
+def test_what_is_held_stays_and_the_rest_goes_on(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    rows = [newcomer("u2"), row("archive", ada)]
     plan_id = write_plan(database, lincoln, rows, held={("student", "archive"): [FINDING]})
     result = apply_plan(database, plan_id, who="night")
     assert result.outcome == "held"
@@ -183,14 +175,14 @@ def test_a_row_without_a_verdict_is_never_applied(database: Database, lincoln: S
 
 
 @pytest.mark.parametrize("where", ["row", "witness"])
-def test_a_person_the_sis_still_answers_for_is_not_archived(database: Database, lincoln: SchoolRow, where: str) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    person = person_of(database, "u1")
+def test_a_person_the_sis_still_answers_for_is_not_archived(
+    database: Database, lincoln: SchoolRow, where: str, ada: int
+) -> None:
     snapshot_id = snapshot_of(database, lincoln)
     if where == "witness":
         with database.begin() as conn:
             plans.write_witnesses(conn, snapshot_id, {"u1": "here"})
-    leaving = row("archive", person, links=["u1"], witness="here" if where == "row" else "gone")
+    leaving = row("archive", ada, links=["u1"], witness="here" if where == "row" else "gone")
     result = sync_rows(database, lincoln, leaving, snapshot_id=snapshot_id)
     assert result.held == {"student": {"archive": 1}}
     assert one(database, "select status from membership") == "active"
@@ -228,10 +220,8 @@ def test_a_plan_is_stale_when_what_it_touches_moved(database: Database, lincoln:
 
 @pytest.mark.parametrize("changes", [{"number": "17"}, {"email": "A@example.org"}])
 def test_a_create_is_stale_when_somebody_with_its_number_or_email_came_meanwhile(
-    database: Database, lincoln: SchoolRow, changes: dict[str, str]
+    database: Database, lincoln: SchoolRow, changes: dict[str, str], roosevelt: SchoolRow
 ) -> None:
-    with database.begin() as conn:
-        roosevelt = add_school(conn, "roosevelt")
     plan_id = write_plan(database, lincoln, [newcomer("u1", changes=changes)])
     sync_rows(database, roosevelt, newcomer("u2", changes={"number": "17", "email": "a@example.org"}))
     with pytest.raises(PlanStale):
@@ -240,10 +230,10 @@ def test_a_create_is_stale_when_somebody_with_its_number_or_email_came_meanwhile
     assert one(database, "select count(*) from person") == 2
 
 
-def test_a_create_is_stale_when_its_record_was_linked_meanwhile(database: Database, lincoln: SchoolRow) -> None:
+def test_a_create_is_stale_when_its_record_was_linked_meanwhile(
+    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
+) -> None:
     plan_id = write_plan(database, lincoln, [newcomer("u1")])
-    with database.begin() as conn:
-        roosevelt = add_school(conn, "roosevelt")
     sync_rows(database, roosevelt, newcomer("u1"))
     with pytest.raises(PlanStale):
         apply_plan(database, plan_id, who="night")

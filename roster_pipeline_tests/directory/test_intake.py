@@ -100,9 +100,9 @@ def test_the_schools_org_comes_with_what_it_belongs_to(database: Database, linco
     ]
 
 
-def test_rejects_of_this_school_come_along_and_those_nobody_can_place(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as conn:
-        roosevelt = add_school(conn, "roosevelt")
+def test_rejects_of_this_school_come_along_and_those_nobody_can_place(
+    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
+) -> None:
     sync_rows(database, lincoln, newcomer("member"))
     sync_rows(database, roosevelt, newcomer("theirs"))
 
@@ -256,9 +256,10 @@ def test_quality_results_replace_those_of_an_earlier_run(database: Database, lin
         assert rosters.quality_digest(rosters.load_quality(conn, snapshot_id)) is None
 
 
-def test_the_directory_frames_hold_everyone_the_roster_could_mean(database: Database, lincoln: SchoolRow) -> None:
+def test_the_directory_frames_hold_everyone_the_roster_could_mean(
+    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
+) -> None:
     with database.begin() as conn:
-        roosevelt = add_school(conn, "roosevelt")
         foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
     sync_rows(database, lincoln, newcomer("member", changes={"contact_phone": "+1"}))
     sync_rows(

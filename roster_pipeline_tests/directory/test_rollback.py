@@ -188,11 +188,9 @@ def test_a_link_that_somebody_confirmed_since_is_left(database: Database, lincol
 
 
 def test_a_sync_from_before_links_could_be_confirmed_is_undone_as_any_other(
-    database: Database, lincoln: SchoolRow
+    database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    person = person_of(database, "u1")
-    moves = row("update", person, reason="relinked", changes={"primary_record": "u2"}, links=["u2"], new_links=["u2"])
+    moves = row("update", ada, reason="relinked", changes={"primary_record": "u2"}, links=["u2"], new_links=["u2"])
     sync_id = sync_rows(database, lincoln, moves).sync_id
     with database.begin() as conn:
         conn.execute(text("alter table change_log disable trigger append_only"))
@@ -236,13 +234,11 @@ def test_what_is_left_of_a_sync_can_be_undone_after_its_archivals_were(
 
 
 def test_a_plan_that_found_somebody_by_a_link_is_stale_once_the_link_is_rolled_back(
-    database: Database, lincoln: SchoolRow
+    database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    person = person_of(database, "u1")
     links = {"links": ["u2"], "new_links": ["u2"]}
-    second = sync_rows(database, lincoln, row("update", person, reason="relinked", **links)).sync_id
-    plan_id = write_plan(database, lincoln, [row("update", person, links=["u2"], changes={"email": "x@example.org"})])
+    second = sync_rows(database, lincoln, row("update", ada, reason="relinked", **links)).sync_id
+    plan_id = write_plan(database, lincoln, [row("update", ada, links=["u2"], changes={"email": "x@example.org"})])
     _undo(database, second)
     with pytest.raises(PlanStale):
         apply_plan(database, plan_id, who="test")

@@ -171,12 +171,6 @@ def raise_limits(conn: Connection, school_id: int, limits: Mapping[str, Mapping[
     conn.execute(update(school).where(school.c.id == school_id).values(raised_limits=values))
 
 
-def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -> None:
-    """Add to the stored facts of a server what a pull found out about it."""
-    merged = connection.c.learned.op("||")(cast(dict(learned), JSONB))
-    conn.execute(update(connection).where(connection.c.id == connection_id).values(learned=merged))
-
-
 def save_test(
     conn: Connection, tested: SchoolRow, items: Sequence[Mapping[str, Any]], at: datetime | None = None
 ) -> dict[str, Any]:

@@ -1,7 +1,5 @@
-"""Districts, connections and schools: who is rostered, from where, with which settings.
-
-`tenant_changes.py` changes them.
-"""
+"""Districts, connections and schools: who is rostered, from where, with which settings, and what pulls learned of each
+server. `tenant_changes.py` changes the rest."""
 
 from __future__ import annotations
 
@@ -10,24 +8,12 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from sqlalchemy import (
-    Connection,
-    RowMapping,
-    Select,
-    Table,
-    func,
-    or_,
-    select,
-)
+from sqlalchemy import Connection, RowMapping, Select, Table, cast, func, or_, select, update
+from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tables import connection, district, school
-from roster_pipeline.settings.school import (
-    ConnectionSettings,
-    DistrictSettings,
-    Guards,
-    SchoolSettings,
-)
+from roster_pipeline.settings.school import ConnectionSettings, DistrictSettings, Guards, SchoolSettings
 
 
 class UnknownKey(DirectoryError):
@@ -184,6 +170,12 @@ def schools_of(conn: Connection, connection_id: int) -> list[SchoolRow]:
     """The schools that share a connection, by key."""
     rows = conn.execute(schools_query().where(connection.c.id == connection_id).order_by(school.c.key))
     return [school_of(row) for row in rows.mappings()]
+
+
+def remember(conn: Connection, connection_id: int, learned: Mapping[str, Any]) -> None:
+    """Add to the stored facts of a server what a pull found out about it."""
+    merged = connection.c.learned.op("||")(cast(dict(learned), JSONB))
+    conn.execute(update(connection).where(connection.c.id == connection_id).values(learned=merged))
 
 
 def _connections() -> Select[Any]:

@@ -160,7 +160,7 @@ def carry_out_together(database: Database, together: str) -> None:
         connection_tests.end_together(conn, together, problem, items)
         if problem is None:
             tenant_changes.save_tests(conn, [(schools[number], items[test.id]) for number, test in tests.items()])
-            tenant_changes.remember(conn, connection.id, learned)
+            tenants.remember(conn, connection.id, learned)
 
     if tests:
         connection = next(iter(schools.values())).connection
@@ -234,4 +234,4 @@ def _keep(conn: Connection, school_key: str, test_id: str) -> None:
     same = test.settings == school.connection.settings
     if same and test.school_settings.school_id == school.settings.school_id and test.items:
         tenant_changes.save_test(conn, school, test.items, test.ended_at)
-        tenant_changes.remember(conn, school.connection.id, test.learned)
+        tenants.remember(conn, school.connection.id, test.learned)

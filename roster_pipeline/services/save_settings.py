@@ -181,7 +181,7 @@ def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secre
     for test in connection_tests.recent(conn, before.id):
         if stands_for(test, before, school, new_secret):
             kept = tenant_changes.save_test(conn, school, test.items, test.ended_at)
-            tenant_changes.remember(conn, school.connection.id, test.learned)
+            tenants.remember(conn, school.connection.id, test.learned)
             return replace(school, test=kept)
     return school
 

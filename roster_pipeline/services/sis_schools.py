@@ -11,7 +11,7 @@ from itertools import chain, count
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import audit, connection_tests, tenant_changes, tenants
+from roster_pipeline.directory import audit, connection_tests, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_until_commit
@@ -83,7 +83,7 @@ def _read(database: Database, connection_key: str, list_id: str) -> None:
             note()
             pull(client, EVERYBODY).into(store)
             with database.begin() as conn:
-                tenant_changes.remember(conn, connection.id, client.learned)
+                tenants.remember(conn, connection.id, client.learned)
     note()
 
 

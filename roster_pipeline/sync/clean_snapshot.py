@@ -18,7 +18,7 @@ from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fie
 from roster_pipeline.cleaning.quality import not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.cleaning.roles import next_change, orgs_named, school_orgs
-from roster_pipeline.directory import pulls, roster_reuse, rosters, snapshots, tenant_changes
+from roster_pipeline.directory import pulls, roster_reuse, rosters, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.roster_reuse import KEY, Cleaning, Earlier
 from roster_pipeline.directory.sync_summary import latest_snapshot
@@ -161,5 +161,5 @@ def withheld_from(conn: Connection, school: SchoolRow, pull_id: int | None) -> f
     memory = f"{CONTACT_FIELDS_SEEN} {scope}".strip()
     withheld = set(own.learned.get(memory, ()))
     if delivered - withheld:
-        tenant_changes.remember(conn, own.id, {memory: sorted(withheld | delivered)})
+        tenants.remember(conn, own.id, {memory: sorted(withheld | delivered)})
     return withheld_fields(chosen, delivered, withheld)

@@ -72,7 +72,7 @@ def check_connection(database: Database, school_key: str, limits: Limits | None 
     with database.begin() as conn:
         tenant_changes.save_test(conn, school, plain)
         if tenants.get_school(conn, school_key).connection.revision == school.connection.revision:
-            tenant_changes.remember(conn, school.connection.id, learned)
+            tenants.remember(conn, school.connection.id, learned)
     return plain
 
 

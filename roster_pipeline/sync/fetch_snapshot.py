@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import delta_base, pulls, scheduled_runs, snapshots, tenant_changes, tenants
+from roster_pipeline.directory import delta_base, pulls, scheduled_runs, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import infrequent_collection
@@ -263,7 +263,7 @@ def _finish(
             unchanged_since=judged.unchanged_since,
         )
         if learned:
-            tenant_changes.remember(conn, source.id, learned)
+            tenants.remember(conn, source.id, learned)
 
 
 def _school_of_pull(conn: Connection, pull_id: int, school: SchoolRow) -> str:

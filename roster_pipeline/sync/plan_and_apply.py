@@ -22,7 +22,6 @@ from roster_pipeline.directory import (
     rosters,
     school_history,
     snapshots,
-    tenant_changes,
     tenants,
 )
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
@@ -231,7 +230,7 @@ def _second_witness(
         if report.proved or not report.serves_single_users:
             snapshots.prove(conn, snapshot_id, **{SINGLE_USERS: report.proved})
         if report.proved and learned != school.connection.learned:
-            tenant_changes.remember(conn, school.connection.id, learned)
+            tenants.remember(conn, school.connection.id, learned)
     return answers, report.serves_single_users
 
 

@@ -27,8 +27,8 @@ def test_settings_come_back_as_they_were_set(database: Database, lincoln: School
 
 def test_new_connection_settings_forget_what_was_learned(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
-        tenant_changes.remember(conn, lincoln.connection.id, {"version": "1.2"})
-        tenant_changes.remember(conn, lincoln.connection.id, {"strategy": "whole"})
+        tenants.remember(conn, lincoln.connection.id, {"version": "1.2"})
+        tenants.remember(conn, lincoln.connection.id, {"strategy": "whole"})
         assert tenants.get_connection(conn, "sis").learned == {"version": "1.2", "strategy": "whole"}
         tenant_changes.set_connection(conn, "sis", settings=ConnectionSettings(url="https://new.example.org"))
         found = tenants.get_connection(conn, "sis")

@@ -23,7 +23,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
 from roster_pipeline.notifications.mail import SMTP_URL
-from roster_pipeline.runtime.embedded import Addresses, home, plain_connection, prepare_environment
+from roster_pipeline.runtime.embedded import Addresses, plain_connection, prepare_environment
+from roster_pipeline.settings.installation import home
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.vocabulary import COUNTS
 

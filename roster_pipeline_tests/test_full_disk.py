@@ -24,7 +24,8 @@ import os, shutil
 from pathlib import Path
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.runtime.embedded import addresses, home
+from roster_pipeline.runtime.embedded import addresses
+from roster_pipeline.settings.installation import home
 
 database = Database(addresses().roster)
 with database.begin() as conn:

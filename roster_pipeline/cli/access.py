@@ -203,8 +203,8 @@ def rotate(who: Who = None) -> None:
     """
     from roster_pipeline.directory import audit
     from roster_pipeline.directory import secrets as sealing
-    from roster_pipeline.runtime.embedded import SECRET_KEY, home
-    from roster_pipeline.settings.installation import SecretKey
+    from roster_pipeline.runtime.embedded import SECRET_KEY
+    from roster_pipeline.settings.installation import SecretKey, home
 
     given = SecretKey.read().secret_key
     with open_directory() as database:

@@ -114,8 +114,9 @@ def dev(
     from roster_pipeline.console.config import URL
     from roster_pipeline.directory import schema
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.runtime.embedded import home, prepare_environment, project_root
+    from roster_pipeline.runtime.embedded import prepare_environment, project_root
     from roster_pipeline.runtime.webserver import TOKEN
+    from roster_pipeline.settings.installation import home
     from roster_pipeline.sync.build_report import UI_ADDRESS
 
     for wanted in [port, console_port] + [simulator_port] * simulator:

@@ -62,8 +62,7 @@ def _make_dagster_storage() -> None:
 def _facts(addresses: Addresses, embedded: bool, revision: str | None) -> dict[str, Any]:
     from sqlalchemy.engine import make_url
 
-    from roster_pipeline.runtime.embedded import home
-    from roster_pipeline.settings.installation import SecretKey
+    from roster_pipeline.settings.installation import SecretKey, home
 
     key_file = home() / "secret.key"
     own_key = key_file.exists() and SecretKey.read().secret_key == key_file.read_text().strip()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 import dagster as dg
 from pydantic import Field
 
-from roster_pipeline.settings.installation import MailServer, Places, Variables
+from roster_pipeline.settings.installation import MailServer, Places, Variables, home
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
@@ -76,7 +76,6 @@ class InstallationResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         """The mailer: through the server of `ROSTER_SMTP_URL`, else into the folder `outbox`. Raises
         MailSettingsError."""
         from roster_pipeline.notifications.smtp import mailer_from
-        from roster_pipeline.runtime.embedded import home
 
         return mailer_from(self.read(MailServer), home() / "outbox")
 

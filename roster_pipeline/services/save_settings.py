@@ -25,7 +25,6 @@ from roster_pipeline.notifications.content import RoleCounts, SyncReport
 from roster_pipeline.notifications.mail import Mail, message_id
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.smtp import mailer_from
-from roster_pipeline.runtime.embedded import home
 from roster_pipeline.services.school_changes import change_school, locked_school, write_school
 from roster_pipeline.services.settings_changes import (
     SECRET,
@@ -40,7 +39,7 @@ from roster_pipeline.services.settings_changes import (
     secret_must_be_typed,
     usable_secret,
 )
-from roster_pipeline.settings.installation import MailServer
+from roster_pipeline.settings.installation import MailServer, home
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.sync.build_report import console_url, report_of
 from roster_pipeline.vocabulary import ROLE_ORDER

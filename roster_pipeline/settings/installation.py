@@ -105,6 +105,16 @@ class Places(Variables):
         return not self.database_url or self.embedded_url == self.database_url
 
 
+def home() -> Path:
+    """The folder for everything made at run time: `ROSTER_HOME`, else `.roster` in the working folder."""
+    folder = Places.read().home.resolve()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise OSError(f"The folder {folder} cannot be made: {problem.strerror}.\nSet ROSTER_HOME to another.") from None
+    return folder
+
+
 class SecretKey(Variables):
     """The key for Client Secrets. While keys are exchanged, several keys with commas between them."""
 

@@ -28,8 +28,7 @@ from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.runtime.embedded import home
-from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs
+from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs, home
 from roster_pipeline.sync.build_report import run_url
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.outbox_sender import operators, send_alert, was_open

@@ -30,9 +30,8 @@ from roster_pipeline.directory.sessions import Attempt, hashed, new_token
 from roster_pipeline.notifications.mail import MailError, message_id
 from roster_pipeline.notifications.notice import sign_in_mail
 from roster_pipeline.notifications.smtp import mailer_from
-from roster_pipeline.runtime.embedded import home
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in
-from roster_pipeline.settings.installation import MailServer
+from roster_pipeline.settings.installation import MailServer, home
 
 WINDOW = timedelta(minutes=15)
 ASKED_FROM_ONE_PLACE = 20

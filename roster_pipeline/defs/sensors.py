@@ -164,8 +164,8 @@ def watch_schools(
 ) -> dg.SensorResult:
     """Look once. The cursor is the time up to which failed runs were looked at."""
     from roster_pipeline.sync.alerts import record_crashes
-    from roster_pipeline.sync.health_checks import alert_not_pruned
-    from roster_pipeline.sync.monitoring import beat, watch
+    from roster_pipeline.sync.health_checks import alert_not_pruned, beat
+    from roster_pipeline.sync.monitoring import watch
 
     database, now = directory.database(), datetime.now(UTC)
     failed = failed_runs(context.instance, datetime.fromisoformat(context.cursor) if context.cursor else None)

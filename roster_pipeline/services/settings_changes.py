@@ -32,7 +32,7 @@ from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.settings.fields import ROLES, SCHOOL, title_of
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
-from roster_pipeline.sync.monitoring import settle_expiry
+from roster_pipeline.sync.alerts import settle_expiry
 from roster_pipeline.vocabulary import day, reason_problem
 
 PEM = "-----BEGIN"

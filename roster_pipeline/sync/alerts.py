@@ -1,40 +1,42 @@
-"""Alerts by mail: who gets one, and the alerts on failed steps and on changes that wait for a decision.
+"""Alerts by mail on failed steps, on schools that are paused after failed nights, and on Client Secrets that end.
 
-An alert goes to the owners of the schools that it concerns, and to the operators of the installation.
-
-Alerts on held changes and on people that another connection delivers too are opened once per school. They end with an
-all-clear when nothing waits any more. Owners who get a report after every sync read about held changes in the report.
-So this alert goes only to the operators, and to owners who get one report a day. The alert on claimed people goes to
-their school and to the managers, who can settle it.
+An alert goes to the owners of the schools that it concerns, and to the operators of the installation. The alert on a
+Client Secret is sent two weeks and three days before its last day, and again when it is renewed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import accounts, alerts, approvals, ledger, tenants
-from roster_pipeline.directory.alerts import CLAIMED, HELD, PAUSED
-from roster_pipeline.directory.approvals import Hold
+from roster_pipeline.directory import alerts, ledger, tenants
+from roster_pipeline.directory.alerts import (
+    EXPIRES,
+    EXPIRES_SOON,
+    PAUSED,
+    Alert,
+    Dated,
+    dated_secrets,
+    open_expiries,
+)
 from roster_pipeline.directory.database import Database, DirectoryError
-from roster_pipeline.directory.held_plans import claimed_people
-from roster_pipeline.directory.locks import try_lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.content import FailureAlert
-from roster_pipeline.notifications.outcome import NOUNS, claimed_words, joined
+from roster_pipeline.notifications.notice import Notice
+from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.sync import CREDENTIALS, STEP, GaveWay, SyncError
 from roster_pipeline.sync.build_report import console_url, run_url
-from roster_pipeline.sync.outbox_sender import page_of_school, school_notice, send_alert, was_open
-from roster_pipeline.vocabulary import counted, role_name
+from roster_pipeline.sync.outbox_sender import page_of_school, school_notice, send_alert
+from roster_pipeline.vocabulary import day
 
-CLAIM_HINT = "There the manager says who they are."
-MOST_NAMED = 3
-"""Schools that an alert names."""
 MOST_NIGHTS = 7
 """Failed nights in a row after which a school is paused: a week in which nobody put it right."""
+EARLY_DAYS, LATE_DAYS = 14, 3
+"""The times before the last day: the first leaves time to ask the people who run the SIS for a new secret, and the
+second is the last warning."""
 
 
 def record_failure(
@@ -148,123 +150,99 @@ def affected_schools(conn: Connection, school: SchoolRow) -> list[SchoolRow]:
     return [school] + [other for other in sharing if other.id != school.id and other.settings.automatic]
 
 
+def stage_of(expires: date, today: date) -> str | None:
+    """The cause of the alert that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`. Only one is open at a
+    time."""
+    left = (expires - today).days
+    return EXPIRES_SOON if left <= LATE_DAYS else EXPIRES if left <= EARLY_DAYS else None
+
+
 @dataclass(frozen=True)
-class Watched:
-    """How many alerts one check opened, cleared and repeated."""
+class ExpiryChange:
+    """The change for one connection: the stage that is due now, if any, and the open alerts that no longer hold. one:
+    the last day of its secret; None if it has none any more."""
 
-    opened: int = 0
-    cleared: int = 0
-    reminded: int = 0
-
-
-def watch_holds(
-    conn: Connection, now: datetime, school_id: int | None = None, only: list[int] | None = None
-) -> Watched:
-    """Check all schools once, in the caller's transaction. school_id, only: check only this school, and only these
-    alerts of it."""
-    by_school: dict[int, list[Hold]] = {}
-    for hold in approvals.held(conn, school_id=school_id):
-        by_school.setdefault(hold.school_id, []).append(hold)
-    if not by_school and only == []:
-        return Watched()
-    cleared = alerts.clear_held(conn, list(by_school), only)
-    already_open = {alert.school_id for alert in alerts.open_alerts(conn) if alert.cause == HELD}
-    fresh = {number: holds for number, holds in by_school.items() if number not in already_open}
-    if not (cleared or fresh):
-        return Watched()
-    schools = tenants.schools_by_id(conn, [*fresh, *(alert.school_id or 0 for alert in cleared)])
-    for alert in cleared:
-        school = schools[alert.school_id or 0]
-        since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
-        notice = school_notice(school, now, "good", "All clear", "Nothing is held any more", since)
-        send_alert(conn, [school], notice, alert.id, "cleared", owners_too=_waits(school))
-    for number, holds in fresh.items():
-        school = schools[number]
-        message = f"{_held(holds)} held{_by_whom(holds)}"
-        opened = alerts.open_alert(conn, f"school {school.key}", HELD, f"{message}.", school=number)
-        if opened is None:
-            continue
-        may = any(hold.overridable for hold in holds)
-        link = page_of_school(school.key, *(("Look and decide", "/holds") if may else ("Sync again", "/runs")))
-        notice = school_notice(
-            school,
-            now,
-            "attention",
-            "Held",
-            message,
-            "The report says why. Everything else of that sync was done.",
-            command=f"roster hold show {school.key}",
-            link=link,
-        )
-        managers = accounts.managers_of(conn, school.district_id) if any(h.needs_manager for h in holds) else []
-        send_alert(conn, [school], notice, opened, "opened", owners_too=_waits(school), also=managers)
-    return Watched(len(fresh), len(cleared))
+    connection_id: int
+    one: Dated | None
+    stage: str | None
+    over: list[Alert]
 
 
-def _held(holds: list[Hold]) -> str:
-    kinds = [f"{counted(hold.rows, *NOUNS[hold.action])} of {role_name(hold.role)}" for hold in holds]  # type: ignore[index]
-    return f"{joined(kinds)} {'is' if sum(hold.rows for hold in holds) == 1 else 'are'}"
+def expiry_changes(conn: Connection, now: datetime) -> list[ExpiryChange]:
+    """Connections whose alert about the secret must open, change or clear; mostly none."""
+    today = now.astimezone(UTC).date()
+    dated = {one.connection_id: one for one in dated_secrets(conn)}
+    open_now = open_expiries(conn)
+    turns = []
+    for number in sorted(dated.keys() | open_now.keys()):
+        one, known = dated.get(number), open_now.get(number, [])
+        stage = stage_of(one.expires, today) if one else None
+        over = [alert for alert in known if alert.cause != stage]
+        if over or (stage and not known):
+            turns.append(ExpiryChange(number, one, stage, over))
+    return turns
 
 
-def _by_whom(holds: list[Hold]) -> str:
-    """Until when the changes wait. This depends on who may decide about some of them."""
-    overridable = [hold for hold in holds if hold.overridable]
-    if not overridable:
-        return " and cannot be approved"
-    return (
-        " until the district's manager decides"
-        if all(h.needs_manager for h in overridable)
-        else " until someone decides"
+def settle_expiry(conn: Connection, connection_id: int, now: datetime) -> None:
+    """Open and close the alerts that depend on a new last day of a connection's secret, in the transaction of that
+    change."""
+    for turn in expiry_changes(conn, now):
+        if turn.connection_id == connection_id:
+            send_expiry_change(conn, turn, tenants.schools_of(conn, connection_id), now)
+
+
+def send_expiry_change(
+    conn: Connection, turn: ExpiryChange, schools: Iterable[SchoolRow], now: datetime
+) -> tuple[int, int]:
+    """Open and clear the alerts of one change, with its mail. Returns how many were opened and cleared."""
+    mine = [school for school in schools if school.connection.id == turn.connection_id]
+    concerned = [school for school in mine if school.settings.automatic] or mine
+    for alert in turn.over:
+        alerts.close(conn, alert.id)
+    if turn.stage and turn.one:
+        return int(_open_expiry(conn, turn.one, turn.stage, concerned, now)), 0
+    notice = _renewed(turn.over[0].subject, turn.one, concerned, now)
+    send_alert(conn, concerned, notice, turn.over[-1].id, "cleared")
+    return 0, 1
+
+
+def _open_expiry(conn: Connection, secret: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
+    today = now.astimezone(UTC).date()
+    verb = "ended" if secret.expires < today else "ends"
+    message = f"The Client Secret of {secret.key} {verb} on {day(secret.expires)}"
+    alert = alerts.open_alert(conn, f"connection {secret.key}", stage, message, connection=secret.connection_id)
+    if alert is None:
+        return False
+    hints = (
+        "After that day the SIS may refuse the sign-in, and no school of this connection can be synced.",
+        "Ask for a new secret in the SIS, then enter it here with its last day.",
+    )
+    command = f"roster connection set {secret.key} --client-secret ask --secret-expires YYYY-MM-DD"
+    notice = _expiry_notice(
+        f"Connection {secret.key}", concerned, now, "attention", "Secret ends", message, hints, command
+    )
+    send_alert(conn, concerned, notice, alert, "opened")
+    return True
+
+
+def _renewed(subject: str, secret: Dated | None, concerned: list[SchoolRow], now: datetime) -> Notice:
+    until = f"It is now valid until {day(secret.expires)}" if secret else "Its last day is no longer entered"
+    about = subject[0].upper() + subject[1:]
+    return _expiry_notice(
+        about, concerned, now, "good", "All clear", "The Client Secret was renewed", (f"{until}.",), ""
     )
 
 
-def _waits(school: SchoolRow) -> bool:
-    return school.settings.report_when == "daily"
-
-
-def watch_claims(conn: Connection, now: datetime, only: Collection[int] | None = None) -> Watched:
-    """One look, in the caller's transaction. only: at the people of these schools alone. Skips alerts that another
-    transaction opens or closes at the moment. That transaction or the next look handles them."""
-    claimed = claimed_people(conn, only)
-    already_open = {
-        alert.school_id or 0: alert
-        for alert in alerts.open_alerts(conn)
-        if alert.cause == CLAIMED and (only is None or alert.school_id in only)
-    }
-    if claimed.keys() == already_open.keys() or not try_lock_until_commit(conn, "alerts on claimed people"):
-        return Watched()
-    fresh, over = claimed.keys() - already_open.keys(), already_open.keys() - claimed.keys()
-    mine = alerts.lock_open(conn, [already_open[number].id for number in over])
-    ended = [already_open[number] for number in sorted(over) if already_open[number].id in mine]
-    others = {by for number in fresh for by in claimed[number].by_schools}
-    schools = tenants.schools_by_id(conn, {*fresh, *over, *others})
-    for alert in ended:
-        school = schools[alert.school_id or 0]
-        alerts.close(conn, alert.id)
-        headline = "Nobody of this school is claimed elsewhere any more"
-        since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
-        notice = school_notice(school, now, "good", "All clear", headline, since)
-        send_alert(conn, [school], notice, alert.id, "cleared")
-    opened = 0
-    for number in sorted(fresh):
-        school, message = schools[number], claimed_words(claimed[number].people)
-        alert_id = alerts.open_alert(conn, f"school {school.key}", CLAIMED, message, school=number)
-        if alert_id is not None:
-            opened += 1
-            _notify_claim(conn, school, message, [schools[by] for by in claimed[number].by_schools], now, alert_id)
-    return Watched(opened, len(ended))
-
-
-def _notify_claim(
-    conn: Connection, school: SchoolRow, message: str, by: list[SchoolRow], now: datetime, alert_id: int
-) -> None:
-    """The mail to the school, and to the managers, who can open the conflicts of the schools that claim the people."""
-    named = [other.name for other in by[:MOST_NAMED]]
-    named += [counted(len(by) - MOST_NAMED, "more school", "more schools")] if len(by) > MOST_NAMED else []
-    plans = "plan" if len(by) == 1 else "plans"
-    hint = f"The {plans} of {joined(named)} {'lists' if len(by) == 1 else 'list'} the records. {CLAIM_HINT}"
-    headline = "Another school also claims people of this one"
-    notice = school_notice(school, now, "attention", "Claimed elsewhere", headline, message, hint)
-    link = page_of_school(by[0].key, "Say who they are", "/conflicts")
-    managers = accounts.managers_of(conn, school.district_id)
-    send_alert(conn, [school], notice, alert_id, "opened", also=managers, also_link=link)
+def _expiry_notice(
+    about: str,
+    concerned: list[SchoolRow],
+    now: datetime,
+    tone: Tone,
+    badge: str,
+    headline: str,
+    sentences: tuple[str, ...],
+    command: str,
+) -> Notice:
+    zone = concerned[0].settings.time_zone if concerned else "UTC"
+    link = page_of_school(concerned[0].key, "Enter the new secret", "/settings") if concerned and command else None
+    return Notice(about, "", now, zone, tone, badge, headline, sentences, command, link)

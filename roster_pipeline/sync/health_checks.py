@@ -37,6 +37,7 @@ from roster_pipeline.vocabulary import counted, moment
 LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
 INSTALLATION = "installation"
+HEARTBEAT_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,20 @@ def _heartbeat() -> Item:
     if parts.scheme not in ("http", "https") or not parts.netloc:
         return Item("heartbeat", False, "its address is not a web address", "Correct ROSTER_HEARTBEAT_URL.")
     return Item("heartbeat", True, "is sent by the daemon")
+
+
+def beat(url: str) -> str:
+    """Tell the external watcher, if there is one, that the daemon ticks. Returns the result as a word, never the
+    address."""
+    if not url:
+        return "no heartbeat"
+    import httpx
+
+    try:
+        answer = httpx.get(url, timeout=HEARTBEAT_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:
+        return f"heartbeat failed ({type(problem).__name__})"
+    return "heartbeat sent" if answer.is_success else f"heartbeat refused ({answer.status_code})"
 
 
 def _retention() -> Item:

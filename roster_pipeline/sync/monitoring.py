@@ -1,64 +1,63 @@
-"""Alerts on schools and connections: silent or failing schools, old sources, ending secrets, all-clears.
+"""Watches schools and connections and sends mails: held changes, claimed people, silence, old sources, all-clears.
+
+Alerts on held changes and on people that another connection delivers too are opened once per school. They end with an
+all-clear when nothing waits any more. Owners who get a report after every sync read about held changes in the report.
+So this alert goes only to the operators, and to owners who get one report a day. The alert on claimed people goes to
+their school and to the managers, who can settle it.
 
 A night that reads a source opens or clears the alert on its age. A night inside a blackout window opens no alert: in
 summer, when a school changes nothing, its SIS does not change either.
-
-The alert on a Client Secret is sent two weeks and three days before its last day, and again when it is renewed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import alerts, tenants
-from roster_pipeline.directory.alerts import (
-    EXPIRES,
-    EXPIRES_SOON,
-    SOURCE_STALE,
-    STALE,
-    Alert,
-    Dated,
-    dated_secrets,
-    open_expiries,
-)
+from roster_pipeline.directory import accounts, alerts, approvals, tenants
+from roster_pipeline.directory.alerts import CLAIMED, HELD, SOURCE_STALE, STALE, Alert
+from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.held_plans import changed_claims, schools_of_people
+from roster_pipeline.directory.held_plans import changed_claims, claimed_people, schools_of_people
+from roster_pipeline.directory.locks import try_lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
-from roster_pipeline.notifications.outcome import Tone
-from roster_pipeline.sync.alerts import Watched, notify_pause, pause_failing, watch_claims, watch_holds
+from roster_pipeline.notifications.outcome import NOUNS, claimed_words, joined
+from roster_pipeline.sync.alerts import expiry_changes, notify_pause, pause_failing, send_expiry_change
 from roster_pipeline.sync.outbox_sender import page_of_school, school_notice, send_alert, was_open
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
-from roster_pipeline.vocabulary import day, moment
+from roster_pipeline.vocabulary import counted, moment, role_name
 
 SILENCE = timedelta(hours=36)
 """Without a finished sync: one missed night and half a day, so that a late night does not cause an alert."""
 REMIND_AFTER = timedelta(days=7)
-HEARTBEAT_SECONDS = 10.0
-EARLY_DAYS, LATE_DAYS = 14, 3
-"""The times before the last day: the first leaves time to ask the people who run the SIS for a new secret, and the
-second is the last warning."""
+CLAIM_HINT = "There the manager says who they are."
+MOST_NAMED = 3
+"""Schools that an alert names."""
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How many alerts one check opened, cleared and repeated."""
+
+    opened: int = 0
+    cleared: int = 0
+    reminded: int = 0
 
 
 def watch(database: Database, now: datetime) -> Watched:
     """Check everything once, in one transaction. Each alert and its mail are written together."""
     with database.begin() as conn:
         held, claimed = watch_holds(conn, now), watch_claims(conn, now)
-        cleared = alerts.clear_finished(conn)
-        paused = pause_failing(conn, now)
+        cleared, paused = _clear_finished(conn, now), pause_failing(conn, now)
         silent = alerts.silent_schools(conn, now, SILENCE)
         reminded = alerts.to_remind(conn, now, REMIND_AFTER)
         turns = expiry_changes(conn, now)
-        if not (cleared or silent or reminded or turns):
-            return Watched(held.opened + claimed.opened + paused, held.cleared + claimed.cleared)
-        schools = {school.id: school for school in tenants.list_schools(conn)}
-        for alert in cleared:
-            _all_clear(conn, alert, schools, now)
+        schools = {school.id: school for school in tenants.list_schools(conn)} if silent or reminded or turns else {}
         for one in silent:
             zone = schools[one.id].settings.time_zone
             message = f"No roster sync was finished since {moment(one.since, zone)}, and no run says why"
@@ -69,9 +68,8 @@ def watch(database: Database, now: datetime) -> Watched:
             notify_pause(conn, school, alert.message, now, alert.id, f"reminder {now:%Y-%m-%d}")
         sent = [send_expiry_change(conn, turn, schools.values(), now) for turn in turns]
     opened = held.opened + claimed.opened + paused + len(silent) + sum(opened for opened, _ in sent)
-    return Watched(
-        opened, held.cleared + claimed.cleared + len(cleared) + sum(cleared for _, cleared in sent), len(reminded)
-    )
+    over = held.cleared + claimed.cleared + cleared + sum(closed for _, closed in sent)
+    return Watched(opened, over, len(reminded))
 
 
 def settle(conn: Connection, school_id: int, now: datetime) -> Watched:
@@ -81,14 +79,10 @@ def settle(conn: Connection, school_id: int, now: datetime) -> Watched:
     """
     mine = alerts.lock_of_school(conn, school_id)
     held = watch_holds(conn, now, school_id, mine)
-    cleared = alerts.clear_finished(conn, mine) if mine else []
-    if cleared:
-        schools = {school.id: school for school in tenants.list_schools(conn)}
-        for alert in cleared:
-            _all_clear(conn, alert, schools, now)
+    cleared = _clear_finished(conn, now, mine) if mine else 0
     changed = changed_claims(conn, school_id)
     claimed = watch_claims(conn, now, changed) if changed else Watched()
-    return Watched(held.opened + claimed.opened, held.cleared + len(cleared) + claimed.cleared)
+    return Watched(held.opened + claimed.opened, held.cleared + cleared + claimed.cleared)
 
 
 def settle_people(conn: Connection, district_id: int, people: Collection[int], now: datetime) -> None:
@@ -96,40 +90,33 @@ def settle_people(conn: Connection, district_id: int, people: Collection[int], n
     watch_claims(conn, now, schools_of_people(conn, district_id, people))
 
 
-def beat(url: str) -> str:
-    """Tell the external watcher, if there is one, that the daemon ticks. Returns the result as a word, never the
-    address."""
-    if not url:
-        return "no heartbeat"
-    import httpx
+def _clear_finished(conn: Connection, now: datetime, only: list[int] | None = None) -> int:
+    """Clear the alerts that a finished sync or pull has answered, or those of these, with a mail each. Returns how
+    many."""
+    cleared = alerts.clear_finished(conn, only)
+    schools = {school.id: school for school in tenants.list_schools(conn)} if cleared else {}
+    for alert in cleared:
+        if alert.school_id is not None:
+            concerned = [schools[alert.school_id]]
+            about, key = concerned[0].name, concerned[0].key
+        else:
+            every = [school for school in schools.values() if school.connection.id == alert.connection_id]
+            concerned = [school for school in every if school.settings.automatic] or every
+            about, key = f"Connection {every[0].connection.key}", ""
+        what = "The SIS can be read again" if alert.connection_id else "The roster sync works again"
+        zone = concerned[0].settings.time_zone
+        since = was_open(alert.opened_at, alert.message.splitlines()[0], zone)
+        notice = Notice(about, key, now, zone, "good", "All clear", what, (since,))
+        send_alert(conn, concerned, notice, alert.id, "cleared")
+    return len(cleared)
 
-    try:
-        answer = httpx.get(url, timeout=HEARTBEAT_SECONDS)
-    except (httpx.HTTPError, httpx.InvalidURL) as problem:
-        return f"heartbeat failed ({type(problem).__name__})"
-    return "heartbeat sent" if answer.is_success else f"heartbeat refused ({answer.status_code})"
 
-
-def _all_clear(conn: Connection, alert: Alert, schools: dict[int, SchoolRow], now: datetime) -> None:
-    if alert.school_id is not None:
-        concerned = [schools[alert.school_id]]
-        about, key = concerned[0].name, concerned[0].key
-    else:
-        every = [school for school in schools.values() if school.connection.id == alert.connection_id]
-        concerned = [school for school in every if school.settings.automatic] or every
-        about, key = f"Connection {every[0].connection.key}", ""
-    what = "The SIS can be read again" if alert.connection_id else "The roster sync works again"
-    notice = Notice(
-        about,
-        key,
-        now,
-        concerned[0].settings.time_zone,
-        "good",
-        "All clear",
-        what,
-        (was_open(alert.opened_at, alert.message.splitlines()[0], concerned[0].settings.time_zone),),
-    )
-    send_alert(conn, concerned, notice, alert.id, "cleared")
+def _all_clear(
+    conn: Connection, school: SchoolRow, alert: Alert, headline: str, now: datetime, *, owners_too: bool = True
+) -> None:
+    since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
+    notice = school_notice(school, now, "good", "All clear", headline, since)
+    send_alert(conn, [school], notice, alert.id, "cleared", owners_too=owners_too)
 
 
 def _stale(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None) -> None:
@@ -139,104 +126,6 @@ def _stale(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_
     send_alert(conn, [school], notice, alert_id, "opened")
 
 
-def stage_of(expires: date, today: date) -> str | None:
-    """The cause of the alert that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`. Only one is open at a
-    time."""
-    left = (expires - today).days
-    return EXPIRES_SOON if left <= LATE_DAYS else EXPIRES if left <= EARLY_DAYS else None
-
-
-@dataclass(frozen=True)
-class ExpiryChange:
-    """The change for one connection: the stage that is due now, if any, and the open alerts that no longer hold. one:
-    the last day of its secret; None if it has none any more."""
-
-    connection_id: int
-    one: Dated | None
-    stage: str | None
-    over: list[Alert]
-
-
-def expiry_changes(conn: Connection, now: datetime) -> list[ExpiryChange]:
-    """Connections whose alert about the secret must open, change or clear; mostly none."""
-    today = now.astimezone(UTC).date()
-    dated = {one.connection_id: one for one in dated_secrets(conn)}
-    open_now = open_expiries(conn)
-    turns = []
-    for number in sorted(dated.keys() | open_now.keys()):
-        one, known = dated.get(number), open_now.get(number, [])
-        stage = stage_of(one.expires, today) if one else None
-        over = [alert for alert in known if alert.cause != stage]
-        if over or (stage and not known):
-            turns.append(ExpiryChange(number, one, stage, over))
-    return turns
-
-
-def settle_expiry(conn: Connection, connection_id: int, now: datetime) -> None:
-    """Open and close the alerts that depend on a new last day of a connection's secret, in the transaction of that
-    change."""
-    for turn in expiry_changes(conn, now):
-        if turn.connection_id == connection_id:
-            send_expiry_change(conn, turn, tenants.schools_of(conn, connection_id), now)
-
-
-def send_expiry_change(
-    conn: Connection, turn: ExpiryChange, schools: Iterable[SchoolRow], now: datetime
-) -> tuple[int, int]:
-    """Open and clear the alerts of one change, with its mail. Returns how many were opened and cleared."""
-    mine = [school for school in schools if school.connection.id == turn.connection_id]
-    concerned = [school for school in mine if school.settings.automatic] or mine
-    for alert in turn.over:
-        alerts.close(conn, alert.id)
-    if turn.stage and turn.one:
-        return int(_open_expiry(conn, turn.one, turn.stage, concerned, now)), 0
-    notice = _renewed(turn.over[0].subject, turn.one, concerned, now)
-    send_alert(conn, concerned, notice, turn.over[-1].id, "cleared")
-    return 0, 1
-
-
-def _open_expiry(conn: Connection, secret: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
-    today = now.astimezone(UTC).date()
-    verb = "ended" if secret.expires < today else "ends"
-    message = f"The Client Secret of {secret.key} {verb} on {day(secret.expires)}"
-    alert = alerts.open_alert(conn, f"connection {secret.key}", stage, message, connection=secret.connection_id)
-    if alert is None:
-        return False
-    hints = (
-        "After that day the SIS may refuse the sign-in, and no school of this connection can be synced.",
-        "Ask for a new secret in the SIS, then enter it here with its last day.",
-    )
-    command = f"roster connection set {secret.key} --client-secret ask --secret-expires YYYY-MM-DD"
-    notice = _expiry_notice(
-        f"Connection {secret.key}", concerned, now, "attention", "Secret ends", message, hints, command
-    )
-    send_alert(conn, concerned, notice, alert, "opened")
-    return True
-
-
-def _renewed(subject: str, secret: Dated | None, concerned: list[SchoolRow], now: datetime) -> Notice:
-    until = f"It is now valid until {day(secret.expires)}" if secret else "Its last day is no longer entered"
-    about = subject[0].upper() + subject[1:]
-    return _expiry_notice(
-        about, concerned, now, "good", "All clear", "The Client Secret was renewed", (f"{until}.",), ""
-    )
-
-
-def _expiry_notice(
-    about: str,
-    concerned: list[SchoolRow],
-    now: datetime,
-    tone: Tone,
-    badge: str,
-    headline: str,
-    sentences: tuple[str, ...],
-    command: str,
-) -> Notice:
-    zone = concerned[0].settings.time_zone if concerned else "UTC"
-    link = page_of_school(concerned[0].key, "Enter the new secret", "/settings") if concerned and command else None
-    return Notice(about, "", now, zone, tone, badge, headline, sentences, command, link)
-
-
 def watch_source(conn: Connection, school: SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
     """Open or clear the school's alert on its source. facts: the facts of the snapshot that was just taken."""
     found = wrong_with_age(snapshot_facts(facts, school.settings.zone), school.settings.guards)
@@ -244,9 +133,7 @@ def watch_source(conn: Connection, school: SchoolRow, facts: Mapping[str, Any], 
     if not found:
         cleared = alerts.close_of(conn, subject, SOURCE_STALE)
         if cleared is not None:
-            since = was_open(cleared.opened_at, cleared.message, school.settings.time_zone)
-            notice = school_notice(school, now, "good", "All clear", "The source is up to date again", since)
-            send_alert(conn, [school], notice, cleared.id, "cleared")
+            _all_clear(conn, school, cleared, "The source is up to date again", now)
         return
     if _in_blackout(school, now):
         return
@@ -274,3 +161,111 @@ def _in_blackout(school: SchoolRow, now: datetime) -> bool:
     today = now.astimezone(school.settings.zone).date()
     windows = school.settings.guards.windows
     return any(window.kind == "blackout" and window.first <= today <= window.last for window in windows)
+
+
+def watch_holds(
+    conn: Connection, now: datetime, school_id: int | None = None, only: list[int] | None = None
+) -> Watched:
+    """Check all schools once, in the caller's transaction. school_id, only: check only this school, and only these
+    alerts of it."""
+    by_school: dict[int, list[Hold]] = {}
+    for hold in approvals.held(conn, school_id=school_id):
+        by_school.setdefault(hold.school_id, []).append(hold)
+    if not by_school and only == []:
+        return Watched()
+    cleared = alerts.clear_held(conn, list(by_school), only)
+    already_open = {alert.school_id for alert in alerts.open_alerts(conn) if alert.cause == HELD}
+    fresh = {number: holds for number, holds in by_school.items() if number not in already_open}
+    if not (cleared or fresh):
+        return Watched()
+    schools = tenants.schools_by_id(conn, [*fresh, *(alert.school_id or 0 for alert in cleared)])
+    for alert in cleared:
+        school = schools[alert.school_id or 0]
+        _all_clear(conn, school, alert, "Nothing is held any more", now, owners_too=_waits(school))
+    for number, holds in fresh.items():
+        school = schools[number]
+        message = f"{_held(holds)} held{_by_whom(holds)}"
+        opened = alerts.open_alert(conn, f"school {school.key}", HELD, f"{message}.", school=number)
+        if opened is None:
+            continue
+        may = any(hold.overridable for hold in holds)
+        link = page_of_school(school.key, *(("Look and decide", "/holds") if may else ("Sync again", "/runs")))
+        notice = school_notice(
+            school,
+            now,
+            "attention",
+            "Held",
+            message,
+            "The report says why. Everything else of that sync was done.",
+            command=f"roster hold show {school.key}",
+            link=link,
+        )
+        managers = accounts.managers_of(conn, school.district_id) if any(h.needs_manager for h in holds) else []
+        send_alert(conn, [school], notice, opened, "opened", owners_too=_waits(school), also=managers)
+    return Watched(len(fresh), len(cleared))
+
+
+def _held(holds: list[Hold]) -> str:
+    kinds = [f"{counted(hold.rows, *NOUNS[hold.action])} of {role_name(hold.role)}" for hold in holds]  # type: ignore[index]
+    return f"{joined(kinds)} {'is' if sum(hold.rows for hold in holds) == 1 else 'are'}"
+
+
+def _by_whom(holds: list[Hold]) -> str:
+    """Until when the changes wait. This depends on who may decide about some of them."""
+    overridable = [hold for hold in holds if hold.overridable]
+    if not overridable:
+        return " and cannot be approved"
+    return (
+        " until the district's manager decides"
+        if all(h.needs_manager for h in overridable)
+        else " until someone decides"
+    )
+
+
+def _waits(school: SchoolRow) -> bool:
+    return school.settings.report_when == "daily"
+
+
+def watch_claims(conn: Connection, now: datetime, only: Collection[int] | None = None) -> Watched:
+    """One look, in the caller's transaction. only: at the people of these schools alone. Skips alerts that another
+    transaction opens or closes at the moment. That transaction or the next look handles them."""
+    claimed = claimed_people(conn, only)
+    already_open = {
+        alert.school_id or 0: alert
+        for alert in alerts.open_alerts(conn)
+        if alert.cause == CLAIMED and (only is None or alert.school_id in only)
+    }
+    if claimed.keys() == already_open.keys() or not try_lock_until_commit(conn, "alerts on claimed people"):
+        return Watched()
+    fresh, over = claimed.keys() - already_open.keys(), already_open.keys() - claimed.keys()
+    mine = alerts.lock_open(conn, [already_open[number].id for number in over])
+    ended = [already_open[number] for number in sorted(over) if already_open[number].id in mine]
+    others = {by for number in fresh for by in claimed[number].by_schools}
+    schools = tenants.schools_by_id(conn, {*fresh, *over, *others})
+    for alert in ended:
+        alerts.close(conn, alert.id)
+        headline = "Nobody of this school is claimed elsewhere any more"
+        _all_clear(conn, schools[alert.school_id or 0], alert, headline, now)
+    opened = 0
+    for number in sorted(fresh):
+        school, message = schools[number], claimed_words(claimed[number].people)
+        alert_id = alerts.open_alert(conn, f"school {school.key}", CLAIMED, message, school=number)
+        if alert_id is not None:
+            opened += 1
+            _notify_claim(conn, school, message, [schools[by] for by in claimed[number].by_schools], now, alert_id)
+    return Watched(opened, len(ended))
+
+
+def _notify_claim(
+    conn: Connection, school: SchoolRow, message: str, by: list[SchoolRow], now: datetime, alert_id: int
+) -> None:
+    """The mail to the school, and to the managers, who can open the conflicts of the schools that claim the people."""
+    named = [other.name for other in by[:MOST_NAMED]]
+    named += [counted(len(by) - MOST_NAMED, "more school", "more schools")] if len(by) > MOST_NAMED else []
+    plans = "plan" if len(by) == 1 else "plans"
+    hint = f"The {plans} of {joined(named)} {'lists' if len(by) == 1 else 'list'} the records. {CLAIM_HINT}"
+    headline = "Another school also claims people of this one"
+    notice = school_notice(school, now, "attention", "Claimed elsewhere", headline, message, hint)
+    link = page_of_school(by[0].key, "Say who they are", "/conflicts")
+    managers = accounts.managers_of(conn, school.district_id)
+    send_alert(conn, [school], notice, alert_id, "opened", also=managers, also_link=link)

@@ -19,8 +19,8 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.school_status import RESUME
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
-from roster_pipeline.sync.alerts import MOST_NIGHTS, record_failure
-from roster_pipeline.sync.monitoring import settle, settle_expiry
+from roster_pipeline.sync.alerts import MOST_NIGHTS, record_failure, settle_expiry
+from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.browser import Open, faults_of

@@ -18,8 +18,9 @@ from roster_pipeline.defs.sensors import failed_runs, watch_schools
 from roster_pipeline.directory import alerts, approvals, tenants
 from roster_pipeline.services import decisions
 from roster_pipeline.sync import SyncError
-from roster_pipeline.sync.alerts import Watched, record_crashes, record_failure
-from roster_pipeline.sync.monitoring import beat, watch
+from roster_pipeline.sync.alerts import record_crashes, record_failure
+from roster_pipeline.sync.health_checks import beat
+from roster_pipeline.sync.monitoring import Watched, watch
 from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline_tests.district import SECRET, District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict

@@ -10,7 +10,8 @@ from sqlalchemy import text
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.alerts import EXPIRES, EXPIRES_SOON
 from roster_pipeline.services.settings_changes import change_connection
-from roster_pipeline.sync.monitoring import stage_of, watch
+from roster_pipeline.sync.alerts import stage_of
+from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.district import District
 
 LAST_DAY = date(2027, 6, 1)

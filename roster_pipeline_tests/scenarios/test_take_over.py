@@ -22,9 +22,8 @@ from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.notifications.outcome import wants
 from roster_pipeline.services import decisions, person_changes
 from roster_pipeline.services.plan_rows import lines
-from roster_pipeline.sync.alerts import watch_holds
 from roster_pipeline.sync.build_report import report_of
-from roster_pipeline.sync.monitoring import watch
+from roster_pipeline.sync.monitoring import watch, watch_holds
 from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.directory.builders import Decision
 from roster_pipeline_tests.invariants.several_connections import KEYS, SeveralConnections, several_connections

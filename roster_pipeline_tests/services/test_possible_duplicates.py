@@ -20,7 +20,7 @@ from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import possible_duplicates
 from roster_pipeline.services.decisions import NoReason
-from roster_pipeline.sync.alerts import watch_claims
+from roster_pipeline.sync.monitoring import watch_claims
 from roster_pipeline_tests.directory.builders import (
     Decision,
     add_school,

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import audit, connection_tests, known_records, pulls
+from roster_pipeline.directory import audit, connection_tests, pulls, record_sets
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson, numbers_of
@@ -167,7 +167,7 @@ def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reaso
     given["people"] = numbers_of(conn, person_id)
     known = conn.execute(text(RECORDS), given).all()
     records = {**given, "connections": [row[0] for row in known], "sourced_ids": [row[1] for row in known]}
-    known_records.forget(conn, district_id)
+    record_sets.forget(conn, district_id)
     for statement in SCRUB:
         conn.execute(text(statement), records)
     for table in OF_SNAPSHOT:

@@ -15,10 +15,9 @@ from sqlalchemy import ColumnElement, Connection, Text, cast, delete, func, inse
 from sqlalchemy.dialects.postgresql import JSONB
 
 from roster_pipeline.directory.database import Database, DirectoryError
-from roster_pipeline.directory.known_records import Recognises
 from roster_pipeline.directory.locks import session_lock, take_ahead
 from roster_pipeline.directory.pg_copy import copy_lines, escaped
-from roster_pipeline.directory.record_sets import NAMED, RECORDS
+from roster_pipeline.directory.record_sets import NAMED, RECORDS, Recognises
 from roster_pipeline.directory.sis_records import Kind, RecordWriter
 from roster_pipeline.directory.tables import pull, pull_record
 from roster_pipeline.directory.tenants import ConnectionRow

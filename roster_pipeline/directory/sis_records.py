@@ -18,10 +18,9 @@ from typing import Any, Literal
 import numpy as np
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.known_records import KnownRecords, Recognises
 from roster_pipeline.directory.locks import lock_until_commit_shared, try_lock_until_commit
 from roster_pipeline.directory.pg_copy import array_literal, copy_lines, escaped, json_bytes
-from roster_pipeline.directory.record_sets import NAMED, RECORDS, RecordSet, name_in_pull
+from roster_pipeline.directory.record_sets import NAMED, RECORDS, KnownRecords, Recognises, RecordSet, name_in_pull
 from roster_pipeline.vocabulary import LONGEST_ID
 
 Kind = Literal["org", "user"]

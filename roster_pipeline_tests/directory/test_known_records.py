@@ -15,7 +15,7 @@ from starlette.responses import Response
 
 from roster_pipeline.directory import manual_edits, operations, pulls
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.known_records import ROW
+from roster_pipeline.directory.record_sets import ROW
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster import Client, Wanted, pull
 from roster_pipeline.oneroster.records import known_users

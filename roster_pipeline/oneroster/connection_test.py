@@ -146,7 +146,8 @@ def _people(client: Client, wanted: Wanted, found: Mapping[int, tuple[TestedScho
     pulled.into(count)
     proof = pulled.proof
     for place, (school, counts) in found.items():
-        yield from ((place, item) for item in _of_school(school, counts, proof, wanted))
+        decide = wanted.enrollments
+        yield from ((place, item) for item in people_items(school, counts, proof, decide=decide, read=decide))
     yield None, test_items.completeness_item(proof)
     if "total-not-reached" in proof.problems:
         yield from ((None, item) for item in _offset_unit(client))
@@ -154,14 +155,17 @@ def _people(client: Client, wanted: Wanted, found: Mapping[int, tuple[TestedScho
     yield None, _single_users(client, next((counts.present for _, counts in found.values() if counts.present), None))
 
 
-def _of_school(school: TestedSchool, counts: PeopleCounts, proof: Proof, wanted: Wanted) -> Iterator[CheckItem]:
+def people_items(
+    school: TestedSchool, counts: PeopleCounts, proof: Proof, *, decide: bool, read: bool
+) -> Iterator[CheckItem]:
+    """The people of one school. decide, read: see `enrollment_item`."""
     for group in GROUPS:
         yield test_items.role_item(counts, proof, group, rostered=group in school.roles)
     yield from test_items.other_role_items(counts)
     yield from test_items.not_counted_items(counts)
     yield from test_items.reference_items(counts, proof)
     yield test_items.guardian_item(counts, proof, wanted=school.contacts)
-    yield test_items.enrollment_item(counts, proof, decide=wanted.enrollments, read=wanted.enrollments)
+    yield test_items.enrollment_item(counts, proof, decide=decide, read=read)
     for ending, place in MEMBERSHIP_FROM.items():
         if proof.strategy.endswith(ending):
             yield CheckItem("Membership", None, f"users name no school, so we take it from {place}")

@@ -92,29 +92,21 @@ def school_item(school: dict[str, Any], name: str) -> CheckItem:
 
 def missing_school_item(orgs: Sequence[dict[str, Any]], school_id: str, name: str) -> CheckItem:
     """No org has the School ID; suggests orgs that may be meant. orgs: all that the SIS lists."""
-    meant = [org for org in orgs if org["status"] not in GONE_STATUSES and _meant(org, school_id, name)]
-    meant = ([org for org in meant if is_school(org)] or meant)[:MOST_LIKELY]
     there = [org for org in orgs if org["status"] not in GONE_STATUSES]
+    meant = [org for org in there if _meant(org, school_id, name)]
+    meant = ([org for org in meant if is_school(org)] or meant)[:MOST_LIKELY]
     schools = [org for org in there if is_school(org)] or there
     pairs = [(org["sourcedId"], org["name"] or org["sourcedId"]) for org in schools]
     choices = tuple(sorted(pairs, key=lambda pair: pair[1].casefold())[:MOST_CHOICES])
-    if not meant:
-        return CheckItem(
-            "School",
-            False,
-            "no org of the SIS has this School ID",
-            "Enter the school's sourcedId, or its identifier; and share the school with this application in the SIS.",
-            choices=choices,
+    ids = [f"{org['name'] or 'an org without a name'} has the sourcedId {org['sourcedId']}" for org in meant]
+    detail = "; ".join(["no org of the SIS has this School ID", *([", ".join(ids)] if ids else [])])
+    remedy = "Enter the school's sourcedId, or its identifier; and share the school with this application in the SIS."
+    if meant:
+        remedy = (
+            "If that is the school, enter this sourcedId as School ID. If people were rostered before, the ids of the "
+            "SIS may have changed: look at the plan before anything is applied."
         )
-    ids = ", ".join(f"{org['name'] or 'an org without a name'} has the sourcedId {org['sourcedId']}" for org in meant)
-    return CheckItem(
-        "School",
-        False,
-        f"no org of the SIS has this School ID; {ids}",
-        "If that is the school, enter this sourcedId as School ID. If people were rostered before, the ids of the SIS "
-        "may have changed: look at the plan before anything is applied.",
-        choices=choices,
-    )
+    return CheckItem("School", False, detail, remedy, choices=choices)
 
 
 def _meant(org: dict[str, Any], school_id: str, name: str) -> bool:
@@ -133,8 +125,12 @@ def _alike(ours: str, theirs: str) -> bool:
     return ours == theirs or (min(len(ours), len(theirs)) >= 4 and (ours in theirs or theirs in ours))
 
 
+def _of_bundle(proof: Proof) -> bool:
+    return proof.strategy.startswith("csv")
+
+
 def role_item(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:
-    """How many people of a role group the school has."""
+    """How many people of a role group the school has. A delta need not have anybody."""
     name, unread = ROLE_NAMES[group], group in proof.unread_roles
     people, records = counts.people[group], counts.records[group]
     several = f"{counted(people, 'person', 'people')} ({counted(records, 'record', 'records')})"
@@ -148,8 +144,10 @@ def role_item(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool)
             "its list of users fails."
         )
         return CheckItem(name, False, "the SIS refuses them, or fails to list them", remedy)
-    remedy = "" if people else "Check the share and the permissions in the SIS, or switch this role off."
-    return CheckItem(name, bool(people), f"{number} in this school", remedy, people)
+    if people or proof.mode == "delta":
+        return CheckItem(name, True if people else None, f"{number} in this school", value=people)
+    where = "what the export includes" if _of_bundle(proof) else "the share and the permissions in the SIS"
+    return CheckItem(name, False, f"{number} in this school", f"Check {where}, or switch this role off.", people)
 
 
 def other_role_items(counts: PeopleCounts) -> Iterator[CheckItem]:
@@ -195,13 +193,13 @@ def guardian_item(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckI
     detail = "; ".join(links)
     if not wanted:
         return CheckItem("Guardians", None, f"{detail or NO_GUARDIANS}; not rostered")
-    if not detail:
-        remedy = "Make the SIS publish guardians and their links to students."
-        return CheckItem("Guardians", False, NO_GUARDIANS, remedy)
     few = delivered < counts.agents * LEAST_DELIVERED and not named
     if (delivered or named) and not few and "contact" not in proof.unread_roles:
         return CheckItem("Guardians", True, detail)
-    return CheckItem("Guardians", False, detail, "Make the SIS publish guardians to this application, too.")
+    what = "guardians to this application, too." if detail else "guardians and their links to students."
+    of_export = "Let the export include guardians and agentSourcedIds."
+    remedy = of_export if _of_bundle(proof) else f"Make the SIS publish {what}"
+    return CheckItem("Guardians", False, detail or NO_GUARDIANS, remedy)
 
 
 def enrollment_item(counts: PeopleCounts, proof: Proof, *, decide: bool, read: bool) -> CheckItem:

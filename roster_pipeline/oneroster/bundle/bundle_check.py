@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -14,8 +13,9 @@ from roster_pipeline.oneroster.bundle.bundle_files import HostKeyRefused, WrongH
 from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
 from roster_pipeline.oneroster.bundle.sources import BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof
-from roster_pipeline.oneroster.collections.wanted import GROUPS, Wanted
-from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES, CheckItem, Placed, TestedSchool
+from roster_pipeline.oneroster.collections.wanted import Wanted
+from roster_pipeline.oneroster.connection_test import people_items
+from roster_pipeline.oneroster.connection_test_items import CheckItem, Placed, TestedSchool
 from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
 from roster_pipeline.oneroster.people_counts import PeopleCounts
 from roster_pipeline.org_tree import is_school
@@ -101,16 +101,7 @@ def _of_school(
         yield test_items.missing_school_item(orgs, one.school_id, one.name)
     if counts is None or (school is None and orgs):
         return
-    for group in GROUPS:
-        yield _role(counts, proof, group, rostered=group in one.roles)
-    yield from test_items.other_role_items(counts)
-    yield from test_items.not_counted_items(counts)
-    yield from test_items.reference_items(counts, proof)
-    yield _guardians(counts, proof, wanted=one.contacts)
-    yield test_items.enrollment_item(counts, proof, decide=enrollments, read=True)
-    yield test_items.disabled_item(counts)
-    yield from test_items.number_items(counts)
-    yield from test_items.field_items(counts)
+    yield from people_items(one, counts, proof, decide=enrollments, read=True)
 
 
 def found_school(orgs: list[dict[str, Any]], school_id: str) -> dict[str, Any] | None:
@@ -147,21 +138,6 @@ def _mode(proof: Proof) -> CheckItem:
         return CheckItem(name, None, detail, "Let the export include its manifest.")
     detail = "delta: only people with a record marked as deleted are archived"
     return CheckItem(name, None, detail, "A bulk export is safer: nothing makes up for a missed delta.")
-
-
-def _role(counts: PeopleCounts, proof: Proof, group: str, *, rostered: bool) -> CheckItem:
-    if rostered and not counts.people[group]:
-        if proof.mode == "delta":
-            return CheckItem(ROLE_NAMES[group], None, "0 in this school", value=0)
-        remedy = "Check what the export includes, or switch this role off."
-        return CheckItem(ROLE_NAMES[group], False, "0 in this school", remedy, 0)
-    return test_items.role_item(counts, proof, group, rostered=rostered)
-
-
-def _guardians(counts: PeopleCounts, proof: Proof, *, wanted: bool) -> CheckItem:
-    item = test_items.guardian_item(counts, proof, wanted=wanted)
-    remedy = "Let the export include guardians and agentSourcedIds." if item.ok is False else item.remedy
-    return replace(item, remedy=remedy)
 
 
 def _odd_rows(odd: Counter[str]) -> Iterator[CheckItem]:

@@ -6,7 +6,7 @@ import fnmatch
 import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date, timedelta
 
 from roster_pipeline.oneroster.bundle.bundle_files import KNOWN_NAMES, BundleLimits, BundleNotFound
@@ -122,21 +122,3 @@ def unpacked_files(files: Iterable[FoundFile]) -> list[FoundFile]:
 def too_many_files(limits: BundleLimits) -> TooLarge:
     """The error for a folder with too many files to search."""
     return TooLarge(f"The folder of the bundles holds more than {limits.listing} files.", "Delete old bundles from it.")
-
-
-@dataclass(frozen=True)
-class SftpAccess:
-    """What to fetch and how to sign in. secret: a password, or a private key in PEM or OpenSSH form.
-
-    host_key: see `trusted_fingerprints`. enrollments: fetch enrollments.csv as well, if a bundle is unpacked.
-    """
-
-    host: str
-    port: int
-    path: str
-    user: str
-    secret: str = field(repr=False)
-    host_key: str | None
-    allow_private: bool
-    limits: BundleLimits
-    enrollments: bool = False

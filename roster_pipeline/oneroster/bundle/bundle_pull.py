@@ -269,8 +269,8 @@ def proof_of(
         revision=_joined([each.layout.revision for each in results]),
         server_time=age.written,
         age=age,
-        unlisted_orgs=sum(each.tally.references.unlisted for each in results),
-        respelled_orgs=sum(each.tally.references.respelled for each in results),
+        unlisted_orgs=sum(each.tally.orgs.unlisted for each in results),
+        respelled_orgs=sum(each.tally.orgs.respelled for each in results),
         unclear_dates=sum(each.tally.unclear_dates for each in results),
     )
 

@@ -38,7 +38,6 @@ from roster_pipeline.oneroster.records.orgs import (
     UNREADABLE_ROWS,
     Memberships,
     OrgReferences,
-    ReferenceCounts,
     orgs_of,
 )
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
@@ -53,7 +52,7 @@ Record = dict[str, Any]
 
 @dataclass
 class Tally:
-    """Counts of people. orgs: sourcedIds of all orgs that anybody names. problems, notes: slugs for the proof."""
+    """Counts of people. problems, notes: slugs for the proof."""
 
     pages: int = 0
     records: int = 0
@@ -61,7 +60,7 @@ class Tally:
     left_out: int = 0
     duplicates: int = 0
     unclear_dates: int = 0
-    references: ReferenceCounts = field(default_factory=ReferenceCounts)
+    orgs: OrgReferences = field(default_factory=OrgReferences)
     roles_seen: set[str | None] = field(default_factory=set)
     roles_with_org: set[str | None] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
@@ -82,9 +81,9 @@ class BundleReading:
         self._wanted = wanted
         self._limits = limits
         self._metadata_keys = metadata_keys
-        self._orgs = OrgReferences()
         self._dates = Dates()
-        self.tally = Tally(references=self._orgs.counts)
+        self.tally = Tally()
+        self._orgs = self.tally.orgs
 
     def batches(self) -> Iterator[Batch]:
         """Orgs, then people."""

@@ -7,7 +7,6 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -19,7 +18,6 @@ from roster_pipeline.oneroster.bundle.bundle_discovery import (
     UNPACKED,
     FoundBundle,
     FoundFile,
-    SftpAccess,
     bundles_among,
     split_pattern,
     too_many_files,
@@ -33,10 +31,10 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
     HostKeyRefused,
     too_large,
 )
+from roster_pipeline.oneroster.bundle.sources import SftpSource
 from roster_pipeline.oneroster.errors import OneRosterError, Refused, ServerFailed, SignInRefused, TooSlow, Unreachable
 from roster_pipeline.oneroster.http.addresses import allowed_addresses
 
-Sleep = Callable[[float], Awaitable[None]]
 READ_BYTES = 4 * 1024 * 1024
 _NEXT_SYNC = "The next sync tries again; if it keeps failing, ask the SFTP server's operator."
 _FINGERPRINT = re.compile(r"^SHA256:[A-Za-z0-9+/]{43}=?$")
@@ -64,19 +62,20 @@ class Fetched:
 
 
 async def download(
-    access: SftpAccess, into: Path, wanted: FoundBundle | None = None, sleep: Sleep = asyncio.sleep
+    source: SftpSource, into: Path, wanted: FoundBundle | None = None, *, enrollments: bool = False
 ) -> Fetched:
-    """Fetch one bundle into a folder: the wanted one, or the newest by its own time. Raises OneRosterError."""
+    """Fetch one bundle into a folder: the wanted one, or the newest by its own time. enrollments: with enrollments.csv,
+    if it is unpacked. Raises OneRosterError."""
     into.mkdir(exist_ok=True)
-    seconds = access.limits.download_seconds
+    seconds = source.limits.download_seconds
     limit = asyncio.timeout(seconds)
     try:
         async with limit:
-            session = await signed_in(access)
+            session = await signed_in(source)
             # Without this, a server that answers nothing keeps us waiting for its answer to the end of the session.
             asyncio.get_running_loop().call_at(limit.when() or 0.0, session.abort)
             async with session, session.start_sftp_client(path_errors="surrogateescape") as sftp:
-                fetched = await _fetch(sftp, access, into, wanted, sleep)
+                fetched = await _fetch(sftp, source, into, wanted, enrollments)
         return fetched
     except (asyncssh.Error, OSError) as problem:
         if limit.expired():
@@ -98,17 +97,17 @@ def _failure(problem: asyncssh.Error | OSError) -> OneRosterError:
 
 
 async def _fetch(
-    sftp: asyncssh.SFTPClient, access: SftpAccess, into: Path, wanted: FoundBundle | None, sleep: Sleep
+    sftp: asyncssh.SFTPClient, source: SftpSource, into: Path, wanted: FoundBundle | None, with_enrollments: bool
 ) -> Fetched:
-    path, pattern = split_pattern(access.path)
-    folder, bundles, enrollments = await _bundles(sftp, path, pattern, access.limits)
+    path, pattern = split_pattern(source.path)
+    folder, bundles, enrollments = await _bundles(sftp, path, pattern, source.limits)
     bundle = wanted or max(bundles, key=lambda each: (each.stated, each.name))
     unpacked = bundle.name == UNPACKED
     target = into if unpacked else into / "bundle.zip"
     names = {into / file.name.strip().lower() if unpacked else target: file.name for file in bundle.files}
-    if unpacked and access.enrollments and enrollments is not None:
+    if unpacked and with_enrollments and enrollments is not None:
         names[into / ENROLLMENTS_NAME] = enrollments
-    await _copy(sftp, {local: f"{folder}/{name}" for local, name in names.items()}, access.limits, sleep)
+    await _copy(sftp, {local: f"{folder}/{name}" for local, name in names.items()}, source.limits)
     return Fetched(target, bundle, tuple(bundles))
 
 
@@ -148,14 +147,14 @@ async def _size_and_time(sftp: asyncssh.SFTPClient, path: str) -> tuple[int, int
     return attributes.size or 0, attributes.mtime or 0
 
 
-async def _copy(sftp: asyncssh.SFTPClient, files: dict[Path, str], limits: BundleLimits, sleep: Sleep) -> None:
+async def _copy(sftp: asyncssh.SFTPClient, files: dict[Path, str], limits: BundleLimits) -> None:
     """Copy files, each local path from its remote one. Size and time are checked twice before and once afterwards."""
     if not files:
         return
     before = [await _size_and_time(sftp, path) for path in files.values()]
     if sum(status[0] for status in before if status) > limits.archive_bytes:
         raise too_large("The bundle", limits.archive_bytes)
-    await sleep(limits.settle_seconds)
+    await asyncio.sleep(limits.settle_seconds)
     if [await _size_and_time(sftp, path) for path in files.values()] != before:
         raise _being_written()
     for (local, path), status in zip(files.items(), before, strict=True):
@@ -186,11 +185,11 @@ def _being_written() -> BundleMoving:
     )
 
 
-async def signed_in(access: SftpAccess) -> asyncssh.SSHClientConnection:
+async def signed_in(source: SftpSource) -> asyncssh.SSHClientConnection:
     """An open session. Raises HostKeyRefused, SignInRefused, Unreachable, AddressNotAllowed or errors of asyncssh."""
-    trusted = trusted_fingerprints(access.host_key, access.host, access.port)
+    trusted = trusted_fingerprints(source.host_key, source.host, source.port)
     try:
-        addresses = await asyncio.to_thread(allowed_addresses, access.host, access.port, access.allow_private)
+        addresses = await asyncio.to_thread(allowed_addresses, source.host, source.port, source.allow_private)
     except httpcore.ConnectError:
         raise unreachable("the name is unknown") from None
     failure: OneRosterError = unreachable("no address")
@@ -198,7 +197,7 @@ async def signed_in(access: SftpAccess) -> asyncssh.SSHClientConnection:
         shown: list[str] = []
         for algorithms in _KEY_ALGORITHMS:
             try:
-                return await _try(access, address, trusted, algorithms, shown)
+                return await _try(source, address, trusted, algorithms, shown)
             except (asyncssh.HostKeyNotVerifiable, asyncssh.KeyExchangeFailed, asyncssh.ConnectionLost):
                 # After we refuse a key, or a kind of key, asyncssh may report that the connection was lost.
                 if not shown or shown[-1] in trusted:
@@ -224,7 +223,7 @@ async def signed_in(access: SftpAccess) -> asyncssh.SSHClientConnection:
 
 
 async def _try(
-    access: SftpAccess, address: str, trusted: frozenset[str], algorithms: tuple[str, ...] | None, shown: list[str]
+    source: SftpSource, address: str, trusted: frozenset[str], algorithms: tuple[str, ...] | None, shown: list[str]
 ) -> asyncssh.SSHClientConnection:
     """Sign in at one address. Adds the fingerprint that the server shows to `shown`."""
 
@@ -233,21 +232,21 @@ async def _try(
             shown.append(key.get_fingerprint())
             return shown[-1] in trusted
 
-    keys = [_private_key(access.secret)] if access.secret.lstrip().startswith("-----BEGIN") else []
+    keys = [_private_key(source.secret)] if source.secret.lstrip().startswith("-----BEGIN") else []
     more: dict[str, Any] = {} if algorithms is None else {"server_host_key_algs": list(algorithms)}
     return await asyncssh.connect(
         address,
-        access.port,
-        username=access.user,
-        password=None if keys else access.secret,
+        source.port,
+        username=source.user,
+        password=None if keys else source.secret,
         client_keys=keys or None,
         preferred_auth="publickey" if keys else "password,keyboard-interactive",
         known_hosts=b"",
         client_factory=Client,
         config=None,
         agent_path=None,
-        connect_timeout=access.limits.connect_seconds,
-        login_timeout=access.limits.connect_seconds,
+        connect_timeout=source.limits.connect_seconds,
+        login_timeout=source.limits.connect_seconds,
         keepalive_interval=15,
         **more,
     )

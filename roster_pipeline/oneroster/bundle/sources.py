@@ -18,7 +18,6 @@ from roster_pipeline.oneroster.bundle.bundle_discovery import (
     UNPACKED,
     FoundBundle,
     FoundFile,
-    SftpAccess,
     bundles_among,
     split_pattern,
     too_many_files,
@@ -116,7 +115,8 @@ class LocalSource(BundleSource):
 
 @dataclass(frozen=True, kw_only=True)
 class SftpSource(BundleSource):
-    """A zip, a folder of zips, a pattern, or a folder of CSV files on a server. See `SftpAccess` for the fields.
+    """A zip, a folder of zips, a pattern, or a folder of CSV files on a server. secret: a password, or a private key in
+    PEM or OpenSSH form. host_key: see `trusted_fingerprints`.
 
     Bundles are fetched into a private folder, which is deleted when the listing is closed.
     """
@@ -139,19 +139,8 @@ class SftpSource(BundleSource):
         # asyncssh takes a third of a second to load, and few schools use SFTP.
         from roster_pipeline.oneroster.bundle.sftp import download
 
-        access = SftpAccess(
-            host=self.host,
-            port=self.port,
-            path=self.path,
-            user=self.user,
-            secret=self.secret,
-            host_key=self.host_key,
-            allow_private=self.allow_private,
-            limits=self.limits,
-            enrollments=enrollments,
-        )
         with tempfile.TemporaryDirectory(prefix="roster-bundle-") as folder:
-            newest = run(download(access, Path(folder) / "first"))
+            newest = run(download(self, Path(folder) / "first", enrollments=enrollments))
 
             @contextmanager
             def open_bundle(bundle: FoundBundle) -> Iterator[OpenedBundle]:
@@ -159,7 +148,7 @@ class SftpSource(BundleSource):
                     path = newest.path
                     if bundle != newest.bundle:
                         another = stack.enter_context(tempfile.TemporaryDirectory(dir=folder))
-                        path = run(download(access, Path(another), bundle)).path
+                        path = run(download(self, Path(another), bundle, enrollments=enrollments)).path
                     opened = stack.enter_context(opened_path(path, self.limits))
                     yield replace(opened, requests=len(bundle.files))
 

@@ -151,8 +151,8 @@ class Pull:
             seconds=round(client.clock.monotonic() - self._started, 3),
             readings=self._readings,
             revision=reading.revision.value,
-            unlisted_orgs=reading.orgs.counts.unlisted,
-            respelled_orgs=reading.orgs.counts.respelled,
+            unlisted_orgs=reading.orgs.unlisted,
+            respelled_orgs=reading.orgs.respelled,
             unclear_dates=reading.unclear_dates,
             server_time=None if skew is None else (self._begun + timedelta(seconds=skew)).isoformat(),
         )

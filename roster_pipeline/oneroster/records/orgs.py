@@ -14,7 +14,6 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -102,21 +101,16 @@ def org_of(record: Any, rejects: list[dict[str, Any]]) -> dict[str, Any] | None:
     return org
 
 
-@dataclass
-class ReferenceCounts:
-    """People, without guardians and deleted records. unlisted: they name an org that is not listed, and that cannot be
-    read otherwise. respelled: their org is spelled in another way than its sourcedId, and could be read."""
-
-    unlisted: int = 0
-    respelled: int = 0
-
-
 class OrgReferences:
-    """The orgs of one pull. `note` all of them before the first `place`."""
+    """The orgs of one pull. `note` all of them before the first `place`.
+
+    unlisted: how many people, without guardians and deleted records, name an org that is not listed, and that cannot be
+    read otherwise. respelled: how many name one that is spelled in another way than its sourcedId, and could be read.
+    """
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
-        self.counts = ReferenceCounts()
+        self.unlisted = self.respelled = 0
         self._by_spelling: dict[str, set[str]] = defaultdict(set)
         self._shapes: set[str] = set()
         self._parents: dict[str, str] = {}
@@ -170,8 +164,8 @@ class OrgReferences:
                     entries.append(placed)
         if user["status"] not in GONE_STATUSES and any(e["role"] not in CONTACT_ROLES for e in user["roles"]):
             unlisted = any(entry["org"] is not None and entry["org"] not in self.ids for entry in entries)
-            self.counts.unlisted += unlisted
-            self.counts.respelled += not unlisted
+            self.unlisted += unlisted
+            self.respelled += not unlisted
         user["roles"] = entries
         if type(user) is ReadUser:
             user.mark = None  # the next pull counts it again

@@ -11,7 +11,8 @@ import logging
 import ssl
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from http.cookiejar import Cookie, CookieJar
 from pathlib import Path
@@ -113,8 +114,8 @@ _publicly_trusted = cache(_public_context)
 """Cached, because reading all public certificates takes longer than the pull of a small school."""
 
 
-class _Transport(httpx.HTTPTransport):
-    """httpx's own transport, over a pool whose connections go through `_CheckedNetwork`: httpx cannot be given one."""
+class _Transport(httpx.BaseTransport):
+    """httpx over an httpcore pool whose connections go through `_CheckedNetwork`."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._pool = httpcore.ConnectionPool(
@@ -124,6 +125,48 @@ class _Transport(httpx.HTTPTransport):
             keepalive_expiry=30.0,
             network_backend=_CheckedNetwork(endpoint.allow_private),
         )
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        assert isinstance(request.stream, httpx.SyncByteStream)  # noqa: S101 - we build every request ourselves
+        url = request.url
+        with _as_httpx():
+            answer = self._pool.handle_request(
+                httpcore.Request(
+                    method=request.method,
+                    url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
+                    headers=request.headers.raw,
+                    content=request.stream,
+                    extensions=request.extensions,
+                )
+            )
+        return httpx.Response(
+            status_code=answer.status, headers=answer.headers, stream=_Stream(answer), extensions=answer.extensions
+        )
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+class _Stream(httpx.SyncByteStream):
+    def __init__(self, answer: httpcore.Response) -> None:
+        self._answer = answer
+
+    def __iter__(self) -> Iterator[bytes]:
+        with _as_httpx():
+            yield from self._answer.iter_stream()
+
+    def close(self) -> None:
+        self._answer.close()
+
+
+@contextmanager
+def _as_httpx() -> Iterator[None]:
+    """Raise an error of httpcore as httpx's error of the same name."""
+    try:
+        yield
+    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError) as problem:
+        kind = getattr(httpx, type(problem).__name__, httpx.TransportError)
+        raise kind(str(problem)) from problem
 
 
 class _CheckedNetwork(httpcore.NetworkBackend):

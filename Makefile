@@ -36,7 +36,7 @@ dev: $(INSTALLED)
 
 # One worker more than there are cores: the long tests wait for a daemon or a browser half of their time.
 test: $(INSTALLED)
-	$(BIN)/python -m pytest --dist loadgroup -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
+	$(BIN)/python -m pytest -n $$($(BIN)/python -c 'import os; print(min(4, (os.cpu_count() or 1) + 1))')
 
 NIGHTS ?= long
 nights: $(INSTALLED)
@@ -45,7 +45,7 @@ nights: $(INSTALLED)
 # Only what runs in the processes of pytest is counted, so tests that start processes, and browsers, add nothing.
 coverage: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[coverage]'
-	$(BIN)/python -m pytest -m "fast or db" --dist loadgroup -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() or 1))') --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m "fast or db" -n $$($(BIN)/python -c 'import os; print(min(4, os.cpu_count() or 1))') --cov --cov-report=term:skip-covered
 
 # For every edit: no database, no browser, under a minute.
 check: lint

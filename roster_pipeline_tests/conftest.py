@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-import math
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -17,25 +17,34 @@ pytest_plugins = [
 LEFT_OUT = "were left out: "
 gc.set_threshold(100_000, 50, 100)  # a process of the tests keeps millions of objects, and looks at them less often so
 INVARIANTS = Path(__file__).parent / "invariants"
+UNBOUNDED = 1000.0
+"""Seconds that a test without a limit is taken to need. Random nights have none, as they may run for hours."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark the lane of each test, for `-m`, and keep together what shares a browser or a server."""
+    """Mark the lane of each test, for `-m`."""
     item.add_marker(lane(item))
-    if shares_with_its_module(item):
-        item.add_marker(pytest.mark.xdist_group(item.location[0]))
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the tests that were given the most time, so that no worker is alone with one at the end.
+    """Begin with the files whose tests were given the most time, so that no worker is alone with one at the end.
 
-    A worker holds one test more than it runs. So a short test is between two long ones, because it can wait.
+    All tests of a file run in one worker (`--dist loadfile`) one after the other: they share a browser or a server. A
+    worker holds one file more than it runs. So a short file is between two long ones, because it can wait.
     """
-    long = sorted(filter(seconds_given, items), key=seconds_given, reverse=True)
-    short = [item for item in items if not seconds_given(item)]
-    first = [item for pair in zip(long, short, strict=False) for item in pair]
-    items[:] = [*first, *short[len(long) :], *long[len(short) :]]
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    long = sorted(filter(longest_of, files.values()), key=longest_of, reverse=True)
+    short = [file for file in files.values() if not longest_of(file)]
+    pairs = [file for pair in zip(long, short, strict=False) for file in pair]
+    items[:] = chain.from_iterable([*pairs, *short[len(long) :], *long[len(short) :]])
+
+
+def longest_of(file: list[pytest.Item]) -> float:
+    """The most time that a test of this file was given."""
+    return max(map(seconds_given, file))
 
 
 def pytest_collection_finish() -> None:
@@ -46,7 +55,7 @@ def pytest_collection_finish() -> None:
 def seconds_given(item: pytest.Item) -> float:
     """The time that the test or its module was given; 0 if it has to do with the usual one."""
     given = item.get_closest_marker("timeout")
-    return (given.args[0] or math.inf) if given else 0.0
+    return (given.args[0] or UNBOUNDED) if given else 0.0
 
 
 def lane(item: pytest.Item) -> str:
@@ -59,12 +68,6 @@ def lane(item: pytest.Item) -> str:
     if "postgres_server" in needed:
         return "db"
     return "slow" if seconds_given(item) else "fast"
-
-
-def shares_with_its_module(item: pytest.Item) -> bool:
-    """Whether a fixture of the test lasts as long as its module. Each worker that runs one of these makes its own."""
-    fixtures = getattr(item, "_fixtureinfo").name2fixturedefs  # noqa: B009 - private
-    return any(one.scope == "module" for name in fixtures for one in fixtures[name])
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

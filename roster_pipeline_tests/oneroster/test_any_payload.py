@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import httpx
 import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roster_pipeline.oneroster.collections.proof import hashes_with_roles
+from roster_pipeline.oneroster.collections.response_body import records_of
 from roster_pipeline.oneroster.errors import WrongAddress
 from roster_pipeline.oneroster.http.endpoint import segment, understand
+from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.records.coercion import UNREADABLE, boolean, day, text, texts
 from roster_pipeline.oneroster.records.orgs import Memberships
 from roster_pipeline.oneroster.records.user_records import UserReader
@@ -52,6 +55,20 @@ def test_a_member_may_be_as_deep_as_it_likes(opening: str, depth: int) -> None:
         if depth * len(closing) < 1015:
             hashes_with_roles([{name: orjson.loads(deep)}])
             Memberships().page([{"user": "u-1", "school": "sch-1", name: orjson.loads(deep)}])
+
+
+@pytest.mark.parametrize("depth", [900, 3_000, 100_000])
+@pytest.mark.parametrize("member", ["metadata", "roles", "grades", "email", "vendor"])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"]\\"[": [', "]}"), ('[{}, "{[\\\\", {"b":', "}]")])
+def test_an_absurd_record_costs_no_other_record(depth: int, member: str, opening: str, closing: str) -> None:
+    fine = orjson.dumps(person("p-2")).decode()
+    deep = fine.replace("p-2", "p-1")[:-1] + f', "{member}": {opening * depth}1{closing * depth}}}'
+    body = f'{{"users": [{deep}, {fine}]}}'.encode()
+    reply = Response(200, httpx.Headers({}), body, "http://sis.example.org/users")
+    records = records_of(reply, "users", "/users").records
+    assert [record["sourcedId"] for record in records] == ["p-1", "p-2"]
+    assert records[1] == person("p-2")
+    keeps_promises_of_users(records)
 
 
 @settings(max_examples=200, deadline=None)

@@ -152,7 +152,7 @@ def test_q92_a_page_that_fails_for_good_fails_the_pull() -> None:
         ("negotiate", NotOneRoster, "Windows sign-in"),
         ("empty_body", Malformed, "empty"),
         ("truncated_json", Malformed, "cut-off"),
-        ("deep_json", Malformed, "broken"),
+        ("deep_json", Malformed, "has no list of"),
     ],
 )
 def test_q93_what_is_no_oneroster_answer_is_named(

@@ -95,6 +95,9 @@ _CHARSET = re.compile(r"charset=[\"']?((?:utf|iso|latin|windows|cp|us-ascii|shif
 """Character sets of web servers. Python knows many more under such names, which fail in ways of their own, or do not
 end on a long text: `undefined`, `idna`, `punycode`."""
 _JSON_STARTS = b'{["'
+DEEPEST_VALUE = 100
+"""Lists and objects inside each other; a user of the standard has four."""
+_STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
 MOST_LENIENT = 32 * 1024 * 1024
 """Bytes of a body that is decoded leniently: as text it can take four times as much."""
 
@@ -103,9 +106,9 @@ def decoded(response: Response) -> Any:
     """The JSON value of a response, whatever its content type says.
 
     Tries a strict parser first, then a lenient one that accepts what faulty servers write: lone surrogates, NaN,
-    control characters in texts, Windows-1252, a byte order mark. Raises NotOneRoster if the body is not JSON, Malformed
-    (retryable) if it starts as JSON and breaks off, and TooLarge, before decoding, if its values would take too much
-    memory.
+    control characters in texts, very deep values, Windows-1252, a byte order mark. Raises NotOneRoster if the body is
+    not JSON, Malformed (retryable) if it starts as JSON and breaks off, and TooLarge, before decoding, if its values
+    would take too much memory.
     """
     if values_size(response.body) > MOST_DECODED:
         raise too_many_values()
@@ -143,12 +146,31 @@ def _leniently(response: Response) -> Any:
             "This is not a OneRoster API. Check the URL, and whether the SIS's OneRoster module is switched on.",
         )
     try:
-        return json.loads(text, strict=False)
+        try:
+            return json.loads(text, strict=False)
+        except RecursionError:
+            return json.loads(_flatter(text), strict=False)
     except (ValueError, RecursionError):
         raise Malformed(
             "The SIS sent an empty, broken or cut-off response.",
             "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
         ) from None
+
+
+def _flatter(text: str) -> str:
+    """JSON with an empty list for each value deeper than DEEPEST_VALUE, so that one absurd record costs no page."""
+    parts: list[str] = []
+    depth = end = 0
+    for token in _STRUCTURE.finditer(text):
+        if token[0] in ("[", "{"):
+            depth += 1
+            if depth == DEEPEST_VALUE + 1:
+                parts += (text[end : token.start()], "[]")
+        elif token[0] in ("]", "}"):
+            depth -= 1
+            if depth == DEEPEST_VALUE:
+                end = token.end()
+    return "".join(parts) + text[end:]
 
 
 MINOR_CODES = {

@@ -148,7 +148,10 @@ def network_failure(problem: Exception, host: str, label: str) -> OneRosterError
             f"The SIS did not respond to {label} in time.",
             "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
         )
-    return Unreachable(f"The connection to {host} broke while reading {label}.", "It is tried again at the next sync.")
+    return Unreachable(
+        f"The connection to {host} broke while reading {label}.",
+        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
+    )
 
 
 def _caused_by(problem: BaseException | None, kind: type[BaseException]) -> Any:

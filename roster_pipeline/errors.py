@@ -19,6 +19,7 @@ WORDS = {
     "last-page-repeats": "the last page came again, so nothing proves that the list has ended",
     "paging-ignored": "the SIS always sent the same page, so nothing proves that the list is whole",
     "list-moved": "people were removed or moved while the list was read, so somebody may be missing",
+    "pages-apart": "nothing joins one page to the next, and two readings of the list brought different people",
     "empty-page-inside": "an empty page came although more people follow it",
     "round-end": "the list ended at a round number of records, or with its only page full, and may go on",
     "last-record-gone": "an empty page came where the last person should have come again",

@@ -9,13 +9,13 @@ are read.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits
-from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, hash_of_version, hashes
+from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, SeenIds, hash_of_version, hashes
 from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
 
 PAGE_STEPS = (5, 12, 16)
@@ -26,6 +26,9 @@ ROUND_CAP = 10
 ROUND_END = 1_000
 """Servers with a search index give the first 10,000 records and call that the total; others stop at 1,000 or 5,000. A
 list that ends at a multiple of this, or at a power of two above it, may go on."""
+
+COMMON_END = 25
+"""Servers also stop at 50, 100 or 500, which many whole lists have as well."""
 
 BEYOND = (1, 2, 4)
 """How many pages after the end we look for more records, at a server that drops records after paging."""
@@ -38,7 +41,8 @@ class Progress:
     pages: that had new records. offset: records that arrived. total: as stated; None if there is none, or it proved
     wrong. low: more records came than a total said. stated: some page had a total. linked: every page except the last
     announced a next one. counts_pages: each total was the number of records of its own page. longest: records of the
-    largest page. first_record: the hash of the first id. uneven: a page before the last one was short.
+    largest page. first_record: the hash of the first id. uneven: a page before the last one was short. gaps: problems
+    of pages that do not begin with the last record of the page before.
     """
 
     pages: int = 0
@@ -52,6 +56,7 @@ class Progress:
     last: LastPage | None = None
     first_record: int = 0
     uneven: bool = False
+    gaps: set[str] = field(default_factory=set)
 
     @property
     def reached(self) -> bool:
@@ -196,33 +201,46 @@ def _note_hidden_pages(collection: Collection, habits: PagingHabits, progress: P
                     return
 
 
-def _note_round_end(collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
-    """Note a problem if the list has a round length, or is one full page without a total, and its last record is not
-    the first one of the opposite order."""
+def _note_round_end(
+    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, seen: SeenIds
+) -> None:
+    """Note a problem if the list has a length at which servers cut lists, or is one full page without a total, and its
+    last record is not the first one of the opposite order.
+
+    That order must show a person who is not in the list, if the length is common or the list was longer before.
+    """
     count, last = progress.offset, progress.last
     if not count or last is None:
         return
-    usual = count % ROUND_END and (count < ROUND_END or count & (count - 1))
-    alone = progress.pages == 1 and proof.ended_by == "empty" and last.size == last.limit
-    if usual and not (alone and progress.total is None):
+    cut = not count % ROUND_END or (count >= ROUND_END and not count & (count - 1))
+    cut = cut or (progress.total is None and progress.pages == 1 and last.size == last.limit)
+    if not cut and count % COMMON_END:
         return
-    first: list[int] = []
+    first = np.zeros(0, dtype=np.int64)
     if habits.sort and habits.limit is not None:
         with suppress(NotOffered, RequestRefused, ServerFailed):
-            first = hashes(replace(collection, backwards=True).page(habits, 0, 1).records[:1]).tolist()
-    if first != [last.record]:
+            first = hashes(replace(collection, backwards=True).page(habits, 0, 1).records[:1])
+    surely = cut and count >= habits.longest.get(collection.label, 0)
+    if first.tolist() != [last.record] and (surely or not seen.has(first).all()):
         proof.note("round-end")
 
 
 def judge_end(
-    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, repetitions: Repetitions
+    collection: Collection,
+    habits: PagingHabits,
+    progress: Progress,
+    proof: ListingProof,
+    repetitions: Repetitions,
+    seen: SeenIds,
 ) -> None:
     """Note in `proof` what speaks against the reading. Without a filter, the total must have been met exactly.
 
-    A total that is too low, and identical records that came twice, are only doubts: a second reading with exactly the
-    same result settles them.
+    A total that is too low, identical records that came twice, and pages that do not begin with the last record of the
+    page before, if the total is met, are only doubts: a second reading with exactly the same result settles them.
     """
     whole = collection.filter is None
+    for gap in progress.gaps:
+        (proof.doubt if whole and proof.records == progress.total else proof.note)(gap)
     if progress.total is not None and whole:
         if proof.received < progress.total:
             proof.note("total-not-reached")
@@ -233,24 +251,22 @@ def judge_end(
         if proof.ended_by != "empty":
             proof.note("total-disagrees")
         elif collection.label not in habits.low_totals:
-            proof.doubts.append("total-disagrees")
+            proof.doubt("total-disagrees")
     if proof.duplicates:
         if repetitions.identical:
-            proof.doubts.append("duplicates")
+            proof.doubt("duplicates")
         else:
             proof.note("duplicates")
     if not proof.problems:
         _note_hidden_pages(collection, habits, progress, proof)
-        _note_round_end(collection, habits, progress, proof)
+        _note_round_end(collection, habits, progress, proof, seen)
     if whole:
-        _compare_with_earlier_ends(collection.label, habits.ends, progress, proof)
+        _compare_with_earlier_ends(collection.label, habits, progress, proof)
 
 
-def _compare_with_earlier_ends(label: str, ends: dict[str, str], progress: Progress, proof: ListingProof) -> None:
-    """Note a problem if what proved the end of this list in earlier pulls is missing now; else remember the proof.
-
-    ends: collection label to "total" or "link"; changed in place.
-    """
+def _compare_with_earlier_ends(label: str, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
+    """Note a problem if what proved the end of this list in earlier pulls is missing now; else remember the proof."""
+    ends, longest = habits.ends, habits.longest
     last, several = progress.last, progress.pages > 1
     if ends.get(label) == "total" and not progress.stated:
         proof.note("total-gone")
@@ -261,6 +277,7 @@ def _compare_with_earlier_ends(label: str, ends: dict[str, str], progress: Progr
             proof.note("link-gone")
     if proof.problems or proof.doubts:
         return
+    longest[label] = max(longest.get(label, 0), proof.records)
     if proof.ended_by == "total":
         ends[label] = "total"
     elif several and progress.linked and last is not None and not last.has_next:
@@ -273,18 +290,3 @@ class ConcurrentChange(Exception):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
-
-
-class Revision:
-    """The revision of the data that some hubs send with every response. It must not change within a pull."""
-
-    def __init__(self) -> None:
-        self.value: str | None = None
-
-    def changed(self, page: Page) -> bool:
-        """Whether a page has another revision than the page before. Remembers it."""
-        if page.revision is None or page.revision == self.value:
-            return False
-        first = self.value is None
-        self.value = page.revision
-        return not first

@@ -17,7 +17,6 @@ from typing import Any
 from roster_pipeline.oneroster.collections.list_end import (
     ConcurrentChange,
     Progress,
-    Revision,
     continues_at_one,
     judge_end,
     pages_by_number,
@@ -25,7 +24,7 @@ from roster_pipeline.oneroster.collections.list_end import (
     place_of_last,
     refused_inside,
 )
-from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits, TooLargeAhead
+from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits, Revision, TooLargeAhead
 from roster_pipeline.oneroster.collections.pages_ahead import pages_ahead
 from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
 from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
@@ -124,7 +123,7 @@ class Listing:
                 yield distinct
             elif len(page.records) <= 1:
                 if self._moved:
-                    self.proof.note("last-record-gone")
+                    self._progress.gaps.add("last-record-gone")
                 break
             elif not self._progress.is_behind(page, asked) and not (
                 first and pages_by_number(self._collection, self._habits, self._progress, page)
@@ -132,7 +131,7 @@ class Listing:
                 self._nothing_new(page, first, reached)
                 break
         self.proof.ended_by = self.proof.ended_by or ("total" if self._progress.reached else "empty")
-        judge_end(self._collection, self._habits, self._progress, self.proof, self._repetitions)
+        judge_end(self._collection, self._habits, self._progress, self.proof, self._repetitions, self.seen)
 
     def _total_is_reached(self) -> bool:
         reached = self._progress.total in (self._progress.offset, self.proof.records)
@@ -182,8 +181,12 @@ class Listing:
         self._fresh = fresh > 0 or self.proof.pages == 1 or (follows and self._progress.goes_on(page, asked))
         if not self._fresh:
             return []
+        if last is not None and asked >= self._progress.offset:
+            self.proof.doubt("pages-apart")
         if self._moved:
-            self._changed("list-moved")
+            self._progress.gaps.add("list-moved")
+            if self._progress.total is None:
+                self._changed("list-moved")
         repeated = int(named.sum()) - fresh
         self.proof.digest = (self.proof.digest + int(values[new].sum())) & DIGEST
         self._repetitions.look(values, records, repeated)

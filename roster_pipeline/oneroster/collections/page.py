@@ -52,6 +52,7 @@ class PagingHabits:
     listing was answered in this session. aligned: it divides the offset by the limit, so only multiples of the limit
     are requested, and pages do not overlap. ends: what proved the end of a collection in a complete pull, by label:
     "total" or "link"; without it the end is no longer proved. low_totals: collections whose total is always too low.
+    longest: the most records of a collection that were proved to be all, by label: the server does not cut it below.
     """
 
     limit: int | None
@@ -60,11 +61,12 @@ class PagingHabits:
     aligned: bool = False
     ends: dict[str, str] = field(default_factory=dict)
     low_totals: set[str] = field(default_factory=set)
+    longest: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values for `recalled`."""
         learned: dict[str, Any] = {"limit": self.limit, "sort": self.sort, "aligned": self.aligned}
-        learned |= {"ends": dict(self.ends)} if self.ends else {}
+        learned |= {"ends": dict(self.ends), "longest": dict(self.longest)}
         return learned | ({"low_totals": sorted(self.low_totals)} if self.low_totals else {})
 
     def aligned_to(self, offset: int) -> int:
@@ -82,6 +84,7 @@ class PagingHabits:
             aligned=bool(learned.get("aligned")),
             ends=dict(learned.get("ends") or {}),
             low_totals=set(learned.get("low_totals") or ()),
+            longest=dict(learned.get("longest") or {}),
         )
 
     def is_doubtful(self, refusal: OneRosterError) -> bool:
@@ -115,6 +118,21 @@ class Page:
     has_next: bool
     revision: str | None
     caveat: str | None = None
+
+
+class Revision:
+    """The revision of the data that some hubs send with every response. It must not change within a pull."""
+
+    def __init__(self) -> None:
+        self.value: str | None = None
+
+    def changed(self, page: Page) -> bool:
+        """Whether a page has another revision than the page before. Remembers it."""
+        if page.revision is None or page.revision == self.value:
+            return False
+        first = self.value is None
+        self.value = page.revision
+        return not first
 
 
 @dataclass(frozen=True)

@@ -55,6 +55,10 @@ class ListingProof:
         if problem not in self.problems:
             self.problems.append(problem)
 
+    def doubt(self, problem: str) -> None:
+        if problem not in self.doubts:
+            self.doubts.append(problem)
+
 
 @dataclass(frozen=True)
 class SourceAge:

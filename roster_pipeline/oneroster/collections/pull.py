@@ -23,7 +23,9 @@ Stored = TypeVar("Stored")
 
 SEVERAL_RECORDS = "several_records"
 """In `Client.learned`: this SIS has several records of one sourcedId, for several schools or roles of a person."""
-REREAD_FOR = frozenset(("total-not-reached", "total-disagrees", "duplicates"))
+REREAD_FOR = frozenset(
+    ("total-not-reached", "total-disagrees", "duplicates", "list-moved", "last-record-gone", "pages-apart")
+)
 """Problems that a second reading may solve, because data that change meanwhile cause them too."""
 
 
@@ -104,7 +106,7 @@ class Pull:
             raise self._data_moved(min(curable))
         if same:
             for proof in reading.people + reading.others:
-                if "total-disagrees" in proof.doubts:
+                if "total-disagrees" in proof.doubts and not proof.problems:
                     client.habits.low_totals.add(proof.label)
         self.named = named_changes(reading)
         client.note_paging()

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.contact_exclusions import none_excluded
 from roster_pipeline.cleaning.contact_rules import ContactContext
-from roster_pipeline.cleaning.contacts import GONE, Chosen, choose_contacts, no_contacts
+from roster_pipeline.cleaning.contacts import Chosen, choose_contacts
 from roster_pipeline.cleaning.field_values import too_long
 from roster_pipeline.cleaning.record_fields import record_fields, unreadable_column, without_placeholders
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, joined_rejections, one_per_sourced_id
@@ -37,6 +37,7 @@ from roster_pipeline.frames import (
 )
 from roster_pipeline.identity.deduplication import deduplicate
 from roster_pipeline.identity.evidence import kind_of
+from roster_pipeline.org_tree import GONE_STATUSES
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.vocabulary import (
     NUMBER_SHARED,
@@ -159,7 +160,7 @@ def _record_status(
     """The rank of the status of each record: first deleted, then school, role, login and required values."""
     groups = _groups(entries)
     status = pc.fill_null(pc.utf8_trim_whitespace(pc.utf8_lower(strings(users["status"]))), "")
-    deleted = truth(pc.is_in(status, value_set=pa.array(GONE, TEXT)))
+    deleted = truth(pc.is_in(status, value_set=pa.array(sorted(GONE_STATUSES), TEXT)))
     unknown = ~deleted & ~truth(pc.is_in(status, value_set=pa.array(_ACTIVE, TEXT)))
     disabled = ~users["enabledUser"].astype("boolean").fillna(True).to_numpy(dtype=bool)
 
@@ -210,7 +211,8 @@ def _contacts(
     ids_of_two: Array,
 ) -> Chosen:
     if not context.settings.primary_contacts:
-        return Chosen(no_contacts(len(users)), {}, {}, joined_rejections([]), none_excluded())
+        nobody = dict.fromkeys(STUDENT_CONTACTS, blanks(len(users)))
+        return Chosen(nobody, {}, {}, joined_rejections([]), none_excluded())
     students = np.flatnonzero(member & (entries.group == ROLE_RANK[Role.STUDENT]))
     chosen = choose_contacts(
         users[["sourcedId", "agents", "metadata", "unreadable"]].take(students).reset_index(drop=True),

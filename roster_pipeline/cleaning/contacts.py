@@ -1,5 +1,5 @@
 """Finds the contacts of each student, if the school wants them: the primary contact and, if it wants more, the next
-ones in order.
+ones in order. Makes them columns of the roster, and says which of their values cannot be read.
 
 The standard links students and contacts by `agents`, in either direction, without order, kind or mark. So contacts are
 ordered by the mark of a vendor, if the connection names the metadata field that has it; then by role: parent, guardian,
@@ -9,14 +9,15 @@ rules exclude are left out.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.contact_columns import contact_fields, keep_lost
 from roster_pipeline.cleaning.contact_exclusions import (
     KINDS,
     excluded_contacts,
@@ -25,24 +26,32 @@ from roster_pipeline.cleaning.contact_exclusions import (
     relationships_of,
     relationships_of_pairs,
 )
-from roster_pipeline.cleaning.contact_rules import ALLOWED, WITHHELD, ContactContext
+from roster_pipeline.cleaning.contact_rules import (
+    AGENTS,
+    ALLOWED,
+    WITHHELD,
+    ContactContext,
+    shown,
+    values_of,
+    values_of_pairs,
+)
+from roster_pipeline.cleaning.emails_and_phones import clean_emails
 from roster_pipeline.cleaning.field_values import clean_names, metadata_text
-from roster_pipeline.cleaning.record_fields import not_texts
+from roster_pipeline.cleaning.record_fields import not_texts, phones_of
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, one_per_sourced_id
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, lists, strings, truth
-from roster_pipeline.vocabulary import CONTACTS, STUDENT_CONTACTS
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, column_of, filled, lists, strings, truth
+from roster_pipeline.org_tree import GONE_STATUSES
+from roster_pipeline.vocabulary import CONTACT_FIELDS, CONTACTS, MORE_CONTACTS
 
+_READ = ("sourcedId", "givenName", "familyName", "email", "phone", "sms", "unreadable")
+"""The members of a contact's record that become columns."""
 MANY_CONTACTS = 5
 """If a student has more contacts than this, it is noted: a household has fewer."""
-
 MANY_STUDENTS = 10
 """If a contact has more students than this, it is noted: it is probably an office or a placeholder, not a parent."""
-
 _NO_MARK = 1_000_000
-
+_NOTHING = pa.scalar("", TEXT)
 _YES = ("true", "yes", "y", "primary")
-
-GONE = ("tobedeleted", "inactive")
 
 
 @dataclass(frozen=True)
@@ -60,11 +69,6 @@ class Chosen:
     flags: dict[str, int]
     rejected: pd.DataFrame
     excluded: pd.DataFrame
-
-
-def no_contacts(length: int) -> dict[str, Array]:
-    """Empty contact fields."""
-    return {name: blanks(length) for name in STUDENT_CONTACTS}
 
 
 def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: ContactContext, ids_of_two: Array) -> Chosen:
@@ -99,12 +103,10 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     unused = np.append(nameless | of_two, False)[there]
     lost = pairs[(there < 0) | unused | (fits & (verdicts == WITHHELD))]
     kept = ranked[ranked["rank"] < context.settings.contacts_most]
-    of_pairs = relationships_of_pairs(kept, students, people, relationships, context)
-    kept = kept.assign(relationship=column_of(of_pairs))
+    kept = kept.assign(relationship=column_of(relationships_of_pairs(kept, students, people, relationships, context)))
     fields, unreadable = contact_fields(students, people, kept, context, notes)
     keep_lost(fields, lost, ranked)
     unreadable[CONTACTS] = dict(not_texts(students)).get("agents", np.empty(0, dtype=np.int64))
-
     per_student = np.bincount(ranked["student"], minlength=len(students))
     per_contact = np.bincount(ranked["contact"], minlength=len(people))
     unresolved = np.zeros(len(students), dtype=bool)
@@ -137,19 +139,16 @@ def clipped(people: pd.DataFrame) -> pd.DataFrame:
 
 
 def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Flags, Ints]:
-    """The people who may be a contact: they are not gone, have a name, and have a contact's role today.
-
-    Also those who only lack a name, and the kind of each, best first.
-    """
+    """The people who may be a contact: they are not gone, have a name, and have a contact's role today. Also those who
+    only lack a name, and the kind of each, best first."""
     named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
-    gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(GONE, TEXT)))
+    gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(sorted(GONE_STATUSES), TEXT)))
     kinds = np.full(len(people), -1, dtype=np.int64)
     roles = lists(people["roles"])
     flat, now = pc.list_flatten(roles), context.today.isoformat()
     source = pc.utf8_lower(pc.utf8_trim_whitespace(pc.struct_field(flat, "role")))
-    runs = ~truth(pc.less(pc.struct_field(flat, "endDate"), now)) & ~truth(
-        pc.greater(pc.struct_field(flat, "beginDate"), now)
-    )
+    begins, ends = (pc.struct_field(flat, name) for name in ("beginDate", "endDate"))
+    runs = ~truth(pc.less(ends, now)) & ~truth(pc.greater(begins, now))
     fits = truth(pc.is_in(source, value_set=pa.array(context.settings.contact_roles, TEXT))) & runs
     kind = pc.fill_null(pc.index_in(source, value_set=pa.array(KINDS, TEXT)), len(KINDS)).to_numpy()
     owners = pc.list_parent_indices(roles).to_numpy()
@@ -162,12 +161,11 @@ def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Reject
 
 def _marks(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:
     """The rank that a vendor gives each pair: 0 named by the student, n ranked n on the contact, else no mark."""
-    ranks: Ints = np.full(len(pairs), _NO_MARK, dtype=np.int64)
     if not mark or not len(pairs):
-        return ranks
+        return np.full(len(pairs), _NO_MARK, dtype=np.int64)
     key = mark.removeprefix("metadata:")
     of_contact = np.array([_rank(text) for text in metadata_text(people["metadata"], key).to_pylist()], dtype=np.int64)
-    ranks = of_contact[pairs["contact"].to_numpy()]
+    ranks: Ints = of_contact[pairs["contact"].to_numpy()]
     named = pc.utf8_trim_whitespace(metadata_text(students["metadata"], key)).take(pa.array(pairs["student"]))
     ranks[truth(pc.equal(named, ids.take(pa.array(pairs["contact"]))))] = 0
     return ranks
@@ -178,3 +176,126 @@ def _rank(text: str | None) -> int:
     if word in _YES:
         return 1
     return int(word) if word.isdecimal() and 0 < int(word) < _NO_MARK else _NO_MARK
+
+
+def contact_fields(
+    students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext, notes: Rejections
+) -> tuple[dict[str, Array], dict[str, Ints]]:
+    """STUDENT_CONTACTS of each student, and the students with an unknown value, by its name in `UNREADABLE`.
+
+    kept: the chosen contacts in order, with `rank` (0 is the primary one).
+    """
+    count = len(students)
+    some = people[list(_READ)].take(kept["contact"].to_numpy(dtype=np.int64))
+    ids = strings(some["sourcedId"])
+    email, bad_email = clean_emails(strings(some["email"]))
+    phone, bad_phone = phones_of(some, context.settings.phone_region)
+    first = ~pd.Series(codes(ids)[0]).duplicated().to_numpy()
+    notes.note(bad_email & first, ids, "email", "invalid_email", "warning")
+    notes.note(bad_phone & first, ids, "phone", "invalid_phone", "warning")
+    values = {
+        "contact_sourced_id": ids,
+        "contact_given_name": clean_names(strings(some["givenName"])),
+        "contact_family_name": clean_names(strings(some["familyName"])),
+        "contact_relationship": strings(kept["relationship"]),
+        "contact_email": email,
+        "contact_phone": phone,
+        "contact_flags": _flags(students, people, kept, context),
+    }
+    primary = (kept["rank"] == 0).to_numpy(dtype=bool)
+    rows = kept["student"][primary]
+    fields = {name: _put(blanks(count), rows, values[name].filter(pa.array(primary))) for name in CONTACT_FIELDS}
+    fields[MORE_CONTACTS] = blanks(count) if primary.all() else _more(kept, values, count)
+    return fields, _unreadable(some, kept, {"email": bad_email, "phone": bad_phone}, values)
+
+
+def _unreadable(
+    some: pd.DataFrame, kept: pd.DataFrame, bad: dict[str, Flags], values: dict[str, Array]
+) -> dict[str, Ints]:
+    """The students of the chosen contacts whose e-mail or phone cannot be read, by field and place."""
+    for member, rows in not_texts(some):
+        if member in (*bad, "sms"):
+            bad["phone" if member == "sms" else member][rows] = True
+    places, student = kept["rank"].to_numpy(dtype=np.int64) + 1, kept["student"].to_numpy(dtype=np.int64)
+    found: dict[str, Ints] = {}
+    for name, flags in bad.items():
+        rows = np.flatnonzero(flags & ~filled(values[f"contact_{name}"]))
+        found |= {f"contact_{name}:{at}": student[rows[places[rows] == at]] for at in np.unique(places[rows])}
+    return found
+
+
+def keep_lost(fields: dict[str, Array], lost: pd.DataFrame, ranked: pd.DataFrame) -> None:
+    """Contacts that are unknown now are kept with their id only: in the first place, or after those that are known."""
+    alone = lost[~lost["student"].isin(ranked["student"])].drop_duplicates("student")
+    fields["contact_sourced_id"] = _put(fields["contact_sourced_id"], alone["student"], strings(alone["agent"]))
+    beside = lost[lost["student"].isin(ranked["student"])]
+    if not len(beside):
+        return
+    ids = _between("[", _quoted(strings(beside["agent"])), "]")
+    known = pc.utf8_slice_codeunits(fields[MORE_CONTACTS], 1, -1)
+    columns = _in_order(
+        beside.groupby("student").cumcount().to_numpy().astype(np.int64), beside["student"], ids, len(known)
+    )
+    fields[MORE_CONTACTS] = _between("[", _joined([known, *columns]), "]")
+
+
+def _more(kept: pd.DataFrame, values: dict[str, Array], count: int) -> Array:
+    """MORE_CONTACTS of each student, in the format of PostgreSQL."""
+    cells = [_quoted(values[name]) for name in CONTACT_FIELDS]
+    each = _between("[", pc.binary_join_element_wise(*cells, pa.scalar(", ", TEXT)), "]")
+    behind = (kept["rank"] > 0).to_numpy(dtype=bool)
+    ranks = kept["rank"].to_numpy(dtype=np.int64)[behind]
+    columns = _in_order(ranks, kept["student"][behind], each.filter(pa.array(behind)), count)
+    return _between("[", _joined(columns), "]")
+
+
+def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext) -> Array:
+    """The values of each contact in the keys that the connection keeps, as a JSON object of texts."""
+    pairs = kept.reset_index(drop=True)
+    rows = pa.array(pairs["contact"].to_numpy(dtype=np.int64))
+    members = []
+    for field in sorted(context.connection.contact_flags):
+        values = (
+            values_of_pairs(pairs, students, people, field)
+            if field.startswith(AGENTS)
+            else values_of(people, field, context.today).take(rows)
+        )
+        name = json.dumps(field.partition(":")[2], ensure_ascii=False)
+        value = pc.if_else(pc.is_valid(values := shown(values)), _quoted(values), pa.scalar(None, TEXT))
+        members.append(_between(f"{name}: ", value, ""))
+    return _between("{", _joined(members), "}") if members else blanks(len(pairs))
+
+
+def _in_order(ranks: Ints, students: pd.Series[Any], values: Array, count: int) -> list[Array]:
+    """The values as one column per rank, from the lowest on. students: the row to which each belongs."""
+    ofs = [ranks == rank for rank in range(int(ranks.min()), int(ranks.max()) + 1)]
+    return [_put(blanks(count), students[of], values.filter(pa.array(of))) for of in ofs]
+
+
+def _joined(columns: list[Array]) -> Array:
+    """The existing texts, with commas between them. Arrow's own way to skip nulls drops rows that have only nulls."""
+    parts = [pc.fill_null(_between(", ", column, ""), "") for column in columns]
+    text = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, _NOTHING), 2)
+    return pc.if_else(pc.equal(text, ""), pa.scalar(None, TEXT), text)
+
+
+def _between(before: str, array: Array, after: str) -> Array:
+    return pc.binary_join_element_wise(pa.scalar(before, TEXT), array, pa.scalar(after, TEXT), _NOTHING)
+
+
+def _quoted(array: Array) -> Array:
+    """Texts as JSON writes them; a missing one is null."""
+    if truth(pc.match_substring_regex(array, pattern="[\x00-\x1f]")).any():
+        return pa.array([json.dumps(value, ensure_ascii=False) for value in array.to_pylist()], TEXT)
+    escaped = pc.replace_substring(pc.replace_substring(array, "\\", "\\\\"), '"', '\\"')
+    return pc.fill_null(_between('"', escaped, '"'), "null")
+
+
+def _put(array: Array, rows: pd.Series[Any], values: Array) -> Array:
+    """The array with `values` at `rows`."""
+    if not len(rows):
+        return array
+    mask = np.zeros(len(array), dtype=bool)
+    order = np.argsort(rows.to_numpy(dtype=np.int64))
+    mask[rows.to_numpy(dtype=np.int64)] = True
+    return pc.replace_with_mask(array, pa.array(mask), values.take(pa.array(order)))

@@ -113,7 +113,7 @@ def exclude(number: Number, reason: Reason, district: District = None, who: Who 
     """Keep every sync away from this person."""
     from roster_pipeline.services import person_changes
 
-    _do_in(district, person_changes.exclude, number, who=who, reason=reason)
+    _do_in(district, person_changes.set_excluded, number, True, who=who, reason=reason)
 
 
 @person.command("include", epilog=examples("roster person include 42 --reason 'back to normal'"))
@@ -121,7 +121,7 @@ def include(number: Number, reason: Reason, district: District = None, who: Who 
     """Let syncs change this person again."""
     from roster_pipeline.services import person_changes
 
-    _do_in(district, person_changes.include, number, who=who, reason=reason)
+    _do_in(district, person_changes.set_excluded, number, False, who=who, reason=reason)
 
 
 @person.command("lock", epilog=examples("roster person lock 42 email --reason 'the SIS has an old one'"))
@@ -129,7 +129,7 @@ def lock(number: Number, field: Field, reason: Reason, district: District = None
     """Keep one field as it is, whatever the SIS says."""
     from roster_pipeline.services import person_changes
 
-    _do_in(district, person_changes.lock, number, field, who=who, reason=reason)
+    _do_in(district, person_changes.set_lock, number, field, True, who=who, reason=reason)
 
 
 @person.command("unlock", epilog=examples("roster person unlock 42 email --reason 'corrected in the SIS'"))
@@ -137,7 +137,7 @@ def unlock(number: Number, field: Field, reason: Reason, district: District = No
     """Let one field follow the SIS again."""
     from roster_pipeline.services import person_changes
 
-    _do_in(district, person_changes.unlock, number, field, who=who, reason=reason)
+    _do_in(district, person_changes.set_lock, number, field, False, who=who, reason=reason)
 
 
 @person.command("edit", epilog=examples("roster person edit 42 --set email=ada@example.org --reason 'new address'"))

@@ -117,28 +117,26 @@ def set_primary_record(
     _touched(conn, given, "primary record chosen", who, reason, {"connection": connection.key})
 
 
-def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
-    """Keep every sync away from this person, until `include`."""
+def set_excluded(conn: Connection, district_id: int, person_id: int, excluded: bool, *, who: str, reason: str) -> None:
+    """Keep every sync away from this person, or let syncs change them again."""
+    given = _locked(conn, district_id, person_id) | {"excluded": excluded}
+    conn.execute(text("update person set excluded = :excluded where district_id = :district and id = :person"), given)
+    _touched(conn, given, "person excluded" if excluded else "person included", who, reason)
+
+
+def set_lock(
+    conn: Connection, district_id: int, person_id: int, name: str, locked: bool, *, who: str, reason: str
+) -> None:
+    """Keep one field as it is, whatever the SIS says, or let it follow the SIS again. Raises NoSuchField."""
+    _check_field(name)
     given = _locked(conn, district_id, person_id)
-    conn.execute(text("update person set excluded = true where district_id = :district and id = :person"), given)
-    _touched(conn, given, "person excluded", who, reason)
-
-
-def include(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
-    """Let syncs change this person again."""
-    given = _locked(conn, district_id, person_id)
-    conn.execute(text("update person set excluded = false where district_id = :district and id = :person"), given)
-    _touched(conn, given, "person included", who, reason)
-
-
-def lock(conn: Connection, district_id: int, person_id: int, name: str, *, who: str, reason: str) -> None:
-    """Keep one field as it is, whatever the SIS says. Raises NoSuchField."""
-    _set_lock(conn, district_id, person_id, name, True, who, reason)
-
-
-def unlock(conn: Connection, district_id: int, person_id: int, name: str, *, who: str, reason: str) -> None:
-    """Let one field follow the SIS again. Raises NoSuchField."""
-    _set_lock(conn, district_id, person_id, name, False, who, reason)
+    others = "array_remove(locked_fields, :name)"
+    value = f"array(select unnest({others} || cast(:name as text)) order by 1)" if locked else others
+    conn.execute(
+        text(f"update person set locked_fields = {value} where district_id = :district and id = :person"),  # noqa: S608
+        given | {"name": name},
+    )
+    _touched(conn, given, "field locked" if locked else "field unlocked", who, reason, {"field": name})
 
 
 def edit(
@@ -166,23 +164,30 @@ def edit(
     _touched(conn, given, "person edited", who, reason, {"fields": sorted(fields), "locked": lock_fields})
 
 
-def archive(conn: Connection, school: SchoolRow, person_id: int, *, who: str, reason: str) -> None:
-    """Archive a membership by hand. A sync restores it only if the school allows that. Raises NotAMember."""
-    _set_status(
-        conn, school, person_id, "active", "archived",
-        "status = 'archived', archived_by = 'hand', archived_at = now()", who, reason,
-    )  # fmt: skip
+ARCHIVED = "status = 'archived', archived_by = 'hand', archived_at = now()"
+RESTORED = "status = 'active', archived_by = null, archived_at = null, absent_syncs = 0, managed = false"
 
 
-def restore(conn: Connection, school: SchoolRow, person_id: int, *, who: str, reason: str) -> None:
-    """Bring an archived membership back by hand. A sync archives it only after the SIS has had the person again.
+def set_archived(conn: Connection, school: SchoolRow, person_id: int, archived: bool, *, who: str, reason: str) -> None:
+    """Archive a membership by hand, or bring it back.
 
-    Raises NotAMember.
+    A sync restores an archived one only if the school allows that. It archives a restored one only after the SIS has
+    had the person again. Raises NotAMember.
     """
-    _set_status(
-        conn, school, person_id, "archived", "active",
-        "status = 'active', archived_by = null, archived_at = null, absent_syncs = 0, managed = false", who, reason,
-    )  # fmt: skip
+    before, after, changes = ("active", "archived", ARCHIVED) if archived else ("archived", "active", RESTORED)
+    given = _locked(conn, school.district_id, person_id) | {"school": school.id, "before": before}
+    done = conn.execute(
+        text(
+            f"update membership set {changes}, revision = revision + 1, updated_at = now() "  # noqa: S608
+            "where district_id = :district and school_id = :school and person_id = :person and status = :before"
+        ),
+        given,
+    )
+    if not done.rowcount:
+        raise NotAMember(
+            f"{school.key}: person {person_id} has no {before} membership.", f"See: roster person show {person_id}"
+        )
+    audit.record(conn, who, f"membership {after}", school=school, person_id=person_id, reason=reason)
 
 
 def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: str, reason: str) -> int:
@@ -241,35 +246,3 @@ def _touched(
     audit.record(
         conn, who, what, district_id=given["district"], person_id=given["person"], reason=reason, details=details
     )
-
-
-def _set_lock(
-    conn: Connection, district_id: int, person_id: int, name: str, locked: bool, who: str, reason: str
-) -> None:
-    _check_field(name)
-    given = _locked(conn, district_id, person_id)
-    others = "array_remove(locked_fields, :name)"
-    value = f"array(select unnest({others} || cast(:name as text)) order by 1)" if locked else others
-    conn.execute(
-        text(f"update person set locked_fields = {value} where district_id = :district and id = :person"),  # noqa: S608
-        given | {"name": name},
-    )
-    _touched(conn, given, "field locked" if locked else "field unlocked", who, reason, {"field": name})
-
-
-def _set_status(
-    conn: Connection, school: SchoolRow, person_id: int, before: str, after: str, changes: str, who: str, reason: str
-) -> None:
-    given = _locked(conn, school.district_id, person_id) | {"school": school.id, "before": before}
-    done = conn.execute(
-        text(
-            f"update membership set {changes}, revision = revision + 1, updated_at = now() "  # noqa: S608
-            "where district_id = :district and school_id = :school and person_id = :person and status = :before"
-        ),
-        given,
-    )
-    if not done.rowcount:
-        raise NotAMember(
-            f"{school.key}: person {person_id} has no {before} membership.", f"See: roster person show {person_id}"
-        )
-    audit.record(conn, who, f"membership {after}", school=school, person_id=person_id, reason=reason)

@@ -50,6 +50,7 @@ from roster_pipeline.vocabulary import (
     ROLE_GROUPS,
     STATUS_RANK,
     STUDENT_CONTACTS,
+    UNREADABLE,
     WRITING,
     Role,
 )
@@ -68,7 +69,8 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
     )
     sides = BeforeAfter(context.lead, primary.fields, context.at_person, context.at_member)
     differences = compare(context.identities.roster, context.directory, sides)
-    keep_unreadable(differences, context.identities.roster, context.directory, sides)
+    if context.identities.roster[UNREADABLE].notna().any():
+        keep_unreadable(differences, context.identities.roster, context.directory, sides)
     _suppress_unknown(differences, context)
     situation = _situation(context, differences, primary)
     action, reason = decide(situation)

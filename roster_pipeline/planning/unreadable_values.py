@@ -39,8 +39,6 @@ def keep_unreadable(
 ) -> None:
     """Treat unreadable values as equal to the stored ones. A contact gets the values that are stored of it."""
     column = strings(roster[UNREADABLE])
-    if column.null_count == len(column):
-        return
     for names, wanted in ((PERSON_FIELDS, sides.fields), (MEMBERSHIP_FIELDS, sides.lead)):
         for name, rows in _rows_by_field(taken(column, wanted)).items():
             if name in names:

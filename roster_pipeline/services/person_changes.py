@@ -38,28 +38,21 @@ _NO_COUNTRY = "ZZ"
 country."""
 
 
-def exclude(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
-    """Keep every sync away from the person. Returns what was done, as a sentence; so do the others."""
-    manual_edits.exclude(conn, district_id, person_id, who=who, reason=given_reason(reason))
-    return f"No sync changes person {person_id} until they are included again."
-
-
-def include(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
-    """Let syncs change the person again."""
-    manual_edits.include(conn, district_id, person_id, who=who, reason=given_reason(reason))
+def set_excluded(conn: Connection, district_id: int, person_id: int, excluded: bool, *, who: str, reason: str) -> str:
+    """Keep every sync away from the person, or let syncs change them again. Returns what was done, as a sentence; so do
+    the others."""
+    manual_edits.set_excluded(conn, district_id, person_id, excluded, who=who, reason=given_reason(reason))
+    if excluded:
+        return f"No sync changes person {person_id} until they are included again."
     return f"Syncs change person {person_id} again."
 
 
-def lock(conn: Connection, district_id: int, person_id: int, field: str, *, who: str, reason: str) -> str:
-    """Keep one field as it is, whatever the SIS says."""
-    manual_edits.lock(conn, district_id, person_id, field, who=who, reason=given_reason(reason))
-    return f"{field} of person {person_id} is locked."
-
-
-def unlock(conn: Connection, district_id: int, person_id: int, field: str, *, who: str, reason: str) -> str:
-    """Let one field follow the SIS again."""
-    manual_edits.unlock(conn, district_id, person_id, field, who=who, reason=given_reason(reason))
-    return f"{field} of person {person_id} follows the SIS again."
+def set_lock(
+    conn: Connection, district_id: int, person_id: int, field: str, locked: bool, *, who: str, reason: str
+) -> str:
+    """Keep one field as it is, whatever the SIS says, or let it follow the SIS again."""
+    manual_edits.set_lock(conn, district_id, person_id, field, locked, who=who, reason=given_reason(reason))
+    return f"{field} of person {person_id} {'is locked' if locked else 'follows the SIS again'}."
 
 
 def edit(
@@ -82,7 +75,7 @@ def edit(
 def archive(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
     """Archive a membership; syncs leave it archived. school: its key."""
     row = tenants.get_school(conn, school)
-    manual_edits.archive(conn, row, person_id, who=who, reason=given_reason(reason))
+    manual_edits.set_archived(conn, row, person_id, True, who=who, reason=given_reason(reason))
     ledger.note_decision(conn, row.id, "archival", who)
     return f"Person {person_id} is archived in {school}."
 
@@ -90,7 +83,7 @@ def archive(conn: Connection, school: str, person_id: int, *, who: str, reason: 
 def restore(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:
     """Bring an archived membership back; no sync archives it before the SIS has had the person again."""
     row = tenants.get_school(conn, school)
-    manual_edits.restore(conn, row, person_id, who=who, reason=given_reason(reason))
+    manual_edits.set_archived(conn, row, person_id, False, who=who, reason=given_reason(reason))
     ledger.note_decision(conn, row.id, "restore", who)
     return f"Person {person_id} is active in {school}. No sync archives them before the SIS has had them again."
 

@@ -122,12 +122,12 @@ def test_the_rules_of_every_sync_decide(
     sis.people.edit(record, email="new@example.org")
     owner = signed_in(OWNER)
     with database.begin() as conn:
-        manual_edits.exclude(conn, lincoln.district_id, person, who="test", reason="test")
+        manual_edits.set_excluded(conn, lincoln.district_id, person, True, who="test", reason="test")
     page = asked(owner, person)
     assert "Excluded from the sync." in words_of(owner.get(page).text)
     assert "Sync this person now" not in owner.get(page).text
     with database.begin() as conn:
-        manual_edits.include(conn, lincoln.district_id, person, who="test", reason="test")
+        manual_edits.set_excluded(conn, lincoln.district_id, person, False, who="test", reason="test")
     page = asked(owner, person)
     with database.begin() as conn:
         manual_edits.edit(conn, lincoln.district_id, person, {"email": "kept@example.org"}, who="test", reason="test")

@@ -105,7 +105,7 @@ def test_somebody_is_found_by_everything_that_an_owner_knows_of_them(
     assert found in words_of(owner.send_form(f"/schools/lincoln/plans/{plan}", {"q": "ANGSTRÖM jose"}).text)
 
     with database.begin() as conn:
-        manual_edits.archive(conn, lincoln, int(number), who="test", reason="test")
+        manual_edits.set_archived(conn, lincoln, int(number), True, who="test", reason="test")
     nobody = owner.send_form(PEOPLE, {"q": "pena"})
     assert "Show 1 archived" in words_of(nobody.text)
     assert names_in(owner, PEOPLE, q="pena", status="archived") == [found]
@@ -123,9 +123,9 @@ def test_filters(signed_in: SignedIn, database: Database, lincoln: SchoolRow) ->
     with database.begin() as conn:
         by = {"who": "test", "reason": "test"}
         district = lincoln.district_id
-        manual_edits.exclude(conn, district, person_of(database, "p1"), **by)
-        manual_edits.lock(conn, district, person_of(database, "p2"), "email", **by)
-        manual_edits.archive(conn, lincoln, person_of(database, "p4"), **by)
+        manual_edits.set_excluded(conn, district, person_of(database, "p1"), True, **by)
+        manual_edits.set_lock(conn, district, person_of(database, "p2"), "email", True, **by)
+        manual_edits.set_archived(conn, lincoln, person_of(database, "p4"), True, **by)
         manual_edits.add(conn, lincoln, {"given_name": "Rosalind", "family_name": "Franklin", "role": "staff"}, **by)
     asked = person_of(database, "p3")
     write_plan(database, lincoln, [row("conflict", asked, links=["p9"], reason="several_matches", role="teacher")])

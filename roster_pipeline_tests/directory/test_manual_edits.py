@@ -45,12 +45,12 @@ def _by_hand(conn: Connection, school: SchoolRow, person: int) -> dict[str, Call
         "link confirmed": lambda: manual_edits.link(conn, school.connection, person, "u1", **BY),
         "record unlinked": lambda: manual_edits.unlink(conn, school.connection, person, "u1", **BY),
         "primary record chosen": lambda: manual_edits.set_primary_record(conn, school.connection, person, "u1", **BY),
-        "person excluded": lambda: manual_edits.exclude(conn, district, person, **BY),
-        "person included": lambda: manual_edits.include(conn, district, person, **BY),
-        "field locked": lambda: manual_edits.lock(conn, district, person, "email", **BY),
-        "field unlocked": lambda: manual_edits.unlock(conn, district, person, "email", **BY),
+        "person excluded": lambda: manual_edits.set_excluded(conn, district, person, True, **BY),
+        "person included": lambda: manual_edits.set_excluded(conn, district, person, False, **BY),
+        "field locked": lambda: manual_edits.set_lock(conn, district, person, "email", True, **BY),
+        "field unlocked": lambda: manual_edits.set_lock(conn, district, person, "email", False, **BY),
         "person edited": lambda: manual_edits.edit(conn, district, person, {"phone": "+1"}, **BY),
-        "membership archived": lambda: manual_edits.archive(conn, school, person, **BY),
+        "membership archived": lambda: manual_edits.set_archived(conn, school, person, True, **BY),
     }
 
 
@@ -182,7 +182,7 @@ def test_people_of_another_district_cannot_be_touched(database: Database, lincol
     with database.begin() as conn:
         foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
     with database.begin() as conn, pytest.raises(members.UnknownPerson):
-        manual_edits.exclude(conn, foreign.district_id, ada, **BY)
+        manual_edits.set_excluded(conn, foreign.district_id, ada, True, **BY)
     with database.begin() as conn, pytest.raises(members.UnknownPerson):
         manual_edits.link(conn, foreign.connection, ada, "x", **BY)
 
@@ -194,7 +194,7 @@ def test_an_edit_locks_what_it_sets_unless_told_otherwise(database: Database, li
         person = members.get_person(conn, lincoln.district_id, ada)
         assert (person.fields["phone"], person.fields["email"], person.fields["username"]) == ("+1", None, "ada")
         assert person.locked_fields == ["email", "phone"]
-        manual_edits.unlock(conn, lincoln.district_id, ada, "email", **BY)
+        manual_edits.set_lock(conn, lincoln.district_id, ada, "email", False, **BY)
         assert members.get_person(conn, lincoln.district_id, ada).locked_fields == ["phone"]
         with pytest.raises(manual_edits.NoSuchField):
             manual_edits.edit(conn, lincoln.district_id, ada, {"revision": 1}, **BY)
@@ -202,13 +202,13 @@ def test_an_edit_locks_what_it_sets_unless_told_otherwise(database: Database, li
 
 def test_a_membership_is_archived_and_restored_by_hand(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
-        manual_edits.archive(conn, lincoln, ada, **BY)
+        manual_edits.set_archived(conn, lincoln, ada, True, **BY)
         assert members.list_members(conn, lincoln.district_id, lincoln.id) == []
         archived = members.list_members(conn, lincoln.district_id, lincoln.id, status="archived")
         assert [each["archived_by"] for each in archived] == ["hand"]
         with pytest.raises(manual_edits.NotAMember):
-            manual_edits.archive(conn, lincoln, ada, **BY)
-        manual_edits.restore(conn, lincoln, ada, **BY)
+            manual_edits.set_archived(conn, lincoln, ada, True, **BY)
+        manual_edits.set_archived(conn, lincoln, ada, False, **BY)
         restored = members.list_members(conn, lincoln.district_id, lincoln.id, role="student")
         assert [each["managed"] for each in restored] == [False]
 
@@ -235,7 +235,7 @@ def test_people_are_found_by_what_one_knows_of_them(
 
 def test_the_log_of_one_person_is_complete(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
-        manual_edits.archive(conn, lincoln, ada, **BY)
+        manual_edits.set_archived(conn, lincoln, ada, True, **BY)
         changes = ledger.changes_of_person(conn, lincoln.district_id, ada)
     assert [(each.entity, each.operation) for each in changes] == [
         ("person", "insert"),

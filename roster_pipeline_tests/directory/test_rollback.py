@@ -101,7 +101,7 @@ def test_a_row_that_moved_since_is_left_and_reported(database: Database, lincoln
     stays, leaves = person_of(database, "stays"), person_of(database, "leaves")
     with database.begin() as conn:
         manual_edits.edit(conn, lincoln.district_id, stays, {"phone": "+49"}, who="owner", reason="called")
-        manual_edits.restore(conn, lincoln, leaves, who="owner", reason="is here")
+        manual_edits.set_archived(conn, lincoln, leaves, False, who="owner", reason="is here")
     assert {each.person_id for each in rollback.preview(database, sync_id) if each.moved} == {stays, leaves}
     result = rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
     assert result.outcome == "held"

@@ -37,15 +37,15 @@ def _edits(school: SchoolRow, person: int) -> dict[str, Do]:
         "record linked": lambda conn: manual_edits.link(conn, source, person, "u2", **BY),
         "primary record chosen": lambda conn: manual_edits.set_primary_record(conn, source, person, "u2", **BY),
         "record unlinked": lambda conn: manual_edits.unlink(conn, source, person, "u2", **BY),
-        "person excluded": lambda conn: manual_edits.exclude(conn, district, person, **BY),
-        "person included": lambda conn: manual_edits.include(conn, district, person, **BY),
-        "field locked": lambda conn: manual_edits.lock(conn, district, person, "email", **BY),
-        "field unlocked": lambda conn: manual_edits.unlock(conn, district, person, "email", **BY),
+        "person excluded": lambda conn: manual_edits.set_excluded(conn, district, person, True, **BY),
+        "person included": lambda conn: manual_edits.set_excluded(conn, district, person, False, **BY),
+        "field locked": lambda conn: manual_edits.set_lock(conn, district, person, "email", True, **BY),
+        "field unlocked": lambda conn: manual_edits.set_lock(conn, district, person, "email", False, **BY),
         "person edited": lambda conn: manual_edits.edit(
             conn, district, person, {"phone": "+1", "email": None, "enabled": False}, **BY
         ),
-        "membership archived": lambda conn: manual_edits.archive(conn, school, person, **BY),
-        "membership restored": lambda conn: manual_edits.restore(conn, school, person, **BY),
+        "membership archived": lambda conn: manual_edits.set_archived(conn, school, person, True, **BY),
+        "membership restored": lambda conn: manual_edits.set_archived(conn, school, person, False, **BY),
     }
 
 
@@ -124,7 +124,7 @@ def test_another_value_that_moved_since_is_no_reason_to_refuse(
     edit = _newest(database, ada)
     sync_rows(database, lincoln, row("update", ada, changes={"email": "new@example.org"}, links=["u1"]))
     with database.begin() as conn:
-        manual_edits.lock(conn, district, ada, "username", **BY)
+        manual_edits.set_lock(conn, district, ada, "username", True, **BY)
     _undo(database, lincoln, ada, edit)
     assert every(database, "select phone, email, locked_fields from person") == [
         (None, "new@example.org", ["username"])
@@ -141,16 +141,16 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
             lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+2"}, **BY),
         ),
         "The lock of a field was changed again since": (
-            lambda conn: manual_edits.lock(conn, district, ada, "email", **BY),
-            lambda conn: manual_edits.unlock(conn, district, ada, "email", **BY),
+            lambda conn: manual_edits.set_lock(conn, district, ada, "email", True, **BY),
+            lambda conn: manual_edits.set_lock(conn, district, ada, "email", False, **BY),
         ),
         "The membership was changed again since": (
-            lambda conn: manual_edits.archive(conn, lincoln, ada, **BY),
-            lambda conn: manual_edits.restore(conn, lincoln, ada, **BY),
+            lambda conn: manual_edits.set_archived(conn, lincoln, ada, True, **BY),
+            lambda conn: manual_edits.set_archived(conn, lincoln, ada, False, **BY),
         ),
         "Whether syncs change the person was changed": (
-            lambda conn: manual_edits.exclude(conn, district, ada, **BY),
-            lambda conn: manual_edits.include(conn, district, ada, **BY),
+            lambda conn: manual_edits.set_excluded(conn, district, ada, True, **BY),
+            lambda conn: manual_edits.set_excluded(conn, district, ada, False, **BY),
         ),
         f"The record is linked to person {bo} now": (
             lambda conn: manual_edits.unlink(conn, source, ada, "u1", **BY),
@@ -161,8 +161,8 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
             lambda conn: manual_edits.set_primary_record(conn, source, ada, "u5", **BY),
         ),
         "It changed nothing that is still there": (
-            lambda conn: manual_edits.include(conn, district, ada, **BY),
-            lambda conn: manual_edits.exclude(conn, district, ada, **BY),
+            lambda conn: manual_edits.set_excluded(conn, district, ada, False, **BY),
+            lambda conn: manual_edits.set_excluded(conn, district, ada, True, **BY),
         ),
     }
     for words, (edit, later) in newer.items():

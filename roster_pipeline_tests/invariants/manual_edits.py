@@ -44,9 +44,9 @@ def do(district: CheckedDistrict, what: str, pick: int) -> bool:
             theirs = _theirs(district, person)
             _link(conn, district, person, theirs[pick % len(theirs)])
         else:
-            change = manual_edits.exclude if what == "exclude" else manual_edits.include
-            change(conn, district.place.district_id, district.number_of(person), **_TOLD)
             person.excluded = what == "exclude"
+            number = district.number_of(person)
+            manual_edits.set_excluded(conn, district.place.district_id, number, person.excluded, **_TOLD)
     return True
 
 
@@ -136,7 +136,7 @@ def _archive(conn: Connection, district: CheckedDistrict, person: Person) -> Non
     for key, school in district.ids.items():
         member = person.members.get(school)
         if member and member.status == "active":
-            manual_edits.archive(conn, tenants.get_school(conn, key), district.number_of(person), **_TOLD)
+            manual_edits.set_archived(conn, tenants.get_school(conn, key), district.number_of(person), True, **_TOLD)
             member.status, member.by = "archived", "hand"
 
 
@@ -144,7 +144,7 @@ def _restore(conn: Connection, district: CheckedDistrict, person: Person) -> Non
     for key, school in district.ids.items():
         member = person.members.get(school)
         if member and member.status == "archived":
-            manual_edits.restore(conn, tenants.get_school(conn, key), district.number_of(person), **_TOLD)
+            manual_edits.set_archived(conn, tenants.get_school(conn, key), district.number_of(person), False, **_TOLD)
             member.status, member.by, member.absent, member.managed = "active", None, 0, False
 
 

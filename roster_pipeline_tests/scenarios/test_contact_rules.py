@@ -286,7 +286,7 @@ def test_a_student_who_is_excluded_from_the_sync_loses_the_contact_too(nights: N
     student = nights.students[0]
     ((person,),) = nights.rows("select person_id from link where sourced_id = :id", id=student.sourced_id)
     with nights.district.database.begin() as conn:
-        manual_edits.exclude(conn, 1, person, who="owner", reason="a case of its own")
+        manual_edits.set_excluded(conn, 1, person, True, who="owner", reason="a case of its own")
     nights.set_contact(student, restrained=True)
     nights.night()
     assert student.sourced_id not in nights.stored()

@@ -36,7 +36,7 @@ def test_contacts_stay_with_archived_students_until_they_are_switched_off_and_co
     assert stored > district.count("contact c join membership m using (school_id, person_id)", "m.status = 'active'")
     with district.database.begin() as conn:
         spared = conn.scalar(text("select person_id from link where sourced_id = :id"), {"id": students[3]})
-        manual_edits.exclude(conn, 1, int(spared or 0), who="owner", reason="a case of its own")
+        manual_edits.set_excluded(conn, 1, int(spared or 0), True, who="owner", reason="a case of its own")
     district.set_school("lincoln", primary_contacts=False)
     district.run_sync()
     assert district.count("contact") == district.count("contact", OF_SOMEBODY_EXCLUDED) == 1

@@ -176,12 +176,12 @@ def _by_hand(district: DagsterDistrict, conn: Connection) -> None:
     manual_edits.edit(
         conn, district_id, who, {"given_name": "Zyxpoison-hand", "email": "qqleak@zyxpoison.example"}, **WHO
     )
-    manual_edits.lock(conn, district_id, who, "phone", **WHO)
-    manual_edits.unlock(conn, district_id, who, "phone", **WHO)
-    manual_edits.exclude(conn, district_id, who, **WHO)
-    manual_edits.include(conn, district_id, who, **WHO)
-    manual_edits.archive(conn, school, who, **WHO)
-    manual_edits.restore(conn, school, who, **WHO)
+    manual_edits.set_lock(conn, district_id, who, "phone", True, **WHO)
+    manual_edits.set_lock(conn, district_id, who, "phone", False, **WHO)
+    manual_edits.set_excluded(conn, district_id, who, True, **WHO)
+    manual_edits.set_excluded(conn, district_id, who, False, **WHO)
+    manual_edits.set_archived(conn, school, who, True, **WHO)
+    manual_edits.set_archived(conn, school, who, False, **WHO)
     added = manual_edits.add(conn, school, {"family_name": "Zyxpoison-new", "role": "staff"}, **WHO)
     operations.erase(conn, district_id, added, **WHO)
 

@@ -196,7 +196,7 @@ def test_what_each_row_would_do(database: Database, lincoln: SchoolRow, oak: Sch
             {"given_name": "Cy", "family_name": "Doe", "email": "cy@example.org", "role": "student"},
             **BY,
         )
-        manual_edits.archive(conn, lincoln, gone, **BY)
+        manual_edits.set_archived(conn, lincoln, gone, True, **BY)
     file = listed(
         ("New", "Person", "new@example.org", "0042", "", "9"),
         ("ANN", "Lee", "Ann@Example.org"),
@@ -333,7 +333,7 @@ def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
     with database.begin() as conn:
         fields = {"given_name": "Bo", "family_name": "Poe", "email": "bo@example.org", "role": "teacher"}
         hand = manual_edits.add(conn, lincoln, fields, **BY)
-        manual_edits.lock(conn, lincoln.district_id, hand, "username", **BY)
+        manual_edits.set_lock(conn, lincoln.district_id, hand, "username", True, **BY)
     before = every(database, "select to_jsonb(p) - 'revision' - 'updated_at' from person p order by id")
     file = listed(
         ("Ada", "Byron", "ada@example.org", "0042", "", "9", ""),

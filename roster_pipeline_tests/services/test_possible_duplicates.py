@@ -81,9 +81,9 @@ def two(database: Database, lincoln: SchoolRow, oak: SchoolRow) -> tuple[int, in
     kept, gone = person_of(database, "u1"), person_of(database, "u2")
     sync_rows(database, lincoln, row("create", gone, changes={"role": "student", "grade": "10", **contact}))
     with database.begin() as conn:
-        manual_edits.lock(conn, lincoln.district_id, gone, "phone", **BY)
+        manual_edits.set_lock(conn, lincoln.district_id, gone, "phone", True, **BY)
         manual_edits.edit(conn, lincoln.district_id, gone, {"phone": "+13125550142"}, **BY)
-        manual_edits.exclude(conn, lincoln.district_id, gone, **BY)
+        manual_edits.set_excluded(conn, lincoln.district_id, gone, True, **BY)
         manual_edits.link(conn, oak.connection, gone, "u3", **BY)
         manual_edits.unlink(conn, oak.connection, gone, "u3", **BY)
     return kept, gone
@@ -143,7 +143,7 @@ def test_undo_keeps_what_syncs_did_since(
     kept, gone = two
     merge(database, lincoln, kept, gone)
     with database.begin() as conn:
-        manual_edits.include(conn, lincoln.district_id, kept, **BY)
+        manual_edits.set_excluded(conn, lincoln.district_id, kept, False, **BY)
         manual_edits.edit(conn, lincoln.district_id, kept, {"number": "18"}, lock_fields=False, **BY)
         manual_edits.unlink(conn, oak.connection, kept, "u2", **BY)
     sync_rows(database, oak, row("archive", kept))

@@ -243,10 +243,10 @@ def _record_of(sent: Sent, *, theirs: bool = False) -> tuple[str, str]:
 
 
 CHANGES: dict[str, Act] = {
-    "exclude": lambda sent: person_changes.exclude(*sent.whom, **sent.by),
-    "include": lambda sent: person_changes.include(*sent.whom, **sent.by),
-    "lock": lambda sent: person_changes.lock(*sent.whom, sent.given.get("field", ""), **sent.by),
-    "unlock": lambda sent: person_changes.unlock(*sent.whom, sent.given.get("field", ""), **sent.by),
+    "exclude": lambda sent: person_changes.set_excluded(*sent.whom, True, **sent.by),
+    "include": lambda sent: person_changes.set_excluded(*sent.whom, False, **sent.by),
+    "lock": lambda sent: person_changes.set_lock(*sent.whom, sent.given.get("field", ""), True, **sent.by),
+    "unlock": lambda sent: person_changes.set_lock(*sent.whom, sent.given.get("field", ""), False, **sent.by),
     "edit": _edit,
     "link": _record(person_changes.link, theirs=True),
     "unlink": _record(person_changes.unlink),

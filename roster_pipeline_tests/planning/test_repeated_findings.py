@@ -66,92 +66,58 @@ def line(verdict: Verdict, role: str, action: str) -> tuple[set[str], dict[str, 
     return {one["guard"] for one in found if not one["repeats"]}, repeats
 
 
-SYNCS: list[tuple[str, Plan, PlanStats, str, str, set[str], dict[str, str]]] = [
-    (
-        "a role that came back empty",
-        plan_of(student={"archive": 200}), facts(**came(student=0)), "student", "archive",
-        {"empty_role"},
-        dict.fromkeys(("shrunk_role", "archivals", "people_missing"), "empty_role"),
-    ),
-    (
-        "another role beside it says its own",
-        plan_of(student={"archive": 200}, admin={"archive": 5}), facts(**came(student=0)), "admin", "archive",
-        {"empty_role", "archivals", "small_role"},
-        {"shrunk_role": "empty_role", "people_missing": "empty_role"},
-    ),
-    (
-        "a role that shrank",
-        plan_of(student={"archive": 60}), facts(**came(student=140)), "student", "archive",
-        {"shrunk_role"},
-        {"archivals": "shrunk_role"},
-    ),
-    (
-        "a role that shrank by fewer than would be archived",
-        plan_of(student={"archive": 120}), facts(**came(student=140)), "student", "archive",
-        {"shrunk_role", "archivals"},
-        {},
-    ),
-    (
-        "a whole role without a school",
-        plan_of(teacher={"archive": 60}), facts(**came(teacher=0), without_org={"teacher": 60}), "teacher", "archive",
-        {"no_orgs"},
-        dict.fromkeys(("empty_role", "shrunk_role", "archivals"), "no_orgs"),
-    ),
-    (
-        "a role that is empty, and one of whom came without a school",
-        plan_of(teacher={"archive": 60}), facts(**came(teacher=0), without_org={"teacher": 1}), "teacher", "archive",
-        {"no_orgs", "empty_role"},
-        {"shrunk_role": "empty_role", "archivals": "empty_role"},
-    ),
-    (
-        "an incomplete snapshot",
-        plan_of(student={"archive": 50}), facts(snapshot=INCOMPLETE), "student", "archive",
-        {"incomplete_snapshot"},
-        {"archivals": "incomplete_snapshot", "older_source": "incomplete_snapshot"},
-    ),
-    (
-        "an incomplete snapshot holds archivals alone",
-        plan_of(student={"create": 60}), facts(snapshot=INCOMPLETE), "student", "create",
-        {"older_source", "creations"},
-        {},
-    ),
-    (
-        "most of all roles are missing, and no role has a past",
-        plan_of(student={"archive": 150}, teacher={"archive": 40}),
-        facts(**came(student=50, teacher=20), history=pd.DataFrame()), "teacher", "archive",
-        {"people_missing"},
-        {"archivals": "people_missing"},
-    ),
-    (
-        "most are missing, and a role of which few are",
-        plan_of(student={"archive": 150}, teacher={"archive": 8}),
-        facts(**came(student=50, teacher=52), history=pd.DataFrame()), "teacher", "archive",
-        {"people_missing", "archivals"},
-        {},
-    ),
-    (
-        "strangers",
-        plan_of(student={"create": 190}),
-        facts(school=WholeSchool(came=280, strangers=190, mostly_new={"student": 190})), "student", "create",
-        {"strangers"},
-        {"creations": "strangers"},
-    ),
-    (
-        "new ids",
-        plan_of(student={"update": 180}), facts(rekeyed={"student": (180, 200)}), "student", "update",
-        {"rekeyed"},
-        {"updates": "rekeyed"},
-    ),
+def case(
+    name: str, line: str, told: str, repeats: dict[str, str], /, rows: dict[str, dict[str, int]], **known: Any
+) -> Any:
+    """A night: the line that is looked at (role and action), the guards that are told, and those that repeat them."""
+    return pytest.param(plan_of(**rows), facts(**known), line, set(told.split()), repeats, id=name)
+
+
+def of_cause(cause: str, *guards: str) -> dict[str, str]:
+    """These guards repeat one cause."""
+    return dict.fromkeys(guards, cause)
+
+
+NO_PAST = pd.DataFrame()
+NEW = WholeSchool(came=280, strangers=190, mostly_new={"student": 190})
+SYNCS = [
+    case("a role that came back empty", "student archive", "empty_role",
+         of_cause("empty_role", "shrunk_role", "archivals", "people_missing"),
+         rows={"student": {"archive": 200}}, **came(student=0)),
+    case("another role beside it says its own", "admin archive", "empty_role archivals small_role",
+         of_cause("empty_role", "shrunk_role", "people_missing"),
+         rows={"student": {"archive": 200}, "admin": {"archive": 5}}, **came(student=0)),
+    case("a role that shrank", "student archive", "shrunk_role", of_cause("shrunk_role", "archivals"),
+         rows={"student": {"archive": 60}}, **came(student=140)),
+    case("a role that shrank by fewer than would be archived", "student archive", "shrunk_role archivals", {},
+         rows={"student": {"archive": 120}}, **came(student=140)),
+    case("a whole role without a school", "teacher archive", "no_orgs",
+         of_cause("no_orgs", "empty_role", "shrunk_role", "archivals"),
+         rows={"teacher": {"archive": 60}}, **came(teacher=0), without_org={"teacher": 60}),
+    case("a role that is empty, and one of whom came without a school", "teacher archive", "no_orgs empty_role",
+         of_cause("empty_role", "shrunk_role", "archivals"),
+         rows={"teacher": {"archive": 60}}, **came(teacher=0), without_org={"teacher": 1}),
+    case("an incomplete snapshot", "student archive", "incomplete_snapshot",
+         of_cause("incomplete_snapshot", "archivals", "older_source"),
+         rows={"student": {"archive": 50}}, snapshot=INCOMPLETE),
+    case("an incomplete snapshot holds archivals alone", "student create", "older_source creations", {},
+         rows={"student": {"create": 60}}, snapshot=INCOMPLETE),
+    case("most of all roles are missing, and no role has a past", "teacher archive", "people_missing",
+         of_cause("people_missing", "archivals"), history=NO_PAST,
+         rows={"student": {"archive": 150}, "teacher": {"archive": 40}}, **came(student=50, teacher=20)),
+    case("most are missing, and a role of which few are", "teacher archive", "people_missing archivals", {},
+         rows={"student": {"archive": 150}, "teacher": {"archive": 8}}, history=NO_PAST,
+         **came(student=50, teacher=52)),
+    case("strangers", "student create", "strangers", of_cause("strangers", "creations"),
+         rows={"student": {"create": 190}}, school=NEW),
+    case("new ids", "student update", "rekeyed", of_cause("rekeyed", "updates"),
+         rows={"student": {"update": 180}}, rekeyed={"student": (180, 200)}),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("plan", "sync", "role", "action", "told", "repeats"), [case[1:] for case in SYNCS], ids=[c[0] for c in SYNCS]
-)
-def test_a_cause_is_told_once(
-    plan: Plan, sync: PlanStats, role: str, action: str, told: set[str], repeats: dict[str, str]
-) -> None:
-    verdict = judge(plan, sync, Guards())
+@pytest.mark.parametrize(("plan", "sync", "which", "told", "repeats"), SYNCS)
+def test_a_cause_is_told_once(plan: Plan, sync: PlanStats, which: str, told: set[str], repeats: dict[str, str]) -> None:
+    verdict, (role, action) = judge(plan, sync, Guards()), which.split()
     assert line(verdict, role, action) == (told, repeats)
     of = verdict.rows[(verdict.rows["role"] == role) & (verdict.rows["action"] == action)]
     assert list(of["verdict"]) == ["hold"]

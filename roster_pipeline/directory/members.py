@@ -36,7 +36,8 @@ FIND = """
 select w.word, array_agg(distinct m.person_id) filter (where m.person_id is not null) as people
 from unnest(cast(:words as text[])) w(word)
 left join lateral (
-    select p.id from person p where p.district_id = :district and p.number = w.word
+    select p.id from person p
+    where p.district_id = :district and bare_number(p.number) = bare_number(w.word) and bare_number(w.word) <> ''
     union select p.id from person p where p.district_id = :district and lower(p.email) = lower(w.word)
     union select p.id from person p where p.district_id = :district and lower(p.username) = lower(w.word)
     union select l.person_id from link l where l.connection_id = :connection and l.sourced_id = w.word

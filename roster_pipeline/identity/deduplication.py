@@ -72,13 +72,12 @@ def deduplicate(columns: Mapping[str, Array], alive: Flags) -> Deduplicated:
     columns: `match_keys.RECORD`, rows in order of sourcedId. alive: rows that can be in conflict. A record of a person
     who left may belong to an identity, but it takes no number or e-mail from anybody.
     """
-    number = numbered(columns["number_kind"], columns["number"])
-    plain, email = bare_numbers(number), columns["email"]
-    length = len(number)
-    doubtful = np.flatnonzero(repeated(plain) | repeated(email))
+    number = bare_numbers(numbered(columns["number_kind"], columns["number"]))
+    email, length = columns["email"], len(number)
+    doubtful = np.flatnonzero(repeated(number) | repeated(email))
     match_keys = record_match_keys(without_common(columns), doubtful) if len(doubtful) else []
     joining = _Joining(length, dict(zip(doubtful.tolist(), match_keys, strict=True)))
-    for group in _grouped(plain, doubtful):
+    for group in _grouped(number, doubtful):
         joining.join(group, _each_name)
     by_email = list(_grouped(email, doubtful))
     for group in by_email:

@@ -150,9 +150,9 @@ class _Search:
         return len(rows) > 1 and any(weigh(each, person).strong for each in record_match_keys(self._columns, rows))
 
     def _by_number(self) -> Iterator[tuple[int, MatchKeys, int, MatchKeys]]:
-        """Leading zeros do not count here; `weigh` compares them."""
+        """Spelling does not count here; `weigh` compares it."""
         wanted = bare_numbers(self._of_rows(numbered(self._columns["number_kind"], self._columns["number"])))
-        theirs = bare_numbers(numbered(strings(self._people["number_kind"]), strings(self._people["number"])))
+        theirs = _numbers(self._people)
         near = truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True))
         persons = persons_at(self._directory, np.flatnonzero(near))
         numbers = bare_numbers(persons.numbers)
@@ -294,4 +294,4 @@ def waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, di
 
 
 def _numbers(frame: pd.DataFrame) -> Array:
-    return numbered(strings(frame["number_kind"]), strings(frame["number"]))
+    return bare_numbers(numbered(strings(frame["number_kind"]), strings(frame["number"])))

@@ -21,7 +21,8 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, persons_of, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
-from roster_pipeline.identity.match_keys import name_key, numbered
+from roster_pipeline.identity.evidence import bare
+from roster_pipeline.identity.match_keys import bare_numbers, name_key, numbered
 from roster_pipeline.identity.matching import BY
 from roster_pipeline.planning.field_changes import Differences
 from roster_pipeline.planning.findings import Finding, RowFinding
@@ -133,7 +134,7 @@ def _gains(changes: Changes, name: str) -> bool:
 
 
 def _key(name: str, value: str, kind: str | None) -> str:
-    return f"{kind} {value}" if name == "number" else value.lower()
+    return bare(f"{kind}\x1f{value}") if name == "number" else value.lower()
 
 
 def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> dict[str, list[int]]:
@@ -141,20 +142,24 @@ def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> di
     keys = pa.array(sorted(set(wanted)), TEXT)
     if not len(keys):
         return {}
-    frame = directory.people
-    have = pc.utf8_lower(strings(frame[name]))
-    if name == "number":
-        own = flags_of(frame["number_connection_id"] == directory.connection_id)
-        kind = strings(frame["number_kind"])
-        have = pc.if_else(
-            pa.array(own), pc.binary_join_element_wise(kind, strings(frame[name]), pa.scalar(" ", TEXT)), None
-        )
-    who: Ints = frame.index.to_numpy(dtype=np.int64)
+    have = _keys_of_people(directory, name)
+    who: Ints = directory.people.index.to_numpy(dtype=np.int64)
     places = np.flatnonzero(truth(pc.is_in(have, value_set=keys)) & ~np.isin(who, _left(directory)))
     holders: dict[str, list[int]] = {}
     for key, person_id in zip(have.take(pa.array(places)).to_pylist(), who[places].tolist(), strict=True):
         holders.setdefault(key, []).append(person_id)
     return holders
+
+
+def _keys_of_people(directory: DirectoryFrames, name: str) -> Array:
+    """The number of this connection with its kind, the e-mail or the username of each person, without what is only
+    spelling."""
+    people = directory.people
+    if name != "number":
+        return pc.utf8_lower(strings(people[name]))
+    own = flags_of(people["number_connection_id"] == directory.connection_id)
+    numbers = numbered(strings(people["number_kind"]), strings(people["number"]))
+    return bare_numbers(pc.if_else(pa.array(own), numbers, None))
 
 
 def _left(directory: DirectoryFrames) -> Ints:
@@ -247,8 +252,9 @@ def row_notes(
         rows = np.flatnonzero(follows & differences.differ[name])
         of_another = np.zeros(len(person), dtype=bool)
         if len(rows) and len(directory.people):
-            wanted = pc.utf8_lower(taken(differences.want[name], rows))
-            wanted = numbered(taken(kinds, rows), wanted) if name == "number" else wanted
+            wanted = taken(differences.want[name], rows)
+            numbers = name == "number"
+            wanted = bare_numbers(numbered(taken(kinds, rows), wanted)) if numbers else pc.utf8_lower(wanted)
             of_another[rows] = _another_has(directory, name, wanted, person[rows])
         flags.append((f"{name}_of_another", of_another))
     notes = np.full(len(person), None, dtype=object)
@@ -260,13 +266,9 @@ def row_notes(
 
 def _another_has(directory: DirectoryFrames, name: str, wanted: Array, person: Ints) -> Flags:
     """The rows whose wanted value already belongs to a person with a record who is not the person of the row."""
-    people = directory.people
-    theirs = pc.utf8_lower(strings(people[name]))
-    if name == "number":
-        own = flags_of(people["number_connection_id"] == directory.connection_id)
-        theirs = pc.if_else(pa.array(own), numbered(strings(people["number_kind"]), theirs), None)
+    theirs = _keys_of_people(directory, name)
     near = np.flatnonzero(truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True)))
-    ids = people.index.to_numpy(dtype=np.int64)[near]
+    ids = directory.people.index.to_numpy(dtype=np.int64)[near]
     linked = np.isin(ids, directory.links["person_id"].to_numpy(dtype=np.int64))
     if not linked.any():
         return np.zeros(len(wanted), dtype=bool)

@@ -66,11 +66,11 @@ HOME = {"email": SAME, **NO_NUMBER}
         ({**ANN, **HOME}, {"givenName": "Lee", "familyName": "Ann", **HOME}, "shared e-mail"),
         # numbers in another spelling
         ({**ANN, "identifier": "AB 7"}, {**ANN, "identifier": "ab７"}, "one human"),
-        ({**ANN, "identifier": "AB 7"}, {**RAY, "identifier": "ab７"}, "two humans"),
+        ({**ANN, "identifier": "AB 7"}, {**RAY, "identifier": "ab７"}, "conflict"),
         # leading zeros
         ({**ANN, "identifier": "007", "email": SAME}, {**ANN, "identifier": "7", "email": SAME}, "one human"),
         ({**ANN, "identifier": "007"}, {**ANN, "identifier": "7"}, "one human"),
-        ({**ANN, "identifier": "007"}, {**RAY, "identifier": "7"}, "two humans"),
+        ({**ANN, "identifier": "007"}, {**RAY, "identifier": "7"}, "conflict"),
         # numbers that are the sourcedId
         ({**ANN, "identifier": "a", "email": SAME}, {**ANN, "identifier": "b", "email": SAME}, "namesakes"),
         (

@@ -105,7 +105,7 @@ def test_leavers_are_announced_by_number_or_id(
     owner, leaves = signed_in(OWNER), {"day": SOON.isoformat(), "reason": "the last class"}
     for wrong in ({"people": " "}, *({"people": "77", "reason": reason} for reason in UNUSABLE)):
         assert owner.send_form("/schools/lincoln/leavers", leaves | wrong).status_code == 400
-    page = owner.send_form("/schools/lincoln/leavers", leaves | {"people": "77, grace\n99 family@zyxpoison.example"})
+    page = owner.send_form("/schools/lincoln/leavers", leaves | {"people": "077, grace\n99 family@zyxpoison.example"})
     said = words_of(page.text)
     assert "2 people were announced" in said
     assert "Nobody in this school has: 99" in said

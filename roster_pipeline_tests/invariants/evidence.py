@@ -135,7 +135,7 @@ def _spelled(side: Known) -> list[str]:
     return sorted(f"{side.given or ''} {side.family or ''}".split())
 
 
-def plain(number: tuple[str, str] | None) -> tuple[str, str] | None:
+def plain(number: tuple[str | None, str] | None) -> tuple[str | None, str] | None:
     """Kind and number without leading zeros, the one spelling that this SIS changes."""
     return (number[0], number[1].lstrip("0")) if number else None
 

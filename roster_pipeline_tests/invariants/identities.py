@@ -244,10 +244,10 @@ def _mark_shared_numbers(humans: list[Identity], seeming: list[Identity], linked
         if two_humans(one.ids, other.ids, linked):
             continue
         for mine, theirs in product(one.alive, other.alive):
-            number = one.numbered(mine)
+            number = plain(one.numbered(mine))
             if (
                 number is not None
-                and number == other.numbered(theirs)
+                and number == plain(other.numbered(theirs))
                 and of[mine.sourced_id] is not of[theirs.sourced_id]
             ):
                 one.conflict = other.conflict = True

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from roster_pipeline_tests.invariants.evidence import plain
 from roster_pipeline_tests.invariants.guarding import Planned, Role
 from roster_pipeline_tests.invariants.identities import Identity
 from roster_pipeline_tests.invariants.person import Person
@@ -169,11 +170,8 @@ def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -
             number = (
                 bool({"number", "kind"} & set(row.fields))
                 and after["number"] is not None
-                and (after["kind"], after["number"])
-                == (
-                    before["kind"],
-                    before["number"],
-                )
+                and before["number"] is not None
+                and plain((after["kind"], after["number"])) == plain((before["kind"], before["number"]))
             )
             family = "email" not in theirs and after["family"] == before["family"]
             email = row.fields.get("email") is not None and after["email"] == before["email"] and not family

@@ -38,6 +38,7 @@ SAID: list[tuple[str, Directory, dict[str, Any], list[tuple[str, str]]]] = [
     ("name and e-mail, no number", district(), {"identifier": None}, WAITS),
     ("name, e-mail and the number", district(), {"identifier": "77"}, JOINS),
     ("a number that a school's connection gave", district(main=False), {"identifier": "77"}, WAITS),
+    ("the number in another spelling", district(), {"identifier": "077"}, JOINS),
     ("a number of another kind", district(), {"identifier": "77", "roles": "teacher"}, WAITS),
     ("no number on the other side", district(None), {"identifier": "77"}, WAITS),
     ("from a connection of the district", district(own=True), {"identifier": None}, JOINS),

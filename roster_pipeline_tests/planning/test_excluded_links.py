@@ -68,8 +68,9 @@ def test_it_is_taken_from_the_human_that_cleaning_made_of_it_and_the_persons_own
     assert [row[:3] for row in told(directory, *users)] == [(1, "unchanged", "equal"), (2, "unchanged", "equal")]
 
 
-def test_two_with_one_number_and_no_name_in_common_are_no_conflict_once_they_were_told_apart() -> None:
-    cy = {"givenName": "Cy", "familyName": "Ray", **ONE_NUMBER}
+@pytest.mark.parametrize("number", [ONE_NUMBER["identifier"], "00" + ONE_NUMBER["identifier"]])
+def test_two_with_one_number_and_no_name_in_common_are_no_conflict_once_they_were_told_apart(number: str) -> None:
+    cy = {"givenName": "Cy", "familyName": "Ray", "identifier": number}
     users = [user("ann", **ANN, **ONE_NUMBER, email=MAIL), user("x", **cy)]
     assert [row[2] for row in told(Directory(), *users)] == ["number_shared"] * 2
     directory = ann("x")

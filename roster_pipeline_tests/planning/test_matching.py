@@ -192,10 +192,11 @@ def test_numbers_that_are_the_sourced_ids_neither_match_nor_contradict() -> None
     assert (row["matched_by"], row["action"]) == ("email", "update")
 
 
-def test_a_namesake_with_the_number_of_a_leaver_is_somebody_new_with_a_note() -> None:
+@pytest.mark.parametrize("number", ["A 7", "a7", "A\uff17", "00a 7"])
+def test_a_namesake_with_the_number_of_a_leaver_is_somebody_new_with_a_note(number: str) -> None:
     directory = Directory()
-    directory.person("gone", number="7", given_name="Ann", family_name="Ray")
-    row = one_row(directory, user("new", givenName="Bo", familyName="Lee", identifier="7"))
+    directory.person("gone", number="A 7", given_name="Ann", family_name="Ray")
+    row = one_row(directory, user("new", givenName="Bo", familyName="Lee", identifier=number))
     assert (row["reason"], row["notes"]) == ("joined", "number_of_another")
 
 

@@ -96,6 +96,17 @@ def test_up_to_three_are_applied_and_told(member: str) -> None:
     assert "3 people would get what another known person had" in told[0]["message"]
 
 
+@pytest.mark.parametrize("spelled", ["N-71{}", "n-71{}", "N - 71{}", "\uff4e-71{}", "00N-71{}"])
+def test_a_number_that_another_person_had_in_any_spelling_has_moved(spelled: str) -> None:
+    directory = filled_directory()
+    for place, person in enumerate(directory.people.values()):
+        person["number"] = f"N-71{place}"
+    changed = {place: {"identifier": f"N-71{place}"} for place in range(PEOPLE)}
+    changed |= {place: {"identifier": spelled.format((place + 1) % 4)} for place in range(4)}
+    rows, verdict = judged(directory, changed)
+    assert waiting(rows, verdict) == 4
+
+
 def test_a_contact_of_another_family_counts_though_that_family_keeps_it() -> None:
     rows, verdict = judged(filled_directory(), {place: {"agents": ["sourced_id-p099"]} for place in range(4)})
     assert waiting(rows, verdict) == 4

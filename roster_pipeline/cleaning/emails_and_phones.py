@@ -16,12 +16,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from email_validator import EmailNotValidError, validate_email
 
-from roster_pipeline.cleaning.field_values import without_null_words
+from roster_pipeline.cleaning.field_values import hidden, without_null_words
 from roster_pipeline.frames import TEXT, Array, Flags, filled, on_distinct, truth
 
 _LOCAL = r"[a-z0-9_+'-]{1,64}(?:\.[a-z0-9_+'-]+)*"
 
 _PLAIN = rf"^{_LOCAL}@[a-z0-9-]+(?:\.[a-z0-9-]+)+$"
+
+_ENCODED = "xn--"
+"""How a domain with letters outside ASCII begins if they are encoded. The library decodes it."""
 
 _SURELY_SHORT = 64
 """The part before the @ may have this length, and so the library finds no address of this length too long."""
@@ -41,8 +44,8 @@ _KINDS = (
 def clean_emails(raw: Array) -> tuple[Array, Flags]:
     """Addresses in one spelling, and flags for addresses that were given but are not valid (their value is then
     missing)."""
-    given = pc.utf8_lower(without_null_words(raw))
-    cleaned = _cleaned_emails(given)
+    given = pc.utf8_rtrim(pc.utf8_lower(without_null_words(raw)), characters=".")
+    cleaned = _cleaned_emails(pc.if_else(pa.array(hidden(given)), None, given))
     return cleaned, filled(given) & ~filled(cleaned)
 
 
@@ -60,6 +63,7 @@ def valid_email(address: str | None) -> str | None:
 def _cleaned_emails(given: Array) -> Array:
     short = pc.less_equal(pc.binary_length(given), _SURELY_SHORT)
     plain = truth(pc.and_(pc.match_substring_regex(given, pattern=_PLAIN), short))
+    plain &= ~truth(pc.match_substring(given, _ENCODED))
     parts = pc.list_flatten(pc.split_pattern(given.filter(pa.array(plain)), "@"))
     domains = parts.take(pa.array(np.arange(1, len(parts), 2)))
     fine = plain.copy()

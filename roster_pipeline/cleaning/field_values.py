@@ -41,6 +41,16 @@ _USER_IDS, _METADATA = "userIds:", "metadata:"
 _ZEROS = r"^0+$"
 """Zeros alone are a placeholder. Otherwise leading zeros count, because numbers are text."""
 
+_HIDDEN = r"\*\*|###|\x{2022}\x{2022}|(?i)^\W*(?:x{3,60}|redacted|masked)\W*$"
+"""A SIS may hide letters from an account that is not allowed to read them. A spreadsheet writes ##### if a column is
+too narrow."""
+
+_SHORTENED = r"^\d+(?:[.,]\d+)?[eE]\+\d+$"
+"""A spreadsheet that takes a long number for a value writes 1.23E+05. Its last digits are lost."""
+
+_WHOLE = r"^([1-9]\d*)\.0$"
+"""A number that was stored as a decimal one."""
+
 CEDS = ("IT", "PR", "PK", "TK", "KG", *(f"{year:02}" for year in range(1, 14)), "PS", "UG", "AE", "OTHER")
 """Youngest first: if a student has several grades, the highest counts."""
 
@@ -120,6 +130,11 @@ def without_null_words(raw: Array) -> Array:
     return _without(clean_text(raw), ABSENT)
 
 
+def hidden(raw: Array) -> Flags:
+    """Flags the texts that hide a part of their letters. Nobody can read such a value."""
+    return truth(pc.match_substring_regex(raw, pattern=_HIDDEN))
+
+
 def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:
     """The numbers of the records by a connection's setting, and flags for numbers that were given and cannot be one
     (their value is then missing).
@@ -137,9 +152,12 @@ def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:
     else:
         raw = strings(users[source])
     cleaned = without_null_words(raw)
-    long = truth(pc.greater(pc.utf8_length(cleaned), LONGEST_ID))
-    unusable = long | truth(pc.match_substring_regex(cleaned, pattern=_ZEROS))
-    return pc.if_else(pa.array(unusable), None, cleaned), long | no_text
+    wrong = truth(pc.greater(pc.utf8_length(cleaned), LONGEST_ID))
+    wrong |= hidden(raw) | truth(pc.match_substring_regex(cleaned, pattern=_SHORTENED))
+    unusable = wrong | truth(pc.match_substring_regex(cleaned, pattern=_ZEROS))
+    if source != "sourcedId":
+        cleaned = pc.replace_substring_regex(cleaned, pattern=_WHOLE, replacement=r"\1")
+    return pc.if_else(pa.array(unusable), None, cleaned), wrong | no_text
 
 
 def member_of_number(source: str) -> str:

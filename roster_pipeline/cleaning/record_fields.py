@@ -17,6 +17,7 @@ from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phone
 from roster_pipeline.cleaning.field_values import (
     clean_grades,
     clean_names,
+    hidden,
     member_of_number,
     numbers_from,
     without_null_words,
@@ -41,6 +42,10 @@ _FIELD_OF = {source: name for name, source in _NAMES.items()} | {
 """The field of the directory that a member of a record fills."""
 
 
+_MAY_BE_HIDDEN = {**_NAMES, "username": "username", "master_identifier": "userMasterIdentifier"}
+"""Numbers, e-mails, phones and grades have rules of their own."""
+
+
 @dataclass(frozen=True)
 class RecordFields:
     """values: every text field. noted: (field, rule) to the records whose value was dropped by a rule of cleaning.
@@ -59,10 +64,13 @@ def record_fields(
     """Read every text field of the records. A parent's record has no fields."""
     student = entries.group == ROLE_RANK[Role.STUDENT]
     values = {name: clean_names(strings(users[source])) for name, source in _NAMES.items()}
-    values["email"], bad_email = clean_emails(strings(users["email"]))
-    values["phone"], bad_phone = phones_of(users, settings.phone_region)
     values["username"] = without_null_words(strings(users["username"]))
     values["master_identifier"] = without_null_words(strings(users["userMasterIdentifier"]))
+    masked = {name: hidden(strings(users[source])) for name, source in _MAY_BE_HIDDEN.items()}
+    for name, where in masked.items():
+        values[name] = pc.if_else(pa.array(where), None, values[name]) if where.any() else values[name]
+    values["email"], bad_email = clean_emails(strings(users["email"]))
+    values["phone"], bad_phone = phones_of(users, settings.phone_region)
     values["number"], bad_number = _numbers(users, student, connection)
     grade, source_grade, bad_grade = clean_grades(lists(users["grades"]))
     values["grade"] = pc.if_else(pa.array(student), grade, None)
@@ -73,9 +81,11 @@ def record_fields(
         ("phone", "invalid_phone"): bad_phone,
         ("number", "invalid_number"): bad_number,
         ("grades", "unknown_grade"): bad_grade,
+        **{(source, "hidden_value"): masked[name] for name, source in _MAY_BE_HIDDEN.items()},
     }
     unreadable = {name: np.zeros(len(users), dtype=bool) for name in dict.fromkeys(_FIELD_OF.values())}
     unreadable |= {"email": bad_email, "phone": bad_phone, "number": bad_number, "grade": bad_grade}
+    unreadable |= {name: where for name, where in masked.items() if name in unreadable}
     for member, rows in not_texts(users):
         if member in _FIELD_OF:
             unreadable[_FIELD_OF[member]][rows] = True

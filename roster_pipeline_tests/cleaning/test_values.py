@@ -99,6 +99,13 @@ def test_punctuation_alone_is_no_key() -> None:
         ("a@school.local", None, True),
         ("a@school.test", "a@school.test", False),
         ("ann@exämple.org", "ann@exämple.org", False),
+        ("ann@XN--exmple-cua.org", "ann@exämple.org", False),
+        ("ann@xn--.org", None, True),
+        ("ann@example.org.", "ann@example.org", False),
+        ("ann@example.org .", None, True),
+        (".", None, False),
+        ("a***@example.org", None, True),
+        ("a*b@example.org", "a*b@example.org", False),
         ("x" * 65 + "@example.org", None, True),
     ],
 )
@@ -118,7 +125,9 @@ ADDRESS = st.builds(
 
 @given(st.lists(ADDRESS, min_size=1, max_size=6))
 def test_the_short_way_of_checking_emails_agrees_with_the_library(addresses: list[str]) -> None:
-    assert clean_emails(strings(addresses))[0].to_pylist() == [valid_email(address) for address in addresses]
+    assert clean_emails(strings(addresses))[0].to_pylist() == [
+        valid_email(address.rstrip(".")) for address in addresses
+    ]
 
 
 @pytest.mark.parametrize(
@@ -230,6 +239,38 @@ def test_the_number_comes_from_where_the_connection_says(source: str, number: st
     told = numbers_from(frame, source)[0].to_pylist()
     assert told[0] == number
     assert told[1] == ("b" if source == "sourcedId" else None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "number", "bad"),
+    [
+        ("12345.0", "12345", False),
+        (12345.0, "12345", False),
+        ("0042.0", "0042.0", False),
+        ("1.20", "1.20", False),
+        ("1.23E+05", None, True),
+        ("1,23e+12", None, True),
+        ("5E+11", None, True),
+        (1.2345678901234568e19, None, True),
+        ("12E5", "12E5", False),
+        ("E+05", "E+05", False),
+        ("***", None, True),
+        ("12**", None, True),
+        ("######", None, True),
+        ("XXXXX", None, True),
+        ("[Redacted]", None, True),
+        ("#7", "#7", False),
+        ("Xx", "Xx", False),
+        ("---", None, False),
+    ],
+)
+def test_a_number_that_a_spreadsheet_cut_or_that_is_hidden_is_unknown(raw: Any, number: str | None, bad: bool) -> None:
+    told, wrong = numbers_from(frame_of([user("a", metadata={"nr": raw})]), "metadata:nr")
+    assert (told.to_pylist(), wrong.tolist()) == ([number], [bad])
+
+
+def test_a_number_that_is_the_sourced_id_stays_as_the_id_is() -> None:
+    assert numbers_from(frame_of([user("7.0")]), "sourcedId")[0].to_pylist() == ["7.0"]
 
 
 @pytest.mark.parametrize(

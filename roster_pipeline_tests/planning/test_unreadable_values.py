@@ -19,6 +19,7 @@ STORED: dict[str, Any] = {
     "number": "N-a", "email": "a@people.example", "phone": "+13125550100", "username": "ann", "middle_name": "Mo",
 }  # fmt: skip
 GRADE = {"grade": "05", "source_grade": "5"}
+HIDDEN = ("***", "A**", "#####", "xxxx", "XXX", "[redacted]", "\u2022\u2022\u2022")
 FAMILY = school(primary_contacts=True, contacts_most=3, phone_region="US")
 
 
@@ -51,6 +52,11 @@ def changes(directory: Directory, *users: dict[str, Any], **given: Any) -> dict[
     [
         ({}, {}),
         ({"email": "anna@@x"}, {}),
+        *(({name: hides}, {}) for name in ("email", "username", "middleName", "givenName") for hides in HIDDEN),
+        ({"email": "a***@people.example"}, {}),
+        ({"givenName": "***", "familyName": "#####"}, {}),
+        ({"username": "a*b"}, {"username": ["ann", "a*b"]}),
+        ({"middleName": "Maxxxim"}, {"middle_name": ["Mo", "Maxxxim"]}),
         ({"email": None}, {"email": ["a@people.example", None]}),
         ({"email": "n/a"}, {"email": ["a@people.example", None]}),
         ({"email": "b@people.example"}, {"email": ["a@people.example", "b@people.example"]}),

@@ -78,20 +78,10 @@ def shared_school(postgres_template: URL, tmp_path_factory: pytest.TempPathFacto
 
 
 def add_school(roster: Roster) -> None:
-    for arguments in (
-        ("district", "add", "spring", "--name", "Spring Schools"),
-        (
-            "connection",
-            "add",
-            "sis",
-            "--district",
-            "spring",
-            "--url",
-            "https://sis.example.org",
-            "--client-secret",
-            "-",
-        ),
-        ("school", "add", "oak", "--connection", "sis", "--school-id", "sch-1", "--name", "Oak"),
+    for line in (
+        "district add spring --name Spring",
+        "connection add sis --district spring --url https://sis.example.org --client-secret -",
+        "school add oak --connection sis --school-id sch-1 --name Oak",
     ):
-        answer = roster(*arguments, stdin=f"{SECRET}\n")
+        answer = roster(*line.split(), stdin=f"{SECRET}\n")
         assert answer.code == 0, answer.err

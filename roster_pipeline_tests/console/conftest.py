@@ -189,6 +189,30 @@ def signed_in(console: Console, people_let_in: None) -> Iterator[Callable[[str],
         one.close()
 
 
+@pytest.fixture
+def operator(signed_in: Callable[[str], Browser]) -> Browser:
+    """A browser of OPERATOR."""
+    return signed_in(OPERATOR)
+
+
+@pytest.fixture
+def manager(signed_in: Callable[[str], Browser]) -> Browser:
+    """A browser of MANAGER."""
+    return signed_in(MANAGER)
+
+
+@pytest.fixture
+def owner(signed_in: Callable[[str], Browser]) -> Browser:
+    """A browser of OWNER."""
+    return signed_in(OWNER)
+
+
+@pytest.fixture
+def stranger(signed_in: Callable[[str], Browser]) -> Browser:
+    """A browser of STRANGER."""
+    return signed_in(STRANGER)
+
+
 def link_in(text: str) -> str:
     """The first sign-in link of a text, as a path with its query."""
     found = re.search(r"/sign-in/link\?token=[\w-]+(?:&next=[\w%]+)?", text)

@@ -66,9 +66,8 @@ def test_operators_see_all_of_it_managers_their_district_owners_their_school(
 
 
 def test_the_audit_is_searched_and_paged(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, entries: None
+    operator: Browser, database: Database, lincoln: SchoolRow, entries: None
 ) -> None:
-    operator = signed_in(OPERATOR)
     found = words_of(operator.send_form("/audit", {"q": "foreign"}).text)
     assert "for foreign" in found
     assert "for lincoln" not in found
@@ -83,7 +82,7 @@ def test_the_audit_is_searched_and_paged(
 
 
 def test_rejected_records_are_listed_with_the_rule_in_words(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+    owner: Browser, stranger: Browser, database: Database, lincoln: SchoolRow, foreign: SchoolRow
 ) -> None:
     snapshot_id, other = snapshot_of(database, lincoln), snapshot_of(database, foreign)
     frame = pd.DataFrame(
@@ -93,7 +92,6 @@ def test_rejected_records_are_listed_with_the_rule_in_words(
     )
     with database.begin() as conn:
         rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
-    owner = signed_in(OWNER)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     answer = owner.get(page)
     told = words_of(answer.text)
@@ -108,11 +106,11 @@ def test_rejected_records_are_listed_with_the_rule_in_words(
     assert file.headers["content-disposition"] == f'attachment; filename="lincoln-rejected-{snapshot_id}.csv"'
     for path in (f"/schools/lincoln/rejected/{other}", f"/schools/foreign/rejected/{other}", f"{page}9"):
         assert owner.get(path).status_code == owner.get(f"{path}/rows.csv").status_code == 404
-    assert "Every record could be used" in signed_in(STRANGER).get(f"/schools/foreign/rejected/{other}").text
+    assert "Every record could be used" in stranger.get(f"/schools/foreign/rejected/{other}").text
 
 
 def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
+    owner: Browser, stranger: Browser, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     snapshot_id = snapshot_of(database, lincoln)
@@ -128,7 +126,7 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
             text(STORED), {"snapshot": snapshot_id, "connection": lincoln.connection.id, "payload": json.dumps(sent)}
         )
         rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
-    owner, page = signed_in(OWNER), f"/schools/lincoln/rejected/{snapshot_id}"
+    page = f"/schools/lincoln/rejected/{snapshot_id}"
     answer = owner.get(page)
     assert SCRIPT not in answer.text
     shown = words_of(answer.text)
@@ -140,13 +138,13 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
         (f"{POISONED} {SCRIPT}", "ana@@example"),
         ("", ""),
     ]
-    assert signed_in(STRANGER).get(page).status_code == 404
+    assert stranger.get(page).status_code == 404
     assert POISONED not in caplog.text
     assert not one(database, "select count(*) from audit where audit::text like :name", name=f"%{POISONED}%")
 
 
 def test_the_name_of_a_rejected_record_leads_to_its_person_for_those_who_may_see_them(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as conn:
         oak = add_school(conn, "oak")
@@ -162,16 +160,18 @@ def test_the_name_of_a_rejected_record_leads_to_its_person_for_those_who_may_see
         rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), written)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     leads = re.compile(r'href="(/people/\d+)"><bdi>([^<]*)<')
-    assert leads.findall(signed_in(OWNER).get(page).text) == [(f"/people/{ada}", "Ada Lovelace")]
-    assert signed_in(OWNER).get(f"/people/{ada}").status_code == 200
+    assert leads.findall(owner.get(page).text) == [(f"/people/{ada}", "Ada Lovelace")]
+    assert owner.get(f"/people/{ada}").status_code == 200
     everybody = [(f"/people/{ada}", "Ada Lovelace"), (f"/people/{beth}", "No name")]
-    assert leads.findall(signed_in(MANAGER).get(page).text) == everybody
+    assert leads.findall(manager.get(page).text) == everybody
 
 
-def test_the_filter_offers_only_what_it_can_find(signed_in: SignedIn, entries: None) -> None:
+def test_the_filter_offers_only_what_it_can_find(
+    owner: Browser, manager: Browser, operator: Browser, entries: None
+) -> None:
     def offered(page: str) -> list[str]:
         return re.findall('<option value="([^"]+)"', page)
 
-    assert offered(signed_in(OPERATOR).get("/audit").text) == ["key rotated", "settings changed"]
-    assert offered(signed_in(MANAGER).get("/audit").text) == ["settings changed"]
-    assert offered(signed_in(OWNER).get("/schools/lincoln/audit").text) == ["settings changed"]
+    assert offered(operator.get("/audit").text) == ["key rotated", "settings changed"]
+    assert offered(manager.get("/audit").text) == ["settings changed"]
+    assert offered(owner.get("/schools/lincoln/audit").text) == ["settings changed"]

@@ -23,7 +23,7 @@ from roster_pipeline.services.settings_changes import LastTest, last_test
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
 from roster_pipeline.sync.health_checks import prune
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
+from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.console.held_plans import words_of
 from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in
@@ -69,9 +69,8 @@ def state(database: Database) -> LastTest:
         return last_test(tenants.get_school(conn, "lincoln"))
 
 
-def test_what_is_stored_is_tested_item_by_item_and_kept(signed_in: SignedIn, database: Database, sis: Served) -> None:
-    browser = signed_in(OWNER)
-    events = tried(browser, opened(browser))
+def test_what_is_stored_is_tested_item_by_item_and_kept(owner: Browser, database: Database, sis: Served) -> None:
+    events = tried(owner, opened(owner))
     kinds = [kind for _, kind, _ in events]
     assert kinds == ["add"] * (len(kinds) - 2) + ["state", "end"]
     assert [number for number, _, _ in events[:-2]] == [str(place + 1) for place in range(len(kinds) - 2)]
@@ -80,8 +79,8 @@ def test_what_is_stored_is_tested_item_by_item_and_kept(signed_in: SignedIn, dat
     assert f"{len(sis.people.people_of('sch-1', 'student'))} in this school" in words(events)
     assert "Everything works." in events[-2][2]
     assert state(database) is LastTest.GREEN
-    assert "Everything works" in browser.get(PAGE).text
-    assert switched_on(browser).is_redirect
+    assert "Everything works" in owner.get(PAGE).text
+    assert switched_on(owner).is_redirect
 
 
 TOGETHER = "/connections/sis/test"
@@ -93,26 +92,25 @@ def reads(sis: Served) -> int:
 
 
 def test_several_schools_are_tested_with_one_look_at_their_sis(
-    signed_in: SignedIn, database: Database, sis: Served
+    owner: Browser, manager: Browser, database: Database, sis: Served
 ) -> None:
     with database.begin() as conn:
         roles = {"students": RoleSettings(rostered=True), "teachers": RoleSettings(rostered=True)}
         tenant_changes.add_school(conn, "sis", "oak", "Oak", SchoolSettings(school_id="sch-2", **roles))
         tenant_changes.add_school(conn, "sis", "elm", "Elm", SchoolSettings(school_id="nowhere", **roles))
-    assert signed_in(OWNER).get(TOGETHER).status_code == 404
-    assert signed_in(OWNER).send_form(TOGETHER).status_code == 404
-    browser = signed_in(MANAGER)
-    assert "Test these 3 schools" in browser.get(TOGETHER).text
+    assert owner.get(TOGETHER).status_code == 404
+    assert owner.send_form(TOGETHER).status_code == 404
+    assert "Test these 3 schools" in manager.get(TOGETHER).text
     sis.sis.log.clear()
-    alone = tried(signed_in(OWNER), opened(signed_in(OWNER)))
+    alone = tried(owner, opened(owner))
     once = reads(sis)
-    assert "Test these 2 schools" in browser.get(TOGETHER).text
+    assert "Test these 2 schools" in manager.get(TOGETHER).text
     sis.sis.log.clear()
-    assert browser.send_form(TOGETHER).status_code == 303
-    assert "a test of some of these schools is going on" in browser.send_form(TOGETHER).text.lower()
-    assert events_of(browser, f"{TOGETHER}/events")[0][1] == "reload"
+    assert manager.send_form(TOGETHER).status_code == 303
+    assert "a test of some of these schools is going on" in manager.send_form(TOGETHER).text.lower()
+    assert events_of(manager, f"{TOGETHER}/events")[0][1] == "reload"
     assert 0 < reads(sis) <= once, "as often as for one school alone"
-    shown = words_of(browser.get(TOGETHER).text)
+    shown = words_of(manager.get(TOGETHER).text)
     with database.begin() as conn:
         oak, elm = (tenants.get_school(conn, key) for key in ("oak", "elm"))
     assert (last_test(oak), last_test(elm)) == (LastTest.GREEN, LastTest.RED)
@@ -123,18 +121,16 @@ def test_several_schools_are_tested_with_one_look_at_their_sis(
     items = {item["name"] for item in (oak.test or {})["items"]}
     assert {"Address", "Sign-in", "School", "Students", "Guardians", "Completeness", "Page size", "Clock"} <= items
     assert all(f"<strong>{name}</strong>" in words(alone) for name in ("Address", "Students", "Clock"))
-    assert "Test this school" in browser.get(TOGETHER).text
+    assert "Test this school" in manager.get(TOGETHER).text
 
 
-def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
-) -> None:
+def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(manager: Browser, database: Database) -> None:
     with database.begin() as conn:
         tenant_changes.set_connection(conn, "sis", secret_sealed=seal("wr0ng"))
         number = begin_together(conn, [tenants.get_school(conn, "lincoln")], who="test")
         assert connection_tests.going(conn) == 1
     carry_out_together(database, number)
-    shown = signed_in(MANAGER).get(TOGETHER).text
+    shown = manager.get(TOGETHER).text
     assert "Check Client ID and Client Secret" in shown
     assert "wr0ng" not in shown
     assert state(database) is LastTest.RED
@@ -142,43 +138,40 @@ def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(
         number = begin_together(conn, [tenants.get_school(conn, "lincoln")], who="test")
         tenant_changes.set_connection(conn, "sis", secret_sealed=seal(SECRET))
     carry_out_together(database, number)
-    assert "The connection was changed while this test began." in signed_in(MANAGER).get(TOGETHER).text
+    assert "The connection was changed while this test began." in manager.get(TOGETHER).text
     assert state(database) is LastTest.STALE, "what was tried is not connected any more"
 
 
-def test_a_stream_goes_on_where_it_broke_off(signed_in: SignedIn) -> None:
-    browser = signed_in(OWNER)
-    answer = browser.send_form(TEST, opened(browser), headers=HTMX)
+def test_a_stream_goes_on_where_it_broke_off(owner: Browser) -> None:
+    answer = owner.send_form(TEST, opened(owner), headers=HTMX)
     path = re.findall(r'data-live="([^"]+)"', answer.text)[0]
-    whole = events_of(browser, path)
-    assert events_of(browser, path, last_id="3") == whole[3:]
-    assert events_of(browser, path, last_id="end") == whole[-1:]
-    assert events_of(browser, path) == whole, "it can be read again"
+    whole = events_of(owner, path)
+    assert events_of(owner, path, last_id="3") == whole[3:]
+    assert events_of(owner, path, last_id="end") == whole[-1:]
+    assert events_of(owner, path) == whole, "it can be read again"
 
 
 def test_a_wrong_secret_is_red_with_its_remedy_and_the_right_one_is_saved_with_its_test(
-    signed_in: SignedIn, database: Database
+    owner: Browser, database: Database
 ) -> None:
-    browser = signed_in(OWNER)
-    red = words(tried(browser, opened(browser) | {"secret": "wr0ng"}))
+    red = words(tried(owner, opened(owner) | {"secret": "wr0ng"}))
     assert "Sign-in" in red
     assert "Client ID and Client Secret" in red
     assert "Not everything works yet." in red
     assert "wr0ng" not in red
     assert state(database) is LastTest.NEVER, "what is not saved is no test of what is stored"
-    assert browser.send_form(PAGE, opened(browser) | {"secret": "wr0ng"}).is_redirect
-    assert "does not work" in errors_in(switched_on(browser).text)["school-automatic"]
-    assert "Everything works." in words(tried(browser, opened(browser) | {"secret": SECRET}))
-    assert browser.send_form(PAGE, opened(browser) | {"secret": SECRET}).is_redirect
+    assert owner.send_form(PAGE, opened(owner) | {"secret": "wr0ng"}).is_redirect
+    assert "does not work" in errors_in(switched_on(owner).text)["school-automatic"]
+    assert "Everything works." in words(tried(owner, opened(owner) | {"secret": SECRET}))
+    assert owner.send_form(PAGE, opened(owner) | {"secret": SECRET}).is_redirect
     assert state(database) is LastTest.GREEN, "the test of what was typed counts"
-    assert switched_on(browser).is_redirect
-    assert "changed since" in errors_in(browser.send_form(PAGE, opened(browser) | {"secret": "other"}).text)["test"]
+    assert switched_on(owner).is_redirect
+    assert "changed since" in errors_in(owner.send_form(PAGE, opened(owner) | {"secret": "other"}).text)["test"]
 
 
 def test_what_a_test_learned_is_kept_for_the_next_one_and_for_the_sync(
-    signed_in: SignedIn, database: Database, sis: Served
+    owner: Browser, database: Database, sis: Served
 ) -> None:
-    browser = signed_in(OWNER)
 
     def looks() -> int:
         return sum(1 for entry in sis.sis.log.entries if entry.status == 401)
@@ -187,43 +180,41 @@ def test_what_a_test_learned_is_kept_for_the_next_one_and_for_the_sync(
         with database.begin() as conn:
             return tenants.get_connection(conn, "sis").learned
 
-    tried(browser, opened(browser))
+    tried(owner, opened(owner))
     assert known()["version"] == "1.2", "of what is stored"
     sis.sis.log.clear()
-    tried(browser, opened(browser))
+    tried(owner, opened(owner))
     assert looks() == 0, "nothing is found out twice"
-    typed = changed(opened(browser), connection__page_size="77", secret=SECRET)
-    tried(browser, typed)
+    typed = changed(opened(owner), connection__page_size="77", secret=SECRET)
+    tried(owner, typed)
     sis.sis.log.clear()
-    tried(browser, typed)
+    tried(owner, typed)
     assert looks() == 0, "of what was typed as well"
-    assert browser.send_form(PAGE, typed).is_redirect
+    assert owner.send_form(PAGE, typed).is_redirect
     assert known()["version"] == "1.2"
     assert SECRET not in str(known())
 
 
-def test_a_test_of_other_values_does_not_count(signed_in: SignedIn, database: Database) -> None:
-    browser = signed_in(OWNER)
-    fields = opened(browser)
-    tried(browser, fields | {"secret": SECRET})
-    wrong = browser.send_form(PAGE, changed(fields, connection__secret_expires="x", secret=SECRET))
+def test_a_test_of_other_values_does_not_count(owner: Browser, database: Database) -> None:
+    fields = opened(owner)
+    tried(owner, fields | {"secret": SECRET})
+    wrong = owner.send_form(PAGE, changed(fields, connection__secret_expires="x", secret=SECRET))
     assert "Everything works." in wrong.text, "a test is not lost by a mistake elsewhere"
     for change in (
         {"secret": "other"},
         {"secret": SECRET, "connection-page_size": "77"},
         {"school-school_id": "sch-2"},
     ):
-        assert browser.send_form(PAGE, changed(opened(browser)) | change).is_redirect
+        assert owner.send_form(PAGE, changed(opened(owner)) | change).is_redirect
         assert state(database) is LastTest.NEVER
-        assert "school-automatic" in errors_in(switched_on(browser).text)
+        assert "school-automatic" in errors_in(switched_on(owner).text)
         with database.begin() as conn:
             conn.execute(text("update connection_test set started_at = started_at"))
 
 
 def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_saved(
-    signed_in: SignedIn, database: Database
+    owner: Browser, manager: Browser, database: Database
 ) -> None:
-    owner, manager = signed_in(OWNER), signed_in(MANAGER)
     with database.begin() as conn:
         tenant_changes.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
     typed = changed(opened(owner), connection__page_size="77", secret=SECRET)
@@ -257,21 +248,19 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
         assert unseal(tenants.get_connection(conn, "sis").secret or "") == SECRET
 
 
-def test_what_is_wrong_in_the_form_is_told_before_anything_is_tried(signed_in: SignedIn, database: Database) -> None:
-    browser = signed_in(OWNER)
-    piece = browser.send_form(TEST, opened(browser) | {"connection-page_size": "x"}, headers=HTMX)
+def test_what_is_wrong_in_the_form_is_told_before_anything_is_tried(owner: Browser, database: Database) -> None:
+    piece = owner.send_form(TEST, opened(owner) | {"connection-page_size": "x"}, headers=HTMX)
     assert piece.status_code == 200, "a piece for a script"
     assert "The test was not started." in piece.text
     assert '<a href="#connection-page_size">Page size: Write a whole number.</a>' in piece.text
-    whole = browser.send_form(TEST, opened(browser) | {"connection-page_size": "x"})
+    whole = owner.send_form(TEST, opened(owner) | {"connection-page_size": "x"})
     assert (whole.status_code, list(errors_in(whole.text))) == (400, ["connection-page_size"])
     assert one(database, "select count(*) from connection_test") == 0
 
 
 def test_this_machine_and_the_inner_network_are_refused_unless_an_operator_allowed_them(
-    signed_in: SignedIn, database: Database, sis: Served
+    owner: Browser, operator: Browser, database: Database, sis: Served
 ) -> None:
-    operator, owner = signed_in(OPERATOR), signed_in(OWNER)
     closed = changed(opened(operator), connection__allow_private_addresses=False)
     assert operator.send_form(PAGE, closed).is_redirect
     before = sis.sis.log.total
@@ -292,10 +281,9 @@ def test_this_machine_and_the_inner_network_are_refused_unless_an_operator_allow
 
 
 def test_only_so_many_tests_and_one_of_a_school_at_a_time(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
+    owner: Browser, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser = signed_in(OWNER)
-    fields = opened(browser)
+    fields = opened(owner)
     with database.begin() as conn:
         going = connection_tests.start(
             conn,
@@ -305,12 +293,12 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
             settings=lincoln.connection.settings,
             school_settings=lincoln.settings,
         )
-    assert "A test of this school is going on" in browser.send_form(TEST, fields, headers=HTMX).text
-    assert browser.send_form(TEST, fields).status_code == 409
-    assert f"test/{going}/events" not in browser.send_form(TEST, fields, headers=HTMX).text, "it is somebody else's"
+    assert "A test of this school is going on" in owner.send_form(TEST, fields, headers=HTMX).text
+    assert owner.send_form(TEST, fields).status_code == 409
+    assert f"test/{going}/events" not in owner.send_form(TEST, fields, headers=HTMX).text, "it is somebody else's"
     with database.begin() as conn:
         conn.execute(text("update connection_test set who = :who"), {"who": OWNER})
-    again = browser.send_form(TEST, fields, headers=HTMX).text
+    again = owner.send_form(TEST, fields, headers=HTMX).text
     assert "A test of this school is going on" in again
     assert f'data-live="/schools/lincoln/test/{going}/events"' in again, "a second click does not lose the first one"
     with database.begin() as conn:
@@ -318,46 +306,44 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
             text("update connection_test set started_at = :old where id = :id"),
             {"old": datetime.now(UTC) - timedelta(minutes=connection_tests.LOST_MINUTES + 1), "id": going},
         )
-    tried(browser, fields)
+    tried(owner, fields)
     with database.begin() as conn:
         lost = connection_tests.get(conn, lincoln.id, going)
     assert lost is not None
     assert lost.problem is not None
     monkeypatch.setattr("roster_pipeline.console.pages.connection_tests.BY_ONE_PERSON", 3)
-    limited = browser.send_form(TEST, fields)
+    limited = owner.send_form(TEST, fields)
     assert limited.status_code == 429
     assert "tried too often" in limited.text
-    assert "tried too often" in browser.send_form(TEST, fields, headers=HTMX).text
+    assert "tried too often" in owner.send_form(TEST, fields, headers=HTMX).text
 
 
-def test_a_test_that_cannot_be_carried_out_says_why(signed_in: SignedIn, database: Database) -> None:
+def test_a_test_that_cannot_be_carried_out_says_why(owner: Browser, database: Database) -> None:
     with database.begin() as conn:
         tenant_changes.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
-    browser = signed_in(OWNER)
-    told = words(tried(browser, opened(browser)))
+    told = words(tried(owner, opened(owner)))
     assert "The test could not be finished." in told
     assert "environment variable" in told
     assert state(database) is LastTest.NEVER
 
 
 def test_no_secret_stands_in_any_answer_log_stream_or_plain_column(
-    signed_in: SignedIn, database: Database, caplog: pytest.LogCaptureFixture, sis: Served
+    owner: Browser, database: Database, caplog: pytest.LogCaptureFixture, sis: Served
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    browser = signed_in(OWNER)
     said: list[str] = []
-    browser.event_hooks["response"] = [lambda answer: said.append(str(answer.url) + str(answer.headers))]
+    owner.event_hooks["response"] = [lambda answer: said.append(str(answer.url) + str(answer.headers))]
     for secret in (SECRET, "p0ison-wrong"):
         for fault in ("", "html_with_200", "truncated_json"):
             sis.sis.faults.clear()
             if fault:
                 sis.sis.faults.set(fault)
-            said += [words(tried(browser, opened(browser) | {"secret": secret}))]
-            said += [browser.get(PAGE).text]
+            said += [words(tried(owner, opened(owner) | {"secret": secret}))]
+            said += [owner.get(PAGE).text]
     sis.sis.faults.clear()
-    said += [browser.send_form(PAGE, opened(browser) | {"secret": "p0ison-kept", "connection-page_size": "x"}).text]
-    said += [browser.send_form(PAGE, opened(browser) | {"secret": "p0ison-kept"}).text]
-    said += [browser.get(PAGE).text]
+    said += [owner.send_form(PAGE, opened(owner) | {"secret": "p0ison-kept", "connection-page_size": "x"}).text]
+    said += [owner.send_form(PAGE, opened(owner) | {"secret": "p0ison-kept"}).text]
+    said += [owner.get(PAGE).text]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
     with database.begin() as conn:
         for table in ("connection_test", "audit", "connection", "school", "failure"):
@@ -365,10 +351,9 @@ def test_no_secret_stands_in_any_answer_log_stream_or_plain_column(
     assert "p0ison" not in "\n".join(said)
 
 
-def test_a_test_keeps_a_secret_only_where_one_was_typed_for_it(signed_in: SignedIn, database: Database) -> None:
-    browser = signed_in(OWNER)
-    tried(browser, opened(browser))
-    tried(browser, opened(browser) | {"secret": "wr0ng"})
+def test_a_test_keeps_a_secret_only_where_one_was_typed_for_it(owner: Browser, database: Database) -> None:
+    tried(owner, opened(owner))
+    tried(owner, opened(owner) | {"secret": "wr0ng"})
     kept = every(database, "select typed, secret from connection_test order by started_at")
     assert [(typed, secret is None) for typed, secret in kept] == [(False, True), (True, False)]
     assert unseal(str(kept[1][1])) == "wr0ng"
@@ -377,12 +362,11 @@ def test_a_test_keeps_a_secret_only_where_one_was_typed_for_it(signed_in: Signed
 
 
 def test_old_tests_are_deleted_every_night_and_a_form_that_needs_one_says_so(
-    signed_in: SignedIn, database: Database
+    owner: Browser, database: Database
 ) -> None:
-    browser = signed_in(OWNER)
-    sent = browser.send_form(TEST, opened(browser) | {"secret": "p0ison-typed"})
+    sent = owner.send_form(TEST, opened(owner) | {"secret": "p0ison-typed"})
     assert sent.status_code == 303
-    form = fields_of(browser.get(sent.headers["location"]).text)
+    form = fields_of(owner.get(sent.headers["location"]).text)
     assert form["test"]
     prune(database, Retention())
     assert one(database, "select count(*) from connection_test") == 1, "within the hour the form may still be saved"
@@ -390,7 +374,7 @@ def test_old_tests_are_deleted_every_night_and_a_form_that_needs_one_says_so(
         conn.execute(text("update connection_test set started_at = now() - interval '61 minutes'"))
     assert prune(database, Retention())["tests of forms"] == 1
     before = one(database, "select secret from connection where key = 'sis'")
-    saved = browser.send_form(PAGE, form)
+    saved = owner.send_form(PAGE, form)
     assert saved.status_code == 400
     assert "typed for the test is no longer kept" in saved.text
     assert one(database, "select secret from connection where key = 'sis'") == before

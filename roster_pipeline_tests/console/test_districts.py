@@ -16,7 +16,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline.vocabulary import day
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import audited, held_creates, words_of
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, sync_rows
 from roster_pipeline_tests.waiting import until
@@ -41,7 +41,7 @@ select id, 'raw', 'the SIS did not answer', 'away' from school where key like 'm
 
 
 def test_a_dead_sis_is_one_row_with_its_schools_below(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+    signed_in: SignedIn, manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as opened:
         east = add_school(opened, "east", connection="other-sis")
@@ -51,7 +51,7 @@ def test_a_dead_sis_is_one_row_with_its_schools_below(
                 opened, school.key, "raw_users", "the SIS did not answer", run_id=None, retryable=True, cause="away"
             )
     held_creates(database, lincoln)
-    page = signed_in(MANAGER).get(HOME)
+    page = manager.get(HOME)
     text_ = words_of(page.text)
     assert text_.index("2 of 2 failing") < text_.index("1 held")
     assert "The SIS did not answer" in text_
@@ -59,19 +59,17 @@ def test_a_dead_sis_is_one_row_with_its_schools_below(
     assert "Sync 2 again" in text_
     assert all(name in text_ for name in ("East", "West", "Lincoln"))
     assert "Foreign" not in text_
-    assert HOME in signed_in(MANAGER).get("/").text
+    assert HOME in manager.get("/").text
     for email in (OWNER, STRANGER):
         assert signed_in(email).get(HOME).status_code == 404
         assert signed_in(email).send_form(f"{HOME}/pause", {"until": SOON.isoformat()}).status_code == 404
-    other = signed_in(MANAGER).send_form(f"{HOME}/sync", {"connection": "foreign-sis"})
+    other = manager.send_form(f"{HOME}/sync", {"connection": "foreign-sis"})
     assert other.status_code == 404
 
 
-def test_a_whole_district_is_paused_and_runs_again(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
-    manager = signed_in(MANAGER)
+def test_a_whole_district_is_paused_and_runs_again(owner: Browser, manager: Browser, database: Database) -> None:
     manager.send_form(f"{HOME}/pause", {"until": SOON.isoformat(), "reason": "summer"})
     assert f"The whole district is paused until {day(SOON)}" in words_of(manager.get(HOME).text)
-    owner = signed_in(OWNER)
     assert f"Paused until {day(SOON)}" in words_of(owner.get("/schools/lincoln").text)
     place = owner.send_form("/schools/lincoln/resume").headers["location"]
     assert "The whole district is paused" in words_of(owner.get(place).text), "an owner cannot end that"
@@ -81,11 +79,10 @@ def test_a_whole_district_is_paused_and_runs_again(signed_in: SignedIn, database
 
 
 def test_paused_schools_of_a_connection_are_resumed_together(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as opened:
         alerts.open_alert(opened, "school lincoln", alerts.PAUSED, "failed for a week", school=lincoln.id)
-    manager = signed_in(MANAGER)
     assert "Resume 1" in words_of(manager.get(HOME).text)
     manager.send_form(f"{HOME}/resume", {"connection": "sis"})
     assert "1 school runs by itself again." in words_of(manager.get(HOME).text)
@@ -93,7 +90,7 @@ def test_paused_schools_of_a_connection_are_resumed_together(
 
 
 def test_the_schools_of_a_connection_that_fail_are_synced_together(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow, monkeypatch: pytest.MonkeyPatch
+    manager: Browser, database: Database, lincoln: SchoolRow, foreign: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     carried: list[str] = []
     monkeypatch.setattr(launchers, "_carry_out", lambda _, run_id, *__: carried.append(run_id))
@@ -103,7 +100,6 @@ def test_the_schools_of_a_connection_that_fail_are_synced_together(
         for school in (lincoln, east, other, foreign):
             alerts.record(opened, school.key, "raw_users", "the SIS did not answer", run_id=None)
         manual_runs.ask(opened, "going", east.id, "east", kind="sync", who=OWNER, host="here")
-    manager = signed_in(MANAGER)
     assert manager.send_form(f"{HOME}/sync", {"connection": "sis"}).headers["location"] == HOME
     told = words_of(manager.get(HOME).text)
     assert "1 sync is asked for. They run one after another. 1 school is being synced already." in told
@@ -135,14 +131,13 @@ def test_each_sync_counts_in_its_week(database: Database, lincoln: SchoolRow) ->
 
 
 def test_three_thousand_schools_are_shown_within_a_second(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    manager: Browser, operator: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as opened:
         opened.execute(text(MANY), {"district": lincoln.district_id, "connection": lincoln.connection.id})
         opened.execute(text(YEARS))
         opened.execute(text(FAILING))
         opened.execute(text("analyze"))
-    manager = signed_in(MANAGER)
     manager.get(HOME)
     took = {}
     for path in (HOME, "/", "/holds", "/schools/many-7"):
@@ -156,19 +151,19 @@ def test_three_thousand_schools_are_shown_within_a_second(
     assert "Numbers by week" in page
     assert max(took.values()) < 3, took  # a second on an idle machine; tests share theirs
     assert len(every(database, "select 1 from school")) == 3002
-    assert signed_in(OPERATOR).get(HOME).status_code == 200
+    assert operator.get(HOME).status_code == 200
 
 
 def test_new_schools_begin_with_the_settings_that_a_manager_chose(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
-    manager, picked = signed_in(MANAGER), "/connections/sis/schools"
+    picked = "/connections/sis/schools"
     assert "New schools begin with the standard settings" in words_of(manager.get(HOME).text)
     with database.begin() as opened:
         roles = RoleSettings(rostered=True, archive=True)
         own = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "report_when": "problems"}
         tenant_changes.set_school(opened, "lincoln", lincoln.settings.model_copy(update=own))
-    assert signed_in(OWNER).send_form(f"{HOME}/defaults", {"pattern": "lincoln"}).status_code == 404
+    assert owner.send_form(f"{HOME}/defaults", {"pattern": "lincoln"}).status_code == 404
     for other in ("foreign", "nowhere"):
         assert manager.send_form(f"{HOME}/defaults", {"pattern": other}).status_code == 404
     assert manager.send_form(f"{HOME}/defaults", {"pattern": "lincoln"}).status_code == 303

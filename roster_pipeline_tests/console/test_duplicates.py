@@ -11,7 +11,7 @@ from roster_pipeline.directory import accounts, manual_edits
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.held_plans import audited, words_of
 from roster_pipeline_tests.directory.builders import add_school, newcomer, one, person_of, sync_rows
 
@@ -38,10 +38,9 @@ def pairs_in(page: str) -> list[str]:
 
 
 def test_the_list_shows_both_sides_and_merging_leaves_one(
-    signed_in: SignedIn, database: Database, twice: tuple[int, int]
+    owner: Browser, database: Database, twice: tuple[int, int]
 ) -> None:
     ada, again = twice
-    owner = signed_in(OWNER)
     assert LIST in owner.get("/schools/lincoln/people").text
     page = owner.get(LIST).text
     assert pairs_in(page) == [f"{ada}-{again}"]
@@ -57,10 +56,9 @@ def test_the_list_shows_both_sides_and_merging_leaves_one(
 
 
 def test_a_merge_is_undone_on_the_page_of_the_person(
-    signed_in: SignedIn, database: Database, twice: tuple[int, int]
+    owner: Browser, database: Database, twice: tuple[int, int]
 ) -> None:
     ada, again = twice
-    owner = signed_in(OWNER)
     answer = owner.send_form(f"/people/{ada}/merge", {"other": again, "keep": again} | WHY)
     assert answer.headers["location"] == f"/people/{again}"
     page = owner.get(f"/people/{again}").text
@@ -72,9 +70,8 @@ def test_a_merge_is_undone_on_the_page_of_the_person(
     assert pairs_in(owner.get(LIST).text) == [f"{ada}-{again}"]
 
 
-def test_two_people_leave_the_list_until_that_is_taken_back(signed_in: SignedIn, twice: tuple[int, int]) -> None:
+def test_two_people_leave_the_list_until_that_is_taken_back(owner: Browser, twice: tuple[int, int]) -> None:
     ada, again = twice
-    owner = signed_in(OWNER)
     owner.send_form(f"/people/{ada}/two", {"other": again, "back": LIST} | WHY)
     assert pairs_in(owner.get(LIST).text) == []
     assert pairs_in(owner.get(f"{LIST}?said=two").text) == [f"{ada}-{again}"]
@@ -85,10 +82,9 @@ def test_two_people_leave_the_list_until_that_is_taken_back(signed_in: SignedIn,
     assert pairs_in(owner.get(LIST).text) == [f"{ada}-{again}"]
 
 
-def test_any_two_people_may_be_compared(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+def test_any_two_people_may_be_compared(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("u1", "Ada"), newcomer("u2", "Grace", changes={"family_name": "Hopper"}))
     ada, grace = person_of(database, "u1"), person_of(database, "u2")
-    owner = signed_in(OWNER)
     page = owner.get(f"/people/{ada}/beside?other={grace}")
     assert "Given name and family name both differ." in words_of(page.text)
     assert "Number of the other person" in words_of(owner.get(f"/people/{ada}/beside").text)
@@ -98,9 +94,8 @@ def test_any_two_people_may_be_compared(signed_in: SignedIn, database: Database,
         assert answer.status_code == 404
 
 
-def test_a_decision_needs_a_reason_and_leads_to_our_own_pages_only(signed_in: SignedIn, twice: tuple[int, int]) -> None:
+def test_a_decision_needs_a_reason_and_leads_to_our_own_pages_only(owner: Browser, twice: tuple[int, int]) -> None:
     ada, again = twice
-    owner = signed_in(OWNER)
     assert owner.send_form(f"/people/{ada}/two", {"other": again, "reason": " "}).status_code == 400
     for back in ("//evil.example", "https://evil.example", "/schools/lincoln/duplicates/../x", "/people/duplicates#x"):
         answer = owner.send_form(f"/people/{ada}/two", {"other": again, "back": back} | WHY)
@@ -108,14 +103,19 @@ def test_a_decision_needs_a_reason_and_leads_to_our_own_pages_only(signed_in: Si
 
 
 def test_people_of_another_school_are_for_the_manager(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, twice: tuple[int, int], foreign: SchoolRow
+    signed_in: SignedIn,
+    owner: Browser,
+    manager: Browser,
+    stranger: Browser,
+    database: Database,
+    twice: tuple[int, int],
 ) -> None:
     ada, again = twice
     with database.begin() as conn:
         oak = add_school(conn, "oak")
         accounts.grant(conn, "oak-owner@example.org", Place(school_id=oak.id), by="test")
     third = typed(database, oak)
-    owner, neighbour, manager = signed_in(OWNER), signed_in("oak-owner@example.org"), signed_in(MANAGER)
+    neighbour = signed_in("oak-owner@example.org")
     page = owner.get(LIST).text
     assert pairs_in(page) == [f"{ada}-{again}"]
     assert "2 more pairs have somebody of another school" in words_of(page)
@@ -126,6 +126,5 @@ def test_people_of_another_school_are_for_the_manager(
     assert manager.send_form(f"/people/{ada}/merge", {"other": third, "keep": ada} | WHY).status_code == 303
     answer = owner.send_form(f"/people/{ada}/merge", {"other": again, "keep": ada} | WHY)
     assert answer.status_code == 403, "she is active in a school that is not theirs"
-    stranger = signed_in(STRANGER)
     for path in (LIST, f"/people/{third}", "/people/duplicates", f"/people/{ada}/beside?other={again}"):
         assert stranger.get(path).status_code == 404

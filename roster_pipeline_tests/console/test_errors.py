@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import httpx
@@ -29,7 +29,6 @@ from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Browser, Console, Running
 from roster_pipeline_tests.directory.builders import one
 
-SignedIn = Callable[[str], Browser]
 PUPIL = "Poisoned Pupil"
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere"
 
@@ -62,9 +61,9 @@ def broken_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(("page", "place"), [("breaks", "unexpected ValueError"), ("breaks_in_the_database", "row of")])
 def test_the_unforeseen_names_a_type_and_a_place_and_nobody(
-    broken_pages: None, signed_in: SignedIn, caplog: pytest.LogCaptureFixture, page: str, place: str
+    broken_pages: None, owner: Browser, caplog: pytest.LogCaptureFixture, page: str, place: str
 ) -> None:
-    answer = signed_in(OWNER).get(f"/broken/{page}")
+    answer = owner.get(f"/broken/{page}")
     assert answer.status_code == 500
     assert "<h1>" in answer.text
     assert answer.headers["content-security-policy"]
@@ -75,10 +74,10 @@ def test_the_unforeseen_names_a_type_and_a_place_and_nobody(
 
 
 def test_an_answer_that_breaks_off_leaves_no_name_in_the_log(
-    broken_pages: None, signed_in: SignedIn, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+    broken_pages: None, owner: Browser, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
     with caplog.at_level(logging.DEBUG), pytest.raises(httpx.RemoteProtocolError):
-        signed_in(OWNER).get("/broken/breaks_off")
+        owner.get("/broken/breaks_off")
     printed = capfd.readouterr()
     assert PUPIL not in caplog.text + printed.out + printed.err
     assert "unexpected ValueError" in caplog.text
@@ -130,13 +129,13 @@ def test_each_kind_of_problem_has_its_status(problem: Exception, status: int) ->
     assert PUPIL not in message + remedy
 
 
-def test_a_mistyped_key_is_answered_with_ones_own_schools_like_it(signed_in: SignedIn) -> None:
+def test_a_mistyped_key_is_answered_with_ones_own_schools_like_it(owner: Browser) -> None:
     for path in ("/schools/lincon", "/schools/LINCOLN/people"):
-        page = signed_in(OWNER).get(path)
+        page = owner.get(path)
         assert page.status_code == 404
         assert 'Do you mean <a href="/schools/lincoln">Lincoln</a>?' in page.text
     for path in ("/schools/foreing", "/schools/" + "lincoln" * 100, "/schools/xyzzy"):
-        assert "Do you mean" not in signed_in(OWNER).get(path).text
+        assert "Do you mean" not in owner.get(path).text
 
 
 @pytest.mark.usefixtures("people_let_in")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
@@ -13,11 +12,10 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline.vocabulary import day
-from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.held_plans import audited, words_of
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, sync_rows
 
-SignedIn = Callable[[str], Browser]
 TODAY = datetime.now(UTC).date()
 SOON = TODAY + timedelta(days=20)
 WHY = {"reason": "the summer holidays"}
@@ -35,10 +33,9 @@ def _due(database: Database, on: date) -> list[str]:
 
 
 def test_a_school_is_paused_until_a_day_and_then_runs_again(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, stranger: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     _automatic(database, lincoln)
-    owner = signed_in(OWNER)
     assert "Pause until a day" in owner.get("/schools/lincoln").text
     for wrong in ("", "soon", TODAY.isoformat(), (TODAY + timedelta(days=500)).isoformat()):
         place = owner.send_form("/schools/lincoln/pause", {"until": wrong} | WHY).headers["location"]
@@ -59,13 +56,10 @@ def test_a_school_is_paused_until_a_day_and_then_runs_again(
     owner.send_form("/schools/lincoln/resume")
     assert one(database, "select paused_until from school") is None
     assert "Let it run by itself again" not in owner.get("/schools/lincoln").text
-    assert signed_in(STRANGER).send_form("/schools/lincoln/pause", {"until": SOON.isoformat()} | WHY).status_code == 404
+    assert stranger.send_form("/schools/lincoln/pause", {"until": SOON.isoformat()} | WHY).status_code == 404
 
 
-def test_a_limit_is_higher_until_a_day_and_goes_back_by_itself(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
-) -> None:
-    owner = signed_in(OWNER)
+def test_a_limit_is_higher_until_a_day_and_goes_back_by_itself(owner: Browser, database: Database) -> None:
     given = {"limit": "archive_share", "value": "40 %", "until": SOON.isoformat()} | WHY
     for wrong in (
         {"value": "5"},
@@ -91,7 +85,7 @@ def test_a_limit_is_higher_until_a_day_and_goes_back_by_itself(
 
 
 def test_leavers_are_announced_by_number_or_id(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
+    owner: Browser, manager: Browser, stranger: Browser, database: Database, lincoln: SchoolRow, foreign: SchoolRow
 ) -> None:
     sync_rows(
         database,
@@ -102,7 +96,7 @@ def test_leavers_are_announced_by_number_or_id(
         newcomer("u4", "Joan", changes={"email": "family@zyxpoison.example"}),
     )
     sync_rows(database, foreign, newcomer("f1", "Stranger", changes={"number": "99"}))
-    owner, leaves = signed_in(OWNER), {"day": SOON.isoformat(), "reason": "the last class"}
+    leaves = {"day": SOON.isoformat(), "reason": "the last class"}
     for wrong in ({"people": " "}, *({"people": "77", "reason": reason} for reason in UNUSABLE)):
         assert owner.send_form("/schools/lincoln/leavers", leaves | wrong).status_code == 400
     page = owner.send_form("/schools/lincoln/leavers", leaves | {"people": "077, grace\n99 family@zyxpoison.example"})
@@ -124,9 +118,9 @@ def test_leavers_are_announced_by_number_or_id(
         assert len(lasting_decisions.leavers_in_force(opened, lincoln.id, SOON)) == 4
         assert len(lasting_decisions.leavers_in_force(opened, lincoln.id, SOON + timedelta(days=30))) == 4
         assert lasting_decisions.leavers_in_force(opened, lincoln.id, SOON + timedelta(days=31)) == frozenset()
-    assert signed_in(STRANGER).get("/schools/lincoln/leavers").status_code == 404
+    assert stranger.get("/schools/lincoln/leavers").status_code == 404
     ada = str(person_of(database, "u1"))
-    assert signed_in(STRANGER).send_form("/schools/foreign/leavers/withdraw", {"person": ada}).status_code == 303
+    assert stranger.send_form("/schools/foreign/leavers/withdraw", {"person": ada}).status_code == 303
     assert one(database, "select count(*) from announced_leaver") == 4, "of another school's"
-    signed_in(MANAGER).send_form("/schools/lincoln/leavers/withdraw", {"person": ada})
+    manager.send_form("/schools/lincoln/leavers/withdraw", {"person": ada})
     assert one(database, "select count(*) from announced_leaver") == 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from html import unescape
 from typing import Any
 
@@ -22,7 +21,6 @@ from roster_pipeline_tests.console.held_plans import CREATES, INCOMPLETE, held_c
 from roster_pipeline_tests.directory.builders import newcomer, write_plan
 from roster_pipeline_tests.scenarios.mailbox import mail_server
 
-SignedIn = Callable[[str], Browser]
 REPORT = "/schools/lincoln/settings/report"
 GREEN: list[dict[str, Any]] = [
     {"name": "School", "ok": True, "detail": "Lincoln High, found by sourcedId", "remedy": "", "value": "Lincoln High"},
@@ -37,25 +35,24 @@ def next_step(database: Database) -> tuple[str, str] | None:
     return None if step is None else (step.button, step.path)
 
 
-def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
-    browser = signed_in(OWNER)
+def test_each_step_leads_to_the_next_one(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     off = lincoln.settings.model_copy(update={"students": RoleSettings()})
     with database.begin() as conn:
         tenant_changes.set_school(conn, "lincoln", settings=off)
     assert next_step(database) == ("Test Your Information", "/settings/connection")
-    assert "First steps" in browser.get("/schools/lincoln").text
+    assert "First steps" in owner.get("/schools/lincoln").text
     with database.begin() as conn:
         tenant_changes.save_test(conn, tenants.get_school(conn, "lincoln"), GREEN)
     assert next_step(database) == ("Choose the roles", "/settings/synced")
-    shown = browser.get("/schools/lincoln").text
+    shown = owner.get("/schools/lincoln").text
     assert "Lincoln High: 1,200 students, 0 teachers" in shown, "before a switch is set"
     assert 'class="button primary" href="/schools/lincoln/settings/synced"' in shown
-    assert "The last test found Lincoln High: 1,200 students" in browser.get("/schools/lincoln/settings/synced").text
+    assert "The last test found Lincoln High: 1,200 students" in owner.get("/schools/lincoln/settings/synced").text
     with database.begin() as conn:
         rostered = {"students": RoleSettings(rostered=True)}
         tenant_changes.set_school(conn, "lincoln", settings=off.model_copy(update=rostered))
     assert next_step(database) == ("Dry run", "/runs")
-    assert '<button class="primary" type="submit">Dry run' in browser.get("/schools/lincoln/runs").text
+    assert '<button class="primary" type="submit">Dry run' in owner.get("/schools/lincoln/runs").text
     write_plan(database, lincoln, [newcomer("u0")], held={CREATES: [INCOMPLETE]})
     assert next_step(database) == ("Sync now", "/runs"), "nobody can approve it"
     held_creates(database, lincoln)
@@ -67,7 +64,7 @@ def test_each_step_leads_to_the_next_one(signed_in: SignedIn, database: Database
         tenant_changes.set_school(conn, "lincoln", settings=off.model_copy(update=rostered | {"automatic": True}))
     assert next_step(database) is None
     for path in ("", "/runs", "/settings/synced"):
-        assert "First steps" not in browser.get(f"/schools/lincoln{path}").text
+        assert "First steps" not in owner.get(f"/schools/lincoln{path}").text
 
 
 def _primary(browser: Browser, path: str) -> list[str]:
@@ -76,22 +73,19 @@ def _primary(browser: Browser, path: str) -> list[str]:
     return [one.strip() for one in found]
 
 
-def test_one_button_stands_out_and_it_is_the_next_step(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
-) -> None:
-    browser = signed_in(OWNER)
+def test_one_button_stands_out_and_it_is_the_next_step(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     on = lincoln.settings.model_copy(update={"students": RoleSettings(rostered=True)})
     with database.begin() as conn:
         tenant_changes.set_school(conn, "lincoln", settings=on)
 
     def shown() -> list[list[str]]:
-        return [_primary(browser, path) for path in ("", "/runs", "/settings/connection", "/settings/synced")]
+        return [_primary(owner, path) for path in ("", "/runs", "/settings/connection", "/settings/synced")]
 
     test, save = ["Test Your Information"], ["Save"]
     assert shown() == [test, test, test, save]
     assert (
         'class="button" href="/schools/lincoln/settings/connection"'
-        in browser.get("/schools/lincoln/settings/synced").text
+        in owner.get("/schools/lincoln/settings/synced").text
     ), "the next step is there, and does not stand out beside Save"
     with database.begin() as conn:
         tenant_changes.save_test(conn, tenants.get_school(conn, "lincoln"), GREEN)
@@ -109,68 +103,62 @@ def test_one_button_stands_out_and_it_is_the_next_step(
     assert shown() == [["Preview and run"], ["Sync now"], save, save]
 
 
-def test_what_a_red_item_asks_for_is_named_and_unfolded(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
-) -> None:
+def test_what_a_red_item_asks_for_is_named_and_unfolded(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     red = {"name": "Sign-in", "ok": False, "detail": "", "remedy": "Enter the token URL that the SIS shows."}
     assert [setting.title for setting in fields_named([red])] == ["Token URL"]
     assert fields_named([red | {"ok": True}]) == []
     folded = "<details>\n<summary>Advanced connection settings"
-    browser = signed_in(OWNER)
-    assert folded in browser.get("/schools/lincoln/settings/connection").text
+    assert folded in owner.get("/schools/lincoln/settings/connection").text
     with database.begin() as conn:
         tenant_changes.save_test(conn, lincoln, [red])
-    assert folded not in browser.get("/schools/lincoln/settings/connection").text
+    assert folded not in owner.get("/schools/lincoln/settings/connection").text
 
 
-def test_guards_say_what_they_would_have_done(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+def test_guards_say_what_they_would_have_done(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     page = "/schools/lincoln/settings/guards"
-    browser = signed_in(OWNER)
-    assert "would have held" not in browser.get(page).text, "nothing was synced"
+    assert "would have held" not in owner.get(page).text, "nothing was synced"
     held_creates(database, lincoln)
-    assert "Last sync: would have held nothing" in browser.get(page).text
+    assert "Last sync: would have held nothing" in owner.get(page).text
 
 
-def test_every_supported_sis_has_a_page_and_its_settings_lead_there(signed_in: SignedIn) -> None:
-    browser = signed_in(OWNER)
-    shown = browser.get("/sis").text
+def test_every_supported_sis_has_a_page_and_its_settings_lead_there(owner: Browser) -> None:
+    shown = owner.get("/sis").text
     for one in presets():
         assert f'href="/sis/{one.name}"' in shown
-        page = unescape(browser.get(f"/sis/{one.name}").text)
+        page = unescape(owner.get(f"/sis/{one.name}").text)
         assert one.display_name in page
         for text in (one.client_id_at, one.client_secret_at, one.school_id_at, one.csv_at, *one.permissions):
             assert text is None or text in page
     assert "sftp://" in shown
-    assert browser.get("/sis/nowhere").status_code == 404
-    assert 'href="/sis/powerschool"' in browser.get("/sis-hints?connection-sis=powerschool").text
-    assert 'href="/sis#csv"' in browser.get("/schools/lincoln/settings/connection").text
+    assert owner.get("/sis/nowhere").status_code == 404
+    assert 'href="/sis/powerschool"' in owner.get("/sis-hints?connection-sis=powerschool").text
+    assert 'href="/sis#csv"' in owner.get("/schools/lincoln/settings/connection").text
 
 
 def test_the_report_is_previewed_and_a_test_mail_goes_to_nobody_else(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
+    owner: Browser, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    browser = signed_in(OWNER)
     with database.begin() as conn:
         told = lincoln.settings.model_copy(update={"report_to": ["head@lincoln.example"]})
         tenant_changes.set_school(conn, "lincoln", settings=told)
-    before = browser.get(f"{REPORT}/preview")
+    before = owner.get(f"{REPORT}/preview")
     assert before.status_code == 200, "also before the first sync"
     assert "sandbox" in before.headers["content-security-policy"]
     assert "script" not in before.headers["content-security-policy"]
     held_creates(database, lincoln)
-    preview = browser.get(f"{REPORT}/preview").text
+    preview = owner.get(f"{REPORT}/preview").text
     assert lincoln.name in preview
     assert "zyxpoison" not in preview.lower()
     with mail_server(monkeypatch) as office:
-        answer = browser.send_form(f"{REPORT}/test-mail", fields_of(browser.get(REPORT).text, "/test-mail"))
+        answer = owner.send_form(f"{REPORT}/test-mail", fields_of(owner.get(REPORT).text, "/test-mail"))
         assert answer.headers["location"] == REPORT
-        assert f"A test mail was sent to {OWNER}." in browser.get(REPORT).text
+        assert f"A test mail was sent to {OWNER}." in owner.get(REPORT).text
     message = office.messages[0][0]
     assert message["To"] == OWNER
     assert message["Subject"].startswith("Test: ")
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
-    assert browser.send_form(f"{REPORT}/test-mail").is_redirect
-    assert "The test mail could not be sent" in browser.get(REPORT).text
+    assert owner.send_form(f"{REPORT}/test-mail").is_redirect
+    assert "The test mail could not be sent" in owner.get(REPORT).text
     monkeypatch.setattr("roster_pipeline.console.pages.settings.TEST_MAILS", 1)
-    assert browser.send_form(f"{REPORT}/test-mail").status_code == 429
+    assert owner.send_form(f"{REPORT}/test-mail").status_code == 429

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from html import unescape
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import roster_pipeline.console
 from roster_pipeline.console.glossary import glossary
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import OWNER, Browser, Console
+from roster_pipeline_tests.console.conftest import Browser, Console
 from roster_pipeline_tests.console.held_plans import held_archive
 from roster_pipeline_tests.directory.builders import person_of, snapshot_of
 
@@ -22,9 +21,9 @@ TEMPLATES = Path(roster_pipeline.console.__file__).parent / "templates"
 
 
 def test_the_page_has_every_word_with_its_meaning_and_names_of_the_code_nowhere(
-    signed_in: Callable[[str], Browser], console: Console
+    owner: Browser, console: Console
 ) -> None:
-    page = signed_in(OWNER).get("/help").text
+    page = owner.get("/help").text
     listed = re.findall(r'<div id="([a-z-]+)"><dt>([^<]*)</dt><dd>([^<]*)</dd>', page)
     assert [tuple(map(unescape, one)) for one in listed] == [
         (anchor, word.name, word.meaning) for anchor, word in WORDS.items()
@@ -35,11 +34,10 @@ def test_the_page_has_every_word_with_its_meaning_and_names_of_the_code_nowhere(
 
 
 def test_every_page_leads_to_the_help_and_headings_to_their_word(
-    signed_in: Callable[[str], Browser], database: Database, lincoln: SchoolRow
+    owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     finding = {"guard": "archivals", "message": "Many.", "value": 1, "limit": 0, "overridable": True}
     plan = held_archive(database, lincoln, finding)
-    owner = signed_in(OWNER)
     for path, word in {
         "/": "",
         "/account": "",

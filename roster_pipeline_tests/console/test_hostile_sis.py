@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
 
@@ -14,19 +14,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console import launchers
 from roster_pipeline.directory import tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.simulator import running
-from roster_pipeline_tests.console.conftest import OPERATOR, Browser
+from roster_pipeline_tests.console.conftest import Browser
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.served_sis import events_of, school_in, served_sis
 from roster_pipeline_tests.directory.builders import one
 
-SignedIn = Callable[[str], Browser]
 PIECE = b"{}," * 1_000_000
 SCHOOL = {"sourcedId": "sch-1", "status": "active", "name": "Hostile", "type": "school", "identifier": "1"}
 MOST_GROWTH = 150
@@ -85,8 +83,7 @@ def resident() -> int:
     return int(Path("/proc/self/status").read_text().partition("VmRSS:")[2].split()[0]) // 1024
 
 
-def test_a_hostile_sis_leaves_the_console_and_the_others_alone(signed_in: SignedIn) -> None:
-    browser = signed_in(OPERATOR)
+def test_a_hostile_sis_leaves_the_console_and_the_others_alone(operator: Browser) -> None:
     over = Event()
     before, most = resident(), 0
 
@@ -98,10 +95,10 @@ def test_a_hostile_sis_leaves_the_console_and_the_others_alone(signed_in: Signed
     watcher = Thread(target=watch)
     watcher.start()
     try:
-        bad, good = started(browser, "hostile"), started(browser, "lincoln")
-        said_of_good = words(browser, good)
+        bad, good = started(operator, "hostile"), started(operator, "lincoln")
+        said_of_good = words(operator, good)
         assert "Everything works." in said_of_good, said_of_good
-        said = words(browser, bad)
+        said = words(operator, bad)
     finally:
         over.set()
         watcher.join()
@@ -110,26 +107,19 @@ def test_a_hostile_sis_leaves_the_console_and_the_others_alone(signed_in: Signed
     assert most - before < MOST_GROWTH
 
 
-def test_a_test_that_is_ended_by_its_limit_says_so(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_that_is_ended_by_its_limit_says_so(operator: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roster_pipeline.console.launchers.TEST_MODULE", "roster_pipeline_tests.console.greedy")
-    browser = signed_in(OPERATOR)
-    assert "more than a test may hold in memory" in words(browser, started(browser, "lincoln"))
+    assert "more than a test may hold in memory" in words(operator, started(operator, "lincoln"))
 
 
-def test_a_test_that_dies_says_so(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_test_that_dies_says_so(operator: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roster_pipeline.console.launchers.TEST_MODULE", "no.such.module")
-    browser = signed_in(OPERATOR)
-    said = words(browser, started(browser, "lincoln"))
+    said = words(operator, started(operator, "lincoln"))
     assert "The test could not be finished." in said
     assert "ended before it was done (exit code 1)" in said
 
 
-def test_a_test_has_a_longest_time(signed_in: SignedIn, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
+def test_a_test_has_a_longest_time(operator: Browser, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     monkeypatch.setattr("roster_pipeline.console.launchers.LONGEST", 0.01)
-    browser = signed_in(OPERATOR)
-    assert "was not done after" in words(browser, started(browser, "lincoln"))
+    assert "was not done after" in words(operator, started(operator, "lincoln"))
     assert one(database, "select count(*) from connection_test where ended_at is null") == 0
-
-
-def test_the_limit_leaves_room_for_what_a_pull_may_take() -> None:
-    assert launchers.MOST_MEMORY >= 1024**3

@@ -6,18 +6,26 @@ import re
 from collections.abc import Callable, Mapping
 
 import pytest
+from sqlalchemy import text
 from starlette.routing import Route
 
 from roster_pipeline.console.app import all_routes
 from roster_pipeline.console.middleware import POLICY
 from roster_pipeline.console.pages.settings import MAIL_POLICY
-from roster_pipeline.directory import accounts, connection_tests, manual_runs, uploads
+from roster_pipeline.directory import (
+    accounts,
+    connection_tests,
+    manual_edits,
+    manual_runs,
+    tenant_changes,
+    uploads,
+)
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
-from roster_pipeline_tests.console.held_plans import hash_of, held_creates
-from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console
+from roster_pipeline_tests.console.held_plans import SCRIPT, hash_of, held_creates
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, sync_rows
 
 SignedIn = Callable[[str], Browser]
 ROUTES = [
@@ -72,45 +80,38 @@ def asked(browser: Browser, method: str, path: str) -> tuple[int, str]:
     return answer.status_code, answer.text.replace(path, "")
 
 
-def test_there_are_pages_of_schools_to_walk() -> None:
-    assert len(OF_A_SCHOOL) > 5
-
-
 def test_the_owner_of_another_school_gets_404_as_if_there_were_no_such_school(
-    signed_in: SignedIn, lincoln: SchoolRow
+    stranger: Browser, lincoln: SchoolRow
 ) -> None:
-    browser = signed_in(STRANGER)
     for method, path in OF_A_SCHOOL:
-        status, body = asked(browser, method, at(path, lincoln.key))
+        status, body = asked(stranger, method, at(path, lincoln.key))
         assert status == 404, (method, path)
         assert lincoln.name not in body, (method, path)
-        nowhere = asked(browser, method, at(path, "no-such-school"))
+        nowhere = asked(stranger, method, at(path, "no-such-school"))
         assert (status, body.replace(lincoln.key, "")) == nowhere, (method, path)
 
 
 def test_every_address_below_a_school_is_walked_with_a_thing_of_its_own(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     things = things_of(database, lincoln)
     assert {name for _, path in OF_A_SCHOOL for name in PARAMETER.findall(path)} == {"key", *things}
-    browser = signed_in(OWNER)
     for method, path in OF_A_SCHOOL:
         if method == "GET":
-            with browser.stream("GET", at(path, "lincoln", things)) as answer:
+            with owner.stream("GET", at(path, "lincoln", things)) as answer:
                 assert answer.status_code == (303 if path.endswith("/settings") else 200), path
 
 
 def test_what_belongs_to_another_school_is_not_found_below_ones_own(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    stranger: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     things = things_of(database, lincoln)
-    browser = signed_in(STRANGER)
     before = every(database, "select * from plan order by id")
     for method, path in OF_A_SCHOOL:
         if len(PARAMETER.findall(path)) > 1:
             where = at(path, "foreign", things)
             reason = {"reason": "mine", "hash": hash_of(database, int(things["plan_id"]))}
-            answer = browser.get(where) if method == "GET" else browser.send_form(where, reason)
+            answer = stranger.get(where) if method == "GET" else stranger.send_form(where, reason)
             assert answer.status_code == 404, (method, where)
     assert every(database, "select * from plan order by id") == before
 
@@ -143,10 +144,10 @@ def test_the_manager_of_another_district_sees_and_changes_nothing_of_this_one(
 
 @pytest.mark.parametrize("number", ["9" * 17, "9" * 40, "²", "٣", "-1", "1e3", ""])
 def test_what_no_number_can_be_is_never_an_unexpected_error(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, number: str
+    owner: Browser, database: Database, lincoln: SchoolRow, number: str
 ) -> None:
     things = things_of(database, lincoln)
-    owner, bound = signed_in(OWNER), {"reason": "mine", "hash": hash_of(database, int(things["plan_id"]))}
+    bound = {"reason": "mine", "hash": hash_of(database, int(things["plan_id"]))}
     for path, fields in (
         (f"plans/{things['plan_id']}/exempt", {"row": number}),
         ("exemptions", {"exemption": number}),
@@ -176,19 +177,17 @@ def test_without_a_session_every_page_sends_to_the_sign_in(console: Console) -> 
             assert asked(browser, method, where)[0] == wanted, where
 
 
-def test_no_form_is_taken_without_its_token(signed_in: SignedIn, lincoln: SchoolRow) -> None:
-    browser = signed_in(OPERATOR)
+def test_no_form_is_taken_without_its_token(operator: Browser, lincoln: SchoolRow) -> None:
     for method, path in ROUTES:
         if method != "GET":
             where = at(path, lincoln.key)
-            assert browser.post(where, data={"reason": "x"}).status_code == 403, where
-            assert browser.post(where, headers={"x-csrf-token": "0" * 64}).status_code == 403, where
+            assert operator.post(where, data={"reason": "x"}).status_code == 403, where
+            assert operator.post(where, headers={"x-csrf-token": "0" * 64}).status_code == 403, where
 
 
-def test_strict_headers_on_every_page(signed_in: SignedIn, lincoln: SchoolRow) -> None:
-    browser = signed_in(OPERATOR)
+def test_strict_headers_on_every_page(operator: Browser, lincoln: SchoolRow) -> None:
     for _, path in {("GET", path) for method, path in ROUTES if method == "GET"} | {("GET", "/no-such-page")}:
-        with browser.stream("GET", at(path, lincoln.key)) as answer:
+        with operator.stream("GET", at(path, lincoln.key)) as answer:
             found = answer.headers
             assert found["content-security-policy"] == (MAIL_POLICY if path.endswith(MAIL) else POLICY), path
             assert found["x-content-type-options"] == "nosniff", path
@@ -203,37 +202,58 @@ def test_strict_headers_on_every_page(signed_in: SignedIn, lincoln: SchoolRow) -
     assert "sandbox" in MAIL_POLICY
 
 
-def test_no_page_holds_a_script_or_a_style_of_its_own(signed_in: SignedIn, lincoln: SchoolRow) -> None:
-    browser = signed_in(OPERATOR)
+def test_no_page_holds_a_script_or_a_style_of_its_own(operator: Browser, lincoln: SchoolRow) -> None:
     for method, path in ROUTES:
         if method == "GET" and not path.endswith("/events") and not path.startswith("/static"):
-            body = browser.get(at(path, lincoln.key)).text
+            body = operator.get(at(path, lincoln.key)).text
             style = "" if path.endswith(MAIL) else r"|<style|\sstyle="
             assert not re.search(rf"<script(?![^>]*\bsrc=)|\son\w+=|javascript:{style}", body), path
 
 
-def test_what_no_address_can_mean_is_not_found_or_left_out(signed_in: SignedIn) -> None:
-    owner = signed_in(OWNER)
+def test_markup_in_names_stays_text_on_every_page(operator: Browser, database: Database, lincoln: SchoolRow) -> None:
+    things = things_of(database, lincoln)
+    sync = sync_rows(database, lincoln, newcomer("u9", SCRIPT, changes={"family_name": SCRIPT})).sync_id
+    person = person_of(database, "u9")
+    with database.begin() as opened:
+        manual_edits.edit(opened, lincoln.district_id, person, {"phone": "+49"}, who=SCRIPT, reason=SCRIPT)
+        for table in ("school", "district", "account"):
+            opened.execute(text(f"update {table} set name = :name"), {"name": SCRIPT})
+        settings = lincoln.connection.settings.model_copy(update={"client_id": SCRIPT})
+        tenant_changes.set_connection(opened, "sis", settings=settings)
+    things |= {"sync_id": str(sync), "person_id": str(person), "connection": "sis"}
+    shown = 0
+    for method, path in ROUTES:
+        if method == "GET" and not path.endswith("/events"):
+            body = operator.get(at(path, "springfield" if path.startswith("/districts/") else "lincoln", things)).text
+            assert SCRIPT not in body, path
+            shown += "&lt;script&gt;alert(" in body
+    assert shown > 25, "every page of a school names it"
+
+
+def test_what_no_address_can_mean_is_not_found_or_left_out(owner: Browser) -> None:
     for path, status in {
         "/schools/%00": 404,
         "/schools/lincoln/syncs/99999999999999999999": 404,
         "/schools/lincoln/syncs/one": 404,
+        "/schools/lincoln/syncs/999999999/rollback": 404,
+        "/schools/lincoln/plans/x9": 404,
+        "/schools/lincoln/runs/nothing": 404,
+        "/schools/lincoln/runs/nothing/events": 404,
         "/schools/lincoln/settings/connection?test=%00": 200,
         "/schools/lincoln/audit?what=%00": 200,
     }.items():
         assert owner.get(path).status_code == status, path
 
 
-def test_nobody_is_sent_to_the_host_that_a_request_names(signed_in: SignedIn) -> None:
-    owner = signed_in(OWNER)
+def test_nobody_is_sent_to_the_host_that_a_request_names(owner: Browser) -> None:
     for path in ("/sign-in/", "/health/", "/holds/", "/schools/lincoln/"):
         answer = owner.get(path, headers={"host": "evil.example"})
         assert answer.status_code == 404, path
         assert "evil" not in str(answer.headers), path
 
 
-def test_a_script_is_told_what_went_wrong_in_the_place_it_asked_for(signed_in: SignedIn) -> None:
-    answer = signed_in(STRANGER).send_form("/schools/lincoln/test", headers={"hx-request": "true"})
+def test_a_script_is_told_what_went_wrong_in_the_place_it_asked_for(stranger: Browser) -> None:
+    answer = stranger.send_form("/schools/lincoln/test", headers={"hx-request": "true"})
     assert (answer.status_code, answer.headers["hx-reselect"], answer.headers["hx-reswap"]) == (
         404,
         ".notice",

@@ -22,7 +22,7 @@ from roster_pipeline.services.sis_schools import carry_out, key_of, new_key
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
 from roster_pipeline.simulator import generate_district
 from roster_pipeline.sync.outbox_sender import send_due
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console
 from roster_pipeline_tests.console.filling import errors_in, fields_of
 from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
@@ -57,14 +57,13 @@ def listed(browser: Browser, path: str = PICK) -> str:
 
 
 def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_added_like_another(
-    signed_in: SignedIn, database: Database, sis: Served
+    manager: Browser, database: Database, sis: Served
 ) -> None:
-    browser = signed_in(MANAGER)
-    shown = browser.get(PAGE).text
+    shown = manager.get(PAGE).text
     assert 'action="/connections/sis/list"' in shown
     assert "foreign-sis" not in shown
-    assert browser.send_form(LIST).headers["location"] == PICK
-    shown = listed(browser)
+    assert manager.send_form(LIST).headers["location"] == PICK
+    shown = listed(manager)
     names = [org.name for org in sis.people.orgs if org.type == "school"]
     assert len(names) == 2
     for name in names:
@@ -78,7 +77,7 @@ def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_add
         like = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "phone_region": "DE"}
         tenant_changes.set_school(conn, "lincoln", settings=there.model_copy(update=like))
     sent = fields_of(shown, PICK) | {"school": "sch-2", "owner-sch-2": "Oak@Example.org", "pattern": "lincoln"}
-    answer = browser.send_form(PICK, sent | {"owners": "it@example.org"})
+    answer = manager.send_form(PICK, sent | {"owners": "it@example.org"})
     name = next(org.name for org in sis.people.orgs if org.sourced_id == "sch-2")
     assert answer.headers["location"] == f"/schools/{key_of(name)}"
     with database.begin() as conn:
@@ -101,35 +100,33 @@ def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_add
     assert "token" not in mails[0].text, "others may read the outbox"
 
 
-def test_a_list_is_followed_until_its_people_are_counted(signed_in: SignedIn, sis: Served) -> None:
-    browser = signed_in(MANAGER)
-    browser.send_form(LIST)
-    assert events_of(browser, f"{PICK}/events")[0][1] == "reload"
-    kinds = events_of(browser, f"{PICK}/events?shown=yes")
+def test_a_list_is_followed_until_its_people_are_counted(manager: Browser, sis: Served) -> None:
+    manager.send_form(LIST)
+    assert events_of(manager, f"{PICK}/events")[0][1] == "reload"
+    kinds = events_of(manager, f"{PICK}/events?shown=yes")
     assert kinds[0][1] == "fill"
     assert students_of(sis) in kinds[0][2]
 
 
-def test_a_school_that_is_not_in_the_list_is_typed(signed_in: SignedIn, database: Database) -> None:
+def test_a_school_that_is_not_in_the_list_is_typed(manager: Browser, database: Database) -> None:
     with database.begin() as conn:
         there = tenants.get_school(conn, "lincoln").settings
         tenant_changes.set_school(conn, "lincoln", settings=there.model_copy(update={"time_zone": "America/Chicago"}))
-    browser = signed_in(MANAGER)
     typed = {"name": "St. Mary's Oak", "school_id": "4711"}
     for change, field in (({"name": ""}, "name"), ({"school_id": ""}, "school_id")):
-        refused = browser.send_form(PICK, typed | change)
+        refused = manager.send_form(PICK, typed | change)
         assert (refused.status_code, set(errors_in(refused.text))) == (400, {field})
-    taken = browser.send_form(PICK, typed | {"school_id": "sch-1"})
+    taken = manager.send_form(PICK, typed | {"school_id": "sch-1"})
     assert "the School ID of Lincoln" in taken.text
-    assert "Tick at least one school." in browser.send_form(PICK, {}).text
-    assert browser.send_form(PICK, typed).headers["location"] == "/schools/st-marys-oak"
-    assert browser.send_form(PICK, typed | {"school_id": "4712"}).headers["location"] == "/schools/st-marys-oak-2"
+    assert "Tick at least one school." in manager.send_form(PICK, {}).text
+    assert manager.send_form(PICK, typed).headers["location"] == "/schools/st-marys-oak"
+    assert manager.send_form(PICK, typed | {"school_id": "4712"}).headers["location"] == "/schools/st-marys-oak-2"
     with database.begin() as conn:
         assert tenants.get_school(conn, "st-marys-oak").settings.time_zone == "America/Chicago"
 
 
 def test_all_schools_that_the_search_leaves_are_added_at_once(
-    signed_in: SignedIn, database: Database, tmp_path: Path
+    manager: Browser, database: Database, tmp_path: Path
 ) -> None:
     people = generate_district(3, schools=6, students_per_school=5)
     (tmp_path / "export").mkdir()
@@ -139,39 +136,37 @@ def test_all_schools_that_the_search_leaves_are_added_at_once(
         connection = tenant_changes.add_connection(conn, "springfield", "csv", settings, None)
         list_id = connection_tests.start_list(conn, connection, who="test")
     carry_out(database, "csv", list_id)
-    browser, page = signed_in(MANAGER), "/connections/csv/schools"
-    shown = browser.get(page).text
+    page = "/connections/csv/schools"
+    shown = manager.get(page).text
     names = [org.name for org in people.orgs if org.type == "school"]
     assert f"{len(people.people_of('sch-1', 'student'))} students" in shown, "of CSV files too"
     assert "All 6 of them" in shown
     word = names[0].split()[-2]
     fitting = [name for name in names if word in name]
-    assert browser.send_form(f"{page}?q={word}", {"all": "on"}).is_redirect
+    assert manager.send_form(f"{page}?q={word}", {"all": "on"}).is_redirect
     with database.begin() as conn:
         added = [row.name for row in tenants.schools_of(conn, connection.id)]
     assert sorted(added) == sorted(fitting)
-    assert browser.send_form(page, {"all": "on"}).headers["location"] == "/connections/csv/test"
+    assert manager.send_form(page, {"all": "on"}).headers["location"] == "/connections/csv/test"
     with database.begin() as conn:
         assert len(tenants.schools_of(conn, connection.id)) == len(names)
 
 
-def test_nothing_is_made_where_one_address_is_wrong(signed_in: SignedIn, database: Database) -> None:
-    browser = signed_in(MANAGER)
-    browser.send_form(LIST)
-    sent = fields_of(listed(browser), PICK) | {"school": "sch-2", "owners": "nobody"}
-    answer = browser.send_form(PICK, sent)
+def test_nothing_is_made_where_one_address_is_wrong(manager: Browser, database: Database) -> None:
+    manager.send_form(LIST)
+    sent = fields_of(listed(manager), PICK) | {"school": "sch-2", "owners": "nobody"}
+    answer = manager.send_form(PICK, sent)
     assert (answer.status_code, set(errors_in(answer.text))) == (400, {"owners"})
     assert 'value="sch-2" checked' in answer.text, "what was ticked stays"
-    wrong = browser.send_form(PICK, sent | {"owners": "", "pattern": "foreign"})
+    wrong = manager.send_form(PICK, sent | {"owners": "", "pattern": "foreign"})
     assert set(errors_in(wrong.text)) == {"pattern"}, "the settings of another district"
     with database.begin() as conn:
         assert {row.key for row in tenants.list_schools(conn)} == {"foreign", "lincoln"}
         assert outbox.messages(conn) == []
 
 
-def test_a_new_connection_starts_from_what_is_known_of_its_sis(signed_in: SignedIn, database: Database) -> None:
-    browser = signed_in(MANAGER)
-    answer = browser.send_form(PAGE, NEW | {"connection-allow_private_addresses": "on"})
+def test_a_new_connection_starts_from_what_is_known_of_its_sis(manager: Browser, database: Database) -> None:
+    answer = manager.send_form(PAGE, NEW | {"connection-allow_private_addresses": "on"})
     assert answer.headers["location"] == "/connections/springfield-powerschool/schools"
     with database.begin() as conn:
         made = tenants.get_connection(conn, "springfield-powerschool")
@@ -190,10 +185,9 @@ WRONG = [
 ]
 
 
-def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(signed_in: SignedIn, database: Database) -> None:
-    browser = signed_in(MANAGER)
+def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(manager: Browser, database: Database) -> None:
     for change, field in WRONG:
-        answer = browser.send_form(PAGE, NEW | change)
+        answer = manager.send_form(PAGE, NEW | change)
         assert answer.status_code == 400, change
         assert set(errors_in(answer.text)) == {field, "secret"}, "the typed secret is gone, and the page says so"
         assert "p0ison" not in answer.text
@@ -203,31 +197,30 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(signed_in: Si
         assert {row.key for row in tenants.list_connections(conn)} == {"foreign-sis", "sis"}
 
 
-def test_a_wrong_secret_is_named_and_corrected_in_place(signed_in: SignedIn, database: Database, sis: Served) -> None:
+def test_a_wrong_secret_is_named_and_corrected_in_place(manager: Browser, database: Database, sis: Served) -> None:
     with database.begin() as conn:
         tenant_changes.set_connection(conn, "sis", secret_sealed=secrets.seal("wr0ng"))
-    browser = signed_in(MANAGER)
-    browser.send_form(LIST)
-    shown = listed(browser)
+    manager.send_form(LIST)
+    shown = listed(manager)
     assert "The schools could not be read." in shown
     assert "Check Client ID and Client Secret" in shown
     assert "wr0ng" not in shown
-    assert browser.send_form(LIST, fields_of(shown, LIST) | {"secret": SECRET}).headers["location"] == PICK
-    assert students_of(sis) in listed(browser)
+    assert manager.send_form(LIST, fields_of(shown, LIST) | {"secret": SECRET}).headers["location"] == PICK
+    assert students_of(sis) in listed(manager)
     with database.begin() as conn:
         assert tenants.get_connection(conn, "sis").settings.allow_private_addresses, "the rest stays"
-    moved = browser.send_form(LIST, fields_of(shown, LIST) | {"connection-url": "https://elsewhere.example/ims"})
+    moved = manager.send_form(LIST, fields_of(shown, LIST) | {"connection-url": "https://elsewhere.example/ims"})
     assert "type the Client Secret again" in errors_in(moved.text)["secret"]
 
 
 def test_a_problem_with_the_token_url_unfolds_that_field_and_links_to_it(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     for problem, unfolded in (("Enter the token URL that the SIS shows.", True), ("Check the Client ID.", False)):
         with database.begin() as conn:
             found = connection_tests.start_list(conn, lincoln.connection, who="test")
             connection_tests.end_list(conn, found, f"It did not work.\n{problem}")
-        shown = signed_in(MANAGER).get(PICK).text
+        shown = manager.get(PICK).text
         assert bool(re.search(r"<details open>\s*<summary>Token URL", shown)) == unfolded
         assert ('<a href="#connection-token_url">Token URL</a>' in shown) == unfolded
 
@@ -244,8 +237,9 @@ def test_the_end_of_a_list_is_not_the_end_of_the_next_one(database: Database, li
     assert (found.id, found.problem, found.ended_at, found.schools) == (second, None, None, [])
 
 
-def test_owners_and_managers_of_other_districts_see_and_add_nothing(signed_in: SignedIn, database: Database) -> None:
-    owner, manager = signed_in(OWNER), signed_in(MANAGER)
+def test_owners_and_managers_of_other_districts_see_and_add_nothing(
+    owner: Browser, manager: Browser, database: Database
+) -> None:
     for path in (PAGE, PICK, f"{PICK}/events"):
         assert owner.get(path).status_code == 404, path
     for path in (PAGE, PICK, LIST):
@@ -261,9 +255,8 @@ def test_owners_and_managers_of_other_districts_see_and_add_nothing(signed_in: S
 
 
 def test_operators_make_districts_and_their_managers_are_invited(
-    signed_in: SignedIn, database: Database, console: Console
+    signed_in: SignedIn, operator: Browser, database: Database, console: Console
 ) -> None:
-    operator = signed_in(OPERATOR)
     for who in (OWNER, MANAGER):
         assert signed_in(who).get("/districts/new").status_code == 404
         assert signed_in(who).send_form("/districts/new", {"name": "Oak Park"}).status_code == 404

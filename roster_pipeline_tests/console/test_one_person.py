@@ -56,7 +56,7 @@ def number_of(page: str) -> str:
 
 
 def test_what_the_sis_says_of_one_person_is_shown_and_then_applied_to_them_alone(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+    owner: Browser, database: Database, sis: Served
 ) -> None:
     person, record = a_pupil(database)
     other = str(
@@ -64,7 +64,7 @@ def test_what_the_sis_says_of_one_person_is_shown_and_then_applied_to_them_alone
     )
     sis.people.edit(record, email="new@example.org")
     sis.people.edit(other, email="other@example.org")
-    owner, began = signed_in(OWNER), time.monotonic()
+    began = time.monotonic()
     page = asked(owner, person)
     shown = words_of(owner.get(page).text)
     assert "The SIS has other values." in shown
@@ -86,7 +86,7 @@ def test_what_the_sis_says_of_one_person_is_shown_and_then_applied_to_them_alone
 
 
 def test_it_changes_nothing_of_the_schools_own_plans_holds_reports_and_next_sync(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+    owner: Browser, database: Database, sis: Served
 ) -> None:
     person, record = a_pupil(database)
     before = [
@@ -98,7 +98,6 @@ def test_it_changes_nothing_of_the_schools_own_plans_holds_reports_and_next_sync
         )
     ]
     sis.people.edit(record, email="new@example.org")
-    owner = signed_in(OWNER)
     owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(asked(owner, person))})
     after = [
         every(database, query)
@@ -115,12 +114,9 @@ def test_it_changes_nothing_of_the_schools_own_plans_holds_reports_and_next_sync
     assert last == [("sync", "unchanged")]
 
 
-def test_the_rules_of_every_sync_decide(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
-) -> None:
+def test_the_rules_of_every_sync_decide(owner: Browser, database: Database, lincoln: SchoolRow, sis: Served) -> None:
     person, record = a_pupil(database)
     sis.people.edit(record, email="new@example.org")
-    owner = signed_in(OWNER)
     with database.begin() as conn:
         manual_edits.set_excluded(conn, lincoln.district_id, person, True, who="test", reason="test")
     page = asked(owner, person)
@@ -137,11 +133,10 @@ def test_the_rules_of_every_sync_decide(
 
 
 def test_somebody_whom_the_sis_has_no_longer_is_archived_after_the_second_witness(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+    owner: Browser, database: Database, sis: Served
 ) -> None:
     person, record = a_pupil(database)
     sis.people.remove(record)
-    owner = signed_in(OWNER)
     page = asked(owner, person)
     assert "archive" in words_of(owner.get(page).text)
     owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(page)})
@@ -149,11 +144,8 @@ def test_somebody_whom_the_sis_has_no_longer_is_archived_after_the_second_witnes
     assert one(database, "select count(*) from membership where status = 'archived'") == 1
 
 
-def test_a_sis_that_gives_no_answer_changes_nothing(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
-) -> None:
+def test_a_sis_that_gives_no_answer_changes_nothing(owner: Browser, database: Database, sis: Served) -> None:
     person, _ = a_pupil(database)
-    owner = signed_in(OWNER)
     sis.sis.faults.set("single_users=off")
     page = owner.get(asked(owner, person)).text
     assert "Sync this person now" not in page, "a server that answers for nobody proves nothing"
@@ -174,11 +166,10 @@ def test_a_sis_that_gives_no_answer_changes_nothing(
 
 
 def test_nobody_applies_a_plan_of_somebody_else_or_of_the_school(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served
+    signed_in: SignedIn, owner: Browser, database: Database, sis: Served
 ) -> None:
     person, record = a_pupil(database)
     sis.people.edit(record, email="new@example.org")
-    owner = signed_in(OWNER)
     plan = number_of(asked(owner, person))
     someone = int(one(database, "select max(person_id) from membership"))
     whole = str(one(database, "select min(id) from plan"))
@@ -194,12 +185,11 @@ def test_nobody_applies_a_plan_of_somebody_else_or_of_the_school(
 
 
 def test_nothing_of_the_person_is_logged(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, sis: Served, caplog: pytest.LogCaptureFixture
+    owner: Browser, database: Database, sis: Served, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     person, record = a_pupil(database)
     sis.people.edit(record, given_name="Zyxpoison", email="qqleak@zyxpoison.example", identifier="99887766")
-    owner = signed_in(OWNER)
     page = asked(owner, person)
     answer = owner.send_form(f"/people/{person}/sync", WHY | {"plan": number_of(page)})
     said = [str(answer.headers), page, *(record.getMessage() + str(record.exc_text or "") for record in caplog.records)]

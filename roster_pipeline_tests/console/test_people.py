@@ -75,10 +75,9 @@ def many(database: Database, school: SchoolRow) -> None:
 
 
 def test_every_word_counts_in_any_order_and_stands_in_no_address(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     many(database, lincoln)
-    owner = signed_in(OWNER)
     assert names_in(owner, PEOPLE) == ["Grace Hopper", "Ada Lovelace", "Emmy Noether", "Alan Turing"]
     for words in ("lovelace ada", "ADA love", "ada@example", "100", "al ada", "ovela"):
         assert names_in(owner, PEOPLE, q=words) == ["Ada Lovelace"]
@@ -87,12 +86,12 @@ def test_every_word_counts_in_any_order_and_stands_in_no_address(
 
 
 def test_somebody_is_found_by_everything_that_an_owner_knows_of_them(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow
+    signed_in: SignedIn, owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, oak: SchoolRow
 ) -> None:
     contact = {"contact_given_name": "Zoë", "contact_family_name": "Łukasz", "contact_email": "zoe@home.example"}
     changes = {"family_name": "Ångström Peña", "middle_name": "İrem", "email": "j@example.org", **contact}
     sync_rows(database, lincoln, newcomer("SIS-77", "José", changes=changes), newcomer("u2", "Jose"))
-    found, owner = "José Ångström Peña", signed_in(OWNER)
+    found = "José Ångström Peña"
     decomposed = "Jose\u0301 pen\u0303a"
     number = str(person_of(database, "SIS-77"))
     for words in ("jose pena", "JOSÉ", decomposed, "angstrom", "irem", "sis-77", "zoe lukasz", "ZOE@home", number):
@@ -100,7 +99,7 @@ def test_somebody_is_found_by_everything_that_an_owner_knows_of_them(
     assert names_in(owner, PEOPLE, q="sis-7") == [], "a sourcedId counts as a whole"
     assert names_in(owner, PEOPLE, q="zoe jose") == [found]
     assert names_in(signed_in(NEIGHBOUR), "/schools/oak/people", q="zoe") == []
-    assert found in names_in(signed_in(MANAGER), "/people", q="lukasz", district="springfield")
+    assert found in names_in(manager, "/people", q="lukasz", district="springfield")
     plan = write_plan(database, lincoln, [row("update", int(number), links=["SIS-77"], reason="changed")])
     assert found in words_of(owner.send_form(f"/schools/lincoln/plans/{plan}", {"q": "ANGSTRÖM jose"}).text)
 
@@ -118,7 +117,7 @@ def test_somebody_is_found_by_everything_that_an_owner_knows_of_them(
     assert names_in(owner, PEOPLE, q="pena", status="archived") == [found], "the name is still theirs to see"
 
 
-def test_filters(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+def test_filters(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     many(database, lincoln)
     with database.begin() as conn:
         by = {"who": "test", "reason": "test"}
@@ -129,7 +128,6 @@ def test_filters(signed_in: SignedIn, database: Database, lincoln: SchoolRow) ->
         manual_edits.add(conn, lincoln, {"given_name": "Rosalind", "family_name": "Franklin", "role": "staff"}, **by)
     asked = person_of(database, "p3")
     write_plan(database, lincoln, [row("conflict", asked, links=["p9"], reason="several_matches", role="teacher")])
-    owner = signed_in(OWNER)
     for query, names in {
         "role=teacher": ["Alan Turing"],
         "grade=10": ["Grace Hopper"],
@@ -149,17 +147,23 @@ def test_filters(signed_in: SignedIn, database: Database, lincoln: SchoolRow) ->
 
 
 def test_managers_see_the_people_of_their_districts_and_nobody_else_does(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, foreign: SchoolRow
+    owner: Browser,
+    manager: Browser,
+    operator: Browser,
+    database: Database,
+    lincoln: SchoolRow,
+    oak: SchoolRow,
+    foreign: SchoolRow,
 ) -> None:
     sync_rows(database, lincoln, newcomer("a1", "Ada"))
     sync_rows(database, oak, newcomer("b1", "Beth"))
     sync_rows(database, foreign, newcomer("c1", "Carl"))
-    assert names_in(signed_in(MANAGER), "/people") == ["Ada Lovelace", "Beth Lovelace"]
-    assert names_in(signed_in(MANAGER), "/people", q="beth") == ["Beth Lovelace"]
-    assert signed_in(MANAGER).get("/people?district=shelbyville").status_code == 404
-    assert names_in(signed_in(OPERATOR), "/people?district=shelbyville") == ["Carl Lovelace"]
-    assert signed_in(OWNER).get("/people").status_code == 404
-    assert signed_in(OWNER).send_form("/people", {"q": "ada"}).status_code == 404
+    assert names_in(manager, "/people") == ["Ada Lovelace", "Beth Lovelace"]
+    assert names_in(manager, "/people", q="beth") == ["Beth Lovelace"]
+    assert manager.get("/people?district=shelbyville").status_code == 404
+    assert names_in(operator, "/people?district=shelbyville") == ["Carl Lovelace"]
+    assert owner.get("/people").status_code == 404
+    assert owner.send_form("/people", {"q": "ada"}).status_code == 404
 
 
 def test_a_person_exists_for_those_alone_who_may_see_one_of_their_schools(
@@ -184,9 +188,9 @@ def test_a_person_exists_for_those_alone_who_may_see_one_of_their_schools(
 
 
 def test_what_the_command_line_does_to_a_person_is_done_by_buttons_with_a_reason(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+    owner: Browser, database: Database, ada: int
 ) -> None:
-    owner, page = signed_in(OWNER), f"/people/{ada}"
+    page = f"/people/{ada}"
 
     def do(action: str, what: str, **fields: str) -> None:
         before = len(audited(database))
@@ -239,10 +243,10 @@ def test_what_the_command_line_does_to_a_person_is_done_by_buttons_with_a_reason
     ],
 )
 def test_what_cannot_be_done_is_said_and_nothing_is_changed(
-    signed_in: SignedIn, database: Database, ada: int, action: str, fields: dict[str, str]
+    manager: Browser, database: Database, ada: int, action: str, fields: dict[str, str]
 ) -> None:
     before = every(database, "select * from person")
-    answer = signed_in(MANAGER).send_form(f"/people/{ada}/{action}", fields | WHY)
+    answer = manager.send_form(f"/people/{ada}/{action}", fields | WHY)
     assert answer.status_code == 400
     assert "Nothing was changed." in answer.text
     assert "roster person" not in answer.text, "no command on a page"
@@ -250,7 +254,7 @@ def test_what_cannot_be_done_is_said_and_nothing_is_changed(
 
 
 def test_an_owner_links_only_records_of_their_own_schools(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     plan = write_plan(database, lincoln, [row("unchanged", ada, links=["u1"], reason="equal")])
     with database.begin() as conn:
@@ -262,27 +266,26 @@ def test_an_owner_links_only_records_of_their_own_schools(
                 ),
                 {"record": record, "status": status, "plan": plan},
             )
-    owner, link = signed_in(OWNER), f"/people/{ada}/link"
+    link = f"/people/{ada}/link"
     for record in ("theirs", "unheard-of"):
         assert owner.send_form(link, WHY | {"connection": "sis", "sourced_id": record}).status_code == 403
     assert owner.send_form(link, WHY | {"connection": "foreign-sis", "sourced_id": "mine"}).status_code == 404
     assert owner.send_form(link, WHY | {"connection": "sis", "sourced_id": "mine"}).status_code == 303
     assert person_of(database, "mine") == ada
-    assert signed_in(MANAGER).send_form(link, WHY | {"connection": "sis", "sourced_id": "theirs"}).status_code == 303
+    assert manager.send_form(link, WHY | {"connection": "sis", "sourced_id": "theirs"}).status_code == 303
 
 
 def test_what_two_schools_share_is_changed_by_those_alone_who_look_after_both(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, ada: int
+    owner: Browser, manager: Browser, database: Database, oak: SchoolRow, ada: int
 ) -> None:
     sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
-    owner = signed_in(OWNER)
     shown = words_of(owner.get(f"/people/{ada}").text)
     assert "1 school that is not yours" in shown
     assert "Oak" not in shown
     for action in ("exclude", "lock", "edit", "link", "unlink", "primary-record"):
         assert owner.send_form(f"/people/{ada}/{action}", WHY).status_code == 403, action
     assert owner.send_form(f"/people/{ada}/archive", WHY | {"school": "oak"}).status_code == 404
-    manager, newest, undo = signed_in(MANAGER), "select max(id) from audit", f"/people/{ada}/undo"
+    newest, undo = "select max(id) from audit", f"/people/{ada}/undo"
     assert manager.send_form(f"/people/{ada}/exclude", WHY).status_code == 303
     shared = str(one(database, newest))
     assert owner.send_form(undo, WHY | {"edit": shared}).status_code == 403
@@ -295,7 +298,13 @@ def test_what_two_schools_share_is_changed_by_those_alone_who_look_after_both(
 
 
 def test_who_has_moved_to_another_school_is_a_name_to_the_old_one(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, ada: int
+    signed_in: SignedIn,
+    owner: Browser,
+    manager: Browser,
+    database: Database,
+    lincoln: SchoolRow,
+    oak: SchoolRow,
+    ada: int,
 ) -> None:
     sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
     sync_rows(database, lincoln, row("archive", ada, reason="moved_school", links=["u1"]))
@@ -303,7 +312,6 @@ def test_who_has_moved_to_another_school_is_a_name_to_the_old_one(
         manual_edits.edit(
             conn, lincoln.district_id, ada, {"email": "hidden@example.org"}, who="oak", reason="secret reason"
         )
-    owner = signed_in(OWNER)
     page = owner.get(f"/people/{ada}").text
     assert "Ada" in page
     listed = owner.get(f"{PEOPLE}?status=archived").text
@@ -312,16 +320,17 @@ def test_who_has_moved_to_another_school_is_a_name_to_the_old_one(
         assert secret not in listed
     assert names_in(owner, PEOPLE, q="hidden", status="archived") == []
     assert names_in(owner, PEOPLE, q="lovelace", status="archived") == ["Ada Lovelace"]
-    assert names_in(signed_in(MANAGER), "/people", q="hidden") == ["Ada Lovelace"]
+    assert names_in(manager, "/people", q="hidden") == ["Ada Lovelace"]
     assert "hidden@example.org" in signed_in(NEIGHBOUR).get(f"/people/{ada}").text
 
 
-def test_only_operators_erase_and_type_the_number_first(signed_in: SignedIn, database: Database, ada: int) -> None:
+def test_only_operators_erase_and_type_the_number_first(
+    signed_in: SignedIn, operator: Browser, database: Database, ada: int
+) -> None:
     where = f"/people/{ada}/erase"
     for who in (OWNER, MANAGER):
         assert signed_in(who).send_form(where, WHY | {"number": str(ada)}).status_code == 404
         assert "Erase" not in signed_in(who).get(f"/people/{ada}").text
-    operator = signed_in(OPERATOR)
     assert operator.send_form(where, WHY).status_code == 400
     assert operator.send_form(where, {"number": str(ada)}).status_code == 400
     assert one(database, "select count(*) from person") == 1
@@ -330,8 +339,8 @@ def test_only_operators_erase_and_type_the_number_first(signed_in: SignedIn, dat
     assert operator.get(f"/people/{ada}").status_code == 404
 
 
-def test_somebody_is_entered_by_hand(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
-    owner, where = signed_in(OWNER), f"{PEOPLE}/add"
+def test_somebody_is_entered_by_hand(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
+    where = f"{PEOPLE}/add"
     typed = {"given_name": "Rosalind", "email": "Ros@Example.org", "number": "77", "role": "student", "grade": "9"}
     for wrong in ({"reason": ""}, {"role": "king"}, {"email": "nobody"}, {"given_name": ""}, {"grade": "blue"}):
         answer = owner.send_form(where, typed | WHY | wrong)
@@ -351,7 +360,7 @@ def test_somebody_is_entered_by_hand(signed_in: SignedIn, database: Database, li
 
 
 def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+    owner: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     changed = row("update", ada, reason="changed", links=["u1"], changes={"email": "new@example.org"})
     changed["changes"]["email"][0] = "ada@example.org"
@@ -366,7 +375,6 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
             ),
             {"plan": plan},
         )
-    owner = signed_in(OWNER)
     before = words_of(owner.get(f"/people/{ada}").text)
     assert f"Plan {plan} of Lincoln" in before
     assert "The SIS has other values." in before
@@ -382,9 +390,8 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
 
 
 def test_the_card_of_the_plan_says_whether_it_is_about_the_last_sync_or_the_next_and_what_it_does_not_know(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    owner, manager = signed_in(OWNER), signed_in(MANAGER)
     page, since = f"/people/{ada}", "changed this person since; the next sync may do something else."
     first = one(database, "select max(id) from sync")
     shown = words_of(owner.get(page).text)
@@ -406,7 +413,7 @@ def test_the_card_of_the_plan_says_whether_it_is_about_the_last_sync_or_the_next
 
 
 def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, ada: int
+    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, oak: SchoolRow, ada: int
 ) -> None:
     sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
     leaves = datetime.now(UTC).date() + timedelta(days=7)
@@ -416,7 +423,7 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
         with database.begin() as conn:
             lasting_decisions.exempt(conn, plan, [0], who, why)
             lasting_decisions.announce_leavers(conn, school, [ada], leaves, who, f"moves, {why}")
-    shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+    shown = words_of(owner.get(f"/people/{ada}").text)
     assert f"Change left out by {OWNER}: “on a journey”" in shown
     assert "No sync makes this change in lincoln: email, grade" in shown
     assert f"Leaver announced by {OWNER}" in shown
@@ -424,12 +431,12 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
     assert shown.count(f"Announced to leave on {day(leaves)}.") == 1, "beside the membership"
     assert "left out" in shown
     assert "secret of oak" not in shown
-    managers = words_of(signed_in(MANAGER).get(f"/people/{ada}").text)
+    managers = words_of(manager.get(f"/people/{ada}").text)
     assert "“secret of oak”" in managers
     assert "“moves, secret of oak”" in managers
     with database.begin() as conn:
         lasting_decisions.announce_leavers(conn, lincoln, [ada], date(2020, 1, 2), OWNER, "moved")
-    shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+    shown = words_of(owner.get(f"/people/{ada}").text)
     assert "Announced to leave" not in shown, "it has ended"
     assert "announced to leave on Thu 2 Jan 2020 in lincoln" in shown
     assert f"announced to leave on {day(leaves)} in lincoln" in shown, "the announcement before it stays in the history"
@@ -441,40 +448,37 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
         lasting_decisions.end_exemptions(conn, oak, [left.id])
         for school in (lincoln, oak):
             lasting_decisions.withdraw_leavers(conn, school, None, MANAGER)
-    shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+    shown = words_of(owner.get(f"/people/{ada}").text)
     assert f"Change left out by {OWNER}: “on a journey”" in shown
     assert "Syncs left out an update in lincoln, from then on" in shown
     assert f"Change no longer left out by {OWNER}: “is back”" in shown
     assert "Syncs may make this change in lincoln again: an update" in shown
     assert f"Announcement withdrawn by {MANAGER}" in shown
     assert " in oak" not in shown.split("History")[-1], "oak's decisions are not theirs to see"
-    managers = words_of(signed_in(MANAGER).get(f"/people/{ada}").text)
+    managers = words_of(manager.get(f"/people/{ada}").text)
     assert "The SIS no longer asks for this change in oak: an update" in managers
-    assert "persons" not in words_of(signed_in(MANAGER).get("/schools/oak/audit").text)
+    assert "persons" not in words_of(manager.get("/schools/oak/audit").text)
 
 
 def test_the_history_names_a_change_left_out_before_the_person_was_known(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+    owner: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     plan = write_plan(database, lincoln, [newcomer("u9", "Adele")], held={("student", "create"): [MANY]})
     with database.begin() as conn:
         lasting_decisions.exempt(conn, plan, [0], OWNER, "is ada")
         manual_edits.link(conn, lincoln.connection, ada, "u9", who=OWNER, reason="is ada")
-    assert "No sync enters them in lincoln" in words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+    assert "No sync enters them in lincoln" in words_of(owner.get(f"/people/{ada}").text)
 
 
-def test_whom_the_newest_plan_created_reads_so_on_their_page(signed_in: SignedIn, database: Database, ada: int) -> None:
-    shown = words_of(signed_in(OWNER).get(f"/people/{ada}").text)
+def test_whom_the_newest_plan_created_reads_so_on_their_page(owner: Browser, database: Database, ada: int) -> None:
+    shown = words_of(owner.get(f"/people/{ada}").text)
     assert "New in the SIS." in shown
     assert "done by sync" in shown
 
 
-def test_names_in_a_plan_and_a_hold_lead_to_the_person(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
-) -> None:
+def test_names_in_a_plan_and_a_hold_lead_to_the_person(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     plan = held_archive(database, lincoln, {"guard": "archivals", "message": "Many.", "value": 1, "limit": 0})
     grace = person_of(database, "old")
-    owner = signed_in(OWNER)
     for where in (f"/schools/lincoln/plans/{plan}", "/schools/lincoln/holds"):
         assert f'href="/people/{grace}"' in owner.get(where).text
     first = one(database, "select min(id) from plan")
@@ -482,7 +486,7 @@ def test_names_in_a_plan_and_a_hold_lead_to_the_person(
 
 
 def test_a_name_of_another_school_leads_nowhere_before_the_plan_is_applied(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow
+    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, oak: SchoolRow
 ) -> None:
     sync_rows(database, oak, newcomer("b1", "Beth"))
     beth = person_of(database, "b1")
@@ -492,20 +496,19 @@ def test_a_name_of_another_school_leads_nowhere_before_the_plan_is_applied(
     ]
     plan = write_plan(database, lincoln, rows)
     where = f"/schools/lincoln/plans/{plan}"
-    assert f'href="/people/{beth}"' not in signed_in(OWNER).get(where).text
-    shown = signed_in(MANAGER).get(where).text
+    assert f'href="/people/{beth}"' not in owner.get(where).text
+    shown = manager.get(where).text
     assert f'href="/people/{beth}"><bdi>' in shown
     assert f'href="/people/{beth}">person {beth}</a>' in shown, "whom a conflict is about"
 
 
 def test_markup_in_names_stays_text_and_nothing_of_people_is_logged(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
+    owner: Browser, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     changes = {"email": "qqleak@zyxpoison.example", "number": "99887766", "username": "qqleak"}
     sync_rows(database, lincoln, newcomer("u1", SCRIPT, changes=changes))
     ada = person_of(database, "u1")
-    owner = signed_in(OWNER)
     said = []
     for path in (PEOPLE, f"/people/{ada}"):
         page = owner.get(path).text
@@ -528,7 +531,7 @@ def test_markup_in_names_stays_text_and_nothing_of_people_is_logged(
 
 
 def test_a_district_of_many_people_is_paged_without_loading_it(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as conn:
         for statement in (
@@ -538,7 +541,6 @@ def test_a_district_of_many_people_is_paged_without_loading_it(
             "select district_id, :school, id, 'student', 'active' from person",
         ):
             conn.execute(text(statement), {"district": lincoln.district_id, "school": lincoln.id})
-    manager = signed_in(MANAGER)
     last = manager.get("/people?page=100").text
     assert "4,951 to 5,000 of 5,000" in last
     assert names_in(manager, "/people?page=100")[-1] == "Given5000 Family005000"
@@ -548,7 +550,7 @@ def test_a_district_of_many_people_is_paged_without_loading_it(
 
 
 def test_conflicts_are_worked_through_side_by_side(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, ada: int
+    owner: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     sync_rows(database, lincoln, newcomer("u2", "Grace", changes={"email": "shared@example.org"}))
     grace = person_of(database, "u2")
@@ -569,7 +571,7 @@ def test_conflicts_are_worked_through_side_by_side(
                 ),
                 {"record": record, "email": email, "plan": plan},
             )
-    owner, where = signed_in(OWNER), "/schools/lincoln/conflicts"
+    where = "/schools/lincoln/conflicts"
     assert "2 conflicts wait for you" in words_of(owner.get(PEOPLE).text)
     shown = owner.get(where).text
     assert f'href="/people/{ada}"' in shown
@@ -588,7 +590,14 @@ def test_conflicts_are_worked_through_side_by_side(
 
 
 def test_conflicts_of_a_district_are_one_list_for_its_manager(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow, foreign: SchoolRow, ada: int
+    owner: Browser,
+    manager: Browser,
+    operator: Browser,
+    database: Database,
+    lincoln: SchoolRow,
+    oak: SchoolRow,
+    foreign: SchoolRow,
+    ada: int,
 ) -> None:
     write_plan(database, oak, [row("conflict", links=["old"], reason="several_matches")])
     for school, records in ((oak, ["o1"]), (lincoln, [f"l{number:02}" for number in range(21)]), (foreign, ["f1"])):
@@ -598,7 +607,6 @@ def test_conflicts_of_a_district_are_one_list_for_its_manager(
     with database.begin() as conn:
         said = "insert into cleaned_roster (snapshot_id, sourced_id, record_status, given_name) select snapshot_id, "
         conn.execute(text(f"{said} 'o1', 'member', 'Adele' from plan where id = :plan"), {"plan": plan})
-    manager = signed_in(MANAGER)
     where = "/people/conflicts?district=springfield"
     assert where in manager.get("/people").text
     first = words_of(manager.get(where).text)
@@ -614,16 +622,16 @@ def test_conflicts_of_a_district_are_one_list_for_its_manager(
     answer = manager.send_form(f"/people/{ada}/link", WHY | {"connection": "sis", "sourced_id": "o1", "back": back})
     assert answer.headers["location"] == back
     assert "decided, the next sync follows" in words_of(manager.get(back).text)
-    assert "1 conflict." in words_of(signed_in(OPERATOR).get("/people/conflicts?district=shelbyville").text)
+    assert "1 conflict." in words_of(operator.get("/people/conflicts?district=shelbyville").text)
     assert manager.get("/people/conflicts?district=shelbyville").status_code == 404
-    assert signed_in(OWNER).get("/people/conflicts").status_code == 404
+    assert owner.get("/people/conflicts").status_code == 404
     write_plan(database, lincoln, [])
     write_plan(database, oak, [])
     assert "The newest plans know who everybody is." in words_of(manager.get(where).text)
 
 
 def test_whom_another_connection_knows_is_shown_to_the_manager_alone(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, oak: SchoolRow
+    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, oak: SchoolRow
 ) -> None:
     sync_rows(database, oak, newcomer("b1", "Beth", changes={"email": "beth@example.org"}))
     beth = person_of(database, "b1")
@@ -636,8 +644,8 @@ def test_whom_another_connection_knows_is_shown_to_the_manager_alone(
         ],
     )
     where = "/schools/lincoln/conflicts"
-    shown = signed_in(OWNER).get(where).text
+    shown = owner.get(where).text
     assert "beth@example.org" not in shown
     assert f"/people/{beth}" not in shown
     assert words_of(shown).count("A manager of the district decides that.") == 2
-    assert "beth@example.org" in signed_in(MANAGER).get(where).text
+    assert "beth@example.org" in manager.get(where).text

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +32,6 @@ from roster_pipeline_tests.console.held_plans import (
 )
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
-SignedIn = Callable[[str], Browser]
 LONG = 50_000
 FEW_STATEMENTS = 25
 FEW_ROWS = ROWS + 150
@@ -81,8 +80,7 @@ def long_plan(database: Database, lincoln: SchoolRow) -> str:
     return f"/schools/lincoln/plans/{plan_id}"
 
 
-def test_a_plan_of_fifty_thousand_rows_is_shown_without_loading_it(signed_in: SignedIn, long_plan: str) -> None:
-    owner = signed_in(OWNER)
+def test_a_plan_of_fifty_thousand_rows_is_shown_without_loading_it(owner: Browser, long_plan: str) -> None:
     for page, first in (("", "Ada"), ("?page=3", "Given1000"), (f"?action=all&page={LONG // ROWS}", "Given49950")):
         with counted() as asked:
             answer = owner.get(long_plan + page)
@@ -99,8 +97,7 @@ def test_a_plan_of_fifty_thousand_rows_is_shown_without_loading_it(signed_in: Si
     assert "11 rows." in words_of(found.text), "777 and 7770 to 7779"
 
 
-def test_pages_of_a_search_keep_the_words_out_of_addresses(signed_in: SignedIn, long_plan: str) -> None:
-    owner = signed_in(OWNER)
+def test_pages_of_a_search_keep_the_words_out_of_addresses(owner: Browser, long_plan: str) -> None:
     found = owner.send_form(long_plan, {"q": "given77", "action": "all"})
     assert "?q=" not in found.text
     assert 'name="page" value="2"' in found.text
@@ -109,9 +106,9 @@ def test_pages_of_a_search_keep_the_words_out_of_addresses(signed_in: SignedIn, 
     assert "Zyxpoison" not in owner.get(f"{long_plan}?q=given77&action=conflict").text, "words come by form only"
 
 
-def test_a_long_plan_is_downloaded_in_pieces(signed_in: SignedIn, database: Database, long_plan: str) -> None:
+def test_a_long_plan_is_downloaded_in_pieces(owner: Browser, database: Database, long_plan: str) -> None:
     with counted() as asked:
-        answer = signed_in(OWNER).get(f"{long_plan}/rows.csv?action=all")
+        answer = owner.get(f"{long_plan}/rows.csv?action=all")
     assert asked.most <= AT_ONCE
     rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert len({row["row"] for row in rows}) == LONG + 1
@@ -124,11 +121,10 @@ def test_a_long_plan_is_downloaded_in_pieces(signed_in: SignedIn, database: Data
 
 
 def test_the_file_is_safe_to_open_and_holds_what_the_filter_chose(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     evil = newcomer("u1", '=HYPERLINK("https://x")', changes={"grade": "09", "number": "0012"})
     plan_id = write_plan(database, lincoln, [evil, newcomer("u2", "Grace")])
-    owner = signed_in(OWNER)
     answer = owner.send_form(f"/schools/lincoln/plans/{plan_id}/rows.csv", {"q": "u1"})
     rows = list(csv.DictReader(io.StringIO(answer.content.decode("utf-8-sig"))))
     assert {row["row"] for row in rows} == {"0"}
@@ -141,9 +137,8 @@ def test_the_file_is_safe_to_open_and_holds_what_the_filter_chose(
     assert details == {"plan": plan_id, "rows": 1, "searched": True}, "what was searched for is nobody's business"
 
 
-def test_a_dry_run_says_so_and_offers_no_decision(signed_in: SignedIn, database: Database, lincoln: SchoolRow) -> None:
+def test_a_dry_run_says_so_and_offers_no_decision(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     plan_id = held_creates(database, lincoln, night=False, dry_run=True)
-    owner = signed_in(OWNER)
     text_ = words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
     assert "A dry run" in text_
     assert "None of it was applied" in text_
@@ -157,18 +152,17 @@ def test_a_dry_run_says_so_and_offers_no_decision(signed_in: SignedIn, database:
 
 @pytest.mark.parametrize(("finding", "link"), [(MANY, "Look and decide"), (INCOMPLETE, "Look at what is held")])
 def test_a_plan_offers_a_decision_only_where_there_is_one(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, finding: dict[str, Any], link: str
+    owner: Browser, database: Database, lincoln: SchoolRow, finding: dict[str, Any], link: str
 ) -> None:
     plan_id = held_archive(database, lincoln, finding)
-    page = signed_in(OWNER).get(f"/schools/lincoln/plans/{plan_id}").text
+    page = owner.get(f"/schools/lincoln/plans/{plan_id}").text
     assert f'<a href="/schools/lincoln/holds">{link}</a>' in page
 
 
 def test_rows_say_who_what_from_to_and_why_and_can_be_filtered(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     plan_id = held_archive(database, lincoln)
-    owner = signed_in(OWNER)
     told = words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
     assert "Grace Lovelace" in told
     assert "No longer in this school's roster." in told.replace("&#39;", "'")
@@ -179,13 +173,12 @@ def test_rows_say_who_what_from_to_and_why_and_can_be_filtered(
 
 
 def test_names_stay_on_the_page_and_are_text_there(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
+    owner: Browser, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     evil = newcomer("u1", SCRIPT, changes={"email": "qqleak@zyxpoison.example"})
     plan_id = held_creates(database, lincoln, "u2")
     plan_id = write_plan(database, lincoln, [evil], held={("student", "create"): [{"guard": "x", "message": "m"}]})
-    owner = signed_in(OWNER)
     page = f"/schools/lincoln/plans/{plan_id}"
     pages = [owner.get(page), owner.get("/schools/lincoln/holds"), owner.send_form(page, {"q": SCRIPT[:20]})]
     for answer in pages:
@@ -211,12 +204,12 @@ def test_names_stay_on_the_page_and_are_text_there(
 
 
 def test_a_doubted_id_shows_the_person_and_the_record_that_the_answer_needs(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     sync_rows(database, lincoln, newcomer("u-77"))
     person = person_of(database, "u-77")
     plan_id = write_plan(database, lincoln, [row("conflict", person, reason="id_reassigned", links=["u-77"])])
-    words = words_of(signed_in(OWNER).get(f"/schools/lincoln/plans/{plan_id}").text)
+    words = words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
     assert f"u-77 person {person}" in words
     assert "unlink the record" in words
     assert "roster person" not in words

@@ -14,13 +14,12 @@ from sqlalchemy import text
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import OWNER, Browser
+from roster_pipeline_tests.console.conftest import Browser
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.served_sis import Served, events_of, school_in
 from roster_pipeline_tests.district import EVERYTHING
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 
-SignedIn = Callable[[str], Browser]
 SETTINGS, TEST, RUNS = (f"/schools/lincoln/{page}" for page in ("settings/connection", "test", "runs"))
 FAULTS = ("", "email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "failure_with_200")
 PLAIN_PAGES = ("/", "/schools/lincoln", RUNS, "/schools/lincoln/holds", SETTINGS, "/schools/lincoln/audit")
@@ -82,28 +81,28 @@ def _shown(browser: Browser, page: str) -> str:
 
 
 def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
-    signed_in: SignedIn,
+    owner: Browser,
     database: Database,
     sis: Served,
     caplog: pytest.LogCaptureFixture,
     postgres_log: Callable[[], str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    browser, said = signed_in(OWNER), []
+    said = []
     for fault in FAULTS:
         if fault:
             sis.sis.faults.set(fault)
-        said.append(_tested(browser))
+        said.append(_tested(owner))
         sis.sis.faults.clear()
     assert all("Students" in one for one in said[:2])
-    said += [_shown(browser, page) for page in PLAIN_PAGES]
+    said += [_shown(owner, page) for page in PLAIN_PAGES]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
     assert leaked("\n".join([*said, *_kept(database), postgres_log()])) == []
 
 
 @pytest.mark.timeout(590)
 def test_a_run_streams_and_keeps_nothing_about_people_whatever_becomes_of_it(
-    signed_in: SignedIn,
+    owner: Browser,
     database: Database,
     sis: Served,
     dagster: None,
@@ -111,20 +110,19 @@ def test_a_run_streams_and_keeps_nothing_about_people_whatever_becomes_of_it(
     postgres_log: Callable[[], str],
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    browser = signed_in(OWNER)
-    said = [_ran(browser, "dry_run")]
+    said = [_ran(owner, "dry_run")]
     with database.begin() as conn:
         conn.execute(text("alter table person add constraint refuse check (given_name !~* 'zyxpoison') not valid"))
-    said.append(_ran(browser, "sync"))
+    said.append(_ran(owner, "sync"))
     assert "The run failed." in said[-1]
     with database.begin() as conn:
         conn.execute(text("alter table person drop constraint refuse"))
-    said.append(_ran(browser, "sync"))
+    said.append(_ran(owner, "sync"))
     with database.begin() as conn:
         assert conn.scalar(text("select count(*) from person where given_name like 'Zyxpoison%'"))
         sync = conn.scalar(text("select max(id) from sync"))
-    said.append(_shown(browser, f"/schools/lincoln/syncs/{sync}"))
-    said += [_shown(browser, page) for page in PLAIN_PAGES]
+    said.append(_shown(owner, f"/schools/lincoln/syncs/{sync}"))
+    said += [_shown(owner, page) for page in PLAIN_PAGES]
     said += [record.getMessage() + str(record.exc_text or "") for record in caplog.records]
     assert leaked("\n".join([*said, *_kept(database), postgres_log()])) == []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
@@ -14,7 +13,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.vocabulary import ROLE_ORDER
-from roster_pipeline_tests.console.conftest import OWNER, Browser
+from roster_pipeline_tests.console.conftest import Browser
 from roster_pipeline_tests.console.held_plans import words_of
 from roster_pipeline_tests.directory.builders import newcomer, one, sync_rows
 
@@ -27,7 +26,7 @@ def order_in(text: str, after: str = "") -> list[str]:
 
 
 def test_page_table_and_mail_have_one_order_of_roles(
-    signed_in: Callable[[str], Browser], database: Database, lincoln: SchoolRow, capsys: pytest.CaptureFixture[str]
+    owner: Browser, database: Database, lincoln: SchoolRow, capsys: pytest.CaptureFixture[str]
 ) -> None:
     roles = sorted(ROLE_ORDER)
     assert roles != list(ROLE_ORDER)
@@ -36,7 +35,6 @@ def test_page_table_and_mail_have_one_order_of_roles(
     with database.begin() as conn:
         report = report_of(sync_summary(conn, result.sync_id))
     print_report(report)
-    owner = signed_in(OWNER)
     of_people = words_of(owner.get("/schools/lincoln/people").text)
     assert "1 active student " in of_people, "not students"
     places = [

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.browser import Open, staying
-from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser
+from roster_pipeline_tests.console.conftest import MANAGER, Browser
 from roster_pipeline_tests.console.test_upload import preview
 from roster_pipeline_tests.directory.builders import newcomer, sync_rows
 
-SignedIn = Callable[[str], Browser]
 FORM = re.compile(r'<form [^>]*action="([^"]+)"[^>]* data-unsaved(="yes")?>')
 
 
@@ -32,10 +30,7 @@ def asking(page: str) -> list[tuple[str, bool]]:
         ("/access", "/access"),
     ],
 )
-def test_a_form_asks_and_after_an_error_from_the_start(
-    signed_in: SignedIn, lincoln: SchoolRow, path: str, form: str
-) -> None:
-    manager = signed_in(MANAGER)
+def test_a_form_asks_and_after_an_error_from_the_start(manager: Browser, path: str, form: str) -> None:
     assert asking(manager.get(path).text) == [(form, False)]
     refused = manager.send_form(form, {"reason": "typed for nothing", "role": "owner", "place": "nowhere"})
     assert refused.status_code == 400
@@ -43,10 +38,10 @@ def test_a_form_asks_and_after_an_error_from_the_start(
 
 
 def test_a_preview_asks_for_its_decisions_and_its_columns(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     sync_rows(database, lincoln, newcomer("u1", "Ada", changes={"family_name": "Byron"}))
-    address, page = preview(signed_in(OWNER), "First name,Last name,Role\nAda,Byron,student\n")
+    address, page = preview(owner, "First name,Last name,Role\nAda,Byron,student\n")
     assert asking(page) == [(f"{address}/decide", False), (f"{address}/columns", False)]
 
 

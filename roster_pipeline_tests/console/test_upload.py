@@ -49,11 +49,8 @@ def digest_of(page: str) -> str:
     return found[1]
 
 
-def test_a_list_is_previewed_entered_and_rolled_back(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
-) -> None:
+def test_a_list_is_previewed_entered_and_rolled_back(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("u1", "Grace"), newcomer("u2", "Alan"))
-    owner = signed_in(OWNER)
     assert UPLOAD in owner.get("/schools/lincoln/people").text
     address, page = preview(owner)
     said = words_of(page)
@@ -83,10 +80,9 @@ def test_a_list_is_previewed_entered_and_rolled_back(
 
 
 def test_rows_that_need_a_look_are_decided_on_the_preview(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
+    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     sync_rows(database, lincoln, newcomer("u1", "Ada", changes={"family_name": "Byron"}), newcomer("u2", "Bo"))
-    owner = signed_in(OWNER)
     address, page = preview(owner, "First name,Last name,Role\nAda,Byron,student\nBo,Lovelace,student\n")
     assert "The list changes nothing." in words_of(page)
     file = re.search(r'name="file" value="([0-9a-f]+)"', page)
@@ -94,7 +90,7 @@ def test_rows_that_need_a_look_are_decided_on_the_preview(
     given = {"file": file[1], "show": "look", "page": "1", "row-2": "new", "row-3": "out", "row-77": "new"}
     stale = owner.send_form(f"{address}/decide", given | {"file": "0" * 64})
     assert (stale.status_code, "Decide again." in stale.text) == (400, True)
-    assert signed_in(MANAGER).send_form(f"{address}/decide", given).status_code == 404, "somebody else's list"
+    assert manager.send_form(f"{address}/decide", given).status_code == 404, "somebody else's list"
     assert owner.send_form(f"{address}/decide", given).headers["location"] == f"{address}?show=look"
     assert one(database, "select count(*) from person") == 2, "nothing is written"
     assert audited(database) == []
@@ -107,10 +103,7 @@ def test_rows_that_need_a_look_are_decided_on_the_preview(
     assert one(database, "select count(*) from person where family_name = 'Byron'") == 2
 
 
-def test_columns_are_chosen_where_their_names_say_nothing(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow
-) -> None:
-    owner = signed_in(OWNER)
+def test_columns_are_chosen_where_their_names_say_nothing(owner: Browser, database: Database) -> None:
     address, page = preview(owner, "Vorname,Nachname,Rolle\nAda,Byron,teacher\n")
     assert "No column has a given name or a family name." in words_of(page)
     chosen = {"column-0": "given_name", "column-1": "family_name", "column-2": "role"}
@@ -121,8 +114,7 @@ def test_columns_are_chosen_where_their_names_say_nothing(
     assert "Not recognised: Nachname, Rolle" in words_of(owner.get(address).text)
 
 
-def test_rows_are_filtered_and_paged(signed_in: SignedIn, lincoln: SchoolRow) -> None:
-    owner = signed_in(OWNER)
+def test_rows_are_filtered_and_paged(owner: Browser) -> None:
     rows = "".join(f"Ada,Number{place},teacher\n" for place in range(70))
     address, page = preview(owner, f"first name,last name,role\n{rows},,teacher\n")
     assert page.count('data-label="Row"') == 50
@@ -139,15 +131,13 @@ def test_rows_are_filtered_and_paged(signed_in: SignedIn, lincoln: SchoolRow) ->
         (b"x" * (LARGEST_FILE + 1), "The file is larger than 5 MB."),
     ],
 )
-def test_what_is_no_list_is_refused(signed_in: SignedIn, lincoln: SchoolRow, data: bytes, said: str) -> None:
-    answer = send(signed_in(OWNER), data)
+def test_what_is_no_list_is_refused(owner: Browser, data: bytes, said: str) -> None:
+    answer = send(owner, data)
     assert answer.status_code == 400
     assert said in words_of(answer.text)
 
 
-def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_with_a_token(
-    signed_in: SignedIn, lincoln: SchoolRow
-) -> None:
+def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_with_a_token(signed_in: SignedIn) -> None:
     owner = signed_in(OWNER)
     assert send(owner, b"x" * (LARGEST_FILE + 512 * 1024)).status_code == 413
     assert send(owner, LIST, path="/schools/lincoln/people/add").status_code == 415
@@ -163,19 +153,16 @@ def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_wit
     assert again.post(UPLOAD, content=b"--x\r\nnothing", headers=broken).status_code == 400
 
 
-def test_nobody_else_sees_an_uploaded_list(signed_in: SignedIn, lincoln: SchoolRow) -> None:
-    address, page = preview(signed_in(OWNER))
+def test_nobody_else_sees_an_uploaded_list(signed_in: SignedIn, owner: Browser) -> None:
+    address, page = preview(owner)
     for email in (MANAGER, STRANGER):
         browser = signed_in(email)
         assert browser.get(address).status_code == 404
         assert browser.send_form(f"{address}/apply", {"digest": digest_of(page)} | WHY).status_code == 404
 
 
-def test_nothing_of_a_list_is_logged(
-    signed_in: SignedIn, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_nothing_of_a_list_is_logged(owner: Browser, database: Database, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    owner = signed_in(OWNER)
     rows = "Zyxpoison,Qqleak,qqleak@zyxpoison.example,99887766,teacher\nZyxpoison,Qqleak,qqleak,5550199777,student\n"
     address, page = preview(owner, f"first name,last name,mail,number,role\n{rows}")
     answer = owner.send_form(f"{address}/apply", {"digest": digest_of(page)} | WHY)

@@ -51,8 +51,10 @@ from roster_pipeline.directory.ledger import UnknownSync
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.plans import UnknownPlan
 from roster_pipeline.directory.rollback import AlreadyUndone
+from roster_pipeline.directory.rosters import UnknownSnapshot
 from roster_pipeline.directory.tenant_changes import KeyTaken
 from roster_pipeline.directory.tenants import UnknownKey
+from roster_pipeline.oneroster.presets import UnknownPreset
 from roster_pipeline.services.settings_changes import ChangedMeanwhile
 from roster_pipeline.sync import explain
 
@@ -64,7 +66,8 @@ PAGES = (
 """Modules with `routes`, by name. If two routes fit, the first one counts."""
 
 log = logging.getLogger(__name__)
-UNKNOWN = (UnknownKey, UnknownPlan, UnknownSync, UnknownPerson)
+UNKNOWN = (UnknownKey, UnknownPlan, UnknownPreset, UnknownSnapshot, UnknownSync, UnknownPerson)
+"""What an address or a form names, but what does not exist. The answer is the one for what nobody may see."""
 IN_THE_WAY = (ChangedMeanwhile, KeyTaken, PlanChanged, PlanStale, AlreadyUndone)
 BROKEN = (RowRefused, StatementFailed)
 OURS = "roster_pipeline."
@@ -189,11 +192,11 @@ def error_text(problem: Exception) -> tuple[int, str, str]:
         return 503, problem.message, "Try again in a minute."
     if isinstance(problem, ProviderAway):
         return 503, problem.message, problem.remedy
+    if isinstance(problem, UNKNOWN):
+        return 404, NOTHING_HERE, ""
     message, remedy = str(getattr(problem, "message", "")), str(getattr(problem, "remedy", ""))
     if not type(problem).__module__.startswith(OURS) or not message:
         return 500, "Something unexpected happened. Nothing was changed.", "The console's log says where."
-    if isinstance(problem, UNKNOWN):
-        return 404, NOTHING_HERE, ""
     if isinstance(problem, BROKEN):
         return 500, message, remedy
     return (409 if isinstance(problem, IN_THE_WAY) else 400), message, remedy

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
@@ -52,6 +53,8 @@ KINDS = {
     "failure": "Failed",
 }
 ACTIONS = DONE | {"skip": "left alone", "conflict": "in conflict", "unchanged": "unchanged"}
+NOTHING: Mapping[str, str] = MappingProxyType({})
+"""The fields, or the errors, of a form that nobody has sent yet."""
 ROWS = 50
 """How many rows one page has."""
 LONGEST_SEARCH = 200
@@ -82,9 +85,9 @@ def page(request: Request, template: str, *, status: int = 200, **context: Any) 
     return response
 
 
-def piece(template: str, macro: str, *given: object) -> str:
+def piece(template: str, macro: str, *given: object, **more: object) -> str:
     """One macro of a template as text. It is for pieces that reach a page after it was shown."""
-    return str(getattr(_templates().get_template(template).module, macro)(*given))
+    return str(getattr(_templates().get_template(template).module, macro)(*given, **more))
 
 
 def redirect(request: Request, url: str, *, message: str | None = None) -> RedirectResponse:
@@ -104,6 +107,11 @@ def form(request: Request) -> FormData:
 def texts(request: Request) -> dict[str, str]:
     """The fields of the form as plain texts, by name."""
     return {name: str(value) for name, value in form(request).items()}
+
+
+def reason_of(request: Request) -> str:
+    """The reason in the form, without blanks at its ends."""
+    return str(form(request).get("reason", "")).strip()
 
 
 def day_of(text: str, name: str) -> date:
@@ -178,17 +186,18 @@ def changes(rows: int, kind: str) -> str:
 @dataclass(frozen=True)
 class ListFilter:
     """The request for a list. fields: the fields of the filter, by name. words: the words of the search. page: the
-    number of the page, from 1."""
+    number of the page, from 1. at_once: the rows of a page."""
 
     address: str
     fields: Mapping[str, str]
     words: str = ""
     page: int = 1
+    at_once: int = ROWS
 
     @property
     def offset(self) -> int:
         """How many rows come before this page."""
-        return (self.page - 1) * ROWS
+        return (self.page - 1) * self.at_once
 
     def __getitem__(self, name: str) -> str:
         return self.fields[name]
@@ -199,13 +208,9 @@ class ListFilter:
         return self.address + (f"?{urlencode(given)}" if given else "")
 
     @property
-    def newer(self) -> str | None:
-        """The address of the page before."""
-        return self.at(self.page - 1) if self.page > 1 else None
-
-    def older(self, at_once: int, total: int) -> str | None:
-        """The address of the page after. at_once: the rows of a page."""
-        return self.at(self.page + 1) if self.page * at_once < total else None
+    def here(self) -> str:
+        """The address of this page."""
+        return self.at(self.page)
 
 
 @dataclass(frozen=True)
@@ -240,7 +245,7 @@ class Listed:
         return f"{first:,} to {first + len(self.rows) - 1:,}{of}"
 
 
-def list_filter(request: Request, *names: str, address: str | None = None) -> ListFilter:
+def list_filter(request: Request, *names: str, address: str | None = None, at_once: int = ROWS) -> ListFilter:
     """The filter of this request, from its address or its form. names: the names of its fields. Words come only from a
     form."""
     given = request.query_params if request.method in ("GET", "HEAD") else form(request)
@@ -250,6 +255,7 @@ def list_filter(request: Request, *names: str, address: str | None = None) -> Li
         fields={name: str(given.get(name, ""))[:LONGEST_SEARCH] for name in names},
         words=words.strip()[:LONGEST_SEARCH],
         page=_number(str(given.get("page", "1"))),
+        at_once=at_once,
     )
 
 

@@ -10,6 +10,7 @@ The database counts the rate limits, for all processes together.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -156,10 +157,11 @@ class TooMany(HTTPException):
         super().__init__(429, f"This was tried too often. Please wait {wait}.", {"Retry-After": str(seconds)})
 
 
-def limit(opened: Connection, name: str, key: str, most: int, window: timedelta) -> None:
-    """Count one more use of `name` by `key`; raises TooMany beyond `most` in one window. Call it at the beginning, in
-    its own transaction: a use that is rolled back is not counted."""
-    used, seconds = sessions.count(opened, name, key, window)
+def limit(request: Request, name: str, key: str, most: int, window: timedelta) -> None:
+    """Count one more use of `name` by `key`; raises TooMany beyond `most` in one window. It has a transaction of its
+    own, so a use counts even if what follows fails."""
+    with request.app.state.database.begin() as opened:
+        used, seconds = sessions.count(opened, name, key, window)
     if used > most:
         raise TooMany(seconds)
 
@@ -185,13 +187,11 @@ def school_of(request: Request, opened: Connection) -> SchoolRow:
     """The school in the path. Raises NoSuchSchool, both if the school does not exist and if it belongs to somebody
     else."""
     key, who = request.path_params["key"], viewer(request)
-    try:
+    with suppress(UnknownKey):
         school = tenants.get_school(opened, key)
-    except UnknownKey:
-        raise NoSuchSchool(_like(opened, who, key)) from None
-    if not who.may_see(school):
-        raise NoSuchSchool(_like(opened, who, key))
-    return school
+        if who.may_see(school):
+            return school
+    raise NoSuchSchool(_like(opened, who, key))
 
 
 def the_school(request: Request) -> SchoolRow:
@@ -214,22 +214,16 @@ def zone_of(who: Account, opened: Connection) -> str:
 
 
 def district_of(request: Request, opened: Connection, key: str) -> DistrictRow:
-    """A district that the viewer manages. Raises HTTPException 404, also if the district does not exist."""
-    try:
-        district = tenants.get_district(opened, key)
-    except UnknownKey:
-        raise nothing_here() from None
+    """A district that the viewer manages. Raises HTTPException 404 for any other, and UnknownKey."""
+    district = tenants.get_district(opened, key)
     if not viewer(request).may_manage(district.id):
         raise nothing_here()
     return district
 
 
 def connection_of(request: Request, opened: Connection) -> ConnectionRow:
-    """The connection in the path, of a district that the viewer manages. Raises HTTPException 404."""
-    try:
-        connection = tenants.get_connection(opened, request.path_params["connection"])
-    except UnknownKey:
-        raise nothing_here() from None
+    """The connection in the path, of a district that the viewer manages. Raises HTTPException 404, UnknownKey."""
+    connection = tenants.get_connection(opened, request.path_params["connection"])
     if not viewer(request).may_manage(connection.district_id):
         raise nothing_here()
     return connection

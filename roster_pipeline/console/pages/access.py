@@ -5,12 +5,14 @@ A person's own account: where it is signed in, and signing out everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.page import database, form, page, piece, redirect
+from roster_pipeline.console.page import NOTHING, database, form, page, piece, redirect
 from roster_pipeline.console.session import nothing_here, signed_out, viewer, zone_of
 from roster_pipeline.directory import accounts, audit, sessions, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Account, Place
@@ -49,22 +51,17 @@ def sign_out_everywhere(request: Request) -> Response:
     return signed_out(request, RedirectResponse("/sign-in", 303))
 
 
-def show(request: Request) -> Response:
-    """GET /access. People who may not give access get 404."""
-    return _shown(request, {}, {})
-
-
 def grant(request: Request) -> Response:
     """POST /access: give somebody access."""
     who, sent = _may(request), form(request)
     values = {name: str(sent.get(name, "")).strip() for name in ("email", "role", "place")}
     role, invited = values["role"], bool(sent.get("invite"))
     if role not in _roles(who):
-        return _shown(request, values, {"role": "Choose one of these."})
+        return show(request, values, {"role": "Choose one of these."})
     if role != OPERATOR and not values["place"]:
-        return _shown(request, values, {"place": NEEDS_PLACE})
+        return show(request, values, {"place": NEEDS_PLACE})
     if role == OPERATOR and values["place"]:
-        return _shown(request, values, {"place": NOT_FOR_OPERATORS})
+        return show(request, values, {"place": NOT_FOR_OPERATORS})
     try:
         with database(request).begin() as opened:
             key = _key_of(opened, who, values["place"], role)
@@ -81,9 +78,9 @@ def grant(request: Request) -> Response:
             if added and invited:
                 _invite(opened, accounts.normal(values["email"]), place, request.app.state.config.url)
     except NoAddress as problem:
-        return _shown(request, values, {"email": f"{problem.message} {in_console(problem.remedy)}"})
+        return show(request, values, {"email": f"{problem.message} {in_console(problem.remedy)}"})
     except UnknownKey:
-        return _shown(request, values, {"place": NO_SUCH_PLACE})
+        return show(request, values, {"place": NO_SUCH_PLACE})
     email = accounts.normal(values["email"])
     where = f"They sign in at {request.app.state.config.url} with this address."
     if added and invited:
@@ -144,7 +141,8 @@ def revoke(request: Request) -> Response:
     return redirect(request, "/access", message=f"{found.email} is no longer {found.role} of {found.place}.")
 
 
-def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> Response:
+def show(request: Request, values: Mapping[str, str] = NOTHING, errors: Mapping[str, str] = NOTHING) -> Response:
+    """GET /access. People who may not give access get 404."""
     who = _may(request)
     words = request.query_params.get("q", "")[:LONGEST_SEARCH]
     with database(request).begin() as opened:
@@ -161,13 +159,8 @@ def _shown(request: Request, values: dict[str, str], errors: dict[str, str]) -> 
         roles=list(_roles(who).items()),
         role_names=ROLES,
         places=proposed,
-        values={
-            "email": "",
-            "role": OWNER,
-            "place": "",
-            "invite": bool(form(request).get("invite")) if errors else True,
-        }
-        | values,
+        values={"email": "", "role": OWNER, "place": "", **values}
+        | {"invite": bool(form(request).get("invite")) if errors else True},
         errors=errors,
     )
 

@@ -19,7 +19,7 @@ from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import HTMX, TooMany, connection_of, limit, nothing_here, school_of, viewer
 from roster_pipeline.console.settings_form import CONNECTION_SECTION, Form, context, sent_form, stored_form
 from roster_pipeline.directory import connection_tests, tenants
-from roster_pipeline.oneroster.presets import SIGN_IN, SUBJECTS, UNKNOWN, UnknownPreset, offered, preset, presets
+from roster_pipeline.oneroster.presets import SIGN_IN, SUBJECTS, UNKNOWN, offered, preset, presets
 from roster_pipeline.services.connection_test import MOST_TOGETHER, TestGoesOn, begin, begin_together
 from roster_pipeline.services.school_status import tested_school
 from roster_pipeline.services.settings_changes import FieldError, LastTest, last_test
@@ -37,10 +37,7 @@ def list_supported_sis(request: Request) -> Response:
 def show_supported_sis(request: Request) -> Response:
     """GET: one of them."""
     viewer(request)
-    try:
-        sis = preset(request.path_params["sis"])
-    except UnknownPreset:
-        raise nothing_here() from None
+    sis = preset(request.path_params["sis"])
     delivers = [(name, offered(sis, subject)) for subject, name in SUBJECTS.items()]
     return page(request, "one_sis.html", preset=sis, delivers=delivers, sign_in=SIGN_IN, unknown=UNKNOWN)
 
@@ -55,9 +52,8 @@ def start(request: Request) -> Response:
         return _answer(request, came, 400)
     who = viewer(request)
     try:
-        with database(request).begin() as opened:
-            limit(opened, "tests by", who.email, BY_ONE_PERSON, WINDOW)
-            limit(opened, "tests of", school.key, OF_ONE_SCHOOL, WINDOW)
+        limit(request, "tests by", who.email, BY_ONE_PERSON, WINDOW)
+        limit(request, "tests of", school.key, OF_ONE_SCHOOL, WINDOW)
         with database(request).begin() as opened:
             typed = {"values": came.values, "seen": came.seen}
             rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
@@ -113,23 +109,18 @@ async def events(request: Request) -> Response:
     return stream(request, look)
 
 
-def together(request: Request) -> Response:
-    """GET: the schools of a connection that have no green test, and the results of a test of all of them."""
-    return _together(request)
-
-
 def start_together(request: Request) -> Response:
     """POST: test all of them. Their SIS is read once."""
     who = viewer(request)
     try:
         with database(request).begin() as opened:
             connection = connection_of(request, opened)
-            limit(opened, "tests by", who.email, BY_ONE_PERSON, WINDOW)
+        limit(request, "tests by", who.email, BY_ONE_PERSON, WINDOW)
         with database(request).begin() as opened:
             schools = [row for row in tenants.schools_of(opened, connection.id) if last_test(row) is not LastTest.GREEN]
             number = begin_together(opened, schools[:MOST_TOGETHER], who=who.email) if schools else None
     except TestGoesOn as problem:
-        return _together(request, f"{problem.message} {problem.remedy}")
+        return together(request, f"{problem.message} {problem.remedy}")
     if number is not None:
         launch_together(database(request), number)
     return redirect(request, f"/connections/{connection.key}/test")
@@ -151,7 +142,8 @@ async def events_together(request: Request) -> Response:
     return stream(request, look)
 
 
-def _together(request: Request, error: str = "") -> Response:
+def together(request: Request, error: str = "") -> Response:
+    """GET: the schools of a connection that have no green test, and the results of a test of all of them."""
     with database(request).begin() as opened:
         connection = connection_of(request, opened)
         newest = connection_tests.newest(opened, connection.id)

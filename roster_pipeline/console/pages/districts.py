@@ -26,7 +26,7 @@ from roster_pipeline.directory import audit, school_history, school_overview, te
 from roster_pipeline.directory.accounts import Account, Place
 from roster_pipeline.directory.school_overview import STATES, overview
 from roster_pipeline.directory.tenant_changes import KeyTaken
-from roster_pipeline.directory.tenants import DistrictRow, SchoolRow, UnknownKey
+from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes, school_changes
 from roster_pipeline.services.access_changes import NoAddress
@@ -80,12 +80,8 @@ def show_overview(request: Request) -> Response:
         districts=[row for row in districts if who.may_manage(row.id)],
         found=found,
         lines=[(school, status_of(school), next_run(school, now)) for school in found.page],
-        search=filters["q"],
-        state=state,
         states=list(STATE_NAMES.items()),
-        range_text=Listed(filters, list(found.page), found.found).range_text,
-        newer=filters.newer,
-        older=filters.older(ROWS, found.found),
+        listed=Listed(filters, list(found.page), found.found),
     )
 
 
@@ -231,10 +227,7 @@ def _operator(request: Request) -> Account:
 
 
 def _pattern(opened: Connection, district: DistrictRow, key: str) -> SchoolRow:
-    try:
-        school = tenants.get_school(opened, key)
-    except UnknownKey:
-        raise nothing_here() from None
+    school = tenants.get_school(opened, key)
     if school.district_id != district.id:
         raise nothing_here()
     return school
@@ -242,10 +235,7 @@ def _pattern(opened: Connection, district: DistrictRow, key: str) -> SchoolRow:
 
 def _connection_of(request: Request, opened: Connection) -> tuple[DistrictRow, int]:
     district = district_of(request, opened, request.path_params["key"])
-    try:
-        connection = tenants.get_connection(opened, str(form(request).get("connection", "")))
-    except UnknownKey:
-        raise nothing_here() from None
+    connection = tenants.get_connection(opened, str(form(request).get("connection", "")))
     if connection.district_id != district.id:
         raise nothing_here()
     return district, connection.id

@@ -6,7 +6,7 @@ part of their school.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.page import (
+    NOTHING,
     ROWS,
     Listed,
     database,
@@ -54,11 +55,6 @@ DAYS = ("until", "day")
 """The details that are days."""
 
 
-def show_leavers(request: Request) -> Response:
-    """GET: the list, and the form to add to it."""
-    return _leavers_page(request, {}, {}, None)
-
-
 def announce_leavers(request: Request) -> Response:
     """POST: announce the people of a typed or an uploaded list."""
     sent = form(request)
@@ -71,9 +67,9 @@ def announce_leavers(request: Request) -> Response:
                 opened, school, values["people"], leaves, who=viewer(request).email, reason=values["reason"]
             )
         except FieldError as problem:
-            return _leavers_page(request, values, {problem.field: problem.message}, None)
+            return show_leavers(request, values, {problem.field: problem.message})
     if done.unknown or done.several or not done.people:
-        return _leavers_page(request, {"day": values["day"], "reason": values["reason"]}, {}, done)
+        return show_leavers(request, {"day": values["day"], "reason": values["reason"]}, done=done)
     message = f"{counted(done.people, 'person is', 'people are')} announced as leaving on {day(leaves)}."
     return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
@@ -88,9 +84,13 @@ def withdraw_leavers(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
 
-def _leavers_page(
-    request: Request, values: dict[str, str], errors: dict[str, str], done: decisions.Announced | None
+def show_leavers(
+    request: Request,
+    values: Mapping[str, str] = NOTHING,
+    errors: Mapping[str, str] = NOTHING,
+    done: decisions.Announced | None = None,
 ) -> Response:
+    """GET: the list, and the form to add to it. done: what an announcement did, if there is more to say of it."""
     filters = list_filter(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -104,7 +104,7 @@ def _leavers_page(
         listed=Listed(filters, list(leavers), leavers[0].total if leavers else 0),
         today=datetime.now(UTC).astimezone(school.settings.zone).date(),
         stays=lasting_decisions.STAYS.days,
-        values={"people": "", "day": "", "reason": ""} | values,
+        values={"people": "", "day": "", "reason": "", **values},
         errors=errors,
         done=done,
     )

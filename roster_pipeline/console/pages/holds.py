@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from datetime import date, datetime
+from functools import partial
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.page import ROWS, database, day_of, form, page, plain_numbers, redirect, texts
+from roster_pipeline.console.page import ROWS, database, day_of, form, page, plain_numbers, reason_of, redirect, texts
 from roster_pipeline.console.pages.plan_details import (
     MOST_UNTYPED,
     decides_as_manager,
+    is_typed,
     plan_of,
-    reason_of,
     refused,
     rows_of,
 )
@@ -35,21 +36,6 @@ from roster_pipeline.sync import SyncError
 from roster_pipeline.vocabulary import counted, day, reason_problem
 
 
-def of_school(request: Request) -> Response:
-    """The held changes of one school, with the rows. A POST searches the rows."""
-    return _page_of(request)
-
-
-def approve(request: Request) -> Response:
-    """Approve the held rows of the plan that the person looked at, and apply them now."""
-    return _decide(request, "approve")
-
-
-def discard(request: Request) -> Response:
-    """Drop the plan that the person looked at."""
-    return _decide(request, "discard")
-
-
 def exempt(request: Request) -> Response:
     """Take the chosen rows out of the plan that the person looked at. No later sync makes these changes either."""
     with database(request).begin() as opened:
@@ -57,12 +43,12 @@ def exempt(request: Request) -> Response:
     reason, rows = reason_of(request), plain_numbers(request, "row")
     error = reason_problem(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
     if error:
-        return _page_of(request, status=400, error=error, decision="exempt")
+        return of_school(request, status=400, error=error, decision="exempt")
     given: dict[str, Any] = {"who": viewer(request).email, "reason": reason, "plan_hash": _hash(request)}
     try:
         done = decisions.exempt(database(request), school.key, plan.id, rows[:ROWS], **given)
     except NothingExempted as problem:
-        return _page_of(request, status=409, error=in_console(str(problem)), decision="exempt")
+        return of_school(request, status=409, error=in_console(str(problem)), decision="exempt")
     except (approvals.PlanChanged, approvals.NothingHeld):
         return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
     rows_left = f"{counted(done, 'row is', 'rows are')} left out, in this plan and in later ones."
@@ -80,7 +66,7 @@ def raise_limit(request: Request) -> Response:
             given = {"who": viewer(request).email, "reason": sent.get("reason", "")}
             school_changes.raise_limit(opened, school.key, name, value, until, **given)
         except FieldError as problem:
-            return _page_of(request, status=400, error=problem.message, decision="raise")
+            return of_school(request, status=400, error=problem.message, decision="raise")
     message = f"The limit is higher until {day(until)}, this day included. The next sync uses it."
     return redirect(request, f"/schools/{school.key}/holds", message=message)
 
@@ -128,7 +114,7 @@ def take_back(request: Request) -> Response:
     reason, ids = reason_of(request), plain_numbers(request, "exemption")
     error = reason_problem(reason) or ("" if ids else "Choose what to plan again.")
     if error:
-        return _page_of(request, status=400, error=error, decision="take_back")
+        return of_school(request, status=400, error=error, decision="take_back")
     done = decisions.take_back(database(request), school.key, ids, who=viewer(request).email, reason=reason)
     message = f"{counted(done, 'change is', 'changes are')} planned again by the next sync."
     return redirect(request, f"/schools/{school.key}/holds", message=message)
@@ -146,21 +132,20 @@ def _parts(request: Request) -> list[approvals.Part] | None:
     return [(role, action) for role, _, action in pairs]
 
 
-def relink(request: Request) -> Response:
-    """Give the people of the plan that the person looked at their new ids."""
-    return _decide(request, "relink")
-
-
-def _decide(request: Request, decision: str) -> Response:
+def decide(request: Request, decision: str) -> Response:
+    """Decide about the plan that the person looked at: approve its held rows and apply them now, discard it, or relink,
+    which only gives its people their new ids."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
         manager = decides_as_manager(viewer(request), opened, school, plan.id)
     reason, parts = reason_of(request), _parts(request)
     error = reason_problem(reason) or ("Choose what to approve." if decision == "approve" and parts == [] else "")
-    if not error and decision == "approve" and (typing := _to_type(request, school, plan, manager, parts)):
-        error = f"Type {typing}, the number of people to archive."
+    if not error and decision == "approve":
+        archivals = _archivals(request, school, plan, manager, parts)
+        if not is_typed(request, archivals):
+            error = f"Type {archivals}, the number of people to archive."
     if error:
-        return _page_of(request, status=400, error=error, decision=decision)
+        return of_school(request, status=400, error=error, decision=decision)
     given: dict[str, Any] = {"who": viewer(request).email, "reason": reason, "plan_hash": _hash(request)}
     home, opened_again = f"/schools/{school.key}", database(request)
     try:
@@ -183,15 +168,13 @@ def _decide(request: Request, decision: str) -> Response:
     return redirect(request, f"{home}/syncs/{result.sync_id}", message=_message_of(decision, plan, result))
 
 
-def _to_type(
+def _archivals(
     request: Request, school: SchoolRow, plan: PlanRow, manager: bool, parts: list[approvals.Part] | None
-) -> int | None:
-    """How many people would be archived, if the person has to type this number but typed something else."""
+) -> int:
+    """How many people the approval would archive."""
     with database(request).begin() as opened:
         holds = approvals.held(opened, school_id=school.id, plan_id=plan.id)
-    archivals = hold_explanation_of((vars(hold) for hold in holds), manager=manager).archivals(parts)
-    typed = str(form(request).get("archivals", "")).replace(",", "").strip()
-    return archivals if archivals > MOST_UNTYPED and typed != str(archivals) else None
+    return hold_explanation_of((vars(hold) for hold in holds), manager=manager).archivals(parts)
 
 
 def _message_of(decision: str, plan: PlanRow, result: SyncResult) -> str:
@@ -224,7 +207,8 @@ def _not_decided(
     return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
 
 
-def _page_of(request: Request, *, status: int = 200, error: str = "", decision: str = "") -> Response:
+def of_school(request: Request, *, status: int = 200, error: str = "", decision: str = "") -> Response:
+    """The held changes of one school, with the rows. A POST searches the rows."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         holds = approvals.held(opened, school_id=school.id)
@@ -277,7 +261,8 @@ routes = [
     Route("/schools/{key}/limits/end", lower_limits, methods=["POST"]),
     Route("/schools/{key}/exemptions", take_back, methods=["POST"]),
     Route("/schools/{key}/plans/{plan_id}/exempt", exempt, methods=["POST"]),
-    Route("/schools/{key}/plans/{plan_id}/approve", approve, methods=["POST"]),
-    Route("/schools/{key}/plans/{plan_id}/discard", discard, methods=["POST"]),
-    Route("/schools/{key}/plans/{plan_id}/relink", relink, methods=["POST"]),
+    *(
+        Route(f"/schools/{{key}}/plans/{{plan_id}}/{name}", partial(decide, decision=name), methods=["POST"])
+        for name in ("approve", "discard", "relink")
+    ),
 ]

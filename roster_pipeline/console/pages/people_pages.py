@@ -8,6 +8,7 @@ The search is sent as a form, so its words are never in an address.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -18,9 +19,9 @@ from starlette.routing import Route
 
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.console.page import (
+    NOTHING,
     ROWS,
     Listed,
-    ListFilter,
     database,
     list_filter,
     number_of,
@@ -33,12 +34,11 @@ from roster_pipeline.console.page import (
 from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer
 from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
-from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
+from roster_pipeline.directory.tenants import DistrictRow
 from roster_pipeline.services import conflicts, person_changes
 from roster_pipeline.services.person_view import find
-from roster_pipeline.services.possible_duplicates import Pairs, pair_of, possible_duplicates
+from roster_pipeline.services.possible_duplicates import pair_of, possible_duplicates
 from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
 
 FIELDS = ("role", "grade", "status", "source", "mark", "district")
@@ -73,38 +73,13 @@ def of_district(request: Request) -> Response:
     return page(request, "people.html", district=district, districts=districts, **context)
 
 
-def add_form(request: Request) -> Response:
+def add_form(request: Request, given: Mapping[str, str] = NOTHING, error: str = "") -> Response:
     """The form for somebody who is not in the SIS."""
-    school = the_school(request)
-    return _form(request, school, {}, "")
-
-
-def add(request: Request) -> Response:
-    """Enter the person."""
-    given = texts(request)
-    reason = given.get("reason", "")
-    typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
-    school = the_school(request)
-    if reason and (error := reason_problem(reason)):
-        return _form(request, school, given, error)
-    try:
-        with database(request).begin() as opened:
-            number = person_changes.add(opened, school.key, typed, who=viewer(request).email, reason=reason)
-    except DirectoryError as problem:
-        if problem.retryable:
-            raise
-        return _form(request, school, given, problem.message)
-    return redirect(
-        request, f"/people/{number}", message="Entered by hand. No sync archives them before the SIS knows them."
-    )
-
-
-def _form(request: Request, school: SchoolRow, given: dict[str, str], error: str) -> Response:
     return page(
         request,
         "person_add.html",
         status=400 if error else 200,
-        school=school,
+        school=the_school(request),
         tab="people",
         given=given,
         error=error,
@@ -112,6 +87,24 @@ def _form(request: Request, school: SchoolRow, given: dict[str, str], error: str
         roles=[(name, role(name)) for name in ROLE_ORDER],
         grades=[("", "None"), *((code, code) for code in CEDS)],
     )
+
+
+def add(request: Request) -> Response:
+    """Enter the person."""
+    given, reason = texts(request), texts(request).get("reason", "")
+    typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
+    school = the_school(request)
+    if reason and (error := reason_problem(reason)):
+        return add_form(request, given, error)
+    try:
+        with database(request).begin() as opened:
+            number = person_changes.add(opened, school.key, typed, who=viewer(request).email, reason=reason)
+    except DirectoryError as problem:
+        if problem.retryable:
+            raise
+        return add_form(request, given, problem.message)
+    entered = "Entered by hand. No sync archives them before the SIS knows them."
+    return redirect(request, f"/people/{number}", message=entered)
 
 
 def _managed(request: Request, opened: Connection) -> tuple[DistrictRow, list[DistrictRow]]:
@@ -164,111 +157,61 @@ def _one_of(kind: Any, value: str) -> Any:
 
 def conflicts_of_school(request: Request) -> Response:
     """The conflicts of the newest plan, which may be the plan of a dry run."""
-    who = viewer(request)
-    filters = list_filter(request)
-    offset = (filters.page - 1) * AT_ONCE
+    who, filters = viewer(request), list_filter(request, at_once=AT_ONCE)
     with database(request).begin() as opened:
         school = school_of(request, opened)
         plan = plans.latest(opened, school.id, dry_run=True)
-        total = conflicts.count(opened, plan)
-        found = []
+        total, found = conflicts.count(opened, plan), []
         if plan is not None and total:
-            found = conflicts.page(opened, school, plan, who, limit=AT_ONCE, offset=offset)
-    return page(
-        request,
-        "conflicts.html",
-        school=school,
-        tab="people",
-        plan=plan,
-        conflicts=found,
-        **_place(filters, total),
-    )
-
-
-def duplicates_of_school(request: Request) -> Response:
-    """Possible duplicates with somebody of one school."""
-    who, filters = viewer(request), list_filter(request, "said")
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        pairs = possible_duplicates(
-            opened,
-            school.district_id,
-            who,
-            school_id=school.id,
-            distinct=filters["said"] == "two",
-            limit=AT_ONCE,
-            offset=(filters.page - 1) * AT_ONCE,
-        )
-    return _duplicates(request, pairs, filters, f"/schools/{school.key}/people", school.name)
-
-
-def duplicates_of_district(request: Request) -> Response:
-    """Possible duplicates of a district, for those who manage it."""
-    who, filters = viewer(request), list_filter(request, "said", "district")
-    with database(request).begin() as opened:
-        district, _ = _managed(request, opened)
-        pairs = possible_duplicates(
-            opened,
-            district.id,
-            who,
-            distinct=filters["said"] == "two",
-            limit=AT_ONCE,
-            offset=(filters.page - 1) * AT_ONCE,
-        )
-    return _duplicates(request, pairs, filters, f"/people?district={district.key}", district.name)
+            found = conflicts.page(opened, school, plan, who, limit=AT_ONCE, offset=filters.offset)
+    listed = Listed(filters, list(found), total)
+    return page(request, "conflicts.html", school=school, tab="people", plan=plan, listed=listed)
 
 
 def conflicts_of_district(request: Request) -> Response:
     """The conflicts in the newest plans of a district's schools, for those who manage it."""
-    who, filters = viewer(request), list_filter(request, "district")
-    offset = (filters.page - 1) * AT_ONCE
+    who, filters = viewer(request), list_filter(request, "district", at_once=AT_ONCE)
     with database(request).begin() as opened:
         district, _ = _managed(request, opened)
-        found, total = conflicts.page_of_district(opened, district.id, who, limit=AT_ONCE, offset=offset)
+        found, total = conflicts.page_of_district(opened, district.id, who, limit=AT_ONCE, offset=filters.offset)
+    return page(request, "district_conflicts.html", district=district, listed=Listed(filters, list(found), total))
+
+
+def duplicates(request: Request) -> Response:
+    """Possible duplicates with somebody of one school, or of a district for those who manage it."""
+    who, filters = viewer(request), list_filter(request, "said", "district", at_once=AT_ONCE)
+    with database(request).begin() as opened:
+        school = school_of(request, opened) if "key" in request.path_params else None
+        place = school or _managed(request, opened)[0]
+        found = possible_duplicates(
+            opened,
+            school.district_id if school else place.id,
+            who,
+            school_id=school.id if school else None,
+            distinct=filters["said"] == "two",
+            limit=AT_ONCE,
+            offset=filters.offset,
+        )
     return page(
         request,
-        "district_conflicts.html",
-        district=district,
-        conflicts=found,
-        **_place(filters, total),
+        "duplicates.html",
+        found=found,
+        listed=Listed(filters, list(found.pairs), found.total),
+        single=None,
+        name=place.name,
+        people=f"/schools/{school.key}/people" if school else f"/people?district={place.key}",
     )
-
-
-def _place(filters: ListFilter, total: int) -> dict[str, Any]:
-    """Where a page of a list is among the others."""
-    ways = {"newer": filters.newer, "older": filters.older(AT_ONCE, total)}
-    return {"total": total, "back": filters.at(filters.page)} | ways
 
 
 def beside(request: Request) -> Response:
     """Two people next to each other, however somebody found them."""
-    who = viewer(request)
+    who, one = viewer(request), number_of(request, "person_id")
     typed = request.query_params.get("other", "").strip()
     other = plain_number(typed)
-    one = number_of(request, "person_id")
-    try:
-        with database(request).begin() as opened:
-            find(opened, one, who)
-            pairs = [pair_of(opened, one, other, who)] if typed and other != one else []
-    except UnknownPerson:
-        raise nothing_here() from None
-    return page(request, "duplicates.html", pairs=pairs, single=one, title="One person or two?")
-
-
-def _duplicates(request: Request, found: Pairs, filters: ListFilter, people: str, name: str) -> Response:
-    return page(
-        request,
-        "duplicates.html",
-        pairs=found.pairs,
-        found=found,
-        single=None,
-        title="Possible duplicates",
-        name=name,
-        people=people,
-        filters=filters,
-        newer=filters.newer,
-        older=filters.older(AT_ONCE, found.total),
-    )
+    with database(request).begin() as opened:
+        find(opened, one, who)
+        pairs = [pair_of(opened, one, other, who)] if typed and other != one else []
+    return page(request, "duplicates.html", pairs=pairs, single=one)
 
 
 routes = [
@@ -277,8 +220,8 @@ routes = [
     Route("/schools/{key}/people/add", add_form, methods=["GET"]),
     Route("/schools/{key}/people/add", add, methods=["POST"]),
     Route("/schools/{key}/conflicts", conflicts_of_school, methods=["GET"]),
-    Route("/schools/{key}/duplicates", duplicates_of_school, methods=["GET"]),
-    Route("/people/duplicates", duplicates_of_district, methods=["GET"]),
+    Route("/schools/{key}/duplicates", duplicates, methods=["GET"]),
+    Route("/people/duplicates", duplicates, methods=["GET"]),
     Route("/people/conflicts", conflicts_of_district, methods=["GET"]),
     Route("/people/{person_id}/beside", beside, methods=["GET"]),
 ]

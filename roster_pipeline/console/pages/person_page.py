@@ -20,13 +20,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.page import database, number_of, page, plain_number, redirect, texts
+from roster_pipeline.console.page import database, number_of, page, plain_number, reason_of, redirect, texts
 from roster_pipeline.console.session import nothing_here, viewer
 from roster_pipeline.directory import members, rosters, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.manual_edits import NotAMember
-from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.person_merge import merges_of
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import person_changes, person_view, possible_duplicates
@@ -114,10 +113,7 @@ def view_of(request: Request, opened: Connection) -> PersonView:
 
 def _seen(opened: Connection, person_id: int, who: Account) -> PersonView:
     """The person. Raises HTTPException 404 if the viewer may not see them."""
-    try:
-        return person_view.find(opened, person_id, who)
-    except UnknownPerson:
-        raise nothing_here() from None
+    return person_view.find(opened, person_id, who)
 
 
 def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[Request], Response]:
@@ -199,8 +195,7 @@ def erase(request: Request) -> Response:
         raise nothing_here()
     with database(request).begin() as opened:
         view = view_of(request, opened)
-    given = texts(request)
-    reason, typed = given.get("reason", "").strip(), given.get("number", "").strip()
+    reason, typed = reason_of(request), texts(request).get("number", "").strip()
     if error := reason_problem(reason):
         return page_of_person(request, status=400, error=error)
     if typed != str(view.person.id):

@@ -27,6 +27,7 @@ from roster_pipeline.console.page import (
     number_of,
     page,
     plain_number,
+    reason_of,
     role,
 )
 from roster_pipeline.console.session import nothing_here, school_of, viewer
@@ -122,10 +123,7 @@ class Rows:
 def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
     """The school and the plan in the path. Raises HTTPException 404, also for a plan of another school."""
     school = school_of(request, opened)
-    try:
-        plan = plans.get(opened, number_of(request, "plan_id"))
-    except plans.UnknownPlan:
-        raise nothing_here() from None
+    plan = plans.get(opened, number_of(request, "plan_id"))
     if plan.school_id != school.id:
         raise nothing_here()
     return school, plan
@@ -227,8 +225,7 @@ def decide_several(request: Request) -> Response:
             holds = approvals.held(opened, plan_id=one.plan_id)
             archivals += hold_explanation_of((vars(hold) for hold in holds), manager=one.manager).archivals()
     error = reason_problem(reason) or ("" if chosen else "Choose the schools to decide about.")
-    typed = str(sent.get("archivals", "")).replace(",", "").strip()
-    if not error and archivals > MOST_UNTYPED and typed != str(archivals):
+    if not error and not is_typed(request, archivals):
         error = f"Type {archivals}, the number of people to archive in these schools."
     if error:
         return every_hold(request, status=400, error=error, chosen=[one.plan_id for one in chosen])
@@ -251,8 +248,10 @@ def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
     return Chosen(school.key, plan.id, hash_, decides_as_manager(viewer(request), opened, school, plan.id))
 
 
-def reason_of(request: Request) -> str:
-    return str(form(request).get("reason", "")).strip()
+def is_typed(request: Request, archivals: int) -> bool:
+    """Whether the form names the number of people to archive, if there are so many that a person has to type it."""
+    typed = str(form(request).get("archivals", "")).replace(",", "").strip()
+    return archivals <= MOST_UNTYPED or typed == str(archivals)
 
 
 def refused(request: Request, school: SchoolRow, plan: PlanRow, message: str) -> Response:

@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.launchers import launch
-from roster_pipeline.console.page import database, form, page, piece, plain_number, redirect, texts
+from roster_pipeline.console.page import database, form, page, piece, plain_number, reason_of, redirect, texts
 from roster_pipeline.console.pages.person_page import page_of_person, school_of_form, view_of
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import limit, nothing_here, school_of, viewer
@@ -54,8 +54,7 @@ def start(request: Request) -> Response:
         raise nothing_here()
     who = viewer(request)
     config: Config = request.app.state.config
-    with database(request).begin() as opened:
-        limit(opened, "runs by", who.email, BY_ONE_PERSON, WINDOW)
+    limit(request, "runs by", who.email, BY_ONE_PERSON, WINDOW)
     try:
         run_id = launch(database(request), school, kind, who=who.email, slots=config.runs, minutes=config.run_minutes)
     except AlreadyGoing as problem:
@@ -78,46 +77,43 @@ def cancel(request: Request) -> Response:
 
 def show(request: Request) -> Response:
     """GET: how far one run is."""
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        run, outcome = _run(opened, school, request.path_params["run"])
-        status, place = _result(opened, run, outcome), manual_runs.place(opened, run)
-        decidable = _decidable(opened, school, outcome)
-    more: dict[str, Any] = {
-        "run": run,
-        "outcome": outcome,
-        "steps": steps_of(run),
-        "url": run_url(run.id),
-        "result": status,
-        "place": place,
-        "decidable": decidable,
-    }
-    return page(request, "run.html", **_context(school), **more)
+    state = _state(request)
+    return page(request, "run.html", tab="runs", url=run_url(state["run"].id), **state)
 
 
 async def events(request: Request) -> Response:
     """GET: the same, live while the run goes on."""
-    run_id = request.path_params["run"]
-
-    def now() -> tuple[SchoolRow, ManualRun, Outcome, str, int, bool]:
-        with database(request).begin() as opened:
-            school = school_of(request, opened)
-            run, outcome = _run(opened, school, run_id)
-            place, decidable = manual_runs.place(opened, run), _decidable(opened, school, outcome)
-            return school, run, outcome, _result(opened, run, outcome), place, decidable
-
-    await run_in_threadpool(now)
+    await run_in_threadpool(_state, request)
 
     def look(position: str) -> Seen:
-        school, run, outcome, status, place, decidable = now()
+        state = _state(request)
+        run, place, _ = state["run"], state["place"], state.pop("school")
         here = f"at {run.step or 'the start'}, place {place}{', canceled' if run.canceled_by else ''}"
         here = "end" if run.ended_at else here
-        home = f"/schools/{school.key}"
-        shown = piece(PIECES, "progress", run, steps_of(run), outcome, status, place, home, decidable)
-        news = [Event("show", shown, here)] if here != position else []
+        news = [Event("show", piece(PIECES, "progress", **state), here)] if here != position else []
         return Seen(news, ended=run.ended_at is not None)
 
     return stream(request, look)
+
+
+def _state(request: Request) -> dict[str, Any]:
+    """The school, and what the macro `progress` shows of the run in the path. Raises HTTPException 404."""
+    with database(request).begin() as opened:
+        school = school_of(request, opened)
+        run = manual_runs.get(opened, school.id, request.path_params["run"])
+        if run is None:
+            raise nothing_here()
+        outcome = manual_runs.outcome(opened, school.id, run.id)
+        return {
+            "school": school,
+            "base": f"/schools/{school.key}",
+            "run": run,
+            "steps": steps_of(run),
+            "outcome": outcome,
+            "result": _result(opened, run, outcome),
+            "place": manual_runs.place(opened, run),
+            "decidable": _decidable(opened, school, outcome),
+        }
 
 
 def ask(request: Request) -> Response:
@@ -125,8 +121,7 @@ def ask(request: Request) -> Response:
     with database(request).begin() as opened:
         view = view_of(request, opened)
     school = school_of_form(view, texts(request))
-    with database(request).begin() as opened:
-        limit(opened, "asks by", viewer(request).email, BY_ONE_PERSON, WINDOW)
+    limit(request, "asks by", viewer(request).email, BY_ONE_PERSON, WINDOW)
     try:
         asked = one_person.make_plan(database(request), school, view.person.id)
     except SyncError as problem:
@@ -136,8 +131,7 @@ def ask(request: Request) -> Response:
 
 def sync_person(request: Request) -> Response:
     """POST: apply what the page of a person showed after the SIS was asked."""
-    given = texts(request)
-    reason, plan_id = given.get("reason", "").strip(), plain_number(given.get("plan", ""))
+    reason, plan_id = reason_of(request), plain_number(texts(request).get("plan", ""))
     with database(request).begin() as opened:
         view = view_of(request, opened)
         shown = person_view.person_plan(opened, view, plan_id)
@@ -166,13 +160,6 @@ def _words(problem: SyncError) -> str:
 def steps_of(run: ManualRun) -> list[str]:
     """The steps of a run, in words and in order; a dry run applies nothing."""
     return [words for step, words in STEPS.items() if step != LAST_STEP or run.kind == "sync"]
-
-
-def _run(opened: Connection, school: SchoolRow, run_id: str) -> tuple[ManualRun, Outcome]:
-    run = manual_runs.get(opened, school.id, run_id)
-    if run is None:
-        raise nothing_here()
-    return run, manual_runs.outcome(opened, school.id, run_id)
 
 
 def _result(opened: Connection, run: ManualRun, outcome: Outcome) -> str:

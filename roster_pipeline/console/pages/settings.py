@@ -15,9 +15,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from roster_pipeline.console.forms import KEY_WORDS, SETTINGS, TAKEN, Values, wrong
+from roster_pipeline.console.forms import KEY_WORDS, TAKEN, Values, wrong
 from roster_pipeline.console.page import database, form, page, redirect
-from roster_pipeline.console.pages.sis_school_pages import LABELS, listed, place_of, settings_of
+from roster_pipeline.console.pages.sis_school_pages import connection_form, listed, place_of, settings_of
 from roster_pipeline.console.session import district_of, limit, nothing_here, school_of, the_school, viewer
 from roster_pipeline.console.settings_form import (
     CONNECTION_SECTION,
@@ -37,7 +37,6 @@ from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenant_changes import KeyTaken
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.mail import MailError
-from roster_pipeline.oneroster.presets import presets
 from roster_pipeline.services.save_settings import SaveResult, preview_mail, save_settings, send_test_mail
 from roster_pipeline.services.school_status import first_steps
 from roster_pipeline.services.settings_changes import FieldError, LastTest, add_connection, allowed, usable_secret
@@ -122,8 +121,7 @@ def send_test(request: Request) -> Response:
     """POST: send the same mail to the person who asks, and to nobody else."""
     who = viewer(request)
     school = the_school(request)
-    with database(request).begin() as opened:
-        limit(opened, "test mails to", who.email, TEST_MAILS, WINDOW)
+    limit(request, "test mails to", who.email, TEST_MAILS, WINDOW)
     try:
         with database(request).begin() as opened:
             send_test_mail(opened, school, who.email, who=who.email)
@@ -194,16 +192,9 @@ def _choice(opened: Connection, who: Account, values: Values, errors: dict[str, 
         raise nothing_here()
     mine = {one.id for one in districts}
     return {
-        "v": values,
-        "e": errors,
-        "s": SETTINGS,
-        "labels": LABELS,
         "districts": districts,
         "connections": [one for one in tenants.list_connections(opened) if one.district_id in mine],
-        "presets": presets(),
-        "preset": chosen_preset(values),
-        "secret_hint": "It is stored encrypted, and never shown again.",
-    }
+    } | connection_form(values, errors, "It is stored encrypted, and never shown again.")
 
 
 routes = [

@@ -47,6 +47,7 @@ NO_REFERRER = {"referrer-policy": "no-referrer"}
 PROVIDERS = {"accounts.google.com": "Google", "login.microsoftonline.com": "Microsoft"}
 CALLBACK = "/sign-in/callback"
 ERROR_CODE = re.compile(r"[a-z_]{1,40}")
+NO_LONGER = "This link does not work any more."
 NOT_OURS = "This sign-in started in another browser, or too long ago. Start again."
 IPV6_HOME = 64
 """One customer of a provider has all addresses of such a network."""
@@ -58,9 +59,9 @@ def begin_openid(request: Request) -> Response:
     provider = _provider(request)
     visit = request.state.visit or new_token()
     attempt = Attempt(new_token(), new_token(), local_path(request.query_params.get("next", "")))
+    limit(request, "openid begun from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
     with database(request).begin() as opened:
         sessions.sweep(opened)
-        limit(opened, "openid begun from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
         state = sessions.begin_attempt(opened, visit, attempt)
     answer = RedirectResponse(provider.address(state, attempt), 303)
     keep_visit(request, answer, visit)
@@ -71,8 +72,7 @@ def come_back(request: Request) -> Response:
     """GET /sign-in/callback: what the provider says of the person."""
     provider = _provider(request)
     given = request.query_params
-    with database(request).begin() as opened:
-        limit(opened, "openid back from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
+    limit(request, "openid back from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
     with database(request).begin() as opened:
         attempt = sessions.take_attempt(opened, request.state.visit or "", given.get("state", ""))
     if attempt is None:
@@ -129,16 +129,15 @@ def ask(request: Request) -> Response:
         return _choice(
             request, next_path, email=email, error="Write your e-mail address, like office@riverside.example."
         )
+    limit(request, "links asked from", address_of(request), ASKED_FROM_ONE_PLACE, WINDOW)
+    limit(request, "links asked by all", "", ASKED_BY_ALL, WINDOW)
     with database(request).begin() as opened:
         sessions.sweep(opened)
-        limit(opened, "links asked from", address_of(request), ASKED_FROM_ONE_PLACE, WINDOW)
-        limit(opened, "links asked by all", "", ASKED_BY_ALL, WINDOW)
         used, seconds = sessions.count(opened, "links asked for", _asker(request, email), sessions.LINK_LASTS)
     minutes = -(-seconds // 60)
     answer = page(request, "sign_in_sent.html", sent=used <= ASKED_FOR_ONE_ADDRESS, minutes=minutes)
-    if used > ASKED_FOR_ONE_ADDRESS:
-        return answer
-    answer.background = BackgroundTask(send_link, database(request), config, email, next_path)
+    if used <= ASKED_FOR_ONE_ADDRESS:
+        answer.background = BackgroundTask(send_link, database(request), config, email, next_path)
     return answer
 
 
@@ -146,12 +145,12 @@ def look(request: Request) -> Response:
     """GET /sign-in/link: a button. Mail scanners open links, so this does not use up the link."""
     token = request.query_params.get("token", "")
     next_path = local_path(request.query_params.get("next", ""))
+    limit(request, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
     with database(request).begin() as opened:
-        limit(opened, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
         account_id = sessions.account_of_link(opened, token)
         account = accounts.by_id(opened, account_id) if account_id is not None else None
     if account is None:
-        return _no_longer(request)
+        return _refused(request, NO_LONGER)
     answer = page(request, "sign_in_link.html", email=account.email, token=token, next_path=next_path)
     answer.headers.update(NO_REFERRER)
     return answer
@@ -160,18 +159,17 @@ def look(request: Request) -> Response:
 def use(request: Request) -> Response:
     """POST /sign-in/link: sign in."""
     token, next_path = str(form(request).get("token", "")), local_path(str(form(request).get("next", "")))
-    with database(request).begin() as opened:
-        limit(opened, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
+    limit(request, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
     with database(request).begin() as opened:
         account_id = sessions.use_link(opened, token)
         account = accounts.by_id(opened, account_id) if account_id is not None else None
         if account is None:
-            note_refusal(opened, "somebody unknown", "a link that was used, is over, or never was")
+            note_refusal(opened, UNKNOWN, "a link that was used, is over, or never was")
         else:
             note_sign_in(opened, account, "link")
             sessions.forget(opened, "links asked for", _asker(request, account.email))
     if account is None:
-        return _no_longer(request)
+        return _refused(request, NO_LONGER)
     return signed_in(request, RedirectResponse(next_path, 303), account.id)
 
 
@@ -213,10 +211,6 @@ def _choice(request: Request, next_path: str, *, email: str = "", error: str = "
         email=email,
         error=error,
     )
-
-
-def _no_longer(request: Request) -> Response:
-    return page(request, "sign_in_refused.html", status=403, message="This link does not work any more.")
 
 
 routes = [

@@ -153,8 +153,7 @@ def people_words(people: dict[str, int] | None) -> str:
 
 def listed(request: Request, connection: ConnectionRow) -> Response:
     who = viewer(request)
-    with database(request).begin() as opened:
-        limit(opened, "tests by", who.email, BY_ONE_PERSON, WINDOW)
+    limit(request, "tests by", who.email, BY_ONE_PERSON, WINDOW)
     message = None
     try:
         with database(request).begin() as opened:
@@ -261,7 +260,6 @@ def _pick_context(
     listed = connection_tests.get_list(opened, connection)
     words = _words(request)
     lines = _lines(opened, connection, listed, words)
-    stored = shown(connection.settings, CONNECTION)
     district = next(row for row in tenants.list_districts(opened) if row.id == connection.district_id)
     return {
         "connection": connection,
@@ -276,13 +274,23 @@ def _pick_context(
         "patterns": [
             (key, f"As {name}") for key, name in tenants.school_names(opened, [connection.district_id], limit=1000)
         ],
-        "v": stored | values,
+    } | connection_form(
+        shown(connection.settings, CONNECTION) | values,
+        errors,
+        "The stored one is kept if you leave this empty." if connection.secret else "",
+    )
+
+
+def connection_form(values: Values, errors: dict[str, str], secret_hint: str) -> dict[str, Any]:
+    """The variables of the templates with the fields of a connection."""
+    return {
+        "v": values,
         "e": errors,
         "s": SETTINGS,
         "labels": LABELS,
         "presets": presets(),
-        "preset": chosen_preset(stored | values),
-        "secret_hint": "The stored one is kept if you leave this empty." if connection.secret else "",
+        "preset": chosen_preset(values),
+        "secret_hint": secret_hint,
     }
 
 

@@ -27,6 +27,7 @@ from roster_pipeline.console.page import (
     list_filter,
     number_of,
     page,
+    reason_of,
     redirect,
 )
 from roster_pipeline.console.session import nothing_here, school_of, viewer
@@ -34,7 +35,7 @@ from roster_pipeline.directory import approvals, audit, ledger, rollback, roster
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.ledger import SyncRow
 from roster_pipeline.directory.rollback import Only
-from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead, UnknownSnapshot
+from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.content import SyncReport
@@ -50,26 +51,20 @@ ALWAYS = ("created", "updated", "archived")
 """Columns that are shown even if they are empty."""
 BEHIND = ("Compared with the sync before", "Quality checks", "Left as they are", "Connection")
 """Sections of the mail that the page shows as they are. The other sections have their own tables here."""
-ARCHIVED = "archived"
 LEFT = ("person was changed later and is not touched", "people were changed later and are not touched")
 HEADER = ("name", "value", "sourcedId", "collection", "field", "rule", "meaning", "severity", "role")
 AT_ONCE = 1000
 """Rejected records that are read at once for the file."""
 
 
-def preview(request: Request) -> Response:
-    """The preview of a rollback."""
-    return _page_of(request, only=_only(request.query_params.get("only")))
-
-
 def roll_back(request: Request) -> Response:
     """Roll the sync back."""
-    only = _only(form(request).get("only"))
+    only = _only(request)
     with database(request).begin() as opened:
         school, sync = _sync_of(request, opened)
-    reason = str(form(request).get("reason", "")).strip()
+    reason = reason_of(request)
     if error := reason_problem(reason):
-        return _page_of(request, only=only, status=400, error=error)
+        return preview(request, status=400, error=error)
     home = f"/schools/{school.key}/syncs"
     try:
         result = decisions.roll_back(database(request), sync.id, who=viewer(request).email, reason=reason, only=only)
@@ -77,7 +72,7 @@ def roll_back(request: Request) -> Response:
         with database(request).begin() as opened:
             undone_by = rollback.undone_whole_by(opened, sync.id)
         if undone_by is None:
-            return _page_of(request, only=only, status=409)
+            return preview(request, status=409)
         return redirect(request, f"{home}/{undone_by}", message=f"Sync {sync.id} was undone already, by this one.")
     moved = sum(of.get("moved", 0) for of in result.counts.values())
     left = f" {counted(moved, *LEFT)}." if moved else ""
@@ -87,20 +82,20 @@ def roll_back(request: Request) -> Response:
 def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, SyncRow]:
     """The school and the sync in the path. Raises HTTPException 404, also for a sync of another school."""
     school = school_of(request, opened)
-    try:
-        sync = ledger.get_sync(opened, number_of(request, "sync_id"))
-    except ledger.UnknownSync:
-        raise nothing_here() from None
+    sync = ledger.get_sync(opened, number_of(request, "sync_id"))
     if sync.school_id != school.id:
         raise nothing_here()
     return school, sync
 
 
-def _only(value: object) -> Only | None:
-    return "archived" if value == ARCHIVED else None
+def _only(request: Request) -> Only | None:
+    given = form(request) if request.method == "POST" else request.query_params
+    return "archived" if given.get("only") == "archived" else None
 
 
-def _page_of(request: Request, *, only: Only | None, status: int = 200, error: str = "") -> Response:
+def preview(request: Request, *, status: int = 200, error: str = "") -> Response:
+    """What a rollback of the sync would do, or of its archivals only."""
+    only = _only(request)
     with database(request).begin() as opened:
         school, sync = _sync_of(request, opened)
     return page(
@@ -215,10 +210,7 @@ def _meaning(rule: str) -> str:
 
 def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, SnapshotHead]:
     school = school_of(request, opened)
-    try:
-        return school, rosters.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))
-    except UnknownSnapshot:
-        raise nothing_here() from None
+    return school, rosters.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))
 
 
 routes = [

@@ -18,6 +18,7 @@ from roster_pipeline.console.page import (
     number_of,
     page,
     plain_number,
+    reason_of,
     redirect,
     role,
     texts,
@@ -55,23 +56,17 @@ ROW = "row-"
 SAME = ("join", "update", "nothing")
 
 
-def choose(request: Request) -> Response:
-    """The form for a file."""
-    school = the_school(request)
-    return _form(request, school)
-
-
 def upload(request: Request) -> Response:
     """Read the file, keep it, and show what it would do."""
     school = the_school(request)
     sent, given = form(request).get("file"), texts(request)
     default = given.get("role", "")
     if not isinstance(sent, UploadFile) or not sent.filename:
-        return _form(request, school, "Choose a file.")
+        return choose(request, "Choose a file.")
     try:
         file = people_file.read_people_file(sent.file.read(people_file.LARGEST_FILE + 1))
     except FileUnusable as problem:
-        return _form(request, school, f"{problem.message} {problem.remedy}")
+        return choose(request, f"{problem.message} {problem.remedy}")
     columns = people_file.fields_of_columns(file.header)
     with database(request).begin() as opened:
         number = uploads.keep(
@@ -84,12 +79,6 @@ def upload(request: Request) -> Response:
             who=viewer(request).email,
         )
     return redirect(request, f"/schools/{school.key}/people/upload/{number}")
-
-
-def show(request: Request) -> Response:
-    """What each row of the list would do."""
-    school = the_school(request)
-    return _shown(request, school)
 
 
 def columns(request: Request) -> Response:
@@ -121,7 +110,7 @@ def decide(request: Request) -> Response:
                 opened, kept, {number: choice[:20] for number, choice in chosen.items() if number in numbers}
             )
     if not same:
-        return _shown(request, school, "The meaning of the columns has changed since you looked. Decide again.")
+        return show(request, "The meaning of the columns has changed since you looked. Decide again.")
     shown = list_filter(request, "show", address=f"/schools/{school.key}/people/upload/{kept.id}")
     return redirect(
         request,
@@ -132,13 +121,12 @@ def decide(request: Request) -> Response:
 
 def apply(request: Request) -> Response:
     """Apply the list, if it would still do what was shown."""
-    given, who = texts(request), viewer(request)
-    reason = given.get("reason", "").strip()
+    given, who, reason = texts(request), viewer(request), reason_of(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
         kept = _kept(request, opened, school)
     if problem := reason_problem(reason):
-        return _shown(request, school, problem)
+        return show(request, problem)
     try:
         with database(request).begin() as opened:
             sync = people_upload.apply(
@@ -148,17 +136,18 @@ def apply(request: Request) -> Response:
     except DirectoryError as refused:
         if refused.retryable:
             raise
-        return _shown(request, school, refused.message)
+        return show(request, refused.message)
     message = f"The list is entered: sync {sync}. You can roll it back here."
     return redirect(request, f"/schools/{school.key}/syncs/{sync}", message=message)
 
 
-def _form(request: Request, school: SchoolRow, error: str = "") -> Response:
+def choose(request: Request, error: str = "") -> Response:
+    """The form for a file."""
     return page(
         request,
         "upload.html",
         status=400 if error else 200,
-        school=school,
+        school=the_school(request),
         tab="people",
         error=error,
         roles=[("", "The list has a column for it"), *((name, role(name)) for name in ROLE_ORDER)],
@@ -175,9 +164,11 @@ def _kept(request: Request, opened: Connection, school: SchoolRow) -> Upload:
     return found
 
 
-def _shown(request: Request, school: SchoolRow, error: str = "") -> Response:
+def show(request: Request, error: str = "") -> Response:
+    """What each row of the list would do."""
     who, filters = viewer(request), list_filter(request, "show")
     with database(request).begin() as opened:
+        school = school_of(request, opened)
         kept = _kept(request, opened, school)
         file = PeopleFile(kept.header, kept.rows)
         seen: Preview = people_upload.preview(

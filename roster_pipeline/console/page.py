@@ -254,13 +254,9 @@ def list_filter(request: Request, *names: str, address: str | None = None, at_on
         address=address or request.url.path,
         fields={name: str(given.get(name, ""))[:LONGEST_SEARCH] for name in names},
         words=words.strip()[:LONGEST_SEARCH],
-        page=_number(str(given.get("page", "1"))),
+        page=min(max(plain_number(str(given.get("page", "1"))), 1), MOST_PAGES),
         at_once=at_once,
     )
-
-
-def _number(text: str) -> int:
-    return min(max(int(text), 1), MOST_PAGES) if text.isascii() and text.isdigit() and len(text) < 8 else 1
 
 
 def number_of(request: Request, name: str) -> int:

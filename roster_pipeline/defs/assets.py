@@ -108,10 +108,10 @@ def raw(
     installation: InstallationResource,
 ) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
     """Fetch one school's snapshot and its proof of completeness."""
-    from roster_pipeline.runtime.instance import keep_connections_in_run
+    from roster_pipeline.runtime.instance import keep_connections
     from roster_pipeline.sync.fetch_snapshot import fetch  # pandas: not needed to list the assets
 
-    keep_connections_in_run(context.instance)
+    keep_connections(context.instance)
     database = directory.database()
     with clear_failures(context, database, "fetch"):
         fetched = fetch(

@@ -73,19 +73,16 @@ def keep_connections(
     recycle_seconds: int = RECYCLE_SECONDS,
     overflow: int = OVERFLOW,
 ) -> None:
-    """Keep one connection per storage open, and up to `overflow` more while they are needed. Dagster's own way to do so
-    does not check whether a kept connection still works. So the first query after a restart of the database fails."""
+    """Keep one connection per storage open, and up to `overflow` more while they are needed. Does nothing if they are
+    kept already. Dagster's own way to do so does not check whether a kept connection still works. So the first query
+    after a restart of the database fails."""
+    if not any(isinstance(engine.pool, NullPool) for engine in _engines(instance)):
+        return
     instance.optimize_for_webserver(
         statement_timeout=statement_seconds * 1000, pool_recycle=recycle_seconds, max_overflow=overflow
     )
     for engine in _engines(instance):
         engine.pool._pre_ping = True
-
-
-def keep_connections_in_run(instance: dg.DagsterInstance) -> None:
-    """`keep_connections` for the process of a run, unless its connections are kept already."""
-    if any(isinstance(engine.pool, NullPool) for engine in _engines(instance)):
-        keep_connections(instance)
 
 
 def _engines(instance: dg.DagsterInstance) -> list[Any]:

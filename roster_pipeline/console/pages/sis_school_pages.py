@@ -118,7 +118,7 @@ def add(request: Request) -> Response:
         for_all = addresses(values.get("owners", ""))
         picked = []
         everything = "all" in values
-        for one, _, ours in _lines(opened, connection, listed, _words(request)):
+        for one, _, ours in _lines(request, opened, connection, listed):
             if one["id"] in ticked or (everything and ours is None):
                 owners = [*addresses(values.get(f"owner-{one['id']}", "")), *for_all]
                 picked.append(PickedSchool(one["id"], _usable_name(one), owners))
@@ -236,20 +236,17 @@ def _usable_name(school: dict[str, Any]) -> str:
     return "School"
 
 
-def _words(request: Request) -> str:
-    return request.query_params.get("q", "")[:LONGEST_SEARCH]
-
-
 def _lines(
-    opened: Connection, connection: ConnectionRow, found: SisSchoolList | None, words: str
+    request: Request, opened: Connection, connection: ConnectionRow, found: SisSchoolList | None
 ) -> list[tuple[dict[str, Any], str, SchoolRow | None]]:
-    """The schools of the SIS that have all words in their name or numbers. Each line has the school, its people, and
-    our school if it was added."""
+    """The schools of the SIS that have all words of the search in their name or numbers. Each line has the school, its
+    people, and our school if it was added."""
+    words = request.query_params.get("q", "").casefold().split()
     there = {row.settings.school_id: row for row in tenants.schools_of(opened, connection.id)}
     lines = []
     for one in found.schools if found else []:
         text = f"{one['name']} {one['id']} {one['identifier']}".casefold()
-        if all(word in text for word in words.casefold().split()):
+        if all(word in text for word in words):
             lines.append((one, people_words(one["people"]), there.get(one["id"]) or there.get(one["identifier"])))
     return lines
 
@@ -258,8 +255,7 @@ def _pick_context(
     request: Request, opened: Connection, connection: ConnectionRow, values: Values, errors: dict[str, str]
 ) -> dict[str, Any]:
     listed = connection_tests.get_list(opened, connection)
-    words = _words(request)
-    lines = _lines(opened, connection, listed, words)
+    lines = _lines(request, opened, connection, listed)
     district = next(row for row in tenants.list_districts(opened) if row.id == connection.district_id)
     return {
         "connection": connection,
@@ -268,7 +264,7 @@ def _pick_context(
         "found": listed,
         "lines": lines[:MOST_SHOWN],
         "more": len(lines) > MOST_SHOWN,
-        "words": words,
+        "words": request.query_params.get("q", "")[:LONGEST_SEARCH],
         "ticked": frozenset(),
         "new": sum(ours is None for _, _, ours in lines),
         "patterns": [

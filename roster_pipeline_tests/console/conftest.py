@@ -189,28 +189,17 @@ def signed_in(console: Console, people_let_in: None) -> Iterator[Callable[[str],
         one.close()
 
 
-@pytest.fixture
-def operator(signed_in: Callable[[str], Browser]) -> Browser:
-    """A browser of OPERATOR."""
-    return signed_in(OPERATOR)
+def _browser_of(email: str) -> Any:
+    """A fixture: a browser of this account."""
+
+    @pytest.fixture
+    def browser(signed_in: Callable[[str], Browser]) -> Browser:
+        return signed_in(email)
+
+    return browser
 
 
-@pytest.fixture
-def manager(signed_in: Callable[[str], Browser]) -> Browser:
-    """A browser of MANAGER."""
-    return signed_in(MANAGER)
-
-
-@pytest.fixture
-def owner(signed_in: Callable[[str], Browser]) -> Browser:
-    """A browser of OWNER."""
-    return signed_in(OWNER)
-
-
-@pytest.fixture
-def stranger(signed_in: Callable[[str], Browser]) -> Browser:
-    """A browser of STRANGER."""
-    return signed_in(STRANGER)
+operator, manager, owner, stranger = map(_browser_of, (OPERATOR, MANAGER, OWNER, STRANGER))
 
 
 def link_in(text: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from sqlalchemy import text
+
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -45,6 +47,15 @@ def held_archive(database: Database, school: SchoolRow, *findings: dict[str, Any
     plan_id = write_plan(database, school, [leaving], held={ARCHIVES: list(findings)})
     apply_plan(database, plan_id, who="night")
     return plan_id
+
+
+def clean_records(database: Database, plan_id: int, *records: dict[str, Any]) -> None:
+    """Records of the cleaned roster of a plan, column to value; they are of members, unless told otherwise."""
+    snapshot = one(database, "select snapshot_id from plan where id = :id", id=plan_id)
+    with database.begin() as conn:
+        for record in records:
+            row = {"snapshot_id": snapshot, "record_status": "member"} | record
+            conn.execute(text(f"insert into cleaned_roster ({', '.join(row)}) values (:{', :'.join(row)})"), row)
 
 
 def hash_of(database: Database, plan_id: int) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from roster_pipeline.console import launchers
 from roster_pipeline.console.pages.districts import MOST_SYNCS
-from roster_pipeline.directory import alerts, manual_runs, school_history, tenant_changes, tenants
+from roster_pipeline.directory import alerts, manual_runs, school_history, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import RoleSettings
@@ -19,6 +19,7 @@ from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser
 from roster_pipeline_tests.console.held_plans import audited, held_creates, words_of
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, sync_rows
+from roster_pipeline_tests.district import change_school
 from roster_pipeline_tests.waiting import until
 
 SignedIn = Callable[[str], Browser]
@@ -159,10 +160,9 @@ def test_new_schools_begin_with_the_settings_that_a_manager_chose(
 ) -> None:
     picked = "/connections/sis/schools"
     assert "New schools begin with the standard settings" in words_of(manager.get(HOME).text)
-    with database.begin() as opened:
-        roles = RoleSettings(rostered=True, archive=True)
-        own = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "report_when": "problems"}
-        tenant_changes.set_school(opened, "lincoln", lincoln.settings.model_copy(update=own))
+    roles = RoleSettings(rostered=True, archive=True)
+    own = {"automatic": True, "report_to": ["head@lincoln.example"], "report_when": "problems"}
+    change_school(database, "lincoln", students=roles, **own)
     assert owner.send_form(f"{HOME}/defaults", {"pattern": "lincoln"}).status_code == 404
     for other in ("foreign", "nowhere"):
         assert manager.send_form(f"{HOME}/defaults", {"pattern": other}).status_code == 404

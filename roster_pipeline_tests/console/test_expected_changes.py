@@ -6,15 +6,15 @@ from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text
 
-from roster_pipeline.directory import lasting_decisions, tenant_changes, tenants
+from roster_pipeline.directory import lasting_decisions, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.held_plans import audited, words_of
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.district import change_school
 
 TODAY = datetime.now(UTC).date()
 SOON = TODAY + timedelta(days=20)
@@ -23,8 +23,8 @@ UNUSABLE = (" ", "x" * 501, "rings\x07", "turns \u202eround")
 
 
 def _automatic(database: Database, school: SchoolRow) -> None:
+    change_school(database, school.key, automatic=True)
     with database.begin() as opened:
-        tenant_changes.set_school(opened, school.key, SchoolSettings(school_id="org-lincoln", automatic=True))
         opened.execute(text("delete from scheduled_run"))
 
 

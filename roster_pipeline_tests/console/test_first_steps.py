@@ -19,6 +19,7 @@ from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.held_plans import CREATES, INCOMPLETE, held_creates
 from roster_pipeline_tests.directory.builders import newcomer, write_plan
+from roster_pipeline_tests.district import change_school
 from roster_pipeline_tests.scenarios.mailbox import mail_server
 
 REPORT = "/schools/lincoln/settings/report"
@@ -36,9 +37,7 @@ def next_step(database: Database) -> tuple[str, str] | None:
 
 
 def test_each_step_leads_to_the_next_one(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
-    off = lincoln.settings.model_copy(update={"students": RoleSettings()})
-    with database.begin() as conn:
-        tenant_changes.set_school(conn, "lincoln", settings=off)
+    change_school(database, "lincoln", students=RoleSettings())
     assert next_step(database) == ("Test Your Information", "/settings/connection")
     assert "First steps" in owner.get("/schools/lincoln").text
     with database.begin() as conn:
@@ -48,9 +47,7 @@ def test_each_step_leads_to_the_next_one(owner: Browser, database: Database, lin
     assert "Lincoln High: 1,200 students, 0 teachers" in shown, "before a switch is set"
     assert 'class="button primary" href="/schools/lincoln/settings/synced"' in shown
     assert "The last test found Lincoln High: 1,200 students" in owner.get("/schools/lincoln/settings/synced").text
-    with database.begin() as conn:
-        rostered = {"students": RoleSettings(rostered=True)}
-        tenant_changes.set_school(conn, "lincoln", settings=off.model_copy(update=rostered))
+    change_school(database, "lincoln", students=RoleSettings(rostered=True))
     assert next_step(database) == ("Dry run", "/runs")
     assert '<button class="primary" type="submit">Dry run' in owner.get("/schools/lincoln/runs").text
     write_plan(database, lincoln, [newcomer("u0")], held={CREATES: [INCOMPLETE]})
@@ -60,8 +57,7 @@ def test_each_step_leads_to_the_next_one(owner: Browser, database: Database, lin
     with database.begin() as conn:
         conn.execute(sql("update sync set outcome = 'applied', kind = 'approval'"))
     assert next_step(database) == ("Open the schedule", "/settings/schedule")
-    with database.begin() as conn:
-        tenant_changes.set_school(conn, "lincoln", settings=off.model_copy(update=rostered | {"automatic": True}))
+    change_school(database, "lincoln", automatic=True)
     assert next_step(database) is None
     for path in ("", "/runs", "/settings/synced"):
         assert "First steps" not in owner.get(f"/schools/lincoln{path}").text
@@ -74,9 +70,7 @@ def _primary(browser: Browser, path: str) -> list[str]:
 
 
 def test_one_button_stands_out_and_it_is_the_next_step(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
-    on = lincoln.settings.model_copy(update={"students": RoleSettings(rostered=True)})
-    with database.begin() as conn:
-        tenant_changes.set_school(conn, "lincoln", settings=on)
+    change_school(database, "lincoln", students=RoleSettings(rostered=True))
 
     def shown() -> list[list[str]]:
         return [_primary(owner, path) for path in ("", "/runs", "/settings/connection", "/settings/synced")]
@@ -98,8 +92,7 @@ def test_one_button_stands_out_and_it_is_the_next_step(owner: Browser, database:
         conn.execute(sql("update sync set outcome = 'applied', kind = 'approval'"))
         conn.execute(sql("update verdict set rows = 0"))
     assert shown()[1:] == [["Open the schedule"], save, save]
-    with database.begin() as conn:
-        tenant_changes.set_school(conn, "lincoln", settings=on.model_copy(update={"automatic": True}))
+    change_school(database, "lincoln", automatic=True)
     assert shown() == [["Preview and run"], ["Sync now"], save, save]
 
 
@@ -138,9 +131,7 @@ def test_every_supported_sis_has_a_page_and_its_settings_lead_there(owner: Brows
 def test_the_report_is_previewed_and_a_test_mail_goes_to_nobody_else(
     owner: Browser, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with database.begin() as conn:
-        told = lincoln.settings.model_copy(update={"report_to": ["head@lincoln.example"]})
-        tenant_changes.set_school(conn, "lincoln", settings=told)
+    change_school(database, "lincoln", report_to=["head@lincoln.example"])
     before = owner.get(f"{REPORT}/preview")
     assert before.status_code == 200, "also before the first sync"
     assert "sandbox" in before.headers["content-security-policy"]

@@ -27,6 +27,7 @@ from roster_pipeline_tests.console.filling import errors_in, fields_of
 from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.directory.builders import every, one
+from roster_pipeline_tests.district import change_school
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.waiting import until
 
@@ -71,11 +72,9 @@ def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_add
     assert students_of(sis) in shown
     assert 'href="/schools/lincoln"' in shown, "what is there already cannot be added again"
     assert shown.count('name="school"') == 1
-    with database.begin() as conn:
-        there = tenants.get_school(conn, "lincoln").settings
-        roles = RoleSettings(rostered=True, archive=True)
-        like = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "phone_region": "DE"}
-        tenant_changes.set_school(conn, "lincoln", settings=there.model_copy(update=like))
+    roles = RoleSettings(rostered=True, archive=True)
+    like = {"students": roles, "automatic": True, "report_to": ["head@lincoln.example"], "phone_region": "DE"}
+    change_school(database, "lincoln", **like)
     sent = fields_of(shown, PICK) | {"school": "sch-2", "owner-sch-2": "Oak@Example.org", "pattern": "lincoln"}
     answer = manager.send_form(PICK, sent | {"owners": "it@example.org"})
     name = next(org.name for org in sis.people.orgs if org.sourced_id == "sch-2")
@@ -109,9 +108,7 @@ def test_a_list_is_followed_until_its_people_are_counted(manager: Browser, sis: 
 
 
 def test_a_school_that_is_not_in_the_list_is_typed(manager: Browser, database: Database) -> None:
-    with database.begin() as conn:
-        there = tenants.get_school(conn, "lincoln").settings
-        tenant_changes.set_school(conn, "lincoln", settings=there.model_copy(update={"time_zone": "America/Chicago"}))
+    change_school(database, "lincoln", time_zone="America/Chicago")
     typed = {"name": "St. Mary's Oak", "school_id": "4711"}
     for change, field in (({"name": ""}, "name"), ({"school_id": ""}, "school_id")):
         refused = manager.send_form(PICK, typed | change)

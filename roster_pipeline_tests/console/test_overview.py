@@ -10,7 +10,7 @@ import pytest
 
 from roster_pipeline.console.middleware import static_files, static_url
 from roster_pipeline.console.page import ago
-from roster_pipeline.directory import alerts, approvals, tenant_changes, tenants
+from roster_pipeline.directory import alerts, approvals, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.school_overview import Overview, overview
 from roster_pipeline.directory.tenants import SchoolRow
@@ -21,6 +21,7 @@ from roster_pipeline.vocabulary import moment
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
 from roster_pipeline_tests.console.held_plans import held_creates, words_of
 from roster_pipeline_tests.directory.builders import add_school, newcomer, sync_rows, write_plan
+from roster_pipeline_tests.district import change_school
 
 SignedIn = Callable[[str], Browser]
 NOW = datetime(2026, 11, 3, 18, 0, tzinfo=UTC)
@@ -62,11 +63,10 @@ def test_counts_are_of_what_one_may_see(database: Database, lincoln: SchoolRow, 
 def test_what_needs_attention_comes_first(database: Database) -> None:
     with database.begin() as opened:
         schools = {name: add_school(opened, name) for name in ("a-off", "b-fine", "c-silent", "d-held", "e-failing")}
-        for name in ("b-fine", "c-silent"):
-            now = tenants.get_school(opened, name).settings
-            tenant_changes.set_school(opened, name, now.model_copy(update={"automatic": True}))
         alerts.open_alert(opened, "school c-silent", alerts.STALE, "silent", school=schools["c-silent"].id)
         alerts.record(opened, "e-failing", "raw_users", "e-failing: the SIS did not answer.", None)
+    for name in ("b-fine", "c-silent"):
+        change_school(database, name, automatic=True)
     held_creates(database, schools["d-held"])
     found = _asked(database)
     assert [(school.key, school.state) for school in found.page] == [

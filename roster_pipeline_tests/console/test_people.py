@@ -19,7 +19,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
-from roster_pipeline_tests.console.held_plans import MANY, SCRIPT, audited, held_archive, words_of
+from roster_pipeline_tests.console.held_plans import MANY, SCRIPT, audited, clean_records, held_archive, words_of
 from roster_pipeline_tests.console.test_isolation import OF_A_PERSON, at
 from roster_pipeline_tests.directory.builders import (
     add_school,
@@ -257,15 +257,7 @@ def test_an_owner_links_only_records_of_their_own_schools(
     owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     plan = write_plan(database, lincoln, [row("unchanged", ada, links=["u1"], reason="equal")])
-    with database.begin() as conn:
-        for record, status in (("mine", "member"), ("theirs", "elsewhere")):
-            conn.execute(
-                text(
-                    "insert into cleaned_roster (snapshot_id, sourced_id, record_status) "
-                    "select snapshot_id, :record, :status from plan where id = :plan"
-                ),
-                {"record": record, "status": status, "plan": plan},
-            )
+    clean_records(database, plan, {"sourced_id": "mine"}, {"sourced_id": "theirs", "record_status": "elsewhere"})
     link = f"/people/{ada}/link"
     for record in ("theirs", "unheard-of"):
         assert owner.send_form(link, WHY | {"connection": "sis", "sourced_id": record}).status_code == 403
@@ -365,16 +357,8 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
     changed = row("update", ada, reason="changed", links=["u1"], changes={"email": "new@example.org"})
     changed["changes"]["email"][0] = "ada@example.org"
     plan = write_plan(database, lincoln, [changed])
-    with database.begin() as conn:
-        conn.execute(
-            text(
-                "insert into cleaned_roster "
-                "(snapshot_id, sourced_id, record_status, given_name, family_name, email, number, username) "
-                "select snapshot_id, 'u1', 'member', 'Ada', 'Lovelace', 'new@example.org', '4711', 'alove' from plan "
-                "where id = :plan"
-            ),
-            {"plan": plan},
-        )
+    names = {"sourced_id": "u1", "given_name": "Ada", "family_name": "Lovelace"}
+    clean_records(database, plan, names | {"email": "new@example.org", "number": "4711", "username": "alove"})
     before = words_of(owner.get(f"/people/{ada}").text)
     assert f"Plan {plan} of Lincoln" in before
     assert "The SIS has other values." in before
@@ -562,15 +546,8 @@ def test_conflicts_are_worked_through_side_by_side(
             row("conflict", links=["new2"], reason="several_matches"),
         ],
     )
-    with database.begin() as conn:
-        for record, email in (("new1", "ada@example.org"), ("new2", "shared@example.org")):
-            conn.execute(
-                text(
-                    "insert into cleaned_roster (snapshot_id, sourced_id, record_status, given_name, email) "
-                    "select snapshot_id, :record, 'member', 'Adele', :email from plan where id = :plan"
-                ),
-                {"record": record, "email": email, "plan": plan},
-            )
+    for record, email in (("new1", "ada@example.org"), ("new2", "shared@example.org")):
+        clean_records(database, plan, {"sourced_id": record, "given_name": "Adele", "email": email})
     where = "/schools/lincoln/conflicts"
     assert "2 conflicts wait for you" in words_of(owner.get(PEOPLE).text)
     shown = owner.get(where).text
@@ -604,9 +581,7 @@ def test_conflicts_of_a_district_are_one_list_for_its_manager(
         rows = [row("conflict", links=[record], reason="several_matches", role="teacher") for record in records]
         write_plan(database, school, [*rows, row("unchanged", links=["plain"], reason="equal")])
     plan = write_plan(database, oak, [row("conflict", ada, links=["o1"], reason="match_contradicted")])
-    with database.begin() as conn:
-        said = "insert into cleaned_roster (snapshot_id, sourced_id, record_status, given_name) select snapshot_id, "
-        conn.execute(text(f"{said} 'o1', 'member', 'Adele' from plan where id = :plan"), {"plan": plan})
+    clean_records(database, plan, {"sourced_id": "o1", "given_name": "Adele"})
     where = "/people/conflicts?district=springfield"
     assert where in manager.get("/people").text
     first = words_of(manager.get(where).text)

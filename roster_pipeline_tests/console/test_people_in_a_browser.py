@@ -6,24 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from sqlalchemy import text
 
 from roster_pipeline.directory import manual_edits
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.browser import PHONE, Open, faults_of
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER
-from roster_pipeline_tests.console.held_plans import audited
+from roster_pipeline_tests.console.held_plans import audited, clean_records
 from roster_pipeline_tests.directory.builders import newcomer, one, person_of, row, sync_rows, write_plan
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.timeout(600)
-RECORD = """
-insert into cleaned_roster (snapshot_id, sourced_id, record_status, given_name, family_name, email)
-select snapshot_id, 'new1', 'member', 'Adele', 'Lovelace', 'ada@example.org' from plan where id = :plan
-"""
+RECORD = {"sourced_id": "new1", "given_name": "Adele", "family_name": "Lovelace", "email": "ada@example.org"}
 LINK_OF = "select count(*) from link where person_id = :id and confirmed"
 
 
@@ -89,8 +85,7 @@ def test_an_owner_says_that_two_sides_of_a_conflict_are_one_person(
     sync_rows(database, lincoln, newcomer("u1", "Ada", changes={"email": "ada@example.org"}))
     ada = person_of(database, "u1")
     plan = write_plan(database, lincoln, [row("conflict", ada, links=["new1"], reason="match_contradicted")])
-    with database.begin() as conn:
-        conn.execute(text(RECORD), {"plan": plan})
+    clean_records(database, plan, RECORD)
     page = open_page(OWNER)
     page.goto("/schools/lincoln/people")
     page.get_by_role("link", name="Look at both sides and decide").click()

@@ -17,7 +17,6 @@ from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.school_status import RESUME
-from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.alerts import MOST_NIGHTS, record_failure, settle_expiry
 from roster_pipeline.sync.monitoring import settle
@@ -36,6 +35,7 @@ from roster_pipeline_tests.directory.builders import (
     sync_rows,
     write_plan,
 )
+from roster_pipeline_tests.district import change_school
 
 if TYPE_CHECKING:
     from playwright.sync_api import FilePayload, Page
@@ -141,8 +141,7 @@ def test_a_sis_that_is_away_leads_to_another_sync(open_page: Open, database: Dat
 
 
 def test_a_school_is_paused_and_runs_again(open_page: Open, database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as opened:
-        tenant_changes.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln", automatic=True))
+    change_school(database, "lincoln", automatic=True)
     page = _opened(open_page)
     page.get_by_text("Pause until a day").click()
     page.get_by_label("First day with syncs again").fill(SOON.isoformat())
@@ -161,8 +160,8 @@ def test_a_silent_school_then_one_that_failed_for_a_week_then_a_secret_that_ends
 ) -> None:
     sync_rows(database, lincoln, newcomer("u1"))
     put_reports(database)
+    change_school(database, "lincoln", automatic=True)
     with database.begin() as opened:
-        tenant_changes.set_school(opened, "lincoln", SchoolSettings(school_id="org-lincoln", automatic=True))
         silent = alerts.open_alert(opened, "school lincoln", alerts.STALE, "No sync was finished.", school=lincoln.id)
     page = _opened(open_page)
     assert (page.locator("main .badge").first.inner_text(), _primary(page)) == ("Silent", ["Sync now"])
@@ -184,10 +183,8 @@ def test_a_silent_school_then_one_that_failed_for_a_week_then_a_secret_that_ends
     assert page.get_by_role("button", name=RESUME).count() == 0
 
     sync_rows(database, lincoln, newcomer("u2"))
+    change_school(database, "lincoln", automatic=False)  # else it needs a test to save
     with database.begin() as opened:
-        tenant_changes.set_school(
-            opened, "lincoln", SchoolSettings(school_id="org-lincoln")
-        )  # else it needs a test to save
         ends = lincoln.connection.settings.model_copy(update={"secret_expires": SOON - timedelta(days=4)})
         tenant_changes.set_connection(opened, "sis", settings=ends)
         settle_expiry(opened, lincoln.connection.id, datetime.now(UTC))

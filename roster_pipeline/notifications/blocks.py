@@ -138,10 +138,10 @@ def web_address(url: str | None, path: str = "") -> str | None:
     return whole if re.match(r"https?://[^\s\"'<>]+$", whole) else None
 
 
-def page_links(console_url: str | None, path: str, text: str) -> tuple[Link, ...]:
-    """One link to a page of the console; none if there is no console."""
+def page_link(console_url: str | None, path: str, text: str, *, quiet: bool = False) -> Link | None:
+    """A link to a page of the console; None if there is no console."""
     url = web_address(console_url, path)
-    return (Link(text, url),) if url else ()
+    return Link(text, url, quiet) if url else None
 
 
 def in_console(text: str) -> str:

@@ -16,7 +16,7 @@ from roster_pipeline.notifications.blocks import (
     Sentence,
     Table,
     draw,
-    page_links,
+    page_link,
     web_address,
 )
 from roster_pipeline.notifications.content import (
@@ -91,7 +91,7 @@ def action_of(mail: SyncReport | FailureAlert) -> Link | None:
         text, path = "Look at this sync", f"/syncs/{mail.sync_id}"
     else:
         return None
-    return next(iter(page_links(mail.console_url, f"{school}{path}", text)), None)
+    return page_link(mail.console_url, f"{school}{path}", text)
 
 
 def _about(report: SyncReport) -> list[str]:
@@ -244,7 +244,8 @@ def _details(report: SyncReport, typed: bool) -> Section:
     key, plan = report.school_key, report.plan_id or "N"
     blocks: list[Block] = [Sentence(f"The plan has {rows}, too many for a mail. Look at them, or write a file:")]
     blocks += [Command(f"roster plan show {key} --plan {plan} --csv rows.csv")] if typed else []
-    blocks += page_links(report.console_url, f"/schools/{key}/plans/{plan}", "See the rows in the console")
+    link = page_link(report.console_url, f"/schools/{key}/plans/{plan}", "See the rows in the console")
+    blocks += [link] if link else []
     return Section("Row by row", tuple(blocks))
 
 

@@ -15,7 +15,7 @@ from roster_pipeline.notifications.blocks import (
     Sentence,
     draw,
     in_console,
-    page_links,
+    page_link,
     web_address,
 )
 from roster_pipeline.notifications.content import FailureAlert, SyncReport
@@ -136,7 +136,7 @@ def digest_mail(reports: Sequence[SyncReport], when: datetime, time_zone: str, c
     sections = []
     decide = any(held.rows and held.overridable for report in worrying for held in report.held)
     text, path = ("Look and decide", "/holds") if decide else ("Look at these schools", "/?state=attention")
-    action = next(iter(page_links(console_url, path, text)), None) if worrying else None
+    action = page_link(console_url, path, text) if worrying else None
     if worrying:
         blocks = _lines(worrying, console_url)
         if decide and not action:
@@ -164,10 +164,9 @@ def _lines(reports: Sequence[SyncReport], console_url: str | None) -> list[Block
         blocks += [Sentence(report.school_name, "strong"), Sentence(outcome(report))]
         blocks += [Sentence(remark) for remark in remarks(report)]
         page = f"/schools/{report.school_key}/syncs/{report.sync_id}" if report.sync_id is not None else ""
-        pages = page_links(console_url, page, "See this sync") if page else ()
-        url = web_address(report.run_url)
-        blocks += [Link(one.text, one.url, quiet=True) for one in pages]
-        blocks += [Link("Dagster run", url, quiet=True)] if url and not pages else []
+        link = page_link(console_url, page, "See this sync", quiet=True) if page else None
+        link = link or page_link(report.run_url, "", "Dagster run", quiet=True)
+        blocks += [link] if link else []
     return blocks
 
 
@@ -177,10 +176,10 @@ def alert_sections(alert: FailureAlert, typed: bool) -> list[Section]:
     again: tuple[Block, ...] = (Sentence("Then sync the school again.", "quiet"),)
     if typed:
         again = (Sentence("Then sync the school again:", "quiet"), Command(f"roster sync {alert.school_key}"))
-    school = page_links(alert.console_url, f"/schools/{alert.school_key}", "Open the school in the console")
+    school = page_link(alert.console_url, f"/schools/{alert.school_key}", "Open the school in the console")
     unchanged = (Sentence("Nothing in the directory was changed.", "quiet"),) if alert.directory_unchanged else ()
     todo = (Sentence(line) for line in remedy.strip().splitlines())
     return [
         Section("What went wrong", (*lines, *unchanged), attention=True),
-        Section("What to do", (*todo, *again, *school)),
+        Section("What to do", (*todo, *again, *([school] if school else []))),
     ]

@@ -27,7 +27,7 @@ from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.plan_rows import RowDetail, count_details, details_of
 from roster_pipeline.directory.sync_summary import SyncSummary, mark_reported, sync_summary, unreported
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.blocks import Link, page_links
+from roster_pipeline.notifications.blocks import Link, page_link
 from roster_pipeline.notifications.content import FailureAlert, RowDetails, SyncReport
 from roster_pipeline.notifications.mail import (
     Mail,
@@ -276,7 +276,7 @@ def was_open(since: datetime, message: str, zone: str = "UTC") -> str:
 
 def page_of_school(key: str, text: str, path: str = "") -> Link | None:
     """A link to a page of the school in the console; None if there is no console."""
-    return next(iter(page_links(console_url(), f"/schools/{key}{path}", text)), None)
+    return page_link(console_url(), f"/schools/{key}{path}", text)
 
 
 def operators() -> list[str]:

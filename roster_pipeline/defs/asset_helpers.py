@@ -51,7 +51,7 @@ schools = dg.DynamicPartitionsDefinition(name="schools")
 
 @contextmanager
 def executing(database: Database, run_id: str) -> Iterator[None]:
-    """Show in the database that the process of this run lives; without personal data in what an interrupt leaves.
+    """Show in the database that the process of this run lives, and keep personal data out of the trace of an interrupt.
 
     Dagster stores an interrupt, such as SIGTERM, together with the exception that was being handled when it came. The
     text of that one may hold values of records, so it is taken off.

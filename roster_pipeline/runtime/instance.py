@@ -1,6 +1,6 @@
 """Dagster's instance. Its tables and files are in the same place as ours, even if nobody has set a variable.
 
-`dagster dev` and `dg` read that file before they load any definition, so this module starts the embedded server.
+`dagster dev` and `dg` read `dagster.yaml` before they load any definition, so this module starts the embedded server.
 """
 
 from __future__ import annotations

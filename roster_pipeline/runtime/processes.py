@@ -34,7 +34,7 @@ LOOK_EVERY = 0.1
 RECORD = "dev.processes"
 """In the home folder: what `roster dev` has started."""
 MARK = "ROSTER_STARTED_BY"
-"""In the environment of every process of a group: whose it is."""
+"""In the environment of every process of a group: the group that it belongs to."""
 
 
 class Ended(KeyboardInterrupt):
@@ -126,7 +126,7 @@ def put_off() -> Iterator[None]:
 
 class ProcessGroup:
     """Children in one process group of their own, so that what they start in turn ends with them. Use as a context
-    manager; leaving it ends all of them, however it is left. record: where the group is written down."""
+    manager; its end ends all of them, also after an error. record: where the group is written down."""
 
     def __init__(self, record: Path | None = None) -> None:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -224,7 +224,7 @@ def _end_group(group: int, reaped: Callable[[], bool]) -> None:
 
 
 def _wait_until(done: Callable[[], bool]) -> bool:
-    """Whether it came true within the polite time."""
+    """Whether the condition became true in time."""
     deadline = time.monotonic() + POLITE_SECONDS
     while not done():
         if time.monotonic() > deadline:

@@ -1,7 +1,7 @@
 """The Dagster UI behind rules that keep other web sites out.
 
-Dagster's webserver executes a GraphQL mutation in whatever form it comes: by GET, as `application/graphql`, or in the
-query of a POST, from any origin and under any host name. A page that an operator happens to visit could start runs and
+Dagster's webserver executes every GraphQL mutation: by GET, as `application/graphql`, or in the query of a POST, from
+any origin and under any host name. A page that an operator happens to visit could start runs and
 stop the schedule. So this module wraps its application. A request must name a host of ours, come from our own pages or
 from a program, and carry GraphQL in a JSON body. If a token is set, it is needed to sign in.
 """

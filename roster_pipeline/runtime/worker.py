@@ -2,14 +2,17 @@
 
 celery -A roster_pipeline.runtime.worker worker -Q "$ROSTER_QUEUE"
 
-Broker, result store and settings are those of the run launcher in `dagster.yaml`, so they are set in one place. It adds
-five things to dagster-celery's own app: - A process keeps its Dagster instance, with its connections to PostgreSQL and
-some answers from there, between runs. - A task ends only when its run has ended. While the database is away the task
-waits, and then fails a run that broke off, so that the daemon retries it. - A run whose worker was lost is failed at
-once, when the broker hands it to another worker. Dagster would take that worker for a duplicate. - A run that would
-only wait, because another run fetches from the same SIS what both need, goes to the end of the queue at the broker. The
-process takes the run of another school. - A run that somebody cancels is interrupted by its own process, which rolls
-back what is not committed and goes on.
+Broker, result store and settings are those of the run launcher in `dagster.yaml`, so they are set in one place. The
+app adds five things to dagster-celery's own:
+
+- A process keeps its Dagster instance, with its connections to PostgreSQL and some answers from there, between runs.
+- A task ends only when its run has ended. While the database is away, the task waits. Then it fails a run that broke
+  off, so that the daemon retries it.
+- A run whose worker was lost fails as soon as the broker hands it to another worker. Dagster would take that worker for
+  a duplicate.
+- A run may have to wait for another run, which fetches from the same SIS what both need. Such a run goes to the end of
+  the queue at the broker, and the process takes the run of another school.
+- If somebody cancels a run, its own process interrupts it, rolls back what is not committed, and goes on.
 """
 
 from __future__ import annotations
@@ -65,7 +68,7 @@ ASKED_EVERY_TIME = {
     "event_log_storage": ("has_table", "has_asset_key_col", "has_dynamic_partition"),
     "run_storage": ("has_run_stats_index_cols",),
 }
-"""Questions that Dagster asks its database some hundred times per run, and whose answer stays true once it is true.
+"""Questions that Dagster asks its database some hundred times per run. Once their answer is yes, it stays yes.
 They are a quarter of its queries."""
 
 

@@ -23,7 +23,7 @@ from roster_pipeline.settings.school import (
 
 PAGE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 ROLE_FIELDS = {f"{role}.{name}" for role in fields.ROLES for name in RoleSettings.model_fields}
-WITH_OPTIONS = [setting for setting in (*connection_fields.CONNECTION, *fields.SCHOOL) if setting.option]
+WITH_OPTIONS = [setting for setting in (*connection_fields.CONNECTION, *fields.SCHOOL) if setting.flags]
 
 
 def default_of(model: type[BaseModel], name: str) -> Any:
@@ -78,7 +78,7 @@ def test_the_words_for_windows_and_severities_are_those_of_the_models() -> None:
 
 @pytest.mark.parametrize("setting", WITH_OPTIONS, ids=lambda setting: setting.name)
 def test_the_documentation_says_the_same_as_the_help(setting: Setting) -> None:
-    flags = ", ".join(f"`{flag}`" for flag in setting.option.split("/"))
+    flags = ", ".join(f"`{flag}`" for flag in setting.flags.split("/"))
     row = next(line for line in PAGE.splitlines() if line.startswith(f"| {flags} | {setting.described}"))
     assert row.endswith(f"| {setting.default_words} |")
 

@@ -51,7 +51,7 @@ def _option(setting: Setting) -> SettingOption:
     kind: Any = list[str] if setting.several else type(setting.default) if setting.default is not None else str
     default = f" Default: {setting.default_words}." if setting.default_words not in ("", "required") else ""
     metavar = f"[{'|'.join(value for value, _ in setting.choices)}]" if setting.choices else setting.metavar or None
-    return SettingOption(setting.option, tuple(setting.name.split(".")), kind, setting.described + default, metavar)
+    return SettingOption(setting.flags, tuple(setting.name.split(".")), kind, setting.described + default, metavar)
 
 
 def with_options(options: Sequence[SettingOption]) -> Callable[[Command], Command]:
@@ -126,7 +126,7 @@ PAIR_OPTIONS = (
         "RULE=VALUE",
     ),
 )
-SCHOOL_OPTIONS = (*(_option(setting) for setting in SCHOOL if setting.option), *PAIR_OPTIONS)
+SCHOOL_OPTIONS = (*(_option(setting) for setting in SCHOOL if setting.flags), *PAIR_OPTIONS)
 OF_ONE_SCHOOL = ("school_id", "report_to", "automatic")
 DEFAULT_OPTIONS = tuple(option for option in SCHOOL_OPTIONS if option.name not in OF_ONE_SCHOOL)
 """Options of the settings with which new schools of a district begin."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from roster_pipeline.settings.connection_fields import CLIENT_SECRET, CONNECTION, DISTRICT, Choices, Setting
+from roster_pipeline.settings.connection_fields import CLIENT_SECRET, CONNECTION, DISTRICT, Choices, Setting, advanced
 
 REPORT_WHEN: Choices = (
     ("every", "After every sync"),
@@ -54,7 +54,6 @@ SCHOOL = (
         "school_id",
         "School ID",
         "The sourcedId of the school's org in the SIS, or its identifier.",
-        option="--school-id",
         shown_default="required",
     ),
     *_role("students", ROLES["students"], "students"),
@@ -66,90 +65,74 @@ SCHOOL = (
         "Include Primary Parent Contact Info",
         "One primary contact per student.",
         False,
-        "--contacts/--no-contacts",
+        option="--contacts/--no-contacts",
     ),
     Setting(
         "contacts_most",
         "Contacts of a student",
         "How many contacts are kept in order, with the primary one: 1 to 5.",
         1,
-        "--contacts-most",
     ),
     Setting(
-        "report_to", "Recipients", "E-mail addresses that get the report.", (), "--report-to", (), "nobody", "EMAIL"
+        "report_to",
+        "Recipients",
+        "E-mail addresses that get the report.",
+        (),
+        shown_default="nobody",
+        metavar="EMAIL",
     ),
-    Setting("report_when", "When", "When the report is sent.", "every", "--report-when", REPORT_WHEN),
-    Setting(
-        "report_attachment", "Attached", "What is attached to the report.", "none", "--report-attachment", ATTACHMENTS
+    Setting("report_when", "When", "When the report is sent.", "every", choices=REPORT_WHEN),
+    Setting("report_attachment", "Attached", "What is attached to the report.", "none", choices=ATTACHMENTS),
+    Setting("automatic", "Enable Automatic Rostering", "The school is synced every night.", False),
+    Setting("sync_time", "Sync time", "The sync's local time.", "20:00", metavar="HH:MM"),
+    Setting("time_zone", "Time zone", "The school's time zone, such as America/Chicago.", "UTC", metavar="ZONE"),
+    *advanced(
+        Setting(
+            "first_sync",
+            "The first sync",
+            "Whether the first sync waits for an approval.",
+            "approve",
+            choices=FIRST_SYNC,
+        ),
+        Setting(
+            "preferred_names",
+            "Show preferred names",
+            "If the SIS has both, the directory shows the preferred name instead of the legal one.",
+            False,
+            option="--preferred-names/--legal-names",
+        ),
+        Setting(
+            "phone_region",
+            "Country of phone numbers",
+            "Two letters, for phone numbers without a country code.",
+            "US",
+            metavar="CC",
+        ),
+        Setting(
+            "include_orgs_below",
+            "Count orgs below the school as the school",
+            "A campus or a department whose parent is the school. The test names how many people they have.",
+            False,
+            option="--include-orgs-below/--school-alone",
+        ),
+        Setting(
+            "restore_archived_by_hand",
+            "Restore people who were archived by hand",
+            "Whether a sync may restore people who were archived by hand; otherwise they stay archived.",
+            False,
+            option="--restore-archived-by-hand/--keep-archived-by-hand",
+        ),
+        Setting(
+            "role_map",
+            "Role map",
+            "Which group a role of the SIS belongs to: student, teacher, staff, admin or contact. For example: "
+            "ext:officeStaff = staff",
+            {},
+            option=None,
+        ),
+        Setting("guards", "Guards", "The limits beyond which changes wait for an approval.", option=None),
+        Setting("quality", "Quality rules", "How the records of the SIS are judged.", {}, option=None),
     ),
-    Setting(
-        "automatic",
-        "Enable Automatic Rostering",
-        "The school is synced every night.",
-        False,
-        "--automatic/--no-automatic",
-    ),
-    Setting("sync_time", "Sync time", "The sync's local time.", "20:00", "--sync-time", metavar="HH:MM"),
-    Setting(
-        "time_zone",
-        "Time zone",
-        "The school's time zone, such as America/Chicago.",
-        "UTC",
-        "--time-zone",
-        metavar="ZONE",
-    ),
-    Setting(
-        "first_sync",
-        "The first sync",
-        "Whether the first sync waits for an approval.",
-        "approve",
-        "--first-sync",
-        FIRST_SYNC,
-        advanced=True,
-    ),
-    Setting(
-        "preferred_names",
-        "Show preferred names",
-        "If the SIS has both, the directory shows the preferred name instead of the legal one.",
-        False,
-        "--preferred-names/--legal-names",
-        advanced=True,
-    ),
-    Setting(
-        "phone_region",
-        "Country of phone numbers",
-        "Two letters, for phone numbers without a country code.",
-        "US",
-        "--phone-region",
-        metavar="CC",
-        advanced=True,
-    ),
-    Setting(
-        "include_orgs_below",
-        "Count orgs below the school as the school",
-        "A campus or a department whose parent is the school. The test names how many people they have.",
-        False,
-        "--include-orgs-below/--school-alone",
-        advanced=True,
-    ),
-    Setting(
-        "restore_archived_by_hand",
-        "Restore people who were archived by hand",
-        "Whether a sync may restore people who were archived by hand; otherwise they stay archived.",
-        False,
-        "--restore-archived-by-hand/--keep-archived-by-hand",
-        advanced=True,
-    ),
-    Setting(
-        "role_map",
-        "Role map",
-        "Which group a role of the SIS belongs to: student, teacher, staff, admin or contact. For example: "
-        "ext:officeStaff = staff",
-        {},
-        advanced=True,
-    ),
-    Setting("guards", "Guards", "The limits beyond which changes wait for an approval.", advanced=True),
-    Setting("quality", "Quality rules", "How the records of the SIS are judged.", {}, advanced=True),
 )
 
 GUARDS = (
@@ -232,7 +215,7 @@ GUARDS = (
     Setting("api_unchanged_days", "Unchanged SIS", "For how many days an API may show no change.", 14),
 )
 
-NAME = Setting("name", "Name of the school", "For reports and pages.", option="--name")
+NAME = Setting("name", "Name of the school", "For reports and pages.")
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from roster_pipeline.vocabulary import (
 
 ADVICE: dict[str, str] = {
     "incomplete_snapshot": "People who are missing from an incomplete list may still be at the school. So nobody is "
-    "archived, and no approval can change that. Sync again. If it stays incomplete, look at the problems on this page.",
+    "archived, and no approval can change that. Sync again. If it stays incomplete, have that corrected in the SIS.",
     "witness": "The lists of the SIS leave out people who are still there, so a missing person proves nothing. This "
     "cannot be approved. Ask the people who run the SIS what this client may see, and sync again.",
     "no_witness": "Nobody is archived without a second answer of the SIS about them. This cannot be approved. "

@@ -78,6 +78,16 @@ def test_the_runs_of_the_engineers_are_not_in_the_way_of_owners(
     assert shown.index('aria-label="Steps of the run"') < shown.index("Dagster run")
 
 
+def test_the_people_whom_a_sync_names_to_check_are_on_its_page(
+    owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1", notes="number_of_another"))
+    put_reports(database)
+    shown = words_of(owner.get(f"/schools/lincoln/syncs/{one(database, 'select max(id) from sync')}").text)
+    assert "see To check." in shown
+    assert "To check 1 student: Another person has this number too." in shown
+
+
 STATES = [
     ("credentials", "Test and settings", "/schools/lincoln/settings"),
     ("connection", "Sync again", "/schools/lincoln/runs"),
@@ -109,11 +119,11 @@ def test_a_decision_is_seen_at_once_in_alerts(owner: Browser, database: Database
     with database.begin() as opened:
         settle(opened, lincoln.id, datetime.now(UTC))
     page = owner.get("/schools/lincoln").text
-    assert "Alert on school lincoln: held" in words_of(page)
+    assert "Alert: held" in words_of(page)
     assert '<a class="button primary" href="/schools/lincoln/holds">Look and decide</a>' in page
     given = {"hash": str(one(database, "select hash from plan where id = :id", id=plan_id)), "reason": "not ours"}
     owner.send_form(f"/schools/lincoln/plans/{plan_id}/discard", given)
-    assert "Alert on school" not in words_of(owner.get("/schools/lincoln").text)
+    assert "Alert" not in words_of(owner.get("/schools/lincoln").text)
 
 
 def test_a_pause_is_ended_on_the_schools_page(

@@ -83,6 +83,7 @@ def test_a_held_plan_is_shown_with_its_reasons_and_rows(owner: Browser, database
     assert str(MANY["message"]) in text
     assert "can be approved" in text
     assert "Check whether these people are new" in text
+    assert "You can take that back. Approve the rest after that." in text
     assert "Ada Lovelace" in text
     assert "New in the SIS." in text
     assert page.headers["cache-control"] == "no-store"
@@ -169,6 +170,7 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     page = owner.get("/schools/lincoln/holds")
     text = words_of(page.text)
     assert str(INCOMPLETE["message"]) in text
+    assert "Approve the rest" not in text, "nothing can be approved"
     assert "1 change is held and cannot be approved; everything else went on." in text
     assert "decision" not in text[: text.index("Why")]
     assert "Sync again" in text

@@ -96,6 +96,7 @@ def test_somebody_is_found_by_everything_that_an_owner_knows_of_them(
     number = str(person_of(database, "SIS-77"))
     for words in ("jose pena", "JOSÉ", decomposed, "angstrom", "irem", "sis-77", "zoe lukasz", "ZOE@home", number):
         assert found in names_in(owner, PEOPLE, q=words), words
+    assert "Zoë Łukasz Lincoln, primary" in words_of(owner.get(f"/people/{number}").text)
     assert names_in(owner, PEOPLE, q="sis-7") == [], "a sourcedId counts as a whole"
     assert names_in(owner, PEOPLE, q="zoe jose") == [found]
     assert names_in(signed_in(NEIGHBOUR), "/schools/oak/people", q="zoe") == []

@@ -146,7 +146,7 @@ def test_a_manager_ticks_a_school_of_the_sis_while_its_people_are_counted(open_p
     expect(page.get_by_text(re.compile(r"\d+ students"))).to_have_count(2, timeout=PATIENCE)
     assert faults_of(page) == []
     page.goto("/districts/springfield")
-    page.get_by_label("Take the settings of").select_option("As Lincoln")
+    page.get_by_label("Take the settings of").select_option("Lincoln")
     page.get_by_role("button", name="Begin with these settings").click()
     expect(page.get_by_text("New schools begin with these settings.").first).to_be_visible()
     assert faults_of(page) == []

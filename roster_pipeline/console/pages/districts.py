@@ -110,7 +110,7 @@ def show(request: Request) -> Response:
         zone=zone,
         resting=district.paused_until is not None and district.paused_until > now.date(),
         earliest=now.date() + timedelta(days=1),
-        patterns=[(key, f"As {name}") for key, name in names],
+        patterns=names,
         defaults=differences(SchoolSettings(school_id=ANY_SCHOOL), district.settings.school_defaults)
         if district.settings.school_defaults
         else None,

@@ -49,7 +49,7 @@ from roster_pipeline.vocabulary import counted, reason_problem, role_place
 COLUMNS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
 ALWAYS = ("created", "updated", "archived")
 """Columns that are shown even if they are empty."""
-BEHIND = ("Compared with the sync before", "Quality checks", "Left as they are", "Connection")
+BEHIND = ("To check", "Compared with the sync before", "Quality checks", "Left as they are", "Connection")
 """Sections of the mail that the page shows as they are. The other sections have their own tables here."""
 LEFT = ("person was changed later and is not touched", "people were changed later and are not touched")
 HEADER = ("name", "value", "sourcedId", "collection", "field", "rule", "meaning", "severity", "role")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from roster_pipeline.console.charts import role_bars
-from roster_pipeline.directory import alerts, audit, manual_runs
+from roster_pipeline.directory import alerts, audit, manual_runs, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.content import RoleCounts
+from roster_pipeline.sync.alerts import settle_expiry
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline_tests.console.conftest import OWNER, Browser
+from roster_pipeline_tests.console.filling import changed, fields_of
 from roster_pipeline_tests.console.held_plans import MANY, held_creates, words_of
 from roster_pipeline_tests.directory.builders import newcomer, one, sync_rows
 
@@ -139,6 +141,20 @@ def test_a_pause_is_ended_on_the_schools_page(
     assert "The school runs by itself again" in text
     assert "Paused" not in text
     assert "People 1 student " in text
+
+
+def test_the_end_of_a_secret_is_told_until_a_later_day_is_saved(
+    owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
+    today, where = datetime.now(UTC).date(), "/schools/lincoln/settings/connection"
+    with database.begin() as opened:
+        ends = lincoln.connection.settings.model_copy(update={"secret_expires": today + timedelta(days=10)})
+        tenant_changes.set_connection(opened, "sis", settings=ends)
+        settle_expiry(opened, lincoln.connection.id, datetime.now(UTC))
+    assert "It closes once a new Client Secret is saved." in words_of(owner.get("/schools/lincoln").text)
+    later = changed(fields_of(owner.get(where).text), connection__secret_expires=str(today + timedelta(days=300)))
+    assert owner.send_form(where, later).is_redirect
+    assert "Client Secret" not in words_of(owner.get("/schools/lincoln").text)
 
 
 def test_a_failed_run_says_who_started_it(owner: Browser, database: Database, lincoln: SchoolRow) -> None:

@@ -173,7 +173,7 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     assert "Approve the rest" not in text, "nothing can be approved"
     assert "1 change is held and cannot be approved; everything else went on." in text
     assert "decision" not in text[: text.index("Why")]
-    assert "Sync again" in text
+    assert '<a class="button primary" href="/schools/lincoln/runs">Sync again</a>' in page.text
     sync_id = one(database, "select max(id) from sync")
     said = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
     assert "1 student to archive Cannot be approved" in said

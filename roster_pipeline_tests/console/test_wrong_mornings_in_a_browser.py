@@ -1,24 +1,23 @@
 """A wrong morning per state, in a real browser: what the page says first, and where its one button leads.
 
-Held and decided, held and not approvable, a refused sign-in, a SIS that is away, a school that somebody paused, one
-that is silent, one that failed for a week, a secret that ends, what the manager decides, several schools at once. Each
-page on the way is looked at for screen readers, in light and dark, and on a phone.
+Each page on the way is checked for screen readers, in light and dark, and on a phone.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
-from roster_pipeline.directory import alerts, tenant_changes
+from roster_pipeline.directory import alerts
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.school_status import RESUME
+from roster_pipeline.services.school_changes import pause
 from roster_pipeline.sync import SyncError
-from roster_pipeline.sync.alerts import MOST_NIGHTS, record_failure, settle_expiry
+from roster_pipeline.sync.alerts import MOST_NIGHTS, record_failure
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline.vocabulary import day
@@ -46,11 +45,6 @@ AWAY = "lincoln: the SIS did not answer within 60 seconds"
 REFUSED = "lincoln: the SIS refused the sign-in (401 invalid_client at its token address)"
 SOON = datetime.now(UTC).date() + timedelta(days=14)
 HOME = "/schools/lincoln"
-
-
-def _fails(database: Database, message: str, cause: str) -> None:
-    with database.begin() as opened:
-        alerts.record(opened, "lincoln", "raw_users", message, run_id=None, cause=cause)
 
 
 def _opened(open_page: Open, path: str = HOME, who: str = OWNER) -> Page:
@@ -99,105 +93,73 @@ def test_held_and_decided_in_parts_with_one_row_left_out(
     assert faults_of(page) == []
 
 
-def test_held_and_not_approvable_leads_to_another_sync(open_page: Open, database: Database, lincoln: SchoolRow) -> None:
-    held_archive(database, lincoln, INCOMPLETE)
+def _not_approvable(database: Database, school: SchoolRow) -> None:
+    held_archive(database, school, INCOMPLETE)
     put_reports(database)
     with database.begin() as opened:
-        settle(opened, lincoln.id, datetime.now(UTC))
-    page = _opened(open_page)
-    assert _primary(page) == ["Sync again"]
-    page.get_by_text("Nobody can approve it. It closes once a newer plan holds nothing.").wait_for()
-    assert "decides" not in page.locator("main").inner_text()
-    page.goto(f"{HOME}/holds")
-    page.get_by_text("An approval cannot let this through").wait_for()
-    assert _primary(page) == ["Sync again"]
-    assert faults_of(page) == []
-    page.get_by_role("link", name="Sync again").click()
-    page.get_by_role("button", name="Sync now").wait_for()
+        settle(opened, school.id, datetime.now(UTC))
 
 
-def test_a_refused_sign_in_leads_to_the_settings(open_page: Open, database: Database, lincoln: SchoolRow) -> None:
-    held_creates(database, lincoln)
-    _fails(database, REFUSED, "credentials")
-    page = _opened(open_page)
-    assert page.locator(".lead").first.inner_text().startswith("The SIS refused the sign-in")
-    assert _primary(page) == ["Test and settings"]
-    page.get_by_role("link", name="Test and settings").click()
-    page.get_by_label("Client ID", exact=True).wait_for()
-    assert faults_of(page) == []
-
-
-def test_a_sis_that_is_away_leads_to_another_sync(open_page: Open, database: Database, lincoln: SchoolRow) -> None:
-    _fails(database, AWAY, "step")
-    page = _opened(open_page)
-    assert page.locator(".lead").first.inner_text().startswith("The SIS did not answer within 60 seconds")
-    assert _primary(page) == ["Sync again"]
+def _refused(database: Database, school: SchoolRow) -> None:
+    held_creates(database, school)
     with database.begin() as opened:
-        add_school(opened, "east")
-    district = _opened(open_page, "/districts/springfield", MANAGER)
-    district.get_by_text("1 of 2 failing").wait_for()
-    district.get_by_text("1 school needs attention").click()
-    district.get_by_role("link", name="Lincoln").wait_for()
+        alerts.record(opened, school.key, "raw_users", REFUSED, run_id=None, cause="credentials")
 
 
-def test_a_school_is_paused_and_runs_again(open_page: Open, database: Database, lincoln: SchoolRow) -> None:
-    change_school(database, "lincoln", automatic=True)
-    page = _opened(open_page)
-    page.get_by_text("Pause until a day").click()
-    page.get_by_label("First day with syncs again").fill(SOON.isoformat())
-    page.locator("#pause-reason").fill("the summer holidays")
-    page.get_by_role("button", name="Pause", exact=True).click()
-    page.get_by_role("status").get_by_text(f"Paused until {day(SOON)}").wait_for()
-    assert faults_of(page) == []
-    assert _primary(page) == ["Let it run by itself again"]
-    page.get_by_role("button", name="Let it run by itself again").click()
-    page.get_by_text("The school runs by itself again").wait_for()
-    assert one(database, "select paused_until from school where key = 'lincoln'") is None
+def _away(database: Database, school: SchoolRow) -> None:
+    with database.begin() as opened:
+        alerts.record(opened, school.key, "raw_users", AWAY, run_id=None, cause="step")
 
 
-def test_a_silent_school_then_one_that_failed_for_a_week_then_a_secret_that_ends(
-    open_page: Open, database: Database, lincoln: SchoolRow
-) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
+def _paused(database: Database, school: SchoolRow) -> None:
+    sync_rows(database, school, newcomer("u1"))
     put_reports(database)
-    change_school(database, "lincoln", automatic=True)
     with database.begin() as opened:
-        silent = alerts.open_alert(opened, "school lincoln", alerts.STALE, "No sync was finished.", school=lincoln.id)
-    page = _opened(open_page)
-    assert (page.locator("main .badge").first.inner_text(), _primary(page)) == ("Silent", ["Sync now"])
-    page.get_by_role("link", name="Sync now").click()
-    page.get_by_role("button", name="Sync now").wait_for()
-    assert _primary(page) == ["Sync now"]
+        pause(opened, SOON, school=school.key, who=OWNER, reason="the summer holidays")
 
+
+def _silent(database: Database, school: SchoolRow) -> None:
+    sync_rows(database, school, newcomer("u1"))
+    put_reports(database)
+    change_school(database, school.key, automatic=True)
     with database.begin() as opened:
-        alerts.close(opened, silent or 0)
+        alerts.open_alert(opened, f"school {school.key}", alerts.STALE, "No sync was finished.", school=school.id)
+
+
+def _failed_for_a_week(database: Database, school: SchoolRow) -> None:
+    change_school(database, school.key, automatic=True)
     for night in range(1, MOST_NIGHTS + 1):
-        away = SyncError("lincoln", "the SIS did not answer within 60 seconds", "Is it up?")
-        record_failure(database, "lincoln", "raw_users", away, f"run-{night}", f"2026-11-{night:02}")
-    page.goto(HOME)
-    assert (page.locator("main .badge").first.inner_text(), _primary(page)) == ("Failed", ["Sync again"])
-    page.get_by_text("It is paused after a week of failed nights.").wait_for()
-    assert faults_of(page) == []
-    page.get_by_role("button", name=RESUME).click()
-    page.get_by_text("The school runs by itself again").wait_for()
-    assert page.get_by_role("button", name=RESUME).count() == 0
+        away = SyncError(school.key, "the SIS did not answer within 60 seconds", "Is it up?")
+        record_failure(database, school.key, "raw_users", away, f"run-{night}", f"2026-11-{night:02}")
 
-    sync_rows(database, lincoln, newcomer("u2"))
-    change_school(database, "lincoln", automatic=False)  # else it needs a test to save
-    with database.begin() as opened:
-        ends = lincoln.connection.settings.model_copy(update={"secret_expires": SOON - timedelta(days=4)})
-        tenant_changes.set_connection(opened, "sis", settings=ends)
-        settle_expiry(opened, lincoln.connection.id, datetime.now(UTC))
-    page.goto(HOME)
-    page.get_by_text("It closes once a new Client Secret is saved.").wait_for()
+
+@pytest.mark.parametrize(
+    ("happens", "badge", "said", "button", "leads_to"),
+    [
+        (_not_approvable, "Held", "Nobody can approve it. It closes once a newer plan", "Sync again", "/holds"),
+        (_refused, "Failed", "The SIS refused the sign-in", "Test and settings", "/settings"),
+        (_away, "Failed", "The SIS did not answer within 60 seconds", "Sync again", "/runs"),
+        (_paused, "Paused", f"Paused until {day(SOON)}", "Let it run by itself again", "/holds"),
+        (_silent, "Silent", "No sync was finished.", "Sync now", "/runs"),
+        (_failed_for_a_week, "Failed", "It is paused after a week of failed nights.", "Sync again", "/runs"),
+    ],
+)
+def test_the_page_says_what_happened_and_its_one_button_is_the_next_step(
+    open_page: Open,
+    database: Database,
+    lincoln: SchoolRow,
+    happens: Callable[[Database, SchoolRow], None],
+    badge: str,
+    said: str,
+    button: str,
+    leads_to: str,
+) -> None:
+    happens(database, lincoln)
+    page = _opened(open_page)
+    assert (page.locator("main .badge").first.inner_text(), _primary(page)) == (badge, [button])
+    assert said in page.locator("main").inner_text()
+    page.goto(HOME + leads_to)
     assert faults_of(page) == []
-    page.get_by_role("link", name="Settings", exact=True).click()
-    page.get_by_text("Advanced connection settings").click()
-    page.get_by_label("Secret valid until").fill((SOON + timedelta(days=300)).isoformat())
-    page.get_by_role("button", name="Save").click()
-    page.get_by_role("status").get_by_text("Saved.").wait_for()
-    page.goto(HOME)
-    assert "Client Secret" not in page.locator("main").inner_text()
 
 
 def test_only_the_manager_decides_then_several_schools_at_once(

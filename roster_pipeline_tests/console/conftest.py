@@ -202,6 +202,13 @@ def _browser_of(email: str) -> Any:
 operator, manager, owner, stranger = map(_browser_of, (OPERATOR, MANAGER, OWNER, STRANGER))
 
 
+@pytest.fixture
+def visitor(console: Console) -> Iterator[Browser]:
+    """A browser that has not signed in."""
+    with console.browser() as browser:
+        yield browser
+
+
 def link_in(text: str) -> str:
     """The first sign-in link of a text, as a path with its query."""
     found = re.search(r"/sign-in/link\?token=[\w-]+(?:&next=[\w%]+)?", text)

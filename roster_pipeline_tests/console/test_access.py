@@ -152,7 +152,7 @@ def test_search_finds_addresses_and_keys(operator: Browser) -> None:
 
 
 @pytest.mark.usefixtures("people_let_in")
-def test_at_the_command_line(console: Console, database: Database, environment: Path) -> None:
+def test_at_the_command_line(visitor: Browser, database: Database, environment: Path) -> None:
     assert run("access", "grant", NEW, "--school", "lincoln", "--who", "ann").code == 0
     assert run("access", "grant", NEW, "--district", "springfield").code == 0
     listed = {(row["email"], row["role"]) for row in run("access", "list", "--json").data}
@@ -160,10 +160,9 @@ def test_at_the_command_line(console: Console, database: Database, environment: 
     made = run("access", "link", NEW)
     assert made.out.startswith("http://127.0.0.1:8080/sign-in/link?token=")
     link = link_in(made.out)
-    with console.browser() as browser:
-        browser.get(link)
-        assert browser.send_form("/sign-in/link", {"token": link.partition("token=")[2]}).status_code == 303
-        assert browser.get("/schools/lincoln").status_code == 200
+    visitor.get(link)
+    assert visitor.send_form("/sign-in/link", {"token": link.partition("token=")[2]}).status_code == 303
+    assert visitor.get("/schools/lincoln").status_code == 200
     assert run("access", "revoke", NEW, "--all").code == 0
     assert may(database, NEW) == []
     assert one(database, "select who from audit where what = 'access granted' order by id limit 1") == "ann"

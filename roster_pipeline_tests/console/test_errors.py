@@ -94,9 +94,8 @@ def test_without_a_database_there_is_a_page_all_the_same(database: Database, env
         assert "Traceback" not in answer.text
 
 
-def test_health_says_ready_and_nothing_else(console: Console) -> None:
-    with console.browser() as browser:
-        answer = browser.get("/health")
+def test_health_says_ready_and_nothing_else(visitor: Browser) -> None:
+    answer = visitor.get("/health")
     assert (answer.status_code, answer.text) == (200, "ready\n")
 
 

@@ -23,7 +23,7 @@ from roster_pipeline.directory import (
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
 from roster_pipeline_tests.console.held_plans import SCRIPT, hash_of, held_creates
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, sync_rows
 
@@ -167,14 +167,13 @@ def test_those_who_may_see_a_school_open_its_page(signed_in: SignedIn, lincoln: 
         assert signed_in(who).get(f"/schools/{lincoln.key}").status_code == 200, who
 
 
-def test_without_a_session_every_page_sends_to_the_sign_in(console: Console) -> None:
-    with console.browser() as browser:
-        for method, path in ROUTES:
-            if path.startswith(OPEN):
-                continue
-            where = at(path, "lincoln")
-            wanted = 302 if method == "GET" else 303 if path == "/sign-out" else 401
-            assert asked(browser, method, where)[0] == wanted, where
+def test_without_a_session_every_page_sends_to_the_sign_in(visitor: Browser) -> None:
+    for method, path in ROUTES:
+        if path.startswith(OPEN):
+            continue
+        where = at(path, "lincoln")
+        wanted = 302 if method == "GET" else 303 if path == "/sign-out" else 401
+        assert asked(visitor, method, where)[0] == wanted, where
 
 
 def test_no_form_is_taken_without_its_token(operator: Browser, lincoln: SchoolRow) -> None:

@@ -165,14 +165,13 @@ def test_the_next_night_is_the_first_after_now() -> None:
     assert next_night(datetime(2026, 1, 1, 2, 30).time(), zone, spring).astimezone(zone).hour == 3  # noqa: DTZ001
 
 
-def test_static_files_may_be_kept_as_long_as_their_address_names_them(console: Console) -> None:
-    with console.browser() as browser:
-        answer = browser.get(static_url("console.css"))
-        assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
-        assert browser.get("/static/console.css?v=other").headers["cache-control"] == "no-cache"
-        again = browser.get("/static/console.css", headers={"if-none-match": answer.headers["etag"]})
-        assert (again.status_code, again.content) == (304, b"")
-        assert browser.get("/static/..%2f__init__.py").status_code == 404
+def test_static_files_may_be_kept_as_long_as_their_address_names_them(visitor: Browser, console: Console) -> None:
+    answer = visitor.get(static_url("console.css"))
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "public, max-age=31536000, immutable")
+    assert visitor.get("/static/console.css?v=other").headers["cache-control"] == "no-cache"
+    again = visitor.get("/static/console.css", headers={"if-none-match": answer.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert visitor.get("/static/..%2f__init__.py").status_code == 404
     assert {"console.css", "htmx.min.js", "htmx.LICENSE.txt", "icon.svg"} <= set(static_files())
 
 

@@ -22,6 +22,7 @@ from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.scenarios.mailbox import body_of, mail_server
 from roster_pipeline_tests.waiting import until
 
+pytestmark = pytest.mark.usefixtures("people_let_in")
 SignedIn = Callable[[str], Browser]
 PATIENCE = 30.0
 
@@ -54,16 +55,16 @@ def used(browser: Browser, link: str) -> httpx.Response:
     return browser.send_form("/sign-in/link", given)
 
 
-@pytest.mark.usefixtures("people_let_in")
-def test_a_link_by_mail_signs_in_once(console: Console, environment: Path, database: Database) -> None:
-    with console.browser() as browser:
-        assert "a link is on its way" in asked(browser, OWNER.upper(), next="/holds").text
-        mail = mail_to(environment, OWNER)
-        link = link_in(mail)
-        assert f"{console.url}{link}" in mail
-        answer = used(browser, link)
-        assert (answer.status_code, answer.headers["location"]) == (303, "/holds")
-        assert browser.get("/sign-in").headers["location"] == "/"
+def test_a_link_by_mail_signs_in_once(
+    visitor: Browser, console: Console, environment: Path, database: Database
+) -> None:
+    assert "a link is on its way" in asked(visitor, OWNER.upper(), next="/holds").text
+    mail = mail_to(environment, OWNER)
+    link = link_in(mail)
+    assert f"{console.url}{link}" in mail
+    answer = used(visitor, link)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/holds")
+    assert visitor.get("/sign-in").headers["location"] == "/"
     with console.browser() as another:
         assert "does not work any more" in another.get(link).text
         token = parse_qs(urlsplit(link).query)["token"][0]
@@ -72,7 +73,6 @@ def test_a_link_by_mail_signs_in_once(console: Console, environment: Path, datab
     assert ("signed in", OWNER) in every(database, "select what, who from audit")
 
 
-@pytest.mark.usefixtures("people_let_in")
 def test_a_link_goes_out_by_smtp_past_the_outbox(
     console: Console, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,64 +84,56 @@ def test_a_link_goes_out_by_smtp_past_the_outbox(
     assert one(database, "select count(*) from outbox") == 0
 
 
-@pytest.mark.usefixtures("people_let_in")
 def test_a_mail_server_that_is_away_is_told_to_the_log_without_anybodys_address(
-    console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    visitor: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:1")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
-    with console.browser() as browser:
-        assert "a link is on its way" in asked(browser, OWNER).text
-        until(lambda: "could not be sent" in caplog.text, PATIENCE)
+    assert "a link is on its way" in asked(visitor, OWNER).text
+    until(lambda: "could not be sent" in caplog.text, PATIENCE)
     assert "cannot be reached" in caplog.text
     assert OWNER not in caplog.text
 
 
-@pytest.mark.usefixtures("people_let_in")
-def test_looking_at_a_link_as_mail_scanners_do_uses_nothing_up(console: Console, environment: Path) -> None:
-    with console.browser() as browser:
-        asked(browser, OWNER)
-        link = link_in(mail_to(environment, OWNER))
-        for _ in range(3):
-            with console.browser() as scanner:
-                looked = scanner.get(link)
-                assert looked.status_code == 200
-                assert looked.headers["referrer-policy"] == "no-referrer"
-                assert OWNER in looked.text, "nobody is signed in as somebody else unawares"
-                assert console.config.session_cookie not in scanner.cookies
-        assert used(browser, link).status_code == 303
+def test_looking_at_a_link_as_mail_scanners_do_uses_nothing_up(
+    visitor: Browser, console: Console, environment: Path
+) -> None:
+    asked(visitor, OWNER)
+    link = link_in(mail_to(environment, OWNER))
+    for _ in range(3):
+        with console.browser() as scanner:
+            looked = scanner.get(link)
+            assert looked.status_code == 200
+            assert looked.headers["referrer-policy"] == "no-referrer"
+            assert OWNER in looked.text, "nobody is signed in as somebody else unawares"
+            assert console.config.session_cookie not in scanner.cookies
+    assert used(visitor, link).status_code == 303
 
 
-@pytest.mark.usefixtures("people_let_in")
-def test_a_link_is_over_after_an_hour(console: Console, environment: Path, database: Database) -> None:
-    with console.browser() as browser:
-        asked(browser, OWNER)
-        link = link_in(mail_to(environment, OWNER))
-        assert one(database, "select expires_at - created_at = interval '1 hour' from sign_in_link")
-        with database.begin() as opened:
-            opened.execute(text("update sign_in_link set expires_at = now() - interval '1 second'"))
-        assert browser.get(link).status_code == 403
+def test_a_link_is_over_after_an_hour(visitor: Browser, environment: Path, database: Database) -> None:
+    asked(visitor, OWNER)
+    link = link_in(mail_to(environment, OWNER))
+    assert one(database, "select expires_at - created_at = interval '1 hour' from sign_in_link")
+    with database.begin() as opened:
+        opened.execute(text("update sign_in_link set expires_at = now() - interval '1 second'"))
+    assert visitor.get(link).status_code == 403
 
 
-@pytest.mark.usefixtures("people_let_in")
-def test_the_answer_does_not_tell_who_may_sign_in(console: Console, environment: Path, database: Database) -> None:
-    with console.browser() as browser:
-        known, unknown = (asked(browser, address) for address in (OWNER, "nobody@example.org"))
-        assert (known.status_code, known.text) == (unknown.status_code, unknown.text)
-        mail_to(environment, OWNER)
+def test_the_answer_does_not_tell_who_may_sign_in(visitor: Browser, environment: Path, database: Database) -> None:
+    known, unknown = (asked(visitor, address) for address in (OWNER, "nobody@example.org"))
+    assert (known.status_code, known.text) == (unknown.status_code, unknown.text)
+    mail_to(environment, OWNER)
     assert mails_to(environment, "nobody@example.org") == []
     assert not any("nobody@" in str(row) for row in every(database, "select who, details from audit"))
 
 
-@pytest.mark.usefixtures("people_let_in")
 def test_neither_link_nor_session_can_be_read_in_the_database(
-    console: Console, environment: Path, database: Database
+    visitor: Browser, console: Console, environment: Path, database: Database
 ) -> None:
-    with console.browser() as browser:
-        asked(browser, OWNER)
-        link = link_in(mail_to(environment, OWNER))
-        used(browser, link)
-        secret = browser.cookies[console.config.session_cookie]
+    asked(visitor, OWNER)
+    link = link_in(mail_to(environment, OWNER))
+    used(visitor, link)
+    secret = visitor.cookies[console.config.session_cookie]
     token = parse_qs(urlsplit(link).query)["token"][0]
     for table in ("sign_in_link", "console_session", "outbox", "audit", "rate_limit"):
         rows = str(every(database, f"select * from {table}"))
@@ -150,9 +142,8 @@ def test_neither_link_nor_session_can_be_read_in_the_database(
 
 
 @pytest.mark.parametrize("address", ["", "nobody", "@", "a" * 400 + "@example.org"])
-def test_what_is_no_address_is_said_beside_the_field(console: Console, address: str) -> None:
-    with console.browser() as browser:
-        answer = asked(browser, address)
+def test_what_is_no_address_is_said_beside_the_field(visitor: Browser, address: str) -> None:
+    answer = asked(visitor, address)
     assert answer.status_code == 400
     assert 'aria-invalid="true"' in answer.text
 
@@ -202,19 +193,16 @@ def test_use_keeps_a_session_alive(database: Database, signed_in: SignedIn) -> N
     assert one(database, "select seen_at > now() - interval '5 minutes' from console_session")
 
 
-def test_without_a_session_pages_lead_to_the_sign_in_and_back(console: Console) -> None:
-    with console.browser() as browser:
-        assert (
-            browser.get("/schools/lincoln?tab=1").headers["location"] == "/sign-in?next=%2Fschools%2Flincoln%3Ftab%3D1"
-        )
-        piece = {"hx-request": "true"}
-        assert browser.get("/", headers=piece).headers["hx-redirect"] == "/sign-in"
-        here = browser.get("/", headers=piece | {"hx-current-url": f"{console.url}/schools/new"})
-        assert here.headers["hx-redirect"] == "/sign-in?next=%2Fschools%2Fnew"
-        for foreign in ("https://evil.example/schools/new", f"{console.url}.evil.example/x", "http://["):
-            elsewhere = browser.get("/", headers=piece | {"hx-current-url": foreign})
-            assert elsewhere.headers["hx-redirect"] == "/sign-in"
-        assert browser.send_form("/sign-out").headers["location"] == "/sign-in"
+def test_without_a_session_pages_lead_to_the_sign_in_and_back(visitor: Browser, console: Console) -> None:
+    assert visitor.get("/schools/lincoln?tab=1").headers["location"] == "/sign-in?next=%2Fschools%2Flincoln%3Ftab%3D1"
+    piece = {"hx-request": "true"}
+    assert visitor.get("/", headers=piece).headers["hx-redirect"] == "/sign-in"
+    here = visitor.get("/", headers=piece | {"hx-current-url": f"{console.url}/schools/new"})
+    assert here.headers["hx-redirect"] == "/sign-in?next=%2Fschools%2Fnew"
+    for foreign in ("https://evil.example/schools/new", f"{console.url}.evil.example/x", "http://["):
+        elsewhere = visitor.get("/", headers=piece | {"hx-current-url": foreign})
+        assert elsewhere.headers["hx-redirect"] == "/sign-in"
+    assert visitor.send_form("/sign-out").headers["location"] == "/sign-in"
 
 
 def test_a_form_whose_session_ended_is_kept_and_may_be_sent_after_a_new_sign_in(
@@ -265,7 +253,6 @@ def test_nobody_is_sent_elsewhere_after_the_sign_in(asked_for: str) -> None:
     assert local_path(asked_for) == "/"
 
 
-@pytest.mark.usefixtures("people_let_in")
 def test_an_address_is_mailed_once_an_hour_and_the_page_says_when_again(
     console: Console, environment: Path, database: Database
 ) -> None:
@@ -285,16 +272,14 @@ def test_an_address_is_mailed_once_an_hour_and_the_page_says_when_again(
         assert again not in asked(browser, OWNER).text
 
 
-@pytest.mark.usefixtures("people_let_in")
 def test_a_stranger_who_asks_for_somebodys_address_locks_nobody_out(
-    console: Console, environment: Path, monkeypatch: pytest.MonkeyPatch
+    visitor: Browser, environment: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with console.browser() as browser:
-        monkeypatch.setattr(sign_in, "address_of", lambda _: "203.0.113.9")
-        for _ in range(3):
-            asked(browser, OWNER)
-        monkeypatch.setattr(sign_in, "address_of", lambda _: "198.51.100.7")
-        assert "a link is on its way" in asked(browser, OWNER).text
+    monkeypatch.setattr(sign_in, "address_of", lambda _: "203.0.113.9")
+    for _ in range(3):
+        asked(visitor, OWNER)
+    monkeypatch.setattr(sign_in, "address_of", lambda _: "198.51.100.7")
+    assert "a link is on its way" in asked(visitor, OWNER).text
 
 
 def test_people_see_their_sessions_and_end_all_of_them(signed_in: SignedIn, database: Database) -> None:
@@ -307,9 +292,8 @@ def test_people_see_their_sessions_and_end_all_of_them(signed_in: SignedIn, data
     assert ("signed out everywhere", OWNER) in every(database, "select what, who from audit")
 
 
-def test_one_machine_may_not_try_many_addresses(console: Console) -> None:
-    with console.browser() as browser:
-        answers = [asked(browser, f"nobody{number}@example.org").status_code for number in range(21)]
+def test_one_machine_may_not_try_many_addresses(visitor: Browser) -> None:
+    answers = [asked(visitor, f"nobody{number}@example.org").status_code for number in range(21)]
     assert answers == [200] * 20 + [429]
 
 

@@ -57,11 +57,10 @@ def refusal(answer: httpx.Response) -> str:
     return found[1]
 
 
-def test_a_verified_address_signs_in_and_is_bound(console: Console, issuer: Issuer, database: Database) -> None:
-    with console.browser() as browser:
-        answer = there_and_back(browser, "/holds")
-        assert (answer.status_code, answer.headers["location"]) == (303, "/holds")
-        assert browser.get("/sign-in").headers["location"] == "/"
+def test_a_verified_address_signs_in_and_is_bound(visitor: Browser, issuer: Issuer, database: Database) -> None:
+    answer = there_and_back(visitor, "/holds")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/holds")
+    assert visitor.get("/sign-in").headers["location"] == "/"
     assert every(database, "select issuer, subject, name from account where email = :e", e=OWNER) == [
         (issuer.url, "subject-1", "Lou Owner")
     ]
@@ -101,53 +100,47 @@ WRONG = {
 
 @pytest.mark.parametrize(("told", "said"), WRONG.values(), ids=WRONG.keys())
 def test_a_token_that_proves_nothing_is_refused(
-    console: Console, issuer: Issuer, database: Database, told: dict[str, object], said: str
+    visitor: Browser, issuer: Issuer, database: Database, told: dict[str, object], said: str
 ) -> None:
     for name, value in told.items():
         setattr(issuer, name, value)
-    with console.browser() as browser:
-        assert said in refusal(there_and_back(browser))
-        assert browser.get("/").status_code == 302
+    assert said in refusal(there_and_back(visitor))
+    assert visitor.get("/").status_code == 302
     assert one(database, "select count(*) from console_session") == 0
     assert one(database, "select count(*) from audit where what = 'sign-in refused'") == 1
 
 
 @pytest.mark.parametrize("verified", [False, None, "false", 0])
-def test_an_address_that_is_not_verified_is_refused(console: Console, issuer: Issuer, verified: object) -> None:
+def test_an_address_that_is_not_verified_is_refused(visitor: Browser, issuer: Issuer, verified: object) -> None:
     issuer.claims = {"email_verified": verified}
-    with console.browser() as browser:
-        assert "does not say that your e-mail address is verified" in refusal(there_and_back(browser))
+    assert "does not say that your e-mail address is verified" in refusal(there_and_back(visitor))
 
 
-def test_who_was_not_let_in_reads_so(console: Console, issuer: Issuer, database: Database) -> None:
+def test_who_was_not_let_in_reads_so(visitor: Browser, issuer: Issuer, database: Database) -> None:
     issuer.claims = {"email": "<b>new@example.org", "sub": "subject-9"}
-    with console.browser() as browser:
-        said = refusal(there_and_back(browser))
+    said = refusal(there_and_back(visitor))
     assert "this address has no access" in said
     assert "&lt;b&gt;new@example.org" in said
     assert one(database, "select count(*) from account where subject = 'subject-9'") == 0
 
 
-def test_the_address_may_come_from_userinfo_of_the_same_subject(console: Console, issuer: Issuer) -> None:
+def test_the_address_may_come_from_userinfo_of_the_same_subject(visitor: Browser, issuer: Issuer) -> None:
     issuer.claims = {"email": None, "email_verified": None}
     issuer.userinfo = {"sub": "somebody else", "email": OWNER, "email_verified": True}
-    with console.browser() as browser:
-        assert "its answers name two people" in refusal(there_and_back(browser))
-        issuer.userinfo = {"sub": "subject-1", "email": OWNER, "email_verified": True}
-        assert there_and_back(browser).status_code == 303
+    assert "its answers name two people" in refusal(there_and_back(visitor))
+    issuer.userinfo = {"sub": "subject-1", "email": OWNER, "email_verified": True}
+    assert there_and_back(visitor).status_code == 303
 
 
-def test_a_word_of_the_token_verifies_no_address_of_userinfo(console: Console, issuer: Issuer) -> None:
+def test_a_word_of_the_token_verifies_no_address_of_userinfo(visitor: Browser, issuer: Issuer) -> None:
     issuer.claims = {"email": None, "email_verified": True}
     issuer.userinfo = {"sub": "subject-1", "email": OWNER}
-    with console.browser() as browser:
-        assert "does not say that your e-mail address is verified" in refusal(there_and_back(browser))
+    assert "does not say that your e-mail address is verified" in refusal(there_and_back(visitor))
 
 
-def test_a_key_that_was_exchanged_is_found(console: Console, issuer: Issuer) -> None:
+def test_a_key_that_was_exchanged_is_found(visitor: Browser, issuer: Issuer) -> None:
     issuer.key, issuer.key_id, issuer.algorithm = ec.generate_private_key(ec.SECP256R1()), "elliptic", "ES256"
-    with console.browser() as browser:
-        assert there_and_back(browser).status_code == 303
+    assert there_and_back(visitor).status_code == 303
 
 
 def test_an_answer_works_once_and_only_in_the_browser_that_began(console: Console, issuer: Issuer) -> None:
@@ -162,50 +155,47 @@ def test_an_answer_works_once_and_only_in_the_browser_that_began(console: Consol
     assert issuer.exchanges == 1
 
 
-def test_state_nonce_and_proof_are_new_each_time(console: Console, issuer: Issuer) -> None:
-    with console.browser() as browser:
-        asked = [query_of(browser.get("/sign-in/oidc").headers["location"]) for _ in range(2)]
+def test_state_nonce_and_proof_are_new_each_time(visitor: Browser, console: Console, issuer: Issuer) -> None:
+    asked = [query_of(visitor.get("/sign-in/oidc").headers["location"]) for _ in range(2)]
     for name in ("state", "nonce", "code_challenge"):
         assert asked[0][name] != asked[1][name]
     assert asked[0]["redirect_uri"] == f"{console.url}/sign-in/callback"
     assert asked[0]["scope"].split()[0] == "openid"
 
 
-def test_what_the_provider_refuses_is_told_by_its_code_alone(console: Console, issuer: Issuer) -> None:
-    with console.browser() as browser:
-        issuer.error = "access_denied"
-        assert "(access_denied)" in refusal(there_and_back(browser))
-        issuer.error = "<script>"
-        assert "(no reason given)" in refusal(there_and_back(browser))
+def test_what_the_provider_refuses_is_told_by_its_code_alone(visitor: Browser, issuer: Issuer) -> None:
+    issuer.error = "access_denied"
+    assert "(access_denied)" in refusal(there_and_back(visitor))
+    issuer.error = "<script>"
+    assert "(no reason given)" in refusal(there_and_back(visitor))
 
 
-def test_a_provider_of_another_name_or_none_is_an_answer_and_no_trace(console: Console, issuer: Issuer) -> None:
+def test_a_provider_of_another_name_or_none_is_an_answer_and_no_trace(visitor: Browser, issuer: Issuer) -> None:
     issuer.published_name = "https://accounts.example.org"
-    with console.browser() as browser:
-        answer = browser.get("/sign-in/oidc")
-        assert answer.status_code == 503
-        assert "has another name" in answer.text
+    answer = visitor.get("/sign-in/oidc")
+    assert answer.status_code == 503
+    assert "has another name" in answer.text
 
 
-def test_the_link_by_mail_is_off_where_there_is_a_provider(console: Console, environment: Path) -> None:
-    with console.browser() as browser:
-        shown = browser.get("/sign-in").text
-        assert "Sign in with" in shown
-        assert 'type="email"' not in shown
-        browser.send_form("/sign-in", {"email": OWNER})
+def test_the_link_by_mail_is_off_where_there_is_a_provider(
+    visitor: Browser, console: Console, environment: Path
+) -> None:
+    shown = visitor.get("/sign-in").text
+    assert "Sign in with" in shown
+    assert 'type="email"' not in shown
+    visitor.send_form("/sign-in", {"email": OWNER})
     assert one(console.database, "select count(*) from sign_in_link") == 0
 
 
 def test_an_account_that_signed_in_at_the_provider_is_sent_no_link(
-    console: Console, issuer: Issuer, environment: Path, database: Database
+    visitor: Browser, console: Console, issuer: Issuer, environment: Path, database: Database
 ) -> None:
     """With both ways in on. A link from before the first sign-in there is of no use either."""
     both = Config(console.config.database_url, url=console.config.url, oidc=console.config.oidc, mail_links=True)
     send_link(database, both, OWNER, "/")
     (before,) = every(database, "select used_at from sign_in_link")
     assert before == (None,)
-    with console.browser() as browser:
-        assert there_and_back(browser).status_code == 303
+    assert there_and_back(visitor).status_code == 303
     assert one(database, "select count(*) from sign_in_link where used_at is null") == 0
     send_link(database, both, OWNER, "/")
     assert one(database, "select count(*) from sign_in_link") == 1

@@ -220,8 +220,7 @@ def distinct(
     """Say that two people are two: they are not proposed as duplicates again, and cannot be merged."""
     from roster_pipeline.services import possible_duplicates
 
-    say = possible_duplicates.unmark_distinct if undo else possible_duplicates.mark_distinct
-    _do_in(district, say, number, other, who=who, reason=reason)
+    _do_in(district, possible_duplicates.set_distinct, number, other, not undo, who=who, reason=reason)
 
 
 @person.command("erase", epilog=examples("roster person erase 42 --reason 'asked to be forgotten'"))

@@ -58,6 +58,7 @@ _BOTH_TWO = (
     "insert into not_duplicate (district_id, person_id, other_id) values (:district, :one, :other) "
     "on conflict do nothing"
 )
+_OPEN_AGAIN = "delete from not_duplicate where person_id = :one and other_id = :other"
 
 
 class MergeImpossible(DirectoryError):
@@ -113,23 +114,11 @@ def are_distinct(conn: Connection, one: int, other: int) -> bool:
     return bool(conn.scalar(text(query), _ordered(one, other)))
 
 
-def mark_distinct(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
-    """Remember that these are two people. They are never proposed again, and nobody can merge them."""
-    _both_known(conn, district_id, one, other)
-    conn.execute(text(_BOTH_TWO), _ordered(one, other) | {"district": district_id})
-    note_pair(conn, district_id, one, other, "two people", who, reason)
-
-
-def unmark_distinct(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> None:
-    """Take back the decision that these are two people. Raises MergeImpossible if nobody said so."""
-    _both_known(conn, district_id, one, other)
-    query = "delete from not_duplicate where person_id = :one and other_id = :other"
-    if not conn.execute(text(query), _ordered(one, other)).rowcount:
-        raise MergeImpossible(f"Nobody said that {one} and {other} are two people.", "Nothing has to be taken back.")
-    note_pair(conn, district_id, one, other, "two people taken back", who, reason)
-
-
-def _both_known(conn: Connection, district_id: int, one: int, other: int) -> None:
+def set_distinct(
+    conn: Connection, district_id: int, one: int, other: int, distinct: bool, *, who: str, reason: str
+) -> None:
+    """Remember that these are two people, who are then never proposed again, and whom nobody can merge; or take that
+    decision back. Raises MergeImpossible if there is nothing to take back."""
     lock_district(conn, district_id)
     known = set(conn.scalars(text(_PEOPLE.replace("*", "id", 1)), {"district": district_id, "people": [one, other]}))
     for each in (one, other):
@@ -137,6 +126,10 @@ def _both_known(conn: Connection, district_id: int, one: int, other: int) -> Non
             raise UnknownPerson(each)
     if one == other:
         raise MergeImpossible(f"Person {one} is one person.", "Name two different people.")
+    done = conn.execute(text(_BOTH_TWO if distinct else _OPEN_AGAIN), _ordered(one, other) | {"district": district_id})
+    if not distinct and not done.rowcount:
+        raise MergeImpossible(f"Nobody said that {one} and {other} are two people.", "Nothing has to be taken back.")
+    note_pair(conn, district_id, one, other, "two people" if distinct else "two people taken back", who, reason)
 
 
 def _ordered(one: int, other: int) -> dict[str, int]:

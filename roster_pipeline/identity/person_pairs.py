@@ -8,7 +8,7 @@ rules are in docs/rules.md, section 3, "Two people who are one".
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,9 +59,9 @@ class StoredPerson:
     id: int
     fields: Mapping[str, Any]
     links: Mapping[tuple[int, str], str | None]
-    memberships: tuple[Mapping[str, Any], ...]
-    current: frozenset[int]
-    not_theirs: frozenset[tuple[int, str]]
+    memberships: Sequence[Mapping[str, Any]]
+    current: Set[int]
+    not_theirs: Set[tuple[int, str]]
 
 
 def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
@@ -222,7 +222,7 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
     )
 
 
-def _schooling(memberships: tuple[Mapping[str, Any], ...]) -> tuple[set[str], int | None, int]:
+def _schooling(memberships: Sequence[Mapping[str, Any]]) -> tuple[set[str], int | None, int]:
     """Student or staff, school year, age of the grade: of active memberships, or of archived ones if none is."""
     active = [each for each in memberships if each["status"] == "active"]
     counted = active or list(memberships)

@@ -1,46 +1,161 @@
-"""Two people of the directory who may be one: the list of such pairs, and the decisions "same person" (a merge) and
-"two people".
+"""What somebody has to decide about who is who, with both sides next to each other: records of the newest plan that are
+in conflict with people, and two people of the directory who may be one.
 
-`identity.person_pairs` decides whether two people may be merged, and which values the kept person gets.
+For a conflict, "same person" is `person_changes.link`, and "two people" is `person_changes.unlink`; the next sync
+follows the decision. For two people, "same person" is a merge. `identity.person_pairs` decides whether two people may
+be merged, and which values the kept person gets.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import duplicate_pairs, person_merge
+from roster_pipeline.directory import duplicate_pairs, person_merge, plan_rows, plans, relink, tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.duplicate_pairs import MergeImpossible
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
-from roster_pipeline.identity.person_pairs import (
-    AGAINST,
-    REMEDIES,
-    StoredPerson,
-    against,
-    compared,
-    may_be_one,
-    merged_fields,
-    merged_membership,
-    sharing,
-)
-from roster_pipeline.services.conflicts import COMPARED, Side, side_of
+from roster_pipeline.directory.plans import PlanRow
+from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.identity import person_pairs as rules
+from roster_pipeline.identity.person_pairs import StoredPerson
 from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.services.person_view import PersonView, find
+from roster_pipeline.services.plan_rows import Line, line_of
 from roster_pipeline.sync.monitoring import settle_people
+from roster_pipeline.vocabulary import OTHER_CONNECTION
 
+COMPARED = (
+    *("given_name", "family_name", "preferred_given_name", "preferred_family_name"),
+    *("email", "username", "number", "role", "grade"),
+)
+MOST_PEOPLE = 4
+"""How many people are shown next to one record. If a record fits more people, somebody has to look into the SIS."""
 MOST_PAIRS = 500
 """Pairs that are compared for one list."""
+_CONFLICTS = plan_rows.RowFilter(actions=("conflict",))
 _AGREED = {"number": "the same number", "email": "the same e-mail"}
 
 
 @dataclass(frozen=True)
-class Pair:
+class Side:
+    """A record of the SIS or a person of the directory. values: its values, by the names in `COMPARED`."""
+
+    values: Mapping[str, Any]
+    sourced_id: str = ""
+    person_id: int = 0
+    name: str = ""
+    may_change: bool = False
+
+
+class SideBySide:
+    """Several sides next to each other."""
+
+    def all_sides(self) -> Sequence[Side]:
+        """Every side."""
+        raise NotImplementedError
+
+    @property
+    def fields(self) -> list[str]:
+        """The fields that at least one side has."""
+        return [name for name in COMPARED if any(side.values.get(name) for side in self.all_sides())]
+
+    def differs(self, name: str) -> bool:
+        """Whether the sides that have the field have different values."""
+        found = {str(side.values[name]).casefold() for side in self.all_sides() if side.values.get(name)}
+        return len(found) > 1
+
+
+@dataclass(frozen=True)
+class Conflict(SideBySide):
+    """One row of a school's plan. hidden: people of schools that the reader may not see. said: (sourcedId, person) to
+    `same` or `two`, where somebody decided since."""
+
+    line: Line
+    records: list[Side]
+    people: list[Side]
+    hidden: int
+    said: Mapping[tuple[str, int], str]
+    school: SchoolRow
+    plan: PlanRow
+
+    def all_sides(self) -> Sequence[Side]:
+        """The records, then the people."""
+        return [*self.records, *self.people]
+
+    @property
+    def decided(self) -> bool:
+        """Whether somebody decided about every pair of the row, or decided that one pair is the same person."""
+        pairs = [(record.sourced_id, person.person_id) for record in self.records for person in self.people]
+        said = [self.said.get(pair) for pair in pairs]
+        return "same" in said or (bool(said) and None not in said)
+
+
+def count_conflicts(conn: Connection, plan: PlanRow | None) -> int:
+    """How many conflicts a plan has."""
+    return plan_rows.count(conn, plan, _CONFLICTS) if plan else 0
+
+
+def conflicts(
+    conn: Connection, school: SchoolRow, plan: PlanRow, reader: Account, *, limit: int, offset: int
+) -> list[Conflict]:
+    """One page of a plan's conflicts, as far as the reader may see the people."""
+    rows = plan_rows.page(conn, plan, _CONFLICTS, limit=limit, offset=offset)
+    return [_conflict(conn, school, plan, line_of(row), reader) for row in rows]
+
+
+def conflicts_of_district(
+    conn: Connection, district_id: int, reader: Account, *, limit: int, offset: int
+) -> tuple[list[Conflict], int]:
+    """One page of the conflicts in the newest plans of a district's schools, and how many there are on all pages."""
+    rows = plan_rows.conflicts_of_district(conn, district_id, limit=limit, offset=offset)
+    schools = tenants.schools_by_id(conn, {row["school_id"] for row in rows})
+    of = plans.get_all(conn, {row["plan_id"] for row in rows})
+    found = [_conflict(conn, schools[row["school_id"]], of[row["plan_id"]], line_of(row), reader) for row in rows]
+    return found, rows[0]["total"] if rows else 0
+
+
+def _conflict(conn: Connection, school: SchoolRow, plan: PlanRow, line: Line, reader: Account) -> Conflict:
+    ids = line.sourced_ids
+    rows = relink.conflicting_records(conn, plan.snapshot_id, ids, COMPARED)
+    records = [Side(row, row["sourced_id"]) for row in rows]
+    if line.person_id is not None:
+        candidates = [line.person_id]
+    else:
+        candidates = relink.candidates(conn, school, plan.snapshot_id, ids, limit=MOST_PEOPLE)
+    people = [side for one in candidates if (side := _side(conn, school, line, one, reader)) is not None]
+    decisions = relink.decided_pairs(conn, school, ids)
+    return Conflict(line, records, people, len(candidates) - len(people), decisions, school, plan)
+
+
+def _side(conn: Connection, school: SchoolRow, line: Line, person_id: int, reader: Account) -> Side | None:
+    """The person with the values that the reader may see, or None."""
+    if line.reason == OTHER_CONNECTION and not reader.may_manage(school.district_id):
+        return None
+    try:
+        view = find(conn, person_id, reader)
+    except UnknownPerson:
+        return None
+    if not view.whole:
+        return None
+    return side_of(view, school.key)
+
+
+def side_of(view: PersonView, school: str = "") -> Side:
+    """A person as one side, with the role and grade in this school. If they are not in this school, those in their
+    first school."""
+    belongs = next((each for each in view.memberships if each["school"] == school), None)
+    belongs = belongs or next(iter(view.memberships), {})
+    values = view.person.fields | {"role": belongs.get("role"), "grade": belongs.get("grade")}
+    return Side(values, person_id=view.person.id, name=view.name, may_change=view.may_change)
+
+
+@dataclass(frozen=True)
+class Pair(SideBySide):
     """Two people next to each other, the older entry first. distinct: somebody said that they are two people. agree:
     why they are a pair, in words. against: why they cannot be merged, as sentences; empty if they can be merged."""
 
@@ -50,15 +165,9 @@ class Pair:
     against: tuple[str, ...]
     distinct: bool
 
-    @property
-    def fields(self) -> list[str]:
-        """The fields that one of the two has."""
-        return [name for name in COMPARED if any(side.values.get(name) for side in self.sides)]
-
-    def differs(self, name: str) -> bool:
-        """Whether both have the field, with different values."""
-        one, other = (side.values.get(name) for side in self.sides)
-        return bool(one and other) and str(one).casefold() != str(other).casefold()
+    def all_sides(self) -> Sequence[Side]:
+        """The two people."""
+        return self.sides
 
     @property
     def may_change(self) -> bool:
@@ -91,14 +200,14 @@ def possible_duplicates(
     found = duplicate_pairs.two_people(conn, district_id)
     if not distinct:
         said = frozenset(found)
-        found = [pair for pair in sharing(duplicate_pairs.keys(conn, district_id)) if pair not in said]
+        found = [pair for pair in rules.sharing(duplicate_pairs.keys(conn, district_id)) if pair not in said]
     if school_id is not None:
         theirs = duplicate_pairs.members(conn, district_id, school_id)
         found = [pair for pair in found if not theirs.isdisjoint(pair)]
     found = found[:MOST_PAIRS]
     people = stored_people(conn, district_id, sorted({each for pair in found for each in pair}))
     both = [(people[one], people[other]) for one, other in found]
-    proposed = both if distinct else [pair for pair in both if may_be_one(*pair)]
+    proposed = both if distinct else [pair for pair in both if rules.may_be_one(*pair)]
     if reader.may_manage(district_id):
         shown, hidden = proposed, 0
     else:
@@ -130,17 +239,16 @@ def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str,
         if each not in people:
             raise UnknownPerson(each)
     if kept == gone:
-        raise MergeImpossible(f"Person {kept} is one person.", "Name two different people.")
+        raise duplicate_pairs.MergeImpossible(f"Person {kept} is one person.", "Name two different people.")
     distinct = duplicate_pairs.are_distinct(conn, kept, gone)
-    reasons = against(people[kept], people[gone], distinct=distinct)
+    reasons = rules.against(people[kept], people[gone], distinct=distinct)
     if reasons:
-        raise MergeImpossible(
-            f"Person {kept} and person {gone} cannot be merged. {' '.join(AGAINST[each] for each in reasons)}",
-            " ".join(REMEDIES[each] for each in reasons),
+        raise duplicate_pairs.MergeImpossible(
+            f"Person {kept} and person {gone} cannot be merged. {' '.join(rules.AGAINST[each] for each in reasons)}",
+            " ".join(rules.REMEDIES[each] for each in reasons),
         )
-    person_merge.merge(
-        conn, district_id, kept, gone, fields=merged_fields, membership=merged_membership, who=who, reason=why
-    )
+    values = {"fields": rules.merged_fields, "membership": rules.merged_membership}
+    person_merge.merge(conn, district_id, kept, gone, **values, who=who, reason=why)
     settle_people(conn, district_id, [kept], datetime.now(UTC))
     return f"Person {gone} is now person {kept}."
 
@@ -152,31 +260,20 @@ def undo_merge(conn: Connection, district_id: int, kept: int, *, who: str, reaso
     return f"Person {kept} and person {back} are two people again."
 
 
-def mark_distinct(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
-    """Remember that these are two people."""
-    duplicate_pairs.mark_distinct(conn, district_id, one, other, who=who, reason=given_reason(reason))
-    return f"Person {one} and person {other} are two people. They are not proposed again."
-
-
-def unmark_distinct(conn: Connection, district_id: int, one: int, other: int, *, who: str, reason: str) -> str:
-    """Take back the decision that these are two people."""
-    duplicate_pairs.unmark_distinct(conn, district_id, one, other, who=who, reason=given_reason(reason))
+def set_distinct(
+    conn: Connection, district_id: int, one: int, other: int, distinct: bool, *, who: str, reason: str
+) -> str:
+    """Remember that these are two people, or take that decision back."""
+    duplicate_pairs.set_distinct(conn, district_id, one, other, distinct, who=who, reason=given_reason(reason))
+    if distinct:
+        return f"Person {one} and person {other} are two people. They are not proposed again."
     return f"It is open again whether person {one} and person {other} are one."
 
 
 def stored_people(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, StoredPerson]:
     """These people in the form that the rules compare, by number. Unknown people are left out."""
-    return {
-        number: StoredPerson(
-            id=number,
-            fields=row["fields"],
-            links=row["links"],
-            memberships=tuple(row["memberships"]),
-            current=frozenset(row["current"]),
-            not_theirs=frozenset(row["not_theirs"]),
-        )
-        for number, row in duplicate_pairs.stored(conn, district_id, people).items()
-    }
+    stored = duplicate_pairs.stored(conn, district_id, people)
+    return {number: StoredPerson(**row) for number, row in stored.items()}
 
 
 def _whole(person: StoredPerson, own: frozenset[int]) -> bool:
@@ -189,18 +286,14 @@ def _whole(person: StoredPerson, own: frozenset[int]) -> bool:
 def _pair(conn: Connection, pair: tuple[StoredPerson, StoredPerson], distinct: bool, reader: Account) -> Pair:
     views = [find(conn, person.id, reader) for person in pair]
     one, other = (side_of(each) for each in views)
-    agree = compared(*pair).agree
+    schools = [[f"{row['name']}: {row['role']}, {row['status']}" for row in view.memberships] for view in views]
+    agree = rules.compared(*pair).agree
     words = [said for name, said in _AGREED.items() if name in agree]
     words += ["the same name"] if agree >= {"given", "family"} else []
     return Pair(
         sides=(one, other),
-        schools=(_schools(views[0]), _schools(views[1])),
+        schools=(schools[0], schools[1]),
         agree=", ".join(words),
-        against=tuple(AGAINST[each] for each in against(*pair, distinct=distinct)),
+        against=tuple(rules.AGAINST[each] for each in rules.against(*pair, distinct=distinct)),
         distinct=distinct,
     )
-
-
-def _schools(view: PersonView) -> list[str]:
-    rows: list[dict[str, Any]] = view.memberships
-    return [f"{row['name']}: {row['role']}, {row['status']}" for row in rows]

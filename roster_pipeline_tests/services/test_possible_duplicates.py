@@ -264,15 +264,15 @@ def test_pairs_are_proposed_until_somebody_says_that_they_are_two(
     assert pairs(database, lincoln) == [(joe, joseph), (ann, also), tuple(names)]
     assert pairs(database, lincoln, school_id=oak.id) == [(joe, joseph), tuple(names)]
     with database.begin() as conn:
-        possible_duplicates.mark_distinct(conn, lincoln.district_id, also, ann, **BY)
+        possible_duplicates.set_distinct(conn, lincoln.district_id, also, ann, True, **BY)
     assert pairs(database, lincoln) == [(joe, joseph), tuple(names)]
     assert pairs(database, lincoln, distinct=True) == [(ann, also)]
     with pytest.raises(MergeImpossible, match="Somebody said"):
         merge(database, lincoln, ann, also)
     with database.begin() as conn:
-        possible_duplicates.unmark_distinct(conn, lincoln.district_id, ann, also, **BY)
+        possible_duplicates.set_distinct(conn, lincoln.district_id, ann, also, False, **BY)
         with pytest.raises(MergeImpossible):
-            possible_duplicates.unmark_distinct(conn, lincoln.district_id, ann, also, **BY)
+            possible_duplicates.set_distinct(conn, lincoln.district_id, ann, also, False, **BY)
     merge(database, lincoln, ann, also)
     assert (ann, also) not in pairs(database, lincoln)
 
@@ -280,7 +280,7 @@ def test_pairs_are_proposed_until_somebody_says_that_they_are_two(
 def test_that_two_people_are_two_moves_with_a_merge(database: Database, lincoln: SchoolRow) -> None:
     kept, gone, third = (by_hand(database, lincoln, email="ada@example.org") for _ in range(3))
     with database.begin() as conn:
-        possible_duplicates.mark_distinct(conn, lincoln.district_id, gone, third, **BY)
+        possible_duplicates.set_distinct(conn, lincoln.district_id, gone, third, True, **BY)
     merge(database, lincoln, kept, gone)
     with pytest.raises(MergeImpossible, match="Somebody said"):
         merge(database, lincoln, kept, third)

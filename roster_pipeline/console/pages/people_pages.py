@@ -36,9 +36,8 @@ from roster_pipeline.directory import people_list, plans, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow
-from roster_pipeline.services import conflicts, person_changes
+from roster_pipeline.services import person_changes, possible_duplicates
 from roster_pipeline.services.person_view import find
-from roster_pipeline.services.possible_duplicates import pair_of, possible_duplicates
 from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
 
 FIELDS = ("role", "grade", "status", "source", "mark", "district")
@@ -61,7 +60,7 @@ def of_school(request: Request) -> Response:
         everything = viewer(request).may_manage(school.district_id)
         wanted = PeopleFilter(school.district_id, school.id, everything=everything)
         context = _listed(request, opened, wanted)
-        in_conflict = conflicts.count(opened, plans.latest(opened, school.id, dry_run=True))
+        in_conflict = possible_duplicates.count_conflicts(opened, plans.latest(opened, school.id, dry_run=True))
     return page(request, "school_people.html", school=school, tab="people", conflicts=in_conflict, **context)
 
 
@@ -161,9 +160,9 @@ def conflicts_of_school(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         plan = plans.latest(opened, school.id, dry_run=True)
-        total, found = conflicts.count(opened, plan), []
+        total, found = possible_duplicates.count_conflicts(opened, plan), []
         if plan is not None and total:
-            found = conflicts.page(opened, school, plan, who, limit=AT_ONCE, offset=filters.offset)
+            found = possible_duplicates.conflicts(opened, school, plan, who, limit=AT_ONCE, offset=filters.offset)
     listed = Listed(filters, list(found), total)
     return page(request, "conflicts.html", school=school, tab="people", plan=plan, listed=listed)
 
@@ -173,7 +172,9 @@ def conflicts_of_district(request: Request) -> Response:
     who, filters = viewer(request), list_filter(request, "district", at_once=AT_ONCE)
     with database(request).begin() as opened:
         district, _ = _managed(request, opened)
-        found, total = conflicts.page_of_district(opened, district.id, who, limit=AT_ONCE, offset=filters.offset)
+        found, total = possible_duplicates.conflicts_of_district(
+            opened, district.id, who, limit=AT_ONCE, offset=filters.offset
+        )
     return page(request, "district_conflicts.html", district=district, listed=Listed(filters, list(found), total))
 
 
@@ -183,7 +184,7 @@ def duplicates(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened) if "key" in request.path_params else None
         place = school or _managed(request, opened)[0]
-        found = possible_duplicates(
+        found = possible_duplicates.possible_duplicates(
             opened,
             school.district_id if school else place.id,
             who,
@@ -210,7 +211,7 @@ def beside(request: Request) -> Response:
     other = plain_number(typed)
     with database(request).begin() as opened:
         find(opened, one, who)
-        pairs = [pair_of(opened, one, other, who)] if typed and other != one else []
+        pairs = [possible_duplicates.pair_of(opened, one, other, who)] if typed and other != one else []
     return page(request, "duplicates.html", pairs=pairs, single=one)
 
 

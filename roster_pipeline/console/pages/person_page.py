@@ -256,8 +256,8 @@ OF_ONE_SCHOOL: dict[str, Act] = {
 }
 DECISIONS: dict[str, Act] = {
     "merge": _merge,
-    "two": lambda sent: possible_duplicates.mark_distinct(*sent.whom, sent.other, **sent.by),
-    "open-again": lambda sent: possible_duplicates.unmark_distinct(*sent.whom, sent.other, **sent.by),
+    "two": lambda sent: possible_duplicates.set_distinct(*sent.whom, sent.other, True, **sent.by),
+    "open-again": lambda sent: possible_duplicates.set_distinct(*sent.whom, sent.other, False, **sent.by),
 }
 """Decisions about two people."""
 

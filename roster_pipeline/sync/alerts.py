@@ -26,7 +26,6 @@ from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.content import FailureAlert
 from roster_pipeline.notifications.notice import Notice
-from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.sync import CREDENTIALS, STEP, GaveWay, SyncError
 from roster_pipeline.sync.build_report import console_url, run_url
 from roster_pipeline.sync.outbox_sender import page_of_school, school_notice, send_alert
@@ -201,7 +200,10 @@ def send_expiry_change(
         alerts.close(conn, alert.id)
     if turn.stage and turn.one:
         return int(_open_expiry(conn, turn.one, turn.stage, concerned, now)), 0
-    notice = _renewed(turn.over[0].subject, turn.one, concerned, now)
+    until = f"It is now valid until {day(turn.one.expires)}" if turn.one else "Its last day is no longer entered"
+    subject, zone = turn.over[0].subject, _zone(concerned)
+    about = subject[0].upper() + subject[1:]
+    notice = Notice(about, "", now, zone, "good", "All clear", "The Client Secret was renewed", (f"{until}.",))
     send_alert(conn, concerned, notice, turn.over[-1].id, "cleared")
     return 0, 1
 
@@ -218,31 +220,12 @@ def _open_expiry(conn: Connection, secret: Dated, stage: str, concerned: list[Sc
         "Ask for a new secret in the SIS, then enter it here with its last day.",
     )
     command = f"roster connection set {secret.key} --client-secret ask --secret-expires YYYY-MM-DD"
-    notice = _expiry_notice(
-        f"Connection {secret.key}", concerned, now, "attention", "Secret ends", message, hints, command
-    )
+    link = page_of_school(concerned[0].key, "Enter the new secret", "/settings") if concerned else None
+    about, zone = f"Connection {secret.key}", _zone(concerned)
+    notice = Notice(about, "", now, zone, "attention", "Secret ends", message, hints, command, link)
     send_alert(conn, concerned, notice, alert, "opened")
     return True
 
 
-def _renewed(subject: str, secret: Dated | None, concerned: list[SchoolRow], now: datetime) -> Notice:
-    until = f"It is now valid until {day(secret.expires)}" if secret else "Its last day is no longer entered"
-    about = subject[0].upper() + subject[1:]
-    return _expiry_notice(
-        about, concerned, now, "good", "All clear", "The Client Secret was renewed", (f"{until}.",), ""
-    )
-
-
-def _expiry_notice(
-    about: str,
-    concerned: list[SchoolRow],
-    now: datetime,
-    tone: Tone,
-    badge: str,
-    headline: str,
-    sentences: tuple[str, ...],
-    command: str,
-) -> Notice:
-    zone = concerned[0].settings.time_zone if concerned else "UTC"
-    link = page_of_school(concerned[0].key, "Enter the new secret", "/settings") if concerned and command else None
-    return Notice(about, "", now, zone, tone, badge, headline, sentences, command, link)
+def _zone(schools: list[SchoolRow]) -> str:
+    return schools[0].settings.time_zone if schools else "UTC"

@@ -64,10 +64,10 @@ def put(
     *,
     message_id: str,
     kind: str,
-    school_id: int | None,
-    sync_id: int | None,
     recipients: Sequence[str],
     mail: Mail,
+    school_id: int | None = None,
+    sync_id: int | None = None,
     attachment: str | None = None,
 ) -> bool:
     """Add a message. Returns False, and adds nothing, if there is already one with this Message-ID."""

@@ -85,8 +85,6 @@ def invite(conn: Connection, email: str, places: Sequence[str], *, console_url: 
         conn,
         message_id=message_id("invitation", email, *places, datetime.now(UTC).isoformat(), sender=sender),
         kind="invitation",
-        school_id=None,
-        sync_id=None,
         recipients=[email],
         mail=invitation_mail(places, f"{console_url}{path}" if console_url else None),
     )

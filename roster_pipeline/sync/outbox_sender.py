@@ -127,8 +127,6 @@ def put_digests(database: Database, now: datetime) -> int:
                 conn,
                 message_id=identity,
                 kind="digest",
-                school_id=None,
-                sync_id=None,
                 recipients=[recipient],
                 mail=digest_mail(
                     [SyncReport.from_dict(line.report) for line in group], now, group[0].time_zone, console_url()
@@ -248,7 +246,6 @@ def send_alert(
             message_id=message_id("alert", *identity, *more),
             kind="alert",
             school_id=schools[0].id if len(schools) == 1 else None,
-            sync_id=None,
             recipients=list(dict.fromkeys(recipients)),
             mail=drawn,
         )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database
 from roster_pipeline.notifications.mail import Mail
@@ -12,8 +10,8 @@ from roster_pipeline_tests.cli.conftest import Roster
 
 def test_a_dead_letter_is_shown_and_tried_again(school: Roster, database: Database) -> None:
     with database.begin() as conn:
-        told: dict[str, Any] = {"kind": "report", "school_id": 1, "sync_id": None, "recipients": ["a@example.org"]}
-        outbox.put(conn, message_id="<m>", mail=Mail("Oak: no changes", "body", "body"), **told)
+        mail = Mail("Oak: no changes", "body", "body")
+        outbox.put(conn, message_id="<m>", kind="report", school_id=1, recipients=["a@example.org"], mail=mail)
         outbox.failed(conn, 1, "The mail server refused the mail (550).", permanent=True)
     (shown,) = school("outbox", "list", "--dead", "--json").data
     assert (shown["state"], shown["school"], shown["error"]) == (

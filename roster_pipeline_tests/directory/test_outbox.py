@@ -23,9 +23,7 @@ class Note:
 def _put(database: Database, message_id: str = "m1") -> bool:
     with database.begin() as conn:
         to = ["a@example.org", "b@example.org"]
-        return outbox.put(
-            conn, message_id=message_id, kind="report", school_id=None, sync_id=None, recipients=to, mail=Note()
-        )
+        return outbox.put(conn, message_id=message_id, kind="report", recipients=to, mail=Note())
 
 
 def test_a_message_id_is_put_once(database: Database) -> None:

@@ -11,7 +11,7 @@ import orjson
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import plans, pulls, snapshots, tenant_changes, tenants
+from roster_pipeline.directory import manual_edits, plans, pulls, snapshots, tenant_changes, tenants
 from roster_pipeline.directory.apply import SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -164,6 +164,13 @@ def write_plan(
 def sync_rows(database: Database, school: SchoolRow, *rows: dict[str, Any], **more: Any) -> SyncResult:
     """Plan and apply."""
     return apply_plan(database, write_plan(database, school, rows, **more), who="test")
+
+
+def by_hand(database: Database, school: SchoolRow, given: str = "Ada", family: str = "Lovelace", **more: Any) -> int:
+    """A student whom somebody entered by hand."""
+    with database.begin() as conn:
+        fields = {"given_name": given, "family_name": family, "role": "student"} | more
+        return manual_edits.add(conn, school, fields, who="owner", reason="the office said so")
 
 
 def one(database: Database, query: str, **given: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from roster_pipeline.directory import ledger, manual_edits, members, rollback, tenants, uploads
+from roster_pipeline.directory import ledger, manual_edits, members, rollback, uploads
 from roster_pipeline.directory.accounts import COMMAND_LINE, Account
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -20,7 +20,7 @@ from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_file, people_upload
 from roster_pipeline.services.people_file import FileUnusable, PeopleFile, fields_of_columns, read_people_file
 from roster_pipeline.services.people_upload import Preview, UploadChanged
-from roster_pipeline_tests.directory.builders import Decision, every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.directory.builders import Decision, by_hand, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.hostile_strings import leaked
 
 BY = Decision(who="owner", reason="the office said so")
@@ -183,19 +183,9 @@ def test_what_each_row_would_do(database: Database, lincoln: SchoolRow, oak: Sch
         database, lincoln, newcomer("u1", "Ann", changes=known), newcomer("u2", "Ann", changes={"family_name": "Ray"})
     )
     sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
+    hand = by_hand(database, lincoln, "Bo", "Poe", email="bo@example.org", role="teacher")
+    gone = by_hand(database, lincoln, "Cy", "Doe", email="cy@example.org")
     with database.begin() as conn:
-        hand = manual_edits.add(
-            conn,
-            lincoln,
-            {"given_name": "Bo", "family_name": "Poe", "email": "bo@example.org", "role": "teacher"},
-            **BY,
-        )
-        gone = manual_edits.add(
-            conn,
-            lincoln,
-            {"given_name": "Cy", "family_name": "Doe", "email": "cy@example.org", "role": "student"},
-            **BY,
-        )
         manual_edits.set_archived(conn, lincoln, gone, True, **BY)
     file = listed(
         ("New", "Person", "new@example.org", "0042", "", "9"),
@@ -330,9 +320,8 @@ def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
     database: Database, lincoln: SchoolRow, oak: SchoolRow
 ) -> None:
     sync_rows(database, oak, newcomer("u3", "Kim", changes={"family_name": "Roe", "email": "kim@example.org"}))
+    hand = by_hand(database, lincoln, "Bo", "Poe", email="bo@example.org", role="teacher")
     with database.begin() as conn:
-        fields = {"given_name": "Bo", "family_name": "Poe", "email": "bo@example.org", "role": "teacher"}
-        hand = manual_edits.add(conn, lincoln, fields, **BY)
         manual_edits.set_lock(conn, lincoln.district_id, hand, "username", True, **BY)
     before = every(database, "select to_jsonb(p) - 'revision' - 'updated_at' from person p order by id")
     file = listed(
@@ -371,9 +360,7 @@ def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
 def test_nothing_is_done_if_the_directory_changed_since_the_preview(database: Database, lincoln: SchoolRow) -> None:
     file = listed(("Ada", "Byron", "ada@example.org"))
     digest = seen(database, lincoln, file).digest
-    with database.begin() as conn:
-        fields = {"given_name": "Ada", "family_name": "Byron", "email": "ada@example.org", "role": "student"}
-        manual_edits.add(conn, lincoln, fields, **BY)
+    by_hand(database, lincoln, "Ada", "Byron", email="ada@example.org")
     with pytest.raises(UploadChanged):
         entered(database, lincoln, file, digest)
     assert one(database, "select count(*) from person") == 1
@@ -415,10 +402,7 @@ def test_nothing_of_a_list_is_in_errors_or_in_the_audit(database: Database, linc
 
 
 def test_the_school_of_a_connection_counts_for_numbers(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as conn:
-        school = tenants.get_school(conn, "lincoln")
-        fields = {"given_name": "Ann", "family_name": "Lee", "number": "7", "role": "student"}
-        ann = manual_edits.add(conn, school, fields, **BY)
+    ann = by_hand(database, lincoln, "Ann", "Lee", number="7")
     found = seen(
         database, lincoln, listed(("Ann", "Leigh", "", "007"), ("Ann", "Lee", "", "007"), ("Bo", "Ray", "", "7"))
     )

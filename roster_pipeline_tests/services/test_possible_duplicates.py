@@ -24,6 +24,7 @@ from roster_pipeline.sync.monitoring import watch_claims
 from roster_pipeline_tests.directory.builders import (
     Decision,
     add_school,
+    by_hand,
     every,
     newcomer,
     one,
@@ -37,12 +38,6 @@ from roster_pipeline_tests.hostile_strings import leaked
 BY = Decision(who="owner", reason="the office said so")
 DIRECTORY = ("person", "link", "membership", "contact", "link_exclusion", "not_duplicate")
 NOT_COMPARED = {"revision", "updated_at"}
-
-
-def by_hand(database: Database, school: SchoolRow, given: str = "Ada", family: str = "Lovelace", **more: Any) -> int:
-    with database.begin() as conn:
-        fields = {"given_name": given, "family_name": family, "role": "student"} | more
-        return manual_edits.add(conn, school, fields, **BY)
 
 
 def merge(database: Database, school: SchoolRow, kept: int, gone: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any, Literal, TypedDict
@@ -22,6 +22,7 @@ ROLES = ("student", "teacher", "staff", "admin")
 CHANGING = ("create", "update", "restore", "archive")
 PROOF: dict[str, Any] = {"complete": True, "mode": "full", "version": "1.2", "problems": []}
 _numbers = count(1)
+Do = Callable[[Connection], object]
 
 
 class Decision(TypedDict):
@@ -29,6 +30,9 @@ class Decision(TypedDict):
 
     who: str
     reason: str
+
+
+BY = Decision(who="owner", reason="asked to")
 
 
 @dataclass(frozen=True)
@@ -166,11 +170,31 @@ def sync_rows(database: Database, school: SchoolRow, *rows: dict[str, Any], **mo
     return apply_plan(database, write_plan(database, school, rows, **more), who="test")
 
 
+def every_edit(school: SchoolRow, person: int) -> dict[str, Do]:
+    """Every kind of edit by hand under its word in the audit, in an order in which each can be made."""
+    district, source = school.district_id, school.connection
+    return {
+        "link confirmed": lambda conn: manual_edits.link(conn, source, person, "u1", **BY),
+        "record linked": lambda conn: manual_edits.link(conn, source, person, "u2", **BY),
+        "primary record chosen": lambda conn: manual_edits.set_primary_record(conn, source, person, "u2", **BY),
+        "record unlinked": lambda conn: manual_edits.unlink(conn, source, person, "u2", **BY),
+        "person excluded": lambda conn: manual_edits.set_excluded(conn, district, person, True, **BY),
+        "person included": lambda conn: manual_edits.set_excluded(conn, district, person, False, **BY),
+        "field locked": lambda conn: manual_edits.set_lock(conn, district, person, "email", True, **BY),
+        "field unlocked": lambda conn: manual_edits.set_lock(conn, district, person, "email", False, **BY),
+        "person edited": lambda conn: manual_edits.edit(
+            conn, district, person, {"phone": "+1", "email": None, "enabled": False}, **BY
+        ),
+        "membership archived": lambda conn: manual_edits.set_archived(conn, school, person, True, **BY),
+        "membership active": lambda conn: manual_edits.set_archived(conn, school, person, False, **BY),
+    }
+
+
 def by_hand(database: Database, school: SchoolRow, given: str = "Ada", family: str = "Lovelace", **more: Any) -> int:
     """A student whom somebody entered by hand."""
     with database.begin() as conn:
         fields = {"given_name": given, "family_name": family, "role": "student"} | more
-        return manual_edits.add(conn, school, fields, who="owner", reason="the office said so")
+        return manual_edits.add(conn, school, fields, **BY)
 
 
 def one(database: Database, query: str, **given: Any) -> Any:

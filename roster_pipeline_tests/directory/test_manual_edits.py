@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
-from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, ledger, manual_edits, members, rollback, tenants
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
-    Decision,
+    BY,
     add_school,
     every,
+    every_edit,
     newcomer,
     one,
     person_of,
@@ -23,59 +21,22 @@ from roster_pipeline_tests.directory.builders import (
     write_plan,
 )
 
-BY = Decision(who="owner", reason="asked to")
-WHAT = (
-    "record linked",
-    "link confirmed",
-    "record unlinked",
-    "primary record chosen",
-    "person excluded",
-    "person included",
-    "field locked",
-    "field unlocked",
-    "person edited",
-    "membership archived",
-)
 
-
-def _by_hand(conn: Connection, school: SchoolRow, person: int) -> dict[str, Callable[[], object]]:
-    district = school.district_id
-    return {
-        "record linked": lambda: manual_edits.link(conn, school.connection, person, "u2", **BY),
-        "link confirmed": lambda: manual_edits.link(conn, school.connection, person, "u1", **BY),
-        "record unlinked": lambda: manual_edits.unlink(conn, school.connection, person, "u1", **BY),
-        "primary record chosen": lambda: manual_edits.set_primary_record(conn, school.connection, person, "u1", **BY),
-        "person excluded": lambda: manual_edits.set_excluded(conn, district, person, True, **BY),
-        "person included": lambda: manual_edits.set_excluded(conn, district, person, False, **BY),
-        "field locked": lambda: manual_edits.set_lock(conn, district, person, "email", True, **BY),
-        "field unlocked": lambda: manual_edits.set_lock(conn, district, person, "email", False, **BY),
-        "person edited": lambda: manual_edits.edit(conn, district, person, {"phone": "+1"}, **BY),
-        "membership archived": lambda: manual_edits.set_archived(conn, school, person, True, **BY),
-    }
-
-
-@pytest.mark.parametrize("what", WHAT)
 def test_every_change_by_hand_is_audited_and_makes_plans_stale(
-    database: Database, lincoln: SchoolRow, ada: int, what: str
-) -> None:
-    plan_id = write_plan(database, lincoln, [row("update", ada, changes={"email": "x@example.org"})])
-    with database.begin() as conn:
-        _by_hand(conn, lincoln, ada)[what]()
-        line = audit.entries(conn, person_id=ada)[0]
-    assert (line.what, line.who, line.reason) == (what, "owner", "asked to")
-    with pytest.raises(PlanStale):
-        apply_plan(database, plan_id, who="night")
-
-
-@pytest.mark.parametrize("what", WHAT)
-def test_only_an_edit_of_the_fields_that_applications_read_moves_the_time_of_the_last_change(
-    database: Database, lincoln: SchoolRow, ada: int, what: str
+    database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     query = "select updated_at from roster_public.directory_person where person_id = :person"
-    before = one(database, query, person=ada)
-    with database.begin() as conn:
-        _by_hand(conn, lincoln, ada)[what]()
-    assert (one(database, query, person=ada) != before) == (what == "person edited")
+    for what, do in every_edit(lincoln, ada).items():
+        plan_id = write_plan(database, lincoln, [row("update", ada, changes={"email": "x@example.org"})])
+        before = one(database, query, person=ada)
+        with database.begin() as conn:
+            do(conn)
+            line = audit.entries(conn, person_id=ada)[0]
+        assert (line.what, line.who, line.reason) == (what, "owner", "asked to")
+        changed = one(database, query, person=ada) != before
+        assert changed == (what == "person edited"), "the time of the last change of a field that applications read"
+        with pytest.raises(PlanStale):
+            apply_plan(database, plan_id, who="night")
 
 
 def test_a_change_by_hand_has_no_sync_in_the_log(database: Database, lincoln: SchoolRow, ada: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,8 +14,10 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import CannotUndo
 from roster_pipeline.services import person_changes
 from roster_pipeline_tests.directory.builders import (
-    Decision,
+    BY,
+    Do,
     every,
+    every_edit,
     newcomer,
     one,
     person_of,
@@ -24,29 +25,6 @@ from roster_pipeline_tests.directory.builders import (
     sync_rows,
     write_plan,
 )
-
-BY = Decision(who="owner", reason="asked to")
-Do = Callable[[Connection], object]
-
-
-def _edits(school: SchoolRow, person: int) -> dict[str, Do]:
-    """Every kind of edit, in an order in which each can be made."""
-    district, source = school.district_id, school.connection
-    return {
-        "link confirmed": lambda conn: manual_edits.link(conn, source, person, "u1", **BY),
-        "record linked": lambda conn: manual_edits.link(conn, source, person, "u2", **BY),
-        "primary record chosen": lambda conn: manual_edits.set_primary_record(conn, source, person, "u2", **BY),
-        "record unlinked": lambda conn: manual_edits.unlink(conn, source, person, "u2", **BY),
-        "person excluded": lambda conn: manual_edits.set_excluded(conn, district, person, True, **BY),
-        "person included": lambda conn: manual_edits.set_excluded(conn, district, person, False, **BY),
-        "field locked": lambda conn: manual_edits.set_lock(conn, district, person, "email", True, **BY),
-        "field unlocked": lambda conn: manual_edits.set_lock(conn, district, person, "email", False, **BY),
-        "person edited": lambda conn: manual_edits.edit(
-            conn, district, person, {"phone": "+1", "email": None, "enabled": False}, **BY
-        ),
-        "membership archived": lambda conn: manual_edits.set_archived(conn, school, person, True, **BY),
-        "membership restored": lambda conn: manual_edits.set_archived(conn, school, person, False, **BY),
-    }
 
 
 def _state(conn: Connection, school: SchoolRow, person: int) -> Any:
@@ -70,9 +48,8 @@ def _undo(database: Database, school: SchoolRow, person: int, edit: int) -> None
 def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    kinds = _edits(lincoln, ada)
-    audited = {"membership archived": "membership archived", "membership restored": "membership active"}
-    assert undo_edit.EDITS.keys() == {audited.get(what, what) for what in kinds}
+    kinds = every_edit(lincoln, ada)
+    assert undo_edit.EDITS.keys() == kinds.keys()
     for what, do in kinds.items():
         with database.begin() as conn:
             before = _state(conn, lincoln, ada)
@@ -87,7 +64,7 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
             assert _state(conn, lincoln, ada) == before, what
             line = audit.entries(conn, person_id=ada, limit=1)[0]
         assert (line.who, line.what, line.reason) == ("manager", "edit undone", "a mistake")
-        assert line.details == {"edit": edit, "was": audited.get(what, what)}
+        assert line.details == {"edit": edit, "was": what}
         with pytest.raises(PlanStale):
             apply_plan(database, plan, who="test")
         with pytest.raises(CannotUndo, match="already"):
@@ -132,7 +109,7 @@ def test_another_value_that_moved_since_is_no_reason_to_refuse(
 
 
 def test_what_something_newer_changed_is_refused_in_words(database: Database, lincoln: SchoolRow, ada: int) -> None:
-    district, source = lincoln.district_id, lincoln.connection
+    district, source, do = lincoln.district_id, lincoln.connection, every_edit(lincoln, ada)
     sync_rows(database, lincoln, newcomer("b1", "Bo"))
     bo = person_of(database, "b1")
     newer: dict[str, tuple[Do, Do]] = {
@@ -140,18 +117,9 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
             lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+1"}, **BY),
             lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+2"}, **BY),
         ),
-        "The lock of a field was changed again since": (
-            lambda conn: manual_edits.set_lock(conn, district, ada, "email", True, **BY),
-            lambda conn: manual_edits.set_lock(conn, district, ada, "email", False, **BY),
-        ),
-        "The membership was changed again since": (
-            lambda conn: manual_edits.set_archived(conn, lincoln, ada, True, **BY),
-            lambda conn: manual_edits.set_archived(conn, lincoln, ada, False, **BY),
-        ),
-        "Whether syncs change the person was changed": (
-            lambda conn: manual_edits.set_excluded(conn, district, ada, True, **BY),
-            lambda conn: manual_edits.set_excluded(conn, district, ada, False, **BY),
-        ),
+        "The lock of a field was changed again since": (do["field locked"], do["field unlocked"]),
+        "The membership was changed again since": (do["membership archived"], do["membership active"]),
+        "Whether syncs change the person was changed": (do["person excluded"], do["person included"]),
         f"The record is linked to person {bo} now": (
             lambda conn: manual_edits.unlink(conn, source, ada, "u1", **BY),
             lambda conn: manual_edits.link(conn, source, bo, "u1", **BY),
@@ -160,10 +128,7 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
             lambda conn: manual_edits.link(conn, source, ada, "u5", **BY),
             lambda conn: manual_edits.set_primary_record(conn, source, ada, "u5", **BY),
         ),
-        "It changed nothing that is still there": (
-            lambda conn: manual_edits.set_excluded(conn, district, ada, False, **BY),
-            lambda conn: manual_edits.set_excluded(conn, district, ada, True, **BY),
-        ),
+        "It changed nothing that is still there": (do["person included"], do["person excluded"]),
     }
     for words, (edit, later) in newer.items():
         with database.begin() as conn:

@@ -20,10 +20,9 @@ from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_file, people_upload
 from roster_pipeline.services.people_file import FileUnusable, PeopleFile, fields_of_columns, read_people_file
 from roster_pipeline.services.people_upload import Preview, UploadChanged
-from roster_pipeline_tests.directory.builders import Decision, by_hand, every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.directory.builders import BY, by_hand, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.hostile_strings import leaked
 
-BY = Decision(who="owner", reason="the office said so")
 NAMES = ("given_name", "family_name", "email", "number", "role", "grade")
 
 

@@ -22,7 +22,7 @@ from roster_pipeline.services import possible_duplicates
 from roster_pipeline.services.decisions import NoReason
 from roster_pipeline.sync.monitoring import watch_claims
 from roster_pipeline_tests.directory.builders import (
-    Decision,
+    BY,
     add_school,
     by_hand,
     every,
@@ -35,7 +35,6 @@ from roster_pipeline_tests.directory.builders import (
 )
 from roster_pipeline_tests.hostile_strings import leaked
 
-BY = Decision(who="owner", reason="the office said so")
 DIRECTORY = ("person", "link", "membership", "contact", "link_exclusion", "not_duplicate")
 NOT_COMPARED = {"revision", "updated_at"}
 

@@ -71,6 +71,17 @@ def test_an_absurd_record_costs_no_other_record(depth: int, member: str, opening
     keeps_promises_of_users(records)
 
 
+@pytest.mark.parametrize("digits", [19, 20, 400, 4_300, 100_000])
+@pytest.mark.parametrize("member", ["sourcedId", "identifier", "enabledUser", "grades", "vendor"])
+def test_a_number_of_any_length_costs_no_other_record(member: str, digits: int) -> None:
+    odd = orjson.dumps(person("p-1", **{member: "here"})).decode().replace('"here"', "1" * digits)
+    body = f'{{"users": [{odd}, {orjson.dumps(person("p-2")).decode()}]}}'.encode()
+    reply = Response(200, httpx.Headers({}), body, "http://sis.example.org/users")
+    records = records_of(reply, "users", "/users").records
+    assert records[1] == person("p-2")
+    keeps_promises_of_users(records)
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_page_or_an_error(body: bytes) -> None:

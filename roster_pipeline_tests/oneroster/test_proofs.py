@@ -147,7 +147,10 @@ def test_links_that_ended_with_the_list_in_earlier_pulls_are_missed_and_trusted(
         ({"complete": False}, "partial-answer"),
         ({"imsx_codeMajor": "processing"}, "partial-answer"),
         ({"success": False}, "partial-answer"),
+        ({"success": "False"}, "partial-answer"),
+        ({"truncated": "true"}, "partial-answer"),
         ({"status": "error"}, "partial-answer"),
+        ({"teachers": [PEOPLE[0]]}, "partial-answer"),
         ({"errors": [{"message": "a shard did not answer"}]}, "warning-beside-data"),
     ],
 )
@@ -164,6 +167,7 @@ def test_a_body_that_speaks_against_itself_is_a_problem(beside: dict[str, Any], 
         {"warnings": []},
         {"partial": False, "complete": True, "success": True, "status": "ok"},
         {"errors": [], "hasMore": True},
+        {"success": ["false"], "students": [], "classes": [{"sourcedId": "c-1"}]},
         {"meta": {"page": 1}},
     ],
 )

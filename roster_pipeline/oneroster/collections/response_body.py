@@ -86,7 +86,8 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
             f"The response to {label} has no list of {collection}.",
             "This is not a OneRoster response. Check the URL; if it is right, ask the SIS's vendor.",
         )
-    caveat = PARTIAL if status.unfinished or response.status in PARTIAL_STATUSES else None
+    several = sum(bool(other) for name, other in body.items() if folded(name) in ALIASES.get(collection, ())) > 1
+    caveat = PARTIAL if several or status.unfinished or response.status in PARTIAL_STATUSES else None
     if status.warning:
         caveat = caveat or WARNED
     return PageBody(_as_list(value, collection, label), _stated_total(body), caveat, _has_next(body))

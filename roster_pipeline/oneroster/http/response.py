@@ -98,6 +98,8 @@ _JSON_STARTS = b'{["'
 DEEPEST_VALUE = 100
 """Lists and objects inside each other; a user of the standard has four."""
 _STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
+LONG_NUMBER = 4_000
+"""Digits. Python refuses to read a longer integer, which would cost the whole page."""
 MOST_LENIENT = 32 * 1024 * 1024
 """Bytes of a body that is decoded leniently: as text it can take four times as much."""
 
@@ -147,14 +149,19 @@ def _leniently(response: Response) -> Any:
         )
     try:
         try:
-            return json.loads(text, strict=False)
+            return json.loads(text, strict=False, parse_int=_whole_number)
         except RecursionError:
-            return json.loads(_flatter(text), strict=False)
+            return json.loads(_flatter(text), strict=False, parse_int=_whole_number)
     except (ValueError, RecursionError):
         raise Malformed(
             "The SIS sent an empty, broken or cut-off response.",
             "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
         ) from None
+
+
+def _whole_number(digits: str) -> int | float:
+    """An integer, or a float if it is too long."""
+    return int(digits) if len(digits) < LONG_NUMBER else float(digits)
 
 
 def _flatter(text: str) -> str:
@@ -201,10 +208,10 @@ _DEEPEST = 5
 HARMLESS = frozenset(("invalid_sort_field", "fullsuccess"))
 """Codes of warnings that do not affect completeness: an unknown sort field gives the default order."""
 _PARTIAL = {
-    **dict.fromkeys(("partial", "ispartial", "truncated", "istruncated", "incomplete", "isincomplete"), True),
-    **dict.fromkeys(("complete", "iscomplete", "success", "issuccess", "successful", "ok"), False),
+    **dict.fromkeys(("partial", "ispartial", "truncated", "istruncated", "incomplete", "isincomplete"), "true"),
+    **dict.fromkeys(("complete", "iscomplete", "success", "issuccess", "successful", "ok"), "false"),
 }
-"""Members that servers put next to a list, each with the value that means that the list is not complete."""
+"""Members that servers put next to a list, each with the truth value that means that the list is not complete."""
 _FAILED = frozenset(("error", "failure", "failed", "partial", "incomplete", "timeout"))
 """Texts of a member "status" next to a list that mean the same."""
 
@@ -246,7 +253,7 @@ def read_status(body: Any) -> StatusInfo:
             failure = True
         elif name in ("warning", "warnings", "errors") and value:
             listed += len(value) if isinstance(value, list) else 1
-        elif isinstance(value, bool) and _PARTIAL.get(name) is value:
+        elif name in _PARTIAL and isinstance(value, bool | str) and str(value).lower() == _PARTIAL[name]:
             unfinished = True
         elif name == "status" and isinstance(value, str):
             unfinished = unfinished or folded(value) in _FAILED

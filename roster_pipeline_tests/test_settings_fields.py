@@ -99,3 +99,25 @@ def test_an_audit_entry_names_settings_by_their_titles() -> None:
     assert fields.title_of("guards.archive_share") == "Archived people"
     assert fields.title_of("guards.windows") == "Guards"
     assert fields.title_of("client_secret") == "Client Secret"
+
+
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        "\ufeffhttps://sis.example.org/ims",
+        " HTTPS://sis.example.org/ims\u200b ",
+        "https://sis.exam\u00adple.org/ims",
+        "<https://sis.example.org/ims>",
+        '"https://https://sis.example.org/ims"',
+        "http://https://sis.example.org/ims",
+    ],
+)
+def test_an_address_is_stored_as_it_looks(pasted: str) -> None:
+    settings = ConnectionSettings(url=pasted, token_url=pasted)
+    assert settings.url == settings.token_url == "https://sis.example.org/ims"
+
+
+@pytest.mark.parametrize("pasted", ["", "sis.example.org", "javascript://x", "https://a b", "https://", "\u200b"])
+def test_another_text_is_refused_as_an_address(pasted: str) -> None:
+    with pytest.raises(ValueError, match="give the full address"):
+        ConnectionSettings(url=pasted)

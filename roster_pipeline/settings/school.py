@@ -151,12 +151,11 @@ class ConnectionSettings(_Settings):
     @field_validator("url", "token_url")
     @classmethod
     def _web_address(cls, value: str | None) -> str | None:
-        if value is None:
-            return None
-        value = value.strip()
-        if not re.match(r"^(https?|file|sftp)://\S+$", value):
+        visible = "".join(letter for letter in value or "" if unicodedata.category(letter) != "Cf")
+        parts = re.match(r"^(?:https?://)*(https?|file|sftp)(://\S+)$", visible.strip("<>\"' \t\r\n"), re.IGNORECASE)
+        if value is not None and parts is None:
             raise ValueError("give the full address, for example https://sis.example.org/ims/oneroster/rostering/v1p2")
-        return value
+        return parts[1].lower() + parts[2] if parts else None
 
     @field_validator("student_number_from", "staff_number_from")
     @classmethod

@@ -100,10 +100,8 @@ def tuples(frame: pd.DataFrame) -> list[Any]:
 
 def row_of(frame: pd.DataFrame, sourced_id: str) -> dict[str, Any]:
     """One line of a roster; missing is None."""
-    lines = frame[frame["sourced_id"] == sourced_id].astype(object)
-    lines = lines.where(lines.notna(), None)
-    assert len(lines) == 1
-    return {str(name): value for name, value in lines.iloc[0].items()}
+    (line,) = frame[frame["sourced_id"] == sourced_id].to_dict("records")
+    return {str(name): None if value is pd.NA or value != value else value for name, value in line.items()}
 
 
 def plan_to_judge(

@@ -39,9 +39,10 @@ def _keys(found: Overview) -> list[str]:
 def test_everybody_sees_their_own_schools(signed_in: SignedIn, database: Database) -> None:
     with database.begin() as opened:
         add_school(opened, "roosevelt")
-    seen = {}
+    seen, named = {}, {}
     for email in (OPERATOR, MANAGER, OWNER, STRANGER):
         text = words_of(signed_in(email).get("/").text)
+        named[email] = text.count("Springfield")
         seen[email] = {name for name in ("Lincoln", "Roosevelt", "Foreign") if name in text}
     assert seen == {
         OPERATOR: {"Lincoln", "Roosevelt", "Foreign"},
@@ -49,6 +50,8 @@ def test_everybody_sees_their_own_schools(signed_in: SignedIn, database: Databas
         OWNER: {"Lincoln"},
         STRANGER: {"Foreign"},
     }
+    assert named[MANAGER] == 1, "the name of the only district is not in each line too"
+    assert named[OPERATOR] == 3
 
 
 def test_counts_are_of_what_one_may_see(database: Database, lincoln: SchoolRow, foreign: SchoolRow) -> None:

@@ -24,8 +24,8 @@ from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
-from roster_pipeline_tests.console.held_plans import SCRIPT, hash_of, held_creates
-from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.console.held_plans import CREATES, MANY, SCRIPT, hash_of, held_creates
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 SignedIn = Callable[[str], Browser]
 ROUTES = [
@@ -219,10 +219,12 @@ def test_markup_in_names_stays_text_on_every_page(operator: Browser, database: D
             opened.execute(text(f"update {table} set name = :name"), {"name": SCRIPT})
         settings = lincoln.connection.settings.model_copy(update={"client_id": SCRIPT})
         tenant_changes.set_connection(opened, "sis", settings=settings)
-    things |= {"sync_id": str(sync), "person_id": str(person), "connection": "sis"}
+    renamed = row("update", person, links=["u9"], changes={"family_name": SCRIPT})
+    plan = write_plan(database, lincoln, [renamed, newcomer("u8", SCRIPT)], held={CREATES: [MANY]})
+    things |= {"sync_id": str(sync), "plan_id": str(plan), "person_id": str(person), "connection": "sis"}
     shown = 0
     for method, path in ROUTES:
-        if method == "GET" and not path.endswith("/events"):
+        if method == "GET" and not path.endswith(("/events", ".csv")):
             body = operator.get(at(path, "springfield" if path.startswith("/districts/") else "lincoln", things)).text
             assert SCRIPT not in body, path
             shown += "&lt;script&gt;alert(" in body
@@ -236,6 +238,10 @@ def test_what_no_address_can_mean_is_not_found_or_left_out(owner: Browser) -> No
         "/schools/lincoln/syncs/one": 404,
         "/schools/lincoln/syncs/999999999/rollback": 404,
         "/schools/lincoln/plans/x9": 404,
+        "/schools/lincoln/plans/999999999": 404,
+        "/schools/lincoln/rejected/999999999": 404,
+        "/people/999999999": 404,
+        "/sis/nowhere": 404,
         "/schools/lincoln/runs/nothing": 404,
         "/schools/lincoln/runs/nothing/events": 404,
         "/schools/lincoln/settings/connection?test=%00": 200,

@@ -259,12 +259,16 @@ NOTES: dict[str, str] = {
     "records_joined": "Several records were taken for one person.",
     "found_by_number": "Found by number and name, not by a link.",
     "found_by_email": "Found by e-mail and name, not by a link.",
+    "found_by_id": "Found by the sourcedId in another spelling and the name, not by a link.",
     "number_of_another": "Another person has this number too.",
     "username_of_another": "Another person has this user name too.",
     "email_of_another": "Another person has this e-mail too.",
 }
 """More about a plan row: how a person was recognised, and which keys another person has."""
-CHECKED_BY_HAND = ("records_joined", "found_by_number", "found_by_email", "number_of_another", "username_of_another")
+CHECKED_BY_HAND = (
+    *("records_joined", "found_by_number", "found_by_email", "found_by_id"),
+    *("number_of_another", "username_of_another"),
+)
 """The notes that somebody should look at. An e-mail is often a family's."""
 
 

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, codes, repeated
 from roster_pipeline.identity.evidence import MatchKeys, weigh, whole_names
-from roster_pipeline.identity.match_keys import bare_numbers, numbered, record_match_keys, without_common
+from roster_pipeline.identity.match_keys import bare_numbers_of, record_match_keys, without_common
 
 _COMPARED_AT_MOST = 30
 """At most this many different records of one key and name are compared; more are a broken export, not a person."""
@@ -72,7 +72,7 @@ def deduplicate(columns: Mapping[str, Array], alive: Flags) -> Deduplicated:
     columns: `match_keys.RECORD`, rows in order of sourcedId. alive: rows that can be in conflict. A record of a person
     who left may belong to an identity, but it takes no number or e-mail from anybody.
     """
-    number = bare_numbers(numbered(columns["number_kind"], columns["number"]))
+    number = bare_numbers_of(columns)
     email, length = columns["email"], len(number)
     doubtful = np.flatnonzero(repeated(number) | repeated(email))
     match_keys = record_match_keys(without_common(columns), doubtful) if len(doubtful) else []

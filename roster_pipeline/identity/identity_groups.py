@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from roster_pipeline.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, truth
 from roster_pipeline.identity.deduplication import UnionFind
 from roster_pipeline.identity.directory_frames import DirectoryFrames
-from roster_pipeline.identity.match_keys import bare_numbers, columns_of, numbered
+from roster_pipeline.identity.match_keys import bare_numbers_of, columns_of
 from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK
 
 NOBODY = -1
@@ -118,7 +118,7 @@ def record_conflicts(identities: IdentityGroups) -> dict[int, str]:
     alike = identities.identity[rows[truth(pc.equal(conflict.take(pa.array(rows)), RECORDS_ALIKE))]]
     conflicts = dict.fromkeys(alike[linked[alike] == NOBODY].tolist(), RECORDS_ALIKE)
     some = identities.roster.iloc[rows]
-    numbers, _ = codes(bare_numbers(numbered(strings(some["number_kind"]), strings(some["number"]))))
+    numbers, _ = codes(bare_numbers_of(some))
     pairs = pd.DataFrame({"number": numbers, "identity": identities.identity[rows]}).drop_duplicates()
     shared = pairs[(pairs["number"] >= 0) & pairs.duplicated("number", keep=False)]
     if len(identities.exclusions):

@@ -238,6 +238,17 @@ def bare_numbers(numbers: Array) -> Array:
     return pc.replace_substring_regex(plain, pattern="(^|\x1f)0+", replacement="\\1", max_replacements=1)
 
 
+def bare_numbers_of(columns: Mapping[str, Array] | pd.DataFrame) -> Array:
+    """Kind and number of each row, without what is only spelling; missing if either is missing."""
+    return bare_numbers(numbered(strings(columns["number_kind"]), strings(columns["number"])))
+
+
+def bare_ids(sourced_ids: Array) -> Array:
+    """sourcedIds without capitals, and without the braces and hyphens that some systems write around and into a
+    GUID."""
+    return pc.replace_substring_regex(pc.utf8_lower(sourced_ids), pattern=r"[{}-]", replacement="")
+
+
 def _lower(column: pd.Series[str]) -> Array:
     return pc.utf8_lower(strings(column))
 

@@ -1,16 +1,14 @@
 """Finds which person of the directory each identity of the snapshot is.
 
 In this order: by a link; by a number of the same kind and connection, or by an e-mail that exactly one person and one
-identity of the snapshot have, if the table of evidence says that they are one person (`Evidence.same`). A name never
-matches alone. If the two seem to be one person but something strong speaks against it, it is a conflict
+identity of the snapshot have, if the table of evidence says that they are one person (`Evidence.same`); by a link to
+the sourcedId in another spelling, if the whole name is the same and nothing speaks against it. A name never matches
+alone. If the two seem to be one person but something strong speaks against it, it is a conflict
 (`match_contradicted`). A link is also a conflict if everything else speaks against it (`reassigned_ids`).
 
 An identity is never matched to a person if somebody unlinked one of its records from them.
 
-The owner of a school may write any name and e-mail into a connection that the school controls. So a match from such a
-connection to a person of another connection needs a number that a connection of the district gave. Otherwise it waits
-for the district's manager. A connection of the district (only managers and operators may change it) is trusted with
-every match.
+Some matches wait for the district's manager (`connection_trust`).
 """
 
 from __future__ import annotations
@@ -25,22 +23,24 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, column_of, filled, repeated, strings, taken, truth
+from roster_pipeline.identity.connection_trust import waits_for_manager
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, ROLE_OFF, IdentityGroups, record_conflicts
 from roster_pipeline.identity.match_keys import (
     Persons,
+    bare_ids,
     bare_numbers,
-    numbered,
+    bare_numbers_of,
     of_many,
     persons_at,
     record_match_keys,
 )
 from roster_pipeline.vocabulary import ID_REASSIGNED, MATCH_CONTRADICTED, OTHER_CONNECTION, STATUS_RANK, UNUSABLE
 
-BY = (None, "link", "number", "email")
+BY = (None, "link", "number", "email", "id")
 """The ways in which a person can be found."""
-_NONE, _LINK, _NUMBER, _EMAIL = range(4)
+_NONE, _LINK, _NUMBER, _EMAIL, _ID = range(5)
 
 _WITHOUT_FIELDS = [STATUS_RANK[name] for name in (*UNUSABLE, "deleted")]
 """Records that give their person no field: they could not be used, or are gone."""
@@ -133,14 +133,17 @@ class _Search:
     def found(self) -> dict[int, _Candidates]:
         """The candidates of every identity that has some."""
         found: dict[int, _Candidates] = defaultdict(lambda: _Candidates({}, {}))
-        for way, pairs in ((_NUMBER, self._by_number()), (_EMAIL, self._by_email())):
+        ways = ((_NUMBER, self._by_number()), (_EMAIL, self._by_email()), (_ID, self._by_id()))
+        for way, pairs in ways:
             for identity, record, who, person in pairs:
                 if (identity, who) in self._exclusions:
                     continue
                 weighed = weigh(record, person)
-                if weighed.same and not self._spoken_against(identity, person):
+                by_id = way == _ID and bool(weighed.agree & {"given", "family"})
+                same = weighed.same or (by_id and weighed.whole_name and not weighed.contradicted)
+                if same and not self._spoken_against(identity, person):
                     found[identity].same.setdefault(who, way)
-                elif weighed.same or weighed.doubtful:
+                elif same or weighed.doubtful or by_id:
                     found[identity].doubtful.setdefault(who, way)
         return found
 
@@ -151,8 +154,8 @@ class _Search:
 
     def _by_number(self) -> Iterator[tuple[int, MatchKeys, int, MatchKeys]]:
         """Spelling does not count here; `weigh` compares it."""
-        wanted = bare_numbers(self._of_rows(numbered(self._columns["number_kind"], self._columns["number"])))
-        theirs = _numbers(self._people)
+        wanted = self._of_rows(bare_numbers_of(self._columns))
+        theirs = bare_numbers_of(self._people)
         near = truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True))
         persons = persons_at(self._directory, np.flatnonzero(near))
         numbers = bare_numbers(persons.numbers)
@@ -178,6 +181,23 @@ class _Search:
         alone = pc.if_else(pc.is_in(wanted, value_set=shared), None, wanted)
         single = pc.if_else(pa.array(repeated(persons.emails)), None, persons.emails)
         return self._pairs(alone, persons, single)
+
+    def _by_id(self) -> Iterator[tuple[int, MatchKeys, int, MatchKeys]]:
+        """Find active members by a link to the id in another spelling, if no other link and record has that id."""
+        identities, links = self._identities, self._directory.own_links
+        if links.empty:
+            return iter(())
+        wanted, theirs = bare_ids(self._of_rows(identities.sourced_ids)), bare_ids(strings(links["sourced_id"]))
+        who = links["person_id"].to_numpy(dtype=np.int64)
+        near = truth(pc.is_in(theirs, value_set=wanted)) & ~repeated(theirs)
+        near &= np.isin(who, self._directory.members.index[self._directory.active].to_numpy(dtype=np.int64))
+        if not near.any():
+            return iter(())
+        there = bare_ids(identities.sourced_ids.filter(pa.array(identities.record_status < STATUS_RANK["deleted"])))
+        alone = pc.if_else(pc.is_in(wanted, value_set=there.filter(pa.array(repeated(there)))), None, wanted)
+        index = pd.Index(self._people.index.to_numpy(dtype=np.int64))
+        persons = persons_at(self._directory, index.get_indexer(pd.Index(who[near])).astype(np.int64))
+        return self._pairs(alone, persons, theirs.filter(pa.array(near)))
 
     def _of_rows(self, column: Array) -> Array:
         return column.take(pa.array(self._rows))
@@ -248,50 +268,3 @@ def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[I
     confirmed = pa.array(own_links["sourced_id"][flags_of(own_links["confirmed"])], ids.type)
     open_ = (~whole | number | master) & ~truth(pc.is_in(ids, value_set=confirmed))
     return rows[open_], places[open_]
-
-
-def district_controlled(directory: DirectoryFrames) -> Ints:
-    """The ids of the connections that only managers and operators may change."""
-    connections = directory.connections
-    return connections.loc[flags_of(connections["of_district"]), "connection_id"].to_numpy(dtype=np.int64)
-
-
-def known_elsewhere(directory: DirectoryFrames) -> Ints:
-    """The people of another connection that this one does not know: by a link, or by a membership entered by hand."""
-    own = directory.connection_id
-    person_ids = [
-        frame.loc[frame["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
-        for frame in (directory.links, directory.affiliations)
-    ]
-    elsewhere = np.unique(np.concatenate(person_ids))
-    if len(elsewhere):
-        elsewhere = elsewhere[~np.isin(elsewhere, directory.own_links["person_id"].to_numpy(dtype=np.int64))]
-    return elsewhere
-
-
-def waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, directory: DirectoryFrames) -> Flags:
-    """Identities whose match this connection must not decide alone.
-
-    person: the person of each identity. found: whether a number or an e-mail found the person; a link needs no further
-    evidence.
-    """
-    none = np.zeros(len(identities), dtype=bool)
-    trusted = district_controlled(directory)
-    if not found.any() or directory.connection_id in trusted:
-        return none
-    doubted = found & np.isin(person, known_elsewhere(directory))
-    rows = np.flatnonzero(doubted[identities.identity])
-    if not len(rows):
-        return none
-    people = directory.people
-    place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person[identities.identity[rows]]))
-    given = np.isin(people["number_connection_id"].to_numpy(dtype=np.int64, na_value=-1), trusted)
-    theirs = pc.if_else(pa.array(given), _numbers(people), None)
-    same = truth(pc.equal(taken(_numbers(identities.roster), rows), taken(theirs, place.astype(np.int64))))
-    shown = none.copy()
-    shown[identities.identity[rows[same]]] = True
-    return doubted & ~shown
-
-
-def _numbers(frame: pd.DataFrame) -> Array:
-    return bare_numbers(numbered(strings(frame["number_kind"]), strings(frame["number"])))

@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, persons_of, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import bare
-from roster_pipeline.identity.match_keys import bare_numbers, name_key, numbered
+from roster_pipeline.identity.match_keys import bare_numbers, bare_numbers_of, name_key, numbered
 from roster_pipeline.identity.matching import BY
 from roster_pipeline.planning.field_changes import Differences
 from roster_pipeline.planning.findings import Finding, RowFinding
@@ -158,8 +158,7 @@ def _keys_of_people(directory: DirectoryFrames, name: str) -> Array:
     if name != "number":
         return pc.utf8_lower(strings(people[name]))
     own = flags_of(people["number_connection_id"] == directory.connection_id)
-    numbers = numbered(strings(people["number_kind"]), strings(people["number"]))
-    return bare_numbers(pc.if_else(pa.array(own), numbers, None))
+    return pc.if_else(pa.array(own), bare_numbers_of(people), None)
 
 
 def _left(directory: DirectoryFrames) -> Ints:
@@ -247,7 +246,7 @@ def row_notes(
     records without a common link. follows: the rows that write the person's fields.
     """
     flags: list[tuple[str, Flags]] = [("records_joined", joined)]
-    flags += [(f"found_by_{way}", by == BY.index(way)) for way in ("number", "email")]
+    flags += [(f"found_by_{way}", by == BY.index(way)) for way in ("number", "email", "id")]
     for name in ("number", "username", "email"):
         rows = np.flatnonzero(follows & differences.differ[name])
         of_another = np.zeros(len(person), dtype=bool)

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from roster_pipeline.frames import Flags, Ints, persons_of, positions, strings
+from roster_pipeline.identity.connection_trust import district_controlled, known_elsewhere
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
-from roster_pipeline.identity.matching import district_controlled, known_elsewhere
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school

@@ -69,13 +69,15 @@ class Identity:
         """Records worth a link: those that are not gone, and are one person's."""
         return [record for record in self.alive if not record.of_two]
 
-    def kind(self, record: Record) -> str:
-        """Which kind of number a record carries."""
-        return "student" if STRONGEST[self._strength(record)[1]] == "student" else "staff"
+    def kind(self, record: Record) -> str | None:
+        """Which kind of number a record carries; none without a role."""
+        group = self._group(record)
+        return kind_of(group) if group else None
 
     def numbered(self, record: Record) -> tuple[str, str] | None:
         """Kind and number."""
-        return (self.kind(record), record.number) if record.number else None
+        kind = self.kind(record)
+        return (kind, record.number) if record.number and kind else None
 
     def fields(self, record: Record, person: Person | None = None) -> dict[str, str | None]:
         """What the directory keeps of a person with this primary record. What nobody can read stays as it is."""
@@ -90,18 +92,29 @@ class Identity:
 
     def source_grade(self, record: Record) -> str | None:
         """The grade in the SIS's own words, of a student."""
-        return record.source_grade if STRONGEST[self._strength(record)[1]] == "student" else None
+        return record.source_grade if self._group(record) == "student" else None
 
     def known(self, record: Record) -> Known:
         """What is known of a record here."""
-        role = STRONGEST[self._strength(record)[1]]
+        role = self._group(record)
         grade = record.grade if role == "student" else None
         masters = frozenset((f"urn:state:{record.master}",)) if record.master else frozenset[str]()
         number = self.numbered(record)
         email, username = (None if name in record.common else getattr(record, name) for name in ("email", "username"))
         return Known(
-            record.given, record.family, email, number, username, masters, kind_of(role), grade, middle=record.middle
+            record.given,
+            record.family,
+            email,
+            number,
+            username,
+            masters,
+            self.kind(record),
+            grade,
+            middle=record.middle,
         )
+
+    def _group(self, record: Record) -> Group | None:
+        return (*STRONGEST, None)[self._strength(record)[1]]
 
     def _strength(self, record: Record) -> tuple[int, int]:
         return strength(record, self.school, self.rules)
@@ -111,6 +124,8 @@ def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]
     """Standing of a record with a school, and the place of the role that gives it."""
     if record.of_two:
         return REJECTED, strength(replace(record, of_two=False), school, rules)[1]
+    if record.roleless and record.gone is None:
+        return REJECTED if record.names(school) else ELSEWHERE, len(STRONGEST)
     below = campus_of(school)
     groups = record.groups_in(school) + (record.groups_in(below) if rules.orgs_below else ())
     here = sorted(STRONGEST.index(group) for group in groups)
@@ -277,16 +292,18 @@ def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person
         if any(told_apart(one, person, linked) for one in human.ids):
             continue
         theirs = known_person(person)
-        for way in ("number", "email"):
+        for way in ("number", "email", "id"):
             for record in human.records:
                 mine = human.known(record)
                 if not _key(way, record, human, humans, person, people):
                     continue
                 found = compare(mine, theirs)
                 vetoed = any(compare(human.known(each), theirs).strong for each in human.records)
-                if found.one_human and not vetoed:
+                respelled = way == "id" and bool({"given", "family"} & found.same)
+                one_human = found.one_human or (respelled and found.whole and not found.spoken_against)
+                if one_human and not vetoed:
                     sure.setdefault(id(person), (person, way))
-                elif (found.one_human or found.unsure) and person not in here and usable:
+                elif (one_human or found.unsure or respelled) and person not in here and usable:
                     unsure.setdefault(id(person), (person, way))
     chosen = list((sure or unsure).values())
     human.candidates = [person for person, _ in chosen]
@@ -298,7 +315,14 @@ def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person
 def _key(
     way: str, record: Record, human: Identity, humans: list[Identity], person: Person, people: list[Person]
 ) -> bool:
-    """Whether a record has the number of a person, or an e-mail that only these two have."""
+    """Whether a record has the number of a person, an e-mail that only these two have, or their id in capitals."""
+    if way == "id":
+        ids = [each.sourced_id.lower() for one in humans for each in one.records if not each.deleted]
+        links = [link.lower() for each in people for link in each.links]
+        own, member = record.sourced_id.lower(), person.members.get(human.school)
+        mine = any(link.lower() == own for link in person.links)
+        active = member is not None and member.status == "active"
+        return mine and active and ids.count(own) == links.count(own) == 1
     if way == "number":
         return human.numbered(record) is not None and plain(human.numbered(record)) == plain(
             known_person(person).number

@@ -50,6 +50,15 @@ def do(district: CheckedDistrict, what: str, pick: int) -> bool:
     return True
 
 
+def restored(district: CheckedDistrict, person: Person) -> bool:
+    """Somebody restores this person by hand. Whether they were archived."""
+    if not _able(district, person, "restore"):
+        return False
+    with district.place.database.begin() as conn:
+        _restore(conn, district, person)
+    return True
+
+
 def say_the_truth_of(district: CheckedDistrict, link: str) -> bool:
     """Somebody who knows confirms a doubted link, or takes it away. Gives whether it was right."""
     person = district.model.linked[link]

@@ -49,7 +49,8 @@ class Record:
     spoiled: fields in whose place something stands that nobody can read, as long as they have no value. moved_up: the
     grade is one more than at first, as it is after the school year has turned. of_two: another human has a record with
     this sourcedId, too. main: the school of `primaryOrg`, if the SIS forgot it when the roles went to another school.
-    common: keys that people of many names have, as a school sees them.
+    roleless: the SIS forgot the role, and only `primaryOrg` names the school. common: keys that people of many names
+    have, as a school sees them.
     """
 
     sourced_id: str
@@ -68,6 +69,7 @@ class Record:
     middle: str | None = None
     of_two: bool = False
     main: str = ""
+    roleless: bool = False
     common: frozenset[str] = frozenset()
 
     def unreadable(self, name: str) -> bool:
@@ -91,7 +93,7 @@ class Record:
 
     def groups_in(self, school: str) -> tuple[Group, ...]:
         """Its current roles in a school; none where its roles ended or lost their org."""
-        if self.gone in ("lose_org", "end_date"):
+        if self.roleless or self.gone in ("lose_org", "end_date"):
             return ()
         return tuple(group for group, org in self.roles if org == school)
 
@@ -217,6 +219,15 @@ class SisState:
         """The SIS gives a record a new sourcedId; nothing else changes."""
         self.leave(record, "vanish")
         return self._add(replace(record, sourced_id=self._new_id(), gone=None))
+
+    def respell_id(self, record: Record) -> Record:
+        """The SIS writes the sourcedId of a record in capitals from now on; nothing else changes."""
+        self.leave(record, "vanish")
+        return self._add(replace(record, sourced_id=record.sourced_id.upper(), gone=None))
+
+    def forget_role(self, record: Record, *, forgotten: bool) -> None:
+        """A record has no role, or has its role again."""
+        self._change(replace(record, roleless=forgotten))
 
     def leave(self, record: Record, how: Leaving) -> None:
         """A record leaves."""
@@ -373,8 +384,8 @@ def _fields(record: Record) -> dict[str, object]:
         "username": record.username or "",
         "state_id": record.master or "",
         "grades": () if record.source_grade is None else (record.source_grade,),
-        "roles": tuple(Role(SOURCE_ROLES[group], org) for group, org in record.roles),
-        "primary_org": record.main,
+        "roles": () if record.roleless else tuple(Role(SOURCE_ROLES[group], org) for group, org in record.roles),
+        "primary_org": record.roles[0][1] if record.roleless else record.main,
     }
 
 

@@ -63,7 +63,7 @@ where v.guard = '' and v.plan_id = (
     select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
 """
 REASONS = """
-select distinct r.reason from plan_line r
+select distinct unnest(string_to_array(r.notes, ' ') || r.reason) as reason from plan_line r
 where r.plan_id = (select max(p.id) from plan p join school s on s.id = p.school_id where s.key = :school)
 """
 REJECTED = """
@@ -116,6 +116,8 @@ class Districts(RuleBasedStateMachine):
             self.answer_a_hold(0, discard=False)
             self.ids_of_two(0, 0, "student", deleted=False)
             self.unreadable_night(0, "student", "email", 2)
+            self.brought_back(0)
+            self.without_a_role(0)
             self.bad_night([], "record_missing", 0)
 
     @rule(changes=CHANGES, first=st.sampled_from((0, 1, 2, 2)), order=st.booleans(), elsewhere=st.booleans())
@@ -177,6 +179,34 @@ class Districts(RuleBasedStateMachine):
             self._night(district, district.schools[0])
             district.sis.come_back(district.sis.records[record.sourced_id])
             self._night(district, district.schools[0])
+
+    @rule(pick=PICK)
+    def brought_back(self, pick: int) -> None:
+        """Somebody leaves, is restored by hand while the SIS does not have them, and comes again."""
+        district = self.districts[0]
+        able = [one for one in district.sis.here() if one.groups_in("sch-1")]
+        for record in [able[pick % len(able)]] if able else []:
+            district.sis.leave(record, "vanish")
+            self._night(district, district.schools[0])
+            person = district.model.linked.get(record.sourced_id)
+            if person is not None:
+                nights["restored by hand"] += manual_edits.restored(district, person)
+            self._night(district, district.schools[0])
+            district.sis.come_back(district.sis.records[record.sourced_id])
+            self._night(district, district.schools[0])
+
+    @rule(pick=PICK)
+    def without_a_role(self, pick: int) -> None:
+        """For a night, the SIS has no role for one or two people."""
+        district = self.districts[0]
+        able = [one for one in district.sis.here() if len(one.roles) == 1 and one.roles[0][1] in district.sis.schools]
+        some = list({able[pick % len(able)], able[pick // 2 % len(able)]} if able else ())
+        for forgotten in (True, False):
+            for record in some:
+                district.sis.forget_role(record, forgotten=forgotten)
+            for school in district.schools:
+                self._night(district, school)
+                nights.update(row["rule"] for row in district.place.rows(REJECTED, school=school))
 
     @rule(pick=PICK, place=st.integers(0, 1), group=st.sampled_from(GROUPS), deleted=st.sampled_from((False, True)))
     def ids_of_two(self, pick: int, place: int, group: Group, deleted: bool) -> None:
@@ -434,7 +464,15 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(database: Data
     Here.database, Here.site = database, site
     nights.clear()
     run_histories(Here, EXAMPLES, DAYS)
-    seldom = {"discarded", "link by hand", "restore by hand", "match_contradicted", "held: students go down a grade"}
+    seldom = {
+        "discarded",
+        "link by hand",
+        "restore by hand",
+        "match_contradicted",
+        "found_by_id",
+        "held: students go down a grade",
+    }
     usual = {"create", "update", "archive", "held", "approved", "bad", "sourced_id_of_two", "unreadable"}
+    usual |= {"restored by hand", "unmapped_role"}
     assert_happened(nights, usual, seldom)
     assert nights["nights"] >= 50

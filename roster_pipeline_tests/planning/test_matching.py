@@ -21,6 +21,71 @@ def one_row(directory: Directory, *users: dict[str, Any], snapshot: SnapshotFact
     return {str(name): value for name, value in row.items()}
 
 
+GUID, OTHER_GUID = "{A1B2C3D4-00AA}", "a1b2c3d4-00ab"
+RESPELLED = ("{a1b2c3d4-00aa}", "A1B2C3D4-00AA", "a1b2c3d400aa")
+
+
+def known_by_id(sourced_id: str = GUID, **fields: Any) -> Directory:
+    """An active student who has a name, and no number, e-mail or user name."""
+    directory = Directory()
+    directory.member(directory.person(sourced_id, number="", **ANN | fields), grade="05")
+    return directory
+
+
+@pytest.mark.parametrize("sourced_id", RESPELLED)
+def test_an_active_member_is_found_by_their_id_in_another_spelling(sourced_id: str) -> None:
+    row = one_row(known_by_id(), user(sourced_id, **RECORD, identifier=None, grades=["06"]))
+    assert (row["action"], row["reason"], row["notes"]) == ("update", "changed", "found_by_id")
+    assert (row["person_id"], row["new_links"], row["matched_by"]) == (1, [sourced_id], "id")
+    assert row["changes"]["primary_record"] == [GUID, sourced_id]
+
+
+@pytest.mark.parametrize(
+    ("members", "reasons"),
+    [
+        ({"givenName": "Bo", "familyName": "Ray"}, ["joined", "left"]),
+        ({"givenName": "Bo"}, ["match_contradicted"]),
+        ({"familyName": "Ray"}, ["match_contradicted"]),
+        ({"familyName": None}, ["match_contradicted"]),
+        ({"sourcedId": OTHER_GUID}, ["in_conflict", "joined"]),
+        ({"grades": ["12"]}, ["match_contradicted"]),
+        ({"roles": [entry("teacher")], "grades": None}, ["match_contradicted"]),
+    ],
+)
+def test_an_id_in_another_spelling_is_not_enough_if_something_speaks_against_it(
+    members: dict[str, Any], reasons: list[str]
+) -> None:
+    record = user(RESPELLED[0], **{**RECORD, "identifier": None, "grades": ["05"]} | members)
+    rows = known_by_id().plan([record]).rows
+    assert sorted(rows["reason"]) == reasons
+    assert not set(rows["action"]) & {"update", "archive"} - ({"archive"} if "left" in reasons else set())
+
+
+def test_an_id_in_two_spellings_is_two_people() -> None:
+    for stored, records in ((GUID, (GUID, RESPELLED[0])), ("x", RESPELLED[:2]), (GUID, RESPELLED[:2])):
+        directory = known_by_id(stored)
+        rows = directory.plan([user(one, **RECORD, identifier=None, grades=["05"]) for one in records]).rows
+        assert "found_by_id" not in set(rows["notes"])
+        assert not set(rows["action"]) & {"archive"}
+    directory = known_by_id()
+    directory.member(directory.person(RESPELLED[0], number="", **ANN), grade="05")
+    rows = directory.plan([user(RESPELLED[1], **RECORD, identifier=None, grades=["05"])]).rows
+    assert sorted(rows["reason"]) == ["in_conflict", "in_conflict", "joined"]
+
+
+def test_somebody_who_left_is_not_found_by_an_id_in_another_spelling() -> None:
+    directory = known_by_id()
+    directory.members[1].update(status="archived", archived_by="sync")
+    row = one_row(directory, user(RESPELLED[0], **RECORD, identifier=None, grades=["05"]))
+    assert (row["reason"], row["notes"]) == ("joined", None)
+
+
+def test_a_list_of_changes_that_deletes_the_stored_id_is_no_second_record() -> None:
+    told = [user(GUID, **RECORD, identifier=None, status="tobedeleted"), user(RESPELLED[0], **RECORD, identifier=None)]
+    rows = known_by_id().plan(told, snapshot=SnapshotFacts(complete=True, mode="delta")).rows
+    assert list(rows["notes"]) == ["found_by_id"]
+
+
 @pytest.mark.parametrize(
     ("person", "record", "matched_by"),
     [

@@ -1,0 +1,62 @@
+"""Whom a connection may match by itself.
+
+The owner of a school may write any name and e-mail into a connection that the school controls. So a match from such a
+connection to a person of another connection needs a number that a connection of the district gave. Otherwise it waits
+for the district's manager. A connection of the district (only managers and operators may change it) is trusted with
+every match.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.frames import Flags, Ints, taken, truth
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.identity.identity_groups import IdentityGroups
+from roster_pipeline.identity.match_keys import bare_numbers_of
+
+
+def district_controlled(directory: DirectoryFrames) -> Ints:
+    """The ids of the connections that only managers and operators may change."""
+    connections = directory.connections
+    return connections.loc[flags_of(connections["of_district"]), "connection_id"].to_numpy(dtype=np.int64)
+
+
+def known_elsewhere(directory: DirectoryFrames) -> Ints:
+    """The people of another connection that this one does not know: by a link, or by a membership entered by hand."""
+    own = directory.connection_id
+    person_ids = [
+        frame.loc[frame["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
+        for frame in (directory.links, directory.affiliations)
+    ]
+    elsewhere = np.unique(np.concatenate(person_ids))
+    if len(elsewhere):
+        elsewhere = elsewhere[~np.isin(elsewhere, directory.own_links["person_id"].to_numpy(dtype=np.int64))]
+    return elsewhere
+
+
+def waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, directory: DirectoryFrames) -> Flags:
+    """Identities whose match this connection must not decide alone.
+
+    person: the person of each identity. found: whether a number or an e-mail found the person; a link needs no further
+    evidence.
+    """
+    none = np.zeros(len(identities), dtype=bool)
+    trusted = district_controlled(directory)
+    if not found.any() or directory.connection_id in trusted:
+        return none
+    doubted = found & np.isin(person, known_elsewhere(directory))
+    rows = np.flatnonzero(doubted[identities.identity])
+    if not len(rows):
+        return none
+    people = directory.people
+    place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person[identities.identity[rows]]))
+    given = np.isin(people["number_connection_id"].to_numpy(dtype=np.int64, na_value=-1), trusted)
+    theirs = pc.if_else(pa.array(given), bare_numbers_of(people), None)
+    same = truth(pc.equal(taken(bare_numbers_of(identities.roster), rows), taken(theirs, place.astype(np.int64))))
+    shown = none.copy()
+    shown[identities.identity[rows[same]]] = True
+    return doubted & ~shown

@@ -7,7 +7,7 @@ that is not used stays in the roster with its status, because "we could not read
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import date
+from datetime import date, tzinfo
 
 import numpy as np
 import pandas as pd
@@ -20,7 +20,7 @@ from roster_pipeline.cleaning.contacts import Chosen, choose_contacts
 from roster_pipeline.cleaning.field_values import too_long
 from roster_pipeline.cleaning.record_fields import record_fields, unreadable_column, without_placeholders
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, joined_rejections, one_per_sourced_id
-from roster_pipeline.cleaning.roles import Entries, SchoolOrgs, read_roles
+from roster_pipeline.cleaning.roles import Entries, SchoolOrgs, in_days_of, read_roles
 from roster_pipeline.frames import (
     ROSTER_COLUMNS,
     TEXT,
@@ -102,6 +102,7 @@ def clean(
     record, such as the one before a delta, says so.
     """
     notes = Rejections("users")
+    users, contacts = (_in_days_of(some, context.settings.zone) for some in (users, contacts))
     users = one_per_sourced_id(users, notes)
     orgs = context.orgs or SchoolOrgs(frozenset((context.school_id,)))
     entries = read_roles(lists(users["roles"]), orgs, context.settings, context.today)
@@ -146,6 +147,12 @@ def clean(
     frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], ids_rejected)
     noted = joined_rejections([notes.frame(), chosen.rejected])
     return Cleaned(frame, noted, chosen.flags, chosen.excluded)
+
+
+def _in_days_of(people: pd.DataFrame, zone: tzinfo) -> pd.DataFrame:
+    roles = lists(people["roles"])
+    days = in_days_of(roles, zone)
+    return people if days is roles else people.assign(roles=pd.arrays.ArrowExtensionArray(days))
 
 
 def _record_status(

@@ -77,7 +77,8 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         masters = int(cleaned.roster["master_identifier"].notna().sum())
         counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters}
         if earlier and quality["tested"].notna().all():  # what could not be tested is tested again in the next night
-            changes = filter(None, (next_change(users, today), next_change(contacts, today)))
+            zone = school.settings.zone
+            changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
             counts |= Cleaning(earlier.key, today, min(changes, default=None), len(cleaned.roster)).as_counts()
         rosters.write(
             conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts

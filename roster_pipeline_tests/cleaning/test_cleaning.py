@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from roster_pipeline.cleaning.roles import next_change
 from roster_pipeline.frames import REJECTED_COLUMNS, ROSTER_COLUMNS, frame_of
+from roster_pipeline.oneroster.records.coercion import UNREADABLE, day
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
-from roster_pipeline_tests.planning.builders import SIS, cleaned, entry, row_of, school, user
+from roster_pipeline_tests.planning.builders import SIS, TODAY, cleaned, entry, row_of, school, user
 
 STAFF_OFF = school(staff=RoleSettings())
 
@@ -227,3 +229,55 @@ def test_members_of_a_wrong_type_are_dropped_without_quoting_them() -> None:
 
 def test_half_a_surrogate_does_not_stop_the_sync() -> None:
     assert frame_of([user("a", givenName="Bo\ud83d")])["givenName"].tolist() == ["Bo?"]
+
+
+@pytest.mark.parametrize(
+    ("dates", "zone", "status"),
+    [
+        ({"end": "2026-03-01T23:00Z"}, "Europe/Berlin", "member"),
+        ({"end": "2026-03-01T23:00Z"}, "UTC", "ended"),
+        ({"end": "2026-03-01T22:59Z"}, "Europe/Berlin", "ended"),
+        ({"end": "2026-03-02T04:30Z"}, "America/New_York", "ended"),
+        ({"end": "2026-03-02T04:30Z"}, "UTC", "member"),
+        ({"end": "2026-03-01T12:00Z"}, "Pacific/Auckland", "member"),
+        ({"begin": "2026-03-02T23:30Z"}, "Europe/Berlin", "not_begun"),
+        ({"begin": "2026-03-02T23:30Z"}, "UTC", "member"),
+        ({"begin": "2026-03-03T04:30Z"}, "America/New_York", "member"),
+    ],
+)
+def test_a_role_begins_and_ends_on_the_day_of_the_school(dates: dict[str, str], zone: str, status: str) -> None:
+    others = [user("b", roles=[]), user("c", roles=[entry(org="s2"), entry(end="2026-03-02")])]
+    told = cleaned([user("a", roles=[entry(org="s2"), entry(**dates)]), *others], school(time_zone=zone))
+    assert dict(zip(told.roster["sourced_id"], told.roster["record_status"], strict=True)) == {
+        "a": status, "b": "no_org", "c": "member",
+    }  # fmt: skip
+
+
+def test_the_next_change_of_a_roster_is_a_day_of_the_school() -> None:
+    users = frame_of([user("a", roles=[entry(end="2026-03-05T23:30Z")]), user("b", roles=[entry(begin="2026-04-01")])])
+    settings = school(time_zone="Europe/Berlin")
+    assert str(next_change(users, TODAY, settings.zone)) == "2026-03-07"
+    assert str(next_change(users, TODAY, school().zone)) == "2026-03-06"
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("2026-06-30", "2026-06-30"),
+        ("20260630", "2026-06-30"),
+        ("2026-06-30T00:00:00Z", "2026-06-30"),
+        ("2026-06-30T00:00:00+02:00", "2026-06-30"),
+        ("2026-06-30T23:59:59.999Z", "2026-06-30"),
+        ("2026-06-30 23:59-05:00", "2026-06-30"),
+        ("2026-06-30T17:30:00", "2026-06-30"),
+        ("2026-06-30T22:00:00.000Z", "2026-06-30T22:00Z"),
+        ("20260630T22:00:00Z", "2026-06-30T22:00Z"),
+        ("2026-06-30T22:00:00-05:00", "2026-07-01T03:00Z"),
+        ("2026-06-30T22:00+0530", "2026-06-30T16:30Z"),
+        ("2026-06-30T25:00:00Z", "2026-06-30"),
+        ("0001-01-01T05:00:00Z", None),
+        ("2026-02-30T05:00:00Z", UNREADABLE),
+    ],
+)
+def test_a_date_with_a_time_is_the_day_as_written_or_a_moment(written: str, read: Any) -> None:
+    assert day(written) == read

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
@@ -36,6 +36,8 @@ _FALSE = frozenset(("false", "0", "no", "n", "f", "off"))
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _BREAKS = re.compile(r"[\t\r\n\x85\u2028\u2029]+")
 _ISO_DATE = re.compile(r"^(\d{4})-?(\d{2})-?(\d{2})(?:$|[T ])")
+_MOMENT = re.compile(r"^\S{8,10}[T ](\d\d:\d\d)(?::\d\d(?:[.,]\d+)?)? ?(Z|[+-]\d\d:?\d\d)$", re.IGNORECASE)
+_ENDS_OF_DAY = ("00:00", "23:59")
 _YEARS = range(1971, 2100)
 """Databases write a day outside these years for "no date": 0001-01-01, 1900-01-01, 1970-01-01, 9999-12-31."""
 _AROUND_IDS = " \t\"'[]{}()"
@@ -87,9 +89,11 @@ def boolean(value: Any) -> Any:
 
 
 def day(value: Any) -> Any:
-    """A calendar date as YYYY-MM-DD, without its time, or None for a day that stands for "no date".
+    """A calendar date as YYYY-MM-DD, or None for a day that stands for "no date".
 
-    Other spellings than ISO are UNREADABLE, not guessed.
+    A time without a zone does not count, and neither does midnight or 23:59: they are the day as it is written. Another
+    moment is YYYY-MM-DDTHH:MMZ, because its day depends on the school's time zone. Other spellings than ISO are
+    UNREADABLE, not guessed.
     """
     if type(value) is not str:
         value = text(value)
@@ -107,7 +111,15 @@ def _day(written: str) -> Any:
     match = _ISO_DATE.match(stripped)
     if not match:
         return UNREADABLE
-    return date_of(int(match[1]), int(match[2]), int(match[3]))
+    found = date_of(int(match[1]), int(match[2]), int(match[3]))
+    moment = _MOMENT.match(stripped)
+    if not isinstance(found, str) or not moment or moment[1] in _ENDS_OF_DAY:
+        return found
+    try:
+        at = datetime.fromisoformat(f"{found}T{moment[1]}{moment[2].upper()}")
+    except ValueError:
+        return found
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
 
 
 def date_of(year: int, month: int, number: int) -> Any:

@@ -97,8 +97,6 @@ _OF_COLUMNS = ("table.columns", "table.column_types")
 """Metrics on which most others depend. No condition on rows changes them, so one answer serves every condition."""
 _COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt}
 _COMPARISONS |= {">=": operator.ge}
-_OF_TABLE = ("expect_table_", "expect_column_to_exist")
-"""Expectations that look at all columns of a frame, or at their places."""
 _OF_ROWS = [
     each.get_validation_dependencies
     for each in (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
@@ -126,12 +124,13 @@ class ColumnsDetermine(MulticolumnMapMetricProvider):
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, column_list: pd.DataFrame, **_: Any) -> pd.Series[bool]:  # noqa: N805
-        *keys, last = column_list.columns
-        good = ~column_list.duplicated(keys, keep=False)
-        several = column_list[~good]
-        if len(several):
-            good.loc[several.index] = several.groupby(keys)[last].transform("nunique") < 2
-        return good
+        keys = list(column_list.columns[:-1])
+        several = column_list[column_list.duplicated(keys, keep=False)].drop_duplicates()
+        shared = several[several.duplicated(keys, keep=False)]
+        good = np.ones(len(column_list), dtype=bool)
+        if len(shared):
+            good = ~pd.MultiIndex.from_frame(column_list[keys]).isin(pd.MultiIndex.from_frame(shared[keys]))
+        return pd.Series(good, column_list.index, dtype=bool)
 
 
 class ExpectColumnsToDetermine(MulticolumnMapExpectation):
@@ -205,21 +204,8 @@ def evaluate(suite: Suite, frame: pd.DataFrame, role_codes: Ints, roles: int) ->
 
     frame: index 0, 1, 2, ... role_codes: for each row a number below `roles`. A rule never makes it raise.
     """
-    engine, known = _Engine(_looked_at(suite, frame)), dict[Any, Any]()
+    engine, known = _Engine(frame), dict[Any, Any]()
     return [_tried(expectation, engine, known, role_codes, roles) for expectation in _prepared(suite)]
-
-
-def _looked_at(suite: Suite, frame: pd.DataFrame) -> pd.DataFrame:
-    """The columns that a suite names, so that no condition copies the others; all if it looks at the whole table."""
-    if any(rule.type.startswith(_OF_TABLE) for rule in suite.rules):
-        return frame
-    named = _words(suite)
-    return frame[[name for name in frame.columns if name in named]]
-
-
-@lru_cache(maxsize=4)
-def _words(suite: Suite) -> frozenset[str]:
-    return frozenset(re.findall(r"\w+", repr([rule.kwargs for rule in suite.rules])))
 
 
 def _tried(

@@ -5,6 +5,9 @@ Only this module judges the result of a rule. The Dagster check, the hold, the m
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
+
 import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
@@ -19,6 +22,9 @@ TOO_FEW = 2
 TESTED_STATUSES = ("member", "rejected", "unmapped", "no_org")
 """Records that belong to this school, or should."""
 RESULT_COLUMNS = ("rule", "role", "check_name", "severity", "passed", "tested", "failed")
+_OF_TABLE = ("expect_table_", "expect_column_to_exist")
+"""Expectations that look at all columns of a frame, or at their places."""
+_ALWAYS = frozenset({"sourced_id", "record_status", "role", "email"})
 _ROLES = tuple(role.value for role in Role)
 _NO_ROLE = len(_ROLES)
 _Counted = tuple[str, bool, int | None, int | None]
@@ -36,7 +42,7 @@ def run_suite(suite: Suite, roster: pd.DataFrame, rejected: pd.DataFrame, settin
     """
     from roster_pipeline.cleaning.expectations import Outcome, evaluate
 
-    frame = suite_frame(roster, rejected)
+    frame = suite_frame(roster[_read(suite, list(roster.columns))], rejected)
     codes = positions(strings(frame["role"]), strings(_ROLES))
     codes[codes < 0] = _NO_ROLE
     outcomes = dict(zip((rule.name for rule in suite.rules), evaluate(suite, frame, codes, _NO_ROLE + 1), strict=True))
@@ -63,10 +69,11 @@ def not_tested() -> pd.DataFrame:
 
 
 def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
-    """The frame that the suite tests: the roster's records that belong, or should belong, to this school, with one more
-    column.
+    """The frame that the suite tests: the roster's records that belong, or should belong, to this school, with two more
+    columns.
 
     rejections: the rules of `rejected` that the record broke, each once, separated by blanks; empty for most.
+    email_given: whether the record came with an e-mail address, valid or not.
     """
     some = roster[roster["record_status"].isin(TESTED_STATUSES)].reset_index(drop=True)
     broken: dict[str, set[str]] = {}
@@ -78,7 +85,22 @@ def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
     noted = strings([" ".join(sorted(rules)) for rules in broken.values()])
     rules = taken(noted, positions(strings(some["sourced_id"]), strings(list(broken))))
     some["rejections"] = column_of(pc.fill_null(rules, ""))
+    some["email_given"] = some["email"].notna() | some["rejections"].str.contains("invalid_email", regex=False)
     return some
+
+
+def _read(suite: Suite, columns: list[str]) -> list[str]:
+    """Those of a roster's columns that testing it reads, so that no condition copies the others; all if a rule looks at
+    the whole table."""
+    if any(rule.type.startswith(_OF_TABLE) for rule in suite.rules):
+        return columns
+    named = _words(suite)
+    return [name for name in columns if name in named]
+
+
+@lru_cache(maxsize=4)
+def _words(suite: Suite) -> frozenset[str]:
+    return _ALWAYS | set(re.findall(r"\w+", repr([rule.kwargs for rule in suite.rules])))
 
 
 def passes(tested: int, failed: int, mostly: float) -> bool:

@@ -132,4 +132,4 @@ def test_the_frame_says_which_rules_a_record_broke_and_has_the_roster_as_it_is()
     told = cleaned([user("a", email="nope", familyName=None), user("b"), user("c", roles=[entry(org="s2")])])
     frame = suite_frame(told.roster, told.rejected)
     assert frame.set_index("sourced_id")["rejections"].to_dict() == {"a": "invalid_email single_name", "b": ""}
-    assert list(frame.columns) == [*told.roster.columns, "rejections"]
+    assert list(frame.columns) == [*told.roster.columns, "rejections", "email_given"]

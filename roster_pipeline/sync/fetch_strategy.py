@@ -20,8 +20,9 @@ from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.oneroster import Client, Endpoint
-from roster_pipeline.oneroster.bundle import BundleSource, is_bundle_url, source_of
+from roster_pipeline.oneroster.bundle import BundleSource, source_of
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, NamedChanges
+from roster_pipeline.oneroster.http.addresses import is_bundle_url
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.sync.alerts import affected_schools

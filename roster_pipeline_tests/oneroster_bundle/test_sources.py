@@ -18,11 +18,11 @@ from roster_pipeline.oneroster.bundle import (
     LocalSource,
     MissingFile,
     SftpSource,
-    is_bundle_url,
     pull_bundle,
     source_of,
 )
 from roster_pipeline.oneroster.collections.wanted import Wanted
+from roster_pipeline.oneroster.http.addresses import is_bundle_url
 from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, Read, as_folder, as_zip, bundle_11
 
 SECRET = STUDENT | {"sourcedId": "stu-secret"}

@@ -23,11 +23,10 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
 )
 from roster_pipeline.oneroster.bundle.bundle_pull import BundlePull, pull_bundle
 from roster_pipeline.oneroster.bundle.delta_chain import MISSED, LastRead
-from roster_pipeline.oneroster.bundle.sources import BundleSource, LocalSource, SftpSource, is_bundle_url, source_of
+from roster_pipeline.oneroster.bundle.sources import BundleSource, LocalSource, SftpSource, source_of
 
 __all__ = [
     "MISSED", "BundleBroken", "BundleError", "BundleLimits", "BundleMoving", "BundleNotFound", "BundlePull",
     "BundleSource", "BundleTooLarge", "BundleUnsafe", "HostKeyRefused", "LastRead", "LocalSource", "MissingFile",
-    "SftpSource", "WrongEncoding", "WrongHeader", "WrongManifest", "check_bundle_schools", "is_bundle_url",
-    "pull_bundle", "source_of",
+    "SftpSource", "WrongEncoding", "WrongHeader", "WrongManifest", "check_bundle_schools", "pull_bundle", "source_of",
 ]  # fmt: skip

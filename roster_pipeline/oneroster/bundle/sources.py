@@ -29,7 +29,6 @@ from roster_pipeline.oneroster.errors import AddressNotAllowed, SignInRefused, W
 from roster_pipeline.oneroster.witness import WitnessReport
 
 DEFAULT_PORT = 22
-_SCHEMES = ("file://", "sftp://")
 _HOME = "/~/"
 _CHECK_PATH = "Check the path, and that the account of this service may read it."
 Result = TypeVar("Result")
@@ -153,11 +152,6 @@ class SftpSource(BundleSource):
                     yield replace(opened, requests=len(bundle.files))
 
             yield BundleListing(newest.bundles, open_bundle)
-
-
-def is_bundle_url(url: str) -> bool:
-    """Whether a connection's URL names a CSV bundle (`file://`, `sftp://`) and not an API."""
-    return url.strip().lower().startswith(_SCHEMES)
 
 
 def source_of(

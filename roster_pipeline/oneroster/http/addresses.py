@@ -18,6 +18,11 @@ IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
+def is_bundle_url(url: str) -> bool:
+    """Whether a connection's URL names a CSV bundle (`file://`, `sftp://`) and not an API."""
+    return url.strip().lower().startswith(("file://", "sftp://"))
+
+
 def _networks(*texts: str) -> tuple[IpNetwork, ...]:
     return tuple(ipaddress.ip_network(block) for text in texts for block in text.split())
 

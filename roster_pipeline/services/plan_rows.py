@@ -7,10 +7,17 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from sqlalchemy import Connection
+
+from roster_pipeline.directory import plan_rows, plans, snapshots, tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.plan_rows import RowFilter
+from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.notifications.outcome import NOUNS, joined
 from roster_pipeline.safe_csv import csv_chunks
+from roster_pipeline.sync import SyncError
 from roster_pipeline.vocabulary import (
     CONTACT_FIELDS,
     MEMBERSHIP_FIELDS,
@@ -19,16 +26,11 @@ from roster_pipeline.vocabulary import (
     STUDENT_CONTACTS,
     counted,
     held_place,
+    is_overridable,
     role_place,
+    why_of,
+    without_repeats,
 )
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.directory.plans import PlanRow
-
 
 HEADER = ("row", "action", "role", "person", "name", "sourcedIds", "matched by", "reason", "why", "field", "from", "to")
 ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS))}
@@ -36,6 +38,7 @@ ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP
 SAME = ("row", "action", "role", "person_id", "matched_by", "reason", "held", "exempted", "sync_id", "linked_person_id")
 """The columns that a line has as they are."""
 FLAGS = "contact_flags"
+EVERY_ROW = RowFilter()
 NOTHING = ("nan", "<NA>", "NaT")
 
 
@@ -84,24 +87,22 @@ class Line:
 
 
 def lines(
-    conn: Connection, plan: PlanRow, chosen: RowFilter | None = None, *, limit: int | None = None, offset: int = 0
+    conn: Connection, plan: PlanRow, chosen: RowFilter = EVERY_ROW, *, limit: int | None = None, offset: int = 0
 ) -> list[Line]:
     """The rows of a plan, or one page of the chosen rows, with the names that the directory has for its people."""
-    from roster_pipeline.directory import plan_rows
 
-    found = plan_rows.page(conn, plan, chosen or plan_rows.RowFilter(), limit=limit, offset=offset)
+    found = plan_rows.page(conn, plan, chosen, limit=limit, offset=offset)
     return [line_of(row) for row in found]
 
 
-def every_line(database: Database, plan: PlanRow, chosen: RowFilter | None = None) -> Iterator[Line]:
+def every_line(database: Database, plan: PlanRow, chosen: RowFilter = EVERY_ROW) -> Iterator[Line]:
     """All rows of a plan for a download, read some hundred at a time. Each part is read in its own transaction, so that
     a slow reader does not keep a connection busy. Rows of a plan never change."""
-    from roster_pipeline.directory import plan_rows
 
     after = -1
     while True:
         with database.begin() as conn:
-            rows = plan_rows.following(conn, plan, chosen or plan_rows.RowFilter(), after=after)
+            rows = plan_rows.following(conn, plan, chosen, after=after)
         yield from map(line_of, rows)
         if len(rows) < plan_rows.AT_ONCE:
             return
@@ -110,7 +111,6 @@ def every_line(database: Database, plan: PlanRow, chosen: RowFilter | None = Non
 
 def line_of(row: Mapping[str, Any]) -> Line:
     """A row of `directory.plan_rows` as a line."""
-    from roster_pipeline.vocabulary import why_of
 
     pairs = sorted((row["changes"] or {}).items(), key=lambda pair: (ORDER.get(pair[0], len(ORDER)), pair[0]))
     changes = {str(field): (both[0], both[1]) for field, both in pairs}
@@ -185,8 +185,6 @@ class PlanSummary:
     @property
     def held(self) -> list[tuple[str, str, int, list[tuple[str, bool]]]]:
         """Role, action, rows, and for each finding its message and whether a person can approve it."""
-        from roster_pipeline.vocabulary import is_overridable, without_repeats
-
         return [
             (
                 line["role"],
@@ -248,8 +246,6 @@ def plain(value: Any) -> Any:
 
 def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
     """The plan that one run made. Raises SyncError if it made none."""
-    from roster_pipeline.directory import plans, tenants
-    from roster_pipeline.sync import SyncError
 
     plan = plans.latest(opened, tenants.get_school(opened, key).id, dry_run=True)
     if plan is None or plan.run_id != run_id:
@@ -259,7 +255,6 @@ def summary_of_run(opened: Connection, key: str, run_id: str) -> PlanSummary:
 
 def summary_of(opened: Connection, plan: PlanRow) -> PlanSummary:
     """Counts and verdict of a stored plan."""
-    from roster_pipeline.directory import plans, snapshots
 
     judged = plans.load_verdict(opened, plan.id).to_dict("records")
     lines = [{str(name): plain(value) for name, value in row.items()} for row in judged]

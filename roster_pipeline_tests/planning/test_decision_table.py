@@ -107,51 +107,20 @@ GONE: list[tuple[dict[str, Any] | None, str]] = [
 
 @pytest.mark.parametrize(("says", "reason"), GONE)
 def test_who_is_gone_is_archived_and_the_plan_says_why(says: dict[str, Any] | None, reason: str) -> None:
-    directory = directory_with("an active member", {})
-    plan = directory.plan([] if says is None else [user("a") | says])
-    assert list(plan.rows["action"]) == ["archive"]
-    assert list(plan.rows["reason"]) == [reason]
-    assert list(plan.rows["sourced_ids"]) == [["a"]]
+    directory, users = directory_with("an active member", {}), [] if says is None else [user("a") | says]
+    for students, fate in ((AUTO, ("archive", reason)), (QUIET, ("skip", "archive_off"))):
+        rows = tuples(directory.plan(users, school(students=students)).rows)
+        assert [(row.action, row.reason, row.sourced_ids) for row in rows] == [(*fate, ["a"])]
 
 
-@pytest.mark.parametrize(("says", "reason"), GONE)
-def test_with_archiving_off_who_is_gone_is_skipped(says: dict[str, Any] | None, reason: str) -> None:
-    directory = directory_with("an active member", {})
-    plan = directory.plan([] if says is None else [user("a") | says], school(students=QUIET))
-    assert [(row.action, row.reason) for row in tuples(plan.rows)] == [("skip", "archive_off")]
-    assert reason != "archive_off"
-
-
-def test_an_unmanaged_member_is_never_archived() -> None:
+def test_nobody_is_archived_who_is_not_managed_or_excluded_or_whose_role_is_off() -> None:
     directory = Directory()
     directory.member(directory.person(), managed=False)
     assert directory.plan([]).rows.empty
-
-
-def test_an_excluded_member_is_never_archived() -> None:
-    directory = directory_with("an excluded member", {})
-    assert [(row.action, row.reason) for row in tuples(directory.plan([]).rows)] == [("skip", "excluded")]
-
-
-def test_switching_a_role_off_archives_nobody() -> None:
-    directory = directory_with("an active member", {})
-    assert directory.plan([], school(students=OFF)).rows.empty
-    assert directory.plan([user("a")], school(students=OFF)).rows.empty
-
-
-def test_a_match_that_another_human_already_holds_is_a_conflict_and_changes_nothing() -> None:
-    directory = directory_with("an active member", {})
-    directory.people[1]["number"] = "N-b"
-    users = [user("a", identifier=None), user("b", givenName="Givena", familyName="Else")]
-    rows = {row.sourced_ids[0]: (row.action, row.reason) for row in tuples(directory.plan(users).rows)}
-    assert rows["b"] == ("conflict", "match_taken")
-    assert rows["a"][0] == "update"
-
-
-def test_people_who_agree_in_nothing_but_a_number_are_a_conflict() -> None:
-    users = [user("a", identifier="1"), user("b", identifier="1")]
-    plan = Directory().plan(users)
-    assert [(row.action, row.reason) for row in tuples(plan.rows)] == [("conflict", "number_shared")] * 2
+    excluded = directory_with("an excluded member", {}).plan([]).rows
+    assert [(row.action, row.reason) for row in tuples(excluded)] == [("skip", "excluded")]
+    for users in ([], [user("a")]):
+        assert directory_with("an active member", {}).plan(users, school(students=OFF)).rows.empty
 
 
 def test_a_school_may_let_the_sync_restore_what_was_archived_by_hand() -> None:

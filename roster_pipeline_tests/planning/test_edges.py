@@ -85,13 +85,6 @@ def test_rows_are_numbered_from_nought_and_so_is_their_index() -> None:
     ] == ["Int64"] * 4
 
 
-def test_a_member_without_a_record_is_left_alone_and_has_no_sourced_ids() -> None:
-    directory = Directory()
-    directory.member(directory.person())
-    (row,) = rows_of(directory)
-    assert (row["action"], row["reason"], row["sourced_ids"]) == ("skip", "not_linked", [])
-
-
 @pytest.mark.parametrize("said", [True, False])
 def test_whether_it_is_the_first_sync_may_be_told(said: bool) -> None:
     directory = Directory()
@@ -140,13 +133,6 @@ def test_two_people_may_be_found_by_email_and_one_by_number_in_one_sync() -> Non
         user("z", **ANN, identifier="7"),
     )
     assert [(row["person_id"], row["matched_by"]) for row in rows] == [(1, "email"), (2, "email"), (3, "number")]
-
-
-def test_a_preferred_family_name_confirms_a_number() -> None:
-    directory = Directory()
-    directory.person(number="7", given_name="Xi", family_name="Yu", preferred_family_name="Lee")
-    (row,) = rows_of(directory, user("new", **ANN, identifier="7"))
-    assert row["matched_by"] == "number"
 
 
 def test_a_record_that_could_not_be_used_shares_its_email_and_one_that_is_gone_does_not() -> None:

@@ -124,6 +124,7 @@ def test_by_what_a_person_without_a_link_is_found(
     [
         # the number and one name, and something speaks against it
         ({"number": "7", "family_name": "Lee"}, {**RECORD, "identifier": "7"}, "number"),
+        ({"number": "7", "preferred_family_name": "Lee"}, {**RECORD, "identifier": "7"}, "number"),
         (dict(ANN, number="7", family_name="Ray", email="x@x.org"), dict(RECORD, identifier="7", email=MAIL), "number"),
         (dict(ANN, number="7", family_name="Ray", username="x"), dict(RECORD, identifier="7", username="y"), "number"),
         (dict(ANN, number="7", given_name="Bo", email=MAIL), dict(RECORD, identifier="7", email=MAIL), "number"),

@@ -29,7 +29,6 @@ from plan p
 join school s on s.id = p.school_id
 join verdict v on v.plan_id = p.id
 where p.state = 'planned' and not p.dry_run and v.verdict = 'hold' and v.rows > 0 and v.sync_id is null
-  and p.district_id = coalesce(cast(:district as bigint), p.district_id)
   and p.school_id = coalesce(cast(:school as bigint), p.school_id)
   and p.id = coalesce(cast(:plan as bigint), p.id)
 """
@@ -129,11 +128,9 @@ class Hold:
         return needs_manager(self.findings)
 
 
-def held(
-    conn: Connection, *, district_id: int | None = None, school_id: int | None = None, plan_id: int | None = None
-) -> list[Hold]:
+def held(conn: Connection, *, school_id: int | None = None, plan_id: int | None = None) -> list[Hold]:
     """The changes that wait for a person now, by school. Within a school, archivals come first."""
-    rows = conn.execute(text(HELD), {"district": district_id, "school": school_id, "plan": plan_id})
+    rows = conn.execute(text(HELD), {"school": school_id, "plan": plan_id})
     found = [Hold(**row) for row in rows.mappings()]
     return sorted(found, key=lambda hold: (hold.school, *held_place(hold.role, hold.action)))
 

@@ -95,16 +95,14 @@ def who_requested_run(conn: Connection, school_key: str, run_id: str) -> str | N
 def entries(
     conn: Connection,
     *,
-    district_id: int | None = None,
     school_id: int | None = None,
     person_id: int | None = None,
     limit: int = 100,
 ) -> list[Entry]:
     """The newest lines first. person_id: entries of this person, and of those who were merged into them."""
     query = select(audit).order_by(audit.c.id.desc()).limit(limit)
-    for column, value in (("district_id", district_id), ("school_id", school_id)):
-        if value is not None:
-            query = query.where(audit.c[column] == value)
+    if school_id is not None:
+        query = query.where(audit.c.school_id == school_id)
     if person_id is not None:
         query = query.where(audit.c.person_id.in_(numbers_of(conn, person_id)))
     return [Entry(**row) for row in conn.execute(query).mappings()]

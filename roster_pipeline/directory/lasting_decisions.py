@@ -30,6 +30,8 @@ NO_LONGER_ASKED = "the SIS no longer asks for this change"
 """Who ends an exemption that nobody took back, and why."""
 STAYS = timedelta(days=30)
 """How long after its day an announcement counts: a school that syncs nightly has new usual sizes after a week."""
+MOST_SHOWN = 50
+"""How many exemptions a page lists."""
 ANNOUNCE = """
 insert into announced_leaver (district_id, school_id, person_id, day, who, reason)
 select :district, :school, person, :day, :who, :reason from unnest(cast(:people as bigint[])) person
@@ -228,9 +230,9 @@ def exempt(
     return len(done)
 
 
-def exemptions_of_school(conn: Connection, school_id: int, *, limit: int = 50) -> list[Exemption]:
+def exemptions_of_school(conn: Connection, school_id: int) -> list[Exemption]:
     """The changes that no sync of a school makes, because somebody exempted them; newest first."""
-    rows = conn.execute(text(EXEMPTIONS_OF_SCHOOL), {"school": school_id, "limit": limit}).mappings()
+    rows = conn.execute(text(EXEMPTIONS_OF_SCHOOL), {"school": school_id, "limit": MOST_SHOWN}).mappings()
     return [Exemption(**row) for row in rows]
 
 

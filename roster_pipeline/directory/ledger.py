@@ -84,15 +84,11 @@ class Change:
     after: dict[str, Any] | None
 
 
-def history(
-    conn: Connection, *, school_id: int | None = None, district_id: int | None = None, limit: int = 50
-) -> list[SyncRow]:
+def history(conn: Connection, *, school_id: int | None = None, limit: int = 50) -> list[SyncRow]:
     """Syncs, newest first."""
     query = _syncs().order_by(sync.c.id.desc()).limit(limit)
     if school_id is not None:
         query = query.where(sync.c.school_id == school_id)
-    if district_id is not None:
-        query = query.where(sync.c.district_id == district_id)
     return [SyncRow(**row) for row in conn.execute(query).mappings()]
 
 

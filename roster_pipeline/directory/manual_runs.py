@@ -25,6 +25,8 @@ WAITING_LOST_MINUTES = 1
 """The same for a run that waits: the console that would have started it has ended."""
 LOST = "The run ended without saying why. Its process was probably killed.\nStart it again; nothing was half applied."
 NEVER_STARTED = "The console was restarted before this run's turn came.\nStart it again; nothing was changed."
+MOST_SHOWN = 20
+"""How many runs of a school a page lists."""
 CANCELED = "Canceled by {who}. Nothing was half applied."
 
 
@@ -190,11 +192,11 @@ def find(conn: Connection, run_id: str) -> tuple[ManualRun, str] | None:
     return _row(plain), key
 
 
-def of_school(conn: Connection, school_id: int, limit: int = 20) -> list[ManualRun]:
+def of_school(conn: Connection, school_id: int) -> list[ManualRun]:
     """A school's runs by hand, newest first."""
     _end_lost(conn)
     query = select(manual_run).where(manual_run.c.school_id == school_id).order_by(manual_run.c.requested_at.desc())
-    return [_row(row) for row in conn.execute(query.limit(limit)).mappings()]
+    return [_row(row) for row in conn.execute(query.limit(MOST_SHOWN)).mappings()]
 
 
 def outcome(conn: Connection, school_id: int, run_id: str) -> Outcome:

@@ -93,10 +93,10 @@ def list_members(
     return [dict(row) for row in conn.execute(text(MEMBERS), given).mappings()]
 
 
-def find(conn: Connection, district_id: int, words: str, limit: int = MOST_FOUND) -> list[Person]:
+def find(conn: Connection, district_id: int, words: str) -> list[Person]:
     """People of a district, archived ones too, as the lists of people search (`people_list`)."""
     wanted = PeopleFilter(district_id, words=words)
-    found = people_list.ids(conn, wanted, limit=limit) if words.strip() else []
+    found = people_list.ids(conn, wanted, limit=MOST_FOUND) if words.strip() else []
     return [get_person(conn, district_id, person_id) for person_id in sorted(found)]
 
 

@@ -109,7 +109,6 @@ def relink(
     who: str,
     reason: str,
     plan_hash: str | None = None,
-    run_id: str | None = None,
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
     """Give the people of a held plan their new links, as a sync of its own; then plan again.
@@ -137,15 +136,13 @@ def relink(
         conn.execute(text("analyze linking; analyze moving"))
         if conn.scalar(text(STALE), given) or conn.scalar(text(apply_staging.STALE_LINKS), given):
             raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
-        result = _write(conn, plan, given, who, reason, run_id)
+        result = _write(conn, plan, given, who, reason)
         if also is not None:
             also(conn, result)
         return result
 
 
-def _write(
-    conn: Connection, found: plans.PlanRow, given: dict[str, object], who: str, reason: str, run_id: str | None
-) -> SyncResult:
+def _write(conn: Connection, found: plans.PlanRow, given: dict[str, object], who: str, reason: str) -> SyncResult:
     sync_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
     conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(sync_id)})
     links = conn.execute(text(apply_sql.INSERT_LINKS), given).rowcount
@@ -156,7 +153,7 @@ def _write(
     conn.execute(
         insert(sync).values(
             id=sync_id, kind="relink", plan_id=found.id, snapshot_id=found.snapshot_id, outcome="applied",
-            counts=counts, who=who, run_id=run_id, **owner,
+            counts=counts, who=who, **owner,
         )
     )  # fmt: skip
     details = {"plan": found.id, "sync": sync_id, "links": links}

@@ -21,6 +21,8 @@ from roster_pipeline.directory.tables import sync
 from roster_pipeline.vocabulary import role_place
 
 Only = Literal["archived"]
+MOST_MOVED = 50
+"""How many people who changed since an outline names."""
 
 WHOLE = """
 select max(y.id) from sync y where y.undoes = :sync and not exists (
@@ -82,14 +84,12 @@ class Outline:
         return sum(of.get("moved", 0) for of in self.people.values())
 
 
-def outline(database: Database, sync_id: int, *, only: Only | None = None, most_moved: int = 50) -> Outline:
+def outline(database: Database, sync_id: int, *, only: Only | None = None) -> Outline:
     """The effect of a rollback now; the database counts the rows. Changes nothing."""
     with database.begin() as conn, _staged(conn, sync_id, only) as (_, given):
-        people: Counts = {}
-        for role, what, number in conn.execute(text(rollback_sql.COUNT), given):
-            people.setdefault(role, {})[what] = number
+        people = _counted(conn, given)
         rows = conn.execute(text(rollback_sql.OUTLINE)).mappings().all()
-        moved = conn.execute(text(rollback_sql.MOVED), given | {"limit": most_moved}).mappings().all()
+        moved = conn.execute(text(rollback_sql.MOVED), given | {"limit": MOST_MOVED}).mappings().all()
         ordered = dict(sorted(people.items(), key=lambda of_role: role_place(of_role[0])))
         return Outline(ordered, [dict(row) for row in rows], [dict(row) for row in moved])
 
@@ -101,7 +101,6 @@ def roll_back(
     who: str,
     reason: str,
     only: Only | None = None,
-    run_id: str | None = None,
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
     """Undo one sync, or only its archivals. Returns the sync of the rollback. Its counts say what was undone, by role.
@@ -113,9 +112,7 @@ def roll_back(
         undone_by = undone_whole_by(conn, sync_id)
         if undone_by is not None and only is None:
             raise AlreadyUndone(f"Sync {sync_id} was undone by sync {undone_by}.", "See: roster history")
-        counts: Counts = {}
-        for role, what, people in conn.execute(text(rollback_sql.COUNT), given):
-            counts.setdefault(role, {})[what] = people
+        counts = _counted(conn, given)
         new_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
         conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(new_id)})
         if not sum(conn.execute(text(statement), given).rowcount for statement in rollback_sql.CHANGES):
@@ -123,33 +120,24 @@ def roll_back(
                 f"Nothing of sync {sync_id} can be undone.",
                 "It changed nothing, or all its changes were changed again.",
             )
-        moved = any("moved" in of_role for of_role in counts.values())
-        conn.execute(
-            insert(sync).values(
-                id=new_id,
-                district_id=undone.district_id,
-                school_id=undone.school_id,
-                kind="rollback",
-                undoes=sync_id,
-                outcome="held" if moved else "applied",
-                counts=counts,
-                who=who,
-                run_id=run_id,
-            )
-        )
-        audit.record(
-            conn,
-            who,
-            "sync rolled back",
-            district_id=undone.district_id,
-            school_id=undone.school_id,
-            reason=reason,
-            details={"sync": sync_id, "by": new_id, "only": only},
-        )
-        result = SyncResult(new_id, "held" if moved else "applied", counts)
+        outcome = "held" if any("moved" in of_role for of_role in counts.values()) else "applied"
+        owner: dict[str, Any] = {"district_id": undone.district_id, "school_id": undone.school_id}
+        values = {"kind": "rollback", "undoes": sync_id, "outcome": outcome, "counts": counts, "who": who}
+        conn.execute(insert(sync).values(id=new_id, **values, **owner))
+        details = {"sync": sync_id, "by": new_id, "only": only}
+        audit.record(conn, who, "sync rolled back", reason=reason, details=details, **owner)
+        result = SyncResult(new_id, outcome, counts)
         if also is not None:
             also(conn, result)
         return result
+
+
+def _counted(conn: Connection, given: dict[str, Any]) -> Counts:
+    """Role to what is undone (or `moved`) to the number of people."""
+    counts: Counts = {}
+    for role, what, people in conn.execute(text(rollback_sql.COUNT), given):
+        counts.setdefault(role, {})[what] = people
+    return counts
 
 
 def undone_whole_by(conn: Connection, sync_id: int) -> int | None:

@@ -272,7 +272,7 @@ def test_operators_make_districts_and_their_managers_are_invited(
         made = tenants.get_district(conn, "oak-park")
         assert accounts.managers_of(conn, made.id) == ["ann@oak.example", "bob@oak.example"]
         mail = outbox.messages(conn)[0]
-        assert audit.entries(conn, district_id=made.id)[-1].what == "district added"
+        assert audit.search(conn, districts=[made.id])[-1].what == "district added"
     assert f"{console.url}/schools/new" in mail.text
     assert "You can now look after Oak Park in Roster." in mail.text
     assert send_due(database, InstallationResource().mailer()).sent == 2

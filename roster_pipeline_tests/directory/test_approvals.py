@@ -43,7 +43,7 @@ def _approve(database: Database, plan_id: int, at: datetime = NOW, **more: Any) 
 def test_what_is_held_is_listed_with_its_reasons(database: Database, lincoln: SchoolRow) -> None:
     plan_id = _held_plan(database, lincoln)
     with database.begin() as conn:
-        (hold,) = approvals.held(conn, district_id=lincoln.district_id)
+        (hold,) = approvals.held(conn, school_id=lincoln.id)
         assert approvals.held(conn, school_id=lincoln.id + 1) == []
     assert (hold.plan_id, hold.school, hold.role, hold.action, hold.rows) == (plan_id, "lincoln", *CREATES, 1)
     assert hold.findings == [FINDING]

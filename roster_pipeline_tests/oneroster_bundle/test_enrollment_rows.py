@@ -1,4 +1,4 @@
-"""enrollments.csv is opened only where it decides, and nothing that is wrong with it makes a bundle unreadable."""
+"""enrollments.csv decides only where that is wanted, and nothing that is wrong with it makes a bundle unreadable."""
 
 from __future__ import annotations
 
@@ -11,7 +11,18 @@ import pytest
 from roster_pipeline.oneroster import Wanted
 from roster_pipeline.oneroster.bundle import BundleLimits, pull_bundle
 from roster_pipeline_tests.oneroster_bundle.sftp_server import SftpServer
-from roster_pipeline_tests.oneroster_bundle.writing import STUDENT, Read, as_folder, as_zip, bundle_11, manifest, table
+from roster_pipeline_tests.oneroster_bundle.writing import (
+    ROLE,
+    STUDENT,
+    USERS_11,
+    Read,
+    as_folder,
+    as_zip,
+    bundle_11,
+    bundle_12,
+    manifest,
+    table,
+)
 
 COLUMNS = ("sourcedId", "schoolSourcedId", "userSourcedId", "role", "beginDate", "endDate")
 ENROLLED = {"sourcedId": "e1", "schoolSourcedId": "sch-1", "userSourcedId": "stu-1", "role": "student"}
@@ -26,6 +37,54 @@ def bundle(rows: bytes | None = None, name: str = "enrollments.csv") -> dict[str
         "manifest.csv": manifest("1.1", orgs="bulk", users="bulk", enrollments="bulk"),
         name: table(COLUMNS, [ENROLLED]) if rows is None else rows,
     }
+
+
+def people(count: int, enrolled: int, **members: str) -> tuple[list[dict[str, str]], bytes]:
+    """Students, and the enrollments of the first of them."""
+    ids = [f"stu-{number}" for number in range(count)]
+    rows = [ENROLLED | {"sourcedId": f"e-{one}", "userSourcedId": one} | members for one in ids[:enrolled]]
+    return [STUDENT | {"sourcedId": one} for one in ids], table((*COLUMNS, "status"), rows)
+
+
+@pytest.mark.parametrize(("lost", "problem"), [(0, False), (5, False), (6, True), (150, True)])
+def test_a_users_file_cut_between_two_rows_lacks_people_who_are_enrolled(
+    tmp_path: Path, lost: int, problem: bool
+) -> None:
+    users, rows = people(300, 300)
+    files = bundle(rows) | {"users.csv": table(USERS_11, users[: 300 - lost])}
+    for path in (as_zip(tmp_path / "a.zip", files), as_folder(tmp_path / "a", files)):
+        proof = Read(path).proof
+        assert proof.problems == (("enrollments-name-absent-users",) if problem else ())
+        assert ("enrollments-name-absent-users" in proof.notes) is (lost == 5)
+
+
+@pytest.mark.parametrize("lost", [0, 6])
+def test_a_roles_file_cut_between_two_rows_lacks_roles_of_people_who_are_enrolled(tmp_path: Path, lost: int) -> None:
+    users, rows = people(300, 300)
+    roles = [ROLE | {"sourcedId": f"r-{one['sourcedId']}", "userSourcedId": one["sourcedId"]} for one in users]
+    files = bundle_12(*users, roles=roles[: 300 - lost])
+    files |= {"manifest.csv": manifest("1.2", orgs="bulk", users="bulk", roles="bulk", enrollments="bulk")}
+    result = Read(as_zip(tmp_path / "a.zip", files | {"enrollments.csv": rows}))
+    assert result.proof.problems == (("enrollments-name-absent-users",) if lost else ())
+
+
+@pytest.mark.parametrize(
+    ("members", "mode"),
+    [
+        ({"status": "tobedeleted"}, "bulk"),
+        ({"endDate": "2020-06-30"}, "bulk"),
+        ({"schoolSourcedId": "elsewhere"}, "bulk"),
+        ({"userSourcedId": ""}, "bulk"),
+        ({}, "delta"),
+    ],
+)
+def test_enrollments_that_say_nothing_about_today_show_no_cut(
+    tmp_path: Path, members: dict[str, str], mode: str
+) -> None:
+    users, rows = people(300, 300, **members)
+    files = bundle(rows) | {"users.csv": table(USERS_11, users[:200])}
+    files |= {"manifest.csv": manifest("1.1", orgs="bulk", users="bulk", enrollments=mode)}
+    assert Read(as_zip(tmp_path / "a.zip", files)).proof.complete
 
 
 def left(users: list[dict[str, object]]) -> set[object]:

@@ -18,7 +18,7 @@ from typing import TypeVar
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle, date_bundles
 from roster_pipeline.oneroster.bundle.bundle_files import OpenedBundle
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of
-from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading, Tally, read_enrollments
+from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading, Tally
 from roster_pipeline.oneroster.bundle.delta_chain import (
     MISSED,
     LastRead,
@@ -33,6 +33,7 @@ from roster_pipeline.oneroster.bundle.delta_chain import (
     shares_of,
     to_read,
 )
+from roster_pipeline.oneroster.bundle.enrolled_users import note_lost_users, read_enrollments
 from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
 from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
@@ -165,6 +166,7 @@ class BundlePull:
         reading = self._reading(opened)
         self._read_enrollments([opened])
         yield from self._marked(self._newest.of(reading.batches()))
+        note_lost_users(*opened, reading.tally, self._source.limits, self._now.date())
         self._finish(opened, reading.tally)
 
     def _finish(self, opened: Opened, tally: Tally) -> None:

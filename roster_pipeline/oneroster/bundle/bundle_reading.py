@@ -1,4 +1,4 @@
-"""Reading the files of one bundle: orgs, roles, people and enrollments, normalised and counted for the proof.
+"""Reading the files of one bundle: orgs, roles and people, normalised and counted for the proof.
 
 Rows are streamed in pages. Kept longer than a page are only the ids (8 bytes each) and, in 1.2, who has which role (16
 bytes each).
@@ -12,34 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.bundle.bundle_files import (
-    ENROLLMENTS,
-    BundleBroken,
-    BundleLimits,
-    BundleTooLarge,
-    Member,
-    OpenedBundle,
-    WrongEncoding,
-    WrongHeader,
-    preflight,
-)
+from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, BundleLayout
-from roster_pipeline.oneroster.bundle.columns import ENROLLMENTS as ENROLLMENT_COLUMNS
-from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout, record_maker, unreadable_rejects
-from roster_pipeline.oneroster.bundle.csv_table import Page, Table
+from roster_pipeline.oneroster.bundle.columns import cell_picker, record_maker, unreadable_rejects
+from roster_pipeline.oneroster.bundle.csv_table import Page
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
 from roster_pipeline.oneroster.collections.proof import Flags, SeenIds
 from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Wanted
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
-from roster_pipeline.oneroster.records.orgs import (
-    IN_PART,
-    UNREAD,
-    UNREADABLE_ROWS,
-    Memberships,
-    OrgReferences,
-    orgs_of,
-)
+from roster_pipeline.oneroster.records.orgs import OrgReferences, orgs_of
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import reject
 from roster_pipeline.org_tree import GONE_STATUSES
@@ -52,7 +34,8 @@ Record = dict[str, Any]
 
 @dataclass
 class Tally:
-    """Counts of people. problems, notes: slugs for the proof."""
+    """Counts of people. problems, notes: slugs for the proof. users: all of users.csv, None until it is read;
+    without_role: those of a bulk file without a role that are not marked as gone."""
 
     pages: int = 0
     records: int = 0
@@ -65,6 +48,8 @@ class Tally:
     roles_with_org: set[str | None] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    users: SeenIds | None = None
+    without_role: SeenIds = field(default_factory=SeenIds)
 
     def problem(self, slug: str) -> None:
         if slug not in self.problems:
@@ -159,7 +144,11 @@ class BundleReading:
                 users, without_roles = _with_known_roles(users)
                 tally.rejected += len(without_roles)
                 more += without_roles
+            bare = [user["sourcedId"] for user in users if not user["roles"] and user["status"] not in GONE_STATUSES]
+            if bare:
+                tally.without_role.add(np.fromiter(map(hash, bare), np.int64, len(bare)))
             yield Batch("user", self._kept(users), rejects + more)
+        tally.users = seen
         self._check_whole_file(roles)
         if partial:
             tally.notes.append("roles-in-part")
@@ -218,40 +207,6 @@ class BundleReading:
             kept = without_contacts(kept)
         tally.left_out += len(users) - len(kept)
         return kept
-
-
-def read_enrollments(opened: Sequence[tuple[OpenedBundle, BundleLayout]], limits: BundleLimits) -> Memberships | str:
-    """The enrollments of these bundles together, or the problem slug that says why they cannot be used.
-
-    They show who has no enrollment only if enrollments.csv is bulk in every bundle and every row can be read. A problem
-    in it is a problem of the snapshot, never an error of the bundle.
-    """
-    memberships = Memberships()
-    for bundle, layout in opened:
-        member = bundle.files.get(ENROLLMENTS)
-        if member is None:
-            return UNREAD
-        if not layout.whole or layout.enrollments != "bulk":
-            return IN_PART
-        problem = _add_enrollments(member, limits, memberships)
-        if problem is not None:
-            return problem
-    return memberships if memberships else UNREAD
-
-
-def _add_enrollments(member: Member, limits: BundleLimits, memberships: Memberships) -> str | None:
-    """Add the enrollments of one file; returns the slug of its problem."""
-    try:
-        with Table(member, preflight(member), limits) as table:
-            columns = column_layout(member.name, table.header, ENROLLMENT_COLUMNS)
-            make = record_maker(columns)
-            for page in table.pages(RowRepair(table.header, columns.positions)):
-                if page.unreadable:
-                    return UNREADABLE_ROWS
-                memberships.page([make(row) for row in page.rows])
-            return None
-    except (BundleBroken, BundleTooLarge, WrongEncoding, WrongHeader):
-        return UNREAD
 
 
 def _once(

@@ -28,6 +28,7 @@ EMPTY_CELL = -1
 _LENGTH_RULES = {True: "too-few-cells", False: "too-many-cells"}
 """Rules of unreadable rows, by whether the row is shorter than the header."""
 _NUMBER = re.compile(r"\d+")
+_END_MARKS = ("end", "eof")
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ class Table:
                 odd.next_is_broken()
                 page.unreadable.append(Unreadable("quotes-broken", None))
         self.cut_short = odd.last and not self._seen.ends_with_break
+        odd.at_end = odd.last and not self.cut_short
         if self.cut_short:
             odd.next_is_broken()
         else:
@@ -159,23 +161,27 @@ def _swallows_rows(row: Row, width: int) -> bool:
     return any(cell.count(",") >= width - 1 and ("\n" in cell or "\r" in cell) for cell in row)
 
 
-def _is_text(row: Row, count: int) -> bool:
-    """Whether a row is a text instead of somebody's record: an error message of the export, say. A text with the number
-    of rows so far is harmless."""
+def _is_anybodys(row: Row, count: int, *, at_end: bool) -> bool:
+    """Whether an unreadable row may concern others than the person it names: a text such as an error message of the
+    export, or half a row at the end of the file. One with the number of rows so far, or that only says that the file
+    ends, is harmless."""
     text = row[0].strip()
     alone = not any(cell.strip() for cell in row[1:])
-    return alone and (" " in text or "<" in text) and str(count) not in _NUMBER.findall(text)
+    if alone and text.strip("-#* ").lower() in _END_MARKS:
+        return False
+    suspect = at_end or (alone and (" " in text or "<" in text))
+    return suspect and str(count) not in _NUMBER.findall(",".join(row[:3]))
 
 
 class _OddRows:
     """Rows of another length than the header, kept until the page is full, because their neighbours matter.
 
     A line break inside a cell splits a row into two short ones. So a short row is repaired only if the next row is
-    readable, or can be repaired too. last: the row just read is a short or damaged one.
+    readable, or can be repaired too. last: the row just read is a short or damaged one. at_end: it was the last one.
     """
 
     def __init__(self, repair: RowRepair | None) -> None:
-        self.last = False
+        self.last = self.at_end = False
         self._repair = repair
         self._rows: list[Row] = []
         self._next_readable: list[bool | None] = []
@@ -225,7 +231,8 @@ class _OddRows:
                 page.rows.append([*fitted, ""])
                 page.repaired += 1
             else:
-                first = None if _is_text(row, count) else row[0]
+                at_end = self.at_end and row is self._rows[-1]
+                first = None if _is_anybodys(row, count, at_end=at_end) else row[0]
                 page.unreadable.append(Unreadable(_LENGTH_RULES[len(row) < width], first))
             readable = fitted is not None
         self._rows.clear()

@@ -124,14 +124,15 @@ class Evidence:
         A new name, a new e-mail or a new number alone is normal. But if both names are new and nothing else is the
         same, only the id says that this is one person. A common name does not make a link safe if everything else that
         can be compared differs, one strong thing included. It does not help a person who was away either, because SISs
-        give the ids of people who left to others.
+        give the ids of people who left to others. One of these may even have the whole name, but then not the number
+        and not the e-mail.
         """
         if self.agree & _OWN or {"given", "email"} <= self.agree:
             return not self.whole_name and self.strong > 1 and bool(self.differ & _LASTING)
         if self.differ >= _NAMES:
             return self.strong > 1 or "email" not in self.agree or "username" in self.differ
         if self.whole_name:
-            return self.strong > 1
+            return self.strong > 1 or (self.away and self.differ >= {"number", "email"})
         return self.strong > 0 or (self.away and bool(self.differ & {"given", "email"}))
 
     @property
@@ -212,11 +213,14 @@ def kind_of(role: str | None) -> str | None:
     return STUDENT if role == "student" else STAFF if role in ("teacher", "staff", "admin") else None
 
 
+def mailbox(email: str) -> str:
+    """An address without what does not tell two people of one name apart: the domain, as after a school has moved to
+    another one, dots, and what follows a plus sign."""
+    return email.rpartition("@")[0].partition("+")[0].replace(".", "")
+
+
 def _one_mailbox(one: str | None, other: str | None) -> bool:
-    """Whether two addresses differ only in the domain, as after a school has moved to another one."""
-    if one is None or other is None or one == other:
-        return False
-    return one.rpartition("@")[0] == other.rpartition("@")[0]
+    return one is not None and other is not None and one != other and mailbox(one) == mailbox(other)
 
 
 def _of_one_kind(first: str, other: str) -> bool:

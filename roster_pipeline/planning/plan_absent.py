@@ -217,7 +217,8 @@ def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKey
 
 
 def _mailboxes(emails: Array) -> Array:
-    return pc.list_element(pc.split_pattern(emails, pattern="@", max_splits=1), 0)
+    """As `evidence.mailbox`."""
+    return pc.replace_substring_regex(emails, pattern=r"[+@].*|\.", replacement="")
 
 
 def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:

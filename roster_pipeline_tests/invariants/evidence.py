@@ -92,7 +92,9 @@ class Compared:
         safe = self.whole or {"number", "username"} & self.same or {"given", "email"} <= self.same
         names_differ = {"given", "family"} <= self.other
         away = person.away and not safe and not names_differ and bool({"given", "email"} & self.other)
-        return self.wrong_link or away
+        known = {"number", "username"} & self.same or {"given", "email"} <= self.same
+        namesake = person.away and self.whole and not known and {"number", "email"} <= self.other
+        return self.wrong_link or away or namesake
 
     @property
     def may_be(self) -> bool:

@@ -171,6 +171,29 @@ def test_a_preferred_name_that_the_school_does_not_keep_agrees_with_nobody() -> 
     assert told(ann(), user("a", **EVA, preferredFirstName="Ann")) == [DOUBTED]
 
 
+@pytest.mark.parametrize(
+    ("person", "record", "doubted"),
+    [
+        ({}, {}, True),
+        ({}, {"username": "ann2"}, True),
+        ({"username": None}, {}, True),
+        ({}, {"username": "ANN"}, False),
+        ({}, {"email": MAIL}, False),
+        ({}, {"email": "ann@new.example"}, False),
+        ({}, {"identifier": "007"}, False),
+        ({}, {"identifier": None}, False),
+        ({"email": None}, {}, False),
+        ({"number_connection_id": 2}, {}, False),
+    ],
+)
+def test_an_id_of_a_leaver_that_comes_with_their_name_alone_may_be_a_namesakes(
+    person: dict[str, Any], record: dict[str, Any], doubted: bool
+) -> None:
+    namesake = user("a", **{**NAMED, "identifier": "8", "email": "lee@example.org", "username": None} | record)
+    assert told(ann("archived", **person), namesake) == ([DOUBTED] if doubted else [("restore", "returned")])
+    assert told(ann(**person), namesake) == [("update", "changed")]
+
+
 @pytest.mark.parametrize("status", ["active", "archived", ""])
 @pytest.mark.parametrize("auto_update", [True, False])
 def test_nothing_of_a_doubted_person_changes_whatever_they_were_here(status: str, auto_update: bool) -> None:

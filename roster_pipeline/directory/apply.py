@@ -167,11 +167,12 @@ def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -
 def _open_sync(conn: Connection) -> int:
     """Open the sync and return its number. The triggers that write the change log need this number.
 
-    It also sets what the planner may use until the end of the transaction.
+    It also sets what the planner may use until the end of the transaction. A tenth of the usual sample says how large a
+    table is; autovacuum looks at it again.
     """
     opened = (
         "select set_config('roster.sync_id', nextval('sync_id_seq')::text, true), set_config('jit', 'off', true), "
-        "set_config('work_mem', '64MB', true)"
+        "set_config('work_mem', '64MB', true), set_config('default_statistics_target', '10', true)"
     )
     return int(conn.execute(text(opened)).one()[0])
 

@@ -15,7 +15,8 @@ from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON
 CANDIDATES = """
 drop table if exists candidate;
 select set_config('enable_nestloop', case when {records} * {large} > reltuples then 'off' else 'on' end, true),
-    set_config('jit', 'off', true), set_config('work_mem', '64MB', true)
+    set_config('jit', 'off', true), set_config('work_mem', '64MB', true),
+    set_config('default_statistics_target', '10', true)
 from pg_class where oid = 'person'::regclass;
 create temporary table candidate on commit drop as
 with roster as materialized (

@@ -33,12 +33,16 @@ MOST_ORGS = 10_000
 """How many combinations of roles and orgs are remembered."""
 
 IDS = """
-select string_agg(int8send(coalesce(r.id, -nextval(pg_get_serial_sequence('sis_record', 'id')))), ''::bytea order by n)
+select string_agg(
+    int8send(coalesce(r.id, -nextval((select cast(pg_get_serial_sequence('sis_record', 'id') as regclass))))),
+    ''::bytea order by n
+)
 from unnest(cast(:hashes as uuid[])) with ordinality g (hash, n) left join lateral (
     select id from sis_record where connection_id = :connection and content_hash = g.hash limit 1
 ) r on true
 """
-"""The id of each stored record, and a new id, below zero, for each that must be stored: one value, not many rows."""
+"""The id of each stored record, and a new id, below zero, for each that must be stored: one value, not many rows. The
+subquery looks for the sequence once. To look for it takes longer than to look for a record."""
 BY_INDEX = "set local enable_seqscan = off"
 """The statement is planned when a first pull has stored only a page or two. Such a plan would always read the whole
 table."""

@@ -25,9 +25,8 @@ from roster_pipeline.oneroster.collections.list_end import (
     refused_inside,
 )
 from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits, Revision, TooLargeAhead
-from roster_pipeline.oneroster.collections.pages_ahead import pages_ahead
 from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
-from roster_pipeline.oneroster.errors import NotOffered, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.http.error_mapping import transient
 
 DIGEST = 2**64 - 1
@@ -85,6 +84,13 @@ class Listing:
                     raise
                 self._opened = Page([], None, None, has_next=False, revision=None)
         return self._opened.records
+
+    def offered(self) -> list[Any] | None:
+        """The same; None if the SIS does not let us read the collection, now or later. Other errors are raised."""
+        try:
+            return self.open()
+        except (NotOffered, Refused, RequestRefused):
+            return None
 
     @property
     def pages_announced(self) -> int | None:
@@ -268,7 +274,7 @@ class Listing:
         """Fetch pages up to the total in parallel, and request again what a short page left out."""
         progress, first = self._progress, self._progress.following(self._habits)
         total, shared = progress.total or 0, progress.offset - first
-        ahead = pages_ahead(self._collection, self._habits, self._executor, first, total, step, shared)
+        ahead = self._collection.ahead(self._habits, self._executor, first, total, step, shared)
         try:
             for begin, page in ahead:
                 asked, end = begin, min(begin + step, total)

@@ -15,7 +15,7 @@ from typing import Any
 from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.collections.response_body import raw_id
-from roster_pipeline.oneroster.collections.wanted import LISTED, NOT_READABLE, Batch, Fill
+from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Fill
 from roster_pipeline.oneroster.http.endpoint import segment
 from roster_pipeline.oneroster.records.known_users import KnownUser
 from roster_pipeline.oneroster.records.orgs import CLASS, SCHOOL, USER, Memberships, folded_members, named_id
@@ -43,13 +43,12 @@ def read_memberships(reading: Reading) -> Memberships | None:
     memberships: Memberships | None = None
     for path, label in _enrollment_paths(reading):
         listing = reading.listing(path, "enrollments", label)
-        try:
-            first = [folded_members(record) for record in listing.open()]
-        except NOT_READABLE:
+        first = listing.offered()
+        if first is None:
             reading.notes.append("enrollments-not-offered")
             return None
         if memberships is None:
-            memberships = _memberships_for(reading, first)
+            memberships = _memberships_for(reading, [folded_members(record) for record in first])
         if memberships is None:
             reading.notes.append("enrollments-not-usable")
             return None
@@ -63,11 +62,7 @@ def _enrollment_paths(reading: Reading) -> list[tuple[str, str]]:
     schools = reading.wanted.school_ids
     if schools:
         paths = [(f"/schools/{segment(school)}/enrollments", "/schools/{id}/enrollments") for school in schools]
-        try:
-            reading.listing(paths[0][0], "enrollments", paths[0][1]).open()
-        except NOT_READABLE:
-            pass
-        else:
+        if reading.listing(paths[0][0], "enrollments", paths[0][1]).offered() is not None:
             return paths
     return [("/enrollments", "/enrollments")]
 
@@ -89,11 +84,8 @@ def _memberships_for(reading: Reading, first: Sequence[dict[str, Any]]) -> Membe
 def _schools_of_classes(reading: Reading) -> dict[str, str]:
     """The school of each class; empty if the SIS does not say it."""
     listing = reading.listing("/classes", "classes")
-    try:
-        first = [folded_members(record) for record in listing.open()]
-    except NOT_READABLE:
-        return {}
-    if not any(named_id(members, SCHOOL) is not None for members in first):
+    first = listing.offered() or []
+    if not any(named_id(folded_members(record), SCHOOL) is not None for record in first):
         return {}
     reading.others.append(listing.proof)
     schools: dict[str, str] = {}
@@ -117,9 +109,8 @@ def lists_of_schools(reading: Reading, group: str) -> Lists | None:
     lists: Lists = []
     for school in reading.wanted_schools():
         listing = school_list(reading, school, group)
-        try:
-            first = listing.open()
-        except NOT_READABLE:
+        first = listing.offered()
+        if first is None:
             return None
         if not of_this_school(first, school):
             reading.notes.append("per-school-list-not-of-this-school")
@@ -131,7 +122,7 @@ def lists_of_schools(reading: Reading, group: str) -> Lists | None:
 def read_lists(reading: Reading, lists: Lists, group: str) -> Iterator[Batch]:
     """The people of these lists, each once. People who name no school get every school whose list has them."""
     fill: Fill | None = None
-    if len(lists) > 1 and not _name_schools([record for _, listing in lists for record in listing.open()]):
+    if len(lists) > 1 and not any(naming_orgs([record for _, listing in lists for record in listing.open()])):
         memberships = Memberships()
         _add_lists(memberships, lists, group)
         reading.others += [listing.proof for _, listing in lists]
@@ -198,10 +189,6 @@ def entries_of(record: Any) -> list[dict[str, str | None]] | None:
     return None if user is None else list(user["roles"])
 
 
-def _name_schools(records: list[Any]) -> bool:
-    return any(naming_orgs(records))
-
-
 def _add_lists(memberships: Memberships, lists: Lists, group: str) -> None:
     for school, listing in lists:
         for page in listing.pages():
@@ -263,10 +250,7 @@ def _everybody(reading: Reading, requests: int) -> Listing | None:
     if requests <= AT_FIRST:
         return None
     listing = reading.listing("/users", "users")
-    try:
-        listing.open()
-    except NOT_READABLE:
-        return None
+    listing.offered()
     pages = listing.pages_announced
     return listing if pages is not None and pages < requests else None
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Generator, Mapping
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from typing import Any
 
-from roster_pipeline.oneroster.collections.response_body import PageBody, records_of
+from roster_pipeline.oneroster.collections.response_body import PageBody, records_of, total_in_header, web_page
 from roster_pipeline.oneroster.errors import (
     Busy,
     Dribbling,
-    Malformed,
     NotOffered,
     NotOneRoster,
     OneRosterError,
@@ -41,6 +42,8 @@ STANDARD_LIMIT = 100
 SMALL_LIMITS = (25, 10)
 REVISION_HEADERS = ("x-perm-rev",)
 TRIES_BEFORE_SHRINKING = 2
+FEWEST_AHEAD = 2
+"""Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
 _NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
 
 
@@ -237,7 +240,7 @@ class Collection:
                 try:
                     bodies[:] = [self._read(response, ahead)]
                 except NotOneRoster as problem:
-                    return problem if not self.session.answered else _web_page(label)
+                    return problem if not self.session.answered else web_page(label)
                 except OneRosterError as problem:
                     return problem
                 self.session.answered.add(self.label)
@@ -245,10 +248,35 @@ class Collection:
 
         response = self.session.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
         body = bodies[0]
-        total = _total(response)
+        total = total_in_header(response)
         revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
         following = body.has_next or bool(_NEXT.search(response.headers.get("Link", "")))
         return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat)
+
+    def ahead(
+        self, habits: PagingHabits, executor: Executor, first: int, total: int, step: int, shared: int
+    ) -> Generator[tuple[int, Page]]:
+        """The pages up to a total, several requested at the same time; each with the offset that was requested, in
+        order.
+
+        first: the offset of the first page. step: records to request. shared: how many of them each page has in common
+        with the page before. Raises the errors of `page`, and TooLargeAhead.
+        """
+        planned: deque[tuple[int, Future[Page]]] = deque()
+        window = FEWEST_AHEAD
+        try:
+            while planned or first + shared < total:
+                while first + shared < total and len(planned) < min(window, self.session.parallel):
+                    planned.append((first, executor.submit(self.page, habits, first, step, ahead=True)))
+                    first += step - shared
+                asked, future = planned.popleft()
+                window = max(FEWEST_AHEAD, window - 1) if future.done() else window + 1
+                page = future.result()
+                del future
+                yield asked, page
+        finally:
+            for _, future in planned:
+                future.cancel()
 
     def _read(self, response: Response, ahead: bool) -> PageBody:
         """The records; already read if all are usual users. Raises TooLargeAhead for a large page before its turn."""
@@ -269,20 +297,3 @@ class Collection:
             body.records.clear()
             raise too_many_values()
         return body
-
-
-def _web_page(label: str) -> Malformed:
-    """The error for a response that is not OneRoster, from an address that has given some. It is temporary."""
-    return Malformed(
-        f"The SIS answered {label} with something other than its data (perhaps a web page of a proxy).",
-        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
-    )
-
-
-def _total(response: Response) -> int | None:
-    """X-Total-Count as a number; None if absent, not a number, or repeated with different values."""
-    stated = {part.strip() for part in response.headers.get("X-Total-Count", "").split(",")}
-    if len(stated) != 1:
-        return None
-    text = stated.pop()
-    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None

@@ -191,3 +191,20 @@ def _foreign(label: str) -> NotOneRoster:
         f"The response to {label} is JSON, but not of OneRoster.",
         "This is another API of the SIS. Enter the address of its OneRoster API.",
     )
+
+
+def web_page(label: str) -> Malformed:
+    """The error for a response that is not OneRoster, from an address that has given some. It is temporary."""
+    return Malformed(
+        f"The SIS answered {label} with something other than its data (perhaps a web page of a proxy).",
+        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
+    )
+
+
+def total_in_header(response: Response) -> int | None:
+    """X-Total-Count as a number; None if absent, not a number, or repeated with different values."""
+    stated = {part.strip() for part in response.headers.get("X-Total-Count", "").split(",")}
+    if len(stated) != 1:
+        return None
+    text = stated.pop()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None

@@ -27,7 +27,7 @@ from roster_pipeline.oneroster.collections.membership_lookup import (
 )
 from roster_pipeline.oneroster.collections.proof import SeenIds
 from roster_pipeline.oneroster.collections.reading import Reading
-from roster_pipeline.oneroster.collections.wanted import GROUPS, LISTED, NOT_READABLE, ROLES_OF, Batch, Fill
+from roster_pipeline.oneroster.collections.wanted import GROUPS, LISTED, ROLES_OF, Batch, Fill
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.records.orgs import UNREAD, Memberships, orgs_of
@@ -79,11 +79,7 @@ def _orgs(reading: Reading) -> Iterator[Batch]:
     yield from _listed_orgs(reading, listing)
     if listing.proof.path == "/orgs" and (reading.unknown_schools() or not reading.schools):
         schools = reading.listing("/schools", "orgs")
-        try:
-            schools.open()
-        except NOT_READABLE:
-            pass
-        else:
+        if schools.offered() is not None:
             yield from _listed_orgs(reading, schools)
     for school in reading.unknown_schools():
         org = reading.client.single_org(school)
@@ -120,10 +116,7 @@ def _whole(reading: Reading, listing: Listing, first: list[Any], memberships: Me
     for group, path in LISTED.items():
         if reading.wanted.wants(group) and not reading.roles_seen.intersection(ROLES_OF[group]):
             extra = reading.listing(path, "users")
-            try:
-                if not extra.open():
-                    continue
-            except NOT_READABLE:
+            if not extra.offered():
                 continue
             reading.strategy += f"+{path[1:]}"
             yield from reading.users(extra, fill)
@@ -138,16 +131,14 @@ def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator
     by_school: dict[str, Lists] = {}
     for group, path in LISTED.items():
         listing = reading.listing(path, "users")
-        try:
-            listing.open()
-        except NOT_READABLE:
-            lists = lists_of_schools(reading, group) if reading.wanted.wants(group) else None
-            if lists is None:
-                reading.unread.add(group)
-            else:
-                by_school[group] = lists
-        else:
+        if listing.offered() is not None:
             opened.append(listing)
+            continue
+        lists = lists_of_schools(reading, group) if reading.wanted.wants(group) else None
+        if lists is None:
+            reading.unread.add(group)
+        else:
+            by_school[group] = lists
     if not opened and not by_school and refusal is not None:
         raise refusal
     reading.strategy = "+".join(f"schools{path}" if group in by_school else path[1:] for group, path in LISTED.items())
@@ -170,12 +161,11 @@ def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator
     After such an answer, an empty answer for another role counts as nobody. So does a 404, which some servers send for
     an empty list. Before that, an empty answer means nothing, and the group is unread.
     """
-    field = "roles.role" if reading.client.version == "1.2" else "role"
     proved = False
     for group in groups:
         empty = refused = False
         for role in ROLES_OF[group]:
-            listing = reading.listing("/users", "users", query_filter=f"{field}='{role}'")
+            listing = _of_role(reading, role)
             try:
                 first = listing.open()
             except OneRosterError as refusal:
@@ -213,9 +203,8 @@ def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
             if not wanted.wants(group):
                 continue
             listing = school_list(reading, school, group)
-            try:
-                first = listing.open()
-            except NOT_READABLE:
+            first = listing.offered()
+            if first is None:
                 reading.notes.append("per-school-lists-not-offered")
                 return None
             if not first:
@@ -236,12 +225,15 @@ def _by_school(reading: Reading, lists: list[tuple[str, Listing]]) -> Iterator[B
     yield from _by_role(reading, groups, None)
 
 
+def _of_role(reading: Reading, role: str) -> Listing:
+    field = "roles.role" if reading.client.version == "1.2" else "role"
+    return reading.listing("/users", "users", query_filter=f"{field}='{role}'")
+
+
 def _role_filter_works(reading: Reading) -> bool:
     """Whether `/users` can be filtered for teachers, which every school has."""
-    field = "roles.role" if reading.client.version == "1.2" else "role"
-    listing = reading.listing("/users", "users", query_filter=f"{field}='teacher'")
     try:
-        first = listing.open()
+        first = _of_role(reading, "teacher").open()
     except OneRosterError:
         return False
     return bool(first) and all(_has_role(record, "teacher") for record in first)
@@ -249,13 +241,7 @@ def _role_filter_works(reading: Reading) -> bool:
 
 def _somebody_elsewhere(reading: Reading) -> bool:
     """Whether `/students` or `/teachers` have people although `/users` is empty."""
-    for path in LISTED.values():
-        try:
-            if reading.listing(path, "users").open():
-                return True
-        except NOT_READABLE:
-            continue
-    return False
+    return any(reading.listing(path, "users").offered() for path in LISTED.values())
 
 
 def _missing_orgs(reading: Reading, first: list[Any], known: Memberships | None = None) -> Fill | None:
@@ -264,10 +250,7 @@ def _missing_orgs(reading: Reading, first: list[Any], known: Memberships | None 
     sample = naming_orgs(first)
     if not sample:
         for path in LISTED.values():
-            try:
-                sample += naming_orgs(reading.listing(path, "users").open())
-            except NOT_READABLE:
-                continue
+            sample += naming_orgs(reading.listing(path, "users").offered() or [])
     if not sample or sum(sample) > len(sample) * FEW_ORGS:
         return None
     memberships = known or read_memberships(reading)

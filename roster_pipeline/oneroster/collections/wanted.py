@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused
 from roster_pipeline.vocabulary import ROLE_ORDER
 
-NOT_READABLE = (NotOffered, Refused, RequestRefused)
-"""Errors that mean that we cannot read a collection, now or later; other errors end the pull."""
 LISTED = {"student": "/students", "teacher": "/teachers"}
 """Role groups with a collection of their own; all others are only in `/users`."""
 GROUPS = ROLE_ORDER

@@ -47,25 +47,16 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03d}Z"
 
 
-def changed_users(reading: Reading) -> Listing | None:
-    """The listing of users changed since `Wanted.since`; None if a full pull is needed instead."""
-    since = reading.wanted.since
-    if since is None or reading.wanted.everybody_too:
-        return None
+def changed_users(reading: Reading, since: datetime) -> Listing | None:
+    """The listing of users changed since then; None if a full pull is needed instead."""
     listing = _changed_since(reading, since)
     if listing is None:
         reading.notes.append(NOT_HONOURED)
     return listing
 
 
-def named_changes(reading: Reading) -> NamedChanges | None:
-    """After everybody was read: the people that the server names as changed since `Wanted.since`.
-
-    None if they are not wanted or not known.
-    """
-    since = reading.wanted.since
-    if since is None or not reading.wanted.everybody_too or reading.mode != "full":
-        return None
+def named_changes(reading: Reading, since: datetime) -> NamedChanges | None:
+    """After everybody was read: the people that the server names as changed since then; None if they are not known."""
     named: dict[str, str | None] = {}
     try:
         listing = _changed_since(reading, since)

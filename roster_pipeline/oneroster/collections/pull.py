@@ -108,7 +108,9 @@ class Pull:
             for proof in reading.people + reading.others:
                 if "total-disagrees" in proof.doubts and not proof.problems:
                     client.habits.low_totals.add(proof.label)
-        self.named = named_changes(reading)
+        since = self._wanted.since
+        if since is not None and self._wanted.everybody_too and reading.mode == "full":
+            self.named = named_changes(reading, since)
         client.note_paging()
         if self._several_records:
             client.learned[SEVERAL_RECORDS] = True

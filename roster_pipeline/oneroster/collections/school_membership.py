@@ -47,7 +47,8 @@ def read_people(reading: Reading) -> Iterator[Batch]:
             yield from single_guardians(reading)
             return
         reading.mode = "full"
-    changes = changed_users(reading)
+    since = None if reading.wanted.everybody_too else reading.wanted.since
+    changes = None if since is None else changed_users(reading, since)
     if changes is not None:
         reading.mode, reading.strategy = "delta", "users"
         yield from reading.users(changes)

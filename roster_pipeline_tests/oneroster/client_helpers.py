@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,18 +49,18 @@ class TestClock:
 class Pulled:
     """Everything that one pull brought."""
 
-    orgs: list[dict[str, Any]] = field(default_factory=list)
-    users: list[dict[str, Any]] = field(default_factory=list)
-    rejects: list[dict[str, Any]] = field(default_factory=list)
-    proof: Proof | None = None
+    orgs: list[dict[str, Any]]
+    users: list[dict[str, Any]]
+    rejects: list[dict[str, Any]]
+    proof: Proof
 
     @property
     def complete(self) -> bool:
-        return self.proof is not None and self.proof.complete
+        return self.proof.complete
 
     @property
     def problems(self) -> tuple[str, ...]:
-        return self.proof.problems if self.proof is not None else ()
+        return self.proof.problems
 
     @property
     def ids(self) -> set[str]:
@@ -125,20 +125,24 @@ class Served:
         return [entry for entry in self.requests if entry.resource == resource]
 
 
+Start = Callable[..., Served]
+"""The fixture `sis`: serves a district with faults, and other parameters of `serve`."""
+
+
 def pulled_by(client: Client, wanted: Wanted = EVERYTHING) -> Pulled:
     """Everything that a pull with this client brings."""
-    result = Pulled()
 
-    def keep(batches: Iterable[Batch]) -> None:
-        result.orgs, result.users, result.rejects = [], [], []
+    def kept(batches: Iterable[Batch]) -> tuple[list[Any], list[Any], list[Any]]:
+        orgs: list[Any] = []
+        users: list[Any] = []
+        rejects: list[Any] = []
         for batch in batches:
-            (result.orgs if batch.kind == "org" else result.users).extend(batch.records)
-            result.rejects.extend(batch.rejects)
+            (orgs if batch.kind == "org" else users).extend(batch.records)
+            rejects.extend(batch.rejects)
+        return orgs, users, rejects
 
     pulled = pull(client, wanted)
-    pulled.into(keep)
-    result.proof = pulled.proof
-    return result
+    return Pulled(*pulled.into(kept), pulled.proof)
 
 
 def serve(

@@ -34,6 +34,15 @@ def page(records: list[Any], query: Mapping[str, str], key: str = "users", *, to
     return JSONResponse({key: records[offset : offset + limit]}, headers=headers)
 
 
+PEOPLE = [person(f"p-{number:04}") for number in range(230)]
+
+
+def window(query: Mapping[str, str], people: list[Any] = PEOPLE) -> list[Any]:
+    """The people of the page that is asked for."""
+    offset, limit = int(query.get("offset", 0)), int(query.get("limit", 100))
+    return people[offset : offset + limit]
+
+
 @contextmanager
 def odd(answers: Answers, *, open_server: bool = True, **settings: Any) -> Iterator[Client]:
     """A client of a server below the 1.2 root. If `answers` gives None: one school for /orgs, and 404 for the rest."""
@@ -70,7 +79,16 @@ def same_people(served: Served, *faults: str, but: tuple[str, ...] = ()) -> Pull
     return after
 
 
+def users_only(answer: Callable[[Mapping[str, str]], Any]) -> Answers:
+    return lambda path, query: answer(query) if path == "/users" else None
+
+
+def told_of(answer: Callable[[Mapping[str, str]], Any], **settings: Any) -> Pulled:
+    """What a pull brings from a server that answers `/users` like this."""
+    with odd(users_only(answer), **settings) as client:
+        return pulled_by(client)
+
+
 def of_people(*people: Any) -> Pulled:
     """What a pull of exactly these users brings."""
-    with odd(lambda path, query: page(list(people), query) if path == "/users" else None) as client:
-        return pulled_by(client)
+    return told_of(lambda query: page(list(people), query))

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
 from roster_pipeline.oneroster import NotOneRoster, WrongAddress
 from roster_pipeline.oneroster.http.endpoint import roots, segment, token_urls, understand, with_query
-from roster_pipeline_tests.oneroster.client_helpers import Served
-
-Start = Callable[..., Served]
+from roster_pipeline_tests.oneroster.client_helpers import Start
 
 
 def test_q01_token_address_keeps_its_query_and_stands_apart_from_the_api(sis: Start) -> None:

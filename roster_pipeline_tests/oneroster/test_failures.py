@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +27,8 @@ from roster_pipeline.oneroster import (
 from roster_pipeline.oneroster.http.network import MOST_COOKIES, http_client
 from roster_pipeline.simulator import District
 from roster_pipeline_tests.certificates import private_authority
-from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by, quicker, serve
+from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by, quicker, serve
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
-
-Start = Callable[..., Served]
 
 
 def connected(served: Served, fault: str, **settings: Any) -> Any:
@@ -171,7 +169,6 @@ def test_q93_a_page_of_a_proxy_in_the_middle_of_a_listing_will_pass(sis: Start) 
         pulled = pulled_by(client)
     assert pulled.complete
     assert len(pulled.ids) == len(served.sis.district)
-    assert pulled.proof is not None
     assert pulled.proof.retries
 
 

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster import DataMoved, PagingBroken, RequestRefused, ServerFailed, Wanted, pull
-from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by, quicker
-from roster_pipeline_tests.oneroster.odd_server import odd, page, person
-
-Start = Callable[..., Served]
-PEOPLE = [person(f"p-{number:04}") for number in range(230)]
+from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by, quicker
+from roster_pipeline_tests.oneroster.odd_server import PEOPLE, odd, page, person, told_of, users_only, window
 
 
 def everybody(served: Served) -> int:
     return len(served.sis.district)
-
-
-def users_only(answer: Callable[[Mapping[str, str]], Any]) -> Callable[[str, Mapping[str, str]], Any]:
-    return lambda path, query: answer(query) if path == "/users" else None
 
 
 def whole(pulled: Pulled, count: int) -> bool:
@@ -62,7 +55,6 @@ def test_q34_without_a_total_an_empty_page_is_the_proof(sis: Start, total: str) 
     served = sis(f"total_header={total}", "link=off", "page_cap=40")
     pulled = served.pull()
     assert whole(pulled, everybody(served))
-    assert pulled.proof is not None
     assert pulled.proof.total_end is None
 
 
@@ -101,7 +93,6 @@ def test_q36_a_new_revision_of_the_data_restarts_the_pull(sis: Start) -> None:
         served.sis.faults.set("perm_rev=flip")
         pulled = pulled_by(client)
     assert whole(pulled, everybody(served))
-    assert pulled.proof is not None
     assert pulled.proof.readings == 2
     assert pulled.proof.revision is not None
 
@@ -114,10 +105,8 @@ def test_q36_a_revision_that_never_holds_still_ends_and_is_incomplete() -> None:
         found.headers["x-perm-rev"] = str(next(calls))
         return found
 
-    with odd(users_only(answer)) as client:
-        pulled = pulled_by(client)
+    pulled = told_of(answer)
     assert pulled.problems == ("revision-changed",)
-    assert pulled.proof is not None
     assert pulled.proof.readings == 3
     assert len(pulled.ids) == len(PEOPLE)
 
@@ -133,8 +122,8 @@ def test_q37_pages_that_never_end_are_an_error_within_bounds() -> None:
         first = int(query.get("offset", 0))
         return {"users": [person(f"p-{number}") for number in range(first, first + int(query["limit"]))]}
 
-    with odd(users_only(endless)) as client, pytest.raises(PagingBroken, match="does not end"):
-        pulled_by(client)
+    with pytest.raises(PagingBroken, match="does not end"):
+        told_of(endless)
 
 
 @pytest.mark.parametrize("again", ["repeat", "fresh"])
@@ -180,7 +169,6 @@ def test_q82_data_that_change_while_they_are_read_are_read_again(sis: Start) -> 
     served = sis("data_moves=2")
     pulled = served.pull()
     assert whole(pulled, everybody(served))
-    assert pulled.proof is not None
     assert pulled.proof.readings == 2
 
 
@@ -210,18 +198,15 @@ def test_a_total_of_the_part_that_a_server_shows_is_no_end() -> None:
         found.headers["X-Total-Count"] = "150"
         return found
 
-    with odd(users_only(answer)) as client:
-        assert "last-record-gone" in pulled_by(client).problems
+    assert "last-record-gone" in told_of(answer).problems
 
 
 def test_a_total_that_counts_each_page_is_no_total() -> None:
     def counting(query: Mapping[str, str]) -> Any:
-        offset = int(query.get("offset", 0))
-        records = PEOPLE[offset : offset + 40]
+        records = window(query)[:40]
         return JSONResponse({"users": records}, headers={"X-Total-Count": str(len(records))})
 
-    with odd(users_only(counting)) as client:
-        assert whole(pulled_by(client), len(PEOPLE))
+    assert whole(told_of(counting), len(PEOPLE))
 
 
 @pytest.mark.parametrize("page_size", [1000, 37])
@@ -232,8 +217,7 @@ def test_a_total_that_counts_each_page_is_no_total() -> None:
 def test_a_server_that_does_not_page_at_all_is_believed_unless_its_list_has_the_size_of_a_page(
     page_size: int, count: int, complete: bool | None
 ) -> None:
-    with odd(users_only(lambda query: {"users": PEOPLE[:count]}), page_size=page_size) as client:
-        pulled = pulled_by(client)
+    pulled = told_of(lambda query: {"users": PEOPLE[:count]}, page_size=page_size)
     assert len(pulled.ids) == count
     assert pulled.complete is (page_size != count if complete is None else complete)
     assert set(pulled.problems) <= {"paging-ignored"}
@@ -268,8 +252,8 @@ def test_a_list_that_is_refused_after_its_first_part_says_so() -> None:
         beyond = int(query.get("offset", 0)) + int(query["limit"]) > 150
         return JSONResponse({}, 400) if beyond else page(PEOPLE, query, total=False)
 
-    with odd(users_only(answer)) as client, pytest.raises(RequestRefused, match="gave the first 148 records of /users"):
-        pulled_by(client)
+    with pytest.raises(RequestRefused, match="gave the first 148 records of /users"):
+        told_of(answer)
 
 
 @pytest.mark.parametrize(
@@ -288,8 +272,7 @@ def test_one_page_whatever_is_asked_that_claims_a_next_one_is_not_believed(
     def answer(query: Mapping[str, str]) -> JSONResponse:
         return JSONResponse({"users": PEOPLE[:37]} | beside, headers=headers)
 
-    with odd(users_only(answer), page_size=1000) as client:
-        assert pulled_by(client).problems == ("paging-ignored",)
+    assert told_of(answer, page_size=1000).problems == ("paging-ignored",)
 
 
 def test_a_server_that_only_ignores_the_offset_is_read_where_one_page_holds_everybody(sis: Start) -> None:
@@ -301,8 +284,7 @@ def test_a_server_that_answers_404_behind_the_end_has_ended() -> None:
     def answer(query: Mapping[str, str]) -> Any:
         return None if int(query.get("offset", 0)) >= len(PEOPLE) else page(PEOPLE, query, total=False)
 
-    with odd(users_only(answer)) as client:
-        assert whole(pulled_by(client), len(PEOPLE))
+    assert whole(told_of(answer), len(PEOPLE))
 
 
 @pytest.mark.parametrize("behind", ["500", "404", "400", "204", "empty_object", "empty_body"])
@@ -321,8 +303,8 @@ def test_q34_a_record_that_breaks_its_page_is_no_end() -> None:
         offset, limit = int(query.get("offset", 0)), int(query["limit"])
         return JSONResponse({}, 500) if offset <= 105 < offset + limit else page(PEOPLE, query, total=False)
 
-    with odd(users_only(poisoned)) as client, pytest.raises(ServerFailed):
-        pulled_by(client)
+    with pytest.raises(ServerFailed):
+        told_of(poisoned)
 
 
 @pytest.mark.parametrize("limit", [1000, 50])
@@ -330,13 +312,9 @@ def test_a_server_that_drops_records_after_paging_loses_nobody(limit: int) -> No
     hidden = {"p-0001", "p-0060", "p-0061"}
 
     def answer(query: Mapping[str, str]) -> JSONResponse:
-        offset, most = int(query.get("offset", 0)), int(query.get("limit", 100))
-        return JSONResponse(
-            {"users": [one for one in PEOPLE[offset : offset + most] if one["sourcedId"] not in hidden]}
-        )
+        return JSONResponse({"users": [one for one in window(query) if one["sourcedId"] not in hidden]})
 
-    with odd(users_only(answer), page_size=limit) as client:
-        pulled = pulled_by(client)
+    pulled = told_of(answer, page_size=limit)
     assert len(pulled.ids) == len(PEOPLE) - len(hidden)
     assert pulled.complete, pulled.problems
 
@@ -346,12 +324,9 @@ def test_a_server_that_drops_a_whole_page_has_not_ended(block: int) -> None:
     hidden = {"p-0001", *(f"p-{number:04}" for number in range(60, 60 + block))}
 
     def answer(query: Mapping[str, str]) -> JSONResponse:
-        offset, most = int(query.get("offset", 0)), int(query.get("limit", 100))
-        records = [one for one in PEOPLE[offset : offset + most] if one["sourcedId"] not in hidden]
-        return JSONResponse({"users": records})
+        return JSONResponse({"users": [one for one in window(query) if one["sourcedId"] not in hidden]})
 
-    with odd(users_only(answer)) as client:
-        assert pulled_by(client).problems == ("empty-page-inside",)
+    assert told_of(answer).problems == ("empty-page-inside",)
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
@@ -364,12 +339,10 @@ def test_q35_a_sort_that_is_refused_in_any_way_is_left_out_and_remembered(sis: S
 
 def test_pages_of_changing_size_leave_nobody_out() -> None:
     def answer(query: Mapping[str, str]) -> Any:
-        offset, limit = int(query.get("offset", 0)), int(query.get("limit", 100))
-        size = min(limit, 50 if offset % 3 else 31)
-        return JSONResponse({"users": PEOPLE[offset : offset + size]}, headers={"X-Total-Count": str(len(PEOPLE))})
+        records = window(query)[: 50 if int(query.get("offset", 0)) % 3 else 31]
+        return JSONResponse({"users": records}, headers={"X-Total-Count": str(len(PEOPLE))})
 
-    with odd(users_only(answer)) as client:
-        assert whole(pulled_by(client), len(PEOPLE))
+    assert whole(told_of(answer), len(PEOPLE))
 
 
 def test_pages_are_fetched_at_the_same_time_but_never_more_than_allowed(sis: Start) -> None:

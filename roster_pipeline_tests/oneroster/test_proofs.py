@@ -2,27 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
-from roster_pipeline_tests.oneroster.odd_server import odd, page, person
-
-Start = Callable[..., Served]
-PEOPLE = [person(f"p-{number:04}") for number in range(230)]
-
-
-def told_of(answer: Callable[[Mapping[str, str]], Any], **settings: Any) -> Pulled:
-    with odd(lambda path, query: answer(query) if path == "/users" else None, **settings) as client:
-        return pulled_by(client)
-
-
-def window(query: Mapping[str, str], people: list[Any] = PEOPLE) -> list[Any]:
-    offset, limit = int(query.get("offset", 0)), int(query.get("limit", 100))
-    return people[offset : offset + limit]
+from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
+from roster_pipeline_tests.oneroster.odd_server import PEOPLE, odd, page, told_of, users_only, window
 
 
 def linked(query: Mapping[str, str], people: list[Any] = PEOPLE, *, more: bool | None = None) -> JSONResponse:
@@ -38,7 +25,6 @@ def test_identical_records_that_come_twice_hold_no_sync(sis: Start) -> None:
         pulled = served.pull()
         assert pulled.complete, pulled.problems
         assert len(pulled.ids) == len(served.sis.district) == len(pulled.users)
-        assert pulled.proof is not None
         assert pulled.proof.readings == 2
         assert "settled:duplicates" in pulled.proof.notes
 
@@ -87,20 +73,14 @@ def test_a_total_that_is_too_low_holds_no_sync_and_is_remembered(low: int) -> No
     def answer(query: Mapping[str, str]) -> JSONResponse:
         return JSONResponse({"users": window(query)}, headers={"X-Total-Count": str(low)})
 
-    def client_of(learned: Mapping[str, Any]) -> Any:
-        return odd(lambda path, query: answer(query) if path == "/users" else None, learned=learned)
-
-    with client_of({}) as client:
+    with odd(users_only(answer)) as client:
         pulled = pulled_by(client)
         assert pulled.complete, pulled.problems
         assert len(pulled.ids) == len(PEOPLE)
-        assert pulled.proof is not None
         assert pulled.proof.readings == 2
         learned = client.learned
-    with client_of({"paging": learned["paging"]}) as client:
-        pulled = pulled_by(client)
+    pulled = told_of(answer, learned={"paging": learned["paging"]})
     assert pulled.complete
-    assert pulled.proof is not None
     assert pulled.proof.readings == 1, "what is known of a server costs no second reading"
 
 
@@ -114,12 +94,7 @@ def test_a_total_that_earlier_pulls_had_is_missed(sis: Start) -> None:
 
 
 def test_links_that_ended_with_the_list_in_earlier_pulls_are_missed_and_trusted() -> None:
-    answer: Callable[[Mapping[str, str]], Any] = linked
-
-    def now(path: str, query: Mapping[str, str]) -> Any:
-        return answer(query) if path == "/users" else None
-
-    with odd(now) as client:
+    with odd(users_only(linked)) as client:
         assert pulled_by(client).complete
         paging = client.learned["paging"]
     assert paging["ends"]["/users"] == "link"
@@ -128,13 +103,9 @@ def test_links_that_ended_with_the_list_in_earlier_pulls_are_missed_and_trusted(
         (lambda query: linked(query, short, more=True), "next-page-empty"),
         (lambda query: page(short, query, total=False), "link-gone"),
     ):
-        answer = worse
-        with odd(now, learned={"paging": paging}) as client:
-            assert problem in pulled_by(client).problems
+        assert problem in told_of(worse, learned={"paging": paging}).problems
     for good in (linked, lambda query: page(PEOPLE, query)):
-        answer = good
-        with odd(now, learned={"paging": paging}) as client:
-            assert pulled_by(client).complete
+        assert told_of(good, learned={"paging": paging}).complete
 
 
 @pytest.mark.parametrize(

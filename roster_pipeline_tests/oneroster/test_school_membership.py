@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,10 +10,9 @@ import pytest
 from starlette.responses import Response
 
 from roster_pipeline.oneroster import Refused, Wanted
-from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, pulled_by
+from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person, same_people
 
-Start = Callable[..., Served]
 ONE_SCHOOL = Wanted(("sch-1",), contacts=True)
 PUPILS = Wanted(("sch-1",), roles=frozenset({"student", "teacher"}))
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
@@ -30,7 +29,6 @@ def test_per_school_lists_say_the_same_as_the_whole(sis: Start, version: str) ->
     served = sis(versions=(version,))
     pulled = served.pull(Wanted(("sch-1",)))
     assert pulled.complete
-    assert pulled.proof is not None
     assert pulled.proof.mode == "school"
     assert pulled.ids == in_school(served)
 
@@ -50,7 +48,6 @@ def test_q24_without_per_school_lists_the_whole_is_read_and_split(sis: Start, fa
     served = sis(fault)
     pulled = served.pull(PUPILS)
     assert pulled.complete
-    assert pulled.proof is not None
     assert pulled.proof.mode == "full"
     assert pulled.proof.notes == ("per-school-lists-not-offered",)
     assert pulled.ids == in_school(served)
@@ -67,7 +64,6 @@ def test_q26_collections_under_their_own_name(sis: Start) -> None:
     served = sis("envelope=own_name", "forbidden=/users")
     pulled = served.pull(Wanted(roles=frozenset({"student", "teacher"})))
     assert pulled.complete
-    assert pulled.proof is not None
     assert pulled.proof.strategy == "students+teachers"
 
 
@@ -106,7 +102,6 @@ def test_q70_members_in_another_case_are_no_users_without_orgs(sis: Start) -> No
     served = sis("member_case")
     pulled = served.pull()
     assert pulled.complete
-    assert pulled.proof is not None
     assert pulled.proof.strategy == "users"
 
 
@@ -123,7 +118,6 @@ def test_q88_nobody_of_a_role_may_be_a_404_once_the_filter_is_proved() -> None:
 
     with odd(answers) as client:
         pulled = pulled_by(client, Wanted())
-    assert pulled.proof is not None
     assert "unread:staff" not in pulled.problems
     assert pulled.of("aide", org="sch-1")
 
@@ -169,7 +163,6 @@ def test_users_without_orgs_belong_where_a_school_lists_them() -> None:
 
     with odd(answers) as client:
         pulled = pulled_by(client, Wanted(roles=frozenset({"teacher"}), of_schools=("sch-1",)))
-    assert pulled.proof is not None
     assert pulled.proof.strategy == "users+school-lists"
     assert {user["sourcedId"] for user in pulled.of("teacher", org="sch-1")} == {"t-1", "t-both"}
 
@@ -197,7 +190,6 @@ def test_q27_a_refused_collection_is_an_unread_role_and_never_an_empty_one(sis: 
     pulled = served.pull(Wanted(roles=frozenset({"student", "teacher"})))
     assert pulled.of("student")
     assert not pulled.complete
-    assert pulled.proof is not None
     assert pulled.proof.unread_roles == ("teacher",)
     assert pulled.problems == ("unread:teacher",)
 
@@ -229,7 +221,6 @@ def test_users_that_leave_out_the_students_are_completed_from_their_own_list() -
         pulled = pulled_by(client, Wanted())
     assert pulled.complete
     assert pulled.ids == {"s-1", "s-2", "t-1", "a-1"}
-    assert pulled.proof is not None
     assert pulled.proof.strategy == "users+students"
 
 
@@ -244,7 +235,6 @@ def test_enrollments_tell_the_school_where_users_name_none(sis: Start, version: 
     truth = {(user["sourcedId"], "sch-1") for user in served.pull().of("student", org="sch-1")}
     served.sis.faults.set("orgs_empty=all")
     pulled = served.pull()
-    assert pulled.proof is not None
     assert pulled.proof.strategy == "users+enrollments"
     found = {(user["sourcedId"], "sch-1") for user in pulled.of("student", org="sch-1")}
     assert len(found & truth) >= 0.95 * len(truth)
@@ -299,7 +289,6 @@ def test_q44_a_delta_says_so_and_holds_only_what_changed(sis: Start) -> None:
     everybody = len(served.sis.district)
     served.sis.district.rename("u-1050")
     pulled = served.pull(Wanted(since=datetime.now(UTC) - timedelta(minutes=5)))
-    assert pulled.proof is not None
     assert pulled.proof.mode == "delta"
     assert "u-1050" in pulled.ids
     assert len(pulled.ids) < everybody / 10
@@ -312,7 +301,6 @@ def test_q44_a_delta_says_so_and_holds_only_what_changed(sis: Start) -> None:
 def test_q45_q46_a_delta_is_only_used_where_its_filter_is_proved(sis: Start, fault: str) -> None:
     served = sis(fault)
     pulled = served.pull(Wanted(since=YESTERDAY, contacts=True))
-    assert pulled.proof is not None
     if fault in ("filter_unknown=empty", "filter_broken=everything"):
         assert pulled.proof.mode == "delta"
     else:
@@ -332,7 +320,6 @@ def test_q46_a_first_page_older_than_asked_for_gives_the_delta_away() -> None:
 
     with odd(answers) as client:
         pulled = pulled_by(client, Wanted(since=YESTERDAY))
-    assert pulled.proof is not None
     assert pulled.proof.mode == "full"
 
 
@@ -345,14 +332,12 @@ def test_q88_an_unknown_school_is_looked_for_in_the_orgs(sis: Start) -> None:
 def test_q88_an_empty_per_school_list_proves_nothing(sis: Start) -> None:
     served = sis("unknown_school=empty")
     pulled = served.pull(Wanted(("no-such-school",)))
-    assert pulled.proof is not None
     assert pulled.proof.mode == "full"
     assert "per-school-list-empty" in pulled.proof.notes
 
 
 def test_q88_a_delta_works_where_no_match_is_404(sis: Start) -> None:
     pulled = sis("no_match=404").pull(Wanted(since=YESTERDAY))
-    assert pulled.proof is not None
     assert pulled.proof.mode == "delta"
 
 
@@ -366,7 +351,6 @@ def test_a_per_school_list_that_ignores_the_school_is_not_believed() -> None:
     with odd(answers) as client:
         pulled = pulled_by(client, Wanted(("sch-9",), roles=frozenset({"student", "teacher"})))
     assert not pulled.users
-    assert pulled.proof is not None
     assert "per-school-list-not-of-this-school" in pulled.proof.notes
 
 

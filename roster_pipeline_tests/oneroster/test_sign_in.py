@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -12,10 +12,8 @@ from roster_pipeline.oneroster import SignInRefused
 from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
 from roster_pipeline.simulator import District
 from roster_pipeline.simulator.authorization import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
-from roster_pipeline_tests.oneroster.client_helpers import Served, pulled_by, serve
+from roster_pipeline_tests.oneroster.client_helpers import Served, Start, pulled_by, serve
 from roster_pipeline_tests.oneroster.odd_server import odd, page, person
-
-Start = Callable[..., Served]
 
 
 def tokens_asked(served: Served) -> int:

@@ -7,7 +7,6 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpcore
@@ -18,9 +17,8 @@ from roster_pipeline.oneroster import AddressNotAllowed, Unreachable
 from roster_pipeline.oneroster.collections.proof import SeenIds, hashes, hashes_and_names
 from roster_pipeline.oneroster.http.addresses import allowed_addresses, is_loopback, is_public, refuse_address
 from roster_pipeline.oneroster.http.throttle import HostSemaphore
-from roster_pipeline_tests.oneroster.client_helpers import Served
+from roster_pipeline_tests.oneroster.client_helpers import Start
 
-Start = Callable[..., Served]
 PRIVATE = ["127.0.0.1", "10.0.0.8", "192.168.1.1", "172.16.0.1", "100.64.0.1", "::1", "fd00::1", "::ffff:10.0.0.1"]
 PRIVATE += ["fec0::1", "::127.0.0.1", "64:ff9b:1::a00:1", "::ffff:0:10.0.0.1", "2002:a00:1::1", "2001:0:a00:1::"]
 CLOUDS = ["168.63.129.16", "100.100.100.200", "192.0.0.192", "169.254.170.2", "fd00:ec2::254", "fd20:ce::254"]

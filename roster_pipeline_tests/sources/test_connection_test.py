@@ -87,25 +87,6 @@ def test_people_who_name_no_school_are_counted(database: Database, source: Sourc
     assert found["Students"]["detail"] == "30 in this school"
 
 
-LACKING: list[tuple[str, str, str]] = [
-    ("enabledUser", "Disabled accounts", "not offered by the SIS"),
-    ("identifier", "Student number", "username 100%"),
-    ("email", "Fields", "not offered by the SIS: e-mail"),
-    ("grades", "Fields", "not offered by the SIS: grades"),
-    ("username", "Fields", "not offered by the SIS: user name"),
-    ("agentSourcedIds", "Guardians", "not offered: no student names a guardian"),
-]
-
-
-@pytest.mark.parametrize(("column", "name", "said"), LACKING)
-def test_a_field_that_nobody_has_is_not_offered(
-    database: Database, source: Source, column: str, name: str, said: str
-) -> None:
-    people = [*(pupil(n, agentSourcedIds="g1") for n in range(4)), teacher(1), person("g1", None, 200, role="guardian")]
-    source.users = [one | {column: ""} for one in people]
-    assert items(School(database, source))[name]["detail"] == said
-
-
 def test_every_role_is_counted_whether_it_is_rostered_or_not(database: Database, source: Source) -> None:
     roles = ("aide", "principal", "guardian")
     source.users = [*map(pupil, range(4)), teacher(1), *(person(f"x{n}", "s1", n, role=roles[n]) for n in range(3))]
@@ -117,17 +98,6 @@ def test_every_role_is_counted_whether_it_is_rostered_or_not(database: Database,
     for name in ("Teachers", "Staff", "Admins"):
         assert (found[name]["ok"], found[name]["detail"]) == (None, "1 in this school; not rostered")
     assert found["Guardians"]["ok"] is None
-
-
-@pytest.mark.parametrize(("delivered", "ok"), [(10, True), (8, True), (7, False), (0, False)])
-def test_too_few_of_the_guardians_who_are_named_is_a_failure(
-    database: Database, source: Source, delivered: int, ok: bool
-) -> None:
-    pupils = [pupil(n, agentSourcedIds=f"g{n}") for n in range(10)]
-    source.users = [*pupils, *(person(f"g{n}", None, 200 + n, role="guardian") for n in range(delivered)), teacher(1)]
-    item = items(School(database, source))["Guardians"]
-    assert item["ok"] is ok
-    assert item["detail"] == f"{delivered} of 10 named by 10 students are delivered"
 
 
 @pytest.mark.parametrize("unusable", [0, 2])

@@ -9,11 +9,10 @@ from urllib.parse import quote, urlencode
 
 from roster_pipeline.simulator.catalog import Listing
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.filters import Filter, filter_test, values_at
 from roster_pipeline.simulator.membership import Indexes, may_have_role
 from roster_pipeline.simulator.messages import Answer, Call, Record, RequestError
 from roster_pipeline.simulator.person import LEGACY_ROLES, ROLES
-from roster_pipeline.simulator.query import Query, query_as_served
+from roster_pipeline.simulator.query import Filter, Query, filter_test, query_as_served, values_at
 from roster_pipeline.simulator.view import View
 
 COUNTED_BY_SOME = ("orgs", "students")
@@ -69,15 +68,13 @@ def _evaluate(view: View, listing: Listing, query: Query) -> Indexes:
     return array("I", positions)
 
 
-def _candidates(view: View, listing: Listing, expression: Filter) -> Sequence[int]:
+def _candidates(view: View, listing: Listing, asked: Filter) -> Sequence[int]:
     """The positions worth rendering: for a plain `role = x` on users only those who can have that role."""
-    first = expression.clauses[0]
-    wanted = [r for r in ROLES if first.value in (r, LEGACY_ROLES.get(r))]
+    wanted = [r for r in ROLES if asked.value in (r, LEGACY_ROLES.get(r))]
     if (
         listing.plural != "users"
-        or first.field not in ("role", "roles.role")
-        or first.predicate != "="
-        or expression.operator == "OR"
+        or asked.field not in ("role", "roles.role")
+        or asked.predicate != "="
         or view.splits_people
         or not wanted
     ):

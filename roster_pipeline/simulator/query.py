@@ -1,11 +1,15 @@
 """The query of a collection: limit, offset, filter, sort, orderBy; the errors of each version; and the ways in which
-real servers misread a query. `fields` is ignored: every record has all of its members."""
+real servers misread a query. `fields` is ignored: every record has all of its members. A filter has one clause, because
+the client never sends more."""
 
-from collections.abc import Mapping
+import operator
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import Any, NamedTuple
 
 from roster_pipeline.simulator.faults import Faults
-from roster_pipeline.simulator.filters import Clause, Filter, FilterSyntaxError, filter_test, parse_filter
 from roster_pipeline.simulator.messages import V11, RequestError
 
 DEFAULT_LIMIT = 100
@@ -36,8 +40,29 @@ INSIDE = {
 STRICT_FILTER_FIELDS = ("status", "dateLastModified")
 STRICT_VALUE_LENGTH = 250
 NESTED_FIELDS = ("orgs", "roles", "class", "school", "user", "role", "parent")
-NOTHING = Filter((Clause("sourcedId", "=", ""),))
-"""A filter that no record passes, because every record has a sourcedId."""
+CLAUSE = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_.:-]*)(!=|>=|<=|=|>|<|~)'((?:[^']|'')*)'\s*$")
+DATE_FIELD = "dateLastModified"
+COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "<": operator.lt,
+    "<=": operator.le,
+    "~": lambda value, part: part.lower() in value.lower(),
+}
+
+
+class Filter(NamedTuple):
+    """`field predicate 'value'`; a doubled quote in the value is one quote."""
+
+    field: str
+    predicate: str
+    value: str
+
+
+NOTHING, EVERYTHING = Filter("sourcedId", "=", ""), Filter("sourcedId", "!=", "")
+"""Filters that no record passes, and that each one passes, because every record has a sourcedId."""
 
 
 @dataclass(slots=True)
@@ -86,7 +111,7 @@ def query_as_served(faults: Faults, version: str, pairs: list[tuple[str, str]], 
         if misread is not None:
             text = parameters.pop("filter")
             query = _read_query(parameters, plural, version)
-            if misread.clauses:
+            if misread is not EVERYTHING:
                 query.filter, query.filter_text = misread, text
             return query
     if faults.on("sort_refused") and "sort" in parameters:
@@ -111,16 +136,66 @@ def _read_query(parameters: Mapping[str, str], plural: str, version: str) -> Que
     return query
 
 
-def _read_filter(text: str, plural: str, version: str) -> Filter:
+def parse_filter(text: str) -> Filter | None:
+    """Read a filter; None if it breaks the grammar, or compares a date with another text."""
+    match = CLAUSE.match(text)
+    if match is None:
+        return None
+    parsed = Filter(match[1], match[2], match[3].replace("''", "'"))
+    is_date = parsed.field.split(".")[-1] == DATE_FIELD
+    return None if is_date and _instant(parsed.value) is None else parsed
+
+
+def values_at(record: Any, path: Sequence[str]) -> list[Any]:
+    """All values at a dot path; each element of a list on the way is followed."""
+    values = [record]
+    for name in path:
+        items = [item for value in values for item in (value if isinstance(value, list) else (value,))]
+        values = [item[name] for item in items if isinstance(item, dict) and name in item]
+    return values
+
+
+def filter_test(wanted: Filter, by_day: bool = False) -> Callable[[Any], bool]:
+    """A test of one record. An absent field is the empty text. by_day: of dates only the day is compared."""
+    path, compare = wanted.field.split("."), COMPARISONS[wanted.predicate]
+    is_date = path[-1] == DATE_FIELD
+    read: Callable[[Any], Any] = (_day if by_day else _instant) if is_date else _text
+    limit = read(wanted.value)
+
+    def test(record: Any) -> bool:
+        values = [read(value) for value in values_at(record, path)] or ([] if is_date else [""])
+        return any(compare(value, limit) for value in values if value is not None)
+
+    return test
+
+
+def _instant(value: Any) -> datetime | None:
+    """A date or date-time as an instant; without a zone it is UTC. None if it is neither."""
     try:
-        expression = parse_filter(text)
-        filter_test(expression)
-    except FilterSyntaxError as error:
-        raise RequestError(400, str(error), "invalid_filter_field") from None
-    for clause in expression.clauses:
-        if not is_known_path(clause.field, plural, version):
-            raise RequestError(400, f"cannot filter on {clause.field}", "invalid_filter_field")
-    return expression
+        moment = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _day(value: Any) -> date | None:
+    moment = _instant(value)
+    return moment and moment.astimezone(UTC).date()
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "" if value is None else str(value)
+
+
+def _read_filter(text: str, plural: str, version: str) -> Filter:
+    parsed = parse_filter(text)
+    if parsed is None:
+        raise RequestError(400, "malformed filter", "invalid_filter_field")
+    if not is_known_path(parsed.field, plural, version):
+        raise RequestError(400, f"cannot filter on {parsed.field}", "invalid_filter_field")
+    return parsed
 
 
 def _number(parameters: Mapping[str, str], name: str, default: int, least: int) -> int:
@@ -142,23 +217,19 @@ def _require_strict(pairs: list[tuple[str, str]]) -> None:
 
 
 def _misread_filter(faults: Faults, version: str, text: str, plural: str) -> Filter | None:
-    """The filter that a faulty server applies instead, without clauses for everything; None for the standard's."""
+    """The filter that a faulty server applies instead; None for the standard's."""
     if faults.on("filter_refused"):
         raise RequestError(faults.number("filter_refused", 400), "cannot filter", "invalid_filter_field")
     if faults.on("filter_empty"):
         return NOTHING
-    try:
-        expression = parse_filter(text)
-    except FilterSyntaxError:
-        if faults.on("filter_broken"):
-            return Filter(())
-        return NOTHING if faults.on("filter_unknown") else None
-    if faults.on("filter_unknown") and not all(is_known_path(c.field, plural, version) for c in expression.clauses):
+    parsed = parse_filter(text)
+    if parsed is None and faults.on("filter_broken"):
+        return EVERYTHING
+    if faults.on("filter_unknown") and (parsed is None or not is_known_path(parsed.field, plural, version)):
         return NOTHING
-    if faults.on("filter_ignored"):
+    if parsed is not None and faults.on("filter_ignored"):
         nested = faults.on("filter_ignored", "nested")
         names = NESTED_FIELDS if nested else tuple(faults.text("filter_ignored").split(","))
-        kept = [c for c in expression.clauses if "all" not in names and c.field.split(".")[0] not in names]
-        if len(kept) < len(expression.clauses):
-            return Filter(tuple(kept))
+        if "all" in names or parsed.field.split(".")[0] in names:
+            return EVERYTHING
     return None

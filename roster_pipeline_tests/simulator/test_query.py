@@ -3,7 +3,7 @@
 import pytest
 
 from roster_pipeline.simulator import Sis
-from roster_pipeline.simulator.filters import FilterSyntaxError, filter_test, parse_filter
+from roster_pipeline.simulator.query import Filter, filter_test, parse_filter
 from roster_pipeline_tests.simulator.conftest import Api
 
 
@@ -53,15 +53,12 @@ def test_bad_paging_is_400(api: Api, parameters: dict[str, object]) -> None:
         ("1.1", "role='student'", 180),
         ("1.1", "role='administrator'", 9),
         ("1.2", "roles.role='principal'", 3),
-        ("1.2", "roles.role='student' AND roles.org.sourcedId='sch-2'", 61),
-        ("1.1", "orgs.sourcedId='sch-1' AND role='aide'", 2),
-        ("1.1", "role='parent' OR role='guardian'", None),
+        ("1.2", "roles.org.sourcedId='sch-2'", None),
         ("1.2", "identifier='000001'", 2),
         ("1.2", "familyName~'NOT THERE'", 0),
         ("1.2", "status!='active'", 0),
         ("1.2", "dateLastModified>'2026-09-01'", 0),
         ("1.2", "dateLastModified<='2026-09-01T00:00:00.000Z'", "all"),
-        ("1.2", "grades~'09,10'", None),
         ("1.2", "metadata.homeroom='1A'", None),
         ("1.2", "email=''", None),
     ],
@@ -87,8 +84,7 @@ def test_a_filter_finds_what_changed_since(api: Api, sis: Sis) -> None:
 
 @pytest.mark.parametrize(
     "text", ["shoeSize='9'", "roles.shoe='x'", "role='a", "role=student", "role = 'x'", "nonsense",
-             "status='a' and status='b'",
-             "status='a' AND status='b' AND status='c'", "(status='a')", "dateLastModified>'yesterday'", ""],
+             "status='a' AND status='b'", "(status='a')", "dateLastModified>'yesterday'", ""],
 )  # fmt: skip
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
 def test_a_filter_that_cannot_be_answered_is_400(api: Api, version: str, text: str) -> None:
@@ -97,16 +93,10 @@ def test_a_filter_that_cannot_be_answered_is_400(api: Api, version: str, text: s
     assert "invalid_filter_field" in answer.text
 
 
-def test_the_grammar_reads_quotes_commas_and_two_operators() -> None:
-    assert filter_test(parse_filter("familyName='O''Shea'"))({"familyName": "O'Shea"})
-    assert filter_test(parse_filter("familyName='A AND B'"))({"familyName": "A AND B"})
-    assert filter_test(parse_filter("grades='01,02'"))({"grades": ["02", "01", "03"]})
-    assert not filter_test(parse_filter("grades='01,04'"))({"grades": ["02", "01", "03"]})
-    assert filter_test(parse_filter("grades~'04,03'"))({"grades": ["02", "01", "03"]})
-    assert filter_test(parse_filter("a='2' OR b='1'"))({"a": "1", "b": "1"})
-    assert not filter_test(parse_filter("a='2' AND b='1'"))({"a": "1", "b": "1"})
-    with pytest.raises(FilterSyntaxError):
-        parse_filter("a='1' AND")
+def test_a_doubled_quote_in_a_value_is_one_quote() -> None:
+    asked = parse_filter("familyName='O''Shea AND B'")
+    assert asked == Filter("familyName", "=", "O'Shea AND B")
+    assert filter_test(asked)({"familyName": "O'Shea AND B"})
 
 
 def test_sort_orders_and_an_unknown_field_is_only_warned_about(api: Api) -> None:

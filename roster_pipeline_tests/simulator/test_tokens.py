@@ -90,7 +90,7 @@ def test_without_a_good_token_it_is_401(api: Api, sis: Sis) -> None:
 @pytest.mark.parametrize("method", ["HMAC-SHA1", "HMAC-SHA256"])
 def test_signed_requests_read_1_1(api: Api, method: str) -> None:
     assert signed(api, method=method).status_code == 200
-    odd = f"/users?filter={quote(chr(39).join(('role=', 'student', ' AND status=', 'active', '')), safe='')}&limit=3"
+    odd = "/users?limit=3&filter=" + quote("familyName~'a b'", safe="")
     assert signed(api, odd, method=method).status_code == 200
 
 

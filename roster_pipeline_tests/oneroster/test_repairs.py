@@ -12,8 +12,6 @@ from roster_pipeline.oneroster import Wanted
 from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import odd, of_people, person, same_people
 
-VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
-
 
 def test_records_that_are_none_are_rejected_and_counted(sis: Start) -> None:
     served = sis("junk_entries=7")
@@ -22,12 +20,6 @@ def test_records_that_are_none_are_rejected_and_counted(sis: Start) -> None:
     errors = [reject for reject in pulled.rejects if reject["severity"] == "error" and reject["collection"] == "users"]
     assert pulled.proof.rejected == len(errors)
     assert pulled.proof.records == len(pulled.users) + pulled.proof.rejected + pulled.proof.left_out
-
-
-@pytest.mark.parametrize("case", ["upper", "title"])
-@VERSIONS
-def test_roles_in_any_case_are_the_standards(sis: Start, case: str, version: str) -> None:
-    same_people(sis(versions=(version,)), f"roles_case={case}")
 
 
 def test_roles_win_over_the_other_generation_whose_orgs_are_kept_without_a_role(sis: Start) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 
 from roster_pipeline.oneroster import Refused, Wanted
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by
-from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person, same_people
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
 
 ONE_SCHOOL = Wanted(("sch-1",), contacts=True)
 PUPILS = Wanted(("sch-1",), roles=frozenset({"student", "teacher"}))
@@ -65,11 +65,6 @@ def test_q26_collections_under_their_own_name(sis: Start) -> None:
     pulled = served.pull(Wanted(roles=frozenset({"student", "teacher"})))
     assert pulled.complete
     assert pulled.proof.strategy == "students+teachers"
-
-
-@pytest.mark.parametrize("shape", ["wrapped", "entries"])
-def test_q26_collections_inside_something_else(sis: Start, shape: str) -> None:
-    same_people(sis(), f"envelope={shape}")
 
 
 @pytest.mark.parametrize("broken", ["/orgs", "/users"])

@@ -40,11 +40,6 @@ def test_q09_scopes_are_always_sent_and_missing_ones_are_told(sis: Start) -> Non
         assert (sign_in.granted or "").endswith("roster-core.readonly")
 
 
-@pytest.mark.parametrize("fault", ["scope_omitted", "scopes_unknown"])
-def test_q10_a_token_reply_without_scope_grants_what_was_asked(sis: Start, fault: str) -> None:
-    assert sis(fault).pull().complete
-
-
 def test_q11_a_token_reply_that_is_no_object_gets_a_clear_message(sis: Start) -> None:
     served = sis("token_bare_string")
     for stated in (served.url + "/token", None):
@@ -94,12 +89,17 @@ def test_q14_a_token_from_another_host_than_the_api(sis: Start) -> None:
     assert tokens_asked(api) == 0
 
 
-@pytest.mark.parametrize(
-    "fault", ["scope_spelling=http", "scope_spelling=short", "scope_version_bound", "scope_text=turned"]
-)
+TOKEN_HABITS = [
+    *("scope_omitted", "scopes_unknown"),
+    *("scope_spelling=http", "scope_spelling=short", "scope_version_bound", "scope_text=turned"),
+    *("token_form_only", "session_cookie", "token_members=camel", "token_moved=307"),
+]
+
+
+@pytest.mark.parametrize("habit", TOKEN_HABITS)
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
-def test_q15_scopes_in_the_spelling_this_server_knows(sis: Start, fault: str, version: str) -> None:
-    assert sis(fault, versions=(version,)).pull().complete
+def test_q10_q15_q17_q18_habits_of_a_token_address_are_lived_with(sis: Start, habit: str, version: str) -> None:
+    assert sis(habit, versions=(version,)).pull().complete
 
 
 def test_q15_chosen_scopes_are_sent_as_they_are(sis: Start) -> None:
@@ -116,26 +116,10 @@ def test_a_token_url_that_leads_nowhere_is_said_so(sis: Start) -> None:
     assert "no token address there" in str(problem.value)
 
 
-def test_a_token_reply_in_another_spelling(sis: Start) -> None:
-    assert sis("token_members=camel").pull().complete
-
-
-def test_a_token_address_that_moved_on_its_own_host_is_followed(sis: Start) -> None:
-    assert sis("token_moved=307").pull().complete
-
-
 def test_q16_parameters_in_the_query(sis: Start) -> None:
     with sis("grant_type=query").client() as client:
         assert pulled_by(client).complete
         assert client.learned["sign_in"]["form"]["parameters"] == "query"
-
-
-def test_q17_the_token_request_is_a_form(sis: Start) -> None:
-    assert sis("token_form_only").pull().complete
-
-
-def test_q18_the_cookie_of_the_token_endpoint_comes_back(sis: Start) -> None:
-    assert sis("session_cookie").pull().complete
 
 
 def test_q20_a_static_bearer_and_what_is_said_when_it_is_replaced(sis: Start) -> None:

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from roster_pipeline.cleaning.roles import next_change
-from roster_pipeline.frames import REJECTED_COLUMNS, ROSTER_COLUMNS, frame_of
+from roster_pipeline.frames import ROSTER_COLUMNS, frame_of
 from roster_pipeline.oneroster.records.coercion import UNREADABLE, day
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
 from roster_pipeline_tests.planning.builders import SIS, TODAY, cleaned, entry, row_of, school, user
@@ -75,29 +75,6 @@ def test_disabled_means_gone_only_where_the_connection_says_so() -> None:
 def test_a_school_maps_vendor_roles_itself() -> None:
     settings = school(role_map={"EXT:Coach": "staff"})
     assert row_of(cleaned([user("a", "ext:coach")], settings).roster, "a")["role"] == "staff"
-
-
-@pytest.mark.parametrize(
-    ("members", "field", "rule", "severity"),
-    [
-        ({"status": "odd"}, "status", "unknown_status", "error"),
-        ({"roles": [entry("ext:x")]}, "role", "unmapped_role", "error"),
-        ({"givenName": "", "familyName": None}, "familyName", "missing_name", "error"),
-        ({"givenName": ""}, "familyName", "single_name", "warning"),
-        ({"email": "nope"}, "email", "invalid_email", "warning"),
-        ({"phone": "nope"}, "phone", "invalid_phone", "warning"),
-        ({"grades": ["blue"]}, "grades", "unknown_grade", "warning"),
-    ],
-)
-def test_what_is_not_used_is_recorded_with_its_rule(
-    members: dict[str, Any], field: str, rule: str, severity: str
-) -> None:
-    rejected = cleaned([user("a", **members)]).rejected
-    assert tuple(rejected.columns) == REJECTED_COLUMNS
-    line = rejected.iloc[0]
-    assert (line["collection"], line["sourced_id"]) == ("users", "a")
-    assert (line["field"], line["rule"], line["severity"]) == (field, rule, severity)
-    assert len(rejected) == 1
 
 
 def test_a_bad_phone_beside_a_good_one_is_no_loss() -> None:

@@ -145,11 +145,7 @@ class Client:
     def _schools(self) -> Iterator[dict[str, Any]]:
         """The orgs of `/schools`, for a SIS whose `/orgs` lacks them; none if the SIS does not offer `/schools`."""
         listing = self.listing(self.collection("/schools", "orgs"))
-        try:
-            listing.open()
-        except (NotOffered, Refused, RequestRefused):
-            return
-        for page in listing.pages():
+        for page in listing.pages() if listing.offered() is not None else ():
             yield from orgs_of(page)[0]
 
     def org_listing(self, revision: Revision | None = None, *, strict: bool = False) -> Listing:

@@ -56,6 +56,15 @@ MARKS_KEPT = 1000
 """How many bundles of a place are remembered. There are more only if nobody deletes old ones."""
 
 
+@dataclass(frozen=True)
+class ReadBundle:
+    """One bundle that was read completely."""
+
+    opened: OpenedBundle
+    layout: BundleLayout
+    tally: Tally
+
+
 class BundlePull:
     """Iterate over it for batches, orgs first; after the last one, `.proof` is set.
 
@@ -112,9 +121,59 @@ class BundlePull:
                     yield from self._several([opened, *others]) if others else self._single(opened)
                 if whole:
                     break
-        seconds = time.monotonic() - started
-        superseded = self._newest.superseded
-        self._proof = proof_of(self._results, chain, bundles, last, superseded, seconds, self._notes, self._problems)
+        self._proof = self._judge(chain, bundles, time.monotonic() - started)
+
+    def _judge(self, chain: Sequence[DatedBundle], bundles: Sequence[DatedBundle], seconds: float) -> Proof:
+        """The proof: complete only if every bundle is complete, none is missing, and no time is wrong.
+
+        chain: the bundles that were read and form a chain, newest first, up to the first bulk one. bundles: all in the
+        place, newest first.
+        """
+        results, last = self._results, self._last
+        older = is_older(chain[0], last)
+        newest, base = results[0], results[len(chain) - 1]
+        whole = base.layout.whole and not older
+        all_problems = [problem for each in results for problem in (*each.layout.problems, *each.tally.problems)]
+        all_problems += self._problems
+        if is_broken(chain, bundles, last, whole=whole):
+            all_problems.append(MISSED)
+        bulk = sorted(each.layout.revision for each in results[len(chain) - 1 :]) if whole else []
+        age = _age(chain[0], bundles, last, bulk)
+        if chain[0].ahead or any(bundle.ahead and bundle.is_new for bundle in chain):
+            hours = counted(round(age.hours_ahead), "hour", "hours")
+            all_problems.append(f"{AHEAD_OF_TIME}:{hours}" if age.hours_ahead else AHEAD_OF_TIME)
+        if older:
+            all_problems.append(OLDER)
+        all_notes = [*(note for each in results for note in (*each.layout.notes, *each.tally.notes)), *self._notes]
+        if len(chain) > 1:
+            all_notes.append(f"bundles:{len(chain)}")
+        return Proof(
+            strategy="csv+roles" if "roles" in newest.layout.files else "csv",
+            mode="full" if whole else "delta",
+            version=newest.layout.version,
+            complete=not all_problems,
+            problems=tuple(dict.fromkeys(all_problems)),
+            notes=(*dict.fromkeys(all_notes), NO_WITNESS),
+            unread_roles=(),
+            pages=sum(each.tally.pages for each in results),
+            records=sum(each.tally.records for each in results) - self._newest.superseded,
+            rejected=sum(each.tally.rejected for each in results),
+            left_out=sum(each.tally.left_out for each in results),
+            duplicates=sum(each.tally.duplicates for each in results),
+            total_start=None,
+            total_end=None,
+            requests=sum(each.opened.requests for each in results),
+            retries=0,
+            bytes=sum(each.layout.bytes for each in results),
+            seconds=round(seconds, 3),
+            readings=1,
+            revision=_joined([each.layout.revision for each in results]),
+            server_time=age.written,
+            age=age,
+            unlisted_orgs=sum(each.tally.orgs.unlisted for each in results),
+            respelled_orgs=sum(each.tally.orgs.respelled for each in results),
+            unclear_dates=sum(each.tally.unclear_dates for each in results),
+        )
 
     def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> Opened:
         """Open one bundle. An error names it, if there are several."""
@@ -205,76 +264,6 @@ def pull_bundle(
     last: what the stored records are based on. now: the time to judge file times by.
     """
     return BundlePull(source, wanted, last, now)
-
-
-@dataclass(frozen=True)
-class ReadBundle:
-    """One bundle that was read completely."""
-
-    opened: OpenedBundle
-    layout: BundleLayout
-    tally: Tally
-
-
-def proof_of(
-    results: Sequence[ReadBundle],
-    chain: Sequence[DatedBundle],
-    bundles: Sequence[DatedBundle],
-    last: LastRead | None,
-    superseded: int,
-    seconds: float,
-    notes: Sequence[str] = (),
-    problems: Sequence[str] = (),
-) -> Proof:
-    """The proof: complete only if every bundle is complete, none is missing, and no time is wrong.
-
-    results: what was read, newest first. chain: the bundles of it that form a chain, up to the first bulk one. bundles:
-    all in the place, newest first. notes, problems: found outside the single bundles.
-    """
-    older = is_older(chain[0], last)
-    newest, base = results[0], results[len(chain) - 1]
-    whole = base.layout.whole and not older
-    all_problems = [problem for each in results for problem in (*each.layout.problems, *each.tally.problems)]
-    all_problems += problems
-    if is_broken(chain, bundles, last, whole=whole):
-        all_problems.append(MISSED)
-    bulk = sorted(each.layout.revision for each in results[len(chain) - 1 :]) if whole else []
-    age = _age(chain[0], bundles, last, bulk)
-    if chain[0].ahead or any(bundle.ahead and bundle.is_new for bundle in chain):
-        hours = counted(round(age.hours_ahead), "hour", "hours")
-        all_problems.append(f"{AHEAD_OF_TIME}:{hours}" if age.hours_ahead else AHEAD_OF_TIME)
-    if older:
-        all_problems.append(OLDER)
-    all_notes = [*(note for each in results for note in (*each.layout.notes, *each.tally.notes)), *notes]
-    if len(chain) > 1:
-        all_notes.append(f"bundles:{len(chain)}")
-    return Proof(
-        strategy="csv+roles" if "roles" in newest.layout.files else "csv",
-        mode="full" if whole else "delta",
-        version=newest.layout.version,
-        complete=not all_problems,
-        problems=tuple(dict.fromkeys(all_problems)),
-        notes=(*dict.fromkeys(all_notes), NO_WITNESS),
-        unread_roles=(),
-        pages=sum(each.tally.pages for each in results),
-        records=sum(each.tally.records for each in results) - superseded,
-        rejected=sum(each.tally.rejected for each in results),
-        left_out=sum(each.tally.left_out for each in results),
-        duplicates=sum(each.tally.duplicates for each in results),
-        total_start=None,
-        total_end=None,
-        requests=sum(each.opened.requests for each in results),
-        retries=0,
-        bytes=sum(each.layout.bytes for each in results),
-        seconds=round(seconds, 3),
-        readings=1,
-        revision=_joined([each.layout.revision for each in results]),
-        server_time=age.written,
-        age=age,
-        unlisted_orgs=sum(each.tally.orgs.unlisted for each in results),
-        respelled_orgs=sum(each.tally.orgs.respelled for each in results),
-        unclear_dates=sum(each.tally.unclear_dates for each in results),
-    )
 
 
 def _age(newest: DatedBundle, bundles: Sequence[DatedBundle], last: LastRead | None, bulk: Sequence[str]) -> SourceAge:

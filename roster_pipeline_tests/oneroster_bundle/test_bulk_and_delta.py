@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -53,16 +52,27 @@ def test_q97_without_a_manifest_absence_means_nothing(tmp_path: Path, files: dic
     assert result.user("stu-1")["roles"][0]["org"] == "sch-1"
 
 
-def test_a_file_the_manifest_calls_absent_is_read_but_never_believed_whole(tmp_path: Path) -> None:
-    files = bundle_11() | {"manifest.csv": manifest("1.1", orgs="bulk", users="absent")}
+TEACHER = {"sourcedId": "t-1", "givenName": "Kim", "familyName": "Ito", "role": "teacher", "orgSourcedIds": "sch-1"}
+PUPILS = [STUDENT | {"sourcedId": f"stu-{n}"} for n in range(1, 26)]
+TOO_MANY_ROLES = [ROLE | {"sourcedId": f"r-{n}", "userSourcedId": f"stu-{n}"} for n in range(1, 51)]
+
+
+@pytest.mark.parametrize(
+    ("files", "mode", "problem"),
+    [
+        (bundle_11() | {"manifest.csv": manifest(orgs="bulk", users="absent")}, "delta", "manifest-disagrees:users"),
+        (bundle_11() | {"manifest.csv": manifest(orgs="bulk")}, "delta", "manifest-silent:users"),
+        (bundle_12(*PUPILS, roles=TOO_MANY_ROLES), "full", "roles-name-absent-users"),
+        (bundle_11(STUDENT | {"orgSourcedIds": ""}), "full", "no-orgs"),
+        (bundle_11(STUDENT | {"orgSourcedIds": "sch-1;sch-2"}, TEACHER), "full", "no-orgs:student"),
+    ],
+)
+def test_a_bundle_that_contradicts_itself_is_read_and_never_believed_whole(
+    tmp_path: Path, files: dict[str, bytes], mode: str, problem: str
+) -> None:
     result = read(tmp_path, files)
     assert result.user("stu-1")["givenName"] == "Mira"
-    assert (result.proof.mode, result.proof.problems) == ("delta", ("manifest-disagrees:users",))
-
-
-def test_a_file_the_manifest_does_not_mention_is_never_believed_whole(tmp_path: Path) -> None:
-    result = read(tmp_path, bundle_11() | {"manifest.csv": manifest("1.1", orgs="bulk")})
-    assert (result.proof.mode, result.proof.problems) == ("delta", ("manifest-silent:users",))
+    assert (result.proof.mode, result.proof.complete, result.proof.problems) == (mode, False, (problem,))
 
 
 def test_bulk_users_with_changed_roles_only_are_no_whole_truth(tmp_path: Path) -> None:
@@ -192,24 +202,6 @@ def test_the_version_is_the_manifests(tmp_path: Path, stated: str, version: str)
     result = read(tmp_path, bundle_11() | {"manifest.csv": manifest(stated, orgs="bulk", users="BULK")})
     assert result.proof.version == version
     assert ("version-unknown" in result.proof.notes) == (not stated.startswith("1."))
-
-
-def test_users_named_by_roles_but_missing_show_that_the_file_was_cut(tmp_path: Path) -> None:
-    roles = [ROLE | {"sourcedId": f"r-{n}", "userSourcedId": f"stu-{n}"} for n in range(1, 51)]
-    users: list[dict[str, Any]] = [STUDENT | {"sourcedId": f"stu-{n}"} for n in range(1, 26)]
-    result = read(tmp_path, bundle_12(*users, roles=roles))
-    assert (result.proof.complete, result.proof.problems) == (False, ("roles-name-absent-users",))
-
-
-def test_a_bundle_that_names_no_school_for_anybody_is_incomplete(tmp_path: Path) -> None:
-    result = read(tmp_path, bundle_11(STUDENT | {"orgSourcedIds": ""}))
-    assert result.proof.problems == ("no-orgs",)
-
-
-def test_a_role_whose_schools_are_not_in_the_bundle_makes_it_incomplete(tmp_path: Path) -> None:
-    teacher = {"sourcedId": "t-1", "givenName": "Kim", "familyName": "Ito", "role": "teacher", "orgSourcedIds": "sch-1"}
-    result = read(tmp_path, bundle_11(STUDENT | {"orgSourcedIds": "sch-1;sch-2"}, teacher))
-    assert result.proof.problems == ("no-orgs:student",)
 
 
 def test_the_revision_tells_the_same_bundle_from_another(tmp_path: Path) -> None:

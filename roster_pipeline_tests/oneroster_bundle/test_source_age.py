@@ -10,20 +10,12 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.oneroster import Proof, Wanted
-from roster_pipeline.oneroster.bundle import LastRead, check_bundle_schools, pull_bundle, source_of
+from roster_pipeline.oneroster import Proof
+from roster_pipeline.oneroster.bundle import LastRead, check_bundle_schools, source_of
 from roster_pipeline.oneroster.connection_test_items import TestedSchool
+from roster_pipeline_tests.oneroster_bundle import writing
 from roster_pipeline_tests.oneroster_bundle.sftp_server import SftpServer
-from roster_pipeline_tests.oneroster_bundle.writing import (
-    ORGS,
-    SCHOOL,
-    SCHOOL_TOO,
-    STUDENT,
-    as_folder,
-    as_zip,
-    bundle_11,
-    table,
-)
+from roster_pipeline_tests.oneroster_bundle.writing import ORGS, SCHOOL, SCHOOL_TOO, bundle_11, people_of, pupil, table
 
 NOW = datetime(2026, 11, 20, 20, tzinfo=UTC)
 """A Friday."""
@@ -34,33 +26,13 @@ def days_ago(number: float) -> datetime:
     return NOW - timedelta(days=number)
 
 
-def pupil(number: int, **fields: str) -> dict[str, str]:
-    return STUDENT | {"sourcedId": f"stu-{number}", "identifier": str(number), "email": ""} | fields
-
-
 def put(path: Path, files: Mapping[str, bytes], days: float) -> None:
-    """A zip, or a folder of files, written so many days ago."""
-    at = days_ago(days).timestamp()
-    if path.suffix == ".zip":
-        path.parent.mkdir(exist_ok=True)
-        os.utime(as_zip(path, files), (at, at))
-        return
-    as_folder(path, files)
-    for name in files:
-        os.utime(path / name, (at, at))
+    """A bundle, written so many days ago."""
+    writing.put(path, files, days_ago(days))
 
 
 def read(source: Any, last: LastRead | None = None, now: datetime = NOW) -> tuple[dict[str, Any], Proof]:
-    """The people by id, and the proof."""
-    if isinstance(source, Path):
-        source = source_of(f"file://{source}", allow_private=True)
-    pulled = pull_bundle(source, Wanted(contacts=True), last, now)
-    users: dict[str, Any] = {}
-    for batch in pulled:
-        for one in batch.records if batch.kind == "user" else ():
-            assert one["sourcedId"] not in users, "each id comes once"
-            users[one["sourcedId"]] = one
-    return users, pulled.proof
+    return people_of(source, last, now)
 
 
 def after(proof: Proof, looked_at: datetime = NOW, *, complete: bool | None = None) -> LastRead:

@@ -8,11 +8,12 @@ import os
 import time
 import zipfile
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from roster_pipeline.oneroster import Proof, Wanted
-from roster_pipeline.oneroster.bundle import BundleLimits, pull_bundle, source_of
+from roster_pipeline.oneroster.bundle import BundleLimits, BundleSource, LastRead, pull_bundle, source_of
 
 Rows = Sequence[Sequence[str]]
 ORGS = ("sourcedId", "status", "dateLastModified", "name", "type", "identifier", "parentSourcedId")
@@ -96,6 +97,37 @@ def as_zip(path: Path, files: Mapping[str, bytes]) -> Path:
         for name, content in files.items():
             archive.writestr(name, content)
     return path
+
+
+def pupil(number: int, **fields: str) -> dict[str, str]:
+    return STUDENT | {"sourcedId": f"stu-{number}", "identifier": str(number), "email": ""} | fields
+
+
+def put(path: Path, files: Mapping[str, bytes], at: datetime) -> None:
+    """A zip, or a folder of files, written at this time."""
+    moment = at.timestamp()
+    if path.suffix == ".zip":
+        path.parent.mkdir(exist_ok=True)
+        os.utime(as_zip(path, files), (moment, moment))
+        return
+    as_folder(path, files)
+    for name in files:
+        os.utime(path / name, (moment, moment))
+
+
+def people_of(
+    source: BundleSource | Path, last: LastRead | None = None, now: datetime | None = None
+) -> tuple[dict[str, Any], Proof]:
+    """The people of a pull by id, and its proof."""
+    if isinstance(source, Path):
+        source = source_of(f"file://{source}", allow_private=True)
+    pulled = pull_bundle(source, Wanted(contacts=True), last, now)
+    users: dict[str, Any] = {}
+    for batch in pulled:
+        for one in batch.records if batch.kind == "user" else ():
+            assert one["sourcedId"] not in users, "each id comes once"
+            users[one["sourcedId"]] = one
+    return users, pulled.proof
 
 
 class Read:

@@ -1,4 +1,4 @@
-"""`roster doctor`, `prune` and `metrics` on the command line."""
+"""`roster doctor`, `prune`, `metrics` and `outbox` on the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy.engine import URL
 
+from roster_pipeline.directory import outbox
 from roster_pipeline.directory.database import Database
+from roster_pipeline.notifications.mail import Mail
 from roster_pipeline.runtime.embedded import DAGSTER_URL
 from roster_pipeline_tests.cli.conftest import Roster
 from roster_pipeline_tests.console.held_plans import INCOMPLETE, held_archive, held_creates
@@ -117,3 +119,23 @@ def test_what_is_held_comes_with_the_commands_that_can_help(roster: Roster, data
     said = roster("hold", "show", "elm").err
     assert "This cannot be approved. Sync again: roster sync elm" in said
     assert "roster hold" not in said
+
+
+def test_a_dead_letter_is_shown_and_tried_again(school: Roster, database: Database) -> None:
+    with database.begin() as conn:
+        mail = Mail("Oak: no changes", "body", "body")
+        outbox.put(conn, message_id="<m>", kind="report", school_id=1, recipients=["a@example.org"], mail=mail)
+        outbox.failed(conn, 1, "The mail server refused the mail (550).", permanent=True)
+    (shown,) = school("outbox", "list", "--dead", "--json").data
+    assert (shown["state"], shown["school"], shown["error"]) == (
+        "dead",
+        "oak",
+        "The mail server refused the mail (550).",
+    )
+    assert "body" not in school("outbox", "list", "--json").out
+    assert "Oak: no changes" in school("outbox", "list").out
+    assert school("outbox", "retry", 1).code == 0
+    assert school("outbox", "list", "--dead", "--json").data == []
+    refused = school("outbox", "retry", 1)
+    assert refused.code == 1
+    assert "was not given up" in refused.err

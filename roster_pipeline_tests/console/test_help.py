@@ -1,15 +1,16 @@
-"""The help page has every word of the glossary, and pages lead to the word that their heading uses."""
+"""The help page and docs/glossary.md have every word of the glossary, and pages lead to the word of their heading."""
 
 from __future__ import annotations
 
 import re
 from html import unescape
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import roster_pipeline.console
-from roster_pipeline.console.glossary import glossary
+from roster_pipeline.console.glossary import glossary, markdown
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import Browser, Console
@@ -57,3 +58,23 @@ def test_every_page_leads_to_the_help_and_headings_to_their_word(
 def test_a_word_that_a_page_explains_is_on_the_help_page(template: Path) -> None:
     used = set(re.findall(r'ui\.meaning\("([^"]+)"\)', template.read_text(encoding="utf-8")))
     assert used <= set(WORDS)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "glossary.md"
+ALL = [word for words in glossary().values() for word in words]
+
+
+def test_every_word_has_one_line() -> None:
+    assert len(ALL) > 50
+    assert len({word.anchor for word in ALL}) == len(ALL)
+
+
+def test_the_page_is_made_of_the_words() -> None:
+    made = "python -m roster_pipeline.console.glossary > docs/glossary.md"
+    assert PAGE.read_text(encoding="utf-8") == markdown(), made
+
+
+@pytest.mark.parametrize("name", [word.code for word in ALL if word.code])
+def test_a_name_of_the_glossary_is_in_the_code(name: str) -> None:
+    module, _, attribute = name.rpartition(".")
+    assert hasattr(import_module(f"roster_pipeline.{module}"), attribute)

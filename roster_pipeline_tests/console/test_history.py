@@ -1,28 +1,33 @@
-"""A school's history and the page of one sync: what they say, and that they are nobody else's."""
+"""A school's history, its charts, the page of one sync, and rolling it back: what they say, and in which order."""
 
 from __future__ import annotations
 
 import re
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from roster_pipeline.console.charts import role_bars
-from roster_pipeline.directory import alerts, audit, manual_runs, tenant_changes
+from roster_pipeline.cli.output import print_report
+from roster_pipeline.console.charts import HEIGHT, WIDTH, role_bars, trend_bars, trend_line, year_charts
+from roster_pipeline.directory import alerts, audit, manual_edits, manual_runs, tenant_changes
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
-from roster_pipeline.directory.school_history import school_history
+from roster_pipeline.directory.school_history import Week, school_history
+from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.content import RoleCounts
+from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.sync.alerts import settle_expiry
+from roster_pipeline.sync.build_report import report_of
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_reports
+from roster_pipeline.vocabulary import ROLE_ORDER
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, fields_of
-from roster_pipeline_tests.console.held_plans import MANY, held_creates, words_of
-from roster_pipeline_tests.directory.builders import newcomer, one, sync_rows
+from roster_pipeline_tests.console.held_plans import MANY, audited, held_creates, words_of
+from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows
 
 SignedIn = Callable[[str], Browser]
 
@@ -225,3 +230,120 @@ def test_a_chart_has_a_bar_per_role_and_says_its_numbers() -> None:
     assert "style=" not in drawn
     assert role_bars([RoleCounts("student", unchanged=12)]) == ""
     assert "&lt;b&gt;" in role_bars([RoleCounts("<b>", created=1)])
+
+
+def _page(sync_id: int, key: str = "lincoln") -> str:
+    return f"/schools/{key}/syncs/{sync_id}/rollback"
+
+
+def test_a_rollback_is_previewed_needs_a_reason_and_leads_to_its_sync(
+    owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
+    sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2", "Grace")).sync_id
+    with database.begin() as conn:
+        manual_edits.edit(
+            conn, lincoln.district_id, person_of(database, "u2"), {"phone": "+49"}, who="ada", reason="called"
+        )
+    told = words_of(owner.get(_page(sync_id)).text)
+    assert "created, would be removed again 1" in told
+    assert "1 person was changed since this sync" in told
+    assert "Grace Lovelace" in told
+    assert "The next sync makes the same changes again" in told
+    assert one(database, "select count(*) from person") == 2, "a preview changes nothing"
+    assert owner.send_form(_page(sync_id), {"reason": " "}).status_code == 400
+    answer = owner.send_form(_page(sync_id), {"reason": "wrong term"})
+    done = one(database, "select max(id) from sync")
+    assert (answer.status_code, answer.headers["location"]) == (303, f"/schools/lincoln/syncs/{done}")
+    assert every(database, "select given_name from person") == [("Grace",)]
+    assert audited(database)[-1] == (OWNER, "sync rolled back", "wrong term")
+    assert "1 person was changed later and is not touched." in owner.get(answer.headers["location"]).text
+    again = owner.send_form(_page(sync_id), {"reason": "wrong term"})
+    assert (again.status_code, again.headers["location"]) == (303, f"/schools/lincoln/syncs/{done}")
+    assert one(database, "select count(*) from sync where kind = 'rollback'") == 1
+    assert one(database, "select report ->> 'kind' from sync where id = :id", id=done) == "rollback"
+
+
+def test_only_the_archivals_can_be_taken_back(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
+    sync_rows(database, lincoln, newcomer("old"))
+    sync_id = sync_rows(database, lincoln, row("archive", person_of(database, "old")), newcomer("new")).sync_id
+    assert "Look at its archivals only" in owner.get(_page(sync_id)).text
+    told = words_of(owner.get(f"{_page(sync_id)}?only=archived").text)
+    assert "archived, would be active again 1" in told
+    assert "created, would be removed" not in told
+    assert owner.send_form(_page(sync_id), {"reason": "on a trip", "only": "archived"}).status_code == 303
+    assert every(database, "select status, count(*) from membership group by 1") == [("active", 2)]
+    assert "Nothing to roll back" in owner.get(f"{_page(sync_id)}?only=archived").text
+
+
+def test_what_has_nothing_to_undo_says_so(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
+    sync_id = sync_rows(database, lincoln).sync_id
+    assert "This sync changed nobody" in owner.get(_page(sync_id)).text
+    refused = owner.send_form(_page(sync_id), {"reason": "x"})
+    assert refused.status_code == 409
+    assert "Nothing to roll back" in refused.text
+
+
+def week(place: int, people: int, changes: int, records: int = 0, rejected: int = 0) -> Week:
+    monday = date(2026, 1, 5) + timedelta(weeks=place)
+    return Week(monday, people, changes, 0, 0, 0, records, rejected)
+
+
+LINES: dict[str, tuple[list[float | None], list[tuple[float, float]]]] = {
+    "up": ([10, 20], [(0, HEIGHT - 6), (WIDTH, 6)]),
+    "a gap is bridged": ([10, None, 20], [(0, HEIGHT - 6), (WIDTH, 6)]),
+    "always the same": ([5, 5], [(0, HEIGHT - 6), (WIDTH, HEIGHT - 6)]),
+    "one value is no line": ([5], []),
+    "none": ([None, None], []),
+}
+
+
+@pytest.mark.parametrize(("points", "wanted"), LINES.values(), ids=LINES.keys())
+def test_a_line_goes_from_the_least_to_the_most(points: list[float | None], wanted: list[tuple[float, float]]) -> None:
+    drawn = re.findall(r"([\d.]+),([\d.]+)", str(trend_line(points, "words")))
+    assert [(float(x), float(y)) for x, y in drawn] == wanted
+
+
+def test_bars_are_as_high_as_their_share_of_the_most() -> None:
+    drawn = str(trend_bars([0, 5, 10], '<"words">'))
+    assert [float(height) for height in re.findall(r'height="([\d.]+)"', drawn)] == [HEIGHT / 2, HEIGHT]
+    assert 'aria-label="&lt;&#34;words&#34;&gt;"' in drawn
+    assert str(trend_bars([0, 0], "words")) == ""
+
+
+def test_a_year_is_told_in_words_and_a_first_week_is_none() -> None:
+    weeks = [week(0, 900, 20, 1000, 100), week(1, 950, 5), week(2, 920, 30, 1000, 50)]
+    charts = {title: words for title, words, _ in year_charts(weeks)}
+    assert "920 now, 900 to 950 in a year" in charts.values()
+    assert "30 this week, 55 in a year" in charts.values()
+    assert any(words.startswith("95") for words in charts.values()), charts
+    assert year_charts(weeks[:1]) == []
+
+
+def order_in(text: str, after: str = "") -> list[str]:
+    """The role groups of a text, by where each is named first behind some words."""
+    _, _, text = text.partition(after) if after else ("", "", text)
+    places = {role: re.search(rf"\b{role}s?\b", text, flags=re.IGNORECASE) for role in ROLE_ORDER}
+    return sorted(ROLE_ORDER, key=lambda role: places[role].start())  # type: ignore[union-attr]
+
+
+def test_page_table_and_mail_have_one_order_of_roles(
+    owner: Browser, database: Database, lincoln: SchoolRow, capsys: pytest.CaptureFixture[str]
+) -> None:
+    roles = sorted(ROLE_ORDER)
+    assert roles != list(ROLE_ORDER)
+    rows = [newcomer(f"u-{role}", changes={"role": role}, role=role) for role in roles]
+    result = sync_rows(database, lincoln, *rows)
+    with database.begin() as conn:
+        report = report_of(sync_summary(conn, result.sync_id))
+    print_report(report)
+    of_people = words_of(owner.get("/schools/lincoln/people").text)
+    assert "1 active student " in of_people, "not students"
+    places = [
+        order_in(of_people, "Upload a list"),
+        order_in(words_of(owner.get("/schools/lincoln").text), "At a glance"),
+    ]
+    plan = one(database, "select max(id) from plan")
+    for path in (f"/schools/lincoln/syncs/{result.sync_id}", f"/schools/lincoln/plans/{plan}"):
+        places.append(order_in("\n".join(re.findall(r'<th scope="row">([^<]+)</th>', owner.get(path).text))))
+    places += [order_in(capsys.readouterr().out), order_in(render(report).text, "PEOPLE")]
+    assert places == [list(ROLE_ORDER)] * len(places)

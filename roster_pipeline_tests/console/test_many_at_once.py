@@ -1,11 +1,14 @@
-"""Things that live longer than one request: streams that end with the session, and several consoles over one
-database."""
+"""Streams that end with the session, several consoles over one database, and two people who press a button about the
+same thing at the same moment: one of them wins, and the other is told so."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier
+from typing import Any
 
 import pytest
 
@@ -16,7 +19,9 @@ from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console, Running
-from roster_pipeline_tests.directory.builders import add_school
+from roster_pipeline_tests.console.filling import fields_of
+from roster_pipeline_tests.console.held_plans import audited, hash_of, held_creates, words_of
+from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
 
 SignedIn = Callable[[str], Browser]
 EVENTS = "/schools/lincoln/runs/run-1/events"
@@ -92,3 +97,97 @@ def test_one_person_follows_only_so_many_streams_at_once(
                 break
         time.sleep(0.05)
     assert again.status_code == 200, "a stream that ended makes room"
+
+
+SignedIn = Callable[[str], Browser]
+WHY = {"reason": "the office said so"}
+SETTINGS = "/schools/lincoln/settings/synced"
+
+
+def at_once(browsers: Sequence[Browser], *forms: tuple[str, dict[str, Any]]) -> list[tuple[int, str]]:
+    """Send each form by its own browser, all at the same moment. Gives the statuses, and the text of the page to which
+    each answer leads."""
+    for browser in browsers:
+        browser.get("/account")
+    together = Barrier(len(forms))
+
+    def send(browser: Browser, form: tuple[str, dict[str, Any]]) -> tuple[int, str]:
+        together.wait()
+        answer = browser.send_form(form[0], form[1])
+        shown = browser.get(answer.headers["location"]).text if answer.is_redirect else answer.text
+        return answer.status_code, words_of(shown)
+
+    with ThreadPoolExecutor(len(forms)) as pool:
+        return list(pool.map(send, browsers, forms))
+
+
+@pytest.fixture
+def two(signed_in: SignedIn) -> list[Browser]:
+    """An owner and the manager of the district."""
+    return [signed_in(OWNER), signed_in(MANAGER)]
+
+
+@pytest.mark.parametrize("other", ["discard", "exempt"])
+def test_a_held_plan_is_decided_once(two: list[Browser], database: Database, lincoln: SchoolRow, other: str) -> None:
+    plan_id = held_creates(database, lincoln)
+    bound = WHY | {"hash": hash_of(database, plan_id)}
+    page = f"/schools/lincoln/plans/{plan_id}"
+    answers = at_once(two, (f"{page}/approve", bound), (f"{page}/{other}", bound | {"row": "0"}))
+    people, told = one(database, "select count(*) from person"), [what for _, what, _ in audited(database)]
+    exempted = one(database, "select count(*) from exemption")
+    if other == "discard":
+        assert (people, told) in [(2, ["hold approved"]), (0, ["hold discarded"])]
+    else:
+        assert (people, exempted, told) in [(2, 0, ["hold approved"]), (1, 1, ["rows exempted", "hold approved"])]
+    for status, text in answers:
+        assert status in (303, 400, 409), text
+        assert "Something unexpected" not in text
+    if len(told) == 1:
+        assert any(
+            "already" in text or "Nothing was done" in text or "None of these rows" in text for _, text in answers
+        )
+
+
+def test_two_people_are_merged_once(two: list[Browser], database: Database, lincoln: SchoolRow) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Ada"), newcomer("u2", "Ada"))
+    ada, again = person_of(database, "u1"), person_of(database, "u2")
+    forms = [(f"/people/{ada}/merge", {"other": again, "keep": kept} | WHY) for kept in (ada, again)]
+    answers = at_once(two, *forms)
+    assert one(database, "select count(*) from person") == 1
+    assert one(database, "select count(*) from person_merge") == 1
+    assert one(database, "select count(distinct person_id) from link") == 1
+    assert sorted(status for status, _ in answers)[0] == 303
+    assert [what for _, what, _ in audited(database)] == ["people merged"]
+
+    kept = int(one(database, "select id from person"))
+    answers = at_once(two, *[(f"/people/{kept}/undo-merge", WHY)] * 2)
+    assert sorted(status for status, _ in answers) == [303, 400]
+    assert "Nobody was merged into person" in next(text for status, text in answers if status == 400)
+    assert one(database, "select count(*) from person") == 2
+
+
+def test_an_edit_is_undone_once(two: list[Browser], database: Database, lincoln: SchoolRow) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Ada"))
+    page = f"/people/{person_of(database, 'u1')}"
+    assert two[0].send_form(f"{page}/edit", {"field": "email", "value": "a@b.org", **WHY}).status_code == 303
+    edit = one(database, "select max(id) from audit")
+    answers = at_once(two, *[(f"{page}/undo", {"edit": edit} | WHY)] * 2)
+    assert sorted(status for status, _ in answers) == [303, 400]
+    assert "It was undone already." in next(text for status, text in answers if status == 400)
+    assert [what for _, what, _ in audited(database)].count("edit undone") == 1
+
+
+def test_settings_that_two_people_save_are_those_of_one(
+    two: list[Browser], database: Database, lincoln: SchoolRow
+) -> None:
+    forms = [
+        fields_of(browser.get(SETTINGS).text, SETTINGS) | {"school-phone_region": region}
+        for browser, region in zip(two, ("FR", "DE"), strict=True)
+    ]
+    answers = at_once(two, *[(SETTINGS, form) for form in forms])
+    assert sorted(status for status, _ in answers) == [303, 409]
+    loser = next(text for status, text in answers if status == 409)
+    assert "Your changes were not saved." in loser
+    saved = every(database, "select settings ->> 'phone_region' from school where id = :id", id=lincoln.id)
+    winner = next(place for place, (status, _) in enumerate(answers) if status == 303)
+    assert saved == [(("FR", "DE")[winner],)]

@@ -57,6 +57,10 @@ class Browser(httpx.Client):
         return token_for(cookie) if cookie else None
 
 
+SignedIn = Callable[[str], Browser]
+"""The fixture `signed_in`."""
+
+
 @dataclass
 class Console:
     """A running console."""
@@ -176,7 +180,7 @@ def people_let_in(database: Database, lincoln: SchoolRow, foreign: SchoolRow) ->
 
 
 @pytest.fixture
-def signed_in(console: Console, people_let_in: None) -> Iterator[Callable[[str], Browser]]:
+def signed_in(console: Console, people_let_in: None) -> Iterator[SignedIn]:
     """`signed_in(OWNER)`: a browser with a session; closed at the end."""
     opened: list[Browser] = []
 
@@ -193,7 +197,7 @@ def _browser_of(email: str) -> Any:
     """A fixture: a browser of this account."""
 
     @pytest.fixture
-    def browser(signed_in: Callable[[str], Browser]) -> Browser:
+    def browser(signed_in: SignedIn) -> Browser:
         return signed_in(email)
 
     return browser

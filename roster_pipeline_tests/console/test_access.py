@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,11 +24,11 @@ from roster_pipeline_tests.console.conftest import (
     Browser,
     Console,
     Running,
+    SignedIn,
     link_in,
 )
 from roster_pipeline_tests.directory.builders import add_school, every, one
 
-SignedIn = Callable[[str], Browser]
 NEW = "new@example.org"
 
 

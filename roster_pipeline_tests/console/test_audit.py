@@ -7,7 +7,6 @@ import io
 import json
 import logging
 import re
-from collections.abc import Callable
 
 import pandas as pd
 import pytest
@@ -17,11 +16,10 @@ from roster_pipeline.console.page import ROWS
 from roster_pipeline.directory import audit, rosters
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import SCRIPT, words_of
 from roster_pipeline_tests.directory.builders import add_school, newcomer, one, person_of, snapshot_of, sync_rows
 
-SignedIn = Callable[[str], Browser]
 POISONED = "Zyxpoison"
 STORED = """
 with record as (

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,13 +22,12 @@ from roster_pipeline.services.settings_changes import LastTest, last_test
 from roster_pipeline.settings.installation import Retention
 from roster_pipeline.settings.school import RoleSettings, SchoolSettings
 from roster_pipeline.sync.health_checks import prune
-from roster_pipeline_tests.console.conftest import OWNER, Browser
+from roster_pipeline_tests.console.conftest import OWNER, Browser, SignedIn
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.console.held_plans import words_of
 from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in
 from roster_pipeline_tests.directory.builders import every, one
 
-SignedIn = Callable[[str], Browser]
 PAGE, TEST = "/schools/lincoln/settings/connection", "/schools/lincoln/test"
 SCHEDULE = "/schools/lincoln/settings/schedule"
 HTMX = {"hx-request": "true"}

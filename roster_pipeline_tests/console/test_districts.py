@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -16,13 +15,12 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline.vocabulary import day
-from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import audited, held_creates, words_of
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, sync_rows
 from roster_pipeline_tests.district import change_school
 from roster_pipeline_tests.waiting import until
 
-SignedIn = Callable[[str], Browser]
 HOME = "/districts/springfield"
 SOON = datetime.now(UTC).date() + timedelta(days=20)
 MANY = """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 import pytest
 
@@ -11,11 +10,10 @@ from roster_pipeline.directory import accounts, manual_edits
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import OWNER, Browser
+from roster_pipeline_tests.console.conftest import OWNER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import audited, words_of
 from roster_pipeline_tests.directory.builders import add_school, newcomer, one, person_of, sync_rows
 
-SignedIn = Callable[[str], Browser]
 LIST = "/schools/lincoln/duplicates"
 WHY = {"reason": "the office said so"}
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
@@ -28,8 +27,6 @@ from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, fields_of
 from roster_pipeline_tests.console.held_plans import MANY, audited, held_creates, words_of
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows
-
-SignedIn = Callable[[str], Browser]
 
 
 def test_a_school_without_a_past_says_what_to_do(owner: Browser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
@@ -17,7 +16,7 @@ from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.sync.build_report import report_of
-from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import (
     INCOMPLETE,
     MANY,
@@ -39,7 +38,6 @@ from roster_pipeline_tests.directory.builders import (
     write_plan,
 )
 
-SignedIn = Callable[[str], Browser]
 PEOPLE = "select count(*) from person"
 
 

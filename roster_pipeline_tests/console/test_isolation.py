@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import pytest
 from sqlalchemy import text
@@ -23,11 +23,10 @@ from roster_pipeline.directory import (
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import CREATES, MANY, SCRIPT, hash_of, held_creates
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
-SignedIn = Callable[[str], Browser]
 ROUTES = [
     (method, route.path)
     for route in all_routes()

@@ -18,12 +18,11 @@ from roster_pipeline.directory import accounts, manual_runs
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console, Running
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console, Running, SignedIn
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.held_plans import audited, hash_of, held_creates, words_of
 from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
 
-SignedIn = Callable[[str], Browser]
 EVENTS = "/schools/lincoln/runs/run-1/events"
 
 
@@ -99,7 +98,6 @@ def test_one_person_follows_only_so_many_streams_at_once(
     assert again.status_code == 200, "a stream that ended makes room"
 
 
-SignedIn = Callable[[str], Browser]
 WHY = {"reason": "the office said so"}
 SETTINGS = "/schools/lincoln/settings/synced"
 

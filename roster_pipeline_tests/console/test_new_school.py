@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from roster_pipeline.services.sis_schools import carry_out, key_of, new_key
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
 from roster_pipeline.simulator import generate_district
 from roster_pipeline.sync.outbox_sender import send_due
-from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser, Console, SignedIn
 from roster_pipeline_tests.console.filling import errors_in, fields_of
 from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in, served_sis
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
@@ -31,7 +30,6 @@ from roster_pipeline_tests.district import change_school
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 from roster_pipeline_tests.waiting import until
 
-SignedIn = Callable[[str], Browser]
 PAGE, LIST, PICK = "/schools/new", "/connections/sis/list", "/connections/sis/schools"
 NEW: dict[str, Any] = {
     "district": "springfield",

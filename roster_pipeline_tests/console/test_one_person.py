@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,14 +13,13 @@ from roster_pipeline.directory import manual_edits
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.sync import SyncError, one_person
-from roster_pipeline_tests.console.conftest import OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.conftest import OWNER, STRANGER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import audited, words_of
 from roster_pipeline_tests.console.served_sis import Served, school_in
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.district import EVERYTHING, run_sync
 from roster_pipeline_tests.hostile_strings import leaked
 
-SignedIn = Callable[[str], Browser]
 SECONDS = 3.0
 WHY = {"reason": "the mother called"}
 

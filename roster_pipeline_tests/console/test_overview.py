@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -18,12 +17,11 @@ from roster_pipeline.services import decisions
 from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline.sync.schedule_due import next_night
 from roster_pipeline.vocabulary import moment
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, Console, SignedIn
 from roster_pipeline_tests.console.held_plans import held_creates, words_of
 from roster_pipeline_tests.directory.builders import add_school, newcomer, sync_rows, write_plan
 from roster_pipeline_tests.district import change_school
 
-SignedIn = Callable[[str], Browser]
 NOW = datetime(2026, 11, 3, 18, 0, tzinfo=UTC)
 
 

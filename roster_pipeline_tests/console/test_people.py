@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
@@ -18,7 +17,7 @@ from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import day
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import MANY, SCRIPT, audited, clean_records, held_archive, words_of
 from roster_pipeline_tests.console.test_isolation import OF_A_PERSON, at
 from roster_pipeline_tests.directory.builders import (
@@ -33,7 +32,6 @@ from roster_pipeline_tests.directory.builders import (
 )
 from roster_pipeline_tests.hostile_strings import leaked
 
-SignedIn = Callable[[str], Browser]
 NEIGHBOUR = "oak-owner@example.org"
 PEOPLE = "/schools/lincoln/people"
 WHY = {"reason": "the office said so"}

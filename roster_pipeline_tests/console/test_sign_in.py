@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email
-from collections.abc import Callable
 from email.policy import default
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -16,14 +15,13 @@ from roster_pipeline.console.middleware import token_for
 from roster_pipeline.console.pages import sign_in
 from roster_pipeline.console.pages.sign_in import local_path
 from roster_pipeline.directory.database import Database
-from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console, link_in
+from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console, SignedIn, link_in
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.directory.builders import every, one
 from roster_pipeline_tests.scenarios.mailbox import body_of, mail_server
 from roster_pipeline_tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("people_let_in")
-SignedIn = Callable[[str], Browser]
 PATIENCE = 30.0
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable
 
 import httpx
 import pytest
@@ -14,12 +13,11 @@ from roster_pipeline.console.middleware import FIELD
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.people_file import LARGEST_FILE
-from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser
+from roster_pipeline_tests.console.conftest import MANAGER, OWNER, STRANGER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import audited, words_of
 from roster_pipeline_tests.directory.builders import every, newcomer, one, sync_rows
 from roster_pipeline_tests.hostile_strings import leaked
 
-SignedIn = Callable[[str], Browser]
 UPLOAD = "/schools/lincoln/people/upload"
 WHY = {"reason": "the office said so"}
 LIST = "First name,Last name,Shoe size,Mail,Role\nAda,Byron,42,ada@example.org,teacher\nBo,Poe,41,nothing,student\n"

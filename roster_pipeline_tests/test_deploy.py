@@ -165,7 +165,7 @@ def test_each_service_starts_with_its_own_files_of_environment(
             process.kill()
 
 
-def test_the_units_are_ones_that_systemd_reads(tmp_path: Path) -> None:
+def test_systemd_reads_the_units(tmp_path: Path) -> None:
     verify = shutil.which("systemd-analyze")
     if verify is None:
         pytest.skip("The checks by systemd were left out: systemd-analyze is not installed.")

@@ -67,7 +67,7 @@ def test_a_process_that_takes_too_long_can_be_killed() -> None:
     assert started.wait(60) == -signal.SIGKILL
 
 
-def test_a_process_that_is_killed_is_told_and_the_others_go_on(tmp_path: Path) -> None:
+def test_a_killed_process_is_noticed_and_the_others_go_on(tmp_path: Path) -> None:
     killed, other = start("wait"), start("tell", tmp_path / "other")
     os.kill(came_up(killed), signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
@@ -87,7 +87,7 @@ def test_a_lost_host_is_replaced_and_its_processes_are_waited_for(tmp_path: Path
     assert left.wait() is None
 
 
-def test_a_host_that_cannot_start_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     assert start("tell").wait() is None
 

@@ -19,7 +19,7 @@ ADD = ("person", "add", "--school", "oak", "--role", "teacher", "--set", "given_
 LEAVERS = ("leavers", "add", "oak", "ada@example.org", "nobody@example.org", "--day", NEXT_WEEK)
 
 
-def test_what_is_said_is_kept_with_who_and_why(school: Roster, database: Database) -> None:
+def test_announcements_are_kept_with_person_and_reason(school: Roster, database: Database) -> None:
     with database.begin() as conn:
         plan = held_creates(database, tenants.get_school(conn, "oak"), night=False)
     raised = ("guard", "raise", "oak", "archive_share", "0.9", "--until", NEXT_WEEK, *WHY)

@@ -47,7 +47,7 @@ def test_metrics_go_to_stdout_or_whole_into_a_file(school: Roster, tmp_path: Pat
     assert list(tmp_path.glob(".*")) == []
 
 
-def test_metrics_that_cannot_be_written_are_told_with_the_reason(school: Roster, tmp_path: Path) -> None:
+def test_metrics_that_cannot_be_written_end_with_the_reason(school: Roster, tmp_path: Path) -> None:
     answer = school("metrics", "--textfile", tmp_path / "nowhere" / "roster.prom")
     assert answer.code == 1
     assert "cannot be written: No such file or directory" in answer.err
@@ -100,7 +100,7 @@ def test_a_user_who_may_not_make_or_enter_a_database_is_told_which_is_missing(
             server.execute(f"drop role {name}")
 
 
-def test_a_home_that_cannot_be_made_is_told(roster: Roster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_home_that_cannot_be_made_is_named(roster: Roster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path / "file" / "home"))
     answer = roster("doctor")

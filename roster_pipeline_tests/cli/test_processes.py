@@ -110,7 +110,7 @@ def test_dev_ends_with_the_first_child_that_ends(environment: dict[str, str]) ->
     assert "The Dagster daemon ended by itself" in out
 
 
-def test_a_port_in_use_is_told_before_anything_starts(environment: dict[str, str]) -> None:
+def test_a_port_in_use_is_named_before_anything_starts(environment: dict[str, str]) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -140,7 +140,7 @@ main()
     assert (started.returncode, out.strip()) == (0, "in order")
 
 
-def test_a_port_in_use_is_told_by_the_console(environment: dict[str, str]) -> None:
+def test_the_console_names_a_port_in_use(environment: dict[str, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         command = [sys.executable, "-m", "roster_pipeline.cli", "console", "--port", str(taken.getsockname()[1])]
         done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=100)

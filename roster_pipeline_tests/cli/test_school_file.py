@@ -111,9 +111,7 @@ def test_one_wrong_line_adds_nothing_and_every_wrong_line_is_named(school: Roste
         ((HEADER, 'elm,"Elm,sis,sch-2'), "line 2 is not CSV"),
     ],
 )
-def test_a_file_that_is_none_of_schools_is_refused(
-    school: Roster, tmp_path: Path, lines: tuple[str, ...], said: str
-) -> None:
+def test_a_file_without_schools_is_refused(school: Roster, tmp_path: Path, lines: tuple[str, ...], said: str) -> None:
     answer = school("school", "add", "--file", written(tmp_path, *lines))
     assert (answer.code, said in answer.err) == (2, True), answer.err
     assert len(school("school", "list", "--json").data) == 1

@@ -46,7 +46,7 @@ def test_of_a_variable_only_the_name_is_kept(school: Roster, database: Database)
 @pytest.mark.parametrize(
     "wrong", [("--client-secret-env", "A B"), ("--client-secret", "-", "--client-secret-env", "A")]
 )
-def test_what_is_no_source_of_a_secret_is_wrong_usage(school: Roster, wrong: tuple[str, ...]) -> None:
+def test_a_wrong_source_of_a_secret_is_wrong_usage(school: Roster, wrong: tuple[str, ...]) -> None:
     assert school(*ADD, *wrong, stdin="x\n").code == 2
 
 

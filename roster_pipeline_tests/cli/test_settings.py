@@ -139,7 +139,7 @@ def test_the_guards_of_the_help_are_those_of_the_settings(shared_school: Roster)
         assert f"guard {name}" in shown
 
 
-def test_unknown_and_taken_keys_are_told_with_the_remedy(shared_school: Roster) -> None:
+def test_unknown_and_taken_keys_come_with_the_remedy(shared_school: Roster) -> None:
     unknown = shared_school("school", "show", "elm")
     assert (unknown.code, unknown.out) == (1, "")
     assert "no school elm" in unknown.err
@@ -180,7 +180,7 @@ def test_the_remedy_of_an_error_names_the_school_of_the_command(
     assert "SCHOOL" not in answer.err
 
 
-def test_a_key_that_could_be_no_partition_is_wrong_usage(shared_school: Roster) -> None:
+def test_a_key_that_cannot_name_a_partition_is_wrong_usage(shared_school: Roster) -> None:
     assert shared_school("district", "add", "Spring Hill", "--name", "x").code == 2
 
 

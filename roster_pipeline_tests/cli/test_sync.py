@@ -193,7 +193,7 @@ NOBODY = [
 
 
 @pytest.mark.parametrize(("change", "options", "said"), [row[1:] for row in NOBODY], ids=[row[0] for row in NOBODY])
-def test_a_sync_that_finds_nobody_is_no_green_one(
+def test_a_sync_that_finds_nobody_is_not_green(
     installation: Installation, change: Callable[[Installation, str], None] | None, options: tuple[str, ...], said: str
 ) -> None:
     key = installation.school(

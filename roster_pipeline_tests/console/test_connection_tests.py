@@ -246,7 +246,7 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
         assert unseal(tenants.get_connection(conn, "sis").secret or "") == SECRET
 
 
-def test_what_is_wrong_in_the_form_is_told_before_anything_is_tried(owner: Browser, database: Database) -> None:
+def test_errors_of_the_form_are_shown_before_the_test_starts(owner: Browser, database: Database) -> None:
     piece = owner.send_form(TEST, opened(owner) | {"connection-page_size": "x"}, headers=HTMX)
     assert piece.status_code == 200, "a piece for a script"
     assert "The test was not started." in piece.text

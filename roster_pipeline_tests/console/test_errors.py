@@ -128,7 +128,7 @@ def test_each_kind_of_problem_has_its_status(problem: Exception, status: int) ->
     assert PUPIL not in message + remedy
 
 
-def test_a_mistyped_key_is_answered_with_ones_own_schools_like_it(owner: Browser) -> None:
+def test_a_mistyped_key_is_answered_with_similar_schools_of_the_viewer(owner: Browser) -> None:
     for path in ("/schools/lincon", "/schools/LINCOLN/people"):
         page = owner.get(path)
         assert page.status_code == 404

@@ -82,7 +82,7 @@ def test_the_runs_of_the_engineers_are_not_in_the_way_of_owners(
     assert shown.index('aria-label="Steps of the run"') < shown.index("Dagster run")
 
 
-def test_the_people_whom_a_sync_names_to_check_are_on_its_page(
+def test_the_people_to_check_are_on_the_page_of_the_sync(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     sync_rows(database, lincoln, newcomer("u1", notes="number_of_another"))
@@ -145,7 +145,7 @@ def test_a_pause_is_ended_on_the_schools_page(
     assert "People 1 student " in text
 
 
-def test_the_end_of_a_secret_is_told_until_a_later_day_is_saved(
+def test_the_end_of_a_secret_is_shown_until_a_later_day_is_saved(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     today, where = datetime.now(UTC).date(), "/schools/lincoln/settings/connection"
@@ -307,7 +307,7 @@ def test_bars_are_as_high_as_their_share_of_the_most() -> None:
     assert str(trend_bars([0, 0], "words")) == ""
 
 
-def test_a_year_is_told_in_words_and_a_first_week_is_none() -> None:
+def test_a_year_is_shown_in_words_from_the_second_week_on() -> None:
     weeks = [week(0, 900, 20, 1000, 100), week(1, 950, 5), week(2, 920, 30, 1000, 50)]
     charts = {title: words for title, words, _ in year_charts(weeks)}
     assert "920 now, 900 to 950 in a year" in charts.values()

@@ -49,7 +49,7 @@ def _decide(browser: Browser, database: Database, plan_id: int, decision: str, *
     return answer.status_code, place, words_of(browser.get(place).text if "/plans/" in place else answer.text)
 
 
-def test_what_waits_in_all_ones_schools_is_on_one_page(
+def test_the_holds_of_all_schools_of_a_viewer_are_on_one_page(
     signed_in: SignedIn, manager: Browser, operator: Browser, database: Database, lincoln: SchoolRow, foreign: SchoolRow
 ) -> None:
     held_creates(database, lincoln)
@@ -185,7 +185,7 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     assert one(database, "select status from membership") == "active"
 
 
-def test_an_approval_that_lapsed_unused_is_told(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
+def test_an_approval_that_was_never_used_is_shown(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     plan_id = held_creates(database, lincoln)
     with database.begin() as opened:
         approvals.approve(opened, plan_id, "ada", "too early", datetime.now(UTC) - timedelta(hours=100))
@@ -254,7 +254,7 @@ EMPTY = MANY | {"guard": "empty_role", "message": "The directory has 1 student, 
 SHRUNK = MANY | {"guard": "shrunk_role", "message": "0 students came, 1 is usual.", "repeats": "empty_role"}
 
 
-def test_what_repeats_a_finding_is_left_out_of_reports_and_lists_and_shown_to_whoever_decides(
+def test_a_repeated_finding_is_shown_only_where_people_decide(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     plan_id = held_archive(database, lincoln, EMPTY, SHRUNK)

@@ -101,7 +101,7 @@ def test_every_address_below_a_school_is_walked_with_a_thing_of_its_own(
                 assert answer.status_code == (303 if path.endswith("/settings") else 200), path
 
 
-def test_what_belongs_to_another_school_is_not_found_below_ones_own(
+def test_things_of_another_school_are_not_found_below_this_school(
     stranger: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     things = things_of(database, lincoln)
@@ -230,7 +230,7 @@ def test_markup_in_names_stays_text_on_every_page(operator: Browser, database: D
     assert shown > 25, "every page of a school names it"
 
 
-def test_what_no_address_can_mean_is_not_found_or_left_out(owner: Browser) -> None:
+def test_addresses_of_nothing_are_not_found(owner: Browser) -> None:
     for path, status in {
         "/schools/%00": 404,
         "/schools/lincoln/syncs/99999999999999999999": 404,

@@ -130,7 +130,7 @@ def test_the_rules_of_every_sync_decide(owner: Browser, database: Database, linc
     assert one(database, "select email from person where id = :id", id=person) == "kept@example.org"
 
 
-def test_somebody_whom_the_sis_has_no_longer_is_archived_after_the_second_witness(
+def test_a_person_who_left_the_sis_is_archived_after_the_second_witness(
     owner: Browser, database: Database, sis: Served
 ) -> None:
     person, record = a_pupil(database)

@@ -110,7 +110,9 @@ def test_a_discarded_plan_no_longer_counts_as_held(owner: Browser, database: Dat
     assert "until someone decides" not in text
 
 
-def test_what_is_left_out_is_no_longer_said_to_be_held(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
+def test_changes_that_are_left_out_are_not_shown_as_held(
+    owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
     plan_id = held_creates(database, lincoln, "u1", "u2", "u3")
     put_reports(database)
     why = {"who": "me", "reason": "guests"}
@@ -147,7 +149,7 @@ def test_many_schools_come_page_by_page(manager: Browser, database: Database) ->
     assert manager.get("/?page=999999999999999&state=nonsense&q=%00").status_code == 200
 
 
-def test_times_are_told_by_the_schools_own_clock() -> None:
+def test_times_are_shown_by_the_clock_of_the_school() -> None:
     assert moment(NOW, "America/Chicago") == "Tue 3 Nov 2026, 12:00 CST"
     said = [ago(NOW - passed, "UTC", NOW) for passed in (timedelta(0), timedelta(minutes=1), timedelta(hours=3))]
     assert said == ["just now", "1 minute ago", "3 hours ago"]

@@ -165,7 +165,7 @@ def test_managers_see_the_people_of_their_districts_and_nobody_else_does(
     assert owner.send_form("/people", {"q": "ada"}).status_code == 404
 
 
-def test_a_person_exists_for_those_alone_who_may_see_one_of_their_schools(
+def test_a_person_exists_only_for_people_who_may_see_their_school(
     signed_in: SignedIn, database: Database, oak: SchoolRow, ada: int
 ) -> None:
     before = every(database, "select * from person") + every(database, "select * from audit order by id")
@@ -241,7 +241,7 @@ def test_what_the_command_line_does_to_a_person_is_done_by_buttons_with_a_reason
         ("link", {"connection": "sis", "sourced_id": " "}),
     ],
 )
-def test_what_cannot_be_done_is_said_and_nothing_is_changed(
+def test_a_change_that_is_impossible_is_explained_and_changes_nothing(
     manager: Browser, database: Database, ada: int, action: str, fields: dict[str, str]
 ) -> None:
     before = every(database, "select * from person")
@@ -266,7 +266,7 @@ def test_an_owner_links_only_records_of_their_own_schools(
     assert manager.send_form(link, WHY | {"connection": "sis", "sourced_id": "theirs"}).status_code == 303
 
 
-def test_what_two_schools_share_is_changed_by_those_alone_who_look_after_both(
+def test_shared_people_are_changed_only_by_people_of_both_schools(
     owner: Browser, manager: Browser, database: Database, oak: SchoolRow, ada: int
 ) -> None:
     sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
@@ -288,7 +288,7 @@ def test_what_two_schools_share_is_changed_by_those_alone_who_look_after_both(
     assert manager.send_form(undo, WHY | {"edit": shared}).status_code == 303
 
 
-def test_who_has_moved_to_another_school_is_a_name_to_the_old_one(
+def test_the_old_school_of_a_person_who_moved_sees_only_the_name(
     signed_in: SignedIn,
     owner: Browser,
     manager: Browser,
@@ -453,7 +453,7 @@ def test_the_history_names_a_change_left_out_before_the_person_was_known(
     assert "No sync enters them in lincoln" in words_of(owner.get(f"/people/{ada}").text)
 
 
-def test_whom_the_newest_plan_created_reads_so_on_their_page(owner: Browser, database: Database, ada: int) -> None:
+def test_the_page_of_a_new_person_says_that_they_are_new(owner: Browser, database: Database, ada: int) -> None:
     shown = words_of(owner.get(f"/people/{ada}").text)
     assert "New in the SIS." in shown
     assert "done by sync" in shown
@@ -604,7 +604,7 @@ def test_conflicts_of_a_district_are_one_list_for_its_manager(
     assert "The newest plans know who everybody is." in words_of(manager.get(where).text)
 
 
-def test_whom_another_connection_knows_is_shown_to_the_manager_alone(
+def test_people_of_another_connection_are_shown_only_to_the_manager(
     owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, oak: SchoolRow
 ) -> None:
     sync_rows(database, oak, newcomer("b1", "Beth", changes={"email": "beth@example.org"}))

@@ -189,7 +189,7 @@ def test_a_run_that_waits_for_its_turn_starts_by_itself(
     assert "exit code 1" in events_of(owner, f"{RUNS}/{waiting}/events")[-2][2]
 
 
-def test_a_run_whose_console_ended_before_its_turn_is_told_as_never_started(
+def test_a_run_whose_console_ended_before_its_turn_was_never_started(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     lost = ask(database, lincoln)

@@ -245,7 +245,7 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_saved(operator: Br
     assert stored(database) == before
 
 
-def test_a_window_that_ends_before_it_begins_is_told_in_its_row(owner: Browser) -> None:
+def test_a_window_that_ends_before_it_begins_has_an_error_in_its_row(owner: Browser) -> None:
     row = "school__guards__windows__0__"
     sent = changed(opened(owner, GUARDS), **{f"{row}first": "2027-08-10", f"{row}last": "2027-06-20"})
     assert errors_in(owner.send_form(GUARDS, sent).text) == {
@@ -287,7 +287,7 @@ def test_a_stored_secret_is_not_sent_to_a_server_it_was_not_typed_for(
     assert owner.send_form(PAGE, sent | {"secret": "for-the-new-one"}).status_code == 303
 
 
-def test_the_environment_of_the_server_is_no_place_for_a_form_to_read(operator: Browser) -> None:
+def test_a_form_cannot_read_the_environment_of_the_server(operator: Browser) -> None:
     answer = operator.send_form(PAGE, opened(operator) | {"secret": "env:ROSTER_SECRET_KEY"})
     assert "command line" in errors_in(answer.text)["secret"]
 
@@ -373,7 +373,7 @@ def test_on_a_shared_connection_nobody_points_at_a_school_that_is_not_theirs(
     assert stored(database).settings.school_id == "org-new"
 
 
-def test_two_people_at_once_the_second_is_told_what_the_first_changed(
+def test_the_second_of_two_people_at_once_sees_what_the_first_changed(
     owner: Browser, manager: Browser, database: Database
 ) -> None:
     seen = {page: opened(owner, page) for page in (PAGE, SYNCED, REPORT)}

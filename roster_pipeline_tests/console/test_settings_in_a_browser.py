@@ -56,7 +56,7 @@ def test_a_wrong_secret_then_the_right_one_then_every_night(open_page: Open, peo
     expect(page.get_by_label("Time zone")).to_have_value("America/Chicago")
 
 
-def test_what_is_wrong_is_told_beside_the_field_and_its_group_is_open(open_page: Open, people_let_in: None) -> None:
+def test_an_error_is_next_to_its_field_and_its_group_is_open(open_page: Open, people_let_in: None) -> None:
     page = open_page(OPERATOR)
     page.goto(PAGE)
     page.get_by_label("SIS", exact=True).select_option("infinite-campus")

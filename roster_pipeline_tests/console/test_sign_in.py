@@ -82,7 +82,7 @@ def test_a_link_goes_out_by_smtp_past_the_outbox(
     assert one(database, "select count(*) from outbox") == 0
 
 
-def test_a_mail_server_that_is_away_is_told_to_the_log_without_anybodys_address(
+def test_a_mail_server_that_is_away_is_logged_without_addresses(
     visitor: Browser, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:1")
@@ -125,7 +125,7 @@ def test_the_answer_does_not_tell_who_may_sign_in(visitor: Browser, environment:
     assert not any("nobody@" in str(row) for row in every(database, "select who, details from audit"))
 
 
-def test_neither_link_nor_session_can_be_read_in_the_database(
+def test_links_and_sessions_cannot_be_read_in_the_database(
     visitor: Browser, console: Console, environment: Path, database: Database
 ) -> None:
     asked(visitor, OWNER)
@@ -140,7 +140,7 @@ def test_neither_link_nor_session_can_be_read_in_the_database(
 
 
 @pytest.mark.parametrize("address", ["", "nobody", "@", "a" * 400 + "@example.org"])
-def test_what_is_no_address_is_said_beside_the_field(visitor: Browser, address: str) -> None:
+def test_a_wrong_address_is_shown_next_to_its_field(visitor: Browser, address: str) -> None:
     answer = asked(visitor, address)
     assert answer.status_code == 400
     assert 'aria-invalid="true"' in answer.text
@@ -161,7 +161,7 @@ def test_a_planted_session_is_not_the_one_signed_in(console: Console, signed_in:
         assert thief.get("/").status_code == 302
 
 
-def test_signing_out_ends_the_session_for_whoever_has_the_cookie(console: Console, signed_in: SignedIn) -> None:
+def test_signing_out_ends_the_session_for_everybody_with_the_cookie(console: Console, signed_in: SignedIn) -> None:
     browser = signed_in(OWNER)
     cookie = browser.cookies[console.config.session_cookie]
     assert browser.get("/sign-in").status_code == 303
@@ -226,7 +226,7 @@ def test_a_form_whose_session_ended_is_kept_and_may_be_sent_after_a_new_sign_in(
     assert signed_in(MANAGER).post(page, data=sent).status_code == 403, "a form of somebody else's"
 
 
-def test_a_form_of_a_session_that_was_signed_out_of_is_no_longer_taken(signed_in: SignedIn) -> None:
+def test_a_form_of_a_session_that_ended_is_refused(signed_in: SignedIn) -> None:
     browser = signed_in(OWNER)
     sent = fields_of(browser.get("/schools/lincoln/settings/connection").text)
     assert browser.send_form("/sign-out").is_redirect

@@ -163,7 +163,7 @@ def test_state_nonce_and_proof_are_new_each_time(visitor: Browser, console: Cons
     assert asked[0]["scope"].split()[0] == "openid"
 
 
-def test_what_the_provider_refuses_is_told_by_its_code_alone(visitor: Browser, issuer: Issuer) -> None:
+def test_a_refusal_of_the_provider_is_shown_as_its_code_alone(visitor: Browser, issuer: Issuer) -> None:
     issuer.error = "access_denied"
     assert "(access_denied)" in refusal(there_and_back(visitor))
     issuer.error = "<script>"

@@ -129,7 +129,7 @@ def test_rows_are_filtered_and_paged(owner: Browser) -> None:
         (b"x" * (LARGEST_FILE + 1), "The file is larger than 5 MB."),
     ],
 )
-def test_what_is_no_list_is_refused(owner: Browser, data: bytes, said: str) -> None:
+def test_a_file_that_is_not_a_list_is_refused(owner: Browser, data: bytes, said: str) -> None:
     answer = send(owner, data)
     assert answer.status_code == 400
     assert said in words_of(answer.text)

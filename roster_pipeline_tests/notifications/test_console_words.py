@@ -45,7 +45,7 @@ def _texts() -> Iterator[tuple[str, str]]:
                 yield module, node.value
 
 
-def test_every_remedy_of_the_package_is_told_without_a_command() -> None:
+def test_every_remedy_of_the_package_has_words_without_a_command() -> None:
     texts = (text.replace("roster oak", "roster school") for _, text in _texts())  # `roster {kind} list`
     told = [text for text in texts if COMMAND.search(text) and "`roster init` and" not in text]
     assert len(told) > 20, "the search finds the remedies"

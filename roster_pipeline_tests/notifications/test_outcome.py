@@ -152,7 +152,7 @@ def test_a_report_goes_to_json_and_back(mail: SyncReport | FailureAlert) -> None
     assert type(mail).from_dict(stored | {"of_a_later_version": 1}) == mail
 
 
-def test_what_is_no_report_is_refused() -> None:
+def test_a_wrong_report_is_refused() -> None:
     with pytest.raises(ValidationError):
         SyncReport.from_dict({"school_key": "lincoln-high"})
 

@@ -110,7 +110,7 @@ def test_what_cannot_be_approved_offers_no_approval() -> None:
     assert "roster hold approve" not in text
 
 
-def test_what_looks_wrong_and_holds_nobody_is_told_once_and_not_as_held() -> None:
+def test_a_problem_that_holds_nobody_is_named_once_and_not_as_held() -> None:
     wrong = (Finding("empty_role", "No teacher came, the directory has 84."),)
     held = (Held("teacher", "archive", 0, wrong), Held("student", "create", 0, wrong))
     text = render(replace(QUIET, held=held)).text

@@ -145,7 +145,7 @@ def test_what_the_server_refuses_is_tried_again_only_if_that_can_help(
     assert sink.messages == []
 
 
-def test_an_odd_goodbye_after_the_mail_was_taken_is_no_failure(serve: Serve) -> None:
+def test_an_odd_goodbye_after_the_mail_was_taken_does_not_matter(serve: Serve) -> None:
     sink = serve()
     sink.replies = {"QUIT": "500 what"}
     assert mailer_of(sink).send(IDENTITY, [OWNER], MAIL) == Delivery((OWNER,))

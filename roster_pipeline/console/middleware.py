@@ -119,16 +119,7 @@ class Forms:
         if not _equal(given, token_for(cookie)) and not await run_in_threadpool(_of_an_idle_session, request, given):
             raise HTTPException(403, STALE_FORM)
         request.state.form = form
-        read = False
-
-        async def again() -> Message:
-            nonlocal read
-            if read:
-                return await receive()
-            read = True
-            return {"type": "http.request", "body": body, "more_body": False}
-
-        await self.app(scope, again, send)
+        await self.app(scope, receive, send)
 
 
 def _of_an_idle_session(request: Request, given: str) -> bool:

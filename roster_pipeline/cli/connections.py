@@ -43,14 +43,13 @@ def list_sis(as_json: AsJson = False) -> None:
     """List the supported SISs."""
     from roster_pipeline.oneroster.presets import presets
 
-    if as_json:
-        print_json([row.model_dump(mode="json") for row in presets()])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [row.model_dump(mode="json") for row in presets()],
         ["sis", "name", "OneRoster", "sign-in", "address"],
         [(row.name, row.display_name, ", ".join(row.versions), row.sign_in, row.url or "") for row in presets()],
+        "What a SIS needs: roster sis show NAME",
     )
-    note("What a SIS needs: roster sis show NAME")
 
 
 @sis.command("show", epilog=examples("roster sis show powerschool"))

@@ -28,6 +28,7 @@ from roster_pipeline.cli.output import (
     print_json,
     print_plan_counts,
     print_report,
+    print_rows,
     print_table,
     print_waiting,
     shown,
@@ -57,17 +58,16 @@ def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
 
     with open_directory() as database, database.begin() as conn:
         holds, zones = _held(conn, key), tenants.time_zones(conn)
-    if as_json:
-        print_json([as_data(held) for held in holds])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [as_data(held) for held in holds],
         ["school", "plan", "made", "role", "action", "rows", "why", "can be approved"],
         [
             (one.school, one.plan_id, moment(one.made_at, zones[one.school]), *_kind(one), one.overridable)
             for one in holds
         ],
+        f"Every row: roster hold show {holds[0].school}" if holds else "Nothing is held.",
     )
-    note(f"Every row: roster hold show {holds[0].school}" if holds else "Nothing is held.")
 
 
 @hold.command("show", epilog=examples("roster hold show oak"))

@@ -74,12 +74,16 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title:
     console().print(table)
 
 
-def print_rows(as_json: bool, data: Any, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """The result of a command: `data` for programs, or `rows` as a table for people."""
+def print_rows(
+    as_json: bool, data: Any, columns: Sequence[str], rows: Iterable[Sequence[Any]], remark: str = ""
+) -> None:
+    """The result of a command: `data` for programs, or `rows` as a table for people, with a remark beside it."""
     if as_json:
         print_json(data)
-    else:
-        print_table(columns, rows)
+        return
+    print_table(columns, rows)
+    if remark:
+        note(remark)
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:

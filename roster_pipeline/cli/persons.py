@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from roster_pipeline.cli.commands import AsJson, CommandError, SchoolKey, examples, group, open_directory
-from roster_pipeline.cli.output import note, print_facts, print_json, print_table, shown
+from roster_pipeline.cli.output import print_facts, print_json, print_rows, print_table, shown
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, full_name, moment
 
 if TYPE_CHECKING:
@@ -44,17 +44,16 @@ def find(
 
     with open_directory() as database, database.begin() as opened:
         people = members.find(opened, district_of(opened, district).id, words)
-    if as_json:
-        print_json([vars(one) for one in people])
-        return
-    print_table(
+    print_rows(
+        as_json,
+        [vars(one) for one in people],
         ["person", "name", "e-mail", "number", "memberships"],
         [
             (one.id, full_name(one.fields), one.fields["email"], one.fields["number"], _memberships(one.memberships))
             for one in people
         ],
+        counted(len(people), "person", "people") if people else "Nobody found.",
     )
-    note(counted(len(people), "person", "people") if people else "Nobody found.")
 
 
 @person.command("duplicates", epilog=examples("roster person duplicates", "roster person duplicates --school oak"))
@@ -85,11 +84,9 @@ def duplicates(
         )
         for pair in pairs.pairs
     ]
-    if as_json:
-        print_json([dict(zip(columns, values, strict=True)) for values in rows])
-        return
-    print_table([name.replace("_", " ") for name in columns], rows)
-    note(counted(pairs.total, "pair", "pairs"))
+    data = [dict(zip(columns, values, strict=True)) for values in rows]
+    headings = [name.replace("_", " ") for name in columns]
+    print_rows(as_json, data, headings, rows, counted(pairs.total, "pair", "pairs"))
 
 
 @person.command("show", epilog=examples("roster person show 42", "roster person show 42 --history"))
@@ -192,11 +189,7 @@ def people(
         rows = members.list_members(
             opened, school.district_id, school.id, status=None if status == "all" else status, role=role, people=found
         )
-    if as_json:
-        print_json(rows)
-        return
-    print_table(COLUMNS, [_cells(row) for row in rows])
-    note(counted(len(rows), "person", "people"))
+    print_rows(as_json, rows, COLUMNS, [_cells(row) for row in rows], counted(len(rows), "person", "people"))
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:

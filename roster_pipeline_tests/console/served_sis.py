@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,6 +50,17 @@ def school_in(
         tenant_changes.add_connection(conn, "springfield", "sis", settings, seal(secret) if secret else None)
         given: dict[str, Any] = {"students": {"rostered": True}} | chosen
         return tenant_changes.add_school(conn, "sis", key, key.title(), SchoolSettings(school_id="sch-1", **given))
+
+
+def live_of(html: str) -> str:
+    """The address of the stream that a page follows."""
+    (path,) = re.findall(r'data-live="([^"]+)"', html)
+    return str(path)
+
+
+def streamed(browser: Browser, path: str) -> str:
+    """The data of every event of a stream."""
+    return "\n".join(data for _, _, data in events_of(browser, path))
 
 
 def events_of(browser: Browser, path: str, last_id: str | None = None) -> list[tuple[str, str, str]]:

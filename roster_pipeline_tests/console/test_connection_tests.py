@@ -25,7 +25,7 @@ from roster_pipeline.sync.health_checks import prune
 from roster_pipeline_tests.console.conftest import OWNER, Browser, SignedIn
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.console.held_plans import words_of
-from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, school_in
+from roster_pipeline_tests.console.served_sis import SECRET, Served, events_of, live_of, school_in
 from roster_pipeline_tests.directory.builders import every, one
 
 PAGE, TEST = "/schools/lincoln/settings/connection", "/schools/lincoln/test"
@@ -53,9 +53,7 @@ def tried(browser: Browser, fields: dict[str, str]) -> list[tuple[str, str, str]
     answer = browser.send_form(TEST, fields, headers=HTMX)
     assert answer.status_code == 200
     assert "<html" not in answer.text
-    found = re.search(r'data-live="([^"]+)"', answer.text)
-    assert found, answer.text
-    return events_of(browser, found[1])
+    return events_of(browser, live_of(answer.text))
 
 
 def words(events: list[tuple[str, str, str]]) -> str:
@@ -142,7 +140,7 @@ def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(manager
 
 def test_a_stream_goes_on_where_it_broke_off(owner: Browser) -> None:
     answer = owner.send_form(TEST, opened(owner), headers=HTMX)
-    path = re.findall(r'data-live="([^"]+)"', answer.text)[0]
+    path = live_of(answer.text)
     whole = events_of(owner, path)
     assert events_of(owner, path, last_id="3") == whole[3:]
     assert events_of(owner, path, last_id="end") == whole[-1:]

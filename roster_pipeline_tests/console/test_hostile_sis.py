@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +21,7 @@ from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, Sc
 from roster_pipeline.simulator import running
 from roster_pipeline_tests.console.conftest import Browser
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.console.served_sis import events_of, school_in, served_sis
+from roster_pipeline_tests.console.served_sis import live_of, school_in, served_sis, streamed
 from roster_pipeline_tests.directory.builders import one
 
 PIECE = b"{}," * 1_000_000
@@ -69,13 +68,7 @@ def started(browser: Browser, school: str) -> str:
     """Start a test of a school; gives the path of its events."""
     fields = fields_of(browser.get(f"/schools/{school}/settings/connection").text)
     answer = browser.send_form(f"/schools/{school}/test", fields, headers={"hx-request": "true"})
-    found = re.search(r'data-live="([^"]+)"', answer.text)
-    assert found, answer.text
-    return found[1]
-
-
-def words(browser: Browser, path: str) -> str:
-    return "\n".join(data for _, _, data in events_of(browser, path))
+    return live_of(answer.text)
 
 
 def resident() -> int:
@@ -96,9 +89,9 @@ def test_a_hostile_sis_leaves_the_console_and_the_others_alone(operator: Browser
     watcher.start()
     try:
         bad, good = started(operator, "hostile"), started(operator, "lincoln")
-        said_of_good = words(operator, good)
+        said_of_good = streamed(operator, good)
         assert "Everything works." in said_of_good, said_of_good
-        said = words(operator, bad)
+        said = streamed(operator, bad)
     finally:
         over.set()
         watcher.join()
@@ -109,17 +102,17 @@ def test_a_hostile_sis_leaves_the_console_and_the_others_alone(operator: Browser
 
 def test_a_test_that_is_ended_by_its_limit_says_so(operator: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roster_pipeline.console.launchers.TEST_MODULE", "roster_pipeline_tests.console.greedy")
-    assert "more than a test may hold in memory" in words(operator, started(operator, "lincoln"))
+    assert "more than a test may hold in memory" in streamed(operator, started(operator, "lincoln"))
 
 
 def test_a_test_that_dies_says_so(operator: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("roster_pipeline.console.launchers.TEST_MODULE", "no.such.module")
-    said = words(operator, started(operator, "lincoln"))
+    said = streamed(operator, started(operator, "lincoln"))
     assert "The test could not be finished." in said
     assert "ended before it was done (exit code 1)" in said
 
 
 def test_a_test_has_a_longest_time(operator: Browser, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
     monkeypatch.setattr("roster_pipeline.console.launchers.LONGEST", 0.01)
-    assert "was not done after" in words(operator, started(operator, "lincoln"))
+    assert "was not done after" in streamed(operator, started(operator, "lincoln"))
     assert one(database, "select count(*) from connection_test where ended_at is null") == 0

@@ -32,6 +32,12 @@ def _do(page: Page, summary: str, button: str, reason: str) -> None:
     page.locator(".flash").wait_for()
 
 
+def _shown_well(page: Page) -> None:
+    """No fault of accessibility or width when everything is unfolded, on a desktop and on a phone."""
+    page.evaluate("document.querySelectorAll('details.act').forEach(each => { each.open = true; })")
+    assert faults_of(page) == []
+
+
 def test_an_owner_finds_excludes_and_restores_a_pupil_and_fixes_a_link(
     open_page: Open, people_let_in: None, database: Database, lincoln: SchoolRow
 ) -> None:
@@ -74,9 +80,7 @@ def test_an_owner_finds_excludes_and_restores_a_pupil_and_fixes_a_link(
     undo.get_by_role("button", name="Undo", exact=True).click()
     page.get_by_text("Undone: record unlinked").wait_for()
     assert one(database, LINK_OF, id=ada) == 1
-    for summary in page.locator("details.act > summary").all():
-        summary.click()
-    assert faults_of(page) == []
+    _shown_well(page)
 
 
 def test_an_owner_says_that_two_sides_of_a_conflict_are_one_person(
@@ -90,9 +94,7 @@ def test_an_owner_says_that_two_sides_of_a_conflict_are_one_person(
     page.goto("/schools/lincoln/people")
     page.get_by_role("link", name="Look at both sides and decide").click()
     page.get_by_role("cell", name="Adele").wait_for()
-    for summary in page.locator("details.act > summary").all():
-        summary.click()
-    assert faults_of(page) == []
+    _shown_well(page)
     one_person = page.locator("details.act").filter(has_text="Same person")
     one_person.get_by_label("Reason").fill("she married")
     one_person.get_by_role("button", name="They are the same person").click()
@@ -106,12 +108,6 @@ def test_an_owner_says_that_two_sides_of_a_conflict_are_one_person(
     assert faults_of(manager) == []
 
 
-def _shown_well(page: Page, picture: str) -> None:
-    """No fault of accessibility or width when everything is unfolded, on a desktop and on a phone."""
-    page.evaluate("document.querySelectorAll('details.act').forEach(each => { each.open = true; })")
-    assert faults_of(page) == [], picture
-
-
 def test_an_owner_makes_one_person_of_two_and_takes_it_back(
     open_page: Open, people_let_in: None, database: Database, lincoln: SchoolRow
 ) -> None:
@@ -122,10 +118,10 @@ def test_an_owner_makes_one_person_of_two_and_takes_it_back(
         again = manual_edits.add(conn, lincoln, fields, who="test", reason="test")
     page = open_page(OWNER)
     page.goto("/schools/lincoln/people")
-    _shown_well(page, "people")
+    _shown_well(page)
     page.get_by_role("link", name="Possible duplicates").click()
     page.get_by_role("heading", name="Ada Lovelace").wait_for()
-    _shown_well(page, "duplicates")
+    _shown_well(page)
     same = page.locator("details.act").filter(has_text="Schools, records of the SIS")
     same.get_by_label(f"Person {again}").check()
     same.get_by_label("Reason").fill("entered twice")
@@ -135,7 +131,7 @@ def test_an_owner_makes_one_person_of_two_and_takes_it_back(
 
     page.goto(f"/people/{ada}")
     assert page.url.endswith(f"/people/{again}")
-    _shown_well(page, "person")
+    _shown_well(page)
     undo = page.locator("details.act").filter(has_text="Undo this merge")
     undo.get_by_label("Reason").fill("two people after all")
     undo.get_by_role("button", name="Undo the merge").click()
@@ -155,7 +151,7 @@ def test_an_owner_uploads_a_list_and_rolls_it_back(
     page = open_page(OWNER)
     page.goto("/schools/lincoln/people")
     page.get_by_role("link", name="Upload a list").click()
-    _shown_well(page, "upload")
+    _shown_well(page)
     page.get_by_label("File").set_input_files(file)
     page.get_by_label("Role of everybody").select_option("teacher")
     page.get_by_role("button", name="Preview").click()
@@ -163,7 +159,7 @@ def test_an_owner_uploads_a_list_and_rolls_it_back(
     page.get_by_label("Decide on row 6").select_option("A new person")
     page.get_by_role("button", name="Keep these decisions").click()
     page.get_by_text("Saved. Nobody is entered yet.").wait_for()
-    _shown_well(page, "upload-preview")
+    _shown_well(page)
     page.get_by_label("Reason").fill("the list of the office")
     page.get_by_role("button", name="Enter them").click()
     page.get_by_text("The list is entered").wait_for()

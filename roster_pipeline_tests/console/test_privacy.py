@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import Browser
 from roster_pipeline_tests.console.filling import fields_of
-from roster_pipeline_tests.console.served_sis import Served, events_of, school_in
+from roster_pipeline_tests.console.served_sis import Served, live_of, school_in, streamed
 from roster_pipeline_tests.district import EVERYTHING
 from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 
@@ -56,22 +55,17 @@ def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
     return school_in(database, sis, **on)
 
 
-def _streamed(browser: Browser, path: str) -> str:
-    return "\n".join(data for _, _, data in events_of(browser, path))
-
-
 def _tested(browser: Browser) -> str:
     """The stream of a connection test."""
     fields = fields_of(browser.get(SETTINGS).text)
     answer = browser.send_form(TEST, fields, headers={"hx-request": "true"})
-    (path,) = re.findall(r'data-live="([^"]+)"', answer.text)
-    return answer.text + _streamed(browser, path)
+    return answer.text + streamed(browser, live_of(answer.text))
 
 
 def _ran(browser: Browser, kind: str) -> str:
     """The stream of a run, and its page afterwards."""
     place = browser.send_form(RUNS, {"kind": kind}).headers["location"]
-    return _streamed(browser, place + "/events") + browser.get(place).text
+    return streamed(browser, place + "/events") + browser.get(place).text
 
 
 def _shown(browser: Browser, page: str) -> str:

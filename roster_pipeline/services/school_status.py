@@ -20,7 +20,7 @@ from roster_pipeline.directory.school_overview import SchoolStatus, first_days
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.content import SyncReport
-from roster_pipeline.notifications.outcome import age_of_source, nothing_found, outcome, tone
+from roster_pipeline.notifications.outcome import age_of_source, nothing_found, outcome, remarks, tone
 from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES
 from roster_pipeline.services.plan_rows import summary_of, would_do
 from roster_pipeline.services.settings_changes import LastTest, last_test
@@ -147,7 +147,7 @@ def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> 
     if parsed.connection is not None and parsed.connection.old:
         return StatusText("warn", "Old source", f"{outcome(parsed)} {' '.join(parsed.connection.old)}", source)
     if tone(parsed) == "attention":
-        return StatusText("warn", "Please look", outcome(parsed), source)
+        return StatusText("warn", "Please look", " ".join([outcome(parsed), *remarks(parsed)]), source)
     return StatusText("ok", "Done", outcome(parsed), source)
 
 

@@ -128,7 +128,7 @@ def show(request: Request) -> Response:
         sync=sync,
         status_text=status,
         report=report,
-        remarks=remarks(report) if report else [],
+        remarks=[one for one in remarks(report) if one not in status.sentence] if report else [],
         held=[one for one in report.held if one.rows] if report else [],
         wrong=wrong_as_such(report) if report else [],
         columns=[name for name in COLUMNS if name in ALWAYS or (report and report.total(name))],

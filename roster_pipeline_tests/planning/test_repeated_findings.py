@@ -112,6 +112,8 @@ SYNCS = [
          rows={"student": {"create": 190}}, school=NEW),
     case("new ids", "student update", "rekeyed", of_cause("rekeyed", "updates"),
          rows={"student": {"update": 180}}, rekeyed={"student": (180, 200)}),
+    case("an old file with lower grades", "student update", "lower_grades", of_cause("lower_grades", "updates"),
+         rows={"student": {"update": 180}}, school=WholeSchool(graded=200, lower=180)),
 ]  # fmt: skip
 
 

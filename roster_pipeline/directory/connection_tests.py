@@ -94,22 +94,18 @@ def start(
 def start_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
     """Note tests of the stored settings of several schools of one connection. Returns the number that the tests have in
     common."""
-    prune(conn)
     together = str(uuid.uuid4())
-    rows = [
-        {
-            "id": str(uuid.uuid4()),
-            "school_id": school.id,
-            "who": who,
-            "form": {TOGETHER: together},
-            "settings": school.connection.settings.model_dump(mode="json"),
-            "school_settings": school.settings.model_dump(mode="json"),
-            "learned": school.connection.learned,
-            "connection_revision": school.connection.revision,
-        }
-        for school in schools
-    ]
-    conn.execute(insert(connection_test).values(rows))
+    for school in schools:
+        stored, form = school.connection, {TOGETHER: together}
+        start(
+            conn,
+            school,
+            who=who,
+            form=form,
+            settings=stored.settings,
+            school_settings=school.settings,
+            learned=stored.learned,
+        )
     return together
 
 

@@ -178,7 +178,7 @@ def get(conn: Connection, school_id: int, run_id: str) -> ManualRun | None:
     _end_lost(conn)
     query = select(manual_run).where(manual_run.c.id == run_id, manual_run.c.school_id == school_id)
     row = conn.execute(query).mappings().first()
-    return None if row is None else _row(row)
+    return None if row is None else ManualRun(**row)
 
 
 def find(conn: Connection, run_id: str) -> tuple[ManualRun, str] | None:
@@ -189,14 +189,14 @@ def find(conn: Connection, run_id: str) -> tuple[ManualRun, str] | None:
         return None
     plain = dict(row)
     key = plain.pop("school_key")
-    return _row(plain), key
+    return ManualRun(**plain), key
 
 
 def of_school(conn: Connection, school_id: int) -> list[ManualRun]:
     """A school's runs by hand, newest first."""
     _end_lost(conn)
     query = select(manual_run).where(manual_run.c.school_id == school_id).order_by(manual_run.c.requested_at.desc())
-    return [_row(row) for row in conn.execute(query.limit(MOST_SHOWN)).mappings()]
+    return [ManualRun(**row) for row in conn.execute(query.limit(MOST_SHOWN)).mappings()]
 
 
 def outcome(conn: Connection, school_id: int, run_id: str) -> Outcome:
@@ -238,7 +238,3 @@ def _end_lost(conn: Connection) -> None:
         late = manual_run.c.alive_at < func.now() - text(f"interval '{minutes} minutes'")
         of_kind = manual_run.c.started_at.is_not(None) if started else manual_run.c.started_at.is_(None)
         conn.execute(update(manual_run).where(_going(), of_kind, late).values(ended_at=func.now(), problem=problem))
-
-
-def _row(row: Mapping[Any, Any]) -> ManualRun:
-    return ManualRun(**row)

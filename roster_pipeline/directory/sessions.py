@@ -44,7 +44,7 @@ def new_token() -> str:
 
 
 def hashed(token: str) -> str:
-    """The hash of a token. Only this is stored."""
+    """The hash of a token, or of the key of a rate limit. Only this is stored."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
@@ -211,7 +211,7 @@ def _good(token: str) -> tuple[ColumnElement[bool], ...]:
 def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int, int]:
     """Count one more use of `name` by `key` (kept as a hash). Returns the uses in this window, and the seconds to its
     end."""
-    row = insert(rate_limit).values(name=name, key_hash=_hash(key), until=func.now() + window, used=1)
+    row = insert(rate_limit).values(name=name, key_hash=hashed(key), until=func.now() + window, used=1)
     over = rate_limit.c.until <= func.now()
     counted = row.on_conflict_do_update(
         index_elements=["name", "key_hash"],
@@ -228,7 +228,7 @@ def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int
 
 def forget(conn: Connection, name: str, key: str) -> None:
     """Forget the uses of `name` by `key` so far. They do not count any more."""
-    conn.execute(delete(rate_limit).where(rate_limit.c.name == name, rate_limit.c.key_hash == _hash(key)))
+    conn.execute(delete(rate_limit).where(rate_limit.c.name == name, rate_limit.c.key_hash == hashed(key)))
 
 
 def sweep(conn: Connection) -> int:
@@ -241,7 +241,3 @@ def sweep(conn: Connection) -> int:
     gone = old.cte("gone")
     swept = delete(rate_limit).where(rate_limit.c.name == gone.c.name, rate_limit.c.key_hash == gone.c.key_hash)
     return conn.execute(swept).rowcount
-
-
-def _hash(key: str) -> str:
-    return hashlib.sha256(key.encode()).hexdigest()

@@ -21,11 +21,10 @@ from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.approvals import Part
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services.settings_changes import FieldError, usable_reason
+from roster_pipeline.services.settings_changes import FieldError, given_reason
 from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.plan_and_apply import conclude, finish
-from roster_pipeline.vocabulary import reason_problem
 
 MOST = 2000
 """How many entries a list may have: the leavers of a large school."""
@@ -54,20 +53,6 @@ class Decided:
     problem: str = ""
 
 
-class NoReason(DirectoryError):
-    """A decision needs a reason that can be stored. problem: what is wrong with the typed reason."""
-
-    def __init__(self, problem: str) -> None:
-        super().__init__("A decision needs a reason.", problem)
-
-
-def given_reason(reason: str) -> str:
-    """The typed reason without blanks at its ends. Raises NoReason."""
-    if problem := reason_problem(reason):
-        raise NoReason(problem)
-    return reason.strip()
-
-
 def plan_of_school(conn: Connection, key: str, plan_id: int) -> plans.PlanRow:
     """A plan, if it is one of this school. Raises UnknownPlan, UnknownKey, and DirectoryError for another
     school."""
@@ -92,7 +77,7 @@ def approve(
 
     manager: whether they may decide what only the district's manager may decide; if not, those rows stay held. parts:
     the roles and kinds of change to approve, the others stay held; None: everything. Raises PlanChanged, NothingHeld,
-    NotOverridable, ManagerDecides, NoReason, SyncError if the directory has changed.
+    NotOverridable, ManagerDecides, FieldError, SyncError if the directory has changed.
     """
     now = datetime.now(UTC)
     why = given_reason(reason)
@@ -111,7 +96,7 @@ def decide_each(
     database: Database, chosen: Iterable[Chosen], *, decision: Literal["approve", "discard"], who: str, reason: str
 ) -> list[Decided]:
     """Make one decision on the plans of several schools. Each plan is bound to its hash, and each has its own
-    transaction. A plan that has changed since is refused, and the others go on. Raises NoReason."""
+    transaction. A plan that has changed since is refused, and the others go on. Raises FieldError."""
     why = given_reason(reason)
     done = []
     for hold in chosen:
@@ -131,7 +116,7 @@ def decide_each(
 
 
 def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> None:
-    """Drop a plan, so that none of its held rows is applied. Raises PlanChanged, NothingHeld, NoReason."""
+    """Drop a plan, so that none of its held rows is applied. Raises PlanChanged, NothingHeld, FieldError."""
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id
@@ -152,7 +137,7 @@ def exempt(
     plan_hash: str | None = None,
 ) -> int:
     """Exempt single held rows. No sync makes these changes, as long as the SIS asks for them. rows: their numbers in
-    the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, NoReason."""
+    the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, FieldError."""
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id
@@ -163,7 +148,7 @@ def exempt(
 
 def take_back(database: Database, key: str, ids: Collection[int] | None, *, who: str, reason: str) -> int:
     """End exemptions: all of a school, or only these. The next sync plans these changes again. Returns how many. Raises
-    NoReason, UnknownKey."""
+    FieldError, UnknownKey."""
     why = given_reason(reason)
     with database.begin() as conn:
         school = tenants.get_school(conn, key)
@@ -192,7 +177,7 @@ def roll_back(
     database: Database, sync_id: int, *, who: str, reason: str, only: rollback.Only | None = None
 ) -> SyncResult:
     """Undo a sync, or only its archivals, and report the rollback. Raises AlreadyUndone, NothingToUndo, UnknownSync,
-    NoReason."""
+    FieldError."""
 
     def report(conn: Connection, result: SyncResult) -> None:
         conclude(conn, result)
@@ -240,7 +225,7 @@ def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: 
         )
     if not today - lasting_decisions.STAYS <= day <= today + LONGEST:
         raise FieldError("day", f"Give a day from {lasting_decisions.STAYS.days} days ago to a year ahead.")
-    why = usable_reason(reason)
+    why = given_reason(reason)
     found = members.find_people(conn, school, words)
     people = {of[0] for of in found.values() if len(of) == 1}
     if people:

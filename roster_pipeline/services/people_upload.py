@@ -25,9 +25,9 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.identity.person_pairs import StoredPerson, compared, names_of, search_keys
 from roster_pipeline.services import people_file
-from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.services.people_file import PeopleFile, Row
 from roster_pipeline.services.possible_duplicates import stored_people
+from roster_pipeline.services.settings_changes import given_reason
 from roster_pipeline.vocabulary import PERSON_FIELDS, full_name
 
 _NEW = -1
@@ -102,7 +102,7 @@ def apply(
     conn: Connection, school: SchoolRow, upload: Upload, digest: str, *, reader: Account, who: str, reason: str
 ) -> int:
     """Do what the preview with this digest showed, in the caller's transaction. Returns the number of the sync, which
-    can be rolled back. Raises UploadChanged, NoReason."""
+    can be rolled back. Raises UploadChanged, FieldError."""
     why = given_reason(reason)
     lock_district(conn, school.district_id)
     file = PeopleFile(upload.header, upload.rows)

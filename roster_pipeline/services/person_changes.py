@@ -25,7 +25,7 @@ from roster_pipeline.directory.members import Person, get_person
 from roster_pipeline.directory.operations import erase as erase_everywhere
 from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.frames import Array, strings
-from roster_pipeline.services.decisions import given_reason
+from roster_pipeline.services.settings_changes import given_reason
 from roster_pipeline.sync.monitoring import settle_people
 from roster_pipeline.vocabulary import LONGEST_ID, PERSON_FIELDS, ROLE_ORDER
 

@@ -23,9 +23,9 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.identity import person_pairs as rules
 from roster_pipeline.identity.person_pairs import StoredPerson
-from roster_pipeline.services.decisions import given_reason
 from roster_pipeline.services.person_view import PersonView, find
 from roster_pipeline.services.plan_rows import Line, line_of
+from roster_pipeline.services.settings_changes import given_reason
 from roster_pipeline.sync.monitoring import settle_people
 from roster_pipeline.vocabulary import OTHER_CONNECTION
 

@@ -18,8 +18,8 @@ from roster_pipeline.services.settings_changes import (
     FieldError,
     SettingsDiff,
     changed_names,
+    given_reason,
     runs_untested,
-    usable_reason,
 )
 from roster_pipeline.settings.school import DistrictSettings, Guards, SchoolSettings
 from roster_pipeline.sync.schedule_due import begin_with_next_night
@@ -146,7 +146,7 @@ def pause(
     today = datetime.now(row.settings.zone if row else UTC).date()
     if not today < until <= today + LONGEST_PAUSE:
         raise FieldError("until", f"Give a day after today and within the next {LONGEST_PAUSE.days} days.")
-    given: dict[str, Any] = {"who": who, "reason": usable_reason(reason), "details": {"until": until.isoformat()}}
+    given: dict[str, Any] = {"who": who, "reason": given_reason(reason), "details": {"until": until.isoformat()}}
     if row is not None:
         tenant_changes.pause(conn, until, school_id=row.id)
         audit.record(conn, what="school paused", school=row, **given)
@@ -182,7 +182,7 @@ def raise_limit(conn: Connection, key: str, name: str, value: float, until: date
         raise FieldError("value", f"The limit is {now[name]:g} now. Give a higher one.")
     if not today <= until <= today + LONGEST_RAISE:
         raise FieldError("until", f"Give a day from today on and within the next {LONGEST_RAISE.days} days.")
-    why = usable_reason(reason)
+    why = given_reason(reason)
     kept = {one: raised for one, raised in row.raised_limits.items() if raised["until"] >= today.isoformat()}
     raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": why}
     tenant_changes.raise_limits(conn, row.id, kept | {name: raised})

@@ -179,7 +179,7 @@ def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, type
 
 class FieldError(DirectoryError):
     """The form of one setting's value is correct, but the value is refused. field: the name of the setting in the
-    model, or `client_secret`."""
+    model, `client_secret` or `reason`."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message, "Nothing was saved.")
@@ -198,8 +198,8 @@ class ChangedMeanwhile(DirectoryError):
         )
 
 
-def usable_reason(reason: str) -> str:
-    """The reason from a form, without blanks at its ends. Raises FieldError."""
+def given_reason(reason: str) -> str:
+    """The typed reason without blanks at its ends. Raises FieldError."""
     if problem := reason_problem(reason):
         raise FieldError("reason", problem)
     return reason.strip()

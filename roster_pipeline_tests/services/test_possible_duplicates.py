@@ -19,7 +19,7 @@ from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import possible_duplicates
-from roster_pipeline.services.decisions import NoReason
+from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.sync.monitoring import watch_claims
 from roster_pipeline_tests.directory.builders import (
     BY,
@@ -299,7 +299,7 @@ def test_a_reason_is_needed_and_people_of_one_district(database: Database, linco
         merge(database, lincoln, here, there)
     with pytest.raises(MergeImpossible):
         merge(database, lincoln, here, here)
-    with database.begin() as conn, pytest.raises(NoReason):
+    with database.begin() as conn, pytest.raises(FieldError):
         possible_duplicates.merge(conn, lincoln.district_id, here, there, who="x", reason=" ")
 
 

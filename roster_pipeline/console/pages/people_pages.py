@@ -38,7 +38,7 @@ from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow
 from roster_pipeline.services import person_changes, possible_duplicates
 from roster_pipeline.services.person_view import find
-from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
+from roster_pipeline.vocabulary import ROLE_ORDER
 
 FIELDS = ("role", "grade", "status", "source", "mark", "district")
 STATUSES = {"": "Active", "archived": "Archived", "all": "Active and archived"}
@@ -93,8 +93,6 @@ def add(request: Request) -> Response:
     given, reason = texts(request), texts(request).get("reason", "")
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
     school = the_school(request)
-    if reason and (error := reason_problem(reason)):
-        return add_form(request, given, error)
     try:
         with database(request).begin() as opened:
             number = person_changes.add(opened, school.key, typed, who=viewer(request).email, reason=reason)

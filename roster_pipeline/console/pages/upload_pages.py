@@ -31,7 +31,7 @@ from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_file, people_upload
 from roster_pipeline.services.people_file import FileUnusable, PeopleFile, Row
 from roster_pipeline.services.people_upload import Preview
-from roster_pipeline.vocabulary import ROLE_ORDER, reason_problem
+from roster_pipeline.vocabulary import ROLE_ORDER
 
 SHOWN = {
     "": "All rows",
@@ -125,8 +125,6 @@ def apply(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         kept = _kept(request, opened, school)
-    if problem := reason_problem(reason):
-        return show(request, problem)
     try:
         with database(request).begin() as opened:
             sync = people_upload.apply(

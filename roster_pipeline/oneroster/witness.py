@@ -77,6 +77,15 @@ class WitnessReport:
     proved: bool = False
 
 
+def joined(reports: Sequence[WitnessReport]) -> WitnessReport:
+    """One report of several groups of people. Without any group, nothing is proved."""
+    answers: dict[str, Verdict] = {}
+    for report in reports:
+        answers |= report.answers
+    served = any(report.serves_single_users for report in reports)
+    return WitnessReport(answers, served, bool(reports) and all(report.proved for report in reports))
+
+
 def ask_witness(
     user_answers: Callable[[Sequence[str]], dict[str, Answer]],
     sourced_ids: Sequence[str],

@@ -182,7 +182,8 @@ class View:
 
     def finder(self, role: str | None = None) -> Callable[[str], int | None]:
         """A function from a sourcedId to a position; None for people who are gone or do not have this role."""
-        belongs = belongs_rule(self.version, role, None)
+        only = STUDENT if self.faults.on("single_users", "students") else None
+        belongs = belongs_rule(self.version, role or only, None)
 
         def find(sourced_id: str) -> int | None:
             position = self._ids.find(sourced_id)

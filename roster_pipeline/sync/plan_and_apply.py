@@ -31,6 +31,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.oneroster.http.endpoint import Limits
+from roster_pipeline.oneroster.witness import joined
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, says_nothing, usual_sizes
@@ -158,8 +159,7 @@ def plan_snapshot(
                 conn, school.connection.id, [int(one) for one in history.index], gone
             )
         history = usual_sizes(history, earlier, gone)
-    found = plan_stats_of(plan, roster, rejected, directory, snapshot, history, today)
-    found = replace(found, unlike=unlike)
+    found = replace(plan_stats_of(plan, roster, rejected, directory, snapshot, history, today), unlike=unlike)
     judged = judge(plan, found, school.guards_on(today), _quality_findings(quality, school, snapshot_id))
     with database.begin() as conn:
         if not dry_run and only is None:
@@ -209,21 +209,25 @@ def _second_witness(
     known: Mapping[str, str],
     limits: Limits | None,
 ) -> tuple[dict[str, str], bool]:
-    """Ask the SIS by id for each person that the plan would archive.
+    """Ask the SIS by id for each person that the plan would archive, with somebody present of the same role as a proof.
 
     The second value says whether this server answers at all.
     """
     asked = [record for record in plan.asked if record not in known]
-    present = roster.loc[roster["record_status"] == "member", "sourced_id"]
+    present = roster[roster["record_status"] == "member"].sort_values("sourced_id")
     if not asked:
         return dict(known), True
     if is_bundle(school.connection):
         return {}, False  # a file cannot answer about a single person
     today = datetime.now(school.settings.zone).date()
     with client_of(school.connection, limits) as client:
-        report = client.witness(asked, school_sourced_id, present.sort_values().tolist(), today)
+        reports = []
+        for role, rows in plan.absent.groupby("role"):
+            ids = sorted({one for records in rows["sourced_ids"] for one in records}.intersection(asked))
+            alike = present[present["role"] == role] if role in set(present["role"]) else present
+            reports += [client.witness(ids, school_sourced_id, alike["sourced_id"].tolist(), today)] if ids else []
+        report = joined(reports)
         learned = dict(client.learned)
-    answers = dict(known) | dict(report.answers)
     with database.begin() as conn:
         if report.serves_single_users:
             plans.write_witnesses(conn, snapshot_id, report.answers)
@@ -231,7 +235,7 @@ def _second_witness(
             snapshots.prove(conn, snapshot_id, **{SINGLE_USERS: report.proved})
         if report.proved and learned != school.connection.learned:
             tenants.remember(conn, school.connection.id, learned)
-    return answers, report.serves_single_users
+    return dict(known) | dict(report.answers), report.serves_single_users
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,19 @@ def test_a_page_that_leaves_people_out_archives_nobody(district: District) -> No
     assert district.run_sync()["archived"] == 1
 
 
+def test_not_found_confirms_only_for_a_role_of_which_the_sis_finds_somebody(district: District) -> None:
+    """This SIS answers for students, and gives 404 for every single teacher."""
+    district.add_school()
+    district.run_sync()
+    for role in ("student", "teacher"):
+        district.people.remove(district.people.people_of("sch-1", role)[0].sourced_id)
+    district.sis.faults.set("single_users=students")
+    assert district.run_sync()["archived"] == 1
+    assert district.count("plan_row", "reason = 'not_answered' and role = 'teacher'") == 1
+    district.sis.faults.clear()
+    assert district.run_sync()["archived"] == 1
+
+
 def test_a_role_that_comes_back_empty_holds_every_change_of_the_school(district: District) -> None:
     district.add_school()
     district.run_sync()

@@ -156,6 +156,10 @@ SHARES: list[tuple[str, Callable[[Api, District], object]]] = [
     ("between_terms", lambda api, _: api.users("/students") == [] and api.users("/teachers")),
     ("grade_hidden=09,10", lambda api, _: not {"09", "10"} & {r["grades"][0] for r in api.users("/students")}),
     ("single_users=off", lambda api, _: api.get("/users/u-1003").status_code == 404 and api.users("/students")),
+    (
+        "single_users=students",
+        lambda api, _: api.get(f"/users/{api.users('/teachers')[0]['sourcedId']}").status_code == 404,
+    ),
 ]
 
 

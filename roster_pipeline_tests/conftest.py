@@ -59,7 +59,7 @@ def seconds_given(item: pytest.Item) -> float:
 
 
 def lane(item: pytest.Item) -> str:
-    """`browser`, `invariants`, `db`; `slow` for others that were given more time; `fast` for the rest."""
+    """`browser`, `invariants`, `db`; of the rest, `slow` for random data and where more time is given, else `fast`."""
     needed = getattr(item, "fixturenames", ())
     if "chromium" in needed:
         return "browser"
@@ -67,7 +67,7 @@ def lane(item: pytest.Item) -> str:
         return "invariants"
     if "postgres_server" in needed:
         return "db"
-    return "slow" if seconds_given(item) else "fast"
+    return "slow" if seconds_given(item) or getattr(getattr(item, "obj", None), "is_hypothesis_test", False) else "fast"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

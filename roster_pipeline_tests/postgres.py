@@ -16,7 +16,6 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from dagster_postgres.storage import DagsterPostgresStorage
 from psycopg import sql
 from sqlalchemy.engine import URL, make_url
 
@@ -104,6 +103,8 @@ def database_url(postgres_template: URL) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def dagster_template(postgres_server: URL) -> Iterator[URL]:
     """A database with Dagster's own tables and no rows: to make them takes seconds."""
+    from dagster_postgres.storage import DagsterPostgresStorage
+
     with copy_of(postgres_server.set(database=EMPTY)) as made:
         url = made.set(drivername=DAGSTER_DRIVER)
         DagsterPostgresStorage(as_text(url))

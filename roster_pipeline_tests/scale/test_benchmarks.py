@@ -13,6 +13,7 @@ import pytest
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 PARTS = ("common", "cpu_work", "plant", "dlt_night")
 """What the scripts import, and the side of dlt, which needs an environment of its own."""
+STARTS_PYTHON = pytest.mark.timeout(240)
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in PARTS)
 
 
@@ -34,6 +35,7 @@ def test_a_script_explains_its_options(
     assert "usage:" in capsys.readouterr().out
 
 
+@STARTS_PYTHON
 @pytest.mark.parametrize("script", ["clean", "diff"])
 def test_a_script_without_a_database_measures_a_tiny_size(script: str) -> None:
     done = run(script, "500")
@@ -41,6 +43,7 @@ def test_a_script_without_a_database_measures_a_tiny_size(script: str) -> None:
     assert json.loads(done.stdout.splitlines()[-1])["people"] == 500
 
 
+@STARTS_PYTHON
 def test_the_night_of_many_schools_does_not_start_without_a_broker() -> None:
     done = run("night", "--broker", "amqp://guest:a-secret@127.0.0.1:9")
     assert done.returncode == 1
@@ -49,6 +52,7 @@ def test_the_night_of_many_schools_does_not_start_without_a_broker() -> None:
     assert "a-secret" not in done.stderr
 
 
+@STARTS_PYTHON
 def test_the_comparison_with_dlt_refuses_an_interpreter_without_it() -> None:
     done = run("sync", "--dlt-python", sys.executable)
     assert done.returncode == 2

@@ -33,6 +33,8 @@ CONTROL_FROM = ("127.0.0.1", "::1", "testclient", "")
 VERBS = ("add", "remove", "restore", "edit", "rename", "move", "set_role", "set_roles")
 LOOPBACK = "127.0.0.1"
 BACKLOG = 128
+TURNS = 3
+"""Turns of the event loop in which a closed connection ends."""
 STOP_PATIENCE = 10.0
 """Seconds to wait for the server thread to end."""
 
@@ -204,6 +206,45 @@ def _bound(host: str, port: int) -> socket.socket:
     return bound
 
 
+class PromptServer(uvicorn.Server):
+    """A server that ends as soon as another thread says so, and nobody is connected any more.
+
+    uvicorn's own looks ten times a second whether it should, and then waits a tenth of a second in any case.
+    """
+
+    _loop: asyncio.AbstractEventLoop | None = None
+
+    def end(self) -> None:
+        """End; may be called from any thread."""
+        self.should_exit = True
+        if self._loop is not None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
+                self._loop.call_soon_threadsafe(self._told.set)
+
+    async def main_loop(self) -> None:
+        """Wait for the end, and renew the date that answers carry each second."""
+        self._told = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._told.wait(), 1)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Close everything at once; only a request that is being answered is waited for, as uvicorn does."""
+        for server in self.servers:
+            server.close()
+        for bound in sockets or []:
+            bound.close()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
+        else:
+            await self.lifespan.shutdown()
+
+
 class SimulatorThread:
     """A server in a thread. base_url: its address without a trailing slash. End it with `stop()`."""
 
@@ -211,7 +252,7 @@ class SimulatorThread:
         self._socket = _bound(LOOPBACK, port)
         self.app = app
         self.base_url = f"{'https' if tls else 'http'}://{LOOPBACK}:{self._socket.getsockname()[1]}"
-        self._server = uvicorn.Server(_config(app, **(tls or {})))
+        self._server = PromptServer(_config(app, **(tls or {})))
         self._thread = threading.Thread(target=self._run, name="simulator", daemon=True)
 
     def start(self) -> "SimulatorThread":
@@ -222,7 +263,7 @@ class SimulatorThread:
 
     def stop(self) -> None:
         """End the server and its thread, and close its connections."""
-        self._server.should_exit = True
+        self._server.end()
         self._thread.join(STOP_PATIENCE)
         self._socket.close()
 

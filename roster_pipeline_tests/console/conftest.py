@@ -25,6 +25,7 @@ from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime.embedded import DAGSTER_URL, DATABASE_URL, HOME, SECRET_KEY
+from roster_pipeline.simulator.app import PromptServer
 from roster_pipeline_tests.console import impatient
 from roster_pipeline_tests.console.served_sis import Served, served_sis
 from roster_pipeline_tests.directory.builders import add_school
@@ -93,7 +94,7 @@ class Running:
         url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         if not config.secure:
             config = replace(config, url=url)
-        self.server = server_of(create_app(config), config)
+        self.server = PromptServer(server_of(create_app(config), config).config)
         self.console = Console(url, config, database)
         self.thread = threading.Thread(target=self._run, daemon=True)
 
@@ -105,7 +106,7 @@ class Running:
         return self.console
 
     def __exit__(self, *_: object) -> None:
-        self.server.should_exit = True
+        self.server.end()
         self.thread.join(ENDING_SECONDS)
         self.socket.close()
 

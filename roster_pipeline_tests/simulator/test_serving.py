@@ -47,6 +47,20 @@ def test_a_server_stops_and_leaves_no_thread_behind() -> None:
         httpx.get(base)
 
 
+def test_a_server_that_answers_nobody_ends_without_a_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(delay: float) -> None:
+        pauses.extend([delay] if delay else [])
+        await sleep(delay)
+
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    with running(create_app(generate_district(1, 1, 4))) as base, httpx.Client(base_url=base) as kept_alive:
+        assert kept_alive.get("/simulator/district").is_success
+    assert pauses == []
+
+
 def test_a_private_authority_signs_for_loopback(tmp_path: Path) -> None:
     import ssl
 

@@ -7,12 +7,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import pytest
 from sqlalchemy.engine import URL
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from roster_pipeline.cli import app
@@ -20,6 +22,8 @@ from roster_pipeline.runtime.embedded import DAGSTER_URL, DATABASE_URL, HOME, SE
 from roster_pipeline_tests.postgres import as_text, copy_of
 
 SECRET = "correct-horse-battery"
+_tree = cache(get_command)
+"""The commands of an app. Typer makes them for each call, which takes longer than most commands."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +45,8 @@ Roster = Callable[..., Answer]
 
 def run(*arguments: object, stdin: str | None = None) -> Answer:
     """Run one command in this process."""
-    result = CliRunner().invoke(app, [str(one) for one in arguments], input=stdin, prog_name="roster")
+    with mock.patch("typer.testing._get_command", _tree):
+        result = CliRunner().invoke(app, [str(one) for one in arguments], input=stdin, prog_name="roster")
     return Answer(result.exit_code, result.stdout, result.stderr)
 
 

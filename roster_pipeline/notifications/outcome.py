@@ -188,7 +188,9 @@ def remarks(report: SyncReport) -> list[str]:
     if report.claimed:
         sentences.append(claimed_words(report.claimed))
     if to_check(report):
-        sentences.append("Some people were recognised without their id, or have a key of somebody else: see To check.")
+        sentences.append(
+            "Please check some people: they were recognised without their id, or have a key of somebody else."
+        )
     if looks_wrong(report):
         sentences.append("The roster looks wrong, but no change in this sync comes from that.")
     sentences += _of_contacts(report)

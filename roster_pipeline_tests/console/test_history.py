@@ -88,9 +88,11 @@ def test_the_people_to_check_are_on_the_page_of_the_sync(
     sync_rows(database, lincoln, newcomer("u1", notes="number_of_another"))
     put_reports(database)
     shown = words_of(owner.get(f"/schools/lincoln/syncs/{one(database, 'select max(id) from sync')}").text)
-    assert shown.count("see To check.") == 1
+    assert shown.count("Please check some people: they were recognised without their id") == 1
     for path in ("/", "/schools/lincoln"):
-        assert "1 created. Some people were recognised without their id" in words_of(owner.get(path).text), path
+        assert "1 created. Please check some people: they were recognised without their id" in words_of(
+            owner.get(path).text
+        ), path
     assert "To check 1 student: Another person has this number too." in shown
 
 

@@ -147,6 +147,8 @@ def print_report(report: SyncReport) -> None:
         print_table(["what looks wrong"], [(message,) for message in wrong], title="\nThe roster")
     for remark in remarks(report):
         say(remark)
+    if report.row_notes:
+        print_table(["to check"], [(note.sentence,) for note in report.row_notes], title="\nPeople")
     rejected = [(line.collection, line.field, line.rule, line.severity, line.rows) for line in report.rejected]
     if rejected:
         print_table(["records", "field", "rule", "severity", "count"], rejected, title="\nRejected")

@@ -15,7 +15,7 @@ from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
 
-from roster_pipeline.vocabulary import DONE
+from roster_pipeline.vocabulary import DONE, people_of
 
 Action = Literal["create", "update", "restore", "archive"]
 SyncKind = Literal["sync", "approval", "relink", "rollback", "person", "upload"]
@@ -121,6 +121,11 @@ class RowNote:
     note: str
     message: str
     to_check: bool = True
+
+    @property
+    def sentence(self) -> str:
+        """`2 students: Another person has this number too.`"""
+        return f"{people_of(self.role, self.rows)}: {self.message}"
 
 
 @dataclass(frozen=True)

@@ -184,7 +184,7 @@ def _left_alone(left: LeftAlone) -> str:
 
 
 def _to_check(report: SyncReport) -> Section:
-    lines = (Sentence(f"{people_of(note.role, note.rows)}: {note.message}") for note in report.row_notes)
+    lines = (Sentence(note.sentence) for note in report.row_notes)
     return Section("To check", tuple(lines), attention=any(note.to_check for note in report.row_notes))
 
 

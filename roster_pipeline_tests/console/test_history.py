@@ -83,11 +83,14 @@ def test_the_runs_of_the_engineers_are_not_in_the_way_of_owners(
 
 
 def test_the_people_to_check_are_on_the_page_of_the_sync(
-    owner: Browser, database: Database, lincoln: SchoolRow
+    owner: Browser, database: Database, lincoln: SchoolRow, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sync_rows(database, lincoln, newcomer("u1", notes="number_of_another"))
+    sync_id = sync_rows(database, lincoln, newcomer("u1", notes="number_of_another")).sync_id
     put_reports(database)
-    shown = words_of(owner.get(f"/schools/lincoln/syncs/{one(database, 'select max(id) from sync')}").text)
+    with database.begin() as opened:
+        print_report(report_of(sync_summary(opened, sync_id)))
+    assert "1 student: Another person has this number too." in capsys.readouterr().out, "a command names them too"
+    shown = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
     assert shown.count("Please check some people: they were recognised without their id") == 1
     for path in ("/", "/schools/lincoln"):
         assert "1 created. Please check some people: they were recognised without their id" in words_of(

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
 
 import dagster as dg
 import pytest
@@ -24,6 +20,7 @@ from roster_pipeline.sync.monitoring import Watched, watch
 from roster_pipeline.sync.schedule_due import due_schools
 from roster_pipeline_tests.district import SECRET, District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
+from roster_pipeline_tests.scenarios.watcher import SECRET_PATH, watcher
 
 NOW = datetime.now(UTC)
 
@@ -190,49 +187,20 @@ def test_operators_hear_once_of_a_pruning_that_fails_and_once_when_it_works_agai
     ]
 
 
-class Pulse(BaseHTTPRequestHandler):
-    """Counts who calls."""
-
-    seen: list[str]
-
-    def do_GET(self) -> None:
-        self.server.seen.append(self.path)  # type: ignore[attr-defined]
-        self.send_response(200 if self.path == "/secret-id" else 404)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Be still."""
-
-
-@pytest.fixture
-def pulse() -> Iterator[HTTPServer]:
-    """The service that watches the heartbeat."""
-    server = HTTPServer(("127.0.0.1", 0), Pulse)
-    server.seen = []  # type: ignore[attr-defined]
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(
-    dagster_district: DagsterDistrict, pulse: HTTPServer
-) -> None:
-    address = f"http://127.0.0.1:{pulse.server_port}"
-    resources = {
-        **RESOURCES,
-        "directory": DirectoryResource(url=dagster_district.url),
-        "installation": InstallationResource(variables={"ROSTER_HEARTBEAT_URL": f"{address}/secret-id"}),
-    }
-    with dg.build_sensor_context(instance=dagster_district.instance, resources=resources) as context:
-        told = watch_schools.evaluate_tick(context)
-    assert pulse.seen == ["/secret-id"]  # type: ignore[attr-defined]
-    assert told.skip_message is not None
-    assert told.skip_message.endswith("heartbeat sent")
-    assert "secret-id" not in told.skip_message
-    assert beat(f"{address}/unknown") == "heartbeat refused (404)"
+def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(dagster_district: DagsterDistrict) -> None:
+    with watcher() as (address, called):
+        resources = {
+            **RESOURCES,
+            "directory": DirectoryResource(url=dagster_district.url),
+            "installation": InstallationResource(variables={"ROSTER_HEARTBEAT_URL": address}),
+        }
+        with dg.build_sensor_context(instance=dagster_district.instance, resources=resources) as context:
+            told = watch_schools.evaluate_tick(context)
+        assert called == [SECRET_PATH]
+        assert told.skip_message is not None
+        assert told.skip_message.endswith("heartbeat sent")
+        assert "secret-id" not in told.skip_message
+        assert beat(address.removesuffix(SECRET_PATH) + "/unknown") == "heartbeat refused (404)"
     assert beat("http://127.0.0.1:9").startswith("heartbeat failed")
 
 

@@ -29,7 +29,7 @@ from roster_pipeline_tests.scenarios.simulated_week.installation import (
     running_installation,
 )
 from roster_pipeline_tests.scenarios.simulated_week.remote_sis import AWAY, NOBODY, SECRET, simulated
-from roster_pipeline_tests.scenarios.simulated_week.watcher import SECRET_PATH, watcher
+from roster_pipeline_tests.scenarios.watcher import SECRET_PATH, watcher
 
 POISON = ("zyxpoison", "qqleak", "99887766")
 OPERATORS_ALONE = (OPERATORS,)

@@ -19,7 +19,7 @@ def watcher() -> Iterator[tuple[str, list[str]]]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             called.append(self.path)
-            self.send_response(200)
+            self.send_response(200 if self.path == SECRET_PATH else 404)
             self.end_headers()
 
         def log_message(self, *_: Any) -> None:

@@ -265,11 +265,6 @@ NOTES: dict[str, str] = {
     "email_of_another": "Another person has this e-mail too.",
 }
 """More about a plan row: how a person was recognised, and which keys another person has."""
-CHECKED_BY_HAND = (
-    *("records_joined", "found_by_number", "found_by_email", "found_by_id"),
-    *("number_of_another", "username_of_another"),
-)
-"""The notes that somebody should look at. An e-mail is often a family's."""
 
 
 def why_of(reason: str, notes: str | None) -> str:

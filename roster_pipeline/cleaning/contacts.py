@@ -233,9 +233,8 @@ def keep_lost(fields: dict[str, Array], lost: pd.DataFrame, ranked: pd.DataFrame
         return
     ids = _between("[", _quoted(strings(beside["agent"])), "]")
     known = pc.utf8_slice_codeunits(fields[MORE_CONTACTS], 1, -1)
-    columns = _in_order(
-        beside.groupby("student").cumcount().to_numpy().astype(np.int64), beside["student"], ids, len(known)
-    )
+    ranks = beside.groupby("student").cumcount().to_numpy().astype(np.int64)
+    columns = _in_order(ranks, beside["student"], ids, len(known))
     fields[MORE_CONTACTS] = _between("[", _joined([known, *columns]), "]")
 
 

@@ -28,7 +28,6 @@ from roster_pipeline.settings.installation import MailServer, WebAddresses
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
 from roster_pipeline.vocabulary import (
     CHANGING,
-    CHECKED_BY_HAND,
     CONTACT,
     NOTES,
     REASONS,
@@ -56,6 +55,11 @@ REPORTED_ANYWAY = (
 )
 """Guards that say that the roster itself looks wrong. An owner reads about them even if nothing would change for
 anybody, for example because Archive is off."""
+CHECKED_BY_HAND = (
+    *("records_joined", "found_by_number", "found_by_email", "found_by_id"),
+    *("number_of_another", "username_of_another"),
+)
+"""The notes on rows that somebody should look at. An e-mail is often a family's."""
 
 
 def message_id(*parts: object) -> str:

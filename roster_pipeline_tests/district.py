@@ -21,6 +21,7 @@ from sqlalchemy import text
 from roster_pipeline import simulator, sync
 from roster_pipeline.demo import latest_counts
 from roster_pipeline.directory import tenant_changes, tenants
+from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
@@ -29,7 +30,6 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline.sync import explain, fetch_strategy
 from roster_pipeline.sync.alerts import record_failure
-from roster_pipeline.sync.plan_and_apply import Applied
 
 CLIENT, SECRET = "client", "s3cret"
 ROOTS = {"1.1": "/ims/oneroster/v1p1", "1.2": "/ims/oneroster/rostering/v1p2"}
@@ -61,7 +61,7 @@ def change_school(database: Database, key: str, **settings: Any) -> SchoolRow:
         return tenants.get_school(conn, key)
 
 
-def run_sync(database: Database, key: str, batch: str | None = None, run_id: str | None = None) -> Applied:
+def run_sync(database: Database, key: str, batch: str | None = None, run_id: str | None = None) -> SyncResult:
     """One school's sync without Dagster around it. batch: the fetch to share with others; else it is its own."""
     sync.fetch(database, key, batch=batch or f"night {next(_numbers)}", run_id=run_id)
     sync.clean_latest(database, key, run_id=run_id)
@@ -120,7 +120,7 @@ class District:
             changed = ConnectionSettings.model_validate(now.model_dump() | settings)
             tenant_changes.set_connection(conn, key, changed, seal(secret) if secret else None)
 
-    def sync_school(self, key: str = "lincoln", batch: str | None = None) -> Applied:
+    def sync_school(self, key: str = "lincoln", batch: str | None = None) -> SyncResult:
         """One school's sync without Dagster around it; raises what fails."""
         return run_sync(self.database, key, batch)
 

@@ -67,6 +67,16 @@ class SyncResult:
     already: bool = False
     held: Counts = field(default_factory=dict)
 
+    @property
+    def by_action(self) -> dict[str, int]:
+        """The rows of all roles, by changing action and `held`."""
+        return {action: sum(of.get(action, 0) for of in self.counts.values()) for action in (*CHANGING, "held")}
+
+    @property
+    def changed(self) -> int:
+        """How many rows were applied."""
+        return sum(self.by_action[action] for action in CHANGING)
+
 
 def apply_plan(
     database: Database,

@@ -50,7 +50,6 @@ from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.source_age import snapshot_facts
-from roster_pipeline.vocabulary import CHANGING
 
 MOST_TRIES = 5
 """Each try plans against the directory of that moment. If more tries were needed, something else would write without
@@ -238,28 +237,13 @@ def _second_witness(
     return dict(known) | dict(report.answers), report.serves_single_users
 
 
-@dataclass(frozen=True)
-class Applied:
-    """One sync as numbers."""
-
-    sync_id: int
-    outcome: str
-    changed: int
-    by_action: Mapping[str, int]
-
-
-def apply_latest(database: Database, school_key: str, *, run_id: str | None, who: str) -> Applied:
+def apply_latest(database: Database, school_key: str, *, run_id: str | None, who: str) -> SyncResult:
     """Apply the newest plan of a school, once per snapshot, and put its report into the outbox."""
     with database.begin() as conn:
         plan_id = latest_plan(conn, school_key, run_id)
         if plan_id is None:
             tenants.get_school(conn, school_key)
             raise SyncError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
-    result = _apply_or_replan(database, school_key, plan_id, run_id, who)
-    return _numbers(result)
-
-
-def _apply_or_replan(database: Database, school_key: str, plan_id: int, run_id: str | None, who: str) -> SyncResult:
     for _ in range(MOST_TRIES):
         try:
             return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=finish)
@@ -286,15 +270,3 @@ def conclude(conn: Connection, result: SyncResult) -> None:
     put_report(conn, summary)
     school_history.note(conn, result.sync_id)
     settle(conn, summary.school_id, datetime.now(UTC))
-
-
-def _numbers(result: SyncResult) -> Applied:
-    by_action = {
-        action: sum(counts.get(action, 0) for counts in result.counts.values()) for action in (*CHANGING, "held")
-    }
-    return Applied(
-        sync_id=result.sync_id,
-        outcome=result.outcome,
-        changed=sum(by_action[action] for action in CHANGING),
-        by_action=by_action,
-    )

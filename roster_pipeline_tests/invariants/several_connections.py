@@ -11,11 +11,11 @@ from typing import Any
 
 from roster_pipeline.directory import accounts, tenants
 from roster_pipeline.directory.accounts import Place
+from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.services.settings_changes import change_connection
 from roster_pipeline.settings.school import ConnectionSettings, Guards
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
-from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
 
@@ -42,7 +42,7 @@ class SeveralConnections(District):
         empty = {"email": "", "phone": "", "username": "", "identifier": "", "state_id": "", "grades": (), "agents": ()}
         self.sises[key].district.add(role, "sch-1", sourced_id=sourced_id, **empty | fields)
 
-    def night(self, key: str) -> Applied:
+    def night(self, key: str) -> SyncResult:
         """One night of a school."""
         self.nights += 1
         if key in self.csv:

@@ -14,10 +14,10 @@ import pandas as pd
 
 from roster_pipeline import sync
 from roster_pipeline.directory import rosters, tenant_changes
+from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
-from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.chosen_records import assert_chosen_again
 from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -78,7 +78,7 @@ class Place(District):
             tenant_changes.add_school(conn, self.key, key, key, rules.settings())
         return key
 
-    def sync_school(self, key: str = "lincoln", batch: str | None = None) -> Applied:
+    def sync_school(self, key: str = "lincoln", batch: str | None = None) -> SyncResult:
         """One school's sync, with a fetch of its own unless a batch is named.
 
         Also compares what fetch and cleaning took over from earlier nights.

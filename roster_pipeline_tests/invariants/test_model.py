@@ -18,11 +18,11 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from roster_pipeline import sync
 from roster_pipeline.directory import approvals, lasting_decisions, tenant_changes, tenants
+from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
 from roster_pipeline.sync import SyncError, explain
-from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.invariants import manual_edits
 from roster_pipeline_tests.invariants.district import CheckedDistrict, Shown
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
@@ -428,7 +428,7 @@ class Districts(RuleBasedStateMachine):
         with self.database.begin() as conn:
             return approvals.held(conn, school_id=tenants.get_school(conn, school).id)[0].plan_id
 
-    def _night(self, district: CheckedDistrict, school: str) -> Applied:
+    def _night(self, district: CheckedDistrict, school: str) -> SyncResult:
         judged = district.model.night(district.ids[school], district.sis.served())
         note(f"{school}: holds {judged.held}")
         applied = district.place.sync_school(school)

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory import manual_edits, operations
+from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.services.decisions import roll_back
 from roster_pipeline.settings.school import Guards, Window
 from roster_pipeline.simulator.person import CONTACT_ROLES, Person
-from roster_pipeline.sync.plan_and_apply import Applied
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.directory.builders import every
 from roster_pipeline_tests.district import District, simulated_district
@@ -64,7 +64,7 @@ class Nights:
         self.district.people.edit(contact, metadata=GOOD | metadata)
         return contact
 
-    def night(self, key: str = "lincoln", *, since: datetime | None = None) -> Applied:
+    def night(self, key: str = "lincoln", *, since: datetime | None = None) -> SyncResult:
         if self.folder is not None:
             self._read_then()
             self._written += timedelta(hours=5)

@@ -37,6 +37,7 @@ OWN_PARAMETERS = frozenset(("limit", "offset", "sort", "orderby", "filter", "fie
 _VERSION_SEGMENT = re.compile(r"^v1p([012])$", re.IGNORECASE)
 _OTHER_SERVICE = re.compile(r"/ims/oneroster/(gradebook|resources)/v1p2", re.IGNORECASE)
 _SCHEME = re.compile(r"^[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_HOST = re.compile(r"[\w.:\[\]-]{1,253}")
 SignInKind = Literal["auto", "oauth2", "oauth1", "bearer"]
 VersionChoice = Literal["auto", "1.1", "1.2"]
 
@@ -193,8 +194,10 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL, for messages and for the limit per host."""
-    return urlsplit(url).netloc.rsplit("@", 1)[-1].lower()
+    """Host and port of a URL, for messages and for the limit per host. "" for a text that is no name of a host: servers
+    must not put their own text into our messages."""
+    host = urlsplit(url).netloc.rsplit("@", 1)[-1].lower()
+    return host if _HOST.fullmatch(host) else ""
 
 
 @dataclass(frozen=True)

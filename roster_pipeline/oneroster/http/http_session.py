@@ -254,7 +254,7 @@ class HttpSession:
                 )
             finally:
                 answer.close()
-        except (httpx.HTTPError, httpx.InvalidURL, OSError, TooSlow) as problem:
+        except (httpx.HTTPError, ValueError, httpx.InvalidURL, OSError, TooSlow) as problem:
             if isinstance(problem, TooSlow) or time.monotonic() >= deadline:
                 raise self._out_of_time(label) from None
             raise network_failure(problem, host_of(str(request.url)), label) from None

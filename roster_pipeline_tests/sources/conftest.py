@@ -181,6 +181,15 @@ class School(District):
         """Change settings of the school."""
         self.set_school(self.school, **settings)
 
+    @classmethod
+    def begun(cls, database: Database, source: Source, users: list[Record] | None = None) -> School:
+        """A school after its first sync. users: the people of the SIS, unless they are set already."""
+        if users is not None:
+            source.users = users
+        school = cls(database, source)
+        school.sync()
+        return school
+
     def sync(self) -> dict[str, str]:
         """One sync. Gives the reason of each row of the plan, by its first sourcedId."""
         self.source.write()

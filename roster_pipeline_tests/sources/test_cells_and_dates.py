@@ -32,9 +32,7 @@ def synced(database: Database, bundle: Source, changed: dict[int, str]) -> Schoo
     """A school after one sync of a users.csv in which some lines are changed."""
     written = [changed.get(place, line) for place, line in enumerate(lines())]
     bundle.files["users.csv"] = "\r\n".join([*written, ""])
-    school = School(database, bundle)
-    school.sync()
-    return school
+    return School.begun(database, bundle)
 
 
 @pytest.mark.parametrize("surplus", [",", ",,", ", ,"])
@@ -47,8 +45,7 @@ def test_empty_surplus_cells_cost_nobody(database: Database, bundle: Source, sur
 def test_surplus_cells_in_every_row_are_a_habit_and_cost_nobody(database: Database, bundle: Source) -> None:
     bare = [pupil(n, email="", identifier="", grades="") for n in range(5)]
     bundle.files["users.csv"] = "\r\n".join([lines(bare)[0], *(line + "," for line in lines(bare)[1:]), ""])
-    school = School(database, bundle)
-    school.sync()
+    school = School.begun(database, bundle)
     assert len(school.present) == 5
 
 
@@ -83,9 +80,7 @@ DOUBTFUL = {
 def test_a_row_that_may_have_been_moved_is_rejected_and_its_owner_spared(
     database: Database, bundle: Source, fault: str
 ) -> None:
-    bundle.users = list(PEOPLE)
-    school = School(database, bundle)
-    school.sync()
+    school = School.begun(database, bundle, list(PEOPLE))
     written = lines()
     written[3] = DOUBTFUL[fault](written[3])
     bundle.files["users.csv"] = "\r\n".join([*written, ""])
@@ -112,8 +107,7 @@ def test_what_a_manifest_says_of_files_that_nobody_reads_is_ignored(
 ) -> None:
     bundle.users = list(PEOPLE)
     bundle.files["manifest.csv"] = manifest() + line + "\r\n"
-    school = School(database, bundle)
-    school.sync()
+    school = School.begun(database, bundle)
     assert len(school.present) == 9
     assert school.proof["complete"]
 
@@ -147,9 +141,7 @@ def told_by(database: Database, source: Source, *written: tuple[str, str]) -> Sc
             one | {"roles": [{"role": "student", "org": {"sourcedId": "s1"}, "beginDate": begin, "endDate": end}]}
             for one, (begin, end) in zip(pupils, written, strict=True)
         ]
-    school = School(database, source)
-    school.sync()
-    return school
+    return School.begun(database, source)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +196,6 @@ def test_the_case_of_orgs_csv_is_as_that_of_users_csv(database: Database, bundle
     bundle.users = list(PEOPLE)
     orgs = table(ORG_COLUMNS, ORGS).split("\r\n")
     bundle.files["orgs.csv"] = "\r\n".join([orgs[0], orgs[1].rstrip(","), orgs[2] + ",", orgs[3], ""])
-    school = School(database, bundle)
-    school.sync()
+    school = School.begun(database, bundle)
     assert len(school.present) == 9
     assert school.proof["complete"]

@@ -34,8 +34,7 @@ def enrollments(**more: Any) -> list[dict[str, Any]]:
 def test_enrollments_say_who_belongs_to_a_school(database: Database, rest: Source, members: dict[str, str]) -> None:
     rest.users, rest.enrollments = PEOPLE, enrollments(**members)
     rest.classes = [{"sourcedId": f"c-{one}", "title": "x", "schoolSourcedId": one} for one in ("s1", "s2")]
-    school = School(database, rest)
-    school.sync()
+    school = School.begun(database, rest)
     assert len(school.present) == 104
     assert school.proof["strategy"].endswith("+enrollments")
 
@@ -52,8 +51,7 @@ def test_enrollments_that_say_nothing_are_not_downloaded(
     database: Database, rest: Source, members: dict[str, str]
 ) -> None:
     rest.users, rest.enrollments = PEOPLE, enrollments(**members)
-    school = School(database, rest)
-    school.sync()
+    school = School.begun(database, rest)
     assert rest.asked.count("/enrollments") == 1
     assert "enrollments-not-usable" in school.proof["notes"]
 
@@ -78,8 +76,7 @@ def test_no_enrollment_left_archives_only_where_the_connection_says_so(
 ) -> None:
     source.users = [*map(pupil, range(30)), *map(teacher, range(2))]
     source.enrollments = enrolled(*range(30))
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source)
     source.enrollments = [*left, *enrolled(*range(1, 30))]
     school.sync()
     assert len(school.present) == 32
@@ -172,8 +169,7 @@ def test_enrollments_that_are_not_the_whole_truth_archive_nobody(
     database: Database, bundle: Source, files: dict[str, str], problem: str
 ) -> None:
     bundle.users, bundle.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
-    school = School(database, bundle)
-    school.sync()
+    school = School.begun(database, bundle)
     bundle.enrollments = enrolled(*range(1, 30))
     bundle.files = {**files}
     school.sync()

@@ -17,9 +17,7 @@ PUPILS = [*map(pupil, range(30)), *map(teacher, range(2, 6))]
 @pytest.mark.parametrize("together", [True, False])
 def test_one_record_per_school_is_one_person_in_both(database: Database, source: Source, together: bool) -> None:
     rows = [teacher(1), teacher(1, "s2")]
-    source.users = [*PUPILS, *rows] if together else [rows[1], *PUPILS, rows[0]]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*PUPILS, *rows] if together else [rows[1], *PUPILS, rows[0]])
     assert "te1" in school.present
     assert (school.proof["complete"], school.proof["problems"]) == (True, [])
     source.users = [one for one in source.users if one["sourcedId"] != "st29"]
@@ -31,9 +29,7 @@ def test_one_record_per_school_is_one_person_in_both(database: Database, source:
 
 
 def test_one_record_per_role_is_one_person_with_the_strongest_role(database: Database, source: Source) -> None:
-    source.users = [*PUPILS, teacher(1), teacher(1, role="administrator")]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*PUPILS, teacher(1), teacher(1, role="administrator")])
     assert school.rows("select role from membership where role not in ('student', 'teacher')") == [{"role": "admin"}]
     assert len(school.rows("select 1 from person")) == 35
 
@@ -49,9 +45,7 @@ def test_a_whole_page_of_second_records_does_not_end_the_list(database: Database
 
 
 def test_a_person_of_several_records_is_not_synced_alone(database: Database, rest: Source) -> None:
-    rest.users = [*PUPILS, teacher(1, "s2"), teacher(1)]
-    school = School(database, rest)
-    school.sync()
+    school = School.begun(database, rest, [*PUPILS, teacher(1, "s2"), teacher(1)])
     people = {row["sourced_id"]: row["person_id"] for row in school.rows("select sourced_id, person_id from link")}
     one_person.make_plan(database, school.school, people["te2"])
     with pytest.raises(SyncError, match="several records") as refused:
@@ -64,9 +58,7 @@ def test_a_person_of_several_records_is_not_synced_alone(database: Database, res
 def test_a_person_alone_is_in_the_school_that_a_whole_sync_reads(
     database: Database, rest: Source, school_named: str
 ) -> None:
-    rest.users = [*PUPILS, teacher(1)]
-    school = School(database, rest)
-    school.sync()
+    school = School.begun(database, rest, [*PUPILS, teacher(1)])
     (one,) = school.rows("select person_id from link where sourced_id = 'te1'")
     rest.users[-1] = teacher(1, school_named, familyName="Newname")
     made = one_person.make_plan(database, school.school, one["person_id"])
@@ -77,9 +69,7 @@ def test_a_person_alone_is_in_the_school_that_a_whole_sync_reads(
 
 def test_the_last_modified_decides_the_fields_and_only_them(database: Database, source: Source) -> None:
     newer = teacher(1, "s2", dateLastModified=LATE, email="new@wexbury.example")
-    source.users = [*PUPILS, newer, teacher(1, dateLastModified=EARLY)]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*PUPILS, newer, teacher(1, dateLastModified=EARLY)])
     school.sync()
     assert "te1" in school.present
     assert school.rows("select 1 from person where email = 'new@wexbury.example'")
@@ -99,8 +89,7 @@ def test_a_deleted_record_ends_the_school_it_names_and_one_that_names_none_ends_
     rows = [teacher(1, dateLastModified=EARLY), teacher(1, "s2", dateLastModified=EARLY)]
     source.users = [*PUPILS, *rows]
     source.single = PUPILS
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source)
     deleted = teacher(1, members["orgs"], dateLastModified=LATE, status=members["status"])
     kept = [one for one in rows if one["orgSourcedIds"] != members["orgs"]]
     source.users = [*PUPILS, *kept, deleted]
@@ -109,9 +98,7 @@ def test_a_deleted_record_ends_the_school_it_names_and_one_that_names_none_ends_
 
 
 def test_a_record_that_comes_twice_the_same_is_no_second_one(database: Database, bundle: Source) -> None:
-    bundle.users = [*PUPILS, teacher(1), teacher(1)]
-    school = School(database, bundle)
-    school.sync()
+    school = School.begun(database, bundle, [*PUPILS, teacher(1), teacher(1)])
     assert school.proof["problems"] == ["duplicates"]
 
 
@@ -142,9 +129,7 @@ def test_two_pupils_with_one_id_are_not_one_person(
 ) -> None:
     bare = {"identifier": "", "email": ""}
     mine = pupil(40, dateLastModified=EARLY if newer else LATE, **bare)
-    source.users = [*PUPILS, mine]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*PUPILS, mine])
     before = school.rows("select given_name, family_name from person where username = 'st40'")
     source.users.append(pupil(40, org, dateLastModified=LATE if newer else EARLY, **(bare | other)))
     reasons = school.sync()
@@ -180,9 +165,7 @@ def test_two_pupils_with_one_id_are_two_people_for_the_school_of_each(
 def test_a_contact_whose_id_two_people_have_is_nobodys_contact(database: Database, source: Source) -> None:
     guardian = person("g1", "s1", 60, role="guardian", identifier="")
     stranger = person("g1", "s2", 61, role="guardian", identifier="", dateLastModified=LATE)
-    source.users = [*PUPILS, pupil(40, agentSourcedIds="g1"), guardian, stranger]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*PUPILS, pupil(40, agentSourcedIds="g1"), guardian, stranger])
     assert "st40" in school.present
     assert school.rows("select 1 from contact") == []
     assert {"rule": "sourced_id_of_two"} in school.rows("select rule from rejected_record")

@@ -174,8 +174,7 @@ SHAPES = {
 def test_everybody_of_a_public_shape_comes_in_and_stays(database: Database, bundle: Source, name: str) -> None:
     shape = SHAPES[name]
     bundle.files = shape.files
-    school = School(database, bundle)
-    school.sync()
+    school = School.begun(database, bundle)
     assert school.present == shape.people
     assert tuple(school.proof["problems"]) == shape.problems
     assert school.proof["rejected"] == 0

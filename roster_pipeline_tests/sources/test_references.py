@@ -13,9 +13,8 @@ SPELLINGS = ["s1;s2", "s1|s2", "[s1,s2]", '"s1"', "s1, s2", "s1 s2", "S1", "Alde
 
 
 def test_an_org_in_another_spelling_is_read_in_the_first_sync(database: Database, source: Source) -> None:
-    source.users = [*map(pupil, range(4)), *(pupil(9 + place, written) for place, written in enumerate(SPELLINGS))]
-    school = School(database, source)
-    school.sync()
+    written = [pupil(9 + place, spelling) for place, spelling in enumerate(SPELLINGS)]
+    school = School.begun(database, source, [*map(pupil, range(4)), *written])
     assert {f"st{9 + place}" for place in range(len(SPELLINGS))} <= school.present
 
 
@@ -23,9 +22,7 @@ def test_an_org_in_another_spelling_is_read_in_the_first_sync(database: Database
 def test_a_list_of_orgs_that_is_suddenly_written_in_another_way_archives_nobody(
     database: Database, source: Source, written: str
 ) -> None:
-    source.users = [*map(pupil, range(40)), *(pupil(n, "s1,s2") for n in range(40, 44))]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*map(pupil, range(40)), *(pupil(n, "s1,s2") for n in range(40, 44))])
     source.users[40:] = [pupil(n, written) for n in range(40, 44)]
     reasons = school.sync()
     assert len(school.present) == 44
@@ -35,9 +32,7 @@ def test_a_list_of_orgs_that_is_suddenly_written_in_another_way_archives_nobody(
 def test_an_identifier_is_read_only_where_no_id_of_the_list_is_written_like_it(
     database: Database, source: Source
 ) -> None:
-    source.users = [*map(pupil, range(4)), pupil(9, "101")]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*map(pupil, range(4)), pupil(9, "101")])
     assert "st9" in school.present
     assert (school.proof["respelled_orgs"], school.proof["unlisted_orgs"]) == (1, 0)
 
@@ -57,9 +52,7 @@ def test_a_number_that_may_be_another_schools_id_is_not_taken_for_an_identifier(
 
 @pytest.mark.parametrize("org", ["s9", "d1", "Cedar School", "s2,s9"])
 def test_somebody_who_names_no_listed_school_stays_and_is_told(database: Database, source: Source, org: str) -> None:
-    source.users = [*map(pupil, range(30)), teacher(1), teacher(2)]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*map(pupil, range(30)), teacher(1), teacher(2)])
     source.users[0], source.users[30] = pupil(0, org), teacher(1, org)
     reasons = school.sync()
     assert (reasons["st0"], reasons["te1"]) == ("unknown_org", "unknown_org")
@@ -71,9 +64,7 @@ def test_somebody_who_names_no_listed_school_stays_and_is_told(database: Databas
 def test_a_record_with_a_role_in_another_school_and_this_one_as_its_main_school_archives_and_creates_nobody(
     database: Database, source: Source, main: str
 ) -> None:
-    source.users = [*map(pupil, range(30)), teacher(1), teacher(2)]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*map(pupil, range(30)), teacher(1), teacher(2)])
     source.users[0] = pupil(0, "s2", primaryOrgSourcedId=main)
     source.users += [pupil(40, "s2", primaryOrgSourcedId=main), pupil(41, "s1", primaryOrgSourcedId="s2")]
     reasons = school.sync()
@@ -103,17 +94,13 @@ ROLE = {"role": "student", "org": {"sourcedId": "s2"}}
 def test_what_a_record_names_beside_its_roles_counts(
     database: Database, rest: Source, members: dict[str, Any], reason: str
 ) -> None:
-    rest.users = list(map(pupil, range(30)))
-    school = School(database, rest)
-    school.sync()
+    school = School.begun(database, rest, list(map(pupil, range(30))))
     rest.users[0] = pupil(0, **({"role": None, "orgs": None} | members))
     assert school.sync()["st0"] == reason
 
 
 def test_somebody_in_another_listed_school_has_moved(database: Database, source: Source) -> None:
-    source.users = list(map(pupil, range(30)))
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, list(map(pupil, range(30))))
     source.users[0], source.users[1] = pupil(0, "s2"), pupil(1, "d1,s2")
     reasons = school.sync()
     assert (reasons["st0"], reasons["st1"]) == ("moved_school", "moved_school")
@@ -121,9 +108,7 @@ def test_somebody_in_another_listed_school_has_moved(database: Database, source:
 
 
 def test_many_unknown_hold_the_archivals_of_everybody_else(database: Database, source: Source) -> None:
-    source.users = [*map(pupil, range(40)), *map(teacher, range(5))]
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, [*map(pupil, range(40)), *map(teacher, range(5))])
     source.users = [*(pupil(n, "x9") for n in range(4)), *map(pupil, range(4, 39)), *map(teacher, range(4))]
     reasons = school.sync()
     assert (reasons["st39"], reasons["te4"]) == ("left", "left")
@@ -149,9 +134,7 @@ def test_many_unknown_hold_the_archivals_of_everybody_else(database: Database, s
 def test_the_witness_confirms_by_a_listed_other_school_only(
     database: Database, rest: Source, said: dict[str, Any] | None, reason: str
 ) -> None:
-    rest.users = list(map(pupil, range(30)))
-    school = School(database, rest)
-    school.sync()
+    school = School.begun(database, rest, list(map(pupil, range(30))))
     rest.users = rest.users[1:]
     rest.single = [*rest.users, said] if said else list(rest.users)
     reasons = school.sync()
@@ -174,9 +157,8 @@ def test_members_may_be_called_as_in_the_files(database: Database, rest: Source,
     kinds: list[Any] = [
         "s1,s2", "s1;s2", ["s1"], [{"sourcedId": "s1"}], [{"href": "https://sis.example/ims/orgs/s1"}],
     ]  # fmt: skip
-    rest.users = [*(pupil(n, orgs, agentSourcedIds="te7;te8") for n, orgs in enumerate(kinds)), mother]
-    school = School(database, rest)
-    school.sync()
+    pupils = [pupil(n, orgs, agentSourcedIds="te7;te8") for n, orgs in enumerate(kinds)]
+    school = School.begun(database, rest, [*pupils, mother])
     assert school.present == {f"st{n}" for n in range(len(kinds))}
     assert len(school.rows("select 1 from contact")) == len(kinds)
 
@@ -212,9 +194,7 @@ def test_somebody_who_goes_to_a_campus_stays_a_member_until_the_school_decides(
     database: Database, source: Source
 ) -> None:
     source.orgs = (DISTRICT, ALDER, BIRCH, CAMPUS)
-    source.users = list(map(pupil, range(12)))
-    school = School(database, source)
-    school.sync()
+    school = School.begun(database, source, list(map(pupil, range(12))))
     source.users[0] = pupil(0, "c1")
     assert school.sync()["st0"] == "org_below"
     assert "st0" in school.present
@@ -244,8 +224,7 @@ def test_columns_may_be_called_as_in_the_api(database: Database, bundle: Source,
     people = [*(pupil(n, agentSourcedIds="te7") for n in range(4)), teacher(7, "s1", role="parent")]
     renamed = [{names.get(name, name): value for name, value in one.items()} for one in people]
     bundle.files["users.csv"] = table([names.get(column, column) for column in USERS], renamed)
-    school = School(database, bundle)
-    school.sync()
+    school = School.begun(database, bundle)
     assert school.present == {"st0", "st1", "st2", "st3"}
     assert len(school.rows("select 1 from contact")) == 4
     assert len(school.rows("select 1 from membership where grade = '09'")) == 4

@@ -1,5 +1,5 @@
-"""Finds the contacts of each person, their relationships, and the contacts that nobody may call by the contact
-rules."""
+"""Who may be a contact: the contacts of each person, their relationships, and the contacts that nobody may call by the
+contact rules."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ from roster_pipeline.cleaning.contact_rules import (
     values_of,
     values_of_pairs,
 )
-from roster_pipeline.cleaning.field_values import without_null_words
+from roster_pipeline.cleaning.field_values import clean_names, without_null_words
+from roster_pipeline.cleaning.rejections import Rejections
 from roster_pipeline.frames import (
     TEXT,
     Array,
@@ -31,12 +32,14 @@ from roster_pipeline.frames import (
     blanks,
     codes,
     column_of,
+    filled,
     lists,
     positions,
     strings,
     taken,
     truth,
 )
+from roster_pipeline.org_tree import GONE_STATUSES
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT
 
@@ -44,6 +47,27 @@ KINDS = ("parent", "guardian", "relative")
 """Roles of contacts, the first one preferred."""
 
 EXCLUDED_COLUMNS = ("sourced_id", "student_id")
+
+
+def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Flags, Ints]:
+    """The people who may be a contact: they are not gone, have a name, and have a contact's role today. Also those who
+    only lack a name, and the kind of each, best first."""
+    named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
+    gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(sorted(GONE_STATUSES), TEXT)))
+    kinds = np.full(len(people), -1, dtype=np.int64)
+    roles = lists(people["roles"])
+    flat, now = pc.list_flatten(roles), context.today.isoformat()
+    source = pc.utf8_lower(pc.utf8_trim_whitespace(pc.struct_field(flat, "role")))
+    begins, ends = (pc.struct_field(flat, name) for name in ("beginDate", "endDate"))
+    runs = ~truth(pc.less(ends, now)) & ~truth(pc.greater(begins, now))
+    fits = truth(pc.is_in(source, value_set=pa.array(context.settings.contact_roles, TEXT))) & runs
+    kind = pc.fill_null(pc.index_in(source, value_set=pa.array(KINDS, TEXT)), len(KINDS)).to_numpy()
+    owners = pc.list_parent_indices(roles).to_numpy()
+    for place in range(len(KINDS), -1, -1):
+        kinds[owners[fits & (kind == place)]] = place
+    is_contact = (kinds >= 0) & ~gone
+    notes.note(is_contact & ~named, strings(people["sourcedId"]), "familyName", "missing_name", "error")
+    return is_contact & named, is_contact & ~named, kinds
 
 
 def pairs_of(students: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:

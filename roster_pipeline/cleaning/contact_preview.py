@@ -15,6 +15,7 @@ from roster_pipeline.cleaning.contact_exclusions import (
     pairs_of,
     relationships_of,
     relationships_of_pairs,
+    usable_contacts,
 )
 from roster_pipeline.cleaning.contact_rules import (
     AGENTS,
@@ -27,7 +28,7 @@ from roster_pipeline.cleaning.contact_rules import (
     rules_of,
     stored_key,
 )
-from roster_pipeline.cleaning.contacts import clipped, usable_contacts
+from roster_pipeline.cleaning.contacts import clipped
 from roster_pipeline.cleaning.rejections import Rejections, one_per_sourced_id
 from roster_pipeline.frames import Array, Flags, Ints, strings
 from roster_pipeline.settings import school

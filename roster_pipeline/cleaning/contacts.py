@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.contact_exclusions import (
-    KINDS,
     excluded_contacts,
     judged,
     pairs_of,
     relationships_of,
     relationships_of_pairs,
+    usable_contacts,
 )
 from roster_pipeline.cleaning.contact_rules import (
     AGENTS,
@@ -39,8 +39,7 @@ from roster_pipeline.cleaning.emails_and_phones import clean_emails
 from roster_pipeline.cleaning.field_values import clean_names, metadata_text
 from roster_pipeline.cleaning.record_fields import not_texts, phones_of
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, one_per_sourced_id
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, column_of, filled, lists, strings, truth
-from roster_pipeline.org_tree import GONE_STATUSES
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, column_of, filled, strings, truth
 from roster_pipeline.vocabulary import CONTACT_FIELDS, CONTACTS, MORE_CONTACTS
 
 _READ = ("sourcedId", "givenName", "familyName", "email", "phone", "sms", "unreadable")
@@ -136,27 +135,6 @@ def clipped(people: pd.DataFrame) -> pd.DataFrame:
     """Ids without outer blanks: some servers add them in users and not in agents, or the other way round."""
     trimmed = pc.utf8_trim_whitespace(strings(people["sourcedId"]))
     return people.assign(sourcedId=pd.Series(trimmed, dtype="str", index=people.index))
-
-
-def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Flags, Ints]:
-    """The people who may be a contact: they are not gone, have a name, and have a contact's role today. Also those who
-    only lack a name, and the kind of each, best first."""
-    named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
-    gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(sorted(GONE_STATUSES), TEXT)))
-    kinds = np.full(len(people), -1, dtype=np.int64)
-    roles = lists(people["roles"])
-    flat, now = pc.list_flatten(roles), context.today.isoformat()
-    source = pc.utf8_lower(pc.utf8_trim_whitespace(pc.struct_field(flat, "role")))
-    begins, ends = (pc.struct_field(flat, name) for name in ("beginDate", "endDate"))
-    runs = ~truth(pc.less(ends, now)) & ~truth(pc.greater(begins, now))
-    fits = truth(pc.is_in(source, value_set=pa.array(context.settings.contact_roles, TEXT))) & runs
-    kind = pc.fill_null(pc.index_in(source, value_set=pa.array(KINDS, TEXT)), len(KINDS)).to_numpy()
-    owners = pc.list_parent_indices(roles).to_numpy()
-    for place in range(len(KINDS), -1, -1):
-        kinds[owners[fits & (kind == place)]] = place
-    is_contact = (kinds >= 0) & ~gone
-    notes.note(is_contact & ~named, strings(people["sourcedId"]), "familyName", "missing_name", "error")
-    return is_contact & named, is_contact & ~named, kinds
 
 
 def _marks(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:

@@ -15,14 +15,10 @@ from typing import Any
 from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.collections.response_body import raw_id
-from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Fill
+from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Fill, naming_orgs, sampled
 from roster_pipeline.oneroster.http.endpoint import segment
-from roster_pipeline.oneroster.records.known_users import KnownUser
 from roster_pipeline.oneroster.records.orgs import CLASS, SCHOOL, USER, Memberships, folded_members, named_id
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
-from roster_pipeline.oneroster.records.user_records import UserReader
-from roster_pipeline.oneroster.records.usual_users import ReadUser
-from roster_pipeline.org_tree import GONE_STATUSES
 
 TRUSTED_SHARE = 0.5
 """If more than this share of a school's list names only other schools, it is not the list of this school."""
@@ -161,34 +157,6 @@ def of_this_school(records: list[Any], school: str) -> bool:
     return not with_school or foreign / len(with_school) <= TRUSTED_SHARE
 
 
-def sampled(records: list[Any]) -> list[list[dict[str, str | None]]]:
-    """Role entries of active records that are, or may be, students and teachers."""
-    sample: list[list[dict[str, str | None]]] = []
-    for record in records:
-        if not isinstance(record, dict) or str(record.get("status") or "active").lower() in GONE_STATUSES:
-            continue
-        entries = entries_of(record)
-        if entries is None:
-            continue
-        if not entries or any(entry["role"] in LISTED or entry["role"] is None for entry in entries):
-            sample.append(entries)
-    return sample
-
-
-def naming_orgs(records: list[Any]) -> list[bool]:
-    """For each record of such a sample, whether it names an org. All known users do."""
-    known = [record for record in records if type(record) is KnownUser]
-    others = [record for record in records if type(record) is not KnownUser] if known else records
-    naming = [any(entry["org"] is not None for entry in entries) for entries in sampled(others)]
-    return naming + [True for user in known if user.is_active((*LISTED, None))]
-
-
-def entries_of(record: Any) -> list[dict[str, str | None]] | None:
-    """Role entries of a raw record, as its reader reads them; None if it is rejected."""
-    user = record if type(record) is ReadUser else UserReader().one(record, [])
-    return None if user is None else list(user["roles"])
-
-
 def _add_lists(memberships: Memberships, lists: Lists, group: str) -> None:
     for school, listing in lists:
         for page in listing.pages():
@@ -198,14 +166,11 @@ def _add_lists(memberships: Memberships, lists: Lists, group: str) -> None:
 
 
 def single_guardians(reading: Reading) -> Iterator[Batch]:
-    """If guardians are wanted and no listing had any: `/users/{id}` for each agent, up to a limit.
+    """The guardians that no listing had: `/users/{id}` for each agent, up to a limit.
 
     Agents that do not exist are noted. That is not an error, and no reason to remove a contact.
     """
-    wanted = reading.wanted
-    if not wanted.contacts or not wanted.single_contacts or not CONTACT_ROLES.isdisjoint(reading.roles_seen):
-        return
-    schools = wanted.school_ids or ()
+    schools = reading.wanted.school_ids or ()
     if schools and len(reading.unknown_schools()) == len(schools):
         return  # none of the schools exists, so there are no students
     agents = sorted(reading.agents)

@@ -76,6 +76,12 @@ class Reading:
         """The sourcedIds of the orgs that the SIS lists."""
         return self.orgs.ids
 
+    @property
+    def lacks_guardians(self) -> bool:
+        """Whether guardians are wanted, also one by one, and no listing has had any."""
+        wanted = self.wanted
+        return wanted.contacts and wanted.single_contacts and CONTACT_ROLES.isdisjoint(self.roles_seen)
+
     def whole_listing(self) -> Listing:
         """The listing of all users. Those of the last pull are recognised, if their results depend on nothing else."""
         wanted, endpoint = self.wanted, self.client.endpoint

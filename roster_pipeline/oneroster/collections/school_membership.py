@@ -15,10 +15,8 @@ from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.membership_lookup import (
     Lists,
     belongs_to,
-    entries_of,
     listed_memberships,
     lists_of_schools,
-    naming_orgs,
     of_this_school,
     read_lists,
     read_memberships,
@@ -27,7 +25,7 @@ from roster_pipeline.oneroster.collections.membership_lookup import (
 )
 from roster_pipeline.oneroster.collections.proof import SeenIds
 from roster_pipeline.oneroster.collections.reading import Reading
-from roster_pipeline.oneroster.collections.wanted import GROUPS, LISTED, ROLES_OF, Batch, Fill
+from roster_pipeline.oneroster.collections.wanted import GROUPS, LISTED, ROLES_OF, Batch, Fill, entries_of, naming_orgs
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.records.orgs import UNREAD, Memberships, orgs_of
@@ -44,7 +42,8 @@ def read_people(reading: Reading) -> Iterator[Batch]:
         lists = _per_school_lists(reading)
         if lists is not None:
             yield from _by_school(reading, lists)
-            yield from single_guardians(reading)
+            if reading.lacks_guardians:
+                yield from single_guardians(reading)
             return
         reading.mode = "full"
     since = None if reading.wanted.everybody_too else reading.wanted.since
@@ -71,7 +70,8 @@ def read_people(reading: Reading) -> Iterator[Batch]:
             reading.own_problems.append(f"no-orgs:{group}")
     if not reading.records:
         reading.own_problems.append("no-people")
-    yield from single_guardians(reading)
+    if reading.lacks_guardians:
+        yield from single_guardians(reading)
 
 
 def _orgs(reading: Reading) -> Iterator[Batch]:

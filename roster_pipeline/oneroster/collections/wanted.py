@@ -1,4 +1,4 @@
-"""What a pull is asked for, and what it brings."""
+"""What a pull is asked for, what it brings, and which schools the records of a first page name."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
+from roster_pipeline.oneroster.records.known_users import KnownUser
+from roster_pipeline.oneroster.records.user_records import UserReader
+from roster_pipeline.oneroster.records.usual_users import ReadUser
+from roster_pipeline.org_tree import GONE_STATUSES
 from roster_pipeline.vocabulary import ROLE_ORDER
 
 LISTED = {"student": "/students", "teacher": "/teachers"}
@@ -64,3 +68,31 @@ class Batch:
     rejects: list[dict[str, Any]]
     marks: Sequence[bytes | None] = ()
     known: Sequence[int] = ()
+
+
+def sampled(records: list[Any]) -> list[list[dict[str, str | None]]]:
+    """Role entries of active records that are, or may be, students and teachers."""
+    sample: list[list[dict[str, str | None]]] = []
+    for record in records:
+        if not isinstance(record, dict) or str(record.get("status") or "active").lower() in GONE_STATUSES:
+            continue
+        entries = entries_of(record)
+        if entries is None:
+            continue
+        if not entries or any(entry["role"] in LISTED or entry["role"] is None for entry in entries):
+            sample.append(entries)
+    return sample
+
+
+def naming_orgs(records: list[Any]) -> list[bool]:
+    """For each record of such a sample, whether it names an org. All known users do."""
+    known = [record for record in records if type(record) is KnownUser]
+    others = [record for record in records if type(record) is not KnownUser] if known else records
+    naming = [any(entry["org"] is not None for entry in entries) for entries in sampled(others)]
+    return naming + [True for user in known if user.is_active((*LISTED, None))]
+
+
+def entries_of(record: Any) -> list[dict[str, str | None]] | None:
+    """Role entries of a raw record, as its reader reads them; None if it is rejected."""
+    user = record if type(record) is ReadUser else UserReader().one(record, [])
+    return None if user is None else list(user["roles"])

@@ -27,7 +27,7 @@ from roster_pipeline.oneroster.http.discovery import Discovery
 from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, segment, with_query
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.token_search import Connected, recalled
+from roster_pipeline.oneroster.http.oauth2 import Connected, recalled
 from roster_pipeline.oneroster.records.orgs import org_of, orgs_of
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness

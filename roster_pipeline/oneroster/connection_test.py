@@ -24,7 +24,8 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.http.auth import SignIn
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0
-from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, OAuth2SignIn
+from roster_pipeline.oneroster.http.error_mapping import NamedElsewhere
+from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.people_counts import PeopleCounts
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset
 

@@ -24,11 +24,11 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, NoMoreTries, OAuth1SignIn, SignIn
 from roster_pipeline.oneroster.http.endpoint import Endpoint, Root, host_of, roots, understand, with_query
-from roster_pipeline.oneroster.http.error_mapping import TokenRefused, failure_of, transient, unreadable
+from roster_pipeline.oneroster.http.error_mapping import NamedElsewhere, TokenRefused, failure_of, transient, unreadable
 from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.oauth2 import NamedElsewhere, NoToken, OAuth2SignIn
+from roster_pipeline.oneroster.http.oauth2 import Connected, NoToken, OAuth2SignIn
 from roster_pipeline.oneroster.http.response import Response
-from roster_pipeline.oneroster.http.token_search import MOST_TRIES, Connected, TokenAddresses, find_form, scope_choices
+from roster_pipeline.oneroster.http.token_search import MOST_TRIES, TokenAddresses, find_form, scope_choices
 
 
 class RefusalOrigin(IntEnum):

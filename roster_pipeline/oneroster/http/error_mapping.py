@@ -8,6 +8,7 @@ from __future__ import annotations
 import ssl
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import httpx
 
@@ -33,6 +34,7 @@ RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 ABSENT_STATUSES = frozenset((404, 405, 410, 501))
 NO_CONTENT = 204
 BROKEN_STATUS = 500
+LONGEST_SHOWN = 200
 
 
 def failure_of(response: Response, label: str) -> OneRosterError | None:
@@ -221,6 +223,24 @@ class TokenRefused(SignInRefused):
         )
         self.status = status
         self.code = code
+
+
+class NamedElsewhere(SignInRefused):
+    """The SIS names a token address on another host. The secret is sent there only after a person entered it."""
+
+    def __init__(self, what: str, url: str) -> None:
+        shown = "".join(letter for letter in url if letter.isascii() and letter.isprintable())[:LONGEST_SHOWN]
+        super().__init__(
+            f"{what} names a token address on another host: {shown}",
+            "If that address belongs to the SIS, enter it as the token URL. Client ID and Client Secret were not sent "
+            "there.",
+        )
+
+
+def named_elsewhere(target: str) -> NamedElsewhere:
+    """The error for a redirect of a token address to another host. Drops the query, which may repeat what we sent."""
+    named = urlsplit(target)._replace(query="", fragment="").geturl()
+    return NamedElsewhere("The token address of the SIS", named)
 
 
 def permission(label: str) -> str:

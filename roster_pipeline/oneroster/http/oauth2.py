@@ -1,18 +1,25 @@
-"""OAuth 2.0 client credentials: gets a token, keeps it, and renews it before it expires."""
+"""OAuth 2.0 client credentials: gets a token, keeps it, and renews it before it expires. Recalls the sign-in of an
+earlier session."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 import httpx
 
-from roster_pipeline.oneroster.errors import Busy, NotOffered, OneRosterError, ServerFailed, SignInRefused
-from roster_pipeline.oneroster.http.auth import BasicAuth, BearerAuth, SignIn
-from roster_pipeline.oneroster.http.endpoint import resolved, same_origin, with_query
-from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, RETRY_STATUSES, Situation, TokenRefused
+from roster_pipeline.oneroster.errors import Busy, NotOffered, OneRosterError, ServerFailed
+from roster_pipeline.oneroster.http.auth import METHODS, BasicAuth, BearerAuth, BearerSignIn, OAuth1SignIn, SignIn
+from roster_pipeline.oneroster.http.endpoint import Address, resolved, same_origin, understand, with_query
+from roster_pipeline.oneroster.http.error_mapping import (
+    ABSENT_STATUSES,
+    RETRY_STATUSES,
+    Situation,
+    TokenRefused,
+    named_elsewhere,
+)
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.response import Response, decoded
 
@@ -25,7 +32,6 @@ REDIRECT_STATUSES = frozenset((301, 302, 307, 308))
 """Redirects that are followed with the same request. Only on the SIS's own host, because the request has the secret."""
 MOST_REDIRECTS = 3
 LABEL = "its token address"
-LONGEST_SHOWN = 200
 OAUTH_ERRORS = frozenset(
     (
         *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client"),
@@ -149,24 +155,6 @@ def token_failed(response: Response) -> ServerFailed:
     return failure
 
 
-class NamedElsewhere(SignInRefused):
-    """The SIS names a token address on another host. The secret is sent there only after a person entered it."""
-
-    def __init__(self, what: str, url: str) -> None:
-        shown = "".join(letter for letter in url if letter.isascii() and letter.isprintable())[:LONGEST_SHOWN]
-        super().__init__(
-            f"{what} names a token address on another host: {shown}",
-            "If that address belongs to the SIS, enter it as the token URL. Client ID and Client Secret were not sent "
-            "there.",
-        )
-
-
-def named_elsewhere(target: str) -> NamedElsewhere:
-    """The error for a redirect of a token address to another host. Drops the query, which may repeat what we sent."""
-    named = urlsplit(target)._replace(query="", fragment="").geturl()
-    return NamedElsewhere("The token address of the SIS", named)
-
-
 def _judge(response: Response, url: str, session: HttpSession) -> None:
     if 200 <= response.status < 300:
         return
@@ -233,3 +221,63 @@ def _life(value: Any) -> float:
     except (TypeError, ValueError, OverflowError):
         return DEFAULT_LIFE
     return seconds if 0 < seconds < 1e9 else DEFAULT_LIFE
+
+
+def chosen_scopes(chosen: str) -> list[str]:
+    """The owner's scopes as they may be sent, best first: some servers know only the other scheme."""
+    text = " ".join(chosen.replace(",", " ").split())
+    twin = text.replace("https://", "http://") if "https://" in text else text.replace("http://", "https://")
+    return list(dict.fromkeys((text, twin)))
+
+
+@dataclass
+class Connected:
+    """A root that answered, and the sign-in that it accepted. version: "1.1" or "1.2". remembered: found earlier."""
+
+    address: Address
+    root: str
+    version: str
+    sign_in: SignIn
+    remembered: bool = False
+
+    def learned(self) -> dict[str, Any]:
+        """The values for the next session, as JSON without secrets."""
+        return {
+            "base": self.address.base,
+            "root": self.root,
+            "version": self.version,
+            "sign_in": self.sign_in.learned(),
+        }
+
+
+def recalled(session: HttpSession) -> Connected | None:
+    """The findings of an earlier session. None if there is nothing, or if the owner's settings no longer fit it."""
+    endpoint = session.endpoint
+    learned = endpoint.learned
+    address = understand(endpoint.base_url)
+    stored: Any = learned.get("sign_in") or {}
+    root, version = learned.get("root"), learned.get("version")
+    if learned.get("base") != address.base or not isinstance(root, str) or version not in ("1.1", "1.2"):
+        return None
+    kind = stored.get("kind")
+    if endpoint.version not in ("auto", version) or endpoint.sign_in not in ("auto", kind):
+        return None
+    sign_in: SignIn
+    if kind == "oauth2":
+        form = stored.get("form") or {}
+        if endpoint.token_url not in (None, stored["token_url"]) or not endpoint.client_id:
+            return None
+        if endpoint.token_url is None and not same_origin(stored["token_url"], address.base):
+            return None
+        if endpoint.scopes is not None and form.get("scope") not in chosen_scopes(endpoint.scopes):
+            return None
+        sign_in = OAuth2SignIn(session, stored["token_url"], TokenForm(**form))
+    elif kind == "oauth1" and stored.get("method") in METHODS:
+        sign_in = OAuth1SignIn(endpoint.client_id, endpoint.client_secret, stored["method"])
+    elif kind == "bearer":
+        sign_in = BearerSignIn(endpoint.client_secret)
+    elif kind == "open":
+        sign_in = SignIn()
+    else:
+        return None
+    return Connected(address, root, version, sign_in, remembered=True)

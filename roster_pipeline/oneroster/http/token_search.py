@@ -1,4 +1,4 @@
-"""Finds where a SIS gives out tokens, and which form of the token request it accepts; and recalls what was found.
+"""Finds where a SIS gives out tokens, and which form of the token request it accepts.
 
 The address: each possible address is asked without the secret. A token endpoint answers a request without credentials
 with an OAuth error; other paths answer differently. So the Client Secret goes only to an address that has answered this
@@ -12,24 +12,29 @@ the query. The form that worked is remembered.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
 from roster_pipeline.oneroster.errors import Busy, OneRosterError
-from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, NoMoreTries, OAuth1SignIn, SignIn
-from roster_pipeline.oneroster.http.endpoint import Address, Root, resolved, same_origin, token_urls, understand
-from roster_pipeline.oneroster.http.error_mapping import ABSENT_STATUSES, BROKEN_STATUS, RETRY_STATUSES, TokenRefused
+from roster_pipeline.oneroster.http.auth import NoMoreTries
+from roster_pipeline.oneroster.http.endpoint import Address, Root, resolved, same_origin, token_urls
+from roster_pipeline.oneroster.http.error_mapping import (
+    ABSENT_STATUSES,
+    BROKEN_STATUS,
+    RETRY_STATUSES,
+    NamedElsewhere,
+    TokenRefused,
+    named_elsewhere,
+)
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import (
     LABEL,
     REDIRECT_STATUSES,
-    NamedElsewhere,
     OAuth2SignIn,
     TokenForm,
+    chosen_scopes,
     error_code,
     json_object,
-    named_elsewhere,
     token_failed,
 )
 from roster_pipeline.oneroster.http.response import Response, decoded
@@ -50,9 +55,7 @@ def scope_choices(version: str | None, chosen: str | None) -> list[str]:
     version: of the root; None if unknown. chosen: the owner's scopes; None if not set.
     """
     if chosen is not None:
-        text = " ".join(chosen.replace(",", " ").split())
-        twin = text.replace("https://", "http://") if "https://" in text else text.replace("http://", "https://")
-        return list(dict.fromkeys((text, twin)))
+        return chosen_scopes(chosen)
     own, other = ("1.1", "1.2") if version == "1.1" else ("1.2", "1.1")
     core, both, turned = _texts(SCOPE_PREFIX[own])
     short = "roster-core.readonly roster.readonly"
@@ -238,56 +241,3 @@ def _token_urls_in(document: Any) -> Iterator[str]:
             host = urlsplit(url).hostname or ""
             if host and not any(host == name or host.endswith("." + name) for name in _TEMPLATES):
                 yield url
-
-
-@dataclass
-class Connected:
-    """A root that answered, and the sign-in that it accepted. version: "1.1" or "1.2". remembered: found earlier."""
-
-    address: Address
-    root: str
-    version: str
-    sign_in: SignIn
-    remembered: bool = False
-
-    def learned(self) -> dict[str, Any]:
-        """The values for the next session, as JSON without secrets."""
-        return {
-            "base": self.address.base,
-            "root": self.root,
-            "version": self.version,
-            "sign_in": self.sign_in.learned(),
-        }
-
-
-def recalled(session: HttpSession) -> Connected | None:
-    """The findings of an earlier session. None if there is nothing, or if the owner's settings no longer fit it."""
-    endpoint = session.endpoint
-    learned = endpoint.learned
-    address = understand(endpoint.base_url)
-    stored: Any = learned.get("sign_in") or {}
-    root, version = learned.get("root"), learned.get("version")
-    if learned.get("base") != address.base or not isinstance(root, str) or version not in ("1.1", "1.2"):
-        return None
-    kind = stored.get("kind")
-    if endpoint.version not in ("auto", version) or endpoint.sign_in not in ("auto", kind):
-        return None
-    sign_in: SignIn
-    if kind == "oauth2":
-        form = stored.get("form") or {}
-        if endpoint.token_url not in (None, stored["token_url"]) or not endpoint.client_id:
-            return None
-        if endpoint.token_url is None and not same_origin(stored["token_url"], address.base):
-            return None
-        if endpoint.scopes is not None and form.get("scope") not in scope_choices(None, endpoint.scopes):
-            return None
-        sign_in = OAuth2SignIn(session, stored["token_url"], TokenForm(**form))
-    elif kind == "oauth1" and stored.get("method") in METHODS:
-        sign_in = OAuth1SignIn(endpoint.client_id, endpoint.client_secret, stored["method"])
-    elif kind == "bearer":
-        sign_in = BearerSignIn(endpoint.client_secret)
-    elif kind == "open":
-        sign_in = SignIn()
-    else:
-        return None
-    return Connected(address, root, version, sign_in, remembered=True)

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, RowMapping, select, text
+from sqlalchemy import Connection, RowMapping, or_, select, text
 
-from roster_pipeline.directory import apply_sql, apply_staging, approvals, plans, rosters
+from roster_pipeline.directory import apply_sql, apply_staging, approvals, ledger, plans, rosters
 from roster_pipeline.directory.apply_staging import Judged, allowed, columns_of, judged_rows
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
@@ -134,13 +134,14 @@ def apply_within(
 
 
 def _earlier(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) -> SyncResult | None:
-    """The sync that already did this: the sync of the snapshot, or the sync of an approved plan whose approvals are all
-    used."""
+    """The sync that already did this: the sync of the snapshot or of newer data, or the sync of an approved plan whose
+    approvals are all used."""
     if kind == "approval" and approvals.covering(conn, plan.school_id, plan.hash, now) is not None:
         return None
     query = select(sync).where(sync.c.school_id == plan.school_id, sync.c.kind == kind).order_by(sync.c.id.desc())
     if kind == "sync":
-        query = query.where(sync.c.snapshot_id == plan.snapshot_id)
+        newer = ledger.of_data_after(plan.snapshot_id)
+        query = query.where(or_(sync.c.snapshot_id == plan.snapshot_id, sync.c.id.in_(newer)))
     else:
         used = select(approval.c.used_by).where(approval.c.plan_hash == plan.hash, approval.c.used_by.is_not(None))
         query = query.where(sync.c.plan_id == plan.id, sync.c.id.in_(used))

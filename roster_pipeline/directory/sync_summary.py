@@ -20,7 +20,7 @@ from sqlalchemy import Connection, case, func, select, text, true
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.held_plans import claimed_of_school
-from roster_pipeline.directory.ledger import HAS_SYNCED
+from roster_pipeline.directory.ledger import HAS_SYNCED, of_data_after
 from roster_pipeline.directory.tables import outbox, plan, school, snapshot, sync
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
@@ -211,12 +211,13 @@ where y.id = :sync
 def latest_snapshot(
     conn: Connection, school_key: str, run_id: str | None = None
 ) -> tuple[SchoolRow, dict[str, Any] | None]:
-    """A school, and its newest snapshot as `snapshots.facts` has it. A snapshot that this run took comes first. A
-    snapshot of a single person does not count. Raises UnknownKey."""
-    own = case((snapshot.c.run_id == run_id, 0), else_=1)
+    """A school, and its newest snapshot as `snapshots.facts` has it. A snapshot that this run took comes first, unless
+    a sync has used newer data meanwhile. A snapshot of a single person does not count. Raises UnknownKey."""
+    own = case(((snapshot.c.run_id == run_id) & ~of_data_after(snapshot.c.id).exists(), 0), else_=1)
     whole = snapshot.c.proof[ONE_PERSON].is_(None)
     newest = select(snapshot).where(snapshot.c.school_id == school.c.id, whole)
-    last = newest.order_by(own, snapshot.c.id.desc()).limit(1).lateral("last")
+    order = (own, snapshot.c.pull_id.desc().nulls_last(), snapshot.c.id.desc())
+    last = newest.order_by(*order).limit(1).lateral("last")
     columns = {name: last.c[name].label(f"last_{name}") for name in snapshot.c.keys()}  # noqa: SIM118 - no mapping
     query = tenants.schools_query().add_columns(*columns.values()).outerjoin(last, true())
     row = conn.execute(query.where(school.c.key == school_key)).mappings().first()

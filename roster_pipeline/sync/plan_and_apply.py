@@ -94,6 +94,10 @@ def plan_latest(
         school, newest = latest_snapshot(conn, school_key, run_id)
     if newest is None:
         raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
+    if "roles" not in newest["counts"]:
+        raise SyncError(
+            school_key, "the data that were fetched last were not cleaned yet", f"Run: roster sync {school_key}"
+        )
     return plan_snapshot(database, school, int(newest["id"]), run_id=run_id, dry_run=dry_run, limits=limits)
 
 

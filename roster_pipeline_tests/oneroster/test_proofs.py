@@ -146,6 +146,10 @@ def test_what_says_nothing_about_whether_everybody_came_is_none(beside: dict[str
     assert told_of(lambda query: JSONResponse({"users": window(query)} | beside)).complete
 
 
+def test_a_list_under_two_names_is_one_list() -> None:
+    assert told_of(lambda query: JSONResponse({"students": window(query), "users": window(query)})).complete
+
+
 @pytest.mark.parametrize("status", [202, 206, 207])
 def test_an_answer_with_the_status_of_a_part_is_a_part(status: int) -> None:
     def answer(query: Mapping[str, str]) -> Response:

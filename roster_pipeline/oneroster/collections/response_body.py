@@ -86,7 +86,7 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
             f"The response to {label} has no list of {collection}.",
             "This is not a OneRoster response. Check the URL; if it is right, ask the SIS's vendor.",
         )
-    several = sum(bool(other) for name, other in body.items() if folded(name) in ALIASES.get(collection, ())) > 1
+    several = _has_another_list(body, collection, value)
     caveat = PARTIAL if several or status.unfinished or response.status in PARTIAL_STATUSES else None
     if status.warning:
         caveat = caveat or WARNED
@@ -130,6 +130,15 @@ def _under_a_known_name(body: dict[str, Any], collection: str) -> Any:
         if alias in names:
             return names[alias]
     return body if _has_id(body) else _MISSING
+
+
+def _has_another_list(body: dict[str, Any], collection: str, value: Any) -> bool:
+    """Whether other records than `value` are under another name of the collection. Some servers send one list twice."""
+    others = [other for name, other in body.items() if other and folded(name) in ALIASES.get(collection, ())]
+    try:
+        return any(other is not value and other != value for other in others)
+    except RecursionError:
+        return True
 
 
 def _one_level_down(body: dict[str, Any], collection: str) -> Any:

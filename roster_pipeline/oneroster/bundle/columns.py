@@ -182,7 +182,7 @@ def unreadable_rejects(
     is_first = columns.positions["sourcedId"] == 0
     ids = [text(row.first) if is_first else None for row in rows]
     rejects = [reject(sourced_id, collection, "row", row.rule) for sourced_id, row in zip(ids, rows, strict=True)]
-    return rejects, None in ids
+    return rejects, None in ids or any(row.anybodys for row in rows)
 
 
 def _list(cell: str) -> list[str]:

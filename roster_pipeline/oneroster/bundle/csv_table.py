@@ -33,10 +33,12 @@ _END_MARKS = ("end", "eof")
 
 @dataclass(frozen=True)
 class Unreadable:
-    """A row that cannot be read. rule: why, as a slug. first: its first cell; None if that is not certain either."""
+    """A row that cannot be read. rule: why, as a slug. first: its first cell; None if that is not certain either.
+    anybodys: it may concern others than the person it names."""
 
     rule: str
     first: str | None
+    anybodys: bool = False
 
 
 @dataclass
@@ -232,8 +234,9 @@ class _OddRows:
                 page.repaired += 1
             else:
                 at_end = self.at_end and row is self._rows[-1]
-                first = None if _is_anybodys(row, count, at_end=at_end) else row[0]
-                page.unreadable.append(Unreadable(_LENGTH_RULES[len(row) < width], first))
+                anybodys = _is_anybodys(row, count, at_end=at_end)
+                first = None if anybodys and (" " in row[0].strip() or "<" in row[0]) else row[0]
+                page.unreadable.append(Unreadable(_LENGTH_RULES[len(row) < width], first, anybodys))
             readable = fitted is not None
         self._rows.clear()
         self._next_readable.clear()

@@ -50,6 +50,8 @@ WORDS = {
     "enrollments-name-absent-users": "people are enrolled whom the bundle lacks, so a file is probably cut off",
 }
 """For the part of each slug before the colon, what it means. `docs/oneroster.md` and `docs/csv.md` explain each."""
+ABOUT_AGE = "source-"
+"""The beginning of the slugs that concern the age of the source."""
 WITHOUT_SCHOOL = "all of one role came without a school"
 CLOCK_AHEAD = "clock-ahead"
 CLOCK_BEHIND = "clock-behind"

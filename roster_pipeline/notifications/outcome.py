@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 from zoneinfo import ZoneInfo
 
+from roster_pipeline.errors import ABOUT_AGE
 from roster_pipeline.notifications.content import Action, FailureAlert, SyncReport
 from roster_pipeline.vocabulary import DONE, counted, day
 
@@ -16,8 +17,6 @@ Tone = Literal["good", "attention", "failed"]
 
 SUBJECT_LENGTH = 150
 """Longer subjects are cut by every mail client anyway."""
-ABOUT_AGE = "source-"
-"""The beginning of the problems of a proof that concern the age of the source."""
 NAME_LENGTH = 60
 """How many characters the school's name has in the subject, so that the longest name leaves room for the outcome."""
 
@@ -29,7 +28,6 @@ NOUNS: dict[Action, tuple[str, str]] = {
 }
 """The actions in the order of `RISKIEST_FIRST`."""
 _LEAD: dict[str, str] = {
-    "sync": "",
     "approval": "approved plan applied: ",
     "person": "one person: ",
     "upload": "uploaded list: ",
@@ -67,10 +65,10 @@ def _is_old(report: SyncReport) -> bool:
     return report.connection is not None and bool(report.connection.old)
 
 
-def _is_only_old(report: SyncReport) -> bool:
-    """Whether the roster is incomplete only because of its age."""
-    facts = report.connection
-    return facts is not None and bool(facts.problems) and all(one.startswith(ABOUT_AGE) for one in facts.problems)
+def _lacks_records(report: SyncReport) -> bool:
+    """Whether the roster is incomplete for another reason than its age."""
+    problems = report.connection.problems if report.connection else []
+    return _incomplete(report) and not (problems and all(problem.startswith(ABOUT_AGE) for problem in problems))
 
 
 def nothing_found(report: SyncReport) -> str:
@@ -152,7 +150,7 @@ def outcome(report: SyncReport) -> str:
         summary = nothing_found(report)
     else:
         summary = _nothing(report)
-    sentence = _LEAD[report.kind] + summary
+    sentence = _LEAD.get(report.kind, "") + summary
     return sentence[0].upper() + sentence[1:] + "."
 
 
@@ -196,7 +194,7 @@ def remarks(report: SyncReport) -> list[str]:
     sentences += _of_contacts(report)
     if nothing_found(report) and (_done(report) or held_by_action(report)):
         sentences.append(f"{nothing_found(report).capitalize()}.")
-    if _incomplete(report) and not _is_only_old(report):
+    if _lacks_records(report):
         sentences.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
     if report.connection is not None and report.connection.old:
         sentences += [*report.connection.old, "Nobody is archived because of it."]
@@ -269,13 +267,13 @@ def _headline(report: SyncReport) -> str:
         parts.append("the roster looks wrong")
     if nothing_found(report):
         parts.append("nobody was found")
-    if _incomplete(report) and not _is_only_old(report):
+    if _lacks_records(report):
         parts.append("incomplete answer from the SIS")
     if _is_old(report):
         parts.append("the source is old")
     if failed_checks(report):
         parts.append(counted(failed_checks(report), "check failed", "checks failed"))
-    return _LEAD[report.kind] + ("; ".join(parts) or "no changes")
+    return _LEAD.get(report.kind, "") + ("; ".join(parts) or "no changes")
 
 
 def to_check(report: SyncReport) -> int:

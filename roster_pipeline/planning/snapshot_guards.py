@@ -24,6 +24,7 @@ import pandas as pd
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.cleaning.quality_suite import Rule
+from roster_pipeline.errors import ABOUT_AGE
 from roster_pipeline.frames import Flags, persons_of
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
@@ -34,9 +35,6 @@ SOURCE_STALE, OLDER_SOURCE = "source_stale", "older_source"
 
 OLDER = "source-older-than-before"
 """The problem of a snapshot if its data are of an earlier day than the data that were read before."""
-
-ABOUT_AGE = "source-"
-"""The beginning of the problems of a snapshot that concern the age of its source."""
 
 HALF = 0.5
 """A connection that sends less than this share of its usual records shows us less than before."""

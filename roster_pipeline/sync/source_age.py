@@ -9,10 +9,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from roster_pipeline.directory.delta_base import Compared, DeltaBase
-from roster_pipeline.errors import in_words
+from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
-from roster_pipeline.planning.snapshot_guards import ABOUT_AGE, OLDER, stale_source
+from roster_pipeline.planning.snapshot_guards import OLDER, stale_source
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
 

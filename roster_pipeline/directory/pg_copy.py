@@ -150,7 +150,8 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
             false_values=["f"],
         ),
     )
-    return pd.DataFrame({name: _values(table[name].combine_chunks(), kind) for name, kind in columns.items()})
+    arrays = {name: _values(table[name].combine_chunks(), kind) for name, kind in columns.items()}
+    return pd.DataFrame(arrays, copy=False)
 
 
 def read_documents(conn: Connection, query: str, **numbers: int | str) -> bytes:

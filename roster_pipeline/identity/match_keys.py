@@ -105,7 +105,12 @@ class Persons:
         linked = set(links["person_id"].tolist())
         own = links[flags_of(links["connection_id"] == self.directory.connection_id)]
         ids = set(zip(own["person_id"].tolist(), own["sourced_id"].tolist(), strict=True))
-        masters = own.dropna(subset=["master_identifier"]).groupby("person_id")["master_identifier"].agg(frozenset)
+        masters: dict[int, frozenset[str]] = {}
+        for person_id, master in zip(
+            own["person_id"].tolist(), strings(own["master_identifier"]).to_pylist(), strict=True
+        ):
+            if master is not None:
+                masters[person_id] = masters.get(person_id, frozenset()) | {master}
         schooling = _schooling(self.directory, self.ids)
         rows = zip(
             self.ids.tolist(),
@@ -277,11 +282,12 @@ def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | N
 
     From their active memberships; from archived ones if none is active.
     """
-    who = directory.members.index.to_numpy(dtype=np.int64)
-    here = directory.members.loc[np.isin(who, ids), list(MEMBERSHIP[1:])]
+    names, elsewhere = list(MEMBERSHIP[1:]), directory.elsewhere
+    here = directory.members[names][np.isin(directory.members.index.to_numpy(dtype=np.int64), ids)]
     by_person: dict[int, tuple[bool, set[str | None], int | None, int]] = {}
     for person_id, role, grade, status, years in chain(
-        here.itertuples(), directory.elsewhere[list(MEMBERSHIP)].itertuples(index=False)
+        zip(here.index.tolist(), *(here[name].tolist() for name in names), strict=True),
+        zip(*(elsewhere[name].tolist() for name in MEMBERSHIP), strict=True),
     ):
         active, kind, year = status == "active", kind_of(role), year_of(grade if isinstance(grade, str) else None)
         was_active, kinds, was_year, was_years = by_person.get(int(person_id), (active, set(), None, 0))

@@ -181,7 +181,7 @@ def _best_elsewhere(person: Ints, primary_links: pd.DataFrame, directory: Direct
     """
     own = directory.connection_id
     links = directory.links
-    others = links.loc[links["connection_id"] != own, ["person_id", "connection_id"]].drop_duplicates()
+    others = links[["person_id", "connection_id"]][links["connection_id"] != own].drop_duplicates()
     if others.empty:
         return np.zeros(len(person), dtype=bool)
     others = others.merge(directory.affiliations, on=["person_id", "connection_id"])

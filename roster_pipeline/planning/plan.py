@@ -29,7 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.contact_exclusions import none_excluded
-from roster_pipeline.frames import PLAN_COLUMNS, Flags, persons_of, strings, truth
+from roster_pipeline.frames import PLAN_COLUMNS, Flags, column_of, persons_of, strings, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.identity.identity_groups import identity_groups_of
 from roster_pipeline.identity.matching import match
@@ -70,7 +70,7 @@ class Plan:
     def hash(self) -> str:
         """SHA-256 of what the plan would change. The order of rows does not count, nor do rows that change nothing."""
         texts, values = ("action", "role", "number_kind"), ("sourced_ids", "new_links", "changes")
-        changing = self.rows.loc[self.rows["action"].isin(CHANGING), ["person_id", *texts, *values]]
+        changing = self.rows[["person_id", *texts, *values]][self.rows["action"].isin(CHANGING)]
         columns = {name: strings(changing[name]).to_pylist() for name in texts}
         columns |= {name: changing[name].tolist() for name in values}
         columns["person_id"] = [None if person < 0 else person for person in persons_of(changing).tolist()]
@@ -98,7 +98,7 @@ class Plan:
                 reasons.setdefault(row["role"], {}).setdefault(row["action"], {})[row["reason"]] = row["count_all"]
         return reasons
 
-    @property
+    @cached_property
     def absent(self) -> pd.DataFrame:
         """The rows that archive somebody. The second witness is asked about these people."""
         return self.rows[self.rows["action"] == "archive"]
@@ -119,7 +119,8 @@ class Plan:
         archives = np.flatnonzero((self.rows["action"] == "archive").to_numpy(dtype=bool))
         if not len(archives):
             return self
-        words = self.rows[["action", "reason", "witness"]].astype(object).to_numpy()
+        names = ("action", "reason", "witness")
+        words = dict(zip(names, (strings(self.rows[name]).to_pylist() for name in names), strict=True))
         for place, sourced_ids in zip(archives.tolist(), self.absent["sourced_ids"].tolist(), strict=True):
             others = [sourced_id for sourced_id in sourced_ids if sourced_id not in self.own_witness]
             if others and answers is not None and not answers:
@@ -127,9 +128,10 @@ class Plan:
             answered = {
                 UNANSWERED if answers is None else answers.get(sourced_id, UNANSWERED) for sourced_id in others
             } or {GONE}
-            words[place] = _after_witness(str(words[place][1]), answered, asked=answers is not None)
-        rows = self.rows.assign(action=words[:, 0], reason=words[:, 1], witness=words[:, 2])
-        return replace(self, rows=rows.astype({"action": "str", "reason": "str", "witness": "str"}))
+            after = _after_witness(str(words["reason"][place]), answered, asked=answers is not None)
+            for name, word in zip(names, after, strict=True):
+                words[name][place] = word
+        return replace(self, rows=self.rows.assign(**{name: column_of(strings(words[name])) for name in names}))
 
 
 def make_plan(

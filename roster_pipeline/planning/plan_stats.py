@@ -86,7 +86,7 @@ def plan_stats_of(
         history=history,
         counts={role: people.get(role, 0) for role in roles},
         managed={role: number - int(left.get(role, 0)) for role, number in there.items()},
-        records=_counted(_role_or_known(roster.loc[records, ["role", "sourced_id"]], directory), roles),
+        records=_counted(_role_or_known(roster[["role", "sourced_id"]][records], directory), roles),
         rejected=_counted(_rejected_roles(rejected, directory), roles),
         contradictions=int((surprising["reason"] == "sis_still_answers").sum()),
         today=today,
@@ -122,7 +122,7 @@ def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
     """People by effective role: the strongest role that their records have here. Used for this snapshot and for the
     usual size.
     """
-    members = roster.loc[roster["record_status"] == "member", ["identity", "role"]]
+    members = roster[["identity", "role"]][roster["record_status"] == "member"]
     if members.empty:
         return {}
     identity = members["identity"].to_numpy(dtype=np.int64)

@@ -88,7 +88,7 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
     Updates are compared with the role from which people come, because they are a share of that role.
     """
     updating = (plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)
-    rows = plan.rows.loc[updating, ["person_id", "role", "changes"]]
+    rows = plan.rows[["person_id", "role", "changes"]][updating]
     known_people = pd.Index(stats.roles.index.to_numpy(dtype=np.int64))
     place = known_people.get_indexer(pd.Index(persons_of(rows))).astype(np.int64)
     former = taken(strings(stats.roles), place).to_pylist()

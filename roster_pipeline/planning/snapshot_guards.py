@@ -20,12 +20,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.cleaning.quality_suite import Rule
 from roster_pipeline.errors import ABOUT_AGE
-from roster_pipeline.frames import Flags, persons_of
+from roster_pipeline.frames import Flags, persons_of, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
 from roster_pipeline.planning.findings import EVERYBODY, Finding, percent
 from roster_pipeline.settings.school import Guards
@@ -222,7 +223,7 @@ def whole_school(
 
     A list of changes does not say who came, because it names only those who changed.
     """
-    rows = rows.loc[rows["role"] != CONTACT, ["person_id", "matched_by", "reason", "role", "action", "changes"]]
+    rows = rows[["person_id", "matched_by", "reason", "role", "action", "changes"]][rows["role"] != CONTACT]
     person = persons_of(rows)
     active = directory.members.index[directory.active].to_numpy(dtype=np.int64)
     here = np.isin(person, active)
@@ -249,7 +250,7 @@ def whole_school(
 
 
 def _by_role(roles: pd.Series[str], such: Flags) -> dict[str, int]:
-    return {str(role): int(count) for role, count in roles[such].value_counts().items()} if such.any() else {}
+    return dict(Counter(strings(roles).filter(pa.array(such)).drop_null().to_pylist()).most_common())
 
 
 def _mostly(roles: pd.Series[str], such: Flags, among: Flags) -> dict[str, int]:

@@ -99,11 +99,16 @@ class Evidence:
 
     @property
     def same(self) -> bool:
-        """Whether this is one person: by a number and a name, or by an e-mail and the whole name."""
+        """Whether this is one person: by a number and a name, or by an e-mail and the whole name.
+
+        Numbers of people who left may be given to others, so then the given name is not enough either.
+        """
         if self.contradicted:
             return False
         if "number" in self.agree and self.agree & _NAMES:
-            return "given" not in self.differ or bool(self.agree & {"username", "master"})
+            if "given" in self.differ or (self.away and "family" in self.differ):
+                return bool(self.agree & {"username", "master"})
+            return True
         return self.whole_name and (self.near or "email" in self.agree)
 
     @property

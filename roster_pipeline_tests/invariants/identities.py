@@ -301,6 +301,8 @@ def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person
                 vetoed = any(compare(human.known(each), theirs).strong for each in human.records)
                 respelled = way == "id" and bool({"given", "family"} & found.same)
                 one_human = found.one_human or (respelled and found.whole and not found.spoken_against)
+                if theirs.away and "family" in found.other and not {"username", "master"} & found.same:
+                    one_human, respelled = False, respelled or found.one_human
                 if one_human and not vetoed:
                     sure.setdefault(id(person), (person, way))
                 elif (one_human or found.unsure or respelled) and person not in here and usable:

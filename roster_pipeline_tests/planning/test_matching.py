@@ -73,6 +73,32 @@ def test_an_id_in_two_spellings_is_two_people() -> None:
     assert sorted(rows["reason"]) == ["in_conflict", "in_conflict", "joined"]
 
 
+@pytest.mark.parametrize(
+    ("person", "record", "reason"),
+    [
+        ({}, {}, "match_contradicted"),
+        ({"email": MAIL}, {}, "match_contradicted"),
+        ({"username": "ann"}, {}, "match_contradicted"),
+        ({"username": "ann"}, {"username": "ANN"}, "returned"),
+        ({"family_name": None}, {}, "returned"),
+        ({}, {"familyName": "Lee"}, "returned"),
+        ({"preferred_family_name": "Ray"}, {}, "returned"),
+        ({}, {"givenName": "Bo"}, "joined"),
+    ],
+)
+def test_the_number_of_a_leaver_and_a_given_name_are_not_enough(
+    person: dict[str, Any], record: dict[str, Any], reason: str
+) -> None:
+    directory = Directory()
+    directory.member(directory.person("old", number="7", **ANN | person), status="archived")
+    row = one_row(directory, user("new", **{"givenName": "Ann", "familyName": "Ray", "identifier": "7"} | record))
+    assert row["reason"] == reason
+    directory.members[1].update(status="active", archived_by=None)
+    if reason == "match_contradicted":
+        again = user("new", givenName="Ann", familyName="Ray", identifier="7")
+        assert one_row(directory, again)["reason"] == "changed"
+
+
 def test_somebody_who_left_is_not_found_by_an_id_in_another_spelling() -> None:
     directory = known_by_id()
     directory.members[1].update(status="archived", archived_by="sync")

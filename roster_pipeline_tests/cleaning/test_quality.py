@@ -129,7 +129,10 @@ def test_results_hold_counts_and_no_value_of_a_record() -> None:
 
 
 def test_the_frame_says_which_rules_a_record_broke_and_has_the_roster_as_it_is() -> None:
-    told = cleaned([user("a", email="nope", familyName=None), user("b"), user("c", roles=[entry(org="s2")])])
-    frame = suite_frame(told.roster, told.rejected)
-    assert frame.set_index("sourced_id")["rejections"].to_dict() == {"a": "invalid_email single_name", "b": ""}
+    told = cleaned(
+        [user("a", email="nope", familyName=None), user("b", email=None), user("c", roles=[entry(org="s2")])]
+    )
+    frame = suite_frame(told.roster, told.rejected).set_index("sourced_id", drop=False)
+    assert frame["rejections"].to_dict() == {"a": "invalid_email single_name", "b": ""}
+    assert frame["email_given"].to_dict() == {"a": True, "b": False}
     assert list(frame.columns) == [*told.roster.columns, "rejections", "email_given"]

@@ -1,4 +1,4 @@
-"""The orgs of one SIS as a tree: which of them are schools, and which are below one.
+"""The orgs of one SIS as a tree: which of them are schools, and which are below one. And the days of roles in them.
 
 An org is a mapping with `sourcedId`, `type`, `parent` (a sourcedId or None) and `status`, as `oneroster` returns it.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from datetime import datetime, tzinfo
 from typing import Any
 
 Org = Mapping[str, Any]
@@ -14,6 +15,13 @@ Org = Mapping[str, Any]
 SCHOOL_TYPES = frozenset(("school", "schools", "department", "departments"))
 """Types under which servers publish schools, lower-cased."""
 GONE_STATUSES = frozenset(("tobedeleted", "inactive"))
+
+
+def day_in(zone: tzinfo, value: str | None) -> str | None:
+    """The day in this time zone on which a role begins or ends. A moment is longer than a day (`coercion.day`)."""
+    if value is None or len(value) == len("2026-01-31"):
+        return value
+    return datetime.fromisoformat(value).astimezone(zone).date().isoformat()
 
 
 def is_school(org: Org) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, tzinfo
+from datetime import date, timedelta, tzinfo
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, lists, truth
-from roster_pipeline.org_tree import Org, orgs_below, other_schools
+from roster_pipeline.org_tree import Org, day_in, orgs_below, other_schools
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_RANK
 
@@ -64,24 +64,18 @@ def orgs_named(users: pd.DataFrame) -> list[str]:
 
 
 def in_days_of(roles: Array, zone: tzinfo) -> Array:
-    """The role entries with begin and end as days in this time zone. A moment is longer than a day (`coercion.day`)."""
+    """The role entries with begin and end as days in this time zone."""
     flat = pc.list_flatten(roles)
     columns = {field.name: pc.struct_field(flat, field.name) for field in flat.type}
     moments = [name for name in ("beginDate", "endDate") if truth(pc.greater(pc.utf8_length(columns[name]), 10)).any()]
     if not moments:
         return roles
     for name in moments:
-        days = [_day_in(zone, value) for value in columns[name].to_pylist()]
+        days = [day_in(zone, value) for value in columns[name].to_pylist()]
         columns[name] = pa.array(days, columns[name].type)
     entries = pa.StructArray.from_arrays(list(columns.values()), fields=list(flat.type))
     ends = np.cumsum(pc.fill_null(pc.list_value_length(roles), 0).to_numpy(zero_copy_only=False))
     return type(roles).from_arrays(pa.array(np.append(0, ends), pa.int32()), entries)
-
-
-def _day_in(zone: tzinfo, value: str | None) -> str | None:
-    if value is None or len(value) == len("2026-01-31"):
-        return value
-    return datetime.fromisoformat(value).astimezone(zone).date().isoformat()
 
 
 def next_change(users: pd.DataFrame, today: date, zone: tzinfo) -> date | None:

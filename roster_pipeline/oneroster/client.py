@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, tzinfo
 from types import TracebackType
 from typing import Any
 
@@ -226,12 +226,17 @@ class Client:
         return dict(zip(unique, self.executor.map(ask, unique), strict=True))
 
     def witness(
-        self, sourced_ids: Sequence[str], school_id: str, present_ids: Sequence[str], today: date | None = None
+        self,
+        sourced_ids: Sequence[str],
+        school_id: str,
+        present_ids: Sequence[str],
+        today: date | None = None,
+        zone: tzinfo = UTC,
     ) -> WitnessReport:
         """Request each person by id, after somebody present has proved that the SIS serves single users.
 
-        present_ids: people who are in the school, of whom a few are requested. today: the school's date, for roles that
-        begin and end. The session learns whether the SIS serves single users. See `ask_witness`.
+        present_ids: people who are in the school, of whom a few are requested. today, zone: the school's date and time
+        zone, for roles that begin and end. The session learns whether the SIS serves single users. See `ask_witness`.
         """
         report = ask_witness(
             self.user_answers,
@@ -241,6 +246,7 @@ class Client:
             today or self.clock.now().date(),
             list_orgs=lambda: [*self.orgs(), *self._schools()],
             served_before=bool(self.learned.get(SERVES_SINGLE_USERS)),
+            zone=zone,
         )
         if report.proved:
             self.learned[SERVES_SINGLE_USERS] = True

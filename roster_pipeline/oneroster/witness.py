@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, tzinfo
 from functools import cached_property
 from itertools import islice
 from typing import Any, Literal
@@ -27,7 +27,7 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.records.orgs import OrgReferences
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES
-from roster_pipeline.org_tree import GONE_STATUSES, other_schools
+from roster_pipeline.org_tree import GONE_STATUSES, day_in, other_schools
 
 ACTIVE_STATUSES = frozenset(("active", None))
 
@@ -95,12 +95,14 @@ def ask_witness(
     *,
     list_orgs: Callable[[], Sequence[dict[str, Any]]],
     served_before: bool = False,
+    zone: tzinfo = UTC,
 ) -> WitnessReport:
     """Request each person by id. See `Client.witness`.
 
     user_answers: like `Client.user_answers`. list_orgs: the orgs that the SIS lists; called only if an answer names
     another org than the school. served_before: an earlier session proved that this server serves single users. If it
-    fails now, the witness is missing for this sync, which is not the same as a server that never has one.
+    fails now, the witness is missing for this sync, which is not the same as a server that never has one. zone: of the
+    school.
     """
     unanswered: dict[str, Verdict] = dict.fromkeys(sourced_ids, "unanswered")
     fails = False
@@ -114,7 +116,7 @@ def ask_witness(
             others = OtherOrgs(list_orgs, school_id, orgs_are_stated)
             doubted = _doubted(answers, present_ids, user_answers)
             verdicts = {
-                one: "unclear" if one in doubted else _verdict(answer, school_id, today, others)
+                one: "unclear" if one in doubted else _verdict(answer, school_id, today, zone, others)
                 for one, answer in answers.items()
             }
             return WitnessReport(unanswered | verdicts, True, proved=True)
@@ -195,7 +197,7 @@ class OtherOrgs:
         return references
 
 
-def _verdict(answer: Answer, school_id: str, today: date, others: OtherOrgs) -> Verdict:
+def _verdict(answer: Answer, school_id: str, today: date, zone: tzinfo, others: OtherOrgs) -> Verdict:
     if answer.state == "missing":
         return "gone"
     if answer.user is None:
@@ -206,6 +208,8 @@ def _verdict(answer: Answer, school_id: str, today: date, others: OtherOrgs) -> 
     if status not in ACTIVE_STATUSES:
         return "unclear"
     others.read(answer.user)
+    for entry in answer.user["roles"]:
+        entry |= {name: day_in(zone, entry[name]) for name in ("beginDate", "endDate")}
     if in_school(answer.user, school_id, today):
         return "here"
     return "elsewhere" if others.confirm(answer.user["roles"], today) else "unclear"

@@ -222,13 +222,15 @@ def _second_witness(
         return dict(known), True
     if is_bundle(school.connection):
         return {}, False  # a file cannot answer about a single person
-    today = datetime.now(school.settings.zone).date()
+    zone = school.settings.zone
+    today = datetime.now(zone).date()
     with client_of(school.connection, limits) as client:
         reports = []
         for role, rows in plan.absent.groupby("role"):
             ids = sorted({one for records in rows["sourced_ids"] for one in records}.intersection(asked))
             alike = present[present["role"] == role] if role in set(present["role"]) else present
-            reports += [client.witness(ids, school_sourced_id, alike["sourced_id"].tolist(), today)] if ids else []
+            shown = alike["sourced_id"].tolist()
+            reports += [client.witness(ids, school_sourced_id, shown, today, zone)] if ids else []
         report = joined(reports)
         learned = dict(client.learned)
     with database.begin() as conn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import date
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -81,8 +82,8 @@ def test_not_found_counts_only_for_ids_that_the_server_reads_in_an_address(
     assert report.answers == {gone: verdict}
 
 
-def found(org: str | None, **members: object) -> Answer:
-    role = {"role": "student", "org": org, "beginDate": None, "endDate": None}
+def found(org: str | None, begin: str | None = None, end: str | None = None, **members: object) -> Answer:
+    role = {"role": "student", "org": org, "beginDate": begin, "endDate": end}
     return Answer("found", {"status": "active", "roles": [role], **members})
 
 
@@ -110,4 +111,25 @@ def test_an_answer_that_does_not_say_where_somebody_is_differs_from_no_answer(an
         return {one: HERE if one == "present" else answer for one in ids}
 
     report = ask_witness(answers, ["a"], "s1", ["present"], TODAY, list_orgs=lambda: orgs)
+    assert report.answers == {"a": verdict}
+
+
+@pytest.mark.parametrize(
+    ("dates", "zone", "verdict"),
+    [
+        ({"end": "2026-03-01T23:00Z"}, "Europe/Berlin", "here"),
+        ({"end": "2026-03-01T23:00Z"}, "UTC", "elsewhere"),
+        ({"end": "2026-03-02T04:30Z"}, "America/New_York", "elsewhere"),
+        ({"begin": "2026-03-02T08:00Z"}, "UTC", "here"),
+        ({"begin": "2026-03-02T23:30Z"}, "Europe/Berlin", "elsewhere"),
+        ({"begin": "2026-03-03T04:30Z"}, "America/New_York", "here"),
+    ],
+)
+def test_an_answer_says_on_which_day_of_the_school_a_role_begins_or_ends(
+    dates: dict[str, str], zone: str, verdict: str
+) -> None:
+    def answers(ids: Sequence[str]) -> dict[str, Answer]:
+        return {one: HERE if one == "present" else found("s1", **dates) for one in ids}
+
+    report = ask_witness(answers, ["a"], "s1", ["present"], TODAY, list_orgs=list, zone=ZoneInfo(zone))
     assert report.answers == {"a": verdict}

@@ -49,7 +49,8 @@ _SHORTENED = r"^\d+(?:[.,]\d+)?[eE]\+\d+$"
 """A spreadsheet that takes a long number for a value writes 1.23E+05. Its last digits are lost."""
 
 _WHOLE = r"^([1-9]\d*)\.0$"
-"""A number that was stored as a decimal one."""
+"""A number that was stored as a decimal one. The sourcedId stays as it is, so that such a number is still known to be
+only that."""
 
 CEDS = ("IT", "PR", "PK", "TK", "KG", *(f"{year:02}" for year in range(1, 14)), "PS", "UG", "AE", "OTHER")
 """Youngest first: if a student has several grades, the highest counts."""
@@ -155,9 +156,9 @@ def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:
     wrong = truth(pc.greater(pc.utf8_length(cleaned), LONGEST_ID))
     wrong |= hidden(raw) | truth(pc.match_substring_regex(cleaned, pattern=_SHORTENED))
     unusable = wrong | truth(pc.match_substring_regex(cleaned, pattern=_ZEROS))
-    if source != "sourcedId":
-        cleaned = pc.replace_substring_regex(cleaned, pattern=_WHOLE, replacement=r"\1")
-    return pc.if_else(pa.array(unusable), None, cleaned), wrong | no_text
+    is_id = truth(pc.equal(cleaned, strings(users["sourcedId"])))
+    whole = pc.replace_substring_regex(cleaned, pattern=_WHOLE, replacement=r"\1")
+    return pc.if_else(pa.array(unusable), None, pc.if_else(pa.array(is_id), cleaned, whole)), wrong | no_text
 
 
 def member_of_number(source: str) -> str:

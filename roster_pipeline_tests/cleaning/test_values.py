@@ -270,7 +270,9 @@ def test_a_number_that_a_spreadsheet_cut_or_that_is_hidden_is_unknown(raw: Any, 
 
 
 def test_a_number_that_is_the_sourced_id_stays_as_the_id_is() -> None:
-    assert numbers_from(frame_of([user("7.0")]), "sourcedId")[0].to_pylist() == ["7.0"]
+    users = frame_of([user("7.0", identifier="7.0"), user("8", identifier="8.0")])
+    assert numbers_from(users, "sourcedId")[0].to_pylist() == ["7.0", "8"]
+    assert numbers_from(users, "identifier")[0].to_pylist() == ["7.0", "8"]
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,16 @@ def test_a_users_file_cut_between_two_rows_lacks_people_who_are_enrolled(
         assert ("enrollments-name-absent-users" in proof.notes) is (lost == 5)
 
 
+def test_an_export_of_students_alone_lacks_no_teachers_who_are_enrolled(tmp_path: Path) -> None:
+    users, _ = people(20, 0)
+    pupils = [ENROLLED | {"userSourcedId": one["sourcedId"]} for one in users]
+    teachers = [ENROLLED | {"userSourcedId": f"tea-{number}", "role": "Teacher"} for number in range(50)]
+    files = bundle(table(COLUMNS, [*pupils, *teachers])) | {"users.csv": table(USERS_11, users)}
+    proof = Read(as_zip(tmp_path / "a.zip", files)).proof
+    assert proof.complete
+    assert "enrollments-name-absent-users" not in proof.notes
+
+
 @pytest.mark.parametrize("lost", [0, 6])
 def test_a_roles_file_cut_between_two_rows_lacks_roles_of_people_who_are_enrolled(tmp_path: Path, lost: int) -> None:
     users, rows = people(300, 300)

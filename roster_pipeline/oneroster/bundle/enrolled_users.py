@@ -29,6 +29,7 @@ from roster_pipeline.oneroster.bundle.csv_table import Table
 from roster_pipeline.oneroster.bundle.row_repair import RowRepair
 from roster_pipeline.oneroster.collections.proof import SeenIds
 from roster_pipeline.oneroster.records.orgs import IN_PART, UNREAD, UNREADABLE_ROWS, Memberships
+from roster_pipeline.oneroster.records.role_entries import role_name
 from roster_pipeline.org_tree import GONE_STATUSES
 
 LOST_USERS = "enrollments-name-absent-users"
@@ -43,22 +44,24 @@ def note_lost_users(
 ) -> None:
     """Note in the tally of a bulk bundle if people without a record, or without a role, are enrolled in its orgs.
 
-    Only if enrollments.csv is there, is bulk and can be read.
+    Only if enrollments.csv is there, is bulk and can be read. Enrollments in a role that nobody of the bundle has do
+    not count: an export of students alone may have those of teachers too.
     """
     member = opened.files.get(ENROLLMENTS)
     if member is None or not layout.whole or layout.enrollments != "bulk" or tally.users is None:
         return
-    now, enrolled = today.isoformat(), SeenIds()
+    now, enrolled, known = today.isoformat(), SeenIds(), {None, *tally.roles_seen}
     try:
         with Table(member, preflight(member), limits) as table:
             columns = column_layout(member.name, table.header, ENROLLMENT_COLUMNS)
-            pick = cell_picker(columns, ("user", "school", "status", "endDate"))
+            pick = cell_picker(columns, ("user", "school", "role", "status", "endDate"))
             for page in table.pages():
                 users = [
                     user.strip()
-                    for user, school, status, ends in map(pick, page.rows)
+                    for user, school, role, status, ends in map(pick, page.rows)
                     if user.strip()
                     and school.strip() in tally.orgs.ids
+                    and role_name(role) in known
                     and status.strip().lower() not in GONE_STATUSES
                     and not (ends[:4].isdecimal() and ends < now)
                 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from roster_pipeline.oneroster import Wanted
 from roster_pipeline.oneroster.bundle import BundleLimits, pull_bundle
+from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline_tests.oneroster_bundle.sftp_server import SftpServer
 from roster_pipeline_tests.oneroster_bundle.writing import (
     ROLE,
@@ -107,6 +109,17 @@ def test_who_has_no_enrollment_is_marked_where_that_is_wanted(tmp_path: Path, pa
     result = Read(path, DECIDING)
     assert (left(result.users), result.proof.problems) == ({"stu-2"}, ())
     assert left(Read(path).users) == set()
+
+
+@pytest.mark.parametrize(
+    ("ends", "marked"), [("2026-03-01", True), ("2026-03-01T09:00:00Z", True), ("2026-03-01T23:00:00Z", False)]
+)
+def test_an_enrollment_that_ends_at_a_time_lasts_until_that_day_is_over_everywhere(ends: str, marked: bool) -> None:
+    memberships, orgs = Memberships(), OrgReferences()
+    memberships.page([{"user": {"sourcedId": "a"}, "school": {"sourcedId": "s1"}, "role": "student", "endDate": ends}])
+    users: list[dict[str, object]] = [{"sourcedId": "a", "roles": [{"role": "student", "org": "s1"}]}]
+    memberships.mark(users, date(2026, 3, 2), orgs)
+    assert left(users) == ({"a"} if marked else set())
 
 
 SPOILT: list[tuple[Mapping[str, bytes], str]] = [

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta, timezone
 from typing import Any
 
 from roster_pipeline.oneroster.http.response import folded
@@ -31,7 +31,7 @@ from roster_pipeline.oneroster.records.coercion import (
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, role_name
 from roster_pipeline.oneroster.records.user_records import reject, status_text
 from roster_pipeline.oneroster.records.usual_users import ReadUser
-from roster_pipeline.org_tree import GONE_STATUSES
+from roster_pipeline.org_tree import GONE_STATUSES, day_in
 
 _NAMES = ("sourcedId", "status", "name", "type", "identifier", "parent", "dateLastModified")
 _FOLDED = {folded(name): name for name in _NAMES} | {"parentsourcedid": "parent"}
@@ -52,6 +52,8 @@ Span = tuple[str | None, str | None]
 USER = ("user", "usersourcedid")
 SCHOOL = ("school", "schoolsourcedid", "org", "orgsourcedid")
 CLASS = ("class", "classsourcedid")
+_LAST_ZONE = timezone(timedelta(hours=14))
+"""The zone in which a moment has the latest day: schools of one connection may be in several."""
 """Folded names of the members that refer to these, the standard's first, then those of its CSV files."""
 
 
@@ -250,7 +252,7 @@ class Memberships:
             if not schools:
                 continue
             spans = self._of.get(user["sourcedId"], {})
-            named = {school for (school, _), (_, ends) in spans.items() if ends is None or now <= ends}
+            named = {school for (school, _), (_, ends) in spans.items() if now <= (day_in(_LAST_ZONE, ends) or now)}
             current = {org for reference in named for org in orgs.meant(reference)}
             if orgs.ids and not current <= orgs.ids:
                 continue

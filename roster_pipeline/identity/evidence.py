@@ -2,7 +2,7 @@
 
 `weigh` compares, and `Evidence` answers four questions: are two records of a snapshot, or a record and a person, one
 person (`same`)? Do they seem to be one, although something strong speaks against it (`doubtful`)? Is a link to be
-doubted (`against_link`)? May an absent person still be here (`may_be`)? To say who somebody is, we need a key, a name
+doubted (`against_link`)? May an absent person still be here (`may_stay`)? To say who somebody is, we need a key, a name
 and nothing against it. To keep somebody from being archived, little is enough.
 
 The table is in docs/rules.md, section 2.
@@ -63,13 +63,15 @@ class Evidence:
 
     agree, differ: of given, family, middle, email, username, number, master, kind and grade, those that both sides
     have. near: the numbers differ in spelling only (`bare`), which is neither for nor against. alike: the whole names
-    are the same, in any order and in any fields. free: the person has no record yet. away: see `MatchKeys`.
+    are the same, in any order and in any fields. login: the user names are the same, and they are not the e-mail of
+    both. free: the person has no record yet. away: see `MatchKeys`.
     """
 
     agree: frozenset[str]
     differ: frozenset[str]
     near: bool = False
     alike: bool = False
+    login: bool = False
     free: bool = False
     away: bool = False
 
@@ -156,6 +158,15 @@ class Evidence:
             return False
         return "username" in self.agree or "email" not in self.differ
 
+    @property
+    def may_stay(self) -> bool:
+        """Whether the record keeps an absent person from being archived.
+
+        `may_be` is enough. So is the user name with one name, for a person who marries and gets everything else anew.
+        A school gives the user name of a leaver to a younger brother or sister too: then grades are far apart.
+        """
+        return self.may_be or bool(self.login and self.agree & _NAMES and not self.differ & _LASTING)
+
 
 def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     """Compare the keys that both sides have. record: a record of the snapshot. other: a record or a person, whose grade
@@ -190,7 +201,8 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
         pairs.append(("grade", -GRADES_APART < later < GRADES_APART + max(record.years_ago, other.years_ago)))
     agree = frozenset(name for name, same in pairs if same)
     differ = frozenset(name for name, same in pairs if not same)
-    return Evidence(agree, differ, near, alike, not other.linked, other.away)
+    login = "username" in agree and not ("email" in agree and record.username == record.email)
+    return Evidence(agree, differ, near, alike, login, not other.linked, other.away)
 
 
 def whole_names(given: frozenset[str], family: frozenset[str]) -> frozenset[str]:

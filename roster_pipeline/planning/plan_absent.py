@@ -5,7 +5,7 @@ those whose record we could not use, those who may be in this snapshot under ano
 changes does not mention.
 
 Matching needs enough evidence to say who somebody is. If anything speaks against it, the person does not count as gone:
-a SIS that gives new ids hides the old id from both the list and the second witness (`Evidence.may_be`).
+a SIS that gives new ids hides the old id from both the list and the second witness (`Evidence.may_stay`).
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ def possibly_present(context: PlanningContext, who: Ints) -> Flags:
 
     def may_be_here(person_id: int, person: MatchKeys) -> bool:
         others = ((row, record) for key in _keys(person) for row, record in by_key[key])
-        return any((row, person_id) not in exclusions and weigh(record, person).may_be for row, record in others)
+        return any((row, person_id) not in exclusions and weigh(record, person).may_stay for row, record in others)
 
     present = (may_be_here(person_id, person) for person_id, person in zip(who.tolist(), match_keys, strict=True))
     return np.fromiter(present, dtype=bool, count=len(who))
@@ -193,6 +193,8 @@ def _keys(match_keys: MatchKeys) -> Iterator[Hashable]:
         yield "number", bare(match_keys.number)
     if match_keys.email is not None:
         yield "email", match_keys.email
+    if match_keys.username is not None:
+        yield "username", match_keys.username
     yield from (("name", name) for name in whole_names(match_keys.given, match_keys.family))
 
 

@@ -37,6 +37,8 @@ class Compared:
     """The whole names are the same, in whatever order and fields."""
     near: bool = False
     """The numbers are one in two spellings."""
+    family_login: bool = False
+    """Both have one e-mail, and log in with it."""
 
     @property
     def strong(self) -> set[str]:
@@ -107,11 +109,18 @@ class Compared:
             return False
         return "username" in self.same or "email" not in self.other
 
+    @property
+    def keeps(self) -> bool:
+        """A record that is enough to say nothing of somebody's leaving."""
+        own = "username" in self.same and not self.family_login and bool({"given", "family"} & self.same)
+        return self.may_be or (own and not {"kind", "master", "grade"} & self.other)
+
 
 def compare(one: Known, other: Known) -> Compared:
     """Whatever both have."""
     near = one.number != other.number and plain(one.number) == plain(other.number) is not None
-    found = Compared(alike=_spelled(one) == _spelled(other), near=near)
+    family_login = one.email is not None and one.email == other.email == one.username == other.username
+    found = Compared(alike=_spelled(one) == _spelled(other), near=near, family_login=family_login)
     whole = found.alike and any(side.given and side.family for side in (one, other))
     numbers = one.number and other.number and one.number[0] == other.number[0]
     pairs: Iterable[tuple[str, object, object, bool]] = (

@@ -219,7 +219,7 @@ def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> boo
     """Whether some record of a human, whoever that was taken for, speaks for this person being still there."""
     theirs = known_person(person)
     return any(
-        compare(human.known(record), theirs).may_be
+        compare(human.known(record), theirs).keeps
         for record in human.records
         if _counts(human, record) and not told_apart(record.sourced_id, person, linked)
     )

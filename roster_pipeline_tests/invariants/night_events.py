@@ -17,7 +17,7 @@ from roster_pipeline_tests.invariants.sis_state import (
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
-    "new_email", "other_role", "second_record", "second_school", "rekey", "respell_id", "rekey_with_twin",
+    "new_email", "other_role", "second_record", "second_school", "rekey", "marry", "respell_id", "rekey_with_twin",
     "wrong_number", "own_number", "respell_number", "reuse", "transform", "spoil", "spoil", "mend", "mend", "mend",
     "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
     "to_campus", "also_campus", "to_district", "half_move", "year_up", "year_back",
@@ -89,6 +89,8 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.second_record(record, school, group, mailbox=bool(pick % 2))
     elif kind == "rekey":
         sis.rekey(record)
+    elif kind == "marry":
+        sis.marry(record)
     elif kind == "respell_id" and record.sourced_id.islower():
         sis.respell_id(record)
     elif kind == "rekey_with_twin" and record.number:

@@ -220,6 +220,14 @@ class SisState:
         self.leave(record, "vanish")
         return self._add(replace(record, sourced_id=self._new_id(), gone=None))
 
+    def marry(self, record: Record) -> None:
+        """The human of a record gets a new one: only the given name and the user name stay."""
+        self._ids += 1
+        family, email = f"Family{_letters(self._ids + 5000)}", f"new{self._ids}@people.example"
+        number = str(90_000 + self._ids) if record.number else None
+        self.leave(record, "vanish")
+        self._add(replace(record, sourced_id=self._new_id(), gone=None, family=family, email=email, number=number))
+
     def respell_id(self, record: Record) -> Record:
         """The SIS writes the sourcedId of a record in capitals from now on; nothing else changes."""
         self.leave(record, "vanish")

@@ -17,6 +17,8 @@ from roster_pipeline_tests.planning.builders import COMPLETE, HERE, SIS, TODAY, 
 MAIL = "ann@example.org"
 ANN = {"given_name": "Ann", "family_name": "Lee"}
 RECORD: dict[str, Any] = {"givenName": "Ann", "familyName": "Lee", "identifier": None}
+LOGIN = {"number": "7", "email": MAIL, "username": "alee"}
+ANEW = {"identifier": "8", "email": "ray@example.org", "username": "alee"}
 DELTA = SnapshotFacts(complete=True, mode="delta")
 
 
@@ -80,6 +82,17 @@ def test_two_new_records_with_the_number_of_somebody_whose_old_id_is_gone_archiv
         ({"family_name": None}, {"givenName": None, "familyName": "Ann"}, True),
         ({"family_name": None}, {}, False),
         ({}, {"givenName": None}, False),
+        (LOGIN, {**ANEW, "familyName": "Ray"}, True),
+        (LOGIN, {**ANEW, "givenName": "Andy"}, True),
+        (LOGIN, {**ANEW, "familyName": "Ray", "username": "ALee"}, True),
+        (LOGIN, {**ANEW, "familyName": "Ray", "email": MAIL}, True),
+        (LOGIN, ANEW, True),
+        (LOGIN, {**ANEW, "familyName": "Ray", "givenName": "Eva"}, False),
+        (LOGIN, {**ANEW, "familyName": "Ray", "username": "alee2"}, False),
+        (LOGIN, {**ANEW, "familyName": "Ray", "roles": [entry("teacher")]}, False),
+        ({**LOGIN, "username": MAIL}, {**ANEW, "familyName": "Ray", "username": MAIL}, True),
+        ({**LOGIN, "username": MAIL}, {**ANEW, "givenName": "Bo", "username": MAIL, "email": MAIL}, False),
+        ({**LOGIN, "username": "taken"}, {**ANEW, "familyName": "Ray", "username": "taken"}, False),
     ],
 )
 def test_whom_a_record_of_this_snapshot_may_be_stays_whoever_that_record_was_taken_for(
@@ -89,6 +102,24 @@ def test_whom_a_record_of_this_snapshot_may_be_stays_whoever_that_record_was_tak
     directory.member(directory.person("taken", given_name="Zoe", family_name="Zed"))
     plan = directory.plan([user("taken", **(RECORD | record))])
     assert fate(plan) == (("skip", "in_conflict") if stays else ("archive", "left"))
+
+
+@pytest.mark.parametrize(("grade", "stays"), [("12", True), ("10", True), ("09", False)])
+def test_a_user_name_of_a_leaver_that_a_younger_brother_gets_says_nothing(grade: str, stays: bool) -> None:
+    directory = ann(**LOGIN)
+    directory.members[1]["grade"] = "12"
+    brother = user("new", **(RECORD | ANEW | {"givenName": "Bo", "grades": [grade]}))
+    for _ in range(2):
+        plan = directory.plan([brother])
+        assert fate(plan) == (("skip", "in_conflict") if stays else ("archive", "left"))
+        assert not stays or directory.apply(plan) is None
+
+
+@pytest.mark.parametrize(("many", "stays"), [(3, True), (4, False)])
+def test_a_user_name_of_many_keeps_nobody(many: int, stays: bool) -> None:
+    names = ("Ann", "Eva", "Ida", "Zoe")[:many]
+    records = [user(f"x{name}", **ANEW | {"identifier": name, "email": None, "givenName": name}) for name in names]
+    assert fate(ann(**LOGIN).plan(records)) == (("skip", "in_conflict") if stays else ("archive", "left"))
 
 
 def test_a_family_whose_children_share_an_email_gets_no_second_person_for_a_new_id() -> None:

@@ -36,7 +36,7 @@ from roster_pipeline.cleaning.contact_rules import (
     values_of_pairs,
 )
 from roster_pipeline.cleaning.emails_and_phones import clean_emails
-from roster_pipeline.cleaning.field_values import clean_names, metadata_text
+from roster_pipeline.cleaning.field_values import clean_names, hidden, metadata_text
 from roster_pipeline.cleaning.record_fields import not_texts, phones_of
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, one_per_sourced_id
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, column_of, filled, strings, truth
@@ -44,6 +44,7 @@ from roster_pipeline.vocabulary import CONTACT_FIELDS, CONTACTS, MORE_CONTACTS
 
 _READ = ("sourcedId", "givenName", "familyName", "email", "phone", "sms", "unreadable")
 """The members of a contact's record that become columns."""
+_NAMES = {"given_name": "givenName", "family_name": "familyName"}
 MANY_CONTACTS = 5
 """If a student has more contacts than this, it is noted: a household has fewer."""
 MANY_STUDENTS = 10
@@ -169,12 +170,15 @@ def contact_fields(
     email, bad_email = clean_emails(strings(some["email"]))
     phone, bad_phone = phones_of(some, context.settings.phone_region)
     first = ~pd.Series(codes(ids)[0]).duplicated().to_numpy()
+    bad = {"email": bad_email, "phone": bad_phone}
+    for name, member in _NAMES.items():
+        bad[name] = hidden(strings(some[member]))
+        notes.note(bad[name] & first, ids, member, "hidden_value", "warning")
     notes.note(bad_email & first, ids, "email", "invalid_email", "warning")
     notes.note(bad_phone & first, ids, "phone", "invalid_phone", "warning")
     values = {
         "contact_sourced_id": ids,
-        "contact_given_name": clean_names(strings(some["givenName"])),
-        "contact_family_name": clean_names(strings(some["familyName"])),
+        **{f"contact_{name}": clean_names(strings(some[member])) for name, member in _NAMES.items()},
         "contact_relationship": strings(kept["relationship"]),
         "contact_email": email,
         "contact_phone": phone,
@@ -184,16 +188,17 @@ def contact_fields(
     rows = kept["student"][primary]
     fields = {name: _put(blanks(count), rows, values[name].filter(pa.array(primary))) for name in CONTACT_FIELDS}
     fields[MORE_CONTACTS] = blanks(count) if primary.all() else _more(kept, values, count)
-    return fields, _unreadable(some, kept, {"email": bad_email, "phone": bad_phone}, values)
+    return fields, _unreadable(some, kept, bad, values)
 
 
 def _unreadable(
     some: pd.DataFrame, kept: pd.DataFrame, bad: dict[str, Flags], values: dict[str, Array]
 ) -> dict[str, Ints]:
-    """The students of the chosen contacts whose e-mail or phone cannot be read, by field and place."""
+    """The students of the chosen contacts whose name, e-mail or phone cannot be read, by field and place."""
+    fields = {member: name for name, member in _NAMES.items()} | {"email": "email", "phone": "phone", "sms": "phone"}
     for member, rows in not_texts(some):
-        if member in (*bad, "sms"):
-            bad["phone" if member == "sms" else member][rows] = True
+        if member in fields:
+            bad[fields[member]][rows] = True
     places, student = kept["rank"].to_numpy(dtype=np.int64) + 1, kept["student"].to_numpy(dtype=np.int64)
     found: dict[str, Ints] = {}
     for name, flags in bad.items():

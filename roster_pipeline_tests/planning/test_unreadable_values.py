@@ -198,6 +198,7 @@ def with_contacts(*contacts: str, status: str = "active") -> Directory:
 
 SPOILED = {"email": "anna@@x", "phone": "call the office"}
 EMPTIED = {"contact_email": ["g@home.example", None], "contact_phone": ["+13125550111", None]}
+HALF_NAMED = more(stored_contact("h", contact_given_name=None))
 WITHOUT_EMAIL = more(stored_contact("h", contact_email=None))
 
 
@@ -207,6 +208,13 @@ WITHOUT_EMAIL = more(stored_contact("h", contact_email=None))
         (["g"], ["g"], [guardian("g", **SPOILED)], {}),
         (["g"], ["g"], [guardian("g", email=None, phone="")], EMPTIED),
         (["g"], ["g"], [guardian("g", email=None, phone=None, unreadable=["email", "sms"])], {}),
+        *((["g"], ["g"], [guardian("g", givenName=hides)], {}) for hides in (*HIDDEN, "J***")),
+        (["g"], ["g"], [guardian("g", familyName="S***", **SPOILED)], {}),
+        (["g"], ["g"], [guardian("g", givenName="J***", familyName="S***", email="new@home.example")], {}),
+        (["g"], ["g"], [guardian("g", givenName=None, unreadable=["givenName"])], {}),
+        (["g"], ["g"], [guardian("g", givenName=None)], {"contact_given_name": ["Giveng", None]}),
+        (["g", "h"], ["g", "h"], [guardian("g"), guardian("h", familyName="#####")], {}),
+        (["g"], ["g", "h"], [guardian("g"), guardian("h", givenName="J***")], {"more_contacts": [None, HALF_NAMED]}),
         (["g", "h"], ["g", "h"], [guardian("g", **SPOILED), guardian("h", **SPOILED)], {}),
         (["g"], ["g", "h"], [guardian("g"), guardian("h", email="anna@@x")], {"more_contacts": [None, WITHOUT_EMAIL]}),
     ],

@@ -112,7 +112,8 @@ def test_a_user_name_of_a_leaver_that_a_younger_brother_gets_says_nothing(grade:
     for _ in range(2):
         plan = directory.plan([brother])
         assert fate(plan) == (("skip", "in_conflict") if stays else ("archive", "left"))
-        assert not stays or directory.apply(plan) is None
+        if stays:
+            directory.apply(plan)
 
 
 @pytest.mark.parametrize(("many", "stays"), [(3, True), (4, False)])

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from roster_pipeline import sync
+from roster_pipeline.planning import guards
 from roster_pipeline.sync import SyncError
 from roster_pipeline_tests.district import STEPS, District
 
 SYNCS = "select count(*) from sync"
+WAITING = """
+select p.run_id, sum(v.rows) as rows from plan p join verdict v on v.plan_id = p.id and v.verdict = 'hold'
+where p.state = 'planned' group by p.id
+"""
 MAILS = "select count(*) from outbox"
 
 
@@ -54,6 +61,38 @@ def test_a_run_that_goes_on_after_a_newer_one_changes_nothing_and_sends_nothing(
     run(district, "slow", *STEPS[done:])
     assert people(district) == before
     assert (district.value(SYNCS), district.value(MAILS)) == numbers
+
+
+@pytest.mark.parametrize("moment", ["planning", "planning again"])
+def test_newer_data_that_are_applied_while_older_ones_are_planned_keep_their_rows_that_wait(
+    district: District, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    district.add_school()
+    run(district, "first", *STEPS)
+    students = [one.sourced_id for one in district.people.people_of("sch-1", "student")]
+    district.people.rename(students[0], given_name="Earlier")
+    run(district, "slow", *STEPS[: 2 if moment == "planning" else 3])
+    fast = iter(["fast"])
+
+    def judge(*given: Any) -> guards.Verdict:
+        for run_id in fast:
+            for student in students[1:10]:
+                district.people.remove(student, how="vanish")
+            run(district, run_id, *STEPS)
+        return guards.judge(*given)
+
+    monkeypatch.setattr("roster_pipeline.sync.plan_and_apply.judge", judge)
+    if moment == "planning again":
+        edited = (
+            "update person set revision = revision + 1 where id = (select person_id from link where sourced_id = :id)"
+        )
+        with district.database.begin() as conn:
+            conn.execute(text(edited), {"id": students[0]})
+    run(district, "slow", *STEPS[2 if moment == "planning" else 3 :])
+    assert next(fast, None) is None
+    (waiting,) = district.rows(WAITING)
+    assert (waiting["run_id"] == "fast", waiting["rows"]) == (moment == "planning again", 10)
+    assert district.value(SYNCS) == 2
 
 
 def test_a_pull_that_other_schools_share_does_not_replace_a_newer_one(district: District) -> None:

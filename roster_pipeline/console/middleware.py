@@ -19,7 +19,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, MutableHeaders, UploadFile
@@ -45,7 +45,6 @@ MULTIPART = "multipart/form-data"
 MOST_FIELDS = 1000
 OURS = ("same-origin", "none")
 NUL = b"%00"
-"""The database cannot store this character in a text. It is also removed from forms."""
 STALE_FORM = "This form is no longer valid, so nothing was changed. Open the page again and repeat what you did."
 POLICY = "; ".join(
     (
@@ -102,7 +101,9 @@ class Forms:
             return
         if "\0" in scope["path"]:
             raise nothing_here()
-        scope["query_string"] = scope["query_string"].replace(NUL, b"")
+        if NUL in (query := scope["query_string"]):
+            pairs = parse_qsl(query.decode("latin-1"), keep_blank_values=True)
+            scope["query_string"] = urlencode([(_storable(name), _storable(value)) for name, value in pairs]).encode()
         request = Request(scope, receive)
         if scope["method"] in HARMLESS:
             await self.app(scope, receive, send)
@@ -162,9 +163,9 @@ async def _multipart(request: Request, body: bytes) -> FormData:
         if isinstance(value, UploadFile):
             content = io.BytesIO(await value.read())
             await value.close()
-            pairs.append((name, UploadFile(content, filename=value.filename)))
+            pairs.append((_storable(name), UploadFile(content, filename=_storable(value.filename or ""))))
         else:
-            pairs.append((name, value.replace("\x00", "")))
+            pairs.append((_storable(name), _storable(value)))
     return FormData(pairs)
 
 
@@ -181,7 +182,12 @@ def _form(request: Request, body: bytes) -> FormData:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:
         raise HTTPException(400, "This form cannot be read.") from None
-    return FormData([(name, value.replace("\x00", "")) for name, value in pairs])
+    return FormData([(_storable(name), _storable(value)) for name, value in pairs])
+
+
+def _storable(text: str) -> str:
+    """The text without NULs and halves of characters, which the database cannot store."""
+    return text.encode(errors="ignore").decode().replace("\0", "")
 
 
 def _equal(given: str, wanted: str) -> bool:

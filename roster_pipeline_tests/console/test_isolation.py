@@ -245,6 +245,7 @@ def test_addresses_of_nothing_are_not_found(owner: Browser) -> None:
         "/schools/lincoln/runs/nothing/events": 404,
         "/schools/lincoln/settings/connection?test=%00": 200,
         "/schools/lincoln/audit?what=%00": 200,
+        "/schools/lincoln/audit?what=%%0000": 200,
     }.items():
         assert owner.get(path).status_code == status, path
 

@@ -151,6 +151,16 @@ def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_wit
     assert again.post(UPLOAD, content=b"--x\r\nnothing", headers=broken).status_code == 400
 
 
+def test_texts_that_cannot_be_stored_are_no_unexpected_error(owner: Browser) -> None:
+    owner.get("/sign-in")
+    half = "multipart/form-data; charset=unicode-escape; boundary=x"
+    names = "".join(
+        f'--x\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n\\ud800\r\n' for name in ("a\\0", FIELD)
+    )
+    answer = owner.post(UPLOAD, content=f"{names}--x--\r\n".encode(), headers={"content-type": half})
+    assert answer.status_code == 403, "the token is wrong"
+
+
 def test_nobody_else_sees_an_uploaded_list(signed_in: SignedIn, owner: Browser) -> None:
     address, page = preview(owner)
     for email in (MANAGER, STRANGER):

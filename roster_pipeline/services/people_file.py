@@ -9,11 +9,12 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
+from xml.parsers import expat
 
 from openpyxl import load_workbook
 
@@ -32,12 +33,11 @@ MOST_PARTS = 200
 _ALONE = "Save the list alone as XLSX, or as CSV."
 MOST_ROWS = 5_000
 MOST_COLUMNS = 60
+MOST_ELEMENTS = MOST_ROWS * MOST_COLUMNS * 4
+"""A limit for the XML elements of an XLSX file: each cell has two, and two more in the table of texts."""
 LONGEST_CELL = 500
 _ZIP = b"PK\x03\x04"
 _SEPARATORS = (",", ";", "\t")
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, KeyError, TypeError, NotImplementedError,
-           RuntimeError, SyntaxError, AttributeError, IndexError)  # fmt: skip
-"""The exceptions that the reader raises for a damaged or forged workbook."""
 COLUMNS: dict[str, tuple[str, ...]] = {
     "given_name": ("given name", "first name", "forename"),
     "family_name": ("family name", "last name", "surname"),
@@ -128,7 +128,7 @@ def _csv(data: bytes) -> Iterator[list[str]]:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
     try:
         for cells in reader:
-            yield [_text(plain_cell(cell)) for cell in cells]
+            yield [_text(plain_cell(cell)) for cell in cells[: MOST_COLUMNS + 1]]
     except csv.Error:
         raise FileUnusable(
             "The CSV file cannot be read to its end.", "Open it in your spreadsheet and save it as CSV again."
@@ -146,27 +146,43 @@ def _workbook(data: bytes) -> Iterator[list[str]]:
         )
         for row in cells:
             yield [_text(_of_cell(value)) for value in row]
-    except _BROKEN:
+    except FileUnusable:
+        raise
+    except Exception:  # a forged workbook makes the readers of ZIP, XML and XLSX fail in too many ways to list
         raise FileUnusable(
             "The XLSX file cannot be read.", "Open it in your spreadsheet and save it as XLSX again, or as CSV."
         ) from None
 
 
 def _check_zip(data: bytes) -> None:
-    """Unpack everything once, within the limits, without trust in the table of contents. Raises FileUnusable, and
-    `_BROKEN` for a damaged file."""
-    left = LARGEST_UNPACKED
+    """Unpack everything once, within the limits, without trust in the table of contents. Refuse XML that defines its
+    own entities, because they let a few bytes stand for gigabytes. Raises FileUnusable, and any exception for a damaged
+    file."""
+    left, elements = LARGEST_UNPACKED, 0
+
+    def doctype(*_: object) -> None:
+        raise FileUnusable("The XLSX file defines XML entities.", _ALONE)
+
+    def element(*_: object) -> None:
+        nonlocal elements
+        elements += 1
+        if elements > MOST_ELEMENTS:
+            raise FileUnusable("The XLSX file has too many cells.", _ALONE)
+
     with zipfile.ZipFile(io.BytesIO(data)) as packed:
         parts = packed.infolist()
         if len(parts) > MOST_PARTS:
             raise FileUnusable("The XLSX file has too many parts.", _ALONE)
         for part in parts:
             with packed.open(part) as stream:
-                while chunk := stream.read(_MIB):
-                    left -= len(chunk)
-                    if left < 0:
-                        most = LARGEST_UNPACKED // _MIB
-                        raise FileUnusable(f"The unpacked XLSX file is larger than {most} MB.", _ALONE)
+                content = stream.read(left + 1)
+            left -= len(content)
+            if left < 0:
+                raise FileUnusable(f"The unpacked XLSX file is larger than {LARGEST_UNPACKED // _MIB} MB.", _ALONE)
+            xml = expat.ParserCreate()
+            xml.StartDoctypeDeclHandler, xml.StartElementHandler = doctype, element
+            with suppress(expat.ExpatError):  # not every part is XML
+                xml.Parse(content, True)
 
 
 def _of_cell(value: Any) -> str:

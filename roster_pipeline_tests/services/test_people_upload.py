@@ -142,6 +142,28 @@ def entities() -> bytes:
     return changed_sheet((b"<worksheet", laughs + b"]><worksheet"), (b"Ada", b"&j;"))
 
 
+def one_entity() -> bytes:
+    """A workbook whose XML has one long entity, and uses it a few times. The parser's own limit is far away."""
+    text = b'<!DOCTYPE x [<!ENTITY a "%b">]><worksheet' % (b"A" * people_file.LONGEST_CELL)
+    return changed_sheet((b"<worksheet", text), (b"Ada", b"&a;"))
+
+
+def many_elements() -> bytes:
+    return changed_sheet((b"</sheetData>", b"<row/>" * people_file.MOST_ELEMENTS + b"</sheetData>"))
+
+
+def damaged(kind: int) -> bytes:
+    """A workbook, packed by one of the methods of zip, with damage in its packed parts."""
+    out, book = io.BytesIO(), zipfile.ZipFile(io.BytesIO(xlsx_of(HEADER, ADA)))
+    with zipfile.ZipFile(out, "w", kind) as packed:
+        for part in book.infolist():
+            packed.writestr(part.filename, book.read(part))
+    data, first = bytearray(out.getvalue()), book.infolist()[0].filename
+    begin = 30 + len(first) + 9  # behind the header of the part, and of its compression
+    data[begin : begin + 40] = b"\xff" * 40
+    return bytes(data)
+
+
 @pytest.mark.parametrize(
     "data",
     [
@@ -157,6 +179,9 @@ def entities() -> bytes:
         xlsx_of(HEADER, ADA)[:-200],
         bomb(),
         entities(),
+        one_entity(),
+        many_elements(),
+        *map(damaged, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
         csv_of(["a" * 200_000]),
     ],
 )

@@ -1,7 +1,7 @@
 """The model of students who are missing: who is archived, and which reason the plan gives, in plain Python.
 
-Written from docs/rules.md alone: section 4 (reasons, second witness) and the age of the source in section 5. Each
-student has one record, so who is whom is no question here.
+Written from docs/rules.md alone: section 4 (reasons, second witness) and the age of the source in section 5; and from
+docs/csv.md: when a bundle is complete. Each student has one record, so who is whom is no question here.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ Bundle = Literal["next", "older", "ahead", "again"]
 """A CSV bundle: written after the one before, written before it, dated in the future, or one of an earlier day."""
 OLD_DAYS = 3
 """A bundle that was written so many days ago proves nobody's absence."""
+MOST_LOST = 5
+"""If more students than this are enrolled without a row of their own, a file of the bundle was cut."""
 
 
 @dataclass
@@ -44,7 +46,7 @@ class AbsenceModel:
         """
         if bundle in ("older", "again"):
             return {}
-        complete = bundle != "ahead" and days_old < OLD_DAYS
+        complete = bundle != "ahead" and days_old < OLD_DAYS and not self.is_cut(students)
         slash = any("/" in who and one.listed == "here" and one.enrolled for who, one in students.items())
         told = {who: self._reason(who, student, slash=slash) for who, student in students.items()}
         for who, reason in told.items():
@@ -54,6 +56,11 @@ class AbsenceModel:
                 self.status[who] = "archived"
         came = {who for who, student in students.items() if student.listed != "missing"}
         return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
+
+    def is_cut(self, students: dict[str, Student]) -> bool:
+        """Whether a bundle seems to be cut: a missing student who has left has no enrollment any more."""
+        lost = sum(one.listed == "missing" and one.enrolled for one in students.values())
+        return not self.asked and lost > MOST_LOST
 
     def _reason(self, who: str, student: Student, *, slash: bool) -> str:
         """slash: somebody present has an id with a slash, so the SIS is known to find people by such an id."""

@@ -169,6 +169,7 @@ class Absences(RuleBasedStateMachine):
             self.newest = self.clock
         self._agree(reasons)
         seen.update(reasons.values())
+        seen.update(["cut bundle"] * self.model.is_cut(self.students))
         seen.update((f"{bundle} bundle", "old bundle") if days_old >= 3 else (f"{bundle} bundle",))
         if bundle in ("older", "again"):
             assert "older_source" in self.school.guards
@@ -191,7 +192,7 @@ USUAL = {"joined", "left"}
 RARE_REASONS = {"returned", "not_enrolled", "tobedeleted", "moved_school", "unknown_org"}
 SELDOM = {
     "rest": {"not_answered", "not_confirmed", "sis_still_answers"},
-    "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle"},
+    "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle"},
 }
 
 

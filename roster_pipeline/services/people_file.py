@@ -10,7 +10,6 @@ import csv
 import io
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -29,6 +28,8 @@ _MIB = 1024 * 1024
 LARGEST_FILE = 5 * _MIB
 LARGEST_UNPACKED = 50 * _MIB
 """A limit for an XLSX file, which is a zip of XML files."""
+LARGEST_PIECE = _MIB
+"""A limit for one tag, one comment, or one part that is not XML."""
 MOST_PARTS = 200
 _ALONE = "Save the list alone as XLSX, or as CSV."
 MOST_ROWS = 5_000
@@ -156,16 +157,22 @@ def _workbook(data: bytes) -> Iterator[list[str]]:
 
 def _check_zip(data: bytes) -> None:
     """Unpack everything once, within the limits, without trust in the table of contents. Refuse XML that defines its
-    own entities, because they let a few bytes stand for gigabytes. Raises FileUnusable, and any exception for a damaged
+    own entities, because they let a few bytes stand for gigabytes, and large tags, comments and pictures, because the
+    parser begins them again with each block that it reads. Raises FileUnusable, and any exception for a damaged
     file."""
     left, elements = LARGEST_UNPACKED, 0
 
     def doctype(*_: object) -> None:
         raise FileUnusable("The XLSX file defines XML entities.", _ALONE)
 
-    def element(*_: object) -> None:
+    def markup(*texts: str) -> None:
+        if sum(map(len, texts)) > LARGEST_PIECE:
+            raise FileUnusable("The XLSX file has more than a list.", _ALONE)
+
+    def element(name: str, attributes: list[str]) -> None:
         nonlocal elements
         elements += 1
+        markup(name, *attributes)
         if elements > MOST_ELEMENTS:
             raise FileUnusable("The XLSX file has too many cells.", _ALONE)
 
@@ -180,9 +187,13 @@ def _check_zip(data: bytes) -> None:
             if left < 0:
                 raise FileUnusable(f"The unpacked XLSX file is larger than {LARGEST_UNPACKED // _MIB} MB.", _ALONE)
             xml = expat.ParserCreate()
+            xml.ordered_attributes = True
             xml.StartDoctypeDeclHandler, xml.StartElementHandler = doctype, element
-            with suppress(expat.ExpatError):  # not every part is XML
+            xml.CommentHandler = xml.ProcessingInstructionHandler = markup
+            try:
                 xml.Parse(content, True)
+            except expat.ExpatError:  # not every part is XML
+                markup(content.decode("latin-1"))
 
 
 def _of_cell(value: Any) -> str:

@@ -152,6 +152,10 @@ def many_elements() -> bytes:
     return changed_sheet((b"</sheetData>", b"<row/>" * people_file.MOST_ELEMENTS + b"</sheetData>"))
 
 
+def long_piece(before: bytes, after: bytes) -> bytes:
+    return changed_sheet((b"<sheetData>", before + b"x" * people_file.LARGEST_PIECE + after))
+
+
 def damaged(kind: int) -> bytes:
     """A workbook, packed by one of the methods of zip, with damage in its packed parts."""
     out, book = io.BytesIO(), zipfile.ZipFile(io.BytesIO(xlsx_of(HEADER, ADA)))
@@ -181,6 +185,9 @@ def damaged(kind: int) -> bytes:
         entities(),
         one_entity(),
         many_elements(),
+        long_piece(b"<!-- ", b" --><sheetData>"),
+        long_piece(b"<?x ", b"?><sheetData>"),
+        long_piece(b'<sheetData x="', b'">'),
         *map(damaged, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)),
         csv_of(["a" * 200_000]),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -110,6 +111,12 @@ cross join lateral (
 ) m
 order by m.person_id, m.school_id
 """  # noqa: S608
+PREFERRED = """
+select m.person_id from school s
+join membership m on m.district_id = s.district_id and m.school_id = s.id and m.status = 'active'
+where s.district_id = :district and s.id <> :school and (s.settings ->> 'preferred_names')::boolean
+  and exists (select from candidate c where c.person_id = m.person_id)
+"""
 
 POSITION = """
 select case when is_called then last_value else 0 end,
@@ -159,8 +166,8 @@ class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the position of the change log at the moment of reading.
 
     exclusions: pairs of a record of this connection and one of these people that somebody unlinked by hand.
-    connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools of people who are
-    not active here (`ELSEWHERE`).
+    connections, affiliations, preferred_elsewhere: as in `DirectoryFrames`. elsewhere: the memberships in other schools
+    of people who are not active here (`ELSEWHERE`).
     """
 
     people: pd.DataFrame
@@ -168,6 +175,7 @@ class LoadedDirectory:
     exclusions: pd.DataFrame
     members: pd.DataFrame
     elsewhere: pd.DataFrame
+    preferred_elsewhere: frozenset[int]
     connections: pd.DataFrame
     affiliations: pd.DataFrame
     position: int
@@ -201,12 +209,15 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, record
     active = members.loc[members["status"] == "active", "person_id"]
     others = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
     elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": others}).all() if others else []
+    wanted = school.settings.preferred_names
+    preferred: Iterable[int] = () if wanted else conn.scalars(text(PREFERRED), given)
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,
         exclusions=exclusions,
         members=members.set_index("person_id"),
         elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
+        preferred_elsewhere=frozenset(preferred),
         connections=connections,
         affiliations=affiliations,
         position=int(position),

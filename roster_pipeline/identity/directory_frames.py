@@ -45,6 +45,8 @@ class DirectoryFrames:
 
     elsewhere: person_id, role, grade, status, years: memberships in other schools, of people who are not active here.
 
+    preferred_elsewhere: people who are active in another school that keeps preferred names, if this school does not.
+
     connections: connection_id, of_district (only managers and operators may change it), rank (place in the district's
     ranking of primary records, or missing): all of the district. A connection that is not listed is a school's own.
 
@@ -67,6 +69,7 @@ class DirectoryFrames:
     affiliations: pd.DataFrame = field(default_factory=_affiliations)
     exemptions: pd.DataFrame = field(default_factory=_exemptions)
     announced: frozenset[int] = frozenset()
+    preferred_elsewhere: frozenset[int] = frozenset()
 
     @cached_property
     def own_links(self) -> pd.DataFrame:

@@ -85,7 +85,9 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
 
 def _suppress_unknown(differences: Differences, context: PlanningContext) -> None:
     """Remove differences about which the snapshot says nothing: a contact that was withheld, a role in a list of
-    changes."""
+    changes, a preferred name that only another school keeps."""
+    theirs = np.isin(context.person, list(context.directory.preferred_elsewhere))
+    suppress(differences, theirs, ("preferred_given_name", "preferred_family_name"))
     if context.school.primary_contacts:
         want = differences.want
         named = filled(want["contact_given_name"]) | filled(want["contact_family_name"])

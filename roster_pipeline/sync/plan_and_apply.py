@@ -152,6 +152,7 @@ def plan_snapshot(
         connections=loaded.connections,
         affiliations=loaded.affiliations,
         elsewhere=loaded.elsewhere,
+        preferred_elsewhere=loaded.preferred_elsewhere,
         exemptions=exempted,
         announced=announced,
     )

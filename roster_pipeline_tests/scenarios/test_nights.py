@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from roster_pipeline.simulator.person import Role
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 
@@ -163,3 +164,23 @@ def test_one_mail_per_sync_lies_in_the_outbox(district: District) -> None:
     district.run_sync(steps=("apply",))
     assert district.count("outbox") == 1
     assert district.count("sync") == 1
+
+
+def test_two_schools_of_one_person_do_not_change_the_preferred_name_in_turns(district: District) -> None:
+    district.add_school(preferred_names=True)
+    district.add_school("grant", "sch-2")
+    student = district.people.people_of("sch-1", "student")[0].sourced_id
+    district.people.edit(
+        student, preferred_first_name="Bobby", roles=(Role("student", "sch-1"), Role("student", "sch-2"))
+    )
+    known = (
+        "select p.preferred_given_name from person p join link l on l.person_id = p.id where l.sourced_id = :student"
+    )
+    for _ in range(2):
+        for key in ("lincoln", "grant"):
+            district.sync_school(key)
+            assert district.value(known, student=student) == "Bobby"
+    district.set_school(preferred_names=False)
+    for key in ("lincoln", "grant"):
+        assert bool(district.sync_school(key).by_action["update"]) == (key == "lincoln")
+    assert district.value(known, student=student) is None

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 from starlette.routing import Route
 
+from roster_pipeline.console import page
 from roster_pipeline.console.app import all_routes
 from roster_pipeline.console.middleware import POLICY
 from roster_pipeline.console.pages.settings import MAIL_POLICY
@@ -23,6 +25,7 @@ from roster_pipeline.directory import (
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services import school_changes
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import CREATES, MANY, SCRIPT, hash_of, held_creates
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
@@ -33,8 +36,18 @@ ROUTES = [
     if isinstance(route, Route)
     for method in sorted((route.methods or set()) - {"HEAD"})
 ]
+TEMPLATES = Path(page.__file__).with_name("templates")
 OF_A_SCHOOL = [(method, path) for method, path in ROUTES if path.startswith("/schools/{key}")]
 OF_A_PERSON = [(method, path) for method, path in ROUTES if "{person_id}" in path]
+FIELDS = sorted(
+    {
+        name
+        for template in TEMPLATES.glob("*.html")
+        for name in re.findall(r'name="([a-z_]+)"', template.read_text(encoding="utf-8"))
+    }
+    - {"csrf"}
+)
+"""The fields of all forms whose names stand in the templates."""
 OPEN = ("/sign-in", "/static", "/health")
 MAIL = "/report/preview"
 """The one page with a style of its own: a mail as it is sent. It runs no script, and the sandbox keeps it apart."""
@@ -159,6 +172,21 @@ def test_what_no_number_can_be_is_never_an_unexpected_error(
         with owner.stream("GET", f"/schools/lincoln/{path}", headers={b"last-event-id": number.encode()}) as answer:
             assert answer.status_code == 200
             assert len(answer.read()) < 20_000, "the stream ends"
+
+
+@pytest.mark.parametrize("value", ["nan", "1e400", "9999-12-31", "http://[", "\0\x1b[1m\u2028\u202e", "9" * 2000])
+def test_no_value_of_any_field_is_an_unexpected_error(
+    operator: Browser, database: Database, lincoln: SchoolRow, value: str
+) -> None:
+    things = things_of(database, lincoln)
+    fields = dict.fromkeys(FIELDS, value) | {"reason": "mine"}
+    for method, path in ROUTES:
+        where = at(path, "springfield" if path.startswith("/districts/") else "lincoln", things)
+        if method != "GET" and path != "/sign-out":
+            for given in (fields, fields | {"until": "2099-01-01", "limit": school_changes.RAISABLE[0]}):
+                assert operator.send_form(where, given).status_code < 500, path
+        elif not path.endswith("/events"):
+            assert operator.get(where, params=dict.fromkeys(FIELDS, value[:50])).status_code < 500, path
 
 
 def test_those_who_may_see_a_school_open_its_page(signed_in: SignedIn, lincoln: SchoolRow) -> None:

@@ -47,11 +47,13 @@ ANSWER_HEADERS = {
 @dataclass(frozen=True)
 class Rules:
     """hosts: host names, without ports, under which people may open the UI. token: the token to sign in with, or empty
-    for none. prefix: the path under which the UI is served, such as `/view`."""
+    for none. prefix: the path under which the UI is served, such as `/view`. https: the hosts that browsers reach over
+    https, so that their sign-in cookie is never sent without encryption."""
 
     hosts: frozenset[str]
     token: str = ""
     prefix: str = ""
+    https: frozenset[str] = frozenset()
 
     @property
     def cookie(self) -> str:
@@ -135,7 +137,8 @@ class GuardedUI:
             left = urlencode([(name, value) for name, value in asked if name != "token"])
             path = "/" + scope["path"].lstrip("/\\")
             answer = RedirectResponse(path + (f"?{left}" if left else ""), 303, {"cache-control": "no-store"})
-            answer.set_cookie(self.rules.cookie, self.rules.token, httponly=True, samesite="strict")
+            secure = host_name(request.headers["host"]) in self.rules.https
+            answer.set_cookie(self.rules.cookie, self.rules.token, httponly=True, samesite="strict", secure=secure)
             return answer
         return PlainTextResponse("Sign in first: open the link that was printed when this server started.\n", 401)
 
@@ -163,8 +166,11 @@ def media_type(headers: Headers) -> str:
 
 def rules_from(addresses: WebAddresses, prefix: str = "") -> Rules:
     """The rules of an installation: loopback names, and the host of `ROSTER_UI_URL`; the token of `ROSTER_UI_TOKEN`."""
-    public = host_name(urlsplit(addresses.ui_url).netloc)
-    return Rules(LOOPBACK_NAMES | ({public} - {""}), addresses.ui_token, prefix)
+    parts = urlsplit(addresses.ui_url)
+    public = frozenset({host_name(parts.netloc)} - {""})
+    return Rules(
+        LOOPBACK_NAMES | public, addresses.ui_token, prefix, public if parts.scheme == "https" else frozenset()
+    )
 
 
 def guarded_app(context: IWorkspaceProcessContext[Any], rules: Rules) -> ASGIApp:

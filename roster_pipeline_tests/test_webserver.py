@@ -5,6 +5,7 @@ The server is Dagster's own, with a real instance; a mutation that got through h
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 import urllib.parse
@@ -20,7 +21,6 @@ import uvicorn
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import PythonFileTarget
 from starlette.responses import PlainTextResponse
-from starlette.testclient import TestClient
 
 from roster_pipeline.runtime.webserver import GuardedUI, Rules, guarded_app, host_name, rules_from
 from roster_pipeline.settings.installation import WebAddresses
@@ -169,9 +169,13 @@ def test_the_public_address_is_let_in_and_its_cookie_has_a_name_of_its_own() -> 
 @pytest.mark.parametrize(("host", "secure"), [("roster.example.org", True), ("127.0.0.1", False)])
 def test_the_cookie_of_a_public_address_is_never_sent_without_encryption(host: str, secure: bool) -> None:
     rules = rules_from(WebAddresses(ui_url="https://roster.example.org", ui_token=TOKEN))
-    client = TestClient(GuardedUI(PlainTextResponse("in"), rules), f"http://{host}", follow_redirects=False)
-    cookie = client.get("/", params={"token": TOKEN}).headers["set-cookie"].lower()
-    assert ("secure" in cookie) == secure
+    served = httpx.ASGITransport(GuardedUI(PlainTextResponse("in"), rules))
+
+    async def entered() -> httpx.Response:
+        async with httpx.AsyncClient(transport=served) as client:
+            return await client.get(f"http://{host}/", params={"token": TOKEN})
+
+    assert ("secure" in asyncio.run(entered()).headers["set-cookie"].lower()) == secure
 
 
 ATTACK = """

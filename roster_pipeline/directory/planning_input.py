@@ -141,9 +141,10 @@ where c.district_id = {district} order by c.id
 """
 _AFFILIATIONS = """
 with affiliation as materialized (
-    select c.person_id, m.connection_id, min(m.created_at) filter (where m.status = 'active') as since
+    select c.person_id, m.connection_id, min(m.created_at) filter (where m.counts) as since
     from candidate c cross join lateral (
-        select s.connection_id, m.created_at, m.status from membership m join school s on s.id = m.school_id
+        select s.connection_id, m.created_at, m.status = 'active' or s.id = {school} as counts
+        from membership m join school s on s.id = m.school_id
         where m.district_id = {district} and m.person_id = c.person_id offset 0
     ) m
     group by 1, 2
@@ -204,7 +205,7 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, record
     position, several = conn.execute(text(POSITION), given).one()
     members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
-    ids = {"district": school.district_id, "connection": school.connection.id}
+    ids = {name: given[name] for name in ("district", "school", "connection")}
     affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **ids)
     active = members.loc[members["status"] == "active", "person_id"]
     others = people.loc[~people["person_id"].isin(active), "person_id"].tolist()

@@ -52,7 +52,7 @@ class DirectoryFrames:
 
     affiliations: person_id, connection_id, since: for people whom another connection knows too, the connections that
     have them in a school; since when the oldest active membership is there (a moment as a number), or missing if none
-    is active.
+    is active. An archived membership of this school counts too, because a person of the roster is restored.
 
     exemptions: id, action, person_id, sourced_ids, changes: changes of this school that somebody exempted.
 

@@ -293,3 +293,18 @@ def test_random_nights_of_several_connections_end_as_trust_says(database: Databa
     usual = {"create", "update", "archive", "waits"}
     seldom = {"restore", "linked", "told apart", "chosen", "moved", "held", "claimed", "claimed approved"}
     assert_happened(seen, usual, seldom)
+
+
+def test_somebody_who_comes_back_follows_their_oldest_membership_at_once(database: Database, home: Path) -> None:
+    with several_connections(database, home, guards=CALM, own=OWN) as district:
+        Connections.district = district
+        state = Connections()
+        for place in (0, 1):
+            state.deliver(place, 0, number=True, honest=True)
+            state.nights([KEYS[place]], 1, approve=True)
+        state.change(0, "leave")
+        state.nights([*KEYS[:2]], 2, approve=True)
+        state.changes_hands(place=0, of_district=False)
+        state.change(0, "return")
+        state.nights([KEYS[0]], 1, approve=True)
+        assert [person.primary for person in state.model.people if person.name == 0] == [(KEYS[0], 0)]

@@ -248,12 +248,6 @@ def bare_numbers_of(columns: Mapping[str, Array] | pd.DataFrame) -> Array:
     return bare_numbers(numbered(strings(columns["number_kind"]), strings(columns["number"])))
 
 
-def bare_ids(sourced_ids: Array) -> Array:
-    """sourcedIds without capitals, and without the braces and hyphens that some systems write around and into a
-    GUID."""
-    return pc.replace_substring_regex(pc.utf8_lower(sourced_ids), pattern=r"[{}-]", replacement="")
-
-
 def _lower(column: pd.Series[str]) -> Array:
     return pc.utf8_lower(strings(column))
 

@@ -16,7 +16,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, RowMapping, or_, select, text
 
-from roster_pipeline.directory import apply_sql, apply_staging, approvals, ledger, plans, rosters
+from roster_pipeline.directory import apply_sql, apply_staging, approvals, plans, rosters
 from roster_pipeline.directory.apply_staging import Judged, allowed, columns_of, judged_rows
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
@@ -140,7 +140,7 @@ def _earlier(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) ->
         return None
     query = select(sync).where(sync.c.school_id == plan.school_id, sync.c.kind == kind).order_by(sync.c.id.desc())
     if kind == "sync":
-        newer = ledger.of_data_after(plan.snapshot_id)
+        newer = plans.of_data_after(plan.snapshot_id)
         query = query.where(or_(sync.c.snapshot_id == plan.snapshot_id, sync.c.id.in_(newer)))
     else:
         used = select(approval.c.used_by).where(approval.c.plan_hash == plan.hash, approval.c.used_by.is_not(None))

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, delete, func, insert, select, text, tuple_
+from sqlalchemy import Connection, Select, delete, func, insert, select, text
 
 from roster_pipeline.directory import accounts
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.members import numbers_of
-from roster_pipeline.directory.tables import change_log, plan, school, snapshot, sync, unreported_decision, verdict
+from roster_pipeline.directory.tables import change_log, plan, school, sync, unreported_decision, verdict
 from roster_pipeline.vocabulary import CHANGING
 
 HAS_SYNCED = """exists (
@@ -124,16 +124,6 @@ def has_synced(conn: Connection, school_id: int) -> bool:
     """Whether a sync ever changed anybody of this school. A sync that waits for approval has changed nobody, and a sync
     that brought no people has not either. So the next sync that would change somebody is still the first sync."""
     return bool(conn.scalar(text(f"select {HAS_SYNCED}"), {"school": school_id}))
-
-
-def of_data_after(taken: ColumnElement[Any] | int) -> Select[Any]:
-    """The syncs of the nights of a school that used newer data than this snapshot: of a later pull, or of the same pull
-    later. Data that were fetched first may come last, if a run waits between its steps."""
-    this, newer = snapshot.alias(), snapshot.alias()
-    later = tuple_(newer.c.pull_id, newer.c.id) > tuple_(this.c.pull_id, this.c.id)
-    query = select(sync.c.id).select_from(sync).join(newer, newer.c.id == sync.c.snapshot_id)
-    query = query.join(this, and_(this.c.school_id == newer.c.school_id, later))
-    return query.where(sync.c.kind == "sync", this.c.id == taken)
 
 
 def has_run(conn: Connection, run_id: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -111,19 +110,19 @@ cross join lateral (
 ) m
 order by m.person_id, m.school_id
 """  # noqa: S608
-PREFERRED = """
-select m.person_id from school s
-join membership m on m.district_id = s.district_id and m.school_id = s.id and m.status = 'active'
-where s.district_id = :district and s.id <> :school and (s.settings ->> 'preferred_names')::boolean
-  and exists (select from candidate c where c.person_id = m.person_id)
-"""
-
 POSITION = """
 select case when is_called then last_value else 0 end,
-    exists (select from contact where district_id = :district and school_id = :school and place > 1)
+    exists (select from contact where district_id = :district and school_id = :school and place > 1),
+    array(
+        select m.person_id from school s
+        join membership m on m.district_id = s.district_id and m.school_id = s.id and m.status = 'active'
+        where s.district_id = :district and s.id <> :school and (s.settings ->> 'preferred_names')::boolean
+          and not :preferred and exists (select from candidate c where c.person_id = m.person_id)
+    )
 from change_log_position_seq
 """
-"""The current position of the change log, and whether a student of the school has several contacts."""
+"""The current position of the change log, whether a student of the school has several contacts, and
+`DirectoryFrames.preferred_elsewhere`. preferred: the school keeps preferred names."""
 _MORE_CONTACTS = (
     f"select jsonb_agg(jsonb_build_array({', '.join(name.removeprefix('contact_') for name in CONTACT_FIELDS)}) "  # noqa: S608
     "order by place)::text as contacts from contact where district_id = m.district_id and school_id = m.school_id "
@@ -202,7 +201,8 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, record
     exclusions = read_frame(
         conn, _link_exclusions(), EXCLUSIONS, district=school.district_id, connection=school.connection.id
     )
-    position, several = conn.execute(text(POSITION), given).one()
+    preferred = {"preferred": school.settings.preferred_names}
+    position, several, preferred_elsewhere = conn.execute(text(POSITION), given | preferred).one()
     members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
     ids = {name: given[name] for name in ("district", "school", "connection")}
@@ -210,15 +210,13 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, record
     active = members.loc[members["status"] == "active", "person_id"]
     others = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
     elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": others}).all() if others else []
-    wanted = school.settings.preferred_names
-    preferred: Iterable[int] = () if wanted else conn.scalars(text(PREFERRED), given)
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,
         exclusions=exclusions,
         members=members.set_index("person_id"),
         elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
-        preferred_elsewhere=frozenset(preferred),
+        preferred_elsewhere=frozenset(preferred_elsewhere),
         connections=connections,
         affiliations=affiliations,
         position=int(position),

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import ColumnElement, Connection, Select, and_, false, insert, select, text, tuple_, update
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.tables import plan, plan_row, plan_unchanged, verdict
+from roster_pipeline.directory.tables import plan, plan_row, plan_unchanged, snapshot, sync, verdict
 from roster_pipeline.directory.tenants import SchoolRow
 
 
@@ -53,6 +53,22 @@ class UnknownPlan(DirectoryError):
         super().__init__(f"There is no plan {plan_id}.", "See what is held: roster hold list")
 
 
+def of_data_after(taken: ColumnElement[Any] | int) -> Select[Any]:
+    """The syncs of the nights of a school that used newer data than this snapshot: of a later pull, or of the same pull
+    later. Data that were fetched first may come last, if a run waits between its steps."""
+    this, newer = snapshot.alias(), snapshot.alias()
+    later = tuple_(newer.c.pull_id, newer.c.id) > tuple_(this.c.pull_id, this.c.id)
+    query = select(sync.c.id).select_from(sync).join(newer, newer.c.id == sync.c.snapshot_id)
+    query = query.join(this, and_(this.c.school_id == newer.c.school_id, later))
+    return query.where(sync.c.kind == "sync", this.c.id == taken)
+
+
+class Overtaken(DirectoryError):
+    """Newer data of the school were applied while older data were planned."""
+
+    retryable = True
+
+
 def write(
     conn: Connection,
     school: SchoolRow,
@@ -75,6 +91,8 @@ def write(
 
     rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality: a
     digest of the quality results that the verdict read. listed: the rows of which only person and role are kept.
+
+    Raises Overtaken instead of replacing a plan of newer data that were applied: its held rows would be lost.
     """
     head = insert(plan).values(
         district_id=school.district_id,
@@ -89,11 +107,15 @@ def write(
         run_id=run_id,
         person_id=person_id,
     )
-    head = head.returning(plan.c.id)
-    if not dry_run and person_id is None:
+    whole = not dry_run and person_id is None
+    head = head.returning(plan.c.id, of_data_after(snapshot_id).exists() if whole else false())
+    if whole:
         earlier = (plan.c.school_id == school.id, plan.c.state == "planned", plan.c.dry_run.is_(False))
         head = head.add_cte(update(plan).where(*earlier).values(state="replaced").cte("earlier"))
-    plan_id = int(conn.execute(head).scalar_one())
+    row = conn.execute(head).one()
+    plan_id, newer = int(row[0]), row[1]
+    if newer:
+        raise Overtaken("Newer data of the school were applied meanwhile.", "Run it again.")
     if listed is not None and listed.any():
         rows = _list(conn, plan_id, rows, listed)
     copy_frame(conn, plan_row, rows, {"plan_id": plan_id})

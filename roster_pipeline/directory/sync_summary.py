@@ -20,7 +20,8 @@ from sqlalchemy import Connection, case, func, select, text, true
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.held_plans import claimed_of_school
-from roster_pipeline.directory.ledger import HAS_SYNCED, of_data_after
+from roster_pipeline.directory.ledger import HAS_SYNCED
+from roster_pipeline.directory.plans import of_data_after
 from roster_pipeline.directory.tables import outbox, plan, school, snapshot, sync
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings

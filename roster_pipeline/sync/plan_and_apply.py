@@ -18,7 +18,6 @@ from sqlalchemy import Connection
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import (
     lasting_decisions,
-    ledger,
     planning_input,
     plans,
     rosters,
@@ -28,7 +27,6 @@ from roster_pipeline.directory import (
 )
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.locks import lock_district_for_reading
 from roster_pipeline.directory.sync_summary import history_of, latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import infrequent_collection
@@ -57,10 +55,6 @@ from roster_pipeline.sync.source_age import snapshot_facts
 MOST_TRIES = 5
 """Each try plans against the directory of that moment. If more tries were needed, something else would write without
 pause."""
-
-
-class Overtaken(SyncError):
-    """Newer data of the school were applied while older data were planned."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +104,7 @@ def plan_latest(
         )
     try:
         return plan_snapshot(database, school, int(newest["id"]), run_id=run_id, dry_run=dry_run, limits=limits)
-    except Overtaken:
+    except plans.Overtaken:
         return plan_latest(database, school_key, run_id=run_id, dry_run=dry_run, limits=limits)
 
 
@@ -127,8 +121,7 @@ def plan_snapshot(
 ) -> Planned:
     """Plan and judge one snapshot against the directory of this moment. only: keep only the rows of this person.
 
-    Raises Overtaken if newer data of the school were applied meanwhile: this plan would replace theirs, and with it
-    the rows that wait.
+    Raises `plans.Overtaken`.
     """
     today = datetime.now(school.settings.zone).date()
     with database.begin() as conn:
@@ -184,9 +177,6 @@ def plan_snapshot(
     judged = judge(plan, found, school.guards_on(today), _quality_findings(quality, school, snapshot_id))
     with database.begin() as conn:
         if not dry_run and only is None:
-            lock_district_for_reading(conn, school.district_id)
-            if conn.scalar(ledger.of_data_after(snapshot_id).limit(1)) is not None:
-                raise Overtaken(school.key, "newer data were applied meanwhile", "Run it again.", retryable=True)
             lasting_decisions.end_exemptions(conn, school, plan.ended_exemptions)
         plan_id = plans.write(
             conn,
@@ -278,7 +268,7 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
             with database.begin() as conn:
                 school = tenants.get_school(conn, school_key)
                 snapshot_id = plans.snapshot_of(conn, plan_id)
-            with suppress(Overtaken):  # then this plan gives back the sync of the newer data
+            with suppress(plans.Overtaken):  # then this plan gives back the sync of the newer data
                 plan_id = plan_snapshot(database, school, snapshot_id, run_id=run_id).plan_id
     raise SyncError(
         school_key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True

@@ -41,6 +41,9 @@ BY = (None, "link", "number", "email", "id")
 """The ways in which a person can be found."""
 _NONE, _LINK, _NUMBER, _EMAIL, _ID = range(5)
 
+_GUID = r"^\{?([0-9a-f]{8})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{4})-?([0-9a-f]{12})\}?$"
+"""In any other id, hyphens count: `1-23` and `12-3` are two ids."""
+
 _WITHOUT_FIELDS = [STATUS_RANK[name] for name in (*UNUSABLE, "deleted")]
 """Records that give their person no field: they could not be used, or are gone."""
 
@@ -270,6 +273,5 @@ def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[I
 
 
 def _bare_ids(sourced_ids: Array) -> Array:
-    """sourcedIds without capitals, and without the braces and hyphens that some systems write around and into a
-    GUID."""
-    return pc.replace_substring_regex(pc.utf8_lower(sourced_ids), pattern=r"[{}-]", replacement="")
+    """sourcedIds without capitals, and GUIDs without the braces and hyphens that some systems write."""
+    return pc.replace_substring_regex(pc.utf8_lower(sourced_ids), pattern=_GUID, replacement=r"\1\2\3\4\5")

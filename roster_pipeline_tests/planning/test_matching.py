@@ -21,8 +21,8 @@ def one_row(directory: Directory, *users: dict[str, Any], snapshot: SnapshotFact
     return {str(name): value for name, value in row.items()}
 
 
-GUID, OTHER_GUID = "{A1B2C3D4-00AA}", "a1b2c3d4-00ab"
-RESPELLED = ("{a1b2c3d4-00aa}", "A1B2C3D4-00AA", "a1b2c3d400aa")
+GUID, OTHER_GUID = "{A1B2C3D4-00AA-4BCD-8EF0-0123456789AB}", "a1b2c3d4-00aa-4bcd-8ef0-0123456789ac"
+RESPELLED = (GUID.lower(), GUID.strip("{}"), GUID.strip("{}").lower().replace("-", ""))
 
 
 def known_by_id(sourced_id: str = GUID, **fields: Any) -> Directory:
@@ -59,6 +59,12 @@ def test_an_id_in_another_spelling_is_not_enough_if_something_speaks_against_it(
     rows = known_by_id().plan([record]).rows
     assert sorted(rows["reason"]) == reasons
     assert not set(rows["action"]) & {"update", "archive"} - ({"archive"} if "left" in reasons else set())
+
+
+@pytest.mark.parametrize(("stored", "sourced_id"), [("1-23", "12-3"), ("{7}", "7"), ("a-1", "A1")])
+def test_hyphens_and_braces_of_an_id_that_is_not_a_guid_count(stored: str, sourced_id: str) -> None:
+    rows = known_by_id(stored).plan([user(sourced_id, **RECORD, identifier=None, grades=["05"])]).rows
+    assert sorted(rows["reason"]) == ["in_conflict", "joined"]
 
 
 def test_an_id_in_two_spellings_is_two_people() -> None:

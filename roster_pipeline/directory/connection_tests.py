@@ -73,40 +73,43 @@ def start(
     """Note a test that begins now, and return its id. learned: what an earlier test of the same values learned.
     typed_secret: a secret typed for this test, sealed; None tries the stored one."""
     prune(conn)
-    test_id = str(uuid.uuid4())
-    conn.execute(
-        insert(connection_test).values(
-            id=test_id,
-            school_id=school.id,
-            who=who,
-            form=dict(form),
-            settings=settings.model_dump(mode="json"),
-            school_settings=school_settings.model_dump(mode="json"),
-            secret=typed_secret,
-            typed=typed_secret is not None,
-            learned=dict(learned or {}),
-            connection_revision=school.connection.revision,
-        )
-    )
-    return test_id
+    test = _new(school, who, form, settings, school_settings, learned or {})
+    conn.execute(insert(connection_test).values(test | {"secret": typed_secret, "typed": typed_secret is not None}))
+    return str(test["id"])
 
 
 def start_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
     """Note tests of the stored settings of several schools of one connection. Returns the number that the tests have in
     common."""
+    prune(conn)
     together = str(uuid.uuid4())
-    for school in schools:
-        stored, form = school.connection, {TOGETHER: together}
-        start(
-            conn,
-            school,
-            who=who,
-            form=form,
-            settings=stored.settings,
-            school_settings=school.settings,
-            learned=stored.learned,
-        )
+    tests = [
+        _new(school, who, {TOGETHER: together}, school.connection.settings, school.settings, school.connection.learned)
+        for school in schools
+    ]
+    conn.execute(insert(connection_test).values(tests))
     return together
+
+
+def _new(
+    school: SchoolRow,
+    who: str,
+    form: Mapping[str, Any],
+    settings: ConnectionSettings,
+    school_settings: SchoolSettings,
+    learned: Mapping[str, Any],
+) -> dict[str, Any]:
+    """The row of a test that begins now."""
+    return {
+        "id": str(uuid.uuid4()),
+        "school_id": school.id,
+        "who": who,
+        "form": dict(form),
+        "settings": settings.model_dump(mode="json"),
+        "school_settings": school_settings.model_dump(mode="json"),
+        "learned": dict(learned),
+        "connection_revision": school.connection.revision,
+    }
 
 
 def of_together(conn: Connection, together: str) -> list[ConnectionTest]:

@@ -27,6 +27,7 @@ from roster_pipeline.console.page import (
     number_of,
     page,
     plain_number,
+    reason_of,
     redirect,
     role,
     texts,
@@ -90,7 +91,7 @@ def add_form(request: Request, given: Mapping[str, str] = NOTHING, error: str = 
 
 def add(request: Request) -> Response:
     """Enter the person."""
-    given, reason = texts(request), texts(request).get("reason", "")
+    given, reason = texts(request), reason_of(request)
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
     school = the_school(request)
     try:

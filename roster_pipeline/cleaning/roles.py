@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, lists, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, filled, lists, on_distinct, truth
 from roster_pipeline.org_tree import Org, day_in, orgs_below, other_schools
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_RANK
@@ -70,9 +70,12 @@ def in_days_of(roles: Array, zone: tzinfo) -> Array:
     moments = [name for name in ("beginDate", "endDate") if truth(pc.greater(pc.utf8_length(columns[name]), 10)).any()]
     if not moments:
         return roles
+
+    def days(values: Array) -> Array:
+        return pa.array([day_in(zone, value) for value in values.to_pylist()], values.type)
+
     for name in moments:
-        days = [day_in(zone, value) for value in columns[name].to_pylist()]
-        columns[name] = pa.array(days, columns[name].type)
+        columns[name] = on_distinct(columns[name], days)
     entries = pa.StructArray.from_arrays(list(columns.values()), fields=list(flat.type))
     ends = np.cumsum(pc.fill_null(pc.list_value_length(roles), 0).to_numpy(zero_copy_only=False))
     return type(roles).from_arrays(pa.array(np.append(0, ends), pa.int32()), entries)

@@ -56,7 +56,7 @@ def waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, di
     place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person[identities.identity[rows]]))
     given = np.isin(people["number_connection_id"].to_numpy(dtype=np.int64, na_value=-1), trusted)
     theirs = pc.if_else(pa.array(given), bare_numbers_of(people), None)
-    same = truth(pc.equal(taken(bare_numbers_of(identities.roster), rows), taken(theirs, place.astype(np.int64))))
+    same = truth(pc.equal(bare_numbers_of(identities.roster.iloc[rows]), taken(theirs, place.astype(np.int64))))
     shown = none.copy()
     shown[identities.identity[rows[same]]] = True
     return doubted & ~shown

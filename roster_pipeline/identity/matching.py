@@ -156,7 +156,7 @@ class _Search:
 
     def _by_number(self) -> Iterator[tuple[int, MatchKeys, int, MatchKeys]]:
         """Spelling does not count here; `weigh` compares it."""
-        wanted = self._of_rows(bare_numbers_of(self._columns))
+        wanted = bare_numbers_of({name: self._of_rows(self._columns[name]) for name in ("number_kind", "number")})
         theirs = bare_numbers_of(self._people)
         near = truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True))
         persons = persons_at(self._directory, np.flatnonzero(near))

@@ -228,11 +228,11 @@ def _second_witness(
     The second value says whether this server answers at all.
     """
     asked = [record for record in plan.asked if record not in known]
-    present = roster[roster["record_status"] == "member"].sort_values("sourced_id")
     if not asked:
         return dict(known), True
     if is_bundle(school.connection):
         return {}, False  # a file cannot answer about a single person
+    present = roster[["sourced_id", "role"]][roster["record_status"] == "member"].sort_values("sourced_id")
     zone = school.settings.zone
     today = datetime.now(zone).date()
     with client_of(school.connection, limits) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import socket
 import tempfile
@@ -249,10 +250,14 @@ def test_sizes_are_bounded_before_anything_is_fetched(
         people(server.source("/", limits=replace(LIMITS, **bounds)))
 
 
-def test_a_server_that_dawdles_is_cut_off(server: SftpServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_dawdles_is_cut_off_and_nothing_else_is_logged(
+    server: SftpServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(Files, "before_read", staticmethod(lambda: time.sleep(0.8)))
     with pytest.raises(TooSlow):
         people(server.source(limits=replace(LIMITS, download_seconds=0.4)))
+    gc.collect()
+    assert not [one for one in caplog.records if one.name == "asyncio" and one.levelname == "ERROR"]
 
 
 def test_a_server_that_answers_nothing_more_is_cut_off(tmp_path: Path) -> None:

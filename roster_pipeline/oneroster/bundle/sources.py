@@ -239,6 +239,15 @@ def _wrong(message: str) -> WrongAddress:
 
 
 def run(work: Coroutine[Any, Any, Result]) -> Result:
-    """Run a coroutine to its end from synchronous code, even inside another event loop."""
+    """Run a coroutine to its end from synchronous code, even inside another event loop.
+
+    If it breaks off, its result says why. What fails after that in the tasks that asyncssh leaves behind is not logged.
+    """
+
+    def in_own_loop() -> Result:
+        with asyncio.Runner() as runner:
+            runner.get_loop().set_exception_handler(lambda loop, context: None)
+            return runner.run(work)
+
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="sftp") as thread:
-        return thread.submit(asyncio.run, work).result()
+        return thread.submit(in_own_loop).result()

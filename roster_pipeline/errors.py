@@ -47,7 +47,8 @@ WORDS = {
     "ends-inside-a-row": "a file of the bundle is cut off",
     "unreadable-rows": "a file of the bundle has rows that cannot be read",
     "roles-name-absent-users": "the bundle has roles of people who are not in it",
-    "enrollments-name-absent-users": "people are enrolled whom the bundle lacks, so a file is probably cut off",
+    "enrollments-name-absent-users": "people we know are enrolled and have no row: a file was cut, or they left and "
+    "should be announced as leavers",
 }
 """For the part of each slug before the colon, what it means. `docs/oneroster.md` and `docs/csv.md` explain each."""
 ABOUT_AGE = "source-"

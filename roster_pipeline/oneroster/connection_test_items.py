@@ -10,6 +10,7 @@ from roster_pipeline.errors import in_words, noticed
 from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch
 from roster_pipeline.oneroster.people_counts import FIELD_NAMES, PeopleCounts
+from roster_pipeline.oneroster.records.orgs import ENROLLMENTS_UNKNOWN
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, role_name
 
@@ -207,7 +208,7 @@ def enrollment_item(counts: PeopleCounts, proof: Proof, *, decide: bool, read: b
     name = "Enrollments"
     if not read:
         return CheckItem(name, None, "not read: no enrollment does not mean gone here")
-    problems = [problem for problem in (*proof.problems, *proof.notes) if "enrollments" in problem]
+    problems = [problem for problem in (*proof.problems, *proof.notes) if problem in ENROLLMENTS_UNKNOWN]
     if problems and decide:
         remedy = (
             "Nobody is archived without them. Make the SIS send all enrollments, or ignore enrollments: "

@@ -35,7 +35,7 @@ from roster_pipeline.sync.fetch_strategy import (
 )
 from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL
-from roster_pipeline.sync.source_age import aged, last_read, too_old
+from roster_pipeline.sync.source_age import CUT, aged, is_cut, last_read, too_old
 
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
@@ -208,6 +208,8 @@ def _fetch_into(
         proof = bundle.proof.as_dict()
         if (last is None or last.looked_at is None) and proof["mode"] == "delta":
             proof |= {"complete": False, "problems": [*proof["problems"], NOTHING_BELOW]}
+        if is_cut(database, school.connection, pull_id, bundle.lost):
+            proof |= {"complete": False, "problems": [*proof["problems"], CUT]}
         _finish(database, school, pull_id, scope, proof, {})
         return
     with client_of(school.connection, limits) as client:

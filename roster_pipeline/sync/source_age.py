@@ -1,4 +1,5 @@
-"""The age of a night's data: what a pull records, which age a school accepts, and the words for it."""
+"""Whether a night's data can be believed: their age (what a pull records, which age a school accepts, and the words for
+it), and whether a file of a bundle was cut."""
 
 from __future__ import annotations
 
@@ -8,7 +9,10 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from roster_pipeline.directory import pulls, tenants
+from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import Compared, DeltaBase
+from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
@@ -17,6 +21,9 @@ from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
 
 SOURCE_OLD = "source-old"
+CUT = "enrollments-name-absent-users"
+LEAVERS, LEAVERS_SHARE = 5, 0.01
+"""Up to so many people, or such a share, may leave in a night and still be enrolled."""
 TOO_FEW = 2
 """Up to so many dates of change that went back may be corrections. More of them mean data of an earlier day."""
 REVISIONS = "revisions"
@@ -92,6 +99,23 @@ def _unchanged_since(
     else:
         same = compared is not None and compared.changed == 0
     return (base.unchanged_since or base.finished_at) if same else None
+
+
+def is_cut(database: Database, source: ConnectionRow, pull_id: int, lost: list[str]) -> bool:
+    """Whether a file of a bundle was cut: many people whom a sync would archive are enrolled without a row. lost: ids
+    of everybody like that. Some exports keep the enrollments of all who ever left, so others do not count.
+    """
+    if len(lost) <= LEAVERS:
+        return False
+    with database.begin() as conn:
+        roles = [
+            (school.id, role, datetime.now(school.settings.zone).date())
+            for school in tenants.schools_of(conn, source.id)
+            for role in school.settings.rostered
+            if school.settings.role(role).archive
+        ]
+        known, missing = pulls.known_and_lost(conn, pull_id, source, roles, lost)
+    return missing > max(LEAVERS, LEAVERS_SHARE * known)
 
 
 def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[str]:

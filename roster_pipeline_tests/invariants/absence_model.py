@@ -20,7 +20,7 @@ Bundle = Literal["next", "older", "ahead", "again"]
 OLD_DAYS = 3
 """A bundle that was written so many days ago proves nobody's absence."""
 MOST_LOST = 5
-"""If more students than this are enrolled without a row of their own, a file of the bundle was cut."""
+"""If more active students than this are enrolled without a row of their own, a file of the bundle was cut."""
 
 
 @dataclass
@@ -58,8 +58,9 @@ class AbsenceModel:
         return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
 
     def is_cut(self, students: dict[str, Student]) -> bool:
-        """Whether a bundle seems to be cut: a missing student who has left has no enrollment any more."""
-        lost = sum(one.listed == "missing" and one.enrolled for one in students.values())
+        """Whether a bundle seems to be cut: most students who leave have no enrollment any more."""
+        missing = [who for who, one in students.items() if one.listed == "missing" and one.enrolled]
+        lost = sum(self.status.get(who) == "active" for who in missing)
         return not self.asked and lost > MOST_LOST
 
     def _reason(self, who: str, student: Student, *, slash: bool) -> str:

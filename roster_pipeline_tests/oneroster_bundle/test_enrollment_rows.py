@@ -14,7 +14,9 @@ from roster_pipeline.oneroster.bundle import BundleLimits, pull_bundle
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline_tests.oneroster_bundle.sftp_server import SftpServer
 from roster_pipeline_tests.oneroster_bundle.writing import (
+    ORGS,
     ROLE,
+    SCHOOL,
     STUDENT,
     USERS_11,
     Read,
@@ -48,16 +50,14 @@ def people(count: int, enrolled: int, **members: str) -> tuple[list[dict[str, st
     return [STUDENT | {"sourcedId": one} for one in ids], table((*COLUMNS, "status"), rows)
 
 
-@pytest.mark.parametrize(("lost", "problem"), [(0, False), (5, False), (6, True), (150, True)])
-def test_a_users_file_cut_between_two_rows_lacks_people_who_are_enrolled(
-    tmp_path: Path, lost: int, problem: bool
-) -> None:
+@pytest.mark.parametrize("wanted", [Wanted(), DECIDING])
+def test_who_is_enrolled_and_has_no_row_is_named(tmp_path: Path, wanted: Wanted) -> None:
     users, rows = people(300, 300)
-    files = bundle(rows) | {"users.csv": table(USERS_11, users[: 300 - lost])}
+    files = bundle(rows) | {"users.csv": table(USERS_11, users[:250])}
     for path in (as_zip(tmp_path / "a.zip", files), as_folder(tmp_path / "a", files)):
-        proof = Read(path).proof
-        assert proof.problems == (("enrollments-name-absent-users",) if problem else ())
-        assert ("enrollments-name-absent-users" in proof.notes) is (lost == 5)
+        read = Read(path, wanted)
+        assert sorted(read.lost) == sorted(f"stu-{number}" for number in range(250, 300))
+        assert read.proof.complete, "whether they are too many is for those to say who know the directory"
 
 
 def test_an_export_of_students_alone_lacks_no_teachers_who_are_enrolled(tmp_path: Path) -> None:
@@ -65,19 +65,30 @@ def test_an_export_of_students_alone_lacks_no_teachers_who_are_enrolled(tmp_path
     pupils = [ENROLLED | {"userSourcedId": one["sourcedId"]} for one in users]
     teachers = [ENROLLED | {"userSourcedId": f"tea-{number}", "role": "Teacher"} for number in range(50)]
     files = bundle(table(COLUMNS, [*pupils, *teachers])) | {"users.csv": table(USERS_11, users)}
-    proof = Read(as_zip(tmp_path / "a.zip", files)).proof
-    assert proof.complete
-    assert "enrollments-name-absent-users" not in proof.notes
+    assert Read(as_zip(tmp_path / "a.zip", files)).lost == []
 
 
-@pytest.mark.parametrize("lost", [0, 6])
-def test_a_roles_file_cut_between_two_rows_lacks_roles_of_people_who_are_enrolled(tmp_path: Path, lost: int) -> None:
-    users, rows = people(300, 300)
+def test_who_is_enrolled_and_has_no_role_is_named(tmp_path: Path) -> None:
+    users, rows = people(30, 30)
     roles = [ROLE | {"sourcedId": f"r-{one['sourcedId']}", "userSourcedId": one["sourcedId"]} for one in users]
-    files = bundle_12(*users, roles=roles[: 300 - lost])
+    files = bundle_12(*users, roles=roles[:29])
     files |= {"manifest.csv": manifest("1.2", orgs="bulk", users="bulk", roles="bulk", enrollments="bulk")}
-    result = Read(as_zip(tmp_path / "a.zip", files | {"enrollments.csv": rows}))
-    assert result.proof.problems == (("enrollments-name-absent-users",) if lost else ())
+    assert Read(as_zip(tmp_path / "a.zip", files | {"enrollments.csv": rows})).lost == ["stu-29"]
+
+
+def test_of_several_bundles_of_one_export_each_may_have_the_row(tmp_path: Path) -> None:
+    users, rows = people(4, 4)
+    manifests = {"manifest.csv": manifest("1.1", orgs="bulk", users="bulk", enrollments="bulk")}
+    for place, own in enumerate((users[:1], users[1:3])):
+        school = SCHOOL | {"sourcedId": f"sch-{place}"}
+        own = [user | {"orgSourcedIds": f"sch-{place}"} for user in own]
+        files = (
+            bundle(rows) | manifests | {"orgs.csv": table(ORGS, [SCHOOL, school]), "users.csv": table(USERS_11, own)}
+        )
+        as_zip(tmp_path / f"{place}.zip", files)
+    read = Read(tmp_path)
+    assert "bundles-of-one-night:2" in read.proof.notes
+    assert read.lost == ["stu-3"]
 
 
 @pytest.mark.parametrize(
@@ -85,18 +96,19 @@ def test_a_roles_file_cut_between_two_rows_lacks_roles_of_people_who_are_enrolle
     [
         ({"status": "tobedeleted"}, "bulk"),
         ({"endDate": "2020-06-30"}, "bulk"),
+        ({"endDate": "30.6.2020"}, "bulk"),
         ({"schoolSourcedId": "elsewhere"}, "bulk"),
         ({"userSourcedId": ""}, "bulk"),
         ({}, "delta"),
     ],
 )
-def test_enrollments_that_say_nothing_about_today_show_no_cut(
+def test_enrollments_that_say_nothing_about_today_name_nobody(
     tmp_path: Path, members: dict[str, str], mode: str
 ) -> None:
     users, rows = people(300, 300, **members)
     files = bundle(rows) | {"users.csv": table(USERS_11, users[:200])}
     files |= {"manifest.csv": manifest("1.1", orgs="bulk", users="bulk", enrollments=mode)}
-    assert Read(as_zip(tmp_path / "a.zip", files)).proof.complete
+    assert Read(as_zip(tmp_path / "a.zip", files)).lost == []
 
 
 def left(users: list[dict[str, object]]) -> set[object]:

@@ -149,6 +149,7 @@ class Read:
             (self.orgs if batch.kind == "org" else self.users).extend(batch.records)
             self.rejects += batch.rejects
         self.proof: Proof = pulled.proof
+        self.lost = pulled.lost
 
     @property
     def rules(self) -> list[str]:

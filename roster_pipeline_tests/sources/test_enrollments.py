@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
 
+from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.lasting_decisions import announce_leavers
 from roster_pipeline_tests.sources.conftest import ENROLLMENTS, ORGS, School, Source, manifest, pupil, teacher
 
 PEOPLE = [*(pupil(n, None) for n in range(120)), *(teacher(n, None) for n in range(4))]
@@ -218,3 +221,48 @@ def test_several_bundles_of_one_sync_say_together_who_is_enrolled(database: Data
     bundle.zips["alder.zip"] = (here, enrolled(*range(1, 20), *range(21, 30)))
     school.sync()
     assert {f"st{n}" for n in range(30)} - school.present == {"st0", "st20"}
+
+
+def test_many_people_who_are_enrolled_without_a_row_are_a_cut_file_until_somebody_announces_them(
+    database: Database, bundle: Source
+) -> None:
+    everybody = list(map(pupil, range(200)))
+    bundle.enrollments = enrolled(*range(200))
+    school = School.begun(database, bundle, everybody)
+    bundle.users = everybody[:194]
+    assert "st199" in school.sync()
+    assert (school.proof["problems"], school.guards) == (["enrollments-name-absent-users"], {"incomplete_snapshot"})
+    assert len(school.present) == 200
+    with database.begin() as conn:
+        row = tenants.get_school(conn, school.school)
+        query = "select person_id from link where sourced_id >= 'st194' and sourced_id like 'st19%'"
+        gone = [int(one["person_id"]) for one in school.rows(query)]
+        announce_leavers(conn, row, gone, datetime.now(row.settings.zone).date(), "Kim", "They moved away.")
+    school.sync()
+    assert (school.proof["complete"], len(school.present)) == (True, 194)
+
+
+def test_enrollments_of_people_who_left_before_or_whom_no_sync_archives_show_no_cut_file(
+    database: Database, bundle: Source
+) -> None:
+    everybody = list(map(pupil, range(200)))
+    bundle.enrollments = enrolled(*range(200), *range(1000, 1100))
+    school = School.begun(database, bundle, everybody)
+    for night in range(1, 4):
+        bundle.users = everybody[: 200 - 5 * night]
+        school.sync()
+        assert (school.proof["complete"], len(school.present)) == (True, 200 - 5 * night)
+    school.choose(students={"rostered": True, "auto_update": True, "archive": False})
+    bundle.users = everybody[:150]
+    school.sync()
+    assert (school.proof["complete"], len(school.present)) == (True, 185)
+
+
+def test_people_whose_record_came_under_another_id_are_not_lost(database: Database, bundle: Source) -> None:
+    """The SIS joins two records of one person, and the enrollments of the other one still run."""
+    both = [pupil(n) | {"sourcedId": f"{kind}{n}"} for n in range(10) for kind in ("st", "old")]
+    bundle.enrollments = [one | {"user": one["user"].replace("st", "old")} for one in enrolled(*range(10))]
+    school = School.begun(database, bundle, both)
+    bundle.users = both[::2]
+    school.sync()
+    assert (school.proof["complete"], school.count("membership", "status = 'active'")) == (True, 10)

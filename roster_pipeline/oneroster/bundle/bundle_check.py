@@ -78,7 +78,7 @@ def check_bundle_schools(
     for place, school in enumerate(schools):
         known = counts[place] if counts else None
         items += [(place, item) for item in _of_school(school, known, orgs, proof, enrollments=enrollments)]
-    return items + [(None, item) for item in (*_odd_rows(odd), _completeness(proof), _witness())]
+    return items + [(None, item) for item in (*_odd_rows(odd), *_lost(pulled.lost), _completeness(proof), _witness())]
 
 
 def _counts(one: TestedSchool, orgs: list[dict[str, Any]], today: date) -> PeopleCounts:
@@ -146,6 +146,13 @@ def _odd_rows(odd: Counter[str]) -> Iterator[CheckItem]:
         if odd[rule]:
             rows, are = counted(odd[rule], "row has", "rows have"), "is" if odd[rule] == 1 else "are"
             yield CheckItem("Cells", False, f"{rows} {length} than the header, and {are} not used", CELLS)
+
+
+def _lost(lost: Sequence[str]) -> Iterator[CheckItem]:
+    if lost:
+        people = counted(len(lost), "person is", "people are")
+        detail = f"{people} enrolled and not in users.csv, or without a role"
+        yield CheckItem("People", None, detail, "If they have left, let the export end their enrollments.")
 
 
 def _completeness(proof: Proof) -> CheckItem:

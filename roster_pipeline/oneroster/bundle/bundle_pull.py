@@ -33,7 +33,7 @@ from roster_pipeline.oneroster.bundle.delta_chain import (
     shares_of,
     to_read,
 )
-from roster_pipeline.oneroster.bundle.enrolled_users import note_lost_users, read_enrollments
+from roster_pipeline.oneroster.bundle.enrolled_users import lost_users, read_enrollments
 from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
 from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
@@ -68,6 +68,8 @@ class ReadBundle:
 class BundlePull:
     """Iterate over it for batches, orgs first; after the last one, `.proof` is set.
 
+    lost: people whom a whole export lacks, or gives no role, and who are enrolled in it today.
+
     It needs the memory of a few pages only.
 
     Complete means: the manifest agrees with the files, every file was read to its end and did not change meanwhile,
@@ -90,6 +92,7 @@ class BundlePull:
         self._problems: list[str] = []
         self._enrolled: Memberships | None = None
         self._orgs = OrgReferences()
+        self.lost: list[str] = []
 
     @property
     def proof(self) -> Proof:
@@ -105,7 +108,7 @@ class BundlePull:
     def __iter__(self) -> Iterator[Batch]:
         last, started = self._last, time.monotonic()
         self._results, self._newest, self._notes, self._problems = [], NewestRecords(), [], []
-        self._orgs = OrgReferences()
+        self._orgs, self.lost = OrgReferences(), []
         chain: list[DatedBundle] = []
         with self._source.listing(enrollments=self._wanted.enrollments) as listing:
             bundles = date_bundles(listing.bundles, last.seen if last else {}, self._now.timestamp())
@@ -196,16 +199,21 @@ class BundlePull:
     def _reading(self, opened: Opened) -> BundleReading:
         return BundleReading(opened[1], self._wanted, self._source.limits, self._source.metadata_keys)
 
-    def _read_enrollments(self, opened: list[Opened]) -> None:
-        """Read who is enrolled. If that is needed and cannot be read, the snapshot has a problem."""
+    def _read_enrollments(self, opened: list[Opened]) -> Memberships | None:
+        """Read who is enrolled, if that is wanted. If it is needed and cannot be read, the snapshot has a problem."""
         wanted, self._enrolled = self._wanted, None
         if not wanted.enrollments and not wanted.enrollments_if_there:
-            return
-        memberships = read_enrollments(opened, self._source.limits)
-        if not isinstance(memberships, str):
+            return None
+        memberships, problem = read_enrollments(opened, self._source.limits)
+        if problem is None:
             self._enrolled = memberships
         else:
-            (self._problems if wanted.enrollments else self._notes).append(memberships)
+            (self._problems if wanted.enrollments else self._notes).append(problem)
+        return memberships
+
+    def _note_lost(self, opened: list[Opened], tallies: list[Tally], enrolled: Memberships | None) -> None:
+        limits, today = self._source.limits, self._now.date()
+        self.lost = lost_users(opened, tallies, self._orgs, today, limits, enrolled)
 
     def _note_orgs(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches; remembers which orgs exist."""
@@ -223,9 +231,9 @@ class BundlePull:
 
     def _single(self, opened: Opened) -> Iterator[Batch]:
         reading = self._reading(opened)
-        self._read_enrollments([opened])
+        enrolled = self._read_enrollments([opened])
         yield from self._marked(self._newest.of(reading.batches()))
-        note_lost_users(*opened, reading.tally, self._source.limits, self._now.date())
+        self._note_lost([opened], [reading.tally], enrolled)
         self._finish(opened, reading.tally)
 
     def _finish(self, opened: Opened, tally: Tally) -> None:
@@ -240,19 +248,23 @@ class BundlePull:
         chosen = [place for place, share in enumerate(shares) if place == 0 or share.schools]
         self._notes += [LEFT_OUT] * (len(chosen) < len(export))
         self._notes += [f"{SEVERAL_SCHOOLS}:{len(chosen)}"] * (len(chosen) > 1)
-        self._read_enrollments([export[place] for place in chosen])
+        enrolled = self._read_enrollments([export[place] for place in chosen])
         repeated = in_several([outlines[place] for place in chosen])
         records = {
             place: records_of(shares[place].of(self._reading(export[place]).batches()), repeated)
             for place in chosen[1:]
             if len(repeated)
         }
+        tallies = []
         for place in chosen:
             reading = self._reading(export[place])
+            tallies.append(reading.tally)
             batches = shares[place].of(reading.batches())
             older = [users for other, users in records.items() if other > place]
             yield from self._marked(self._newest.of(completed(batches, older) if older else batches))
             self._newest.superseded += shares[place].left_out
+            if place == chosen[-1]:
+                self._note_lost([export[each] for each in chosen], tallies, enrolled)
             self._finish(export[place], reading.tally)
 
 

@@ -52,9 +52,9 @@ Span = tuple[str | None, str | None]
 USER = ("user", "usersourcedid")
 SCHOOL = ("school", "schoolsourcedid", "org", "orgsourcedid")
 CLASS = ("class", "classsourcedid")
+"""Folded names of the members that refer to these, the standard's first, then those of its CSV files."""
 _LAST_ZONE = timezone(timedelta(hours=14))
 """The zone in which a moment has the latest day: schools of one connection may be in several."""
-"""Folded names of the members that refer to these, the standard's first, then those of its CSV files."""
 
 
 def orgs_of(records: Sequence[Any]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -203,10 +203,11 @@ def _shape(text: str) -> str:
 
 class Memberships:
     """user -> (school, role) -> the span from the earliest begin to the latest end. class_schools: the school of each
-    class, for enrollments that name a class and no school."""
+    class, for enrollments that name a class and no school. users: those with a membership."""
 
     def __init__(self, dates: Dates | None = None, class_schools: Mapping[str, str] | None = None) -> None:
         self._of: dict[str, dict[tuple[str, str | None], Span]] = {}
+        self.users = self._of.keys()
         self._dates = dates or Dates()
         self._class_schools = class_schools or {}
 
@@ -246,13 +247,11 @@ class Memberships:
         An enrollment in an org below or above the school counts as one in the school. One in an org that the SIS does
         not list may be in any school, so its student is not marked.
         """
-        now = today.isoformat()
         for user in users:
             schools = {entry["org"] for entry in user["roles"] if entry["role"] == "student" and entry["org"]}
             if not schools:
                 continue
-            spans = self._of.get(user["sourcedId"], {})
-            named = {school for (school, _), (_, ends) in spans.items() if now <= (day_in(_LAST_ZONE, ends) or now)}
+            named = {school for school, _ in self.running(user["sourcedId"], today)}
             current = {org for reference in named for org in orgs.meant(reference)}
             if orgs.ids and not current <= orgs.ids:
                 continue
@@ -260,6 +259,11 @@ class Memberships:
             left = sorted(school for school in schools - covered if not orgs.above(school) & current)
             if left:
                 user["notEnrolled"] = left
+
+    def running(self, user: str, today: date) -> list[tuple[str, str | None]]:
+        """School and role of the current and future memberships of a user."""
+        now, spans = today.isoformat(), self._of.get(user, {})
+        return [key for key, (_, ends) in spans.items() if now <= (day_in(_LAST_ZONE, ends) or now)]
 
     def fill(self, user: dict[str, Any]) -> None:
         """Give a user without orgs the schools of these memberships. A role of the user's own is kept."""

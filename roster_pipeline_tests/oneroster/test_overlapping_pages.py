@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from roster_pipeline.oneroster.errors import Busy, NotOffered, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.errors import Busy, RequestRefused, ServerFailed
 from roster_pipeline_tests.oneroster.client_helpers import Start, checked, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import PEOPLE, odd, page, person, told_of, users_only, window
 
@@ -25,7 +25,7 @@ def test_an_empty_page_where_the_last_record_should_come_again_is_not_the_end(st
 
 
 @pytest.mark.parametrize(
-    ("status", "failure"), [(400, RequestRefused), (404, NotOffered), (429, Busy), (500, ServerFailed)]
+    ("status", "failure"), [(400, RequestRefused), (404, RequestRefused), (429, Busy), (500, ServerFailed)]
 )
 def test_a_server_that_stops_answering_fails_the_pull(status: int, failure: type[Exception]) -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:

@@ -239,8 +239,25 @@ def test_a_list_that_is_refused_after_its_first_part_says_so() -> None:
         beyond = int(query.get("offset", 0)) + int(query["limit"]) > 150
         return JSONResponse({}, 400) if beyond else page(PEOPLE, query, total=False)
 
-    with pytest.raises(RequestRefused, match="gave the first 148 records of /users"):
+    with pytest.raises(RequestRefused, match="gave the first 150 records of /users"):
         told_of(answer)
+
+
+@pytest.mark.parametrize("status", [400, 404, 416, 500])
+@pytest.mark.parametrize("total", [True, False])
+def test_a_server_that_refuses_pages_beyond_its_end_is_read_to_the_end(status: int, *, total: bool) -> None:
+    """With a total, the last page is asked for exactly. Without one, the opposite order must show the last record."""
+
+    def answer(query: Mapping[str, str]) -> Any:
+        people = PEOPLE[::-1] if query.get("orderBy") == "desc" else PEOPLE
+        beyond = int(query.get("offset", 0)) + int(query["limit"]) > len(people)
+        return JSONResponse({}, status) if beyond else page(people, query, total=total)
+
+    if status == 500 and not total:
+        with pytest.raises(ServerFailed):
+            told_of(answer)
+    else:
+        assert whole(told_of(answer), len(PEOPLE))
 
 
 @pytest.mark.parametrize(
@@ -260,6 +277,16 @@ def test_one_page_whatever_is_asked_that_claims_a_next_one_is_not_believed(
         return JSONResponse({"users": PEOPLE[:37]} | beside, headers=headers)
 
     assert told_of(answer, page_size=1000).problems == ("paging-ignored",)
+
+
+def test_a_server_that_moves_the_last_page_back_to_fill_it_has_ended_where_the_opposite_order_begins() -> None:
+    def answer(query: Mapping[str, str], *, sorts: bool) -> Response:
+        people = PEOPLE[::-1] if sorts and query.get("orderBy") == "desc" else PEOPLE
+        offset = min(int(query.get("offset", 0)), len(people) - int(query["limit"]))
+        return page(people, {**query, "offset": str(offset)}, total=False)
+
+    assert whole(told_of(lambda query: answer(query, sorts=True)), len(PEOPLE))
+    assert told_of(lambda query: answer(query, sorts=False)).problems == ("last-page-repeats",)
 
 
 def test_a_server_that_answers_404_behind_the_end_has_ended() -> None:

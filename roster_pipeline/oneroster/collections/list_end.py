@@ -9,19 +9,15 @@ are read.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
-from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits
-from roster_pipeline.oneroster.collections.proof import ListingProof, Repetitions, SeenIds, hash_of_version, hashes
-from roster_pipeline.oneroster.errors import NotOffered, PagingBroken, RequestRefused, ServerFailed
-
-PAGE_STEPS = (5, 12, 16)
-"""Usual page sizes are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
-ROUND_CAP = 10
-"""Page caps are multiples of this. After a single page of such a size another is requested, whatever the total says."""
+from roster_pipeline.oneroster.collections.page import Collection, Page, PagingHabits
+from roster_pipeline.oneroster.collections.progress import ROUND_CAP, Progress
+from roster_pipeline.oneroster.collections.proof import Hashes, ListingProof, Repetitions, SeenIds, hashes
+from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, PagingBroken, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.http.error_mapping import transient, unreadable
 
 ROUND_END = 1_000
 """Servers with a search index give the first 10,000 records and call that the total; others stop at 1,000 or 5,000. A
@@ -32,114 +28,6 @@ COMMON_END = 25
 
 BEYOND = (1, 2, 4)
 """How many pages after the end we look for more records, at a server that drops records after paging."""
-
-
-@dataclass
-class Progress:
-    """The progress of a listing.
-
-    pages: that had new records. offset: records that arrived. total: as stated; None if there is none, or it proved
-    wrong. low: more records came than a total said. stated: some page had a total. linked: every page except the last
-    announced a next one. counts_pages: each total was the number of records of its own page. longest: records of the
-    largest page. first_record: the hash of the first id. uneven: a page before the last one was short. gaps: problems
-    of pages that do not begin with the last record of the page before.
-    """
-
-    pages: int = 0
-    offset: int = 0
-    total: int | None = None
-    low: bool = False
-    stated: bool = False
-    linked: bool = True
-    counts_pages: bool = True
-    longest: int = 0
-    last: LastPage | None = None
-    first_record: int = 0
-    uneven: bool = False
-    gaps: set[str] = field(default_factory=set)
-
-    @property
-    def reached(self) -> bool:
-        """Whether as many records came as the total says."""
-        return self.total is not None and self.offset >= self.total
-
-    def following(self, habits: PagingHabits) -> int:
-        """The offset of the next page: of the last record, if the server can begin a page anywhere.
-
-        After a page of one record it is the one after it, because some servers have pages of one record.
-        """
-        return self.offset - (self.last is not None and self.last.size > 1 and not habits.aligned)
-
-    def note(self, page: Page, asked: int, *, versions: bool) -> None:
-        """Remember a page with new records. asked: its offset. versions: an id may have several records."""
-        self.pages += 1
-        if self.last is not None:
-            self.uneven = self.uneven or self.last.size < min(self.longest, self.last.limit or self.longest)
-        self.linked = self.linked and (self.last is None or self.last.has_next)
-        if self.last is None and page.records:
-            self.first_record = int(hashes(page.records[:1])[0])
-        self.longest = max(self.longest, len(page.records))
-        self._note_last(page, asked, versions=versions)
-
-    def goes_on(self, page: Page, asked: int) -> bool:
-        """Whether a page that follows the last record, but has repeated records only, is a part of the list: up to the
-        total, or without one if it is shorter than the page before."""
-        if self.total is not None:
-            return asked + len(page.records) <= self.total
-        return self.last is not None and len(page.records) < self.last.size
-
-    def is_behind(self, page: Page, asked: int) -> bool:
-        """Whether a page without new records ends with the last one, and is shorter than the page before: some servers
-        drop records after paging, so the offset has to catch up. Then it is remembered."""
-        last = self.last
-        if last is None or len(page.records) >= last.size or int(hashes(page.records[-1:])[0]) != last.record:
-            return False
-        self._note_last(page, asked, versions=last.version is not None)
-        self.uneven = True
-        return True
-
-    def _note_last(self, page: Page, asked: int, *, versions: bool) -> None:
-        end = page.records[-1:]
-        record = int(hashes(end)[0]) if end else 0
-        version = hash_of_version(end[0]) if end and versions else None
-        self.last = LastPage(len(page.records), page.limit, page.has_next, record, version)
-        self.offset = asked + len(page.records)
-
-    def was_short(self, *, failed: bool) -> bool:
-        """Whether an error at the next offset may mean that the list has ended: the last page was not full. failed: the
-        error is a failure of the server. It means that only after a single record."""
-        size, limit = (self.last.size, self.last.limit or 0) if self.last else (0, 0)
-        return size < limit and (size == 1 or not failed)
-
-    def may_hide_more(self, habits: PagingHabits) -> bool:
-        """Whether the total may be too low: the last page was full, or announces a next one."""
-        last = self.last
-        if last is None or habits.limit is None:
-            return False
-        full = last.limit is not None and last.size >= last.limit
-        return full or last.has_next or (self.pages == 1 and last.size > 0 and last.size % ROUND_CAP == 0)
-
-    def begins_anew(self, page: Page) -> bool:
-        """Whether a page is the first page again. If not, it only overlaps: some servers drop records after paging."""
-        return bool(hashes(page.records[:1])[0] == self.first_record)
-
-    def came_at_once(self, size: int, limit: int | None, has_next: bool) -> bool:
-        """Whether a page that comes for every offset is the whole list: small servers do not page at all.
-
-        It may not be if the limit cut it, if it has a usual page size, or if it announces a next page: then the server
-        pages in its own way. A whole list that happens to have such a size is not proved, so it archives nobody.
-        """
-        capped = size == limit or any(size % step == 0 for step in PAGE_STEPS)
-        return size == self.longest and not capped and not has_next
-
-
-def place_of_last(records: list[Any], last: LastPage) -> int:
-    """The place of the last record of the page before among these; -1 if it is not there. It should be 0."""
-    for some in (records[:1], records):
-        for at in np.flatnonzero(hashes(some) == last.record).tolist():
-            if last.version is None or hash_of_version(records[at]) == last.version:
-                return int(at)
-    return -1
 
 
 def continues_at_one(collection: Collection, habits: PagingHabits, page: Page) -> bool:
@@ -179,7 +67,7 @@ def paging_broken(label: str, how: str) -> PagingBroken:
     )
 
 
-def refused_inside(problem: RequestRefused, label: str, records: int) -> RequestRefused:
+def _refused_inside(problem: OneRosterError, label: str, records: int) -> RequestRefused:
     """The error for a server that refuses the next page. records: that came before."""
     refused = RequestRefused(
         f"The SIS gave the first {records:,} records of {label} and refused those after them ({problem.status}).",
@@ -190,13 +78,78 @@ def refused_inside(problem: RequestRefused, label: str, records: int) -> Request
     return refused
 
 
-def _note_hidden_pages(collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
-    """Note a problem if records follow the end, at a server that drops records after paging: where it drops a whole
+def after_refusal(
+    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, problem: OneRosterError
+) -> tuple[int, Page | None]:
+    """What follows a refused or failed page: offset and page of another request that was accepted; no page if the list
+    has ended. Raises the problem if somebody may be missing."""
+    asked, last, failed = progress.following(habits), progress.last, isinstance(problem, ServerFailed)
+    overlaps = asked < progress.offset
+    if habits.limit is None and not failed:
+        proof.ended_by = "unpaged"
+        if last is None or not progress.came_at_once(last.size, last.limit, last.has_next):
+            proof.note("paging-ignored")
+        return asked, None
+    missing = progress.total is not None and not progress.reached
+    if not overlaps and not missing and not transient(problem) and progress.was_short(failed=failed):
+        return asked, None
+    if failed and (progress.total is None or not unreadable(problem)):
+        raise problem
+    if overlaps and not failed and last is not None and last.size == last.limit == progress.offset:
+        habits.aligned = True
+        with suppress(NotOffered, RequestRefused):
+            return asked + 1, collection.page(habits, asked + 1)
+        habits.aligned = False
+    if progress.reached:
+        return asked, None
+    page = _page_within(collection, habits, progress, asked)
+    if page is None:
+        raise problem if failed else _refused_inside(problem, collection.label, progress.offset)
+    return asked, page
+
+
+def _page_within(collection: Collection, habits: PagingHabits, progress: Progress, asked: int) -> Page | None:
+    """A smaller page from the same offset, for a server that refuses pages that reach beyond the end: up to the total,
+    or halved until one is accepted. None if all are refused, or if the last one holds nothing but the last record and
+    the opposite order does not show that it is the last one.
+    """
+    most = progress.most or habits.limit or 0
+    halves = [most >> halved for halved in range(1, most.bit_length() - 1)]
+    for size in () if habits.aligned else [progress.total - asked] if progress.total else [*halves, 2, 1]:
+        if not 0 < size < most:
+            continue
+        with suppress(NotOffered, RequestRefused, ServerFailed):
+            page = collection.page(habits, asked, size)
+            progress.most = None if progress.total else size
+            alone = size == 1 and asked < progress.offset
+            return page if not alone or ends_there(collection, habits, progress) else None
+    return None
+
+
+def ends_there(collection: Collection, habits: PagingHabits, progress: Progress) -> bool:
+    """Whether the last record of several pages is the first one of the opposite order."""
+    last = progress.last
+    return last is not None and progress.pages > 1 and _other_end(collection, habits).tolist() == [last.record]
+
+
+def _other_end(collection: Collection, habits: PagingHabits) -> Hashes:
+    """The hash of the first record in the opposite order; empty if the server does not sort."""
+    if habits.sort and habits.limit is not None:
+        with suppress(NotOffered, RequestRefused, ServerFailed):
+            return hashes(replace(collection, backwards=True).page(habits, 0, 1).records[:1])
+    return np.zeros(0, dtype=np.int64)
+
+
+def _note_hidden_pages(
+    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, seen: SeenIds
+) -> None:
+    """Note a problem if new records follow the end, at a server that drops records after paging: where it drops a whole
     page, the list looks as if it ended. A total would have shown that."""
     if (progress.uneven or proof.duplicates) and (progress.total is None or progress.low):
         for pages in BEYOND:
             with suppress(NotOffered, RequestRefused, ServerFailed):
-                if collection.page(habits, habits.aligned_to(progress.offset + pages * progress.longest)).records:
+                offset = habits.aligned_to(progress.offset + pages * progress.longest)
+                if not seen.has(hashes(collection.page(habits, offset).records)).all():
                     proof.note("empty-page-inside")
                     return
 
@@ -216,10 +169,7 @@ def _note_round_end(
     cut = cut or (progress.total is None and progress.pages == 1 and last.size == last.limit)
     if not cut and count % COMMON_END:
         return
-    first = np.zeros(0, dtype=np.int64)
-    if habits.sort and habits.limit is not None:
-        with suppress(NotOffered, RequestRefused, ServerFailed):
-            first = hashes(replace(collection, backwards=True).page(habits, 0, 1).records[:1])
+    first = _other_end(collection, habits)
     surely = cut and count >= habits.longest.get(collection.label, 0)
     if first.tolist() != [last.record] and (surely or not seen.has(first).all()):
         proof.note("round-end")
@@ -258,7 +208,7 @@ def judge_end(
         else:
             proof.note("duplicates")
     if not proof.problems:
-        _note_hidden_pages(collection, habits, progress, proof)
+        _note_hidden_pages(collection, habits, progress, proof, seen)
         _note_round_end(collection, habits, progress, proof, seen)
     if whole:
         _compare_with_earlier_ends(collection.label, habits, progress, proof)

@@ -16,18 +16,18 @@ from typing import Any
 
 from roster_pipeline.oneroster.collections.list_end import (
     ConcurrentChange,
-    Progress,
+    after_refusal,
     continues_at_one,
+    ends_there,
     judge_end,
     pages_by_number,
     paging_broken,
-    place_of_last,
-    refused_inside,
 )
-from roster_pipeline.oneroster.collections.page import Collection, LastPage, Page, PagingHabits, Revision, TooLargeAhead
+from roster_pipeline.oneroster.collections.page import Collection, Page, PagingHabits, TooLargeAhead
+from roster_pipeline.oneroster.collections.progress import LastPage, Progress, Revision, place_of_last
 from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
-from roster_pipeline.oneroster.errors import NotOffered, Refused, RequestRefused, ServerFailed
-from roster_pipeline.oneroster.http.error_mapping import transient
+from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, Refused, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.http.error_mapping import unreadable
 
 DIGEST = 2**64 - 1
 REPEATS = "brings the same records again before its total is reached"
@@ -145,29 +145,12 @@ class Listing:
 
     def _next(self) -> tuple[int, Page | None]:
         """The next page and its offset; None if the list has ended without one."""
-        asked, last = self._progress.following(self._habits), self._progress.last
-        overlaps = asked < self._progress.offset
+        collection, habits, progress = self._collection, self._habits, self._progress
+        asked = progress.following(habits)
         try:
-            return asked, self._collection.page(self._habits, self._habits.aligned_to(asked))
+            return asked, collection.page(habits, habits.aligned_to(asked), progress.most)
         except (NotOffered, RequestRefused, ServerFailed) as problem:
-            failed = isinstance(problem, ServerFailed)
-            if self._habits.limit is None and not failed:
-                self.proof.ended_by = "unpaged"
-                if last is None or not self._progress.came_at_once(last.size, last.limit, last.has_next):
-                    self.proof.note("paging-ignored")
-                return asked, None
-            missing = self._progress.total is not None and not self._progress.reached
-            if not overlaps and not missing and not transient(problem) and self._progress.was_short(failed=failed):
-                return asked, None
-            if not isinstance(problem, RequestRefused):
-                raise
-            if overlaps and last is not None and last.size == last.limit == self._progress.offset:
-                self._habits.aligned = True
-                try:
-                    return asked + 1, self._collection.page(self._habits, asked + 1)
-                except RequestRefused:
-                    self._habits.aligned = False
-            raise refused_inside(problem, self._collection.label, self._progress.offset) from None
+            return after_refusal(collection, habits, progress, self.proof, problem)
 
     def _take(self, page: Page, asked: int) -> list[Any]:
         """Count a page that begins at the offset `asked`, and return its records that are new."""
@@ -260,7 +243,8 @@ class Listing:
             self.proof.ended_by = "unpaged"
         elif not first or not begins_anew or continues_at_one(self._collection, self._habits, page):
             self.proof.ended_by = "repeat"
-            self.proof.note("last-page-repeats")
+            if not ends_there(self._collection, self._habits, self._progress):
+                self.proof.note("last-page-repeats")
         else:
             self.proof.ended_by = "unpaged"
             self.proof.note("paging-ignored")
@@ -291,7 +275,8 @@ class Listing:
                     return
         except TooLargeAhead:
             self._too_large = True
-        except RequestRefused:  # the next request decides what that means
-            return
+        except OneRosterError as problem:  # the next request decides what a refusal means
+            if not unreadable(problem):
+                raise
         finally:
             ahead.close()

@@ -101,8 +101,9 @@ class PagingHabits:
     def alternatives(self) -> list[PagingHabits]:
         """Other ways to ask a server that answers 400: without sort, with smaller limits, without any parameter."""
         smaller = min(self.limit or STANDARD_LIMIT, STANDARD_LIMIT)
-        ways = [PagingHabits(self.limit, False), PagingHabits(smaller, True)]
-        ways += [PagingHabits(min(smaller, limit), False) for limit in (STANDARD_LIMIT, *SMALL_LIMITS)]
+        ways = [PagingHabits(self.limit, False)]
+        limits = [min(smaller, limit) for limit in (STANDARD_LIMIT, *SMALL_LIMITS)]
+        ways += [PagingHabits(limit, sort) for limit in limits for sort in (True, False)]
         ways.append(PagingHabits(None, False))
         return [way for number, way in enumerate(ways) if way != self and way not in ways[:number]]
 
@@ -121,33 +122,6 @@ class Page:
     has_next: bool
     revision: str | None
     caveat: str | None = None
-
-
-class Revision:
-    """The revision of the data that some hubs send with every response. It must not change within a pull."""
-
-    def __init__(self) -> None:
-        self.value: str | None = None
-
-    def changed(self, page: Page) -> bool:
-        """Whether a page has another revision than the page before. Remembers it."""
-        if page.revision is None or page.revision == self.value:
-            return False
-        first = self.value is None
-        self.value = page.revision
-        return not first
-
-
-@dataclass(frozen=True)
-class LastPage:
-    """The facts of a page that are kept after its records are passed on. size: records. record: the hash of the last
-    one's id. version: see `hash_of_version`, None if nobody needs it."""
-
-    size: int
-    limit: int | None
-    has_next: bool
-    record: int
-    version: int | None
 
 
 class TooLargeAhead(Exception):

@@ -10,7 +10,8 @@ import numpy as np
 
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.listing import Listing
-from roster_pipeline.oneroster.collections.page import Collection, Revision
+from roster_pipeline.oneroster.collections.page import Collection
+from roster_pipeline.oneroster.collections.progress import Revision
 from roster_pipeline.oneroster.collections.proof import Flags, Hashes, ListingProof, Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.collections.wanted import Batch, Fill, Wanted
 from roster_pipeline.oneroster.errors import TooSlow

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address, Group
 from email.message import EmailMessage
-from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.policy import SMTP, SMTPUTF8
+from email.utils import format_datetime, getaddresses
 from pathlib import Path
 from typing import Protocol
 
@@ -68,10 +68,12 @@ def message_id(*parts: object, sender: str) -> str:
 
 def address_of(written: str) -> Address:
     """`Name <user@host>` or `user@host`, with the host in its ASCII spelling. Raises ValueError, without the value, if
-    it is neither."""
-    name, bare = parseaddr(written)
+    it is neither, or if it is more than one address."""
+    addresses = getaddresses([written])
+    name, bare = addresses[0] if len(addresses) == 1 else ("", "")
     user, _, domain = bare.rpartition("@")
-    if not user or not domain or _NOT_IN_AN_ADDRESS.search(bare) or _NOT_IN_A_HEADER.search(written):
+    unsafe = _NOT_IN_AN_ADDRESS.search(bare) or _NOT_IN_A_HEADER.search(written) or not bare.isprintable()
+    if not user or not domain or unsafe:
         raise ValueError("this is not an e-mail address")
     try:
         return Address(name, user, domain.encode("idna").decode("ascii"))
@@ -84,7 +86,8 @@ def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity
     not about one school goes to people of several schools, so it shows nobody's address to the others."""
     if not _MESSAGE_ID.fullmatch(identity):
         raise ValueError("a Message-ID looks like <something@host>")
-    message = EmailMessage(policy=SMTP)
+    ascii_only = all(address.username.isascii() for address in (sender, *recipients))
+    message = EmailMessage(policy=SMTP if ascii_only else SMTPUTF8)
     message["From"] = sender
     open_to_all = mail.school or len(recipients) == 1
     message["To"] = tuple(recipients) if open_to_all else Group("undisclosed-recipients")

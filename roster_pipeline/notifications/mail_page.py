@@ -202,7 +202,9 @@ def _comparison(report: SyncReport) -> Section:
         for size in compared.sizes
         if size.before or size.now
     )
-    since = Sentence(f"In the roster, against the sync of {moment(compared.previous, report.time_zone)}.", "quiet")
+    since = Sentence(
+        f"People in the roster, compared with the sync of {moment(compared.previous, report.time_zone)}.", "quiet"
+    )
     return Section("Compared with the sync before", (since, Table(("", "Before", "Now", "Change"), rows)))
 
 
@@ -275,7 +277,7 @@ def _connection(report: SyncReport) -> Section:
         ("Requests", _requests(facts)),
         ("Seconds", f"{facts.seconds:,.1f}" if round(facts.seconds, 1) else ""),
         ("Bundle written", _dated(facts.written, report)),
-        ("No change since", _dated(facts.unchanged_since, report)),
+        ("Last change seen", _dated(facts.unchanged_since, report)),
         ("Clock of the SIS", facts.clock),
         ("Noticed", "; ".join(facts.noticed)),
     ]

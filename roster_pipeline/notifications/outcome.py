@@ -186,9 +186,8 @@ def remarks(report: SyncReport) -> list[str]:
     if report.claimed:
         sentences.append(claimed_words(report.claimed))
     if to_check(report):
-        sentences.append(
-            "Please check some people: they were recognised without their id, or have a key of somebody else."
-        )
+        reasons = dict.fromkeys(note.message for note in report.row_notes if note.to_check)
+        sentences.append(" ".join(["Please check some people.", *reasons]))
     if looks_wrong(report):
         sentences.append("The roster looks wrong, but no change in this sync comes from that.")
     sentences += _of_contacts(report)

@@ -91,9 +91,9 @@ def test_the_people_to_check_are_on_the_page_of_the_sync(
         print_report(report_of(sync_summary(opened, sync_id)))
     assert "1 student: Another person has this number too." in capsys.readouterr().out, "a command names them too"
     shown = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
-    assert shown.count("Please check some people: they were recognised without their id") == 1
+    assert shown.count("Please check some people. Another person has this number too.") == 1
     for path in ("/", "/schools/lincoln"):
-        assert "1 created. Please check some people: they were recognised without their id" in words_of(
+        assert "1 created. Please check some people. Another person has this number too." in words_of(
             owner.get(path).text
         ), path
     assert "To check 1 student: Another person has this number too." in shown

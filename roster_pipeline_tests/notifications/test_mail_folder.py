@@ -90,3 +90,15 @@ def test_a_message_id_is_fixed_by_its_parts_and_of_the_senders_domain() -> None:
 def test_a_malformed_message_id_is_a_mistake_of_the_caller(mailer: FolderMailer) -> None:
     with pytest.raises(ValueError, match="Message-ID"):
         mailer.send("1841", TO, render(GOOD))
+
+
+@pytest.mark.parametrize("written", ["a@b.example, c@d.example", "A, B <a@b.example>", "a\u202e@b.example"])
+def test_an_entry_that_is_not_one_plain_address_is_refused_instead_of_cut(mailer: FolderMailer, written: str) -> None:
+    with pytest.raises(PermanentDeliveryError):
+        mailer.send(IDENTITY, [written], render(GOOD), at=NIGHT)
+
+
+def test_an_address_in_other_letters_is_written_as_it_is(mailer: FolderMailer) -> None:
+    mailer.send(IDENTITY, ["jürgen@school.example.org"], render(GOOD), at=NIGHT)
+    [file] = mailer.folder.iterdir()
+    assert "To: jürgen@school.example.org\r\n".encode() in file.read_bytes()

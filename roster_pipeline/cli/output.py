@@ -37,6 +37,8 @@ PLAIN = (
     (r"Value error, '.*' does not match the formats .*", A_DAY),
 )
 """For messages of the parser and of the settings that are written for programmers: the same in plain words."""
+_STEERS = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+"""Controls that orjson writes as they are, line separators, and marks of the writing direction."""
 WIDTH_OF_A_FILE = 160
 """Columns when the output goes to a file or a pipe; a terminal tells its own width."""
 
@@ -59,9 +61,9 @@ def say(text: str, style: str = "") -> None:
 
 
 def print_json(data: Any) -> None:
-    """Pure JSON on stdout. Values that JSON does not know become text."""
-    sys.stdout.write(orjson.dumps(data, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode())
-    sys.stdout.write("\n")
+    """JSON on stdout. Values that JSON does not know become text. Characters that steer a terminal are escaped."""
+    text = orjson.dumps(data, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    sys.stdout.write(_STEERS.sub(lambda found: f"\\u{ord(found[0]):04x}", text) + "\n")
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:

@@ -1,4 +1,7 @@
-"""Every command and every option is documented, has a help line, and the help loads nothing slow."""
+"""Every command and every option is documented, has a help line, and the help loads nothing slow.
+
+JSON is safe to print.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 import typer.main
 
-from roster_pipeline.cli import app
+from roster_pipeline.cli import app, output
 from roster_pipeline.cli.setting_options import guard_names, rule_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -89,3 +93,11 @@ def test_help_imports_nothing_slow() -> None:
     code = f"import sys; import roster_pipeline.cli; print([name for name in {SLOW!r} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_json_for_programs_steers_no_terminal_and_keeps_every_value(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "Zoë \x1b[2J \x9b31m \x7f \u202e \u2028 end"
+    output.print_json({"name": name})
+    printed = capsys.readouterr().out
+    assert orjson.loads(printed) == {"name": name}
+    assert output.safe(printed) == printed

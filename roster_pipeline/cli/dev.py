@@ -119,8 +119,11 @@ def dev(
     from roster_pipeline.settings.installation import home
     from roster_pipeline.sync.build_report import UI_ADDRESS
 
-    for wanted in [port, console_port] + [simulator_port] * simulator:
-        _must_be_free(wanted)
+    ports = {"--port": port, "--console-port": console_port}
+    if simulator:
+        ports["--simulator-port"] = simulator_port
+    for option, wanted in ports.items():
+        _must_be_free(wanted, option)
     database = Database(prepare_environment().roster)
     os.environ.setdefault(UI_ADDRESS, f"http://{LOOPBACK}:{port}")
     os.environ.setdefault(URL, f"http://{LOOPBACK}:{console_port}")
@@ -193,14 +196,14 @@ def _answers(port: int) -> bool:
         return probe.connect_ex((LOOPBACK, port)) == 0
 
 
-def _must_be_free(port: int) -> None:
+def _must_be_free(port: int, option: str) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
             raise CommandError(
-                f"Port {port} is in use.\nStop the program that uses it, or choose another port: --port"
+                f"Port {port} is in use.\nStop the program that uses it, or choose another port: {option}"
             ) from None
 
 

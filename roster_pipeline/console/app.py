@@ -77,11 +77,17 @@ TITLES = {
     403: "Not allowed",
     404: "Nothing here",
     405: "Not possible here",
+    408: "Too slow",
     409: "Something changed meanwhile",
     413: "Too large",
     429: "Too often",
     503: "Not available at the moment",
 }
+PLAIN = {
+    404: NOTHING_HERE,
+    405: "This address only takes a form, and cannot be opened by itself. Open the page with the form again.",
+}
+"""Messages of errors that come from the framework."""
 INTO_THE_PLACE = {"HX-Reselect": ".notice", "HX-Reswap": "innerHTML"}
 """If a script asked for a piece of a page, it shows the error in the place of this piece, and keeps the page."""
 AWAY = (
@@ -184,8 +190,7 @@ def error_text(problem: Exception) -> tuple[int, str, str]:
     """Status, message and remedy."""
     if isinstance(problem, HTTPException):
         plain = problem.detail == HTTPStatus(problem.status_code).phrase
-        message = NOTHING_HERE if problem.status_code == HTTPStatus.NOT_FOUND else problem.detail
-        return problem.status_code, "" if plain and message == problem.detail else message, ""
+        return problem.status_code, PLAIN.get(problem.status_code, "") if plain else problem.detail, ""
     if isinstance(problem, ValidationError):
         return 400, _wrong_settings(problem), "Nothing was saved."
     if isinstance(problem, DirectoryError) and problem.retryable:

@@ -11,6 +11,7 @@ The headers of a response say what a browser may load, frame and keep. The addre
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import io
@@ -25,7 +26,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import FormData, MutableHeaders, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -41,6 +42,8 @@ LARGEST_FORM = 256 * 1024
 LARGEST_UPLOAD = LARGEST_FILE + LARGEST_FORM
 UPLOAD = re.compile(r"/schools/[^/]+/people/upload")
 """The only page that takes a file. Only people who are signed in can use it."""
+FORM_SECONDS, UPLOAD_SECONDS = 30, 300
+"""A client that sends more slowly keeps a connection for nothing."""
 MULTIPART = "multipart/form-data"
 MOST_FIELDS = 1000
 OURS = ("same-origin", "none")
@@ -95,7 +98,7 @@ class Forms:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """ASGI. Raises HTTPException 400, 403, 404, 413 or 415."""
+        """ASGI. Raises HTTPException 400, 403, 404, 408, 413 or 415."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -109,7 +112,13 @@ class Forms:
             await self.app(scope, receive, send)
             return
         upload = request.state.viewer is not None and bool(UPLOAD.fullmatch(scope["path"]))
-        body = await _body(request, LARGEST_UPLOAD if upload else LARGEST_FORM)
+        try:
+            async with asyncio.timeout(UPLOAD_SECONDS if upload else FORM_SECONDS):
+                body = await _body(request, LARGEST_UPLOAD if upload else LARGEST_FORM)
+        except TimeoutError:
+            raise HTTPException(408, "The form came too slowly. Send it again.") from None
+        except ClientDisconnect:
+            return
         form = await _multipart(request, body) if upload and _kind(request) == MULTIPART else _form(request, body)
         given = request.headers.get(HEADER) or form.get(FIELD)
         cookie = request.state.token or request.state.visit

@@ -65,6 +65,8 @@ def stream(request: Request, look: Look) -> StreamingResponse:
         raise TooMany(TRY_AGAIN_SECONDS)
 
     async def counted() -> AsyncIterator[str]:
+        if going[account] >= MOST_STREAMS:  # requests of the same moment have all passed the check above
+            return
         going[account] += 1
         try:
             async for event in _events(request, look, request.headers.get("last-event-id", "")):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -16,6 +17,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from roster_pipeline.console import app as application
+from roster_pipeline.console import middleware
 from roster_pipeline.console.app import error_text
 from roster_pipeline.console.config import Config
 from roster_pipeline.directory import accounts
@@ -81,6 +83,21 @@ def test_an_answer_that_breaks_off_leaves_no_name_in_the_log(
     printed = capfd.readouterr()
     assert PUPIL not in caplog.text + printed.out + printed.err
     assert "unexpected ValueError" in caplog.text
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_a_form_that_never_ends_is_refused_and_one_that_breaks_off_leaves_no_line_in_the_log(
+    console: Console, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, waits: bool
+) -> None:
+    monkeypatch.setattr(middleware, "FORM_SECONDS", 0.2 if waits else 30)
+    host, _, port = console.url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 10) as client:
+        client.sendall(b"POST /sign-in HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\nemail=")
+        if waits:
+            assert client.recv(99).startswith(b"HTTP/1.1 408 ")
+    with console.browser() as browser:
+        assert browser.get("/health").status_code == 200
+    assert not caplog.records
 
 
 def test_without_a_database_there_is_a_page_all_the_same(database: Database, environment: object) -> None:

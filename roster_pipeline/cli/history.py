@@ -4,7 +4,6 @@ a sync."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -24,17 +23,15 @@ from roster_pipeline.cli.commands import (
     open_directory,
     who_asks,
 )
-from roster_pipeline.cli.output import note, print_json, print_rows, print_table, shown
+from roster_pipeline.cli.output import note, print_json, print_rows, print_table
 from roster_pipeline.vocabulary import DONE, counted, moment
 
 if TYPE_CHECKING:
     import dagster as dg
 
     from roster_pipeline.directory.alerts import FailureRow
-    from roster_pipeline.directory.audit import Entry
     from roster_pipeline.directory.ledger import SyncRow
     from roster_pipeline.directory.rollback import Undo
-    from roster_pipeline.directory.tenants import SchoolRow
 
 
 ACTIONS = DONE | {"link": "linked", "held": "held"}
@@ -174,19 +171,19 @@ def audit(
     from roster_pipeline.directory import tenants
 
     with open_directory() as database, database.begin() as conn:
-        schools = {row.id: row for row in tenants.list_schools(conn)}
-        school_id = tenants.get_school(conn, school).id if school else None
-        entries = lines.entries(conn, school_id=school_id, person_id=person, limit=limit)
+        row = tenants.get_school(conn, school) if school else None
+        entries = lines.search(conn, school_id=row.id if row else None, person_id=person, limit=limit)
     print_rows(
         as_json,
-        [vars(line) | {"school": _key(schools, line)} for line in entries],
-        ["when", "who", "what", "school", "person", "why", "details"],
+        [vars(line) for line in entries],
+        ["when", "who", "what", "district", "school", "person", "why", "details"],
         [
             (
-                _moment(schools, line),
+                moment(line.at, row.settings.zone) if row else line.at,
                 line.who,
                 line.what,
-                _key(schools, line),
+                line.district,
+                line.school,
                 line.person_id,
                 line.reason,
                 {name: value for name, value in line.details.items() if name != "persons"},
@@ -194,17 +191,6 @@ def audit(
             for line in entries
         ],
     )
-
-
-def _key(schools: Mapping[int, SchoolRow], line: Entry) -> str | None:
-    row = schools.get(line.school_id or 0)
-    return row.key if row else None
-
-
-def _moment(schools: Mapping[int, SchoolRow], line: Entry) -> str:
-    """When it was, by the clock of its school, or of this machine if it is about no school."""
-    row = schools.get(line.school_id or 0)
-    return moment(line.at, row.settings.zone) if row else shown(line.at)
 
 
 @run.command("cancel", epilog=examples("roster run cancel oak"))

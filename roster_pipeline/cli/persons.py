@@ -106,7 +106,7 @@ def show(
         changes = ledger.changes_of_person(opened, owner.id, number) if history else []
         zones = tenants.time_zones(opened)
         usual = tenants.usual_time_zone(opened, [owner.id]) or "UTC"
-        entries = audit.entries(opened, person_id=number) if history else []
+        entries = audit.search(opened, person_id=number) if history else []
         edits = [
             {"edit": entry.id, "when": entry.at, "who": entry.who, "what": entry.what, "reason": entry.reason}
             | {"undo": problem or "possible"}

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, func, insert, or_, select, text
 
 from roster_pipeline.directory.members import numbers_of
-from roster_pipeline.directory.tables import audit, school
+from roster_pipeline.directory.tables import audit, district, school
 from roster_pipeline.directory.tenants import SchoolRow
 
 RUN_REQUESTED = "run requested"
@@ -92,22 +92,6 @@ def who_requested_run(conn: Connection, school_key: str, run_id: str) -> str | N
     return conn.scalar(query)
 
 
-def entries(
-    conn: Connection,
-    *,
-    school_id: int | None = None,
-    person_id: int | None = None,
-    limit: int = 100,
-) -> list[Entry]:
-    """The newest lines first. person_id: entries of this person, and of those who were merged into them."""
-    query = select(audit).order_by(audit.c.id.desc()).limit(limit)
-    if school_id is not None:
-        query = query.where(audit.c.school_id == school_id)
-    if person_id is not None:
-        query = query.where(audit.c.person_id.in_(numbers_of(conn, person_id)))
-    return [Entry(**row) for row in conn.execute(query).mappings()]
-
-
 def get(conn: Connection, entry_id: int) -> Entry | None:
     """One line by its number, or None."""
     row = conn.execute(select(audit).where(audit.c.id == entry_id)).mappings().first()
@@ -129,10 +113,12 @@ def since_revision(
 
 @dataclass(frozen=True)
 class Shown(Entry):
-    """An entry with the school it concerns, in the form that pages show."""
+    """An entry with key and name of the school and the district that it concerns."""
 
     school: str | None
     school_name: str | None
+    district: str | None
+    district_name: str | None
 
 
 def search(
@@ -140,28 +126,39 @@ def search(
     *,
     districts: Collection[int] | None = None,
     school_id: int | None = None,
+    person_id: int | None = None,
     what: str = "",
     words: str = "",
-    limit: int = 50,
+    limit: int = 100,
     offset: int = 0,
 ) -> list[Shown]:
     """Entries of some districts, newest first. None: entries of all districts, and those without a district.
 
-    what: only this kind of entry. words: they are in the name of the person who did it, in the reason, or in the
-    school's name or key.
+    person_id: entries of this person, and of those who were merged into them. what: only this kind of entry. words:
+    they are in the name of the person who did it, in the reason, or in the name or key of the school or district.
     """
     query = (
-        select(audit, school.c.key.label("school"), school.c.name.label("school_name"))
+        select(
+            audit,
+            school.c.key.label("school"),
+            school.c.name.label("school_name"),
+            district.c.key.label("district"),
+            district.c.name.label("district_name"),
+        )
         .outerjoin(school, school.c.id == audit.c.school_id)
+        .outerjoin(district, district.c.id == audit.c.district_id)
         .order_by(audit.c.id.desc())
         .limit(limit)
         .offset(offset)
     )
     query = _of(query, districts, school_id)
+    if person_id is not None:
+        query = query.where(audit.c.person_id.in_(numbers_of(conn, person_id)))
     if what:
         query = query.where(audit.c.what == what)
     for word in words.lower().replace("\0", "").split():
-        where = func.lower(func.concat_ws(" ", audit.c.who, audit.c.reason, school.c.key, school.c.name))
+        names = (school.c.key, school.c.name, district.c.key, district.c.name)
+        where = func.lower(func.concat_ws(" ", audit.c.who, audit.c.reason, *names))
         query = query.where(func.strpos(where, word) > 0)
     return [Shown(**row) for row in conn.execute(query).mappings()]
 

@@ -233,7 +233,7 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
             event.sync, event.who, event.what = sync, sync.who, sync.kind
         event.steps += _steps(change)
     if view.whole:
-        entries = audit.entries(conn, person_id=view.person.id, limit=MOST_EVENTS)
+        entries = audit.search(conn, person_id=view.person.id, limit=MOST_EVENTS)
         for entry in entries:
             event = events.setdefault(entry.at, Event(entry.at))
             event.who, event.what, event.reason, event.by_hand = entry.who, entry.what, entry.reason, True

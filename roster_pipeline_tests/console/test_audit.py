@@ -41,6 +41,7 @@ def entries(database: Database, lincoln: SchoolRow, foreign: SchoolRow) -> None:
                 conn, who="ada", what="settings changed", school=school,
                 reason=reason, details={"fields": ["sync_time", "time_zone"]},
             )  # fmt: skip
+        audit.record(conn, who="bob", what="settings changed", district_id=lincoln.district_id)
         audit.record(conn, who="root", what="key rotated", reason="every year")
 
 
@@ -50,7 +51,9 @@ def test_operators_see_all_of_it_managers_their_district_owners_their_school(
     everything = signed_in(OPERATOR).get("/audit")
     assert SCRIPT not in everything.text
     assert all(word in words_of(everything.text) for word in ("for lincoln", "for foreign", "every year", "sync_time"))
-    manager = words_of(signed_in(MANAGER).get("/audit").text)
+    managed = signed_in(MANAGER).get("/audit").text
+    assert managed.count('<a href="/districts/springfield">') == 1, "an entry about no school names its district"
+    manager = words_of(managed)
     assert "for lincoln" in manager
     assert "for foreign" not in manager
     assert "every year" not in manager

@@ -81,7 +81,7 @@ def test_the_schools_of_the_sis_are_listed_with_their_people_and_several_are_add
         made = tenants.get_school(conn, key_of(name))
         owners = {grant.email for grant in accounts.grants(conn) if grant.school_id == made.id}
         mails = outbox.messages(conn)
-        what = {entry.what for entry in audit.entries(conn, school_id=made.id)}
+        what = {entry.what for entry in audit.search(conn, school_id=made.id)}
     assert (made.name, made.settings.school_id, made.connection.key) == (name, "sch-2", "sis")
     assert (made.settings.students, made.settings.phone_region) == (roles, "DE")
     assert not made.settings.automatic, "only after a test of its own"
@@ -270,7 +270,8 @@ def test_operators_make_districts_and_their_managers_are_invited(
         made = tenants.get_district(conn, "oak-park")
         assert accounts.managers_of(conn, made.id) == ["ann@oak.example", "bob@oak.example"]
         mail = outbox.messages(conn)[0]
-        assert audit.search(conn, districts=[made.id])[-1].what == "district added"
+        added = audit.search(conn, districts=[made.id])[-1]
+        assert (added.what, added.district) == ("district added", "oak-park")
     assert f"{console.url}/schools/new" in mail.text
     assert "You can now look after Oak Park in Roster." in mail.text
     assert send_due(database, InstallationResource().mailer()).sent == 2

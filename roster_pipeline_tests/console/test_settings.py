@@ -169,7 +169,7 @@ def test_every_field_is_kept_and_shown_again(operator: Browser, database: Databa
         assert operator.send_form(page, fields).status_code == 303
     assert stored(database) == found, "what is shown is what is stored"
     with database.begin() as conn:
-        what = [entry.what for entry in audit.entries(conn, school_id=found.id)]
+        what = [entry.what for entry in audit.search(conn, school_id=found.id)]
     assert what == ["school changed"] * len(PAGES), "saving nothing is no change"
 
 

@@ -62,7 +62,7 @@ def test_an_approval_lets_the_held_rows_through_once(database: Database, lincoln
     assert one(database, "select used_by from approval where id = :id", id=approval_id) == second.sync_id
     with database.begin() as conn:
         assert approvals.held(conn) == []
-        assert audit.entries(conn)[0].what == "hold approved"
+        assert audit.search(conn)[0].what == "hold approved"
 
 
 def test_an_approval_covers_a_later_plan_with_the_same_hash_only(database: Database, lincoln: SchoolRow) -> None:
@@ -136,7 +136,7 @@ def test_a_discarded_plan_is_never_applied(database: Database, lincoln: SchoolRo
     with database.begin() as conn:
         approvals.discard(conn, plan_id, "owner", "wrong file", NOW)
         assert approvals.held(conn) == []
-        assert audit.entries(conn)[0].what == "hold discarded"
+        assert audit.search(conn)[0].what == "hold discarded"
     with pytest.raises(PlanNotForApply):
         apply_plan(database, plan_id, who="night")
 
@@ -159,7 +159,7 @@ def test_one_kind_of_change_of_one_role_is_approved_and_the_rest_stays_held(
     assert (first.outcome, first.counts["student"]["create"], first.held) == ("held", 1, {"student": {"archive": 1}})
     with database.begin() as conn:
         assert [hold.part for hold in approvals.held(conn)] == [ARCHIVES]
-        assert audit.entries(conn)[0].details["parts"] == ["student create"]
+        assert audit.search(conn)[0].details["parts"] == ["student create"]
     _approve(database, plan_id)
     assert apply_plan(database, plan_id, who="owner", kind="approval").outcome == "applied"
     assert one(database, "select status from membership where person_id = :id", id=person_of(database, "old")) == (

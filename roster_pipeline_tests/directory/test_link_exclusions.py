@@ -136,7 +136,7 @@ def test_erasing_takes_what_was_said_of_the_person_and_of_their_records(
         erase(conn, lincoln.district_id, other, **BY)
     assert every(database, APART) == []
     with database.begin() as conn:
-        assert audit.entries(conn, person_id=ada)[0].what == "record unlinked"
+        assert audit.search(conn, person_id=ada)[0].what == "record unlinked"
 
 
 def test_erasing_somebody_leaves_the_record_that_is_not_theirs(

@@ -31,7 +31,7 @@ def test_every_change_by_hand_is_audited_and_makes_plans_stale(
         before = one(database, query, person=ada)
         with database.begin() as conn:
             do(conn)
-            line = audit.entries(conn, person_id=ada)[0]
+            line = audit.search(conn, person_id=ada)[0]
         assert (line.what, line.who, line.reason) == (what, "owner", "asked to")
         changed = one(database, query, person=ada) != before
         assert changed == (what == "person edited"), "the time of the last change of a field that applications read"
@@ -109,7 +109,7 @@ def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_s
             manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
     assert every(database, confirmed) == [("u1", True), ("u2", True), ("u9", False)]
     with database.begin() as conn:
-        assert [line.what for line in audit.entries(conn, person_id=ada)] == ["record linked", "link confirmed"]
+        assert [line.what for line in audit.search(conn, person_id=ada)] == ["record linked", "link confirmed"]
         last = [
             change for change in ledger.changes_of_person(conn, lincoln.district_id, ada) if change.entity == "link"
         ]

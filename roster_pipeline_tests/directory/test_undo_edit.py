@@ -37,7 +37,7 @@ def _state(conn: Connection, school: SchoolRow, person: int) -> Any:
 
 def _newest(database: Database, person: int) -> int:
     with database.begin() as conn:
-        return audit.entries(conn, person_id=person, limit=1)[0].id
+        return audit.search(conn, person_id=person, limit=1)[0].id
 
 
 def _undo(database: Database, school: SchoolRow, person: int, edit: int) -> None:
@@ -62,7 +62,7 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
         _undo(database, lincoln, ada, edit)
         with database.begin() as conn:
             assert _state(conn, lincoln, ada) == before, what
-            line = audit.entries(conn, person_id=ada, limit=1)[0]
+            line = audit.search(conn, person_id=ada, limit=1)[0]
         assert (line.who, line.what, line.reason) == ("manager", "edit undone", "a mistake")
         assert line.details == {"edit": edit, "was": what}
         with pytest.raises(PlanStale):

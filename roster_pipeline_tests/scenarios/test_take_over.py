@@ -244,7 +244,7 @@ def test_a_connection_that_goes_from_the_district_to_a_school_gives_its_homes_ba
     district.night("main")
     mains_own(district.of("m-ada"), number="77")
     with district.database.begin() as conn:
-        what = [entry.details for entry in audit.entries(conn, limit=50) if entry.what == "connection changed"]
+        what = [entry.details for entry in audit.search(conn, limit=50) if entry.what == "connection changed"]
     assert {"controlled_by"} in [set(details["changed"]) for details in what]
 
 

@@ -47,7 +47,7 @@ def test_a_change_names_what_differs_and_who_did_it_and_no_value(database: Datab
             "client_secret",
         ]
         assert change_school(conn, "oak", who="bo", name="Oak High").names == ["name"]
-        first, second = audit.entries(conn, limit=2)
+        first, second = audit.search(conn, limit=2)
     assert (first.who, first.what, first.details["changed"]) == ("bo", "school changed", ["name"])
     assert second.details == {"connection": "sis", "changed": ["page_size", "client_secret"], "revision": 2}
 

@@ -184,7 +184,7 @@ def test_it_is_audited_and_the_history_of_both_stays(
     kept, gone = two
     merge(database, lincoln, kept, gone)
     with database.begin() as conn:
-        entries = audit.entries(conn, person_id=kept)
+        entries = audit.search(conn, person_id=kept)
         changes = ledger.changes_of_person(conn, lincoln.district_id, kept)
     assert (entries[0].what, entries[0].reason, entries[0].details["other"]) == ("people merged", BY["reason"], gone)
     assert "person excluded" in [each.what for each in entries], "an entry of the other person"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from roster_pipeline.oneroster.bundle import WrongEncoding
+from roster_pipeline.oneroster.bundle import BundleBroken, WrongEncoding
 from roster_pipeline_tests.oneroster_bundle.writing import (
     ORGS,
     ROLE,
@@ -95,6 +95,13 @@ def test_a_row_that_is_cut_is_rejected_and_spares_its_owner(tmp_path: Path) -> N
     assert (result.proof.records, result.proof.rejected) == (5, 1)
 
 
+def test_a_row_that_may_hold_two_people_is_anybodys(tmp_path: Path) -> None:
+    content = b"\r\n".join([*LINES[:2], LINES[2] + LINES[3], *LINES[4:]])
+    result = read(tmp_path, bundle_11() | {"users.csv": content})
+    assert [user["sourcedId"] for user in result.users] == ["stu-1", "stu-4", "stu-5"]
+    assert result.proof.problems == ("unreadable-rows:users",)
+
+
 @pytest.mark.parametrize(
     ("cell", "name", "rules", "complete"),
     [
@@ -139,6 +146,22 @@ def test_files_that_were_joined_with_their_headers_make_nobody_of_a_header(tmp_p
     again = [LINES[0], *LINES[1:3], b"\xef\xbb\xbf" + LINES[0], *LINES[3:]]
     result = read(tmp_path, bundle_11() | {"users.csv": b"\r\n".join(again)})
     assert (len(result.users), result.rejects, result.proof.complete) == (5, [], True)
+
+
+def test_rows_that_were_joined_with_their_mark_are_of_the_same_people(tmp_path: Path) -> None:
+    content = b"\r\n".join(b"\xef\xbb\xbf" + line for line in LINES)
+    result = read(tmp_path, bundle_11() | {"users.csv": content})
+    assert [user["sourcedId"] for user in result.users] == [one["sourcedId"] for one in PEOPLE]
+    assert result.proof.complete
+
+
+@pytest.mark.parametrize("written", ['="{}"', '"=""{}"""'])
+def test_a_cell_that_was_written_as_a_formula_is_read(tmp_path: Path, written: str) -> None:
+    cells = [written.format(cell) for cell in ("a", "Mira, S.", "0042", "")]
+    content = "sourcedId,orgSourcedIds,role,givenName,familyName,identifier,email\r\n"
+    content += ",".join([cells[0], "sch-1", "student", cells[1], "Oduya", *cells[2:]]) + "\r\n"
+    user = read(tmp_path, bundle_11() | {"users.csv": content.encode()}).user("a")
+    assert (user["givenName"], user["identifier"], user["email"]) == ("Mira, S.", "0042", None)
 
 
 @pytest.mark.parametrize(
@@ -198,3 +221,35 @@ def test_an_org_that_cannot_be_read_or_comes_twice_is_recorded(tmp_path: Path) -
     assert [(one["sourcedId"], one["collection"], one["rule"]) for one in result.rejects] == [
         ("sch-3", "orgs", "too-few-cells")
     ]
+
+
+def test_a_file_with_a_hole_is_an_error(tmp_path: Path) -> None:
+    """A server that stopped while it wrote leaves zeros. The row around them looks like one short row of one person."""
+    content = users(*PEOPLE)
+    with pytest.raises(BundleBroken, match=r"users\.csv has a hole"):
+        read(tmp_path, bundle_11() | {"users.csv": content[:400] + bytes(512) + content[600:]})
+
+
+FRENCH = ("Hélène D’Été-Šimek", "Zoë Mª O´Brien", "François l·lull", "Ægir Þórr Öğe", "Noël ß")
+
+
+def test_windows_1252_of_western_names_is_read(tmp_path: Path) -> None:
+    people = [STUDENT | {"sourcedId": str(place), "familyName": name} for place, name in enumerate(FRENCH)]
+    content = users(*people).decode().encode("cp1252", "ignore")
+    assert read(tmp_path, bundle_11() | {"users.csv": content}).users[0]["familyName"] == FRENCH[0]
+
+
+@pytest.mark.parametrize(
+    ("encoding", "names"),
+    [
+        ("mac_roman", ("José", "Müller", "Zoë", "Hélène", "André")),
+        ("cp850", ("José", "Muñoz", "Núria", "Hélène", "Rodríguez")),
+        ("cp1250", ("Paweł", "Michał", "Łukasz", "Małgorzata", "Świątek")),
+        ("cp1251", ("Иван", "Мария", "Пётр")),
+        ("cp1253", ("Γιώργος", "Μαρία")),
+    ],
+)
+def test_other_encodings_are_refused_by_name(tmp_path: Path, encoding: str, names: tuple[str, ...]) -> None:
+    people = [STUDENT | {"sourcedId": str(place), "familyName": name} for place, name in enumerate(names)]
+    with pytest.raises(WrongEncoding, match=r"users\.csv is written neither in UTF-8"):
+        read(tmp_path, bundle_11() | {"users.csv": users(*people).decode().encode(encoding)})

@@ -1,11 +1,8 @@
-"""The files of a bundle: which are read, how large they may be, a stream that enforces the limit, the first reading,
-and the errors.
+"""The files of a bundle: which are read, their limits, the first reading, and the errors.
 
 The first reading proves that a file can be read in full (a zip's checksums included), finds its encoding, and takes its
-fingerprint. Rows are used only afterwards, so a damaged bundle fails before anything is passed on.
-
-Callers can act on the types of errors; all of them are OneRosterErrors. Messages name files, columns and line numbers,
-never a cell.
+fingerprint. Rows are used only afterwards, so a damaged bundle fails before anything is passed on. Messages of errors
+name files, columns and line numbers, never a cell.
 """
 
 from __future__ import annotations
@@ -13,6 +10,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import io
+import re
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Mapping
@@ -39,7 +37,15 @@ _READ_ERRORS = (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplemente
 UTF_8 = "utf-8-sig"
 WINDOWS_1252 = "cp1252"
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-_UNUSED_IN_1252 = (b"\x81", b"\x8d", b"\x8f", b"\x90", b"\x9d")
+_UNUSED_IN_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
+_LETTER_OF_1252 = re.compile(rb"[\x9a\x9c\x9e\xc0-\xd6\xd8-\xf6\xf8-\xff]")
+_STRANGE_IN_1252 = re.compile(
+    rb"(?<=[a-z])[\x82-\x84\x86-\x8e\x95\x98\x9b\x9f\xa1-\xa9\xab\xac\xaf-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf]|[\xc0-\xff]{3}"
+)
+"""Signs and capitals after a small letter, three accented letters together: names in Mac Roman or a DOS code page, of
+Eastern Europe or another alphabet."""
+_HOLE = bytes(256)
+"""Zeros in place of a part of the file, which was never written. Shorter runs may fill up a cell."""
 REPLACEMENT = "�"
 
 
@@ -81,10 +87,9 @@ class BundleLimits:
 
 @dataclass(frozen=True)
 class Member:
-    """One file of a bundle. name: its own spelling. size: unpacked bytes. open: returns a new stream of its bytes."""
+    """One file of a bundle. name: its own spelling. open: returns a new stream of its bytes."""
 
     name: str
-    size: int
     open: Callable[[], BinaryIO]
 
 
@@ -122,7 +127,8 @@ def pick_files(names: Iterable[str], deepest: int) -> tuple[dict[str, str], tupl
     enrollments: list[tuple[str, str]] = []
     for name in names:
         path = PurePosixPath(name.replace("\\", "/"))
-        if len(path.parts) - 1 > deepest or _is_junk(path) or path.suffix.lower() != ".csv":
+        junk = path.name.startswith(".") or _JUNK_FOLDERS.intersection(path.parts)
+        if len(path.parts) - 1 > deepest or junk or path.suffix.lower() != ".csv":
             continue
         csv_names.append(path.name)
         lowered = path.name.strip().lower()
@@ -143,10 +149,6 @@ def pick_files(names: Iterable[str], deepest: int) -> tuple[dict[str, str], tupl
     if len(enrollments) == 1 and enrollments[0][0] in folders:
         picked[ENROLLMENTS] = enrollments[0][1]
     return picked, tuple(csv_names)
-
-
-def _is_junk(path: PurePosixPath) -> bool:
-    return path.name.startswith(".") or bool(_JUNK_FOLDERS.intersection(path.parts))
 
 
 def too_large(what: str, most: int) -> BundleTooLarge:
@@ -204,8 +206,7 @@ class BundleBroken(BundleError):
 
 
 class BundleUnsafe(BundleError):
-    """The bundle contains something that no export contains: links, paths that lead out of it, the same file twice,
-    encryption."""
+    """The bundle contains what no export contains: links, paths that lead out of it, one file twice, encryption."""
 
 
 class BundleTooLarge(TooLarge):
@@ -241,7 +242,6 @@ class HostKeyRefused(OneRosterError):
 @dataclass(frozen=True)
 class Preflight:
     """bytes: read. encoding: Python's name. damaged: some characters are unknown; they become U+FFFD.
-
     ends_with_break: the last line is complete. digest: SHA-256 of the bytes.
     """
 
@@ -260,7 +260,7 @@ def preflight(member: Member) -> Preflight:
     """
     digest = hashlib.sha256()
     decoder = codecs.getincrementaldecoder("utf-8")()
-    total = valid = invalid = unused = 0
+    total = valid = invalid = unused = letters = strange = 0
     last = b""
     with member.open() as stream:
         while chunk := stream.read(BUFFER_BYTES):
@@ -268,6 +268,8 @@ def preflight(member: Member) -> Preflight:
                 raise WrongEncoding(
                     f"{member.name} is written in UTF-16, or is not a text file.", "Export it as CSV in UTF-8."
                 )
+            if _HOLE in chunk:
+                raise BundleBroken(f"{member.name} has a hole: a part of it was never written.", SEND_AGAIN)
             total += len(chunk)
             last = chunk[-1:]
             digest.update(chunk)
@@ -278,14 +280,20 @@ def preflight(member: Member) -> Preflight:
                 text = chunk.decode("utf-8", "replace")
                 bad = text.count(REPLACEMENT)
                 valid, invalid = valid + _count_not_ascii(text) - bad, invalid + bad
-            unused += sum(map(chunk.count, _UNUSED_IN_1252))
+                letters += len(_LETTER_OF_1252.findall(chunk))
+                strange += len(_STRANGE_IN_1252.findall(chunk))
+            unused += 0 if chunk.isascii() else len(_UNUSED_IN_1252.findall(chunk))
     if decoder.getstate()[0]:  # the file ends inside a character
         invalid += 1
-    if invalid == 0:
-        return Preflight(total, UTF_8, False, last in (b"\n", b"\r", b""), digest.hexdigest())
-    encoding = UTF_8 if valid > invalid else WINDOWS_1252
-    damaged = encoding == UTF_8 or unused > 0
-    return Preflight(total, encoding, damaged, last in (b"\n", b"\r"), digest.hexdigest())
+    windows = invalid > 0 and valid <= invalid
+    if windows and strange > max(1, letters / 10):
+        raise WrongEncoding(
+            f"{member.name} is written neither in UTF-8 nor in Windows-1252.",
+            "Export it as CSV in UTF-8; a spreadsheet program may have saved it in another encoding.",
+        )
+    damaged = unused > 0 if windows else invalid > 0
+    encoding = WINDOWS_1252 if windows else UTF_8
+    return Preflight(total, encoding, damaged, last in (b"\n", b"\r", b""), digest.hexdigest())
 
 
 def _count_not_ascii(text: str) -> int:

@@ -23,6 +23,10 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
 )
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 
+MARK = "\ufeff"
+"""The byte-order mark."""
+_AS_FORMULA = re.compile(r'''(^|,)(?:="([^"]*)"|"=""([^"]*)""")(?=[,\r\n]|$)''')
+"""A cell written as `="007"`, so that a spreadsheet keeps its zeros."""
 EMPTY_CELL = -1
 """Every row gets one more empty cell at its end; the position of columns that are not there."""
 _LENGTH_RULES = {True: "too-few-cells", False: "too-many-cells"}
@@ -145,7 +149,9 @@ class Table:
                     f"{self.name} has a line of more than {most} characters.",
                     "This is not a roster file, or it lost its line breaks; export it again.",
                 )
-            yield line
+            if line[0] == MARK:  # of another file, joined to this one
+                line = line.lstrip(MARK)
+            yield _AS_FORMULA.sub(r'\1"\2\3"', line) if '="' in line else line
 
 
 def _is_separator_note(row: Row) -> bool:
@@ -155,7 +161,7 @@ def _is_separator_note(row: Row) -> bool:
 
 def _names(row: Row) -> Row:
     """The names of a header line, without byte-order marks."""
-    return [cell.strip().lstrip("\ufeff") for cell in row]
+    return [cell.strip().lstrip(MARK) for cell in row]
 
 
 def _swallows_rows(row: Row, width: int) -> bool:
@@ -234,7 +240,8 @@ class _OddRows:
                 page.repaired += 1
             else:
                 at_end = self.at_end and row is self._rows[-1]
-                anybodys = _is_anybodys(row, count, at_end=at_end)
+                joined = len(row) >= 2 * width - 1  # a lost line break
+                anybodys = joined or _is_anybodys(row, count, at_end=at_end)
                 first = None if anybodys and (" " in row[0].strip() or "<" in row[0]) else row[0]
                 page.unreadable.append(Unreadable(_LENGTH_RULES[len(row) < width], first, anybodys))
             readable = fitted is not None

@@ -57,13 +57,11 @@ def _opened_folder(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
     members: dict[str, Member] = {}
     for standard, name in picked.items():
         file = path / name
-        if standard == ENROLLMENTS:
-            members[standard] = _file_noted_when_opened(file, before, limits)
-            continue
-        before[file] = _size_and_time(file)
-        if before[file][0] > limits.file_bytes:
-            raise too_large(file.name, limits.file_bytes)
-        members[standard] = _file_member(file, before[file][0], limits)
+        members[standard] = _file_member(file, before, limits)
+        if standard != ENROLLMENTS:  # few pulls read it: its size and its changes matter only once it is opened
+            before[file] = _size_and_time(file)
+            if before[file][0] > limits.file_bytes:
+                raise too_large(file.name, limits.file_bytes)
     if sum(size for size, _ in before.values()) > limits.total_bytes:
         raise too_large("The bundle", limits.total_bytes)
 
@@ -118,8 +116,9 @@ def _size_and_time(file: Path) -> SizeAndTime:
     return status.st_size, status.st_mtime_ns
 
 
-def _file_member(file: Path, size: int, limits: BundleLimits) -> Member:
+def _file_member(file: Path, before: dict[Path, SizeAndTime], limits: BundleLimits) -> Member:
     def open_member() -> BinaryIO:
+        before.setdefault(file, _size_and_time(file))
         try:
             descriptor = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
         except OSError:
@@ -130,18 +129,7 @@ def _file_member(file: Path, size: int, limits: BundleLimits) -> Member:
             raise BundleUnsafe(f"{file.name} is not an ordinary file.", "Replace it with the file itself.")
         return limited_stream(stream, file.name, limits.file_bytes)
 
-    return Member(file.name, size, open_member)
-
-
-def _file_noted_when_opened(file: Path, before: dict[Path, SizeAndTime], limits: BundleLimits) -> Member:
-    """A file that few pulls read: its size and its changes matter only once it is opened."""
-    member = _file_member(file, _size_and_time(file)[0], limits)
-
-    def open_member() -> BinaryIO:
-        before.setdefault(file, _size_and_time(file))
-        return member.open()
-
-    return Member(member.name, member.size, open_member)
+    return Member(file.name, open_member)
 
 
 def _files_changed() -> BundleMoving:
@@ -165,11 +153,9 @@ def _opened_zip(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
         with archive:
             entries = _checked_entries(archive, limits)
             picked, csv_names = pick_files(entries, limits.depth)
-            enrollments = picked.pop(ENROLLMENTS, None)
             members = {standard: _zip_member(archive, entries[name], limits) for standard, name in picked.items()}
+            picked.pop(ENROLLMENTS, None)  # few pulls read it: its size matters only once it is opened
             _check_sizes([entries[name] for name in picked.values()], limits)
-            if enrollments is not None:
-                members[ENROLLMENTS] = _zip_member_checked_when_opened(archive, entries[enrollments], limits)
             yield OpenedBundle(members, csv_names, lambda: _check_same(file, before))
 
 
@@ -221,29 +207,19 @@ def _checked_entries(archive: zipfile.ZipFile, limits: BundleLimits) -> dict[str
 
 
 def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: BundleLimits) -> Member:
-    if info.compress_type not in _COMPRESSIONS:
-        raise BundleBroken(
-            f"{_base_name(info)} is packed by a method other than deflate.", "Export the bundle as an ordinary zip."
-        )
-
     def open_member() -> BinaryIO:
+        if info.compress_type not in _COMPRESSIONS:
+            raise BundleBroken(
+                f"{_base_name(info)} is packed by a method other than deflate.", "Export the bundle as an ordinary zip."
+            )
+        _check_sizes([info], limits)
         try:
             stream = archive.open(info)
         except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, ValueError):
             raise _broken() from None
         return limited_stream(stream, _base_name(info), limits.file_bytes)
 
-    return Member(_base_name(info), info.file_size, open_member)
-
-
-def _zip_member_checked_when_opened(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: BundleLimits) -> Member:
-    """A file that few pulls read: its size and packing matter only once it is opened."""
-
-    def open_member() -> BinaryIO:
-        _check_sizes([info], limits)
-        return _zip_member(archive, info, limits).open()
-
-    return Member(_base_name(info), info.file_size, open_member)
+    return Member(_base_name(info), open_member)
 
 
 def _check_sizes(infos: list[zipfile.ZipInfo], limits: BundleLimits) -> None:

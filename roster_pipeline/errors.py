@@ -27,6 +27,7 @@ WORDS = {
     "link-gone": "the SIS no longer links one page to the next, as it did before",
     "next-page-empty": "the SIS announced another page, but it was empty",
     "partial-answer": "the SIS says that its answer is only a part",
+    "partial-status": "the SIS answered with the status of a part (206), and no total was met",
     "warning-beside-data": "the SIS sent a warning along with the people",
     "revision-changed": "the data changed while they were read",
     "no-orgs": "no person came with a school",

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Any
 
 from roster_pipeline.oneroster.collections.listing import Listing
-from roster_pipeline.oneroster.collections.page import Collection, PagingHabits
+from roster_pipeline.oneroster.collections.page import Collection
+from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
 from roster_pipeline.oneroster.collections.progress import Revision
 from roster_pipeline.oneroster.collections.proof import Repetitions
 from roster_pipeline.oneroster.collections.response_body import single_record

@@ -59,7 +59,7 @@ def check_schools(
             connected = True
             yield None, item
         client.habits.ends.clear()  # a test starts without knowing what proves the end of a list
-        client.habits.aligned = False
+        client.habits.aligned = client.habits.linked = False
         for place, school in enumerate(schools):
             try:
                 org = client.find_org(school.school_id)

@@ -150,9 +150,76 @@ def test_a_list_under_two_names_is_one_list() -> None:
     assert told_of(lambda query: JSONResponse({"students": window(query), "users": window(query)})).complete
 
 
-@pytest.mark.parametrize("status", [202, 206, 207])
-def test_an_answer_with_the_status_of_a_part_is_a_part(status: int) -> None:
+@pytest.mark.parametrize(
+    ("status", "problem"), [(202, "partial-answer"), (206, "partial-status"), (207, "partial-answer")]
+)
+def test_an_answer_with_the_status_of_a_part_is_a_part(status: int, problem: str) -> None:
     def answer(query: Mapping[str, str]) -> Response:
         return JSONResponse({"users": window(query)}, status)
 
-    assert told_of(answer).problems == ("partial-answer",)
+    assert told_of(answer).problems == (problem,)
+
+
+@pytest.mark.parametrize("header", ["X-Total-Count: 230", "Content-Range: users 0-49/230", "Content-Range: 0-49/230"])
+@pytest.mark.parametrize("missing", [0, 1])
+def test_pages_with_the_status_of_a_part_are_complete_if_two_readings_meet_the_total(header: str, missing: int) -> None:
+    name, value = header.split(": ")
+    people = PEOPLE[missing:]
+    pulled = told_of(lambda query: JSONResponse({"users": window(query, people)}, 206, headers={name: value}))
+    assert pulled.complete is not bool(missing), pulled.problems
+    assert not pulled.complete or "settled:partial-status" in pulled.proof.notes
+
+
+def by_cursor(
+    query: Mapping[str, str], people: list[Any] = PEOPLE, *, size: int = 40, cut: int = 0, address: str = "http://x/y?"
+) -> Response:
+    """A page of a server that ignores offset and limit. cut: the place after which it announces no further page."""
+    begin = int(query.get("after", 0))
+    end = min(begin + size, len(people))
+    more = end < len(people) and end != cut
+    links = {"Link": f'<{address}after={end}>; rel="next"'} if more else {}
+    return JSONResponse({"users": people[begin:end]}, headers=links)
+
+
+@pytest.mark.parametrize("address", ["http://localhost:443/users?", "?", "/users?a=1&"])
+def test_a_server_that_only_follows_its_own_links_is_read_twice_and_remembered(address: str) -> None:
+    learned: dict[str, Any] = {}
+    for _ in range(2):
+        with odd(users_only(lambda query: by_cursor(query, address=address)), learned=dict(learned)) as client:
+            pulled = pulled_by(client)
+            learned.update(client.learned)
+        assert pulled.complete, pulled.problems
+        assert pulled.ids == {one["sourcedId"] for one in PEOPLE}
+        assert "settled:pages-apart" in pulled.proof.notes
+    assert learned["paging"]["linked"]
+
+
+@pytest.mark.parametrize(
+    ("count", "cut", "problem"), [(230, 120, "round-end"), (200, 0, "round-end"), (41, 40, "paging-ignored")]
+)
+def test_links_that_end_after_a_full_page_prove_no_end(count: int, cut: int, problem: str) -> None:
+    assert problem in told_of(lambda query: by_cursor(query, PEOPLE[:count], cut=cut)).problems
+
+
+def test_links_with_an_offset_or_in_circles_are_not_believed() -> None:
+    assert "paging-ignored" in told_of(lambda query: by_cursor(query, address="?offset=40&")).problems
+    circle = {"Link": '<?after=40>; rel="next"'}
+
+    def answer(query: Mapping[str, str]) -> Response:
+        found = by_cursor(query)
+        found.headers.update(circle)
+        return found
+
+    assert "paging-ignored" in told_of(answer).problems
+
+
+def test_links_to_pages_that_change_between_two_readings_are_incomplete() -> None:
+    people = list(PEOPLE)
+
+    def answer(query: Mapping[str, str]) -> Response:
+        found = by_cursor(query, people)
+        if query.get("after") == "40":
+            del people[3]
+        return found
+
+    assert "pages-apart" in told_of(answer).problems

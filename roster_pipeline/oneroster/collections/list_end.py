@@ -13,9 +13,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from roster_pipeline.oneroster.collections.page import Collection, Page, PagingHabits
+from roster_pipeline.oneroster.collections.page import Collection, Page
+from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
 from roster_pipeline.oneroster.collections.progress import ROUND_CAP, Progress
 from roster_pipeline.oneroster.collections.proof import Hashes, ListingProof, Repetitions, SeenIds, hashes
+from roster_pipeline.oneroster.collections.response_body import RANGE
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, PagingBroken, RequestRefused, ServerFailed
 from roster_pipeline.oneroster.http.error_mapping import transient, unreadable
 
@@ -59,6 +61,39 @@ def pages_by_number(collection: Collection, habits: PagingHabits, progress: Prog
     return True
 
 
+def pages_by_links(collection: Collection, habits: PagingHabits, progress: Progress) -> bool:
+    """Whether the server ignores the offset and goes on where a page announces the next. Then habits are changed.
+
+    A link with an offset is not followed: such links are often wrong by one, and the offset itself should have worked.
+    """
+    last = progress.last
+    following = last.next if last is not None and not habits.linked and collection.filter is None else None
+    if last is None or not following or "offset=" in following.lower():
+        return False
+    try:
+        probe = collection.linked(habits, following).records
+    except (NotOffered, RequestRefused, ServerFailed):
+        return False
+    if not probe or hashes(probe[:1])[0] == progress.first_record:
+        return False
+    habits.limit, habits.linked = last.size if habits.limit else None, True
+    return True
+
+
+def announced_page(
+    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof
+) -> Page | None:
+    """The page that the last one announced; None if it announced none, or one that was read before."""
+    following = progress.last.next if progress.last is not None else None
+    if following and following not in progress.links:
+        progress.links.add(following)
+        return collection.linked(habits, following)
+    proof.ended_by = "link"
+    if following is not None:
+        proof.note("paging-ignored")
+    return None
+
+
 def paging_broken(label: str, how: str) -> PagingBroken:
     """The error for a list that cannot be read to an end. how: completes "The listing ... of the SIS"."""
     return PagingBroken(
@@ -85,6 +120,8 @@ def after_refusal(
     has ended. Raises the problem if somebody may be missing."""
     asked, last, failed = progress.following(habits), progress.last, isinstance(problem, ServerFailed)
     overlaps = asked < progress.offset
+    if habits.limit is None and not failed and pages_by_links(collection, habits, progress):
+        return asked, announced_page(collection, habits, progress, proof)
     if habits.limit is None and not failed:
         proof.ended_by = "unpaged"
         if last is None or not progress.came_at_once(last.size, last.limit, last.has_next):
@@ -145,7 +182,7 @@ def _note_hidden_pages(
 ) -> None:
     """Note a problem if new records follow the end, at a server that drops records after paging: where it drops a whole
     page, the list looks as if it ended. A total would have shown that."""
-    if (progress.uneven or proof.duplicates) and (progress.total is None or progress.low):
+    if not habits.linked and (progress.uneven or proof.duplicates) and (progress.total is None or progress.low):
         for pages in BEYOND:
             with suppress(NotOffered, RequestRefused, ServerFailed):
                 offset = habits.aligned_to(progress.offset + pages * progress.longest)
@@ -166,7 +203,9 @@ def _note_round_end(
     if not count or last is None:
         return
     cut = not count % ROUND_END or (count >= ROUND_END and not count & (count - 1))
-    cut = cut or (progress.total is None and progress.pages == 1 and last.size == last.limit)
+    only_full = progress.pages == 1 and last.size == last.limit
+    last_full = habits.linked and last.size >= (last.limit or progress.longest)
+    cut = cut or (progress.total is None and (only_full or last_full))
     if not cut and count % COMMON_END:
         return
     first = _other_end(collection, habits)
@@ -198,10 +237,13 @@ def judge_end(
             progress.low = True
             proof.ended_by = "empty" if proof.ended_by == "total" else proof.ended_by
     if progress.low and whole:
-        if proof.ended_by != "empty":
+        if proof.ended_by not in ("empty", "link"):
             proof.note("total-disagrees")
         elif collection.label not in habits.low_totals:
             proof.doubt("total-disagrees")
+    if RANGE in proof.problems and (proof.records == progress.total or ends_there(collection, habits, progress)):
+        proof.problems.remove(RANGE)
+        proof.doubt(RANGE)
     if proof.duplicates:
         if repetitions.identical:
             proof.doubt("duplicates")

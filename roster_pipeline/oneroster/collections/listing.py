@@ -17,13 +17,16 @@ from typing import Any
 from roster_pipeline.oneroster.collections.list_end import (
     ConcurrentChange,
     after_refusal,
+    announced_page,
     continues_at_one,
     ends_there,
     judge_end,
+    pages_by_links,
     pages_by_number,
     paging_broken,
 )
-from roster_pipeline.oneroster.collections.page import Collection, Page, PagingHabits, TooLargeAhead
+from roster_pipeline.oneroster.collections.page import Collection, Page, TooLargeAhead
+from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
 from roster_pipeline.oneroster.collections.progress import LastPage, Progress, Revision, place_of_last
 from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, Refused, RequestRefused, ServerFailed
@@ -82,7 +85,7 @@ class Listing:
             except NotOffered:
                 if not none_is_404:
                     raise
-                self._opened = Page([], None, None, has_next=False, revision=None)
+                self._opened = Page([], None, None, None, None)
         return self._opened.records
 
     def offered(self) -> list[Any] | None:
@@ -127,13 +130,13 @@ class Listing:
                 if reached:
                     self._total_was_wrong()
                 yield distinct
+            elif self._habits.linked and self._progress.last.has_next:
+                self._progress.last = replace(self._progress.last, next=page.next)
             elif len(page.records) <= 1:
                 if self._moved:
                     self._progress.gaps.add("last-record-gone")
                 break
-            elif not self._progress.is_behind(page, asked) and not (
-                first and pages_by_number(self._collection, self._habits, self._progress, page)
-            ):
+            elif not self._progress.is_behind(page, asked) and not (first and self._pages_otherwise(page)):
                 self._nothing_new(page, first, reached)
                 break
         self.proof.ended_by = self.proof.ended_by or ("total" if self._progress.reached else "empty")
@@ -143,10 +146,17 @@ class Listing:
         reached = self._progress.total in (self._progress.offset, self.proof.records)
         return reached and not self._progress.may_hide_more(self._habits)
 
+    def _pages_otherwise(self, page: Page) -> bool:
+        """Whether the server goes on by numbers of pages or by links, although its second page is the first again."""
+        collection, habits, progress = self._collection, self._habits, self._progress
+        return pages_by_number(collection, habits, progress, page) or pages_by_links(collection, habits, progress)
+
     def _next(self) -> tuple[int, Page | None]:
         """The next page and its offset; None if the list has ended without one."""
         collection, habits, progress = self._collection, self._habits, self._progress
         asked = progress.following(habits)
+        if habits.linked:
+            return asked, announced_page(collection, habits, progress, self.proof)
         try:
             return asked, collection.page(habits, habits.aligned_to(asked), progress.most)
         except (NotOffered, RequestRefused, ServerFailed) as problem:
@@ -251,7 +261,7 @@ class Listing:
 
     def _may_run_ahead(self, page: LastPage) -> bool:
         left = (self._progress.total or 0) - self._progress.offset
-        pageable = self._habits.limit is not None and self._collection.filter is None
+        pageable = self._habits.limit is not None and self._collection.filter is None and not self._habits.linked
         return pageable and self._collection.session.parallel > 1 and left > page.size > 1 and not self._too_large
 
     def _run_ahead(self, step: int) -> Iterator[list[Any]]:

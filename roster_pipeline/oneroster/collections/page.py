@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-import re
 from collections import deque
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from roster_pipeline.oneroster.collections.response_body import PageBody, records_of, total_in_header, web_page
+from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
+from roster_pipeline.oneroster.collections.response_body import (
+    PageBody,
+    next_in_header,
+    records_of,
+    total_in_header,
+    web_page,
+)
 from roster_pipeline.oneroster.errors import (
     Busy,
     Dribbling,
@@ -22,7 +29,7 @@ from roster_pipeline.oneroster.errors import (
     TooLarge,
 )
 from roster_pipeline.oneroster.http.endpoint import with_query
-from roster_pipeline.oneroster.http.error_mapping import failure_of, transient
+from roster_pipeline.oneroster.http.error_mapping import failure_of
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.response import (
     MOST_AHEAD,
@@ -37,91 +44,31 @@ from roster_pipeline.oneroster.records.coercion import AGENTS
 from roster_pipeline.oneroster.records.known_users import KnownUsers
 from roster_pipeline.oneroster.records.usual_users import usual_users
 
-STANDARD_LIMIT = 100
-"""The standard's default page size, tried if a larger one is refused."""
-SMALL_LIMITS = (25, 10)
 REVISION_HEADERS = ("x-perm-rev",)
 TRIES_BEFORE_SHRINKING = 2
 FEWEST_AHEAD = 2
 """Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
-_NEXT = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
-
-
-@dataclass
-class PagingHabits:
-    """How this server pages.
-
-    limit: records to request; None if it refuses every limit and chooses itself. sort: it accepts a sort. worked: a
-    listing was answered in this session. aligned: it divides the offset by the limit, so only multiples of the limit
-    are requested, and pages do not overlap. ends: what proved the end of a collection in a complete pull, by label:
-    "total" or "link"; without it the end is no longer proved. low_totals: collections whose total is always too low.
-    longest: the most records of a collection that were proved to be all, by label: the server does not cut it below.
-    """
-
-    limit: int | None
-    sort: bool = True
-    worked: bool = False
-    aligned: bool = False
-    ends: dict[str, str] = field(default_factory=dict)
-    low_totals: set[str] = field(default_factory=set)
-    longest: dict[str, int] = field(default_factory=dict)
-
-    def as_dict(self) -> dict[str, Any]:
-        """JSON values for `recalled`."""
-        learned: dict[str, Any] = {"limit": self.limit, "sort": self.sort, "aligned": self.aligned}
-        learned |= {"ends": dict(self.ends), "longest": dict(self.longest)}
-        return learned | ({"low_totals": sorted(self.low_totals)} if self.low_totals else {})
-
-    def aligned_to(self, offset: int) -> int:
-        """The offset to request: this one, or the next multiple of the limit if the server needs that."""
-        return -(-offset // self.limit) * self.limit if self.aligned and self.limit else offset
-
-    @classmethod
-    def recalled(cls, page_size: int, learned: Mapping[str, Any]) -> PagingHabits:
-        """The habits that an earlier session learned. The limit is at most the owner's page size."""
-        limit = learned.get("limit", page_size)
-        limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
-        return cls(
-            limit,
-            bool(learned.get("sort", True)),
-            aligned=bool(learned.get("aligned")),
-            ends=dict(learned.get("ends") or {}),
-            low_totals=set(learned.get("low_totals") or ()),
-            longest=dict(learned.get("longest") or {}),
-        )
-
-    def is_doubtful(self, refusal: OneRosterError) -> bool:
-        """Whether a refusal may concern `sort` and not the collection."""
-        return self.sort and not self.worked and not transient(refusal)
-
-    def plainer(self) -> list[PagingHabits]:
-        """Other ways to ask if a refusal is doubtful: without sort, then without any parameter."""
-        return [PagingHabits(self.limit, False), PagingHabits(None, False)]
-
-    def alternatives(self) -> list[PagingHabits]:
-        """Other ways to ask a server that answers 400: without sort, with smaller limits, without any parameter."""
-        smaller = min(self.limit or STANDARD_LIMIT, STANDARD_LIMIT)
-        ways = [PagingHabits(self.limit, False)]
-        limits = [min(smaller, limit) for limit in (STANDARD_LIMIT, *SMALL_LIMITS)]
-        ways += [PagingHabits(limit, sort) for limit in limits for sort in (True, False)]
-        ways.append(PagingHabits(None, False))
-        return [way for number, way in enumerate(ways) if way != self and way not in ways[:number]]
 
 
 @dataclass(frozen=True)
 class Page:
     """One page.
 
-    records: as they came, or already read if all are usual users. limit: as it was sent. total: stated by
-    header or body, else None. caveat: a problem slug if the body says that it is not complete.
+    records: as they came, or already read if all are usual users. limit: as it was sent. total: stated by header or
+    body, else None. next: the query of the page that it announces, "" if that has none, None if it announces none.
+    caveat: a problem slug if the response says that it is not complete.
     """
 
     records: list[Any]
     limit: int | None
     total: int | None
-    has_next: bool
+    next: str | None
     revision: str | None
     caveat: str | None = None
+
+    @property
+    def has_next(self) -> bool:
+        return self.next is not None
 
 
 class TooLargeAhead(Exception):
@@ -160,6 +107,16 @@ class Collection:
             parameters.append(("filter", self.filter))
         return with_query(self.root + self.path, parameters, self.base_query)
 
+    def linked(self, habits: PagingHabits, query: str) -> Page:
+        """The page that the page before announced. query: of its address; what it lacks of our own query is added."""
+        own = with_query(
+            self.root + self.path, [] if self.filter is None else [("filter", self.filter)], self.base_query
+        )
+        names = {part.partition("=")[0] for part in query.split("&")}
+        kept = [part for part in urlsplit(own).query.split("&") if part.partition("=")[0] not in names]
+        url = with_query(self.root + self.path, [], "&".join((*filter(None, kept), query)))
+        return self._ask(url, habits.limit, None, ahead=False)
+
     def page(self, habits: PagingHabits, offset: int, limit: int | None = None, *, ahead: bool = False) -> Page:
         """Fetch one page; if the server fails on a large page, a smaller one from the same offset.
 
@@ -171,7 +128,8 @@ class Collection:
         while True:
             shrinkable = most is not None and most > smallest
             try:
-                page = self._ask(habits, offset, most, TRIES_BEFORE_SHRINKING if shrinkable else None, ahead=ahead)
+                attempts = TRIES_BEFORE_SHRINKING if shrinkable else None
+                page = self._ask(self.url(habits, offset, most), most, attempts, ahead=ahead)
             except (ServerFailed, TooLarge) as problem:
                 if not shrinkable or most is None or isinstance(problem, Busy | Dribbling):
                     raise
@@ -205,7 +163,7 @@ class Collection:
         habits.worked = True
         return page
 
-    def _ask(self, habits: PagingHabits, offset: int, limit: int | None, attempts: int | None, *, ahead: bool) -> Page:
+    def _ask(self, url: str, limit: int | None, attempts: int | None, *, ahead: bool) -> Page:
         bodies: list[PageBody] = []
 
         def judge(response: Response, label: str) -> OneRosterError | None:
@@ -220,11 +178,12 @@ class Collection:
                 self.session.answered.add(self.label)
             return failure
 
-        response = self.session.get_checked(self.url(habits, offset, limit), self.label, judge, attempts)
+        response = self.session.get_checked(url, self.label, judge, attempts)
         body = bodies[0]
         total = total_in_header(response)
         revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
-        following = body.has_next or bool(_NEXT.search(response.headers.get("Link", "")))
+        announced = [query for query in (next_in_header(response), body.next) if query is not None]
+        following = max(announced, default=None)
         return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat)
 
     def ahead(

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from roster_pipeline.oneroster.collections.page import Page, PagingHabits
+from roster_pipeline.oneroster.collections.page import Page
+from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
 from roster_pipeline.oneroster.collections.proof import hash_of_version, hashes
 
 PAGE_STEPS = (5, 12, 16)
@@ -38,9 +39,13 @@ class LastPage:
 
     size: int
     limit: int | None
-    has_next: bool
+    next: str | None
     record: int
     version: int | None
+
+    @property
+    def has_next(self) -> bool:
+        return self.next is not None
 
 
 @dataclass
@@ -52,7 +57,7 @@ class Progress:
     announced a next one. counts_pages: each total was the number of records of its own page. longest: records of the
     largest page. first_record: the hash of the first id. uneven: a page before the last one was short. gaps: problems
     of pages that do not begin with the last record of the page before. most: records to request, if the server refused
-    more near the end.
+    more near the end. links: queries of announced pages that were requested.
     """
 
     pages: int = 0
@@ -68,6 +73,7 @@ class Progress:
     uneven: bool = False
     gaps: set[str] = field(default_factory=set)
     most: int | None = None
+    links: set[str] = field(default_factory=set)
 
     @property
     def reached(self) -> bool:
@@ -79,7 +85,7 @@ class Progress:
 
         After a page of one record it is the one after it, because some servers have pages of one record.
         """
-        return self.offset - (self.last is not None and self.last.size > 1 and not habits.aligned)
+        return self.offset - (self.last is not None and self.last.size > 1 and not habits.aligned and not habits.linked)
 
     def note(self, page: Page, asked: int, *, versions: bool) -> None:
         """Remember a page with new records. asked: its offset. versions: an id may have several records."""
@@ -113,7 +119,7 @@ class Progress:
         end = page.records[-1:]
         record = int(hashes(end)[0]) if end else 0
         version = hash_of_version(end[0]) if end and versions else None
-        self.last = LastPage(len(page.records), page.limit, page.has_next, record, version)
+        self.last = LastPage(len(page.records), page.limit, page.next, record, version)
         self.offset = asked + len(page.records)
 
     def was_short(self, *, failed: bool) -> bool:

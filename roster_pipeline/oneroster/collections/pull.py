@@ -12,6 +12,7 @@ from roster_pipeline.oneroster.collections.delta import NamedChanges, named_chan
 from roster_pipeline.oneroster.collections.list_end import ConcurrentChange
 from roster_pipeline.oneroster.collections.proof import Proof, Repetitions, total_of
 from roster_pipeline.oneroster.collections.reading import Reading
+from roster_pipeline.oneroster.collections.response_body import RANGE
 from roster_pipeline.oneroster.collections.school_membership import read_people
 from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
 from roster_pipeline.oneroster.errors import DataMoved, PagingBroken
@@ -24,7 +25,7 @@ Stored = TypeVar("Stored")
 SEVERAL_RECORDS = "several_records"
 """In `Client.learned`: this SIS has several records of one sourcedId, for several schools or roles of a person."""
 REREAD_FOR = frozenset(
-    ("total-not-reached", "total-disagrees", "duplicates", "list-moved", "last-record-gone", "pages-apart")
+    ("total-not-reached", "total-disagrees", "duplicates", "list-moved", "last-record-gone", "pages-apart", RANGE)
 )
 """Problems that a second reading may solve, because data that change meanwhile cause them too."""
 

@@ -6,7 +6,9 @@ page has no records.
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from roster_pipeline.oneroster.errors import Malformed, NotOneRoster
 from roster_pipeline.oneroster.http.error_mapping import failure_in_good_status
@@ -25,10 +27,10 @@ ALIASES = {
     "enrollments": ("enrollments", "enrollment"),
 }
 """Collection key to the names that servers use for it, the standard's first."""
-PARTIAL, WARNED = "partial-answer", "warning-beside-data"
+PARTIAL, RANGE, WARNED = "partial-answer", "partial-status", "warning-beside-data"
 """Problem slugs: the body or its status says that it is not complete; it has a warning that may matter."""
-PARTIAL_STATUSES = frozenset((202, 206, 207))
-"""Accepted for later, a part, and several results of which some may be failures."""
+PARTIAL_STATUSES = {202: PARTIAL, 206: RANGE, 207: PARTIAL}
+"""Accepted for later, a part, and several results of which some may be failures. Some servers give pages as parts."""
 _NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata", "paging"))
 _MISSING = object()
 """Means "no value", because None is a value of JSON."""
@@ -39,18 +41,23 @@ _NEXT = frozenset(
     ("next", "nextpage", "nextlink", "odatanextlink", "nextpagetoken", "nextcursor", "hasmore", "hasnext")
 )
 """Members next to a list, or in an object of links, that announce another page."""
+LONGEST_LINK = 4_000
+_RANGE_TOTAL = re.compile(r"(?!bytes)(?:\w+[ =])?[\d*-]+/(\d+)", re.IGNORECASE)
+_NEXT_RELATION = re.compile(r"rel\s*=\s*[\"'“”]?\s*next", re.IGNORECASE)
+_NEXT_LINK = re.compile(f"<([^<>]*)>[^<>]*?{_NEXT_RELATION.pattern}", re.IGNORECASE)
 
 
 class PageBody(NamedTuple):
     """The records of a page, the total if the body has one, and a problem slug if it says that it is not complete.
 
-    has_next: the body announces another page. Like a link, it is only a hint.
+    next: the query of another page that the body announces, "" if it has no address, None if it announces none. Like a
+    link, it is only a hint.
     """
 
     records: list[Any]
     total: int | None = None
     caveat: str | None = None
-    has_next: bool = False
+    next: str | None = None
 
 
 def records_of(response: Response, collection: str, label: str) -> PageBody:
@@ -70,7 +77,7 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
     if isinstance(body, list):
         if body and not any(_has_id(entry) for entry in body):
             raise _foreign(label)
-        return PageBody(body, None, PARTIAL if response.status in PARTIAL_STATUSES else None)
+        return PageBody(body, None, PARTIAL_STATUSES.get(response.status))
     if not isinstance(body, dict):
         raise _foreign(label)
     status = read_status(body)
@@ -87,10 +94,9 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
             "This is not a OneRoster response. Check the URL; if it is right, ask the SIS's vendor.",
         )
     several = _has_another_list(body, collection, value)
-    caveat = PARTIAL if several or status.unfinished or response.status in PARTIAL_STATUSES else None
-    if status.warning:
-        caveat = caveat or WARNED
-    return PageBody(_as_list(value, collection, label), _stated_total(body), caveat, _has_next(body))
+    caveat = PARTIAL if several or status.unfinished else WARNED if status.warning else None
+    caveat = caveat or PARTIAL_STATUSES.get(response.status)
+    return PageBody(_as_list(value, collection, label), _stated_total(body), caveat, _announced(body))
 
 
 def single_record(
@@ -186,9 +192,25 @@ def _stated_total(body: dict[str, Any]) -> int | None:
     return None
 
 
-def _has_next(body: dict[str, Any]) -> bool:
+def _announced(body: dict[str, Any]) -> str | None:
     beside = [inner for name, inner in body.items() if isinstance(inner, dict) and folded(name) in _NOT_DATA]
-    return any(value for part in (body, *beside) for name, value in part.items() if folded(name) in _NEXT)
+    found = [value for part in (body, *beside) for name, value in part.items() if value and folded(name) in _NEXT]
+    return max(map(_query, found), default=None)
+
+
+def next_in_header(response: Response) -> str | None:
+    """The query of the next page in the header Link, "" if it has none, None if the header announces no next page."""
+    links = response.headers.get("Link", "")
+    address = _NEXT_LINK.search(links)
+    return _query(address[1]) if address else "" if _NEXT_RELATION.search(links) else None
+
+
+def _query(address: Any) -> str:
+    """The query of an address. Nothing else of it is used, because links lead to other hosts, or to no host at all."""
+    try:
+        return urlsplit(address).query if isinstance(address, str) and len(address) <= LONGEST_LINK else ""
+    except ValueError:
+        return ""
 
 
 def _has_id(value: Any) -> bool:
@@ -211,9 +233,10 @@ def web_page(label: str) -> Malformed:
 
 
 def total_in_header(response: Response) -> int | None:
-    """X-Total-Count as a number; None if absent, not a number, or repeated with different values."""
-    stated = {part.strip() for part in response.headers.get("X-Total-Count", "").split(",")}
-    if len(stated) != 1:
-        return None
-    text = stated.pop()
+    """X-Total-Count, or the total of Content-Range, as a number; None if absent, not a number, or contradictory."""
+    of_range = _RANGE_TOTAL.fullmatch(response.headers.get("Content-Range", "").strip())
+    stated = {
+        part.strip() for part in response.headers.get("X-Total-Count", of_range[1] if of_range else "").split(",")
+    }
+    text = stated.pop() if len(stated) == 1 else ""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 12 else None

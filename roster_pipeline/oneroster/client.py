@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, tzinfo
+from functools import partial
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +16,7 @@ from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
 from roster_pipeline.oneroster.collections.progress import Revision
 from roster_pipeline.oneroster.collections.proof import Repetitions
 from roster_pipeline.oneroster.collections.response_body import single_record
+from roster_pipeline.oneroster.collections.wanted import LISTED
 from roster_pipeline.oneroster.errors import (
     NotOffered,
     NotOneRoster,
@@ -204,16 +206,20 @@ class Client:
                 return org
         return None
 
-    def user_answers(self, sourced_ids: Sequence[str]) -> dict[str, Answer]:
+    def user_answers(self, sourced_ids: Sequence[str], role: str = "") -> dict[str, Answer]:
         """The SIS's answer for each id. Each id is requested alone; several requests run in parallel, within the host's
-        limit."""
+        limit. role: with a list of its own, in which an id is requested too if `/users` does not have it."""
         self.connect()
         reader = UserReader(self.endpoint.metadata_keys)
 
         def ask(sourced_id: str) -> Answer:
             spelled = self._padded.get(sourced_id, sourced_id)
+            record = None
             try:
-                record = self._single("/users/" + segment(spelled), "users", "/users/{id}", spelled, optional=False)
+                for path in ("/users", *([LISTED[role]] if role in LISTED else [])):
+                    if record is None:
+                        one = f"{path}/{segment(spelled)}"
+                        record = self._single(one, "users", path + "/{id}", spelled, optional=False)
             except OneRosterError as problem:
                 return Answer("unanswered", None, type(problem).__name__)
             if record is None:
@@ -234,22 +240,27 @@ class Client:
         present_ids: Sequence[str],
         today: date | None = None,
         zone: tzinfo = UTC,
+        role: str = "",
     ) -> WitnessReport:
         """Request each person by id, after somebody present has proved that the SIS serves single users.
 
         present_ids: people who are in the school, of whom a few are requested. today, zone: the school's date and time
-        zone, for roles that begin and end. The session learns whether the SIS serves single users. See `ask_witness`.
+        zone, for roles that begin and end. role: of all these people; if `/users/{id}` answers for nobody present,
+        the role's own list is asked as well. The session learns whether the SIS serves single users. See `ask_witness`.
         """
-        report = ask_witness(
-            self.user_answers,
-            sourced_ids,
-            school_id,
-            present_ids,
-            today or self.clock.now().date(),
-            list_orgs=lambda: [*self.orgs(), *self._schools()],
-            served_before=bool(self.learned.get(SERVES_SINGLE_USERS)),
-            zone=zone,
-        )
+        report = WitnessReport({}, False)
+        for of_role in ("", role) if role in LISTED else ("",):
+            if not report.serves_single_users:
+                report = ask_witness(
+                    partial(self.user_answers, role=of_role),
+                    sourced_ids,
+                    school_id,
+                    present_ids,
+                    today or self.clock.now().date(),
+                    list_orgs=lambda: [*self.orgs(), *self._schools()],
+                    served_before=bool(self.learned.get(SERVES_SINGLE_USERS)),
+                    zone=zone,
+                )
         if report.proved:
             self.learned[SERVES_SINGLE_USERS] = True
         return report

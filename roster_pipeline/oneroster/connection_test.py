@@ -153,7 +153,7 @@ def _people(client: Client, wanted: Wanted, found: Mapping[int, tuple[TestedScho
     if "total-not-reached" in proof.problems:
         yield from ((None, item) for item in _offset_unit(client))
     yield None, _page_size(client)
-    yield None, _single_users(client, next((counts.present for _, counts in found.values() if counts.present), None))
+    yield None, _single_users(client, [counts.present for _, counts in found.values()])
 
 
 def people_items(
@@ -183,19 +183,22 @@ def _page_size(client: Client) -> CheckItem:
     return CheckItem("Page size", True, (f"{used}" if used == chosen else f"{used} instead of {chosen}") + sort)
 
 
-def _single_users(client: Client, present: str | None) -> CheckItem:
-    """present: the sourcedId of somebody who is in a school."""
+def _single_users(client: Client, present: Sequence[Mapping[str, str]]) -> CheckItem:
+    """present: of each school, the sourcedId of somebody who is in it, by role group."""
     name = "Second witness"
-    if present is None:
+    shown = {group: one for people in reversed(present) for group, one in people.items() if group in GROUPS}
+    if not shown:
         return CheckItem(name, None, "the school has nobody to request")
-    if client.user_answers([present])[present].user is not None:
+    answers = {group: client.user_answers([one], group)[one].user for group, one in shown.items()}
+    missing = [group for group in GROUPS if group in shown and answers[group] is None]
+    if not missing:
         return CheckItem(name, True, "single users can be requested")
-    return CheckItem(
-        name,
-        None,
-        "single users cannot be requested",
-        "Archivals depend on the lists alone. Grant reading of single users.",
-    )
+    if len(missing) == len(shown):
+        remedy = "Archivals depend on the lists alone. Grant reading of single users."
+        return CheckItem(name, None, "single users cannot be requested", remedy)
+    roles = ", ".join(test_items.ROLE_NAMES[group] for group in missing)
+    remedy = "Their archivals may have to wait. Grant reading of single users of every role."
+    return CheckItem(name, None, f"single users can be requested, but not of: {roles}", remedy)
 
 
 def _delta(client: Client, wanted: Wanted) -> CheckItem:

@@ -63,8 +63,8 @@ class PeopleCounts:
         self._here = frozenset((self.school,))
         self._below: frozenset[str] = frozenset()
         self.students_with_agents = 0
-        self.present: str | None = None
-        """The sourcedId of somebody who is in the school."""
+        self.present: dict[str, str] = {}
+        """The sourcedId of somebody who is in the school, by role group."""
         self._agents: set[str] = set()
         self._contacts = SeenIds()
         self._students = SeenIds()
@@ -135,7 +135,7 @@ class PeopleCounts:
         self.people[group] += person not in seen
         seen.add(person)
         self.accounts_stated = self.accounts_stated or user["enabledUser"] is not None
-        self.present = self.present or user["sourcedId"]
+        self.present.setdefault(group, user["sourcedId"])
         if user["enabledUser"] is False:
             self.disabled[group] += 1
         self.fields.update(field for field in FIELD_NAMES if user[field])

@@ -116,8 +116,8 @@ ROWS = (
     Fault("between_terms", "students vanish, everybody else stays", "", (74, 79)),
     Fault("grade_hidden", "students of these grades are not shared", "GRADES", (78,)),
     Fault("graduates", "students of the highest grade are not delivered", "drop", (84,)),
-    Fault("single_users", "a single user gives 404: all, or all but students; or leavers are still answered",
-          "off|students|linger", (76,)),
+    Fault("single_users", "404 for a single user: all; all but students, or so in /users only; or leavers are answered",
+          "off|students|own_lists|linger", (76,)),
     # sourcedIds
     Fault("id_scheme", "ids by role letter (1.1: one record per role) or per school, or with odd characters",
           "role_prefix|role_suffix|per_school|exotic|case|padded|encoded", (3, 50, 62, 66, 68, 98)),

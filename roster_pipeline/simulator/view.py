@@ -182,8 +182,10 @@ class View:
 
     def finder(self, role: str | None = None) -> Callable[[str], int | None]:
         """A function from a sourcedId to a position; None for people who are gone or do not have this role."""
-        only = STUDENT if self.faults.on("single_users", "students") else None
-        belongs = belongs_rule(self.version, role or only, None)
+        of_students = self.faults.on("single_users", "students") or (
+            role is None and self.faults.on("single_users", "own_lists")
+        )
+        belongs = belongs_rule(self.version, STUDENT if of_students else role, None)
 
         def find(sourced_id: str) -> int | None:
             position = self._ids.find(sourced_id)

@@ -241,7 +241,7 @@ def _second_witness(
             ids = sorted({one for records in rows["sourced_ids"] for one in records}.intersection(asked))
             alike = present[present["role"] == role] if role in set(present["role"]) else present
             shown = alike["sourced_id"].tolist()
-            reports += [client.witness(ids, school_sourced_id, shown, today, zone)] if ids else []
+            reports += [client.witness(ids, school_sourced_id, shown, today, zone, str(role))] if ids else []
         report = joined(reports)
         learned = dict(client.learned)
     with database.begin() as conn:

@@ -63,7 +63,8 @@ TOLD: list[tuple[str, str, bool | None, str, str]] = [
     ("number_in=user_ids", "Student number", None, "userIds:", "Choose where the number comes from"),
     ("enabled=all_off", "Disabled accounts", None, "(100%)", "disabled means gone"),
     ("filter_ignored=all", "Changes only", None, "", ""),
-    ("single_users=off", "Second witness", None, "", ""),
+    ("single_users=off", "Second witness", None, "cannot be requested", ""),
+    ("single_users=students", "Second witness", None, "not of: Teachers", "every role"),
     ("page_cap_error=60", "Page size", True, "instead of 200", ""),
 ]
 

@@ -12,7 +12,16 @@ import pytest
 from roster_pipeline.oneroster import Wanted
 from roster_pipeline.oneroster.records.coercion import reference
 from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
-from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, of_people, person, same_people
+from roster_pipeline_tests.oneroster.odd_server import (
+    PEOPLE,
+    SCHOOL,
+    odd,
+    of_people,
+    page,
+    person,
+    same_people,
+    told_of,
+)
 
 VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
 
@@ -92,6 +101,13 @@ def test_q51_no_email_in_any_spelling(sis: Start, fault: str) -> None:
     pulled = same_people(sis(), fault, but=("email",))
     assert any(user["email"] is None for user in pulled.users)
     assert not {"NULL", "null", ""} & {user["email"] for user in pulled.users}
+
+
+def test_ids_that_are_numbers_with_a_point_are_ids_on_every_page() -> None:
+    people = [one | {"sourcedId": float(place)} for place, one in enumerate(PEOPLE)]
+    pulled = told_of(lambda query: page(people, query, total=False))
+    assert pulled.complete, pulled.problems
+    assert len(pulled.ids) == len(PEOPLE)
 
 
 def test_q51_somebody_may_be_called_null() -> None:

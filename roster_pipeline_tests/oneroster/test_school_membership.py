@@ -410,3 +410,11 @@ def test_a_school_that_is_not_there_costs_no_more_than_the_whole_collection() ->
     pulled, requests = per_school(lambda path, query: page(people, query) if path == "/users" else None, "sch-9")
     assert pulled.users == []
     assert requests <= 9 + 12
+
+
+def test_a_list_that_is_redirected_to_a_web_page_is_not_offered() -> None:
+    """This school has no teachers, and unknown paths lead to the start page of the portal."""
+    students = [person(f"p-{number}") for number in range(3)]
+    away = Response(status_code=302, headers={"Location": "https://portal.example.org/"})
+    with odd(lambda path, query: {"/users": page(students, query), "/orgs": None}.get(path, away)) as client:
+        assert pulled_by(client).complete

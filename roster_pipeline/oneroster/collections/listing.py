@@ -29,7 +29,14 @@ from roster_pipeline.oneroster.collections.page import Collection, Page, TooLarg
 from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
 from roster_pipeline.oneroster.collections.progress import LastPage, Progress, Revision, place_of_last
 from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
-from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, Refused, RequestRefused, ServerFailed
+from roster_pipeline.oneroster.errors import (
+    NotOffered,
+    OneRosterError,
+    Redirected,
+    Refused,
+    RequestRefused,
+    ServerFailed,
+)
 from roster_pipeline.oneroster.http.error_mapping import unreadable
 
 DIGEST = 2**64 - 1
@@ -92,7 +99,7 @@ class Listing:
         """The same; None if the SIS does not let us read the collection, now or later. Other errors are raised."""
         try:
             return self.open()
-        except (NotOffered, Refused, RequestRefused):
+        except (NotOffered, Redirected, Refused, RequestRefused):
             return None
 
     @property

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from roster_pipeline.oneroster.collections.response_body import raw_id
+from roster_pipeline.oneroster.records.coercion import NO_TEXTS, text
 from roster_pipeline.oneroster.records.known_users import whole
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.records.usual_users import ReadUser
@@ -179,10 +180,8 @@ def _written(value: Any) -> str:
 
 
 def _hash(record: Any) -> tuple[int, bool]:
-    sourced_id = raw_id(record) if isinstance(record, dict) else None
-    if isinstance(sourced_id, str | int) and not isinstance(sourced_id, bool) and str(sourced_id).strip():
-        return hash(str(sourced_id).strip()), True
-    return hash(_written(record)), False
+    sourced_id = text(raw_id(record), NO_TEXTS) if isinstance(record, dict) else None
+    return (hash(sourced_id), True) if isinstance(sourced_id, str) else (hash(_written(record)), False)
 
 
 class SeenIds:

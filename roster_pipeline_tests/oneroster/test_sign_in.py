@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
 
-from roster_pipeline.oneroster import SignInRefused
+from roster_pipeline.oneroster import Client, Endpoint, SignInRefused
 from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
-from roster_pipeline.simulator import District
+from roster_pipeline.simulator import District, running
 from roster_pipeline.simulator.authorization import API_KEY_HEADER, FIXED_API_KEY, FIXED_BEARER
-from roster_pipeline_tests.oneroster.client_helpers import Served, Start, pulled_by, serve
-from roster_pipeline_tests.oneroster.odd_server import odd, page, person
+from roster_pipeline_tests.oneroster.client_helpers import QUICK, Served, Start, TestClock, pulled_by, serve
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
 
 
 def tokens_asked(served: Served) -> int:
@@ -29,6 +32,25 @@ def test_q08_credentials_in_the_form_body(sis: Start) -> None:
     with served.client() as client:
         assert pulled_by(client).complete
         assert client.learned["sign_in"]["form"]["placement"] == "body"
+
+
+@pytest.mark.parametrize("basic", [400, 500])
+def test_q08_a_token_address_that_crashes_on_credentials_in_the_header_gets_them_in_the_body(basic: int) -> None:
+    async def reply(request: Request) -> Response:
+        if request.url.path == "/token" and b"client_secret" not in await request.body():
+            return Response(status_code=basic)
+        if request.url.path == "/token":
+            return JSONResponse({"access_token": "Bearer abc"})
+        if request.headers.get("Authorization") != "Bearer abc":
+            return Response(status_code=401)
+        orgs = request.url.path.endswith("/orgs")
+        return page([SCHOOL], request.query_params, "orgs") if orgs else Response(status_code=404)
+
+    app = Starlette(routes=[Route("/{path:path}", reply, methods=["GET", "POST"])])
+    with running(app) as base:
+        endpoint = Endpoint(base, "id", "secret", token_url=base + "/token", allow_private=True, limits=QUICK)
+        with Client(endpoint, TestClock().clock) as client:
+            assert client.connect().sign_in.learned()["form"]["placement"] == "body"
 
 
 def test_q09_scopes_are_always_sent_and_missing_ones_are_told(sis: Start) -> None:

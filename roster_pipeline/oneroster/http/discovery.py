@@ -185,6 +185,7 @@ class Discovery:
         if addresses.failure is not None:
             self._note(RefusalOrigin.TEMPORARY, addresses.failure)
         if addresses.crashed is not None:
+            addresses.crashed.remedy = "If this is not the SIS's token address, enter the token URL that the SIS shows."
             self._note(RefusalOrigin.CRASHED, addresses.crashed)
         if self._endpoint.sign_in == "oauth2":
             message = f"No token address was found at {host_of(self._address.base)}."

@@ -15,6 +15,7 @@ from roster_pipeline.oneroster.http.auth import METHODS, BasicAuth, BearerAuth, 
 from roster_pipeline.oneroster.http.endpoint import Address, resolved, same_origin, understand, with_query
 from roster_pipeline.oneroster.http.error_mapping import (
     ABSENT_STATUSES,
+    BROKEN_STATUS,
     RETRY_STATUSES,
     Situation,
     TokenRefused,
@@ -31,6 +32,8 @@ YOUNG = 120.0
 REDIRECT_STATUSES = frozenset((301, 302, 307, 308))
 """Redirects that are followed with the same request. Only on the SIS's own host, because the request has the secret."""
 MOST_REDIRECTS = 3
+TRIES_IF_CRASHED = 2
+"""Attempts of a token request that a search tries and that crashes the server: its form may be the reason."""
 LABEL = "its token address"
 OAUTH_ERRORS = frozenset(
     (
@@ -126,6 +129,7 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
     tried = 0
     while True:
         tried += 1
+        wait: float | None = None
         try:
             response = session.send("POST", url, LABEL, auth, content, secret=form.placement == "body")
             target = resolved(url, response.headers.get("Location", ""))
@@ -136,11 +140,13 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
             if response.status not in RETRY_STATUSES:
                 break
             failure: OneRosterError = token_failed(response)
+            wait = session.backoff.retry_after(response)
         except OneRosterError as problem:
             failure = problem
-        if not failure.retryable or tried >= session.endpoint.limits.attempts:
+        crashed = session.allowance.left is not None and failure.status == BROKEN_STATUS
+        if not failure.retryable or tried >= (TRIES_IF_CRASHED if crashed else session.endpoint.limits.attempts):
             raise failure
-        session.backoff.wait(tried, None, failure)
+        session.backoff.wait(tried, wait, failure)
     _judge(response, url, session)
     return response
 
@@ -206,6 +212,7 @@ def read_token(response: Response, situation: Situation) -> tuple[str, float, st
             raise TokenRefused(response.status, code if code in OAUTH_ERRORS else "", situation)
         raise NoToken("The token address answers without an access token.", "Enter the token URL that the SIS shows.")
     token = token.strip()
+    token = token[len("bearer ") :].strip() if token.lower().startswith("bearer ") else token
     if not token.isascii() or not token.isprintable():
         raise NoToken(
             "The token address gives a token that no request can carry: it holds a line break or the like.",

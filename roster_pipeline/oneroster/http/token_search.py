@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote_plus, urlsplit
 
-from roster_pipeline.oneroster.errors import Busy, OneRosterError
+from roster_pipeline.oneroster.errors import Busy, OneRosterError, ServerFailed
 from roster_pipeline.oneroster.http.auth import NoMoreTries
 from roster_pipeline.oneroster.http.endpoint import Address, Root, resolved, same_origin, token_urls
 from roster_pipeline.oneroster.http.error_mapping import (
@@ -80,8 +80,12 @@ def placements(client_id: str, secret: str) -> list[str]:
 
 
 def find_form(session: HttpSession, token_url: str, scopes: list[str]) -> OAuth2SignIn:
-    """Try forms of the token request until one is accepted. Raises the clearest TokenRefused, or NoMoreTries."""
+    """Try forms of the token request until one is accepted. Raises the clearest TokenRefused, or NoMoreTries.
+
+    A form that crashes the server is like one that it refuses. If none was refused, the crash is raised.
+    """
     refusals: list[TokenRefused] = []
+    crash: OneRosterError | None = None
     for form in _forms(session, scopes, refusals):
         sign_in = OAuth2SignIn(session, token_url, form)
         try:
@@ -95,7 +99,15 @@ def find_form(session: HttpSession, token_url: str, scopes: list[str]) -> OAuth2
             if not refusals:
                 raise
             break
+        except ServerFailed as failure:
+            if failure.status != BROKEN_STATUS:
+                raise
+            crash = failure
+            refusals.append(TokenRefused(BROKEN_STATUS, "", session.situation))
+            continue
         return sign_in
+    if crash is not None and all(refusal.status == BROKEN_STATUS for refusal in refusals):
+        raise crash
     raise min(refusals, key=lambda refusal: (refusal.code != "invalid_client", refusal.code == "", refusal.status))
 
 

@@ -33,6 +33,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sessions import new_token
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
+from roster_pipeline.notifications.content import sync_title
 from roster_pipeline.notifications.mail_page import words
 from roster_pipeline.notifications.outcome import NOUNS
 from roster_pipeline.safe_csv import csv_chunks
@@ -43,15 +44,6 @@ from roster_pipeline.vocabulary import DONE, counted, day, moment, people_of, ro
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DAYS_COUNTED = 14
 """If something was longer ago than this, a date says more than a number of days."""
-KINDS = {
-    "sync": "Sync",
-    "approval": "Approved plan",
-    "rollback": "Rollback",
-    "relink": "Relink",
-    "person": "One person",
-    "upload": "Uploaded list",
-    "failure": "Failed",
-}
 ACTIONS = DONE | {"skip": "left alone", "conflict": "in conflict", "unchanged": "unchanged"}
 NOTHING: Mapping[str, str] = MappingProxyType({})
 """The fields, or the errors, of a form that nobody has sent yet."""
@@ -295,6 +287,6 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "role": role,
     "tested_school": tested_school,
     "words": words,
-    "kind": lambda slug: KINDS.get(slug, words(slug).capitalize()),
+    "sync_title": sync_title,
     "action": lambda slug: ACTIONS.get(slug, words(slug)),
 }

@@ -20,6 +20,18 @@ from roster_pipeline.vocabulary import DONE, people_of
 Action = Literal["create", "update", "restore", "archive"]
 SyncKind = Literal["sync", "approval", "relink", "rollback", "person", "upload"]
 Severity = Literal["error", "warning"]
+_KINDS = {
+    "approval": "(approved plan)",
+    "relink": "(relink)",
+    "rollback": "(rollback)",
+    "person": "(one person)",
+    "upload": "(uploaded list)",
+}
+
+
+def sync_title(kind: str, number: object = "") -> str:
+    """`Sync 13`, `Sync 13 (approved plan)`, or without a number `Sync (approved plan)`."""
+    return " ".join(part for part in ("Sync", str(number), _KINDS.get(kind, "")) if part)
 
 
 @cache

@@ -28,6 +28,7 @@ from roster_pipeline.notifications.content import (
     Rejected,
     RoleCounts,
     SyncReport,
+    sync_title,
 )
 from roster_pipeline.notifications.mail import Mail
 from roster_pipeline.notifications.notice import alert_sections
@@ -95,15 +96,7 @@ def action_of(mail: SyncReport | FailureAlert) -> Link | None:
 
 
 def _about(report: SyncReport) -> list[str]:
-    kinds = {
-        "sync": "Sync",
-        "approval": "Approved plan, sync",
-        "relink": "Relink, sync",
-        "rollback": "Rollback, sync",
-        "person": "One person, sync",
-        "upload": "Uploaded list, sync",
-    }
-    return [f"{kinds[report.kind]} {report.sync_id}"] if report.sync_id is not None else []
+    return [sync_title(report.kind, report.sync_id)] if report.sync_id is not None else []
 
 
 def _report(report: SyncReport, typed: bool) -> list[Section]:

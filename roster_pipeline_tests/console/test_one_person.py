@@ -77,7 +77,7 @@ def test_what_the_sis_says_of_one_person_is_shown_and_then_applied_to_them_alone
     assert audited(database)[-1] == (OWNER, "person synced", WHY["reason"])
     sync, kind, outcome = every(database, "select id, kind, outcome from sync order by id desc limit 1")[0]
     assert (kind, outcome) == ("person", "applied")
-    assert f"sync {sync} of Lincoln, by {OWNER}" in words_of(owner.get(f"/people/{person}").text)
+    assert f"Sync {sync} (one person) of Lincoln, by {OWNER}" in words_of(owner.get(f"/people/{person}").text)
     assert owner.get(f"/schools/lincoln/syncs/{sync}").status_code == 200
     assert owner.get(f"/schools/lincoln/syncs/{sync}/rollback").status_code == 200
     assert "One person was synced at once." in words_of(owner.get("/schools/lincoln").text)

@@ -72,7 +72,7 @@ def test_a_list_is_previewed_entered_and_rolled_back(owner: Browser, database: D
     )
     assert (OWNER, "people uploaded", WHY["reason"]) in audited(database)
     assert owner.get(address).status_code == 404, "the list is not kept"
-    assert "Uploaded list" in owner.get("/schools/lincoln").text
+    assert "(uploaded list)" in owner.get("/schools/lincoln").text
     assert owner.send_form(f"{sync}/rollback", WHY).status_code == 303
     assert one(database, "select count(*) from person") == 2
 

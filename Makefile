@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 help:
 	@echo "make demo     three nights of rostering against a simulated SIS, with a report at the end"
-	@echo "make dev      the Dagster UI, its daemon and the simulator on the same database"
+	@echo "make dev      the Dagster UI, its daemon, the console and the simulator, on the same database"
 	@echo "make test     all tests, on an embedded PostgreSQL"
 	@echo "make nights   the random nights for hours, with other data each time (NIGHTS=60: so many histories)"
 	@echo "make coverage the tests without processes of their own; fails if they run less of the package than before"

@@ -241,13 +241,13 @@ REASONS: dict[str, str] = {
     # conflict
     "several_matches": "Fits more than one person of the directory.",
     "match_taken": "Fits a person who already belongs to another record of this snapshot.",
-    MATCH_CONTRADICTED: "The number or the e-mail, and a name, are this person's, but something speaks against it. "
+    MATCH_CONTRADICTED: "The number or the e-mail, and a name, are this person's, but other values contradict that. "
     "If it is the same person, link the record to them; if it is somebody else, unlink it.",
-    ID_REASSIGNED: "The id is linked to this person, but nearly everything else speaks against it. If it is somebody "
+    ID_REASSIGNED: "The id is linked to this person, but nearly all other values contradict that. If it is somebody "
     "else now, unlink the record; if it is the same person, link it to them.",
     OTHER_CONNECTION: "Fits a person of another connection, so this connection cannot decide alone. "
     "The district's manager says whether they are the same, and links or unlinks the record.",
-    NUMBER_SHARED: "Shares a number with people who agree in too little else.",
+    NUMBER_SHARED: "Shares a number with people who have too little else in common.",
     RECORDS_ALIKE: "Has the name and the e-mail of two people who cannot be one. If it is one of them, "
     "link the record to that one.",
 }

@@ -101,7 +101,7 @@ def relationships_of(people: pd.DataFrame, kinds: Ints, context: ContactContext)
     """The relationship of each of `people` to students: in the SIS's words if a metadata key has them, else the role.
 
     The standard has no field for the relationship. kinds: place in `KINDS`, or one after the last; -1 for people who
-    are no contact.
+    are not a contact.
     """
     by_role = _role_names(people, kinds, context.settings)
     field = context.connection.contact_relationship_from

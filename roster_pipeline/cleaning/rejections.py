@@ -59,7 +59,7 @@ RULES: dict[str, str] = {
     "shared_username": "several people share this user name, capitals aside",
     "same_name_and_email": "another record has this name and e-mail, but number, role or grade says that it is "
     "somebody else; they are two people",
-    "number_shared": "people who agree in too little else share this number",
+    "number_shared": "people who have too little else in common share this number",
     "unresolved_agent": "names a contact that was not delivered",
     "many_contacts": "has more contacts than a student usually has",
     "unknown_contact_value": "has a value that no contact rule knows, so nobody calls this contact",

@@ -23,7 +23,7 @@ from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_R
 
 _CONTACT, _UNMAPPED = ROLE_RANK[CONTACT], ROLE_RANK[None]
 
-# What one entry says, best explanation first. A contact of a student is no member, whatever its dates. An org that is
+# What one entry says, best explanation first. A contact of a student is not a member, on any date. An org that is
 # not listed may be this school in other words, and so may the school that a record with a role elsewhere names without
 # a role; an org that is listed but is not a school does not count if there are other entries.
 _EXPLAINS = (

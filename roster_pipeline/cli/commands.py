@@ -257,7 +257,8 @@ def read_secret(source: str | None, variable: str | None, *, ask: bool) -> str |
         return _not_empty(typer.prompt("Client Secret", hide_input=True, err=True))
     if source is not None:
         raise typer.BadParameter(
-            "a secret on the command line stays in the shell's history; give - to read it from stdin, or ask"
+            "a secret on the command line stays in the shell's history; write --client-secret - to read it from stdin, "
+            "or --client-secret ask to type it"
         )
     return None
 

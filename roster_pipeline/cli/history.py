@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 
 ACTIONS = DONE | {"link": "linked", "held": "held"}
-run = group("Runs of a school that go on or wait.")
+run = group("Runs of a school that wait or are under way.")
 
 
 def history(

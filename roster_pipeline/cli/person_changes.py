@@ -88,7 +88,7 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
     epilog=examples("roster person primary-record 42 u-1003 --connection sis --reason 'their new school'"),
 )
 def primary_record(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
-    """Choose the primary record, which a person's fields follow, whatever ranks first."""
+    """Choose the primary record, which the person's fields follow, even if another one ranks first."""
     from roster_pipeline.services import person_changes
 
     _do(person_changes.set_primary_record, connection, number, record, who=who, reason=reason)
@@ -126,7 +126,7 @@ def include(number: Number, reason: Reason, district: District = None, who: Who 
 
 @person.command("lock", epilog=examples("roster person lock 42 email --reason 'the SIS has an old one'"))
 def lock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
-    """Keep one field as it is, whatever the SIS says."""
+    """Keep one field as it is, even if the SIS differs."""
     from roster_pipeline.services import person_changes
 
     _do_in(district, person_changes.set_lock, number, field, True, who=who, reason=reason)

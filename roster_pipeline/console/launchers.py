@@ -59,7 +59,7 @@ End = Callable[[Connection, str], None]
 """Ends the row of the started work with a problem, unless the process has already ended the row."""
 MOST_MEMORY = 1024 * 1024 * 1024
 """How many bytes of memory a test may take in addition to the loaded code. Our own limits keep a pull below this,
-whatever the server sends: this is the second protection."""
+for every answer of the server: this is the second protection."""
 FIRST_TO_END = "1000"
 
 

@@ -165,11 +165,11 @@ def numbers(queue: RunQueue) -> dict[str, tuple[str, float]]:
     found = {
         "roster_runs_queued": ("Runs that wait in the queue", len(queue.waiting)),
         "roster_runs_launched": ("Runs that were launched and have not begun", len(queue.launched)),
-        "roster_runs_started": ("Runs that go on", len(queue.started)),
+        "roster_runs_started": ("Runs under way", len(queue.started)),
         "roster_runs_lost": ("Launched runs whose message is gone", len(queue.lost())),
         "roster_runs_dead": ("Started runs that no process executes", len(queue.dead)),
         "roster_runs_stuck": ("Runs that could start and have waited for two minutes", len(queue.could_go_on())),
-        "roster_run_slots": ("Runs that may go on at once", queue.slots),
+        "roster_run_slots": ("Runs that may be under way at once", queue.slots),
         "roster_queue_oldest_seconds": ("Age of the oldest queued run", max(map(queue.age, queue.waiting), default=0)),
         "roster_last_start_timestamp_seconds": ("When the last run began", queue.last_start or 0),
         "roster_daemon_beat_seconds": (

@@ -170,8 +170,8 @@ select exists (
     end
 )
 """
-"""Rows that remove a contact are not checked: they hold whatever has changed since, because nobody may call that
-contact."""
+"""Rows that remove a contact are not checked: they are applied even if the person has changed, because nobody may call
+that contact."""
 STALE_LINKS = """
 select exists (
     select from linking n

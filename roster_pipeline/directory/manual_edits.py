@@ -51,7 +51,7 @@ class NotAMember(DirectoryError):
 def link(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is this person, whatever contradicts it, and even if `unlink` said the opposite
+    """Say that a record of the SIS is this person, even against other evidence, and even if `unlink` said the opposite
     before.
 
     The first link of a person is the primary one. If a sync has made the link already, it is now confirmed. Raises
@@ -127,7 +127,7 @@ def set_excluded(conn: Connection, district_id: int, person_id: int, excluded: b
 def set_lock(
     conn: Connection, district_id: int, person_id: int, name: str, locked: bool, *, who: str, reason: str
 ) -> None:
-    """Keep one field as it is, whatever the SIS says, or let it follow the SIS again. Raises NoSuchField."""
+    """Keep one field as it is, even if the SIS differs, or let it follow the SIS again. Raises NoSuchField."""
     _check_field(name)
     given = _locked(conn, district_id, person_id)
     others = "array_remove(locked_fields, :name)"

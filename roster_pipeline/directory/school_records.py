@@ -66,7 +66,7 @@ cross join lateral (
 ) u
 where m.district_id = :district and m.school_id = :school and m.status = 'active'
 """
-"""The records of the school's members, wherever these are now: a record that moved has not disappeared."""
+"""The records of the school's members, also of those elsewhere now: a record that moved has not disappeared."""
 
 WITH_SAME_ID = """
 select u.id from unnest(cast(:ids as bigint[])) n (id)

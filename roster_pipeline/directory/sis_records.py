@@ -1,4 +1,4 @@
-"""The records of a SIS. Each is stored once in `sis_record`, however often it came. Its key is its content.
+"""The records of a SIS. Each is stored once in `sis_record`, even if it came often. Its key is its content.
 
 A pull and a snapshot only name their records, by a bit for each (`record_sets`). If a record is the same as last night,
 no new payload is stored. A changed record is a new row; the old row stays.

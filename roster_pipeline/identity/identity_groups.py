@@ -1,7 +1,7 @@
 """The identities of a snapshot as planning sees them.
 
 Cleaning joined records by evidence. This module then applies the decisions of people: links join records, and `roster
-person unlink` keeps a record and a person apart, whatever numbers, e-mails and names say. If the record has become
+person unlink` keeps a record and a person apart, even if numbers, e-mails and names agree. If the record has become
 another person's, the two persons are two: no record of one is the other.
 """
 

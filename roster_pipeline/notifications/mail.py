@@ -128,7 +128,7 @@ class ServerAwayError(TemporaryDeliveryError):
 
 
 class PermanentDeliveryError(MailError):
-    """Nobody will get this mail, however often it is tried."""
+    """Nobody will get this mail; another try does not help."""
 
 
 @dataclass(frozen=True)

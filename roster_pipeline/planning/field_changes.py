@@ -1,6 +1,6 @@
 """Which fields of a person, a membership and a contact differ between roster and directory.
 
-A contact that the SIS excludes is removed in the same sync, whatever auto update, holds and windows say, for active and
+A contact that the SIS excludes is removed in the same sync, even against auto update, holds and windows, for active and
 archived students alike, and for students who are excluded from the sync. So the rest of the plan is made as if that
 contact were gone already.
 """

@@ -254,7 +254,7 @@ def _calendar(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
 def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iterator[Finding]:
     """Known people who name an org that the SIS does not list, or that is not a school, or this school without a role.
 
-    They stay unchanged, however many they are. If there are many, we cannot trust the references of this snapshot, so
+    They all stay unchanged. If there are many, we cannot trust the references of this snapshot, so
     it archives nobody. managed: active members that the sync manages, by role.
     """
     unknown = plan.rows.loc[plan.rows["reason"] == "unknown_org", "role"].value_counts()

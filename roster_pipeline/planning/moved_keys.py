@@ -1,7 +1,7 @@
 """Keys that move between known people: values that one active person had until now and another known person gets.
 
 A column that slipped by a row, a join that was off by one, two records that changed places: each is a small share of a
-school, and each turns people into others. So such rows are judged alone, whatever their share.
+school, and each turns people into others. So such rows are judged alone, even if they are few.
 
 The notes of single rows say which keys another person has too. They also say how a person was recognised without a
 link, and which records were joined.

@@ -86,7 +86,7 @@ def _came_again(lost: BaseException | None) -> bool:
 
 @contextmanager
 def noted() -> Iterator[list[int]]:
-    """The signals that came while the block ran, whatever handlers were set. Read them after the block. In any thread
+    """The signals that came while the block ran, with any handlers. Read them after the block. In any thread
     but the main one, which alone receives them, the list stays empty."""
     numbers: list[int] = []
     if threading.current_thread() is not threading.main_thread():
@@ -151,7 +151,7 @@ class ProcessGroup:
         return next((name for name, child in self._children.items() if child.poll() is not None), None)
 
     def end(self) -> None:
-        """Ask the children to stop, then whatever is left of the group; kill what is left then, and wait for that. The
+        """Ask the children to stop, then the rest of the group; kill what is left then, and wait for that. The
         children first: a daemon whose code server ends before it does takes that for a fault and prints it."""
         for child in self._children.values():
             child.terminate()

@@ -221,7 +221,7 @@ def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[I
         *(_over_the_broker(queue.broker, queue) if queue.broker else []),
         _item(
             STANDING_STILL, bool(stuck and still),
-            f"{len(queue.waiting)} wait, {len(queue.launched)} are launched, {len(queue.started)} go on",
+            f"{len(queue.waiting)} waiting, {len(queue.launched)} launched, {len(queue.started)} under way",
             f"{counted(len(stuck), 'run', 'runs')} could start, and none has for {PATIENCE_SECONDS / 60:.0f} minutes",
             "Look whether daemon and workers run, and at what they print: roster doctor",
         ),

@@ -71,8 +71,8 @@ ADVICE: dict[str, str] = {
     "manager approves, or an owner of all schools that have them now. Link single people on their own page.",
     "quality": "Look at the records that fail the rule. Have them corrected in the SIS; approve if people did leave.",
     "no_quality": "Sync again. If the rule still gives no result, an operator finds the cause in the log of the run.",
-    "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve; a SIS "
-    "that made leavers of years active again is corrected there: discard.",
+    "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve. If "
+    "the SIS made people active who left years ago, discard, and correct that in the SIS.",
     "updates": "Look at a few rows. If nearly everybody changes, the cause is often a setting of the SIS.",
     "key_updates": "These values identify people, or say who is called. Look at a few rows before letting so "
     "many change.",

@@ -228,7 +228,7 @@ class Matching:
         if len(open_) > 1:
             why = "It fits several people of the directory."
         elif unsure:
-            why = "It fits somebody of the directory, but something speaks against it."
+            why = "It fits somebody in the directory, but other values contradict that."
         elif "number" in weighed[shown[0]].agree or weighed[shown[0]].near:
             why = "Somebody else here has this number."
         else:

@@ -4,7 +4,7 @@ Each function takes the typed reason, refuses an empty one, and writes an audit 
 DirectoryError. The callers check first who may do what.
 
 Typed values are normalized like the values from a SIS, or refused. Applications read one directory. There, e-mails are
-lower-case and phone numbers have the international form, whatever their source is.
+lower-case and phone numbers have the international form, from every source.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def set_excluded(conn: Connection, district_id: int, person_id: int, excluded: b
 def set_lock(
     conn: Connection, district_id: int, person_id: int, field: str, locked: bool, *, who: str, reason: str
 ) -> str:
-    """Keep one field as it is, whatever the SIS says, or let it follow the SIS again."""
+    """Keep one field as it is, even if the SIS differs, or let it follow the SIS again."""
     manual_edits.set_lock(conn, district_id, person_id, field, locked, who=who, reason=given_reason(reason))
     return f"{field} of person {person_id} {'is locked' if locked else 'follows the SIS again'}."
 

@@ -140,11 +140,11 @@ GUARDS = (
     Setting(
         "archive_always_allowed",
         "Always allowed archivals",
-        "In a small role, this many may be archived whatever their share, if the rest of the school is calm.",
+        "In a small role, this many may be archived even if their share is large, if the rest of the school is calm.",
         5,
     ),
     Setting("archive_small_role", "Small role", "A role with at most this many people counts as small.", 50),
-    Setting("archive_most", "Most archivals", "Most people archived in one sync, whatever their share.", 500),
+    Setting("archive_most", "Most archivals", "Most people archived in one sync, even if their share is small.", 500),
     Setting("shrink_share", "Shrinking role", "By how much a role from the SIS may be smaller than usual.", 0.2),
     Setting("create_share", "New people", "Most new people of a role, after the first sync.", 0.25),
     Setting("restore_share", "Restored people", "Most archived people of a role who may come back in one sync.", 0.25),

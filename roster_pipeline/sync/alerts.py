@@ -200,7 +200,7 @@ def send_expiry_change(
         alerts.close(conn, alert.id)
     if turn.stage and turn.one:
         return int(_open_expiry(conn, turn.one, turn.stage, concerned, now)), 0
-    until = f"It is now valid until {day(turn.one.expires)}" if turn.one else "Its last day is no longer entered"
+    until = f"It is now valid until {day(turn.one.expires)}" if turn.one else "Its last day was removed"
     subject, zone = turn.over[0].subject, _zone(concerned)
     about = subject[0].upper() + subject[1:]
     notice = Notice(about, "", now, zone, "good", "All clear", "The Client Secret was renewed", (f"{until}.",))

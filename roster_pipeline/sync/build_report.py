@@ -63,7 +63,7 @@ CHECKED_BY_HAND = (
 
 
 def message_id(*parts: object) -> str:
-    """The Message-ID of one event of this installation. It is the same however often the mail is written."""
+    """The Message-ID of one event of this installation. It is the same each time the mail is written."""
     return stable_message_id(*parts, sender=MailServer.read().mail_from or FOLDER_SENDER)
 
 

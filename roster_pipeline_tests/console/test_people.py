@@ -601,7 +601,7 @@ def test_conflicts_of_a_district_are_one_list_for_its_manager(
     assert owner.get("/people/conflicts").status_code == 404
     write_plan(database, lincoln, [])
     write_plan(database, oak, [])
-    assert "The newest plans know who everybody is." in words_of(manager.get(where).text)
+    assert "The newest plans have no record that may belong to somebody else." in words_of(manager.get(where).text)
 
 
 def test_people_of_another_connection_are_shown_only_to_the_manager(

@@ -215,7 +215,12 @@ def test_q95_a_server_that_takes_two_at_a_time_gets_fewer(sis: Start) -> None:
 def test_a_server_that_is_not_there_is_said_at_once(sis: Start) -> None:
     served = sis()
     served.stop()
-    with served.client() as client, pytest.raises(Unreachable, match="cannot be reached"):
+    with served.client() as client, pytest.raises(Unreachable, match=r"cannot be reached \(no connection\)"):
+        client.connect()
+    with (
+        sis().client(base_url="https://sis.riverside.invalid") as client,
+        pytest.raises(Unreachable, match="has this name"),
+    ):
         client.connect()
 
 

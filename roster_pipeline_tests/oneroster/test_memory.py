@@ -1,4 +1,4 @@
-"""A pull stays under a gigabyte, whatever a server sends: bodies are limited as sent, decompressed and decoded."""
+"""A pull stays under a gigabyte with every server: bodies are limited as sent, decompressed and decoded."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@
     });
     on("end", function () { source.close(); place.dataset.ended = "yes"; });
     source.addEventListener("error", function () {
-      if (source.readyState === EventSource.CLOSED && place.isConnected) place.append(note("This page hears no more of it. Reload it to see how it went on."));
+      if (source.readyState === EventSource.CLOSED && place.isConnected) place.append(note("This page gets no further news. Reload it to see the current state."));
     });
   }
   function standOut(place) {

@@ -214,7 +214,7 @@ def _once(
 ) -> tuple[list[Row], list[str]]:
     """The rows whose id is new or empty, and the ids that came before.
 
-    another: rows with a new role, school or name. They are no repetitions, but further rows of the same person, or rows
+    another: rows with a new role, school or name. They are not repetitions but further rows of the same person, or rows
     of another person.
     """
     if not rows:

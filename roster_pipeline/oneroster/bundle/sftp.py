@@ -266,7 +266,7 @@ def unreachable(why: str) -> Unreachable:
     """The error for a server that does not answer, or stopped answering."""
     return Unreachable(
         f"The SFTP server cannot be reached, or broke off ({why}).",
-        "Check host and port, and whether its firewall lets us in.",
+        "Check host and port, and whether its firewall allows this machine.",
     )
 
 

@@ -14,7 +14,7 @@ from roster_pipeline.oneroster.collections.proof import hash_of_version, hashes
 PAGE_STEPS = (5, 12, 16)
 """Usual page sizes are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
 ROUND_CAP = 10
-"""Page caps are multiples of this. After a single page of such a size another is requested, whatever the total says."""
+"""Page caps are multiples of this. After a single page of such a size another is requested, even against the total."""
 
 
 class Revision:

@@ -14,6 +14,7 @@ import httpcore
 
 from roster_pipeline.oneroster.errors import AddressNotAllowed
 
+NO_SUCH_NAME = "the name could not be resolved"
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IpNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -88,7 +89,7 @@ def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
     try:
         answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise httpcore.ConnectError("the name could not be resolved") from None
+        raise httpcore.ConnectError(NO_SUCH_NAME) from None
     addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
     for address in addresses:
         refuse_address(ipaddress.ip_address(address.split("%", 1)[0]), allow_private)

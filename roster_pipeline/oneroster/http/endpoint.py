@@ -194,7 +194,7 @@ def _origin(url: str) -> tuple[str, str | None, int | None]:
 
 
 def host_of(url: str) -> str:
-    """Host and port of a URL, for messages and for the limit per host. "" for a text that is no name of a host: servers
+    """Host and port of a URL, for messages and for the limit per host. "" for a text that is not a host name: servers
     must not put their own text into our messages."""
     host = urlsplit(url).netloc.rsplit("@", 1)[-1].lower()
     return host if _HOST.fullmatch(host) else ""

@@ -28,6 +28,7 @@ from roster_pipeline.oneroster.errors import (
     Unreachable,
     WrongAddress,
 )
+from roster_pipeline.oneroster.http.addresses import NO_SUCH_NAME
 from roster_pipeline.oneroster.http.response import Response, StatusInfo, decoded, read_status
 
 RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
@@ -140,10 +141,11 @@ def network_failure(problem: Exception, host: str, label: str) -> OneRosterError
             return TlsFailed(
                 f"No encrypted connection to {host} could be made.", "The SIS must offer TLS 1.2 or newer."
             )
-        slow = isinstance(problem, httpx.ConnectTimeout)
+        unnamed = "no server has this name" if str(problem) == NO_SUCH_NAME else "no connection"
+        reason = "no response in time" if isinstance(problem, httpx.ConnectTimeout) else unnamed
         return Unreachable(
-            f"{host} cannot be reached ({'no response in time' if slow else 'no connection'}).",
-            "Check the URL, and whether the SIS's firewall lets us in.",
+            f"{host} cannot be reached ({reason}).",
+            "Check the URL, and whether the firewall of the SIS allows this machine.",
         )
     if isinstance(problem, httpx.TimeoutException):
         return TooSlow(

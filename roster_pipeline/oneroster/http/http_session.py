@@ -161,7 +161,7 @@ class HttpSession:
         large: LargeBody | None = None,
         secret: bool = False,
     ) -> Response:
-        """Send one request, without retries and whatever its status. Raises a OneRosterError if the network fails.
+        """Send one request, without retries and with any status. Raises a OneRosterError if the network fails.
 
         secret: `content` carries the credentials.
         """

@@ -105,7 +105,7 @@ MOST_LENIENT = 32 * 1024 * 1024
 
 
 def decoded(response: Response) -> Any:
-    """The JSON value of a response, whatever its content type says.
+    """The JSON value of a response, with any content type.
 
     Tries a strict parser first, then a lenient one that accepts what faulty servers write: lone surrogates, NaN,
     control characters in texts, very deep values, Windows-1252, a byte order mark. Raises NotOneRoster if the body is

@@ -162,9 +162,9 @@ def strings(column: Iterable[Any]) -> Array:
     return array if array.type == TEXT else array.cast(TEXT)
 
 
-def lists(column: pd.Series[Any]) -> Array:
-    """A column of Arrow lists as one Arrow list array."""
-    return one_array(pa.array(column.array))
+def lists(column: pd.Series[Any] | Array) -> Array:
+    """A column of Arrow lists, or such an array, as one Arrow list array."""
+    return one_array(pa.array(column.array) if isinstance(column, pd.Series) else column)
 
 
 def one_array(array: Array) -> Array:

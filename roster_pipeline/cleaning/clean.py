@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import date, tzinfo
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -141,10 +142,11 @@ def clean(
     roster |= {UNREADABLE: unreadable_column(len(users), unreadable), **chosen.fields}
     alike = pc.if_else(pa.array(deduplicated.alike), pa.scalar(RECORDS_ALIKE, TEXT), pa.scalar(None, TEXT))
     roster["conflict"] = pc.if_else(pa.array(deduplicated.number_shared), pa.scalar(NUMBER_SHARED, TEXT), alike)
-    frame = pd.DataFrame({name: column_of(array) for name, array in roster.items()})
-    frame["identity"] = pd.array(deduplicated.identity, dtype="Int64")
-    frame["enabled"] = users["enabledUser"].array.astype("boolean")
-    frame = _with_rejected_at_ingest(frame[list(ROSTER_COLUMNS)], ids_rejected)
+    columns: dict[str, Any] = {name: column_of(array) for name, array in roster.items()}
+    columns["identity"] = pd.array(deduplicated.identity, dtype="Int64")
+    columns["enabled"] = users["enabledUser"].array.astype("boolean")
+    frame = pd.DataFrame({name: columns[name] for name in ROSTER_COLUMNS})
+    frame = _with_rejected_at_ingest(frame, ids_rejected)
     noted = joined_rejections([notes.frame(), chosen.rejected])
     return Cleaned(frame, noted, chosen.flags, chosen.excluded)
 

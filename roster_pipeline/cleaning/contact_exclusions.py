@@ -17,6 +17,7 @@ from roster_pipeline.cleaning.contact_rules import (
     UNKNOWN,
     WITHHELD,
     ContactContext,
+    Pairs,
     rules_of,
     shown,
     values_of,
@@ -70,12 +71,8 @@ def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Reject
     return is_contact & named, is_contact & ~named, kinds
 
 
-def pairs_of(students: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
-    """Every (student, contact) that either side names, as row numbers; the agent's id; and the place in the student's
-    list.
-
-    students, people: normalised user records. contact is -1 if the agent was not delivered.
-    """
+def pairs_of(students: pd.DataFrame, people: pd.DataFrame) -> Pairs:
+    """Every pair that either side names. students, people: normalised user records."""
     ids = strings(people["sourcedId"])
     owner, agent, place = _agents(students)
     there, named = _agents(people)[:2]
@@ -86,9 +83,8 @@ def pairs_of(students: pd.DataFrame, people: pd.DataFrame) -> pd.DataFrame:
     agent = pa.concat_arrays([agent, ids.take(pa.array(there))])
     key, lost = contact.copy(), contact < 0
     key[lost] = len(people) + 1 + codes(agent.filter(pa.array(lost)))[0]
-    first = ~pd.DataFrame({"student": student, "key": key}).duplicated().to_numpy()
-    columns = {"student": student[first], "contact": contact[first], "place": place[first]}
-    return pd.DataFrame({**columns, "agent": column_of(agent.filter(pa.array(first)))})
+    _, first = np.unique(student * (key.max(initial=0) + 1) + key, return_index=True)
+    return Pairs(student, contact, place, agent).at(np.sort(first))
 
 
 def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:
@@ -111,10 +107,10 @@ def relationships_of(people: pd.DataFrame, kinds: Ints, context: ContactContext)
 
 
 def relationships_of_pairs(
-    pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
+    pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
 ) -> Array:
     """The same for each pair, because one contact may be a parent of one student and an uncle of another."""
-    of_contact = taken(relationships, pairs["contact"].to_numpy(dtype=np.int64))
+    of_contact = taken(relationships, pairs.contact)
     field = context.connection.contact_relationship_from
     if field is None or not field.startswith(AGENTS):
         return of_contact
@@ -142,11 +138,11 @@ def none_excluded() -> pd.DataFrame:
 
 
 def judged(
-    pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
+    pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
 ) -> tuple[Ints, Ints]:
     """The verdict of the contact rules on each of `people`, and in addition on each pair.
 
-    pairs: as `pairs_of` returns them. relationships: of each of `people`.
+    relationships: of each of `people`.
     """
     by_contact, by_pair = np.full(len(people), ALLOWED), np.full(len(pairs), ALLOWED)
     of_pairs = (context.connection.contact_relationship_from or "").startswith(AGENTS)
@@ -162,7 +158,7 @@ def judged(
             by_contact = np.maximum(by_contact, rule.verdicts(relationships))
         else:
             by_contact = np.maximum(by_contact, rule.verdicts(values_of(people, rule.field, context.today)))
-    return by_contact, np.where(pairs["contact"] >= 0, by_pair, ALLOWED)
+    return by_contact, np.where(pairs.contact >= 0, by_pair, ALLOWED)
 
 
 def excluded_contacts(
@@ -181,9 +177,8 @@ def excluded_contacts(
     parents = _parents(people, context)
     by_contact[~parents] = ALLOWED
     whole = ids.filter(pa.array(by_contact >= UNKNOWN))
-    there = pairs["contact"].to_numpy(dtype=np.int64)
+    there = pairs.contact
     in_part = (there >= 0) & parents[there] & (by_contact[there] < UNKNOWN) & (by_pair >= UNKNOWN)
-    some = pairs[in_part]
     unknown = by_contact == UNKNOWN
     unknown[there[in_part & (by_pair == UNKNOWN)]] = True
     frames = [
@@ -191,7 +186,7 @@ def excluded_contacts(
         pd.DataFrame(
             {
                 "sourced_id": column_of(ids.take(pa.array(there[in_part]))),
-                "student_id": column_of(ids.take(pa.array(some["student"].to_numpy(dtype=np.int64)))),
+                "student_id": column_of(ids.take(pa.array(pairs.student[in_part]))),
             }
         ),
     ]

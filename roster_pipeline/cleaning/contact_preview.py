@@ -24,6 +24,7 @@ from roster_pipeline.cleaning.contact_rules import (
     RELATIONSHIP,
     ContactContext,
     FieldRule,
+    Pairs,
     plain_word,
     rules_of,
     stored_key,
@@ -66,8 +67,8 @@ def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactCont
     students, people = one_per_sourced_id(clipped(students), notes), one_per_sourced_id(clipped(people), notes)
     usable, _, kinds = usable_contacts(people, context, notes)
     pairs = pairs_of(students, people)
-    there = pairs["contact"].to_numpy(dtype=np.int64)
-    pairs = pairs[(there >= 0) & np.append(usable, False)[there]].reset_index(drop=True)
+    there = pairs.contact
+    pairs = pairs.at(np.flatnonzero((there >= 0) & np.append(usable, False)[there]))
     if not len(pairs):
         return []
     relationships = relationships_of(people, kinds, context)
@@ -86,11 +87,11 @@ def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactCont
 
 
 def _passes(
-    pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
+    pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
 ) -> Flags:
     """Which pairs all rules of the context allow."""
     by_contact, by_pair = judged(pairs, students, people, relationships, context)
-    verdicts: Ints = np.maximum(by_contact[pairs["contact"].to_numpy(dtype=np.int64)], by_pair)
+    verdicts: Ints = np.maximum(by_contact[pairs.contact], by_pair)
     passes: Flags = verdicts == ALLOWED
     return passes
 
@@ -107,18 +108,18 @@ def _named(relationships: Array, rule: FieldRule) -> list[str | None]:
 def _counted(
     field: str,
     rule: str,
-    pairs: pd.DataFrame,
+    pairs: Pairs,
     kinds: Ints,
     passes: Flags,
     named: Sequence[str | None],
     *,
     delivered: bool = True,
 ) -> Accepted:
-    roles = [KINDS[kind] if kind < len(KINDS) else OTHER for kind in kinds[pairs["contact"].to_numpy(dtype=np.int64)]]
+    roles = [KINDS[kind] if kind < len(KINDS) else OTHER for kind in kinds[pairs.contact]]
     rows = pd.DataFrame(
         {
-            "contact": pairs["contact"],
-            "student": pairs["student"],
+            "contact": pairs.contact,
+            "student": pairs.student,
             "kind": [role if name is None else name for role, name in zip(roles, named, strict=True)],
             "passes": passes,
         }

@@ -138,16 +138,34 @@ def values_of(people: pd.DataFrame, field: str, today: date) -> Array:
     )
 
 
-def values_of_pairs(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, field: str) -> Array:
-    """The value of an `agents:` field for each pair of `agents`: the student's entry first, else the contact's.
+@dataclass(frozen=True)
+class Pairs:
+    """Pairs of a student and a contact, by their rows; contact is -1 if it was not delivered. agent: the contact's id.
 
-    pairs: student and contact (places; contact is -1 if it was not delivered), agent (the contact's id).
+    place: of the contact among those of the student, in the SIS's list or, if they are ranked, from 0 for the primary.
     """
+
+    student: Ints
+    contact: Ints
+    place: Ints
+    agent: Array
+
+    def __len__(self) -> int:
+        return len(self.student)
+
+    def at(self, rows: Ints) -> Pairs:
+        """The pairs in these rows, in this order."""
+        return Pairs(self.student[rows], self.contact[rows], self.place[rows], self.agent.take(pa.array(rows)))
+
+
+def values_of_pairs(pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, field: str) -> Array:
+    """The value of an `agents:` field for each pair of `agents`: the student's entry first, else the contact's."""
     of_students, of_people = _entries(students, field), _entries(people, field)
     student_ids = strings(students["sourcedId"])
-    some = pairs[["student", "contact"]].to_numpy(dtype=np.int64).tolist()
     texts = []
-    for (student, contact), agent in zip(some, pairs["agent"].tolist(), strict=True):
+    for student, contact, agent in zip(
+        pairs.student.tolist(), pairs.contact.tolist(), pairs.agent.to_pylist(), strict=True
+    ):
         value = of_students.get(student, {}).get(agent)
         if value is None and contact in of_people:
             value = of_people[contact].get(str(student_ids[student]).strip())

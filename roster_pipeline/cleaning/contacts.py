@@ -10,8 +10,7 @@ rules exclude are left out.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -31,6 +30,7 @@ from roster_pipeline.cleaning.contact_rules import (
     ALLOWED,
     WITHHELD,
     ContactContext,
+    Pairs,
     shown,
     values_of,
     values_of_pairs,
@@ -39,11 +39,11 @@ from roster_pipeline.cleaning.emails_and_phones import clean_emails
 from roster_pipeline.cleaning.field_values import clean_names, hidden, metadata_text
 from roster_pipeline.cleaning.record_fields import not_texts, phones_of
 from roster_pipeline.cleaning.rejections import SOURCED_ID_OF_TWO, Rejections, one_per_sourced_id
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, column_of, filled, strings, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, codes, filled, lists, strings, taken, truth
 from roster_pipeline.vocabulary import CONTACT_FIELDS, CONTACTS, MORE_CONTACTS
 
-_READ = ("sourcedId", "givenName", "familyName", "email", "phone", "sms", "unreadable")
-"""The members of a contact's record that become columns."""
+_READ = ("sourcedId", "givenName", "familyName", "email", "phone", "sms")
+"""The texts of a contact's record that become columns."""
 _NAMES = {"given_name": "givenName", "family_name": "familyName"}
 MANY_CONTACTS = 5
 """If a student has more contacts than this, it is noted: a household has fewer."""
@@ -91,26 +91,25 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     pairs = pairs_of(students, people)
     relationships = relationships_of(people, kinds, context)
     by_contact, by_pair = judged(pairs, students, people, relationships, context)
-    there = pairs["contact"].to_numpy(dtype=np.int64)
+    there = pairs.contact
     fits = (there >= 0) & np.append(usable, False)[there]
     verdicts = np.maximum(np.append(by_contact, ALLOWED)[there], by_pair)
-    allowed = pairs[fits & (verdicts == ALLOWED)]
-    ranked = allowed.assign(
-        mark=_marks(allowed, students, people, ids, context.connection.primary_contact_from),
-        kind=kinds[allowed["contact"].to_numpy()],
-    ).sort_values(["student", "mark", "kind", "place", "contact"])
-    ranked["rank"] = ranked.groupby("student").cumcount()
+    allowed = pairs.at(np.flatnonzero(fits & (verdicts == ALLOWED)))
+    marks = _marks(allowed, students, people, ids, context.connection.primary_contact_from)
+    order = np.lexsort((allowed.contact, allowed.place, kinds[allowed.contact], marks, allowed.student))
+    ranked = allowed.at(order)
+    ranked = replace(ranked, place=_earlier(ranked.student))
     unused = np.append(nameless | of_two, False)[there]
-    lost = pairs[(there < 0) | unused | (fits & (verdicts == WITHHELD))]
-    kept = ranked[ranked["rank"] < context.settings.contacts_most]
-    kept = kept.assign(relationship=column_of(relationships_of_pairs(kept, students, people, relationships, context)))
-    fields, unreadable = contact_fields(students, people, kept, context, notes)
+    lost = pairs.at(np.flatnonzero((there < 0) | unused | (fits & (verdicts == WITHHELD))))
+    kept = ranked.at(np.flatnonzero(ranked.place < context.settings.contacts_most))
+    relationship = relationships_of_pairs(kept, students, people, relationships, context)
+    fields, unreadable = contact_fields(students, people, kept, relationship, context, notes)
     keep_lost(fields, lost, ranked)
     unreadable[CONTACTS] = dict(not_texts(students)).get("agents", np.empty(0, dtype=np.int64))
-    per_student = np.bincount(ranked["student"], minlength=len(students))
-    per_contact = np.bincount(ranked["contact"], minlength=len(people))
+    per_student = np.bincount(ranked.student, minlength=len(students))
+    per_contact = np.bincount(ranked.contact, minlength=len(people))
     unresolved = np.zeros(len(students), dtype=bool)
-    unresolved[pairs.loc[there < 0, "student"].to_numpy(dtype=np.int64)] = True
+    unresolved[pairs.student[there < 0]] = True
     notes.note(unresolved, student_ids, "agents", "unresolved_agent", "warning")
     notes.note(per_student > MANY_CONTACTS, student_ids, "agents", "many_contacts", "warning")
     notes.note(per_contact > MANY_STUDENTS, ids, "agents", "many_students", "warning")
@@ -134,19 +133,22 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
 
 def clipped(people: pd.DataFrame) -> pd.DataFrame:
     """Ids without outer blanks: some servers add them in users and not in agents, or the other way round."""
-    trimmed = pc.utf8_trim_whitespace(strings(people["sourcedId"]))
+    ids = strings(people["sourcedId"])
+    trimmed = pc.utf8_trim_whitespace(ids)
+    if trimmed.equals(ids):
+        return people
     return people.assign(sourcedId=pd.Series(trimmed, dtype="str", index=people.index))
 
 
-def _marks(pairs: pd.DataFrame, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:
+def _marks(pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:
     """The rank that a vendor gives each pair: 0 named by the student, n ranked n on the contact, else no mark."""
     if not mark or not len(pairs):
         return np.full(len(pairs), _NO_MARK, dtype=np.int64)
     key = mark.removeprefix("metadata:")
     of_contact = np.array([_rank(text) for text in metadata_text(people["metadata"], key).to_pylist()], dtype=np.int64)
-    ranks: Ints = of_contact[pairs["contact"].to_numpy()]
-    named = pc.utf8_trim_whitespace(metadata_text(students["metadata"], key)).take(pa.array(pairs["student"]))
-    ranks[truth(pc.equal(named, ids.take(pa.array(pairs["contact"]))))] = 0
+    ranks: Ints = of_contact[pairs.contact]
+    named = pc.utf8_trim_whitespace(metadata_text(students["metadata"], key)).take(pa.array(pairs.student))
+    ranks[truth(pc.equal(named, ids.take(pa.array(pairs.contact))))] = 0
     return ranks
 
 
@@ -158,97 +160,101 @@ def _rank(text: str | None) -> int:
 
 
 def contact_fields(
-    students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext, notes: Rejections
+    students: pd.DataFrame,
+    people: pd.DataFrame,
+    kept: Pairs,
+    relationship: Array,
+    context: ContactContext,
+    notes: Rejections,
 ) -> tuple[dict[str, Array], dict[str, Ints]]:
     """STUDENT_CONTACTS of each student, and the students with an unknown value, by its name in `UNREADABLE`.
 
-    kept: the chosen contacts in order, with `rank` (0 is the primary one).
+    kept: the chosen contacts, ranked. relationship: of each.
     """
     count = len(students)
-    some = people[list(_READ)].take(kept["contact"].to_numpy(dtype=np.int64))
-    ids = strings(some["sourcedId"])
-    email, bad_email = clean_emails(strings(some["email"]))
+    some = {name: taken(strings(people[name]), kept.contact) for name in _READ}
+    some["unreadable"] = lists(people["unreadable"]).take(pa.array(kept.contact))
+    ids = some["sourcedId"]
+    email, bad_email = clean_emails(some["email"])
     phone, bad_phone = phones_of(some, context.settings.phone_region)
-    first = ~pd.Series(codes(ids)[0]).duplicated().to_numpy()
+    first = np.zeros(len(ids), dtype=bool)
+    first[np.unique(codes(ids)[0], return_index=True)[1]] = True
     bad = {"email": bad_email, "phone": bad_phone}
     for name, member in _NAMES.items():
-        bad[name] = hidden(strings(some[member]))
+        bad[name] = hidden(some[member])
         notes.note(bad[name] & first, ids, member, "hidden_value", "warning")
     notes.note(bad_email & first, ids, "email", "invalid_email", "warning")
     notes.note(bad_phone & first, ids, "phone", "invalid_phone", "warning")
     values = {
         "contact_sourced_id": ids,
-        **{f"contact_{name}": clean_names(strings(some[member])) for name, member in _NAMES.items()},
-        "contact_relationship": strings(kept["relationship"]),
+        **{f"contact_{name}": clean_names(some[member]) for name, member in _NAMES.items()},
+        "contact_relationship": relationship,
         "contact_email": email,
         "contact_phone": phone,
         "contact_flags": _flags(students, people, kept, context),
     }
-    primary = (kept["rank"] == 0).to_numpy(dtype=bool)
-    rows = kept["student"][primary]
+    primary = kept.place == 0
+    rows = kept.student[primary]
     fields = {name: _put(blanks(count), rows, values[name].filter(pa.array(primary))) for name in CONTACT_FIELDS}
     fields[MORE_CONTACTS] = blanks(count) if primary.all() else _more(kept, values, count)
     return fields, _unreadable(some, kept, bad, values)
 
 
 def _unreadable(
-    some: pd.DataFrame, kept: pd.DataFrame, bad: dict[str, Flags], values: dict[str, Array]
+    some: dict[str, Array], kept: Pairs, bad: dict[str, Flags], values: dict[str, Array]
 ) -> dict[str, Ints]:
     """The students of the chosen contacts whose name, e-mail or phone cannot be read, by field and place."""
     fields = {member: name for name, member in _NAMES.items()} | {"email": "email", "phone": "phone", "sms": "phone"}
     for member, rows in not_texts(some):
         if member in fields:
             bad[fields[member]][rows] = True
-    places, student = kept["rank"].to_numpy(dtype=np.int64) + 1, kept["student"].to_numpy(dtype=np.int64)
+    places = kept.place + 1
     found: dict[str, Ints] = {}
     for name, flags in bad.items():
         rows = np.flatnonzero(flags & ~filled(values[f"contact_{name}"]))
-        found |= {f"contact_{name}:{at}": student[rows[places[rows] == at]] for at in np.unique(places[rows])}
+        found |= {f"contact_{name}:{at}": kept.student[rows[places[rows] == at]] for at in np.unique(places[rows])}
     return found
 
 
-def keep_lost(fields: dict[str, Array], lost: pd.DataFrame, ranked: pd.DataFrame) -> None:
+def keep_lost(fields: dict[str, Array], lost: Pairs, ranked: Pairs) -> None:
     """Contacts that are unknown now are kept with their id only: in the first place, or after those that are known."""
-    alone = lost[~lost["student"].isin(ranked["student"])].drop_duplicates("student")
-    fields["contact_sourced_id"] = _put(fields["contact_sourced_id"], alone["student"], strings(alone["agent"]))
-    beside = lost[lost["student"].isin(ranked["student"])]
+    known, earlier = np.isin(lost.student, ranked.student), _earlier(lost.student)
+    alone, beside = lost.at(np.flatnonzero(~known & (earlier == 0))), lost.at(np.flatnonzero(known))
+    fields["contact_sourced_id"] = _put(fields["contact_sourced_id"], alone.student, alone.agent)
     if not len(beside):
         return
-    ids = _between("[", _quoted(strings(beside["agent"])), "]")
-    known = pc.utf8_slice_codeunits(fields[MORE_CONTACTS], 1, -1)
-    ranks = beside.groupby("student").cumcount().to_numpy().astype(np.int64)
-    columns = _in_order(ranks, beside["student"], ids, len(known))
-    fields[MORE_CONTACTS] = _between("[", _joined([known, *columns]), "]")
+    ids = _between("[", _quoted(beside.agent), "]")
+    more = pc.utf8_slice_codeunits(fields[MORE_CONTACTS], 1, -1)
+    columns = _in_order(earlier[known], beside.student, ids, len(more))
+    fields[MORE_CONTACTS] = _between("[", _joined([more, *columns]), "]")
 
 
-def _more(kept: pd.DataFrame, values: dict[str, Array], count: int) -> Array:
+def _more(kept: Pairs, values: dict[str, Array], count: int) -> Array:
     """MORE_CONTACTS of each student, in the format of PostgreSQL."""
     cells = [_quoted(values[name]) for name in CONTACT_FIELDS]
     each = _between("[", pc.binary_join_element_wise(*cells, pa.scalar(", ", TEXT)), "]")
-    behind = (kept["rank"] > 0).to_numpy(dtype=bool)
-    ranks = kept["rank"].to_numpy(dtype=np.int64)[behind]
-    columns = _in_order(ranks, kept["student"][behind], each.filter(pa.array(behind)), count)
+    behind = kept.place > 0
+    columns = _in_order(kept.place[behind], kept.student[behind], each.filter(pa.array(behind)), count)
     return _between("[", _joined(columns), "]")
 
 
-def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: pd.DataFrame, context: ContactContext) -> Array:
+def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: Pairs, context: ContactContext) -> Array:
     """The values of each contact in the keys that the connection keeps, as a JSON object of texts."""
-    pairs = kept.reset_index(drop=True)
-    rows = pa.array(pairs["contact"].to_numpy(dtype=np.int64))
+    rows = pa.array(kept.contact)
     members = []
     for field in sorted(context.connection.contact_flags):
         values = (
-            values_of_pairs(pairs, students, people, field)
+            values_of_pairs(kept, students, people, field)
             if field.startswith(AGENTS)
             else values_of(people, field, context.today).take(rows)
         )
         name = json.dumps(field.partition(":")[2], ensure_ascii=False)
         value = pc.if_else(pc.is_valid(values := shown(values)), _quoted(values), pa.scalar(None, TEXT))
         members.append(_between(f"{name}: ", value, ""))
-    return _between("{", _joined(members), "}") if members else blanks(len(pairs))
+    return _between("{", _joined(members), "}") if members else blanks(len(kept))
 
 
-def _in_order(ranks: Ints, students: pd.Series[Any], values: Array, count: int) -> list[Array]:
+def _in_order(ranks: Ints, students: Ints, values: Array, count: int) -> list[Array]:
     """The values as one column per rank, from the lowest on. students: the row to which each belongs."""
     ofs = [ranks == rank for rank in range(int(ranks.min()), int(ranks.max()) + 1)]
     return [_put(blanks(count), students[of], values.filter(pa.array(of))) for of in ofs]
@@ -273,11 +279,19 @@ def _quoted(array: Array) -> Array:
     return pc.fill_null(_between('"', escaped, '"'), "null")
 
 
-def _put(array: Array, rows: pd.Series[Any], values: Array) -> Array:
+def _earlier(students: Ints) -> Ints:
+    """For each row how many rows before it are of the same student."""
+    order = np.argsort(students, kind="stable")
+    begins = np.flatnonzero(np.append(True, np.diff(students[order]) != 0)[: len(order)])
+    earlier = np.empty(len(order), dtype=np.int64)
+    earlier[order] = np.arange(len(order)) - np.repeat(begins, np.diff(np.append(begins, len(order))))
+    return earlier
+
+
+def _put(array: Array, rows: Ints, values: Array) -> Array:
     """The array with `values` at `rows`."""
     if not len(rows):
         return array
     mask = np.zeros(len(array), dtype=bool)
-    order = np.argsort(rows.to_numpy(dtype=np.int64))
-    mask[rows.to_numpy(dtype=np.int64)] = True
-    return pc.replace_with_mask(array, pa.array(mask), values.take(pa.array(order)))
+    mask[rows] = True
+    return pc.replace_with_mask(array, pa.array(mask), values.take(pa.array(np.argsort(rows))))

@@ -91,7 +91,7 @@ def clean_text(raw: Array) -> Array:
 
 def clean_names(raw: Array) -> Array:
     """As `clean_text`; a name that exports write for an empty cell is missing, and so is a hidden one."""
-    return on_distinct(raw, lambda names: _without(_without(_cleaned(names), _NO_NAME), _HIDDEN))
+    return on_distinct(raw, lambda names: _without(_without(clean_text(names), _NO_NAME), _HIDDEN))
 
 
 def too_long(names: Array) -> Flags:

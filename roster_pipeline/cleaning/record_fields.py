@@ -115,7 +115,7 @@ def without_placeholders(fields: RecordFields, kinds: Array, alive: Flags) -> Re
     return RecordFields(values, noted, {**fields.unreadable, "number": fields.unreadable.get("number", False) | where})
 
 
-def not_texts(people: pd.DataFrame) -> Iterator[tuple[str, Ints]]:
+def not_texts(people: Mapping[str, Array] | pd.DataFrame) -> Iterator[tuple[str, Ints]]:
     """The members of the records that came as something else than a text, each with the rows of these records."""
     members = lists(people["unreadable"])
     flat, rows = pc.list_flatten(members), pc.list_parent_indices(members)
@@ -123,7 +123,7 @@ def not_texts(people: pd.DataFrame) -> Iterator[tuple[str, Ints]]:
         yield member, rows.filter(pc.equal(flat, member)).to_numpy().astype(np.int64)
 
 
-def phones_of(people: pd.DataFrame, region: str) -> tuple[Array, Flags]:
+def phones_of(people: Mapping[str, Array] | pd.DataFrame, region: str) -> tuple[Array, Flags]:
     """The phone of each record, and flags for records that give a number and none that can be dialled. `phone` comes
     before `sms`."""
     phone, bad_phone = clean_phones(strings(people["phone"]), region)

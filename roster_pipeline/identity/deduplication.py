@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise, product
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -197,13 +196,20 @@ def _grouped(values: Array, rows: Ints) -> Iterator[list[int]]:
 
 def _shared(values: Array, identity: Ints, alive: Flags) -> Flags:
     """Rows that are alive and share a value with another identity that is alive."""
-    numbers, _ = codes(values)
-    rows = np.flatnonzero(repeated(values) & alive)
-    pairs = pd.DataFrame({"value": numbers[rows], "identity": identity[rows]}).drop_duplicates()
-    several = pairs.loc[pairs.duplicated("value"), "value"].to_numpy()
     shared = np.zeros(len(identity), dtype=bool)
-    shared[rows] = np.isin(numbers[rows], several)
+    rows = np.flatnonzero(repeated(values) & alive)
+    if len(rows):
+        shared[rows] = of_several(values.take(pa.array(rows)), identity[rows])
     return shared
+
+
+def of_several(values: Array, owners: Ints) -> Flags:
+    """Flags the values that several owners have. Null is a value as well."""
+    numbers, _ = codes(values)
+    order = np.lexsort((owners, numbers))
+    again = (np.diff(numbers[order]) == 0) & (np.diff(owners[order]) != 0)
+    flags: Flags = np.isin(numbers, numbers[order][1:][again])
+    return flags
 
 
 def _all_of(identity: Ints, flags: Flags) -> Flags:

@@ -74,7 +74,8 @@ class DirectoryFrames:
     @cached_property
     def own_links(self) -> pd.DataFrame:
         """The links of this connection."""
-        return self.links[flags_of(self.links["connection_id"] == self.connection_id)].reset_index(drop=True)
+        own = flags_of(self.links["connection_id"] == self.connection_id)
+        return (self.links if own.all() else self.links[own]).reset_index(drop=True)
 
     @cached_property
     def active(self) -> Flags:

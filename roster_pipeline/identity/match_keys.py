@@ -18,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Ints, codes, joined, strings, truth
+from roster_pipeline.frames import TEXT, Array, Ints, codes, joined, strings, taken, truth
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
 from roster_pipeline.vocabulary import RECORD_STATUSES, STATUS_RANK
@@ -57,6 +57,9 @@ RECORD = (
 )
 """The columns of a roster that say who a record is."""
 
+PERSON = ("number_kind", "number", "email", "username", *RECORD[-5:])
+"""The columns of a person that say the same."""
+
 MANY_NAMES = 3
 """A number, user name, `userMasterIdentifier` or e-mail of more different names than this stands for none (`9999`,
 `TBD`, the login of a class). One person does not have so many names, and two people with one number are a conflict."""
@@ -91,7 +94,7 @@ class Persons:
     connection."""
 
     directory: DirectoryFrames
-    frame: pd.DataFrame
+    columns: Mapping[str, Array]
     ids: Ints
     numbers: Array
     emails: Array
@@ -100,7 +103,7 @@ class Persons:
         """The match keys of each person, in order."""
         if not len(self.ids):
             return []
-        frame = self.frame
+        columns = self.columns
         links = _links_of(self.directory, self.ids)
         linked = set(links["person_id"].tolist())
         own = links[flags_of(links["connection_id"] == self.directory.connection_id)]
@@ -114,13 +117,13 @@ class Persons:
         schooling = _schooling(self.directory, self.ids)
         rows = zip(
             self.ids.tolist(),
-            *_names(frame),
+            *_names(columns),
             self.emails.to_pylist(),
             self.numbers.to_pylist(),
-            _lower(frame["username"]).to_pylist(),
-            strings(frame["number"]).to_pylist(),
-            strings(frame["number_kind"]).to_pylist(),
-            strings(frame["middle_name"]).to_pylist(),
+            pc.utf8_lower(columns["username"]).to_pylist(),
+            columns["number"].to_pylist(),
+            columns["number_kind"].to_pylist(),
+            columns["middle_name"].to_pylist(),
             strict=True,
         )
         match_keys = []
@@ -225,11 +228,12 @@ def of_many(values: Array, *names: Array) -> Array:
 
 def persons_at(directory: DirectoryFrames, places: Ints) -> Persons:
     """The persons at these places of `directory.people`. A number counts if it is of this connection."""
-    some = directory.people.iloc[places]
-    own = flags_of(some["number_connection_id"] == directory.connection_id)
-    numbers = pc.if_else(pa.array(own), numbered(strings(some["number_kind"]), strings(some["number"])), None)
-    ids = some.index.to_numpy(dtype=np.int64)
-    return Persons(directory, some, ids, numbers, _lower(some["email"]))
+    people = directory.people
+    some = {name: taken(strings(people[name]), places) for name in PERSON}
+    own = flags_of(people["number_connection_id"].iloc[places] == directory.connection_id)
+    numbers = pc.if_else(pa.array(own), numbered(some["number_kind"], some["number"]), None)
+    ids = people.index.to_numpy(dtype=np.int64)[places]
+    return Persons(directory, some, ids, numbers, pc.utf8_lower(some["email"]))
 
 
 def numbered(kind: Array, number: Array) -> Array:
@@ -248,18 +252,14 @@ def bare_numbers_of(columns: Mapping[str, Array] | pd.DataFrame) -> Array:
     return bare_numbers(numbered(strings(columns["number_kind"]), strings(columns["number"])))
 
 
-def _lower(column: pd.Series[str]) -> Array:
-    return pc.utf8_lower(strings(column))
-
-
 def name_keys(*names: str | None) -> frozenset[str]:
     """The keys of several names of one person, such as the given and the preferred one."""
     return frozenset(key for key in map(name_key, names) if key)
 
 
-def _names(columns: Mapping[str, Array] | pd.DataFrame) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+def _names(columns: Mapping[str, Array]) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
     def keys(*names: str) -> list[frozenset[str]]:
-        together = zip(*(strings(columns[name]).to_pylist() for name in names), strict=True)
+        together = zip(*(columns[name].to_pylist() for name in names), strict=True)
         return [name_keys(*of_one) for of_one in together]
 
     return keys("given_name", "preferred_given_name"), keys("family_name", "preferred_family_name")

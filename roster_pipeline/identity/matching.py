@@ -22,8 +22,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import Array, Flags, Ints, column_of, filled, repeated, strings, taken, truth
+from roster_pipeline.frames import Array, Flags, Ints, filled, repeated, strings, taken, truth
 from roster_pipeline.identity.connection_trust import waits_for_manager
+from roster_pipeline.identity.deduplication import of_several
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
 from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, ROLE_OFF, IdentityGroups, record_conflicts
@@ -161,7 +162,7 @@ class _Search:
         near = truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True))
         persons = persons_at(self._directory, np.flatnonzero(near))
         numbers = bare_numbers(persons.numbers)
-        many = of_many(numbers, strings(persons.frame["given_name"]), strings(persons.frame["family_name"]))
+        many = of_many(numbers, persons.columns["given_name"], persons.columns["family_name"])
         return self._pairs(wanted, persons, pc.if_else(pc.is_in(numbers, value_set=many), None, numbers))
 
     def _by_email(self) -> Iterator[tuple[int, MatchKeys, int, MatchKeys]]:
@@ -175,11 +176,8 @@ class _Search:
         )
         identities, everyone = self._identities, self._columns["email"]
         near = truth(pc.is_in(everyone, value_set=wanted, skip_nulls=True)) & (identities.record_status <= LAST_PRESENT)
-        holders = pd.DataFrame(
-            {"email": column_of(everyone.filter(pa.array(near))), "identity": identities.identity[near]}
-        )
-        holders = holders.drop_duplicates()
-        shared = strings(holders.loc[holders.duplicated("email"), "email"])
+        holders = everyone.filter(pa.array(near))
+        shared = holders.filter(pa.array(of_several(holders, identities.identity[near])))
         alone = pc.if_else(pc.is_in(wanted, value_set=shared), None, wanted)
         single = pc.if_else(pa.array(repeated(persons.emails)), None, persons.emails)
         return self._pairs(alone, persons, single)

@@ -148,11 +148,13 @@ def _only_deleted(context: PlanningContext, who: Ints) -> Flags:
 def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:
     """The sourcedIds that are linked to each person, the primary link first."""
     links = context.directory.own_links
-    some = links[np.isin(links["person_id"].to_numpy(dtype=np.int64), who)]
-    some = some.assign(away=~flags_of(some["is_primary"])).sort_values(["person_id", "away", "sourced_id"])
+    persons = links["person_id"].to_numpy(dtype=np.int64)
+    rows = np.flatnonzero(np.isin(persons, who))
+    ids = strings(links["sourced_id"]).take(pa.array(rows)).to_pylist()
+    away = ~flags_of(links["is_primary"])[rows]
     records: dict[int, list[str]] = {}
-    for person, sourced_id in zip(some["person_id"].tolist(), some["sourced_id"].tolist(), strict=True):
-        records.setdefault(int(person), []).append(str(sourced_id))
+    for person, _, sourced_id in sorted(zip(persons[rows].tolist(), away.tolist(), ids, strict=True)):
+        records.setdefault(person, []).append(sourced_id)
     return records
 
 
@@ -206,7 +208,7 @@ def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKey
     number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])
     near = _among(bare_numbers(number), bare_numbers(absent.numbers))
     near |= _among(_mailboxes(email), _mailboxes(absent.emails))
-    near |= _among(pc.utf8_lower(strings(roster["username"])), pc.utf8_lower(strings(absent.frame["username"])))
+    near |= _among(pc.utf8_lower(strings(roster["username"])), pc.utf8_lower(absent.columns["username"]))
     near &= here
     comparable = all(
         person.email and person.number and not person.number_is_id and person.kind for person in match_keys

@@ -124,12 +124,13 @@ class ColumnsDetermine(MulticolumnMapMetricProvider):
 
     @multicolumn_condition_partial(engine=PandasExecutionEngine)  # type: ignore[untyped-decorator]
     def _pandas(cls, column_list: pd.DataFrame, **_: Any) -> pd.Series[bool]:  # noqa: N805
-        keys = list(column_list.columns[:-1])
-        several = column_list[column_list.duplicated(keys, keep=False)].drop_duplicates()
-        shared = several[several.duplicated(keys, keep=False)]
-        good = np.ones(len(column_list), dtype=bool)
-        if len(shared):
-            good = ~pd.MultiIndex.from_frame(column_list[keys]).isin(pd.MultiIndex.from_frame(shared[keys]))
+        *keys, last = (pd.factorize(column_list[name])[0] for name in column_list.columns)
+        order = np.lexsort((last, *keys))
+        begins = np.append(True, reduce(operator.or_, [np.diff(key[order]) != 0 for key in keys]))[: len(order)]
+        group = np.cumsum(begins)
+        shared = group[1:][~begins[1:] & (np.diff(last[order]) != 0)]
+        good = np.ones(len(order), dtype=bool)
+        good[order] = ~np.isin(group, shared)
         return pd.Series(good, column_list.index, dtype=bool)
 
 

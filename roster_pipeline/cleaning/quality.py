@@ -112,7 +112,14 @@ def _frame(lines: list[tuple[object, ...]]) -> pd.DataFrame:
     kinds = {"passed": "bool", "tested": "Int64", "failed": "Int64"}
     columns = zip(*lines, strict=True) if lines else [()] * len(RESULT_COLUMNS)
     named = zip(RESULT_COLUMNS, columns, strict=True)
-    return pd.DataFrame({name: pd.Series(list(values), dtype=kinds.get(name, "str")).array for name, values in named})
+    return pd.DataFrame(
+        {
+            name: pd.Series(list(values), dtype=kinds[name]).array
+            if name in kinds
+            else column_of(strings(list(values)))
+            for name, values in named
+        }
+    )
 
 
 def _by_role(rule: Rule, tested: Ints, failed: Ints) -> list[_Counted]:

@@ -169,6 +169,7 @@ def test_an_added_expectation_may_take_the_place_of_one_of_ours(
         {"type": "expect_column_values_to_be_unique", "kwargs": {"column": "no_such_column"}},
         {"type": "expect_column_values_to_match_regex", "kwargs": {"column": "given_name", "regex": "("}},
         {"type": "expect_column_mean_to_be_between", "kwargs": {"column": "given_name", "min_value": 0}},
+        {"type": "expect_columns_to_determine", "kwargs": {"column_list": ["given_name"]}},
     ],
 )
 def test_a_rule_that_cannot_be_evaluated_is_no_pass_and_leaves_the_others(

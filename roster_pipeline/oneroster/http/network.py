@@ -110,27 +110,48 @@ def _public_context() -> ssl.SSLContext:
     return context
 
 
+def _trusting_nobody() -> ssl.SSLContext:
+    """TLS settings with which no server can be verified, for a pool that never needs any."""
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
 _publicly_trusted = cache(_public_context)
 """Cached, because reading all public certificates takes longer than the pull of a small school."""
 
 
 class _Transport(httpx.BaseTransport):
-    """httpx over an httpcore pool whose connections go through `_CheckedNetwork`."""
+    """httpx over pools of httpcore, with and without TLS, whose connections go through `_CheckedNetwork`.
+
+    The certificates are read only for TLS, or to find out whether the connection's own can be read.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self._pool = httpcore.ConnectionPool(
-            ssl_context=trusted(endpoint.ca_bundle),
-            max_connections=max(KEPT_CONNECTIONS, endpoint.parallel),
-            max_keepalive_connections=max(KEPT_CONNECTIONS, endpoint.parallel),
+        self._endpoint, self._lock = endpoint, threading.Lock()
+        self._plain = self._pool(_trusting_nobody())
+        self._secure = self._pool(trusted(endpoint.ca_bundle)) if endpoint.ca_bundle else None
+
+    def _pool(self, ssl_context: ssl.SSLContext) -> httpcore.ConnectionPool:
+        most = max(KEPT_CONNECTIONS, self._endpoint.parallel)
+        return httpcore.ConnectionPool(
+            ssl_context=ssl_context,
+            max_connections=most,
+            max_keepalive_connections=most,
             keepalive_expiry=30.0,
-            network_backend=_CheckedNetwork(endpoint.allow_private),
+            network_backend=_CheckedNetwork(self._endpoint.allow_private),
         )
+
+    def _pool_for(self, scheme: str) -> httpcore.ConnectionPool:
+        if scheme == "http":
+            return self._plain
+        with self._lock:
+            self._secure = self._secure or self._pool(trusted(None))
+            return self._secure
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         assert isinstance(request.stream, httpx.SyncByteStream)  # noqa: S101 - we build every request ourselves
         url = request.url
         with _as_httpx():
-            answer = self._pool.handle_request(
+            answer = self._pool_for(url.scheme).handle_request(
                 httpcore.Request(
                     method=request.method,
                     url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
@@ -144,7 +165,8 @@ class _Transport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        self._pool.close()
+        for pool in filter(None, (self._plain, self._secure)):
+            pool.close()
 
 
 class _Stream(httpx.SyncByteStream):

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import manual_edits, plans, pulls, snapshots, tenant_changes, tenants
 from roster_pipeline.directory.apply import SyncResult, apply_plan
-from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.planning.plan import says_nothing
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
@@ -207,6 +207,19 @@ def every(database: Database, query: str, **given: Any) -> list[tuple[Any, ...]]
     """All rows of a query."""
     with database.begin() as conn:
         return [tuple(found) for found in conn.execute(text(query), given)]
+
+
+def refused(database: Database, statement: str, **given: Any) -> DirectoryError | None:
+    """Why a statement, or several without values, is not done; None if it is."""
+    try:
+        with database.begin() as conn:
+            if given:
+                conn.execute(text(statement), given)
+            else:
+                conn.connection.driver_connection.execute(statement)  # type: ignore[union-attr]
+    except DirectoryError as problem:
+        return problem
+    return None
 
 
 def person_of(database: Database, sourced_id: str) -> int:

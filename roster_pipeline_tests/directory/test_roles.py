@@ -13,9 +13,9 @@ from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import operations, schema
-from roster_pipeline.directory.database import Database, DirectoryError, StatementFailed
+from roster_pipeline.directory.database import Database, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, sync_rows
+from roster_pipeline_tests.directory.builders import add_school, every, newcomer, one, person_of, refused, sync_rows
 from roster_pipeline_tests.district import District, simulated_district
 
 VIEWS = (
@@ -71,29 +71,26 @@ def test_the_pipelines_login_syncs_decides_and_erases(
         assert district.count("change_log", f"person_id = {who}") > 0
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "update change_log set before = null",
-        "delete from change_log",
-        "truncate change_log",
-        "update audit set who = 'somebody else'",
-        "delete from audit",
-        "alter table change_log disable trigger append_only",
-        "drop trigger append_only on audit",
-        "alter table audit disable trigger all",
-        "create table mine (it int)",
-        "drop table person",
-        "create or replace function refuse_change() returns trigger language plpgsql as 'begin return null; end'",
-        "update alembic_version set version_num = '0001'",
-        "set local roster.changes_log = ''; update change_log set before = null",
-    ],
+OF_THE_OWNER = (
+    "update change_log set before = null",
+    "delete from change_log",
+    "truncate change_log",
+    "update audit set who = 'somebody else'",
+    "delete from audit",
+    "alter table change_log disable trigger append_only",
+    "drop trigger append_only on audit",
+    "alter table audit disable trigger all",
+    "create table mine (it int)",
+    "drop table person",
+    "create or replace function refuse_change() returns trigger language plpgsql as 'begin return null; end'",
+    "update alembic_version set version_num = '0001'",
+    "set local roster.changes_log = ''; update change_log set before = null",
 )
-def test_the_pipelines_login_cannot_change_ledger_audit_or_schema(
-    pipeline: Database, lincoln: SchoolRow, statement: str
-) -> None:
-    with pytest.raises(DirectoryError), pipeline.begin() as conn:
-        conn.connection.driver_connection.execute(statement)  # type: ignore[union-attr]  # several statements at once
+"""What the login of the pipeline may not do to ledger, audit and schema."""
+
+
+def test_the_pipelines_login_cannot_change_ledger_audit_or_schema(pipeline: Database, lincoln: SchoolRow) -> None:
+    assert [statement for statement in OF_THE_OWNER if refused(pipeline, statement) is None] == []
 
 
 def test_nobody_else_takes_the_pipelines_locks(database: Database, pipeline: Database, lincoln: SchoolRow) -> None:
@@ -159,24 +156,22 @@ def test_an_application_sees_its_people_and_fields_and_nothing_else(reader: Data
         ), "the same columns as for a reader of everything"
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "select * from public.person",
-        "select * from public.application",
-        "select * from roster_public.directory_person",
-        "select * from public.change_log",
-        "update roster_application.directory_person set email = 'x'",
-        "insert into public.application (login, district_id) select session_user, 2",
-        "set session authorization postgres",
-        "set role roster_reader",
-        "select erase_from_log(1, 1)",
-        "create function public.mine() returns int language sql as 'select 1'",
-    ],
+BEYOND_THE_VIEWS = (
+    "select * from public.person",
+    "select * from public.application",
+    "select * from roster_public.directory_person",
+    "select * from public.change_log",
+    "update roster_application.directory_person set email = 'x'",
+    "insert into public.application (login, district_id) select session_user, 2",
+    "set session authorization postgres",
+    "set role roster_reader",
+    "select erase_from_log(1, 1)",
+    "create function public.mine() returns int language sql as 'select 1'",
 )
-def test_an_application_that_tries_gets_nowhere(reader: Database, statement: str) -> None:
-    with pytest.raises(DirectoryError), reader.begin() as conn:
-        conn.execute(text(statement))
+
+
+def test_an_application_that_tries_gets_nowhere(reader: Database) -> None:
+    assert [statement for statement in BEYOND_THE_VIEWS if refused(reader, statement) is None] == []
 
 
 def test_a_filter_that_looks_at_rows_sees_no_others(reader: Database) -> None:

@@ -368,7 +368,7 @@ def test_a_new_id_is_linked_noted_once_and_told_as_a_problem(nights: Nights, nam
     assert tone(report) == "attention"
     assert wants(report, "problems")
     mail = render(report)
-    assert "without their id" in mail.text
+    assert "not by a link" in mail.text
     assert not any(secret in mail.text + mail.html for secret in ("Maria", "Lopez", HOME))
     nights.night()
     assert nights.report().row_notes == ()

@@ -21,6 +21,7 @@ from roster_pipeline.oneroster.errors import (
     NotOffered,
     NotOneRoster,
     OneRosterError,
+    Redirected,
     Refused,
     RequestRefused,
     SchoolNotFound,
@@ -288,7 +289,7 @@ class Client:
             if optional or absent.status in UNKNOWN_STATUSES:
                 return None
             raise
-        except (Refused, RequestRefused, ServerFailed, NotOneRoster):
+        except (Redirected, Refused, RequestRefused, ServerFailed, NotOneRoster):
             if optional:
                 return None
             raise

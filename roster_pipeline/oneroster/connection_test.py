@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from roster_pipeline.oneroster import connection_test_items as test_items
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, filter_works
-from roster_pipeline.oneroster.collections.proof import Proof, hashes
+from roster_pipeline.oneroster.collections.proof import Proof, SeenIds, hashes
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.reading import Reading
 from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch, Wanted
@@ -23,11 +23,12 @@ from roster_pipeline.oneroster.errors import (
     TlsFailed,
 )
 from roster_pipeline.oneroster.http.auth import SignIn
-from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0
+from roster_pipeline.oneroster.http.endpoint import MOST_SKEW, is_version_1_0, segment
 from roster_pipeline.oneroster.http.error_mapping import NamedElsewhere
 from roster_pipeline.oneroster.http.oauth2 import OAuth2SignIn
 from roster_pipeline.oneroster.people_counts import PeopleCounts
 from roster_pipeline.oneroster.presets import SUBJECTS, Preset
+from roster_pipeline.vocabulary import counted
 
 SIGN_IN_NAMES = {"oauth2": "OAuth 2.0", "oauth1": "OAuth 1.0a", "bearer": "static bearer", "open": "none needed"}
 KIND_NAMES = {
@@ -129,12 +130,18 @@ def _missing_scopes(sign_in: SignIn) -> list[str]:
 
 
 def _people(client: Client, wanted: Wanted, found: Mapping[int, tuple[TestedSchool, PeopleCounts]]) -> Iterator[Placed]:
+    everybody = SeenIds()
+
     def count(batches: Iterable[Batch]) -> None:
+        nonlocal everybody
+        everybody = SeenIds()
         for school, counts in found.values():
             counts.start()
             if school.watcher is not None:
                 school.watcher.start()
         for batch in batches:
+            if batch.kind == "user":
+                everybody.add(hashes([*batch.records, *batch.rejects]))
             for school, counts in found.values():
                 if school.watcher is not None:
                     school.watcher.take(batch)
@@ -149,6 +156,8 @@ def _people(client: Client, wanted: Wanted, found: Mapping[int, tuple[TestedScho
     for place, (school, counts) in found.items():
         decide = wanted.enrollments
         yield from ((place, item) for item in people_items(school, counts, proof, decide=decide, read=decide))
+        if wanted.school_ids is None:
+            yield from ((place, item) for item in _own_list(client, counts.school, everybody))
     yield None, test_items.completeness_item(proof)
     if "total-not-reached" in proof.problems:
         yield from ((None, item) for item in _offset_unit(client))
@@ -173,6 +182,26 @@ def people_items(
     yield test_items.disabled_item(counts)
     yield from test_items.number_items(counts)
     yield from test_items.field_items(counts)
+
+
+def _own_list(client: Client, school: str, everybody: SeenIds) -> list[CheckItem]:
+    """Whether the first page of the school's own list of students has people who are not among all users."""
+    path, label = f"/schools/{segment(school)}/students", "/schools/{id}/students"
+    try:
+        listed = client.collection(path, "users", label).page(client.habits, 0).records
+    except OneRosterError:
+        return []
+    missing = len(listed) - int(everybody.has(hashes(listed)).sum())
+    if not missing:
+        return []
+    return [
+        CheckItem(
+            "School's own list",
+            None,
+            f"{missing:,} of {counted(len(listed), 'student', 'students')} at {label} are not among all users",
+            "People may be missing in the list of all users. Ask the SIS's vendor which of the lists is right.",
+        )
+    ]
 
 
 def _page_size(client: Client) -> CheckItem:

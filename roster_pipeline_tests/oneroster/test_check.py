@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from starlette.responses import Response
 
 from roster_pipeline.oneroster import CheckItem
 from roster_pipeline.oneroster.connection_test import check_schools
 from roster_pipeline.oneroster.connection_test_items import Placed, TestedSchool
 from roster_pipeline.oneroster.http.endpoint import is_version_1_0
 from roster_pipeline_tests.oneroster.client_helpers import Served, Start, checked
-from roster_pipeline_tests.oneroster.odd_server import odd, page, person
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
 
 
 def items(served: Served, school: str = "sch-1", **settings: Any) -> dict[str, CheckItem]:
@@ -204,3 +205,23 @@ def test_guardians_who_are_not_rostered_are_not_fetched_one_by_one() -> None:
 
     items_of(answers)
     assert not [path for path in asked if path.startswith("/users/g-")]
+
+
+def test_students_of_the_schools_own_list_who_are_not_among_all_users_are_told(sis: Start) -> None:
+    assert "School's own list" not in items(sis())
+    students = [
+        person("p-0", roles=[{"role": ["x"], "org": {"sourcedId": "sch-1"}}]),
+        *(person(f"p-{number}") for number in range(1, 7)),
+    ]
+    lists = {"/users": students[:5], "/schools/sch-1/students": students}
+    with odd(lambda path, query: page(lists[path], query) if path in lists else None) as client:
+        assert checked(client, "sch-1")["School's own list"].detail.startswith(
+            "2 of 7 students at /schools/{id}/students"
+        )
+
+
+def test_single_orgs_that_lead_to_a_web_page_do_not_hide_a_listed_school() -> None:
+    away = Response(status_code=302, headers={"Location": "https://portal.example.org/"})
+    lists = {"/users": [person("p-1")], "/orgs": [SCHOOL]}
+    with odd(lambda path, query: page(lists[path], query, path[1:]) if path in lists else away) as client:
+        assert checked(client, "sch-1")["School"].ok

@@ -202,10 +202,31 @@ def test_empty_lines_are_nobody(tmp_path: Path) -> None:
     assert (len(result.users), result.rejects, result.proof.records) == (5, [], 5)
 
 
-def test_somebody_without_an_id_is_rejected(tmp_path: Path) -> None:
-    result = read(tmp_path, bundle_11(*PEOPLE, STUDENT | {"sourcedId": ""}, STUDENT | {"sourcedId": " "}))
-    assert result.rules == ["sourced-id-missing", "sourced-id-missing"]
-    assert len(result.users) == 5
+@pytest.mark.parametrize("no_id", ["", " ", "NULL", "x" * 601])
+def test_somebody_without_an_id_may_be_anybody(tmp_path: Path, no_id: str) -> None:
+    result = read(tmp_path, bundle_11(*PEOPLE, STUDENT | {"sourcedId": no_id}))
+    assert result.rules[0] in ("sourced-id-missing", "sourced-id-unreadable")
+    assert (len(result.users), result.proof.problems) == (5, ("unreadable-rows:users",))
+
+
+def test_a_row_with_neither_id_nor_name_is_nobody(tmp_path: Path) -> None:
+    nobody = {"grades": "07", "role": "student"}
+    assert read(tmp_path, bundle_11(*PEOPLE, nobody)).proof.complete
+
+
+@pytest.mark.parametrize("shortened", ["1.23457E+15", "1,2E+15", "#REF!", "#N/A", "#####"])
+def test_an_id_that_a_spreadsheet_wrote_for_two_people_is_anybodys(tmp_path: Path, shortened: str) -> None:
+    other = STUDENT | {"sourcedId": shortened, "givenName": "Dov", "familyName": "Penn"}
+    assert read(tmp_path / "one", bundle_11(*PEOPLE, other)).proof.complete
+    result = read(tmp_path / "two", bundle_11(*PEOPLE, other, STUDENT | {"sourcedId": shortened}))
+    assert result.proof.problems == ("unreadable-rows:users",)
+
+
+def test_a_role_of_an_id_that_only_roles_csv_shortens_is_anybodys(tmp_path: Path) -> None:
+    roles = [ROLE, ROLE | {"userSourcedId": "1.23457E+15"}]
+    assert read(tmp_path / "a", bundle_12(STUDENT, roles=roles)).proof.problems[0] == "unreadable-rows:roles"
+    both = bundle_12(STUDENT, STUDENT | {"sourcedId": "1.23457E+15"}, roles=roles)
+    assert read(tmp_path / "b", both).proof.complete
 
 
 def test_an_unreadable_row_of_roles_makes_the_bundle_incomplete(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ bytes each).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, BundleLayout
-from roster_pipeline.oneroster.bundle.columns import cell_picker, record_maker, unreadable_rejects
+from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, record_maker, unreadable_rejects
 from roster_pipeline.oneroster.bundle.csv_table import Page
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
@@ -25,10 +26,12 @@ from roster_pipeline.oneroster.records.orgs import OrgReferences, orgs_of
 from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
 from roster_pipeline.oneroster.records.user_records import reject
 from roster_pipeline.org_tree import GONE_STATUSES
+from roster_pipeline.vocabulary import LONGEST_ID
 
 STRAY_ROLES = 0.01
 """If a larger share of the roles belongs to users who are not in a bulk bundle, users.csv was probably cut."""
 
+_SHORTENED = re.compile(r"\d([.,]\d+)?E\+\d\d+|#[A-Z/0]+[!?]?|#{2,}")
 Record = dict[str, Any]
 
 
@@ -69,6 +72,8 @@ class BundleReading:
         self._dates = Dates()
         self.tally = Tally()
         self._orgs = self.tally.orgs
+        self._shortened: set[str] = set()
+        """Ids of users that a spreadsheet wrote: those of roles.csv, and later those of users.csv."""
 
     def batches(self) -> Iterator[Batch]:
         """Orgs, then people."""
@@ -110,6 +115,8 @@ class BundleReading:
                         self.tally.problem("unreadable-rows:roles")
                 elif not status or status.strip().lower() not in GONE_STATUSES:
                     roles.add(user, entry_of(row))
+                    if _is_shortened(user):
+                        self._shortened.add(user)
         roles.seal()
         self._dates.learn(roles.dates())
         return roles
@@ -121,7 +128,7 @@ class BundleReading:
         else:
             partial = "role" not in file.columns.positions
         seen, seen_versions = SeenIds(), SeenIds()
-        tally = self.tally
+        tally, of_roles, self._shortened = self.tally, self._shortened, set()
         for page in self._pages("users", file):
             rejects, anybody = unreadable_rejects(page.unreadable, "users", file.columns)
             if anybody:
@@ -131,6 +138,8 @@ class BundleReading:
             tally.records += len(rows) + len(rejects)
             tally.rejected += len(rejects)
             ids = reader.ids(rows)
+            if self._is_anybodys(ids, rows, file.columns):
+                tally.problem("unreadable-rows:users")
             rows, repeated = _once(rows, ids, seen, seen_versions.add(reader.versions(rows)))
             if repeated:
                 tally.duplicates += len(repeated)
@@ -149,9 +158,23 @@ class BundleReading:
                 tally.without_role.add(np.fromiter(map(hash, bare), np.int64, len(bare)))
             yield Batch("user", self._kept(users), rejects + more)
         tally.users = seen
+        if self._layout.whole and not of_roles <= self._shortened:
+            tally.problem("unreadable-rows:roles")
         self._check_whole_file(roles)
         if partial:
             tally.notes.append("roles-in-part")
+
+    def _is_anybodys(self, ids: Sequence[str], rows: Sequence[Row], columns: ColumnLayout) -> bool:
+        """Whether one of these rows has a name and no id that says whose it is: none, one that is too long, or one that
+        a spreadsheet shortened and that came before."""
+        found, names_of = False, cell_picker(columns, ("givenName", "familyName"))
+        for place, sourced_id in enumerate(ids):
+            if not sourced_id or sourced_id in ID_NULLS or len(sourced_id) > LONGEST_ID:
+                found |= any(names_of(rows[place]))
+            elif _is_shortened(sourced_id):
+                found |= sourced_id in self._shortened
+                self._shortened.add(sourced_id)
+        return found
 
     def _check_whole_file(self, roles: RoleIndex | None) -> None:
         """Checks that need all users."""
@@ -207,6 +230,11 @@ class BundleReading:
             kept = without_contacts(kept)
         tally.left_out += len(users) - len(kept)
         return kept
+
+
+def _is_shortened(sourced_id: str) -> bool:
+    """Whether a spreadsheet wrote an id as a number (1.23E+15) or as an error (#REF!), so that several become one."""
+    return ("E+" in sourced_id or sourced_id[0] == "#") and bool(_SHORTENED.fullmatch(sourced_id))
 
 
 def _once(

@@ -54,17 +54,17 @@ def test_a_person_of_several_records_is_not_synced_alone(database: Database, res
     assert refused.value.remedy == "Sync the whole school."
 
 
-@pytest.mark.parametrize("school_named", ["s2", "S2", "Birch School", "s1", "Alder School"])
-def test_a_person_alone_is_in_the_school_that_a_whole_sync_reads(
-    database: Database, rest: Source, school_named: str
-) -> None:
-    school = School.begun(database, rest, [*PUPILS, teacher(1)])
-    (one,) = school.rows("select person_id from link where sourced_id = 'te1'")
-    rest.users[-1] = teacher(1, school_named, familyName="Newname")
-    made = one_person.make_plan(database, school.school, one["person_id"])
-    alone = school.rows("select reason from plan_row where plan_id = :plan", plan=made.plan_id)
-    assert [row["reason"] for row in alone] == ([] if school_named in ("s2", "S2", "Birch School") else ["changed"])
-    assert school.sync()["te1"] == ("changed" if alone else "moved_school")
+def test_a_person_alone_is_in_the_school_that_a_whole_sync_reads(database: Database, rest: Source) -> None:
+    named = {"te11": "s2", "te12": "S2", "te13": "Birch School", "te14": "s1", "te15": "Alder School"}
+    school = School.begun(database, rest, [*PUPILS, *map(teacher, range(11, 16))])
+    people = {row["sourced_id"]: row["person_id"] for row in school.rows("select sourced_id, person_id from link")}
+    rest.users[-5:] = [teacher(int(one[2:]), org, familyName=f"New{one}") for one, org in named.items()]
+    for one, org in named.items():
+        made = one_person.make_plan(database, school.school, people[one])
+        alone = school.rows("select reason from plan_row where plan_id = :plan", plan=made.plan_id)
+        assert [row["reason"] for row in alone] == ([] if org in ("s2", "S2", "Birch School") else ["changed"]), org
+    reasons = school.sync()
+    assert [reasons[one] for one in named] == ["moved_school"] * 3 + ["changed"] * 2
 
 
 def test_the_last_modified_decides_the_fields_and_only_them(database: Database, source: Source) -> None:
@@ -75,26 +75,26 @@ def test_the_last_modified_decides_the_fields_and_only_them(database: Database, 
     assert school.rows("select 1 from person where email = 'new@wexbury.example'")
 
 
-GONE: list[tuple[dict[str, Any], bool]] = [
-    ({"orgs": "s2", "status": "tobedeleted"}, True),
-    ({"orgs": "s1", "status": "tobedeleted"}, False),
-    ({"orgs": "", "status": "tobedeleted"}, False),
-]
+GONE = {"s2": True, "s1": False, "": False}
+"""The school that a deleted record names, and whether the person stays."""
 
 
-@pytest.mark.parametrize(("members", "stays"), GONE)
 def test_a_deleted_record_ends_the_school_it_names_and_one_that_names_none_ends_all(
-    database: Database, source: Source, members: dict[str, Any], stays: bool
+    database: Database, source: Source
 ) -> None:
-    rows = [teacher(1, dateLastModified=EARLY), teacher(1, "s2", dateLastModified=EARLY)]
-    source.users = [*PUPILS, *rows]
+    rows = {
+        org: [teacher(11 + place, school, dateLastModified=EARLY) for school in ("s1", "s2")]
+        for place, org in enumerate(GONE)
+    }
+    source.users = [*PUPILS, *(row for both in rows.values() for row in both)]
     source.single = PUPILS
     school = School.begun(database, source)
-    deleted = teacher(1, members["orgs"], dateLastModified=LATE, status=members["status"])
-    kept = [one for one in rows if one["orgSourcedIds"] != members["orgs"]]
-    source.users = [*PUPILS, *kept, deleted]
+    source.users = list(PUPILS)
+    for org, both in rows.items():
+        source.users += [one for one in both if one["orgSourcedIds"] != org]
+        source.users.append(both[0] | {"orgSourcedIds": org, "dateLastModified": LATE, "status": "tobedeleted"})
     school.sync()
-    assert ("te1" in school.present) == stays
+    assert {org: both[0]["sourcedId"] in school.present for org, both in rows.items()} == GONE
 
 
 def test_a_record_that_comes_twice_the_same_is_no_second_one(database: Database, bundle: Source) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import signal
 import socket
 import sys
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -90,7 +91,7 @@ def config_from(given: ConsoleVariables, database_url: str, host: str = LOOPBACK
     return Config(
         database_url=database_url,
         url=url,
-        proxies=given.console_proxies,
+        proxies=_proxies(given.console_proxies),
         idle=timedelta(minutes=given.console_idle_minutes),
         lifetime=timedelta(hours=given.console_session_hours),
         oidc=oidc,
@@ -98,6 +99,19 @@ def config_from(given: ConsoleVariables, database_url: str, host: str = LOOPBACK
         runs=given.console_runs,
         run_minutes=given.console_run_minutes,
     )
+
+
+def _proxies(written: str) -> str:
+    """Addresses and networks. The server would trust everybody for `*`, and nobody for a host name."""
+    for one in filter(None, map(str.strip, written.split(","))):
+        with suppress(ValueError):
+            if ip_network(one).prefixlen:
+                continue
+        raise InstallationError(
+            "ROSTER_CONSOLE_PROXIES is not a list of addresses.",
+            "Write the IP addresses or networks of your proxies with commas, for example 127.0.0.1,10.0.0.0/24.",
+        )
+    return written
 
 
 def is_loopback(host: str) -> bool:

@@ -7,7 +7,7 @@ Nothing loads 50,000 rows to show fifty.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -218,6 +218,13 @@ def _of(plan: PlanRow) -> dict[str, Any]:
     return {"plan": plan.id, "district": plan.district_id}
 
 
+REASONS = """
+select plan_id, reason, notes from plan_row
+where plan_id = any(cast(:plans as bigint[])) and person_id = any(cast(:people as bigint[]))
+  and action in ('archive', 'restore')
+"""
+
+
 @dataclass(frozen=True)
 class RowDetail:
     """One row. result: done, held or left alone. fields: the names of the fields that change, without their values.
@@ -239,6 +246,12 @@ class RowDetail:
     family_name: str | None
     secrets: list[str]
     result: str
+
+
+def reasons_of(conn: Connection, plans: Collection[int], people: Collection[int]) -> dict[int, tuple[str, str | None]]:
+    """Reason and notes of the rows that archive or restore a person, by plan. people: all numbers of the person."""
+    found = conn.execute(text(REASONS), {"plans": sorted(plans), "people": sorted(people)}) if plans else ()
+    return {row.plan_id: (row.reason, row.notes) for row in found}
 
 
 def count_details(conn: Connection, plan_id: int, sync_id: int) -> int:

@@ -1,5 +1,4 @@
-"""Everything about one person, for a reader who may see them: their fields and the source of each field, the records of
-the SIS next to them, what the newest plan does with them, and everything that ever happened to them."""
+"""One person for a reader: fields and their sources, records of the SIS, the newest plan, and the whole history."""
 
 from __future__ import annotations
 
@@ -20,7 +19,7 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.services.person_changes import NAMES, undoable
-from roster_pipeline.services.plan_rows import Line, lines
+from roster_pipeline.services.plan_rows import Line, lines, reasons_by_sync
 from roster_pipeline.vocabulary import PERSON_FIELDS, day, full_name
 
 MOST_EVENTS = 100
@@ -215,8 +214,7 @@ def person_plan(conn: Connection, view: PersonView, plan_id: int) -> Planned | N
 def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, Announcement]:
     """The announcements that count, by school, of schools that the reader may see."""
     every = lasting_decisions.announcements_of_person(conn, view.person.district_id, view.person.id)
-    seen = [one for one in every if one.school in view.schools]
-    return {one.school: one for one in seen if not announcement_has_ended(one.day, today)}
+    return {a.school: a for a in every if a.school in view.schools and not announcement_has_ended(a.day, today)}
 
 
 def history(conn: Connection, view: PersonView) -> list[Event]:
@@ -224,6 +222,7 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
     events: dict[datetime, Event] = {}
     changes = ledger.changes_of_person(conn, view.person.district_id, view.person.id)
     syncs = ledger.syncs(conn, (each.sync_id for each in changes if each.sync_id))
+    whys = reasons_by_sync(conn, syncs, members.numbers_of(conn, view.person.id))
     for change in changes:
         sync = syncs.get(change.sync_id or 0)
         if not _may_see(view, change, sync):
@@ -231,7 +230,7 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
         event = events.setdefault(change.at, Event(change.at))
         if sync:
             event.sync, event.who, event.what = sync, sync.who, sync.kind
-        event.steps += _steps(change)
+        event.steps += _steps(change, whys.get(change.sync_id or 0, ""))
     if view.whole:
         entries = audit.search(conn, person_id=view.person.id, limit=MOST_EVENTS)
         for entry in entries:
@@ -276,8 +275,8 @@ def _may_see(view: PersonView, change: Change, sync: SyncRow | None) -> bool:
     return view.manages or (seen and (view.whole or (sync is not None and sync.school in view.schools)))
 
 
-def _steps(change: Change) -> list[Step]:
-    """A row of the change log, as sentences and as changed fields."""
+def _steps(change: Change, why: str) -> list[Step]:
+    """A row of the change log, as sentences and as changed fields. why: why its sync archived or restored."""
     before, after = change.before or {}, change.after or {}
     place = f" in {change.school}" if change.school else ""
     of = after or before
@@ -285,7 +284,8 @@ def _steps(change: Change) -> list[Step]:
         names = [name for name in after if name not in QUIET and before.get(name) != after[name]]
         prefix = "contact: " if change.entity == "contact" else ""
         record = f" of record {of.get('sourced_id')}" if change.entity == "link" else ""
-        return [
+        turned = [Step(why)] if why and change.entity == "membership" and "status" in names else []
+        return turned + [
             Step(f"{prefix}{name.replace('_', ' ')}{record}{place}", before.get(name), after[name], moved=True)
             for name in names
             if not (change.entity == "membership" and name in ("absent_syncs", "archived_at"))

@@ -4,7 +4,7 @@ numbers."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import plan_rows, plans, snapshots, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.ledger import SyncRow
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.notifications.outcome import NOUNS, joined
@@ -150,6 +151,14 @@ def _flags(stored: str | None) -> str:
 def _new_name(changes: Mapping[str, tuple[Any, Any]]) -> str:
     names = (changes.get(field, (None, None))[1] for field in ("given_name", "family_name"))
     return " ".join(str(name) for name in names if name is not None)
+
+
+def reasons_by_sync(conn: Connection, syncs: Mapping[int, SyncRow], people: Collection[int]) -> dict[int, str]:
+    """Why each of these syncs archived or restored a person. people: all numbers of the person."""
+    turning = {"archive", "restore"}
+    plan_of = {one.id: one.plan_id for one in syncs.values() if any(turning & of.keys() for of in one.counts.values())}
+    found = plan_rows.reasons_of(conn, {plan for plan in plan_of.values() if plan}, people)
+    return {sync_id: why_of(*found[plan]) for sync_id, plan in plan_of.items() if plan in found}
 
 
 def cells(some: Iterable[Line]) -> Iterator[tuple[Any, ...]]:

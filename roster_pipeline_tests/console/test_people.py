@@ -370,6 +370,9 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
     assert "email: ada@example.org → to new@example.org" in after
     assert "record u1 linked" in after
     assert "what a rollback of this sync would undo" in after
+    sync_rows(database, lincoln, row("archive", ada, reason="tobedeleted"))
+    gone = words_of(owner.get(f"/people/{ada}").text)
+    assert "The SIS marks the record as deleted. status in lincoln: active → to archived" in gone, "it says why"
 
 
 def test_the_card_of_the_plan_says_whether_it_is_about_the_last_sync_or_the_next_and_what_it_does_not_know(

@@ -107,6 +107,7 @@ SCRUB = (
     f"delete from sis_record r using {THEIRS} "  # noqa: S608
     "where r.connection_id = theirs.connection_id and r.kind = 'user' and r.sourced_id = theirs.sourced_id",
     "update snapshot set counts = counts - 'chosen' where district_id = :district and counts ? 'chosen'",
+    "delete from stored_frame f using school s where s.id = f.school_id and s.district_id = :district",
     "update outbox o set attachment = null from school s "
     "where s.id = o.school_id and s.district_id = :district and o.attachment is not null",
     "delete from plan_row r using plan p "

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pandas as pd
 import psycopg
@@ -23,7 +24,10 @@ Kind = Literal["text", "int", "bool", "json"]
 TOGETHER = 4096
 """How many documents or rows are sent as one value. A value may have at most 1 GB."""
 DOCUMENTS = """
-copy (select string_agg(payload::text, E'\\n') from ({inner}) d group by id / {together}) to stdout (format binary)
+copy (
+    select string_agg(payload::text, E'\\n'), string_agg(int8send(id), ''::bytea)
+    from ({inner}) d group by id / {together}
+) to stdout (format binary)
 """
 ROWS = """
 copy (
@@ -133,9 +137,9 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
     COPY takes no parameters, so `numbers` replace `{name}` in the query. They may only be whole numbers.
     """
     inner = sql.SQL(query).format(**{name: sql.Literal(int(value)) for name, value in numbers.items()})
-    data = _joined(conn, ROWS, inner)
+    data = b"\n".join(lines for (lines,) in _joined(conn, ROWS, inner))
     if not data:
-        return pd.DataFrame({name: _values(pa.array([], _ARROW[kind]), kind) for name, kind in columns.items()})
+        return pd.DataFrame({name: values_of(pa.array([], _ARROW[kind]), kind) for name, kind in columns.items()})
     table = pa.csv.read_csv(
         BytesIO(data),
         read_options=pa.csv.ReadOptions(column_names=["(", *columns, ")"], block_size=max(1 << 20, len(data) + 1)),
@@ -150,28 +154,31 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
             false_values=["f"],
         ),
     )
-    arrays = {name: _values(table[name].combine_chunks(), kind) for name, kind in columns.items()}
+    arrays = {name: values_of(table[name].combine_chunks(), kind) for name, kind in columns.items()}
     return pd.DataFrame(arrays, copy=False)
 
 
-def read_documents(conn: Connection, query: str, **numbers: int | str) -> bytes:
-    """The JSON documents of a query, one on each line, in any order.
+def read_documents(conn: Connection, query: str, **values: int | str) -> tuple[npt.NDArray[np.int64], bytes]:
+    """The ids and the JSON documents of a query, one on each line, in any order.
 
-    query: gives `id` and `payload` and takes `numbers` as in `read_frame`.
+    query: gives `id` and `payload`, and takes `values` as `read_frame` takes its numbers.
     """
-    return _joined(conn, DOCUMENTS, sql.SQL(query).format(**{name: sql.Literal(one) for name, one in numbers.items()}))
+    inner = sql.SQL(query).format(**{name: sql.Literal(one) for name, one in values.items()})
+    found = [*_joined(conn, DOCUMENTS, inner)]
+    ids = np.frombuffer(b"".join(ids for _, ids in found), ">i8").astype(np.int64)
+    return ids, b"\n".join(lines for lines, _ in found)
 
 
-def _joined(conn: Connection, statement: str, inner: sql.Composed) -> bytes:
+def _joined(conn: Connection, statement: str, inner: sql.Composed) -> Iterator[tuple[bytes, ...]]:
     """The lines of a query. The server joins some thousands before it sends them, because a message for each line takes
     most of the time."""
     joined = sql.SQL(statement).format(inner=inner, together=sql.Literal(TOGETHER))
     with driver(conn).cursor() as cursor, cursor.copy(joined) as copy:
-        copy.set_types(["bytea"])
-        return b"\n".join(lines for (lines,) in copy.rows())
+        copy.set_types(["bytea"] * (2 if statement is DOCUMENTS else 1))
+        yield from copy.rows()
 
 
-def _values(array: pa.Array, kind: Kind) -> Any:
+def values_of(array: pa.Array, kind: Kind) -> Any:
     """An Arrow array as a pandas array of the same values. Text is not copied."""
     if kind == "text":
         return pd.arrays.ArrowStringArray(array, dtype=_STR)  # type: ignore[call-arg]  # the stubs lag behind

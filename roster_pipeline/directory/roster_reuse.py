@@ -16,6 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, text
 
 from roster_pipeline.directory.pulls import IN_PULL
+from roster_pipeline.directory.stored_frames import ROSTER
 from roster_pipeline.directory.tables import cleaned_roster, excluded_contact, quality_result, rejected_record
 
 KEY = "cleaning"
@@ -68,7 +69,9 @@ def _copied(table: Table, returning: str) -> str:
 COPY = f"""
 with roster as ({_copied(cleaned_roster, "1")}), rejected as ({_copied(rejected_record, "severity")}),
 excluded as ({_copied(excluded_contact, "1")}), quality as ({_copied(quality_result, "1")}),
-counted as (
+moved as (
+    update stored_frame set snapshot_id = :snapshot where snapshot_id = :earlier and name = '{ROSTER}'
+), counted as (
     update snapshot n set counts = n.counts || (
         select jsonb_object_agg(key, value) from jsonb_each(e.counts) where key in {COUNTED}
     ) from snapshot e where n.id = :snapshot and e.id = :earlier

@@ -15,14 +15,17 @@ import pandas as pd
 from sqlalchemy import Connection, cast, delete, text, update
 from sqlalchemy.dialects.postgresql import JSONB
 
+from roster_pipeline.directory import stored_frames
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
+from roster_pipeline.directory.stored_frames import ROSTER, frame_of_table, table_of
 from roster_pipeline.directory.tables import (
     cleaned_roster,
     excluded_contact,
     quality_result,
     rejected_record,
     snapshot,
+    stored_frame,
 )
 
 _ROSTER: dict[str, Kind] = {
@@ -122,11 +125,14 @@ def write(
         (cleaned_roster, roster), (rejected_record, rejected), (excluded_contact, excluded), (quality_result, quality)
     )  # fmt: skip
     earlier = [delete(table).where(table.c.snapshot_id == snapshot_id).cte(f"no_{table.name}") for table, _ in written]
-    if not conn.execute(replaced.add_cte(*earlier)).rowcount:
+    kept = delete(stored_frame).where(stored_frame.c.snapshot_id == snapshot_id, stored_frame.c.name == ROSTER)
+    if not conn.execute(replaced.add_cte(*earlier, kept.cte("not_kept"))).rowcount:
         raise UnknownSnapshot(snapshot_id)
     for table, frame in written:
         if frame is not None and len(frame):
             copy_frame(conn, table, frame, {"snapshot_id": snapshot_id})
+    if len(roster) >= stored_frames.LARGE:
+        stored_frames.keep(conn, snapshot_id, ROSTER, table_of(roster[list(_ROSTER)]))
 
 
 def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> bool:
@@ -164,12 +170,15 @@ def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:
     )
 
 
-def load(conn: Connection, snapshot_id: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+def load(conn: Connection, snapshot_id: int, *, records: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Roster and rejections in the form in which `write` took them, by sourced_id.
 
-    Text is `str`, `identity` Int64, `enabled` boolean.
+    Text is `str`, `identity` Int64, `enabled` boolean. records: how many the snapshot has; the roster of a large school
+    is kept as one value.
     """
-    roster = read_frame(conn, _query("cleaned_roster", _ROSTER, "sourced_id"), _ROSTER, snapshot=snapshot_id)
+    kept = stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=True)
+    query = _query("cleaned_roster", _ROSTER, "sourced_id")
+    roster = read_frame(conn, query, _ROSTER, snapshot=snapshot_id) if kept is None else frame_of_table(kept)
     order = "collection, sourced_id, field, rule"
     rejected = read_frame(conn, _query("rejected_record", _REJECTED, order), _REJECTED, snapshot=snapshot_id)
     return roster, rejected

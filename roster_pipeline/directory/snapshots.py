@@ -13,7 +13,7 @@ from sqlalchemy import Connection, insert, select, text
 
 from roster_pipeline.directory.pg_copy import read_documents, read_frame
 from roster_pipeline.directory.pulls import IN_PULL, PullGone
-from roster_pipeline.directory.record_sets import NAMED, RECORDS
+from roster_pipeline.directory.record_sets import NAMED, RECORDS, Ids, RecordSet
 from roster_pipeline.directory.roster_reuse import KEY
 from roster_pipeline.directory.school_records import CHOSEN, Chooser, choose
 from roster_pipeline.directory.sis_records import keep_records
@@ -88,6 +88,10 @@ DOCUMENTS = f"""
 select r.id, r.payload from snapshot_record s {RECORDS.format(set="s")} r
 where s.snapshot_id = {{snapshot}} and s.part = {{part}}
 """  # noqa: S608
+DOCUMENTS_OF = """
+select n.id, r.payload from unnest(cast({ids} as bigint[])) n (id)
+cross join lateral (select payload from sis_record where id = n.id offset 0) r
+"""
 CONTACT_DOCUMENTS = f"""{DOCUMENTS} and not exists (
     select from snapshot_record
     where snapshot_id = {{snapshot}} and part = 'user' and {NAMED.format(id="r.id")} offset 0
@@ -98,7 +102,7 @@ COUNTED = {"org": "raw_orgs", "user": "raw_users", "contact": "raw_contacts"}
 """The counts of a snapshot by part."""
 OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
 """Values that a snapshot does not take over from the snapshot from which it was made."""
-PRUNED = ("snapshot_record", "raw_reject", "cleaned_roster", "witness", "excluded_contact")
+PRUNED = ("snapshot_record", "raw_reject", "cleaned_roster", "stored_frame", "witness", "excluded_contact")
 OLD = """
 with good as (
     select snapshot_id from sync where school_id = :school and kind = 'sync' and snapshot_id is not null
@@ -238,20 +242,37 @@ def load(conn: Connection, snapshot_id: int) -> Raw:
 
     There are none if the records do not exist, or no longer exist.
     """
+    (_, users), (_, contacts) = (documents(conn, snapshot_id, part) for part in ("user", "contact"))
+    return Raw(users, contacts, load_rejected(conn, snapshot_id))
+
+
+def documents(conn: Connection, snapshot_id: int, part: str) -> tuple[Ids, bytes]:
+    """The ids and documents of one part of a snapshot, as `load` has them."""
+    return read_documents(conn, DOCUMENTS if part == "user" else CONTACT_DOCUMENTS, snapshot=snapshot_id, part=part)
+
+
+def documents_of(conn: Connection, records: RecordSet) -> tuple[Ids, bytes]:
+    """The ids and documents of these records."""
+    return read_documents(conn, DOCUMENTS_OF, ids=records.literal)
+
+
+def load_rejected(conn: Connection, snapshot_id: int) -> pd.DataFrame:
+    """The records of a snapshot that the client refused."""
     columns = {"collection": "text", "sourced_id": "text", "field": "text", "rule": "text", "severity": "text"}
     query = f"select {', '.join(columns)} from raw_reject where snapshot_id = {{snapshot}} order by 1, 2, 3, 4"  # noqa: S608
     rejected = read_frame(conn, query, columns, snapshot=snapshot_id)  # type: ignore[arg-type]
     rejected["role"] = pd.Series(None, index=rejected.index, dtype="str")
-    return Raw(
-        users=read_documents(conn, DOCUMENTS, snapshot=snapshot_id, part="user"),
-        contacts=read_documents(conn, CONTACT_DOCUMENTS, snapshot=snapshot_id, part="contact"),
-        rejected=rejected,
-    )
+    return rejected
 
 
 def facts(conn: Connection, snapshot_id: int) -> dict[str, Any]:
     """The facts of a snapshot: its row (complete, mode, proof, counts, school_sourced_id, ...)."""
     return dict(conn.execute(select(snapshot).where(snapshot.c.id == snapshot_id)).mappings().one())
+
+
+def users_of(facts: Mapping[str, Any]) -> int:
+    """How many user records a snapshot has, by its facts."""
+    return int(facts["counts"].get(COUNTED["user"], 0))
 
 
 def prove(conn: Connection, snapshot_id: int, **said: Any) -> None:

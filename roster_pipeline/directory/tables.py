@@ -109,6 +109,7 @@ cleaned_roster = _table(
     **_fields(STUDENT_CONTACTS),
     **{UNREADABLE: (Text, "fields that were given and cannot be read, separated by blanks")},
 )
+stored_frame = _table("stored_frame", school_id=BigInteger, name=Text, snapshot_id=BigInteger, key=Text, data=BYTEA)
 excluded_contact = _table("excluded_contact", snapshot_id=BigInteger, sourced_id=Text, student_id=Text)
 rejected_record = _table(
     "rejected_record", snapshot_id=BigInteger, collection=Text, sourced_id=Text, field=Text, rule=Text, severity=Text,

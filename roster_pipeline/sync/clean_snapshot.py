@@ -8,6 +8,7 @@ from datetime import date, datetime
 from hashlib import sha256
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from sqlalchemy import Connection
@@ -18,9 +19,11 @@ from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fie
 from roster_pipeline.cleaning.quality import not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.cleaning.roles import next_change, orgs_named, school_orgs
-from roster_pipeline.directory import pulls, roster_reuse, rosters, snapshots, tenants
+from roster_pipeline.directory import pulls, record_sets, roster_reuse, rosters, snapshots, stored_frames, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.record_sets import RecordSet
 from roster_pipeline.directory.roster_reuse import KEY, Cleaning, Earlier
+from roster_pipeline.directory.stored_frames import RECORDS, frame_of_table, table_of
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import frame_of_documents, infrequent_collection
@@ -28,6 +31,10 @@ from roster_pipeline.planning.plan_stats import people_by_role
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
 
+ID = "id"
+"""The column with the ids of the records, beside those of the frame that is kept of them."""
+MOST_NEW = 0.1
+"""If more records than this share are new since the kept frame was made, all are read and kept again."""
 CONTACT_FIELDS_SEEN = "contact_fields"
 """A key in what was learned of a connection: the fields of contact rules that some contact once had."""
 
@@ -66,11 +73,11 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
             if unusable is not None:
                 results = rosters.load_quality(conn, snapshot_id).drop(columns="snapshot_id")
                 return _counts(snapshot_id, earlier.by_role, unusable, results, taken_over=True)
-        raw = snapshots.load(conn, snapshot_id)
-        users, contacts = frame_of_documents(raw.users), frame_of_documents(raw.contacts)
+        records = read_records(conn, facts)
+        users, contacts, refused = records.users, records.contacts, snapshots.load_rejected(conn, snapshot_id)
         orgs = snapshots.list_orgs(conn, facts["pull_id"], str(facts["school_sourced_id"]), orgs_named(users))
-    cleaned = cleaned_records(school, facts, users, contacts, raw.rejected, orgs, withheld)
-    rejected = pd.concat([cleaned.rejected, raw.rejected], ignore_index=True) if len(raw.rejected) else cleaned.rejected
+    cleaned = cleaned_records(school, facts, users, contacts, refused, orgs, withheld)
+    rejected = pd.concat([cleaned.rejected, refused], ignore_index=True) if len(refused) else cleaned.rejected
     quality = _tested(cleaned.roster, rejected, school.settings)
     by_role = people_by_role(cleaned.roster)
     with database.begin() as conn:
@@ -83,6 +90,8 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         rosters.write(
             conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts
         )
+        if records.to_keep is not None:
+            stored_frames.keep(conn, snapshot_id, RECORDS, records.to_keep)
     return _counts(snapshot_id, by_role, int((rejected["severity"] == "error").sum()), quality)
 
 
@@ -108,6 +117,41 @@ def _earlier(
     code = (code_version("."), pd.__version__, pa.__version__)
     rest = repr((facts["school_sourced_id"], settings, sorted(withheld), suite, code))
     return roster_reuse.find_earlier(conn, facts, sha256(rest.encode()).hexdigest(), today)
+
+
+@dataclass(frozen=True)
+class Records:
+    """The records of a snapshot as frames (`frame_of_documents`). to_keep: what a later night should begin with."""
+
+    users: pd.DataFrame
+    contacts: pd.DataFrame
+    to_keep: pa.Table | None = None
+
+
+def read_records(conn: Connection, facts: Mapping[str, Any]) -> Records:
+    """The records of a snapshot. Of a large school, the columns of an earlier night are kept, and only the documents
+    that are new since then are read."""
+    snapshot_id, records = facts["id"], snapshots.users_of(facts)
+    if records < stored_frames.LARGE:
+        raw = snapshots.load(conn, snapshot_id)
+        return Records(frame_of_documents(raw.users), frame_of_documents(raw.contacts))
+    parts = record_sets.of_snapshot(conn, snapshot_id)
+    users, contacts = parts["user"], parts["contact"] - parts["user"]
+    table = stored_frames.kept(conn, snapshot_id, RECORDS, records=records, own=False)
+    if table is not None:
+        new = (users | contacts) - RecordSet.of(table[ID].to_numpy())
+        if len(new) <= MOST_NEW * records:
+            ids, lines = snapshots.documents_of(conn, new)
+            table = pa.concat_tables([table, table_of(frame_of_documents(lines), **{ID: pa.array(ids)})])
+            return Records(_of_records(table, users), _of_records(table, contacts))
+    read = [snapshots.documents(conn, snapshot_id, part) for part in ("user", "contact")]
+    frames = [frame_of_documents(lines) for _, lines in read]
+    tables = [table_of(frame, **{ID: pa.array(ids)}) for frame, (ids, _) in zip(frames, read, strict=True)]
+    return Records(frames[0], frames[1], pa.concat_tables(tables))
+
+
+def _of_records(table: pa.Table, records: RecordSet) -> pd.DataFrame:
+    return frame_of_table(table.filter(pa.array(np.isin(table[ID].to_numpy(), records.ids))).drop_columns(ID))
 
 
 def _today(school: SchoolRow) -> date:

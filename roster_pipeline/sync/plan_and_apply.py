@@ -126,7 +126,7 @@ def plan_snapshot(
     today = datetime.now(school.settings.zone).date()
     with database.begin() as conn:
         before = history_of(conn, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
-        roster, rejected = rosters.load(conn, snapshot_id)
+        roster, rejected = rosters.load(conn, snapshot_id, records=snapshots.users_of(before.facts))
         loaded = planning_input.load_directory(conn, school, snapshot_id, len(roster))
         quality = rosters.load_quality(conn, snapshot_id)
         excluded = rosters.load_excluded(conn, snapshot_id)

@@ -15,11 +15,12 @@ from sqlalchemy import text
 from roster_pipeline import sync
 from roster_pipeline.cleaning.quality import not_tested
 from roster_pipeline.cleaning.quality_suite import SHIPPED
-from roster_pipeline.directory import rosters, snapshots
+from roster_pipeline.directory import operations, rosters, snapshots, stored_frames
 from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
 from roster_pipeline.sync import clean_snapshot
 from roster_pipeline.sync.clean_snapshot import CleanedCounts
 from roster_pipeline_tests.district import District
+from roster_pipeline_tests.kept_frames import keep_and_compare
 
 DAY = timedelta(days=1)
 
@@ -172,3 +173,76 @@ def test_the_roster_of_a_sync_of_one_person_is_never_taken_over(nights: Nights) 
         assert KEY not in snapshots.facts(conn, derived)["counts"]
         conn.execute(text("update snapshot set counts = counts - 'cleaning' where id < :id"), {"id": derived})
     assert not nights.next().taken_over
+
+
+@pytest.fixture
+def read(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The school counts as large and has kept its records; how many documents each further night reads one by one."""
+    keep_and_compare(monkeypatch)
+    nights.next(take_over=False)
+    read: list[int] = []
+
+    def documents_of(conn: Any, records: Any) -> Any:
+        read.append(len(records))
+        return only_these(conn, records)
+
+    only_these = snapshots.documents_of
+    monkeypatch.setattr(snapshots, "documents_of", documents_of)
+    return read
+
+
+def kept(nights: Nights) -> dict[str, int]:
+    """The frames that are kept, each with its snapshot."""
+    with nights.district.database.begin() as conn:
+        return {row.name: row.snapshot_id for row in conn.execute(text("select name, snapshot_id from stored_frame"))}
+
+
+def test_a_night_with_changes_reads_only_the_new_documents_of_a_large_school(nights: Nights, read: list[int]) -> None:
+    before = kept(nights)
+    nights.district.people.rename(student(nights), family_name="Okonkwo-Byrne")
+    nights.district.people.remove(nights.district.people.people_of("sch-1", "teacher")[0].sourced_id, how="vanish")
+    night = nights.next()
+    assert (read, night.taken_over) == ([1], False)
+    assert kept(nights) == {"records": before["records"], "roster": night.snapshot_id}
+    assert nights.next().taken_over
+    assert kept(nights)["roster"] > night.snapshot_id, "the roster that was taken over is the one that is kept"
+
+
+def test_a_night_with_many_new_records_reads_and_keeps_all_of_them(nights: Nights, read: list[int]) -> None:
+    for one in nights.district.people.people_of("sch-1", "student")[:40]:
+        nights.district.people.rename(one.sourced_id, family_name="Okonkwo-Byrne")
+    night = nights.next()
+    assert read == []
+    assert kept(nights) == {"records": night.snapshot_id, "roster": night.snapshot_id}
+
+
+def test_records_that_another_code_kept_are_read_again(
+    nights: Nights, read: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored_frames, "code_version", lambda *_: "newer")
+    night = nights.next(take_over=False)
+    assert (read, set(kept(nights).values())) == ([], {night.snapshot_id})
+
+
+def test_nothing_is_kept_of_an_erased_person(nights: Nights, read: list[int]) -> None:
+    who, database = student(nights), nights.district.database
+    nights.district.sync_school("lincoln")
+    assert kept(nights)
+    person = int(nights.district.rows(f"select person_id from link where sourced_id = '{who}'")[0]["person_id"])
+    with database.begin() as conn:
+        district = int(conn.scalar(text("select district_id from person where id = :id"), {"id": person}) or 0)
+        operations.erase(conn, district, person, who="test", reason="a test")
+    assert kept(nights) == {}
+    sync.clean_latest(database, "lincoln", run_id=None)
+    assert kept(nights) == {}, "this snapshot was read before the erasure"
+    nights.next(take_over=False)
+    assert set(kept(nights)) == {"records", "roster"}
+
+
+def test_kept_frames_are_pruned_with_their_snapshot(nights: Nights, read: list[int]) -> None:
+    nights.district.sync_school("lincoln")
+    nights.district.people.rename(student(nights), family_name="Okonkwo-Byrne")
+    nights.district.sync_school("lincoln")
+    with nights.district.database.begin() as conn:
+        snapshots.prune(conn, conn.scalar(text("select id from school")), keep=1)
+    assert set(kept(nights)) == {"roster"}

@@ -1,0 +1,94 @@
+"""Frames of large schools, each kept as one value, so that a later step or night need not make them from rows again.
+
+A school has two: its SIS records as columns, with their ids, and its newest cleaned roster. Both stand in `sis_record`
+and `cleaned_roster` too, so a frame that is missing only costs time. A record is stored once and never changed, so the
+columns of an earlier night are right for every id that a snapshot still names.
+
+A value is a stream of Arrow, compressed. Erasing a person deletes those of the district. The erasure also removes
+`chosen` from the counts of its snapshots, so nothing is kept of a snapshot that was read before.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, text
+
+from roster_pipeline import code_version
+from roster_pipeline.directory.pg_copy import Kind, driver, values_of
+
+RECORDS, ROSTER = "records", "roster"
+LARGE = 5000
+"""Schools with fewer records gain less than the statements cost."""
+
+_KEEP = """
+insert into stored_frame (school_id, name, snapshot_id, key, data)
+select school_id, :name, id, :key, :data from snapshot where id = :snapshot and counts ? 'chosen'
+on conflict (school_id, name)
+do update set snapshot_id = excluded.snapshot_id, key = excluded.key, data = excluded.data
+"""
+_KEPT = """
+select f.data from snapshot s join stored_frame f on f.school_id = s.school_id
+where s.id = %(snapshot)s and f.name = %(name)s and f.key = %(key)s and (f.snapshot_id = s.id or not %(own)s)
+"""
+_OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1), use_threads=False)
+_to_json = msgspec.json.Encoder().encode
+_of_json = msgspec.json.Decoder().decode
+_KINDS: dict[pa.DataType, Kind] = {pa.large_string(): "text", pa.int64(): "int", pa.bool_(): "bool"}
+
+
+def keep(conn: Connection, snapshot_id: int, name: str, table: pa.Table) -> None:
+    """Keep a frame of a snapshot in place of the one that the school has. Call it after the snapshot was written to, in
+    the same transaction: then it waits for an erasure that is going on."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
+        stream.write_table(table)
+    given = {"name": name, "snapshot": snapshot_id, "key": _key(), "data": sink.getvalue().to_pybytes()}
+    conn.execute(text(_KEEP), given)
+
+
+def kept(conn: Connection, snapshot_id: int, name: str, *, records: int, own: bool) -> pa.Table | None:
+    """The frame that is kept of a snapshot (own), or of any snapshot of its school. None if there is none that this
+    code has made. records: how many the snapshot has."""
+    if records < LARGE:
+        return None
+    given = {"name": name, "snapshot": snapshot_id, "key": _key(), "own": own}
+    with driver(conn).cursor(binary=True) as cursor:
+        row = cursor.execute(_KEPT, given).fetchone()
+    return None if row is None else pa.ipc.open_stream(pa.py_buffer(row[0])).read_all()
+
+
+def table_of(frame: pd.DataFrame, **more: pa.Array) -> pa.Table:
+    """A frame as a table: text, numbers, booleans, Arrow lists, and values of JSON. more: further columns."""
+    columns = dict(more)
+    for name in frame.columns:
+        values = frame[name]
+        if values.dtype == object:
+            columns[name] = pa.array([_to_json(value) if value else None for value in values], pa.large_binary())
+        else:
+            columns[name] = pa.array(values.array, pa.large_string() if values.dtype == "str" else None)
+    return pa.table(columns)
+
+
+def frame_of_table(table: pa.Table) -> pd.DataFrame:
+    """The frame that was made into a table."""
+    columns: dict[str, Any] = {}
+    for name in table.column_names:
+        array = table.column(name).combine_chunks()
+        if pa.types.is_large_binary(array.type):
+            columns[name] = np.empty(len(array), dtype=object)
+            columns[name][:] = [_of_json(one) if one else {} for one in array.to_pylist()]
+        elif pa.types.is_list(array.type):
+            columns[name] = pd.arrays.ArrowExtensionArray(array)
+        else:
+            columns[name] = values_of(array, _KINDS[array.type])
+    return pd.DataFrame(columns, copy=False)
+
+
+def _key() -> str:
+    """What a table depends on besides the data."""
+    return f"{code_version('frames.py', 'vocabulary.py', 'directory/stored_frames.py')} {pa.__version__}"

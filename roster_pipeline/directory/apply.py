@@ -43,8 +43,8 @@ Counts = dict[str, dict[str, int]]
 
 
 class PlanStale(DirectoryError):
-    """The plan is out of date: the directory or the quality results changed since it was made, or a newer plan replaced
-    it. The school has to be planned again."""
+    """The plan is out of date: the directory or the quality results changed since it was made, a newer plan replaced
+    it, or newer data were applied. The school has to be planned again."""
 
     retryable = True
 
@@ -118,6 +118,8 @@ def apply_within(
     if rosters.quality_digest(rosters.load_quality(conn, plan.snapshot_id)) != plan.quality:
         raise PlanStale(f"The quality of the roster was tested again since plan {plan.id} was made.", "Plan again.")
     judged = judged_rows(conn, plan, now)
+    if judged[0]["overtaken"]:
+        raise PlanStale(f"Newer data of the school were applied since plan {plan.id} was made.", "Plan again.")
     passed, approval_id = allowed(judged, plan, kind)
     given = _parameters(plan, judged[0], passed)
     sync_id = _open_sync(conn)

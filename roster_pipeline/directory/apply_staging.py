@@ -31,6 +31,9 @@ JUDGED = f"""
 select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
        s.connection_id, s.proof ->> 'version' as version, coalesce(s.counts ->> 'masters', '0') <> '0' as masters,
        a.id as approval_id, a.by_manager, a.parts,
+       exists (
+           select from sync y join snapshot n on n.id = y.snapshot_id
+           where y.school_id = p.school_id and y.kind = 'sync' and (n.pull_id, n.id) > (s.pull_id, s.id)) as overtaken,
        exists (select from plan_row r where r.plan_id = :plan and r.action = any(:changing) and not exists (
            select from verdict w
            where w.plan_id = r.plan_id and w.role = r.role and w.action = r.action and w.guard = r.guard)) as missing
@@ -41,7 +44,7 @@ left join lateral ({approvals.COVERING}) a on true
 where v.plan_id = :plan
 """
 """The verdict of a plan, line by line. Each line also says whether some rows of the plan have no verdict, which
-approval covers the plan, and what the snapshot of the plan says of its source."""
+approval covers the plan, whether newer data were applied, and what the snapshot of the plan says of its source."""
 Judged = tuple[str, str, str]
 """The key of one line of the verdict: a role, an action, and the guard that judges these rows alone (or none)."""
 

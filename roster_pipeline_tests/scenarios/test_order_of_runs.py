@@ -6,10 +6,12 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import false, text
 
 from roster_pipeline import sync
+from roster_pipeline.directory import plans
 from roster_pipeline.planning import guards
+from roster_pipeline.services import decisions
 from roster_pipeline.sync import SyncError
 from roster_pipeline_tests.district import STEPS, District
 
@@ -17,6 +19,10 @@ SYNCS = "select count(*) from sync"
 WAITING = """
 select p.run_id, sum(v.rows) as rows from plan p join verdict v on v.plan_id = p.id and v.verdict = 'hold'
 where p.state = 'planned' group by p.id
+"""
+HELD = """
+select p.id, sum(v.rows) as rows from plan p join verdict v on v.plan_id = p.id and v.verdict = 'hold'
+where p.state = 'planned' and v.action = 'archive' group by p.id
 """
 MAILS = "select count(*) from outbox"
 
@@ -93,6 +99,36 @@ def test_newer_data_that_are_applied_while_older_ones_are_planned_keep_their_row
     (waiting,) = district.rows(WAITING)
     assert (waiting["run_id"] == "fast", waiting["rows"]) == (moment == "planning again", 10)
     assert district.value(SYNCS) == 2
+
+
+def test_a_plan_of_older_data_that_is_written_last_is_not_approved(
+    district: District, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The newer data are applied while the plan of the older ones is written, so neither sees the other."""
+    district.add_school()
+    run(district, "first", *STEPS)
+    away = [one.sourced_id for one in district.people.people_of("sch-1", "student")][:9]
+    for student in away:
+        district.people.remove(student, how="vanish")
+    run(district, "slow", *STEPS[:2])
+    sees, fast = plans.of_data_after, iter(["fast"])
+
+    def judge(*given: Any) -> guards.Verdict:
+        for run_id in fast:
+            for student in away:
+                district.people.restore(student)
+            run(district, run_id, *STEPS)
+            monkeypatch.setattr(plans, "of_data_after", lambda taken: sees(taken).where(false()))
+        return guards.judge(*given)
+
+    monkeypatch.setattr("roster_pipeline.sync.plan_and_apply.judge", judge)
+    run(district, "slow", STEPS[2])
+    monkeypatch.setattr(plans, "of_data_after", sees)
+    ((held, rows),) = [(row["id"], row["rows"]) for row in district.rows(HELD)]
+    assert rows == 9
+    with pytest.raises(SyncError, match="changed since"):
+        decisions.approve(district.database, "lincoln", held, who="owner", reason="they left")
+    assert district.count("membership", "status = 'archived'") == 0
 
 
 def test_a_pull_that_other_schools_share_does_not_replace_a_newer_one(district: District) -> None:

@@ -228,7 +228,8 @@ REASONS: dict[str, str] = {
     "exempted": "Somebody exempted this change. It is not made as long as the SIS asks for it.",
     "grace": "Gone from the roster, still within the school's grace.",
     "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
-    "not_answered": "Not in the list, and the SIS gave no answer when asked for this one person.",
+    "not_answered": "Not in the list, and the SIS gave no answer when asked for this one person, or it finds nobody of "
+    "their role in this way. So nothing proves that they left. If you know that they did, archive them by hand.",
     "not_confirmed": "Not in the list, but when asked for this one person the SIS answered with a record that does not "
     "say that they have left: it names an org that the SIS does not list or that is not a school, or this school and a "
     "role only in another one, or we cannot read its status or id.",

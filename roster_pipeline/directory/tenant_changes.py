@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import connection, district, school
 from roster_pipeline.directory.tenants import (
     ConnectionRow,
@@ -64,6 +65,18 @@ class RefusedSetting(DirectoryError):
     """The form of the name or setting is correct, but we do not accept it."""
 
 
+NUMBER_PLACES = {"student": "student_number_from", "staff": "staff_number_from"}
+"""The settings that say where the numbers of each kind are."""
+NUMBERS_OF_NOBODY = """
+update person set number_connection_id = null, revision = revision + 1
+where district_id = :district and number_connection_id = :connection and number_kind = any(:kinds)
+"""
+PLANS_WITH_NUMBERS = """
+update plan set state = 'replaced' where state = 'planned' and district_id = :district
+    and school_id in (select id from school where connection_id = :connection)
+"""
+
+
 def add_district(conn: Connection, key: str, name: str) -> DistrictRow:
     """Make a district. Raises KeyTaken, RefusedSetting."""
     name = _name(name)
@@ -84,16 +97,28 @@ def set_connection(
     conn: Connection, key: str, settings: ConnectionSettings | None = None, secret_sealed: str | None = None
 ) -> int:
     """Replace a connection's settings, its secret, or both; returns its revision. Everything learned about the server
-    is deleted. Raises UnknownKey."""
+    is deleted. If numbers come from another place, the stored ones become those of no connection. Raises UnknownKey."""
     values: dict[str, Any] = {"learned": {}}
     news = []
     if settings is not None:
+        _leave_numbers(conn, get_connection(conn, key), settings)
         values["settings"] = settings.model_dump(mode="json")
         news.append(connection.c.settings != cast(values["settings"], JSONB))
     if secret_sealed is not None:
         values["secret"] = secret_sealed
         news.append(true())
     return int(_changed(conn, connection, key, values, news).revision)
+
+
+def _leave_numbers(conn: Connection, before: ConnectionRow, after: ConnectionSettings) -> None:
+    """Numbers from another place of the records are no evidence, neither for nor against anybody. So plans that were
+    made with them are not applied either."""
+    kinds = [kind for kind, name in NUMBER_PLACES.items() if getattr(before.settings, name) != getattr(after, name)]
+    if kinds:
+        lock_district(conn, before.district_id)
+        given = {"district": before.district_id, "connection": before.id, "kinds": kinds}
+        for statement in (NUMBERS_OF_NOBODY, PLANS_WITH_NUMBERS):
+            conn.execute(text(statement), given)
 
 
 def add_school(conn: Connection, connection_key: str, key: str, name: str, settings: SchoolSettings) -> SchoolRow:

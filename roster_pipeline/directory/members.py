@@ -19,6 +19,19 @@ MOST_FOUND = 50
 _SAME = ("id", "district_id", "number_kind", "excluded", "created_at", "updated_at")
 """The columns of a person that are shown as they are."""
 
+CURRENT = """
+with newest as (
+    select s.id as school_id, s.connection_id,
+           (select max(id) from snapshot t where t.school_id = s.id
+            and exists (select from cleaned_roster c where c.snapshot_id = t.id)) as snapshot_id
+    from school s where s.district_id = :district
+)
+select l.person_id, n.school_id, n.connection_id, c.role, c.phone from link l
+join newest n on n.connection_id = l.connection_id
+join cleaned_roster c on c.snapshot_id = n.snapshot_id and c.sourced_id = l.sourced_id and c.record_status = 'member'
+where l.district_id = :district and l.person_id = any(:people)
+"""
+"""The schools whose newest roster has a record of these people as a member, with what it says there."""
 MEMBERS = f"""
 select m.person_id, {", ".join(f"p.{name}" for name in PERSON_FIELDS)}, p.number_kind, p.excluded, p.locked_fields,
        {", ".join(f"m.{name}" for name in MEMBERSHIP_FIELDS)}, m.status, m.archived_by, m.archived_at, m.managed,
@@ -184,3 +197,11 @@ def find_people(conn: Connection, school: SchoolRow, words: Collection[str]) -> 
     place = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
     given = place | {"words": list(dict.fromkeys(words))}
     return {row.word: list(row.people or ()) for row in conn.execute(text(FIND), given)}
+
+
+def in_other_schools(conn: Connection, school: SchoolRow, people: Collection[int]) -> list[dict[str, Any]]:
+    """`CURRENT` of these people in the other schools of the connection."""
+    given = {"district": school.district_id, "people": list(people)}
+    rows = conn.execute(text(CURRENT), given).mappings()
+    own = school.connection.id
+    return [dict(row) for row in rows if row["connection_id"] == own and row["school_id"] != school.id]

@@ -113,6 +113,11 @@ order by m.person_id, m.school_id
 POSITION = """
 select case when is_called then last_value else 0 end,
     exists (select from contact where district_id = :district and school_id = :school and place > 1),
+    exists (select from school where connection_id = :connection and id <> :school),
+    array(
+        select id from school where connection_id = :connection and id < :school
+            and coalesce(settings ->> 'phone_region', :region) <> :region
+    ),
     array(
         select m.person_id from school s
         join membership m on m.district_id = s.district_id and m.school_id = s.id and m.status = 'active'
@@ -121,8 +126,10 @@ select case when is_called then last_value else 0 end,
     )
 from change_log_position_seq
 """
-"""The current position of the change log, whether a student of the school has several contacts, and
-`DirectoryFrames.preferred_elsewhere`. preferred: the school keeps preferred names."""
+"""The current position of the change log, whether a student of the school has several contacts, whether the connection
+has other schools, those of them that decide about phones, and the people whose preferred names another school keeps.
+
+preferred: the school keeps preferred names. region: its `phone_region`."""
 _MORE_CONTACTS = (
     f"select jsonb_agg(jsonb_build_array({', '.join(name.removeprefix('contact_') for name in CONTACT_FIELDS)}) "  # noqa: S608
     "order by place)::text as contacts from contact where district_id = m.district_id and school_id = m.school_id "
@@ -166,7 +173,7 @@ class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the position of the change log at the moment of reading.
 
     exclusions: pairs of a record of this connection and one of these people that somebody unlinked by hand.
-    connections, affiliations, preferred_elsewhere: as in `DirectoryFrames`. elsewhere: the memberships in other schools
+    connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools
     of people who are not active here (`ELSEWHERE`).
     """
 
@@ -176,6 +183,8 @@ class LoadedDirectory:
     members: pd.DataFrame
     elsewhere: pd.DataFrame
     preferred_elsewhere: frozenset[int]
+    other_schools: bool
+    phone_schools: frozenset[int]
     connections: pd.DataFrame
     affiliations: pd.DataFrame
     position: int
@@ -201,22 +210,24 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, record
     exclusions = read_frame(
         conn, _link_exclusions(), EXCLUSIONS, district=school.district_id, connection=school.connection.id
     )
-    preferred = {"preferred": school.settings.preferred_names}
-    position, several, preferred_elsewhere = conn.execute(text(POSITION), given | preferred).one()
+    wishes = {"preferred": school.settings.preferred_names, "region": school.settings.phone_region}
+    position, several, others, of_phones, preferred = conn.execute(text(POSITION), given | wishes).one()
     members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
     ids = {name: given[name] for name in ("district", "school", "connection")}
     affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **ids)
     active = members.loc[members["status"] == "active", "person_id"]
-    others = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
-    elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": others}).all() if others else []
+    away = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
+    elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": away}).all() if away else []
     return LoadedDirectory(
         people=people.set_index("person_id"),
         links=links,
         exclusions=exclusions,
         members=members.set_index("person_id"),
         elsewhere=pd.DataFrame(elsewhere, columns=["person_id", "role", "grade", "status", "years"]),
-        preferred_elsewhere=frozenset(preferred_elsewhere),
+        preferred_elsewhere=frozenset(preferred),
+        other_schools=others,
+        phone_schools=frozenset(of_phones),
         connections=connections,
         affiliations=affiliations,
         position=int(position),

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from roster_pipeline.frames import Flags
+from roster_pipeline.frames import Flags, Ints, strings, truth
+from roster_pipeline.identity.evidence import STAFF, STUDENT, kind_of
 
 MEMBERSHIP = ("person_id", "role", "grade", "status", "years")
 """Columns of memberships that say whether somebody is a pupil or a member of staff, and in which grade."""
@@ -45,7 +50,8 @@ class DirectoryFrames:
 
     elsewhere: person_id, role, grade, status, years: memberships in other schools, of people who are not active here.
 
-    preferred_elsewhere: people who are active in another school that keeps preferred names, if this school does not.
+    kept_elsewhere: for some fields, the people for whom another school decides (docs/rules.md, section 4): a field of
+    a preferred name, the phone, or the number, as long as its kind here is another one.
 
     connections: connection_id, of_district (only managers and operators may change it), rank (place in the district's
     ranking of primary records, or missing): all of the district. A connection that is not listed is a school's own.
@@ -69,7 +75,7 @@ class DirectoryFrames:
     affiliations: pd.DataFrame = field(default_factory=_affiliations)
     exemptions: pd.DataFrame = field(default_factory=_exemptions)
     announced: frozenset[int] = frozenset()
-    preferred_elsewhere: frozenset[int] = frozenset()
+    kept_elsewhere: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     @cached_property
     def own_links(self) -> pd.DataFrame:
@@ -113,3 +119,42 @@ def flags_of(column: pd.Series[Any]) -> Flags:
         column = column.astype("boolean")
     flags: Flags = column.to_numpy(dtype=bool, na_value=False)
     return flags
+
+
+def asked_elsewhere(
+    people: pd.DataFrame, links: pd.DataFrame, roster: pd.DataFrame, connection_id: int, *, whole: bool
+) -> Ints:
+    """The people with a record whose number is not of the kind that is stored; all people, if `whole`. people, links:
+    as in `DirectoryFrames`."""
+    own = flags_of(links["connection_id"] == connection_id)
+    ids, who = strings(links["sourced_id"]).filter(pa.array(own)), links["person_id"].to_numpy(dtype=np.int64)[own]
+    if whole:
+        return np.unique(who)
+    stored, tonight = strings(people["number_kind"].reindex(who)), strings(roster["number_kind"])
+    others = np.zeros(len(who), dtype=bool)
+    for kind in (STUDENT, STAFF):
+        of_kind, not_tonight = truth(pc.equal(stored, kind)), ~truth(pc.equal(tonight, kind))
+        sides = ids.filter(pa.array(of_kind)), strings(roster["sourced_id"]).filter(pa.array(not_tonight))
+        few, many = sorted(sides, key=len)
+        both = many.filter(pc.is_in(many, value_set=few))
+        others[of_kind] = truth(pc.is_in(sides[0], value_set=both)) if len(both) else False
+    return np.unique(who[others])
+
+
+def kept_elsewhere(
+    there: Iterable[Mapping[str, Any]], people: pd.DataFrame, phone_schools: frozenset[int], preferred: frozenset[int]
+) -> dict[str, frozenset[int]]:
+    """`DirectoryFrames.kept_elsewhere`: the people whose number has the kind of their role in another school, whose
+    phone another school reads, or whose preferred names another school wants (preferred).
+
+    there: person_id, school_id, role and phone of records in the newest rosters of other schools of the connection.
+    phone_schools: the schools that decide about phones.
+    """
+    numbers, phones, kinds = set(), set(), people["number_kind"]
+    for row in there:
+        if kind_of(row["role"]) == kinds[row["person_id"]]:
+            numbers.add(int(row["person_id"]))
+        if row["school_id"] in phone_schools and row["phone"] is not None:
+            phones.add(int(row["person_id"]))
+    names = dict.fromkeys(("preferred_given_name", "preferred_family_name"), preferred)
+    return {"number": frozenset(numbers), "phone": frozenset(phones), **names}

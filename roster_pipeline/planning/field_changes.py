@@ -92,7 +92,8 @@ def compare(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter
             differences.want[name], differences.have[name] = want, have
             differences.differ[name] = _differ(want, have)
         if names is PERSON_FIELDS:
-            differences.differ["number"] |= _other_kind(roster, directory, sides)
+            has = filled(taken(strings(roster["number"]), sides.fields))
+            differences.differ["number"] |= has & ~np.logical_and(*stored_numbers(roster, directory, sides))
             for name in names:
                 differences.differ[name] &= wanted >= 0
     differences.differ["enabled"] &= filled(differences.want["enabled"])
@@ -119,16 +120,13 @@ def _differ(want: Array, have: Array) -> Flags:
     return ~same
 
 
-def _other_kind(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> Flags:
-    """The rows in which the same number means something else, because it is of another kind or of another
-    connection."""
+def stored_numbers(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> tuple[Flags, Flags]:
+    """Whether the stored number of each row is of the same kind as tonight's, and whether it is of this connection. If
+    not, the same number means something else."""
     people = directory.people
-    kind = taken(strings(people["number_kind"]), sides.person)
-    of = np.append(flags_of(people["number_connection_id"] == directory.connection_id), False)
-    wanted = taken(strings(roster["number_kind"]), sides.fields)
-    has = filled(taken(strings(roster["number"]), sides.fields))
-    other: Flags = has & (_differ(wanted, kind) | ~of[sides.person])
-    return other
+    stored, wanted = strings(people["number_kind"]), strings(roster["number_kind"])
+    own = np.append(flags_of(people["number_connection_id"] == directory.connection_id), False)
+    return truth(pc.equal(taken(stored, sides.person), taken(wanted, sides.fields))), own[sides.person]
 
 
 def _keep_locked(differences: Differences, people: pd.DataFrame, person: Ints) -> None:

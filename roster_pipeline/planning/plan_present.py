@@ -39,6 +39,7 @@ from roster_pipeline.planning.field_changes import (
     Differences,
     compare,
     keep_undelivered,
+    stored_numbers,
     suppress,
 )
 from roster_pipeline.planning.moved_keys import row_notes
@@ -71,7 +72,7 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
     differences = compare(context.identities.roster, context.directory, sides)
     if context.identities.roster[UNREADABLE].notna().any():
         keep_unreadable(differences, context.identities.roster, context.directory, sides)
-    _suppress_unknown(differences, context)
+    _suppress_unknown(differences, context, sides)
     situation = _situation(context, differences, primary)
     action, reason = decide(situation)
     for place in np.flatnonzero(action == "conflict").tolist():
@@ -83,11 +84,14 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
     return _frame(context, primary, action, reason, changes, notes)
 
 
-def _suppress_unknown(differences: Differences, context: PlanningContext) -> None:
+def _suppress_unknown(differences: Differences, context: PlanningContext, sides: BeforeAfter) -> None:
     """Remove differences about which the snapshot says nothing: a contact that was withheld, a role in a list of
-    changes, a preferred name that only another school keeps."""
-    theirs = np.isin(context.person, list(context.directory.preferred_elsewhere))
-    suppress(differences, theirs, ("preferred_given_name", "preferred_family_name"))
+    changes, a field about which another school decides."""
+    for name, people in context.directory.kept_elsewhere.items():
+        theirs = np.isin(context.person, list(people))
+        if name == "number" and theirs.any():
+            theirs &= ~stored_numbers(context.identities.roster, context.directory, sides)[0]
+        suppress(differences, theirs, [name])
     if context.school.primary_contacts:
         want = differences.want
         named = filled(want["contact_given_name"]) | filled(want["contact_family_name"])

@@ -15,10 +15,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Flags, Ints, filled, strings, taken, truth
-from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.frames import TEXT, Array, Ints, filled, strings, taken, truth
+from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.identity.match_keys import name_key
-from roster_pipeline.planning.field_changes import BeforeAfter, Differences, suppress
+from roster_pipeline.planning.field_changes import BeforeAfter, Differences, stored_numbers, suppress
 from roster_pipeline.vocabulary import (
     CONTACT_FIELDS,
     CONTACTS,
@@ -44,7 +44,9 @@ def keep_unreadable(
             if name in names:
                 kept = np.zeros(len(sides), dtype=bool)
                 kept[rows] = True
-                suppress(differences, kept & _of_the_same(name, roster, directory, sides), [name])
+                if name == "number":
+                    kept &= np.logical_and(*stored_numbers(roster, directory, sides))
+                suppress(differences, kept, [name])
     of_contacts = _rows_by_field(taken(column, sides.lead))
     stays = np.isin(np.arange(len(sides)), of_contacts.get(CONTACTS, ()))
     stays &= filled(differences.have["contact_sourced_id"]) | filled(differences.have[MORE_CONTACTS])
@@ -64,18 +66,6 @@ def _rows_by_field(column: Array) -> dict[str, list[int]]:
         for name in names.split():
             rows.setdefault(name, []).append(place)
     return rows
-
-
-def _of_the_same(name: str, roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> Flags:
-    """The rows whose stored value is what this field of the record means today."""
-    if name != "number":
-        return np.ones(len(sides), dtype=bool)
-    people = directory.people
-    own = np.append(flags_of(people["number_connection_id"] == directory.connection_id), False)
-    theirs, wanted = strings(people["number_kind"]), strings(roster["number_kind"])
-    kind = truth(pc.equal(taken(theirs, sides.person), taken(wanted, sides.fields)))
-    same: Flags = kind & own[sides.person]
-    return same
 
 
 def _keep_values_of_contacts(

@@ -18,6 +18,7 @@ from sqlalchemy import Connection
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import (
     lasting_decisions,
+    members,
     planning_input,
     plans,
     rosters,
@@ -30,7 +31,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import history_of, latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import infrequent_collection
-from roster_pipeline.identity.directory_frames import DirectoryFrames
+from roster_pipeline.identity.directory_frames import DirectoryFrames, asked_elsewhere, kept_elsewhere
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import joined
 from roster_pipeline.planning.findings import Finding
@@ -128,6 +129,11 @@ def plan_snapshot(
         before = history_of(conn, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
         roster, rejected = rosters.load(conn, snapshot_id, records=snapshots.users_of(before.facts))
         loaded = planning_input.load_directory(conn, school, snapshot_id, len(roster))
+        there: list[dict[str, Any]] = []
+        if loaded.other_schools:
+            whole = bool(loaded.phone_schools)
+            asked = asked_elsewhere(loaded.people, loaded.links, roster, school.connection.id, whole=whole)
+            there = members.in_other_schools(conn, school, asked.tolist()) if len(asked) else []
         quality = rosters.load_quality(conn, snapshot_id)
         excluded = rosters.load_excluded(conn, snapshot_id)
         exempted = lasting_decisions.load_exemptions(conn, school.id)
@@ -145,7 +151,7 @@ def plan_snapshot(
         connections=loaded.connections,
         affiliations=loaded.affiliations,
         elsewhere=loaded.elsewhere,
-        preferred_elsewhere=loaded.preferred_elsewhere,
+        kept_elsewhere=kept_elsewhere(there, loaded.people, loaded.phone_schools, loaded.preferred_elsewhere),
         exemptions=exempted,
         announced=announced,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ import pytest
 
 from roster_pipeline.frames import REJECTED_COLUMNS
 from roster_pipeline.planning.guards import judge
+from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import Guards, RoleSettings
 from roster_pipeline_tests.planning.builders import COMPLETE, CONNECTION, TODAY, Directory, cleaned, school, user
@@ -141,3 +143,26 @@ def test_homes_that_come_with_other_e_mails_are_held_like_any_other_change() -> 
         TODAY,
     )
     assert not judge(plan, found, Guards()).allows("student", "update")
+
+
+ELSEWHERE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
+    ("a number of the other school's kind stays", {"number_kind": "staff"}, {"identifier": "8"}, {}),
+    ("also where none comes here", {"number_kind": "staff"}, {"identifier": None}, {}),
+    ("a number of this school's kind follows", {}, {"identifier": "8"}, {"number": ["7", "8"]}),
+    ("a phone that the other school reads stays", {"phone": "+12125550123"}, {"phone": "+49 30 901820"}, {}),
+    ("a preferred name that the other school wants stays", {"preferred_given_name": "Nick"}, {}, {}),
+]
+"""What is stored, what the record says, and what the plan writes."""
+
+
+@pytest.mark.parametrize(("stored", "says", "changes"), [case[1:] for case in ELSEWHERE], ids=[c[0] for c in ELSEWHERE])
+@pytest.mark.parametrize("decides", [True, False])
+def test_a_field_about_which_another_school_decides_is_not_written_in_turns(
+    stored: dict[str, Any], says: dict[str, Any], changes: dict[str, Any], decides: bool
+) -> None:
+    directory = Directory()
+    directory.member(directory.person("a", **{"number": "7", **stored}), source_role="student")
+    names = ("number", "phone", "preferred_given_name") if decides else ()
+    frames = replace(directory.frames(), kept_elsewhere=dict.fromkeys(names, frozenset((1,))))
+    plan = make_plan(cleaned([user("a", **{"identifier": "7", **says})]).roster, frames, school(), COMPLETE)
+    assert (plan.rows.iloc[0]["changes"] == changes) == (decides or bool(changes))

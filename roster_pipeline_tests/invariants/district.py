@@ -15,6 +15,7 @@ from roster_pipeline_tests.invariants.sync_district import Place, Site
 PEOPLE = """
 select p.id, p.given_name as given, p.family_name as family, p.middle_name as middle, p.email, p.number,
        p.number_kind as kind, p.username, p.excluded,
+       case when p.number_connection_id is not null then 'yes' end as sourced,
        (select array_agg(l.sourced_id order by l.sourced_id) from link l where l.person_id = p.id) as links,
        (select array_agg(l.sourced_id) from link l where l.person_id = p.id and l.is_primary) as primary_records,
        (select array_agg(a.sourced_id order by a.sourced_id) from link_exclusion a where a.person_id = p.id)

@@ -136,9 +136,16 @@ def compare(one: Known, other: Known) -> Compared:
     for name, mine, theirs, same in pairs:
         if (mine and theirs) or (whole and name in ("given", "family")):
             (found.same if same else found.other).add(name)
+    if found.whole and one.email and other.email and mailbox(one.email) == mailbox(other.email):
+        found.other.discard("email")
     if one.grade is not None and other.grade is not None:
         (found.same if abs(one.grade - other.grade) < FAR else found.other).add("grade")
     return found
+
+
+def mailbox(email: str) -> str:
+    """An address without its domain, which an SIS changes for a whole school."""
+    return email.partition("@")[0]
 
 
 def _spelled(side: Known) -> list[str]:
@@ -156,9 +163,12 @@ def kind_of(role: str) -> str:
     return "student" if role == "student" else "staff"
 
 
-def known_person(person: Person) -> Known:
-    """What the directory knows of a person: kind and grade by the active memberships, else by the archived ones."""
+def known_person(person: Person, school: str = "") -> Known:
+    """What the directory knows of a person: kind and grade by the active membership of this school, else by the active
+    ones, else by the archived ones."""
     some = [each for each in person.members.values() if each.status == "active"] or list(person.members.values())
+    if school in person.members and person.members[school] in some:
+        some = [person.members[school]] if person.members[school].status == "active" else some
     kinds = {kind_of(each.role) for each in some} if some else {person.fields["kind"]}
     grades = [each.grade for each in some if each.grade is not None]
     number, number_kind = person.fields["number"], person.fields["kind"]
@@ -166,7 +176,7 @@ def known_person(person: Person) -> Known:
         person.fields["given"],
         person.fields["family"],
         person.fields["email"],
-        (number_kind, number) if number and number_kind else None,
+        (number_kind, number) if number and number_kind and person.fields["sourced"] else None,
         person.fields["username"],
         frozenset(person.masters[link] for link in person.links if link in person.masters),
         kinds.pop() if len(kinds) == 1 else None,

@@ -83,11 +83,12 @@ class Identity:
         """What the directory keeps of a person with this primary record. What nobody can read stays as it is."""
         kind = self.kind(record) if record.number else None
         fields = {name: getattr(record, name) for name in ("given", "family", "middle", "email", "number", "username")}
-        fields["kind"] = kind
+        fields |= {"kind": kind, "sourced": "yes" if kind else None}
         if person is not None and record.unreadable("email"):
             fields["email"] = person.fields["email"]
-        if person is not None and record.unreadable("number") and person.fields["kind"] == self.kind(record):
-            fields |= {name: person.fields[name] for name in ("number", "kind")}
+        if person is not None and record.unreadable("number") and person.fields["sourced"]:
+            same = person.fields["kind"] == self.kind(record)
+            fields |= {name: person.fields[name] for name in ("number", "kind", "sourced") if same}
         return fields
 
     def source_grade(self, record: Record) -> str | None:
@@ -217,7 +218,7 @@ def _one_family(alone: Iterable[Identity], email: object) -> bool:
 
 def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> bool:
     """Whether some record of a human, whoever that was taken for, speaks for this person being still there."""
-    theirs = known_person(person)
+    theirs = known_person(person, human.school)
     return any(
         compare(human.known(record), theirs).keeps
         for record in human.records
@@ -230,7 +231,7 @@ def at_odds(human: Identity, record: Record, person: Person) -> bool:
     silent = record.deleted or human.unusable(record)
     if silent or record.sourced_id not in person.links - person.confirmed:
         return False
-    theirs = known_person(person)
+    theirs = known_person(person, human.school)
     return compare(human.known(record), theirs).wrong_link_of(theirs)
 
 
@@ -291,7 +292,7 @@ def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person
     for person in people:
         if any(told_apart(one, person, linked) for one in human.ids):
             continue
-        theirs = known_person(person)
+        theirs = known_person(person, human.school)
         for way in ("number", "email", "id"):
             for record in human.records:
                 mine = human.known(record)

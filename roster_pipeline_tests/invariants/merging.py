@@ -27,7 +27,7 @@ def merge(kept: Person, gone: Person) -> None:
     for name in ("given", "family", "middle", "email", "username"):
         kept.fields[name] = kept.fields[name] or gone.fields[name]
     if not kept.fields["number"] and gone.fields["number"]:
-        kept.fields["number"], kept.fields["kind"] = gone.fields["number"], gone.fields["kind"]
+        kept.fields |= {name: gone.fields[name] for name in ("number", "kind", "sourced")}
     for school, theirs in gone.members.items():
         mine = kept.members.get(school)
         kept.members[school] = theirs if mine is None else _one_of(mine, theirs)

@@ -10,8 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from roster_pipeline_tests.invariants.evidence import kind_of
 from roster_pipeline_tests.invariants.guarding import Judged, judge
-from roster_pipeline_tests.invariants.identities import Identity, apparent_identities, identities_of, may_be
+from roster_pipeline_tests.invariants.identities import (
+    MEMBER,
+    STRONGEST,
+    Identity,
+    apparent_identities,
+    identities_of,
+    may_be,
+    strength,
+)
 from roster_pipeline_tests.invariants.night_facts import facts_of
 from roster_pipeline_tests.invariants.person import Membership, Person
 from roster_pipeline_tests.invariants.placeholders import without_values_of_many
@@ -19,7 +28,8 @@ from roster_pipeline_tests.invariants.quality import held_by_quality
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.invariants.sis_state import Record, campus_of
 
-FIELDS = ("given", "family", "middle", "email", "number", "kind", "username")
+FIELDS = ("given", "family", "middle", "email", "number", "kind", "sourced", "username")
+"""sourced: "yes" for a number from the place that the connection names today."""
 
 
 @dataclass(eq=False)
@@ -66,6 +76,8 @@ class SchoolState:
     """Of each night: people by role, whether it is a measure for the next, and the role of each record."""
     announced: set[int] = field(default_factory=set)
     """Serials of people whose leaving was announced and is in force."""
+    members: dict[str, str] = field(default_factory=dict)
+    """The role of each record that was a member in the newest roster with anybody in it."""
     waiting: list[Row] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
     exempted: list[Exemption] = field(default_factory=list)
@@ -98,6 +110,9 @@ class Model:
         state.exempted = [one for one in state.exempted if self._goes_on(one, school, humans, refused)]
         rows = [row for row in rows if row not in refused]
         state.doubted = [link for human in humans if human.present for link in human.doubted]
+        standings = {record.sourced_id: strength(record, school, state.rules) for record in records}
+        if records:
+            state.members = {one: STRONGEST[role] for one, (standing, role) in standings.items() if standing == MEMBER}
         seeming = apparent_identities(records, school, state.rules)
         facts = facts_of(self, school, humans, seeming, rows, records, refused, gone)
         judged = judge(facts, state.rules)
@@ -181,6 +196,8 @@ class Model:
                 primary = lead.sourced_id
             record = next((r for r in human.records if r.sourced_id == primary), None)
             wanted = human.fields(record, person) if record and auto and not human.unusable(record) else {}
+            if record and self._numbered_elsewhere(person, school, human.kind(record)):
+                wanted = {name: value for name, value in wanted.items() if name not in ("number", "kind", "sourced")}
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
             of_keys = bool(fields)
             moves = primary if primary != person.primary else None
@@ -197,6 +214,12 @@ class Model:
             elif moves or new_links or not member.managed:
                 row.action, row.fields = "update", {}
             yield row
+
+    def _numbered_elsewhere(self, person: Person, school: str, kind: str | None) -> bool:
+        """Whether the number is of another kind, and another school has the person in a role of that kind."""
+        there = [state.members for key, state in self.schools.items() if key != school]
+        kinds: list[str | None] = [kind_of(members[link]) for members in there for link in person.links & set(members)]
+        return person.fields["kind"] != kind and person.fields["kind"] in kinds
 
     def _absent(self, school: str, humans: list[Identity]) -> Iterable[Row]:
         rules = self.schools[school].rules

@@ -17,10 +17,11 @@ from roster_pipeline_tests.invariants.sis_state import (
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
-    "new_email", "other_role", "second_record", "second_school", "rekey", "marry", "respell_id", "rekey_with_twin",
-    "wrong_number", "own_number", "respell_number", "reuse", "transform", "spoil", "spoil", "mend", "mend", "mend",
-    "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
+    "new_email", "other_role", "other_role_there", "second_record", "second_school", "rekey", "marry", "respell_id",
+    "rekey_with_twin", "wrong_number", "own_number", "respell_number", "reuse", "transform", "spoil", "spoil", "mend",
+    "mend", "mend", "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
     "to_campus", "also_campus", "to_district", "half_move", "year_up", "year_back",
+    "other_domain", "transliterate", "schools_merge",
 )  # fmt: skip
 
 
@@ -41,6 +42,13 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
     if kind.startswith("year"):
         sis.turn_year(school, up=kind == "year_up", every=1 + pick % 3)
         return
+    if kind == "other_domain":
+        sis.other_domain(school, every=1 + pick % 3)
+        return
+    if kind == "schools_merge":
+        for record in [one for one in here if one.names(school)] if pick % 3 == 0 else ():
+            sis.set_roles(record, [(role, sis.schools[0] if org == school else org) for role, org in record.roles])
+        return
     if kind == "mend":
         sis.mend()
         return
@@ -57,7 +65,7 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         return
     record, somebody = here[pick % len(here)], here[other % len(here)]
     turns = _pupil(group) != _pupil(record.roles[0][0])
-    if kind in ("other_role", "second_record") and turns and record.human in sis.alike:
+    if kind in ("other_role", "other_role_there", "second_record") and turns and record.human in sis.alike:
         return
     if kind == "leave":
         sis.leave(record, LEAVING[other % len(LEAVING)])
@@ -79,10 +87,14 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.exchange_names(record)
     elif kind == "transform":
         sis.transform(record)
+    elif kind == "transliterate":
+        sis.transliterate(record)
     elif kind == "new_email":
         sis.new_email(record)
     elif kind == "other_role":
         sis.set_roles(record, [(group, org) for _, org in record.roles])
+    elif kind == "other_role_there":
+        sis.set_roles(record, [*((role, org) for role, org in record.roles if org != school), (group, school)])
     elif kind == "second_school":
         sis.set_roles(record, [*record.roles, (record.roles[0][0], school)])
     elif kind == "second_record":

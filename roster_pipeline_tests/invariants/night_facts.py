@@ -168,7 +168,8 @@ def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -
         for other in [p for p in known if p is not row.person]:
             before, theirs = other.fields, changed.get(id(other), {})
             number = (
-                bool({"number", "kind"} & set(row.fields))
+                bool({"number", "kind", "sourced"} & set(row.fields))
+                and before["sourced"]
                 and after["number"] is not None
                 and before["number"] is not None
                 and plain((after["kind"], after["number"])) == plain((before["kind"], before["number"]))

@@ -265,6 +265,20 @@ class SisState:
         for each in self._of_human(record):
             self._change(replace(each, given=each.family, family=each.given))
 
+    def transliterate(self, record: Record) -> None:
+        """The SIS writes both names in another way, and makes e-mail and user name of them."""
+        self.rename(record, given=True)
+        self.rename(self.records[record.sourced_id], given=False)
+        self.new_email(self.records[record.sourced_id])
+        self._change(replace(self.records[record.sourced_id], username=f"new{self._ids}"))
+
+    def other_domain(self, school: str, *, every: int) -> None:
+        """Of the records of a school, every n-th has its e-mail in another domain."""
+        for record in [one for one in self.here() if one.names(school) and one.email][::every]:
+            name, _, domain = (record.email or "").partition("@")
+            other = "pupils.example" if domain == "people.example" else "people.example"
+            self._change(replace(record, email=f"{name}@{other}"))
+
     def new_email(self, record: Record) -> None:
         """A record gets another e-mail."""
         self._ids += 1

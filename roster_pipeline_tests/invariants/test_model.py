@@ -15,6 +15,7 @@ import pytest
 from hypothesis import note
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from sqlalchemy import text
 
 from roster_pipeline import sync
 from roster_pipeline.directory import approvals, lasting_decisions, tenant_changes, tenants
@@ -56,6 +57,11 @@ where c.key = :school and s.complete order by y.id
 MEMBERS = """
 select sourced_id, role from cleaned_roster where record_status = 'member' and snapshot_id = (
     select max(y.snapshot_id) from sync y join school s on s.id = y.school_id where s.key = :school)
+"""
+NEWEST_MEMBERS = """
+select sourced_id, role from cleaned_roster where record_status = 'member' and snapshot_id = (
+    select max(n.id) from snapshot n join school s on s.id = n.school_id
+    where s.key = :school and exists (select from cleaned_roster c where c.snapshot_id = n.id))
 """
 VERDICT = """
 select v.verdict, v.rows, v.findings from verdict v
@@ -271,6 +277,8 @@ class Districts(RuleBasedStateMachine):
     def _relearn(self, district: CheckedDistrict, school: str) -> None:
         """What a bad night leaves in the school's memory: whether it counts as good, and as the first."""
         state = district.model.schools[district.ids[school]]
+        newest = district.place.rows(NEWEST_MEMBERS, school=school)
+        state.members = {row["sourced_id"]: row["role"] for row in newest}
         rows = district.place.rows(COMPLETE_SYNCS, school=school, unusual=UNUSUAL)
         state.synced = state.synced or any(row["did"] for row in rows)
         good = bool(rows) and rows[-1]["outcome"] != "held" and not rows[-1]["unusual"]
@@ -290,6 +298,20 @@ class Districts(RuleBasedStateMachine):
         rules.switches[role] = (switches[0], switches[1], switches[2])
         with self.database.begin() as conn:
             tenant_changes.set_school(conn, district.schools[place], rules.settings())
+
+    @rule(kind=st.sampled_from(("student", "staff")))
+    def numbers_of_another_place(self, kind: str) -> None:
+        """An owner names another place for a kind of numbers, and then the place of before."""
+        district = self.districts[0]
+        of = {"district": district.place.district_id, "connection": district.place.connection_id, "kinds": [kind]}
+        with self.database.begin() as conn:
+            for statement in (tenant_changes.NUMBERS_OF_NOBODY, tenant_changes.PLANS_WITH_NUMBERS):
+                conn.execute(text(statement), of)
+        for person in district.model.people:
+            person.fields["sourced"] = None if person.fields["kind"] == kind else person.fields["sourced"]
+        for state in district.model.schools.values():
+            state.waiting = []
+        nights["numbers of another place"] += 1
 
     @precondition(lambda self: self._waiting())
     @rule(pick=PICK, discard=st.booleans(), part=st.booleans())

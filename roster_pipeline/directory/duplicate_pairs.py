@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory import audit
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.members import CURRENT, UnknownPerson
+from roster_pipeline.directory.members import NEWEST, UnknownPerson
 from roster_pipeline.directory.pg_copy import Kind, read_frame
 
 KEYS: Mapping[str, Kind] = {
@@ -43,6 +43,14 @@ _NOT_THEIRS = """
 select person_id, connection_id, sourced_id from link_exclusion
 where district_id = :district and person_id = any(:people)
 """
+_CURRENT = f"""
+with newest as (
+    select s.id as school_id, s.connection_id, {NEWEST} as snapshot_id from school s where s.district_id = :district
+)
+select l.person_id, n.school_id from link l join newest n on n.connection_id = l.connection_id
+join cleaned_roster c on c.snapshot_id = n.snapshot_id and c.sourced_id = l.sourced_id and c.record_status = 'member'
+where l.district_id = :district and l.person_id = any(:people)
+"""  # noqa: S608
 _BOTH_TWO = (
     "insert into not_duplicate (district_id, person_id, other_id) values (:district, :one, :other) "
     "on conflict do nothing"
@@ -92,7 +100,7 @@ def stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[in
         found[each["person_id"]]["memberships"].append(dict(each))
     for row in conn.execute(text(_NOT_THEIRS), given):
         found[row.person_id]["not_theirs"].add((row.connection_id, row.sourced_id))
-    for row in conn.execute(text(CURRENT), given):
+    for row in conn.execute(text(_CURRENT), given):
         found[row.person_id]["current"].add(row.school_id)
     return found
 

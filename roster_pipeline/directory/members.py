@@ -19,19 +19,27 @@ MOST_FOUND = 50
 _SAME = ("id", "district_id", "number_kind", "excluded", "created_at", "updated_at")
 """The columns of a person that are shown as they are."""
 
-CURRENT = """
-with newest as (
-    select s.id as school_id, s.connection_id,
-           (select max(id) from snapshot t where t.school_id = s.id
-            and exists (select from cleaned_roster c where c.snapshot_id = t.id)) as snapshot_id
-    from school s where s.district_id = :district
-)
-select l.person_id, n.school_id, n.connection_id, c.role, c.phone from link l
-join newest n on n.connection_id = l.connection_id
-join cleaned_roster c on c.snapshot_id = n.snapshot_id and c.sourced_id = l.sourced_id and c.record_status = 'member'
-where l.district_id = :district and l.person_id = any(:people)
+NEWEST = """
+(select max(id) from snapshot t where t.school_id = s.id
+    and exists (select from cleaned_roster c where c.snapshot_id = t.id))
 """
-"""The schools whose newest roster has a record of these people as a member, with what it says there."""
+"""The snapshot of the newest roster of a school `s`."""
+IN_OTHER_SCHOOLS = f"""
+with places as materialized (
+    select m.person_id, m.school_id from membership m join school s on s.id = m.school_id
+    where m.district_id = :district and m.person_id = any(:people)
+      and s.connection_id = :connection and s.id <> :school
+), newest as materialized (
+    select s.id as school_id, {NEWEST} as snapshot_id from school s where s.id in (select school_id from places)
+)
+select p.person_id, p.school_id, c.role, c.phone
+from places p join newest n on n.school_id = p.school_id
+join link l on l.district_id = :district and l.connection_id = :connection and l.person_id = p.person_id
+cross join lateral (
+    select role, phone from cleaned_roster
+    where snapshot_id = n.snapshot_id and sourced_id = l.sourced_id and record_status = 'member' offset 0
+) c
+"""  # noqa: S608
 MEMBERS = f"""
 select m.person_id, {", ".join(f"p.{name}" for name in PERSON_FIELDS)}, p.number_kind, p.excluded, p.locked_fields,
        {", ".join(f"m.{name}" for name in MEMBERSHIP_FIELDS)}, m.status, m.archived_by, m.archived_at, m.managed,
@@ -200,8 +208,8 @@ def find_people(conn: Connection, school: SchoolRow, words: Collection[str]) -> 
 
 
 def in_other_schools(conn: Connection, school: SchoolRow, people: Collection[int]) -> list[dict[str, Any]]:
-    """`CURRENT` of these people in the other schools of the connection."""
-    given = {"district": school.district_id, "people": list(people)}
-    rows = conn.execute(text(CURRENT), given).mappings()
-    own = school.connection.id
-    return [dict(row) for row in rows if row["connection_id"] == own and row["school_id"] != school.id]
+    """person_id, school_id, role and phone: the records of these people that the newest rosters of other schools of the
+    connection have as members."""
+    given = {"district": school.district_id, "connection": school.connection.id, "school": school.id}
+    rows = conn.execute(text(IN_OTHER_SCHOOLS), given | {"people": list(people)}).mappings()
+    return [dict(row) for row in rows]

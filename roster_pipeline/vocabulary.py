@@ -116,21 +116,13 @@ def people_of(role: str, number: int) -> str:
 # Records of a snapshot
 
 RECORD_STATUSES = (
-    "member",
-    "role_off",
-    "unmapped",
-    "org_below",
-    "unknown_org",
-    "rejected",
-    "elsewhere",
-    "no_org",
-    "not_begun",
-    "ended",
-    "disabled",
-    "not_enrolled",
-    "deleted",
+    *("member", "role_off", "unmapped", "org_below", "unknown_org", "rejected", "elsewhere", "no_org"),
+    *("not_begun", "ended", "disabled", "not_enrolled", "deleted", "shared_id"),
 )
-"""The statuses of a record in a school, strongest first. The strongest record of a person decides."""
+"""The statuses of a record in a school, strongest first. The strongest record of a person decides.
+
+shared_id: a record under an id that another person has too (`sourced_id_of_two`). It only keeps people from being
+archived."""
 STATUS_RANK = {status: rank for rank, status in enumerate(RECORD_STATUSES)}
 UNUSABLE = ("unmapped", "org_below", "unknown_org", "rejected")
 """Records that we could not use. They do not say that the person left, so they never lead to an archival."""

@@ -104,7 +104,7 @@ def clean(
     """
     notes = Rejections("users")
     users, contacts = (_in_days_of(some, context.settings.zone) for some in (users, contacts))
-    users = one_per_sourced_id(users, notes)
+    users, others = one_per_sourced_id(users, notes)
     orgs = context.orgs or SchoolOrgs(frozenset((context.school_id,)))
     entries = read_roles(lists(users["roles"]), orgs, context.settings, context.today)
     ids = strings(users["sourcedId"])
@@ -147,6 +147,8 @@ def clean(
     columns["enabled"] = users["enabledUser"].array.astype("boolean")
     frame = pd.DataFrame({name: columns[name] for name in ROSTER_COLUMNS})
     frame = _with_rejected_at_ingest(frame, ids_rejected)
+    if len(others):
+        frame = _with_others(frame, others, orgs, context)
     noted = joined_rejections([notes.frame(), chosen.rejected])
     return Cleaned(frame, noted, chosen.flags, chosen.excluded)
 
@@ -261,6 +263,29 @@ def _with_rejected_at_ingest(roster: pd.DataFrame, ids_rejected: Array) -> pd.Da
     if not missing:
         return roster
     rows = pd.DataFrame({"sourced_id": pd.Series(missing, dtype="str"), "record_status": "rejected"})
+    return _added(roster, rows)
+
+
+def _with_others(
+    roster: pd.DataFrame, others: pd.DataFrame, orgs: SchoolOrgs, context: CleaningContext
+) -> pd.DataFrame:
+    """The roster with records of people who share the id of another record, each under an id of its own."""
+    entries = read_roles(lists(others["roles"]), orgs, context.settings, context.today)
+    groups = _groups(entries)
+    numbers = pa.array(map(str, range(len(others))), TEXT)
+    rows = {
+        "sourced_id": pc.binary_join_element_wise(strings(others["sourcedId"]), numbers, pa.scalar("\x1f", TEXT)),
+        "record_status": pa.array(["shared_id"] * len(others), TEXT),
+        "number_kind": pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(entries.group)),
+        "role": groups,
+        "source_role": entries.source_role,
+        **record_fields(others, entries, context.settings, context.connection).values,
+    }
+    return _added(roster, pd.DataFrame({name: column_of(array) for name, array in rows.items()}))
+
+
+def _added(roster: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
+    """The roster with more rows, each an identity of its own."""
     rows["identity"] = pd.array(range(len(roster), len(roster) + len(rows)), dtype="Int64")
     rows = rows.reindex(columns=list(ROSTER_COLUMNS)).astype(roster.dtypes.to_dict())
     return sorted_by(pd.concat([roster, rows], ignore_index=True), "sourced_id")

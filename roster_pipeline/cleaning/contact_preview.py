@@ -64,7 +64,7 @@ def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactCont
     are linked with one of the students are counted; the list is empty if there are none.
     """
     notes = Rejections("contacts")
-    students, people = one_per_sourced_id(clipped(students), notes), one_per_sourced_id(clipped(people), notes)
+    students, people = (one_per_sourced_id(clipped(some), notes)[0] for some in (students, people))
     usable, _, kinds = usable_contacts(people, context, notes)
     pairs = pairs_of(students, people)
     there = pairs.contact

@@ -80,7 +80,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     rank from 1) or on the student (the contact's sourcedId).
     """
     notes, versions = Rejections("contacts"), Rejections("contacts")
-    people = one_per_sourced_id(clipped(others), versions)
+    people, _ = one_per_sourced_id(clipped(others), versions)
     usable, nameless, kinds = usable_contacts(people, context, notes)
     ids = strings(people["sourcedId"])
     ids_of_two = pa.concat_arrays([ids_of_two, versions.ids(SOURCED_ID_OF_TWO)])

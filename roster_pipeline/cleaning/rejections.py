@@ -119,8 +119,10 @@ def joined_rejections(frames: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(text).sort_values(["collection", "sourced_id", "field", "rule"], ignore_index=True)
 
 
-def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> pd.DataFrame:
-    """The records, sorted by sourcedId, each sourcedId once. Versions that differ from the one used are noted.
+def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The records, sorted by sourcedId, each sourcedId once; and those of the other people who have such an id.
+
+    Versions that differ from the one used are noted.
 
     A page that is sent twice brings equal records: the fetch handles that, and nothing is noted.
     """
@@ -129,17 +131,20 @@ def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> pd.DataFr
     keep = filled(ids)
     again = repeated(ids)
     if not again.any():
-        return users if keep.all() else users[keep].reset_index(drop=True)
-    joined, differing, of_two = _joined(users, ids, again, keep)
+        return users if keep.all() else users[keep].reset_index(drop=True), users[:0]
+    joined, differing, of_two, others = _joined(users, ids, again, keep)
     rejections.note(differing, ids, "sourcedId", "duplicate_sourced_id", "warning")
     rejections.note(of_two, ids, "sourcedId", SOURCED_ID_OF_TWO, "error")
     kept = users[keep]
-    return sorted_by(pd.concat([kept, frame_of(joined)], ignore_index=True) if joined else kept, "sourcedId")
+    kept = sorted_by(pd.concat([kept, frame_of(joined)], ignore_index=True) if joined else kept, "sourcedId")
+    return kept, frame_of(others) if others else users[:0]
 
 
-def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple[list[dict[str, Any]], Flags, Flags]:
-    """The records that several records make together; flags for used records that had other versions; and flags for
-    one record of each id that two people have.
+def _joined(
+    users: pd.DataFrame, ids: Array, again: Flags, keep: Flags
+) -> tuple[list[dict[str, Any]], Flags, Flags, list[Record]]:
+    """The records that several records make together; flags for used records that had other versions; flags for one
+    record of each id that two people have; and the records of the others of these people.
 
     Clears `keep` for every record of a repeated id, except for a record that is used alone.
     """
@@ -152,6 +157,7 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
     for place, sourced_id in enumerate(ids.take(pa.array(rows)).to_pylist()):
         by_id[sourced_id].append(place)
     joined: list[dict[str, Any]] = []
+    others: list[Record] = []
     for places in by_id.values():
         newest_first = sorted(places, key=order.__getitem__, reverse=True)
         keep[rows[places]] = False
@@ -168,7 +174,8 @@ def _joined(users: pd.DataFrame, ids: Array, again: Flags, keep: Flags) -> tuple
             roles = {_key(entry): entry for record in reversed(together) for entry in record["roles"]}
             joined.append({**together[0], "roles": list(roles.values())})
         of_two[rows[newest_first[0]]] = any(_other_person(*pair) for pair in combinations(alive, 2))
-    return joined, differing, of_two
+        others += [record for record in alive if _other_person(record, together[0])]
+    return joined, differing, of_two, others
 
 
 def _other_person(one: Record, other: Record) -> bool:

@@ -94,7 +94,7 @@ RAW_VIEWS = {
     for name in ("raw_org", "raw_user", "raw_contact")
 }
 """Views of the records that a snapshot names, by part."""
-_OF_ROSTER = "member, deleted, disabled, ended, not_begun, elsewhere, no_org, role_off, unmapped or rejected"
+_OF_ROSTER = "member, deleted, disabled, ended, not_begun, elsewhere, no_org, role_off, unmapped, rejected or shared_id"
 cleaned_roster = _table(
     "cleaned_roster",
     snapshot_id=BigInteger,

@@ -204,7 +204,7 @@ def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKey
     """The rows with a number, an e-mail without its domain, a user name or, if nothing else can be compared, the whole
     name of an absent person."""
     roster = identities.roster
-    here = identities.record_status <= LAST_PRESENT
+    here = (identities.record_status <= LAST_PRESENT) | (identities.record_status == STATUS_RANK["shared_id"])
     number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])
     near = _among(bare_numbers(number), bare_numbers(absent.numbers))
     near |= _among(_mailboxes(email), _mailboxes(absent.emails))

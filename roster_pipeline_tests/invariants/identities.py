@@ -219,11 +219,13 @@ def _one_family(alone: Iterable[Identity], email: object) -> bool:
 def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> bool:
     """Whether some record of a human, whoever that was taken for, speaks for this person being still there."""
     theirs = known_person(person, human.school)
-    return any(
-        compare(human.known(record), theirs).keeps
+    some = [
+        record
         for record in human.records
         if _counts(human, record) and not told_apart(record.sourced_id, person, linked)
-    )
+    ]
+    some += [other for record in human.records for other in record.others]
+    return any(compare(human.known(record), theirs).keeps for record in some)
 
 
 def at_odds(human: Identity, record: Record, person: Person) -> bool:

@@ -294,7 +294,8 @@ def _one_of_each_id(records: list[Record]) -> list[Record]:
     for record in records:
         newest = found.setdefault(record.sourced_id, record)
         if record is not newest and not record.deleted:
-            found[record.sourced_id] = replace(newest, roles=(*newest.roles, *record.roles), of_two=True)
+            roles, others = (*newest.roles, *record.roles), (*newest.others, record)
+            found[record.sourced_id] = replace(newest, roles=roles, of_two=True, others=others)
     return list(found.values())
 
 

@@ -68,6 +68,7 @@ class Record:
     moved_up: bool = False
     middle: str | None = None
     of_two: bool = False
+    others: tuple[Record, ...] = ()
     main: str = ""
     roleless: bool = False
     common: frozenset[str] = frozenset()

@@ -265,7 +265,7 @@ def test_somebody_with_two_records_counts_once_in_the_stronger_role() -> None:
 def doubled(*records: dict[str, Any]) -> tuple[list[str], list[str]]:
     """Family names that are kept, and ids that are noted."""
     notes = Rejections("users")
-    kept = one_per_sourced_id(frame_of(list(records)), notes)
+    kept, _ = one_per_sourced_id(frame_of(list(records)), notes)
     return kept["familyName"].tolist(), notes.frame()["sourced_id"].tolist()
 
 

@@ -155,6 +155,23 @@ def test_two_pupils_with_one_id_are_not_one_person(database: Database, source: S
         assert case[2] == "s1" or reason in ("moved_school", "tobedeleted", "id_reassigned"), case
 
 
+@pytest.mark.parametrize("newer", [True, False])
+def test_a_pupil_stays_whose_record_comes_only_under_the_new_id_of_somebody_else(
+    database: Database, source: Source, newer: bool
+) -> None:
+    school = School.begun(database, source, [*PUPILS, pupil(40)])
+    new = pupil(41, sourcedId="s-new", dateLastModified=EARLY if newer else LATE, **OTHER)
+    again = pupil(40, sourcedId="s-new", dateLastModified=LATE if newer else EARLY)
+    source.users = [*PUPILS, new, again]
+    record, reason = ("s-new", "rejected_record") if newer else ("st40", "in_conflict")
+    assert [school.sync()[record] for _ in range(3)] == [reason] * 3
+    assert "st40" in school.present
+    source.users = [*PUPILS, new]
+    for _ in range(2):
+        school.sync()
+    assert "st40" not in school.present
+
+
 @pytest.mark.parametrize("known", [True, False])
 def test_two_pupils_with_one_id_are_two_people_for_the_school_of_each(
     database: Database, source: Source, known: bool

@@ -7,7 +7,7 @@ from typing import Any
 import phonenumbers
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones, valid_email
@@ -45,6 +45,7 @@ def test_a_name_has_one_spelling_and_an_empty_cell_is_no_name(raw: str | None, n
     assert clean_names(strings([raw])).to_pylist() == [name]
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.text(max_size=20)), max_size=8))
 def test_cleaning_a_name_twice_changes_nothing(raw: list[str | None]) -> None:
     once = clean_names(strings([text and text.encode("utf-8", "replace").decode() for text in raw]))
@@ -123,6 +124,7 @@ ADDRESS = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(ADDRESS, min_size=1, max_size=6))
 def test_the_short_way_of_checking_emails_agrees_with_the_library(addresses: list[str]) -> None:
     assert clean_emails(strings(addresses))[0].to_pylist() == [
@@ -169,6 +171,7 @@ PHONE = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(PHONE, min_size=1, max_size=20), st.sampled_from(["US", "CA", "DE", "GB", "MX", "AR", "IT", "BR", "FR"])
 )

@@ -108,6 +108,7 @@ def test_any_text_is_an_address_or_none(pasted: str) -> None:
     assert base.startswith(("https://", "http://"))
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1).filter(lambda one: one.isprintable()))
 def test_any_id_is_one_path_segment(sourced_id: str) -> None:
     assert "/" not in segment(sourced_id)

@@ -9,7 +9,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roster_pipeline.frames import (
@@ -160,6 +160,7 @@ def _same_frames(records: list[dict[str, Any]]) -> None:
     pd.testing.assert_frame_equal(frame_of_documents(b"\n".join(lines)), of_records)
 
 
+@settings(deadline=None)
 @given(_DOCUMENTS)
 def test_documents_become_the_frame_of_their_records(records: list[dict[str, Any]]) -> None:
     _same_frames(records)

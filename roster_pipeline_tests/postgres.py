@@ -1,8 +1,7 @@
 """Real PostgreSQL for tests: one server a session, one database a test.
 
 The server is the one that ROSTER_DATABASE_URL names, else an embedded one in a temporary folder. The schema is
-migrated once, into a template; each test that asks for `database` or `database_url` gets a copy. A test that leaves
-nothing but rows hands its copy, emptied, to the next one; every other copy is dropped.
+migrated once, into a template; each test that asks for `database` or `database_url` gets a copy, dropped afterwards.
 """
 
 from __future__ import annotations
@@ -11,12 +10,10 @@ import os
 import secrets
 import shutil
 import tempfile
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -24,7 +21,7 @@ from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database, with_driver
-from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server, plain_connection
+from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
 from roster_pipeline_tests.left_behind import remove_at_end
 
 HURRIED = (
@@ -36,30 +33,6 @@ HURRIED = (
 )
 """A test's database need not survive a power cut. Only the embedded server is told so."""
 EMPTY = "template1"
-MOST_TESTS = 40
-"""Tests that a copy serves one after the other: emptied tables still keep their old rows on the disk."""
-CLOSING_SECONDS = 0.2
-"""How long the sessions of a test may take to end after it."""
-CATALOGS = (
-    *("attribute", "attrdef", "constraint", "index", "inherits", "policy", "proc", "rewrite", "trigger"),
-    *("type", "db_role_setting", "default_acl", "description", "publication"),
-)
-"""What changes in one of these is not undone by deleting rows."""
-SHAPE = f"""
-    select md5(concat_ws(' ',
-        {", ".join(f"(select row(count(*), max(xmin::text::bigint))::text from pg_{name})" for name in CATALOGS)},
-        (select string_agg(row(oid, relacl, reloptions, relpersistence)::text, '' order by oid) from pg_class),
-        (select string_agg(n::text, '' order by oid) from pg_namespace n where nspname !~ '^pg_(toast_)?temp_'),
-        (select row(datacl, datconnlimit)::text from pg_database where datname = current_database())))"""
-OTHERS = """
-    select count(*) from pg_stat_activity
-    where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'"""
-TABLES = """
-    select format('%I.%I', nspname, relname) from pg_class join pg_namespace n on n.oid = relnamespace
-    where relkind = 'r' and nspname !~ '^(pg_|information_schema$)' order by 1"""
-RESTART = """
-    select setval(seqrelid::regclass, seqstart, false) from pg_sequence
-    where pg_sequence_last_value(seqrelid) is not null"""
 MEMORY = Path("/dev/shm")
 ROOM = 6 * 2**30
 """Bytes free there for the server's files to be kept in memory: a database is made in a twentieth of the time."""
@@ -120,85 +93,11 @@ def postgres_template(postgres_server: URL) -> Iterator[URL]:
         yield url
 
 
-class Copy:
-    """A copy of the template that can serve several tests, and the access to it, which remembers its statements."""
-
-    def __init__(self, template: URL) -> None:
-        self.url, self.left = made_from(template), MOST_TESTS
-        self.database = Database(self.url)
-        self.admin = plain_connection(self.url)
-        self.admin.execute("set session_replication_role = replica")
-        self.shape = self.admin.execute(SHAPE).fetchone()
-        self.tables = [name for (name,) in self.admin.execute(TABLES).fetchall()]
-        self.first_rows = self._content()
-        self.processes = _started()
-
-    def emptied(self) -> bool:
-        """Delete the rows that a test left. False if it left a session, a process that may still write, or anything
-        else: then the copy is no use."""
-        self.left -= 1
-        before, self.processes = self.processes, _started()
-        if self.processes - before:
-            return False
-        with suppress(psycopg.Error):
-            return bool(self.left) and self._left_alone() and self._as_at_first()
-        return False
-
-    def drop(self) -> None:
-        """It serves nobody any more."""
-        self.admin.close()
-        drop(self.url, str(self.url.database))
-
-    def _left_alone(self) -> bool:
-        until = time.monotonic() + CLOSING_SECONDS
-        while self.admin.execute(OTHERS).fetchone() != (0,):
-            if time.monotonic() > until:
-                return False
-            time.sleep(0.005)
-        return True
-
-    def _as_at_first(self) -> bool:
-        if self.admin.execute(SHAPE).fetchone() != self.shape:
-            return False
-        used = [f"delete from {name}" for name in self._filled() if name not in self.first_rows]
-        self.admin.execute(";".join([*used, RESTART]))
-        return self._content() == self.first_rows
-
-    def _filled(self) -> list[str]:
-        """The tables with rows."""
-        each = " union all ".join(f"select '{name}' where exists (select from {name})" for name in self.tables)
-        return [name for (name,) in self.admin.execute(each).fetchall()]
-
-    def _content(self) -> dict[str, object]:
-        """What is in the tables with rows."""
-        content = "select md5(string_agg(t::text, ' ' order by t::text)) from {} t"
-        return {name: self.admin.execute(content.format(name)).fetchone() for name in self._filled()}
-
-
-@pytest.fixture(scope="session")
-def copies(postgres_template: URL) -> Iterator[list[Copy]]:
-    """The copies that wait for a test: one, as a test has one database."""
-    waiting: list[Copy] = []
-    yield waiting
-    for copy in waiting:
-        copy.drop()
-
-
 @pytest.fixture
-def own_copy(postgres_template: URL, copies: list[Copy]) -> Iterator[Copy]:
-    """An empty, migrated copy of the test's own."""
-    copy = copies.pop() if copies else Copy(postgres_template)
-    yield copy
-    if copy.emptied():
-        copies.append(copy)
-    else:
-        copy.drop()
-
-
-@pytest.fixture
-def database_url(own_copy: Copy) -> str:
+def database_url(postgres_template: URL) -> Iterator[str]:
     """The URL of an empty, migrated database of the test's own."""
-    return as_text(own_copy.url)
+    with copy_of(postgres_template) as url:
+        yield as_text(url)
 
 
 @pytest.fixture(scope="session")
@@ -220,15 +119,11 @@ def dagster_url(dagster_template: URL) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(own_copy: Copy) -> Iterator[Database]:
+def database(database_url: str) -> Iterator[Database]:
     """An empty, migrated database of the test's own."""
-    yield own_copy.database
-    own_copy.database.close()
-
-
-def _started() -> set[int]:
-    """The processes that this one and its children started, and that still run."""
-    return {process.pid for process in psutil.Process().children(recursive=True)}
+    opened = Database(database_url)
+    yield opened
+    opened.close()
 
 
 def _in_memory(prefix: str) -> Path:
@@ -252,20 +147,14 @@ def admin(server: URL) -> psycopg.Connection:
 @contextmanager
 def copy_of(source: URL) -> Iterator[URL]:
     """A copy of a database to which nobody is connected; dropped afterwards."""
-    made = made_from(source)
-    try:
-        yield made
-    finally:
-        drop(source, str(made.database))
-
-
-def made_from(source: URL) -> URL:
-    """A new copy of a database to which nobody is connected."""
     name = f"roster_test_{secrets.token_hex(6)}"
     made = sql.SQL("create database {} template {} strategy file_copy")
     with admin(source) as server:
         server.execute(made.format(sql.Identifier(name), sql.Identifier(source.database or EMPTY)))
-    return source.set(database=name)
+    try:
+        yield source.set(database=name)
+    finally:
+        drop(source, name)
 
 
 def drop(server: URL, *names: str) -> None:

@@ -1,7 +1,4 @@
-"""A test run that is ended by a signal leaves no database server, no child of a test and no files in memory.
-
-A test leaves nothing to the next one that gets its database.
-"""
+"""A test run that is ended by a signal leaves no database server, no child of a test and no files in memory."""
 
 from __future__ import annotations
 
@@ -13,11 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from sqlalchemy import text
-from sqlalchemy.engine import URL
 
-from roster_pipeline_tests.directory.builders import add_school, every
-from roster_pipeline_tests.postgres import Copy
 from roster_pipeline_tests.waiting import until
 
 ROOT = Path(__file__).parent.parent
@@ -63,41 +56,3 @@ def test_a_run_that_a_signal_ends_leaves_nothing_behind(number: signal.Signals, 
     until(lambda: not running(int(child)))
     until(lambda: not running(int(server)))
     until(lambda: not Path(folder).exists())
-
-
-@pytest.mark.parametrize(
-    ("left", "serves"),
-    [
-        ("create temporary table a (b int primary key)", True),
-        ("update alembic_version set version_num = 'x'", False),
-        ("create table a ()", False),
-        ("create or replace function restart_log() returns void language sql as ''", False),
-        ("alter table person disable trigger all", False),
-        ("alter table person set (fillfactor = 50)", False),
-        ("grant select on person to public", False),
-        ("do $$ begin execute format('alter database %I set work_mem = 64', current_database()); end $$", False),
-    ],
-)
-def test_a_database_serves_another_test_where_one_left_rows_alone(
-    postgres_template: URL, left: str, serves: bool
-) -> None:
-    copy = Copy(postgres_template)
-    try:
-        with copy.database.begin() as conn:
-            first = add_school(conn, "lincoln")
-            conn.execute(text(left))
-        copy.database.close()
-        assert copy.emptied() is serves
-        if serves:
-            assert not every(copy.database, "select from school union all select from audit")
-            with copy.database.begin() as conn:
-                assert add_school(conn, "lincoln") == first
-            assert not copy.emptied(), "a session is still open"
-            copy.database.close()
-            with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as late:
-                assert not copy.emptied(), "a process may still write"
-                late.communicate()
-            assert copy.emptied()
-    finally:
-        copy.database.close()
-        copy.drop()

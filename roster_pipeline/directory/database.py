@@ -15,6 +15,7 @@ import psycopg
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import QueuePool
 
 from roster_pipeline.errors import RosterError
 
@@ -26,6 +27,8 @@ NAME = "PGAPPNAME"
 """The name of our sessions. A process may use another name, so that another process can end its sessions."""
 LOOK_EVERY = 1.0
 """Seconds between two checks whether a database that was away answers again."""
+GIVING_BACK = 0.5
+"""Seconds that `close` waits for connections in use."""
 STAGING_MEMORY = "64MB"
 """Memory for temporary tables, so that a large plan is staged in memory and not in files. A session takes only as much
 as its tables need."""
@@ -91,7 +94,10 @@ class Database:
                 return True
 
     def close(self) -> None:
-        """Close every pooled connection."""
+        """Close every pooled connection, after a moment for those that another thread is giving back."""
+        until = time.monotonic() + GIVING_BACK
+        while isinstance(self.engine.pool, QueuePool) and self.engine.pool.checkedout() and time.monotonic() < until:
+            time.sleep(GIVING_BACK / 50)
         self.engine.dispose()
 
 

@@ -114,7 +114,7 @@ def clean(
     record_status[truth(pc.is_in(ids, value_set=ids_of_two))] = _REJECTED
     ids_rejected = _ids_rejected(rejected_at_ingest)
     record_status[(record_status > _REJECTED) & truth(pc.is_in(ids, value_set=ids_rejected))] = _REJECTED
-    kinds = pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(entries.group))
+    kinds = _kinds(entries)
     fields = without_placeholders(fields, kinds, np.isin(record_status, _ALIVE))
     member, groups = record_status == STATUS_RANK["member"], _groups(entries)
     for (field, rule), bad in fields.noted.items():
@@ -245,6 +245,10 @@ def _groups(entries: Entries) -> Array:
     return pa.array(ROLE_GROUPS, TEXT).take(pa.array(entries.group))
 
 
+def _kinds(entries: Entries) -> Array:
+    return pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(entries.group))
+
+
 def _ids_rejected(rejected_at_ingest: pd.DataFrame | None) -> Array:
     """The sourcedIds of the users that were rejected at ingest."""
     if rejected_at_ingest is None:
@@ -276,7 +280,7 @@ def _with_others(
     rows = {
         "sourced_id": pc.binary_join_element_wise(strings(others["sourcedId"]), numbers, pa.scalar("\x1f", TEXT)),
         "record_status": pa.array(["shared_id"] * len(others), TEXT),
-        "number_kind": pa.array([kind_of(name) for name in ROLE_GROUPS], TEXT).take(pa.array(entries.group)),
+        "number_kind": _kinds(entries),
         "role": groups,
         "source_role": entries.source_role,
         **record_fields(others, entries, context.settings, context.connection).values,

@@ -32,7 +32,10 @@ EMPTY_CELL = -1
 _LENGTH_RULES = {True: "too-few-cells", False: "too-many-cells"}
 """Rules of unreadable rows, by whether the row is shorter than the header."""
 _NUMBER = re.compile(r"\d+")
-_END_MARKS = ("end", "eof")
+_UNQUOTED = 2
+"""A comma that should be in quotes makes one cell more, or two. A row with still more cells may be of two people."""
+_END_MARKS = ("end", "eof", "")
+"""What is left, without signs such as ---, of a last line that is no row, and of a line under the header."""
 
 
 @dataclass(frozen=True)
@@ -169,23 +172,26 @@ def _swallows_rows(row: Row, width: int) -> bool:
     return any(cell.count(",") >= width - 1 and ("\n" in cell or "\r" in cell) for cell in row)
 
 
-def _is_anybodys(row: Row, count: int, *, at_end: bool) -> bool:
+def _is_anybodys(row: Row, count: int, *, at_end: bool, cut: bool) -> bool:
     """Whether an unreadable row may concern others than the person it names: a text such as an error message of the
-    export, or half a row at the end of the file. One with the number of rows so far, or that only says that the file
-    ends, is harmless."""
+    export, half a row at the end of the file, or one that is cut. One with the number of rows so far, or that only says
+    that the file ends, is harmless."""
     text = row[0].strip()
     alone = not any(cell.strip() for cell in row[1:])
-    if alone and text.strip("-#* ").lower() in _END_MARKS:
+    if alone and text.strip("-=_#* ").lower() in _END_MARKS:
         return False
-    suspect = at_end or (alone and (" " in text or "<" in text))
-    return suspect and str(count) not in _NUMBER.findall(",".join(row[:3]))
+    if at_end or (alone and (" " in text or "<" in text)):
+        return str(count) not in _NUMBER.findall(",".join(row[:3]))
+    return cut
 
 
 class _OddRows:
     """Rows of another length than the header, kept until the page is full, because their neighbours matter.
 
     A line break inside a cell splits a row into two short ones. So a short row is repaired only if the next row is
-    readable, or can be repaired too. last: the row just read is a short or damaged one. at_end: it was the last one.
+    readable, or can be repaired too. If no short row of a page can be repaired, short rows are no habit of the export.
+    Then a short row that is no part of such a split one shows that a piece of the file is missing, and other people may
+    have been in it. last: the row just read is a short or damaged one. at_end: it was the last one.
     """
 
     def __init__(self, repair: RowRepair | None) -> None:
@@ -215,7 +221,7 @@ class _OddRows:
         if any(REPLACEMENT in cell for cell in row):
             self._note_next(readable=False)
             rule = "letters-unreadable" if len(row) == width else _LENGTH_RULES[short]
-            page.unreadable.append(Unreadable(rule, None if REPLACEMENT in row[0] else row[0]))
+            page.unreadable.append(Unreadable(rule, None if REPLACEMENT in row[0] else row[0], short))
         elif len(row) == width:
             self._note_next(readable=True)
             page.rows.append([*row, ""])
@@ -231,22 +237,42 @@ class _OddRows:
         count += len(page.rows)
         lengths = Counter(map(len, self._rows))
         usual = {length for length, often in lengths.items() if often * 2 > len(page.rows) + len(self._rows)}
-        readable = False
-        for row, following in zip(reversed(self._rows), reversed(self._next_readable), strict=True):
+        readable, left = False, []
+        for place in reversed(range(len(self._rows))):
+            row, following = self._rows[place], self._next_readable[place]
             may_repair = len(row) > width or (readable if following is None else following)
             fitted = self._repair.fitted(row, usual=len(row) in usual) if self._repair and may_repair else None
             if fitted is not None:
                 page.rows.append([*fitted, ""])
                 page.repaired += 1
             else:
-                at_end = self.at_end and row is self._rows[-1]
-                joined = len(row) >= 2 * width - 1  # a lost line break
-                anybodys = joined or _is_anybodys(row, count, at_end=at_end)
-                first = None if anybodys and (" " in row[0].strip() or "<" in row[0]) else row[0]
-                page.unreadable.append(Unreadable(_LENGTH_RULES[len(row) < width], first, anybodys))
+                left.append(place)
             readable = fitted is not None
+        short = {place for place, row in enumerate(self._rows) if len(row) < width}
+        cut = set() if short.difference(left) else self._cut(short, width)
+        for place in left:
+            row = self._rows[place]
+            joined = len(row) > width + _UNQUOTED and len(row) not in usual
+            at_end = self.at_end and place == len(self._rows) - 1
+            anybodys = joined or _is_anybodys(row, count, at_end=at_end, cut=place in cut)
+            first = None if anybodys and (" " in row[0].strip() or "<" in row[0]) else row[0]
+            page.unreadable.append(Unreadable(_LENGTH_RULES[place in short], first, anybodys))
         self._rows.clear()
         self._next_readable.clear()
+
+    def _cut(self, short: set[int], width: int) -> set[int]:
+        """The short rows that are not the parts of one row with line breaks in its cells: something is missing. What
+        comes before a broken row is not judged."""
+        cut: set[int] = set()
+        part: list[int] = []
+        for place in sorted(short):
+            part.append(place)
+            if place + 1 in short and self._next_readable[place] is None:
+                continue
+            if self._next_readable[place] is not False and sum(len(self._rows[each]) - 1 for each in part) != width - 1:
+                cut.update(part)
+            part = []
+        return cut
 
     def _note_next(self, *, readable: bool) -> None:
         """Note, for the row before if it is one of these, whether the row after it can be read."""

@@ -5,6 +5,7 @@ There is no access log, because addresses of pages can contain searches for peop
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
 import sys
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from roster_pipeline.settings.installation import ConsoleVariables, InstallationError
 
@@ -25,6 +27,9 @@ PORT = 8080
 ENDING_SECONDS = 5
 """Seconds for answers that are not finished. Without a limit, a page that follows a run would keep the console from
 ending."""
+HEADER_SECONDS = 30
+"""Seconds for the headers of a request. uvicorn has no such limit: a client that sends a letter now and then would keep
+its connection for ever, and many of them would leave none for others."""
 
 
 @dataclass(frozen=True)
@@ -148,8 +153,42 @@ def server_of(app: Starlette, config: Config) -> uvicorn.Server:
             forwarded_allow_ips=config.proxies or None,
             timeout_graceful_shutdown=ENDING_SECONDS,
             ws="none",
+            http=PromptHeaders,
         )
     )
+
+
+class PromptHeaders(H11Protocol):
+    """HTTP of uvicorn, but a connection ends if the headers of a request do not arrive within `HEADER_SECONDS`."""
+
+    _limit: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Wait on, until the headers are complete. The limit counts from their first byte."""
+        super().data_received(data)
+        upgraded = self.transport.get_protocol() is not self
+        if not upgraded and (self.cycle is None or self.cycle.response_complete):
+            self._wait()
+        else:
+            self._stop()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._stop()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._limit = self._limit or self.loop.call_later(HEADER_SECONDS, self.transport.close)
+
+    def _stop(self) -> None:
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
 
 
 def bound(host: str, port: int) -> socket.socket:

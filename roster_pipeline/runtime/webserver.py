@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
-from roster_pipeline.console.config import exit_on_signals
+from roster_pipeline.console.config import PromptHeaders, exit_on_signals
 from roster_pipeline.runtime.instance import keep_connections
 from roster_pipeline.settings.installation import WebAddresses
 
@@ -198,4 +198,5 @@ def serve(workspace: str, host: str, port: int, rules: Rules, *, read_only: bool
         keep_connections(
             instance, statement_seconds=STATEMENT_SECONDS, recycle_seconds=POOL_SECONDS, overflow=POOL_OVERFLOW
         )
-        uvicorn.run(guarded_app(context, rules), host=host, port=port, log_level="warning", access_log=False)
+        app = guarded_app(context, rules)
+        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, http=PromptHeaders)

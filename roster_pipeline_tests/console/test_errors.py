@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -17,7 +18,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from roster_pipeline.console import app as application
-from roster_pipeline.console import middleware
+from roster_pipeline.console import config, middleware
 from roster_pipeline.console.app import error_text
 from roster_pipeline.console.config import Config
 from roster_pipeline.directory import accounts
@@ -51,6 +52,19 @@ def breaks_off(_: Request) -> Response:
         raise ValueError(PUPIL)
 
     return StreamingResponse(parts())
+
+
+def test_a_client_that_never_ends_its_headers_is_cut_off(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config, "HEADER_SECONDS", 0.3)
+    begun, rest = b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n", b"\r\n"
+    for whole in (b"", begun + rest):
+        with socket.create_connection(("127.0.0.1", urlsplit(console.url).port or 0), timeout=5) as slow:
+            if whole:
+                slow.sendall(whole)
+                assert b"200 OK" in slow.recv(4096), "a request on time is answered"
+            slow.sendall(begun)
+            parts = list(iter(lambda: slow.recv(4096), b""))
+            assert b"HTTP/1.1" not in b"".join(parts), "cut off without an answer"
 
 
 @pytest.fixture

@@ -280,6 +280,28 @@ def test_a_stranger_who_asks_for_somebodys_address_locks_nobody_out(
     assert "a link is on its way" in asked(visitor, OWNER).text
 
 
+def test_strangers_with_many_addresses_keep_nobody_out_and_fill_no_mailbox(
+    visitor: Browser, environment: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(sign_in, "LINKS_FOR_ONE_ADDRESS", 2)
+    monkeypatch.setattr(sign_in, "LINKS_FOR_ALL", 3)
+
+    def ask_from(place: str, address: str) -> None:
+        monkeypatch.setattr(sign_in, "address_of", lambda _: place)
+        assert asked(visitor, address).status_code == 200
+
+    for number in range(4):
+        ask_from(f"203.0.113.{number}", f"nobody{number}@example.org")
+        ask_from(f"203.0.113.{number}", OWNER)
+    ask_from("198.51.100.7", MANAGER)
+    assert len(until(lambda: mails_to(environment, MANAGER), PATIENCE, lambda: "no mail came")) == 1
+    assert len(mails_to(environment, OWNER)) == 2
+    ask_from("198.51.100.8", OPERATOR)
+    until(lambda: "A sign-in link was not sent: 3 were sent" in caplog.text, PATIENCE, lambda: "nothing was logged")
+    assert mails_to(environment, OPERATOR) == []
+    assert OPERATOR not in caplog.text
+
+
 def test_people_see_their_sessions_and_end_all_of_them(signed_in: SignedIn, database: Database) -> None:
     first, second, other = signed_in(OWNER), signed_in(OWNER), signed_in(MANAGER)
     page = first.get("/account").text

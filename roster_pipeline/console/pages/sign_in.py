@@ -39,7 +39,14 @@ ASKED_FROM_ONE_PLACE = 20
 ASKED_FOR_ONE_ADDRESS = 1
 """How often one asker may ask while a link works. A stranger who asks for somebody's address locks out only
 themselves."""
-ASKED_BY_ALL = 300
+LINKS_FOR_ONE_ADDRESS = 10
+"""How many links one mailbox gets while a link works, whoever asks. Each of them signs its owner in, so strangers lock
+nobody out."""
+LINKS_FOR_ALL = 300
+"""How many mails with links leave in one window. Only addresses with access count, so requests for others use up
+nothing."""
+ASKED_BY_ALL = 20_000
+"""Bounds the rows that strangers with many addresses can write."""
 TRIED_FROM_ONE_PLACE = 60
 LONGEST_ADDRESS = 320
 NO_REFERRER = {"referrer-policy": "no-referrer"}
@@ -168,6 +175,7 @@ def use(request: Request) -> Response:
         else:
             note_sign_in(opened, account, "link")
             sessions.forget(opened, "links asked for", _asker(request, account.email))
+            sessions.forget(opened, "links sent to", account.email)
     if account is None:
         return _refused(request, NO_LONGER)
     return signed_in(request, RedirectResponse(next_path, 303), account.id)
@@ -254,6 +262,14 @@ def send_link(database: Database, config: Config, email: str, next_path: str) ->
                 return
             if config.oidc is not None and account.bound:
                 note_refusal(opened, account.email, "a link was asked for, but the account signs in at the provider")
+                return
+            of_account, _ = sessions.count(opened, "links sent to", account.email, sessions.LINK_LASTS)
+            if of_account > LINKS_FOR_ONE_ADDRESS:
+                note_refusal(opened, account.email, "a link was asked for, but many were sent within an hour")
+                return
+            of_all, _ = sessions.count(opened, "links sent", "", WINDOW)
+            if of_all > LINKS_FOR_ALL:
+                log.error("A sign-in link was not sent: %d were sent in %s. Find out who asks.", LINKS_FOR_ALL, WINDOW)
                 return
             token = sessions.new_link(opened, account.id)
         mail = sign_in_mail(link_address(config, token, next_path), config.url, sessions.LINK_LASTS.seconds // 60)

@@ -58,12 +58,12 @@ class PlanChanged(DirectoryError):
 
 
 class NotOverridable(DirectoryError):
-    """Nobody can approve these held rows: an incomplete snapshot does not prove that anybody is absent."""
+    """Nobody can decide about these held rows: an incomplete snapshot does not prove that anybody is absent."""
 
     def __init__(self, plan_id: int, school_key: str) -> None:
         super().__init__(
-            f"What is held of plan {plan_id} cannot be approved: the snapshot does not prove it.",
-            f"Fetch again, and look at the new plan: roster sync {school_key}",
+            f"Nobody can decide about what is held of plan {plan_id}: the snapshot does not prove it.",
+            f"Only another sync clears it: roster sync {school_key}",
         )
 
 
@@ -169,8 +169,13 @@ def approve(
 def discard(
     conn: Connection, plan_id: int, who: str, reason: str, now: datetime, *, plan_hash: str | None = None
 ) -> None:
-    """Take a held plan off the list. It will never be applied. The next sync makes a new one."""
-    waiting_of(conn, plan_id, plan_hash)
+    """Take a held plan off the list. It will never be applied. The next sync makes a new one.
+
+    Raises PlanChanged, NothingHeld, UnknownPlan, and NotOverridable if nobody could approve any of it.
+    """
+    waiting = waiting_of(conn, plan_id, plan_hash)
+    if not any(hold.overridable for hold in waiting):
+        raise NotOverridable(plan_id, waiting[0].school)
     _decide(conn, plan_id, "discard", who, reason, now)
     conn.execute(update(plan).where(plan.c.id == plan_id).values(state="discarded"))
 

@@ -116,7 +116,8 @@ def decide_each(
 
 
 def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> None:
-    """Drop a plan, so that none of its held rows is applied. Raises PlanChanged, NothingHeld, FieldError."""
+    """Drop a plan, so that none of its held rows is applied. Raises PlanChanged, NothingHeld, NotOverridable,
+    FieldError."""
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id

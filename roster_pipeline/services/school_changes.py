@@ -21,6 +21,7 @@ from roster_pipeline.services.settings_changes import (
     given_reason,
     runs_untested,
 )
+from roster_pipeline.settings.fields import title_of
 from roster_pipeline.settings.school import DistrictSettings, Guards, SchoolSettings
 from roster_pipeline.sync.schedule_due import begin_with_next_night
 
@@ -172,14 +173,15 @@ def raise_limit(conn: Connection, key: str, name: str, value: float, until: date
     today = datetime.now(row.settings.zone).date()
     now = row.settings.guards.model_dump()
     if name not in RAISABLE:
-        raise FieldError("limit", f"This limit cannot be raised for a time. These can: {', '.join(RAISABLE)}.")
+        these = ", ".join(f"{title_of('guards.' + one)} ({one})" for one in RAISABLE)
+        raise FieldError("limit", f"{name} cannot be raised for a time. These limits can: {these}.")
     try:
         plain = Guards.model_validate(now | {name: value}).model_dump()[name]
     except ValueError:
-        kind = "share from 0 to 1" if isinstance(now[name], float) else "whole number"
+        kind = "share from 0 to 1, that is 0 to 100 %" if isinstance(now[name], float) else "whole number"
         raise FieldError("value", f"Give a {kind}.") from None
     if plain <= now[name]:
-        raise FieldError("value", f"The limit is {now[name]:g} now. Give a higher one.")
+        raise FieldError("value", f"The limit is {limit_text(now[name])} now. Give a higher one.")
     if not today <= until <= today + LONGEST_RAISE:
         raise FieldError("until", f"Give a day from today on and within the next {LONGEST_RAISE.days} days.")
     why = given_reason(reason)
@@ -188,6 +190,11 @@ def raise_limit(conn: Connection, key: str, name: str, value: float, until: date
     tenant_changes.raise_limits(conn, row.id, kept | {name: raised})
     details = {"limit": name, "value": plain, "until": until.isoformat()}
     audit.record(conn, who, "limit raised", school=row, reason=why, details=details)
+
+
+def limit_text(value: float) -> str:
+    """A limit in words: `10 %` for a share of 0.1, `500` for a number."""
+    return f"{value * 100:g} %" if isinstance(value, float) else f"{value:,}"
 
 
 def lower_limits(conn: Connection, key: str, *, who: str) -> int:

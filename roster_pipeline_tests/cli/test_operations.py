@@ -112,13 +112,15 @@ def test_what_is_held_comes_with_the_commands_that_can_help(roster: Roster, data
     with database.begin() as conn:
         oak, elm = add_school(conn, "oak"), add_school(conn, "elm")
     plan = held_creates(database, oak)
-    held_archive(database, elm, INCOMPLETE)
+    held = held_archive(database, elm, INCOMPLETE)
     said = roster("hold", "show", "oak").err
     assert f"roster hold approve oak --plan {plan}" in said
     assert f"roster hold discard oak --plan {plan}" in said
     said = roster("hold", "show", "elm").err
     assert "This cannot be approved. Sync again: roster sync elm" in said
     assert "roster hold" not in said
+    answer = roster("hold", "discard", "elm", "--plan", held, "--reason", "tired of it")
+    assert (answer.code, "Only another sync clears it: roster sync elm" in answer.err) == (1, True)
 
 
 def test_a_dead_letter_is_shown_and_tried_again(school: Roster, database: Database) -> None:

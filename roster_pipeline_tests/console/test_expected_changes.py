@@ -61,15 +61,22 @@ def test_a_school_is_paused_until_a_day_and_then_runs_again(
 
 def test_a_limit_is_higher_until_a_day_and_goes_back_by_itself(owner: Browser, database: Database) -> None:
     given = {"limit": "archive_share", "value": "40 %", "until": SOON.isoformat()} | WHY
-    for wrong in (
-        {"value": "5"},
-        {"value": "much"},
-        {"value": "400"},
-        {"limit": "contradictions"},
-        {"until": (TODAY + timedelta(days=200)).isoformat()},
-        *({"reason": reason} for reason in UNUSABLE),
+    for wrong, field, said in (
+        ({"value": "5"}, "value", "The limit is 10 % now. Give a higher one."),
+        ({"value": "much"}, "value", "Give the new limit as a number."),
+        ({"value": "400"}, "value", "Give a share from 0 to 1, that is 0 to 100 %."),
+        (
+            {"limit": "contradictions"},
+            "limit",
+            "contradictions cannot be raised for a time. These limits can: Archived people (archive_share), ",
+        ),
+        ({"until": (TODAY + timedelta(days=200)).isoformat()}, "limit-until", "Give a day from today on"),
+        *(({"reason": reason}, "limit-reason", "") for reason in UNUSABLE),
     ):
-        assert owner.send_form("/schools/lincoln/limits", given | wrong).status_code == 400, wrong
+        answer = owner.send_form("/schools/lincoln/limits", given | wrong)
+        assert answer.status_code == 400, wrong
+        assert f'id="{field}-error"><span class="hidden">Error: </span>{said}' in answer.text
+        assert f'value="{(given | wrong)["value"]}"' in answer.text, "what was typed is not typed again"
     assert owner.send_form("/schools/lincoln/limits", given).status_code == 303
     page = words_of(owner.get("/schools/lincoln/holds").text)
     assert f"40 % until {day(SOON)}, by {OWNER}: “{WHY['reason']}”" in page
@@ -78,6 +85,7 @@ def test_a_limit_is_higher_until_a_day_and_goes_back_by_itself(owner: Browser, d
     assert school.guards_on(SOON).archive_share == 0.4
     assert school.guards_on(SOON + timedelta(days=1)).archive_share == 0.1
     assert school.guards_on(SOON).create_share == 0.25
+    assert f"limit Archived people, until {day(SOON)}, value 40 %" in words_of(owner.get("/schools/lincoln/audit").text)
     owner.send_form("/schools/lincoln/limits/end")
     with database.begin() as opened:
         assert tenants.get_school(opened, "lincoln").guards_on(TODAY).archive_share == 0.1

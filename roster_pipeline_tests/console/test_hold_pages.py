@@ -65,6 +65,7 @@ def test_the_holds_of_all_schools_of_a_viewer_are_on_one_page(
     assert "Foreign" in searched.text
     assert "Lincoln" not in words_of(searched.text)
     assert "Nothing held fits" in operator.get("/holds?guard=witness").text
+    assert '<option value="moved_keys">People get values of somebody else</option>' in operator.get("/holds").text
     of_one = words_of(operator.get("/holds?district=springfield").text)
     assert "1 school waits, 2 changes" in of_one
     assert "Lincoln" in of_one
@@ -181,7 +182,10 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     assert f"/plans/{plan_id}/discard" not in page.text, "discarding is no help where nobody can decide"
     assert "Sync again" in said
     assert "Look and decide" not in said
-    assert _decide(owner, database, plan_id, "approve")[0] == 409
+    for decision in ("approve", "discard"):
+        status, _, refused = _decide(owner, database, plan_id, decision)
+        assert (status, "Nobody can decide about these changes" in refused) == (409, True)
+    assert one(database, "select state from plan where id = :id", id=plan_id) == "planned"
     assert one(database, "select status from membership") == "active"
 
 
@@ -218,6 +222,7 @@ def test_new_ids_of_known_people_can_be_linked_and_nothing_else(
     assert one(database, "select count(*) from sync where kind = 'relink'") == 1
 
 
+ERROR = '<span class="hidden">Error: </span>'
 CLAIMED = MANY | {"guard": "claimed_people", "message": "2 people of another connection.", "approver": "manager"}
 
 
@@ -270,6 +275,7 @@ def test_a_repeated_finding_is_shown_only_where_people_decide(
     assert _decide(owner, database, plan_id, "approve")[0] == 303
     details = one(database, "select details from audit where what = 'hold approved'")
     assert details["guards"] == ["empty_role", "shrunk_role"], "the approval names both"
+    assert "Nobody came for a role; A role is smaller than usual" in words_of(owner.get("/schools/lincoln/audit").text)
 
 
 def test_many_archivals_are_approved_with_their_number_typed(
@@ -287,8 +293,11 @@ def test_many_archivals_are_approved_with_their_number_typed(
     assert "Type 51: so many people would be archived." in page
     assert "Newcomer" not in page, "fifty archivals fill the first page"
     for typed in ({}, {"archivals": "50"}):
-        status, _, text = _decide(owner, database, plan_id, "approve", **typed)
-        assert (status, "Type 51, the number of people to archive." in text) == (400, True)
+        given = {"hash": hash_of(database, plan_id), "reason": "the year ended"} | typed
+        answer = owner.send_form(f"/schools/lincoln/plans/{plan_id}/approve", given)
+        assert answer.status_code == 400
+        assert f'id="archivals-error">{ERROR}Type 51, the number of people to archive.' in answer.text
+        assert answer.text.count('value="the year ended"') == 1, "what was typed is not typed again"
     assert one(database, "select count(*) from membership where status = 'archived'") == 0
     assert _decide(owner, database, plan_id, "approve", archivals="51")[0] == 303
     assert one(database, "select count(*) from membership where status = 'archived'") == 51
@@ -441,7 +450,9 @@ def test_the_archivals_of_several_schools_are_typed_together(
         plan_id = write_plan(database, school, leaving, held={("student", "archive"): [MANY]})
         sent.append(f"{plan_id} {hash_of(database, plan_id)}")
     given = {"plan": sent, "reason": "the year ended"}
-    assert "Type 52, the number of people to archive" in words_of(manager.send_form("/holds/decide", given).text)
+    answer = manager.send_form("/holds/decide", given)
+    assert f'id="archivals-error">{ERROR}Type 52, the number of people to archive' in answer.text
+    assert 'value="the year ended"' in answer.text, "what was typed is not typed again"
     assert one(database, "select count(*) from membership where status = 'archived'") == 0
     assert "2 of 2 schools" in words_of(manager.send_form("/holds/decide", given | {"archivals": "52"}).text)
     assert one(database, "select count(*) from membership where status = 'archived'") == 52

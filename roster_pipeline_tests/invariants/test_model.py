@@ -428,7 +428,7 @@ class Districts(RuleBasedStateMachine):
         with self.database.begin() as conn:
             for key, school in district.ids.items():
                 held = approvals.held(conn, school_id=tenants.get_school(conn, key).id)
-                for plan_id in {hold.plan_id for hold in held}:
+                for plan_id in {hold.plan_id for hold in held if hold.overridable}:
                     approvals.discard(conn, plan_id, "owner", "rolled back", datetime.now(UTC))
                 district.model.schools[school].waiting = []
 

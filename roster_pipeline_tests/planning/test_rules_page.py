@@ -10,7 +10,7 @@ import pytest
 
 from roster_pipeline.cleaning.quality_suite import CHECKS, installed_suite
 from roster_pipeline.cleaning.rejections import RULES
-from roster_pipeline.services.hold_explanations import ADVICE
+from roster_pipeline.services.guard_advice import ADVICE, GUARD_TITLES
 from roster_pipeline.vocabulary import REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -53,8 +53,9 @@ def test_the_page_of_rules_explains(word: str) -> None:
     assert f"`{word}`" in PAGE
 
 
-def test_every_guard_has_advice_and_all_advice_a_guard() -> None:
-    assert set(ADVICE) == GUARDS
+def test_every_guard_has_a_title_and_advice_and_nothing_else_has() -> None:
+    assert set(ADVICE) == set(GUARD_TITLES) == GUARDS
+    assert len(set(GUARD_TITLES.values())) == len(GUARD_TITLES)
 
 
 @pytest.mark.parametrize("name", RULES_OF_QUALITY)

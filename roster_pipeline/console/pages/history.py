@@ -34,7 +34,8 @@ from roster_pipeline.directory.school_history import alerts_of, people_by_role, 
 from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
-from roster_pipeline.services.school_changes import pause, resume_school
+from roster_pipeline.services.guard_advice import GUARD_TITLES
+from roster_pipeline.services.school_changes import limit_text, pause, resume_school
 from roster_pipeline.services.school_status import (
     RESUME,
     NextStep,
@@ -154,10 +155,23 @@ def _page_of(
 
 def _details(entry: audit.Shown) -> str:
     """`plan 17, rows 120`, or `changed Recipients, Students: Archive`. Numbers of people are left out."""
-    details = entry.details | {"changed": ", ".join(map(title_of, entry.details.get("changed") or ())), "persons": ""}
+    details = {name: _titled(name, value) for name, value in entry.details.items()} | {"persons": ""}
     details |= {name: day(date.fromisoformat(details[name])) for name in DAYS if name in details}
     given = ((name.replace("_", " "), _plain(value)) for name, value in details.items() if value)
     return ", ".join(f"{name} {value}".strip() for name, value in given)
+
+
+def _titled(name: str, value: Any) -> Any:
+    """The names of settings and guards in the words of the pages."""
+    if name == "changed":
+        return ", ".join(map(title_of, value or ()))
+    if name in ("limit", "limits"):
+        return ", ".join(title_of(f"guards.{one}") for one in ([value] if isinstance(value, str) else value))
+    if name == "guards":
+        return "; ".join(GUARD_TITLES.get(one, one) for one in value)
+    if name == "value":
+        return limit_text(value)
+    return value
 
 
 def _plain(value: Any) -> str:

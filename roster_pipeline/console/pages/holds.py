@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -10,7 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.console.page import ROWS, database, day_of, form, page, plain_numbers, reason_of, redirect, texts
+from roster_pipeline.console.page import (
+    NOTHING,
+    ROWS,
+    database,
+    day_of,
+    form,
+    page,
+    plain_numbers,
+    reason_of,
+    redirect,
+    texts,
+)
 from roster_pipeline.console.pages.plan_details import (
     MOST_UNTYPED,
     decides_as_manager,
@@ -43,12 +55,12 @@ def exempt(request: Request) -> Response:
     reason, rows = reason_of(request), plain_numbers(request, "row")
     error = reason_problem(reason) or ("" if rows else "Choose the rows to leave out, in the list above.")
     if error:
-        return of_school(request, status=400, error=error, decision="exempt")
+        return of_school(request, status=400, errors={"reason": error}, decision="exempt")
     given: dict[str, Any] = {"who": viewer(request).email, "reason": reason, "plan_hash": _hash(request)}
     try:
         done = decisions.exempt(database(request), school.key, plan.id, rows[:ROWS], **given)
     except NothingExempted as problem:
-        return of_school(request, status=409, error=in_console(str(problem)), decision="exempt")
+        return of_school(request, status=409, errors={"reason": in_console(str(problem))}, decision="exempt")
     except (approvals.PlanChanged, approvals.NothingHeld):
         return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
     rows_left = f"{counted(done, 'row is', 'rows are')} left out, in this plan and in later ones."
@@ -66,7 +78,7 @@ def raise_limit(request: Request) -> Response:
             given = {"who": viewer(request).email, "reason": sent.get("reason", "")}
             school_changes.raise_limit(opened, school.key, name, value, until, **given)
         except FieldError as problem:
-            return of_school(request, status=400, error=problem.message, decision="raise")
+            return of_school(request, status=400, errors={problem.field: problem.message}, decision="raise")
     message = f"The limit is higher until {day(until)}, this day included. The next sync uses it."
     return redirect(request, f"/schools/{school.key}/holds", message=message)
 
@@ -91,21 +103,26 @@ def limit_of(text: str, guards: Guards, name: str) -> float:
 def _limits(school: SchoolRow) -> list[tuple[str, str]]:
     """The limits that can be raised, with their value now."""
     now = school.settings.guards.model_dump()
-    return [(name, f"{title_of('guards.' + name)}: now {_limit(now[name])}") for name in school_changes.RAISABLE]
+    return [
+        (name, f"{title_of('guards.' + name)}: now {school_changes.limit_text(now[name])}")
+        for name in school_changes.RAISABLE
+    ]
 
 
 def _raised(school: SchoolRow) -> list[tuple[str, str, date, str, str]]:
     """Title, value, last day, who and why of the limits that are raised today."""
     today = datetime.now(school.settings.zone).date()
     return [
-        (title_of(f"guards.{name}"), _limit(one["value"]), date.fromisoformat(one["until"]), one["who"], one["reason"])
+        (
+            title_of(f"guards.{name}"),
+            school_changes.limit_text(one["value"]),
+            date.fromisoformat(one["until"]),
+            one["who"],
+            one["reason"],
+        )
         for name, one in school.raised_limits.items()
         if date.fromisoformat(one["until"]) >= today
     ]
-
-
-def _limit(value: float) -> str:
-    return f"{value * 100:g} %" if isinstance(value, float) else f"{value:,}"
 
 
 def take_back(request: Request) -> Response:
@@ -114,7 +131,7 @@ def take_back(request: Request) -> Response:
     reason, ids = reason_of(request), plain_numbers(request, "exemption")
     error = reason_problem(reason) or ("" if ids else "Choose what to plan again.")
     if error:
-        return of_school(request, status=400, error=error, decision="take_back")
+        return of_school(request, status=400, errors={"reason": error}, decision="take_back")
     done = decisions.take_back(database(request), school.key, ids, who=viewer(request).email, reason=reason)
     message = f"{counted(done, 'change is', 'changes are')} planned again by the next sync."
     return redirect(request, f"/schools/{school.key}/holds", message=message)
@@ -140,12 +157,13 @@ def decide(request: Request, decision: str) -> Response:
         manager = decides_as_manager(viewer(request), opened, school, plan.id)
     reason, parts = reason_of(request), _parts(request)
     error = reason_problem(reason) or ("Choose what to approve." if decision == "approve" and parts == [] else "")
+    errors = {"reason": error} if error else {}
     if not error and decision == "approve":
         archivals = _archivals(request, school, plan, manager, parts)
         if not is_typed(request, archivals):
-            error = f"Type {archivals}, the number of people to archive."
-    if error:
-        return of_school(request, status=400, error=error, decision=decision)
+            errors = {"archivals": f"Type {archivals}, the number of people to archive."}
+    if errors:
+        return of_school(request, status=400, errors=errors, decision=decision)
     given: dict[str, Any] = {"who": viewer(request).email, "reason": reason, "plan_hash": _hash(request)}
     home, opened_again = f"/schools/{school.key}", database(request)
     try:
@@ -202,13 +220,18 @@ def _not_decided(
         return redirect(request, f"{home}/syncs/{done}", message=message)
     if isinstance(problem, approvals.NotOverridable):
         return refused(
-            request, school, plan, "An approval is not possible, because the snapshot does not prove these changes."
+            request, school, plan, "Nobody can decide about these changes, because the snapshot does not prove them."
         )
     return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
 
 
-def of_school(request: Request, *, status: int = 200, error: str = "", decision: str = "") -> Response:
-    """The held changes of one school, with the rows. A POST searches the rows."""
+def of_school(
+    request: Request, *, status: int = 200, errors: Mapping[str, str] = NOTHING, decision: str = ""
+) -> Response:
+    """The held changes of one school, with the rows. A POST searches the rows.
+
+    errors: by field, those of the form `decision`. What was typed in that form is shown again.
+    """
     with database(request).begin() as opened:
         school = school_of(request, opened)
         holds = approvals.held(opened, school_id=school.id)
@@ -242,17 +265,18 @@ def of_school(request: Request, *, status: int = 200, error: str = "", decision:
         links=links,
         rows=rows,
         events=events,
-        error=error,
+        errors=errors,
         decision=decision,
+        typed_in={decision: texts(request)} if decision else {},
     )
 
 
 def _offered(explanation: HoldExplanation, links: int) -> list[str]:
     """The possible decisions on the held rows, the most likely first. There are none if only the next sync can clear
-    the hold."""
+    the hold (`approvals.discard` refuses that too)."""
     offered = ["relink"] if links else []
     offered += ["approve"] if explanation.approvable else []
-    return [*offered, "discard"] if offered or explanation.managers else []
+    return [*offered, "discard"] if explanation.approvable or explanation.managers else offered
 
 
 routes = [

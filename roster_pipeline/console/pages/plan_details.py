@@ -6,7 +6,7 @@ Plans and holds share the filter, the page of rows, and the choices of the filte
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from roster_pipeline.console.page import (
     ACTIONS,
+    NOTHING,
     ROWS,
     Listed,
     ListFilter,
@@ -29,6 +30,7 @@ from roster_pipeline.console.page import (
     plain_number,
     reason_of,
     role,
+    texts,
 )
 from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, held_plans, plan_rows, plans, tenants
@@ -38,7 +40,8 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
 from roster_pipeline.services.decisions import Chosen
-from roster_pipeline.services.hold_explanations import ADVICE, hold_explanation_of
+from roster_pipeline.services.guard_advice import GUARD_TITLES
+from roster_pipeline.services.hold_explanations import hold_explanation_of
 from roster_pipeline.services.plan_rows import HEADER, cells, every_line, lines, summary_of
 from roster_pipeline.vocabulary import REASONS, ROLE_ORDER, held_place, reason_problem, role_place
 
@@ -180,8 +183,10 @@ def rows_of(
     )
 
 
-def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: Collection[int] = ()) -> Response:
-    """The plans that wait in all schools that the viewer may see, newest first."""
+def every_hold(
+    request: Request, *, status: int = 200, errors: Mapping[str, str] = NOTHING, chosen: Collection[int] = ()
+) -> Response:
+    """The plans that wait in all schools that the viewer may see, newest first. errors: by field of the decision."""
     who = viewer(request)
     filters = list_filter(request, "guard", "district", address="/holds")
     with database(request).begin() as opened:
@@ -201,13 +206,14 @@ def every_hold(request: Request, *, status: int = 200, error: str = "", chosen: 
         request,
         "holds.html",
         status=status,
-        error=error,
+        errors=errors,
+        sent=texts(request) if errors else {},
         chosen=chosen,
         most_untyped=MOST_UNTYPED,
         held=held,
         decidable=[one for one, explanation in held if explanation.approvable or explanation.managers],
         listed=Listed(filters, list(waiting), waiting[0].plans if waiting else 0),
-        guards=list(ADVICE),
+        guards=GUARD_TITLES,
         districts=mine,
     )
 
@@ -225,10 +231,11 @@ def decide_several(request: Request) -> Response:
             holds = approvals.held(opened, plan_id=one.plan_id)
             archivals += hold_explanation_of((vars(hold) for hold in holds), manager=one.manager).archivals()
     error = reason_problem(reason) or ("" if chosen else "Choose the schools to decide about.")
+    errors = {"reason": error} if error else {}
     if not error and not is_typed(request, archivals):
-        error = f"Type {archivals}, the number of people to archive in these schools."
-    if error:
-        return every_hold(request, status=400, error=error, chosen=[one.plan_id for one in chosen])
+        errors = {"archivals": f"Type {archivals}, the number of people to archive in these schools."}
+    if errors:
+        return every_hold(request, status=400, errors=errors, chosen=[one.plan_id for one in chosen])
     done = decisions.decide_each(database(request), chosen, decision=decision, who=viewer(request).email, reason=reason)
     with database(request).begin() as opened:
         names = {one.key: tenants.get_school(opened, one.key).name for one in done}

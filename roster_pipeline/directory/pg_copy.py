@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
+from struct import pack
 from typing import Any, Literal, cast
 
 import msgspec
@@ -39,6 +40,12 @@ copy (
 """PostgreSQL writes a row as text almost like a line of CSV, but in parentheses and with backslashes doubled. The two
 empty values keep the parentheses away from ours."""
 
+TEXT = 25
+"""PostgreSQL's number of the type text."""
+_NO_TEXTS = pack(">4i", 12, 0, 0, TEXT)
+_BEGIN = b"PGCOPY\n\xff\r\n\0" + bytes(8)
+_END = b"\xff\xff"
+
 _ARROW = {"text": pa.large_string(), "int": pa.int64(), "bool": pa.bool_(), "json": pa.large_string()}
 _STR = pd.StringDtype(na_value=np.nan)
 _TEXT_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\0": None})
@@ -61,6 +68,16 @@ def array_literal(values: Iterable[str]) -> str:
     if not whole.isprintable() or '"' in whole or "\\" in whole:
         listed = [_quoted(value) for value in listed]
     return '{"' + '","'.join(listed) + '"}' if listed else "{}"
+
+
+def text_array(values: Iterable[str]) -> bytes:
+    """A text[] with its length, for `copy_rows`. NUL, which PostgreSQL cannot hold, is left out."""
+    listed = [value.replace("\0", "").encode() for value in values]
+    if not listed:
+        return _NO_TEXTS
+    parts = [part for value in listed for part in (pack(">i", len(value)), value)]
+    size = 20 + sum(map(len, parts))
+    return b"".join((pack(">6i", size, 1, 0, TEXT, len(listed), 1), *parts))
 
 
 def json_bytes(value: object) -> bytes:
@@ -96,6 +113,15 @@ def copy_lines(conn: Connection, table: str, columns: Sequence[str], chunks: Ite
                     copy.write(chunk)
         except _SourceFailed as failed:
             raise failed.problem from failed.problem.__cause__
+
+
+def copy_rows(conn: Connection, table: str, columns: Sequence[str], rows: Sequence[bytes]) -> None:
+    """COPY rows in PostgreSQL's binary format into a table. A row begins with the number of columns."""
+    statement = sql.SQL("copy {} ({}) from stdin (format binary)").format(
+        sql.Identifier(table), sql.SQL(",").join(map(sql.Identifier, columns))
+    )
+    with driver(conn).cursor() as cursor, cursor.copy(statement) as copy:
+        copy.write(b"".join((_BEGIN, *rows, _END)))
 
 
 def _made(chunks: Iterable[bytes]) -> Iterator[bytes]:

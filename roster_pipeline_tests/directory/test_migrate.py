@@ -14,6 +14,7 @@ from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database, DirectoryError, RowRefused
 from roster_pipeline.directory.migrations.versions import a0035_words_of_the_field
 from roster_pipeline.directory.pg_copy import driver
+from roster_pipeline.directory.sis_records import content_hash
 from roster_pipeline.directory.tables import metadata
 from roster_pipeline_tests.directory.builders import one
 
@@ -108,11 +109,13 @@ def test_a_database_of_the_migrations_before_the_baseline_becomes_the_same_as_a_
         assert old[part] == rows, part
     with database.begin() as conn:
         people = conn.execute(text("select given_name, family_name, active from roster_public.directory_person")).all()
-        records = conn.scalars(text("select payload ->> 'givenName' from raw_user")).all()
+        records = conn.execute(text("select payload::text, content_hash from sis_record where kind = 'user'")).all()
+        named = conn.scalars(text("select payload ->> 'givenName' from raw_user")).all()
         conn.execute(text("insert into person (district_id, given_name) values (1, 'Bea')"))
         logged = conn.execute(text("select person_id, operation from change_log order by position desc limit 1")).one()
     assert [tuple(one) for one in people] == [("Ada", "Lovelace", True)]
-    assert list(records) == ["Ada"]
+    assert list(named) == ["Ada"]
+    assert [hashed.bytes for _, hashed in records] == [content_hash(payload.encode()) for payload, _ in records]
     assert tuple(logged) == (8, "insert")
 
 

@@ -10,7 +10,15 @@ from roster_pipeline.directory import delta_base, pulls, snapshots
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.directory.record_sets import of_pull
-from roster_pipeline.directory.sis_records import content_hash, keep_records, prune_records
+from roster_pipeline.directory.sis_records import (
+    _LISTS,
+    _USER,
+    CHUNK,
+    content_hash,
+    document,
+    keep_records,
+    prune_records,
+)
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
     PROOF,
@@ -61,9 +69,11 @@ def test_a_record_that_is_the_same_as_last_night_is_not_stored_again(database: D
 def test_a_record_that_comes_twice_in_a_pull_is_named_once(database: Database, lincoln: SchoolRow) -> None:
     here = lincoln.settings.school_id
     twice = [user("a", here), user("a", here), user("b", here), user("b", here, givenName="Bea")]
-    pull_id = pull_of(database, lincoln, Page("user", twice), Page("user", [user("a", here)]))
-    with database.begin() as conn:
-        assert len(of_pull(conn, pull_id)) == 3
+    many = [user(f"x{number}", here) for number in range(CHUNK)]
+    for _ in ("first pull", "another"):
+        pull_id = pull_of(database, lincoln, Page("user", twice), Page("user", many), Page("user", [user("a", here)]))
+        with database.begin() as conn:
+            assert len(of_pull(conn, pull_id)) == 3 + len(many)
 
 
 def test_a_change_and_the_way_back_find_the_first_record_again(database: Database, lincoln: SchoolRow) -> None:
@@ -85,10 +95,19 @@ def test_two_connections_share_no_record(database: Database, lincoln: SchoolRow)
 
 
 @pytest.mark.parametrize(
-    ("members", "same"), [({}, True), ({"givenName": "Bea"}, False), ({"agents": ["x"]}, False), ({"x": 0}, False)]
+    ("members", "same"),
+    [({}, True), ({"email": None}, True), ({"givenName": "Bea"}, False), ({"agents": ["x"]}, False), ({"x": 0}, False)],
 )
 def test_the_hash_is_that_of_the_content(members: dict[str, Any], same: bool) -> None:
-    assert (content_hash(user("a", "here")) == content_hash(user("a", "here", **members))) is same
+    one_hash, other = (content_hash(document("user", user("a", "here", **more))) for more in ({}, members))
+    assert (one_hash == other) is same
+
+
+def test_members_without_a_value_are_not_stored_however_many_there_are() -> None:
+    lists: dict[str, Any] = {name: [] for name in _LISTS}
+    whole = dict.fromkeys(_USER) | lists | {"sourcedId": "a", "enabledUser": False, "metadata": {}, "sms": "1\0"}
+    assert document("user", whole) == b'{"sourcedId":"a","sms":"1","enabledUser":false}'
+    assert document("user", whole | {"unreadable": []}) == document("user", whole)
 
 
 def test_pruning_deletes_the_records_that_nobody_names_and_no_others(database: Database, lincoln: SchoolRow) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from typing import Any
 
 import orjson
@@ -10,7 +11,7 @@ from starlette.responses import Response
 
 from roster_pipeline.oneroster import Wanted
 from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
-from roster_pipeline_tests.oneroster.odd_server import odd, of_people, person, same_people
+from roster_pipeline_tests.oneroster.odd_server import odd, of_people, person, same_people, told_of
 
 
 def test_records_that_are_none_are_rejected_and_counted(sis: Start) -> None:
@@ -65,6 +66,15 @@ def test_what_wraps_the_json_does_not_matter(sis: Start, fault: str) -> None:
     pulled = served.pull()
     assert pulled.complete
     assert len(pulled.ids) == len(served.sis.district)
+
+
+@pytest.mark.parametrize("after", [b"", b"\0" * 300])
+@pytest.mark.parametrize(("packed", "stated"), [(True, "gzip"), (True, ""), (False, "gzip")])
+def test_gzip_is_known_by_its_first_bytes_and_ends_by_itself(*, packed: bool, stated: str, after: bytes) -> None:
+    plain = orjson.dumps({"users": [person("s-1")]})
+    body = gzip.compress(plain) + after if packed else plain
+    headers = {"Content-Encoding": stated} if stated else {}
+    assert told_of(lambda query: Response(body, headers=headers)).ids == {"s-1"}
 
 
 def test_lone_surrogates_nan_and_nul_do_not_lose_a_page() -> None:

@@ -21,6 +21,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 
@@ -35,7 +36,8 @@ STEP = 256 * 1024
 LARGE = 6 * 1024 * 1024
 """Bytes. Larger bodies wait for each other. A page of 1,000 users is about 1 MB."""
 _ANY_HEADER, _RAW = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
-_UNPACKED = frozenset(("gzip", "x-gzip", "deflate"))
+_GZIP, _GZIP_MARK = ("gzip", "x-gzip"), b"\x1f\x8b"
+_UNPACKED = frozenset((*_GZIP, "deflate"))
 _COMPRESSIONS = _UNPACKED | {"br", "zstd", "compress", "x-compress"}
 """All that HTTP knows. Servers also name character sets and other things as Content-Encoding, which mean none."""
 
@@ -196,7 +198,7 @@ def read_body(
     """
     body = bytearray()
     compressions = [name for part in encoding.split(",") if (name := part.strip().lower()) in _COMPRESSIONS]
-    for part in _decompressed(parts, compressions, label) if compressions else parts:
+    for part in _decompressed(parts, compressions, label):
         body += part
         if len(body) > most:
             if cut:
@@ -220,12 +222,17 @@ def read_body(
 
 
 def _decompressed(parts: Iterable[bytes], compressions: list[str], label: str) -> Iterator[bytes]:
-    encoding = compressions[0]
+    parts, compressed = _looked_at(parts)
+    if not compressed and "".join(compressions) in ("", *_GZIP):
+        yield from parts
+        return
+    encoding = compressions[0] if compressions else "gzip"
     if len(compressions) > 1 or encoding not in _UNPACKED:
         raise _broken(label)
     unpacker: zlib._Decompress | None = None
+    ended = False
     for part in parts:
-        rest = part
+        rest = part if not ended or part[:1] == _GZIP_MARK[:1] else b""
         while rest:
             if unpacker is None:
                 unpacker = zlib.decompressobj(_RAW if _has_no_header(rest, encoding) else _ANY_HEADER)
@@ -236,13 +243,23 @@ def _decompressed(parts: Iterable[bytes], compressions: list[str], label: str) -
             if piece:
                 yield piece
             rest = unpacker.unconsumed_tail
-            if unpacker.eof:  # gzip may be several in a row
-                rest, unpacker = unpacker.unused_data, None
+            if unpacker.eof:  # gzip may be several in a row; what else follows has no meaning
+                rest, unpacker, ended = unpacker.unused_data, None, True
+                rest = rest if rest[:1] == _GZIP_MARK[:1] else b""
     if unpacker is not None:
         while piece := _pending(unpacker):
             yield piece
         if not unpacker.eof:
             raise _broken(label)
+
+
+def _looked_at(parts: Iterable[bytes]) -> tuple[Iterator[bytes], bool]:
+    """The same parts, and whether they begin as gzip does. Servers and proxies forget to say so, or say it wrongly."""
+    left = iter(parts)
+    first = next(left, b"")
+    if first == _GZIP_MARK[:1]:
+        first += next(left, b"")
+    return chain((first,), left), first.startswith(_GZIP_MARK)
 
 
 def _pending(unpacker: zlib._Decompress) -> bytes:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from starlette.applications import Starlette
@@ -34,23 +38,65 @@ def test_q08_credentials_in_the_form_body(sis: Start) -> None:
         assert client.learned["sign_in"]["form"]["placement"] == "body"
 
 
-@pytest.mark.parametrize("basic", [400, 500])
-def test_q08_a_token_address_that_crashes_on_credentials_in_the_header_gets_them_in_the_body(basic: int) -> None:
+SCOPE = "https://purl.imsglobal.org/spec/or/v1p2/scope/roster.readonly"
+
+
+def token_address(needs: Callable[[Mapping[str, str]], bool], refusal: Response, token: str = "Bearer abc") -> Any:
+    """A server with a token address that gives its token if `needs` holds for the request, else this refusal."""
+
     async def reply(request: Request) -> Response:
-        if request.url.path == "/token" and b"client_secret" not in await request.body():
-            return Response(status_code=basic)
         if request.url.path == "/token":
-            return JSONResponse({"access_token": "Bearer abc"})
+            kind, body = request.headers["content-type"], (await request.body()).decode()
+            given = {"basic": request.headers.get("Authorization", ""), "json": "yes" if kind.endswith("json") else ""}
+            given |= json.loads(body) if given["json"] else dict(parse_qsl(body))
+            return Response(token) if needs(defaultdict(str, given)) else refusal
         if request.headers.get("Authorization") != "Bearer abc":
             return Response(status_code=401)
         orgs = request.url.path.endswith("/orgs")
         return page([SCHOOL], request.query_params, "orgs") if orgs else Response(status_code=404)
 
-    app = Starlette(routes=[Route("/{path:path}", reply, methods=["GET", "POST"])])
-    with running(app) as base:
+    return running(Starlette(routes=[Route("/{path:path}", reply, methods=["GET", "POST"])]))
+
+
+REFUSED, NO_CLIENT, NO_SCOPE = (
+    Response(status_code=400),
+    *(JSONResponse({"error": code}, 400) for code in ("invalid_client", "invalid_scope")),
+)
+
+
+@pytest.mark.parametrize(
+    ("needs", "refusal", "learned"),
+    [
+        (lambda given: bool(given["client_secret"]), REFUSED, {"placement": "body"}),
+        (lambda given: bool(given["client_secret"]), Response(status_code=500), {"placement": "body"}),
+        (lambda given: bool(given["basic"] and given["client_secret"]), NO_CLIENT, {"placement": "both"}),
+        (lambda given: bool(given["basic"] and given["client_id"]), REFUSED, {"placement": "both"}),
+        (lambda given: bool(given["json"] and given["client_secret"]), REFUSED, {"parameters": "json"}),
+        (lambda given: bool(given["json"] and given["scope"]), Response(status_code=415), {"parameters": "json"}),
+        (lambda given: given["scope"] == SCOPE, NO_SCOPE, {"placement": "basic", "scope": SCOPE}),
+    ],
+)
+def test_q08_q15_whatever_a_token_address_needs_is_found(
+    needs: Callable[[Mapping[str, str]], bool], refusal: Response, learned: dict[str, str]
+) -> None:
+    with token_address(needs, refusal, '{"access_token": "Bearer abc"}') as base:
         endpoint = Endpoint(base, "id", "secret", token_url=base + "/token", allow_private=True, limits=QUICK)
         with Client(endpoint, TestClock().clock) as client:
-            assert client.connect().sign_in.learned()["form"]["placement"] == "body"
+            form = client.connect().sign_in.learned()["form"]
+            assert form | learned == form
+        with Client(replace(endpoint, learned=client.learned), TestClock().clock) as later:
+            assert later.connect().remembered
+            assert list(later.orgs())
+
+
+@pytest.mark.parametrize(
+    "token", ["access_token=abc&token_type=bearer&expires_in=60", '{"data": {"access_token": "abc"}, "code": 0}']
+)
+def test_a_token_response_as_a_web_form_or_inside_an_object_is_read(token: str) -> None:
+    with token_address(lambda given: bool(given["basic"]), NO_CLIENT, token) as base:
+        endpoint = Endpoint(base, "id", "secret", allow_private=True, limits=QUICK)
+        with Client(endpoint, TestClock().clock) as client:
+            assert list(client.orgs())
 
 
 def test_q09_scopes_are_always_sent_and_missing_ones_are_told(sis: Start) -> None:
@@ -176,6 +222,13 @@ def test_q21_a_retry_is_signed_anew_with_a_filter_in_the_query(sis: Start) -> No
         served.sis.faults.set("fails_first=2")
         answer = client.collection("/users", "users", query_filter="role='a b'").page(client.habits, 0)
     assert answer.records == []
+
+
+@pytest.mark.parametrize("query", ["app[id]=1", "note=50%", "x={1}|2", "q=%C3%A9"])
+def test_q21_an_address_with_any_query_can_be_signed(sis: Start, query: str) -> None:
+    served = sis("sign_in=oauth1", versions=("1.1",))
+    with served.client(sign_in="oauth1", base_url=f"{served.url}?{query}") as client:
+        assert list(client.orgs())
 
 
 def test_q22_a_fixed_header_beside_the_sign_in(sis: Start) -> None:

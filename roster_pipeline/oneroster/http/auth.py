@@ -8,9 +8,10 @@ signed again, because servers remember nonces. The client only reads, so every s
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Generator
 from typing import Any
-from urllib.parse import quote_plus
+from urllib.parse import quote, quote_plus
 
 import httpx
 from oauthlib.oauth1 import SIGNATURE_HMAC_SHA1, SIGNATURE_HMAC_SHA256, SIGNATURE_TYPE_AUTH_HEADER
@@ -20,6 +21,11 @@ from roster_pipeline.oneroster.errors import OneRosterError
 
 METHODS = {"sha256": SIGNATURE_HMAC_SHA256, "sha1": SIGNATURE_HMAC_SHA1}
 """Our names for the signature methods, in the order in which they are tried."""
+
+
+_SIGNABLE = "=&;:%+~,*@!()/?'$"
+"""What oauthlib takes in a query besides letters and digits. The addresses of people and links have brackets, too."""
+_BARE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class SignIn:
@@ -109,10 +115,16 @@ class _OAuth1Auth(httpx.Auth):
         )
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        query = _BARE_PERCENT.sub("%25", quote(request.url.query.decode("ascii"), safe=_SIGNABLE))
+        request.url = request.url.copy_with(query=query.encode() or None)
         _, headers, _ = self._signer.sign(str(request.url), http_method="GET")
         # RFC 5849 allows a blank after each comma; some servers read it as part of the next name.
         request.headers["Authorization"] = headers["Authorization"].replace(", ", ",")
         yield request
+
+
+MOST_SCOPES = 4
+"""Requests of a search that do not count, because the server refused only their scopes."""
 
 
 class NoMoreTries(OneRosterError):
@@ -127,6 +139,13 @@ class Allowance:
 
     def __init__(self) -> None:
         self.left: int | None = None
+        self._returnable = MOST_SCOPES
+
+    def give_back(self) -> None:
+        """Do not count the last request: the server accepted its credentials, and refused only its scopes."""
+        if self.left is not None and self._returnable:
+            self._returnable -= 1
+            self.left += 1
 
     def spend(self) -> None:
         """Count one request. Raises NoMoreTries when none is left."""

@@ -168,7 +168,8 @@ class HttpSession:
         self._allow(url)
         if secret or getattr(auth, "carries_secret", False):
             self.allowance.spend()
-        headers = {"Content-Type": "application/x-www-form-urlencoded"} if method == "POST" else {}
+        kind = "application/json" if content.startswith(b"{") else "application/x-www-form-urlencoded"
+        headers = {"Content-Type": kind} if method == "POST" else {}
         request = self._client.build_request(method, url, headers=headers, content=content or None)
         if method == "POST" and not content:
             request.headers["Content-Length"] = "0"

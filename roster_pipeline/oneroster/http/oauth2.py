@@ -3,10 +3,11 @@ earlier session."""
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import asdict, dataclass
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import httpx
 
@@ -29,12 +30,16 @@ DEFAULT_LIFE = 3600.0
 RENEW_EARLY = 60.0
 YOUNG = 120.0
 """Seconds. A token younger than this has not expired."""
-REDIRECT_STATUSES = frozenset((301, 302, 307, 308))
+REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 """Redirects that are followed with the same request. Only on the SIS's own host, because the request has the secret."""
 MOST_REDIRECTS = 3
 TRIES_IF_CRASHED = 2
 """Attempts of a token request that a search tries and that crashes the server: its form may be the reason."""
 LABEL = "its token address"
+_ENTER = "Enter the token URL that the SIS shows."
+IN_BODY = ("body", "both")
+LONGEST_FORM = 16_384
+"""Bytes of a token response in the form of a web form."""
 OAUTH_ERRORS = frozenset(
     (
         *("invalid_request", "invalid_client", "invalid_grant", "unauthorized_client"),
@@ -47,8 +52,8 @@ OAUTH_ERRORS = frozenset(
 class TokenForm:
     """The form of a token request.
 
-    placement: where the credentials are: "basic", "basic-encoded" (percent-encoded) or "body". parameters: in the
-    "form" or the "query". scope: "" sends none.
+    placement: where the credentials are: "basic", "basic-encoded" (percent-encoded), "body", or "both". parameters: in
+    the "form", the "query", or as "json". scope: "" sends none.
     """
 
     placement: str = "basic"
@@ -117,15 +122,15 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
     if form.scope:
         parameters.append(("scope", form.scope))
     auth: httpx.Auth | None = None
-    if form.placement == "body":
+    if form.placement in IN_BODY:
         parameters += [("client_id", endpoint.client_id), ("client_secret", endpoint.client_secret)]
-    else:
+    if form.placement != "body":
         auth = BasicAuth(endpoint.client_id, endpoint.client_secret, encoded=form.placement == "basic-encoded")
     url, content = token_url, b""
     if form.parameters == "query":
         url = with_query(token_url, parameters)
     else:
-        content = urlencode(parameters).encode()
+        content = (json.dumps(dict(parameters)) if form.parameters == "json" else urlencode(parameters)).encode()
     tried = 0
     while True:
         tried += 1
@@ -166,7 +171,7 @@ def _judge(response: Response, url: str, session: HttpSession) -> None:
         return
     code = error_code(response)
     if response.status in ABSENT_STATUSES and not code:
-        raise NotOffered("The SIS has no token address there.", "Enter the token URL that the SIS shows.")
+        raise NotOffered("The SIS has no token address there.", _ENTER)
     if 300 <= response.status < 400:
         target = resolved(url, response.headers.get("Location", ""))
         if target and not same_origin(url, target):
@@ -183,34 +188,33 @@ def error_code(response: Response) -> str:
 
 
 def json_object(response: Response) -> dict[str, Any]:
-    """The JSON object in the body of a response; an empty one if the body is anything else."""
+    """The object in the body of a response, as JSON or as a web form; an empty one if the body is anything else."""
     try:
         body = decoded(response)
     except OneRosterError:
-        return {}
+        text = response.body.decode("ascii", errors="replace") if len(response.body) <= LONGEST_FORM else ""
+        return {} if "<" in text else dict(parse_qsl(text))
     return body if isinstance(body, dict) else {}
 
 
 def read_token(response: Response, situation: Situation) -> tuple[str, float, str | None]:
     """The token, its life in seconds, and the granted scopes (None if unknown). Raises NotOffered or TokenRefused."""
-    try:
-        body = decoded(response)
-    except OneRosterError:
-        raise NotOffered(
-            "The token address answers with something other than JSON.", "Enter the token URL that the SIS shows."
-        ) from None
-    if not isinstance(body, dict):
+    members = _members(json_object(response))
+    if not members:
+        try:
+            decoded(response)
+        except OneRosterError:
+            raise NotOffered("The token address answers with something other than JSON.", _ENTER) from None
         raise NoToken(
             "The token address answers with something other than a token response.",
             "Enter the token URL of OAuth 2.0 client credentials; other token requests are not supported.",
         )
-    members = {str(name).lower().replace("_", ""): value for name, value in body.items()}
     token = members.get("accesstoken", members.get("token"))
     if not isinstance(token, str) or not token.strip():
         code = members.get("error")
         if isinstance(code, str):
             raise TokenRefused(response.status, code if code in OAUTH_ERRORS else "", situation)
-        raise NoToken("The token address answers without an access token.", "Enter the token URL that the SIS shows.")
+        raise NoToken("The token address answers without an access token.", _ENTER)
     token = token.strip()
     token = token[len("bearer ") :].strip() if token.lower().startswith("bearer ") else token
     if not token.isascii() or not token.isprintable():
@@ -220,6 +224,12 @@ def read_token(response: Response, situation: Situation) -> tuple[str, float, st
         )
     scope = members.get("scope")
     return token, _life(members.get("expiresin")), scope if isinstance(scope, str) else None
+
+
+def _members(body: dict[str, Any]) -> dict[str, Any]:
+    """The members of a token response by their names in lower case without "_", also if an object wraps them."""
+    inner = next((value for value in body.values() if isinstance(value, dict) and "access_token" in value), body)
+    return {str(name).lower().replace("_", ""): value for name, value in inner.items()}
 
 
 def _life(value: Any) -> float:

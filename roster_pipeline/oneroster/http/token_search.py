@@ -6,7 +6,7 @@ way, on the SIS's own host. A token address on another host that the SIS names i
 
 The form: the standard's form comes first (Basic header, form body, both scopes). Then the server's refusal decides:
 `invalid_client` moves the credentials, `invalid_scope` changes the scopes, any other refusal moves the parameters into
-the query. The form that worked is remembered.
+the query, and at last into JSON. The form that worked is remembered.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from roster_pipeline.oneroster.http.error_mapping import (
 )
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import (
+    IN_BODY,
     LABEL,
     REDIRECT_STATUSES,
     OAuth2SignIn,
@@ -41,12 +42,16 @@ from roster_pipeline.oneroster.http.response import Response, decoded
 
 MOST_TRIES = 6
 """Requests of a search that may carry the credentials. Fewer than what locks an application out."""
+NOT_THIS_TYPE = 415
+"""The HTTP status of a server that does not read forms."""
 FINAL = frozenset(("unauthorized_client", "unsupported_grant_type", "access_denied"))
 """Refusals that no other form of the request can avoid."""
 SCOPE_PREFIX = {
     "1.1": "https://purl.imsglobal.org/spec/or/v1p1/scope/",
     "1.2": "https://purl.imsglobal.org/spec/or/v1p2/scope/",
 }
+
+_SCOPES = ("roster-core.readonly", "roster.readonly")
 
 
 def scope_choices(version: str | None, chosen: str | None) -> list[str]:
@@ -57,23 +62,17 @@ def scope_choices(version: str | None, chosen: str | None) -> list[str]:
     if chosen is not None:
         return chosen_scopes(chosen)
     own, other = ("1.1", "1.2") if version == "1.1" else ("1.2", "1.1")
-    core, both, turned = _texts(SCOPE_PREFIX[own])
-    short = "roster-core.readonly roster.readonly"
-    if version is None:
-        return [both, _texts(SCOPE_PREFIX[other])[1], core, both.replace("https://", "http://"), short, ""]
-    return [both, core, both.replace("https://", "http://"), short, turned, ""]
-
-
-def _texts(prefix: str) -> tuple[str, str, str]:
-    """The core scope, and both scopes of rostering in either order, because some servers compare the whole string."""
-    core, full = prefix + "roster-core.readonly", prefix + "roster.readonly"
-    return core, f"{core} {full}", f"{full} {core}"
+    core, full = (SCOPE_PREFIX[own] + scope for scope in _SCOPES)
+    both = f"{core} {full}"
+    others = [] if version else [" ".join(SCOPE_PREFIX[other] + scope for scope in _SCOPES)]
+    # Some servers grant only one of the two, and some compare the whole text.
+    return [both, *others, core, full, both.replace("https://", "http://"), " ".join(_SCOPES), f"{full} {core}", ""]
 
 
 def placements(client_id: str, secret: str) -> list[str]:
     """Where to put the credentials, best first. Both spellings of Basic are tried only if they differ."""
     differ = quote_plus(client_id) != client_id or quote_plus(secret) != secret
-    ways = ["basic", "basic-encoded", "body"] if differ else ["basic", "body"]
+    ways = ["basic", "basic-encoded", "body", "both"] if differ else ["basic", "body", "both"]
     if ":" in client_id:
         ways.remove("basic")
     return ways
@@ -92,6 +91,8 @@ def find_form(session: HttpSession, token_url: str, scopes: list[str]) -> OAuth2
             sign_in.authorise()
         except TokenRefused as refusal:
             refusals.append(refusal)
+            if refusal.code == "invalid_scope":
+                session.allowance.give_back()
             if refusal.code in FINAL:
                 break
             continue
@@ -115,9 +116,12 @@ def _forms(session: HttpSession, scopes: list[str], refusals: list[TokenRefused]
     """The forms to try. The last of `refusals`, which the caller appends to, decides the next one."""
     endpoint = session.endpoint
     for placement in placements(endpoint.client_id, endpoint.client_secret):
-        for parameters in ("form", "query"):
-            if placement == "body" and parameters == "query":
-                continue  # servers write URLs to logs, so the secret must not be in one
+        # Servers write URLs to logs, so the secret must not be in one. JSON is for servers that do not read forms.
+        for parameters in ("form", "query") if placement not in IN_BODY else ("form", "json"):
+            if parameters == "json" and (placement == "both" or refusals[-1].code not in ("", "invalid_request")):
+                continue
+            if refusals and refusals[-1].status == NOT_THIS_TYPE and parameters != "json":
+                continue
             for scope in scopes:
                 yield TokenForm(placement, parameters, scope)
                 if refusals[-1].code != "invalid_scope":

@@ -23,8 +23,8 @@ class Certificates(NamedTuple):
     key: Path
 
 
-def private_authority(folder: Path, *, expired: bool = False) -> Certificates:
-    """Write a private authority and a certificate for 127.0.0.1 and localhost into `folder`.
+def private_authority(folder: Path, *, expired: bool = False, address: str = "127.0.0.1") -> Certificates:
+    """Write a private authority and a certificate for localhost and an IP address into `folder`.
 
     expired: both ended yesterday.
     """
@@ -39,7 +39,7 @@ def private_authority(folder: Path, *, expired: bool = False) -> Certificates:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1"))])
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ip_address(address))])
     server_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
     server = (
         _builder(server_name, ca_name, server_key.public_key(), begin, end)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -62,9 +64,9 @@ def serving(answer: Callable[[str, str, str], Response]) -> Iterator[Recorded]:
         yield made
 
 
-def refusal(base: str, **settings: Any) -> OneRosterError:
+def refusal(base: str, clock: Clock | None = None, **settings: Any) -> OneRosterError:
     known: dict[str, Any] = {"client_id": "id", "client_secret": SECRET, "allow_private": True, "limits": QUICK}
-    with Client(Endpoint(base, **(known | settings)), TestClock().clock) as client:
+    with Client(Endpoint(base, **(known | settings)), clock or TestClock().clock) as client:
         with pytest.raises(OneRosterError) as problem:
             list(client.orgs())
         return problem.value
@@ -262,6 +264,13 @@ def test_a_remedy_fits_the_way_that_was_chosen(chosen: dict[str, Any], said: str
         problem = refusal(server.url, **chosen)
     assert said in problem.remedy
     assert unsaid not in problem.remedy
+
+
+def test_refused_signatures_are_told_with_the_clock_if_it_is_wrong() -> None:
+    late = replace(TestClock().clock, now=lambda: datetime.now(UTC) - timedelta(hours=1))
+    with serving(lambda method, path, sent: closed(path, ROOT_1_1)) as server:
+        assert "differ by 60 minutes" in refusal(server.url, late, sign_in="oauth1").remedy
+        assert "clock" not in refusal(server.url, late, sign_in="bearer", client_id="").remedy
 
 
 @pytest.mark.parametrize("kind", ["auto", "oauth2"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from starlette.responses import JSONResponse, Response
 
@@ -25,7 +27,7 @@ from roster_pipeline.oneroster import (
     TooSlow,
     Unreachable,
 )
-from roster_pipeline.oneroster.http.network import MOST_COOKIES, http_client
+from roster_pipeline.oneroster.http.network import MOST_COOKIES, http_client, network_failure
 from roster_pipeline.simulator import District
 from roster_pipeline_tests.certificates import private_authority
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by, quicker, serve
@@ -51,19 +53,37 @@ def test_q19_a_certificate_of_an_own_authority_is_believed_only_with_its_bundle(
             client.connect()
         assert served.pull(ca_bundle=str(made.authority)).complete
         assert served.pull(ca_bundle=made.authority.read_text()).complete
+        assert served.pull(ca_bundle=str(made.certificate)).complete, "the certificate that a browser shows"
     finally:
         served.stop()
 
 
-def test_q19_an_expired_certificate_is_named(small_district: District, tmp_path: Path) -> None:
-    made = private_authority(tmp_path, expired=True)
-    tls = {"ssl_certfile": str(made.certificate), "ssl_keyfile": str(made.key)}
-    served = serve(small_district, tls=tls)
+@pytest.mark.parametrize(
+    ("made", "message", "remedy"),
+    [
+        ({"expired": True}, "expired", "renew its certificate"),
+        ({"address": "192.0.2.1"}, "not valid for", "host name for which the certificate was made"),
+    ],
+)
+def test_q19_a_remedy_fits_what_is_wrong_with_a_certificate(
+    small_district: District, tmp_path: Path, made: dict[str, Any], message: str, remedy: str
+) -> None:
+    files = private_authority(tmp_path, **made)
+    served = serve(small_district, tls={"ssl_certfile": str(files.certificate), "ssl_keyfile": str(files.key)})
     try:
-        with served.client(ca_bundle=str(made.authority)) as client, pytest.raises(TlsFailed, match="expired"):
+        with served.client(ca_bundle=str(files.authority)) as client, pytest.raises(TlsFailed, match=message) as failed:
             client.connect()
+        assert remedy in failed.value.remedy
     finally:
         served.stop()
+
+
+def test_a_server_that_asks_for_a_certificate_of_ours_is_said_so() -> None:
+    alert = ssl.SSLError(1, "tlsv13 alert certificate required")
+    alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
+    broken = httpx.ReadError("")
+    broken.__cause__ = alert
+    assert "certificate of ours" in network_failure(broken, "sis.example.org", "/orgs").message
 
 
 def test_q87_too_many_requests_without_retry_after_backs_off_and_goes_on(sis: Start) -> None:

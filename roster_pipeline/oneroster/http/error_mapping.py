@@ -5,12 +5,9 @@ The remedy depends on the connection: one that has worked before needs other adv
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
-
-import httpx
 
 from roster_pipeline.oneroster.errors import (
     Busy,
@@ -23,12 +20,10 @@ from roster_pipeline.oneroster.errors import (
     RequestRefused,
     ServerFailed,
     SignInRefused,
-    TlsFailed,
     TooSlow,
     Unreachable,
-    WrongAddress,
 )
-from roster_pipeline.oneroster.http.addresses import NO_SUCH_NAME
+from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
 from roster_pipeline.oneroster.http.response import Response, StatusInfo, decoded, read_status
 
 RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
@@ -126,46 +121,6 @@ def failure_in_good_status(status: StatusInfo, label: str) -> OneRosterError:
     )
 
 
-def network_failure(problem: Exception, host: str, label: str) -> OneRosterError:
-    """The error for an exception of httpx. The exception's own text is dropped, because it can contain the URL."""
-    if isinstance(problem, httpx.InvalidURL | httpx.UnsupportedProtocol):
-        return WrongAddress("The URL of the SIS is not a valid web address.", "Copy it again from the SIS.")
-    if isinstance(problem, httpx.ConnectTimeout | httpx.ConnectError):
-        tls = _caused_by(problem, ssl.SSLError)
-        if isinstance(tls, ssl.SSLCertVerificationError):
-            return TlsFailed(
-                f"The certificate of {host} could not be verified ({tls.verify_message}).",
-                "The SIS must send its whole certificate chain; or enter its authority's certificate as CA bundle.",
-            )
-        if tls is not None:
-            return TlsFailed(
-                f"No encrypted connection to {host} could be made.", "The SIS must offer TLS 1.2 or newer."
-            )
-        unnamed = "no server has this name" if str(problem) == NO_SUCH_NAME else "no connection"
-        reason = "no response in time" if isinstance(problem, httpx.ConnectTimeout) else unnamed
-        return Unreachable(
-            f"{host} cannot be reached ({reason}).",
-            "Check the URL, and whether the firewall of the SIS allows this machine.",
-        )
-    if isinstance(problem, httpx.TimeoutException):
-        return TooSlow(
-            f"The SIS did not respond to {label} in time.",
-            "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
-        )
-    return Unreachable(
-        f"The connection to {host} broke while reading {label}.",
-        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
-    )
-
-
-def _caused_by(problem: BaseException | None, kind: type[BaseException]) -> Any:
-    for _ in range(10):
-        if problem is None or isinstance(problem, kind):
-            return problem
-        problem = problem.__cause__ or problem.__context__
-    return None
-
-
 def _challenge(response: Response) -> str:
     words = response.headers.get("WWW-Authenticate", "").split()
     return words[0].lower().strip(",") if words else ""
@@ -208,11 +163,12 @@ _OF_TOKENS = {
 class Situation:
     """The facts about a connection that choose the message. kind: its sign-in ("oauth2", "oauth1", "bearer", "open"),
     None while unknown. worked: an earlier session signed in. answered: labels of the collections that have answered in
-    this session."""
+    this session. skew: seconds by which the SIS's clock is ahead of ours."""
 
     kind: str | None
     worked: bool
     answered: frozenset[str] = frozenset()
+    skew: float | None = None
 
 
 class TokenRefused(SignInRefused):
@@ -285,6 +241,11 @@ def _sign_in(problem: SignInRefused, label: str, situation: Situation) -> None:
 def refused_credentials(situation: Situation) -> str:
     """The remedy for refused credentials if nothing more specific is known."""
     what = CREDENTIALS.get(situation.kind or "", "Client ID and Client Secret")
+    if situation.kind == "oauth1" and abs(situation.skew or 0.0) > MOST_SKEW:
+        return (
+            f"The clocks of the SIS and of this machine differ by {abs(situation.skew or 0.0) / 60:.0f} minutes, and a "
+            f"SIS refuses signatures of another time. Correct the clock that is wrong; else check {what} in the SIS."
+        )
     if situation.worked:
         return (
             f"They were accepted before: {what} may have been replaced, may have expired, or the application was "

@@ -29,8 +29,8 @@ from roster_pipeline.oneroster.errors import (
 from roster_pipeline.oneroster.http.addresses import is_loopback
 from roster_pipeline.oneroster.http.auth import Allowance, NoMoreTries, SignIn
 from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, host_of, resolved, same_origin
-from roster_pipeline.oneroster.http.error_mapping import Situation, failure_of, in_context, network_failure
-from roster_pipeline.oneroster.http.network import http_client, set_deadline
+from roster_pipeline.oneroster.http.error_mapping import Situation, failure_of, in_context
+from roster_pipeline.oneroster.http.network import http_client, network_failure, set_deadline
 from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.http.throttle import Backoff, HostSemaphore, LargeBody, read_body
 
@@ -147,7 +147,8 @@ class HttpSession:
         chosen = self.endpoint.sign_in if self.endpoint.sign_in != "auto" else None
         searches = self.allowance.left is not None or self.sign_in.kind == "open"
         kind = chosen if searches else self.sign_in.kind
-        return Situation(kind, bool(self.endpoint.learned.get("root")), frozenset(self.answered))
+        worked = bool(self.endpoint.learned.get("root"))
+        return Situation(kind, worked, frozenset(self.answered), self.skew_seconds)
 
     def send(
         self,

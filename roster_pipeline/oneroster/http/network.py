@@ -1,4 +1,4 @@
-"""The httpx client of a session: verified TLS, checked IP addresses, and a deadline for every request.
+"""The httpx client of a session: verified TLS, checked IP addresses, a deadline for every request, and typed errors.
 
 A host name is resolved once per connection. Every address is checked, and the connection goes to a checked address, so
 a name that resolves differently the second time (DNS rebinding) cannot lead elsewhere. The deadline also stops a server
@@ -22,8 +22,8 @@ import certifi
 import httpcore
 import httpx
 
-from roster_pipeline.oneroster.errors import WrongAddress
-from roster_pipeline.oneroster.http.addresses import allowed_addresses
+from roster_pipeline.oneroster.errors import OneRosterError, TlsFailed, TooSlow, Unreachable, WrongAddress
+from roster_pipeline.oneroster.http.addresses import NO_SUCH_NAME, allowed_addresses
 from roster_pipeline.oneroster.http.endpoint import Endpoint
 
 USER_AGENT = "roster-pipeline (OneRoster consumer)"
@@ -33,6 +33,18 @@ LONGEST_COOKIE = 4096
 """Browsers keep as many of one server, and as long ones (RFC 6265)."""
 ACCEPTED_ENCODINGS = "gzip, deflate"
 """The encodings that `throttle.read_body` decompresses. By default httpx offers all that are installed."""
+
+_CLIENT_CERTIFICATE = "CERTIFICATE_REQUIRED"
+"""Part of the reason that OpenSSL gives. With TLS 1.3 it comes after the handshake, as a broken connection."""
+_CHAIN = "The SIS must send its whole certificate chain; or enter its authority's certificate as CA bundle."
+_OTHER_NAME = "Enter the host name for which the certificate was made, or the SIS must get one for this name."
+_OF_CERTIFICATES = {
+    9: "Check the clock of this machine. If it is right, the SIS must install a certificate that is valid now.",
+    10: "The SIS must renew its certificate. Check the clock of this machine, too.",
+    62: _OTHER_NAME,
+    64: _OTHER_NAME,
+}
+"""The remedy if a certificate is not valid yet, has expired, or names another host or IP address, by OpenSSL's code."""
 
 _deadline = threading.local()
 
@@ -101,6 +113,8 @@ def trusted(ca_bundle: str | None) -> ssl.SSLContext:
             f"The connection's CA bundle could not be read ({type(problem).__name__}).",
             "Enter a file of certificates in PEM form, each starting with -----BEGIN CERTIFICATE-----.",
         ) from None
+    # The authority that issued the certificate is enough, or the certificate itself: people enter what a browser shows.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     return context
 
 
@@ -235,3 +249,47 @@ class _DeadlineStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def network_failure(problem: Exception, host: str, label: str) -> OneRosterError:
+    """The error for an exception of httpx. The exception's own text is dropped, because it can contain the URL."""
+    if isinstance(problem, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        return WrongAddress("The URL of the SIS is not a valid web address.", "Copy it again from the SIS.")
+    if isinstance(problem, httpx.ConnectTimeout | httpx.ConnectError):
+        tls = _caused_by(problem, ssl.SSLError)
+        if isinstance(tls, ssl.SSLCertVerificationError):
+            remedy = _OF_CERTIFICATES.get(tls.verify_code, _CHAIN)
+            return TlsFailed(f"The certificate of {host} could not be verified ({tls.verify_message}).", remedy)
+        if tls is not None:
+            return TlsFailed(
+                f"No encrypted connection to {host} could be made.",
+                "Check the port of the URL. The SIS must offer TLS 1.2 or newer.",
+            )
+        unnamed = "no server has this name" if str(problem) == NO_SUCH_NAME else "no connection"
+        reason = "no response in time" if isinstance(problem, httpx.ConnectTimeout) else unnamed
+        return Unreachable(
+            f"{host} cannot be reached ({reason}).",
+            "Check the URL, and whether the firewall of the SIS allows this machine.",
+        )
+    if _CLIENT_CERTIFICATE in str(getattr(_caused_by(problem, ssl.SSLError), "reason", "")):
+        return TlsFailed(
+            f"{host} asks for a certificate of ours.",
+            "This is not supported. Ask the SIS for an address with OAuth sign-in and without client certificates.",
+        )
+    if isinstance(problem, httpx.TimeoutException):
+        return TooSlow(
+            f"The SIS did not respond to {label} in time.",
+            "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
+        )
+    return Unreachable(
+        f"The connection to {host} broke while reading {label}.",
+        "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
+    )
+
+
+def _caused_by(problem: BaseException | None, kind: type[BaseException]) -> Any:
+    for _ in range(10):
+        if problem is None or isinstance(problem, kind):
+            return problem
+        problem = problem.__cause__ or problem.__context__
+    return None

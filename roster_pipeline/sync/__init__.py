@@ -15,6 +15,8 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.errors import RosterError, with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.errors import (
+    NotOffered,
+    NotOneRoster,
     Redirected,
     SchoolNotFound,
     ServerFailed,
@@ -34,7 +36,7 @@ STEP, CREDENTIALS, CONNECTION = "step", "credentials", "connection"
 """The scope of a failure: one school, or all schools of this connection."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 """The error numbers of the system if a disk, or our share of it, is full."""
-AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected)
+AWAY = (Unreachable, TlsFailed, ServerFailed, Redirected, NotOneRoster, NotOffered)
 
 
 def __getattr__(name: str) -> Any:

@@ -295,16 +295,26 @@ def test_what_worked_before_and_fails_now_gets_other_words_than_a_new_connection
     assert "accepted before" in old.remedy
 
 
-def test_html_where_data_were_is_told_as_a_change_of_the_sis() -> None:
-    with serving(lambda method, path, sent: Response("<html>", media_type="text/html")) as server:
+@pytest.mark.parametrize(
+    ("there", "said"),
+    [
+        (Response("<html>", media_type="text/html"), "other than JSON"),
+        (Response(status_code=404), "No OneRoster API was found"),
+    ],
+)
+def test_something_else_where_data_were_is_told_as_a_change_of_the_sis_and_tried_again(
+    there: Response, said: str
+) -> None:
+    with serving(lambda method, path, sent: there) as server:
         new = refusal(server.url)
         old = refusal(server.url, learned={"base": server.url, "root": server.url + ROOT_1_2, "version": "1.2"})
     for problem in (new, old):
         assert isinstance(problem, NotOneRoster)
-        assert "other than JSON" in problem.message
+        assert said in problem.message
     assert "Check the URL" in new.remedy
     assert "has worked before" in old.remedy
     assert "Check the URL" not in old.remedy
+    assert (new.retryable, old.retryable) == (False, True)
 
 
 ROOT_1_0 = "/ims/oneroster/v1p0"

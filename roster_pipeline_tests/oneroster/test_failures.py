@@ -370,8 +370,11 @@ def test_a_401_in_the_middle_of_a_list_is_not_called_a_wrong_secret() -> None:
     problem = refused_at("/users", 100, 401)
     assert "in the middle of a list" in problem.message
     assert "need not enter them again" in problem.remedy
+    assert problem.retryable
 
 
 def test_a_403_says_what_has_to_be_granted() -> None:
     problem = refused_at("/users", 0, 403)
     assert "Grant reading of all users" in problem.remedy
+    assert not problem.retryable
+    assert refused_at("/users", 100, 403).retryable, "it was allowed a moment ago"

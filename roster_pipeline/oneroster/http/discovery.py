@@ -24,7 +24,14 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, NoMoreTries, OAuth1SignIn, SignIn
 from roster_pipeline.oneroster.http.endpoint import Endpoint, Root, host_of, roots, understand, with_query
-from roster_pipeline.oneroster.http.error_mapping import NamedElsewhere, TokenRefused, failure_of, transient, unreadable
+from roster_pipeline.oneroster.http.error_mapping import (
+    NamedElsewhere,
+    TokenRefused,
+    failure_of,
+    in_context,
+    transient,
+    unreadable,
+)
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.oauth2 import Connected, NoToken, OAuth2SignIn
 from roster_pipeline.oneroster.http.response import Response
@@ -258,10 +265,11 @@ class Discovery:
         nothing: tuple[RefusalOrigin, OneRosterError | None] = (RefusalOrigin.UNSIGNED, None)
         origin, best = min(self._refusals, key=lambda refusal: (refusal[0], _weight(refusal[1])), default=nothing)
         if best is None or isinstance(best, NotOffered):
-            return NotOneRoster(
+            nothing_there = NotOneRoster(
                 f"No OneRoster API was found at {host_of(self._address.base)}{self._address.path}.",
                 "Check the URL. Enter the address of the OneRoster API as the SIS shows it, and its token URL.",
             )
+            return in_context(nothing_there, "/orgs", self._session.situation)
         guessed = self._endpoint.token_url is None and self._endpoint.sign_in == "auto"
         if origin == RefusalOrigin.SIGNED and guessed and isinstance(best, SignInRefused):
             best.remedy += " If the SIS shows a token URL, enter it: it could not be found automatically."

@@ -208,14 +208,19 @@ def permission(label: str) -> str:
 
 
 def in_context(problem: Failure, label: str, situation: Situation) -> Failure:
-    """The same failure, with message and remedy changed to fit the connection. label: the collection, without ids."""
+    """The same failure, with message and remedy changed to fit the connection. label: the collection, without ids.
+
+    What worked before, in this session or in an earlier one, may work again later in the night.
+    """
     if isinstance(problem, SignInRefused) and not isinstance(problem, TokenRefused):
         _sign_in(problem, label, situation)
     elif isinstance(problem, Refused):
         problem.remedy = permission(label)
+        problem.retryable = label in situation.answered
         if situation.worked and label not in situation.answered:
             problem.remedy = f"If this worked before, a permission was removed. {problem.remedy}"
     elif isinstance(problem, NotOneRoster | NotOffered | Redirected) and situation.worked:
+        problem.retryable = True
         problem.remedy = (
             "This connection has worked before. Ask the SIS's administrator what has changed: maintenance, a new "
             "address, or a sign-in page in front of the API. It is tried again at the next sync."
@@ -227,6 +232,7 @@ def _sign_in(problem: SignInRefused, label: str, situation: Situation) -> None:
     shown = f"{problem.status} at {label}"
     if label in situation.answered:
         problem.message = f"The SIS stopped accepting our sign-in in the middle of a list ({shown})."
+        problem.retryable = True
         problem.remedy = (
             "It accepted the same credentials minutes ago, so you need not enter them again. It is tried again at the "
             "next sync; if it lasts, ask the SIS's administrator how long a sign-in may last, and who else uses it."

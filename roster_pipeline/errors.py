@@ -29,6 +29,7 @@ WORDS = {
     "partial-answer": "the SIS says that its answer is only a part",
     "partial-status": "the SIS answered with the status of a part (206), and no total was met",
     "warning-beside-data": "the SIS sent a warning along with the people",
+    "another-day": "a page is dated more than a day from our clock: a cache sent old data, or one clock is wrong",
     "revision-changed": "the data changed while they were read",
     "no-orgs": "no person came with a school",
     "enrollments-unread": "enrollments could not be read; on this connection they say who has left",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
+from roster_pipeline.oneroster import Client
 from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import PEOPLE, odd, page, told_of, users_only, window
 
@@ -158,6 +161,20 @@ def test_an_answer_with_the_status_of_a_part_is_a_part(status: int, problem: str
         return JSONResponse({"users": window(query)}, status)
 
     assert told_of(answer).problems == (problem,)
+
+
+@pytest.mark.parametrize(("age", "problems"), [("86401", ("another-day",)), ("3600", ()), ("-9", ()), ("9" * 400, ())])
+def test_a_page_that_was_in_a_cache_for_a_day_is_a_problem(age: str, problems: tuple[str, ...]) -> None:
+    pulled = told_of(lambda query: JSONResponse({"users": window(query)}, headers={"Age": age}))
+    assert pulled.problems == problems
+
+
+@pytest.mark.parametrize("days", [-2, 2])
+def test_a_clock_that_is_days_off_proves_nobodys_absence(sis: Start, days: int) -> None:
+    served = sis()
+    wrong = replace(served.time.clock, now=lambda: datetime.now(UTC) + timedelta(days=days))
+    with Client(served.endpoint(), wrong) as client:
+        assert pulled_by(client).problems == ("another-day",)
 
 
 @pytest.mark.parametrize("header", ["X-Total-Count: 230", "Content-Range: users 0-49/230", "Content-Range: 0-49/230"])

@@ -46,6 +46,9 @@ from roster_pipeline.oneroster.records.usual_users import usual_users
 
 REVISION_HEADERS = ("x-perm-rev",)
 TRIES_BEFORE_SHRINKING = 2
+ANOTHER_DAY, MOST_APART = "another-day", 86_400.0
+"""Problem slug of a page that is dated more than so many seconds from our clock. Either a cache answered, or one of the
+clocks is wrong: then we do not know which roles have ended."""
 FEWEST_AHEAD = 2
 """Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
 
@@ -184,7 +187,9 @@ class Collection:
         revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
         announced = [query for query in (next_in_header(response), body.next) if query is not None]
         following = max(announced, default=None)
-        return Page(body.records, limit, body.total if total is None else total, following, revision, body.caveat)
+        of_today = response.seconds_apart(self.session.clock.now()) <= MOST_APART
+        caveat = body.caveat or (None if of_today else ANOTHER_DAY)
+        return Page(body.records, limit, body.total if total is None else total, following, revision, caveat)
 
     def ahead(
         self, habits: PagingHabits, executor: Executor, first: int, total: int, step: int, shared: int

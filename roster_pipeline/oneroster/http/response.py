@@ -47,7 +47,15 @@ class Response:
             return None
         return moment if moment.tzinfo is not None and moment.year in _THIS_AGE else None
 
+    def seconds_apart(self, now: datetime) -> float:
+        """How far this response is from our clock, by its Date, and by its Age in a cache; 0 if unknown."""
+        theirs, age = self.server_time, self.headers.get("Age", "")
+        cached = float(age) if age.isascii() and age.isdecimal() and len(age) < LONGEST_AGE else 0.0
+        return max(cached, 0.0 if theirs is None else abs((theirs - now).total_seconds()))
 
+
+LONGEST_AGE = 12
+"""Digits of an Age in seconds."""
 MOST_DECODED = 256 * 1024 * 1024
 """Bytes that the values of one response may take: about 30,000 unusual users of 1 KB each."""
 MOST_STRUCTS = 320 * 1024 * 1024

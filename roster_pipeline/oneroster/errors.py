@@ -16,6 +16,8 @@ class OneRosterError(RosterError):
     """The HTTP status of the response, if there was one."""
     challenge = ""
     """The scheme in the header WWW-Authenticate, in lower case."""
+    web_page = False
+    """Whether the response was a web page, as firewalls send them."""
 
 
 class WrongAddress(OneRosterError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import ssl
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.responses import JSONResponse, Response
 from roster_pipeline.oneroster import (
     AddressNotAllowed,
     Busy,
+    Client,
     Endpoint,
     Malformed,
     NotOneRoster,
@@ -22,6 +24,7 @@ from roster_pipeline.oneroster import (
     Redirected,
     Refused,
     ServerFailed,
+    SignInRefused,
     TlsFailed,
     TooLarge,
     TooSlow,
@@ -31,7 +34,7 @@ from roster_pipeline.oneroster.http.network import MOST_COOKIES, http_client, ne
 from roster_pipeline.simulator import District
 from roster_pipeline_tests.certificates import private_authority
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by, quicker, serve
-from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person
+from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person, told_of
 
 
 def connected(served: Served, fault: str, **settings: Any) -> Any:
@@ -373,8 +376,34 @@ def test_a_401_in_the_middle_of_a_list_is_not_called_a_wrong_secret() -> None:
     assert problem.retryable
 
 
+def test_a_403_that_says_when_to_come_again_is_a_quota() -> None:
+    asked: list[str] = []
+
+    def answers(query: Mapping[str, str]) -> Response:
+        asked.append("")
+        quota = Response(status_code=403, headers={"Retry-After": "1"})
+        return quota if len(asked) in (1, 3) else page([person(f"s-{number}") for number in range(99)], query)
+
+    assert told_of(answers).complete
+
+
+def test_a_web_page_as_refusal_may_be_of_a_firewall() -> None:
+    def blocked(path: str, query: Mapping[str, str]) -> Response:
+        return Response("\n<!DOCTYPE html><title>Blocked</title>", 403)
+
+    with odd(blocked) as client, pytest.raises(Refused) as of_data:
+        client.connect()
+    with odd(blocked, open_server=False) as client:
+        endpoint = replace(client.endpoint, token_url=f"{client.endpoint.base_url}/ims/oneroster/rostering/v1p2/token")
+        with Client(endpoint) as other, pytest.raises(SignInRefused) as of_token:
+            other.connect()
+    assert "firewall" in of_data.value.remedy
+    assert "firewall" in of_token.value.remedy
+
+
 def test_a_403_says_what_has_to_be_granted() -> None:
     problem = refused_at("/users", 0, 403)
     assert "Grant reading of all users" in problem.remedy
+    assert "firewall" not in problem.remedy
     assert not problem.retryable
     assert refused_at("/users", 100, 403).retryable, "it was allowed a moment ago"

@@ -29,6 +29,8 @@ from roster_pipeline.oneroster.http.response import Response, StatusInfo, decode
 RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 ABSENT_STATUSES = frozenset((404, 405, 410, 501))
 NO_CONTENT = 204
+QUOTA_STATUS = 403
+"""With Retry-After, gateways mean by this that a quota is used up."""
 BROKEN_STATUS = 500
 LONGEST_SHOWN = 200
 
@@ -42,11 +44,27 @@ def failure_of(response: Response, label: str) -> OneRosterError | None:
         return error_for(NO_CONTENT, StatusInfo(False, None), label)
     if 200 <= response.status < 300:
         return None
+    if response.status == QUOTA_STATUS and "Retry-After" in response.headers:
+        return _busy(f"{response.status} at {label}")
     try:
         status = read_status(decoded(response))
     except OneRosterError:
         status = StatusInfo(False, None)
-    return error_for(response.status, status, label, _challenge(response))
+    error = error_for(response.status, status, label, _challenge(response))
+    error.web_page = is_web_page(response)
+    return error
+
+
+def is_web_page(response: Response) -> bool:
+    """Whether a body is HTML or XML."""
+    return response.body[:LONGEST_SHOWN].lstrip().startswith(b"<")
+
+
+def _busy(shown: str) -> Busy:
+    return Busy(
+        f"The SIS is limiting our requests ({shown}).",
+        "It is tried again at the next sync; lower the connection's parallel requests if this happens often.",
+    )
 
 
 def error_for(http_status: int, status: StatusInfo, label: str, challenge: str = "") -> OneRosterError:
@@ -88,10 +106,7 @@ def _error(http_status: int, status: StatusInfo, label: str, challenge: str) -> 
     if http_status in ABSENT_STATUSES or http_status == NO_CONTENT:
         return NotOffered(f"The SIS does not offer {label} ({shown}).", "Check the URL, and what the SIS publishes.")
     if http_status == 429:
-        return Busy(
-            f"The SIS is limiting our requests ({shown} at {label}).",
-            "It is tried again at the next sync; lower the connection's parallel requests if this happens often.",
-        )
+        return _busy(f"{shown} at {label}")
     if http_status in RETRY_STATUSES or http_status >= 500:
         return ServerFailed(
             f"The SIS failed ({shown} at {label}).",
@@ -147,6 +162,10 @@ _READING = {
 }
 """The right that the SIS must grant for a collection, by the collection's label."""
 
+_FIREWALL = (
+    " The refusal is a web page: if all of this is right, a firewall in front of the SIS blocks the address of this "
+    "machine."
+)
 _SWITCHED_OFF = (
     "Switch on OAuth 2.0 client credentials for this application in the SIS, or choose the sign-in that it uses."
 )
@@ -174,10 +193,10 @@ class Situation:
 class TokenRefused(SignInRefused):
     """The token endpoint refused. code: its OAuth error code, "" if it is not one of the standard's."""
 
-    def __init__(self, status: int, code: str, situation: Situation) -> None:
+    def __init__(self, status: int, code: str, situation: Situation, *, web_page: bool = False) -> None:
         super().__init__(
             f"The SIS refused the sign-in ({status}{' ' + code if code else ''} at its token address).",
-            _OF_TOKENS.get(code) or refused_credentials(situation),
+            (_OF_TOKENS.get(code) or refused_credentials(situation)) + (_FIREWALL if web_page else ""),
         )
         self.status = status
         self.code = code
@@ -219,6 +238,7 @@ def in_context(problem: Failure, label: str, situation: Situation) -> Failure:
         problem.retryable = label in situation.answered
         if situation.worked and label not in situation.answered:
             problem.remedy = f"If this worked before, a permission was removed. {problem.remedy}"
+        problem.remedy += _FIREWALL if problem.web_page else ""
     elif isinstance(problem, NotOneRoster | NotOffered | Redirected) and situation.worked:
         problem.retryable = True
         problem.remedy = (

@@ -122,8 +122,8 @@ class HttpSession:
                     renewed = True
                     continue
                 wait = self.backoff.retry_after(response)
-                if response.status in (429, 503):
-                    self.backoff.slow_down(response.status, wait)
+                if isinstance(failure, Busy) or response.status == 503:
+                    self.backoff.slow_down(wait, fewer=isinstance(failure, Busy))
             except NoMoreTries as spent:
                 raise last or spent from None
             except OneRosterError as problem:

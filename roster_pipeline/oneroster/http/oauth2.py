@@ -20,6 +20,7 @@ from roster_pipeline.oneroster.http.error_mapping import (
     RETRY_STATUSES,
     Situation,
     TokenRefused,
+    is_web_page,
     named_elsewhere,
 )
 from roster_pipeline.oneroster.http.http_session import HttpSession
@@ -114,8 +115,7 @@ class OAuth2SignIn(SignIn):
 def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Response:
     """POST the token request, with retries.
 
-    Raises TokenRefused, NotOffered (no token address there), NamedElsewhere (a redirect to another host), or the error
-    of the network.
+    Raises TokenRefused, NotOffered (no token address), NamedElsewhere (a redirect to another host), network errors.
     """
     endpoint = session.endpoint
     parameters = [("grant_type", "client_credentials")]
@@ -178,7 +178,7 @@ def _judge(response: Response, url: str, session: HttpSession) -> None:
             raise named_elsewhere(target)
         where = "in circles" if target else "to an address that cannot be read"
         raise NotOffered(f"The token address of the SIS redirects {where}.", "Enter the token URL that it shows.")
-    raise TokenRefused(response.status, code, session.situation)
+    raise TokenRefused(response.status, code, session.situation, web_page=is_web_page(response))
 
 
 def error_code(response: Response) -> str:

@@ -27,7 +27,7 @@ from types import TracebackType
 
 from roster_pipeline.oneroster.errors import Malformed, OneRosterError, TooLarge, TooSlow, Unreachable
 from roster_pipeline.oneroster.http.endpoint import Clock, Limits
-from roster_pipeline.oneroster.http.error_mapping import RETRY_STATUSES
+from roster_pipeline.oneroster.http.error_mapping import QUOTA_STATUS, RETRY_STATUSES
 from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.settings.installation import Places
 
@@ -68,7 +68,7 @@ class Backoff:
 
     def retry_after(self, response: Response) -> float | None:
         """Retry-After in seconds; the header holds a number or a date. None if absent or unreadable."""
-        if response.status not in RETRY_STATUSES:
+        if response.status not in (*RETRY_STATUSES, QUOTA_STATUS):
             return None
         try:
             return max(0.0, float(response.headers.get("Retry-After", "")))
@@ -78,10 +78,10 @@ class Backoff:
             return None
         return max(0.0, (moment - (response.server_time or self._clock.now())).total_seconds())
 
-    def slow_down(self, status: int, wait: float | None) -> None:
-        """Halve the parallel requests after a 429, and pause the whole session for the `wait` that the server named."""
+    def slow_down(self, wait: float | None, *, fewer: bool) -> None:
+        """Pause the whole session for the `wait` that the server named. fewer: halve the parallel requests as well."""
         with self._lock:
-            if status == 429:
+            if fewer:
                 self.parallel = max(1, self.parallel // 2)
             if wait is not None and wait <= self._limits.longest_retry_after:
                 self._pause_until = max(self._pause_until, self._clock.monotonic() + wait)

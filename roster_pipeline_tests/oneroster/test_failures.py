@@ -281,6 +281,18 @@ def test_a_redirect_that_cannot_be_read_is_said_and_repeats_nothing(path: str, t
     assert not re.search(r"mira|a\.a\.|xn--", str(problem.value))
 
 
+def test_a_redirect_that_only_adds_a_slash_keeps_the_page() -> None:
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path == "/users":
+            return Response(status_code=301, headers={"Location": "users/"})
+        return page([person(f"s-{number}") for number in range(120)], query) if path == "/users/" else None
+
+    with odd(answers) as client:
+        pulled = pulled_by(client)
+    assert pulled.complete
+    assert len(pulled.ids) == 120
+
+
 @pytest.mark.parametrize("path", ["/orgs", "/users"])
 @pytest.mark.parametrize(
     ("name", "value"),

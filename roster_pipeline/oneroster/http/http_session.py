@@ -28,7 +28,7 @@ from roster_pipeline.oneroster.errors import (
 )
 from roster_pipeline.oneroster.http.addresses import is_loopback
 from roster_pipeline.oneroster.http.auth import Allowance, NoMoreTries, SignIn
-from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, host_of, resolved, same_origin
+from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, host_of, resolved, same_origin, with_query
 from roster_pipeline.oneroster.http.error_mapping import Situation, failure_of, in_context
 from roster_pipeline.oneroster.http.network import http_client, network_failure, set_deadline
 from roster_pipeline.oneroster.http.response import Response
@@ -201,7 +201,7 @@ class HttpSession:
             response = self.send("GET", url, label, auth, most_bytes=most_bytes, large=large)
             if response.status not in (301, 302, 303, 307, 308):
                 return response
-            target = resolved(url, response.headers.get("Location", ""))
+            target = _with_the_query(url, resolved(url, response.headers.get("Location", "")))
             if not same_origin(url, target):
                 raise Redirected(
                     f"The SIS redirects {label} to another host ({host_of(target) or 'unreadable'}).",
@@ -283,3 +283,10 @@ class HttpSession:
         theirs = response.server_time
         if theirs is not None:
             self.skew_seconds = (theirs - self.clock.now()).total_seconds()
+
+
+def _with_the_query(url: str, target: str) -> str:
+    """The target of a redirect. Servers that only add a slash to the path forget the query, and so the page."""
+    asked, named = urlsplit(url), urlsplit(target)
+    only_slash = not named.query and named.path.rstrip("/") == asked.path.rstrip("/")
+    return with_query(target, [], asked.query) if target and only_slash else target

@@ -13,10 +13,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import pandas as pd
-from sqlalchemy import Connection, case, func, select, text, true
+from sqlalchemy import Connection, Select, bindparam, case, func, select, text, true
 
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.held_plans import claimed_of_school
@@ -214,18 +215,24 @@ def latest_snapshot(
 ) -> tuple[SchoolRow, dict[str, Any] | None]:
     """A school, and its newest snapshot as `snapshots.facts` has it. A snapshot that this run took comes first, unless
     a sync has used newer data meanwhile. A snapshot of a single person does not count. Raises UnknownKey."""
-    own = case(((snapshot.c.run_id == run_id) & ~of_data_after(snapshot.c.id).exists(), 0), else_=1)
+    row = conn.execute(_schools_newest(), {"school_key": school_key, "run_id": run_id}).mappings().first()
+    if row is None:
+        raise tenants.UnknownKey("school", school_key)
+    facts = {name: row[f"last_{name}"] for name in snapshot.c.keys()} if row["last_id"] is not None else None  # noqa: SIM118
+    return tenants.school_of(row), facts
+
+
+@cache
+def _schools_newest() -> Select[Any]:
+    """The query of `latest_snapshot`. Each sync asks it twice, and to build it takes longer than to run it."""
+    own_run = snapshot.c.run_id.is_not_distinct_from(bindparam("run_id", type_=snapshot.c.run_id.type))
+    own = case((own_run & ~of_data_after(snapshot.c.id).exists(), 0), else_=1)
     whole = snapshot.c.proof[ONE_PERSON].is_(None)
     newest = select(snapshot).where(snapshot.c.school_id == school.c.id, whole)
     order = (own, snapshot.c.pull_id.desc().nulls_last(), snapshot.c.id.desc())
     last = newest.order_by(*order).limit(1).lateral("last")
-    columns = {name: last.c[name].label(f"last_{name}") for name in snapshot.c.keys()}  # noqa: SIM118 - no mapping
-    query = tenants.schools_query().add_columns(*columns.values()).outerjoin(last, true())
-    row = conn.execute(query.where(school.c.key == school_key)).mappings().first()
-    if row is None:
-        raise tenants.UnknownKey("school", school_key)
-    facts = {name: row[f"last_{name}"] for name in columns} if row["last_id"] is not None else None
-    return tenants.school_of(row), facts
+    query = tenants.schools_query().add_columns(*(column.label(f"last_{column.name}") for column in last.c))
+    return query.outerjoin(last, true()).where(school.c.key == bindparam("school_key"))
 
 
 def latest_plan(conn: Connection, school_key: str, run_id: str | None = None) -> int | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, Table, cast, func, or_, select, update
@@ -184,6 +185,7 @@ def _connections() -> Select[Any]:
     )
 
 
+@cache
 def schools_query() -> Select[Any]:
     """Schools with their connections and districts: rows for `school_of`."""
     return (

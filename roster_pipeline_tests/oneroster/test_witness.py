@@ -7,8 +7,10 @@ from datetime import date
 from zoneinfo import ZoneInfo
 
 import pytest
+from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.oneroster.witness import Answer, ask_witness
+from roster_pipeline_tests.oneroster.odd_server import odd
 
 TODAY = date(2026, 3, 2)
 HERE = Answer(
@@ -133,3 +135,17 @@ def test_an_answer_says_on_which_day_of_the_school_a_role_begins_or_ends(
 
     report = ask_witness(answers, ["a"], "s1", ["present"], TODAY, list_orgs=list, zone=ZoneInfo(zone))
     assert report.answers == {"a": verdict}
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        *((Response(status_code=status), "missing") for status in (204, 404, 410)),
+        *((JSONResponse(body), "missing") for body in ({"user": None}, {"users": []})),
+        *((Response(status_code=status), "unanswered") for status in (400, 403, 500)),
+        *((response, "unanswered") for response in (JSONResponse({}), Response("<html>"))),
+    ],
+)
+def test_only_clear_answers_say_that_nobody_has_an_id(answer: Response, state: str) -> None:
+    with odd(lambda path, query: answer if path == "/users/gone" else None) as client:
+        assert client.user_answers(["gone"])["gone"].state == state

@@ -141,7 +141,8 @@ def test_an_answer_says_on_which_day_of_the_school_a_role_begins_or_ends(
     ("answer", "state"),
     [
         *((Response(status_code=status), "missing") for status in (204, 404, 410)),
-        *((JSONResponse(body), "missing") for body in ({"user": None}, {"users": []})),
+        (JSONResponse({"user": None}), "missing"),
+        (JSONResponse({"users": []}), "missing"),
         *((Response(status_code=status), "unanswered") for status in (400, 403, 500)),
         *((response, "unanswered") for response in (JSONResponse({}), Response("<html>"))),
     ],

@@ -12,7 +12,7 @@ of another context are not used.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from hashlib import blake2b, sha256
+from hashlib import sha256
 from typing import Any, get_args
 
 import msgspec
@@ -99,15 +99,18 @@ class KnownUsers:
     def users_of(self, body: bytes | bytearray) -> list[dict[str, Any]] | None:
         """As `usual_users`, with a `KnownUser` for each that is recognised, and a mark for each other usual one."""
         try:
-            raws, ids = _split(body).users, _read_ids(body).users
+            raws = _split(body).users
+            ids = _read_ids(body).users if len(self._marks) else ()
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
         if len(raws) > MOST_RECORDS:
             raise too_many_values()
-        hashes = [blake2b(raw, digest_size=HASH_BYTES).digest() for raw in raws]
+        hashes = [sha256(raw).digest()[:HASH_BYTES] for raw in raws]
+        if not len(self._marks):
+            read = usual_users(body)
+            return None if read is None else list(map(_marked, read, hashes))
         found = self._places(b"".join(hashes))
-        bits = self._marks["bits"][found].tolist() if len(self._marks) else found
-        places = found.tolist()
+        bits, places = self._marks["bits"][found].tolist(), found.tolist()
         others = [raw for raw, place in zip(raws, places, strict=True) if place < 0]
         read = usual_users(b'{"users":[' + b",".join(others) + b"]}" if len(others) < len(raws) else body)
         if read is None:
@@ -126,8 +129,6 @@ class KnownUsers:
     def _places(self, hashes: bytes) -> npt.NDArray[np.int64]:
         """For each hash where its mark is; -1 for none."""
         given = np.frombuffer(hashes, _HASH)
-        if not len(self._marks):
-            return np.full(len(given), -1)
         found = np.minimum(np.searchsorted(self._sorted["key"], given["key"]), len(self._sorted) - 1)
         same = (self._sorted["key"][found] == given["key"]) & (self._sorted["rest"][found] == given["rest"])
         return np.where(same, self._order[found], -1)

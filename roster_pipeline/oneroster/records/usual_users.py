@@ -119,8 +119,7 @@ def read_user(values: tuple[Any, ...]) -> ReadUser | None:
         sourced_id, status, changed, username, identifier, master, given, family, middle, first, second, last,
         email, sms, phone, enabled, roles, role, orgs, grades, agents, user_ids, metadata, primary, *_,
     ) = values  # fmt: skip
-    texts = values[:_TEXTS]
-    words = list(filter(None, texts))
+    words = [each for each in values[:_TEXTS] if each is not None]  # an empty text makes two blanks below
     entries: list[dict[str, str | None]] = []
     if roles:
         for entry in roles:
@@ -165,7 +164,7 @@ def read_user(values: tuple[Any, ...]) -> ReadUser | None:
             return None
         words.append(grades[0])
     joined = f" {' '.join(words)} "
-    if "  " in joined or not joined.isprintable() or not NULL_TEXTS.isdisjoint(words) or "" in texts:
+    if "  " in joined or not joined.isprintable() or not NULL_TEXTS.isdisjoint(words):
         return None
     if len(sourced_id) > LONGEST_ID:
         return None

@@ -7,6 +7,7 @@ broke off leaves nothing behind.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date, datetime
 from typing import Any, Protocol
@@ -146,18 +147,20 @@ def store(database: Database, pull_id: int, batches: Iterable[Batch], reader: Re
     """Store every page of a pull in one transaction.
 
     reader: what reads the batches, if it recognises records of the last pull. If iterating over `batches` raises, the
-    caller gets that exception.
+    caller gets that exception. A page is written in a thread, while the next one is made.
     """
     rejects: list[bytes] = []
     with database.begin() as conn:
         records = RecordWriter(conn, pull_id, reader)
-        for batch in batches:
-            for reject in batch.rejects:
-                values = (reject.get(name) for name in REJECT_FIELDS)
-                rejects.append(
-                    _line(str(pull_id), *("\\N" if value is None else escaped(str(value)) for value in values))
-                )
-            records.add(batch.kind, batch.records, batch.marks, batch.known)
+        written: list[Future[None]] = []
+        with ThreadPoolExecutor(1) as thread:
+            for batch in batches:
+                rejects += [_reject_line(pull_id, reject) for reject in batch.rejects]
+                if written:
+                    written.pop().result()
+                written.append(thread.submit(records.add, batch.kind, batch.records, batch.marks, batch.known))
+        for last in written:
+            last.result()
         records.finish()
         copy_lines(conn, "pulled_reject", REJECT_COLUMNS, rejects)
 
@@ -289,5 +292,7 @@ def known_and_lost(
     return int(known), int(missing)
 
 
-def _line(*fields: str) -> bytes:
+def _reject_line(pull_id: int, reject: Mapping[str, Any]) -> bytes:
+    values = (reject.get(name) for name in REJECT_FIELDS)
+    fields = (str(pull_id), *("\\N" if value is None else escaped(str(value)) for value in values))
     return ("\t".join(fields) + "\n").encode()

@@ -76,6 +76,18 @@ def test_a_record_that_comes_twice_in_a_pull_is_named_once(database: Database, l
             assert len(of_pull(conn, pull_id)) == 3 + len(many)
 
 
+@pytest.mark.parametrize("pages_after", [0, 2])
+def test_a_page_that_cannot_be_written_undoes_the_pull(
+    database: Database, lincoln: SchoolRow, pages_after: int
+) -> None:
+    here = lincoln.settings.school_id
+    good, bad = Page("user", [user("a", here)] * CHUNK), Page("user", [user("b", here), {"givenName": "Poison"}])
+    with pytest.raises(KeyError) as problem:
+        pull_of(database, lincoln, good, Page(bad.kind, bad.records * CHUNK), *[good] * pages_after)
+    assert "Poison" not in repr(problem.value)
+    assert one(database, "select count(*) from sis_record") == 0
+
+
 def test_a_change_and_the_way_back_find_the_first_record_again(database: Database, lincoln: SchoolRow) -> None:
     here = lincoln.settings.school_id
     for name in ("Ada", "Bea", "Ada"):

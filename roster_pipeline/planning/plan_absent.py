@@ -216,7 +216,7 @@ def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKey
     real = filled(number) & ~truth(pc.equal(strings(roster["number"]), strings(roster["sourced_id"])))
     bare_rows = np.flatnonzero(here & ~near & ~(comparable & (real | filled(email))))
     theirs = pa.array({name for each in match_keys for name in whole_names(each.given, each.family)}, TEXT)
-    named = [_among(names, theirs) for names in _whole_names(roster.iloc[bare_rows])]
+    named = [_among(names, theirs) for names in _whole_names(roster[[*_GIVEN, *_FAMILY]].iloc[bare_rows])]
     return np.union1d(np.flatnonzero(near), bare_rows[np.logical_or.reduce(named)])
 
 

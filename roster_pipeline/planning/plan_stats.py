@@ -10,7 +10,7 @@ import pandas as pd
 
 from roster_pipeline.frames import Flags, Ints, persons_of, positions, strings
 from roster_pipeline.identity.connection_trust import district_controlled, known_elsewhere
-from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
@@ -76,11 +76,11 @@ def plan_stats_of(
     managed = directory.managed["role"].value_counts()
     records = roster["record_status"].isin(["member", "rejected", "unmapped"])
     rows = plan.rows
-    archives = rows[rows["action"] == "archive"]
+    archives = flags_of(rows["action"] == "archive")
     there = {role: int(managed.get(role, 0)) for role in roles}
     gone = announced_gone(rows, directory.announced)
     left = directory.managed["role"][directory.managed.index.isin(gone)].value_counts()
-    surprising = rows[~np.isin(persons_of(rows), list(gone))]
+    surprising = ~np.isin(persons_of(rows), list(gone))
     return PlanStats(
         snapshot=snapshot,
         history=history,
@@ -88,11 +88,11 @@ def plan_stats_of(
         managed={role: number - int(left.get(role, 0)) for role, number in there.items()},
         records=_counted(_role_or_known(roster[["role", "sourced_id"]][records], directory), roles),
         rejected=_counted(_rejected_roles(rejected, directory), roles),
-        contradictions=int((surprising["reason"] == "sis_still_answers").sum()),
+        contradictions=int((surprising & flags_of(rows["reason"] == "sis_still_answers")).sum()),
         today=today,
         first_sync=plan.first_sync,
         rekeyed=_rekeyed(plan, directory),
-        unwitnessed=int(archives["witness"].isna().sum()),
+        unwitnessed=int((archives & flags_of(rows["witness"].isna())).sum()),
         awaits_approval=plan.awaits_approval,
         reassigned=_reassigned(plan, directory),
         claimed=claims(rows, directory),

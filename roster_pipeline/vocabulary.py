@@ -186,6 +186,7 @@ DOUBTED = (ID_REASSIGNED, MATCH_CONTRADICTED)
 """Conflicts with one person. The plan row shows the person's fields next to those of the record."""
 NUMBER_SHARED, RECORDS_ALIKE = "number_shared", "records_alike"
 CONTACT_EXCLUDED = "contact_excluded"
+CONTACTS_OFF = "contacts_off"
 REASONS: dict[str, str] = {
     # create
     "joined": "New in the SIS.",
@@ -195,7 +196,7 @@ REASONS: dict[str, str] = {
     "linked": "Found in the directory, and linked to the SIS record or managed by the sync from now on.",
     "relinked": "The SIS gave this person a new id; the new link is added.",
     "primary_record_moved": "Their primary record is now the record of this connection, not of another connection.",
-    "contacts_off": "Parent contacts were switched off; the stored contact is removed.",
+    CONTACTS_OFF: "Parent contacts were switched off; the stored contact is removed.",
     CONTACT_EXCLUDED: "The SIS says that nobody may call this contact any more; it is removed in every case.",
     # restore
     "returned": "Back in the SIS after a sync had archived them.",

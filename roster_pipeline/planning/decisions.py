@@ -26,7 +26,7 @@ from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotF
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, IdentityGroups
 from roster_pipeline.identity.matching import Matched
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline.vocabulary import CONTACT, ROLE_RANK, STATUS_RANK, UNREADABLE, UNUSABLE
+from roster_pipeline.vocabulary import CONTACT, CONTACTS_OFF, ROLE_RANK, STATUS_RANK, UNREADABLE, UNUSABLE
 
 _LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "unknown_org", "elsewhere", "not_begun")]
 """A record that is gone or could not be used gets no link."""
@@ -48,6 +48,7 @@ class Situation:
     not rostered. auto_update: the setting of the role. differs: fields or role. links: a link is new, the primary link
     moves, or the sync takes over a membership. relinks: as links, for a person that this connection knew before.
     arrives: the primary link moves here from another connection. contacts_off: a stored contact must be removed.
+    only_contacts: no field but those of contacts differs, and no link is written.
     restores_by_hand: the school lets the sync restore people who were archived by hand.
     """
 
@@ -68,6 +69,7 @@ class Situation:
     relinks: Flags
     arrives: Flags
     contacts_off: Flags
+    only_contacts: Flags
     restores_by_hand: Flags
 
 
@@ -92,10 +94,11 @@ def decide(s: Situation) -> tuple[Words, Words]:
         (archived & s.archived_by_hand, "restore", "returned_by_hand"),
         (archived, "restore", "returned"),
         (s.arrives, "update", "primary_record_moved"),
+        (s.contacts_off & s.only_contacts, "update", CONTACTS_OFF),
         (s.differs & s.auto_update, "update", "changed"),
         (s.relinks, "update", "relinked"),
         (s.links, "update", "linked"),
-        (s.contacts_off, "update", "contacts_off"),
+        (s.contacts_off, "update", CONTACTS_OFF),
         (s.differs, "skip", "auto_update_off"),
         (np.ones_like(s.conflict), "unchanged", "equal"),
     )

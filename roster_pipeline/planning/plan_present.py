@@ -45,6 +45,7 @@ from roster_pipeline.planning.field_changes import (
 from roster_pipeline.planning.moved_keys import row_notes
 from roster_pipeline.planning.unreadable_values import keep_unreadable
 from roster_pipeline.vocabulary import (
+    CONTACTS_OFF,
     DOUBTED,
     MEMBERSHIP_FIELDS,
     PERSON_FIELDS,
@@ -118,6 +119,7 @@ def _situation(context: PlanningContext, differences: Differences, primary: Prim
     moved = new[context.identity] | primary.moves
     known_here = np.isin(context.person, context.directory.own_links["person_id"].to_numpy(dtype=np.int64))
     contact = differences.any_of(STUDENT_CONTACTS)
+    links = moved | ~context.of_member("managed")
     return Situation(
         conflict=np.isin(context.identity, list(context.matched.conflict)),
         role_off=record_status == ROLE_OFF,
@@ -132,10 +134,11 @@ def _situation(context: PlanningContext, differences: Differences, primary: Prim
         member_role_off=~np.append(rostered, True)[context.at_member],
         auto_update=auto[identities.role_rank[context.lead]],
         differs=differences.any_of(ALL_FIELDS),
-        links=moved | ~context.of_member("managed"),
+        links=links,
         relinks=moved & known_here,
         arrives=primary.arrives,
         contacts_off=contact if not school.primary_contacts else np.zeros(count, dtype=bool),
+        only_contacts=contact & ~links & ~differences.any_of((*PERSON_FIELDS, *MEMBERSHIP_FIELDS)),
         restores_by_hand=np.full(count, school.restore_archived_by_hand),
     )
 
@@ -158,7 +161,7 @@ def _changes(
     person = follows & ((reason != "joined_school") | auto)
     differences.changes(person | np.isin(reason, DOUBTED), PERSON_FIELDS, changes)
     differences.changes(follows, MEMBERSHIP_FIELDS, changes)
-    differences.changes(follows | (reason == "contacts_off"), STUDENT_CONTACTS, changes)
+    differences.changes(follows | (reason == CONTACTS_OFF), STUDENT_CONTACTS, changes)
     return changes
 
 

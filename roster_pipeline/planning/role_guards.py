@@ -26,6 +26,7 @@ from roster_pipeline.vocabulary import (
     ARCHIVE,
     CHANGING,
     CONTACT,
+    CONTACTS_OFF,
     CREATE,
     MANAGER,
     MORE_CONTACTS,
@@ -42,10 +43,13 @@ _NAMES = ("given_name", "family_name")
 
 _CONTACT = "contact_sourced_id"
 
+_LOST = ("phone", "middle_name", "grade", _CONTACT, "contact_email", "contact_phone")
+"""Values that identify nobody. If many people lose one in a sync, a column of the export was probably lost."""
+
 
 @dataclass(frozen=True)
 class Updates:
-    """The updates of the people of one role. keyed: how many of them would get another key.
+    """The updates of the people of one role. keyed: how many of them would get another key, or lose a value.
 
     into: the roles of their rows. People who change their role are in the row of the new role.
     """
@@ -88,6 +92,7 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
     Updates are compared with the role from which people come, because they are a share of that role.
     """
     updating = (plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)
+    updating &= plan.rows["reason"] != CONTACTS_OFF
     rows = plan.rows[["person_id", "role", "changes"]][updating]
     known_people = pd.Index(stats.roles.index.to_numpy(dtype=np.int64))
     place = known_people.get_indexer(pd.Index(persons_of(rows))).astype(np.int64)
@@ -143,7 +148,7 @@ def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         updates = numbers.updates.get(role)
         if updates and there and updates.keyed > TOO_FEW and updates.keyed > guards.update_key_share * there:
             message = (
-                f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
+                f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, or lose a value, "
                 f"{out_of(updates.keyed, there)}."
             )
             share = updates.keyed / there
@@ -198,12 +203,15 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
 
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:
-    """Whether a row gives somebody another key. A first contact, or a contact that goes, is not another contact."""
+    """Whether a row gives somebody another key, or takes a value away. A first contact is not another contact. Somebody
+    who is no student any more has no grade."""
     if any(name in changes for name in _KEY_FIELDS):
         return True
     if _CONTACT in changes and None not in changes[_CONTACT]:
         return True
     if _replaces_a_contact(changes):
+        return True
+    if any(name in changes and changes[name][1] is None for name in _LOST) and "role" not in changes:
         return True
     return any(name in changes and _other_name(*changes[name]) for name in _NAMES)
 

@@ -152,7 +152,7 @@ GUARDS = (
     Setting(
         "update_key_share",
         "Changed keys",
-        "Most people of a role who may get another e-mail, number, username, name or contact.",
+        "Most people of a role who may get another e-mail, number, username, name or contact, or lose a value.",
         0.05,
     ),
     Setting("missing_share", "People missing", "Most known people who may be missing from the whole school.", 0.5),

@@ -176,9 +176,10 @@ def _plan(directory: Directory, users: list[dict[str, Any]], contacts: list[dict
     return make_plan(cleaned(users, settings, contacts).roster, directory.frames(), settings, COMPLETE)
 
 
-def test_switched_off_contacts_are_removed_even_with_auto_update_off() -> None:
+@pytest.mark.parametrize("auto_update", [True, False])
+def test_switched_off_contacts_are_removed_even_with_auto_update_off(auto_update: bool) -> None:
     directory, users = with_contact()
-    quiet = RoleSettings(rostered=True)
+    quiet = RoleSettings(rostered=True, auto_update=auto_update)
     plan = _plan(directory, users, [], primary_contacts=False, students=quiet)
     assert set(plan.rows["reason"]) == {"contacts_off"}
     directory.apply(plan)

@@ -84,7 +84,7 @@ class School:
         follows = self.wishes.auto_update and (any(one.known for one in wanted.values()) or not self.wishes.contacts)
         active = [who for who, status in self.status.items() if status == "active"]
         updates = {who: wanted[who] for who in active if who in wanted} if follows else {}
-        replaced = sum(self._replaces(who, contacts) for who, contacts in updates.items())
+        replaced = sum(self._replaces(who, contacts) for who, contacts in updates.items() if self.wishes.contacts)
         self.held = replaced > FEW and replaced > KEYS_SHARE * len(active)
         for pupil in here:
             who = pupil.sourced_id
@@ -115,16 +115,19 @@ class School:
             self.stored[who] = {place: kept for place, kept in places.items() if place <= most}
 
     def _replaces(self, who: str, contacts: Wanted) -> bool:
-        """Whether somebody else takes the place of a contact: the primary one, or one behind it."""
+        """Whether the primary contact or their phone goes, or somebody else takes the place of one behind them."""
         places = self.stored.get(who, {})
+        laid_out = self._laid_out(places, contacts)
         before = {place: kept[0] for place, kept in places.items()}
-        after = {place: kept[0] for place, kept in self._laid_out(places, contacts).items()}
+        after = {place: kept[0] for place, kept in laid_out.items()}
+        phones = [kept.get(1, ("", None))[1] for kept in (places, laid_out)]
         first, then = before.get(1), after.get(1)
         gone = {one for place, one in before.items() if place > 1} - {one for place, one in after.items() if place > 1}
         new = {one for place, one in after.items() if place > 1} - {one for place, one in before.items() if place > 1}
         moved = first != then
         behind = bool(gone - ({then} if moved else set())) and bool(new - ({first} if moved else set()))
-        return (moved and first is not None and then is not None) or behind
+        lost = phones[0] is not None and phones[1] is None
+        return (moved and first is not None) or lost or behind
 
     def _remove(self, barred: set[str]) -> int:
         count = 0

@@ -90,6 +90,12 @@ def case(
     return pytest.param(plan, facts(**known), guards, holds, set(found.split()), id=name)
 
 
+def losing(count: int, **loss: Any) -> Plan:
+    """So many students with these changes, by the names of the fields."""
+    rows = plan_of(update=count).rows
+    return Plan(rows.assign(changes=[loss] * count), False, False, (STUDENTS,))
+
+
 def of_student(action: str) -> set[tuple[str, str]]:
     return {(STUDENTS, action)}
 
@@ -171,6 +177,13 @@ CASES = [
     case("updates over 75 %", of_student("update"), "updates", plan=plan_of(update=151)),
     case("e-mails at 5 %", plan=plan_of(key=10)),
     case("e-mails over 5 %", of_student("update"), "key_updates", plan=plan_of(key=11)),
+    case("phones of 5 % gone", plan=losing(10, phone=["+1", None])),
+    *(case(f"{field} of more than 5 % gone", of_student("update"), "key_updates", plan=losing(11, **{field: ["x", None]}))
+      for field in ("phone", "middle_name", "grade", "contact_sourced_id", "contact_email", "contact_phone")),
+    case("other phones", plan=losing(100, phone=["+1", "+2"])),
+    case("grades of people who change their role", plan=losing(11, grade=["09", None], role=["student", "teacher"])),
+    case("contacts of more than 75 % because they were switched off", plan=Plan(
+        losing(151, contact_sourced_id=["x", None]).rows.assign(reason="contacts_off"), False, False, (STUDENTS,))),
     case("10 of 200 without a school", without_org={STUDENTS: 10}),
     case("11 of 200 without a school", of_student("archive"), "no_orgs", without_org={STUDENTS: 11}),
     case("41 of 200 without a school", ALL, "no_orgs", without_org={STUDENTS: 41}),

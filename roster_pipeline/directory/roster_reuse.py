@@ -21,10 +21,12 @@ from roster_pipeline.directory.tables import cleaned_roster, excluded_contact, q
 
 KEY = "cleaning"
 """Where the counts of a snapshot hold what its roster was made of: a `Cleaning`."""
+NUMBERS = "number_places"
+"""Where the counts of a snapshot hold the settings that said where the numbers of students and of staff are."""
 CLEANED_AGAIN_AFTER = timedelta(days=7)
 LOOKED_AT = 5
 """How many earlier snapshots of a school are looked at; syncs of one person lie between those of the school."""
-COUNTED = ("roles", "flags", "masters", KEY)
+COUNTED = ("roles", "flags", "masters", NUMBERS, KEY)
 """What the counts of a snapshot say of its roster."""
 
 FIND = f"""

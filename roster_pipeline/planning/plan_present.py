@@ -20,6 +20,7 @@ from roster_pipeline.frames import (
     objects,
     strings,
     taken,
+    truth,
     uncollected,
 )
 from roster_pipeline.identity.directory_frames import flags_of
@@ -74,12 +75,14 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
     if context.identities.roster[UNREADABLE].notna().any():
         keep_unreadable(differences, context.identities.roster, context.directory, sides)
     _suppress_unknown(differences, context, sides)
-    situation = _situation(context, differences, primary)
+    adopts = _adopts_number(context, differences, sides)
+    situation = _situation(context, differences, primary, adopts)
     action, reason = decide(situation)
     for place in np.flatnonzero(action == "conflict").tolist():
         reason[place] = context.matched.conflict[int(context.identity[place])]
     follows = _follows(action, reason, situation.auto_update)
     changes = _changes(differences, action, reason, follows, situation.auto_update)
+    differences.changes(adopts & np.isin(reason, ("linked", "relinked")), ("number",), changes)
     _move_primary_records(changes, context, primary, action)
     notes = _notes(context, primary, differences, np.isin(action, WRITING), follows & (action != "skip"))
     return _frame(context, primary, action, reason, changes, notes)
@@ -106,7 +109,17 @@ def _suppress_unknown(differences: Differences, context: PlanningContext, sides:
         suppress(differences, partly & (context.at_member >= 0), MEMBERSHIP_FIELDS)
 
 
-def _situation(context: PlanningContext, differences: Differences, primary: PrimaryRecords) -> Situation:
+def _adopts_number(context: PlanningContext, differences: Differences, sides: BeforeAfter) -> Flags:
+    """The rows whose stored number is of no connection and is what the record has. It becomes a number of this
+    connection with auto update off too, because nobody sees a change, and without it a new id would find nobody."""
+    same, _ = stored_numbers(context.identities.roster, context.directory, sides)
+    nobodys = np.append(context.directory.people["number_connection_id"].isna().to_numpy(dtype=bool), False)
+    same &= truth(pc.equal(differences.want["number"], differences.have["number"]))
+    adopts: Flags = differences.differ["number"] & same & nobodys[context.at_person]
+    return adopts
+
+
+def _situation(context: PlanningContext, differences: Differences, primary: PrimaryRecords, adopts: Flags) -> Situation:
     identities, school = context.identities, context.school
     record_status = identities.record_status[context.lead]
     active = context.of_member("status", "active")
@@ -119,7 +132,7 @@ def _situation(context: PlanningContext, differences: Differences, primary: Prim
     moved = new[context.identity] | primary.moves
     known_here = np.isin(context.person, context.directory.own_links["person_id"].to_numpy(dtype=np.int64))
     contact = differences.any_of(STUDENT_CONTACTS)
-    links = moved | ~context.of_member("managed")
+    links = moved | adopts | ~context.of_member("managed")
     return Situation(
         conflict=np.isin(context.identity, list(context.matched.conflict)),
         role_off=record_status == ROLE_OFF,

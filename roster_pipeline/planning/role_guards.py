@@ -100,6 +100,8 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
     counts, keyed, arrivals = Counter[str](), Counter[str](), Counter[str]()
     into: dict[str, dict[str, None]] = {}
     for known, role, changes in zip(former, rows["role"].tolist(), rows["changes"].tolist(), strict=True):
+        if changes and all(old == new for old, new in changes.values()):
+            continue  # a number that becomes one of this connection
         origin = known or role
         counts[origin] += 1
         keyed[origin] += _of_keys(changes)
@@ -148,8 +150,8 @@ def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         updates = numbers.updates.get(role)
         if updates and there and updates.keyed > TOO_FEW and updates.keyed > guards.update_key_share * there:
             message = (
-                f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, or lose a value, "
-                f"{out_of(updates.keyed, there)}."
+                f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
+                f"or lose a value, {out_of(updates.keyed, there)}."
             )
             share = updates.keyed / there
             yield Finding("key_updates", message, share, guards.update_key_share, (UPDATE,), updates.into, about=role)
@@ -203,9 +205,9 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
 
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:
-    """Whether a row gives somebody another key, or takes a value away. A first contact is not another contact. Somebody
-    who is no student any more has no grade."""
-    if any(name in changes for name in _KEY_FIELDS):
+    """Whether a row gives somebody another key, or takes a value away. A first contact is not another contact, nor is a
+    number of another kind or place another number. Somebody who is no student any more has no grade."""
+    if any(name in changes and changes[name][0] != changes[name][1] for name in _KEY_FIELDS):
         return True
     if _CONTACT in changes and None not in changes[_CONTACT]:
         return True

@@ -22,7 +22,7 @@ from roster_pipeline.cleaning.roles import next_change, orgs_named, school_orgs
 from roster_pipeline.directory import pulls, record_sets, roster_reuse, rosters, snapshots, stored_frames, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.record_sets import RecordSet
-from roster_pipeline.directory.roster_reuse import KEY, Cleaning, Earlier
+from roster_pipeline.directory.roster_reuse import KEY, NUMBERS, Cleaning, Earlier
 from roster_pipeline.directory.stored_frames import RECORDS, frame_of_table, table_of
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -82,7 +82,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
     by_role = people_by_role(cleaned.roster)
     with database.begin() as conn:
         masters = int(cleaned.roster["master_identifier"].notna().sum())
-        counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters}
+        counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters, NUMBERS: _number_places(school)}
         if earlier and quality["tested"].notna().all():  # what could not be tested is tested again in the next night
             zone = school.settings.zone
             changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
@@ -93,6 +93,20 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         if records.to_keep is not None:
             stored_frames.keep(conn, snapshot_id, RECORDS, records.to_keep)
     return _counts(snapshot_id, by_role, int((rejected["severity"] == "error").sum()), quality)
+
+
+def clean_if_numbers_moved(
+    database: Database, school: SchoolRow, facts: Mapping[str, Any], *, run_id: str | None
+) -> None:
+    """Clean a snapshot again if its numbers were read from other places than the connection names now: numbers of the
+    old place would be evidence of who people are."""
+    now = _number_places(school)
+    if facts["counts"].get(NUMBERS, now) != now:
+        clean_latest(database, school.key, run_id=run_id)
+
+
+def _number_places(school: SchoolRow) -> list[str]:
+    return [school.connection.settings.student_number_from, school.connection.settings.staff_number_from]
 
 
 def _counts(

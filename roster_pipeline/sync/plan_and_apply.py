@@ -48,6 +48,7 @@ from roster_pipeline.planning.snapshot_guards import (
 )
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
+from roster_pipeline.sync.clean_snapshot import clean_if_numbers_moved
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_report
@@ -103,6 +104,7 @@ def plan_latest(
         raise SyncError(
             school_key, "the data that were fetched last were not cleaned yet", f"Run: roster sync {school_key}"
         )
+    clean_if_numbers_moved(database, school, newest, run_id=run_id)
     try:
         return plan_snapshot(database, school, int(newest["id"]), run_id=run_id, dry_run=dry_run, limits=limits)
     except plans.Overtaken:

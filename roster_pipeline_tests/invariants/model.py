@@ -48,6 +48,8 @@ class Row:
     source_grade: str | None = None
     found_anew: bool = False
     of_keys: bool = False
+    unseen: bool = False
+    """Nothing changes but where the number comes from."""
 
 
 @dataclass(frozen=True)
@@ -199,7 +201,10 @@ class Model:
             if record and self._numbered_elsewhere(person, school, human.kind(record)):
                 wanted = {name: value for name, value in wanted.items() if name not in ("number", "kind", "sourced")}
             fields = {name: value for name, value in wanted.items() if person.fields[name] != value}
-            of_keys = bool(fields)
+            told = (role, grade, source_grade)
+            lost = member and member.role == role and member.grade is not None and grade is None
+            of_keys = bool(fields.keys() - {"kind", "sourced"}) or bool(lost and auto)
+            adopted = self._adopted(person, human, record, school)
             moves = primary if primary != person.primary else None
             row = Row(
                 "", role, person, human, moves, fields, new_links, False, grade, source_grade,
@@ -209,11 +214,21 @@ class Model:
                 row.action, row.membership = "create", True
             elif member.status == "archived":
                 row.action, row.membership = "restore", auto
-            elif (fields or (member.role, member.grade, member.source_grade) != (role, grade, source_grade)) and auto:
+            elif (fields or (member.role, member.grade, member.source_grade) != told) and auto:
                 row.action, row.membership = "update", True
-            elif moves or new_links or not member.managed:
-                row.action, row.fields = "update", {}
+            elif moves or new_links or not member.managed or adopted:
+                row.action, row.fields = "update", adopted
+            same = not row.membership or (member and (member.role, member.grade, member.source_grade) == told)
+            row.unseen = bool(row.fields and same and not moves and row.fields.keys() <= {"kind", "sourced"})
             yield row
+
+    def _adopted(self, person: Person, human: Identity, record: Record | None, school: str) -> dict[str, str | None]:
+        """A number that came from nowhere and is the record's is of the SIS from now on."""
+        if record is None or human.unusable(record) or self._numbered_elsewhere(person, school, human.kind(record)):
+            return {}
+        own = human.fields(record, person)
+        same = person.fields["number"] and all(person.fields[name] == own[name] for name in ("number", "kind"))
+        return {"sourced": "yes"} if same and not person.fields["sourced"] else {}
 
     def _numbered_elsewhere(self, person: Person, school: str, kind: str | None) -> bool:
         """Whether the number is of another kind, and another school has the person in a role of that kind."""

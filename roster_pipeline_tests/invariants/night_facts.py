@@ -48,6 +48,7 @@ def facts_of(
             Planned(row.role, row.action, _origin(row, school), row.of_keys)
             for row in rows
             if row.action in CHANGING
+            and not (row.action == "update" and row.unseen)
             and not (row.action == "archive" and row.person and row.person.serial in announced)
         ],
         anew=anew,

@@ -93,7 +93,10 @@ def case(
 def losing(count: int, **loss: Any) -> Plan:
     """So many students with these changes, by the names of the fields."""
     rows = plan_of(update=count).rows
-    return Plan(rows.assign(changes=[loss] * count), False, False, (STUDENTS,))
+    return Plan(rows.assign(changes=pd.Series([loss] * count)), False, False, (STUDENTS,))
+
+
+LOST = ("phone", "middle_name", "grade", "contact_sourced_id", "contact_email", "contact_phone")
 
 
 def of_student(action: str) -> set[tuple[str, str]]:
@@ -178,8 +181,8 @@ CASES = [
     case("e-mails at 5 %", plan=plan_of(key=10)),
     case("e-mails over 5 %", of_student("update"), "key_updates", plan=plan_of(key=11)),
     case("phones of 5 % gone", plan=losing(10, phone=["+1", None])),
-    *(case(f"{field} of more than 5 % gone", of_student("update"), "key_updates", plan=losing(11, **{field: ["x", None]}))
-      for field in ("phone", "middle_name", "grade", "contact_sourced_id", "contact_email", "contact_phone")),
+    *(case(f"{field} over 5 % gone", of_student("update"), "key_updates", plan=losing(11, **{field: ["x", None]}))
+      for field in LOST),
     case("other phones", plan=losing(100, phone=["+1", "+2"])),
     case("grades of people who change their role", plan=losing(11, grade=["09", None], role=["student", "teacher"])),
     case("contacts of more than 75 % because they were switched off", plan=Plan(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from roster_pipeline import sync
 from roster_pipeline.directory import approvals
 from roster_pipeline.directory.database import Database
 from roster_pipeline.services import decisions
@@ -28,6 +29,35 @@ def test_numbers_from_another_place_are_no_evidence(database: Database, bundle: 
     said = school.sync()
     assert (said["st0"], said["new"]) == ("changed" if auto_update else "auto_update_off", "joined")
     assert school.present == {"new", *(one["sourcedId"] for one in PUPILS)}
+
+
+@pytest.mark.parametrize("auto_update", [True, False])
+def test_numbers_that_are_the_same_in_both_places_find_people_again(
+    database: Database, bundle: Source, auto_update: bool
+) -> None:
+    same = [one | {"userIds": f"{{card:{one['identifier']}}}"} for one in PUPILS]
+    school = School.begun(database, bundle, same)
+    setting = {"rostered": True, "archive": True, "auto_update": auto_update}
+    school.choose(students=setting, teachers=setting, guards={"update_share": 1})
+    school.set_connection(**OTHER_NUMBERS)
+    school.sync()
+    assert "key_updates" not in school.guards
+    bundle.users = [same[0] | {"sourcedId": "new", "email": ""}, *same[1:]]
+    assert school.sync() == {"new": "changed" if auto_update else "relinked"} | {
+        one["sourcedId"]: "equal" for one in same[1:]
+    }
+
+
+def test_records_that_were_cleaned_before_the_change_are_cleaned_again(database: Database, bundle: Source) -> None:
+    school = School.begun(database, bundle, WITH_CARDS)
+    bundle.write()
+    sync.fetch(database, school.school, batch="again", run_id=None)
+    sync.clean_latest(database, school.school, run_id=None)
+    school.set_connection(**OTHER_NUMBERS)
+    sync.plan_latest(database, school.school, run_id=None)
+    sync.apply_latest(database, school.school, run_id=None, who="test")
+    assert "key_updates" in school.guards
+    assert school.count("person", "number_connection_id is not null") == 0
 
 
 def test_a_plan_with_numbers_from_the_old_place_is_not_approved(database: Database, bundle: Source) -> None:

@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import QueuePool
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from roster_pipeline.errors import RosterError
 
@@ -29,6 +29,8 @@ LOOK_EVERY = 1.0
 """Seconds between two checks whether a database that was away answers again."""
 GIVING_BACK = 0.5
 """Seconds that `close` waits for connections in use."""
+CLOSES = "closes"
+"""What the pool notes of a connection: how often the database had been closed when it was made."""
 STAGING_MEMORY = "64MB"
 """Memory for temporary tables, so that a large plan is staged in memory and not in files. A session takes only as much
 as its tables need."""
@@ -58,7 +60,9 @@ class Database:
             pool_pre_ping=True,
             connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": os.environ.get(NAME, "roster")},
         )
-        event.listen(self.engine, "connect", _prepare)
+        self._closes = 0
+        event.listen(self.engine, "connect", self._prepare)
+        event.listen(self.engine, "checkin", self._given_back)
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -94,23 +98,30 @@ class Database:
                 return True
 
     def close(self) -> None:
-        """Close every pooled connection, after a moment for those that another thread is giving back."""
+        """Close every connection: those in the pool, after a moment for those that another thread is giving back, and
+        each one that is in use for longer when it is given back."""
+        self._closes += 1
         until = time.monotonic() + GIVING_BACK
         while isinstance(self.engine.pool, QueuePool) and self.engine.pool.checkedout() and time.monotonic() < until:
             time.sleep(GIVING_BACK / 50)
         self.engine.dispose()
+
+    def _prepare(self, connection: psycopg.Connection[Any], entry: ConnectionPoolEntry) -> None:
+        """Set what must be set before a session makes its first temporary table."""
+        entry.info[CLOSES] = self._closes
+        connection.execute(f"set temp_buffers = '{STAGING_MEMORY}'")
+        connection.commit()
+
+    def _given_back(self, connection: object, entry: ConnectionPoolEntry) -> None:
+        """The pool that a connection goes back to may be gone. An open connection in there would be left to chance."""
+        if connection is not None and entry.info.get(CLOSES) != self._closes:
+            entry.invalidate()
 
 
 def end_sessions(conn: Connection, name: str) -> None:
     """End the sessions that another process of this login named by `PGAPPNAME`. waits 5 s for each."""
     sessions = "select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = :name"
     conn.execute(text(sessions), {"name": name})
-
-
-def _prepare(connection: psycopg.Connection[Any], _: object) -> None:
-    """Set what must be set before a session makes its first temporary table."""
-    connection.execute(f"set temp_buffers = '{STAGING_MEMORY}'")
-    connection.commit()
 
 
 def with_driver(url: str | URL) -> URL:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.directory import database as databases
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database, DatabaseUnreachable
 from roster_pipeline.directory.locks import lock_district
@@ -94,3 +95,19 @@ def test_a_process_that_dies_in_the_middle_leaves_nothing_and_the_next_one_succe
         apply_plan(database, plan_id, who="night", also=kill_own_backend)
     assert one(database, "select count(*) from person") == 0
     assert apply_plan(database, plan_id, who="night").counts == {"student": {"create": 1}}
+
+
+def test_a_connection_that_is_in_use_while_its_database_is_closed_is_closed_when_it_is_given_back(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(databases, "GIVING_BACK", 0)
+    with database.begin() as conn:
+        used = conn.connection.driver_connection
+        database.close()
+        assert conn.scalar(text("select 1")) == 1
+    assert used is not None
+    assert used.closed
+    with database.begin() as conn:
+        again = conn.connection.driver_connection
+    with database.begin() as conn:
+        assert conn.connection.driver_connection is again, "the pool of an open database keeps its connections"

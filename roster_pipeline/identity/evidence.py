@@ -170,7 +170,7 @@ class Evidence:
 
 def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     """Compare the keys that both sides have. record: a record of the snapshot. other: a record or a person, whose grade
-    may be older."""
+    may be older. Who left years ago is not in that grade today: an e-mail and a name may be those of a new pupil."""
     pairs: list[tuple[str, bool]] = []
     alike = not whole_names(record.given, record.family).isdisjoint(whole_names(other.given, other.family))
     both = alike and ((record.given and record.family) or (other.given and other.family))
@@ -198,7 +198,10 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
             pairs.append(("number", record.number == other.number))
     if record.year is not None and other.year is not None:
         later = record.year - other.year
-        pairs.append(("grade", -GRADES_APART < later < GRADES_APART + max(record.years_ago, other.years_ago)))
+        gone = other.away and not near and ("number", True) not in pairs
+        passed = max(other.years_ago - record.years_ago, 0) if gone else 0
+        latest = max(record.years_ago, other.years_ago)
+        pairs.append(("grade", passed - GRADES_APART < later < latest + GRADES_APART))
     agree = frozenset(name for name, same in pairs if same)
     differ = frozenset(name for name, same in pairs if not same)
     login = "username" in agree and not ("email" in agree and record.username == record.email)

@@ -111,6 +111,25 @@ def test_a_grade_moves_on_with_the_years_and_never_back(now: int, before: int, y
     assert ("grade" in weigh(record, person).differ) == differ
 
 
+@pytest.mark.parametrize(
+    ("now", "fields", "same"),
+    [
+        (12, {"number": None}, False),
+        (12, {"number": "student\x1f8"}, False),
+        (12, {}, True),
+        (12, {"number": None, "away": False}, True),
+        (12, {"number": None, "years_ago": 2}, True),
+        (13, {"number": None, "years_ago": 3}, True),
+    ],
+)
+def test_a_new_pupil_in_the_grade_of_a_namesake_who_left_years_ago_is_not_them(
+    now: int, fields: dict[str, Any], same: bool
+) -> None:
+    left = replace(BASE, **{"year": 12, "years_ago": 6, "away": True} | fields)
+    assert ("grade" in weigh(replace(BASE, year=now), left).differ) != same
+    assert "grade" not in weigh(left, replace(left, given=frozenset())).differ
+
+
 def test_numbers_of_another_kind_are_not_compared() -> None:
     weighed = weigh(BASE, replace(BASE, number="staff\x1f8"))
     assert "number" not in weighed.agree | weighed.differ

@@ -69,6 +69,7 @@ def described() -> dict[str, object]:
     repository = build_defs().get_repository_def()
     graph = repository.asset_graph
     ticking: list[Any] = [*repository.schedule_defs, *repository.sensor_defs]
+    assert [one.name for one in ticking if not one.description] == []
     return {
         "assets": {
             key.to_user_string(): sorted(parent.to_user_string() for parent in graph.get(key).parent_keys)

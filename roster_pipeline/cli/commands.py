@@ -126,7 +126,7 @@ def explained(problem: Exception) -> tuple[str, int]:
     return str(explain("roster", problem)), FAILED
 
 
-EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something is held."
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done, but a person has to look."
 HANDS_ON = {"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []}
 """For a command that passes every option, also `--help`, to another command."""
 AS_WRITTEN = "\b\n"

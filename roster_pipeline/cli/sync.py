@@ -108,15 +108,17 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
     if waiting:
         note(f"See what is held: roster hold show {key}")
     if empty:
-        note(f"See what the SIS shows of this school: roster test-connection {key}")
+        note(_where_they_are(key, rostered=bool(report.roles)))
     return HELD if waiting or empty else DONE
 
 
 def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
+    from roster_pipeline.directory import tenants
     from roster_pipeline.services.plan_rows import summary_of_run, would_do
 
     with database.begin() as conn:
         summary = summary_of_run(conn, key, run_id)
+        rostered = bool(tenants.get_school(conn, key).settings.rostered)
     if as_json:
         print_json(summary.as_dict())
     else:
@@ -124,8 +126,15 @@ def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
         print_findings(summary.held)
     note(f"{key}: nothing was applied. {would_do(summary)} Every row: roster plan show {key}", style="green")
     if summary.found == 0:
-        note(f"Nobody was found. See what the SIS shows: roster test-connection {key}", style="yellow")
+        note(f"Nobody was found. {_where_they_are(key, rostered=rostered)}", style="yellow")
     return HELD if summary.held_rows or summary.found == 0 else DONE
+
+
+def _where_they_are(key: str, *, rostered: bool) -> str:
+    """What to do if a sync found nobody."""
+    if not rostered:
+        return f"Choose who is rostered, for example: roster school set {key} --students"
+    return f"See what the SIS shows of this school: roster test-connection {key}"
 
 
 @contextmanager

@@ -78,6 +78,8 @@ def quality_results(rules: Iterable[Mapping[str, Any]]) -> list[dg.AssetCheckRes
 def _counted(rule: Mapping[str, Any]) -> str:
     if rule["tested"] is None:
         return "could not be evaluated"
+    if not rule["tested"]:
+        return "there was no record to test"
     return f"{rule['failed']} of {rule['tested']} {'fails' if rule['failed'] == 1 else 'fail'}"
 
 

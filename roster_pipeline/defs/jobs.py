@@ -160,7 +160,10 @@ def nightly(
 
 
 prune_nightly = dg.ScheduleDefinition(
-    job=prune, cron_schedule="30 3 * * *", default_status=dg.DefaultScheduleStatus.RUNNING
+    job=prune,
+    cron_schedule="30 3 * * *",
+    description="Starts the pruning every night, at 03:30 UTC.",
+    default_status=dg.DefaultScheduleStatus.RUNNING,
 )
 JOBS: list[dg.JobDefinition | UnresolvedAssetJobDefinition] = [rostering, test_connection, prune]
 SCHEDULES = [nightly, prune_nightly]

@@ -170,8 +170,9 @@ class FirstDays:
 FIRST_DAYS = """
 select
     (select count(*) from (select 1 from sync y where y.school_id = :school and y.kind in ('sync', 'approval')
-        and y.outcome in ('applied', 'unchanged') limit 100) done) as applied,
-    (select p.id from plan p where p.school_id = :school and p.person_id is null order by p.id desc limit 1) as plan_id,
+        and y.outcome in ('applied', 'unchanged') and y.counts <> '{}' limit 100) done) as applied,
+    (select p.id from plan p where p.school_id = :school and p.person_id is null
+        and exists (select from plan_line l where l.plan_id = p.id) order by p.id desc limit 1) as plan_id,
     exists (select from verdict v where v.verdict = 'hold' and v.rows > 0 and v.sync_id is null
         and (select bool_and(coalesce((finding ->> 'overridable')::boolean, false))
             from jsonb_array_elements(v.findings) finding) and v.plan_id = (
@@ -181,7 +182,7 @@ select
 
 
 def first_days(conn: Connection, school_id: int) -> FirstDays:
-    """How far a school has come since it was added."""
+    """How far a school has come since it was added. Plans and syncs without anybody do not count."""
     return FirstDays(**conn.execute(text(FIRST_DAYS), {"school": school_id}).mappings().one())
 
 

@@ -35,6 +35,7 @@ from roster_pipeline.vocabulary import people_of
 MOST_UNUSABLE = 0.1
 """If a larger share of a role's records is unusable, the problem concerns all records and not a few."""
 NAME = "Usable records"
+NOBODY = "nobody has a role that is rostered here, so no record was judged"
 CURES = {
     "missing_name": "Let the SIS share given and family names with this connection.",
     "name_too_long": "Correct these names in the SIS.",
@@ -195,7 +196,8 @@ class UsableRecords:
         yield from red
         if not red:
             good = len(counted) - errors["sourced_id"].nunique()
-            yield CheckItem(NAME, True, f"{good} of {len(counted)} can be used")
+            judged = f"{good} of {len(counted)} can be used" if len(counted) else NOBODY
+            yield CheckItem(NAME, True if len(counted) else None, judged)
 
 
 def _orgs_that_count(orgs: list[dict[str, Any]], settings: SchoolSettings) -> frozenset[str]:

@@ -186,25 +186,45 @@ def unusable(installation: Installation, key: str) -> None:
 
 
 NOBODY = [
-    ("the school is empty in the SIS", vanished, (), "Nobody was found: the SIS shows no people of this school."),
-    ("no record can be used", unusable, (), "records of the SIS could not be used"),
-    ("no role is rostered", None, ("--no-students",), "No role of this school is rostered, so nobody was looked for."),
+    (
+        "the school is empty in the SIS",
+        vanished,
+        (),
+        "Nobody was found: the SIS shows no people of this school.",
+        "roster test-connection",
+    ),
+    ("no record can be used", unusable, (), "records of the SIS could not be used", "roster test-connection"),
+    (
+        "no role is rostered",
+        None,
+        ("--no-students",),
+        "No role of this school is rostered, so nobody was looked for.",
+        "Choose who is rostered, for example: roster school set",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("change", "options", "said"), [row[1:] for row in NOBODY], ids=[row[0] for row in NOBODY])
+@pytest.mark.parametrize(
+    ("change", "options", "said", "next_step"), [row[1:] for row in NOBODY], ids=[row[0] for row in NOBODY]
+)
 def test_a_sync_that_finds_nobody_is_not_green(
-    installation: Installation, change: Callable[[Installation, str], None] | None, options: tuple[str, ...], said: str
+    installation: Installation,
+    change: Callable[[Installation, str], None] | None,
+    options: tuple[str, ...],
+    said: str,
+    next_step: str,
 ) -> None:
     key = installation.school(
         "--first-sync", "apply", "--report-to", "it@example.org", "--report-when", "problems", *options
     )
     if change is not None:
         change(installation, key)
-    assert run("sync", key, "--dry-run").code == 3
+    dry = run("sync", key, "--dry-run")
+    assert (dry.code, next_step in dry.err) == (3, True)
     answer = run("sync", key)
     assert answer.code == 3, answer.out
     assert said in answer.err
+    assert f"{next_step} {key}" in answer.err
     assert "already matches" not in answer.out + answer.err
     line = run("history", key, "--json").data[0]
     assert said in line["said"]

@@ -18,7 +18,7 @@ from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.held_plans import CREATES, INCOMPLETE, held_creates
-from roster_pipeline_tests.directory.builders import newcomer, write_plan
+from roster_pipeline_tests.directory.builders import newcomer, sync_rows, write_plan
 from roster_pipeline_tests.district import change_school
 from roster_pipeline_tests.scenarios.mailbox import mail_server
 
@@ -47,8 +47,9 @@ def test_each_step_leads_to_the_next_one(owner: Browser, database: Database, lin
     assert "Lincoln High: 1,200 students, 0 teachers" in shown, "before a switch is set"
     assert 'class="button primary" href="/schools/lincoln/settings/synced"' in shown
     assert "The last test found Lincoln High: 1,200 students" in owner.get("/schools/lincoln/settings/synced").text
+    sync_rows(database, lincoln)
     change_school(database, "lincoln", students=RoleSettings(rostered=True))
-    assert next_step(database) == ("Dry run", "/runs")
+    assert next_step(database) == ("Dry run", "/runs"), "a sync that looked for nobody is no first sync"
     assert '<button class="primary" type="submit">Dry run' in owner.get("/schools/lincoln/runs").text
     write_plan(database, lincoln, [newcomer("u0")], held={CREATES: [INCOMPLETE]})
     assert next_step(database) == ("Sync now", "/runs"), "nobody can approve it"
@@ -61,6 +62,19 @@ def test_each_step_leads_to_the_next_one(owner: Browser, database: Database, lin
     assert next_step(database) is None
     for path in ("", "/runs", "/settings/synced"):
         assert "First steps" not in owner.get(f"/schools/lincoln{path}").text
+
+
+def test_only_a_note_with_something_to_do_is_marked(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
+    marks = {"ok": (True, ""), "bad": (False, "Do it."), "warn": (None, "Look at it."), "note": (None, "")}
+    items = [
+        {"name": name, "ok": ok, "detail": "it is so", "remedy": remedy, "value": None}
+        for name, (ok, remedy) in marks.items()
+    ]
+    with database.begin() as conn:
+        tenant_changes.save_test(conn, tenants.get_school(conn, "lincoln"), items)
+    shown = owner.get("/schools/lincoln/settings/connection").text
+    for mark in marks:
+        assert f'<li class="{mark}"><p><strong>{mark}</strong>' in shown
 
 
 def _primary(browser: Browser, path: str) -> list[str]:

@@ -403,7 +403,9 @@ def test_automatic_rostering_needs_a_green_test_of_what_is_connected(owner: Brow
         else:
             assert answer.is_redirect
     assert stored(database).settings.automatic
-    assert "synced every night" in owner.get(SCHEDULE).text
+    message = owner.get(SCHEDULE).text
+    assert "Saved. The school is synced every night." in message
+    assert ("choose the roles under What is synced" in message) is not bool(stored(database).settings.rostered)
     for change in ({"connection-client_id": "x"}, {"school-school_id": "x"}, {"secret": "x"}):
         answer = owner.send_form(PAGE, opened(owner) | change)
         assert "changed since the last test" in errors_in(answer.text)["test"]

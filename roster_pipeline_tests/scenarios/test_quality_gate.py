@@ -68,6 +68,12 @@ def checks(district: District) -> dict[str, bool]:
     }
 
 
+def test_a_check_of_a_roster_without_people_says_that_nothing_was_tested() -> None:
+    rule = {"rule": "email_valid", "role": "", "check_name": "emails", "severity": "error", "passed": False}
+    (shown,) = [one for one in quality_results([rule | {"tested": 0, "failed": 0}]) if one.check_name == "emails"]
+    assert shown.metadata["email_valid"].value == "there was no record to test"
+
+
 def plan_id(district: District) -> int:
     return next(iter(held(district).values())).plan_id
 

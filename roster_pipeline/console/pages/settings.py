@@ -86,7 +86,7 @@ def save(request: Request, section: Section) -> Response:
     rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
     result = save_settings(database(request), school.key, wanted, who=who.email, seen=seen_of(came), **rights)
     if result.saved:
-        message = _saved_message(result, section)
+        message = _saved_message(result, section, rostered=bool(school.settings.rostered))
         return redirect(request, f"/schools/{school.key}/settings/{section.key}", message=message)
     came.errors |= wrong(result.errors)
     if result.needs_test:
@@ -140,12 +140,15 @@ def filled(request: Request, shown_form: Form, status: int = 200) -> Response:
     return page(request, "settings.html", status=status, **values)
 
 
-def _saved_message(result: SaveResult, section: Section) -> str:
+NOBODY_ROSTERED = " But no role is rostered, so nobody is looked for: choose the roles under What is synced."
+
+
+def _saved_message(result: SaveResult, section: Section, *, rostered: bool) -> str:
     if not result.changed:
         tested = section is CONNECTION_SECTION and result.test is LastTest.GREEN
         return "Nothing was changed. The connection is tested." if tested else "Nothing was changed."
     if "automatic" in result.changed and result.automatic:
-        return "Saved. The school is synced every night."
+        return "Saved. The school is synced every night." + ("" if rostered else NOBODY_ROSTERED)
     if section is CONNECTION_SECTION and result.test is not LastTest.GREEN:
         return "Saved. Test Your Information before you enable Automatic Rostering."
     return "Saved."

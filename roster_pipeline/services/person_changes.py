@@ -69,7 +69,8 @@ def edit(
     back."""
     values = {name: stored_value(name, value) for name, value in typed.items()}
     manual_edits.edit(conn, district_id, person_id, values, lock_fields=locked, who=who, reason=given_reason(reason))
-    return f"Person {person_id}: {', '.join(values)} set{' and locked' if locked else ''}."
+    fields = ", ".join(values).replace("_", " ")
+    return f"Person {person_id}: {fields} set{' and locked' if locked else ''}."
 
 
 def archive(conn: Connection, school: str, person_id: int, *, who: str, reason: str) -> str:

@@ -18,14 +18,12 @@ from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import Edit
+from roster_pipeline.services.change_steps import Step, steps_of
 from roster_pipeline.services.person_changes import NAMES, undoable
 from roster_pipeline.services.plan_rows import Line, lines, reasons_by_sync
 from roster_pipeline.vocabulary import PERSON_FIELDS, day, full_name
 
 MOST_EVENTS = 100
-OF_A_LINK = {"connection_id", "version", "master_identifier"}
-QUIET = {"revision", "updated_at", "number_kind", "number_connection_id", *OF_A_LINK}
-"""Columns of the change log that tell a reader nothing."""
 LINK = ("connection", "sourced_id", "is_primary", "primary_by_hand", "confirmed")
 LEFT_OUT = {"create": "enters them", "restore": "restores them", "archive": "archives them"}
 """What no sync does because of an exemption."""
@@ -65,6 +63,10 @@ class PersonView:
         """Given and family name; empty if there is none."""
         return full_name(self.person.fields)
 
+    def place(self, key: str | None) -> str:
+        """The name of a school, or its key if the reader may not see the school. Empty for no school."""
+        return self.schools[key].name if key in self.schools else key or ""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -88,16 +90,6 @@ class FieldLine:
     locked: bool
     said: Any
     differs: bool
-
-
-@dataclass(frozen=True)
-class Step:
-    """One change inside an event: what changed and, if it is known, the values before and after."""
-
-    what: str
-    before: Any = None
-    after: Any = None
-    moved: bool = False
 
 
 @dataclass
@@ -230,7 +222,7 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
         event = events.setdefault(change.at, Event(change.at))
         if sync:
             event.sync, event.who, event.what = sync, sync.who, sync.kind
-        event.steps += _steps(change, whys.get(change.sync_id or 0, ""))
+        event.steps += steps_of(change, view.place(change.school), whys.get(change.sync_id or 0, ""))
     if view.whole:
         entries = audit.search(conn, person_id=view.person.id, limit=MOST_EVENTS)
         for entry in entries:
@@ -253,19 +245,21 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
     for exempted in lasting_decisions.exemptions_of_person(conn, *whom):
         if view.manages or exempted.school in view.schools:
             of = f": {', '.join(exempted.fields).replace('_', ' ')}" if exempted.fields else ""
-            step = Step(f"No sync {LEFT_OUT.get(exempted.action, 'makes this change')} in {exempted.school}{of}")
+            step = Step(
+                f"No sync {LEFT_OUT.get(exempted.action, 'makes this change')} in {view.place(exempted.school)}{of}"
+            )
             events.append(Event(exempted.at, exempted.who, "change left out", exempted.reason, steps=[step]))
             known.add((exempted.at, exempted.school, exempted.action))
     for leaver in lasting_decisions.announcements_of_person(conn, *whom):
         if view.manages or leaver.school in view.schools:
-            step = Step(f"announced to leave on {day(leaver.day)} in {leaver.school}")
+            step = Step(f"announced to leave on {day(leaver.day)} in {view.place(leaver.school)}")
             events.append(Event(leaver.at, leaver.who, "leaver announced", leaver.reason, steps=[step]))
             known.add((leaver.at, leaver.school, "leave"))
     for about in audit.decisions_about(conn, members.numbers_of(conn, view.person.id), places):
         if (about.at, about.school, about.change) not in known:
             what, words = (DECIDED_LEAVERS if about.change == "leave" else DECIDED_CHANGES)[about.what]
             said = day(date.fromisoformat(about.day)) if about.day else ""
-            step = Step(words.format(school=about.school, day=said, change=ENDED.get(about.change, "")))
+            step = Step(words.format(school=view.place(about.school), day=said, change=ENDED.get(about.change, "")))
             events.append(Event(about.at, about.who, what, about.reason, steps=[step]))
     return events
 
@@ -273,28 +267,3 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
 def _may_see(view: PersonView, change: Change, sync: SyncRow | None) -> bool:
     seen = change.school is None or change.school in view.schools
     return view.manages or (seen and (view.whole or (sync is not None and sync.school in view.schools)))
-
-
-def _steps(change: Change, why: str) -> list[Step]:
-    """A row of the change log, as sentences and as changed fields. why: why its sync archived or restored."""
-    before, after = change.before or {}, change.after or {}
-    place = f" in {change.school}" if change.school else ""
-    of = after or before
-    if change.operation == "update":
-        names = [name for name in after if name not in QUIET and before.get(name) != after[name]]
-        prefix = "contact: " if change.entity == "contact" else ""
-        record = f" of record {of.get('sourced_id')}" if change.entity == "link" else ""
-        turned = [Step(why)] if why and change.entity == "membership" and "status" in names else []
-        return turned + [
-            Step(f"{prefix}{name.replace('_', ' ')}{record}{place}", before.get(name), after[name], moved=True)
-            for name in names
-            if not (change.entity == "membership" and name in ("absent_syncs", "archived_at"))
-        ]
-    made = change.operation == "insert"
-    words = {
-        "person": "entered in the directory" if made else "removed from the directory",
-        "link": f"record {of.get('sourced_id')} {'linked' if made else 'no longer linked'}",
-        "membership": f"membership{place} {'made' if made else 'removed'}: {of.get('role')}",
-        "contact": f"contact{place} {'added' if made else 'removed'}",
-    }
-    return [Step(words[change.entity])]

@@ -207,6 +207,16 @@ def schools(key: ConnectionKey, as_json: AsJson = False, who: Who = None) -> Non
         raise CommandError(found.problem)
 
 
+@connection.command("remove", epilog=examples("roster connection remove sis-2"))
+def remove(key: ConnectionKey, who: Who = None) -> None:
+    """Remove a connection that no school has used, such as one with a mistyped address."""
+    from roster_pipeline.services import settings_changes
+
+    with open_directory() as database, database.begin() as conn:
+        settings_changes.remove_connection(conn, key, who=who_asks(who))
+    note(f"Connection {key} removed.", style="green")
+
+
 @connection.command("show", epilog=examples("roster connection show sis --json"))
 def show(key: ConnectionKey, as_json: AsJson = False) -> None:
     """Show a connection's settings and what was found out about its SIS."""

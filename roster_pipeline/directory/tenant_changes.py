@@ -67,6 +67,27 @@ class RefusedSetting(DirectoryError):
 
 NUMBER_PLACES = {"student": "student_number_from", "staff": "staff_number_from"}
 """The settings that say where the numbers of each kind are."""
+
+
+class ConnectionInUse(DirectoryError):
+    """The connection has schools, or data came over it, so it has to stay."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"{key} was used by a school, so it stays.", "Only a connection without any data is removed.")
+
+
+UNUSED = """
+delete from connection c using district d where c.key = :key and d.id = c.district_id
+    and not exists (select from school where connection_id = c.id)
+    and not exists (select from pull where connection_id = c.id)
+    and not exists (select from snapshot where connection_id = c.id)
+    and not exists (select from sis_record where connection_id = c.id)
+    and not exists (select from link where connection_id = c.id)
+    and not exists (select from link_exclusion where connection_id = c.id)
+    and not exists (select from exemption where connection_id = c.id)
+    and not exists (select from alert where connection_id = c.id)
+    and not coalesce(d.settings -> 'connection_ranking' ? c.key, false)
+"""
 NUMBERS_OF_NOBODY = """
 update person set number_connection_id = null, revision = revision + 1
 where district_id = :district and number_connection_id = :connection and number_kind = any(:kinds)
@@ -108,6 +129,14 @@ def set_connection(
         values["secret"] = secret_sealed
         news.append(true())
     return int(_changed(conn, connection, key, values, news).revision)
+
+
+def remove_connection(conn: Connection, key: str) -> ConnectionRow:
+    """Delete a connection over which no data came, and return it. Raises UnknownKey, ConnectionInUse."""
+    row = get_connection(conn, key)
+    if not conn.execute(text(UNUSED), {"key": key}).rowcount:
+        raise ConnectionInUse(key)
+    return row
 
 
 def _leave_numbers(conn: Connection, before: ConnectionRow, after: ConnectionSettings) -> None:

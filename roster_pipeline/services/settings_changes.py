@@ -90,6 +90,14 @@ def change_connection(
     return SettingsDiff(names, untested)
 
 
+def remove_connection(conn: Connection, key: str, *, who: str) -> None:
+    """Remove a connection that no school uses, such as one with a mistyped address. Raises UnknownKey,
+    ConnectionInUse."""
+    lock_until_commit(conn, f"settings of connection {key}")
+    row = tenant_changes.remove_connection(conn, key)
+    audit.record(conn, who, "connection removed", district_id=row.district_id, details={"connection": key})
+
+
 def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSettings) -> None:
     """Refuse a new end date that is over in every time zone, because it is a typing error. A stored date may be in the
     past."""

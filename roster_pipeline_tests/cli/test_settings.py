@@ -112,6 +112,14 @@ def test_a_school_id_is_one_schools(school: Roster) -> None:
     assert "the School ID of Oak" in school("school", "set", "elm", "--school-id", taken).err
 
 
+def test_a_connection_without_schools_is_removed(school: Roster) -> None:
+    where = ("--district", "spring", "--url", "https://x.example.org", "--client-secret-env", "X")
+    assert school("connection", "add", "typo", *where).code == 0
+    assert "sis was used by a school, so it stays." in school("connection", "remove", "sis").err
+    assert "Connection typo removed." in school("connection", "remove", "typo").err
+    assert [one["key"] for one in school("connection", "list", "--json").data] == ["sis"]
+
+
 def test_settings_go_back(school: Roster) -> None:
     school("school", "set", "oak", "--students", "--guard", "archive_share=0.3", "--blackout", "2027-06-20:2027-08-10")
     school("school", "set", "oak", "--quality", "email_valid=off", "--report-to", "a@example.org")

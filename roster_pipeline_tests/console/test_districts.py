@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from roster_pipeline.console import launchers
 from roster_pipeline.console.pages.districts import MOST_SYNCS
-from roster_pipeline.directory import alerts, manual_runs, school_history, tenants
+from roster_pipeline.directory import alerts, manual_runs, school_history, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import RoleSettings
@@ -37,6 +37,25 @@ FAILING = """
 insert into failure (school_id, step, message, cause)
 select id, 'raw', 'the SIS did not answer', 'away' from school where key like 'many-%' limit 300
 """
+
+
+def test_a_connection_is_removed_only_while_no_school_uses_it(
+    manager: Browser, stranger: Browser, owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
+    with database.begin() as conn:
+        settings = lincoln.connection.settings
+        tenant_changes.add_connection(conn, lincoln.connection.district_key, "typo", settings, None)
+    page, given = "/districts/springfield", {"connection": "typo"}
+    address = f"{page}/connections/remove"
+    assert manager.get(page).text.count(f'action="{address}"') == 1
+    assert [other.send_form(address, given).status_code for other in (stranger, owner)] == [404, 404]
+    manager.send_form(address, {"connection": lincoln.connection.key})
+    assert f"{lincoln.connection.key} was used by a school, so it stays." in words_of(manager.get(page).text)
+    manager.send_form(address, given)
+    assert "The connection typo was removed." in words_of(manager.get(page).text)
+    with database.begin() as conn:
+        assert [row.key for row in tenants.list_connections(conn, "springfield")] == [lincoln.connection.key]
+    assert audited(database)[-1][:2] == (MANAGER, "connection removed")
 
 
 def test_a_dead_sis_is_one_row_with_its_schools_below(

@@ -25,13 +25,13 @@ from roster_pipeline.console.session import district_of, nothing_here, viewer
 from roster_pipeline.directory import audit, school_history, school_overview, tenant_changes, tenants
 from roster_pipeline.directory.accounts import Account, Place
 from roster_pipeline.directory.school_overview import STATES, overview
-from roster_pipeline.directory.tenant_changes import KeyTaken
+from roster_pipeline.directory.tenant_changes import ConnectionInUse, KeyTaken
 from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes, school_changes
 from roster_pipeline.services.access_changes import NoAddress
 from roster_pipeline.services.school_status import next_run, plain, status_of
-from roster_pipeline.services.settings_changes import FieldError, differences
+from roster_pipeline.services.settings_changes import FieldError, differences, remove_connection
 from roster_pipeline.services.sis_schools import RESERVED, key_of
 from roster_pipeline.settings.school import ANY_SCHOOL, KEY_PATTERN, SchoolSettings, display_name
 from roster_pipeline.vocabulary import counted, day
@@ -183,6 +183,19 @@ def resume(request: Request) -> Response:
     return redirect(request, f"/districts/{district.key}", message=message)
 
 
+def remove(request: Request) -> Response:
+    """POST: remove a connection without schools."""
+    with database(request).begin() as opened:
+        district, _ = _connection_of(request, opened)
+        key = str(form(request)["connection"])
+        try:
+            remove_connection(opened, key, who=viewer(request).email)
+            message = f"The connection {key} was removed."
+        except ConnectionInUse as problem:
+            message = f"{problem.message} {problem.remedy}"
+    return redirect(request, f"/districts/{district.key}", message=message)
+
+
 def pause(request: Request) -> Response:
     """POST: let the schedule start no school of the district before a day."""
     sent = texts(request)
@@ -247,6 +260,7 @@ routes = [
     Route("/districts/{key}", show, methods=["GET"]),
     Route("/districts/{key}/sync", sync, methods=["POST"]),
     Route("/districts/{key}/resume", resume, methods=["POST"]),
+    Route("/districts/{key}/connections/remove", remove, methods=["POST"]),
     Route("/districts/{key}/pause", pause, methods=["POST"]),
     Route("/districts/{key}/defaults", set_defaults, methods=["POST"]),
     Route("/districts/{key}/pause/end", resume_all, methods=["POST"]),

@@ -218,7 +218,7 @@ REASONS: dict[str, str] = {
     "role_off": "Their role is not rostered.",
     "archived_by_hand": "In the SIS, but archived by hand.",
     "excluded": "Excluded from the sync.",
-    "exempted": "Somebody exempted this change. It is not made as long as the SIS asks for it.",
+    "exempted": "Somebody left this change out. No sync makes it until the SIS asks for something else.",
     "grace": "Gone from the roster, still within the school's grace.",
     "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
     "not_answered": "Not in the list, and the SIS gave no answer when asked for this one person, or it finds nobody of "

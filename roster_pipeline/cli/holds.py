@@ -150,7 +150,7 @@ def exempt(
     take_back: Annotated[bool, typer.Option("--take-back", help="End all exemptions of the school instead.")] = False,
     who: Who = None,
 ) -> None:
-    """Leave single held rows out: no sync makes these changes, as long as the SIS asks for the same."""
+    """Leave single held rows out: no sync makes these changes until the SIS asks for something else."""
     from roster_pipeline.services import decisions
 
     if not take_back and (plan is None or not row):

@@ -251,7 +251,7 @@ def add(
     grade: Annotated[str, typer.Option("--grade", help="The grade of a student, for example 09.")] = "",
     who: Who = None,
 ) -> None:
-    """Enter somebody by hand who is not in the SIS. No sync archives them before the SIS knows them."""
+    """Enter somebody by hand who is not in the SIS. No sync archives them until the SIS knows them."""
     from roster_pipeline.services import person_changes
 
     typed = pairs("--set", fields) | {"role": role, "grade": grade}

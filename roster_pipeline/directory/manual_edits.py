@@ -191,7 +191,7 @@ def set_archived(conn: Connection, school: SchoolRow, person_id: int, archived: 
 
 
 def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: str, reason: str) -> int:
-    """Enter a person by hand, with a role, and return their id. No sync archives them before the SIS knows them.
+    """Enter a person by hand, with a role, and return their id. No sync archives them until the SIS knows them.
 
     A number counts as a number of the school's connection, so the SIS's record with this number and name is linked to
     this person.

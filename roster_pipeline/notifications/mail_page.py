@@ -154,10 +154,8 @@ def _held(report: SyncReport, typed: bool) -> Section:
             Command(f'roster hold approve {key} --plan {plan} --reason "..."'),
         ]
     if fixed:
-        other = "The rest cannot be approved: it" if waiting else "This cannot be approved: it"
-        blocks.append(
-            Sentence(f"{other} is judged again by the next sync, and ends once the cause is corrected.", "quiet")
-        )
+        other = "The rest" if waiting else "This"
+        blocks.append(Sentence(f"{other} cannot be approved. Correct the cause, then sync again.", "quiet"))
     return Section("Held", tuple(blocks), attention=True)
 
 

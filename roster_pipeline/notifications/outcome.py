@@ -194,7 +194,7 @@ def remarks(report: SyncReport) -> list[str]:
     if nothing_found(report) and (_done(report) or held_by_action(report)):
         sentences.append(f"{nothing_found(report).capitalize()}.")
     if _lacks_records(report):
-        sentences.append("The SIS did not deliver the whole roster, so nobody is archived because of it.")
+        sentences.append("The SIS did not deliver the whole roster, so nobody is archived.")
     if report.connection is not None and report.connection.old:
         sentences += [*report.connection.old, "Nobody is archived because of it."]
     return [*sentences, *report.noted]

@@ -207,7 +207,7 @@ def enrollment_item(counts: PeopleCounts, proof: Proof, *, decide: bool, read: b
     """Students without a running enrollment. decide: they count as gone. read: the enrollments were read."""
     name = "Enrollments"
     if not read:
-        return CheckItem(name, None, "not read: no enrollment does not mean gone here")
+        return CheckItem(name, None, "not read: a person without enrollments has not left")
     problems = [problem for problem in (*proof.problems, *proof.notes) if problem in ENROLLMENTS_UNKNOWN]
     if problems and decide:
         remedy = (

@@ -192,7 +192,8 @@ def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = Fal
     judged = ((value, value >= getattr(guards, unchanged)) for value in days)
     lines[unchanged] = _line(judged, lambda value: counted(int(value), "day", "days"), _WITHIN)
     passed = sum(any(_beyond_share(plan, guards)) for plan in plans)
-    small = f"{_of(len(plans))}: archivals of a small role passed in {counted(passed, 'sync', 'syncs')}."
+    how_often = f"passed in {counted(passed, 'sync', 'syncs')}" if passed else "never passed"
+    small = f"{_of(len(plans))}: archivals of a small role {how_often}."
     return lines | {"archive_always_allowed": small, "archive_small_role": small}
 
 

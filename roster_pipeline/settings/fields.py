@@ -136,41 +136,59 @@ SCHOOL = (
 )
 
 GUARDS = (
-    Setting("archive_share", "Archived people", "Most people of a role that one sync may archive.", 0.1),
+    Setting("archive_share", "Archived people", "The largest share of a role that one sync may archive.", 0.1),
     Setting(
         "archive_always_allowed",
         "Always allowed archivals",
-        "In a small role, this many may be archived even if their share is large, if the rest of the school is calm.",
+        "In a small role, this many may be archived at any share. The rest of the school has to be calm.",
         5,
     ),
     Setting("archive_small_role", "Small role", "A role with at most this many people counts as small.", 50),
-    Setting("archive_most", "Most archivals", "Most people archived in one sync, even if their share is small.", 500),
+    Setting("archive_most", "Most archivals", "How many people of a role one sync may archive, at any share.", 500),
     Setting("shrink_share", "Shrinking role", "By how much a role from the SIS may be smaller than usual.", 0.2),
-    Setting("create_share", "New people", "Most new people of a role, after the first sync.", 0.25),
-    Setting("restore_share", "Restored people", "Most archived people of a role who may come back in one sync.", 0.25),
-    Setting("update_share", "Updated people", "Most people of a role who may change in one sync.", 0.75),
+    Setting("create_share", "New people", "The largest share of new people in a role, after the first sync.", 0.25),
+    Setting(
+        "restore_share",
+        "Restored people",
+        "The largest share of a role that may come back from the archive in one sync.",
+        0.25,
+    ),
+    Setting("update_share", "Updated people", "The largest share of a role that may change in one sync.", 0.75),
     Setting(
         "update_key_share",
         "Changed keys",
-        "Most people of a role who may get another e-mail, number, username, name or contact, or lose a value.",
+        "The largest share of a role that may get another e-mail, number, username, name or contact, or lose a value.",
         0.05,
     ),
-    Setting("missing_share", "People missing", "Most known people who may be missing from the whole school.", 0.5),
-    Setting("strangers_share", "Strangers", "Most people from the SIS who may be new to the whole school.", 0.5),
+    Setting(
+        "missing_share",
+        "People missing",
+        "The largest share of the known people who may be missing, in the whole school.",
+        0.5,
+    ),
+    Setting(
+        "strangers_share",
+        "Strangers",
+        "The largest share of the people from the SIS who may be new, in the whole school.",
+        0.5,
+    ),
     Setting(
         "lower_grades_share",
         "Lower grades",
-        "Most students who may go down a grade. More would look like an old file.",
+        "The largest share of students who may go down a grade. More would look like an old file.",
         0.2,
     ),
     Setting(
         "moved_keys",
         "Moved keys",
-        "How many people may get the number, e-mail, username or contact of somebody else; if more would, they wait.",
+        "How many people may get the number, e-mail, username or contact of somebody else. More than that wait.",
         3,
     ),
     Setting(
-        "rekeyed_share", "New ids", "Most people whose SIS id may be new overnight, or may now be somebody else's.", 0.2
+        "rekeyed_share",
+        "New ids",
+        "The largest share of people whose SIS id may be new overnight, or may now be somebody else's.",
+        0.2,
     ),
     Setting(
         "rejected_share_archive",

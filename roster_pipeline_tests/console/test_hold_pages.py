@@ -176,7 +176,7 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
     sync_id = one(database, "select max(id) from sync")
     said = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
     assert "1 student to archive Cannot be approved" in said
-    assert "It cannot be approved. A sync after the cause is corrected clears it." in said
+    assert "It cannot be approved. Correct the cause, then sync again." in said
     assert "It waits for" not in said
     assert f"/plans/{plan_id}/approve" not in page.text
     assert f"/plans/{plan_id}/discard" not in page.text, "discarding is no help where nobody can decide"

@@ -99,7 +99,7 @@ def test_held_changes_say_why_and_how_to_approve() -> None:
     text = render(HELD).text
     assert "148 archivals of students\n148 of 1,216 students would be archived (12.2 %); at most 10 % pass." in text
     assert "    roster hold show lincoln-high\n    roster hold approve lincoln-high --plan 17 --reason" in text
-    assert "The rest cannot be approved: it is judged again by the next sync" in " ".join(text.split())
+    assert "The rest cannot be approved. Correct the cause, then sync again." in " ".join(text.split())
 
 
 def test_what_cannot_be_approved_offers_no_approval() -> None:

@@ -194,7 +194,7 @@ def test_the_test_counts_the_students_without_an_enrollment(database: Database, 
     if source.kind == "csv":
         said = "3 of 30 students have no running enrollment in this school; it decides nothing here"
     else:
-        said = "not read: no enrollment does not mean gone here"
+        said = "not read: a person without enrollments has not left"
     assert school.tested()["Enrollments"] == (None, said)
     assert "/enrollments" not in source.asked
     school.set_connection(no_enrollment_means_gone=True)

@@ -101,7 +101,7 @@ def add(request: Request) -> Response:
         if problem.retryable:
             raise
         return add_form(request, given, problem.message)
-    entered = "Entered by hand. No sync archives them before the SIS knows them."
+    entered = "Entered by hand. No sync archives them until the SIS knows them."
     return redirect(request, f"/people/{number}", message=entered)
 
 

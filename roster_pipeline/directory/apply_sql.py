@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from roster_pipeline.directory.roster_rows import OF_SNAPSHOT
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, MORE_CONTACTS, PERSON_FIELDS
 
 _BOOLEANS = ("enabled",)
@@ -49,11 +50,11 @@ update person p set {_same(PERSON_FIELDS, "p")},
 from applying a
 where a.of_person and a.action <> 'archive' and p.id = a.person_id and p.district_id = :district
 """
-INSERT_LINKS = """
+INSERT_LINKS = f"""
 insert into link (district_id, connection_id, sourced_id, person_id, is_primary, version, master_identifier)
 select :district, :connection, n.sourced_id, n.person_id, n.is_primary, :version,
-       case when :masters then (select r.master_identifier from cleaned_roster r
-                                where r.snapshot_id = :snapshot and r.sourced_id = n.sourced_id) end
+       case when :masters then (select master_identifier from {OF_SNAPSHOT.format(snapshot=":snapshot")}
+                                and sourced_id = n.sourced_id) end
 from linking n
 where n.fresh or not exists (
     select from link l where l.connection_id = :connection and l.sourced_id = n.sourced_id

@@ -21,7 +21,7 @@ _SAME = ("id", "district_id", "number_kind", "excluded", "created_at", "updated_
 
 NEWEST = """
 (select max(id) from snapshot t where t.school_id = s.id
-    and exists (select from cleaned_roster c where c.snapshot_id = t.id))
+    and exists (select from roster_row r where r.roster_id = t.roster_id))
 """
 """The snapshot of the newest roster of a school `s`."""
 IN_OTHER_SCHOOLS = f"""

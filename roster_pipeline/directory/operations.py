@@ -106,6 +106,8 @@ SCRUB = (
     "select erase_from_log(:district, number) from unnest(cast(:people as bigint[])) number",
     f"delete from sis_record r using {THEIRS} "  # noqa: S608
     "where r.connection_id = theirs.connection_id and r.kind = 'user' and r.sourced_id = theirs.sourced_id",
+    f"delete from roster_row r using snapshot o, {THEIRS} "  # noqa: S608
+    "where o.roster_id = r.roster_id and o.connection_id = theirs.connection_id and r.sourced_id = theirs.sourced_id",
     "update snapshot set counts = counts - 'chosen' where district_id = :district and counts ? 'chosen'",
     "delete from stored_frame f using school s where s.id = f.school_id and s.district_id = :district",
     "update outbox o set attachment = null from school s "
@@ -119,7 +121,7 @@ SCRUB = (
     "where p.id = r.plan_id and s.id = p.snapshot_id and s.connection_id = theirs.connection_id "
     "and theirs.sourced_id = any(r.sourced_ids)",
 )
-OF_SNAPSHOT = ("raw_reject", "cleaned_roster", "rejected_record", "witness")
+OF_SNAPSHOT = ("raw_reject", "rejected_record", "witness")
 OF_PULL = ("pulled_reject",)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.locks import lock_district_for_reading
 from roster_pipeline.directory.pg_copy import Kind, read_frame
+from roster_pipeline.directory.roster_rows import OF_SNAPSHOT
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
@@ -21,13 +22,13 @@ from pg_class where oid = 'person'::regclass;
 create temporary table candidate on commit drop as
 with roster as materialized (
     select sourced_id, number_kind, bare_number(number) as number, lower(email) as email
-    from cleaned_roster where snapshot_id = {snapshot}
+    from {rows}
 ), near as materialized (
     select person_id from membership where district_id = {district} and school_id = {school}
     union
-    select l.person_id from cleaned_roster c
+    select l.person_id from roster c
     join link l on l.connection_id = {connection} and l.sourced_id = c.sourced_id
-    where c.snapshot_id = {snapshot} and current_setting('enable_nestloop') = 'off'
+    where current_setting('enable_nestloop') = 'off'
     union
     select f.person_id from roster c cross join lateral (
         select l.person_id from link l
@@ -204,7 +205,7 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, record
         "connection": school.connection.id,
         "snapshot": snapshot_id,
     }
-    conn.exec_driver_sql(CANDIDATES.format(**given, records=records, large=LARGE))
+    conn.exec_driver_sql(CANDIDATES.format(**given, rows=OF_SNAPSHOT.format(**given), records=records, large=LARGE))
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     exclusions = read_frame(

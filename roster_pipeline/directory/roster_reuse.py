@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Table, text
 
 from roster_pipeline.directory.pulls import IN_PULL
 from roster_pipeline.directory.stored_frames import ROSTER
-from roster_pipeline.directory.tables import cleaned_roster, excluded_contact, quality_result, rejected_record
+from roster_pipeline.directory.tables import excluded_contact, quality_result, rejected_record
 
 KEY = "cleaning"
 """Where the counts of a snapshot hold what its roster was made of: a `Cleaning`."""
@@ -46,13 +46,13 @@ with pulled_org as (
         ) rejects
     ), ''), 'UTF8')), 'hex') || ' ' || :rest
 )
-select input.key, earlier.id, cast(earlier.counts -> 'cleaning' ->> 'records' as bigint) as records, earlier.counts
+select input.key, earlier.id, earlier.counts
 from input left join lateral (
     select id, counts from (
-        select id, counts, pruned_at from snapshot
+        select id, counts, roster_id from snapshot
         where school_id = :school and id < :snapshot order by id desc limit :most
     ) newest
-    where pruned_at is null and counts -> 'cleaning' ->> 'key' = input.key
+    where roster_id is not null and counts -> 'cleaning' ->> 'key' = input.key
       and coalesce(counts -> 'cleaning' ->> 'until', '9999') > :today and counts -> 'cleaning' ->> 'since' > :oldest
     order by id desc limit 1
 ) earlier on true
@@ -68,19 +68,21 @@ def _copied(table: Table, returning: str) -> str:
     )
 
 
-COPY = f"""
-with roster as ({_copied(cleaned_roster, "1")}), rejected as ({_copied(rejected_record, "severity")}),
-excluded as ({_copied(excluded_contact, "1")}), quality as ({_copied(quality_result, "1")}),
-moved as (
+TAKE_OVER = f"""
+with held as (
+    select roster_id, roster_version, counts from snapshot where id = :earlier and roster_id is not null for share
+), named as (
+    update snapshot n set roster_id = held.roster_id, roster_version = held.roster_version, counts = n.counts || (
+        select jsonb_object_agg(key, value) from jsonb_each(held.counts) where key in {COUNTED}
+    ) from held where n.id = :snapshot returning 1
+), rejected as ({_copied(rejected_record, "severity")}), excluded as ({_copied(excluded_contact, "1")}),
+quality as ({_copied(quality_result, "1")}), moved as (
     update stored_frame set snapshot_id = :snapshot where snapshot_id = :earlier and name = '{ROSTER}'
-), counted as (
-    update snapshot n set counts = n.counts || (
-        select jsonb_object_agg(key, value) from jsonb_each(e.counts) where key in {COUNTED}
-    ) from snapshot e where n.id = :snapshot and e.id = :earlier
 )
-select (select count(*) from roster) as records,
+select (select count(*) from named) as named,
        (select count(*) from rejected where severity = 'error') as rejected
 """  # noqa: S608
+"""Until the end of the transaction, nobody can take the roster from the earlier snapshot."""
 
 
 @dataclass(frozen=True)
@@ -88,18 +90,16 @@ class Cleaning:
     """What a roster was made of. key: a digest of all that cleaning reads. since: the day on which it was cleaned.
 
     until: the first day on which it would be another, because a role begins or has ended; None if there is none.
-    records: how many rows the roster has.
     """
 
     key: str
     since: date
     until: date | None
-    records: int
 
     def as_counts(self) -> dict[str, Any]:
         """For the counts of a snapshot."""
         until = self.until.isoformat() if self.until else None
-        return {KEY: {"key": self.key, "since": self.since.isoformat(), "until": until, "records": self.records}}
+        return {KEY: {"key": self.key, "since": self.since.isoformat(), "until": until}}
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,6 @@ class Earlier:
 
     key: str
     snapshot_id: int | None
-    records: int
     by_role: Mapping[str, int]
 
 
@@ -129,7 +128,7 @@ def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: d
         "most": LOOKED_AT,
     }
     found = conn.execute(text(FIND), given).one()
-    return Earlier(found.key, found.id, found.records or 0, dict((found.counts or {}).get("roles", {})))
+    return Earlier(found.key, found.id, dict((found.counts or {}).get("roles", {})))
 
 
 def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | None:
@@ -141,8 +140,8 @@ def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | Non
     if earlier.snapshot_id is None:
         return None
     with conn.begin_nested() as attempt:
-        copied = conn.execute(text(COPY), {"snapshot": snapshot_id, "earlier": earlier.snapshot_id}).one()
-        if copied.records != earlier.records:
-            attempt.rollback()  # another transaction deletes old rows at this moment
+        taken = conn.execute(text(TAKE_OVER), {"snapshot": snapshot_id, "earlier": earlier.snapshot_id}).one()
+        if not taken.named:
+            attempt.rollback()  # another transaction has just deleted the roster
             return None
-    return int(copied.rejected)
+    return int(taken.rejected)

@@ -11,28 +11,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 import pandas as pd
-from sqlalchemy import Connection, cast, delete, text, update
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import stored_frames
+from roster_pipeline.directory import roster_rows
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.stored_frames import ROSTER, frame_of_table, table_of
-from roster_pipeline.directory.tables import (
-    cleaned_roster,
-    excluded_contact,
-    quality_result,
-    rejected_record,
-    snapshot,
-    stored_frame,
-)
+from roster_pipeline.directory.roster_rows import LastRoster
+from roster_pipeline.directory.tables import excluded_contact, quality_result, rejected_record
 
-_ROSTER: dict[str, Kind] = {
-    column.name: {"INTEGER": "int", "BOOLEAN": "bool"}.get(str(column.type), "text")  # type: ignore[misc]
-    for column in cleaned_roster.columns
-    if column.name != "snapshot_id"
-}
 _QUALITY: dict[str, Kind] = {
     "rule": "text",
     "role": "text",
@@ -111,28 +99,20 @@ def write(
     *,
     quality: pd.DataFrame | None = None,
     counts: Mapping[str, Any] | None = None,
+    last: LastRoster | None = None,
 ) -> None:
     """Write a snapshot's roster, rejections and quality results. They replace those of an earlier run.
 
     roster: the columns of `cleaned_roster`, one row per record. rejected: collection, sourced_id, field, rule,
     severity, role. excluded: sourced_id and student_id of contacts that nobody may call. quality: rule, role,
     check_name, severity, passed, tested, failed. counts: values to add to the counts of the snapshot. Later nights are
-    compared with `roles` (role to the number of people).
+    compared with `roles` (role to the number of people). last: as in `roster_rows.write`.
     """
-    added = snapshot.c.counts.op("||")(cast(dict(counts or {}), JSONB))
-    replaced = update(snapshot).where(snapshot.c.id == snapshot_id).values(counts=added)
-    written = (
-        (cleaned_roster, roster), (rejected_record, rejected), (excluded_contact, excluded), (quality_result, quality)
-    )  # fmt: skip
-    earlier = [delete(table).where(table.c.snapshot_id == snapshot_id).cte(f"no_{table.name}") for table, _ in written]
-    kept = delete(stored_frame).where(stored_frame.c.snapshot_id == snapshot_id, stored_frame.c.name == ROSTER)
-    if not conn.execute(replaced.add_cte(*earlier, kept.cte("not_kept"))).rowcount:
+    if not roster_rows.write(conn, snapshot_id, roster, orjson.dumps(dict(counts or {})).decode(), last):
         raise UnknownSnapshot(snapshot_id)
-    for table, frame in written:
+    for table, frame in ((rejected_record, rejected), (excluded_contact, excluded), (quality_result, quality)):
         if frame is not None and len(frame):
             copy_frame(conn, table, frame, {"snapshot_id": snapshot_id})
-    if len(roster) >= stored_frames.LARGE:
-        stored_frames.keep(conn, snapshot_id, ROSTER, table_of(roster[list(_ROSTER)]))
 
 
 def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> bool:
@@ -176,9 +156,7 @@ def load(conn: Connection, snapshot_id: int, *, records: int = 0) -> tuple[pd.Da
     Text is `str`, `identity` Int64, `enabled` boolean. records: how many the snapshot has; the roster of a large school
     is kept as one value.
     """
-    kept = stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=True)
-    query = _query("cleaned_roster", _ROSTER, "sourced_id")
-    roster = read_frame(conn, query, _ROSTER, snapshot=snapshot_id) if kept is None else frame_of_table(kept)
+    roster = roster_rows.load(conn, snapshot_id, records=records)
     order = "collection, sourced_id, field, rule"
     rejected = read_frame(conn, _query("rejected_record", _REJECTED, order), _REJECTED, snapshot=snapshot_id)
     return roster, rejected

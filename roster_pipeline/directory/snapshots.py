@@ -11,6 +11,7 @@ import orjson
 import pandas as pd
 from sqlalchemy import Connection, insert, select, text
 
+from roster_pipeline.directory import roster_rows
 from roster_pipeline.directory.pg_copy import read_documents, read_frame
 from roster_pipeline.directory.pulls import IN_PULL, PullGone
 from roster_pipeline.directory.record_sets import NAMED, RECORDS, Ids, RecordSet
@@ -100,9 +101,9 @@ CONTACT_DOCUMENTS = f"""{DOCUMENTS} and not exists (
 
 COUNTED = {"org": "raw_orgs", "user": "raw_users", "contact": "raw_contacts"}
 """The counts of a snapshot by part."""
-OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at")
+OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at", "roster_id", "roster_version")
 """Values that a snapshot does not take over from the snapshot from which it was made."""
-PRUNED = ("snapshot_record", "raw_reject", "cleaned_roster", "stored_frame", "witness", "excluded_contact")
+PRUNED = ("snapshot_record", "raw_reject", "stored_frame", "witness", "excluded_contact")
 OLD = """
 with good as (
     select snapshot_id from sync where school_id = :school and kind = 'sync' and snapshot_id is not null
@@ -290,5 +291,6 @@ def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:
         for table in ("plan_row", "plan_unchanged"):
             of_them = "using plan p where p.id = r.plan_id and p.snapshot_id = any(:old)"
             conn.execute(text(f"delete from {table} r {of_them}"), {"old": old})  # noqa: S608
+        roster_rows.release(conn, old)
         conn.execute(text("update snapshot set pruned_at = now() where id = any(:old)"), {"old": old})
     return len(old)

@@ -1,7 +1,7 @@
 """Frames of large schools, each kept as one value, so that a later step or night need not make them from rows again.
 
 A school has two: its SIS records as columns, with their ids, and its newest cleaned roster. Both stand in `sis_record`
-and `cleaned_roster` too, so a frame that is missing only costs time. A record is stored once and never changed, so the
+and `roster_row` too, so a frame that is missing only costs time. A record is stored once and never changed, so the
 columns of an earlier night are right for every id that a snapshot still names.
 
 A value is a stream of Arrow, compressed. Erasing a person deletes those of the district. The erasure also removes
@@ -10,6 +10,7 @@ A value is a stream of Arrow, compressed. Erasing a person deletes those of the 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -32,7 +33,8 @@ on conflict (school_id, name)
 do update set snapshot_id = excluded.snapshot_id, key = excluded.key, data = excluded.data
 """
 _KEPT = """
-select f.data from snapshot s join stored_frame f on f.school_id = s.school_id
+select f.data, o.roster_id, o.roster_version
+from snapshot s join stored_frame f on f.school_id = s.school_id join snapshot o on o.id = f.snapshot_id
 where s.id = %(snapshot)s and f.name = %(name)s and f.key = %(key)s and (f.snapshot_id = s.id or not %(own)s)
 """
 _OPTIONS = pa.ipc.IpcWriteOptions(compression=pa.Codec("zstd", compression_level=1), use_threads=False)
@@ -51,7 +53,15 @@ def keep(conn: Connection, snapshot_id: int, name: str, table: pa.Table) -> None
     conn.execute(text(_KEEP), given)
 
 
-def kept(conn: Connection, snapshot_id: int, name: str, *, records: int, own: bool) -> pa.Table | None:
+@dataclass(frozen=True)
+class Kept:
+    """A frame as a table, and roster and version of the snapshot of which it was made; None if that has no roster."""
+
+    table: pa.Table
+    roster: tuple[int, int] | None
+
+
+def kept(conn: Connection, snapshot_id: int, name: str, *, records: int, own: bool) -> Kept | None:
     """The frame that is kept of a snapshot (own), or of any snapshot of its school. None if there is none that this
     code has made. records: how many the snapshot has."""
     if records < LARGE:
@@ -59,7 +69,9 @@ def kept(conn: Connection, snapshot_id: int, name: str, *, records: int, own: bo
     given = {"name": name, "snapshot": snapshot_id, "key": _key(), "own": own}
     with driver(conn).cursor(binary=True) as cursor:
         row = cursor.execute(_KEPT, given).fetchone()
-    return None if row is None else pa.ipc.open_stream(pa.py_buffer(row[0])).read_all()
+    if row is None:
+        return None
+    return Kept(pa.ipc.open_stream(pa.py_buffer(row[0])).read_all(), None if row[1] is None else (row[1], row[2]))
 
 
 def table_of(frame: pd.DataFrame, **more: pa.Array) -> pa.Table:

@@ -16,17 +16,17 @@ from sqlalchemy.dialects.postgresql import BYTEA, JSON, JSONB
 
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS, UNREADABLE
 
-metadata = MetaData()
+metadata, views = MetaData(), MetaData()
 TIME = DateTime(timezone=True)
 TEXTS, NUMBERS = ARRAY(Text), ARRAY(BigInteger)
 REVISION = Integer
 """How often the row's settings were changed. A form that was opened before the last change is refused."""
 
 
-def _table(name: str, /, **columns: Any) -> Table:
+def _table(name: str, of: MetaData = metadata, /, **columns: Any) -> Table:
     """columns: for each name its type, or its type and the description that the Dagster UI shows."""
-    described = ((column, *(of if isinstance(of, tuple) else (of, None))) for column, of in columns.items())
-    return Table(name, metadata, *(Column(column, kind, comment=comment) for column, kind, comment in described))
+    described = ((column, *(kind if isinstance(kind, tuple) else (kind, None))) for column, kind in columns.items())
+    return Table(name, of, *(Column(column, kind, comment=comment) for column, kind, comment in described))
 
 
 def _fields(names: tuple[str, ...]) -> dict[str, Any]:
@@ -81,12 +81,12 @@ pull_record = _table("pull_record", pull_id=BigInteger, block=BigInteger, bits=B
 snapshot = _table(
     "snapshot", id=BigInteger, district_id=BigInteger, school_id=BigInteger, connection_id=BigInteger,
     pull_id=BigInteger, school_sourced_id=Text, taken_at=TIME, complete=Boolean, mode=Text, proof=JSONB, counts=JSONB,
-    run_id=Text, written_at=TIME, unchanged_since=TIME, pruned_at=TIME,
+    run_id=Text, written_at=TIME, unchanged_since=TIME, pruned_at=TIME, roster_id=BigInteger, roster_version=Integer,
 )  # fmt: skip
 RAW_VIEWS = {
     name: Table(
         name,
-        MetaData(),
+        views,
         Column("snapshot_id", BigInteger),
         Column("sourced_id", Text),
         Column("payload", JSON, comment="the normalised record"),
@@ -95,20 +95,22 @@ RAW_VIEWS = {
 }
 """Views of the records that a snapshot names, by part."""
 _OF_ROSTER = "member, deleted, disabled, ended, not_begun, elsewhere, no_org, role_off, unmapped, rejected or shared_id"
-cleaned_roster = _table(
-    "cleaned_roster",
-    snapshot_id=BigInteger,
-    sourced_id=Text,
-    record_status=(Text, _OF_ROSTER),
-    identity=(Integer, "records of one human being share it, within the snapshot"),
-    conflict=(Text, "why this identity is not certain, or null"),
-    number_kind=(Text, "student or staff"),
-    master_identifier=(Text, "userMasterIdentifier"),
+_CLEANED: dict[str, Any] = {
+    "sourced_id": Text,
+    "record_status": (Text, _OF_ROSTER),
+    "identity": (Text, "the first record of the same human being; null if there is no other"),
+    "conflict": (Text, "why this identity is not certain, or null"),
+    "number_kind": (Text, "student or staff"),
+    "master_identifier": (Text, "userMasterIdentifier"),
     **_fields(PERSON_FIELDS),
     **_fields(MEMBERSHIP_FIELDS),
     **_fields(STUDENT_CONTACTS),
-    **{UNREADABLE: (Text, "fields that were given and cannot be read, separated by blanks")},
-)
+    UNREADABLE: (Text, "fields that were given and cannot be read, separated by blanks"),
+}
+cleaned_roster = _table("cleaned_roster", views, snapshot_id=BigInteger, **_CLEANED)
+"""A view of `roster_row`, by snapshot."""
+roster = _table("roster", id=BigInteger, school_id=BigInteger, version=Integer, began_at=TIME)
+roster_row = _table("roster_row", roster_id=BigInteger, first_version=Integer, last_version=Integer, **_CLEANED)
 stored_frame = _table("stored_frame", school_id=BigInteger, name=Text, snapshot_id=BigInteger, key=Text, data=BYTEA)
 excluded_contact = _table("excluded_contact", snapshot_id=BigInteger, sourced_id=Text, student_id=Text)
 rejected_record = _table(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from roster_pipeline import code_version
@@ -19,14 +20,23 @@ from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fie
 from roster_pipeline.cleaning.quality import not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.cleaning.roles import next_change, orgs_named, school_orgs
-from roster_pipeline.directory import pulls, record_sets, roster_reuse, rosters, snapshots, stored_frames, tenants
+from roster_pipeline.directory import (
+    pulls,
+    record_sets,
+    roster_reuse,
+    roster_rows,
+    rosters,
+    snapshots,
+    stored_frames,
+    tenants,
+)
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.record_sets import RecordSet
-from roster_pipeline.directory.roster_reuse import KEY, NUMBERS, Cleaning, Earlier
+from roster_pipeline.directory.roster_reuse import NUMBERS, Cleaning, Earlier
 from roster_pipeline.directory.stored_frames import RECORDS, frame_of_table, table_of
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.frames import frame_of_documents, infrequent_collection
+from roster_pipeline.frames import frame_of_documents, infrequent_collection, one_array
 from roster_pipeline.planning.plan_stats import people_by_role
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
@@ -68,12 +78,13 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         withheld = withheld_from(conn, school, facts["pull_id"])
         today = _today(school)
         earlier = _earlier(conn, school, facts, withheld, today)
-        if earlier and take_over and KEY not in facts["counts"]:
+        if earlier and take_over and facts["roster_id"] is None:
             unusable = roster_reuse.take_over(conn, snapshot_id, earlier)
             if unusable is not None:
                 results = rosters.load_quality(conn, snapshot_id).drop(columns="snapshot_id")
                 return _counts(snapshot_id, earlier.by_role, unusable, results, taken_over=True)
         records = read_records(conn, facts)
+        last = roster_rows.last_roster(conn, snapshot_id, records=snapshots.users_of(facts))
         users, contacts, refused = records.users, records.contacts, snapshots.load_rejected(conn, snapshot_id)
         orgs = snapshots.list_orgs(conn, facts["pull_id"], str(facts["school_sourced_id"]), orgs_named(users))
     cleaned = cleaned_records(school, facts, users, contacts, refused, orgs, withheld)
@@ -86,10 +97,11 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         if earlier and quality["tested"].notna().all():  # what could not be tested is tested again in the next night
             zone = school.settings.zone
             changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
-            counts |= Cleaning(earlier.key, today, min(changes, default=None), len(cleaned.roster)).as_counts()
+            counts |= Cleaning(earlier.key, today, min(changes, default=None)).as_counts()
         rosters.write(
-            conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts
-        )
+            conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts,
+            last=last,
+        )  # fmt: skip
         if records.to_keep is not None:
             stored_frames.keep(conn, snapshot_id, RECORDS, records.to_keep)
     return _counts(snapshot_id, by_role, int((rejected["severity"] == "error").sum()), quality)
@@ -151,8 +163,9 @@ def read_records(conn: Connection, facts: Mapping[str, Any]) -> Records:
         return Records(frame_of_documents(raw.users), frame_of_documents(raw.contacts))
     parts = record_sets.of_snapshot(conn, snapshot_id)
     users, contacts = parts["user"], parts["contact"] - parts["user"]
-    table = stored_frames.kept(conn, snapshot_id, RECORDS, records=records, own=False)
-    if table is not None:
+    kept = stored_frames.kept(conn, snapshot_id, RECORDS, records=records, own=False)
+    if kept is not None:
+        table = kept.table
         new = (users | contacts) - RecordSet.of(table[ID].to_numpy())
         if len(new) <= MOST_NEW * records:
             ids, lines = snapshots.documents_of(conn, new)
@@ -165,7 +178,10 @@ def read_records(conn: Connection, facts: Mapping[str, Any]) -> Records:
 
 
 def _of_records(table: pa.Table, records: RecordSet) -> pd.DataFrame:
-    return frame_of_table(table.filter(pa.array(np.isin(table[ID].to_numpy(), records.ids))).drop_columns(ID))
+    """These records, by sourcedId: cleaning would sort them, and so copy every column once more."""
+    places = np.flatnonzero(np.isin(table[ID].to_numpy(), records.ids))
+    order = pc.sort_indices(one_array(table["sourcedId"]).take(pa.array(places))).to_numpy()
+    return frame_of_table(table.drop_columns(ID).take(pa.array(places[order])))
 
 
 def _today(school: SchoolRow) -> date:

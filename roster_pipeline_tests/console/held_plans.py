@@ -5,11 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from sqlalchemy import text
-
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 CREATES, ARCHIVES = ("student", "create"), ("student", "archive")
@@ -50,12 +49,10 @@ def held_archive(database: Database, school: SchoolRow, *findings: dict[str, Any
 
 
 def clean_records(database: Database, plan_id: int, *records: dict[str, Any]) -> None:
-    """Records of the cleaned roster of a plan, column to value; they are of members, unless told otherwise."""
+    """As `builders.clean_records`, for the snapshot of a plan."""
     snapshot = one(database, "select snapshot_id from plan where id = :id", id=plan_id)
     with database.begin() as conn:
-        for record in records:
-            row = {"snapshot_id": snapshot, "record_status": "member"} | record
-            conn.execute(text(f"insert into cleaned_roster ({', '.join(row)}) values (:{', :'.join(row)})"), row)
+        builders.clean_records(conn, snapshot, *records)
 
 
 def hash_of(database: Database, plan_id: int) -> str:

@@ -91,6 +91,22 @@ def snapshot_of(database: Database, school: SchoolRow, *users: dict[str, Any]) -
         return snapshots.take(conn, school, own["sourcedId"], pull_id, contacts=True, run_id=None)
 
 
+def clean_records(conn: Connection, snapshot_id: int, *records: dict[str, Any]) -> None:
+    """Records of the cleaned roster of a snapshot, column to value; they are of members, unless told otherwise."""
+    begin = """
+        with begun as (
+            insert into roster (school_id)
+            select school_id from snapshot where id = :id and roster_id is null returning id
+        )
+        update snapshot s set roster_id = coalesce(s.roster_id, (select id from begun)), roster_version = 0
+        where id = :id returning roster_id
+    """
+    roster = conn.execute(text(begin), {"id": snapshot_id}).scalar_one()
+    for record in records:
+        values = {"roster_id": roster, "record_status": "member"} | record
+        conn.execute(text(f"insert into roster_row ({', '.join(values)}) values (:{', :'.join(values)})"), values)
+
+
 def row(action: str, person_id: int | None = None, **more: Any) -> dict[str, Any]:
     """A plan row: `changes` are given as {field: new value}, links as a list."""
     changes = {name: [None, value] for name, value in more.pop("changes", {}).items()}

@@ -22,6 +22,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
     Decision,
     add_school,
+    clean_records,
     every,
     newcomer,
     one,
@@ -37,10 +38,6 @@ from roster_pipeline_tests.loaded_directories import load_both_ways
 BY = Decision(who="owner", reason="a namesake")
 MAIL = "ada@example.org"
 APART = "select connection_id, sourced_id, person_id from link_exclusion order by 2, 3"
-CLEANED = (
-    "insert into cleaned_roster (snapshot_id, sourced_id, record_status, identity, email) "
-    "values (:snapshot, 'u1', 'member', 0, :email) returning 1"
-)
 
 
 @pytest.fixture
@@ -166,7 +163,7 @@ def test_planning_reads_what_was_said_of_the_people_at_hand_in_this_sis_only(
     read = {}
     for school in (lincoln, elsewhere, foreign):
         snapshot_id = snapshot_of(database, school)
-        every(database, CLEANED, snapshot=snapshot_id, email=MAIL)
         with database.begin() as conn:
+            clean_records(conn, snapshot_id, {"sourced_id": "u1", "email": MAIL})
             read[school.key] = load_both_ways(conn, school, snapshot_id).exclusions.to_numpy().tolist()
     assert read == {"lincoln": [["u2", ada]], "elsewhere": [["u1", ada]], "foreign": [["u1", namesake]]}

@@ -111,11 +111,13 @@ def test_a_database_of_the_migrations_before_the_baseline_becomes_the_same_as_a_
         people = conn.execute(text("select given_name, family_name, active from roster_public.directory_person")).all()
         records = conn.execute(text("select payload::text, content_hash from sis_record where kind = 'user'")).all()
         named = conn.scalars(text("select payload ->> 'givenName' from raw_user")).all()
+        cleaned = conn.execute(text("select snapshot_id, sourced_id, identity from cleaned_roster")).all()
         conn.execute(text("insert into person (district_id, given_name) values (1, 'Bea')"))
         logged = conn.execute(text("select person_id, operation from change_log order by position desc limit 1")).one()
     assert [tuple(one) for one in people] == [("Ada", "Lovelace", True)]
     assert list(named) == ["Ada"]
     assert [hashed.bytes for _, hashed in records] == [content_hash(payload.encode()) for payload, _ in records]
+    assert [tuple(one) for one in cleaned] == [(1, "a", None)]
     assert tuple(logged) == (8, "insert")
 
 

@@ -42,12 +42,12 @@ FAULTS = ("email=invalid", "nulls", "types", "unknown_roles", "truncated_json", 
 
 
 OF_PEOPLE = {
-    *("sis_record", "cleaned_roster", "plan_row"),
+    *("sis_record", "roster_row", "plan_row"),
     *("person", "link", "membership", "contact", "change_log", "person_merge", "exemption", "people_upload"),
 }
 """Where people are kept. Every other table is for operators."""
 TABLES = "select relname from pg_stat_user_tables where schemaname = 'public'"
-STEPS = {"fetch": "sis_record", "clean": "cleaned_roster", "plan": "plan_row", "apply": "person"}
+STEPS = {"fetch": "sis_record", "clean": "roster_row", "plan": "plan_row", "apply": "person"}
 """A table that each step writes people to."""
 COMMANDS = (("history", "lincoln"), ("hold", "list"), ("school", "show", "lincoln"), ("connection", "show", "sis"))
 """Commands that tell of a school and name nobody."""

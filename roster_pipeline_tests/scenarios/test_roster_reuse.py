@@ -15,7 +15,7 @@ from sqlalchemy import text
 from roster_pipeline import sync
 from roster_pipeline.cleaning.quality import not_tested
 from roster_pipeline.cleaning.quality_suite import SHIPPED
-from roster_pipeline.directory import operations, rosters, snapshots, stored_frames
+from roster_pipeline.directory import operations, roster_reuse, roster_rows, rosters, snapshots, stored_frames
 from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
 from roster_pipeline.sync import clean_snapshot
 from roster_pipeline.sync.clean_snapshot import CleanedCounts
@@ -114,6 +114,9 @@ def test_another_quality_suite_or_another_code_cleans_again(
     assert not nights.next().taken_over
     monkeypatch.setenv("ROSTER_QUALITY_SUITE", str(tmp_path / "not there"))
     assert not nights.next().taken_over, "a suite that cannot be read tests nothing"
+    monkeypatch.setenv("ROSTER_QUALITY_SUITE", str(tmp_path / "suite.json"))
+    again = sync.clean_latest(nights.district.database, "lincoln", run_id=None)
+    assert not again.taken_over, "it has a roster already"
 
 
 def test_quality_that_could_not_be_tested_is_tested_in_the_next_night(
@@ -151,9 +154,15 @@ def test_a_day_on_which_a_role_begins_or_has_ended_cleans_again(nights: Nights) 
     ]
 
 
-def test_rows_that_are_deleted_meanwhile_are_not_taken_over(nights: Nights) -> None:
-    with nights.district.database.begin() as conn:
-        conn.execute(text("delete from cleaned_roster where sourced_id = :id"), {"id": student(nights)})
+def test_a_roster_that_is_pruned_meanwhile_is_not_taken_over(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
+    def found_and_pruned(*given: Any) -> roster_reuse.Earlier:
+        earlier = found(*given)
+        with nights.district.database.begin() as other:
+            roster_rows.release(other, [earlier.snapshot_id or 0])
+        return earlier
+
+    found = roster_reuse.find_earlier
+    monkeypatch.setattr(roster_reuse, "find_earlier", found_and_pruned)
     night = nights.next()
     assert not night.taken_over
     assert student(nights) in set(nights.of(night.snapshot_id)[0][0]["sourced_id"])
@@ -203,6 +212,10 @@ def test_a_night_with_changes_reads_only_the_new_documents_of_a_large_school(nig
     nights.district.people.remove(nights.district.people.people_of("sch-1", "teacher")[0].sourced_id, how="vanish")
     night = nights.next()
     assert (read, night.taken_over) == ([1], False)
+    written = nights.district.rows("select first_version, last_version from roster_row where roster_id = 2")
+    changed = [(row["first_version"], row["last_version"]) for row in written if row["first_version"]]
+    ended = [row for row in written if row["last_version"] == 0]
+    assert (len(changed), len(ended)) == (1, 2), "the other rows are those of the night before"
     assert kept(nights) == {"records": before["records"], "roster": night.snapshot_id}
     assert nights.next().taken_over
     assert kept(nights)["roster"] > night.snapshot_id, "the roster that was taken over is the one that is kept"

@@ -25,6 +25,7 @@ from roster_pipeline_tests.directory.builders import (
     BY,
     add_school,
     by_hand,
+    clean_records,
     every,
     newcomer,
     one,
@@ -234,14 +235,7 @@ def test_two_records_in_one_school_now_are_two_people(database: Database, lincol
     sync_rows(database, lincoln, newcomer("u1"), newcomer("u2"))
     snapshot = one(database, "select max(id) from snapshot")
     with database.begin() as conn:
-        for record in ("u1", "u2"):
-            conn.execute(
-                text(
-                    "insert into cleaned_roster (snapshot_id, sourced_id, identity, record_status) "
-                    "values (:s, :r, 0, 'member')"
-                ),
-                {"s": snapshot, "r": record},
-            )
+        clean_records(conn, snapshot, *({"sourced_id": record, "identity": "u1"} for record in ("u1", "u2")))
     with pytest.raises(MergeImpossible, match="a record of each person in one school"):
         merge(database, lincoln, person_of(database, "u1"), person_of(database, "u2"))
 

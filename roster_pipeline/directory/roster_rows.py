@@ -1,0 +1,200 @@
+"""The rows of cleaned rosters. Snapshots with the same roster share its rows. The next roster of a large school only
+writes the rows that differ.
+
+A roster has versions. A row says for which of them it holds, and a snapshot names a roster and a version. The view
+`cleaned_roster` has the rows by snapshot. Rows are deleted when no snapshot names a version for which they hold. A
+roster begins anew, with all rows, after `BEGUN_AGAIN_AFTER`, or if more than `MOST_DIFFERENT` of the rows differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from sqlalchemy import Connection, text
+
+from roster_pipeline.directory import stored_frames
+from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame, values_of
+from roster_pipeline.directory.stored_frames import ROSTER, frame_of_table, table_of
+from roster_pipeline.directory.tables import cleaned_roster, roster_row
+
+Ints = npt.NDArray[np.int64]
+BEGUN_AGAIN_AFTER = timedelta(days=7)
+MOST_DIFFERENT = 0.1
+_COLUMNS: dict[str, Kind] = {
+    column.name: "bool" if str(column.type) == "BOOLEAN" else "text"
+    for column in cleaned_roster.columns
+    if column.name != "snapshot_id"
+}
+OF_SNAPSHOT = """roster_row where roster_id = (select roster_id from snapshot where id = {snapshot})
+    and (select roster_version from snapshot where id = {snapshot}) between first_version and last_version"""
+"""The rows of a snapshot's roster. Unlike the view, this is no join, so it also finds them by the primary key in the
+transactions that switch nested loops off."""
+_BEGIN = """
+with rejected as (delete from rejected_record where snapshot_id = :snapshot),
+excluded as (delete from excluded_contact where snapshot_id = :snapshot),
+quality as (delete from quality_result where snapshot_id = :snapshot),
+frame as (delete from stored_frame where snapshot_id = :snapshot and name = 'roster'),
+continued as (
+    update roster set version = version + 1
+    where id = :roster and version = :version and began_at > now() - cast(:age as interval) returning id, version
+), begun as (
+    insert into roster (school_id) select school_id from snapshot where id = :snapshot
+    and not exists (select from continued) returning id, version
+)
+update snapshot s set roster_id = named.id, roster_version = named.version, counts = s.counts || cast(:counts as jsonb)
+from (select * from continued union all select * from begun) named, snapshot before
+where s.id = :snapshot and before.id = s.id
+returning named.id, named.version, before.roster_id as before
+"""
+"""Two that continue the same roster wait for each other, and the second one begins anew."""
+_END = """
+update roster_row set last_version = :version - 1
+where roster_id = :roster and sourced_id = any(:ids) and last_version = 2147483647
+"""
+_RELEASE = "update snapshot set roster_id = null, roster_version = null where id = any(:snapshots)"
+_NAMED = "select distinct roster_id from snapshot where id = any(:snapshots) and roster_id is not null"
+_LOCK = "select from roster where id = any(:rosters) order by id for update"
+_DROP = """
+with kept as materialized (
+    select o.id, (select min(roster_version) from snapshot s where s.roster_id = o.id) as oldest
+    from roster o where o.id = any(:rosters)
+), ended as (
+    delete from roster_row r using kept
+    where r.roster_id = kept.id and r.last_version < 2147483647 and r.last_version < kept.oldest
+), unnamed as (
+    delete from roster_row r using kept where r.roster_id = kept.id and kept.oldest is null
+)
+delete from roster r using kept where r.id = kept.id and kept.oldest is null
+"""
+
+
+@dataclass(frozen=True)
+class LastRoster:
+    """The roster that a school has as one value: its table (`stored_frames.table_of`), and where its rows are."""
+
+    table: pa.Table
+    roster_id: int
+    version: int
+
+
+def last_roster(conn: Connection, snapshot_id: int, *, records: int) -> LastRoster | None:
+    """The newest roster of the snapshot's school, if it is kept as one value. records: how many the snapshot has."""
+    found = stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=False)
+    if found is None or found.roster is None:
+        return None
+    return LastRoster(found.table, *found.roster)
+
+
+def write(
+    conn: Connection, snapshot_id: int, roster: pd.DataFrame, counts: str, last: LastRoster | None = None
+) -> bool:
+    """Give a snapshot its roster in place of what cleaning has written of it before. False if there is no such
+    snapshot.
+
+    roster: `ROSTER_COLUMNS`, by sourced_id. counts: JSON to add to the counts of the snapshot. last: the rows are
+    compared with this one.
+    """
+    first = _first_rows(roster["identity"].to_numpy(dtype=np.int64))
+    roster = roster.assign(identity=pd.array(first, dtype="Int64"))
+    table = table_of(roster[list(_COLUMNS)]) if len(roster) >= stored_frames.LARGE else None
+    given = {"snapshot": snapshot_id, "counts": counts, "roster": None, "version": None, "age": BEGUN_AGAIN_AFTER}
+    different, ended = np.ones(len(roster), dtype=bool), list[str]()
+    if last is not None and table is not None and last.table.schema == table.schema:
+        some, ended = _difference(last.table, table)
+        if max(int(some.sum()), len(ended)) <= MOST_DIFFERENT * len(roster):
+            different = some
+            given |= {"roster": last.roster_id, "version": last.version}
+    row = conn.execute(text(_BEGIN), given).first()
+    if row is None:
+        return False
+    if row.before not in (None, row.id):
+        _drop_unnamed(conn, [row.before])
+    if row.version:
+        conn.execute(text(_END), {"roster": row.id, "version": row.version, "ids": ended})
+    else:
+        different[:] = True
+    rows = roster.assign(identity=values_of(_first_records(first, _text(roster["sourced_id"])), "text"))
+    fixed = {"roster_id": row.id, "first_version": row.version}
+    copy_frame(conn, roster_row, rows if different.all() else rows[different], fixed)
+    if table is not None:
+        stored_frames.keep(conn, snapshot_id, ROSTER, table)
+    return True
+
+
+def load(conn: Connection, snapshot_id: int, *, records: int) -> pd.DataFrame:
+    """The roster of a snapshot in the form in which `write` took it. records: how many the snapshot has."""
+    kept = stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=True)
+    if kept is not None:
+        return frame_of_table(kept.table)
+    query = f"select {', '.join(_COLUMNS)} from {OF_SNAPSHOT} order by sourced_id"  # noqa: S608
+    rows = read_frame(conn, query, _COLUMNS, snapshot=snapshot_id)
+    first = pc.coalesce(_text(rows["identity"]), _text(rows["sourced_id"])).dictionary_encode().indices
+    return rows.assign(identity=pd.array(_first_rows(first.to_numpy().astype(np.int64)), dtype="Int64"))
+
+
+def release(conn: Connection, snapshot_ids: Sequence[int]) -> None:
+    """Take their rosters from these snapshots, and delete the rows that no other snapshot has.
+
+    The snapshots come first: whoever gives another snapshot the roster of one of these waits, and then finds none.
+    """
+    given = {"snapshots": list(snapshot_ids)}
+    rosters = list(conn.scalars(text(_NAMED), given))
+    conn.execute(text(_RELEASE), given)
+    _drop_unnamed(conn, rosters)
+
+
+def _drop_unnamed(conn: Connection, rosters: list[int]) -> None:
+    """Delete the rows of these rosters that no snapshot has. The lock comes in a statement of its own, so that the next
+    one sees the snapshots of those who had it before."""
+    for statement in (_LOCK, _DROP):
+        conn.execute(text(statement), {"rosters": rosters})
+
+
+def _difference(before: pa.Table, after: pa.Table) -> tuple[npt.NDArray[np.bool_], list[str]]:
+    """Flags the rows of a roster that an earlier one does not have; and the sourcedIds of those that only that has."""
+    theirs, ours = (_stored(table, "sourced_id") for table in (before, after))
+    place = pc.index_in(ours, value_set=theirs)
+    different = place.is_null().to_numpy(zero_copy_only=False).copy()
+    for name in after.column_names:
+        one, other = _stored(after, name), _stored(before, name)
+        if one.null_count == len(one) and other.null_count == len(other):
+            continue
+        other = other.take(place)
+        same = pc.fill_null(pc.equal(one, other), pc.and_(one.is_null(), other.is_null()))
+        different |= ~same.to_numpy(zero_copy_only=False)
+    gone = np.ones(len(theirs), dtype=bool)
+    gone[place.filter(pa.array(~different)).to_numpy()] = False
+    return different, theirs.filter(pa.array(gone)).to_pylist()
+
+
+def _stored(table: pa.Table, name: str) -> pa.Array:
+    """A column of a roster's table as the rows have it."""
+    column = table[name]
+    values = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    return _first_records(values.to_numpy(), _stored(table, "sourced_id")) if name == "identity" else values
+
+
+def _first_records(first: Ints, ids: pa.Array) -> pa.Array:
+    """The first record of each row's human being; missing if there is no other. first: the rows of these records."""
+    alone = pa.array(np.bincount(first, minlength=len(first))[first] == 1)
+    return pc.if_else(alone, pa.scalar(None, ids.type), ids.take(pa.array(first)))
+
+
+def _text(column: pd.Series[str]) -> pa.Array:
+    return pa.array(column.array, pa.large_string())
+
+
+def _first_rows(numbers: Ints) -> Ints:
+    """For each row, the first row with the same number."""
+    rows: Ints = numbers
+    if not (len(rows) and rows.min() >= 0 and (rows <= np.arange(len(rows))).all() and (rows[rows] == rows).all()):
+        _, first, of = np.unique(numbers, return_index=True, return_inverse=True)
+        rows = first[of]
+    return rows

@@ -189,6 +189,7 @@ def enter_schools(week: Week) -> None:
             mail: dict[str, Any] = {"report_to": [f"{key}-{number}@week.example"]}
             school = district.add_school(f"{key}-{number}", f"sch-{number}", connection=key, **mail | each_night)
             week.schools[school] = (sis, f"sch-{number}")
+    week.instance.add_dynamic_partitions("schools", list(week.schools))  # as console and command line do
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 
 import pandas as pd
@@ -16,8 +17,16 @@ SMALL, LARGE = -1, 10**8
 _load = planning_input.load_directory
 
 
-def load_both_ways(conn: Connection, school: SchoolRow, snapshot_id: int, records: int = LARGE) -> LoadedDirectory:
+def load_both_ways(
+    conn: Connection,
+    school: SchoolRow,
+    snapshot_id: int,
+    records: int = LARGE,
+    find_candidates: Callable[[Connection], None] | None = None,
+) -> LoadedDirectory:
     """`planning_input.load_directory`, which gives the same frames for a small and for a large school."""
+    if find_candidates:
+        return _load(conn, school, snapshot_id, records, find_candidates)
     small, large = (_load(conn, school, snapshot_id, some) for some in (SMALL, LARGE))
     for field in fields(LoadedDirectory):
         one, other = getattr(small, field.name), getattr(large, field.name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
@@ -191,12 +192,18 @@ class LoadedDirectory:
     position: int
 
 
-def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, records: int) -> LoadedDirectory:
+def load_directory(
+    conn: Connection,
+    school: SchoolRow,
+    snapshot_id: int,
+    records: int,
+    find_candidates: Callable[[Connection], None] | None = None,
+) -> LoadedDirectory:
     """Members of the school, and people who share a link, a number or an e-mail with the snapshot's roster.
 
     records: how many the roster has; a large one is searched in another way than a small one (`CANDIDATES`). It first
     waits for changes of the district that are being made. So `position` comes after everything that was read, and
-    before everything that was not.
+    before everything that was not. find_candidates: fills the table `candidate` with fewer people.
     """
     lock_district_for_reading(conn, school.district_id)
     given: dict[str, int] = {
@@ -205,7 +212,11 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, record
         "connection": school.connection.id,
         "snapshot": snapshot_id,
     }
-    conn.exec_driver_sql(CANDIDATES.format(**given, rows=OF_SNAPSHOT.format(**given), records=records, large=LARGE))
+    if find_candidates:
+        find_candidates(conn)
+    else:
+        rows = OF_SNAPSHOT.format(**given)
+        conn.exec_driver_sql(CANDIDATES.format(**given, rows=rows, records=records, large=LARGE))
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     exclusions = read_frame(
@@ -213,7 +224,13 @@ def load_directory(conn: Connection, school: SchoolRow, snapshot_id: int, record
     )
     wishes = {"preferred": school.settings.preferred_names, "region": school.settings.phone_region}
     position, several, others, of_phones, preferred = conn.execute(text(POSITION), given | wishes).one()
-    members = read_frame(conn, _members(several), MEMBERS, district=school.district_id, school=school.id)
+    members = read_frame(
+        conn,
+        _members(several, some=find_candidates is not None),
+        MEMBERS,
+        district=school.district_id,
+        school=school.id,
+    )
     connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
     ids = {name: given[name] for name in ("district", "school", "connection")}
     affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **ids)
@@ -262,12 +279,13 @@ def _link_exclusions() -> str:
     )
 
 
-def _members(several: bool) -> str:
+def _members(several: bool, *, some: bool) -> str:
     own = ", ".join(f"m.{name}" for name in MEMBERS if name not in (*STUDENT_CONTACTS, "years"))
     contact = ", ".join(f"c.{name.removeprefix('contact_')}" for name in CONTACT_FIELDS)
     more = _MORE_CONTACTS if several else "select null::text as contacts"
+    people = "candidate k join membership m on m.person_id = k.person_id" if some else "membership m"
     return (
-        f"select {own}, {_YEARS}, {contact}, e.contacts from membership m "  # noqa: S608
+        f"select {own}, {_YEARS}, {contact}, e.contacts from {people} "  # noqa: S608
         "left join contact c on (c.district_id, c.school_id, c.person_id) = (m.district_id, m.school_id, m.person_id) "
         f"and c.place = 1 left join lateral ({more}) e on true "
         "where m.district_id = {district} and m.school_id = {school} order by m.person_id"

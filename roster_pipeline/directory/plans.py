@@ -85,12 +85,14 @@ def write(
     quality: str | None = None,
     person_id: int | None = None,
     listed: npt.NDArray[np.bool_] | None = None,
+    unchanged: pd.DataFrame | None = None,
 ) -> int:
     """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run
     or about one person.
 
     rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality: a
     digest of the quality results that the verdict read. listed: the rows of which only person and role are kept.
+    unchanged: role and person_id of everybody who is listed, if they are more than these rows.
 
     Raises Overtaken instead of replacing a plan of newer data that were applied: its held rows would be lost.
     """
@@ -116,22 +118,22 @@ def write(
     plan_id, newer = int(row[0]), row[1]
     if newer:
         raise Overtaken("Newer data of the school were applied meanwhile.", "Run it again.")
-    if listed is not None and listed.any():
-        rows = _list(conn, plan_id, rows, listed)
+    if listed is not None and unchanged is None:
+        unchanged = rows.loc[listed, ["role", "person_id"]]
+    if listed is not None and unchanged is not None and len(unchanged):
+        rows = rows[~listed].assign(row=np.arange(int((~listed).sum())))
+        _list(conn, plan_id, unchanged, len(rows))
     copy_frame(conn, plan_row, rows, {"plan_id": plan_id})
     copy_frame(conn, verdict, verdict_rows, {"plan_id": plan_id})
     return plan_id
 
 
-def _list(conn: Connection, plan_id: int, rows: pd.DataFrame, listed: npt.NDArray[np.bool_]) -> pd.DataFrame:
-    """List the people of these rows by role. Returns the other rows, with new numbers: those of the listed people come
-    after them."""
-    others = rows[~listed]
-    people = rows["person_id"][listed].astype("int64").groupby(rows["role"][listed]).agg(list)
+def _list(conn: Connection, plan_id: int, unchanged: pd.DataFrame, rows: int) -> None:
+    """List people by role. Their numbers come after those of the `rows` that the plan has."""
+    people = unchanged["person_id"].astype("int64").groupby(unchanged["role"]).agg(list)
     sizes = people.map(len)
-    lists = {"role": people.index, "first_row": len(others) + sizes.cumsum() - sizes, "people": people}
+    lists = {"role": people.index, "first_row": rows + sizes.cumsum() - sizes, "people": people}
     copy_frame(conn, plan_unchanged, pd.DataFrame(lists).reset_index(drop=True), {"plan_id": plan_id})
-    return others.assign(row=np.arange(len(others)))
 
 
 def get(conn: Connection, plan_id: int) -> PlanRow:

@@ -22,7 +22,7 @@ from sqlalchemy import Connection, text
 from roster_pipeline import code_version
 from roster_pipeline.directory.pg_copy import Kind, driver, values_of
 
-RECORDS, ROSTER = "records", "roster"
+RECORDS, ROSTER, SETTLED = "records", "roster", "settled"
 LARGE = 5000
 """Schools with fewer records gain less than the statements cost."""
 

@@ -91,7 +91,7 @@ def identity_groups_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Iden
     place = positions(sourced_ids, strings(links["sourced_id"]))
     person = np.append(links["person_id"].to_numpy(dtype=np.int64), NOBODY)[place]
 
-    record_status = _places(strings(roster["record_status"]), STATUS_RANK, STATUS_RANK["rejected"])
+    record_status = status_ranks(roster)
     role_rank = _places(strings(roster["role"]), ROLE_RANK, ROLE_RANK[None])
     exclusions = excluded_links(sourced_ids, person, directory)
     deduplicated, either = split_by_exclusions(roster["identity"].to_numpy(dtype=np.int64), person, exclusions)
@@ -149,6 +149,11 @@ def _joined(deduplicated: Ints, person: Ints) -> Ints:
             parts.join(identity[rows].tolist())
         identity = np.unique(parts.settled(np.unique(identity[again]).tolist())[identity], return_inverse=True)[1]
     return _by_first_row(identity)
+
+
+def status_ranks(roster: pd.DataFrame) -> Ints:
+    """The place of each row's status in `RECORD_STATUSES`."""
+    return _places(strings(roster["record_status"]), STATUS_RANK, STATUS_RANK["rejected"])
 
 
 def _by_first_row(identity: Ints) -> Ints:

@@ -187,13 +187,13 @@ class _Search:
         identities, links = self._identities, self._directory.own_links
         if links.empty:
             return iter(())
-        wanted, theirs = _bare_ids(self._of_rows(identities.sourced_ids)), _bare_ids(strings(links["sourced_id"]))
+        wanted, theirs = bare_ids(self._of_rows(identities.sourced_ids)), bare_ids(strings(links["sourced_id"]))
         who = links["person_id"].to_numpy(dtype=np.int64)
         near = truth(pc.is_in(theirs, value_set=wanted)) & ~repeated(theirs)
         near &= np.isin(who, self._directory.members.index[self._directory.active].to_numpy(dtype=np.int64))
         if not near.any():
             return iter(())
-        there = _bare_ids(identities.sourced_ids.filter(pa.array(identities.record_status < STATUS_RANK["deleted"])))
+        there = bare_ids(identities.sourced_ids.filter(pa.array(identities.record_status < STATUS_RANK["deleted"])))
         alone = pc.if_else(pc.is_in(wanted, value_set=there.filter(pa.array(repeated(there)))), None, wanted)
         index = pd.Index(self._people.index.to_numpy(dtype=np.int64))
         persons = persons_at(self._directory, index.get_indexer(pd.Index(who[near])).astype(np.int64))
@@ -270,6 +270,6 @@ def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[I
     return rows[open_], places[open_]
 
 
-def _bare_ids(sourced_ids: Array) -> Array:
+def bare_ids(sourced_ids: Array) -> Array:
     """sourcedIds without capitals, and GUIDs without the braces and hyphens that some systems write."""
     return pc.replace_substring_regex(pc.utf8_lower(sourced_ids), pattern=_GUID, replacement=r"\1\2\3\4\5")

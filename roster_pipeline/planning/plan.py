@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -56,7 +56,9 @@ class Plan:
     approve.
 
     own_witness: records that say themselves that the person is gone, by a disabled account or by enrollments.
-    ended_exemptions: ids of exemptions of changes that the SIS no longer asks for.
+    ended_exemptions: ids of exemptions of changes that the SIS no longer asks for. settled: by role, how many people
+    stay as they are without a row (`planning/settled.py`). alike: the rows whose record and person say the same, also
+    where the plan would leave a difference alone.
     """
 
     rows: pd.DataFrame
@@ -65,6 +67,8 @@ class Plan:
     rostered: tuple[str, ...]
     own_witness: frozenset[str] = frozenset()
     ended_exemptions: tuple[int, ...] = ()
+    settled: Mapping[str, int] = field(default_factory=dict)
+    alike: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
 
     @cached_property
     def hash(self) -> str:
@@ -96,6 +100,9 @@ class Plan:
         for row in sizes.aggregate([([], "count_all")]).sort_by([(name, "ascending") for name in names]).to_pylist():
             if None not in row.values():
                 reasons.setdefault(row["role"], {}).setdefault(row["action"], {})[row["reason"]] = row["count_all"]
+        for role, people in self.settled.items():
+            unchanged = reasons.setdefault(role, {}).setdefault("unchanged", {})
+            unchanged["equal"] = unchanged.get("equal", 0) + people
         return reasons
 
     @cached_property
@@ -142,17 +149,19 @@ def make_plan(
     *,
     first_sync: bool | None = None,
     excluded_contacts: pd.DataFrame | None = None,
+    settled: Mapping[str, int] | None = None,
 ) -> Plan:
     """Compare a cleaned roster (`ROSTER_COLUMNS`) with the directory and say what must change.
 
     first_sync: whether nothing was ever applied to this school; by default, whether the sync manages nobody here.
-    excluded_contacts: `EXCLUDED_COLUMNS`, the contacts that nobody may call.
+    excluded_contacts: `EXCLUDED_COLUMNS`, the contacts that nobody may call. settled: by role, how many people are in
+    neither frame, because they are settled.
     """
     excluded = none_excluded() if excluded_contacts is None else excluded_contacts
     directory, removed = without_excluded(directory, excluded)
     identities = identity_groups_of(roster, directory)
     context = PlanningContext(identities, match(identities, directory), directory, school, snapshot)
-    present = present_rows(context)
+    present, alike = present_rows(context)
     others = [frame for frame in (absent_rows(context), removed) if len(frame)]
     rows = pd.concat([present, *others], ignore_index=True) if others else present
     rows, ended = with_exemptions(rows, directory, snapshot, context.unreadable)
@@ -163,7 +172,10 @@ def make_plan(
         str(sourced_id) for sourced_id in roster.loc[roster["record_status"].isin(_OWN_WITNESS), "sourced_id"]
     )
     awaits = first and school.first_sync == "approve"
-    return Plan(rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_witness, ended)
+    alike = np.append(alike, np.zeros(len(rows) - len(alike), dtype=bool))
+    return Plan(
+        rows[list(PLAN_COLUMNS)], first, awaits, school.rostered, own_witness, ended, settled or {}, alike
+    )  # fmt: skip
 
 
 def says_nothing(rows: pd.DataFrame) -> Flags:

@@ -35,7 +35,7 @@ from roster_pipeline.frames import (
 )
 from roster_pipeline.identity.directory_frames import flags_of
 from roster_pipeline.identity.evidence import MatchKeys, bare, weigh, whole_names
-from roster_pipeline.identity.identity_groups import LAST_PRESENT, IdentityGroups
+from roster_pipeline.identity.identity_groups import LAST_PRESENT
 from roster_pipeline.identity.match_keys import (
     Persons,
     bare_numbers,
@@ -175,7 +175,7 @@ def possibly_present(context: PlanningContext, who: Ints) -> Flags:
     index = pd.Index(directory.people.index.to_numpy(dtype=np.int64))
     absent = persons_at(directory, index.get_indexer(pd.Index(who)).astype(np.int64))
     match_keys = absent.match_keys()
-    near = _near(identities, absent, match_keys)
+    near = near_rows(identities.roster, comparable_rows(identities.record_status), absent, match_keys)
     exclusions = set(zip(identities.exclusions["row"].tolist(), identities.exclusions["person"].tolist(), strict=True))
     by_key: dict[Hashable, list[tuple[int, MatchKeys]]] = defaultdict(list)
     for row, record in zip(near.tolist(), record_match_keys(identities.columns, near), strict=True):
@@ -200,14 +200,18 @@ def _keys(match_keys: MatchKeys) -> Iterator[Hashable]:
     yield from (("name", name) for name in whole_names(match_keys.given, match_keys.family))
 
 
-def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKeys]) -> Ints:
-    """The rows with a number, an e-mail without its domain, a user name or, if nothing else can be compared, the whole
-    name of an absent person."""
-    roster = identities.roster
-    here = (identities.record_status <= LAST_PRESENT) | (identities.record_status == STATUS_RANK["shared_id"])
+def comparable_rows(record_status: Ints) -> Flags:
+    """The rows that may be an absent person. record_status: ranks."""
+    here: Flags = (record_status <= LAST_PRESENT) | (record_status == STATUS_RANK["shared_id"])
+    return here
+
+
+def near_rows(roster: pd.DataFrame, here: Flags, absent: Persons, match_keys: list[MatchKeys]) -> Ints:
+    """The rows among `here` with a number, an e-mail without its domain, a user name or, if nothing else can be
+    compared, the whole name of an absent person."""
     number, email = numbered(strings(roster["number_kind"]), strings(roster["number"])), strings(roster["email"])
     near = _among(bare_numbers(number), bare_numbers(absent.numbers))
-    near |= _among(_mailboxes(email), _mailboxes(absent.emails))
+    near |= _among(mailboxes(email), mailboxes(absent.emails))
     near |= _among(pc.utf8_lower(strings(roster["username"])), pc.utf8_lower(absent.columns["username"]))
     near &= here
     comparable = all(
@@ -220,7 +224,7 @@ def _near(identities: IdentityGroups, absent: Persons, match_keys: list[MatchKey
     return np.union1d(np.flatnonzero(near), bare_rows[np.logical_or.reduce(named)])
 
 
-def _mailboxes(emails: Array) -> Array:
+def mailboxes(emails: Array) -> Array:
     """As `evidence.mailbox`."""
     return pc.replace_substring_regex(emails, pattern=r"[+@].*|\.", replacement="")
 

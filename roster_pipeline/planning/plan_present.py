@@ -64,14 +64,16 @@ _SAME: dict[str, list[Any]] = {}
 """Rows without a link or a change share these objects, because nobody changes a plan."""
 
 
-def present_rows(context: PlanningContext) -> pd.DataFrame:
-    """Plan rows (less `row`) of every identity of the roster that the decision table gives an action."""
+def present_rows(context: PlanningContext) -> tuple[pd.DataFrame, Flags]:
+    """Plan rows (less `row`) of every identity of the roster that the decision table gives an action, and which of them
+    have a record and a person that say the same."""
     by_link = context.matched.by[context.identity] == 1
     primary = primary_records_of(
         context.identities, context.identity, context.person, by_link, context.directory, context.snapshot
     )
     sides = BeforeAfter(context.lead, primary.fields, context.at_person, context.at_member)
     differences = compare(context.identities.roster, context.directory, sides)
+    alike = ~differences.any_of(ALL_FIELDS) & (primary.fields == context.lead)
     if context.identities.roster[UNREADABLE].notna().any():
         keep_unreadable(differences, context.identities.roster, context.directory, sides)
     _suppress_unknown(differences, context, sides)
@@ -85,7 +87,7 @@ def present_rows(context: PlanningContext) -> pd.DataFrame:
     differences.changes(adopts & np.isin(reason, ("linked", "relinked")), ("number",), changes)
     _move_primary_records(changes, context, primary, action)
     notes = _notes(context, primary, differences, np.isin(action, WRITING), follows & (action != "skip"))
-    return _frame(context, primary, action, reason, changes, notes)
+    return _frame(context, primary, action, reason, changes, notes), alike[action != None]  # noqa: E711  # elementwise
 
 
 def _suppress_unknown(differences: Differences, context: PlanningContext, sides: BeforeAfter) -> None:

@@ -70,14 +70,14 @@ def plan_stats_of(
     history: pd.DataFrame,
     today: date,
 ) -> PlanStats:
-    """Collect the numbers of one plan, after its witnesses answered."""
+    """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people."""
     roles = plan.rostered
     people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()
     records = roster["record_status"].isin(["member", "rejected", "unmapped"])
     rows = plan.rows
     archives = flags_of(rows["action"] == "archive")
-    there = {role: int(managed.get(role, 0)) for role in roles}
+    there = {role: int(managed.get(role, 0)) + plan.settled.get(role, 0) for role in roles}
     gone = announced_gone(rows, directory.announced)
     left = directory.managed["role"][directory.managed.index.isin(gone)].value_counts()
     surprising = ~np.isin(persons_of(rows), list(gone))
@@ -97,7 +97,7 @@ def plan_stats_of(
         reassigned=_reassigned(plan, directory),
         claimed=claims(rows, directory),
         without_org=_without_org(roster, directory, roles, gone),
-        school=whole_school(rows, directory, there, snapshot, gone),
+        school=whole_school(rows, directory, there, snapshot, gone, plan.settled),
         moved=moved_keys(rows, directory),
         roles=directory.members["role"][directory.active],
         announced=archivals_of(rows, gone),
@@ -182,14 +182,17 @@ def _reassigned(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, 
 
 def _shares(plan: Plan, among: Ints, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
     """For each role, among the rows of these people to whom a record of this snapshot was matched: how many are marked,
-    and how many there are."""
+    and how many there are. Settled people are there and not marked."""
     came = plan.rows["matched_by"].notna().to_numpy(dtype=bool) & np.isin(persons_of(plan.rows), among)
     role = np.where(came, positions(strings(plan.rows["role"]), strings(plan.rostered)), -1)
     there, marked = (
         np.bincount(role[rows & (role >= 0)], minlength=len(plan.rostered))
         for rows in (came, such.to_numpy(dtype=bool))
     )
-    return {name: (int(marked[place]), int(there[place])) for place, name in enumerate(plan.rostered)}
+    return {
+        name: (int(marked[place]), int(there[place]) + plan.settled.get(name, 0))
+        for place, name in enumerate(plan.rostered)
+    }
 
 
 def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:

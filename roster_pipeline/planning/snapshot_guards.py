@@ -218,8 +218,10 @@ def whole_school(
     managed: dict[str, int],
     snapshot: SnapshotFacts,
     announced: frozenset[int] = frozenset(),
+    settled: Mapping[str, int] | None = None,
 ) -> WholeSchool:
     """Count them in the rows of a plan. managed: active people of each rostered role. announced: leavers who are gone.
+    settled: by role, the people without a row: they are active and came.
 
     A list of changes does not say who came, because it names only those who changed.
     """
@@ -233,19 +235,19 @@ def whole_school(
     old = rows["role"].isin([role for role, there in managed.items() if there]).to_numpy()
     came = ~absent & old & ~rows["reason"].isin(_NO_MEMBERS).to_numpy()
     strangers = came & (rows["action"] == "create").to_numpy()
-    whole = snapshot.mode != "delta"
+    whole, more = snapshot.mode != "delta", settled or {}
     gone, new = absent & expected, strangers if whole else np.zeros(len(rows), dtype=bool)
     lower = sum(_falls(changes) for changes in rows["changes"][here & (rows["action"] == "update").to_numpy()])
     return WholeSchool(
         known=sum(managed.values()) - int((absent & ~expected).sum()),
         missing=int((absent & expected).sum()),
-        came=int(came.sum()) if whole else 0,
+        came=int(came.sum()) + sum(more.values()) if whole else 0,
         strangers=int(strangers.sum()) if whole else 0,
         graded=managed.get(Role.STUDENT, 0),
         lower=lower,
         missing_roles=_by_role(rows["role"], gone),
-        mostly_missing=_mostly(rows["role"], gone, gone | (here & ~absent)),
-        mostly_new=_mostly(rows["role"], new, came),
+        mostly_missing=_mostly(rows["role"], gone, gone | (here & ~absent), more),
+        mostly_new=_mostly(rows["role"], new, came, more),
     )
 
 
@@ -253,10 +255,11 @@ def _by_role(roles: pd.Series[str], such: Flags) -> dict[str, int]:
     return dict(Counter(strings(roles).filter(pa.array(such)).drop_null().to_pylist()).most_common())
 
 
-def _mostly(roles: pd.Series[str], such: Flags, among: Flags) -> dict[str, int]:
-    """For each role, how many of its rows are marked, if they are more than half of the rows that count."""
-    everybody = _by_role(roles, among)
-    return {role: count for role, count in _by_role(roles, such).items() if 2 * count > everybody.get(role, 0)}
+def _mostly(roles: pd.Series[str], such: Flags, among: Flags, more: Mapping[str, int]) -> dict[str, int]:
+    """For each role, how many of its rows are marked, if they are more than half of the rows that count. more: rows
+    that count and are not here."""
+    everybody = Counter(_by_role(roles, among)) + Counter(more)
+    return {role: count for role, count in _by_role(roles, such).items() if 2 * count > everybody[role]}
 
 
 def school_findings(school: WholeSchool, guards: Guards, *, first_sync: bool) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ If the directory has changed meanwhile, apply plans again first.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,22 +17,12 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import (
-    lasting_decisions,
-    members,
-    planning_input,
-    plans,
-    rosters,
-    school_history,
-    snapshots,
-    tenants,
-)
+from roster_pipeline.directory import lasting_decisions, plans, rosters, school_history, snapshots, tenants
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.sync_summary import history_of, latest_plan, latest_snapshot, sync_summary
+from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import infrequent_collection
-from roster_pipeline.identity.directory_frames import DirectoryFrames, asked_elsewhere, kept_elsewhere
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import joined
 from roster_pipeline.planning.findings import Finding
@@ -39,7 +30,6 @@ from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, says_nothing, usual_sizes
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.planning.snapshot_guards import (
-    GOOD_SNAPSHOTS_READ,
     SINGLE_USERS,
     misses_single_users,
     quality_findings,
@@ -47,7 +37,7 @@ from roster_pipeline.planning.snapshot_guards import (
     untested,
 )
 from roster_pipeline.settings.school import SchoolSettings
-from roster_pipeline.sync import SyncError
+from roster_pipeline.sync import SyncError, plan_input
 from roster_pipeline.sync.clean_snapshot import clean_if_numbers_moved
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
@@ -127,42 +117,23 @@ def plan_snapshot(
     Raises `plans.Overtaken`.
     """
     today = datetime.now(school.settings.zone).date()
-    with database.begin() as conn:
-        before = history_of(conn, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
-        roster, rejected = rosters.load(conn, snapshot_id, records=snapshots.users_of(before.facts))
-        loaded = planning_input.load_directory(conn, school, snapshot_id, len(roster))
-        there: list[dict[str, Any]] = []
-        if loaded.other_schools:
-            whole = bool(loaded.phone_schools)
-            asked = asked_elsewhere(loaded.people, loaded.links, roster, school.connection.id, whole=whole)
-            there = members.in_other_schools(conn, school, asked.tolist()) if len(asked) else []
-        quality = rosters.load_quality(conn, snapshot_id)
-        excluded = rosters.load_excluded(conn, snapshot_id)
-        exempted = lasting_decisions.load_exemptions(conn, school.id)
-        announced = lasting_decisions.leavers_in_force(conn, school.id, today)
-    if only is not None:
-        announced &= {only.person_id}
+    person = only.person_id if only is not None else None
+    given = plan_input.read(database, school, snapshot_id, today, only=person)
+    before, roster = given.before, given.roster
     facts, first_sync, answers = before.facts, before.first_sync, before.answers
     snapshot = snapshot_facts(facts, school.settings.zone)
-    directory = DirectoryFrames(
-        connection_id=school.connection.id,
-        people=loaded.people,
-        links=loaded.links,
-        members=loaded.members,
-        exclusions=loaded.exclusions,
-        connections=loaded.connections,
-        affiliations=loaded.affiliations,
-        elsewhere=loaded.elsewhere,
-        kept_elsewhere=kept_elsewhere(there, loaded.people, loaded.phone_schools, loaded.preferred_elsewhere),
-        exemptions=exempted,
-        announced=announced,
-    )
 
     def planned(settings: SchoolSettings) -> Plan:
-        plan = make_plan(roster, directory, settings, snapshot, first_sync=first_sync, excluded_contacts=excluded)
+        plan = make_plan(
+            given.planned, given.directory, settings, snapshot, first_sync=first_sync, excluded_contacts=given.excluded,
+            settled=given.by_role,
+        )  # fmt: skip
         return plan if only is None else only.rows_of(plan)
 
     plan = planned(school.settings)
+    if not given.holds(plan):
+        given = plan_input.read(database, school, snapshot_id, today, only=person, everybody=True)
+        plan = planned(school.settings)
     served = True
     unlike = smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
@@ -174,15 +145,16 @@ def plan_snapshot(
             unlike = replace(unlike, single_users_gone=misses_single_users(before.proofs, served_before=served_before))
             plan = planned(school.settings.without_witness())
     plan = plan.witnessed(answers if served else None)
-    history, gone = before.roles, announced_gone(plan.rows, announced)
+    history, gone = before.roles, announced_gone(plan.rows, given.directory.announced)
     if gone:
         with database.begin() as conn:
             earlier = rosters.in_earlier_snapshots(
                 conn, school.connection.id, [int(one) for one in history.index], gone
             )
         history = usual_sizes(history, earlier, gone)
-    found = replace(plan_stats_of(plan, roster, rejected, directory, snapshot, history, today), unlike=unlike)
-    judged = judge(plan, found, school.guards_on(today), _quality_findings(quality, school, snapshot_id))
+    found = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today)
+    findings = _quality_findings(given.quality, school, snapshot_id)
+    judged = judge(plan, replace(found, unlike=unlike), school.guards_on(today), findings)
     with database.begin() as conn:
         if not dry_run and only is None:
             lasting_decisions.end_exemptions(conn, school, plan.ended_exemptions)
@@ -195,19 +167,23 @@ def plan_snapshot(
             hash_=plan.hash,
             counts=plan.counts,
             first_sync=first_sync,
-            position=loaded.position,
+            position=given.found.position,
             dry_run=dry_run,
             run_id=run_id,
-            quality=rosters.quality_digest(quality),
-            person_id=only.person_id if only is not None else None,
+            quality=rosters.quality_digest(given.quality),
+            person_id=person,
             listed=says_nothing(plan.rows) if only is None else None,
+            unchanged=given.unchanged(plan),
         )
-    actions = plan.rows["action"].value_counts()
+        if not dry_run:
+            given.keep(conn, snapshot_id, plan)
+    settled = sum(plan.settled.values())
+    actions = Counter(plan.rows["action"].tolist()) + Counter(unchanged=settled)
     return Planned(
         plan_id=plan_id,
         hash=plan.hash,
-        rows=len(plan.rows),
-        by_action={str(action): int(count) for action, count in actions.items()},
+        rows=len(plan.rows) + settled,
+        by_action=dict(actions.most_common()),
         held=int(judged.rows.loc[judged.rows["verdict"] == "hold", "rows"].sum()),
         verdict=[{str(k): v for k, v in row.items()} for row in judged.rows.to_dict("records")],
     )

@@ -9,6 +9,7 @@ import pytest
 from cryptography.fernet import Fernet
 
 from roster_pipeline.directory import planning_input, plans, school_records
+from roster_pipeline.sync import plan_input
 from roster_pipeline_tests.invariants.sync_district import Site, running_site
 from roster_pipeline_tests.kept_frames import keep_and_compare
 from roster_pipeline_tests.loaded_directories import load_both_ways
@@ -18,13 +19,15 @@ from roster_pipeline_tests.written_plans import write_and_compare
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A key for secrets and a home folder of the test's own. Snapshots begin with the last one however small it is,
-    people are found in both ways, and plans, rosters and records are compared with what is stored of them."""
+    people are found in both ways, plans leave out settled people, and plans, rosters and records are compared with what
+    is stored of them."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     monkeypatch.setattr(school_records, "MOST_NEW", 100)
     monkeypatch.setattr(plans, "write", write_and_compare)
     monkeypatch.setattr(planning_input, "load_directory", load_both_ways)
     keep_and_compare(monkeypatch)
+    monkeypatch.setattr(plan_input, "MOST_OPEN", 1)
     return tmp_path
 
 

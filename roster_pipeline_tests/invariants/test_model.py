@@ -32,6 +32,7 @@ from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS, PLACEHOLDERS, SPOILED, Group
 from roster_pipeline_tests.invariants.sync_district import Site
+from roster_pipeline_tests.settled_plans import plan_and_compare
 
 EXAMPLES = histories(3, 300)
 DAYS = 24
@@ -479,13 +480,17 @@ class Districts(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(0)
-def test_hundreds_of_random_nights_end_as_the_decision_table_says(database: Database, site: Site) -> None:
+def test_hundreds_of_random_nights_end_as_the_decision_table_says(
+    database: Database, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
     class Here(Districts):
         pass
 
     Here.database, Here.site = database, site
     nights.clear()
+    settled = plan_and_compare(monkeypatch)
     run_histories(Here, EXAMPLES, DAYS)
+    assert sum(map(bool, settled)) > len(settled) / 2
     seldom = {
         "discarded",
         "link by hand",

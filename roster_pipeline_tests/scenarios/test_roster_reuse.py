@@ -258,4 +258,4 @@ def test_kept_frames_are_pruned_with_their_snapshot(nights: Nights, read: list[i
     nights.district.sync_school("lincoln")
     with nights.district.database.begin() as conn:
         snapshots.prune(conn, conn.scalar(text("select id from school")), keep=1)
-    assert set(kept(nights)) == {"roster"}
+    assert set(kept(nights)) == {"roster", "settled"}

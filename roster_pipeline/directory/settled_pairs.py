@@ -1,0 +1,199 @@
+"""The settled pairs of a large school (`planning/settled.py`): kept with a plan, and what has changed since.
+
+They are one value (`stored_frames`), with the position of the change log at which the directory was read. Every change
+of a person, link, membership or contact is in the log after that position, whoever made it. What planning reads besides
+people is in a digest: settings, the connections of the district, decisions about records, and our code. If the digest
+is another one, nothing is settled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+from sqlalchemy import Connection, text
+
+from roster_pipeline import code_version
+from roster_pipeline.directory import stored_frames
+from roster_pipeline.directory.roster_reuse import KEY
+from roster_pipeline.directory.stored_frames import SETTLED
+from roster_pipeline.directory.tenants import SchoolRow
+
+MOST_CHANGED = 20_000
+"""If more people of the district were changed, everybody is planned."""
+
+DECIDED = """
+select jsonb_build_array(
+    (select settings from district where id = :district),
+    (select jsonb_agg(jsonb_build_array(id, key, settings) order by id) from connection where district_id = :district),
+    (select jsonb_agg(jsonb_build_array(id, connection_id, settings -> 'phone_region', settings -> 'preferred_names')
+        order by id) from school where district_id = :district),
+    (select jsonb_agg(jsonb_build_array(sourced_id, person_id) order by sourced_id, person_id) from link_exclusion
+     where district_id = :district and connection_id = :connection)
+)::text
+"""
+CHANGED = """
+select coalesce(array_agg(distinct person_id), '{}') as people,
+    coalesce(array_agg(distinct coalesce(after ->> 'sourced_id', before ->> 'sourced_id'))
+        filter (where entity = 'link' and coalesce(after, before) is not null), '{}') as records
+from (
+    select person_id, entity, before, after from change_log
+    where district_id = :district and position > :position and entity = 'person'
+    union all
+    select person_id, entity, before, after from change_log
+    where district_id = :district and position > :position and entity <> 'person'
+) changed
+"""
+"""There is an index for each half."""
+OTHERS = """
+select p.id, lower(p.email), case when p.number_connection_id = :connection then p.number_kind end,
+    bare_number(p.number), array(
+        select l.sourced_id from link l where l.connection_id = :connection and l.person_id = p.id
+    )
+from person p where p.district_id = :district and p.id = any(cast(:people as bigint[])) and not exists (
+    select from membership m where m.district_id = :district and m.school_id = :school and m.person_id = p.id
+)
+"""
+FORGET = "drop table if exists candidate"
+FIND = """
+create temporary table candidate on commit drop as
+with record as materialized (
+    select * from unnest(
+        cast(:ids as text[]), cast(:kinds as text[]), cast(:numbers as text[]), cast(:emails as text[])
+    ) r(sourced_id, number_kind, number, email)
+)
+    select person_id from membership
+    where district_id = :district and school_id = :school and person_id <> all(cast(:settled as bigint[]))
+    union
+    select f.person_id from record c cross join lateral (
+        select l.person_id from link l where l.connection_id = :connection and l.sourced_id = c.sourced_id offset 0
+    ) f
+    union
+    select f.id from record c cross join lateral (
+        select p.id from person p
+        where p.district_id = :district and p.number_connection_id = :connection
+          and p.number_kind = c.number_kind and bare_number(p.number) = bare_number(c.number) offset 0
+    ) f
+    union
+    select f.id from record c cross join lateral (
+        select p.id from person p where p.district_id = :district and lower(p.email) = lower(c.email) offset 0
+    ) f
+    union
+    select p.id from person p where p.district_id = :district and p.id = any(cast(:others as bigint[]))
+"""
+"""As `planning_input.CANDIDATES`, less the settled people. others: people who are no members, and share a number or an
+e-mail with a settled record."""
+READY = "analyze candidate; select set_config('jit', 'off', true), set_config('default_statistics_target', '10', true)"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a plan keeps for the next one. decided: the digest. cleaning: what the roster was made of, if its snapshot
+    says so."""
+
+    decided: str
+    cleaning: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True)
+class Before:
+    """The pairs of an earlier plan: columns sourced_id, person_id, digest. same_roster: the roster is that of the plan.
+
+    people, records: those that were changed since. others: people who were no members and came into question.
+    """
+
+    pairs: pa.Table
+    same_roster: bool
+    people: frozenset[int] = frozenset()
+    records: frozenset[str] = frozenset()
+    others: frozenset[int] = field(default_factory=frozenset)
+
+
+def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) -> Reading:
+    """Call it before anything else is read: then a setting that is changed meanwhile gives another digest the next
+    time. facts: as `snapshots.facts` has them."""
+    given = {"district": school.district_id, "connection": school.connection.id}
+    decided = str(conn.scalar(text(DECIDED), given))
+    used = (
+        school.settings.model_dump_json(),
+        school.connection.settings.model_dump_json(),
+        str(facts["school_sourced_id"]),
+    )
+    code = (code_version("."), pd.__version__, pa.__version__)
+    return Reading(sha256(repr((decided, used, code)).encode()).hexdigest(), facts["counts"].get(KEY))
+
+
+def load(conn: Connection, school: SchoolRow, snapshot_id: int, records: int, reading: Reading) -> Before | None:
+    """The pairs of the school's last plan. None if there are none, or if something else than people was changed since.
+
+    Call it under the lock of the district. records: how many the snapshot has.
+    """
+    kept = stored_frames.kept(conn, snapshot_id, SETTLED, records=records, own=False)
+    if kept is None:
+        return None
+    table = kept.table
+    state = orjson.loads(table.schema.metadata[b"state"])
+    if state["decided"] != reading.decided:
+        return None
+    changed = conn.execute(text(CHANGED), {"position": state["position"], "district": school.district_id}).one()
+    if len(changed.people) > MOST_CHANGED:
+        return None
+    same = reading.cleaning is not None and state["cleaning"] == reading.cleaning
+    people, records_too = frozenset(changed.people), frozenset(changed.records)
+    return Before(table, same, people, records_too, frozenset(state["others"]) | people)
+
+
+def keep(
+    conn: Connection, snapshot_id: int, pairs: pa.Table, reading: Reading, position: int, others: Collection[int]
+) -> None:
+    """Keep the pairs of a plan in its transaction. position: that of the change log when the directory was read.
+
+    It waits for an erasure that is going on; after that, nothing is kept of this snapshot.
+    """
+    conn.execute(text("select from snapshot where id = :id for share"), {"id": snapshot_id})
+    state = {
+        "decided": reading.decided, "cleaning": reading.cleaning, "position": position, "others": sorted(others)
+    }  # fmt: skip
+    stored_frames.keep(conn, snapshot_id, SETTLED, pairs.replace_schema_metadata({"state": orjson.dumps(state)}))
+
+
+def others_of(
+    conn: Connection, school: SchoolRow, people: Collection[int]
+) -> list[tuple[int, str | None, str | None, str | None, list[str]]]:
+    """Of these people, those who are no members of the school: number, e-mail, kind of number if it is of the school's
+    connection, number without what is only spelling, and sourcedIds at the connection."""
+    if not people:
+        return []
+    given = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
+    return [tuple(row) for row in conn.execute(text(OTHERS), given | {"people": _array(people)})]
+
+
+def find_candidates(
+    conn: Connection, school: SchoolRow, records: pd.DataFrame, settled: Collection[int], others: Collection[int]
+) -> None:
+    """Fill the table `candidate` with the people that planning has to know if these are settled.
+
+    records: the rows of the roster that are not settled.
+    """
+    columns = {"ids": "sourced_id", "kinds": "number_kind", "numbers": "number", "emails": "email"}
+    given: dict[str, Any] = {
+        "district": school.district_id, "school": school.id, "connection": school.connection.id,
+        "settled": _array(settled), "others": _array(others),
+    }  # fmt: skip
+    for name, column in columns.items():
+        values = records[column].astype(object)
+        given[name] = values.where(values.notna(), None).tolist()
+    conn.exec_driver_sql(FORGET)
+    conn.execute(text(FIND), given)
+    conn.exec_driver_sql(READY)
+
+
+def _array(numbers: Collection[int]) -> str:
+    listed = numbers.tolist() if isinstance(numbers, np.ndarray) else numbers
+    return "{" + ",".join(map(str, listed)) + "}"

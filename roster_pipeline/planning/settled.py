@@ -1,0 +1,243 @@
+"""People who are settled: planning found before that their only record and the directory say the same, and since then
+nothing has changed that could tell otherwise. The next plan need not read or compare them.
+
+A record without a person and without a row of the plan, such as that of a parent, is settled in the same way.
+
+A pair of a record and its person stays settled while the record is the same, nothing of the person was changed, and
+neither shares a key with a record or person about whom there is something to decide: a number, an e-mail, a user name,
+a contact, the spelling of an id, or what shows that somebody absent may be here. What one pair says about itself then
+gives the same row of the plan, and no other row looks at it. Such neighbours are planned together with the others.
+
+Everything else that planning reads must be the same as before: settings, decisions of people, our code. The caller
+compares these, and plans everybody if one is another (`directory/settled_pairs.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from roster_pipeline.frames import (
+    ROSTER_COLUMNS,
+    TEXT,
+    Array,
+    Flags,
+    Ints,
+    filled,
+    persons_of,
+    positions,
+    repeated,
+    strings,
+    taken,
+    truth,
+)
+from roster_pipeline.identity.directory_frames import DirectoryFrames
+from roster_pipeline.identity.identity_groups import status_ranks
+from roster_pipeline.identity.match_keys import bare_numbers_of, persons_at
+from roster_pipeline.identity.matching import bare_ids
+from roster_pipeline.planning.plan import Plan, says_nothing
+from roster_pipeline.planning.plan_absent import comparable_rows, near_rows
+from roster_pipeline.vocabulary import MORE_CONTACTS, UNREADABLE
+
+OPEN, IDLE = -1, -2
+"""In place of a person: the record is planned; the record has no person, and the plan has no row for it, such as that
+of a parent."""
+MOST_OPEN = 5
+"""If more than one record in so many is not settled, everybody is planned: then there is little to save."""
+_CONTACT = ("contact_sourced_id", "contact_email", "contact_phone")
+_WRITTEN = tuple(name for name in ROSTER_COLUMNS if name != "identity")
+"""What a record says. The numbers of identities shift with every new record."""
+_HASH_KEYS = ("settled pairs, 1", "settled pairs, 2")
+"""SipHash has 64 bits, so each row is hashed twice. This takes a third of the time of a longer hash for each row."""
+_NULL, _NEXT = "\0n", "\0s"
+"""No value of ours has the character NUL."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """Pairs of a record (sourced_ids) and its person (or `IDLE`), as Arrow arrays. digests: of what each record says,
+    as `digests_of`."""
+
+    sourced_ids: Array
+    persons: Array
+    digests: Array
+
+
+def digests_of(roster: pd.DataFrame) -> Array:
+    """A digest of each row of a roster, except for the number of its identity."""
+    columns = [pa.array(roster[name].array, from_pandas=True).cast(TEXT) for name in _WRITTEN]
+    written = pc.binary_join_element_wise(
+        *(pc.fill_null(column, _NULL) for column in columns), pa.scalar(_NEXT, TEXT)
+    ).to_numpy(zero_copy_only=False)
+    halves = [pd.util.hash_array(written, hash_key=key, categorize=False) for key in _HASH_KEYS]
+    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(roster), [None, pa.py_buffer(np.stack(halves, 1))])
+
+
+def still_settled(
+    roster: pd.DataFrame, before: Settled, digests: Array | None, people: Collection[int], records: Collection[str]
+) -> Ints:
+    """The person of each row of a roster that is settled, or `IDLE`, else `OPEN`.
+
+    digests: of the rows; None if the roster is that of the last plan. people, records: those that were changed since,
+    or about whom somebody decided something.
+    """
+    place = positions(strings(roster["sourced_id"]), before.sourced_ids)
+    persons: Ints = np.append(before.persons.to_numpy(), OPEN)[place]
+    same = place >= 0
+    if digests is not None:
+        same &= truth(pc.equal(digests, before.digests.take(pa.array(place, mask=place < 0))))
+    same &= ~np.isin(persons, np.fromiter(people, dtype=np.int64, count=len(people)))
+    same &= ~truth(pc.is_in(strings(roster["sourced_id"]), value_set=pa.array(list(records), TEXT)))
+    identity = roster["identity"].to_numpy(dtype=np.int64)
+    same &= ~repeated(pa.array(identity).cast(TEXT))
+    return np.where(same, persons, OPEN)
+
+
+def neighbours(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames) -> Flags:
+    """The settled rows of a roster that share a key with a row that is not settled, or with one of the people of the
+    directory, who are those that are not settled."""
+    keys, people = _Keys(roster), directory.people
+    among = (
+        (keys.numbers, bare_numbers_of(people)),
+        (keys.emails, pc.utf8_lower(strings(people["email"]))),
+        (keys.usernames, pc.utf8_lower(strings(people["username"]))),
+    )
+    unlinked = ~settled & ~truth(pc.is_in(keys.sourced_ids, value_set=strings(directory.own_links["sourced_id"])))
+    spelled = _spelled(keys.sourced_ids, settled, unlinked)
+    near = near_absent(roster, settled, directory) | spelled
+    gaining = _gaining(roster, ~settled & ~unlinked, directory)
+    if unlinked.any():  # a new person gains nothing that counts
+        rows = np.flatnonzero(unlinked)
+        known = np.full(len(rows), bool(spelled.any()))
+        for column, theirs in among[:2]:
+            of_all = pa.concat_arrays([column.filter(pa.array(settled)), theirs])
+            known |= truth(pc.is_in(column.take(pa.array(rows)), value_set=of_all, skip_nulls=True))
+        gaining[rows[known]] = True
+    for name in _CONTACT if gaining.any() else ():
+        near |= _shared(pc.utf8_lower(strings(roster[name])), settled, gaining, pa.array([], TEXT))
+    found, open_ = near, ~settled | near
+    while True:  # a key of many people counts for nobody, so those who have one key belong together
+        for column, theirs in among:
+            found = found | _shared(column, settled, open_, theirs)
+        if not (found & ~open_).any():
+            return found & settled
+        open_ = open_ | found
+
+
+def near_absent(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames) -> Flags:
+    """The settled rows that may be one of the active members without a row of their own in the roster."""
+    links = directory.own_links
+    here = truth(pc.is_in(strings(links["sourced_id"]), value_set=strings(roster["sourced_id"])))
+    away = ~np.isin(directory.people.index.to_numpy(dtype=np.int64), links["person_id"].to_numpy(dtype=np.int64)[here])
+    away &= np.isin(directory.people.index.to_numpy(dtype=np.int64), directory.managed.index.to_numpy(dtype=np.int64))
+    absent = persons_at(directory, np.flatnonzero(away))
+    near = np.zeros(len(roster), dtype=bool)
+    if len(absent.ids):
+        here = settled & comparable_rows(status_ranks(roster))
+        near[near_rows(roster, here, absent, absent.match_keys())] = True
+    return near
+
+
+class _Keys:
+    """The keys of the records of a roster, without what is only spelling."""
+
+    def __init__(self, roster: pd.DataFrame) -> None:
+        self.sourced_ids = strings(roster["sourced_id"])
+        self.numbers = bare_numbers_of(roster)
+        self.emails = strings(roster["email"])
+        self.usernames = pc.utf8_lower(strings(roster["username"]))
+
+
+def _spelled(sourced_ids: Array, settled: Flags, others: Flags) -> Flags:
+    """The settled rows with the id of another row in another spelling."""
+    if not others.any():
+        return np.zeros(len(settled), dtype=bool)
+    return _shared(bare_ids(sourced_ids), settled, others, pa.array([], TEXT))
+
+
+def _gaining(roster: pd.DataFrame, rows: Flags, directory: DirectoryFrames) -> Flags:
+    """The rows among these whose contact is not the one that is stored, or cannot be read."""
+    at, links, members = np.flatnonzero(rows), directory.own_links, directory.members
+    some = roster[["sourced_id", UNREADABLE, *_CONTACT]].iloc[at]
+    person = links["person_id"].to_numpy(dtype=np.int64)[
+        positions(strings(some["sourced_id"]), strings(links["sourced_id"]))
+    ]
+    place = pd.Index(members.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person)).astype(np.int64)
+    gains = filled(strings(some[UNREADABLE]))
+    for name in _CONTACT:
+        want, have = strings(some[name]), taken(strings(members[name]), place)
+        gains |= filled(want) & ~truth(pc.equal(want, have))
+    flags = np.zeros(len(roster), dtype=bool)
+    flags[at[gains]] = True
+    return flags
+
+
+def _shared(column: Array, settled: Flags, others: Flags, more: Array) -> Flags:
+    """The settled rows with a value that others, or `more`, have too."""
+    wanted = pa.concat_arrays([column.filter(pa.array(others)), more])
+    return settled & truth(pc.is_in(column, value_set=pc.unique(wanted), skip_nulls=True))
+
+
+def settled_by(plan: Plan, roster: pd.DataFrame, directory: DirectoryFrames) -> Ints:
+    """The person of each row of a roster that is settled from now on, or `IDLE`, else `OPEN`.
+
+    Settled are those of whom nothing differs, also nothing that this plan leaves alone, and about whom nobody decided
+    anything. plan: made of this roster and directory.
+    """
+    flags: Flags = says_nothing(plan.rows) & plan.alike
+    people, links = directory.people, directory.own_links
+    person, of_links = persons_of(plan.rows), links["person_id"].to_numpy(dtype=np.int64)
+    locks = people["locked_fields"].tolist()
+    holders = np.flatnonzero(np.fromiter(map(len, locks), dtype=np.int64, count=len(locks)))
+    several = of_links[repeated(pa.array(of_links).cast(TEXT))]
+    decided = directory.exclusions["person_id"].to_numpy(dtype=np.int64)
+    flags &= ~np.isin(person, np.concatenate([people.index.to_numpy(dtype=np.int64)[holders], several, decided]))
+
+    ids = strings(roster["sourced_id"])
+    of_rows = plan.rows["sourced_ids"].tolist()
+    known = pa.concat_arrays([pa.array([one for each in of_rows for one in each], TEXT), strings(links["sourced_id"])])
+    settled = np.where(truth(pc.is_in(ids, value_set=known)), OPEN, IDLE)
+    records = pa.array([each[0] for each, flag in zip(of_rows, flags.tolist(), strict=True) if flag], TEXT)
+    settled[positions(records, ids)] = person[flags]
+    member = truth(pc.equal(strings(roster["record_status"]), "member")) & ~filled(strings(roster[UNREADABLE]))
+    odd = filled(strings(roster["conflict"])) | (~member & (settled >= 0))
+    odd |= truth(pc.is_in(ids, value_set=strings(directory.exclusions["sourced_id"])))
+    odd |= repeated(pa.array(roster["identity"].to_numpy(dtype=np.int64)).cast(TEXT))
+    return np.where(odd, OPEN, settled)
+
+
+def one_contact(roster: pd.DataFrame) -> bool:
+    """Whether no student of a roster has more than one contact."""
+    return not filled(strings(roster[MORE_CONTACTS])).any()
+
+
+def rows_of(roster: pd.DataFrame, column: str, values: Collection[Any]) -> Iterator[str]:
+    """The sourcedIds of the rows that have one of these values."""
+    wanted = pa.array(list(values), TEXT)
+    yield from strings(roster["sourced_id"]).filter(pc.is_in(strings(roster[column]), value_set=wanted)).to_pylist()
+
+
+def those_of_roster(
+    people: Iterable[tuple[int, str | None, str | None, str | None, list[str]]], roster: pd.DataFrame
+) -> list[int]:
+    """Of these people, those who share an e-mail, a number or an id with a record of the roster.
+
+    people: number, e-mail, kind of number, number without what is only spelling, and the sourcedIds of their records.
+    """
+    listed = list(people)
+    if not listed:
+        return []
+    who, emails, kinds, numbers, ids = zip(*listed, strict=True)
+    numbered = [None if None in pair else f"{pair[0]}\x1f{pair[1]}" for pair in zip(kinds, numbers, strict=True)]
+    some = truth(pc.is_in(pa.array(emails, TEXT), value_set=pc.utf8_lower(strings(roster["email"])), skip_nulls=True))
+    some |= truth(pc.is_in(pa.array(numbered, TEXT), value_set=bare_numbers_of(roster), skip_nulls=True))
+    known = set(pc.drop_null(pc.unique(pa.array([one for each in ids for one in each], TEXT))).to_pylist())
+    known &= set(rows_of(roster, "sourced_id", known))
+    some |= np.fromiter((not known.isdisjoint(each) for each in ids), dtype=bool, count=len(ids))
+    return [int(one) for one in np.array(who)[some]]

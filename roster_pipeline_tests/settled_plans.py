@@ -1,0 +1,59 @@
+"""Plans of a part of the people, held against plans of everybody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from roster_pipeline.directory.database import Database
+from roster_pipeline.planning.settled import OPEN
+from roster_pipeline.sync import plan_and_apply, plan_input
+from roster_pipeline.sync.plan_and_apply import Planned
+
+PLANNED = """
+select jsonb_build_array(
+    (select jsonb_agg(to_jsonb(r) - 'plan_id' order by r.row) from plan_row r where plan_id = :plan),
+    (select jsonb_agg(to_jsonb(one) order by role) from (
+        select role, first_row, people from plan_unchanged where plan_id = :plan
+    ) one),
+    (select jsonb_agg(to_jsonb(one) order by role, action, guard) from (
+        select role, action, guard, verdict, rows, findings from verdict where plan_id = :plan
+    ) one),
+    (select jsonb_build_array(hash, counts, first_sync, quality) from plan where id = :plan)
+)
+"""
+_plan, _read = plan_and_apply.plan_snapshot, plan_input.read
+
+
+def plan_and_compare(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Hold each plan of a part of the people against a plan of everybody. Returns the number of settled records of
+    each, as it grows."""
+    settled: list[int] = []
+
+    def read(*given: Any, **also: Any) -> plan_input.PlanInput:
+        found = _read(*given, **also)
+        settled.append(int((found.settled != OPEN).sum()))
+        return found
+
+    def of_everybody(*given: Any, **also: Any) -> plan_input.PlanInput:
+        return _read(*given, **also | {"everybody": True})
+
+    def plan(database: Database, *given: Any, **also: Any) -> Planned:
+        planned = _plan(database, *given, **also)
+        monkeypatch.setattr(plan_input, "read", of_everybody)
+        try:
+            whole = _plan(database, *given, **also | {"dry_run": True})
+        finally:
+            monkeypatch.setattr(plan_input, "read", read)
+        with database.begin() as conn:
+            one, other = (conn.scalar(text(PLANNED), {"plan": each.plan_id}) for each in (planned, whole))
+            conn.execute(text("delete from plan where id = :plan"), {"plan": whole.plan_id})
+        assert one == other
+        assert (planned.rows, planned.by_action, planned.held) == (whole.rows, whole.by_action, whole.held)
+        return planned
+
+    monkeypatch.setattr(plan_input, "read", read)
+    monkeypatch.setattr(plan_and_apply, "plan_snapshot", plan)
+    return settled

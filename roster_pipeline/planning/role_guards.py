@@ -49,7 +49,8 @@ _LOST = ("phone", "middle_name", "grade", _CONTACT, "contact_email", "contact_ph
 
 @dataclass(frozen=True)
 class Updates:
-    """The updates of the people of one role. keyed: how many of them would get another key, or lose a value.
+    """The updates of the people of one role. keyed: how many of them would get another key, or lose a value or
+    the right to log in.
 
     into: the roles of their rows. People who change their role are in the row of the new role.
     """
@@ -151,7 +152,7 @@ def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
         if updates and there and updates.keyed > TOO_FEW and updates.keyed > guards.update_key_share * there:
             message = (
                 f"{people_of(role, updates.keyed)} would get another e-mail, number, username, name or contact, "
-                f"or lose a value, {out_of(updates.keyed, there)}."
+                f"or lose a value or the right to log in, {out_of(updates.keyed, there)}."
             )
             share = updates.keyed / there
             yield Finding("key_updates", message, share, guards.update_key_share, (UPDATE,), updates.into, about=role)
@@ -205,13 +206,14 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
 
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:
-    """Whether a row gives somebody another key, or takes a value away. A first contact is not another contact, nor is a
-    number of another kind or place another number. Somebody who is no student any more has no grade."""
+    """Whether a row gives somebody another key, or takes a value or the right to log in away. A first contact is not
+    another contact, nor is a number of another kind or place another number. Somebody who is no student any more has no
+    grade."""
     if any(name in changes and changes[name][0] != changes[name][1] for name in _KEY_FIELDS):
         return True
     if _CONTACT in changes and None not in changes[_CONTACT]:
         return True
-    if _replaces_a_contact(changes):
+    if _replaces_a_contact(changes) or changes.get("enabled", (None, None))[1] is False:
         return True
     if any(name in changes and changes[name][1] is None for name in _LOST) and "role" not in changes:
         return True

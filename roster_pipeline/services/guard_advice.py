@@ -78,8 +78,8 @@ ADVICE: dict[str, str] = {
     "restores": "Check a few of these people in the SIS. If they are back, or were archived by mistake, approve. If "
     "the SIS made people active who left years ago, discard, and correct that in the SIS.",
     "updates": "Look at a few rows. If nearly everybody changes, the cause is often a setting of the SIS.",
-    "key_updates": "These values identify people, or say who is called. If many people lose a value, the export may no "
-    "longer have that column. Look at a few rows before letting so many change.",
+    "key_updates": "These values identify people, or say who is called or who may log in. If many people lose a value, "
+    "the export may no longer have that column. Look at a few rows before letting so many change.",
     "rejected": "Look at the records that could not be used, and have them corrected in the SIS.",
     "blackout": "The school's calendar says that nothing changes now. The hold ends when these dates are over. "
     "If it must happen now, approve.",

@@ -157,7 +157,8 @@ GUARDS = (
     Setting(
         "update_key_share",
         "Changed keys",
-        "The largest share of a role that may get another e-mail, number, username, name or contact, or lose a value.",
+        "The largest share of a role that may get another e-mail, number, username, name or contact, or "
+        "lose a value or the right to log in.",
         0.05,
     ),
     Setting(

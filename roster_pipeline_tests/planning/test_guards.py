@@ -183,6 +183,9 @@ CASES = [
     case("phones of 5 % gone", plan=losing(10, phone=["+1", None])),
     *(case(f"{field} over 5 % gone", of_student("update"), "key_updates", plan=losing(11, **{field: ["x", None]}))
       for field in LOST),
+    case("accounts of more than 5 % switched off", of_student("update"), "key_updates",
+         plan=losing(11, enabled=[True, False])),
+    case("accounts switched on", plan=losing(100, enabled=[False, True])),
     case("other phones", plan=losing(100, phone=["+1", "+2"])),
     case("grades of people who change their role", plan=losing(11, grade=["09", None], role=["student", "teacher"])),
     case("contacts of more than 75 % because they were switched off", plan=Plan(

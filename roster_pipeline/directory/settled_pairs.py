@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from hashlib import sha256
 from typing import Any
 
@@ -27,6 +28,9 @@ from roster_pipeline.directory.tenants import SchoolRow
 
 MOST_CHANGED = 20_000
 """If more people of the district were changed, everybody is planned."""
+MOST_DAYS = 7
+"""So many days after everybody was planned, everybody is planned again: then no rule depends on this shortcut for
+longer than a week."""
 
 DECIDED = """
 select jsonb_build_array(
@@ -103,12 +107,14 @@ class Reading:
 
 @dataclass(frozen=True)
 class Before:
-    """The pairs of an earlier plan: columns sourced_id, person_id, digest. same_roster: the roster is that of the plan.
+    """The pairs of an earlier plan: columns sourced_id, person_id, digest. since: the day on which everybody was
+    planned. same_roster: the roster is that of the plan.
 
     people, records: those that were changed since. others: people who were no members and came into question.
     """
 
     pairs: pa.Table
+    since: date
     same_roster: bool
     people: frozenset[int] = frozenset()
     records: frozenset[str] = frozenset()
@@ -129,8 +135,11 @@ def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) ->
     return Reading(sha256(repr((decided, used, code)).encode()).hexdigest(), facts["counts"].get(KEY))
 
 
-def load(conn: Connection, school: SchoolRow, snapshot_id: int, records: int, reading: Reading) -> Before | None:
-    """The pairs of the school's last plan. None if there are none, or if something else than people was changed since.
+def load(
+    conn: Connection, school: SchoolRow, snapshot_id: int, records: int, reading: Reading, today: date
+) -> Before | None:
+    """The pairs of the school's last plan. None if there are none, if something else than people was changed since, or
+    if everybody was last planned `MOST_DAYS` ago.
 
     Call it under the lock of the district. records: how many the snapshot has.
     """
@@ -139,26 +148,36 @@ def load(conn: Connection, school: SchoolRow, snapshot_id: int, records: int, re
         return None
     table = kept.table
     state = orjson.loads(table.schema.metadata[b"state"])
-    if state["decided"] != reading.decided:
+    since = date.fromisoformat(state["since"])
+    if state["decided"] != reading.decided or not 0 <= (today - since).days < MOST_DAYS:
         return None
     changed = conn.execute(text(CHANGED), {"position": state["position"], "district": school.district_id}).one()
     if len(changed.people) > MOST_CHANGED:
         return None
     same = reading.cleaning is not None and state["cleaning"] == reading.cleaning
     people, records_too = frozenset(changed.people), frozenset(changed.records)
-    return Before(table, same, people, records_too, frozenset(state["others"]) | people)
+    return Before(table, since, same, people, records_too, frozenset(state["others"]) | people)
 
 
 def keep(
-    conn: Connection, snapshot_id: int, pairs: pa.Table, reading: Reading, position: int, others: Collection[int]
+    conn: Connection,
+    snapshot_id: int,
+    pairs: pa.Table,
+    reading: Reading,
+    position: int,
+    others: Collection[int],
+    *,
+    since: date,
 ) -> None:
     """Keep the pairs of a plan in its transaction. position: that of the change log when the directory was read.
+    since: the day on which everybody was planned.
 
     It waits for an erasure that is going on; after that, nothing is kept of this snapshot.
     """
     conn.execute(text("select from snapshot where id = :id for share"), {"id": snapshot_id})
     state = {
-        "decided": reading.decided, "cleaning": reading.cleaning, "position": position, "others": sorted(others)
+        "decided": reading.decided, "cleaning": reading.cleaning, "position": position, "others": sorted(others),
+        "since": since.isoformat(),
     }  # fmt: skip
     stored_frames.keep(conn, snapshot_id, SETTLED, pairs.replace_schema_metadata({"state": orjson.dumps(state)}))
 

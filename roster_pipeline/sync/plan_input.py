@@ -54,20 +54,22 @@ from roster_pipeline.planning.snapshot_guards import GOOD_SNAPSHOTS_READ
 class _Found:
     """directory: the people who are planned. position: that of the change log. settled: the settled person of each row
     of the roster, or `IDLE`, else `OPEN`. context: the rows of people who are planned only because others share a key
-    with them. earlier: the pairs of the last plan. digests: of the rows, if they are known."""
+    with them. earlier: the pairs of the last plan. since: the day on which everybody was planned, if these are not all.
+    digests: of the rows, if they are known."""
 
     directory: DirectoryFrames
     position: int
     settled: Ints
     context: Flags
     earlier: Settled | None = None
+    since: date | None = None
     digests: Array | None = None
 
 
 @dataclass(frozen=True)
 class PlanInput:
     """before: the snapshot and earlier nights. roster, rejected: of the snapshot. quality, excluded: as `rosters` loads
-    them. reading: what the next plan compares; None for a small school."""
+    them. reading: what the next plan compares; None for a small school. today: in the zone of the school."""
 
     before: History
     roster: pd.DataFrame
@@ -76,6 +78,7 @@ class PlanInput:
     excluded: pd.DataFrame
     found: _Found
     reading: Reading | None
+    today: date
 
     @property
     def directory(self) -> DirectoryFrames:
@@ -120,8 +123,8 @@ class PlanInput:
     def keep(self, conn: Connection, snapshot_id: int, plan: Plan) -> None:
         """Keep what is settled after this plan, in its transaction. After a first sync, everybody has changed."""
         if self.reading is not None and not plan.first_sync:
-            position, others = self.found.position, self.others().tolist()
-            settled_pairs.keep(conn, snapshot_id, self.pairs_after(plan), self.reading, position, others)
+            position, others, since = self.found.position, self.others().tolist(), self.found.since or self.today
+            settled_pairs.keep(conn, snapshot_id, self.pairs_after(plan), self.reading, position, others, since=since)
 
     def pairs_after(self, plan: Plan) -> pa.Table:
         """The pairs that are settled after this plan."""
@@ -179,7 +182,7 @@ def read(
         found = None
         if reading and not everybody and school.settings.contacts_most == 1 and one_contact(roster):
             lock_district_for_reading(conn, school.district_id)
-            last = settled_pairs.load(conn, school, snapshot_id, records, reading)
+            last = settled_pairs.load(conn, school, snapshot_id, records, reading, today)
             special = {*rejected["sourced_id"][rejected["role"].isna()].dropna()}  # only their person has a role
             special |= set(rows_of(roster, "contact_sourced_id", excluded["sourced_id"].dropna()))
             found = _narrow(conn, school, snapshot_id, roster, special, decided, last) if last else None
@@ -188,7 +191,7 @@ def read(
             directory = _frames(conn, school, loaded, roster, decided)
             nobody = np.full(len(roster), OPEN)
             found = _Found(directory, loaded.position, nobody, nobody >= 0)
-    return PlanInput(before, roster, rejected, quality, excluded, found, reading)
+    return PlanInput(before, roster, rejected, quality, excluded, found, reading, today)
 
 
 def _narrow(
@@ -229,7 +232,7 @@ def _narrow(
             persons = np.where(near, OPEN, persons)
             if near.any():
                 continue
-        return _Found(directory, loaded.position, persons, context, earlier, digests)
+        return _Found(directory, loaded.position, persons, context, earlier, last.since, digests)
 
 
 def _frames(

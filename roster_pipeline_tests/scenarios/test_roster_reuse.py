@@ -15,9 +15,10 @@ from sqlalchemy import text
 from roster_pipeline import sync
 from roster_pipeline.cleaning.quality import not_tested
 from roster_pipeline.cleaning.quality_suite import SHIPPED
-from roster_pipeline.directory import operations, roster_reuse, roster_rows, rosters, snapshots, stored_frames
+from roster_pipeline.directory import operations, roster_reuse, roster_rows, rosters, snapshots, stored_frames, tenants
 from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
-from roster_pipeline.sync import clean_snapshot
+from roster_pipeline.planning.settled import OPEN
+from roster_pipeline.sync import clean_snapshot, plan_input
 from roster_pipeline.sync.clean_snapshot import CleanedCounts
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.kept_frames import keep_and_compare
@@ -250,6 +251,20 @@ def test_nothing_is_kept_of_an_erased_person(nights: Nights, read: list[int]) ->
     assert kept(nights) == {}, "this snapshot was read before the erasure"
     nights.next(take_over=False)
     assert set(kept(nights)) == {"records", "roster"}
+
+
+@pytest.mark.parametrize(("days", "planned_too"), [(0, False), (6, False), (7, True), (-1, True)])
+def test_everybody_of_a_large_school_is_planned_once_a_week(
+    nights: Nights, read: list[int], days: int, planned_too: bool
+) -> None:
+    for _ in range(3):
+        nights.district.sync_school("lincoln")
+    with nights.district.database.begin() as conn:
+        school = tenants.get_school(conn, "lincoln")
+        snapshot = int(conn.scalar(text("select max(id) from snapshot")) or 0)
+    today = datetime.now(school.settings.zone).date()
+    given = plan_input.read(nights.district.database, school, snapshot, today + days * DAY)
+    assert (given.settled == OPEN).all() == planned_too
 
 
 def test_kept_frames_are_pruned_with_their_snapshot(nights: Nights, read: list[int]) -> None:

@@ -18,7 +18,15 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import SCRIPT, words_of
-from roster_pipeline_tests.directory.builders import add_school, newcomer, one, person_of, snapshot_of, sync_rows
+from roster_pipeline_tests.directory.builders import (
+    NOBODY,
+    add_school,
+    newcomer,
+    one,
+    person_of,
+    snapshot_of,
+    sync_rows,
+)
 
 POISONED = "Zyxpoison"
 STORED = """
@@ -92,7 +100,7 @@ def test_rejected_records_are_listed_with_the_rule_in_words(
         columns=COLUMNS,
     )
     with database.begin() as conn:
-        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
+        rosters.write(conn, snapshot_id, NOBODY, frame)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     answer = owner.get(page)
     told = words_of(answer.text)
@@ -126,7 +134,7 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
         conn.execute(
             text(STORED), {"snapshot": snapshot_id, "connection": lincoln.connection.id, "payload": json.dumps(sent)}
         )
-        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
+        rosters.write(conn, snapshot_id, NOBODY, frame)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     answer = owner.get(page)
     assert SCRIPT not in answer.text
@@ -158,7 +166,7 @@ def test_the_name_of_a_rejected_record_leads_to_its_person_for_those_who_may_see
         given = {"snapshot": snapshot_id, "connection": lincoln.connection.id}
         conn.execute(text(STORED), given | {"payload": json.dumps({"givenName": "Ada", "familyName": "Lovelace"})})
         written = pd.DataFrame(rows, columns=COLUMNS)
-        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), written)
+        rosters.write(conn, snapshot_id, NOBODY, written)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     leads = re.compile(r'href="(/people/\d+)"><bdi>([^<]*)<')
     assert leads.findall(owner.get(page).text) == [(f"/people/{ada}", "Ada Lovelace")]

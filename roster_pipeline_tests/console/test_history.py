@@ -252,7 +252,7 @@ def test_a_rollback_is_previewed_needs_a_reason_and_leads_to_its_sync(
     assert "created, would be removed again 1" in told
     assert "1 person was changed since this sync" in told
     assert "Grace Lovelace" in told
-    assert "The next sync makes the same changes again" in told
+    assert "the next sync makes these changes again" in told
     assert one(database, "select count(*) from person") == 2, "a preview changes nothing"
     assert owner.send_form(_page(sync_id), {"reason": " "}).status_code == 400
     answer = owner.send_form(_page(sync_id), {"reason": "wrong term"})

@@ -15,6 +15,7 @@ from roster_pipeline.directory import manual_edits, plans, pulls, snapshots, ten
 from roster_pipeline.directory.apply import SyncResult, apply_plan
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.frames import ROSTER_COLUMNS
 from roster_pipeline.planning.plan import says_nothing
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 
@@ -89,6 +90,10 @@ def snapshot_of(database: Database, school: SchoolRow, *users: dict[str, Any]) -
     pull_id = pull_of(database, school, Page("org", [own]), Page("user", list(users)))
     with database.begin() as conn:
         return snapshots.take(conn, school, own["sourcedId"], pull_id, contacts=True, run_id=None)
+
+
+NOBODY = pd.DataFrame(columns=ROSTER_COLUMNS).astype({"identity": "Int64"})
+"""A cleaned roster without a record."""
 
 
 def clean_records(conn: Connection, snapshot_id: int, *records: dict[str, Any]) -> None:

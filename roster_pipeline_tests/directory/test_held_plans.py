@@ -14,6 +14,7 @@ from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.rosters import RejectedFilter, UnknownSnapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
+    NOBODY,
     add_school,
     newcomer,
     person_of,
@@ -109,7 +110,7 @@ def test_rejected_records_belong_to_their_school(database: Database, lincoln: Sc
         columns=columns,
     )
     with database.begin() as conn:
-        rosters.write(conn, snapshot_id, pd.DataFrame(columns=["sourced_id", "record_status"]), frame)
+        rosters.write(conn, snapshot_id, NOBODY, frame)
         assert rosters.snapshot_of_school(conn, lincoln.id, snapshot_id).id == snapshot_id
         with pytest.raises(UnknownSnapshot):
             rosters.snapshot_of_school(conn, roosevelt.id, snapshot_id)

@@ -14,6 +14,7 @@ from roster_pipeline.directory import pulls, rosters, snapshots, sync_summary
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory.builders import (
+    NOBODY,
     PROOF,
     Page,
     add_school,
@@ -198,8 +199,8 @@ REJECTED = pd.DataFrame(
 def test_a_roster_is_written_whole_and_read_back_the_same(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
     roster = _roster(
-        {"sourced_id": "a", "given_name": AWKWARD, "email": "", "enabled": None, "identity": None},
-        {"sourced_id": "b", "given_name": None, "email": "b@example.org"},
+        {"sourced_id": "a", "given_name": AWKWARD, "email": "", "enabled": None},
+        {"sourced_id": "b", "given_name": None, "email": "b@example.org", "identity": 1},
     )
     for _ in range(2):
         with database.begin() as conn:
@@ -220,7 +221,7 @@ def test_a_roster_is_written_whole_and_read_back_the_same(database: Database, li
 def test_an_empty_roster_is_a_frame_with_all_columns(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
     with database.begin() as conn:
-        rosters.write(conn, snapshot_id, _roster().reindex(columns=["sourced_id"]), REJECTED.head(0))
+        rosters.write(conn, snapshot_id, NOBODY, REJECTED.head(0))
         found, rejected = rosters.load(conn, snapshot_id)
     assert found.empty
     assert "contact_email" in found.columns
@@ -229,7 +230,7 @@ def test_an_empty_roster_is_a_frame_with_all_columns(database: Database, lincoln
 
 def write(conn: Connection, snapshot_id: int, **what: Any) -> None:
     """Quality results, or counts, of a snapshot whose roster does not matter."""
-    rosters.write(conn, snapshot_id, pd.DataFrame(), pd.DataFrame(), **what)
+    rosters.write(conn, snapshot_id, NOBODY, pd.DataFrame(), **what)
 
 
 def test_quality_results_replace_those_of_an_earlier_run(database: Database, lincoln: SchoolRow) -> None:

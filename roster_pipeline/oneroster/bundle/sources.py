@@ -188,7 +188,8 @@ def source_of(
         if not allow_private:
             raise AddressNotAllowed(
                 "The bundle is on this machine, and this connection may not read files of this machine.",
-                "Ask the operator to allow private addresses for this connection, or send it to an SFTP server.",
+                "Send it to an SFTP server, or let an operator switch on 'Allow private addresses' for this connection "
+                "(--allow-private-addresses).",
             )
         return LocalSource(path=path, within=within, metadata_keys=metadata_keys, limits=limits)
     if parts.scheme != "sftp" or not host:

@@ -104,10 +104,16 @@ def refuse_address(address: IpAddress, allow_private: bool) -> None:
     forms = (address, embedded(address))
     forbidden = any(_in(form, METADATA) or form.is_multicast or form.is_unspecified for form in forms)
     if forbidden or not (allow_private or is_public(address)):
-        raise AddressNotAllowed(
-            "The address of the SIS is in a private network or on this machine.",
-            "Check the URL. If it is right, the operator can allow private addresses for this connection.",
-        )
+        raise private_address()
+
+
+def private_address() -> AddressNotAllowed:
+    """The error for an address that only the operator can allow."""
+    return AddressNotAllowed(
+        "The address of the SIS is in a private network or on this machine.",
+        "Check the URL. If it is right, an operator can switch on 'Allow private addresses' for this connection "
+        "(--allow-private-addresses).",
+    )
 
 
 def is_loopback(host: str) -> bool:

@@ -26,7 +26,7 @@ from roster_pipeline.oneroster.errors import (
     TooSlow,
     WrongAddress,
 )
-from roster_pipeline.oneroster.http.addresses import is_loopback
+from roster_pipeline.oneroster.http.addresses import is_loopback, private_address
 from roster_pipeline.oneroster.http.auth import Allowance, NoMoreTries, SignIn
 from roster_pipeline.oneroster.http.endpoint import Clock, Endpoint, host_of, resolved, same_origin, with_query
 from roster_pipeline.oneroster.http.error_mapping import Situation, failure_of, in_context
@@ -219,8 +219,10 @@ class HttpSession:
         parts = urlsplit(url)
         if parts.scheme == "https":
             return
-        if parts.scheme == "http" and is_loopback(parts.hostname or "") and self.endpoint.allow_private:
-            return
+        if parts.scheme == "http" and is_loopback(parts.hostname or ""):
+            if self.endpoint.allow_private:
+                return
+            raise private_address()
         raise AddressNotAllowed(
             "The address of the SIS is not encrypted (http).", "Enter the https address; the SIS must offer one."
         )

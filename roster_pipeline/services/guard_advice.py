@@ -29,7 +29,7 @@ GUARD_TITLES: dict[str, str] = {
     "no_quality": "A quality rule gave no result",
     "restores": "Many people come back",
     "updates": "Many people change",
-    "key_updates": "Many e-mails, numbers or names change",
+    "key_updates": "Many e-mails, numbers or names change, or values go",
     "rejected": "Many records cannot be used",
     "blackout": "A window in which nothing changes",
     "add_only": "A window in which people are only added",

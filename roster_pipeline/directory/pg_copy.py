@@ -70,6 +70,11 @@ def array_literal(values: Iterable[str]) -> str:
     return '{"' + '","'.join(listed) + '"}' if listed else "{}"
 
 
+def number_literal(numbers: Iterable[int]) -> str:
+    """Whole numbers as an int[] or bigint[] of PostgreSQL: one text for the driver, in place of a value for each."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
 def text_array(values: Iterable[str]) -> bytes:
     """A text[] with its length, for `copy_rows`. NUL, which PostgreSQL cannot hold, is left out."""
     listed = [value.replace("\0", "").encode() for value in values]

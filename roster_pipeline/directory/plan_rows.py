@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.people_list import fold, folded
+from roster_pipeline.directory.pg_copy import number_literal
 from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS, PlanRow
 from roster_pipeline.vocabulary import RISKIEST_FIRST, ROLE_NAMES
 
@@ -172,7 +173,7 @@ def _rows(conn: Connection, plan: PlanRow, chosen: RowFilter, rest: str, **given
     conditions, values = chosen.sql()
     query = f"select r.row {_FROM} {conditions} {rest}"
     numbers = list(conn.scalars(text(query), {**_of(plan), **values, **given}))
-    listed = "{" + ",".join(map(str, numbers)) + "}"
+    listed = number_literal(numbers)
     found = conn.execute(text(f"{_COLUMNS} {_FROM} and r.row = any(cast('{listed}' as int[]))"), _of(plan))
     by_number = {row["row"]: dict(row) for row in found.mappings()}
     return [by_number[number] for number in numbers if number in by_number]

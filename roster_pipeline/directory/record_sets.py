@@ -23,6 +23,7 @@ import numpy.typing as npt
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.locks import lock_until_commit, lock_until_commit_shared
+from roster_pipeline.directory.pg_copy import number_literal
 
 Ids = npt.NDArray[np.int64]
 
@@ -97,7 +98,7 @@ class RecordSet:
     @property
     def literal(self) -> str:
         """The ids as a bigint[] of PostgreSQL."""
-        return "{" + ",".join(map(str, self.ids.tolist())) + "}"
+        return number_literal(self.ids.tolist())
 
     def __len__(self) -> int:
         return int(np.bitwise_count(self.bits).sum())

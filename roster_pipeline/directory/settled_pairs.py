@@ -9,12 +9,13 @@ is another one, nothing is settled.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -22,6 +23,7 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline import code_version
 from roster_pipeline.directory import stored_frames
+from roster_pipeline.directory.pg_copy import number_literal
 from roster_pipeline.directory.roster_reuse import KEY
 from roster_pipeline.directory.stored_frames import SETTLED
 from roster_pipeline.directory.tenants import SchoolRow
@@ -116,9 +118,9 @@ class Before:
     pairs: pa.Table
     since: date
     same_roster: bool
-    people: frozenset[int] = frozenset()
-    records: frozenset[str] = frozenset()
-    others: frozenset[int] = field(default_factory=frozenset)
+    people: frozenset[int]
+    records: frozenset[str]
+    others: frozenset[int]
 
 
 def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) -> Reading:
@@ -190,11 +192,11 @@ def others_of(
     if not people:
         return []
     given = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
-    return [tuple(row) for row in conn.execute(text(OTHERS), given | {"people": _array(people)})]
+    return [tuple(row) for row in conn.execute(text(OTHERS), given | {"people": number_literal(people)})]
 
 
 def find_candidates(
-    conn: Connection, school: SchoolRow, records: pd.DataFrame, settled: Collection[int], others: Collection[int]
+    conn: Connection, school: SchoolRow, records: pd.DataFrame, settled: npt.NDArray[np.int64], others: Collection[int]
 ) -> None:
     """Fill the table `candidate` with the people that planning has to know if these are settled.
 
@@ -203,7 +205,7 @@ def find_candidates(
     columns = {"ids": "sourced_id", "kinds": "number_kind", "numbers": "number", "emails": "email"}
     given: dict[str, Any] = {
         "district": school.district_id, "school": school.id, "connection": school.connection.id,
-        "settled": _array(settled), "others": _array(others),
+        "settled": number_literal(settled.tolist()), "others": number_literal(others),
     }  # fmt: skip
     for name, column in columns.items():
         values = records[column].astype(object)
@@ -211,8 +213,3 @@ def find_candidates(
     conn.exec_driver_sql(FORGET)
     conn.execute(text(FIND), given)
     conn.exec_driver_sql(READY)
-
-
-def _array(numbers: Collection[int]) -> str:
-    listed = numbers.tolist() if isinstance(numbers, np.ndarray) else numbers
-    return "{" + ",".join(map(str, listed)) + "}"

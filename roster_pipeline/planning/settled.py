@@ -110,7 +110,7 @@ def neighbours(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames)
     )
     unlinked = ~settled & ~truth(pc.is_in(keys.sourced_ids, value_set=strings(directory.own_links["sourced_id"])))
     spelled = _spelled(keys.sourced_ids, settled, unlinked)
-    near = near_absent(roster, settled, directory) | spelled
+    near = _near_absent(roster, settled, directory) | spelled
     gaining = _gaining(roster, ~settled & ~unlinked, directory)
     if unlinked.any():  # a new person gains nothing that counts
         rows = np.flatnonzero(unlinked)
@@ -130,7 +130,7 @@ def neighbours(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames)
         open_ = open_ | found
 
 
-def near_absent(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames) -> Flags:
+def _near_absent(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames) -> Flags:
     """The settled rows that may be one of the active members without a row of their own in the roster."""
     links = directory.own_links
     here = truth(pc.is_in(strings(links["sourced_id"]), value_set=strings(roster["sourced_id"])))

@@ -7,13 +7,17 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import yaml
+from dagster._core.workspace.load_target import ModuleTarget, get_target_from_toml_data
 
 from roster_pipeline.definitions import build_defs
+from roster_pipeline.runtime.run_school import LOCATION
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.cli.test_signals import at_work, environment
 from roster_pipeline_tests.waiting import until
@@ -122,6 +126,17 @@ for changed in sys.argv[1:]:
     file.write_bytes(as_it_was)
 """
 """Prints the code versions as a new process sees them, after a change of each file of the copy; "" changes none."""
+
+
+def test_dagster_and_dg_know_the_code_by_one_name() -> None:
+    """Else a schedule that was switched off in one UI would run in the other, and runs could not be re-executed."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    started = get_target_from_toml_data(project)
+    assert isinstance(started, ModuleTarget)
+    files = [ROOT / "workspace.yaml", ROOT / "deploy" / "workspace.yaml"]
+    by_file = [next(iter(one.values())) for file in files for one in yaml.safe_load(file.read_text())["load_from"]]
+    names = [started.location_name, project["tool"]["dg"]["project"].get("code_location_name")]
+    assert names + [one["location_name"] for one in by_file] == [LOCATION] * 4
 
 
 @pytest.fixture

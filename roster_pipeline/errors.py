@@ -98,7 +98,7 @@ def in_words(problem: str) -> str:
 
 
 def noticed(unlisted: int = 0, respelled: int = 0, below: int = 0, unclear: int = 0) -> tuple[str, ...]:
-    """Odd references and dates: one text for each count that is not 0. Each count is of people.
+    """Unclear references and dates: one text for each count that is not 0. Each counts people.
 
     unlisted: their org is not listed. respelled: their org was written in another way, and we could read it. below:
     they belong only to orgs below the school, which do not count as it. unclear: a date of a role cannot be read.

@@ -57,14 +57,13 @@ USER_LISTS: dict[str, Any] = {
     "unreadable": pa.list_(TEXT),
 }
 USER_COLUMNS = (*USER_TEXT, "enabledUser", *USER_LISTS, "metadata")
-"""The normalised user record, one column per member. `unreadable`: the members that were given and are none of that
-kind."""
+"""The normalised user record, one column per member. `unreadable`: the names of members that came with a wrong type."""
 
 _DOCUMENT = pa.schema([*((name, TEXT) for name in USER_TEXT), ("enabledUser", pa.bool_()), *USER_LISTS.items()])
 
 
 class _WithMetadata(msgspec.Struct):
-    """The member of a document whose own members are not known before."""
+    """`metadata` of a document: its keys are not known in advance."""
 
     metadata: dict[str, Any] | None = None
 
@@ -105,7 +104,7 @@ PLAN_COLUMNS = (
     "witness",
 )
 SELDOM = 50_000
-"""New containers between two looks: those of some pages. So only the cycles of a few requests wait."""
+"""New containers between two collections: about those of a few pages, so only a few requests' cycles wait."""
 
 
 def frame_of(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

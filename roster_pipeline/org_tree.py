@@ -1,4 +1,5 @@
-"""The orgs of one SIS as a tree: which of them are schools, and which are below one. And the days of roles in them.
+"""The orgs of one SIS as a tree: which are schools, and which are below a school. Also the days on which roles begin
+and end.
 
 An org is a mapping with `sourcedId`, `type`, `parent` (a sourcedId or None) and `status`, as `oneroster` returns it.
 """

@@ -1,10 +1,9 @@
 """CSV that survives a spreadsheet: no cell runs as a formula, and no number, grade or date is rewritten.
 
-A spreadsheet guesses what a cell is. It runs text that begins like a formula, drops the zero of the grade `09`, rounds
-an id of 20 digits, and turns `3-4` into a day. One apostrophe in front prevents all of that, and every program can
-remove it again (`plain_cell`). `="09"` would keep the zero too, but it is a formula: programs read it as text with
-signs, and some spreadsheets refuse it or ask whether the file may run. So there is only one mark, and it has one
-meaning: text follows.
+A spreadsheet guesses the type of a cell. It runs text that begins like a formula, drops the zero of the grade `09`,
+rounds an id of 20 digits, and turns `3-4` into a day. One apostrophe in front prevents all of that, and programs can
+remove it again (`plain_cell`). `="09"` would keep the zero too, but it is a formula: some spreadsheets refuse it or
+warn about it.
 """
 
 from __future__ import annotations

@@ -273,7 +273,7 @@ def _with_rejected_at_ingest(roster: pd.DataFrame, ids_rejected: Array) -> pd.Da
 def _with_others(
     roster: pd.DataFrame, others: pd.DataFrame, orgs: SchoolOrgs, context: CleaningContext
 ) -> pd.DataFrame:
-    """The roster with records of people who share the id of another record, each under an id of its own."""
+    """The roster, and the records of other people with a shared id, each under an id of its own."""
     entries = read_roles(lists(others["roles"]), orgs, context.settings, context.today)
     groups = _groups(entries)
     numbers = pa.array(map(str, range(len(others))), TEXT)

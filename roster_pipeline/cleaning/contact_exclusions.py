@@ -1,5 +1,4 @@
-"""Who may be a contact: the contacts of each person, their relationships, and the contacts that nobody may call by the
-contact rules."""
+"""Each student's possible contacts and their relationships, and the contacts that the contact rules exclude."""
 
 from __future__ import annotations
 
@@ -51,8 +50,8 @@ EXCLUDED_COLUMNS = ("sourced_id", "student_id")
 
 
 def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Rejections) -> tuple[Flags, Flags, Ints]:
-    """The people who may be a contact: they are not gone, have a name, and have a contact's role today. Also those who
-    only lack a name, and the kind of each, best first."""
+    """The people who may be a contact: not gone, with a name, and with a contact's role today. Second value: those who
+    only lack a name. Third: the kind of each, best first."""
     named = filled(clean_names(strings(people["givenName"]))) | filled(clean_names(strings(people["familyName"])))
     gone = truth(pc.is_in(pc.utf8_lower(strings(people["status"])), value_set=pa.array(sorted(GONE_STATUSES), TEXT)))
     kinds = np.full(len(people), -1, dtype=np.int64)
@@ -195,8 +194,7 @@ def excluded_contacts(
 
 
 def _parents(people: pd.DataFrame, context: ContactContext) -> Flags:
-    """The people who have, had or will have a role outside the four rostered groups: a contact, or a role that is not
-    mapped."""
+    """The people with a past, present or future role outside the four rostered groups: contact, or not mapped."""
     groups = context.settings.roles_by_source
     rostered = pa.array([name for name, group in groups.items() if group != CONTACT], TEXT)
     roles = lists(people["roles"])

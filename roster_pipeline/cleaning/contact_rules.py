@@ -93,8 +93,7 @@ def rules_of(lines: Iterable[str]) -> tuple[FieldRule, ...]:
 
 
 def contact_fields(connection: ConnectionSettings) -> tuple[str, ...]:
-    """Every field of a contact that a setting of the connection reads: for the rules, for the relationship, or to keep
-    it."""
+    """Every contact field that the connection's settings name: for contact rules, for the relationship, or to keep."""
     ruled = [rule.field for rule in rules_of(connection.contact_rules)]
     relationship = [connection.contact_relationship_from] if connection.contact_relationship_from else []
     return tuple(dict.fromkeys((*ruled, *relationship, *connection.contact_flags)))

@@ -1,10 +1,10 @@
-"""Finds the contacts of each student, if the school wants them: the primary contact and, if it wants more, the next
-ones in order. Makes them columns of the roster, and says which of their values cannot be read.
+"""Finds each student's contacts, if the school wants them: the primary contact, and the next ones in order if it wants
+more. Writes them as columns of the roster, with the values that cannot be read.
 
 The standard links students and contacts by `agents`, in either direction, without order, kind or mark. So contacts are
-ordered by the mark of a vendor, if the connection names the metadata field that has it; then by role: parent, guardian,
-relative, other; then by the place in the student's own list; then by sourcedId. Contacts that the connection's contact
-rules exclude are left out.
+ordered by the vendor's mark (if the connection names its metadata field), then role (parent, guardian, relative,
+other), then place in the student's list, then sourcedId. Contacts that the connection's contact rules exclude are left
+out.
 """
 
 from __future__ import annotations
@@ -261,7 +261,7 @@ def _in_order(ranks: Ints, students: Ints, values: Array, count: int) -> list[Ar
 
 
 def _joined(columns: list[Array]) -> Array:
-    """The existing texts, with commas between them. Arrow's own way to skip nulls drops rows that have only nulls."""
+    """The existing texts, with commas between them. Arrow's option to skip nulls loses rows that have only nulls."""
     parts = [pc.fill_null(_between(", ", column, ""), "") for column in columns]
     text = pc.utf8_slice_codeunits(pc.binary_join_element_wise(*parts, _NOTHING), 2)
     return pc.if_else(pc.equal(text, ""), pa.scalar(None, TEXT), text)

@@ -27,7 +27,7 @@ _ENCODED = "xn--"
 """How a domain with letters outside ASCII begins if they are encoded. The library decodes it."""
 
 _SURELY_SHORT = 64
-"""The part before the @ may have this length, and so the library finds no address of this length too long."""
+"""Even the part before the @ may have this length, so the library finds no address up to it too long."""
 
 _FILLERS = r"^[0\s().+-]*$"
 """A number of zeros alone is a placeholder, not a wrong number."""

@@ -34,7 +34,7 @@ from roster_pipeline.frames import Ints
 
 
 class _Later(ModuleType):
-    """Stands for a module, and loads it when something of it is used."""
+    """A placeholder for a module. Loads the module at the first use."""
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -94,14 +94,14 @@ _BATCH = "roster"
 _ASK = {"result_format": {"result_format": "BOOLEAN_ONLY"}, "catch_exceptions": True}
 """We take the counts from the metrics, so that no result contains a value."""
 _OF_COLUMNS = ("table.columns", "table.column_types")
-"""Metrics on which most others depend. No condition on rows changes them, so one answer serves every condition."""
+"""Metrics on which most others depend. They do not depend on conditions on rows, so they are computed once."""
 _COMPARISONS = {"==": operator.eq, "!=": operator.ne, "<": operator.lt, "<=": operator.le, ">": operator.gt}
 _COMPARISONS |= {">=": operator.ge}
 _OF_ROWS = [
     each.get_validation_dependencies
     for each in (ColumnMapExpectation, ColumnPairMapExpectation, MulticolumnMapExpectation)
 ]
-"""What an expectation that asks something of each row has, unless it asks for metrics of its own."""
+"""The methods of expectations that judge single rows, unless an expectation asks for metrics of its own."""
 _SMALL = 50_000
 """If a condition chooses at most so many rows, they are kept for the next expectation with the same condition."""
 
@@ -137,7 +137,7 @@ class ColumnsDetermine(MulticolumnMapMetricProvider):
 class ExpectColumnsToDetermine(MulticolumnMapExpectation):
     """All columns of `column_list` except the last determine the last: one e-mail is one person, in any number of rows.
 
-    The library knows only unique values, and a person may have several records.
+    The library can only test for unique values, but a person may have several records.
     """
 
     map_metric = "columns.determine"
@@ -268,8 +268,8 @@ def _prepare(rule: Rule) -> _Prepared | None:
 
 
 def _wanted(made: Any, engine: _Engine) -> list[Any]:
-    """The metrics that an expectation asks for. Of one that looks at each row, only the number of rows that fail: its
-    condition is all that we use, and to describe the others takes half of the time."""
+    """The metrics of an expectation. If it judges single rows, only the number of rows that fail: we use no other
+    metric, and they take half of the time."""
     if type(made).get_validation_dependencies in _OF_ROWS:
         count = f"{made.map_metric}.unexpected_count"
         given = get_metric_kwargs(count, configuration=made.configuration, runtime_configuration=dict(_ASK))

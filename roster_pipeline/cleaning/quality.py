@@ -90,7 +90,7 @@ def suite_frame(roster: pd.DataFrame, rejected: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read(suite: Suite, columns: list[str]) -> list[str]:
-    """Those of a roster's columns that testing it reads, so that no condition copies the others; all if a rule looks at
+    """The roster columns that the rules read, so that conditions do not copy the others; all columns if a rule reads
     the whole table."""
     if any(rule.type.startswith(_OF_TABLE) for rule in suite.rules):
         return columns

@@ -30,7 +30,7 @@ CHECKS: dict[str, str] = {
     "usable_records": "Few records had to be rejected.",
     FURTHER: "The rules that this installation added.",
 }
-"""The checks, as an owner sees them. A rule that names none of them belongs to the last."""
+"""The checks, as an owner sees them. A rule without a check belongs to the last one."""
 
 EXTRA_SUITE = "ROSTER_QUALITY_SUITE"
 """Environment variable: the path of a suite file whose expectations are added to ours. If one of them has the name of

@@ -116,7 +116,7 @@ def without_placeholders(fields: RecordFields, kinds: Array, alive: Flags) -> Re
 
 
 def not_texts(people: Mapping[str, Array] | pd.DataFrame) -> Iterator[tuple[str, Ints]]:
-    """The members of the records that came as something else than a text, each with the rows of these records."""
+    """The members that are not texts, each with the rows of the records where this is so."""
     members = lists(people["unreadable"])
     flat, rows = pc.list_flatten(members), pc.list_parent_indices(members)
     for member in pc.unique(flat).to_pylist():
@@ -124,7 +124,7 @@ def not_texts(people: Mapping[str, Array] | pd.DataFrame) -> Iterator[tuple[str,
 
 
 def phones_of(people: Mapping[str, Array] | pd.DataFrame, region: str) -> tuple[Array, Flags]:
-    """The phone of each record, and flags for records that give a number and none that can be dialled. `phone` comes
+    """The phone of each record, and flags for records with phone numbers of which none can be dialled. `phone` comes
     before `sms`."""
     phone, bad_phone = clean_phones(strings(people["phone"]), region)
     mobile, bad_mobile = clean_phones(strings(people["sms"]), region)
@@ -158,8 +158,8 @@ def _numbers(users: pd.DataFrame, student: Flags, connection: ConnectionSettings
 
 
 def _of_people(fields: RecordFields, entries: Entries) -> RecordFields:
-    """The fields without those of parents in the list of users, of whom only id, status and role stay, and without the
-    numbers of people whose role is not mapped. A field with a value is not unreadable."""
+    """The fields without those of parents (only id, status and role stay), and without numbers of people whose role is
+    not mapped. A field with a value is not unreadable."""
     values = fields.values
     people, numbered = entries.group != ROLE_RANK[CONTACT], entries.group < ROLE_RANK[CONTACT]
     if not numbered.all():

@@ -4,8 +4,8 @@ A note has the sourcedId, the field and the rule, never the value.
 
 Records of one sourcedId that differ in school or role are one person with all of these: some servers send one record
 per school. Records that agree in both are versions of each other; the newest by `dateLastModified` is used, and among
-equally new ones always the same one. Every other field comes from the newest record. But at one moment a person has one
-name, so records of which both names differ are two people with one id: none of them is used.
+equally new ones always the same one. Every other field comes from the newest record. But a person has one name at a
+time. If both names of two records differ, they are two people with one id, and neither record is used.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def joined_rejections(frames: list[pd.DataFrame]) -> pd.DataFrame:
 
 
 def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """The records, sorted by sourcedId, each sourcedId once; and those of the other people who have such an id.
+    """The records sorted by sourcedId, each sourcedId once; and the records of other people with the same id.
 
     Versions that differ from the one used are noted.
 
@@ -143,8 +143,8 @@ def one_per_sourced_id(users: pd.DataFrame, rejections: Rejections) -> tuple[pd.
 def _joined(
     users: pd.DataFrame, ids: Array, again: Flags, keep: Flags
 ) -> tuple[list[dict[str, Any]], Flags, Flags, list[Record]]:
-    """The records that several records make together; flags for used records that had other versions; flags for one
-    record of each id that two people have; and the records of the others of these people.
+    """Four values: the joined records; flags for used records that had other versions; flags for one record of each id
+    that two people share; the records of the other people with these ids.
 
     Clears `keep` for every record of a repeated id, except for a record that is used alone.
     """

@@ -23,9 +23,9 @@ from roster_pipeline.vocabulary import CONTACT, ROLE_GROUPS, ROLE_RANK, STATUS_R
 
 _CONTACT, _UNMAPPED = ROLE_RANK[CONTACT], ROLE_RANK[None]
 
-# What one entry says, best explanation first. A contact of a student is not a member, on any date. An org that is
-# not listed may be this school in other words, and so may the school that a record with a role elsewhere names without
-# a role; an org that is listed but is not a school does not count if there are other entries.
+# The possible meanings of one entry, best first. A student's contact is never a member. An org that is not listed may
+# be this school under another name. So may a school that a record names without a role, if the record has a role
+# elsewhere. A listed org that is not a school does not count if there are other entries.
 _EXPLAINS = (
     *("member", "role_off", "unmapped", "role_off", "org_below", "unknown_org"),
     *("not_begun", "ended", "elsewhere", "unknown_org", "no_org"),
@@ -82,7 +82,7 @@ def in_days_of(roles: Array, zone: tzinfo) -> Array:
 
 
 def next_change(users: pd.DataFrame, today: date, zone: tzinfo) -> date | None:
-    """The next day on which a role of these users begins, or is over, so that cleaning gives another roster."""
+    """The next day on which a role of these users begins or has ended. From then on, cleaning gives another roster."""
     flat, now = pc.list_flatten(in_days_of(lists(users["roles"]), zone)), today.isoformat()
     begins, ends = pc.struct_field(flat, "beginDate"), pc.struct_field(flat, "endDate")
     first = pc.min(begins.filter(pc.greater(begins, now))).as_py()
@@ -163,8 +163,9 @@ def _explained(flat: Array, group: Ints, orgs: SchoolOrgs, settings: SchoolSetti
 
 
 def _explain_without_role(without: Flags, starts: Ints, explains: Ints, group: Ints) -> None:
-    """Correct the entries without a role, of records that have a role in another org: they do not say that the person
-    is here, nor that they have left. They count as of the strongest role. starts: the first entry of each record."""
+    """Correct the entries without a role of records that have a role in another org: such an entry does not show that
+    the person is here, nor that they left. They count as of the strongest role. starts: the first entry of each
+    record."""
     if not without.any():
         return
     entries = np.diff(starts, append=len(without))

@@ -106,7 +106,7 @@ app = build_app()
 def main() -> None:
     """The entry point of the `roster` script."""
     if not sys.warnoptions:
-        warnings.simplefilter("ignore")  # what libraries warn their developers of says nothing to an operator
+        warnings.simplefilter("ignore")  # library warnings are for developers, not for operators
     end_by_signals()
     app(prog_name="roster")
 

@@ -1,5 +1,5 @@
 """`roster access`, `roster application` and `roster secrets`: who may use the console, which logins may read the
-directory, and the key that Client Secrets are encrypted with."""
+directory, and the key that encrypts Client Secrets."""
 
 from __future__ import annotations
 
@@ -198,8 +198,8 @@ def new_key() -> None:
 def rotate(who: Who = None) -> None:
     """Seal every stored Client Secret with a new key.
 
-    A key of this folder is replaced by a fresh one. A key given by ROSTER_SECRET_KEY is yours: put the new one before
-    the old one, with a comma between, run this, then take the old one away.
+    A key of this folder is replaced by a fresh one. If you set ROSTER_SECRET_KEY yourself, put the new key before the
+    old one, with a comma between them. Run this. Then remove the old key.
     """
     from roster_pipeline.directory import audit
     from roster_pipeline.directory import secrets as sealing
@@ -215,7 +215,7 @@ def rotate(who: Who = None) -> None:
         else:
             new = sealing.new_key()
             path = home() / "secret.key"
-            _write_key(path, f"{new},{old}")  # a crash from here on leaves a file that opens both
+            _write_key(path, f"{new},{old}")  # now a crash loses nothing: the file has both keys
             number = _rotate(database, old, new)
             _write_key(path, new)
         with database.begin() as conn:

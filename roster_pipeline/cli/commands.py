@@ -78,7 +78,9 @@ class ErrorHandlingGroup(TyperGroup):
     """`roster` itself: turns every exception of a command into one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command. Wrong usage and deliberate exits pass; every other exception is explained."""
+        """Run the command. Wrong usage and deliberate exits are raised again; every other exception becomes a
+        message.
+        """
         try:
             _end_what_was_left()
             return super().invoke(ctx)

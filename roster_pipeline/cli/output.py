@@ -67,7 +67,7 @@ def print_json(data: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str | None = None) -> None:
-    """A table for people. A cell is any value, or a `Text` that brings its own style."""
+    """A table for people. A cell is any value, or a `Text` with its own style."""
     table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", box=None, pad_edge=False)
     for name in columns:
         table.add_column(name, overflow="fold")
@@ -182,7 +182,7 @@ def _count(role: Any, name: str) -> Text:
 
 
 def print_doubted(lines: list[Line], school: SchoolRow) -> None:
-    """Persons and records of the links that a person must say something about, and how to say it."""
+    """The links in doubt: persons and records, and the commands that settle them."""
     if not lines:
         return
     print_pairs("Records that may be somebody else's", lines, school)
@@ -190,7 +190,7 @@ def print_doubted(lines: list[Line], school: SchoolRow) -> None:
 
 
 def print_waiting(lines: list[Line], school: SchoolRow) -> None:
-    """Persons and records of the matches that the district's manager has to settle."""
+    """The matches that the district's manager has to settle: persons and records."""
     if lines:
         print_pairs("Records that may be people of another connection", lines, school)
 

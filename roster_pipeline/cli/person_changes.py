@@ -69,7 +69,7 @@ def _in_district(opened: Connection, school: str, district: str | None) -> str:
 
 @person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
 def link(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
-    """Say that a record of the SIS is this person, also after it was said that it is not."""
+    """Say that a record of the SIS is this person, even if somebody unlinked it before."""
     from roster_pipeline.services import person_changes
 
     _do(person_changes.link, connection, number, record, who=who, reason=reason)
@@ -96,7 +96,7 @@ def primary_record(number: Number, record: Record, connection: ConnectionKey, re
 
 @person.command("unlink-leavers", epilog=examples("roster person unlink-leavers oak --reason 'new ids every year'"))
 def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
-    """Say of all leavers whose ids came as somebody else in the newest plan that the records are not theirs."""
+    """Unlink every leaver whose SIS id came as somebody else in the newest plan."""
     from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, by):

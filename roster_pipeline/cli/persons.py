@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 person = group("One person: the values in the directory, the records of the SIS, and the history.")
 MOST_PAIRS = 200
-"""Pairs that the command line shows; each costs a look at both people."""
+"""At most this many pairs are shown, because each needs a query about both people."""
 OURS = {"revision", "updated_at"}
-"""Columns that change with every change and say nothing."""
+"""Columns that change with every edit, so they are not shown."""
 KEYS = {"id", "district_id", "person_id", "school_id", "created_at"}
 """Numbers of our own in a row that was added."""
 Number = Annotated[int, typer.Argument(metavar="PERSON", help="The person's number; see: roster person find WORDS")]

@@ -26,7 +26,7 @@ from roster_pipeline.settings.school import KEY_PATTERN
 
 KEY, CONNECTION, NAME, SCHOOL_ID = "school", "connection", "name", "school-id"
 NOT_FOR_NEW = ("--unmap", "--no-windows")
-"""Options that take away what a new school does not have."""
+"""Options that remove a setting: a new school has nothing to remove."""
 YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 SHOWN = 50
 """Problems that are shown at once."""
@@ -68,7 +68,8 @@ class Problems:
 def add_file(
     database: Database, file: Path, connection: str | None, chosen: dict[str, Any], who: str
 ) -> list[SchoolRow]:
-    """Add every school of a file, or none. connection and chosen: for lines without. Raises CommandError."""
+    """Add every school of a file, or none. connection, chosen: for lines that do not name their own. Raises
+    CommandError."""
     problems = Problems(file)
     with database.begin() as conn:
         wanted = read_schools(file, connection, chosen, problems, lambda source: new_school(conn, source))

@@ -1,7 +1,7 @@
 """The settings as options: those of `roster connection` and `roster school`, made from the table of settings.
 
-An option that is not given changes nothing. An empty text takes a value away where a setting may be empty, and all
-entries of a list. An option for a list may be repeated; it replaces the list. Guards, windows, the role map and the
+An option that is not given changes nothing. An empty text removes the value, if the setting may be empty; for a list it
+removes all entries. An option for a list may be repeated; it replaces the list. Guards, windows, the role map and the
 quality rules are pairs, NAME=VALUE. Nothing is validated here: the models do that with the result.
 """
 
@@ -158,7 +158,7 @@ def new_school(conn: Connection, connection: str) -> dict[str, Any]:
 
     try:
         owner = tenants.get_connection(conn, connection).district_key
-    except tenants.UnknownKey:  # said where the school is added
+    except tenants.UnknownKey:  # reported when the school is added
         return {}
     defaults = tenants.get_district(conn, owner).settings.school_defaults
     return defaults.model_dump(mode="json", exclude={"school_id"}) if defaults else {}

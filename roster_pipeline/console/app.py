@@ -67,7 +67,8 @@ PAGES = (
 
 log = logging.getLogger(__name__)
 UNKNOWN = (UnknownKey, UnknownPlan, UnknownPreset, UnknownSnapshot, UnknownSync, UnknownPerson)
-"""What an address or a form names, but what does not exist. The answer is the one for what nobody may see."""
+"""An address or a form names something that does not exist. The answer is the same as for something that the viewer may
+not see."""
 IN_THE_WAY = (ChangedMeanwhile, KeyTaken, PlanChanged, PlanStale, AlreadyUndone)
 BROKEN = (RowRefused, StatementFailed)
 OURS = "roster_pipeline."

@@ -159,7 +159,7 @@ def _quality(values: Values, stored: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def window_places(values: Values) -> range:
-    """The rows of the windows table that the page shows: filled ones and a few empty ones."""
+    """The rows of the windows table on the page: the filled ones and a few empty ones."""
     used = [place for place, _ in _windows(values)]
     return range(min(MOST_WINDOWS, (max(used) + 1 if used else 0) + EMPTY_WINDOWS))
 

@@ -43,7 +43,7 @@ LARGEST_UPLOAD = LARGEST_FILE + LARGEST_FORM
 UPLOAD = re.compile(r"/schools/[^/]+/people/upload")
 """The only page that takes a file. Only people who are signed in can use it."""
 FORM_SECONDS, UPLOAD_SECONDS = 30, 300
-"""A client that sends more slowly keeps a connection for nothing."""
+"""A client that sends more slowly is cut off."""
 MULTIPART = "multipart/form-data"
 MOST_FIELDS = 1000
 OURS = ("same-origin", "none")
@@ -195,7 +195,7 @@ def _form(request: Request, body: bytes) -> FormData:
 
 
 def _storable(text: str) -> str:
-    """The text without NULs and halves of characters, which the database cannot store."""
+    """The text without NULs and lone surrogates, which the database cannot store."""
     return text.encode(errors="ignore").decode().replace("\0", "")
 
 

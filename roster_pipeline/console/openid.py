@@ -1,7 +1,7 @@
 """OpenID Connect: the way to the identity provider and back (authorization code, PKCE, state, nonce), and the account.
 
-The word of the provider counts only if it comes as an ID token that we verified: the signature by its published keys,
-issuer, audience, time and nonce. PyJWT does the cryptography. Errors never contain a token or a person's address.
+We trust the provider only through an ID token that we verified: signature (by its published keys), issuer, audience,
+time and nonce. PyJWT does the cryptography. Errors never contain a token or a person's address.
 
 An e-mail address counts once, at the first sign-in. From then on the account belongs to that subject of the provider.
 If an office gives the address to somebody else later, that person does not get the account.

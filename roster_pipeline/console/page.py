@@ -1,5 +1,5 @@
-"""Shared by all pages: the template and filters, the database, the form, a message for the next page, CSV files, and
-lists with a filter, a page at a time.
+"""Shared by all pages: templates and their filters, database, form, message for the next page, CSV files, and lists
+with filter and pages.
 
 CSV files are streamed, never kept on the server, and noted in the audit, because they name people. People often type a
 name into a search, and every proxy on the way logs addresses. So a search is sent as a form. An address contains only

@@ -1,5 +1,5 @@
-"""The session of a request and its cookie, who is signed in, what they may see, and rate limits. For a viewer,
-everything else does not exist.
+"""The session of a request and its cookie, who is signed in, what they may see, and rate limits. Everything that a
+viewer may not see is answered as if it did not exist.
 
 Without a session, only the pages for signing in are open. Before the sign-in, a browser has a *visit*: a random cookie
 that binds its forms and its attempts to this browser. The sign-in begins a session with a new token and drops the
@@ -33,7 +33,7 @@ OPEN = (SIGN_IN, "/static", "/health")
 HTMX, PAGE_OF_SCRIPT = "hx-request", "hx-current-url"
 NOTHING_HERE = "This page does not exist, or you may not see it."
 MOST_SCHOOLS = 5000
-"""A mistyped key is looked for among at most so many schools."""
+"""Similar keys are searched among at most this many schools."""
 LONGEST_KEY = 64
 
 

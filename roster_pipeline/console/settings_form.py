@@ -90,7 +90,7 @@ def stored_form(opened: Connection, school: SchoolRow, section: Section) -> Form
 
 
 def sent_form(request: Request, stored: Form) -> tuple[Form, Wanted | None]:
-    """The form with the sent values, and what to save. If the form has errors, None instead of the second."""
+    """The form with the sent values, and the settings to save; None instead of the settings if the form has errors."""
     given, section, school = form(request), stored.section, stored.school
     connects = stored.of_connection and stored.may_connect(viewer(request))
     values = forms.sent(given, SCHOOL) | (forms.sent(given, CONNECTION) if connects else {})

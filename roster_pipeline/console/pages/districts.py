@@ -1,8 +1,7 @@
-"""Districts: adds a new one.
+"""The first page, with every school that the viewer may see, those that need attention first.
 
-For one district, it shows its connections with their schools, the actions for all of them at once, and its year.
-
-The first page: every school the viewer may see, those that need attention first.
+Also the form of a new district, and the page of a district: its connections and schools, actions for all of them, and
+its year.
 """
 
 from __future__ import annotations

@@ -91,7 +91,7 @@ def show_leavers(
     errors: Mapping[str, str] = NOTHING,
     done: decisions.Announced | None = None,
 ) -> Response:
-    """GET: the list, and the form to add to it. done: what an announcement did, if there is more to say of it."""
+    """GET: the list, and the form to add to it. done: the result of an announcement, if it needs explaining."""
     filters = list_filter(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)

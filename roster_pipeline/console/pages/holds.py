@@ -208,7 +208,8 @@ def _message_of(decision: str, plan: PlanRow, result: SyncResult) -> str:
 def _not_decided(
     request: Request, opened_again: Database, school: SchoolRow, plan: PlanRow, decision: str, problem: Exception
 ) -> Response:
-    """A second click leads to the same page as the first one. Everything else has changed meanwhile and is refused."""
+    """The answer if a plan is no longer open: a second click leads to the same page as the first; any other change is
+    refused."""
     home = f"/schools/{school.key}"
     with opened_again.begin() as opened:
         now, done = plans.get(opened, plan.id), held_plans.sync_after(opened, plan.id)

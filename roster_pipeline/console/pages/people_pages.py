@@ -1,7 +1,7 @@
-"""Shows the people of a school, and of a district for its managers: with a search and a filter, a page at a time.
+"""Shows the people of a school, and of a district for its managers, with a search, a filter and pages.
 
-It also enters a person by hand, and shows conflicts and possible duplicates to be worked through: both sides beside
-each other, "same person" or "two people".
+It also has the form to enter a person by hand, and the lists of conflicts and possible duplicates, with both sides next
+to each other and the buttons "same person" and "two people".
 
 The search is sent as a form, so its words are never in an address.
 """

@@ -35,7 +35,7 @@ from roster_pipeline.vocabulary import reason_problem
 OF_A_MANAGER = "This person is active in a school that is not yours, so a manager of the district has to do this."
 NOT_YOURS = "No school of yours has such a record. Ask a manager of the district."
 LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/(conflicts|duplicates)(\?[a-z0-9=&-]*)?")
-"""The addresses of lists of conflicts and of pairs, where a decision leads back to."""
+"""The lists of conflicts and pairs: a decision returns to the list where it was made."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Sent:
 
     @property
     def whom(self) -> tuple[Connection, int, int]:
-        """What a change of the person begins with: the database, the district and the person."""
+        """The first arguments of every change: the database, the district and the person."""
         return self.opened, *_of(self.view)
 
     @property

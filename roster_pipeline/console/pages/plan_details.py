@@ -1,5 +1,5 @@
-"""A plan: every row with who, what, from, to, why and its result, and the rows as a file. Also the plans of all schools
-that wait, to be decided at once.
+"""A plan: every row with person, action, old and new values, reason and result; also as a file. And the waiting plans
+of all schools, to decide several at once.
 
 Plans and holds share the filter, the page of rows, and the choices of the filter.
 """
@@ -50,9 +50,9 @@ ALWAYS = ("create", "update", "archive")
 FIELDS = ("action", "role", "held", "sort")
 EVERY_ROW = "all"
 QUIET = "unchanged"
-"""Rows about which there is nothing to say. They are shown only if somebody asks for them."""
+"""Rows without anything to decide. They are shown only on request."""
 MOST_UNTYPED = 50
-"""Up to so many archivals, a button is enough to approve them. For more, the person also types their number."""
+"""Up to this many archivals can be approved with a button. For more, the person also types the number."""
 
 
 def show(request: Request) -> Response:

@@ -1,5 +1,4 @@
-"""Shared by all assets: the one partition dimension (a school), tags, the night of a run, the form of a failure,
-metadata of tables.
+"""Shared by all assets: the partitions (schools), tags, the night of a run, failures, and metadata of tables.
 
 The keys of partitions follow the table `school` and are never deleted by themselves.
 """
@@ -34,7 +33,7 @@ WHO_TAG = "roster/who"
 """Set by the schedule only. Owners of other districts can read tags, so they never contain people's names."""
 SCHEDULE = "schedule"
 NOTHING_FOUND = "nothing_found"
-"""In a failure's metadata: the SIS answered, but shows nothing of this school."""
+"""In a failure's metadata: the SIS answered, but it does not show this school."""
 IN_DAGSTER = "Dagster UI"
 """The name in the ledger of everybody who starts a run in the UI or with the `dagster` command."""
 PATIENCE_SECONDS = 600.0
@@ -42,9 +41,9 @@ PATIENCE_SECONDS = 600.0
 STEP_RETRIES = 3
 """Retries of a step whose database was away. After them, a person has to look."""
 RETRIED_AS_TAG = "dagster/auto_retry_run_id"
-"""Dagster's own, on a run that was lost: the run that the daemon started in its place."""
+"""Dagster's own tag on a lost run: the run that the daemon started to replace it."""
 BACKFILL_TAG = "dagster/backfill"
-"""Dagster's own: the backfill that a run belongs to."""
+"""Dagster's own tag: the backfill of a run."""
 PARTITION_TAG = "dagster/partition"
 schools = dg.DynamicPartitionsDefinition(name="schools")
 
@@ -53,8 +52,8 @@ schools = dg.DynamicPartitionsDefinition(name="schools")
 def executing(database: Database, run_id: str) -> Iterator[None]:
     """Show in the database that the process of this run lives, and keep personal data out of the trace of an interrupt.
 
-    Dagster stores an interrupt, such as SIGTERM, together with the exception that was being handled when it came. The
-    text of that one may hold values of records, so it is taken off.
+    Dagster stores an interrupt, such as SIGTERM, with the exception that was being handled at that moment. That
+    exception's text may hold values of records, so it is removed.
     """
     from roster_pipeline.directory.locks import alive  # not needed to list the assets
 
@@ -70,8 +69,8 @@ def executing(database: Database, run_id: str) -> Iterator[None]:
 def clear_failures(context: dg.AssetExecutionContext, database: Database, step: str) -> Iterator[None]:
     """Any failure becomes one message without personal data, is stored, and fails the run without its traceback.
 
-    The original exception is left behind on purpose: its text and its frames may hold values of records. Where the
-    database was away, the step waits for it and begins again; nothing of it was written.
+    The original exception is left behind on purpose: its text and its frames may hold values of records. If the
+    database was away, the step waits for it and begins again; the first attempt wrote nothing.
     """
     from roster_pipeline.directory.database import DatabaseUnreachable
     from roster_pipeline.sync import SyncError, explain  # not needed to list the assets
@@ -103,10 +102,10 @@ def night(context: dg.AssetExecutionContext) -> str:
 
 
 def batch_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
-    """Which runs share a fetch: those for which this is the same. A run that somebody starts fetches for itself.
+    """Runs with the same batch share a fetch. A run that a person starts fetches its own data.
 
-    A run that somebody re-executes does so too. It carries the tags of the old run, which are not believed, so that an
-    old night's data are not read again.
+    So does a re-executed run: it has the tags of the old run, which are ignored, so that an old night's data are not
+    read again.
     """
     if started_run(run, instance).parent_run_id is not None:
         return run.run_id
@@ -117,8 +116,8 @@ def batch_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
 def started_run(run: dg.DagsterRun, instance: dg.DagsterInstance) -> dg.DagsterRun:
     """The run that a person or the schedule started, if the daemon retried it; else the run itself.
 
-    A tag on the lost run names its retry. Nobody copies that tag. Tags of the retry itself would be copied to every
-    later re-execution.
+    A tag on the lost run names its retry. Dagster does not copy that tag. It would copy tags of the retry itself to
+    every later re-execution.
     """
     while run.parent_run_id is not None:
         parent = instance.get_run_by_id(run.parent_run_id)
@@ -136,7 +135,7 @@ def gives_way(tags: Mapping[str, str]) -> bool:
 def started_by(run: dg.DagsterRun, instance: dg.DagsterInstance, database: Database, school_key: str) -> str:
     """Who started a run, for the ledger: a person of the audit, the schedule, or `IN_DAGSTER`.
 
-    A run that somebody re-executed in the UI carries the tags of the old one, so they are not believed.
+    A run that was re-executed in the UI has the tags of the old run, so they are ignored.
     """
     from roster_pipeline.directory import audit
 
@@ -159,7 +158,7 @@ def console_page(path: str) -> dict[str, dg.MetadataValue]:
 def columns(table: Table, origins: dg.TableColumnLineage | None = None) -> dict[str, Any]:
     """Metadata of an asset: names, types and descriptions of a table's columns, and where they come from; no values.
 
-    It is part of the definition. Written with every materialization, it was most of what Dagster kept of a run.
+    It is part of the definition, because with every materialization it would be most of what Dagster stores of a run.
     """
     schema = dg.TableSchema(
         columns=[

@@ -1,9 +1,9 @@
 """The assets: thin shells around `roster_pipeline.sync`. Nothing is decided here.
 
 raw: one complete snapshot of what the SIS says about one school; three assets, one fetch. cleaned_roster: a typed
-roster, with every record that could not be used and why. roster_diff: what must change in the directory so that it
-matches the roster, and which of it may be applied. applied_changes: the part of the plan that its verdict allows, in
-one transaction, with a ledger that can undo it.
+roster, with every record that could not be used and why. roster_diff: the changes that make the directory match the
+roster, and which of them may be applied. applied_changes: the part of the plan that its verdict allows, in one
+transaction; the ledger can undo it.
 
 Lineage ends at the views that applications read (`docs/directory.md`). They are external assets: PostgreSQL keeps them
 up to date, so there is nothing to run.
@@ -214,7 +214,7 @@ def applied_changes(context: dg.AssetExecutionContext, directory: DirectoryResou
     """Apply one school's plan as far as its stored verdict allows, and put the report into the outbox."""
     from roster_pipeline.sync.plan_and_apply import apply_latest  # pandas: not needed to list the assets
 
-    if context.run.tags.get(DRY_RUN_TAG) == "true":  # there may be a plan of another run that waits
+    if context.run.tags.get(DRY_RUN_TAG) == "true":  # a plan of another run may wait
         problem = f"{context.partition_key}: a dry run applies nothing\nRun it without the tag {DRY_RUN_TAG}."
         raise dg.Failure(problem, allow_retries=False)
     database = directory.database()

@@ -37,7 +37,7 @@ rostering = dg.define_asset_job(
 )
 AT_ONCE = 200
 MOST_RUNS = 20_000
-"""Of one pruning: what is left goes the next night, so that a first pruning does not last for hours."""
+"""The limit of one pruning. The rest is deleted the next night, so that a first pruning does not take hours."""
 FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 PRIORITY_TAG = "dagster/priority"
 AFTER_THE_OTHERS = "-1"
@@ -85,7 +85,7 @@ def test_connection() -> None:
 
 
 def prune_runs(instance: dg.DagsterInstance, days: int) -> int:
-    """Delete Dagster's finished runs of more days ago, with their events. Returns how many."""
+    """Delete Dagster's finished runs that are older than this many days, with their events. Returns how many."""
     chosen = dg.RunsFilter(statuses=FINISHED, created_before=datetime.now(UTC) - timedelta(days=days))
     deleted = 0
     while deleted < MOST_RUNS:
@@ -114,7 +114,7 @@ def drop_old_rows(
 
 @dg.job(executor_def=dg.in_process_executor)
 def prune() -> None:
-    """Drops raw snapshots, sent mails and Dagster runs that are older than is kept; people and ledger stay."""
+    """Deletes raw snapshots, sent mails and Dagster runs after their retention; people and ledger stay."""
     drop_old_rows()
 
 
@@ -127,8 +127,8 @@ def prune() -> None:
 def nightly(
     context: dg.ScheduleEvaluationContext, directory: DirectoryResource, installation: InstallationResource
 ) -> list[dg.RunRequest] | dg.SkipReason:
-    """One request per due school. Run keys name school, night and attempt. Our own note keeps a night from being asked
-    for twice.
+    """One request per due school. Run keys name school, night and attempt. The table `night` prevents a second request
+    for the same night.
 
     A tick that starts no school says in its skip reason why none is due. Any other tick logs why the others are not.
     """

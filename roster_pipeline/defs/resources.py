@@ -1,7 +1,7 @@
 """The resources of assets and sensors: the directory, the SISs, and the installation with its mail server.
 
-Plain objects that know nothing of Dagster come out of here. `build_defs(resource_overrides=...)` swaps them. Their
-values come from the environment, but not by `EnvVar`: that fails where a variable is not set, and ours have defaults.
+They return plain objects without Dagster. `build_defs(resource_overrides=...)` replaces them. Values come from the
+environment, but not by `EnvVar`, which fails if a variable is not set; ours have defaults.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class DirectoryResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     url: str = ""
 
     def database(self) -> Database:
-        """The database of this process, opened on first use. The embedded one is brought to the schema, too."""
+        """The database of this process, opened at first use. The embedded one also gets the newest schema."""
         from roster_pipeline.directory import schema  # PostgreSQL's driver: not needed to list resources
         from roster_pipeline.directory.database import Database
         from roster_pipeline.runtime.embedded import prepare_environment
@@ -64,7 +64,7 @@ class SisResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 
 class InstallationResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """The installation's variables. variables: some in place of those of the environment. The UI shows them."""
+    """The installation's variables. variables: override those of the environment. The UI shows them."""
 
     variables: dict[str, str] = Field(default_factory=dict)
 

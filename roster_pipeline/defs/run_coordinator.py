@@ -1,5 +1,5 @@
-"""Dagster's run queue, which knows a school's connection (`run_coordinator` in `dagster.yaml`), the runs that it has
-lost, and its numbers for Prometheus.
+"""Dagster's run queue (`run_coordinator` in `dagster.yaml`) with the connections of schools; finds lost runs; counts
+for Prometheus.
 
 `dagster.yaml` bounds how many runs of one connection execute at a time, by the tag `roster/connection`. The schedule
 sets it, and the school's name for people. Runs that come from the UI, from Dagster's own command or from a backfill get
@@ -48,8 +48,8 @@ class ConnectionTaggingCoordinator(dg.QueuedRunCoordinator):
     def submit_run(self, context: SubmitRunContext) -> dg.DagsterRun:
         """Tag the run, if it names a school, and queue it.
 
-        A test of a connection gets only the name: it must answer while the runs of a slow SIS wait. Where the directory
-        cannot be read, the run is queued as it is: bounded by `max_concurrent_runs` alone, and not lost.
+        A test of a connection gets only the name: it must answer while the runs of a slow SIS wait. If the directory
+        cannot be read, the run is queued without tags: then only `max_concurrent_runs` limits it.
         """
         run = context.dagster_run
         key = partition_of(run.tags)
@@ -95,14 +95,15 @@ def school_tags(school_key: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Swept:
-    """failed: ids of runs that were failed now. suspects: runs that will be failed if the next look finds the same."""
+    """failed: ids of runs that were marked as failed now. suspects: runs that will be marked if the next check finds
+    the same."""
 
     failed: list[str]
     suspects: list[str]
 
 
 def fail_lost_runs(instance: dg.DagsterInstance, queue: RunQueue, suspects: Collection[str]) -> Swept:
-    """Fail the runs that two looks found lost.
+    """Mark the runs as failed that two checks in a row found lost.
 
     Between them, a process whose database was away can take its lock again.
     """

@@ -27,22 +27,22 @@ PARTITIONS_EVERY = 30
 MAIL_EVERY = 30
 REPORT_EVERY = 30
 WATCH_EVERY = 60
-"""Seconds between two looks."""
+"""Seconds between two ticks."""
 MOST_DECISIONS = 100
-"""Decisions of one look: a tick has to be short, and each is up to three events."""
+"""Decisions per tick: a tick has to be short, and one decision is up to three events."""
 MOST_FAILED = 500
-"""Failed runs of one look; the next goes on where this one ended."""
+"""Failed runs per tick; the next tick continues after them."""
 RETRIED = ("dagster/will_retry", "dagster/auto_retry_run_id")
 
 
 def _sensor(every: int, description: str) -> Callable[[Callable[..., Any]], dg.SensorDefinition]:
-    """A sensor that runs from the beginning. every: seconds between two looks."""
+    """A sensor that runs without being switched on. every: seconds between two ticks."""
     running = dg.DefaultSensorStatus.RUNNING
     return dg.sensor(minimum_interval_seconds=every, default_status=running, description=description)
 
 
 def missing_partitions(instance: dg.DagsterInstance, keys: list[str]) -> list[str]:
-    """School keys without a partition yet. Keys that lost their school stay: their history is worth keeping."""
+    """School keys without a partition. Partitions of removed schools stay, to keep their history."""
     partitions = set(instance.get_dynamic_partitions("schools"))
     return [key for key in keys if key not in partitions]
 
@@ -72,7 +72,7 @@ def send_mail(
 
     database = directory.database()
     with alone(database, "mail") as mine:
-        if not mine:  # Dagster gave it up after a minute; the code server did not
+        if not mine:  # Dagster gave up on the tick after a minute, but the code server goes on
             return dg.SkipReason("the look before is still sending")
         put_reports(database)
         put_digests(database, datetime.now(UTC))
@@ -88,8 +88,8 @@ def report_decisions(
 ) -> dg.SensorResult | dg.SkipReason:
     """Hand the decisions of people to Dagster as events without a run.
 
-    The daemon stores the events of a tick before its cursor. So the cursor names what is surely stored, and the next
-    tick drops that: if a tick breaks off, a decision may be reported twice, but it is never lost.
+    The daemon stores the events of a tick before its cursor. So everything up to the cursor is stored, and the next
+    tick drops it. If a tick breaks off, a decision may be reported twice, but never lost.
     """
     from roster_pipeline.directory import ledger
 
@@ -147,7 +147,7 @@ def decision_events(
 def _materialization_judged(
     instance: dg.DagsterInstance, school_key: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
-    """The school's newest plan in Dagster: without it the UI would take the check for one of an older plan."""
+    """The materialization of the school's newest plan. Without it, the UI would show the check under an older plan."""
     plans = dg.AssetRecordsFilter(dg.AssetKey("roster_diff"), asset_partitions=[school_key])
     for record in instance.fetch_materializations(plans, limit=1).records:
         return AssetCheckEvaluationTargetMaterializationData(
@@ -162,7 +162,7 @@ def _materialization_judged(
 def watch_schools(
     context: dg.SensorEvaluationContext, directory: DirectoryResource, installation: InstallationResource
 ) -> dg.SensorResult:
-    """Look once. The cursor is the time up to which failed runs were looked at."""
+    """One tick. The cursor is the time up to which failed runs were read."""
     from roster_pipeline.sync.alerts import record_crashes
     from roster_pipeline.sync.health_checks import alert_not_pruned, beat
     from roster_pipeline.sync.monitoring import watch
@@ -182,10 +182,10 @@ def watch_schools(
     WATCH_EVERY, "Looks at broker, workers, run queue and daemon, tells the operators, and fails runs that were lost."
 )
 def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource) -> dg.SensorResult:
-    """Look once. A check that is red twice in a row opens an alert. A run that is lost twice in a row is marked as
-    failed, so it is retried.
+    """One tick. A check that is red in two ticks opens an alert. A run that is lost in two ticks is marked as failed,
+    so that it is retried.
 
-    The cursor holds what the last look found red and lost, and the daemon's heartbeats of the last minutes.
+    The cursor holds the red checks and lost runs of the last tick, and the daemon's heartbeats of the last minutes.
     """
     from roster_pipeline.defs.run_coordinator import fail_lost_runs, retry_missed_runs
     from roster_pipeline.runtime.run_queue import findings, look_at_runs, recent_beats
@@ -213,7 +213,7 @@ def watch_runs(context: dg.SensorEvaluationContext, directory: DirectoryResource
 class FailedRuns:
     """Failed runs that Dagster does not try again. of_schools: run id to key and night. pruning: run ids, oldest first.
 
-    until: when the last of all was updated.
+    until: the last update of all of them.
     """
 
     of_schools: dict[str, tuple[str, str | None]]

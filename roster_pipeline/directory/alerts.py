@@ -1,5 +1,5 @@
-"""Alerts and failed steps: one alert per subject and cause, from its opening to its clearing. So many failures in a row
-are one mail.
+"""Alerts and failed steps. A subject has one alert per cause, from its opening to its clearing, so many failures in a
+row are one mail.
 
 A subject is a school, a connection, or the installation itself. The next finished sync of a school clears its alerts.
 The next finished pull of a connection clears the alerts of the connection. An alert on held changes clears when
@@ -157,7 +157,8 @@ def lock_of_school(conn: Connection, school_id: int) -> list[int]:
 
 
 def lock_open(conn: Connection, ids: Collection[int]) -> set[int]:
-    """Those of these alerts that are still open, locked; those that somebody else has locked are left."""
+    """Lock those of these alerts that are still open, and return them; alerts that somebody else has locked are left
+    out."""
     query = "select id from alert where cleared_at is null and id = any(:ids) order by id for update skip locked"
     return set(conn.scalars(text(query), {"ids": sorted(ids)}))
 
@@ -194,13 +195,13 @@ def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Si
 
 
 def failing_schools(conn: Connection, nights: int, key: str | None = None) -> list[tuple[int, str, int]]:
-    """Automatic schools (id, key, nights) whose nights failed so often since their last sync, not yet paused. key: look
-    at this school alone."""
+    """Automatic schools (id, key, nights) that failed in so many nights since their last sync and are not paused yet.
+    key: look at this school alone."""
     return [(row.id, row.key, row.nights) for row in conn.execute(text(FAILING), {"nights": nights, "key": key})]
 
 
 def to_remind(conn: Connection, now: datetime, after: timedelta) -> list[Alert]:
-    """Pauses whose last mail was so long ago; notes that a mail is sent now."""
+    """Pauses whose last mail was this long ago. Notes that a mail is sent now."""
     return _alerts(conn, TO_REMIND, {"now": now, "after": after})
 
 

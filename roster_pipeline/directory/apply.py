@@ -2,8 +2,7 @@
 
 The verdict is data. It is read again here, under the district's lock, together with the plan and the approvals. Nobody
 is archived without a stored `pass`, or an approval of a finding that a person may override. Nothing is written if a row
-that the plan changes has moved since the plan was made, or if the quality results of the roster are not those that the
-verdict read.
+of the plan has changed since the plan was made, or if the roster's quality results have changed since the verdict.
 """
 
 from __future__ import annotations
@@ -180,8 +179,8 @@ def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -
 def _open_sync(conn: Connection) -> int:
     """Open the sync and return its number. The triggers that write the change log need this number.
 
-    It also sets what the planner may use until the end of the transaction. A tenth of the usual sample says how large a
-    table is; autovacuum looks at it again.
+    It also sets PostgreSQL's planner for this transaction. A tenth of the usual sample is enough to know a table's
+    size; autovacuum analyses it later.
     """
     opened = (
         "select set_config('roster.sync_id', nextval('sync_id_seq')::text, true), set_config('jit', 'off', true), "
@@ -224,9 +223,9 @@ def _change(conn: Connection, staged: list[str], given: dict[str, Any]) -> int:
 
 
 def _introduce(conn: Connection) -> None:
-    """Tell the planner about tables that it has never seen.
+    """Analyse tables that PostgreSQL's planner has no statistics of.
 
-    Autovacuum would do so only a minute later, and until then a school of fifty thousand takes a minute instead of a
+    Autovacuum would do so a minute later. Until then, a school of fifty thousand would take a minute instead of a
     second.
     """
     for table in conn.scalars(text(apply_sql.UNKNOWN)).all():
@@ -275,7 +274,7 @@ def _close_sync(
     who: str,
     run_id: str | None,
 ) -> None:
-    """Write the sync, and its number into the lines of the verdict and the approval that it used."""
+    """Write the sync. Write its number into the approval and the verdict lines that it used."""
     given = {
         "sync": result.sync_id,
         "district": plan.district_id,

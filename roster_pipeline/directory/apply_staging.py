@@ -1,5 +1,5 @@
-"""Which rows of a plan are applied: what its stored verdict lets through, alone or with an approval. Also the SQL that
-stages these rows in temporary tables, and the checks that nothing has moved since.
+"""Which rows of a plan are applied: those that its stored verdict allows, or an approval. Also the SQL that stages
+these rows in temporary tables, and the checks that they have not changed since.
 
 All statements from `STAGE` on have the parameters district, school, connection, plan and snapshot. If a statement has
 more, its comment names them.
@@ -43,8 +43,8 @@ join snapshot s on s.id = p.snapshot_id
 left join lateral ({approvals.COVERING}) a on true
 where v.plan_id = :plan
 """
-"""The verdict of a plan, line by line. Each line also says whether some rows of the plan have no verdict, which
-approval covers the plan, whether newer data were applied, and what the snapshot of the plan says of its source."""
+"""The verdict of a plan, line by line. Each line also has: whether some rows have no verdict, the approval that covers
+the plan, whether newer data were applied, and the source of the snapshot."""
 Judged = tuple[str, str, str]
 """The key of one line of the verdict: a role, an action, and the guard that judges these rows alone (or none)."""
 
@@ -154,8 +154,8 @@ where r.plan_id = :plan and r.role <> 'contact' and (r.absent_syncs <> m.absent_
 """
 """Members whose count of absences changes, and members who were entered by hand and are in the SIS now.
 
-The lateral look-up keeps plan_row on the outer side. There are no statistics of tonight's plan, and if the planner
-guesses the other way, the cost is quadratic.
+The lateral look-up keeps plan_row on the outer side. PostgreSQL has no statistics of a plan that is this new, and the
+other join order has quadratic cost.
 """
 
 STALE_PEOPLE = """
@@ -190,8 +190,8 @@ select exists (
     ) a
 )
 """
-"""A record that belongs to somebody by now, or that somebody unlinked from this person. The query looks up each record
-by its key: a join on a young table, without statistics, would compare all with all."""
+"""A record that was linked to somebody, or unlinked from this person, since the plan was made. The query looks up each
+record by its key: a join on a young table, without statistics, would compare all with all."""
 STALE_KEYS = """
 with moved as materialized (
     select distinct person_id from change_log

@@ -1,5 +1,5 @@
-"""Connection tests: somebody asked for Test Your Information in a form. The values of the form may not be saved yet.
-Also the schools that the SIS of a connection listed when somebody asked for them: names and counts, no people.
+"""Connection tests (Test Your Information) of the values of a form, saved or not. Also the lists of schools that people
+requested from a connection's SIS: names and counts, no people.
 
 A test is a row, so any process can show how far it is. If somebody typed a secret for the test, the row keeps it
 sealed. The row is deleted together with the secret when the values are saved, or when the test is old. A test of the
@@ -25,7 +25,8 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 KEPT_MINUTES = 60
 """How long a test counts for settings that are saved after it."""
 TOGETHER = "together"
-"""This key replaces the values of a form. It holds the number that several tests share if they read their SIS once."""
+"""Tests of stored settings have this key in place of the values of a form: the number that is common to tests of one
+reading of the SIS."""
 LOST_MINUTES = 30
 """Every test and every list takes less time than this. An older one without an end lost the process that ran it."""
 TEST_LOST = "The test ended without a result. Start it again."
@@ -79,8 +80,7 @@ def start(
 
 
 def start_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
-    """Note tests of the stored settings of several schools of one connection. Returns the number that the tests have in
-    common."""
+    """Note tests of the stored settings of several schools of one connection. Returns their common number."""
     prune(conn)
     together = str(uuid.uuid4())
     tests = [

@@ -30,7 +30,7 @@ LOOK_EVERY = 1.0
 GIVING_BACK = 0.5
 """Seconds that `close` waits for connections in use."""
 CLOSES = "closes"
-"""What the pool notes of a connection: how often the database had been closed when it was made."""
+"""Key in the pool's data of a connection: how often the database had been closed when the connection was made."""
 STAGING_MEMORY = "64MB"
 """Memory for temporary tables, so that a large plan is staged in memory and not in files. A session takes only as much
 as its tables need."""
@@ -46,7 +46,9 @@ EXHAUSTED = {
 }
 """For each SQLSTATE: what is used up, and what to do."""
 BUSY = ("40001", "40P01", "55P03", "57014")
-"""Serialization failure, deadlock, lock not available, statement cancelled: the same work may succeed later."""
+"""SQLSTATEs: serialization failure, deadlock, lock not available, statement cancelled. The same work may succeed
+later.
+"""
 
 
 class Database:
@@ -84,7 +86,7 @@ class Database:
             raise translated(problem) from None
 
     def answers_within(self, seconds: float) -> bool:
-        """Wait until the database answers, at most so long. Returns False if it never answered."""
+        """Wait at most this long until the database answers. Returns False if it did not."""
         until = time.monotonic() + seconds
         while True:
             try:
@@ -98,8 +100,8 @@ class Database:
                 return True
 
     def close(self) -> None:
-        """Close every connection: those in the pool, after a moment for those that another thread is giving back, and
-        each one that is in use for longer when it is given back."""
+        """Close every connection. It waits a moment for connections that another thread is giving back; one that is in
+        use for longer is closed when it is given back."""
         self._closes += 1
         until = time.monotonic() + GIVING_BACK
         while isinstance(self.engine.pool, QueuePool) and self.engine.pool.checkedout() and time.monotonic() < until:
@@ -113,7 +115,7 @@ class Database:
         connection.commit()
 
     def _given_back(self, connection: object, entry: ConnectionPoolEntry) -> None:
-        """The pool that a connection goes back to may be gone. An open connection in there would be left to chance."""
+        """Close a connection that goes back after `close`: its pool is gone, and nothing else would close it."""
         if connection is not None and entry.info.get(CLOSES) != self._closes:
             entry.invalidate()
 

@@ -1,4 +1,5 @@
-"""The earlier pull on which tonight's depends, how the two differ, and what earlier pulls say of the ways to fetch."""
+"""The earlier pull on which a new pull depends, how the two differ, and which way to fetch was cheaper in earlier
+pulls."""
 
 from __future__ import annotations
 
@@ -117,7 +118,7 @@ class DeltaBase:
 def place_of(url: str) -> str:
     """The place that a connection reads: a server or a folder.
 
-    Once the address of a connection was changed, it tells the pulls of one place from the pulls of another.
+    If somebody changes a connection's address, pulls of the old place do not count for the new one.
     """
     return hashlib.sha256(url.encode()).hexdigest()[:PLACE_LETTERS]
 
@@ -283,8 +284,8 @@ def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaB
 def keep_not_enrolled(conn: Connection, pull_id: int, base: DeltaBase) -> None:
     """Give users of a pull the `notEnrolled` of their record in the base.
 
-    This is for a pull that could not read who is enrolled. Its records say nothing about enrollments, and a student who
-    left must not look as if they were enrolled again.
+    This is for a pull that could not read who is enrolled. Its records have no enrollments, and a student who left must
+    not look enrolled again.
     """
     found = conn.execute(text(WITH_NOT_ENROLLED), {"pull": pull_id, "base": base.id}).one()
     if found.replaced:

@@ -22,8 +22,8 @@ KEYS: Mapping[str, Kind] = {
     "number": "text",
     "number_source": "text",
 }
-"""The values by which people are compared. number_source: whose number it is, its connection and kind; missing without
-a SIS."""
+"""The values by which people are compared. number_source: the number's connection and kind; missing if it is from no
+SIS."""
 
 _KEYS = """
 select id, given_name, family_name, email, number, number_connection_id || '/' || number_kind
@@ -114,8 +114,8 @@ def are_distinct(conn: Connection, one: int, other: int) -> bool:
 def set_distinct(
     conn: Connection, district_id: int, one: int, other: int, distinct: bool, *, who: str, reason: str
 ) -> None:
-    """Remember that these are two people, who are then never proposed again, and whom nobody can merge; or take that
-    decision back. Raises MergeImpossible if there is nothing to take back."""
+    """Remember that these are two people: they are not proposed again and cannot be merged. Or take that decision back.
+    Raises MergeImpossible if there is nothing to take back."""
     lock_district(conn, district_id)
     known = set(conn.scalars(text(_PEOPLE.replace("*", "id", 1)), {"district": district_id, "people": [one, other]}))
     for each in (one, other):

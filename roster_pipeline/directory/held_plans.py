@@ -3,7 +3,7 @@ plan.
 
 The caller says what a person may see: some districts and schools, or everything if it gives neither.
 
-Claimed people are people that another connection delivers too. A school may not decide alone that they are the same.
+Claimed people also come from another connection. A school may not decide alone that they are the same person.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ where p.state = 'planned' and not p.dry_run
     where a.connection_id = s.connection_id and a.sourced_id = any(r.sourced_ids) and a.person_id = r.person_id)
 group by m.school_id
 """
-"""This reads the newest plans of all schools. People with a decision since then are left out."""
+"""The claimed people of all newest plans, without people about whom somebody has decided since."""
 
 
 _CLAIMED_OF = """

@@ -121,8 +121,8 @@ def changes_of_person(conn: Connection, district_id: int, person_id: int) -> lis
 
 
 def has_synced(conn: Connection, school_id: int) -> bool:
-    """Whether a sync ever changed anybody of this school. A sync that waits for approval has changed nobody, and a sync
-    that brought no people has not either. So the next sync that would change somebody is still the first sync."""
+    """Whether a sync ever changed anybody of this school. Syncs that wait for approval or that brought no people do not
+    count, so the next one is still the first sync."""
     return bool(conn.scalar(text(f"select {HAS_SYNCED}"), {"school": school_id}))
 
 
@@ -151,8 +151,8 @@ class Decision:
     """One decision, without the names of the person who made it and of the people it is about.
 
     by: operator, manager, owner, or the command line. counts: action to the number of rows that it changed; empty if it
-    changed none. verdict: what the school's plan now says, line by line, without the settled lines. None if the
-    decision was not about a plan, or about a plan that a newer plan has replaced since.
+    changed none. verdict: the open lines of the plan's verdict. None if the decision was not about a plan, or if a
+    newer plan has replaced it.
     """
 
     id: int

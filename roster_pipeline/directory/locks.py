@@ -37,8 +37,8 @@ select run from unnest(cast(:runs as text[])) run where exists (
 
 
 def lock_district(conn: Connection, district_id: int) -> None:
-    """Wait until nobody else changes people of this district. The lock is held until the transaction ends. Schools of a
-    district share people, so their changes are serialised; districts never wait for each other."""
+    """Take the district's lock until the transaction ends. Schools of a district share people, so only one changes them
+    at a time; districts never wait for each other."""
     _lock(conn, "pg_advisory_xact_lock", f"district {district_id}")
 
 
@@ -51,7 +51,7 @@ def lock_district_of(conn: Connection, plan_id: int) -> None:
 
 
 def lock_district_for_reading(conn: Connection, district_id: int) -> None:
-    """Wait for changes that are being made, and keep new ones out until the transaction ends. Readers do not wait for
+    """Wait for running changes of the district, and block new ones until the transaction ends. Readers do not wait for
     readers."""
     _lock(conn, "pg_advisory_xact_lock_shared", f"district {district_id}")
 
@@ -109,8 +109,7 @@ def alone(database: Database, name: str) -> Iterator[bool]:
 
 @contextmanager
 def take_ahead(database: Database, name: str) -> Iterator[bool]:
-    """If a session lock is free, take it for the time that this process needs it within the block. Yields whether it
-    was free.
+    """Take a session lock, if it is free, for this process within the block. Yields whether it was free.
 
     The first `session_lock` of that name uses it, and gives it back at its own end. If none uses it, the end of this
     block gives it back.
@@ -143,7 +142,7 @@ def alive(database: Database, run_id: str) -> Iterator[None]:
 
 
 def alive_runs(conn: Connection, run_ids: Iterable[str]) -> set[str]:
-    """The runs of these that a process executes at this moment."""
+    """Those of these runs that a process executes now."""
     return set(conn.scalars(text(HELD), {"runs": list(run_ids)}))
 
 

@@ -30,7 +30,7 @@ where o.district_id = :district and o.state = 'planned' and s.connection_id = :c
   and r.action = 'conflict' and coalesce(r.person_id, :person) = :person and :sourced_id = any(r.sourced_ids)
 limit 1
 """
-"""A current plan asks whether the record belongs to this person, or to which of several people it belongs."""
+"""Condition: a current plan has a conflict between this record and this person, or several people."""
 
 
 class NoSuchLink(DirectoryError):

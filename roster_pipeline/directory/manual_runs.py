@@ -1,7 +1,7 @@
 """Runs that somebody asked for on a page: at most one per school at a time, and a few on one machine.
 
-A run is a row, so any process can show how far it is. It waits until the machine has a slot for its district. First a
-process waits with it, and then a process runs it. Both say every few seconds that they are alive.
+A run is a row, so any process can show how far it is. It waits until the machine has a slot for its district. One
+process waits for its turn, then another runs it. Both write a sign of life every few seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from roster_pipeline.directory.tables import district, failure, manual_run, plan
 
 Kind = Literal["sync", "dry_run"]
 LOST_MINUTES = 5
-"""If a run has not said for so long that it is alive, it lost its process. A busy machine is late only by seconds."""
+"""A run without a sign of life for this long has lost its process. A busy machine is late only by seconds."""
 WAITING_LOST_MINUTES = 1
 """The same for a run that waits: the console that would have started it has ended."""
 LOST = "The run ended without saying why. Its process was probably killed.\nStart it again; nothing was half applied."
@@ -64,8 +64,8 @@ class ManualRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run. A value is None if the run did not get so far. sign_in: it failed at the sign-in to the
-    SIS."""
+    """The result of a run. A value is None if the run did not reach that step. sign_in: whether it failed at the
+    sign-in to the SIS."""
 
     sync_id: int | None
     sync_outcome: str | None
@@ -140,8 +140,7 @@ def next_to_start(
 
 
 def alive(conn: Connection, run_id: str, step: str | None = None) -> str | None:
-    """Say that the run is alive. step: what it does now, if that has changed. Returns who canceled it, None if nobody
-    did."""
+    """Write a sign of life. step: the new step, if it has changed. Returns who canceled the run, or None."""
     values: dict[str, Any] = {"alive_at": func.now()} | ({"step": step} if step else {})
     going = update(manual_run).where(manual_run.c.id == run_id, _going()).values(values)
     who: str | None = conn.scalar(going.returning(manual_run.c.canceled_by))

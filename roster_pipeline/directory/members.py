@@ -72,7 +72,7 @@ select w.word, array_agg(f.id order by f.id) filter (where f.id is not null) as 
 from wanted w left join found f on f.word = w.word
 group by w.word
 """
-"""It reads the people of the school once, however many words there are. No index finds people by user name."""
+"""One pass over the people of the school for all words, because user names have no index."""
 
 
 class UnknownPerson(DirectoryError):

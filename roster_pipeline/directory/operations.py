@@ -85,7 +85,8 @@ except
 select connection_id, sourced_id from link_exclusion where district_id = :district and person_id = :person
 """
 """The person's records of the SISs, also those that were once linked. Records that somebody unlinked from the person
-are left out, because they belong to another human being. Another SIS may use the same sourcedId for somebody else."""
+are left out, because they belong to another human being. A record of another SIS with the same sourcedId is somebody
+else's."""
 THEIRS = "unnest(cast(:connections as bigint[]), cast(:sourced_ids as text[])) theirs (connection_id, sourced_id)"
 SCRUB = (
     "delete from contact where district_id = :district and person_id = :person",

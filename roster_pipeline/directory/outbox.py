@@ -21,7 +21,7 @@ from roster_pipeline.directory.tables import digest, outbox, school, sync
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
 MOST_ATTEMPTS = 12
-"""The waits double, so this is about a day and a half: longer than most outages of a mail server."""
+"""The waits double, so these attempts take about a day and a half, longer than most outages."""
 
 
 class Mail(Protocol):
@@ -100,8 +100,8 @@ def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[
 
 
 def sent(conn: Connection, outbox_id: int, note: str | None = None) -> None:
-    """Note that the message was sent. Its attachment is not kept, because it may contain data of people. note:
-    something that people should know about it, such as a refused recipient."""
+    """Note that the message was sent, and delete its attachment, which may hold data of people. note: for people, such
+    as a refused recipient."""
     conn.execute(
         update(outbox)
         .where(outbox.c.id == outbox_id)

@@ -23,7 +23,7 @@ from roster_pipeline.vocabulary import full_name
 
 _ACCENTS = "\u0300-\u036f"
 _DIGITS = 18
-"""Numbers with so many digits always fit into a bigint."""
+"""Numbers of this many digits always fit into a bigint."""
 _STROKED, _PLAIN = "øłđħıØŁĐĦ", "oldhiOLDH"
 """Letters with a stroke or without a dot. Unicode has no decomposition for them."""
 MOST_WORDS = 8
@@ -50,7 +50,7 @@ def folded(expression: str) -> str:
 
 
 def number_in(word: str) -> int:
-    """The number that a word is, as the number of a person. 0, which nobody has, if it is none."""
+    """A word as a person's number; 0, which nobody has, if it is not a number."""
     return int(word) if word.isascii() and word.isdigit() and len(word) <= _DIGITS else 0
 
 
@@ -75,7 +75,7 @@ _MOVED_ON = (
     "and exists (select from membership a where a.district_id = p.district_id and a.person_id = p.id "
     "and a.status = 'active'))"
 )
-"""Archived here and active in another school: that school looks after them now."""
+"""Archived here and active in another school, which manages their data now."""
 _LINKED = "exists (select from link l where l.district_id = p.district_id and l.person_id = p.id)"
 _MARKS = {
     "excluded": "p.excluded",
@@ -112,8 +112,8 @@ class PeopleFilter:
     """Which people of a district, or of one school of it.
 
     status: `active` or `archived` (no active membership in the scope); empty for both. words: all of them are in the
-    searched fields of a person. everything: whether the reader may see what other schools of the district know of
-    somebody who has moved there. If not, the reader sees only the name of such a person.
+    searched fields of a person. everything: whether the reader may see the data of people who moved to another school
+    of the district. If not, only their names.
     """
 
     district_id: int

@@ -42,7 +42,7 @@ _OF_MEMBERSHIP, _OF_CONTACT = (
 )
 _OF_CONTACT_KEY = ("district_id", "school_id", "person_id", "place")
 _COUNTED = {"absent_syncs", "revision", "updated_at"}
-"""The columns that a later sync may write although it does not change the membership."""
+"""Columns that a sync may write without changing the membership."""
 _MOVE_CONTACTS = (
     f"insert into contact (person_id, {_OF_CONTACT}) select :to, {_OF_CONTACT} from contact "
     "where district_id = :district and person_id = :from and school_id = any(:schools)"
@@ -68,7 +68,7 @@ select district_id, connection_id, sourced_id, :kept, is_primary and not :has_pr
        primary_by_hand and not :has_primary, created_at
 from jsonb_populate_recordset(null::link, cast(:links as jsonb))
 """
-"""Somebody says that the records belong to this person. So the links are confirmed, and no sync doubts them."""
+"""The links count as confirmed by hand, so no sync doubts them."""
 _TAKE_APART = """
 insert into link_exclusion (district_id, connection_id, sourced_id, person_id, created_at)
 select district_id, connection_id, sourced_id, :kept, created_at

@@ -57,7 +57,7 @@ def driver(conn: Connection) -> psycopg.Connection[Any]:
 
 
 def escaped(value: str) -> str:
-    """A value for COPY's text format. NUL, which PostgreSQL cannot hold, is left out."""
+    """A value for COPY's text format. NUL is left out, because PostgreSQL cannot store it."""
     return value if value.isprintable() and "\\" not in value else value.translate(_TEXT_ESCAPES)
 
 
@@ -76,7 +76,7 @@ def number_literal(numbers: Iterable[int]) -> str:
 
 
 def text_array(values: Iterable[str]) -> bytes:
-    """A text[] with its length, for `copy_rows`. NUL, which PostgreSQL cannot hold, is left out."""
+    """A text[] with its length, for `copy_rows`. NUL is left out, because PostgreSQL cannot store it."""
     listed = [value.replace("\0", "").encode() for value in values]
     if not listed:
         return _NO_TEXTS

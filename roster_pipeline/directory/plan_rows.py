@@ -107,8 +107,8 @@ class RowFilter:
     person_id: int | None = None
     sort: str = ""
     records: tuple[str, ...] = ()
-    """With a person: their sourcedIds at the plan's connection, because a row that created them does not name the
-    person."""
+    """If `person` is set: their sourcedIds at the plan's connection, because a row that created them has no person
+    number."""
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions and their values."""
@@ -230,8 +230,7 @@ where plan_id = any(cast(:plans as bigint[])) and person_id = any(cast(:people a
 class RowDetail:
     """One row. result: done, held or left alone. fields: the names of the fields that change, without their values.
 
-    Names and `secrets` (e-mail, user name, number; old and new) are only used to mask them. They must not go anywhere
-    else.
+    Names and `secrets` (e-mail, user name, number; old and new) are here only to mask them; do not pass them on.
     """
 
     row: int

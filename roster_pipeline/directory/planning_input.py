@@ -62,12 +62,13 @@ analyze candidate
 """Members, and people with the link, number or e-mail of a record of the roster. There are two ways to the same people.
 
 A small school looks up each of its records. There, `offset 0` (here and below) makes PostgreSQL do one index look-up
-per record: it knows nothing about tonight's snapshot or a young directory, expects a few rows in each, and would join
-everybody with everybody. A school with a large part of all people reads them all, and joins by hash: then numbers and
-e-mails are only compared with people whom neither membership nor link has found. enable_nestloop says which way."""
+per record. Without statistics of new tables it expects a few rows, and would join everybody with everybody. A school
+with a large part of all people reads them all, and joins by hash: then numbers and e-mails are only compared with
+people whom neither membership nor link has found. enable_nestloop says which way.
+"""
 
 LARGE = 4
-"""A school has a large part of all people if its roster has this share of their number of records: one in so many."""
+"""A school is large if its roster has at least one record for this many people (or links) of the directory."""
 _KINDS: dict[str, Kind] = {"enabled": "bool"}
 PEOPLE: dict[str, Kind] = {
     "person_id": "int",

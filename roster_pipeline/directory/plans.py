@@ -54,8 +54,8 @@ class UnknownPlan(DirectoryError):
 
 
 def of_data_after(taken: ColumnElement[Any] | int) -> Select[Any]:
-    """The syncs of the nights of a school that used newer data than this snapshot: of a later pull, or of the same pull
-    later. Data that were fetched first may come last, if a run waits between its steps."""
+    """A school's syncs from newer data than this snapshot: from a later pull, or later from the same pull. They exist
+    if a run waited between its steps."""
     this, newer = snapshot.alias(), snapshot.alias()
     later = tuple_(newer.c.pull_id, newer.c.id) > tuple_(this.c.pull_id, this.c.id)
     query = select(sync.c.id).select_from(sync).join(newer, newer.c.id == sync.c.snapshot_id)
@@ -64,7 +64,7 @@ def of_data_after(taken: ColumnElement[Any] | int) -> Select[Any]:
 
 
 class Overtaken(DirectoryError):
-    """Newer data of the school were applied while older data were planned."""
+    """While this plan was made, a sync applied newer data of the school."""
 
     retryable = True
 
@@ -90,9 +90,9 @@ def write(
     """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run
     or about one person.
 
-    rows: the columns of `plan_row` less plan_id. verdict_rows: role, action, guard, verdict, rows, findings. quality: a
-    digest of the quality results that the verdict read. listed: the rows of which only person and role are kept.
-    unchanged: role and person_id of everybody who is listed, if they are more than these rows.
+    rows: the columns of `plan_row` without plan_id. verdict_rows: role, action, guard, verdict, rows, findings.
+    quality: a digest of the quality results that the verdict read. listed: rows of which only person and role are
+    stored. unchanged: role and person_id of everybody who is stored in this way, if more than those rows.
 
     Raises Overtaken instead of replacing a plan of newer data that were applied: its held rows would be lost.
     """

@@ -30,15 +30,15 @@ Snapshots keep everything else. The newest complete pull is kept too, because de
 
 BROKEN_AFTER = "interval '2 days'"
 SAME_NIGHT = "interval '1 day'"
-"""An older pull belongs to no night that still goes on. A run with its tag was copied by hand."""
+"""Age limit of a shared pull. A run with the tag of an older pull is a re-execution by hand."""
 
 IN_PULL = (
     f"cross join lateral (select from pull_record where pull_id = :pull and {NAMED.format(id='r.id')} offset 0) named"
 )
 """Keeps the records `r` that belong to the pull. Each needs one index look-up.
 
-`offset 0`, here and in other queries, makes sure of that. The planner knows nothing about tonight's pull, expects a few
-rows, and would join everybody with everybody.
+`offset 0`, here and in other queries, makes sure of that. Without statistics of a new pull, PostgreSQL expects a few
+rows and would join everybody with everybody.
 """
 REJECT_FIELDS = ("sourcedId", "collection", "field", "rule", "severity")
 REJECT_COLUMNS = ("pull_id", "sourced_id", "collection", "field", "rule", "severity")
@@ -47,8 +47,8 @@ REJECT_COLUMNS = ("pull_id", "sourced_id", "collection", "field", "rule", "sever
 class Batch(Protocol):
     """One page: `kind` is "org" or "user", the records are normalised.
 
-    marks: for each record by which it is recognised in the next pull, None if it is not; empty if none is. known: the
-    places of the marks of further records, which the last pull stored.
+    marks: for each record the mark that recognises it in the next pull, or None; empty if no record has one. known: the
+    places of the marks of records that the last pull already stored.
     """
 
     @property
@@ -146,8 +146,8 @@ def overtaken(conn: Connection, connection_id: int, pull_id: int, scope: str) ->
 def store(database: Database, pull_id: int, batches: Iterable[Batch], reader: Recognises | None = None) -> None:
     """Store every page of a pull in one transaction.
 
-    reader: what reads the batches, if it recognises records of the last pull. If iterating over `batches` raises, the
-    caller gets that exception. A page is written in a thread, while the next one is made.
+    reader: the reader of the batches, if it recognises records of the last pull. If iterating over `batches` raises,
+    the caller gets that exception. A page is written in a thread, while the next one is made.
     """
     rejects: list[bytes] = []
     with database.begin() as conn:
@@ -219,7 +219,7 @@ def drop_broken(conn: Connection) -> int:
 
 
 def _drop(conn: Connection, *which: ColumnElement[bool]) -> int:
-    """Wait until no snapshot is being taken of these pulls. Then drop them, with the names of their records.
+    """Wait until no snapshot is being made of these pulls. Then delete them and their sets of records.
 
     Returns how many.
     """
@@ -282,9 +282,8 @@ def known_and_lost(
     concerned: Sequence[tuple[int, str, date]],
     lost: list[str],
 ) -> tuple[int, int]:
-    """How many active people this connection manages in some roles; and how many of them have one of the ids `lost`,
-    and no record with an org in the pull. concerned: school, role, and the day there. Announced leavers do not count.
-    """
+    """How many active people this connection manages in these roles; and how many of them have an id of `lost` but no
+    record with an org in the pull. concerned: school, role, and the day there. Announced leavers do not count."""
     schools, roles, days = ([one[place] for one in concerned] for place in range(3))
     given = {"schools": schools, "roles": roles, "days": days, "stays": STAYS.days, "lost": list(lost), "pull": pull_id}
     owner = {"district": connection.district_id, "connection": connection.id}

@@ -4,11 +4,10 @@ A row of `pull_record` or `snapshot_record` stands for 512 ids of `sis_record`, 
 names a hundred thousand records writes some two hundred rows, and two nights are compared bit by bit.
 
 `KnownRecords` has a mark for each record of the newest pull, with the id of the record. The reader makes the marks and
-knows what they mean (`oneroster.records.known_users`). They are kept as one value, which moves from pull to pull: the
-marks of a pull that nothing was changed in are not even written again. An id must not outlive its record. The marks
-belong to a pull, whose records are not pruned. An erasure deletes the marks of the district. A pull that runs at the
-same time changes the row that it has read, and writes nothing if that is gone; only a pull that found none adds a row,
-after it has looked whether all of its records are there.
+knows what they mean (`oneroster.records.known_users`). They are one value, which moves from pull to pull; if nothing
+changed, it is not written again. An id must not outlive its record: the records of the newest pull are not pruned, and
+an erasure deletes the marks of the district. A pull that runs at the same time updates the row that it has read, and
+writes nothing if that row is gone. A pull that found no row adds one only if all of its records still exist.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from roster_pipeline.directory.pg_copy import number_literal
 Ids = npt.NDArray[np.int64]
 
 SHIFT = 9
-"""A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below say the same as numbers.
+"""A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below have the same number written out.
 
 A row costs as much as the bits in it. Larger blocks would cost more where the ids of a school are far apart, after many
 nights with a few changes each.
@@ -43,8 +42,8 @@ RECORDS = """cross join lateral (
     select * from sis_record
     where id between {set}.block << 9 and ({set}.block << 9) + 511 and get_bit({set}.bits, id & 511) = 1 offset 0
 )"""
-"""All records that a row of a set names, read in the order of their ids. `offset 0` keeps the planner, which knows
-nothing about tonight's sets, from joining everybody with everybody."""
+"""All records that a row of a set names, read in the order of their ids. `offset 0` keeps PostgreSQL, which has no
+statistics of new sets, from joining everybody with everybody."""
 
 MARK_BYTES = 18
 ROW = np.dtype([("mark", f"V{MARK_BYTES}"), ("id", "<i8")])
@@ -130,7 +129,7 @@ def _without_empty(blocks: Ids, bits: npt.NDArray[np.uint8]) -> RecordSet:
 def read_ids(conn: Connection, query: str, given: Mapping[str, Any], **of: RecordSet) -> RecordSet:
     """The records of a query whose column is `id`.
 
-    of: sets whose ids the query takes as a bigint[]. If they are empty, so is what a query of them finds.
+    of: sets whose ids the query takes as a bigint[]. If all are empty, so is the result.
     """
     if of and not any(map(len, of.values())):
         return RecordSet.of([])
@@ -145,7 +144,7 @@ def of_pull(conn: Connection, pull_id: int) -> RecordSet:
 
 
 def of_pulls(conn: Connection, *pull_ids: int) -> Mapping[int, RecordSet]:
-    """The records that each of these pulls names."""
+    """The records of each of these pulls."""
     return _read(conn, "pull_id as owner", "pull_record where pull_id = any(:of)", list(pull_ids))
 
 
@@ -191,7 +190,9 @@ def _write(conn: Connection, columns: str, values: str, sets: Mapping[str, Recor
 
 
 class Recognises(Protocol):
-    """Recognises records of the last pull by its marks. context: a digest of what the new marks depend on."""
+    """Recognises records of the last pull by its marks. context: a digest of everything that the new marks depend
+    on.
+    """
 
     @property
     def context(self) -> str: ...

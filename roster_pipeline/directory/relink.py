@@ -34,8 +34,7 @@ where r.plan_id = :plan and not r.exempted and r.person_id is not null
   and r.action in ('create', 'update', 'restore', 'unchanged', 'skip')
   and not coalesce(v.findings @> '[{"approver": "manager"}]', false)
 """
-"""People of another connection are left out: a link would settle a question that only the district's manager
-decides."""
+"""People of another connection are left out: only the district's manager may link them."""
 STAGE_HOMES = """
 create temporary table moving on commit drop as
 select distinct on (r.person_id) r.person_id, n.sourced_id as first
@@ -98,8 +97,7 @@ UNLINK = (
     "select :who, 'record unlinked', :district, person_id, :reason, "
     f"jsonb_build_object('connection', cast(:key as text)) from {_GONE} order by person_id",
 )
-"""The record is no longer theirs, another link becomes the primary one, earlier plans become out of date, and the audit
-gets an entry."""
+"""Removes the link, makes another link the primary one, makes earlier plans out of date, and adds to the audit."""
 
 
 def relink(

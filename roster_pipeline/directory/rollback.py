@@ -29,7 +29,7 @@ select max(y.id) from sync y where y.undoes = :sync and not exists (
     select from audit a where a.school_id = y.school_id and a.what = 'sync rolled back'
       and a.details ->> 'by' = y.id::text and a.details ->> 'only' = 'archived')
 """
-"""The audit says what a rollback had to undo. Nothing can change the audit."""
+"""The rollback of a whole sync. The audit has what a rollback had to undo, because nobody can change the audit."""
 
 
 class AlreadyUndone(DirectoryError):

@@ -110,9 +110,8 @@ where u.way = 'remove' and not u.moved and exists (
       and g.at > (select at from sync where id = :sync))
 """,
 )
-"""These rows are marked as moved: rows that are not as the sync left them; a link of a record of which somebody has
-said since that it is not that person; a contact of whom the SIS said last that nobody may call them; and everything
-that the sync made of a person into whom another person was merged since."""
+"""These rows are marked as moved: rows that changed after the sync; links that somebody has unlinked since; contacts
+that the SIS excluded last; and everything that the sync made of a person into whom another person was merged since."""
 _PRIMARY_MOVES = "coalesce({0}.before ->> 'is_primary', 'false') <> coalesce({0}.after ->> 'is_primary', 'false')"
 _STAYS = "not exists (select from rollback_row o where o.entity = '{}' and o.way = 'remove' and not o.moved and {})"
 _COMES = "exists (select from rollback_row o where o.entity = '{}' and o.way = 'remake' and not o.moved and {})"
@@ -162,10 +161,10 @@ where u.entity = 'contact' and u.way = 'remake' and not u.moved
 """,
 )
 """Rows that belong together go back together, or stay together. The statements run in this order. A person has one
-primary link. If one of the links between which it moved has changed since, all these links stay. A membership that the
-sync made stays if it has a contact that changed since. A person that the sync made stays if they got a membership or a
-link since, or if somebody unlinked a record from them. Then their links stay too. A row also stays if the row to which
-it belonged is gone."""
+primary link. If the sync moved it from one link to another and one of these has changed since, all of them stay. A
+membership that the sync made stays if it has a contact that changed since. A person that the sync made stays if they
+got a membership or a link since, or if somebody unlinked a record from them. Then their links stay too. A row also
+stays if its parent row is gone."""
 
 
 def _set_back(entity: str) -> str:

@@ -1,9 +1,8 @@
-"""Cleaned rosters that are still right: a snapshot takes over the roster of an earlier one if cleaning would read the
-same.
+"""Reuse of cleaned rosters: a snapshot takes over the roster of an earlier one if the input of cleaning is the same.
 
 Cleaning is a function of records, rejected records, orgs, settings, code and day. `find_earlier` makes a digest of the
 first three; the caller adds the others. Equal digests mean equal rosters until the day on which a role begins or ends.
-Nevertheless everything is cleaned again after `CLEANED_AGAIN_AFTER`.
+After `CLEANED_AGAIN_AFTER`, everything is cleaned again in any case.
 """
 
 from __future__ import annotations
@@ -20,14 +19,16 @@ from roster_pipeline.directory.stored_frames import ROSTER
 from roster_pipeline.directory.tables import excluded_contact, quality_result, rejected_record
 
 KEY = "cleaning"
-"""Where the counts of a snapshot hold what its roster was made of: a `Cleaning`."""
+"""The key of a `Cleaning` in the counts of a snapshot."""
 NUMBERS = "number_places"
-"""Where the counts of a snapshot hold the settings that said where the numbers of students and of staff are."""
+"""The key, in the counts of a snapshot, of the settings that name the places of student and staff numbers."""
 CLEANED_AGAIN_AFTER = timedelta(days=7)
 LOOKED_AT = 5
-"""How many earlier snapshots of a school are looked at; syncs of one person lie between those of the school."""
+"""How many earlier snapshots of a school are compared. More than one, because syncs of one person make snapshots
+too.
+"""
 COUNTED = ("roles", "flags", "masters", NUMBERS, KEY)
-"""What the counts of a snapshot say of its roster."""
+"""The keys of a snapshot's counts that belong to its roster."""
 
 FIND = f"""
 with pulled_org as (
@@ -82,14 +83,14 @@ quality as ({_copied(quality_result, "1")}), moved as (
 select (select count(*) from named) as named,
        (select count(*) from rejected where severity = 'error') as rejected
 """  # noqa: S608
-"""Until the end of the transaction, nobody can take the roster from the earlier snapshot."""
+"""The earlier snapshot's roster is locked until the end of the transaction, so nobody deletes it meanwhile."""
 
 
 @dataclass(frozen=True)
 class Cleaning:
-    """What a roster was made of. key: a digest of all that cleaning reads. since: the day on which it was cleaned.
+    """The input of a roster. key: a digest of all that cleaning reads. since: the day of cleaning.
 
-    until: the first day on which it would be another, because a role begins or has ended; None if there is none.
+    until: the first day on which the result would differ, because a role begins or has ended; None without such a day.
     """
 
     key: str
@@ -104,8 +105,8 @@ class Cleaning:
 
 @dataclass(frozen=True)
 class Earlier:
-    """What cleaning would read of a snapshot, as a digest, and the earlier snapshot of which it read the same, if
-    there is one whose roster is right today."""
+    """A digest of the input of cleaning, and the earlier snapshot with the same digest, if there is one whose roster is
+    right today."""
 
     key: str
     snapshot_id: int | None
@@ -113,7 +114,7 @@ class Earlier:
 
 
 def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: date) -> Earlier:
-    """Look for an earlier snapshot of the school of which cleaning read the same.
+    """Find an earlier snapshot of the school with the same input of cleaning.
 
     facts: as `snapshots.facts` has them. rest: what cleaning reads besides records, rejected records, orgs and the day.
     """

@@ -57,7 +57,7 @@ ERROR_CODE = re.compile(r"[a-z_]{1,40}")
 NO_LONGER = "This link does not work any more."
 NOT_OURS = "This sign-in started in another browser, or too long ago. Start again."
 IPV6_HOME = 64
-"""One customer of a provider has all addresses of such a network."""
+"""An internet provider gives one customer all addresses of such a network."""
 log = logging.getLogger(__name__)
 
 
@@ -76,7 +76,7 @@ def begin_openid(request: Request) -> Response:
 
 
 def come_back(request: Request) -> Response:
-    """GET /sign-in/callback: what the provider says of the person."""
+    """GET /sign-in/callback: read the provider's answer about the person."""
     provider = _provider(request)
     given = request.query_params
     limit(request, "openid back from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
@@ -233,8 +233,8 @@ routes = [
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from, for counting: an IPv4 address, or an IPv6 network. The word of a proxy counts only if
-    the settings name this proxy (`config.py`)."""
+    """Where a request comes from, for counting: an IPv4 address, or an IPv6 network. A proxy's header is trusted only
+    if the settings name this proxy (`config.py`)."""
     host = request.client.host if request.client else "unknown"
     try:
         address = ip_address(host)

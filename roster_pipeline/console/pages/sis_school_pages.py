@@ -1,4 +1,4 @@
-"""Lists the schools of a SIS, so that a person can tick and add them. Nobody has to know a School ID."""
+"""Lists the schools of a SIS, so that a person can tick and add them without knowing a School ID."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""One sync: what it did and what it left, in the words of its mail, with checks and facts. Also its rollback.
+"""One sync: its changes and its held rows, in the words of its mail, with checks and facts. Also its rollback.
 
 A rollback shows first what would happen, in numbers, then asks for a reason, then shows the outcome.
 
-Also the rejected records of the snapshot: whose record it is, which value, and what is wrong with it.
+Also the rejected records of the snapshot: person, field and rule.
 """
 
 from __future__ import annotations

@@ -68,7 +68,7 @@ people whom neither membership nor link has found. enable_nestloop says which wa
 """
 
 LARGE = 4
-"""A school is large if its roster has at least one record for this many people (or links) of the directory."""
+"""A school is large if its roster has more than one record for this many people of the directory."""
 _KINDS: dict[str, Kind] = {"enabled": "bool"}
 PEOPLE: dict[str, Kind] = {
     "person_id": "int",

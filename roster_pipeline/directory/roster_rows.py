@@ -77,7 +77,7 @@ delete from roster r using kept where r.id = kept.id and kept.oldest is null
 
 @dataclass(frozen=True)
 class LastRoster:
-    """The roster that a school has as one value: its table (`stored_frames.table_of`), and where its rows are."""
+    """A school's roster as one value: its table (`stored_frames.table_of`), and where its rows are."""
 
     table: pa.Table
     roster_id: int
@@ -95,8 +95,7 @@ def last_roster(conn: Connection, snapshot_id: int, *, records: int) -> LastRost
 def write(
     conn: Connection, snapshot_id: int, roster: pd.DataFrame, counts: str, last: LastRoster | None = None
 ) -> bool:
-    """Give a snapshot its roster in place of what cleaning has written of it before. False if there is no such
-    snapshot.
+    """Write a snapshot's roster; it replaces an earlier one. False if there is no such snapshot.
 
     roster: `ROSTER_COLUMNS`, by sourced_id. counts: JSON to add to the counts of the snapshot. last: the rows are
     compared with this one.
@@ -129,7 +128,7 @@ def write(
 
 
 def load(conn: Connection, snapshot_id: int, *, records: int) -> pd.DataFrame:
-    """The roster of a snapshot in the form in which `write` took it. records: how many the snapshot has."""
+    """The roster of a snapshot, in the form that `write` takes. records: how many the snapshot has."""
     kept = stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=True)
     if kept is not None:
         return frame_of_table(kept.table)
@@ -140,9 +139,9 @@ def load(conn: Connection, snapshot_id: int, *, records: int) -> pd.DataFrame:
 
 
 def release(conn: Connection, snapshot_ids: Sequence[int]) -> None:
-    """Take their rosters from these snapshots, and delete the rows that no other snapshot has.
+    """Detach the rosters of these snapshots, and delete the rows that no other snapshot has.
 
-    The snapshots come first: whoever gives another snapshot the roster of one of these waits, and then finds none.
+    The snapshots are locked first: a transaction that takes over one of these rosters waits, and then finds none.
     """
     given = {"snapshots": list(snapshot_ids)}
     rosters = list(conn.scalars(text(_NAMED), given))
@@ -151,14 +150,15 @@ def release(conn: Connection, snapshot_ids: Sequence[int]) -> None:
 
 
 def _drop_unnamed(conn: Connection, rosters: list[int]) -> None:
-    """Delete the rows of these rosters that no snapshot has. The lock comes in a statement of its own, so that the next
-    one sees the snapshots of those who had it before."""
+    """Delete the rows of these rosters that no snapshot has. A statement of its own takes the lock, so that the next
+    statement sees what earlier holders of the lock wrote."""
     for statement in (_LOCK, _DROP):
         conn.execute(text(statement), {"rosters": rosters})
 
 
 def _difference(before: pa.Table, after: pa.Table) -> tuple[npt.NDArray[np.bool_], list[str]]:
-    """Flags the rows of a roster that an earlier one does not have; and the sourcedIds of those that only that has."""
+    """Flags the rows that an earlier roster does not have; and the sourcedIds of the rows that only the earlier one
+    has."""
     theirs, ours = (_stored(table, "sourced_id") for table in (before, after))
     place = pc.index_in(ours, value_set=theirs)
     different = place.is_null().to_numpy(zero_copy_only=False).copy()
@@ -175,14 +175,15 @@ def _difference(before: pa.Table, after: pa.Table) -> tuple[npt.NDArray[np.bool_
 
 
 def _stored(table: pa.Table, name: str) -> pa.Array:
-    """A column of a roster's table as the rows have it."""
+    """A column of a roster's table, in the form of the rows."""
     column = table[name]
     values = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
     return _first_records(values.to_numpy(), _stored(table, "sourced_id")) if name == "identity" else values
 
 
 def _first_records(first: Ints, ids: pa.Array) -> pa.Array:
-    """The first record of each row's human being; missing if there is no other. first: the rows of these records."""
+    """The first record of each row's identity; missing if the identity has no other row. first: the rows of these
+    records."""
     alone = pa.array(np.bincount(first, minlength=len(first))[first] == 1)
     return pc.if_else(alone, pa.scalar(None, ids.type), ids.take(pa.array(first)))
 

@@ -42,7 +42,7 @@ where y.id = :sync and s.id = y.school_id
   and c.district_id = y.district_id and c.school_id = y.school_id
   and not exists (select from person p where p.id = c.person_id and p.district_id = c.district_id and p.excluded)
 """
-"""The sync drops contacts only if the verdict on updates of students was applied: a window or a hold keeps them."""
+"""The sync removes contacts only if the verdict let it update students; a window or a hold keeps them."""
 _PAGE = """
 with chosen as (
     select r.sourced_id, r.collection, r.field, r.rule, r.severity, r.role {source} {conditions} {order}
@@ -151,7 +151,7 @@ def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:
 
 
 def load(conn: Connection, snapshot_id: int, *, records: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Roster and rejections in the form in which `write` took them, by sourced_id.
+    """Roster and rejections in the form that `write` takes, by sourced_id.
 
     Text is `str`, `identity` Int64, `enabled` boolean. records: how many the snapshot has; the roster of a large school
     is kept as one value.
@@ -163,8 +163,7 @@ def load(conn: Connection, snapshot_id: int, *, records: int = 0) -> tuple[pd.Da
 
 
 def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
-    """The results in the form in which `write` took them, by rule and role, and the snapshot_id to which they
-    belong."""
+    """The results in the form that `write` takes, by rule and role, and their snapshot_id."""
     found = read_frame(conn, _query("quality_result", _QUALITY, "rule, role"), _QUALITY, snapshot=snapshot_id)
     return found.assign(snapshot_id=snapshot_id)
 
@@ -242,9 +241,9 @@ def page(
 ) -> list[dict[str, Any]]:
     """sourced_id, collection, field, rule, severity, role, name, value, person_id, of_school; errors before warnings.
 
-    name and value are what the SIS sent: empty or None where the record is no longer stored. person_id: the person that
-    the record is linked to. of_school: whether they have a membership in the school. For people who may see the school
-    only, never for mails or logs.
+    name and value are from the SIS; empty or None if the record is no longer stored. person_id: the person that the
+    record is linked to. of_school: whether they have a membership in the school. Show this only to people who may see
+    the school, never in mails or logs.
     """
     conditions, given = chosen.sql()
     query = _PAGE.format(source=_FROM, conditions=conditions, order=_ORDER)

@@ -1,7 +1,7 @@
-"""Nights: which schools run by themselves, when they last ran, and for which nights a run was already requested.
+"""Nights: which schools run automatically, when they last ran, and for which nights a run was already requested.
 
-Dagster forgets a schedule's run key from one tick to the next. So we note here that a night was started, and start it
-only once.
+Dagster compares a schedule's run keys only within one tick. So a started night is noted here, and it is started only
+once.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ select exists (
 
 @dataclass(frozen=True)
 class ScheduledSchool:
-    """A school, and what is known of its nights.
+    """A school and the state of its nights.
 
     stopped: why the schedule does not start it at all, or empty. gave_way: its first run of `requested_night` let
     others go first. usually_slow: a pull of its connection took longer than a first run may take. paused_until: the
@@ -88,7 +88,7 @@ class ScheduledSchool:
 
 
 def scheduled_schools(conn: Connection, first_pull: timedelta) -> list[ScheduledSchool]:
-    """Every school by key, and what the schedule has to know of it: one query. first_pull: how long the pull of a first
+    """Every school by key, with everything that the schedule needs; one query. first_pull: how long the pull of a first
     run may take."""
     return [ScheduledSchool(**row) for row in conn.execute(text(SCHOOLS), {"first_pull": first_pull}).mappings()]
 

@@ -121,8 +121,7 @@ class SchoolStatus:
     it failed because the SIS refused the sign-in.
 
     report: that of the last sync as it was stored, {} for none. plan_id: the newest plan; sync_plan_id: that of the
-    last sync. paused_until: somebody paused the school, or its
-    district, until this day. state: the most pressing of what is the matter.
+    last sync. paused_until: somebody paused the school, or its district, until this day. state: the most urgent one.
     """
 
     id: int
@@ -155,8 +154,7 @@ class SchoolStatus:
 
 @dataclass(frozen=True)
 class FirstDays:
-    """How far a new school has come. applied: the number of syncs that changed something, or found that nothing had to
-    change.
+    """The progress of a new school. applied: the number of syncs that changed something, or found nothing to change.
 
     plan_id: the newest plan, which may be the plan of a dry run. held: a part of the newest plan waits, and a person
     can approve it.
@@ -182,7 +180,7 @@ select
 
 
 def first_days(conn: Connection, school_id: int) -> FirstDays:
-    """How far a school has come since it was added. Plans and syncs without anybody do not count."""
+    """The progress of a school since it was added. Plans and syncs without people do not count."""
     return FirstDays(**conn.execute(text(FIRST_DAYS), {"school": school_id}).mappings().one())
 
 

@@ -1,8 +1,8 @@
 """Which records of a pull belong to one school: its org with those above it, its users, and their contacts.
 
-Most nights change few records. So a school's newest snapshot is brought up to date, if nothing but records decides who
-belongs to it: what both pulls name stays, and only new records and the contacts of changed students are looked at. A
-test compares this with a selection from the beginning, on random nights.
+Most nights change few records. So the school's newest snapshot is updated, if the rules of the selection are the same:
+records that both pulls name stay, and only new records and the contacts of changed students are selected again. A test
+compares this with a full selection, on random nights.
 """
 
 from __future__ import annotations
@@ -16,17 +16,18 @@ from roster_pipeline.directory.pulls import IN_PULL
 from roster_pipeline.directory.record_sets import RecordSet, name_in_snapshot, of_pulls, of_snapshot, read_ids
 
 CHOSEN = "chosen"
-"""Where the counts of a snapshot hold by what its records were chosen. Erasing a person removes it everywhere."""
+"""The key, in the counts of a snapshot, of the rules by which its records were selected. Erasing a person removes it
+everywhere."""
 RULES = 1
-"""Raise it if other records than before belong to a school."""
+"""Increase it when this code selects other records for a school than before."""
 MOST_NEW = 0.3
-"""If the new records of a pull are more than this share of the school's, everything is selected from the beginning.
+"""If a pull has more new records than this share of the school's records, everything is selected again.
 
-A city's pull has more new records every night than a small school has people. To look at each costs more than to
-search for the school's.
+A city's pull has more new records every night than a small school has people. Checking each costs more than selecting
+the school's.
 """
 ELSEWHERE = "elsewhere"
-"""The part of a snapshot with the users who do not name the school."""
+"""The part of a snapshot with users who do not name the school."""
 
 ORGS = f"""
 with recursive family as (
@@ -66,7 +67,8 @@ cross join lateral (
 ) u
 where m.district_id = :district and m.school_id = :school and m.status = 'active'
 """
-"""The records of the school's members, also of those elsewhere now: a record that moved has not disappeared."""
+"""The records of the school's members, including those that now name another school: a record that moved has not
+disappeared."""
 
 WITH_SAME_ID = """
 select u.id from unnest(cast(:ids as bigint[])) n (id)
@@ -139,12 +141,12 @@ EXISTING = "select count(*) from sis_record where id = any(cast(:ids as bigint[]
 SEARCHABLE = """
 select clean_pending_lists()
 """
-"""New rows first wait in a list next to these indexes, and each search would read this list from end to end."""
+"""PostgreSQL first puts new rows into a list next to these indexes, and each search would read the whole list."""
 
 
 @dataclass(frozen=True)
 class Chooser:
-    """What decides which records belong to a school, besides the records themselves and the links of its members.
+    """The rules that select a school's records, besides the records themselves and the links of its members.
 
     here: the school, and the orgs whose users are its users. contacts: contacts are wanted. stored: and stored contacts
     too.
@@ -203,7 +205,7 @@ def choose(
 def _pull_and_base(
     conn: Connection, chooser: Chooser, snapshot_id: int, pull_id: int, *, from_base: bool
 ) -> tuple[RecordSet, _Base | None]:
-    """The pull's records, and the snapshot to bring up to date: None if there is none, or if too much is new."""
+    """The pull's records, and the snapshot to update: None if there is none, or if too much is new."""
     search = {"school": chooser.school, "snapshot": snapshot_id, "key": chooser.key}
     found = conn.execute(text(NEWEST), search).one_or_none() if from_base else None
     if found is None:
@@ -219,8 +221,8 @@ def _pull_and_base(
 def _users(
     conn: Connection, given: dict[str, object], pull: RecordSet, base: _Base | None
 ) -> tuple[RecordSet, RecordSet]:
-    """The users who name the school, and every record of the pull with the id of one of them: it may be of another
-    person."""
+    """The users who name the school, and every other record of the pull with one of their ids, which may belong to
+    another person."""
 
     def with_same_id(records: RecordSet) -> RecordSet:
         return read_ids(conn, WITH_SAME_ID, given, ids=records) & pull
@@ -250,5 +252,5 @@ def _contacts(
 
 
 def _some_erased(conn: Connection, records: RecordSet) -> bool:
-    """Whether some records are not stored any more: then nobody can tell whose contacts these people had."""
+    """Whether some records are no longer stored: then their contacts are not known."""
     return bool(records) and conn.scalar(text(EXISTING), {"ids": records.literal}) != len(records)

@@ -1,9 +1,9 @@
 """The settled pairs of a large school (`planning/settled.py`): kept with a plan, and what has changed since.
 
-They are one value (`stored_frames`), with the position of the change log at which the directory was read. Every change
-of a person, link, membership or contact is in the log after that position, whoever made it. What planning reads besides
-people is in a digest: settings, the connections of the district, decisions about records, and our code. If the digest
-is another one, nothing is settled.
+They are one value (`stored_frames`), with the position of the change log at which the directory was read. Every later
+change of a person, link, membership or contact is in the log after that position. A digest covers everything else that
+planning reads: settings, the district's connections, decisions about records, and our code. If the digest differs,
+nothing is settled.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 MOST_CHANGED = 20_000
 """If more people of the district were changed, everybody is planned."""
 MOST_DAYS = 7
-"""So many days after everybody was planned, everybody is planned again: then no rule depends on this shortcut for
-longer than a week."""
+"""Everybody is planned again after this many days, so that no mistake of this shortcut lasts longer."""
 
 DECIDED = """
 select jsonb_build_array(
@@ -93,15 +92,15 @@ with record as materialized (
     union
     select p.id from person p where p.district_id = :district and p.id = any(cast(:others as bigint[]))
 """
-"""As `planning_input.CANDIDATES`, less the settled people. others: people who are no members, and share a number or an
-e-mail with a settled record."""
+"""As `planning_input.CANDIDATES`, without the settled people. others: people who are not members but share a number or
+an e-mail with a settled record."""
 READY = "analyze candidate; select set_config('jit', 'off', true), set_config('default_statistics_target', '10', true)"
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a plan keeps for the next one. decided: the digest. cleaning: what the roster was made of, if its snapshot
-    says so."""
+    """The values that a plan keeps for the next one. decided: the digest. cleaning: the input of the roster, if its
+    snapshot has it."""
 
     decided: str
     cleaning: Mapping[str, Any] | None
@@ -110,9 +109,9 @@ class Reading:
 @dataclass(frozen=True)
 class Before:
     """The pairs of an earlier plan: columns sourced_id, person_id, digest. since: the day on which everybody was
-    planned. same_roster: the roster is that of the plan.
+    planned. same_roster: whether the plan was made from the same roster.
 
-    people, records: those that were changed since. others: people who were no members and came into question.
+    people, records: those that were changed since. others: people who were not members but possible matches.
     """
 
     pairs: pa.Table
@@ -124,8 +123,8 @@ class Before:
 
 
 def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) -> Reading:
-    """Call it before anything else is read: then a setting that is changed meanwhile gives another digest the next
-    time. facts: as `snapshots.facts` has them."""
+    """Call it before anything else is read. Then a setting that changes meanwhile gives another digest the next time.
+    facts: as `snapshots.facts` has them."""
     given = {"district": school.district_id, "connection": school.connection.id}
     decided = str(conn.scalar(text(DECIDED), given))
     used = (
@@ -140,8 +139,8 @@ def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) ->
 def load(
     conn: Connection, school: SchoolRow, snapshot_id: int, records: int, reading: Reading, today: date
 ) -> Before | None:
-    """The pairs of the school's last plan. None if there are none, if something else than people was changed since, or
-    if everybody was last planned `MOST_DAYS` ago.
+    """The pairs of the school's last plan. None if there are none, if anything but people has changed since, or if
+    everybody was last planned `MOST_DAYS` ago.
 
     Call it under the lock of the district. records: how many the snapshot has.
     """
@@ -171,10 +170,10 @@ def keep(
     *,
     since: date,
 ) -> None:
-    """Keep the pairs of a plan in its transaction. position: that of the change log when the directory was read.
-    since: the day on which everybody was planned.
+    """Keep the pairs of a plan in its transaction. position: that of the change log when the directory was read. since:
+    the day on which everybody was planned.
 
-    It waits for an erasure that is going on; after that, nothing is kept of this snapshot.
+    It waits for a running erasure; after one, it keeps nothing of this snapshot.
     """
     conn.execute(text("select from snapshot where id = :id for share"), {"id": snapshot_id})
     state = {
@@ -187,8 +186,8 @@ def keep(
 def others_of(
     conn: Connection, school: SchoolRow, people: Collection[int]
 ) -> list[tuple[int, str | None, str | None, str | None, list[str]]]:
-    """Of these people, those who are no members of the school: number, e-mail, kind of number if it is of the school's
-    connection, number without what is only spelling, and sourcedIds at the connection."""
+    """Those of these people who are not members of the school: number, e-mail, kind of number (if it is of the school's
+    connection), number without differences of spelling, and sourcedIds at the connection."""
     if not people:
         return []
     given = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
@@ -198,7 +197,7 @@ def others_of(
 def find_candidates(
     conn: Connection, school: SchoolRow, records: pd.DataFrame, settled: npt.NDArray[np.int64], others: Collection[int]
 ) -> None:
-    """Fill the table `candidate` with the people that planning has to know if these are settled.
+    """Fill the table `candidate` with the people that planning needs, without the settled ones.
 
     records: the rows of the roster that are not settled.
     """

@@ -3,8 +3,9 @@
 A pull and a snapshot only name their records, by a bit for each (`record_sets`). If a record is the same as last night,
 no new payload is stored. A changed record is a new row; the old row stays.
 
-A lock makes sure that no name loses its record. A transaction that names records holds it until the commit. Pruning,
-which deletes records without a name, does not run at the same time. Erasing a person deletes their records in any case.
+A lock keeps named records from being deleted: a transaction that names records holds it until the commit, and pruning
+(which deletes records that nothing names) does not run at the same time. Erasing a person deletes their records in any
+case.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ Keys = npt.NDArray[np.uint64]
 _Written = tuple[Mapping[str, Any], bytes]
 """A record with its document."""
 CHUNK = 1000
-"""How many records are looked for and stored at once."""
+"""How many records are searched and stored at once."""
 FEW = 0.1
 """Up to this share of the recognised records, the others are searched one by one in place of reading `LAST_NAMED`."""
 STUDENT = "student"
@@ -43,8 +44,7 @@ select p.connection_id, exists (select from sis_record r where r.connection_id =
 from pull p where p.id = :pull
 """
 NEW_ID = "-nextval((select cast(pg_get_serial_sequence('sis_record', 'id') as regclass)))"
-"""A new id, below zero. The subquery looks for the sequence once. To look for it takes longer than to look for a
-record."""
+"""A new id, below zero. The subquery finds the sequence once, because that takes longer than finding a record."""
 IDS = f"""
 select string_agg(int8send(coalesce(r.id, {NEW_ID})), ''::bytea order by n)
 from unnest(cast(:ids as text[]), cast(:hashes as uuid[])) with ordinality g (sourced_id, hash, n)
@@ -56,7 +56,7 @@ left join lateral (
 """The id of each stored record, and a new id for each that must be stored: one value, not many rows."""
 NEW_IDS = f"select string_agg(int8send({NEW_ID}), ''::bytea) from generate_series(1, :count)"  # noqa: S608
 BY_INDEX = "set local enable_seqscan = off"
-"""The statement is planned when a first pull has stored only a page or two. Such a plan would always read the whole
+"""PostgreSQL plans the statement when a first pull has stored only a page or two, and would then always read the whole
 table."""
 HASH_BYTES = 16
 _HASH = np.dtype([("key", ">u8"), ("rest", ">u8")])
@@ -255,13 +255,13 @@ def _sourced_id(record: Mapping[str, Any]) -> str:
 
 @lru_cache(MOST_ORGS)
 def _orgs(roles: tuple[tuple[str | None, str | None], ...]) -> tuple[bytes, bool]:
-    """The orgs of these roles with their orgs, for COPY, and whether one of them is student. Few users have others than
-    many more."""
+    """The orgs of these roles with their orgs, for COPY, and whether one of them is student. Few combinations occur, so
+    they are remembered."""
     return text_array(_indexed(org for _, org in roles)), any(role == STUDENT for role, _ in roles)
 
 
 def _indexed(references: Iterable[str | None]) -> dict[str, None]:
-    """The distinct references by which a record is searched. No id is longer, and the index takes nothing longer."""
+    """The distinct references for the index. Longer ones are left out: no id is longer, and the index refuses them."""
     return dict.fromkeys(each for each in references if each and len(each) <= LONGEST_ID)
 
 

@@ -1,4 +1,4 @@
-"""Snapshots: what one fetch returned for one school, which the database cuts out of the connection's pull."""
+"""Snapshots: one school's part of a connection's pull, selected in the database."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ from pulled_reject r where r.pull_id = :pull and (
     ))
 )
 """  # noqa: S608
-"""Rejects of this school's records, and of records whose school nobody knows: they might belong to this school."""
+"""Rejects of this school's records, and of records with an unknown school, which may be this one."""
 
 FIND_SCHOOL = f"""
 select r.sourced_id from sis_record r {IN_PULL}
@@ -102,7 +102,7 @@ CONTACT_DOCUMENTS = f"""{DOCUMENTS} and not exists (
 COUNTED = {"org": "raw_orgs", "user": "raw_users", "contact": "raw_contacts"}
 """The counts of a snapshot by part."""
 OF_ITS_OWN = ("id", "taken_at", "run_id", "pruned_at", "roster_id", "roster_version")
-"""Values that a snapshot does not take over from the snapshot from which it was made."""
+"""Values that a derived snapshot does not take over from its base."""
 PRUNED = ("snapshot_record", "raw_reject", "stored_frame", "witness", "excluded_contact")
 OLD = """
 with good as (
@@ -166,7 +166,7 @@ def take(
     problems: Callable[[datetime | None], list[str]] = lambda written_at: [],
     from_base: bool = True,
 ) -> int:
-    """Cut one school's snapshot out of a finished pull and return its id.
+    """Make one school's snapshot from a finished pull and return its id.
 
     problems: further problems that this school finds in the pull, because of the time when its bundle was written.
     from_base: as in `school_records.choose`.
@@ -241,7 +241,7 @@ def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **said: Any)
 def load(conn: Connection, snapshot_id: int) -> Raw:
     """A snapshot's records. A contact who is also among the users is only there.
 
-    There are none if the records do not exist, or no longer exist.
+    Empty if the records do not exist (any more).
     """
     (_, users), (_, contacts) = (documents(conn, snapshot_id, part) for part in ("user", "contact"))
     return Raw(users, contacts, load_rejected(conn, snapshot_id))
@@ -277,7 +277,7 @@ def users_of(facts: Mapping[str, Any]) -> int:
 
 
 def prove(conn: Connection, snapshot_id: int, **said: Any) -> None:
-    """Add something to what is known of a snapshot."""
+    """Add values to the facts of a snapshot."""
     query = "update snapshot set proof = proof || cast(:said as jsonb) where id = :snapshot"
     conn.execute(text(query), {"snapshot": snapshot_id, "said": orjson.dumps(said).decode()})
 

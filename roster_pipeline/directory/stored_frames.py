@@ -1,11 +1,11 @@
-"""Frames of large schools, each kept as one value, so that a later step or night need not make them from rows again.
+"""Frames of large schools, each stored as one value, so that a later step or night does not build them from rows again.
 
-A school has two: its SIS records as columns, with their ids, and its newest cleaned roster. Both stand in `sis_record`
-and `roster_row` too, so a frame that is missing only costs time. A record is stored once and never changed, so the
-columns of an earlier night are right for every id that a snapshot still names.
+A school has two: its SIS records as columns, with their ids, and its newest cleaned roster. Both are in `sis_record`
+and `roster_row` too, so a missing frame only costs time. A record is stored once and never changed, so the columns of
+an earlier night are right for every id that a snapshot still names.
 
 A value is a stream of Arrow, compressed. Erasing a person deletes those of the district. The erasure also removes
-`chosen` from the counts of its snapshots, so nothing is kept of a snapshot that was read before.
+`chosen` from the counts of its snapshots, so a step that read a snapshot before stores no frame of it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from roster_pipeline.directory.pg_copy import Kind, driver, values_of
 
 RECORDS, ROSTER, SETTLED = "records", "roster", "settled"
 LARGE = 5000
-"""Schools with fewer records gain less than the statements cost."""
+"""For schools with fewer records, the statements cost more than they save."""
 
 _KEEP = """
 insert into stored_frame (school_id, name, snapshot_id, key, data)
@@ -44,8 +44,8 @@ _KINDS: dict[pa.DataType, Kind] = {pa.large_string(): "text", pa.int64(): "int",
 
 
 def keep(conn: Connection, snapshot_id: int, name: str, table: pa.Table) -> None:
-    """Keep a frame of a snapshot in place of the one that the school has. Call it after the snapshot was written to, in
-    the same transaction: then it waits for an erasure that is going on."""
+    """Store a frame of a snapshot; it replaces the school's earlier one. Call it after writing to the snapshot in the
+    same transaction, so that it waits for a running erasure."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
         stream.write_table(table)
@@ -55,15 +55,15 @@ def keep(conn: Connection, snapshot_id: int, name: str, table: pa.Table) -> None
 
 @dataclass(frozen=True)
 class Kept:
-    """A frame as a table, and roster and version of the snapshot of which it was made; None if that has no roster."""
+    """A frame as a table, and the roster and version of its snapshot; None if the snapshot has no roster."""
 
     table: pa.Table
     roster: tuple[int, int] | None
 
 
 def kept(conn: Connection, snapshot_id: int, name: str, *, records: int, own: bool) -> Kept | None:
-    """The frame that is kept of a snapshot (own), or of any snapshot of its school. None if there is none that this
-    code has made. records: how many the snapshot has."""
+    """The stored frame of this snapshot (own), or of any snapshot of its school. None if there is none, or if other
+    code made it. records: how many the snapshot has."""
     if records < LARGE:
         return None
     given = {"name": name, "snapshot": snapshot_id, "key": _key(), "own": own}
@@ -102,5 +102,5 @@ def frame_of_table(table: pa.Table) -> pd.DataFrame:
 
 
 def _key() -> str:
-    """What a table depends on besides the data."""
+    """The versions of our code and of pyarrow that made a table."""
     return f"{code_version('frames.py', 'vocabulary.py', 'directory/stored_frames.py')} {pa.__version__}"

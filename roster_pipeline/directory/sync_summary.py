@@ -4,9 +4,8 @@ compared.
 A summary has counts and ids of rules, never a value of a person. A step uses the snapshot and the plan of its own run.
 If there is none, it uses the newest of the school.
 
-A snapshot is good if a sync that held nothing was made from it, and if no guard found it unusual. The second condition
-is needed: a wrong snapshot that changes nobody holds nothing either, and after some nights its size would become the
-usual size.
+A snapshot is good if its sync held nothing, and if no guard found it unusual. The second condition is needed because a
+wrong snapshot that changes nobody holds nothing either, and after some nights its size would be the usual size.
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
 
 ONE_PERSON = "one_person"
-"""A value in the proof of a snapshot: the snapshot is the roster of the one before it, with newer records of one
-person."""
+"""A value in the proof of a snapshot that has the records of the snapshot before, with newer records of one person."""
 HISTORY = 7
 """How many good snapshots count for the usual size of a role, which is their median."""
 _GOOD = """
@@ -76,9 +74,9 @@ class SyncSummary:
     action, guard, verdict, rows, findings. quality: the columns of `quality_result`. rejected: collection, field, rule,
     severity, rows. contact_flags: the counts of the snapshot's contacts. previous: the people by role in the snapshot
     of the sync before, and its time; None for a first sync and for a rollback. claimed: how many people of this school
-    another connection also delivered when the report was first written. undone: for a rollback, role to what was undone
+    also came from another connection when the report was first written. undone: for a rollback, role to what was undone
     (or `moved`) to the number of people. linked: for a relink, how many people it linked. The summary of a relink has
-    nothing else, because its plan is made again. snapshot: its row; None for a sync without a snapshot.
+    nothing else, because the school is planned again. snapshot: its row; None for a sync without a snapshot.
     """
 
     sync_id: int
@@ -132,7 +130,7 @@ def mark_reported(conn: Connection, sync_id: int, report: dict[str, Any]) -> Non
 
 
 def sync_summary(conn: Connection, sync_id: int) -> SyncSummary:
-    """Everything that a report on this sync says. It is one statement, because every sync of every school needs it."""
+    """The content of a report on this sync, in one statement, because every sync of every school needs it."""
     head = conn.execute(text(SUMMARY), {"sync": sync_id}).mappings().one()
     relink = head["kind"] == "relink"
     shot = {name: head[f"snapshot_{name}"] for name in _SNAPSHOT} if head["snapshot_id"] is not None else None
@@ -224,7 +222,7 @@ def latest_snapshot(
 
 @cache
 def _schools_newest() -> Select[Any]:
-    """The query of `latest_snapshot`. Each sync asks it twice, and to build it takes longer than to run it."""
+    """The query of `latest_snapshot`. Cached: each sync runs it twice, and building it takes longer than running it."""
     own_run = snapshot.c.run_id.is_not_distinct_from(bindparam("run_id", type_=snapshot.c.run_id.type))
     own = case((own_run & ~of_data_after(snapshot.c.id).exists(), 0), else_=1)
     whole = snapshot.c.proof[ONE_PERSON].is_(None)

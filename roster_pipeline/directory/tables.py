@@ -1,8 +1,8 @@
 """Names and types of the columns, for queries with SQLAlchemy Core.
 
 `migrations` has the schema itself: keys, foreign keys, checks, indexes, defaults, and a comment on every column whose
-name does not say enough. Tables that only plain SQL uses are not here. Every table with people has `district_id` in its
-key and in its foreign keys, so the database refuses a row that refers to another district.
+name is not enough. Tables that only plain SQL uses are not here. Every table with people has `district_id` in its key
+and in its foreign keys, so the database refuses a row that refers to another district.
 
 The tables store only the SHA-256 of a token. A token has 256 random bits, so a reader of these tables cannot sign in.
 """

@@ -62,7 +62,7 @@ class KeyTaken(DirectoryError):
 
 
 class RefusedSetting(DirectoryError):
-    """The form of the name or setting is correct, but we do not accept it."""
+    """A name or setting that is well formed but not allowed."""
 
 
 NUMBER_PLACES = {"student": "student_number_from", "staff": "staff_number_from"}
@@ -140,8 +140,8 @@ def remove_connection(conn: Connection, key: str) -> ConnectionRow:
 
 
 def _leave_numbers(conn: Connection, before: ConnectionRow, after: ConnectionSettings) -> None:
-    """Numbers from another place of the records are no evidence, neither for nor against anybody. So plans that were
-    made with them are not applied either."""
+    """Stored numbers become those of no connection, because numbers from another field are no evidence. Plans made with
+    them are not applied."""
     kinds = [kind for kind, name in NUMBER_PLACES.items() if getattr(before.settings, name) != getattr(after, name)]
     if kinds:
         lock_district(conn, before.district_id)
@@ -211,7 +211,7 @@ def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None
 def pause(
     conn: Connection, until: date | None, *, school_id: int | None = None, district_id: int | None = None
 ) -> date | None:
-    """Make the schedule start a school, or a whole district, only from this day on. None: at once. Returns the day that
+    """Let the schedule start a school, or a whole district, only from this day on. None: at once. Returns the day that
     was set before. For a school, the day of its district does not count."""
     table, id_ = (school, school_id) if school_id is not None else (district, district_id)
     before: date | None = conn.scalar(select(table.c.paused_until).where(table.c.id == id_).with_for_update())

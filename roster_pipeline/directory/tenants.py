@@ -1,5 +1,5 @@
-"""Districts, connections and schools: who is rostered, from where, with which settings, and what pulls learned of each
-server. `tenant_changes.py` changes the rest."""
+"""Districts, connections and schools: settings, and what pulls learned of each server. `tenant_changes.py` changes
+them."""
 
 from __future__ import annotations
 
@@ -138,8 +138,8 @@ def namesake(conn: Connection, of: SchoolRow) -> str | None:
 
 
 def usual_time_zone(conn: Connection, districts: Collection[int] | None, schools: Collection[int] = ()) -> str | None:
-    """The time zone that most of these schools, and of the schools of these districts (None: of all), have. None if
-    there is no such school yet."""
+    """The most common time zone of these schools and of the schools of these districts (None: of all). None if there is
+    no such school yet."""
     zone = school.c.settings["time_zone"].astext
     query = select(zone).group_by(zone).order_by(func.count().desc(), zone).limit(1)
     if districts is not None:

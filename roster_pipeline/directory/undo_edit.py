@@ -1,7 +1,7 @@
 """Undoes one edit by hand: the values of one person go back, if nothing has changed the same values since.
 
-An edit is one transaction. The audit says what it was and why; the change log has its rows before and after, and both
-have the same time. Unlike a rollback, only the values that the edit changed are compared and set back.
+An edit is one transaction. The audit has its kind and reason. The change log has its rows, before and after. Both have
+the same time. Unlike a rollback, only the values that the edit changed are compared and set back.
 """
 
 # ruff: noqa: S608 - what is put together here are our own table and column names
@@ -114,7 +114,7 @@ class Rows:
     """The rows of one person as they are now, in the form of the change log.
 
     links: the links of the person, and the links of other people for records that once belonged to the person.
-    exclusions: for each record, when somebody said that it does not belong to the person.
+    exclusions: for each unlinked record, when somebody unlinked it.
     """
 
     person: Row

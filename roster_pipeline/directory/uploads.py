@@ -50,7 +50,7 @@ update person p set {", ".join(f"{name} = coalesce(u.{name}, p.{name})" for name
     revision = p.revision + 1, updated_at = now()
 from uploading u where u.what in ('join', 'update') and p.id = u.id and p.district_id = :district
 """
-"""People who join get a new revision too, so that no earlier plan is applied to them."""
+"""People who join a school get a new revision too, so that no earlier plan is applied to them."""
 _CANDIDATES = """
 select id from person where district_id = :district and lower(email) = any(:emails)
 union

@@ -1,4 +1,4 @@
-"""Whom a connection may match by itself.
+"""Which people a connection may match by itself.
 
 The owner of a school may write any name and e-mail into a connection that the school controls. So a match from such a
 connection to a person of another connection needs a number that a connection of the district gave. Otherwise it waits
@@ -26,7 +26,9 @@ def district_controlled(directory: DirectoryFrames) -> Ints:
 
 
 def known_elsewhere(directory: DirectoryFrames) -> Ints:
-    """The people of another connection that this one does not know: by a link, or by a membership entered by hand."""
+    """The people whom another connection knows, and this one does not (by a link, or by a membership entered by
+    hand).
+    """
     own = directory.connection_id
     person_ids = [
         frame.loc[frame["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)

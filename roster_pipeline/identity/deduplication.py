@@ -1,8 +1,8 @@
 """Which records of one snapshot are one person, by the table of evidence (`evidence.weigh`).
 
-Records are compared if they share a number or an e-mail. An e-mail of records with different family names belongs to
-nobody alone: it is an office's, or stands for "none". So it joins nothing. If a chain of records that seem to be one
-person contains two that cannot be, nothing of the chain is joined.
+Records are compared if they share a number or an e-mail. An e-mail of records with different family names joins
+nothing: it is an office's, or a placeholder. If a chain of records that seem to be one person contains two that cannot
+be, nothing of the chain is joined.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class UnionFind:
             self.of[second] = first
 
     def settled(self, rows: Iterable[int]) -> Ints:
-        """The set of every row. Only the given rows were joined, so only these are looked up."""
+        """The set of every row. rows: those that were joined; only these are looked up."""
         for row in rows:
             self.of[row] = self.find(row)
         return self.of
@@ -69,7 +69,7 @@ def deduplicate(columns: Mapping[str, Array], alive: Flags) -> Deduplicated:
     """Group the rows of a roster into identities.
 
     columns: `match_keys.RECORD`, rows in order of sourcedId. alive: rows that can be in conflict. A record of a person
-    who left may belong to an identity, but it takes no number or e-mail from anybody.
+    who left may belong to an identity, but its number and e-mail do not count as shared.
     """
     number = bare_numbers_of(columns)
     email, length = columns["email"], len(number)
@@ -148,7 +148,7 @@ def _pairs(
 ) -> Iterator[tuple[int, int]]:
     """The rows of a group that share a name, as pairs.
 
-    If several rows are equal, only the first is compared with the others.
+    Of equal rows, only the first is compared with the others.
     """
     for bucket in _buckets(group, known, names):
         first: dict[MatchKeys, int] = {}

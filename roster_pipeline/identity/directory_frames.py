@@ -1,4 +1,4 @@
-"""The directory and the snapshot as frames and facts: what cleaning, identity and planning know of them."""
+"""The directory and the snapshot as frames and facts, for cleaning, identity and planning."""
 
 from __future__ import annotations
 
@@ -124,8 +124,8 @@ def flags_of(column: pd.Series[Any]) -> Flags:
 def asked_elsewhere(
     people: pd.DataFrame, links: pd.DataFrame, roster: pd.DataFrame, connection_id: int, *, whole: bool
 ) -> Ints:
-    """The people with a record whose number is not of the kind that is stored; all people, if `whole`. people, links:
-    as in `DirectoryFrames`."""
+    """The people with a record whose number is of another kind than the stored one; all people if `whole`. people,
+    links: as in `DirectoryFrames`."""
     own = flags_of(links["connection_id"] == connection_id)
     ids, who = strings(links["sourced_id"]).filter(pa.array(own)), links["person_id"].to_numpy(dtype=np.int64)[own]
     if whole:

@@ -1,9 +1,9 @@
-"""The table of evidence: what speaks for and against the idea that two descriptions are one person.
+"""The table of evidence: what speaks for and against two descriptions being one person.
 
 `weigh` compares, and `Evidence` answers four questions: are two records of a snapshot, or a record and a person, one
 person (`same`)? Do they seem to be one, although something strong speaks against it (`doubtful`)? Is a link to be
-doubted (`against_link`)? May an absent person still be here (`may_stay`)? To say who somebody is, we need a key, a name
-and nothing against it. To keep somebody from being archived, little is enough.
+doubted (`against_link`)? May an absent person still be here (`may_stay`)? A match needs a key, a name and nothing
+against it. Little is enough to keep somebody from being archived.
 
 The table is in docs/rules.md, section 2.
 """
@@ -23,8 +23,8 @@ _YEARS = {"IT": -3, "PR": -2, "PK": -1, "TK": 0, "KG": 0, **{f"{year:02}": year 
 _NAMES = frozenset(("given", "family"))
 
 _OWN = frozenset(("number", "username"))
-"""Keys that belong to one person alone. Families share e-mails, so e-mails are not among them. A master identifier
-stays when a SIS uses a record again, so it is not among them either."""
+"""Keys that belong to one person alone. Families share e-mails, so e-mails are not among them. Nor are master
+identifiers, because they stay when a SIS uses a record again."""
 
 _LASTING = frozenset(("master", "kind", "grade"))
 """Differences that neither a new name nor new numbers explain."""
@@ -130,9 +130,8 @@ class Evidence:
 
         A new name, a new e-mail or a new number alone is normal. But if both names are new and nothing else is the
         same, only the id says that this is one person. A common name does not make a link safe if everything else that
-        can be compared differs, one strong thing included. It does not help a person who was away either, because SISs
-        give the ids of people who left to others. One of these may even have the whole name, but then not the number
-        and not the e-mail.
+        can be compared differs, one strong thing included. Nor for a person who was away, because SISs give the ids of
+        people who left to others. Such a person may even have the same whole name, but not the same number and e-mail.
         """
         if self.agree & _OWN or {"given", "email"} <= self.agree:
             return not self.whole_name and self.strong > 1 and bool(self.differ & _LASTING)
@@ -162,15 +161,16 @@ class Evidence:
     def may_stay(self) -> bool:
         """Whether the record keeps an absent person from being archived.
 
-        `may_be` is enough. So is the user name with one name, for a person who marries and gets everything else anew.
-        A school gives the user name of a leaver to a younger brother or sister too: then grades are far apart.
+        `may_be` is enough. So is the user name with one name, for a person who marries and gets a new id, number and
+        e-mail. A younger brother or sister may get the user name of a leaver, but then the grades are far apart.
         """
         return self.may_be or bool(self.login and self.agree & _NAMES and not self.differ & _LASTING)
 
 
 def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     """Compare the keys that both sides have. record: a record of the snapshot. other: a record or a person, whose grade
-    may be older. Who left years ago is not in that grade today: an e-mail and a name may be those of a new pupil."""
+    may be older. Somebody who left years ago is no longer in that grade: the same e-mail and name may be a new
+    pupil's."""
     pairs: list[tuple[str, bool]] = []
     alike = not whole_names(record.given, record.family).isdisjoint(whole_names(other.given, other.family))
     both = alike and ((record.given and record.family) or (other.given and other.family))
@@ -234,8 +234,8 @@ def kind_of(role: str | None) -> str | None:
 
 
 def mailbox(email: str) -> str:
-    """An address without what does not tell two people of one name apart: the domain, as after a school has moved to
-    another one, dots, and what follows a plus sign."""
+    """An address without the parts that do not tell two people of one name apart: the domain (a school may change it),
+    dots, and the part after a plus sign."""
     return email.rpartition("@")[0].partition("+")[0].replace(".", "")
 
 
@@ -250,8 +250,8 @@ def _of_one_kind(first: str, other: str) -> bool:
 def _both_ids(first: MatchKeys, other: MatchKeys) -> bool:
     """Whether both numbers are only sourcedIds.
 
-    They say nothing: they differ with every record, and stay with an id that is used again. But two records with one
-    role in one school exist at the same time, so two ids are two people.
+    Such numbers are no evidence: they differ with every record, and stay with an id that is used again. But two records
+    with one role in one school exist at the same time, so they are two people.
     """
     side_by_side = first.seat is not None and first.seat == other.seat
     return first.number_is_id and other.number_is_id and not side_by_side

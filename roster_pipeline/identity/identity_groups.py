@@ -2,7 +2,7 @@
 
 Cleaning joined records by evidence. This module then applies the decisions of people: links join records, and `roster
 person unlink` keeps a record and a person apart, even if numbers, e-mails and names agree. If the record has become
-another person's, the two persons are two: no record of one is the other.
+another person's, the two persons are different people: no record of one is the other's.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_A
 NOBODY = -1
 
 ROLE_OFF, LAST_PRESENT = STATUS_RANK["role_off"], STATUS_RANK["rejected"]
-"""An identity whose strongest record ranks up to here is present: a member (0), in a role that is off, or unusable."""
+"""The highest rank of a present identity's strongest record: a member (0), in a role that is off, or unusable."""
 
 _ALIVE = STATUS_RANK["elsewhere"]
 
@@ -107,8 +107,8 @@ def identity_groups_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Iden
 def record_conflicts(identities: IdentityGroups) -> dict[int, str]:
     """The conflicts that cleaning found and that nobody has settled since: identity to reason.
 
-    A shared number is settled by a link, because then the two are one; and by unlinking one from the other, because
-    then they are two. A record that fits two identities is settled only by its own link.
+    A shared number is settled by a link (the two are one) or by unlinking (they are two). A record that fits two
+    identities is settled only by a link of its own.
     """
     conflict = strings(identities.roster["conflict"])
     rows = np.flatnonzero(filled(conflict) & (identities.record_status <= _ALIVE))

@@ -65,7 +65,7 @@ MANY_NAMES = 3
 `TBD`, the login of a class). One person does not have so many names, and two people with one number are a conflict."""
 _ALIVE = RECORD_STATUSES[: STATUS_RANK["elsewhere"] + 1]
 _COMMON = {"username": ("given_name", "family_name"), "email": ("family_name",)}
-"""The keys that many people may have by right, and the names that then differ: a large family has one e-mail."""
+"""Keys that many people may share, and the names that count for them: a large family has one e-mail."""
 
 _MEMBER = "member"
 """The status of a record that is a member today, at the same time as others."""
@@ -195,7 +195,7 @@ def columns_of(roster: pd.DataFrame) -> Mapping[str, Array]:
 
 
 def without_common(columns: Mapping[str, Array]) -> Mapping[str, Array]:
-    """The columns without the keys of many: these speak neither for nor against anybody."""
+    """The columns without the keys of many people, which are no evidence."""
     alive = pc.is_in(columns["record_status"], value_set=pa.array(_ALIVE, TEXT))
     plain = {name: pc.utf8_lower(columns[name]) for name in _COMMON}
     common = {
@@ -248,7 +248,7 @@ def bare_numbers(numbers: Array) -> Array:
 
 
 def bare_numbers_of(columns: Mapping[str, Array] | pd.DataFrame) -> Array:
-    """Kind and number of each row, without what is only spelling; missing if either is missing."""
+    """Kind and number of each row, without differences of spelling; missing if either is missing."""
     return bare_numbers(numbered(strings(columns["number_kind"]), strings(columns["number"])))
 
 

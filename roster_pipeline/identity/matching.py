@@ -93,7 +93,7 @@ def match(identities: IdentityGroups, directory: DirectoryFrames) -> Matched:
         for identity, candidates in sorted(_Search(identities, directory, open_identities).found().items()):
             who = candidates.same
             if not who and identities.record_status[identities.lead[identity]] <= ROLE_OFF:
-                # a person who has a record of their own in this snapshot does not contradict this one
+                # a person with a record of their own in this snapshot does not contradict this one
                 who = {person_id: way for person_id, way in candidates.doubtful.items() if person_id not in held}
             if len(who) == 1:
                 ((person[identity], by[identity]),) = who.items()
@@ -226,9 +226,8 @@ class _Search:
 def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Flags:
     """Identities with a record that seems to have another person's id, if nobody confirmed the link.
 
-    A link is the best evidence of who a record is, and it is the most dangerous evidence if it is wrong: a new person
-    who gets the sourcedId of a person who left would become that person. So a link alone is not believed against
-    everything else (`Evidence.against_link`).
+    A link is the best evidence, and the most dangerous if it is wrong: a new person with the sourcedId of a person who
+    left would become that person. So a link is doubted if everything else speaks against it (`Evidence.against_link`).
     """
     reassigned = np.zeros(len(identities), dtype=bool)
     rows, places = _doubtful(identities, directory)
@@ -243,8 +242,8 @@ def reassigned_ids(identities: IdentityGroups, directory: DirectoryFrames) -> Fl
 def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[Ints, Ints]:
     """The linked records that have to be weighed, and the places of their persons.
 
-    Nearly all records are not weighed: those with the whole name and the number or e-mail of their person, and those
-    with the whole name and nothing against it.
+    Most records need no weighing: those with the whole name and the number or e-mail of their person, and those with
+    the whole name and nothing against it.
     """
     roster, people = identities.roster, directory.people
     rows = np.flatnonzero((identities.person >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS))

@@ -1,5 +1,5 @@
-"""Two people of the directory who may be one human being: who is compared, what speaks against it, and what one of
-them keeps of both.
+"""Two people of the directory who may be one human being: which pairs are compared, what rules a merge out, and the
+merged values.
 
 The table of evidence compares two people as it compares a record and a person. Statements of the SIS and of people
 count as well: two records in one school at the same time, or a record that somebody unlinked from this person. The
@@ -53,7 +53,7 @@ class StoredPerson:
 
     fields: the columns of `person`. links: (connection, sourcedId) to userMasterIdentifier. memberships: role, grade,
     status and years (whole years since it was written), of every school. current: the schools whose newest roster has a
-    record of theirs as a member. not_theirs: records that somebody said are not this person.
+    record of theirs as a member. not_theirs: records that somebody unlinked from this person.
     """
 
     id: int
@@ -95,7 +95,7 @@ def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
 
 
 def _with_one_key(key: Ints) -> tuple[Ints, Ints]:
-    """The places of every two rows with the same key, in order; none of a key that more than `LARGEST_GROUP` have."""
+    """The places of every two rows with the same key, in order. Keys of more than `LARGEST_GROUP` rows are left out."""
     places = np.flatnonzero(key >= 0)
     often = np.bincount(key[places])
     few = (often > 1) & (often <= LARGEST_GROUP)

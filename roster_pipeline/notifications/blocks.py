@@ -117,7 +117,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """One mail. action: the one thing to do, as a button after the first lines. run: the page of the Dagster run, for
+    """One mail. action: the next step, as a button after the first lines. run: the page of the Dagster run, for
     engineers, at the end; None or an http(s) address."""
 
     school: str

@@ -153,7 +153,8 @@ class QualityCheck:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Records of the SIS that broke one rule in one field. An error left the record out, a warning only the field."""
+    """Records of the SIS that broke one rule in one field. severity: an error left the record out, a warning only the
+    field."""
 
     collection: str
     field: str
@@ -167,8 +168,8 @@ class ConnectionFacts:
     """How the roster was fetched, whether all of it came, and how old it is.
 
     written: the time at which the bundle counts as written; None for an API. unchanged_since: since when the source
-    says the same. old: problems with its age, as sentences. clock: by how much the SIS's clock is wrong, in words.
-    noticed: odd references and dates, in words.
+    says the same. old: problems with its age, as sentences. clock: the error of the SIS's clock, in words. noticed:
+    unclear references and dates, in words.
     """
 
     strategy: str

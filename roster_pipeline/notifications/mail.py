@@ -54,9 +54,9 @@ class Mail:
 def message_id(*parts: object, sender: str) -> str:
     """A Message-ID in the domain of the sender. The same parts always give the same Message-ID.
 
-    `message_id("sync", database_id, 17, sender="Roster <roster@example.org>")`. The parts are hashed, so they may hold
-    anything; include a part that differs between two installations, or their mails look like copies of each other. If
-    the sender is not an address, this does not fail here, in the middle of a sync, but when the mail is sent.
+    `message_id("sync", database_id, 17, sender="Roster <roster@example.org>")`. The parts are hashed, so any text will
+    do. Include a part that differs between installations, or their mails look like copies. A sender that is not an
+    address fails only when the mail is sent, not here in the middle of a sync.
     """
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
     try:
@@ -83,7 +83,7 @@ def address_of(written: str) -> Address:
 
 def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity: str, at: datetime) -> EmailMessage:
     """The message. `identity` is its Message-ID with brackets. The same mail always has the same one. A mail that is
-    not about one school goes to people of several schools, so it shows nobody's address to the others."""
+    not about one school goes to people of several schools, so it hides their addresses from each other."""
     if not _MESSAGE_ID.fullmatch(identity):
         raise ValueError("a Message-ID looks like <something@host>")
     ascii_only = all(address.username.isascii() for address in (sender, *recipients))

@@ -56,8 +56,8 @@ SWITCHED_OFF = {
 
 
 def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) -> Page:
-    """The page of a report or an alert. commands: whether it names the commands for the things to do; by default only
-    if there is no console."""
+    """The page of a report or an alert. commands: whether it names commands to run; by default only if there is no
+    console."""
     typed = web_address(mail.console_url) is None if commands is None else commands
     if isinstance(mail, FailureAlert):
         details, sections = [f"Step: {mail.step}"], alert_sections(mail, typed)
@@ -80,7 +80,7 @@ def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) ->
 
 
 def action_of(mail: SyncReport | FailureAlert) -> Link | None:
-    """The one thing to do next, as a page of the console; None if there is no console, or if there is nothing to do."""
+    """The next step, as a page of the console; None if there is no console or nothing to do."""
     school = f"/schools/{mail.school_key}"
     if isinstance(mail, FailureAlert):
         text, path = ("Test and settings", "/settings") if mail.sign_in else ("Sync again", "/runs")

@@ -35,7 +35,7 @@ FOOTER_IN_CONSOLE = (
 @dataclass(frozen=True)
 class Notice:
     """One such mail. `about`: the school's name, or the connection; `key`: the school's key, empty for a connection.
-    link: the page of the console for the thing to do, if there is a console. run: the Dagster run, for engineers."""
+    link: the console page where the reader can act, if there is a console. run: the Dagster run, for engineers."""
 
     about: str
     key: str

@@ -1,4 +1,4 @@
-"""The words of a report: its outcome as a sentence, its subject, whether it is a problem, and who wants to read it.
+"""The words of a report: outcome, subject, tone, and which owners want to get it.
 
 Pure functions of the report. Nothing here knows about HTML or SMTP.
 """
@@ -166,8 +166,8 @@ def _held_words(report: SyncReport) -> list[str]:
 
 
 def _nothing(report: SyncReport) -> str:
-    """Why nothing was changed. The directory matches the roster for sure only if the roster is whole and every person
-    in it was used."""
+    """Why nothing was changed. Only if the roster is complete and every person in it was used, this says that the
+    directory matches it."""
     left = report.total("skipped") + report.total("conflicts")
     if left:
         return f"nothing was changed; {counted(left, 'person was', 'people were')} left alone"
@@ -276,7 +276,8 @@ def _headline(report: SyncReport) -> str:
 
 
 def to_check(report: SyncReport) -> int:
-    """How many people somebody should check: how they were recognised, or a key that somebody else has too."""
+    """How many people somebody should check, because of the way they were recognised, or because somebody else has the
+    same key."""
     return sum(note.rows for note in report.row_notes if note.to_check)
 
 

@@ -42,8 +42,8 @@ TIMEOUT_SECONDS = 30.0
 """Seconds for every answer of the server. Some servers check the sender while we wait, which takes up to about 20 s."""
 
 WHOLE_SECONDS = 35.0
-"""Seconds for one mail from the first byte to the last, however slowly the server answers. So the work of one tick has
-a limit."""
+"""Seconds for one mail from the first byte to the last, however slowly the server answers. This limits the time of one
+tick."""
 CUT_AGAIN_AFTER = 0.2
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}

@@ -79,7 +79,7 @@ class Client:
         self.session.close()
 
     def connect(self) -> Connected:
-        """Root, version and sign-in of this SIS: as an earlier session learned them, else found out now."""
+        """Find root, version and sign-in of this SIS, or take those that an earlier session learned."""
         with self._lock:
             return self._connected or self._connect(recalled(self.session))
 
@@ -143,7 +143,7 @@ class Client:
             for org in rest:
                 known.append(org)
                 yield org
-        except OneRosterError:  # a list that ended early must not look like the whole list
+        except OneRosterError:  # a list that broke off must not look complete
             del self._lists[name]
             raise
 

@@ -59,12 +59,12 @@ def check_schools(
         for item in _connection(client):
             connected = True
             yield None, item
-        client.habits.ends.clear()  # a test starts without knowing what proves the end of a list
+        client.habits.ends.clear()  # a test forgets what proved the end of a list before
         client.habits.aligned = client.habits.linked = False
         for place, school in enumerate(schools):
             try:
                 org = client.find_org(school.school_id)
-            except SchoolNotFound as problem:  # says nothing about the other schools
+            except SchoolNotFound as problem:  # this error is about one school only
                 yield place, _failed("School", problem)
                 continue
             if org is None:

@@ -32,8 +32,8 @@ ROLE_NAMES = {role: role_name(role).capitalize() for role in ROLE_ORDER}
 class CheckItem:
     """One line of Test Your Information. ok: True green, False red, None information. remedy: "" if none is needed.
 
-    value: of the school its name in the SIS, of a role the number of its people. choices: schools that may be meant, as
-    pairs of sourcedId and name.
+    value: for the school, its name in the SIS; for a role, the number of its people. choices: schools that may be
+    meant, as pairs of sourcedId and name.
     """
 
     name: str
@@ -257,7 +257,7 @@ def field_items(counts: PeopleCounts) -> Iterator[CheckItem]:
 
 
 def reference_items(counts: PeopleCounts, proof: Proof) -> Iterator[CheckItem]:
-    """People whose orgs or dates are not as the standard says. Information only: none of it archives anybody."""
+    """People whose orgs or dates do not follow the standard. Information only: it archives nobody."""
     items = (
         (
             "Orgs",

@@ -43,7 +43,7 @@ class PeopleCounts:
         self.without_school = 0
         """People of the whole SIS, without guardians, who name no school at all."""
         self.accounts_stated = False
-        """Whether the SIS says for anybody of the school if the account is enabled."""
+        """Whether the SIS delivers `enabledUser` for anybody of the school."""
         self.disabled: Counter[str] = Counter()
         self.not_enrolled = 0
         """Students without a running enrollment in any org of the school that they name."""
@@ -187,7 +187,7 @@ class SchoolList:
 
     def schools(self) -> list[dict[str, Any]]:
         """id, identifier, name and people of each school, by name. people: role group to count; None before counting.
-        Orgs that are not schools come too if the SIS calls none of its orgs a school."""
+        If the SIS calls none of its orgs a school, all orgs are listed."""
         there = [org for org in self._orgs.values() if org["status"] not in GONE_STATUSES]
         chosen = [org for org in there if is_school(org)] or there
         return [

@@ -63,13 +63,13 @@ class WitnessReport:
 
     gone: 404, or marked as deleted. here: active, with a current role in the school. elsewhere: active, and in another
     school that the SIS lists, or only in the past or future in this one, or in no org at all. unclear: the record names
-    an org that is not listed or is not a school, or the school only without a role, or has an unknown status or another
-    id; or 404 for an id with characters that nothing proves the server to read in an address. unanswered: the request
-    failed, or nothing proves that the answers can be trusted.
+    an org that is not listed or not a school, or the school without a role, or has an unknown status or another id; or
+    404 for an id with encoded characters, if the server was not proved to find such ids. unanswered: the request
+    failed, or it is not proved that the answers can be trusted.
 
-    serves_single_users: somebody present could be requested by id, now or in an earlier session. Without that a 404
-    means nothing, and every verdict is "unanswered". proved: the same present person was answered before and after all
-    others; else no answer in between counts.
+    serves_single_users: the SIS answered for somebody present, now or in an earlier session. Otherwise a 404 means
+    nothing, and every verdict is "unanswered". proved: the SIS answered for the same present person before and after
+    all others; otherwise no answer in between counts.
     """
 
     answers: dict[str, Verdict]
@@ -78,7 +78,7 @@ class WitnessReport:
 
 
 def joined(reports: Sequence[WitnessReport]) -> WitnessReport:
-    """One report of several groups of people. Without any group, nothing is proved."""
+    """Join the reports of several groups of people. Without any group, nothing is proved."""
     answers: dict[str, Verdict] = {}
     for report in reports:
         answers |= report.answers
@@ -101,8 +101,7 @@ def ask_witness(
 
     user_answers: like `Client.user_answers`. list_orgs: the orgs that the SIS lists; called only if an answer names
     another org than the school. served_before: an earlier session proved that this server serves single users. If it
-    fails now, the witness is missing for this sync, which is not the same as a server that never has one. zone: of the
-    school.
+    fails now, the witness is missing for this sync; that is not a server without a witness. zone: of the school.
     """
     unanswered: dict[str, Verdict] = dict.fromkeys(sourced_ids, "unanswered")
     fails = False
@@ -129,9 +128,10 @@ def _doubted(
     present_ids: Sequence[str],
     user_answers: Callable[[Sequence[str]], dict[str, Answer]],
 ) -> set[str]:
-    """The missing ids with a character that is encoded in an address, unless somebody present with it is answered.
+    """The missing ids with a character that addresses encode, unless the SIS answered for somebody present whose id has
+    it.
 
-    Many servers and gateways answer 404 for every address with %2F or %25, also for people whom they have.
+    Many servers and gateways answer 404 for every address with %2F or %25, even if the person exists.
     """
     encoded = {one: _encoded(one) for one, answer in answers.items() if answer.state == "missing"}
     read: set[str] = set()
@@ -154,7 +154,7 @@ def _has(sourced_id: str, character: str) -> bool:
 
 
 class OtherOrgs:
-    """Judges the orgs of a person who is not in the school. stated: users of this server name orgs at all."""
+    """Judges the orgs of a person who is not in the school. stated: whether users of this server name orgs at all."""
 
     def __init__(self, list_orgs: Callable[[], Sequence[dict[str, Any]]], school_id: str, stated: bool) -> None:
         self._list_orgs = list_orgs
@@ -167,11 +167,11 @@ class OtherOrgs:
             self._references.place([user])
 
     def confirm(self, entries: Sequence[dict[str, Any]], today: date) -> bool:
-        """Whether a person with these role entries, none of them current in the school, has left the school.
+        """Whether these role entries, none of them current in the school, prove that the person left.
 
-        All orgs must be listed, and the school must not be named without a role. In addition one must be another
-        school, or the school itself in the past or future, or no role may be current. Without any org, the server must
-        name the orgs of others.
+        All orgs must be listed, and the school must not be named without a role. Also, one org must be another school,
+        or this school in the past or future, or no role may be current. If no org is named, the server must name orgs
+        for other people.
         """
         orgs = {str(entry["org"]) for entry in entries if entry["org"] is not None}
         others = orgs - {self._school_id}
@@ -216,8 +216,8 @@ def _verdict(answer: Answer, school_id: str, today: date, zone: tzinfo, others: 
 
 
 def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:
-    """Whether a user has a current role in the school. Contact roles do not count, nor does a school that is named
-    without a role if there is a role elsewhere."""
+    """Whether a user has a current role in the school. Contact roles do not count. If the user has a role elsewhere,
+    the school must be named with a role."""
     entries = [entry for entry in user["roles"] if entry["role"] is not None] or user["roles"]
     return any(
         entry["org"] == school_id and entry["role"] not in CONTACT_ROLES and current(entry, today) for entry in entries

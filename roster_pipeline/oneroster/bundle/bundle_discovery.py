@@ -1,4 +1,4 @@
-"""Which files of a folder are bundles, and when each bundle was written, as far as its time can be trusted."""
+"""Which files of a folder are bundles, and when each was written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ UNPACKED = ""
 PEOPLE_FILES = ("users.csv", "roles.csv")
 """The files that set the age of an unpacked bundle; orgs and manifest may be older or newer."""
 AHEAD = timedelta(minutes=10)
-"""Clocks differ by this much. A time further ahead is wrong, because no file is written after it was first seen."""
+"""Clocks differ by this much. A time further in the future is wrong: no file is written after it was first seen."""
 _MARK_LETTERS = 16
 _DAY_IN_NAME = re.compile(r"(?<!\d)(20\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=(?:\d{4}|\d{6})?(?!\d))")
 """A time of day may follow without a break: 20261103 or 202611031800."""
@@ -69,8 +69,8 @@ class FoundBundle:
 class DatedBundle:
     """A bundle with its time of writing as we use it (seconds since 1970).
 
-    ahead: its own time is after the moment when it was first seen, so that moment is used. first_seen: that moment.
-    is_new: it was not there before.
+    first_seen: when a sync saw it first. ahead: its own time is later than that, so first_seen is used. is_new: it was
+    not there before.
     """
 
     bundle: FoundBundle
@@ -81,7 +81,7 @@ class DatedBundle:
 
 
 def date_bundles(bundles: Iterable[FoundBundle], seen: Mapping[str, float], now: float) -> list[DatedBundle]:
-    """The bundles of a place, newest first. seen: marks of bundles seen before, with the time when each was first."""
+    """The bundles of a place, newest first. seen: marks of earlier bundles, with the time when each was first seen."""
     dated = []
     for bundle in bundles:
         first_seen = seen.get(bundle.mark, now)

@@ -42,8 +42,8 @@ _LETTER_OF_1252 = re.compile(rb"[\x9a\x9c\x9e\xc0-\xd6\xd8-\xf6\xf8-\xff]")
 _STRANGE_IN_1252 = re.compile(
     rb"(?<=[a-z])[\x82-\x84\x86-\x8e\x95\x98\x9b\x9f\xa1-\xa9\xab\xac\xaf-\xb3\xb5\xb6\xb8\xb9\xbb-\xbf]|[\xc0-\xff]{3}"
 )
-"""Signs and capitals after a small letter, three accented letters together: names in Mac Roman or a DOS code page, of
-Eastern Europe or another alphabet."""
+"""Signs of another encoding (Mac Roman, DOS code pages, Eastern Europe, other alphabets): symbols or capitals after a
+small letter, or three accented letters together."""
 _HOLE = bytes(256)
 """Zeros in place of a part of the file, which was never written. Shorter runs may fill up a cell."""
 REPLACEMENT = "�"
@@ -81,8 +81,8 @@ class BundleLimits:
     connect_seconds: float = 20.0
     download_seconds: float = 1800.0
     settle_seconds: float = 3.0
-    """The time between the two checks of a file on a server, and the time after the writing of an unpacked file on this
-    machine until its last check. They show whether the file is still growing."""
+    """Seconds between two checks of a file on a server; and how long an unpacked file on this machine must be
+    unchanged. Shows whether a file is still growing."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def pick_files(names: Iterable[str], deepest: int) -> tuple[dict[str, str], tupl
 
     Names are compared without case. Files more than `deepest` folders down are ignored. enrollments.csv is picked only
     if there is one next to the others. Raises BundleUnsafe if a file exists twice, or if the files are in different
-    folders, because then nobody knows which of them belong together.
+    folders, because then it is not known which belong together.
     """
     picked: dict[str, str] = {}
     folders: set[str] = set()
@@ -206,7 +206,7 @@ class BundleBroken(BundleError):
 
 
 class BundleUnsafe(BundleError):
-    """The bundle contains what no export contains: links, paths that lead out of it, one file twice, encryption."""
+    """The bundle has something that no export has: links, paths that lead out of it, one file twice, encryption."""
 
 
 class BundleTooLarge(TooLarge):

@@ -49,7 +49,7 @@ AHEAD_OF_TIME = "source-from-the-future"
 """Problem: the bundle's own time is wrong, so its age is unknown. It no longer matters once a newer one is read."""
 OLDER = "source-older-than-before"
 SEVERAL_SCHOOLS = "bundles-of-one-night"
-"""Note: so many bulk bundles of one export were read, each for schools of its own."""
+"""Note: several bulk bundles of one export were read, each for its own schools. A number follows."""
 LEFT_OUT = "bundle-left-out"
 """Note: a bulk bundle of the same export has no school that a newer one lacks."""
 MARKS_KEPT = 1000
@@ -68,7 +68,7 @@ class ReadBundle:
 class BundlePull:
     """Iterate over it for batches, orgs first; after the last one, `.proof` is set.
 
-    lost: people whom a whole export lacks, or gives no role, and who are enrolled in it today.
+    lost: people who are enrolled today, but whom a bulk export lacks or gives no role.
 
     It needs the memory of a few pages only.
 
@@ -200,7 +200,7 @@ class BundlePull:
         return BundleReading(opened[1], self._wanted, self._source.limits, self._source.metadata_keys)
 
     def _read_enrollments(self, opened: list[Opened]) -> Memberships | None:
-        """Read who is enrolled, if that is wanted. If it is needed and cannot be read, the snapshot has a problem."""
+        """Read the enrollments, if wanted. If they are needed and cannot be read, the snapshot has a problem."""
         wanted, self._enrolled = self._wanted, None
         if not wanted.enrollments and not wanted.enrollments_if_there:
             return None
@@ -273,7 +273,7 @@ def pull_bundle(
 ) -> BundlePull:
     """A pull of bundles; nothing is opened before its first batch is taken. `wanted.since` is ignored.
 
-    last: what the stored records are based on. now: the time to judge file times by.
+    last: the bundle that the stored records are based on. now: file times are compared with it.
     """
     return BundlePull(source, wanted, last, now)
 

@@ -1,7 +1,7 @@
 """Reading the files of one bundle: orgs, roles and people, normalised and counted for the proof.
 
-Rows are streamed in pages. Kept longer than a page are only the ids (8 bytes each) and, in 1.2, who has which role (16
-bytes each).
+Rows are streamed in pages. Only the ids (8 bytes each) and, in 1.2, the roles (16 bytes each) stay in memory longer
+than a page.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Record = dict[str, Any]
 @dataclass
 class Tally:
     """Counts of people. problems, notes: slugs for the proof. users: all of users.csv, None until it is read;
-    without_role: those of a bulk file without a role that are not marked as gone."""
+    without_role: users of a bulk file who have no role and are not marked as gone."""
 
     pages: int = 0
     records: int = 0
@@ -73,7 +73,7 @@ class BundleReading:
         self.tally = Tally()
         self._orgs = self.tally.orgs
         self._shortened: set[str] = set()
-        """Ids of users that a spreadsheet wrote: those of roles.csv, and later those of users.csv."""
+        """User ids that a spreadsheet shortened: those of roles.csv, and later those of users.csv."""
 
     def batches(self) -> Iterator[Batch]:
         """Orgs, then people."""
@@ -165,8 +165,8 @@ class BundleReading:
             tally.notes.append("roles-in-part")
 
     def _is_anybodys(self, ids: Sequence[str], rows: Sequence[Row], columns: ColumnLayout) -> bool:
-        """Whether one of these rows has a name and no id that says whose it is: none, one that is too long, or one that
-        a spreadsheet shortened and that came before."""
+        """Whether one of these rows has a name but no usable id: none, one that is too long, or a repeated one that a
+        spreadsheet shortened."""
         found, names_of = False, cell_picker(columns, ("givenName", "familyName"))
         for place, sourced_id in enumerate(ids):
             if not sourced_id or sourced_id in ID_NULLS or len(sourced_id) > LONGEST_ID:

@@ -1,7 +1,7 @@
 """Which columns a file has, and how its rows become records of the shape that the API sends.
 
-Headers are compared without case, blanks and punctuation, in any order. Unknown columns and passwords are ignored. A
-missing column that people cannot do without is an error that names file and column.
+Headers are compared without case, blanks and punctuation, in any order. Unknown columns and passwords are ignored. If a
+needed column is missing, the error names file and column.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class FileColumns:
 
     Some exporters name columns as the API names its members, or misspell them; those names are listed too. If two
     columns become one member, the first one listed here counts. needed: it is an error if they are missing. expected:
-    the standard requires them, but we can do without them.
+    the standard requires them, but we do not need them.
     """
 
     members: Mapping[str, str]

@@ -1,7 +1,7 @@
 """One CSV file, row by row, with a record of every row that cannot be read.
 
-A quotation mark that is never closed swallows the rows up to the next one, and the row that results can have the right
-length. Its cell then has as many commas as a whole row, over several lines.
+A quotation mark that is not closed joins all rows up to the next one into one, which can have the right length. One of
+its cells then has several lines, with the commas of whole rows.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _NUMBER = re.compile(r"\d+")
 _UNQUOTED = 2
 """A comma that should be in quotes makes one cell more, or two. A row with still more cells may be of two people."""
 _END_MARKS = ("end", "eof", "")
-"""What is left, without signs such as ---, of a last line that is no row, and of a line under the header."""
+"""Texts of lines that are not rows, without signs such as ---: at the end of a file, and under the header."""
 
 
 @dataclass(frozen=True)
 class Unreadable:
     """A row that cannot be read. rule: why, as a slug. first: its first cell; None if that is not certain either.
-    anybodys: it may concern others than the person it names."""
+    anybodys: it may be about others than the person it names."""
 
     rule: str
     first: str | None
@@ -173,9 +173,9 @@ def _swallows_rows(row: Row, width: int) -> bool:
 
 
 def _is_anybodys(row: Row, count: int, *, at_end: bool, cut: bool) -> bool:
-    """Whether an unreadable row may concern others than the person it names: a text such as an error message of the
-    export, half a row at the end of the file, or one that is cut. One with the number of rows so far, or that only says
-    that the file ends, is harmless."""
+    """Whether an unreadable row may be about others than the person it names: a text such as an error message of the
+    export, half a row at the end of the file, or a cut row. A line with only the number of rows, or an end mark, is
+    harmless."""
     text = row[0].strip()
     alone = not any(cell.strip() for cell in row[1:])
     if alone and text.strip("-=_#* ").lower() in _END_MARKS:
@@ -189,9 +189,9 @@ class _OddRows:
     """Rows of another length than the header, kept until the page is full, because their neighbours matter.
 
     A line break inside a cell splits a row into two short ones. So a short row is repaired only if the next row is
-    readable, or can be repaired too. If no short row of a page can be repaired, short rows are no habit of the export.
-    Then a short row that is no part of such a split one shows that a piece of the file is missing, and other people may
-    have been in it. last: the row just read is a short or damaged one. at_end: it was the last one.
+    readable, or can be repaired too. If no short row of a page can be repaired, short rows are not usual in this
+    export. Then a short row that is not part of a split one shows that a piece of the file is missing, perhaps with
+    other people. last: the row just read is short or damaged. at_end: it was the last one.
     """
 
     def __init__(self, repair: RowRepair | None) -> None:
@@ -261,8 +261,8 @@ class _OddRows:
         self._next_readable.clear()
 
     def _cut(self, short: set[int], width: int) -> set[int]:
-        """The short rows that are not the parts of one row with line breaks in its cells: something is missing. What
-        comes before a broken row is not judged."""
+        """The short rows that are not parts of one row with line breaks in its cells: a piece of the file is missing
+        there. A row before a broken row is not judged."""
         cut: set[int] = set()
         part: list[int] = []
         for place in sorted(short):
@@ -275,6 +275,6 @@ class _OddRows:
         return cut
 
     def _note_next(self, *, readable: bool) -> None:
-        """Note, for the row before if it is one of these, whether the row after it can be read."""
+        """If the row before is one of these, note whether the row after it can be read."""
         if self.last and self._next_readable:
             self._next_readable[-1] = readable

@@ -1,7 +1,7 @@
 """Reads several bundles as one: decides which must be read, whether one is missing, and which record of each id counts.
 
 A delta is useful only if every delta before it was applied. Each bundle between the last one read and the newest is
-read. If one may have appeared and disappeared unseen, the pull is incomplete until a bulk bundle comes.
+read. If one may have come and gone between two syncs, the pull is incomplete until a bulk bundle comes.
 
 Some systems write one bulk bundle for each school, others export the same twice. A bundle is left out if a newer one
 has all its schools. If it has further schools, their people are read too, and a person in several such bundles belongs
@@ -37,7 +37,7 @@ SAME_TIME = 0.001
 RARER = 1.5
 """How much longer than usual a gap may be, if earlier bundles came less often than daily."""
 GAPS_NEEDED = 2
-"""Gaps between earlier bundles that are needed to know what is usual."""
+"""The usual gap is known only from this many gaps on."""
 SATURDAY = 5
 COUNTER = re.compile(r"\d+")
 COUNTS_UP_TO = 6
@@ -54,7 +54,7 @@ Record = dict[str, Any]
 
 @dataclass(frozen=True)
 class LastRead:
-    """The bundle that the stored records are based on, and what is known about the place.
+    """The bundle that the stored records are based on, and the facts about its place.
 
     written: its time of writing as we use it. looked_at: when it was last read. Both are None if nothing is stored.
     marks: of all bundles that were there then, None if not stored. seen: marks of the bundles that were there at the

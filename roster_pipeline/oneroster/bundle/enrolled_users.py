@@ -1,6 +1,7 @@
-"""Enrollments of bundles: who has one, and whether they name people whom the other files lack.
+"""Enrollments of bundles: who has one, and whether they name people who are missing in the other files.
 
-A file that was cut between two rows looks whole. But it lacks people, or their roles, who are still enrolled.
+A file that was cut between two rows looks complete, but people who are still enrolled, or their roles, are missing in
+it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ Which = Callable[[Sequence[str]], list[bool]]
 def read_enrollments(
     opened: Iterable[tuple[OpenedBundle, BundleLayout]], limits: BundleLimits, which: Which | None = None
 ) -> tuple[Memberships, str | None]:
-    """The enrollments of these bundles together, and the problem slug that says why they do not show who has none.
+    """The enrollments of these bundles together, and a problem slug if they do not show who has none.
 
     They show it only if enrollments.csv is bulk in every bundle and every row can be read. A problem in it is a problem
     of the snapshot, never an error of the bundle. which: keep only the enrollments of these users.
@@ -74,7 +75,7 @@ def _add_enrollments(member: Member, limits: BundleLimits, memberships: Membersh
 
 
 def _without_row(tallies: Sequence[Tally]) -> Which:
-    """Flags the users of whom none of these readings has a row, or only one without a role."""
+    """Flags the users who have no row in these readings, or only a row without a role."""
 
     def flags(ids: Sequence[str]) -> list[bool]:
         values = np.fromiter(map(hash, ids), np.int64, len(ids))
@@ -95,10 +96,10 @@ def lost_users(
     limits: BundleLimits,
     enrolled: Memberships | None,
 ) -> list[str]:
-    """People without a record, or without a role, in a whole export, who are enrolled in its orgs today.
+    """People who are enrolled in a bulk export's orgs today but have no record or no role in it.
 
-    Enrollments in a role that nobody of the bundle has do not count: an export of students alone may have those of
-    teachers too. enrolled: the enrollments of the export, if they were read already.
+    Enrollments in a role that nobody of the bundle has do not count: an export of students alone may have teachers'
+    enrollments too. enrolled: the enrollments of the export, if they were read already.
     """
     if not opened[0][1].whole:
         return []

@@ -58,7 +58,7 @@ def _opened_folder(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
     for standard, name in picked.items():
         file = path / name
         members[standard] = _file_member(file, before, limits)
-        if standard != ENROLLMENTS:  # few pulls read it: its size and its changes matter only once it is opened
+        if standard != ENROLLMENTS:  # few pulls read it, so its size and changes matter only when it is opened
             before[file] = _size_and_time(file)
             if before[file][0] > limits.file_bytes:
                 raise too_large(file.name, limits.file_bytes)
@@ -68,7 +68,7 @@ def _opened_folder(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
     def check_unchanged() -> None:
         newest = max(written for _, written in before.values()) / 1e9
         still_fresh = newest + limits.settle_seconds - time.time()
-        if still_fresh > 0:  # somebody may be writing, with a pause that is longer than the time in which we read
+        if still_fresh > 0:  # somebody may be writing, with pauses longer than our reading takes
             time.sleep(min(still_fresh, limits.settle_seconds))
         if any(_size_and_time(file) != noted for file, noted in before.items()):
             raise _files_changed()
@@ -154,7 +154,7 @@ def _opened_zip(path: Path, limits: BundleLimits) -> Iterator[OpenedBundle]:
             entries = _checked_entries(archive, limits)
             picked, csv_names = pick_files(entries, limits.depth)
             members = {standard: _zip_member(archive, entries[name], limits) for standard, name in picked.items()}
-            picked.pop(ENROLLMENTS, None)  # few pulls read it: its size matters only once it is opened
+            picked.pop(ENROLLMENTS, None)  # few pulls read it, so its size matters only when it is opened
             _check_sizes([entries[name] for name in picked.values()], limits)
             yield OpenedBundle(members, csv_names, lambda: _check_same(file, before))
 

@@ -51,9 +51,8 @@ _LAST_FILLED: Mapping[str, Check] = {
     "org": bool,
     "parent": bool,
 }
-"""Members that the last filled cell of a row may belong to. In a row that was moved by one, that cell would hold the
-value of the column before. The family name is safe because the middle name follows it: in a moved row it would be
-there."""
+"""Members that the last filled cell of a row may belong to. In a row that moved by one cell, the cell would hold the
+value of the column before. The family name is safe: in a moved row, it would be in the next column, the middle name."""
 _REQUIRED = (("sourcedId", "user"), ("familyName", "givenName"), ("name",), ("user",), ("org",))
 """One cell of each group must be filled (if the file has such columns), so that half a row is never used."""
 

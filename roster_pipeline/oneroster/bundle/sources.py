@@ -242,7 +242,7 @@ def _wrong(message: str) -> WrongAddress:
 def run(work: Coroutine[Any, Any, Result]) -> Result:
     """Run a coroutine to its end from synchronous code, even inside another event loop.
 
-    If it breaks off, its result says why. What fails after that in the tasks that asyncssh leaves behind is not logged.
+    If it breaks off, its result says why. Later failures in tasks that asyncssh leaves behind are not logged.
     """
 
     def in_own_loop() -> Result:

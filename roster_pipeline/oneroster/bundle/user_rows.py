@@ -29,7 +29,7 @@ Codes = tuple[int, ...]
 
 ENTRY_NAMES = ("role", "roleType", "org", "beginDate", "endDate")
 MOST_CACHED = 50_000
-"""Role entries whose reading is cached; a district has as many as schools times roles times dates."""
+"""How many role entries are cached; a district has about schools times roles times dates of them."""
 
 _TEXTS = tuple(name for name, _ in TEXT_FIELDS)
 _OTHERS = ("sourcedId", "status", "enabledUser", "grades", "agents", "userIds", "role", "orgs", "primaryOrg")

@@ -1,7 +1,8 @@
 """Changes only: a filter on dateLastModified, used only after tests have shown that it works.
 
-Servers ignore filters, answer them with nobody, or compare them as text. Three requests show it: changes after a day in
-the future (nobody), changes after a day long ago (somebody), and whether the first page of the real answer fits.
+Servers ignore filters, answer them with nobody, or compare them as text. Three requests test it: changes after a day in
+the future (must be nobody), changes after a day long ago (must be somebody), and the first page of the real answer,
+which must fit.
 
 That is not enough: some servers compare days only, some keep the old date when a person's school or e-mail changes. So
 before a pull fetches changes only, a few pulls read everybody and also ask who changed (`named_changes`), and the
@@ -56,7 +57,8 @@ def changed_users(reading: Reading, since: datetime) -> Listing | None:
 
 
 def named_changes(reading: Reading, since: datetime) -> NamedChanges | None:
-    """After everybody was read: the people that the server names as changed since then; None if they are not known."""
+    """The people that the server names as changed since then; None if that is not known. Call it after everybody was
+    read."""
     named: dict[str, str | None] = {}
     try:
         listing = _changed_since(reading, since)

@@ -26,7 +26,7 @@ ROUND_END = 1_000
 list that ends at a multiple of this, or at a power of two above it, may go on."""
 
 COMMON_END = 25
-"""Servers also stop at 50, 100 or 500, which many whole lists have as well."""
+"""Servers also stop at 50, 100 or 500, but many complete lists have such a length too."""
 
 BEYOND = (1, 2, 4)
 """How many pages after the end we look for more records, at a server that drops records after paging."""
@@ -116,8 +116,8 @@ def _refused_inside(problem: OneRosterError, label: str, records: int) -> Reques
 def after_refusal(
     collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, problem: OneRosterError
 ) -> tuple[int, Page | None]:
-    """What follows a refused or failed page: offset and page of another request that was accepted; no page if the list
-    has ended. Raises the problem if somebody may be missing."""
+    """The way on after a refused or failed page: offset and page of another request that was accepted; no page if the
+    list has ended. Raises the problem if somebody may be missing."""
     asked, last, failed = progress.following(habits), progress.last, isinstance(problem, ServerFailed)
     overlaps = asked < progress.offset
     if habits.limit is None and not failed and pages_by_links(collection, habits, progress):
@@ -222,7 +222,7 @@ def judge_end(
     repetitions: Repetitions,
     seen: SeenIds,
 ) -> None:
-    """Note in `proof` what speaks against the reading. Without a filter, the total must have been met exactly.
+    """Add the reading's problems to `proof`. Without a filter, the total must have been met exactly.
 
     A total that is too low, identical records that came twice, and pages that do not begin with the last record of the
     page before, if the total is met, are only doubts: a second reading with exactly the same result settles them.
@@ -257,7 +257,7 @@ def judge_end(
 
 
 def _compare_with_earlier_ends(label: str, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
-    """Note a problem if what proved the end of this list in earlier pulls is missing now; else remember the proof."""
+    """Note a problem if the proof of this list's end in earlier pulls is missing now; else remember the proof."""
     ends, longest = habits.ends, habits.longest
     last, several = progress.last, progress.pages > 1
     if ends.get(label) == "total" and not progress.stated:

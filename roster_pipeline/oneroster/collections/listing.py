@@ -62,7 +62,7 @@ class Listing:
     ) -> None:
         self.proof = ListingProof(collection.path, collection.label)
         self.repeated: list[Any] = []
-        """Records of the page just given that had come before. The caller records them."""
+        """Records of the last page that had come before. The caller records them."""
         self._collection = collection
         self._repetitions = repetitions or Repetitions()
         self._repetitions.start()
@@ -75,7 +75,7 @@ class Listing:
         self._progress = Progress()
         self.seen_roles: SeenIds | None = None
         """Ids with roles, schools and names. If it is set, a record with other ones does not count as repeated."""
-        self.other_roles: Flags  # of the records just given: True for new roles, schools or names
+        self.other_roles: Flags  # of the last page's records: True for new roles, schools or names
         self._fresh = False
         self._moved = False
         self._opened: Page | None = None
@@ -119,7 +119,7 @@ class Listing:
             return
         yield self._take(page, 0)
         while self._progress.last is not None and self._progress.last.size:
-            page = None  # frees the page before the next is read
+            page = None  # frees this page before the next is read
             if self._may_run_ahead(self._progress.last):
                 before = self._progress.offset
                 yield from self._run_ahead(self._progress.last.size)

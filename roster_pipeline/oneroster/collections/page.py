@@ -124,7 +124,7 @@ class Collection:
         """Fetch one page; if the server fails on a large page, a smaller one from the same offset.
 
         limit: caps the page, to fill a gap. ahead: the page is fetched before its turn; raises TooLargeAhead if it is
-        too large to keep until then. Raises the error that remains after retries and smaller pages.
+        too large to keep in memory until then. Raises the error that remains after retries and smaller pages.
         """
         most = habits.limit if limit is None or habits.limit is None else min(limit, habits.limit)
         smallest = self.session.endpoint.limits.smallest_page
@@ -145,8 +145,8 @@ class Collection:
     def first(self, habits: PagingHabits) -> Page:
         """The first page, with the first form of the request that the server accepts.
 
-        Servers answer an unknown parameter with 400, 403, 404 or a failure. Only 400 always leads to other forms; the
-        others do so on the first listing of a session only.
+        Servers answer an unknown parameter with 400, 403, 404 or a failure. After 400, other forms are always tried;
+        after the others, only on the first listing of a session.
         """
         try:
             page = self.page(habits, 0)

@@ -23,7 +23,7 @@ class PagingHabits:
     are requested, and pages do not overlap. linked: it ignores the offset, and each page announces the next one. ends:
     what proved the end of a collection in a complete pull, by label: "total" or "link"; without it the end is no longer
     proved. low_totals: collections whose total is always too low. longest: the most records of a collection that were
-    proved to be all, by label: the server does not cut it below.
+    proved complete, by label: the server does not cut lists up to that length.
     """
 
     limit: int | None

@@ -14,7 +14,8 @@ from roster_pipeline.oneroster.collections.proof import hash_of_version, hashes
 PAGE_STEPS = (5, 12, 16)
 """Usual page sizes are multiples of one of these: 20, 25, 48, 75, 100, 128, 1000."""
 ROUND_CAP = 10
-"""Page caps are multiples of this. After a single page of such a size another is requested, even against the total."""
+"""Page caps are multiples of this. After a single page of such a size, another page is requested, even if the total is
+reached."""
 
 
 class Revision:
@@ -99,8 +100,8 @@ class Progress:
         self._note_last(page, asked, versions=versions)
 
     def goes_on(self, page: Page, asked: int) -> bool:
-        """Whether a page that follows the last record, but has repeated records only, is a part of the list: up to the
-        total, or without one if it is shorter than the page before."""
+        """Whether a page with repeated records only, after the last record, is part of the list: up to the total;
+        without a total, if it is shorter than the page before."""
         if self.total is not None:
             return asked + len(page.records) <= self.total
         return self.last is not None and len(page.records) < self.last.size

@@ -172,7 +172,7 @@ def hash_of_version(record: Any) -> int:
 
 
 def _written(value: Any) -> str:
-    """A value as text. Values in some hundred others are all the same: nobody can be read from them."""
+    """A value as text. Values nested in some hundred others count as equal: they hold nothing about a person."""
     try:
         return repr(value)
     except RecursionError:
@@ -237,7 +237,8 @@ def taken_in(records: Sequence[Any], seen: SeenIds, seen_roles: SeenIds | None) 
 
 
 _NOT_COMPARED = ("dateLastModified", "metadata")
-"""Some servers put the time of the request into the first; the second may be read differently from page to page."""
+"""Not compared: some servers put the time of the request into the first; the second may be read differently from page
+to page."""
 
 
 class Repetitions:

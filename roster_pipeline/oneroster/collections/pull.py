@@ -39,7 +39,7 @@ class Pull:
     happens a limited number of times; the last reading goes to its end, and is incomplete if the data still change.
     `into` does all that for a function that stores the batches.
 
-    named: the people that the server names as changed, if wanted and known.
+    named: the people that the server names as changed, if they were wanted and are known.
     """
 
     def __init__(self, client: Client, wanted: Wanted, known: KnownUsers | None = None) -> None:

@@ -84,7 +84,7 @@ class Reading:
         return wanted.contacts and wanted.single_contacts and CONTACT_ROLES.isdisjoint(self.roles_seen)
 
     def whole_listing(self) -> Listing:
-        """The listing of all users. Those of the last pull are recognised, if their results depend on nothing else."""
+        """The listing of all users. It recognises users of the last pull, if their results depend on nothing else."""
         wanted, endpoint = self.wanted, self.client.endpoint
         collection = self.client.collection("/users", "users")
         if self._known is not None and self.org_ids and not wanted.enrollments and wanted.school_ids is None:
@@ -202,7 +202,7 @@ class Reading:
         """The users without guardians, if none are wanted; and only the people of the schools, in a pull for some
         schools.
 
-        Guardians of all schools are kept, because a student's link decides about them.
+        Guardians of all schools are kept, because a student's link decides whether they are needed.
         """
         schools, contacts = self.wanted.school_ids, self.wanted.contacts
         kept = users

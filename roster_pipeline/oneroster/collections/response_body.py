@@ -30,7 +30,7 @@ ALIASES = {
 PARTIAL, RANGE, WARNED = "partial-answer", "partial-status", "warning-beside-data"
 """Problem slugs: the body or its status says that it is not complete; it has a warning that may matter."""
 PARTIAL_STATUSES = {202: PARTIAL, 206: RANGE, 207: PARTIAL}
-"""Accepted for later, a part, and several results of which some may be failures. Some servers give pages as parts."""
+"""202 Accepted, 206 Partial Content, 207 Multi-Status. Some servers send pages with 206."""
 _NOT_DATA = frozenset(("statusinfoset", "warnings", "errors", "links", "messages", "meta", "metadata", "paging"))
 _MISSING = object()
 """Means "no value", because None is a value of JSON."""

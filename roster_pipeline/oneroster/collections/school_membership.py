@@ -1,6 +1,6 @@
 """The strategies to read the people of the schools, chosen by what the server offers.
 
-All of `/users` is best, because no filter and no definition of membership of a server can hide anybody there. The other
+All of `/users` is best, because there no filter and no server's idea of membership can hide anybody. The other
 strategies are for servers that refuse it, or for districts far larger than what is rostered. A collection that is
 refused never counts as empty: its roles are "unread", and absence in them means nothing.
 """
@@ -31,7 +31,7 @@ from roster_pipeline.oneroster.http.error_mapping import unreadable
 from roster_pipeline.oneroster.records.orgs import UNREAD, Memberships, orgs_of
 
 FEW_ORGS = 0.1
-"""Up to this share of students and teachers may name an org at a server that does not really deliver orgs."""
+"""If at most this share of students and teachers name an org, the server counts as one that delivers no orgs."""
 
 
 def read_people(reading: Reading) -> Iterator[Batch]:

@@ -1,4 +1,4 @@
-"""What a pull is asked for, what it brings, and which schools the records of a first page name."""
+"""The input and the batches of a pull, and the schools that the records of a first page name."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Wanted:
 class Batch:
     """Normalised records and rejects of one page.
 
-    marks: for each record by which it is recognised in the next pull, None if it is not; empty if none is. known: the
-    places of the marks of further records, which are stored already (`KnownUsers`).
+    marks: for each record the mark that recognises it in the next pull, or None; empty if no record has one. known: the
+    places of the marks of records that are stored already (`KnownUsers`).
     """
 
     kind: Literal["org", "user"]

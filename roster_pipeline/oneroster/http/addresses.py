@@ -84,8 +84,8 @@ def _in(address: IpAddress, blocks: tuple[IpNetwork, ...]) -> bool:
 
 
 def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
-    """All IP addresses of a host. Raises AddressNotAllowed if one of them is not allowed, httpcore.ConnectError if the
-    name has none."""
+    """All IP addresses of a host. Raises AddressNotAllowed if one is not allowed, httpcore.ConnectError if there is
+    none."""
     try:
         answers = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
@@ -99,7 +99,7 @@ def allowed_addresses(host: str, port: int, allow_private: bool) -> list[str]:
 def refuse_address(address: IpAddress, allow_private: bool) -> None:
     """Raise AddressNotAllowed unless the address is public, or private ones are allowed.
 
-    Addresses where cloud machines give out credentials, and those of no server, stay forbidden in any case.
+    Addresses where cloud machines give out credentials, and addresses that no server has, stay forbidden in any case.
     """
     forms = (address, embedded(address))
     forbidden = any(_in(form, METADATA) or form.is_multicast or form.is_unspecified for form in forms)

@@ -24,12 +24,13 @@ METHODS = {"sha256": SIGNATURE_HMAC_SHA256, "sha1": SIGNATURE_HMAC_SHA1}
 
 
 _SIGNABLE = "=&;:%+~,*@!()/?'$"
-"""What oauthlib takes in a query besides letters and digits. The addresses of people and links have brackets, too."""
+"""Characters that oauthlib accepts in a query besides letters and digits. Pasted addresses and links have brackets,
+too."""
 _BARE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class SignIn:
-    """No credentials: for open servers, for servers that only want the fixed header, and for the first requests of a
+    """Sends no credentials: for open servers, for servers with only a fixed header, and for the first requests of a
     search. Base class of all ways to sign in."""
 
     kind = "open"

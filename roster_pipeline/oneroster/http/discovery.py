@@ -76,7 +76,8 @@ class Discovery:
     def find(self) -> Connected:
         """The first root and sign-in that work. Raises the most informative refusal if none does.
 
-        Raises a temporary failure at once: it may hide the better choice, and a wrong version changes everybody's ids.
+        Raises a temporary failure at once: the failing root may be the right one, and a wrong version changes
+        everybody's ids.
         """
         candidates = self._existing_roots()
         allowance = self._session.allowance

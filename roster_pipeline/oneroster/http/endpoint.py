@@ -173,7 +173,7 @@ def with_query(url: str, parameters: Iterable[tuple[str, str]], kept: str = "") 
 def resolved(url: str, named: str = "") -> str:
     """The absolute URL that a server names in a response from `url`, or `url` itself.
 
-    "" if no request can be sent there: servers and people write hosts and ports that cannot be read.
+    "" if no request can be sent there, for example because the host or port cannot be read.
     """
     try:
         target = urljoin(url, named)

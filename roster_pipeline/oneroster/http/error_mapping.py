@@ -76,13 +76,13 @@ def error_for(http_status: int, status: StatusInfo, label: str, challenge: str =
 
 
 def transient(problem: OneRosterError) -> bool:
-    """Whether a failure is temporary and says nothing about the address: too busy, too slow, not reached."""
+    """Whether a failure is temporary and tells nothing about the address: too busy, too slow, not reached."""
     return isinstance(problem, Busy | TooSlow | Unreachable) or problem.status == 503
 
 
 def unreadable(problem: OneRosterError) -> bool:
     """Whether a failure concerns one collection only, so that another may be tried instead: the collection is not
-    offered, not allowed, or its code fails (500). Temporary failures are not meant."""
+    offered, not allowed, or its code fails (500). False for temporary failures."""
     return isinstance(problem, NotOffered | Refused | RequestRefused) or problem.status == BROKEN_STATUS
 
 
@@ -229,7 +229,7 @@ def permission(label: str) -> str:
 def in_context(problem: Failure, label: str, situation: Situation) -> Failure:
     """The same failure, with message and remedy changed to fit the connection. label: the collection, without ids.
 
-    What worked before, in this session or in an earlier one, may work again later in the night.
+    A request that worked before, in this session or an earlier one, may work again later in the night.
     """
     if isinstance(problem, SignInRefused) and not isinstance(problem, TokenRefused):
         _sign_in(problem, label, situation)

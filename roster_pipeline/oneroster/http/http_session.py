@@ -288,7 +288,8 @@ class HttpSession:
 
 
 def _with_the_query(url: str, target: str) -> str:
-    """The target of a redirect. Servers that only add a slash to the path forget the query, and so the page."""
+    """The target of a redirect. Adds the query if the server forgot it: servers that only add a slash to the path often
+    do."""
     asked, named = urlsplit(url), urlsplit(target)
     only_slash = not named.query and named.path.rstrip("/") == asked.path.rstrip("/")
     return with_query(target, [], asked.query) if target and only_slash else target

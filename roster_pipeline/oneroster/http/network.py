@@ -30,7 +30,7 @@ USER_AGENT = "roster-pipeline (OneRoster consumer)"
 KEPT_CONNECTIONS = 8
 MOST_COOKIES = 50
 LONGEST_COOKIE = 4096
-"""Browsers keep as many of one server, and as long ones (RFC 6265)."""
+"""Limits of cookies per server, and of their length, as in browsers (RFC 6265)."""
 ACCEPTED_ENCODINGS = "gzip, deflate"
 """The encodings that `throttle.read_body` decompresses. By default httpx offers all that are installed."""
 

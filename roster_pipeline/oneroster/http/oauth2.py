@@ -35,7 +35,7 @@ REDIRECT_STATUSES = frozenset((301, 302, 303, 307, 308))
 """Redirects that are followed with the same request. Only on the SIS's own host, because the request has the secret."""
 MOST_REDIRECTS = 3
 TRIES_IF_CRASHED = 2
-"""Attempts of a token request that a search tries and that crashes the server: its form may be the reason."""
+"""Attempts of a token request that crashes the server during a search: its form may be the reason."""
 LABEL = "its token address"
 _ENTER = "Enter the token URL that the SIS shows."
 IN_BODY = ("body", "both")

@@ -22,7 +22,7 @@ import orjson
 from roster_pipeline.oneroster.errors import Malformed, NotOneRoster, TooLarge
 
 _THIS_AGE = range(1990, 2200)
-"""Years of a clock that is set. Others cannot be calculated with, and would end the sync."""
+"""Years that a clock can have. Other years would raise errors in calculations and end the sync."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ MOST_STRUCTS = 320 * 1024 * 1024
 MOST_RECORDS = 100_000
 """Records of one response: the largest page size that can be chosen."""
 MOST_AHEAD = 64 * 1024 * 1024
-"""Bytes that a response may take which is fetched before its turn: 10,000 usual users."""
+"""Bytes of a response that is fetched before its turn: 10,000 usual users."""
 UNCOUNTED = 2 * 1024 * 1024
 """Bytes. Values are not counted in bodies up to this size: the worst of them takes about 50 MB."""
 MOST_PARTS = 2_000
@@ -100,8 +100,8 @@ def overgrown(records: list[Any]) -> bool:
 
 _BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _CHARSET = re.compile(r"charset=[\"']?((?:utf|iso|latin|windows|cp|us-ascii|shift|euc|gb|big5)[\w.:-]*)", re.IGNORECASE)
-"""Character sets of web servers. Python knows many more under such names, which fail in ways of their own, or do not
-end on a long text: `undefined`, `idna`, `punycode`."""
+"""Character sets of web servers. Other codecs of Python fail in ways of their own, or take too long on a long text:
+`undefined`, `idna`, `punycode`."""
 _JSON_STARTS = b'{["'
 DEEPEST_VALUE = 100
 """Lists and objects inside each other; a user of the standard has four."""
@@ -173,7 +173,8 @@ def _whole_number(digits: str) -> int | float:
 
 
 def _flatter(text: str) -> str:
-    """JSON with an empty list for each value deeper than DEEPEST_VALUE, so that one absurd record costs no page."""
+    """JSON with an empty list for each value deeper than DEEPEST_VALUE, so that one absurd record does not cost the
+    whole page."""
     parts: list[str] = []
     depth = end = 0
     for token in _STRUCTURE.finditer(text):

@@ -39,7 +39,9 @@ _ANY_HEADER, _RAW = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 _GZIP, _GZIP_MARK = ("gzip", "x-gzip"), b"\x1f\x8b"
 _UNPACKED = frozenset((*_GZIP, "deflate"))
 _COMPRESSIONS = _UNPACKED | {"br", "zstd", "compress", "x-compress"}
-"""All that HTTP knows. Servers also name character sets and other things as Content-Encoding, which mean none."""
+"""The encodings of HTTP. Servers also write character sets and other things into Content-Encoding; these count as
+none.
+"""
 
 _large_bodies = threading.Lock()
 
@@ -243,7 +245,7 @@ def _decompressed(parts: Iterable[bytes], compressions: list[str], label: str) -
             if piece:
                 yield piece
             rest = unpacker.unconsumed_tail
-            if unpacker.eof:  # gzip may be several in a row; what else follows has no meaning
+            if unpacker.eof:  # several gzip streams may follow each other; other bytes are ignored
                 rest, unpacker, ended = unpacker.unused_data, None, True
                 rest = rest if rest[:1] == _GZIP_MARK[:1] else b""
     if unpacker is not None:
@@ -254,7 +256,7 @@ def _decompressed(parts: Iterable[bytes], compressions: list[str], label: str) -
 
 
 def _looked_at(parts: Iterable[bytes]) -> tuple[Iterator[bytes], bool]:
-    """The same parts, and whether they begin as gzip does. Servers and proxies forget to say so, or say it wrongly."""
+    """The same parts, and whether they begin like gzip. The header of servers and proxies may be missing or wrong."""
     left = iter(parts)
     first = next(left, b"")
     if first == _GZIP_MARK[:1]:

@@ -1,4 +1,4 @@
-"""The decision table, what planning reads, and the primary record that a person's fields follow.
+"""The decision table, the input of planning, and the primary record that a person's fields follow.
 
 The table says what happens to an identity of the roster, given what the directory says about its person. It is read
 from the top; the first row that fits decides. A row without an action is not in the plan: the identity has a role that
@@ -33,7 +33,7 @@ _LINKABLE = [STATUS_RANK[name] for name in ("member", "role_off", "org_below", "
 Words = npt.NDArray[np.object_]
 _UNUSABLE = [STATUS_RANK[name] for name in UNUSABLE]
 _LAST = np.iinfo(np.int64).max
-"""A number after every place of a ranking, and later than every membership."""
+"""A number higher than every place of a ranking and every time of a membership."""
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,8 @@ class PrimaryRecords:
     """fields: the roster row that a person's fields follow; -1 if it is not in this snapshot.
 
     moves: whether the primary link moves to `fields`. arrives: whether it comes from another connection. left: the
-    sourcedId that the primary link leaves. stays: the sourcedId of a primary link of this connection that stays,
-    although another record of this snapshot is stronger.
+    sourcedId that the primary link leaves. stays: the sourcedId of this connection's primary link, if it stays although
+    another record of this snapshot is stronger.
     """
 
     fields: Ints
@@ -138,8 +138,8 @@ def primary_records_of(
     by_link: matched by a link. A record that is missing in a complete list of the whole connection is gone. A list of
     one school may lack it because it belongs to another school; there it is gone only if no link was found at all. A
     primary record that is another identity of this snapshot is not followed, because its id may have gone to somebody
-    else. If a person returns, their primary record may be in another school, so only the primary records of active
-    members count as gone here; the primary link then moves in the next sync.
+    else. The primary record of a person who returns may be in another school, so only those of active members count as
+    gone; the primary link of a returning person moves in the next sync.
     """
     lead = identities.lead[chosen]
     fields = lead.copy()

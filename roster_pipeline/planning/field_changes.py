@@ -32,7 +32,7 @@ from roster_pipeline.vocabulary import (
 PRIMARY = "primary_record"
 """The change of a row that moves the primary link: from the old sourcedId (or null) to the new one."""
 _ID_ALONE = r'\["(?:[^"\\]|\\.)*"\]'
-"""In MORE_CONTACTS, a contact with only an id: the SIS names it and did not deliver it."""
+"""In MORE_CONTACTS, a contact with only an id: the SIS names it but did not deliver it."""
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,8 @@ def _differ(want: Array, have: Array) -> Flags:
 
 
 def stored_numbers(roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter) -> tuple[Flags, Flags]:
-    """Whether the stored number of each row is of the same kind as tonight's, and whether it is of this connection. If
-    not, the same number means something else."""
+    """Whether each stored number has the same kind as the roster's, and whether it is of this connection. Otherwise an
+    equal number means something else."""
     people = directory.people
     stored, wanted = strings(people["number_kind"]), strings(roster["number_kind"])
     own = np.append(flags_of(people["number_connection_id"] == directory.connection_id), False)
@@ -140,7 +140,7 @@ def _keep_locked(differences: Differences, people: pd.DataFrame, person: Ints) -
 
 
 def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tuple[DirectoryFrames, pd.DataFrame]:
-    """The directory without the contacts that nobody may call, and a plan row (less `row`) for each student who had
+    """The directory without the contacts that nobody may call, and a plan row (without `row`) for each student who had
     one.
 
     excluded: `EXCLUDED_COLUMNS`. The rows have the role `contact`; their `sourced_ids` are those of the contacts.
@@ -175,7 +175,7 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
 
 
 def keep_undelivered(differences: Differences, most: int) -> None:
-    """Keep the contacts that the SIS names and did not deliver as they are stored. most: how many a student may have.
+    """Keep the stored values of contacts that the SIS names but did not deliver. most: how many a student may have.
 
     If the primary one is among them, it stays the primary one, and those who were delivered come after it.
     """

@@ -34,8 +34,8 @@ REPEATS: dict[str, tuple[str, ...]] = {
     "updates": ("rekeyed", "lower_grades"),
     "quality": ("rejected",),
 }
-"""For each guard, the guards whose findings may be its cause. It only repeats them if it would find nothing without the
-people that they explain."""
+"""For each guard, the guards whose findings may be its cause. A finding repeats them only if it would not exist without
+the people that they explain."""
 
 _CAUSES_FIRST = tuple(dict.fromkeys(cause for causes in REPEATS.values() for cause in causes))
 
@@ -45,8 +45,9 @@ class Finding:
     """One reason to hold. value and limit: counts, or shares from 0 to 1. roles: None means every role.
 
     approver: `MANAGER` if an owner of the school may not decide, else "". about: the role it is about, or "" for the
-    school. people: role to the number of people it is about; more than `allowed` of them make the finding. explains:
-    role to the number of people that it explains in other findings, if that differs from `people`.
+    school. people: role to the number of people that it is about. allowed: with at most this many people there would be
+    no finding. explains: role to the number of people that it explains in other findings, if that differs from
+    `people`.
     """
 
     guard: str
@@ -89,7 +90,7 @@ def percent(share: float) -> str:
 
 
 def out_of(rows: int, there: int) -> str:
-    """How many people there are in the directory, with the share unless it is over 100 %."""
+    """The number of people in the directory, with the share unless it is over 100 %."""
     return f"with {there} in the directory" + (f": {percent(rows / there)}" if rows <= there else "")
 
 

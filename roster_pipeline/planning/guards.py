@@ -154,7 +154,7 @@ def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
         yield Finding("witness", message, stats.contradictions, guards.contradictions, (ARCHIVE,), overridable=False)
     if (
         stats.unwitnessed and stats.snapshot.complete
-    ):  # if a list is incomplete, the SIS is asked for nobody, and another finding says so
+    ):  # if a list is incomplete, nobody is asked for, and another finding says so
         message = f"The SIS was not asked for {counted(stats.unwitnessed, 'person', 'people')} one by one."
         yield Finding("no_witness", message, stats.unwitnessed, 0, (ARCHIVE,), overridable=False)
 
@@ -181,7 +181,7 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
         there = stats.managed.get(role, 0)
         if not people and there:
             message = f"The directory has {people_of(role, there)}, and none came. Check what the SIS shares with us."
-            # people who came without a school may explain an empty role
+            # people without a school may explain an empty role
             enough = (1 - guards.shrink_share) * there
             yield Finding("empty_role", message, 0, there, about=role, people={role: there}, allowed=there - enough)
         yield from _without_orgs(role, stats, guards)
@@ -191,7 +191,7 @@ def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
 def _without_orgs(role: str, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     """Known people who came without any school. If there are few, they have left.
 
-    If there are many, the snapshot does not say where they are.
+    If there are many, it is not known where they are.
     """
     bare, there = stats.without_org.get(role, 0), stats.managed.get(role, 0)
     everybody = bare > 0 and not stats.counts.get(role, 0)
@@ -252,7 +252,7 @@ def _calendar(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
 
 
 def unknown_orgs(plan: Plan, managed: Mapping[str, int], guards: Guards) -> Iterator[Finding]:
-    """Known people who name an org that the SIS does not list, or that is not a school, or this school without a role.
+    """Known people whose records name an org that is not listed or not a school, or this school without a role.
 
     They all stay unchanged. If there are many, we cannot trust the references of this snapshot, so
     it archives nobody. managed: active members that the sync manages, by role.

@@ -1,7 +1,7 @@
 """Keys that move between known people: values that one active person had until now and another known person gets.
 
-A column that slipped by a row, a join that was off by one, two records that changed places: each is a small share of a
-school, and each turns people into others. So such rows are judged alone, even if they are few.
+A column that moved by a row, a wrong join, two records that changed places: each concerns a small share of a school,
+but turns people into other people. So such rows are judged alone, even if they are few.
 
 The notes of single rows say which keys another person has too. They also say how a person was recognised without a
 link, and which records were joined.
@@ -57,7 +57,9 @@ class Moved:
 
 
 def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
-    """Find them in the rows of a plan. It loops only over rows with changes, and finds the holders by column."""
+    """Find the moved keys in the rows of a plan. It loops only over rows with changes; the holders are found by
+    column.
+    """
     person = persons_of(rows)
     writes = np.isin(rows["action"].to_numpy(dtype=object), WRITING) & (person >= 0)
     of_contacts = rows["role"].to_numpy(dtype=object) == CONTACT
@@ -152,8 +154,7 @@ def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> di
 
 
 def _keys_of_people(directory: DirectoryFrames, name: str) -> Array:
-    """The number of this connection with its kind, the e-mail or the username of each person, without what is only
-    spelling."""
+    """Each person's number of this connection with its kind, e-mail or username, without differences of spelling."""
     people = directory.people
     if name != "number":
         return pc.utf8_lower(strings(people[name]))
@@ -166,7 +167,7 @@ def _left(directory: DirectoryFrames) -> Ints:
 
 
 def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
-    """Students who get a contact that belongs to another member until now, if the two are not siblings.
+    """Students who get a contact that another member had until now, if the two are not siblings.
 
     All places count.
 
@@ -211,7 +212,8 @@ def _keys_of(contacts: dict[str, Any]) -> set[str]:
 def _swapped(
     absent: list[int], directory: DirectoryFrames, changes: dict[int, Changes], names: _Names, whole: tuple[str, ...]
 ) -> set[int]:
-    """People who take the whole name of another active member, who gets another name or is not in the roster.
+    """People who take the whole name of another active member, if that member gets another name or is not in the
+    roster.
 
     whole: the fields that make up a name. Only people who have all of them count.
     """

@@ -6,12 +6,12 @@ If a row moves the primary link of an existing person, its changes contain `prim
 sourcedId]. An update without field changes writes a link, or takes over a membership that was entered by hand. After
 every create, update and restore the sync manages the membership.
 
-Exempted rows: a later plan does not make a change that a person refused. Otherwise a guard would hold sixty archivals
-tonight, somebody would take out three people, and tomorrow these three alone would be few enough to pass.
+Exempted rows: a later plan does not make a change that somebody exempted. Otherwise, if a guard holds sixty archivals
+and somebody exempts three, these three alone would be few enough to pass the next night.
 
-Announced leavers: an announcement archives nobody. A person who is still in the roster stays, and the second witness
-is asked as for everybody. A person who is announced and absent is in no number of a guard, as if they had left already.
-Guards that doubt the snapshot hold their archival; guards that only count archivals do not.
+Announced leavers: an announcement archives nobody. A person who is still in the roster stays, and the second witness is
+asked as usual. Guards do not count an announced person who is absent, as if they had left already. Guards that doubt
+the snapshot hold the archival; guards that only count archivals do not.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ class Plan:
 
     own_witness: records that say themselves that the person is gone, by a disabled account or by enrollments.
     ended_exemptions: ids of exemptions of changes that the SIS no longer asks for. settled: by role, how many people
-    stay as they are without a row (`planning/settled.py`). alike: the rows whose record and person say the same, also
-    where the plan would leave a difference alone.
+    stay as they are without a row (`planning/settled.py`). alike: the rows whose record and person have no difference,
+    not even one that the plan leaves alone.
     """
 
     rows: pd.DataFrame
@@ -107,7 +107,7 @@ class Plan:
 
     @cached_property
     def absent(self) -> pd.DataFrame:
-        """The rows that archive somebody. The second witness is asked about these people."""
+        """The rows that archive somebody. We ask the SIS for these people."""
         return self.rows[self.rows["action"] == "archive"]
 
     @property
@@ -118,10 +118,10 @@ class Plan:
     def witnessed(self, answers: Mapping[str, str] | None) -> Plan:
         """The plan after the SIS was asked for every single person that it would archive.
 
-        answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server does not answer for single
+        answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server does not serve single
         users, so there is no second witness. A person is archived only if every record is gone. If `answers` is empty,
-        nobody was asked: the archivals stay without a witness, and the guards hold them, unless every record of the
-        person says itself that it is gone.
+        nobody was asked for: guards hold the archivals, except those of people whose records all say themselves that
+        they are gone.
         """
         archives = np.flatnonzero((self.rows["action"] == "archive").to_numpy(dtype=bool))
         if not len(archives):
@@ -151,7 +151,7 @@ def make_plan(
     excluded_contacts: pd.DataFrame | None = None,
     settled: Mapping[str, int] | None = None,
 ) -> Plan:
-    """Compare a cleaned roster (`ROSTER_COLUMNS`) with the directory and say what must change.
+    """Compare a cleaned roster (`ROSTER_COLUMNS`) with the directory, and list the changes.
 
     first_sync: whether nothing was ever applied to this school; by default, whether the sync manages nobody here.
     excluded_contacts: `EXCLUDED_COLUMNS`, the contacts that nobody may call. settled: by role, how many people are in
@@ -179,8 +179,8 @@ def make_plan(
 
 
 def says_nothing(rows: pd.DataFrame) -> Flags:
-    """The rows of a plan of which only person and role have to be kept: unchanged, found by the link of the only
-    record, and nothing is written."""
+    """The rows of which only person and role have to be stored: unchanged, found by the link of the only record, and
+    nothing to write."""
     flags: Flags = rows["absent_syncs"].isna().to_numpy() & (persons_of(rows) >= 0)
     for name, value in (("action", "unchanged"), ("reason", "equal"), ("matched_by", "link")):
         flags &= truth(pc.equal(strings(rows[name]), value))
@@ -212,8 +212,8 @@ def with_exemptions(
 
     An exemption holds for the same kind of change of the same person, an update only for the same values. It ends once
     a complete list of the SIS no longer leads to that change. An exempted archival ends once the person comes again, or
-    is no longer an active member. A person who is in a conflict, or whose role is off, is still away.
-    unreadable: people with a value that nobody can read tonight. Their exempted updates do not end.
+    is no longer an active member. A person who is in a conflict, or whose role is off, is still away. unreadable:
+    people with an unreadable value. Their exempted updates do not end.
     """
     exemptions = directory.exemptions
     if exemptions.empty:

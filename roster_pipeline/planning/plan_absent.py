@@ -4,8 +4,8 @@ It looks only at active memberships that the sync manages, in a rostered role. S
 those whose record we could not use, those who may be in this snapshot under another record, and those that a list of
 changes does not mention.
 
-Matching needs enough evidence to say who somebody is. If anything speaks against it, the person does not count as gone:
-a SIS that gives new ids hides the old id from both the list and the second witness (`Evidence.may_stay`).
+A person who may be in the snapshot does not count as gone, on less evidence than a match needs: if a SIS gives new ids,
+the old id is missing in the list and for the second witness (`Evidence.may_stay`).
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _FAMILY = ("family_name", "preferred_family_name")
 
 
 def absent_rows(context: PlanningContext) -> pd.DataFrame:
-    """Plan rows (less `row`) of the people who are absent, in order of person."""
+    """Plan rows (without `row`) of the absent people, in order of person."""
     members = _absent(context)
     if members.empty:
         return pd.DataFrame()
@@ -124,7 +124,7 @@ def _absent(context: PlanningContext) -> pd.DataFrame:
 
 
 def _reasons(context: PlanningContext, who: Ints) -> Any:
-    """ "left", or what the records of the person say."""
+    """The reason of each archival: "left", or the one that the person's records give."""
     identities = context.identities
     linked, _ = identities.linked()
     gone = np.flatnonzero((linked >= 0) & (identities.record_status[identities.lead] > LAST_PRESENT))
@@ -167,7 +167,7 @@ def _of_people(context: PlanningContext, who: Ints, column: str) -> Any:
 
 
 def possibly_present(context: PlanningContext, who: Ints) -> Flags:
-    """Which of these absent people may be one of the records of this snapshot, used or not.
+    """Which of these absent people may be in this snapshot under another record, used or not.
 
     A record that somebody unlinked from the person does not count.
     """

@@ -65,8 +65,8 @@ _SAME: dict[str, list[Any]] = {}
 
 
 def present_rows(context: PlanningContext) -> tuple[pd.DataFrame, Flags]:
-    """Plan rows (less `row`) of every identity of the roster that the decision table gives an action, and which of them
-    have a record and a person that say the same."""
+    """Plan rows (without `row`) of every identity to which the decision table gives an action; and flags for rows whose
+    record and person have no difference."""
     by_link = context.matched.by[context.identity] == 1
     primary = primary_records_of(
         context.identities, context.identity, context.person, by_link, context.directory, context.snapshot
@@ -91,8 +91,8 @@ def present_rows(context: PlanningContext) -> tuple[pd.DataFrame, Flags]:
 
 
 def _suppress_unknown(differences: Differences, context: PlanningContext, sides: BeforeAfter) -> None:
-    """Remove differences about which the snapshot says nothing: a contact that was withheld, a role in a list of
-    changes, a field about which another school decides."""
+    """Remove differences in values that the snapshot does not have: a withheld contact, a role in a list of changes, a
+    field that another school decides."""
     for name, people in context.directory.kept_elsewhere.items():
         theirs = np.isin(context.person, list(people))
         if name == "number" and theirs.any():
@@ -112,8 +112,8 @@ def _suppress_unknown(differences: Differences, context: PlanningContext, sides:
 
 
 def _adopts_number(context: PlanningContext, differences: Differences, sides: BeforeAfter) -> Flags:
-    """The rows whose stored number is of no connection and is what the record has. It becomes a number of this
-    connection with auto update off too, because nobody sees a change, and without it a new id would find nobody."""
+    """The rows whose stored number is of no connection and equals the record's. It becomes a number of this connection,
+    even with auto update off: the value stays, and later the person can be found by it."""
     same, _ = stored_numbers(context.identities.roster, context.directory, sides)
     nobodys = np.append(context.directory.people["number_connection_id"].isna().to_numpy(dtype=bool), False)
     same &= truth(pc.equal(differences.want["number"], differences.have["number"]))

@@ -20,13 +20,13 @@ UNKNOWN = "unknown"
 """Rejected records whose role nobody knows."""
 
 _NOT_COUNTED = ("unmapped_role",)
-"""If the school does not map a role, and no known person comes with it, that is the school's choice and not a fault of
-the snapshot."""
+"""The role of records that the school does not map, if no known person comes with it: this is the school's choice, not
+a fault of the snapshot."""
 
 
 @dataclass(frozen=True)
 class PlanStats:
-    """Numbers of one plan. Those that say so are per role group; only the rostered roles.
+    """Numbers of one plan. Mappings are per rostered role group.
 
     history: one row per good snapshot, newest last, a column per role. counts: people in this roster. managed: active
     members that the sync manages. records: records of the role, used or not. rejected: those of them that were not
@@ -34,7 +34,7 @@ class PlanStats:
     rekeyed: (known people found under a new id, known people found). reassigned: (active members whose id seems to
     belong to somebody else now, active members found). claimed: people of another connection who get a role here.
     without_org: active members whose records all came without an org. school: the school as a whole. moved: keys that
-    move between known people. roles: person to role of the active members. unlike: what the connection showed in
+    move between known people. roles: person to role of the active members. unlike: comparison with the connection's
     earlier good snapshots. announced: which rows of the plan archive an announced leaver. No number here counts such a
     person.
     """
@@ -107,7 +107,7 @@ def plan_stats_of(
 def _without_org(
     roster: pd.DataFrame, directory: DirectoryFrames, roles: tuple[str, ...], announced: frozenset[int]
 ) -> dict[str, int]:
-    """The active members, by role, who came and whose records all name no org; without announced leavers."""
+    """The active members, by role, who came and whose records name no org at all; without announced leavers."""
     bare = roster["record_status"] == "no_org"
     if not bare.any():
         return dict.fromkeys((*roles, UNKNOWN), 0)
@@ -165,8 +165,7 @@ def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]
 
 
 def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
-    """For each role, among the people whom this SIS knew before: how many came only under a new id, and how many
-    came."""
+    """For each role, of the people whom this SIS knew before: how many came only under a new id, and how many came."""
     known = directory.own_links["person_id"].to_numpy(dtype=np.int64)
     return _shares(plan, known, plan.rows["matched_by"] != "link")
 
@@ -181,8 +180,8 @@ def _reassigned(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, 
 
 
 def _shares(plan: Plan, among: Ints, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
-    """For each role, among the rows of these people to whom a record of this snapshot was matched: how many are marked,
-    and how many there are. Settled people are there and not marked."""
+    """For each role, of the rows of these people with a matched record: how many are marked, and how many there are.
+    Settled people count as not marked."""
     came = plan.rows["matched_by"].notna().to_numpy(dtype=bool) & np.isin(persons_of(plan.rows), among)
     role = np.where(came, positions(strings(plan.rows["role"]), strings(plan.rostered)), -1)
     there, marked = (

@@ -49,8 +49,7 @@ _LOST = ("phone", "middle_name", "grade", _CONTACT, "contact_email", "contact_ph
 
 @dataclass(frozen=True)
 class Updates:
-    """The updates of the people of one role. keyed: how many of them would get another key, or lose a value or
-    the right to log in.
+    """The updates of one role's people. keyed: how many would get another key, or lose a value or the right to log in.
 
     into: the roles of their rows. People who change their role are in the row of the new role.
     """
@@ -77,7 +76,7 @@ class Numbers:
 
 
 def role_findings(plan: Plan, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
-    """Every finding about how much a plan would change in a role."""
+    """The findings about the share of a role that a plan would change."""
     numbers = _numbers(plan, stats)
     by_size = list(_by_size(numbers, guards))
     yield from by_size
@@ -206,9 +205,8 @@ def _share(guard: str, role: str, action: str, rows: int, there: int, limit: flo
 
 
 def _of_keys(changes: dict[str, list[object]]) -> bool:
-    """Whether a row gives somebody another key, or takes a value or the right to log in away. A first contact is not
-    another contact, nor is a number of another kind or place another number. Somebody who is no student any more has no
-    grade."""
+    """Whether a row gives somebody another key, or removes a value or the right to log in. These do not count: a first
+    contact, a number of another kind or place, and the grade of somebody who is no longer a student."""
     if any(name in changes and changes[name][0] != changes[name][1] for name in _KEY_FIELDS):
         return True
     if _CONTACT in changes and None not in changes[_CONTACT]:
@@ -238,7 +236,7 @@ def _other_name(old: object, new: object) -> bool:
 def unproved_roles(claimed: Mapping[str, int], managed: Mapping[str, int], share: float) -> Iterator[Finding]:
     """Creations of a role that wait because another connection knows these people.
 
-    First syncs and new roles are not exempt from this.
+    This also holds on first syncs and for new roles.
 
     claimed: as `claims` returns it. managed: the people of the role here. share: the share of them that may be created.
     """

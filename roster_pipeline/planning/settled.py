@@ -1,15 +1,15 @@
-"""People who are settled: planning found before that their only record and the directory say the same, and since then
-nothing has changed that could tell otherwise. The next plan need not read or compare them.
+"""Settled people: an earlier plan found no difference between their only record and the directory, and nothing relevant
+has changed since. The next plan does not read or compare them.
 
 A record without a person and without a row of the plan, such as that of a parent, is settled in the same way.
 
-A pair of a record and its person stays settled while the record is the same, nothing of the person was changed, and
-neither shares a key with a record or person about whom there is something to decide: a number, an e-mail, a user name,
-a contact, the spelling of an id, or what shows that somebody absent may be here. What one pair says about itself then
-gives the same row of the plan, and no other row looks at it. Such neighbours are planned together with the others.
+A pair of a record and its person stays settled while the record is the same, nothing of the person has changed, and
+neither shares a key with a record or person that has to be planned. Keys are numbers, e-mails, user names, contacts,
+spellings of ids, and everything by which somebody absent may be here. Then the pair would give the same row of the
+plan, and no other row depends on it. A pair that shares a key is planned too.
 
-Everything else that planning reads must be the same as before: settings, decisions of people, our code. The caller
-compares these, and plans everybody if one is another (`directory/settled_pairs.py`).
+Everything else that planning reads must be the same: settings, decisions of people, our code. The caller compares
+these, and plans everybody if one has changed (`directory/settled_pairs.py`).
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ from roster_pipeline.planning.plan_absent import comparable_rows, near_rows
 from roster_pipeline.vocabulary import MORE_CONTACTS, UNREADABLE
 
 OPEN, IDLE = -1, -2
-"""In place of a person: the record is planned; the record has no person, and the plan has no row for it, such as that
-of a parent."""
+"""In place of a person. OPEN: the record is planned. IDLE: the record has no person and no row in the plan, for example
+a parent's."""
 MOST_OPEN = 5
-"""If more than one record in so many is not settled, everybody is planned: then there is little to save."""
+"""If more than one record in this many is not settled, everybody is planned, because there is little to save."""
 _CONTACT = ("contact_sourced_id", "contact_email", "contact_phone")
 _WRITTEN = tuple(name for name in ROSTER_COLUMNS if name != "identity")
-"""What a record says. The numbers of identities shift with every new record."""
+"""The columns of a record that are compared. Numbers of identities are not, because each new record moves them."""
 _HASH_KEYS = ("settled pairs, 1", "settled pairs, 2")
 """SipHash has 64 bits, so each row is hashed twice. This takes a third of the time of a longer hash for each row."""
 _NULL, _NEXT = "\0n", "\0s"
@@ -61,8 +61,8 @@ _NULL, _NEXT = "\0n", "\0s"
 
 @dataclass(frozen=True)
 class Settled:
-    """Pairs of a record (sourced_ids) and its person (or `IDLE`), as Arrow arrays. digests: of what each record says,
-    as `digests_of`."""
+    """Pairs of a record (sourced_ids) and its person (or `IDLE`), as Arrow arrays. digests: of the records, as
+    `digests_of` makes them."""
 
     sourced_ids: Array
     persons: Array
@@ -82,10 +82,10 @@ def digests_of(roster: pd.DataFrame) -> Array:
 def still_settled(
     roster: pd.DataFrame, before: Settled, digests: Array | None, people: Collection[int], records: Collection[str]
 ) -> Ints:
-    """The person of each row of a roster that is settled, or `IDLE`, else `OPEN`.
+    """For each row of a roster: the person if the row is settled, or `IDLE`, else `OPEN`.
 
-    digests: of the rows; None if the roster is that of the last plan. people, records: those that were changed since,
-    or about whom somebody decided something.
+    digests: of the rows; None if the last plan had the same roster. people, records: those that changed since, or about
+    which somebody decided something.
     """
     place = positions(strings(roster["sourced_id"]), before.sourced_ids)
     persons: Ints = np.append(before.persons.to_numpy(), OPEN)[place]
@@ -100,8 +100,8 @@ def still_settled(
 
 
 def neighbours(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames) -> Flags:
-    """The settled rows of a roster that share a key with a row that is not settled, or with one of the people of the
-    directory, who are those that are not settled."""
+    """The settled rows of a roster that share a key with a row or a person that is not settled. directory: the people
+    who are not settled."""
     keys, people = _Keys(roster), directory.people
     among = (
         (keys.numbers, bare_numbers_of(people)),
@@ -112,7 +112,7 @@ def neighbours(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames)
     spelled = _spelled(keys.sourced_ids, settled, unlinked)
     near = _near_absent(roster, settled, directory) | spelled
     gaining = _gaining(roster, ~settled & ~unlinked, directory)
-    if unlinked.any():  # a new person gains nothing that counts
+    if unlinked.any():  # a new contact counts only for a known person
         rows = np.flatnonzero(unlinked)
         known = np.full(len(rows), bool(spelled.any()))
         for column, theirs in among[:2]:
@@ -122,7 +122,7 @@ def neighbours(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrames)
     for name in _CONTACT if gaining.any() else ():
         near |= _shared(pc.utf8_lower(strings(roster[name])), settled, gaining, pa.array([], TEXT))
     found, open_ = near, ~settled | near
-    while True:  # a key of many people counts for nobody, so those who have one key belong together
+    while True:  # whether a key counts depends on everybody who has it
         for column, theirs in among:
             found = found | _shared(column, settled, open_, theirs)
         if not (found & ~open_).any():
@@ -145,7 +145,7 @@ def _near_absent(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrame
 
 
 class _Keys:
-    """The keys of the records of a roster, without what is only spelling."""
+    """The keys of the records of a roster, without differences of spelling."""
 
     def __init__(self, roster: pd.DataFrame) -> None:
         self.sourced_ids = strings(roster["sourced_id"])
@@ -162,7 +162,7 @@ def _spelled(sourced_ids: Array, settled: Flags, others: Flags) -> Flags:
 
 
 def _gaining(roster: pd.DataFrame, rows: Flags, directory: DirectoryFrames) -> Flags:
-    """The rows among these whose contact is not the one that is stored, or cannot be read."""
+    """Those of these rows whose contact differs from the stored one, or cannot be read."""
     at, links, members = np.flatnonzero(rows), directory.own_links, directory.members
     some = roster[["sourced_id", UNREADABLE, *_CONTACT]].iloc[at]
     person = links["person_id"].to_numpy(dtype=np.int64)[
@@ -185,10 +185,10 @@ def _shared(column: Array, settled: Flags, others: Flags, more: Array) -> Flags:
 
 
 def settled_by(plan: Plan, roster: pd.DataFrame, directory: DirectoryFrames) -> Ints:
-    """The person of each row of a roster that is settled from now on, or `IDLE`, else `OPEN`.
+    """For each row of a roster: the person if the row is settled from now on, or `IDLE`, else `OPEN`.
 
-    Settled are those of whom nothing differs, also nothing that this plan leaves alone, and about whom nobody decided
-    anything. plan: made of this roster and directory.
+    A row is settled if record and person have no difference, not even one that the plan leaves alone, and nobody
+    decided anything about them. plan: made from this roster and directory.
     """
     flags: Flags = says_nothing(plan.rows) & plan.alike
     people, links = directory.people, directory.own_links
@@ -226,9 +226,9 @@ def rows_of(roster: pd.DataFrame, column: str, values: Collection[Any]) -> Itera
 def those_of_roster(
     people: Iterable[tuple[int, str | None, str | None, str | None, list[str]]], roster: pd.DataFrame
 ) -> list[int]:
-    """Of these people, those who share an e-mail, a number or an id with a record of the roster.
+    """Those of these people who share an e-mail, a number or an id with a record of the roster.
 
-    people: number, e-mail, kind of number, number without what is only spelling, and the sourcedIds of their records.
+    people: number, e-mail, kind of number, number without differences of spelling, and the sourcedIds of their records.
     """
     listed = list(people)
     if not listed:

@@ -1,13 +1,12 @@
-"""The guards on the snapshot and on the school as a whole, which come before any role is judged.
+"""The guards on the snapshot and on the school as a whole, which come before the guards on roles.
 
-Snapshot: an old source, a connection that shows less than before, a failed quality rule. Each holds archivals only. The
-exception: data that are older than those of an earlier sync hold everything. The client notices when totals and links
-of lists are missing. These guards see what only several syncs show: how many records a connection usually sends, and
-whether its SIS answered for single people.
+Snapshot: an old source, a connection that shows less than before, a failed quality rule. They hold archivals only,
+except that data older than those of an earlier sync hold everything. They compare several syncs: how many records a
+connection usually sends, and whether its SIS answered for single people. (Missing totals and links are found by the
+client.)
 
-School: is this our school, and is it the current year? A hub that sends another district under our School ID, or last
-year's file under today's date, changes every role a little or a lot. Each finding holds everything, small roles
-included.
+School: is this our school, and the current year? A hub may send another district under our School ID, or last year's
+file under today's date. Each finding holds everything, small roles included.
 """
 
 from __future__ import annotations
@@ -38,14 +37,14 @@ OLDER = "source-older-than-before"
 """The problem of a snapshot if its data are of an earlier day than the data that were read before."""
 
 HALF = 0.5
-"""A connection that sends less than this share of its usual records shows us less than before."""
+"""Below this share of its usual records, a connection shows us less than before."""
 
 SINGLE_USERS = "single_users"
 """Key in the proof of a snapshot: says whether the SIS answered for single people, if it was asked."""
 
 GOOD_SNAPSHOTS_READ = 30
-"""We compare with this many good snapshots. Weeks can pass until somebody leaves, and only then is the SIS asked for
-single people."""
+"""We compare with this many good snapshots, because weeks can pass between two leavers, and only for leavers is the SIS
+asked for single people."""
 
 _USUAL = 7
 
@@ -54,21 +53,21 @@ USABLE = "record_usable"
 
 NOT_TESTED = "The quality of this snapshot was not tested, so nothing proves that absent people have left."
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off", "exempted")
-"""Absent people that no sync expects. If Archive is off, people who left stay active."""
+"""Reasons of absent people who are not expected to come. With Archive off, people who left stay active."""
 _NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")
 _YEAR = {grade: place for place, grade in enumerate(CEDS) if grade not in ("PS", "UG", "AE", "OTHER")}
 """School years in order, the youngest first."""
 
 
 def older_source(snapshot: SnapshotFacts) -> Iterator[Finding]:
-    """Everything waits if the data are of an earlier day than those before: they would undo what happened since."""
+    """Everything waits if the data are of an earlier day than those before: they would undo later changes."""
     if OLDER in snapshot.problems:
         message = "The data are older than those of an earlier sync, so they change nothing."
         yield Finding(OLDER_SOURCE, message, 1, 0, people={EVERYBODY: 1})
 
 
 def stale_source(snapshot: SnapshotFacts, guards: Guards) -> Iterator[Finding]:
-    """Archivals wait if nothing changed for longer than usual: what the source says may be weeks old.
+    """Archivals wait if nothing has changed for a long time: the data may be weeks old.
 
     A bundle counts as unchanged if every byte is the same, an API if it shows the same people. If the snapshot has a
     problem with its age, only that problem is reported.
@@ -121,8 +120,8 @@ def smaller(proof: Mapping[str, Any], good: Sequence[Mapping[str, Any]]) -> Unli
 def misses_single_users(good: Sequence[Mapping[str, Any]], *, served_before: bool) -> bool:
     """Whether a snapshot without answers for single people differs from the good ones, newest first.
 
-    If a person approved a snapshot without answers, it is good, and from then on nobody misses them. served_before:
-    what the connection remembers, if no snapshot says it.
+    A snapshot without answers that somebody approved is good, and from then on the answers are not missed.
+    served_before: the connection's memory, for when no snapshot tells.
     """
     return next((bool(earlier[SINGLE_USERS]) for earlier in good if SINGLE_USERS in earlier), served_before)
 
@@ -256,8 +255,8 @@ def _by_role(roles: pd.Series[str], such: Flags) -> dict[str, int]:
 
 
 def _mostly(roles: pd.Series[str], such: Flags, among: Flags, more: Mapping[str, int]) -> dict[str, int]:
-    """For each role, how many of its rows are marked, if they are more than half of the rows that count. more: rows
-    that count and are not here."""
+    """For each role, how many of its rows are marked, if they are more than half of the rows that count. more: further
+    people to count, who have no row."""
     everybody = Counter(_by_role(roles, among)) + Counter(more)
     return {role: count for role, count in _by_role(roles, such).items() if 2 * count > everybody[role]}
 

@@ -1,7 +1,7 @@
-"""Values that the SIS gave and nobody can read: the directory keeps what it has.
+"""Values that the SIS gave but nobody can read: the directory keeps the stored value.
 
-Such a value is unknown, which does not mean that it is empty. So it does not differ from the stored value, unless the
-stored value is of something else: a number of another kind or connection, or of another contact.
+Such a value is unknown, not empty. So it does not differ from the stored value, unless the stored value belongs to
+something else: a number of another kind or connection, or another contact.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _ID, _GIVEN, _FAMILY = (CONTACT_FIELDS.index(f"contact_{name}") for name in ("so
 def keep_unreadable(
     differences: Differences, roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter
 ) -> None:
-    """Treat unreadable values as equal to the stored ones. A contact gets the values that are stored of it."""
+    """Treat unreadable values as equal to the stored ones. A contact gets its stored values."""
     column = strings(roster[UNREADABLE])
     for names, wanted in ((PERSON_FIELDS, sides.fields), (MEMBERSHIP_FIELDS, sides.lead)):
         for name, rows in _rows_by_field(taken(column, wanted)).items():

@@ -115,7 +115,7 @@ def prepare_environment() -> Addresses:
 def dagster_address() -> str:
     """The address of Dagster's own database, which is made if it is missing. `dagster.yaml` needs this."""
     places = Places.read()
-    ours = places.database_url and places.embedded  # then a process that started this one has set both addresses
+    ours = places.database_url and places.embedded  # the process that started this one has set both addresses
     return addresses().dagster if ours or not places.dagster_database_url else places.dagster_database_url
 
 
@@ -172,7 +172,7 @@ def _leave(data: Path) -> None:
 
 
 def embedded_server(data: Path) -> PostgresServer:
-    """The server on this data folder. It is started if it does not run. The caller has to stop it.
+    """The server on this data folder; starts it if it does not run. The caller has to stop it.
 
     If root starts it, it runs as its own user, which the first start makes. Two first starts at once would make this
     user twice, so starts by root wait for each other. Raises DatabaseRefusedError.

@@ -1,4 +1,4 @@
-"""Dagster's instance. Its tables and files are in the same place as ours, even if nobody has set a variable.
+"""Dagster's instance. Its tables and files are in the same place as ours, even if no variable is set.
 
 `dagster dev` and `dg` read `dagster.yaml` before they load any definition, so this module starts the embedded server.
 """
@@ -74,8 +74,8 @@ def keep_connections(
     overflow: int = OVERFLOW,
 ) -> None:
     """Keep one connection per storage open, and up to `overflow` more while they are needed. Does nothing if they are
-    kept already. Dagster's own way to do so does not check whether a kept connection still works. So the first query
-    after a restart of the database fails."""
+    kept already. Dagster's own pool does not check whether a kept connection still works, so the first query after a
+    restart of the database would fail."""
     if not any(isinstance(engine.pool, NullPool) for engine in _engines(instance)):
         return
     instance.optimize_for_webserver(

@@ -2,8 +2,8 @@
 
 `python -m roster_pipeline.runtime.preloaded` is that process, the host. It reads orders from its standard input, a line
 of JSON each, and writes to its standard output which process it forked and how that ended. It has no threads and no
-connections, so its forks are safe. It ends if nobody has needed it for a while, or if the process that started it is
-gone. It never ends before its own children.
+connections, so its forks are safe. It ends if it was not used for a while, or if the process that started it is gone,
+but never before its own children.
 
 Loading Dagster, pandas and Great Expectations takes 5 CPU seconds, more than a school of 2,000 people costs.
 """
@@ -32,7 +32,7 @@ import psutil
 
 IDLE_SECONDS = 15 * 60.0
 LOOK_EVERY = 0.1
-"""Seconds between two looks of the host at its children, while it has any."""
+"""Seconds between two checks of the host's children, while it has any."""
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 _PACKAGE = Path(__file__).parents[1]
 
@@ -67,7 +67,7 @@ class Started:
     def wait(self, seconds: float | None = None) -> int | None:
         """Wait for its end and return its exit code.
 
-        It is minus the number of the signal that killed the process, or None if nobody saw the end.
+        The exit code is minus the signal's number if a signal killed the process, or None if it is not known.
 
         Raises TimeoutError if it has not ended after these seconds.
         """
@@ -205,11 +205,11 @@ def _report(**words: int | None) -> None:
 
 def _load(modules: Sequence[str]) -> None:
     if sys.platform == "darwin":
-        return  # after it is loaded, its system libraries do not work in a fork
+        return  # once it is loaded, its system libraries do not work in a fork
     for name in modules:
         importlib.import_module(name)
     gc.collect()
-    gc.freeze()  # otherwise every collection in a child copies the memory that it shares with the host
+    gc.freeze()  # otherwise each collection in a child would copy the memory that it shares with the host
 
 
 def _carry_out(order: dict[str, Any], children: dict[int, int]) -> None:

@@ -1,11 +1,11 @@
-"""How processes end: a command by Ctrl-C or SIGTERM, at once, in order, and with the exit code that shells expect; and
-a group of processes together, which is asked to stop, then waited for, and killed if it does not.
+"""How processes end. A command ends by Ctrl-C or SIGTERM at once, in order, and with the exit code that shells expect.
+A group of processes ends together: it is asked to stop, and killed if it does not stop in time.
 
 While a run executes, Dagster replaces our handlers by its own, and turns their exceptions into failures. So we also
-note below Python's handlers which signal came, and read this note when the run has ended.
+note signals below Python's handlers, and read this note when the run has ended.
 
-A group whose owner was killed is left behind. The owner wrote it to a file and held a lock on that file, which the
-kernel released: the next command finds the group there and ends it.
+If the owner of a group is killed, the group stays. The owner had written it to a file that it held locked. The kernel
+releases the lock, so the next command finds the group there and ends it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ AGAIN_AFTER = 0.05
 """Seconds. By then, the deletion is over."""
 NAMES = {signal.SIGINT: "Ctrl-C", signal.SIGTERM: "SIGTERM", signal.SIGHUP: "the end of its terminal"}
 POLITE_SECONDS = 15.0
-"""A daemon finishes what it does and a web server its answers; more would look like hanging."""
+"""Seconds for a daemon to finish its work, and for a web server to finish its answers. Longer would look like
+hanging.
+"""
 LOOK_EVERY = 0.1
 RECORD = "dev.processes"
 """In the home folder: what `roster dev` has started."""
@@ -77,7 +79,7 @@ def _came_again(lost: BaseException | None) -> bool:
     """If a signal comes while an object is being deleted, Python drops the exception. Then the signal is sent again."""
     if lost is None or isinstance(lost, (Exception, SystemExit, GeneratorExit)):
         return False
-    number = lost.number if isinstance(lost, Ended) else signal.SIGTERM  # Dagster's exception does not say which
+    number = lost.number if isinstance(lost, Ended) else signal.SIGTERM  # Dagster's exception does not name the signal
     if isinstance(lost, Ended):
         signal.signal(number, raise_ended)
     threading.Timer(AGAIN_AFTER, os.kill, (os.getpid(), number)).start()
@@ -151,8 +153,8 @@ class ProcessGroup:
         return next((name for name, child in self._children.items() if child.poll() is not None), None)
 
     def end(self) -> None:
-        """Ask the children to stop, then the rest of the group; kill what is left then, and wait for that. The
-        children first: a daemon whose code server ends before it does takes that for a fault and prints it."""
+        """Ask the children to stop, then the rest of the group; then kill what is left, and wait. Children come first:
+        a daemon prints an error if its code server ends before it does."""
         for child in self._children.values():
             child.terminate()
         _wait_until(self._reap)
@@ -185,7 +187,8 @@ class ProcessGroup:
 
 
 def _hear_signals() -> None:
-    """A shell's background job ignores SIGINT, and its children with it; Dagster then ignores SIGTERM as well."""
+    """Let the children hear signals. A shell's background job and its children ignore SIGINT; Dagster then ignores
+    SIGTERM too."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -207,7 +210,7 @@ def end_left_behind(record: Path) -> int:
 
 
 def _members(group: int, token: str) -> int:
-    """How many processes of a group carry our mark; the number of a group may belong to other programs by now."""
+    """How many processes of a group have our mark, because other programs may have got the group's number."""
     import psutil
 
     number = 0
@@ -234,7 +237,7 @@ def _wait_until(done: Callable[[], bool]) -> bool:
 
 
 def _signal(group: int, number: int) -> bool:
-    """Whether the group still had a process to signal."""
+    """Send a signal to the group. Returns whether it still had a process."""
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
         return True

@@ -1,7 +1,7 @@
 """The way of a run from the queue over the broker to a process: shows its state and its problems.
 
-Dagster knows which runs should go on, the broker which messages wait, PostgreSQL which runs a process executes. Only
-together they show a message that was lost, or a run whose process is gone.
+Dagster knows which runs should go on, the broker which messages wait, PostgreSQL which runs a process executes.
+Together they show lost messages and runs without a process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ STARTS_WITHIN_SECONDS = 30.0
 LONG_QUEUE_SECONDS = 3600.0
 """A run that waits longer than this may miss the night."""
 MOST_LOOKED_AT = 500
-"""How many queued runs one look reads. The oldest are enough."""
+"""How many queued runs are read. The oldest are enough."""
 DAEMON_BEATS_SECONDS = 300.0
 """How long heartbeats of the daemon are remembered. They show whether there are two daemons, or one that was
 restarted."""
@@ -50,7 +50,7 @@ OF_WORKERS = ("active", "reserved", "scheduled")
 
 @dataclass(frozen=True)
 class Broker:
-    """One look at the broker. problem: why it cannot be reached; None if it can be reached.
+    """The state of the broker. problem: why it cannot be reached; None if it can be reached.
 
     The rest is known only then.
 
@@ -110,8 +110,7 @@ def _waiting(connection: Any, queue: str) -> int:
 
 @dataclass(frozen=True)
 class RunQueue:
-    """One look at everything. dead: started runs that no process executes. broker: the look at the broker, None without
-    Celery.
+    """The state of the run queue. dead: started runs that no process executes. broker: None without Celery.
 
     slots: runs that may go on at once. last_start: when the last run began, in seconds since 1970.
     beats: time and daemon id of the daemon's last heartbeats.
@@ -156,7 +155,7 @@ class RunQueue:
 
 
 def look_at_runs(instance: dg.DagsterInstance, database: Database) -> RunQueue:
-    """Look once. This takes a few seconds if workers have to be asked."""
+    """Read the state of the run queue. This takes a few seconds if workers have to be asked."""
     status = dg.DagsterRunStatus
     broker = look_at_broker(instance)
     queued = dg.RunsFilter(statuses=[status.QUEUED])
@@ -192,7 +191,7 @@ def look_at_runs(instance: dg.DagsterInstance, database: Database) -> RunQueue:
 
 
 def recent_beats(queue: RunQueue, before: Iterable[tuple[float, str]]) -> list[tuple[float, str]]:
-    """The daemon's heartbeats of the last minutes, of this look and earlier ones."""
+    """The daemon's heartbeats of the last minutes, from this check and earlier ones."""
     oldest = queue.at.timestamp() - DAEMON_BEATS_SECONDS
     return sorted(beat for beat in {*before, *queue.beats} if beat[0] > oldest)
 
@@ -210,7 +209,7 @@ def several_daemons(beats: Iterable[tuple[float, str]]) -> bool:
 
 
 def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[Item]:
-    """The findings: each is green, red with its remedy, or a note. beats: heartbeats of earlier looks."""
+    """The findings: each is green, red with its remedy, or a note. beats: heartbeats of earlier checks."""
     lost, dead, stuck = queue.lost(), queue.dead, queue.could_go_on()
     oldest = max((queue.age(run) for run in queue.waiting), default=0.0)
     still = queue.last_start is None or queue.at.timestamp() - queue.last_start > PATIENCE_SECONDS

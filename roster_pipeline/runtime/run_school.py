@@ -1,10 +1,10 @@
 """One school's sync as a Dagster run in this process, on the instance whose history the UI shows. `main` carries out a
 run that somebody asked for in the console, in a process of its own.
 
-The row of such a run says what to do, how far it is, and how it ended. The run is a child of the process, which says
-that the run is alive. It ends the run if somebody cancels it, if it takes too long, or if the machine ends its
-services. It uses SIGKILL, so that no clean-up of a library can delay the end. PostgreSQL rolls back everything that the
-run had not committed by then.
+The row of such a run has the task, the progress and the end. The run is a child of the process, which writes the signs
+of life. It ends the run if somebody cancels it, if it takes too long, or if the machine ends its services. It uses
+SIGKILL, so that no clean-up of a library can delay the end. PostgreSQL rolls back everything that the run had not
+committed by then.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ definitions."""
 LAST_STEP = "applied_changes"
 STEPS = {"raw": "fetching from the SIS", "cleaned_roster": "cleaning", "roster_diff": "planning", LAST_STEP: "applying"}
 LOOK_EVERY = 0.5
-"""Seconds between two looks at the running step."""
+"""Seconds between two checks of the running step."""
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 """The UI shows the log of a run; the terminal gets the outcome."""
 DIED = "The run's process ended before it could say why (exit code {code}).\nStart it again; nothing was half applied."
 OF_RUN = "roster run {}"
 """The name of a run's sessions in the database."""
 WATCH_EVERY = 1.0
-"""Seconds between two checks whether the run was canceled. Each check also says that the run is alive."""
+"""Seconds between two checks whether the run was canceled. Each check also writes a sign of life."""
 TOO_LONG = "This run was ended after {minutes}, the longest that a run by hand may take. Nothing was half applied."
 TOO_LONG_REMEDY = (
     "The SIS is probably slow: ask its vendor, or wait for the run of the night, which may take longer. "
@@ -95,7 +95,7 @@ def run_school(
     from roster_pipeline.runtime.instance import connected_instance
 
     run_id = run_id or str(uuid.uuid4())
-    tags = school_tags(school_key)  # its connection counts in the queue's limit, but this run does not wait there
+    tags = school_tags(school_key)  # the tag counts in the queue's limit, but this run does not wait there
     if dry_run:
         tags[DRY_RUN_TAG] = "true"
     if night:
@@ -119,7 +119,7 @@ def run_school(
         success = any(event.event_type == dg.DagsterEventType.RUN_SUCCESS for event in events)
         if signals:
             ended, run = Ended(signals[0]), instance.get_run_by_id(run_id)
-            if run and not success:  # for Dagster it failed, and people would get an alert about a killed run
+            if run and not success:  # in Dagster it failed, so people would get an alert about a killed run
                 instance.report_run_canceled(run, str(ended))
             raise ended
         return RunResult(run_id, None) if success else _failed(run_id, events)
@@ -132,8 +132,8 @@ def _execute(
     tags: dict[str, str],
     selection: list[dg.AssetKey] | None,
 ) -> list[dg.DagsterEvent]:
-    """Run the job in this process, as a run of the code location that the UI knows, because the UI can re-execute only
-    such a run. `execute_in_process` does not note where the job came from."""
+    """Run the job in this process, as a run of the UI's code location, because the UI can re-execute only such runs.
+    `execute_in_process` does not set the location."""
     from dagster._core import remote_origin as origin
     from dagster._core.definitions.job_base import InMemoryJob
     from dagster._core.execution.api import execute_run_iterator
@@ -279,7 +279,7 @@ def _run(database: Database, asked: ManualRun, key: str) -> str | None:
 
 
 def _end_with(watcher: int) -> None:
-    """End this process if nobody else is left who could end it."""
+    """End this process if its parent is gone, because then nobody else would end it."""
     while os.getppid() == watcher:
         time.sleep(WATCH_EVERY)
     os._exit(1)

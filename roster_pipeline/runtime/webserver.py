@@ -30,8 +30,7 @@ TOKEN = "ROSTER_UI_TOKEN"  # noqa: S105 - the variable's name
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 READING = frozenset({"GET", "HEAD"})
 FROM_US = frozenset({"same-origin", "none"})
-"""The values that a browser sends with a request that our own page made, or that somebody typed into the address
-bar."""
+"""Sec-Fetch-Site of a request from our own page, or from the address bar."""
 STATEMENT_SECONDS, POOL_SECONDS, POOL_OVERFLOW = 15, 3_600, 20
 """Dagster's own defaults for a webserver."""
 ANSWER_HEADERS = {

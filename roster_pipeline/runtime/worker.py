@@ -8,11 +8,11 @@ app adds five things to dagster-celery's own:
 - A process keeps its Dagster instance, with its connections to PostgreSQL and some answers from there, between runs.
 - A task ends only when its run has ended. While the database is away, the task waits. Then it fails a run that broke
   off, so that the daemon retries it.
-- A run whose worker was lost fails as soon as the broker hands it to another worker. Dagster would take that worker for
-  a duplicate.
-- A run may have to wait for another run, which fetches from the same SIS what both need. Such a run goes to the end of
-  the queue at the broker, and the process takes the run of another school.
-- If somebody cancels a run, its own process interrupts it, rolls back what is not committed, and goes on.
+- A run whose worker was lost fails as soon as the broker hands it to another worker. Dagster would think that the new
+  worker is a duplicate.
+- A run may have to wait for another run's fetch from the same SIS. It goes to the end of the queue at the broker, and
+  the process takes the run of another school.
+- If somebody cancels a run, its own process interrupts it, rolls back uncommitted changes, and takes the next run.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ ASKED_EVERY_TIME = {
     "event_log_storage": ("has_table", "has_asset_key_col", "has_dynamic_partition"),
     "run_storage": ("has_run_stats_index_cols",),
 }
-"""Questions that Dagster asks its database some hundred times per run. Once their answer is yes, it stays yes.
-They are a quarter of its queries."""
+"""Questions that Dagster asks its database some hundred times per run, a quarter of its queries. A yes stays yes, so it
+is remembered."""
 
 
 def make_app() -> Celery:
@@ -122,7 +122,7 @@ def execute_run(task: Task, execute_job_args_packed: Any, tried_at: float = 0.0)
 @contextmanager
 def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
     """During the block, check whether the run was canceled, and interrupt it if it was. Dagster ends the step. Between
-    steps Celery ignores the signal, and the next look sends it again."""
+    steps Celery ignores the signal, and the next check sends it again."""
     ended = Event()
 
     def look() -> None:
@@ -131,7 +131,7 @@ def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iter
                 if cancel_requested(instance, run_id) and not ended.is_set():
                     run = instance.get_run_by_id(run_id)
                     if run is not None and run.status is dg.DagsterRunStatus.STARTED:
-                        instance.report_run_canceling(run)  # else Dagster takes the signal for a failure
+                        instance.report_run_canceling(run)  # otherwise the signal is a failure for Dagster
                     os.kill(os.getpid(), signal.SIGINT)
 
     looking = Thread(target=look, name="cancel", daemon=True)
@@ -144,7 +144,7 @@ def interrupted_when_canceled(instance: dg.DagsterInstance, run_id: str) -> Iter
 
 
 def cancel_requested(instance: dg.DagsterInstance, run_id: str) -> bool:
-    """Whether somebody canceled the run. The status may not say so: a run that starts just then overwrites it."""
+    """Whether somebody canceled the run. The status may not show it: a run that starts at that moment overwrites it."""
     asked = instance.get_records_for_run(run_id, of_type=dg.DagsterEventType.PIPELINE_CANCELING, limit=1)
     return bool(asked.records)
 
@@ -159,7 +159,7 @@ def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
         return False
     from roster_pipeline.sync.fetch_snapshot import turn_to_fetch
 
-    with suppress(DirectoryError):  # then the run itself says what is wrong
+    with suppress(DirectoryError):  # the run itself will report what is wrong
         return not turn.enter_context(
             turn_to_fetch(DirectoryResource().database(), key, batch_of(run, instance_of_process()))
         )
@@ -169,8 +169,8 @@ def has_to_wait(run: dg.DagsterRun, turn: ExitStack) -> bool:
 def wait_at_broker(task: Task, instance: dg.DagsterInstance, run: dg.DagsterRun, tried_at: float) -> NoReturn:
     """Put the message at the end of the queue, where every worker can take it. Raises Celery's Retry.
 
-    With a countdown, the message would stay with this worker and wait there until its next run ends. If the queue is
-    short, a worker takes the message again at once, so two tries are at least `TURN_SECONDS` apart.
+    With a countdown, the message would stay with this worker and wait there until its next run ends. In a short queue,
+    a worker takes the message again at once, so there are at least `TURN_SECONDS` between two tries.
 
     tried_at: as in `execute_run`.
     """
@@ -184,7 +184,8 @@ def wait_at_broker(task: Task, instance: dg.DagsterInstance, run: dg.DagsterRun,
 
 
 def when_it_answers(ask: Callable[[], T]) -> T:
-    """The answer. While the database is away, this asks again and again, and the broker keeps the message."""
+    """The result of a question to the database. While the database is away, this retries, and the broker keeps the
+    message."""
     while True:
         try:
             return ask()

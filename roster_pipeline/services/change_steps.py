@@ -10,7 +10,7 @@ from roster_pipeline.directory.ledger import Change
 OF_A_LINK = {"connection_id", "version", "master_identifier"}
 OF_A_MEMBERSHIP = {"absent_syncs", "archived_at"}
 QUIET = {"revision", "updated_at", "number_kind", "number_connection_id", *OF_A_LINK, *OF_A_MEMBERSHIP}
-"""Columns of the change log that tell a reader nothing."""
+"""Columns of the change log that are not shown, because they tell a reader nothing."""
 LOCKED = "locked_fields"
 
 

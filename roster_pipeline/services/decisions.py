@@ -96,7 +96,7 @@ def decide_each(
     database: Database, chosen: Iterable[Chosen], *, decision: Literal["approve", "discard"], who: str, reason: str
 ) -> list[Decided]:
     """Make one decision on the plans of several schools. Each plan is bound to its hash, and each has its own
-    transaction. A plan that has changed since is refused, and the others go on. Raises FieldError."""
+    transaction. If one plan has changed since, it is refused, and the others are still decided. Raises FieldError."""
     why = given_reason(reason)
     done = []
     for hold in chosen:
@@ -137,7 +137,7 @@ def exempt(
     reason: str,
     plan_hash: str | None = None,
 ) -> int:
-    """Exempt single held rows. No sync makes these changes, as long as the SIS asks for them. rows: their numbers in
+    """Exempt single held rows. No sync makes these changes while the SIS still asks for them. rows: their numbers in
     the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, FieldError."""
     why = given_reason(reason)
     with database.begin() as conn:

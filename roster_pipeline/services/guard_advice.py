@@ -1,4 +1,4 @@
-"""What people read about each guard: its title in lists, and what to do about its findings."""
+"""Texts for people about each guard: its title, and what to do about its findings."""
 
 from __future__ import annotations
 

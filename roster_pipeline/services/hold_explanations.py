@@ -3,8 +3,8 @@ guard would have done on the last syncs, with the limits as they are now.
 
 Pure functions.
 
-For the last syncs, the guards on archivals, creations, restorations and updates are judged again from the counts of the
-stored plans, so a limit that was changed since shows its effect. For the other guards, only their findings are stored.
+For the last syncs, the guards on archivals, creations, restorations and updates are judged again from the counts of
+stored plans, so the page shows the effect of a changed limit. Of the other guards, only findings are stored.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ BY_FINDING = {
 }
 """Settings of guards to the findings that they make."""
 _WITHIN = "; every value was within the limit of that day"
-"""Values within the limit of their day are not stored, so a lower limit might have held some of them."""
+"""Only values beyond the limit of their day are stored, so a lower limit might have held more."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class Kind:
 
 @dataclass(frozen=True)
 class Why:
-    """One finding: its sentence, what it holds, whether a person may approve that, and what to do. repeats: for
-    everything that it holds, another finding says the same in other words."""
+    """One finding: its sentence, what it holds, whether a person may approve that, and what to do. repeats: another
+    finding reports the cause for everything that it holds."""
 
     guard: str
     message: str
@@ -198,8 +198,8 @@ def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = Fal
 
 
 def _line(judged: Iterable[tuple[float, bool]], as_text: Callable[[float], str], nothing: str = "") -> str:
-    """judged: for each plan the value that the guard looks at, and whether it is beyond the limit. nothing: what to add
-    if no value is known."""
+    """judged: for each plan the value that the guard compares, and whether it is beyond the limit. nothing: a sentence
+    to add if no value is known."""
     values = list(judged)
     held = sum(beyond for _, beyond in values)
     largest = max((value for value, _ in values), default=0)
@@ -218,7 +218,7 @@ def _rows(of: Mapping[str, int], action: str) -> int:
 
 
 def _there(of: Mapping[str, int]) -> int:
-    """How many people of a role the directory had. Every active membership is one row of the plan."""
+    """How many people of a role the directory had: every active membership is one row of the plan."""
     return sum(rows for action, rows in of.items() if action not in (CREATE, RESTORE))
 
 

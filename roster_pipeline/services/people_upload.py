@@ -1,9 +1,9 @@
-"""A list of people that somebody uploads into a school: decides who each row is, shows what it would do, and does it.
-Nobody is archived.
+"""A list of people that somebody uploads into a school: it finds the person of each row, shows the changes, and makes
+them. Nobody is archived.
 
 The table of evidence (`identity`) decides who a row is, as it does for a record of the SIS: a key and a name have to
-agree, and nothing may contradict. A name alone never matches anybody. A row that is not clear does nothing until
-somebody decides.
+agree, and nothing may contradict. A name alone never matches anybody. A row with a doubtful person changes nothing
+until somebody decides.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ from roster_pipeline.vocabulary import PERSON_FIELDS, day, full_name
 MOST_EVENTS = 100
 LINK = ("connection", "sourced_id", "is_primary", "primary_by_hand", "confirmed")
 LEFT_OUT = {"create": "enters them", "restore": "restores them", "archive": "archives them"}
-"""What no sync does because of an exemption."""
+"""By action: the words for a change that no sync makes because of an exemption."""
 ENDED = {"create": "entering them", "update": "an update", "restore": "restoring them", "archive": "archiving them"}
 """The change of an exemption that may have ended."""
 DECIDED_CHANGES = {
@@ -38,16 +38,17 @@ DECIDED_LEAVERS = {
     "leavers announced": ("leaver announced", "announced to leave on {day} in {school}"),
     "leavers withdrawn": ("announcement withdrawn", "no longer announced to leave {school}"),
 }
-"""By the words of the audit: the decision about the person, and its meaning."""
+"""By the audit's word for a decision: its meaning for the person."""
 
 
 @dataclass(frozen=True)
 class PersonView:
     """A person and the schools among theirs that the reader may see.
 
-    manages: the reader manages the district. elsewhere: memberships in schools that the reader may not see. whole: the
-    reader may see every field, not only the name, because the person does not belong to another school now.
-    may_change: the reader may change what all schools of the person share."""
+    manages: the reader manages the district. elsewhere: memberships in schools that the reader may not see. whole:
+    whether the reader may see every field. False: only the name, because the person now belongs to another school.
+    may_change: the reader may change what all schools of the person share.
+    """
 
     person: Person
     district: str
@@ -112,7 +113,7 @@ class Event:
 @dataclass(frozen=True)
 class Planned:
     """The rows about a person in the newest plan of a school. sync: the one that applied the plan; None before that.
-    edited: the newest edit by hand that the plan does not know."""
+    edited: the newest edit by hand after the plan."""
 
     school: SchoolRow
     plan: PlanRow
@@ -177,8 +178,8 @@ def field_lines(view: PersonView, of_sis: list[Record]) -> list[FieldLine]:
 
 
 def planned(conn: Connection, view: PersonView, events: Sequence[Event]) -> list[Planned]:
-    """The rows about the person in the newest plan of each school, dry runs included, if there are any. events: the
-    history, with the edits that a plan does not know."""
+    """The rows about the person in the newest plan of each school, dry runs included. events: the history, to find
+    edits after a plan."""
     result = []
     newest = next((event for event in events if event.by_hand), None)
     for school in view.schools.values():
@@ -239,7 +240,7 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
 
 def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
     """Exemptions and announcements of the person, also those that have ended. The audit has one entry for all people of
-    such a decision; the fields of a change that is still left out come from its exemption."""
+    such a decision; the fields of a change that is still exempted come from its exemption."""
     whom, places = (view.person.district_id, view.person.id), [school.id for school in view.schools.values()]
     events, known = [], set()
     for exempted in lasting_decisions.exemptions_of_person(conn, *whom):

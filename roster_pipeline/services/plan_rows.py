@@ -66,7 +66,7 @@ class Line:
     def page_of(self, manages: bool) -> int | None:
         """The person to whose page the row leads.
 
-        None if there is no such page, or if somebody who sees only this school may not see it.
+        None if there is no such page, or if the reader may not see it.
 
         manages: the reader manages the district. People who join from another school, and people of another connection,
         belong to other schools until the plan is applied.

@@ -1,5 +1,5 @@
-"""What somebody has to decide about who is who, with both sides next to each other: records of the newest plan that are
-in conflict with people, and two people of the directory who may be one.
+"""Decisions about who is who, with both sides next to each other: conflicts between records and people in the newest
+plan, and two people of the directory who may be one.
 
 For a conflict, "same person" is `person_changes.link`, and "two people" is `person_changes.unlink`; the next sync
 follows the decision. For two people, "same person" is a merge. `identity.person_pairs` decides whether two people may
@@ -34,7 +34,7 @@ COMPARED = (
     *("email", "username", "number", "role", "grade"),
 )
 MOST_PEOPLE = 4
-"""How many people are shown next to one record. If a record fits more people, somebody has to look into the SIS."""
+"""How many people are shown next to one record. If a record fits more people, the SIS has to be corrected."""
 MOST_PAIRS = 500
 """Pairs that are compared for one list."""
 _CONFLICTS = plan_rows.RowFilter(actions=("conflict",))

@@ -1,8 +1,8 @@
 """Saves settings, for the settings page and the command line. Each call returns a `SaveResult`.
 
-A page needs a green test of the connection as it is then: if somebody switches automatic rostering on, or changes the
-connection or the School ID while it is on. A school that already runs may have a red test or none if nothing of this
-changes, because its SIS may be away today. The command line warns and goes on, because scripts set schools up.
+The page requires a green test of the new values if somebody switches automatic rostering on, or changes the connection
+or the School ID while it is on. For other changes it requires none, because the SIS may be away today. The command line
+only warns, because scripts set schools up.
 
 It also makes the preview of a school's Roster Email for the settings page, and sends one copy of it by mail.
 """
@@ -205,7 +205,7 @@ def secret_of(
 
 
 def stands_for(test: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: str | None) -> bool:
-    """Whether a test covered exactly what is saved now. secret: the new one; None if the stored one is kept."""
+    """Whether a test had exactly the values that are saved now. secret: the new one; None if the stored one is kept."""
     if test.settings != now.connection.settings or test.school_settings.school_id != now.settings.school_id:
         return False
     if test.problem is not None or not test.items:
@@ -247,7 +247,7 @@ def send_test_mail(conn: Connection, school: SchoolRow, to: str, *, who: str) ->
 
 
 class NeedsTest(DirectoryError):
-    """Automatic rostering cannot be on without a test that allows it, so nothing was saved."""
+    """Automatic rostering cannot be on without a green test, so nothing was saved."""
 
     def __init__(self, state: LastTest) -> None:
         super().__init__(_WHY[state], "Press Test Your Information, then save; or leave automatic rostering off.")

@@ -40,7 +40,7 @@ ONE_PERSON = {
 UNREPORTED = {"applied": "Applied.", "held": "Something is held.", "unchanged": "Nothing had to change."}
 """Shown in the moment between a sync and its report."""
 MOST_SYNCS = 5
-"""A school with so many syncs is not new any more, even if it never gets automatic rostering."""
+"""A school with this many syncs is no longer new, even without automatic rostering."""
 IN_REMEDIES = {
     "token url": "token_url",
     "scopes": "scopes",
@@ -110,7 +110,7 @@ def status_of(school: SchoolStatus) -> StatusText:
 
 
 def _became(school: SchoolStatus) -> tuple[str, str]:
-    """Badge and sentence for what the last sync held, where none of it waits any more."""
+    """Badge and sentence for the last sync's held changes, if none of them waits any more."""
     if school.plan_state == "discarded":
         return "Discarded", "The held changes were discarded. The next sync makes a new plan."
     if school.plan_state == "planned" and school.plan_id == school.sync_plan_id:
@@ -119,7 +119,7 @@ def _became(school: SchoolStatus) -> tuple[str, str]:
 
 
 def _waiting(school: SchoolStatus, sentence: str) -> str:
-    """The sentence of the last report, unless something else waits now than it says."""
+    """The sentence of the last report, unless other changes wait now."""
     reported = SyncReport.from_dict(school.report).held if school.report else ()
     if sum(held.rows for held in reported) == school.held:
         return sentence

@@ -1,5 +1,4 @@
-"""The name and the meaning of each setting of districts and connections, and what a setting is. `fields.py` has the
-settings of schools, and all of them by name."""
+"""The table of settings of districts and connections. `fields.py` has those of schools, and all settings by name."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 settings of connections are in `connection_fields.py`.
 
 The models (`school.py`) hold types, bounds and defaults. A test compares the two, so neither has a setting that the
-other lacks. This module has only plain data, because the help of a command must not wait until the models are loaded.
+other lacks. This module has only plain data, so that the help of a command does not load the models.
 """
 
 from __future__ import annotations

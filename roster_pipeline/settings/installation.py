@@ -1,8 +1,8 @@
 """The environment variables of an installation, each with its type, default and bounds.
 
 `Installation` has all of them. A caller reads the part that it needs (`Retention.read()`), so a wrong variable stops
-only the work that depends on it. Every call reads the environment again: nothing is cached, children and tests may
-change it. `docs/operations.md`, `docs/deployment.md` and `docs/console.md` list the variables; a test compares.
+only the work that depends on it. Every call reads the environment again, because tests may change it.
+`docs/operations.md`, `docs/deployment.md` and `docs/console.md` list the variables; a test compares.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The settings that an owner can choose: connections, schools, roles, and the guards.
 
-Everything is validated on the way in; the messages are written for the person who fills in the form.
-Secrets are not here: a connection's Client Secret is encrypted in its own column (`directory/secrets.py`).
-`cleaning/contact_rules.py` applies the contact rules that are parsed here.
+The models validate everything; their messages are for the person who fills in the form. Secrets are not here: a
+connection's Client Secret is encrypted in its own column (`directory/secrets.py`). `cleaning/contact_rules.py` applies
+the contact rules that are parsed here.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def _email(address: str) -> str:
 
 LONGEST_NAME = 200
 ANY_SCHOOL = "any"
-"""Stands instead of a School ID in settings that belong to no school."""
+"""The School ID of settings that belong to no school."""
 MOST_RECIPIENTS = 20
 """The number of recipients of one school's report. It is checked when settings are saved, so that older settings can
 still be read."""

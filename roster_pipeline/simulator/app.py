@@ -209,7 +209,7 @@ def _bound(host: str, port: int) -> socket.socket:
 class PromptServer(uvicorn.Server):
     """A server that ends as soon as another thread says so, and nobody is connected any more.
 
-    uvicorn's own looks ten times a second whether it should, and then waits a tenth of a second in any case.
+    uvicorn's own server checks ten times a second whether it should end, and then waits a tenth of a second.
     """
 
     _loop: asyncio.AbstractEventLoop | None = None

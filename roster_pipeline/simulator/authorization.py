@@ -1,6 +1,5 @@
-"""Who may read: the token endpoint (OAuth 2 client credentials, by Basic header or form body, with scopes and an end;
-RFC 6749, section 4.4), bearer tokens with scopes, OAuth 1.0a signatures without tokens ("2-legged"), a fixed bearer, a
-fixed header."""
+"""Access to the SIS: the token endpoint (OAuth 2 client credentials, RFC 6749, section 4.4), bearer tokens with scopes,
+OAuth 1.0a signatures without tokens ("2-legged"), a fixed bearer, a fixed header."""
 
 import base64
 import binascii
@@ -31,7 +30,7 @@ HASHES = {"HMAC-SHA1": "sha1", "HMAC-SHA256": "sha256"}
 
 
 class Token(NamedTuple):
-    """What the SIS knows of an access token. ends: seconds since the epoch. cookie: the session cookie sent with it."""
+    """An access token. ends: seconds since the epoch. cookie: the session cookie sent with it."""
 
     ends: float
     scopes: frozenset[str]

@@ -1,5 +1,5 @@
-"""How servers spell JSON that the standard spells otherwise: nulls, types, booleans, dates, references, member names;
-and the function that applies all faults of records."""
+"""Deviations in the spelling of JSON: nulls, types, booleans, dates, references, member names; and the function that
+applies all faults of records."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Answering a collection: filter, sort, page, envelope and paging headers, and how servers get paging wrong."""
+"""Answers for collections: filter, sort, page, envelope, paging headers, and the paging faults of servers."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""What the simulated SIS knows of one person, independent of the version of the standard; names and places.
+"""One person in the simulated SIS, in the terms of OneRoster 1.2; invented names; the arithmetic of rows.
 
 A `Person` is one record as in 1.2: one sourcedId with a list of roles in 1.2's vocabulary; `LEGACY_ROLES` has 1.1's
 words. They are tuples because a district of a million people makes and drops them by the thousand.

@@ -1,4 +1,4 @@
-"""Faults in what servers say about people: values that are odd, missing or untrue.
+"""Faults in the records of people: values that are odd, missing or wrong.
 
 They concern names, addresses, numbers, roles, relations and logins.
 """

@@ -1,7 +1,7 @@
 """The orgs and people a district starts with, and people who join later: computed from the seed and the row.
 
-The same seed, layout and start date give the same people on every machine; none are stored. What makes real districts
-hard is built in:
+The same seed, layout and start date give the same people on every machine; none are stored. The difficulties of real
+districts are built in:
 
 - teacher 0 of each school (and every 40th) is a parent too, by a second record (contact 0) with the same name and
   e-mail;

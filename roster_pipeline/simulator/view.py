@@ -1,4 +1,6 @@
-"""What one request sees of a district: who is served, in which version of the standard, with the faults that are on."""
+"""A district as one request sees it: the people who are served, in one version of the standard, with the active
+faults.
+"""
 
 import threading
 from array import array

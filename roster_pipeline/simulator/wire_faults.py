@@ -1,4 +1,4 @@
-"""Faults around the data: refusals, limits and outages before it, delays, and bytes that arrive damaged."""
+"""Faults around the data: refusals, limits, outages, delays and damaged bytes."""
 
 import asyncio
 import gzip

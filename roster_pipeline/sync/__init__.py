@@ -3,8 +3,8 @@
 These functions connect the decisions of the core with the SIS, the database and the mail. Dagster's assets, the command
 line and the console call them. This package does not know Dagster.
 
-This module has their errors as a person reads them: the school, the problem, the remedy. They never hold a value from a
-record.
+This module turns their errors into messages for people: the school, the problem, the remedy. They never hold a value
+from a record.
 """
 
 import errno

@@ -32,7 +32,7 @@ from roster_pipeline.sync.outbox_sender import page_of_school, school_notice, se
 from roster_pipeline.vocabulary import day
 
 MOST_NIGHTS = 7
-"""Failed nights in a row after which a school is paused: a week in which nobody put it right."""
+"""After this many failed nights in a row, a school is paused."""
 EARLY_DAYS, LATE_DAYS = 14, 3
 """The times before the last day: the first leaves time to ask the people who run the SIS for a new secret, and the
 second is the last warning."""
@@ -44,8 +44,8 @@ def record_failure(
     """Store the failure and put an alert into the outbox, unless an alert on the same failure is open or the run only
     gave way.
 
-    A school whose nights failed for a week is paused in the same transaction.
-    A database that is down cannot store it; then the run's own failure is all there is.
+    A school whose nights failed for a week is paused in the same transaction. If the database is down, nothing is
+    stored; only Dagster shows the failure.
     """
     try:
         with database.begin() as conn:

@@ -53,8 +53,8 @@ REPORTED_ANYWAY = (
     "no_quality",
     "unknown_orgs",
 )
-"""Guards that say that the roster itself looks wrong. An owner reads about them even if nothing would change for
-anybody, for example because Archive is off."""
+"""Guards that doubt the roster itself. An owner reads about them even if nobody would change, for example because
+Archive is off."""
 CHECKED_BY_HAND = (
     *("records_joined", "found_by_number", "found_by_email", "found_by_id"),
     *("number_of_another", "username_of_another"),

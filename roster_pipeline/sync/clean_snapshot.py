@@ -42,9 +42,9 @@ from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError
 
 ID = "id"
-"""The column with the ids of the records, beside those of the frame that is kept of them."""
+"""The extra column of the stored frame: the ids of the records."""
 MOST_NEW = 0.1
-"""If more records than this share are new since the kept frame was made, all are read and kept again."""
+"""If more than this share of the records are new since the frame was stored, all are read and stored again."""
 CONTACT_FIELDS_SEEN = "contact_fields"
 """A key in what was learned of a connection: the fields of contact rules that some contact once had."""
 
@@ -53,7 +53,7 @@ CONTACT_FIELDS_SEEN = "contact_fields"
 class CleanedCounts:
     """One cleaned snapshot as numbers. `quality`: rule, role, check_name, severity, passed, tested, failed.
 
-    taken_over: cleaning would have read the same as for an earlier snapshot, so its roster was taken over.
+    taken_over: the input was the same as for an earlier snapshot, so its roster was taken over.
     """
 
     snapshot_id: int
@@ -94,7 +94,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
     with database.begin() as conn:
         masters = int(cleaned.roster["master_identifier"].notna().sum())
         counts = {"roles": by_role, "flags": cleaned.contact_flags, "masters": masters, NUMBERS: _number_places(school)}
-        if earlier and quality["tested"].notna().all():  # what could not be tested is tested again in the next night
+        if earlier and quality["tested"].notna().all():  # else it is tested again in the next night
             zone = school.settings.zone
             changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
             counts |= Cleaning(earlier.key, today, min(changes, default=None)).as_counts()
@@ -134,7 +134,7 @@ def _counts(
 def _earlier(
     conn: Connection, school: SchoolRow, facts: Mapping[str, Any], withheld: frozenset[str], today: date
 ) -> Earlier | None:
-    """What `roster_reuse.find_earlier` finds. None if the quality suite cannot be read."""
+    """The result of `roster_reuse.find_earlier`; None if the quality suite cannot be read."""
     try:
         suite = installed_suite()
     except QualitySuiteError:
@@ -155,8 +155,8 @@ class Records:
 
 
 def read_records(conn: Connection, facts: Mapping[str, Any]) -> Records:
-    """The records of a snapshot. Of a large school, the columns of an earlier night are kept, and only the documents
-    that are new since then are read."""
+    """The records of a snapshot. For a large school, it reads the stored columns of an earlier night, and only the
+    documents that are new since then."""
     snapshot_id, records = facts["id"], snapshots.users_of(facts)
     if records < stored_frames.LARGE:
         raw = snapshots.load(conn, snapshot_id)
@@ -215,7 +215,7 @@ def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettin
 
     If the suite cannot be read or a library cannot be loaded, that is a result too, and it holds archivals.
 
-    No night fails because of it: new people still come in.
+    The sync does not fail because of it: new people still come in.
     """
     try:
         return run_suite(installed_suite(), roster, rejected, settings)

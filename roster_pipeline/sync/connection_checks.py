@@ -1,5 +1,5 @@
-"""Test Your Information: checks what works between us and one school's SIS, item by item, which records a sync would
-use, and which contacts it would accept. The last result is kept."""
+"""Test Your Information: checks the connection to one school's SIS item by item, the records that a sync would use, and
+the contacts that it would accept. The last result is stored."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
 LISTS_LEAVE_OUT = "lists_leave_out"
 SLOW_SECONDS = 60.0
-"""If a SIS is away only after so long, it was not simply away: it kept a run waiting."""
+"""If a SIS fails only after this time, it counts as slow, because it kept a run waiting."""
 NOTHING_BELOW = "delta-without-whole"
 """A delta before any full list. It is valid only for the people in it."""
 
@@ -74,8 +74,8 @@ def fetch(
     fetches; the others wait and then read the pull. Raises OneRosterError and DirectoryError.
 
     gives_way: if the SIS is slow, end early with GaveWay. The other runs of this connection and batch that may give way
-    then end too. Use it only for a run of the night `batch` that the schedule requests again. first_pull: how long such
-    a run may read. limits: limits of the client that replace the usual ones.
+    then end too. Use it only for a run of the night `batch`, which the schedule requests again. first_pull: how long
+    such a run may read. limits: limits of the client that replace the usual ones.
     """
     with database.begin() as conn:
         school = tenants.get_school(conn, school_key)

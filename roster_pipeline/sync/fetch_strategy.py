@@ -32,7 +32,7 @@ from roster_pipeline.vocabulary import counted
 WEEK = timedelta(days=7)
 """Everything is fetched at least this often, because lists leave people out, and deltas do not show purged records."""
 FAR_LARGER = 20
-"""If a district has so many times the records of the rostered schools, it counts as far larger than they are."""
+"""A district counts as far larger than its rostered schools if it has this many times their records."""
 LARGE = 20_000
 """With fewer records than this, the whole connection is cheap in any case."""
 OVERLAP = timedelta(days=2)
@@ -152,9 +152,8 @@ def choose(
 def lists_cost_less(whole: DeltaBase, rostered: int | None, schools: int, list_requests: float | None) -> bool:
     """Whether the lists of all configured schools cost the SIS less than one pull of the whole connection.
 
-    Until both ways were tried, only the size counts. After that, the number of requests of each way counts too. Lists
-    are read for one school at a time, often with a request for each contact, so they can cost more than a far larger
-    collection in large pages.
+    Until both ways were tried, only the size counts. After that, the number of requests counts too: lists of single
+    schools, often with a request for each contact, can cost more than a far larger collection in large pages.
     """
     if rostered is None or whole.records <= max(LARGE, FAR_LARGER * rostered):
         return False
@@ -176,7 +175,8 @@ def _since(base: DeltaBase | None, other: DeltaBase | None, now: datetime) -> da
 
 
 def _begin(base: DeltaBase, server_time: datetime) -> datetime:
-    """The earlier of the SIS's clock and our clock counts. A clock that runs ahead would hide changes."""
+    """The start of a delta: the earlier of the SIS's clock and our clock, because a clock that runs ahead would hide
+    changes."""
     return min(server_time, base.started_at or base.finished_at).astimezone(UTC) - OVERLAP
 
 

@@ -140,7 +140,7 @@ def _alert_addresses() -> Item:
 
 
 def _heartbeat() -> Item:
-    """This only reads the state. A call would tell the watcher that the daemon ticks."""
+    """Only reads whether it is set up: a real call would tell the external monitor that the daemon ticks."""
     given = Syncs.read().heartbeat_url
     if not given:
         return Item("heartbeat", None, "no outside monitor watches the daemon: no ROSTER_HEARTBEAT_URL")
@@ -151,7 +151,7 @@ def _heartbeat() -> Item:
 
 
 def beat(url: str) -> str:
-    """Tell the external watcher, if there is one, that the daemon ticks. Returns the result as a word, never the
+    """Tell the external monitor, if there is one, that the daemon ticks. Returns the result as a word, never the
     address."""
     if not url:
         return "no heartbeat"

@@ -5,8 +5,8 @@ all-clear when nothing waits any more. Owners who get a report after every sync 
 So this alert goes only to the operators, and to owners who get one report a day. The alert on claimed people goes to
 their school and to the managers, who can settle it.
 
-A night that reads a source opens or clears the alert on its age. A night inside a blackout window opens no alert: in
-summer, when a school changes nothing, its SIS does not change either.
+A night that reads a source opens or clears the alert on its age. A night inside a blackout window opens no alert,
+because in summer the SIS does not change either.
 """
 
 from __future__ import annotations
@@ -211,7 +211,7 @@ def _held(holds: list[Hold]) -> str:
 
 
 def _by_whom(holds: list[Hold]) -> str:
-    """Until when the changes wait. This depends on who may decide about some of them."""
+    """The end of the sentence about waiting changes: who has to decide."""
     overridable = [hold for hold in holds if hold.overridable]
     if not overridable:
         return " and cannot be approved"
@@ -227,8 +227,8 @@ def _waits(school: SchoolRow) -> bool:
 
 
 def watch_claims(conn: Connection, now: datetime, only: Collection[int] | None = None) -> Watched:
-    """One look, in the caller's transaction. only: at the people of these schools alone. Skips alerts that another
-    transaction opens or closes at the moment. That transaction or the next look handles them."""
+    """Check once, in the caller's transaction. only: check only the people of these schools. Alerts that another
+    transaction opens or closes now are left to it, or to the next check."""
     claimed = claimed_people(conn, only)
     already_open = {
         alert.school_id or 0: alert

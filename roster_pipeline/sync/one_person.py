@@ -94,7 +94,7 @@ def apply_plan(database: Database, school_key: str, plan_id: int, *, who: str, r
             ledger.note_decision(conn, school.id, "one person", who, sync_id=result.sync_id)
     except PlanStale:
         raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.") from None
-    finally:  # the plan does not wait for a decision: the next sync of the school decides about rows that a guard held
+    finally:  # nobody decides about this plan: the next sync of the school plans its held rows again
         with database.begin() as conn:
             plans.replace(conn, planned.plan_id)
     return result
@@ -116,8 +116,8 @@ def _answers(school: SchoolRow, ids: tuple[str, ...]) -> dict[str, Answer]:
 def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], answers: Mapping[str, Answer]) -> int:
     """The newest roster with the answers of the SIS for these records. A missing record counts as deleted.
 
-    Before this archives anybody, the second witness is asked. Raises SyncError if the SIS has several records with
-    one of these ids, because it answers with only one of them.
+    The second witness is asked before anybody is archived. Raises SyncError if the SIS has several records with one of
+    these ids, because it answers with only one of them.
     """
     with database.begin() as conn:
         raw = snapshots.load(conn, base["id"])

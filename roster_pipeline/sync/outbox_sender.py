@@ -47,13 +47,13 @@ from roster_pipeline.vocabulary import moment, why_of
 MOST_AT_ONCE = 200
 """How many mails one tick sends. The others wait for the next tick, so that a tick stays short."""
 MOST_SECONDS = 20.0
-"""After so long, no further mail is begun: Dagster waits 60 s for a tick, and one mail may take 35 s."""
+"""Seconds after which a tick sends no further mail: Dagster waits 60 s for a tick, and one mail may take 35 s."""
 MORNING = time(7, 0)
 """The time at which a digest is sent, on the clock of the school whose report has waited longest. All nights are over
 by then."""
 Names = Literal["ids", "masked"]
 MOST_ROWS = 10_000
-"""This is about 2 MB: mail servers accept far more, and nobody reads so much."""
+"""Rows of an attachment. This is about 2 MB: mail servers accept far more, but nobody reads so much."""
 HEADER = ("row", "action", "result", "role", "person", "sourcedIds", "matched by", "reason", "why", "fields")
 NAME = "name"
 HIDDEN = "*"
@@ -69,7 +69,7 @@ class Sent:
 
 
 def send_due(database: Database, mailer: Mailer) -> Sent:
-    """Send the mails that are due. If the server is away, this stops: every other mail would wait as long for it, and
+    """Send the mails that are due. If the server is away, this stops, because every other mail would wait as long and
     lose one of its tries."""
     sent = failed = dead = 0
     away, until = False, monotonic() + MOST_SECONDS
@@ -223,7 +223,7 @@ def send_alert(
     """Put one mail to all recipients into the outbox. identity: values that make its Message-ID the same each time.
 
     Where there is a console, owners are led to its pages, and the operators get a mail of their own with the commands.
-    owners_too: False where the owners know already, so that only the operators get the mail. also: further addresses.
+    owners_too: False if the owners know already; then only the operators get the mail. also: further addresses.
     also_link: a page that these and the operators may open, and the owners perhaps not.
     """
     owners = [address for school in schools for address in school.settings.report_to] if owners_too else []

@@ -45,8 +45,9 @@ from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.source_age import snapshot_facts
 
 MOST_TRIES = 5
-"""Each try plans against the directory of that moment. If more tries were needed, something else would write without
-pause."""
+"""Each try plans against the directory as it is then. More tries would mean that something else writes without
+pause.
+"""
 
 
 @dataclass(frozen=True)
@@ -207,9 +208,10 @@ def _second_witness(
     known: Mapping[str, str],
     limits: Limits | None,
 ) -> tuple[dict[str, str], bool]:
-    """Ask the SIS by id for each person that the plan would archive, with somebody present of the same role as a proof.
+    """Ask the SIS by id for each person that the plan would archive, and for somebody present in the same role as a
+    proof.
 
-    The second value says whether this server answers at all.
+    Second value: whether this server answers for single people at all.
     """
     asked = [record for record in plan.asked if record not in known]
     if not asked:
@@ -252,7 +254,7 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
             with database.begin() as conn:
                 school = tenants.get_school(conn, school_key)
                 snapshot_id = plans.snapshot_of(conn, plan_id)
-            with suppress(plans.Overtaken):  # then this plan gives back the sync of the newer data
+            with suppress(plans.Overtaken):  # applying this plan then returns the sync of the newer data
                 plan_id = plan_snapshot(database, school, snapshot_id, run_id=run_id).plan_id
     raise SyncError(
         school_key, "the directory kept changing while the plan was applied", "Run it again.", retryable=True

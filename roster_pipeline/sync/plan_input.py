@@ -1,7 +1,7 @@
-"""What a plan is made of: the roster, and the directory of this moment.
+"""The input of a plan: the roster, and the directory as it is now.
 
-Of a large school, only records and people are read and planned for whom something may be other than in the last plan
-(`planning/settled.py`). Everybody else is settled.
+For a large school, it reads only the records and people that may give another row than in the last plan. All others are
+settled (`planning/settled.py`).
 """
 
 from __future__ import annotations
@@ -52,10 +52,10 @@ from roster_pipeline.planning.snapshot_guards import GOOD_SNAPSHOTS_READ
 
 @dataclass(frozen=True)
 class _Found:
-    """directory: the people who are planned. position: that of the change log. settled: the settled person of each row
-    of the roster, or `IDLE`, else `OPEN`. context: the rows of people who are planned only because others share a key
-    with them. earlier: the pairs of the last plan. since: the day on which everybody was planned, if these are not all.
-    digests: of the rows, if they are known."""
+    """directory: the people who are planned. position: of the change log. settled: the settled person of each row of
+    the roster, or `IDLE`, else `OPEN`. context: the rows of people who are planned only because others share a key with
+    them. earlier: the pairs of the last plan. since: the last day on which everybody was planned; None if this plan has
+    everybody. digests: of the rows, if known."""
 
     directory: DirectoryFrames
     position: int
@@ -103,14 +103,14 @@ class PlanInput:
         return {str(role): int(count) for role, count in counts.items()}
 
     def holds(self, plan: Plan) -> bool:
-        """Whether everybody who is planned only for others stays as they are, as they must."""
+        """Whether everybody who is planned only because of others is unchanged, as expected."""
         if not self.found.context.any():
             return True
         silent = plan.rows["sourced_ids"][says_nothing(plan.rows)]
         return set(self.roster["sourced_id"][self.found.context]) <= {records[0] for records in silent}
 
     def unchanged(self, plan: Plan) -> pd.DataFrame | None:
-        """Everybody who needs no row of the plan, in order of their records: role and person_id. None if only the plan
+        """Everybody without a row in the plan, in order of their records: role and person_id. None if only the plan
         knows them."""
         if not (self.settled >= 0).any():
             return None
@@ -121,7 +121,8 @@ class PlanInput:
         return pd.DataFrame({"role": self.roster["role"].iloc[rows].array, "person_id": persons[rows]})
 
     def keep(self, conn: Connection, snapshot_id: int, plan: Plan) -> None:
-        """Keep what is settled after this plan, in its transaction. After a first sync, everybody has changed."""
+        """Store the pairs that are settled after this plan, in its transaction. Not after a first sync, when everybody
+        changes."""
         if self.reading is not None and not plan.first_sync:
             position, others, since = self.found.position, self.others().tolist(), self.found.since or self.today
             settled_pairs.keep(conn, snapshot_id, self.pairs_after(plan), self.reading, position, others, since=since)
@@ -147,7 +148,7 @@ class PlanInput:
         return digests_of(self.roster if len(rows) == len(self.roster) else self.roster.iloc[rows])
 
     def others(self) -> Ints:
-        """The people who came into question and are no members."""
+        """The possible matches who are not members."""
         people = self.directory.people.index.to_numpy(dtype=np.int64)
         return people[~np.isin(people, self.directory.members.index.to_numpy(dtype=np.int64))]
 
@@ -165,7 +166,7 @@ def read(
     only: int | None = None,
     everybody: bool = False,
 ) -> PlanInput:
-    """Read what planning needs. only: the plan is about this person alone. everybody: nobody counts as settled."""
+    """Read the input of a plan. only: the plan is about this person alone. everybody: nobody counts as settled."""
     with database.begin() as conn:
         before = history_of(conn, school.id, snapshot_id, proofs=GOOD_SNAPSHOTS_READ)
         records = snapshots.users_of(before.facts)
@@ -203,8 +204,8 @@ def _narrow(
     decided: Mapping[str, Any],
     last: Before,
 ) -> _Found | None:
-    """What `read` finds if settled people are left out. None if there are too few of them. special: the records that
-    are planned in any case."""
+    """The input without settled people; None if there are too few of them. special: the records that are planned in any
+    case."""
     exemptions, announced = decided["exemptions"], decided["announced"]
     people = {*last.people, *announced, *exemptions["person_id"].dropna().astype("int64")}
     records = {*last.records, *special, *(one for some in exemptions["sourced_ids"] for one in some)}

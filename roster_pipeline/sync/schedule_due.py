@@ -30,7 +30,7 @@ AGAIN_AFTER = timedelta(hours=1)
 FIRST_PULL = Syncs().first_pull
 FIRST, SECOND = 1, 2
 MOST_NAMED = 10
-"""Up to so many schools, a reason of the schedule names each school."""
+"""Up to this many schools, the schedule's skip reason names each school."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime, paused_until
 
 
 def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | None:
-    """What to start for one school at `now`, if anything. Pure; the table of cases is in its test."""
+    """The run to start for one school at `now`, or None. Pure; the table of cases is in its test."""
     if school.stopped:
         return None
     starts_at = night_of(school.sync_time, zone, now)
@@ -83,7 +83,7 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
         return None
     first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow, name=school.name)
     if school.requested_night is not None and school.requested_night > night:
-        return None  # the school moved to a zone further west after the request: it is the same night
+        return None  # the school's zone moved west after the request: it is the same night
     if school.requested_night != night:
         return first
     second = replace(first, attempt=SECOND, slow=school.usually_slow or school.gave_way)
@@ -142,12 +142,10 @@ def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSett
 def due_schools(
     database: Database, now: datetime, first_pull: timedelta = FIRST_PULL
 ) -> tuple[list[DueSchool], list[ScheduledSchool]]:
-    """Schools to start at the tick `now`, by key, noted as asked for; and all others.
+    """Schools to start at the tick `now`, by key; and all others.
 
-    It notes that runs of the first were requested.
-
-    It needs two statements, for any number of schools. first_pull: how long the pull of a first run may take; a
-    connection that took longer is slow.
+    It notes that runs of the first were requested. It needs two statements for any number of schools. first_pull: how
+    long the pull of a first run may take; a connection that took longer is slow.
     """
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}

@@ -1,5 +1,5 @@
-"""Whether a night's data can be believed: their age (what a pull records, which age a school accepts, and the words for
-it), and whether a file of a bundle was cut."""
+"""Whether a night's data can be trusted: their age (the facts of a pull, the limits of a school, and the words for it),
+and whether a file of a bundle was cut."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from roster_pipeline.vocabulary import counted
 SOURCE_OLD = "source-old"
 CUT = "enrollments-name-absent-users"
 LEAVERS, LEAVERS_SHARE = 5, 0.01
-"""Up to so many people, or such a share, may leave in a night and still be enrolled."""
+"""Up to this many people, or this share, may leave in a night and still be enrolled."""
 TOO_FEW = 2
-"""Up to so many dates of change that went back may be corrections. More of them mean data of an earlier day."""
+"""Up to this many dates of change that went back may be corrections. More mean data of an earlier day."""
 REVISIONS = "revisions"
 REVISIONS_KEPT = 100
 """How many fingerprints of bulk bundles are remembered, newest last. If one comes again, its data are of an earlier
@@ -90,8 +90,9 @@ def aged(
 def _unchanged_since(
     proof: Mapping[str, Any], base: DeltaBase | None, compared: Compared | None, bundle: bool, older: bool
 ) -> datetime | None:
-    """Since when the source says the same; None if it says something new. A bundle is the same only if every byte is
-    the same."""
+    """Since when the source has been the same; None if it is new. A bundle is the same only if every byte is the
+    same.
+    """
     if base is None:
         return None
     if bundle:
@@ -103,8 +104,8 @@ def _unchanged_since(
 
 def is_cut(database: Database, source: ConnectionRow, pull_id: int, lost: list[str]) -> bool:
     """Whether a file of a bundle was cut: many people whom a sync would archive are enrolled without a row. lost: ids
-    of everybody like that. Some exports keep the enrollments of all who ever left, so others do not count.
-    """
+    of people who are enrolled without a row. Those whom no sync would archive do not count, because some exports keep
+    the enrollments of everybody who ever left."""
     if len(lost) <= LEAVERS:
         return False
     with database.begin() as conn:

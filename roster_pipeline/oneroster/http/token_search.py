@@ -133,7 +133,7 @@ def _forms(session: HttpSession, scopes: list[str], refusals: list[TokenRefused]
 
 
 DISCOVERY_FILES = ("onerosterv1p2rostersservice_openapi3_v1p0.json", "imsorv1p2_rostering_openapi3_v1p0.json")
-"""Two names are in use for the file in which a 1.2 provider describes itself."""
+"""The two usual names of the file in which a 1.2 provider describes itself."""
 MOST_LOOKS = 18
 """Possible token addresses that are tried without credentials."""
 NOWHERE = "/roster-no-such-address"
@@ -173,7 +173,7 @@ class TokenAddresses:
             if place is not None:
                 likely.append(place)
             if isinstance(self.failure, Busy):
-                break  # the host counts our requests, so more of them make it worse
+                break  # the host limits our requests, so more of them make it worse
         return [] if self.elsewhere is not None else [url for url in likely if not self._answers_everywhere(url)]
 
     def _answers_everywhere(self, url: str) -> bool:
@@ -184,7 +184,8 @@ class TokenAddresses:
         return self._beside[beside]
 
     def _look(self, url: str) -> tuple[str | None, bool]:
-        """Ask without credentials. Returns the address that answered, if it may give tokens, and if that is certain."""
+        """Ask without credentials. Returns the address that answered, if it may give tokens, and whether that is
+        certain."""
         for _ in range(len(REDIRECT_STATUSES)):
             try:
                 response = self._ask(url)

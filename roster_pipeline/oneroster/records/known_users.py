@@ -1,9 +1,9 @@
 """Users that came with the same bytes in the last pull: nearly all, every night.
 
 Such a user is recognised by a hash of its bytes. It is not decoded, normalised and hashed again, because the result is
-stored already. The caller keeps a mark for each user that was read in the short way (`usual_users`), with what it has
-stored for it, and gives the marks back before the next pull. A mark holds the hash, and the roles, which the proof of
-completeness counts. Only the id is read again.
+stored already. The caller keeps a mark for each user that was read in the short way (`usual_users`), and gives the
+marks back before the next pull. A mark holds the hash, and the roles, which the proof of completeness counts. Only the
+id is read again.
 
 The result also depends on our code, on settings, and on the orgs that the SIS lists. Their digest is the context: marks
 of another context are not used.
@@ -150,7 +150,7 @@ def _marked(user: dict[str, Any], hashed: bytes) -> dict[str, Any]:
 
 
 def whole(record: Any) -> Any:
-    """The record. A known user is read: it was a usual one in the last pull."""
+    """The record. The record. A known user is decoded here; it was a usual one in the last pull."""
     if type(record) is not KnownUser:
         return record
     return read_user(astuple(_read_one(record.raw)))

@@ -1,9 +1,8 @@
 """Orgs as one kind of record, what a user's reference to an org means, and who belongs to which school.
 
-A user names an org by its sourcedId, and sometimes otherwise: several ids in one text with any separator, an id in
-other letters or quotes, the identifier or the name of a school. Such a text is read if the list of orgs leaves no
-doubt. Otherwise it stays as it is: it then names an org that the SIS does not list. Such orgs are counted, and one of
-them may be this school.
+A user names an org by its sourcedId, or in other ways: several ids in one text, an id in other letters or quotes, the
+identifier or name of a school. Such a text is read if the list of orgs leaves no doubt. Otherwise it stays as it is, as
+an org that the SIS does not list. Such orgs are counted; one of them may be this school.
 
 Memberships come from enrollments or from the schools' own lists. They need memory for one entry per person of the
 district, as long as the pull runs.
@@ -42,7 +41,7 @@ _DIGITS = re.compile(r"\d+")
 UNREAD = "enrollments-unread"
 """Problem: the SIS offers no enrollments, or enrollments.csv is missing, empty or damaged."""
 IN_PART = "enrollments-in-part"
-"""Problem: the manifest does not call enrollments.csv bulk, so it does not say who has no enrollment."""
+"""Problem: the manifest does not call enrollments.csv bulk, so it does not show who has no enrollment."""
 UNREADABLE_ROWS = "unreadable-rows:enrollments"
 ENROLLMENTS_UNKNOWN = frozenset((UNREAD, IN_PART, UNREADABLE_ROWS))
 """Problems of a pull that had to read who is enrolled and could not: its students have no `notEnrolled`."""
@@ -185,7 +184,7 @@ class OrgReferences:
         """The only org that a text can mean; None if there are several or none.
 
         An identifier may look like the sourcedId of an org that is not shared with us: if both are numbers, 101 may be
-        either. So it is used only if it is spelled in another way than all sourcedIds of the list.
+        either. So it is used only if its form differs from that of all listed sourcedIds.
         """
         if text in self.ids:
             return text

@@ -1,12 +1,13 @@
 """Reads role, school and dates of a user from any shape of record into the shape of 1.2: one entry per role and org.
 
 1.1's one role and its list of orgs become one entry per org; a record without any org keeps one entry whose org is
-None. If a record has several roles and several orgs and does not say which belongs to which, it is rejected. An org
-that only `orgs` or `primaryOrg` names, and no role, becomes an entry without a role: the record contradicts itself.
+None. If a record has several roles and several orgs and does not say which belongs to which, it is rejected. If only
+`orgs` or `primaryOrg` name an org, and no role does, the record contradicts itself: the org becomes an entry without a
+role.
 
-Dates are read in the format of ISO, and in other formats if there is no doubt. 6/7/2026 is a day in June for some and
-in July for others: one date with a day above 12 decides it for all dates written that way. Without one, or where two
-dates contradict each other, such a date is unreadable.
+Dates are read in the format of ISO, and in other formats if there is no doubt. 6/7/2026 may be in June or July: one
+date with a day above 12 decides it for all dates with this separator. Without one, or where two dates contradict each
+other, such a date is unreadable.
 """
 
 from __future__ import annotations

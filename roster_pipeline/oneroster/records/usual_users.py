@@ -28,7 +28,7 @@ Boolean = Literal["true", "false"] | bool
 class ReadUser(dict[str, Any]):
     """A user that is normalised already, except for `metadata`, which still has all its members.
 
-    mark: by which the next pull recognises it (`known_users`); None if it must be read again. Not always set.
+    mark: the next pull recognises the user by it (`known_users`); None if it must be read again. Not always set.
     """
 
     __slots__ = ("mark",)
@@ -196,7 +196,8 @@ def read_user(values: tuple[Any, ...]) -> ReadUser | None:
 
 
 def _all_have_ids(user: User) -> bool:
-    """Whether every reference has an id. Without one, its other members count, and `_Reference` does not keep them."""
+    """Whether every reference has an id. A reference without an id is read by its other members, which `_Reference`
+    does not keep."""
     roles = [role.org for role in user.roles or ()]
     references = (*roles, *(user.orgs or ()), *(user.agents or ()), user.primaryOrg)
     return all(

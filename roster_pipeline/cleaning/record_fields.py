@@ -99,7 +99,7 @@ def record_fields(
 
 
 def without_placeholders(fields: RecordFields, kinds: Array, alive: Flags) -> RecordFields:
-    """The fields without numbers and master identifiers that stand for none, because people of many names share them.
+    """The fields without placeholders: numbers and master identifiers that people of many names share.
 
     kinds: of the numbers. alive: the records that are not gone.
     """

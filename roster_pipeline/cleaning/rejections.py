@@ -53,7 +53,7 @@ RULES: dict[str, str] = {
     "invalid_phone": "the phone number cannot be dialled; the stored one stays",
     "invalid_number": "the number is too long, hidden, cut by a spreadsheet, or no text; the stored one stays",
     "hidden_value": "the SIS hides letters of this value (***); the stored one stays",
-    "number_of_many": "people of many names share this number, so it stands for none; the stored one stays",
+    "number_of_many": "people of many names share this number, so it is a placeholder; the stored one stays",
     "unknown_grade": "the grade is not one we know; the stored one stays beside the new original",
     "shared_email": "several people share this e-mail; so it identifies nobody",
     "shared_username": "several people share this user name, capitals aside",

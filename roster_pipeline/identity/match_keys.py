@@ -61,7 +61,7 @@ PERSON = ("number_kind", "number", "email", "username", *RECORD[-5:])
 """The columns of a person that say the same."""
 
 MANY_NAMES = 3
-"""A number, user name, `userMasterIdentifier` or e-mail of more different names than this stands for none (`9999`,
+"""A number, user name, `userMasterIdentifier` or e-mail of more different names than this is a placeholder (`9999`,
 `TBD`, the login of a class). One person does not have so many names, and two people with one number are a conflict."""
 _ALIVE = RECORD_STATUSES[: STATUS_RANK["elsewhere"] + 1]
 _COMMON = {"username": ("given_name", "family_name"), "email": ("family_name",)}

@@ -1,4 +1,4 @@
-"""Values that stand for none because people of many names have them, as the model reads the rules."""
+"""Placeholder values, which people of many names have, as the model reads the rules."""
 
 from __future__ import annotations
 

@@ -168,7 +168,7 @@ class Districts(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 1), name=st.sampled_from(sorted(PLACEHOLDERS)), every=st.integers(1, 4))
     def placeholder_night(self, place: int, name: str, every: int) -> None:
-        """For a night, many people have one value that stands for none."""
+        """For a night, many people have one placeholder value."""
         district = self.districts[0]
         before = district.sis.placeholder(name, district.sis.schools[place], every=every)
         self._night(district, district.schools[place])

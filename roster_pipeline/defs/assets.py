@@ -62,6 +62,8 @@ DIFF_LINEAGE = lineage(
     role={"cleaned_roster": ["role"]},
     changes={"cleaned_roster": ["given_name", "family_name", "email", "number", "grade", "contact_sourced_id"]},
 )
+Result = dg.MaterializeResult[None] | dg.AssetCheckResult
+"""Results of checks are yielded after their asset: inside of it, Dagster looks twice for what each of them is about."""
 CHANGES_LINEAGE = lineage(
     after={"roster_diff": ["changes", "action"]}, person_id={"roster_diff": ["person_id", "sourced_ids"]}
 )
@@ -106,7 +108,7 @@ def raw(
     directory: DirectoryResource,
     sis: SisResource,
     installation: InstallationResource,
-) -> Iterator[dg.MaterializeResult[None] | dg.AssetCheckResult]:
+) -> Iterator[Result]:
     """Fetch one school's snapshot and its proof of completeness."""
     from roster_pipeline.runtime.instance import keep_connections
     from roster_pipeline.sync.fetch_snapshot import fetch  # pandas: not needed to list the assets
@@ -146,14 +148,14 @@ def raw(
     kinds={"pandas", "postgres"},
     description="The cleaned people of one snapshot, one row per record; what could not be used is in rejected_record.",
 )
-def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResource) -> Iterator[Result]:
     """Clean one school's snapshot and test its quality."""
     from roster_pipeline.sync.clean_snapshot import clean_latest  # pandas: not needed to list the assets
 
     database = directory.database()
     with clear_failures(context, database, "clean"):
         cleaned = clean_latest(database, context.partition_key, run_id=context.run.run_id)
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             "dagster/row_count": cleaned.people,
             "snapshot": cleaned.snapshot_id,
@@ -161,8 +163,8 @@ def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResour
             **{role_name(role): cleaned.by_role[role] for role in sorted(cleaned.by_role, key=role_place)},
             **console_page(f"/schools/{context.partition_key}/rejected/{cleaned.snapshot_id}"),
         },
-        check_results=quality_results(cleaned.quality),
     )
+    yield from quality_results(cleaned.quality)
 
 
 @_of_school(
@@ -176,9 +178,7 @@ def cleaned_roster(context: dg.AssetExecutionContext, directory: DirectoryResour
     kinds={"pandas", "postgres"},
     description="The plan: one row per membership with action, reason and field changes; and the verdict on it.",
 )
-def roster_diff(
-    context: dg.AssetExecutionContext, directory: DirectoryResource, sis: SisResource
-) -> dg.MaterializeResult:  # type: ignore[type-arg]
+def roster_diff(context: dg.AssetExecutionContext, directory: DirectoryResource, sis: SisResource) -> Iterator[Result]:
     """Plan one school's sync and judge it; plan and verdict are written in one transaction."""
     from roster_pipeline.sync.plan_and_apply import plan_latest  # pandas: not needed to list the assets
 
@@ -188,7 +188,7 @@ def roster_diff(
         planned = plan_latest(
             database, context.partition_key, run_id=context.run.run_id, dry_run=dry_run, limits=sis.bounds()
         )
-    return dg.MaterializeResult(
+    yield dg.MaterializeResult(
         metadata={
             "dagster/row_count": planned.rows,
             "plan": planned.plan_id,
@@ -196,8 +196,8 @@ def roster_diff(
             "held": planned.held,
             **console_page(f"/schools/{context.partition_key}/plans/{planned.plan_id}"),
         },
-        check_results=verdict_results(planned.verdict),
     )
+    yield from verdict_results(planned.verdict)
 
 
 @_of_school(

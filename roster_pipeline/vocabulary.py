@@ -204,7 +204,7 @@ REASONS: dict[str, str] = {
     # archive
     "left": "No longer in this school's roster.",
     "moved_school": "The SIS now has them in another school.",
-    "no_org": "The SIS has them in no school any more.",
+    "no_org": "Their record in the SIS no longer names any school.",
     "tobedeleted": "The SIS marks the record as deleted.",
     "role_ended": "Their role in this school has ended.",
     "role_not_begun": "Their role in this school has not begun yet.",

@@ -126,7 +126,7 @@ def test_every_problem_with_words_is_documented() -> None:
     [
         ("total-not-reached", "fewer records came than the SIS announced"),
         ("unread:teachers", "people could not be read (teachers)"),
-        ("no-orgs", "no person came with a school"),
+        ("no-orgs", "nobody came with a school"),
         ("no-orgs:students", "all of one role came without a school (students)"),
         ("page seven never came", "page seven never came"),
     ],

@@ -186,7 +186,7 @@ def _form(request: Request, body: bytes) -> FormData:
     if not body:
         return FormData()
     if _kind(request) != "application/x-www-form-urlencoded":
-        raise HTTPException(415, "Only plain forms are read here.")
+        raise HTTPException(415, "This address accepts plain forms only.")
     try:
         pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FIELDS)
     except ValueError:

@@ -89,7 +89,7 @@ def school_tags(school_key: str) -> dict[str, str]:
     except tenants.UnknownKey:
         return {}
     except Exception as problem:
-        LOG.warning("The run of %s waits for no other of its connection: %s", school_key, type(problem).__name__)
+        LOG.warning("The run of %s is queued without its connection: %s", school_key, type(problem).__name__)
         return {}
 
 
@@ -153,7 +153,7 @@ def retry_missed_runs(instance: dg.DagsterInstance, queue: RunQueue) -> int:
         else:
             reason = run.tags.get(REASON)
             data = JobFailureData(None, RunFailureReason(reason) if reason else None)
-            instance.report_run_failed(run, "The retry of this run was missed; it is asked for again.", data)
+            instance.report_run_failed(run, "The retry of this run was missed; it is requested again.", data)
     return len(missed)
 
 

@@ -73,7 +73,7 @@ def send_mail(
     database = directory.database()
     with alone(database, "mail") as mine:
         if not mine:  # Dagster gave up on the tick after a minute, but the code server goes on
-            return dg.SkipReason("the look before is still sending")
+            return dg.SkipReason("the tick before is still sending")
         put_reports(database)
         put_digests(database, datetime.now(UTC))
         sent = send_due(database, installation.mailer())

@@ -62,7 +62,7 @@ class NotOverridable(DirectoryError):
 
     def __init__(self, plan_id: int, school_key: str) -> None:
         super().__init__(
-            f"Nobody can decide about what is held of plan {plan_id}: the snapshot does not prove it.",
+            f"Nobody can decide about the held changes of plan {plan_id}: the snapshot does not prove them.",
             f"Only another sync clears it: roster sync {school_key}",
         )
 
@@ -72,8 +72,8 @@ class ManagerDecides(DirectoryError):
 
     def __init__(self, plan_id: int) -> None:
         super().__init__(
-            f"What is held of plan {plan_id} is decided by the district's manager, for it concerns people of another "
-            "connection.",
+            f"Only the district's manager can decide about the held changes of plan {plan_id}, because they concern "
+            "people of another connection.",
             "Ask the manager, or somebody who owns every school that has them now.",
         )
 

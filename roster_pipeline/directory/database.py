@@ -38,7 +38,7 @@ UNREACHABLE = ("08", "57P", "53")
 """SQLSTATE classes of a server that is away, going away or out of resources."""
 EXHAUSTED = {
     "53100": ("The disk of the database server is full", "Make room on it and run it again."),
-    "53200": ("The database server is out of memory", "Run it again; if that does not help, give the server more."),
+    "53200": ("The database server is out of memory", "Run it again. If it happens again, give it more."),
     "53300": (
         "The database server accepts no further connections",
         "Run it again, or raise max_connections of the server.",

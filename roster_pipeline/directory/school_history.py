@@ -177,7 +177,7 @@ def people_by_role(conn: Connection, district_id: int, school_id: int) -> dict[s
 def _place(given: str) -> tuple[str, int, int]:
     at, kind, number = given.rsplit(".", 2)
     if kind not in RANKS:
-        raise ValueError("no place in a history")
+        raise ValueError("not a place in a history")
     return datetime.fromisoformat(at).isoformat(), RANKS[kind], int(number)
 
 

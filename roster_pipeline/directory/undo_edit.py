@@ -250,7 +250,7 @@ def _link_problem(edit: Edit, row: Row | None, key: Key, now: Rows, *, linked: b
     if row is not None:
         return f"The record is linked to person {row['person_id']} now."
     if key in now.exclusions and key not in edit.excluded(now):
-        return "Somebody said again since that the record is not theirs."
+        return "Somebody has unlinked the record again since."
     return ""
 
 

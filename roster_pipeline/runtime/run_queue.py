@@ -222,7 +222,7 @@ def findings(queue: RunQueue, beats: Iterable[tuple[float, str]] = ()) -> list[I
             STANDING_STILL, bool(stuck and still),
             f"{len(queue.waiting)} waiting, {len(queue.launched)} launched, {len(queue.started)} under way",
             f"{counted(len(stuck), 'run', 'runs')} could start, and none has for {PATIENCE_SECONDS / 60:.0f} minutes",
-            "Look whether daemon and workers run, and at what they print: roster doctor",
+            "Check that daemon and workers run, and read their output: roster doctor",
         ),
         _item(
             LONG_QUEUE, oldest > LONG_QUEUE_SECONDS, waited if oldest else "nothing waits", waited,

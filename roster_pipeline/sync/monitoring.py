@@ -120,7 +120,7 @@ def _all_clear(
 
 
 def _stale(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None) -> None:
-    hint = "Does the Dagster daemon run, and is its queue moving? An operator sees it; a sync by hand shows the rest."
+    hint = "Ask an operator whether the Dagster daemon and its queue work, or sync by hand to see the error."
     link = page_of_school(school.key, "Sync now", "/runs")
     notice = school_notice(school, now, "failed", "Silent", said, hint, command="roster doctor", link=link)
     send_alert(conn, [school], notice, alert_id, "opened")

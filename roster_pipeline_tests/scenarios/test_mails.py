@@ -128,7 +128,7 @@ def test_two_looks_at_the_outbox_do_not_overlap(district: District, mailbox: Mai
         context = dg.build_sensor_context(instance, resources={**RESOURCES, "directory": directory})
         with alone(district.database, "mail") as mine:
             assert mine
-            assert str(send_mail(context)) == str(dg.SkipReason("the look before is still sending"))
+            assert str(send_mail(context)) == str(dg.SkipReason("the tick before is still sending"))
             assert mailbox.messages == []
         send_mail(context)
     close_databases()

@@ -67,15 +67,15 @@ class Addresses:
 
 
 def project_root() -> Path:
-    """The folder with `dagster.yaml` and `workspace.yaml`: `DAGSTER_HOME`, the working folder, or the checkout."""
+    """The folder with `dagster.yaml` and `workspace.yaml`: `DAGSTER_HOME`, else the working folder or the checkout."""
     given = Places.read().dagster_home
-    places = [Path(given)] if given else []
-    places += [Path.cwd(), Path(__file__).resolve().parents[2]]
+    places = [Path(given)] if given else [Path.cwd(), Path(__file__).resolve().parents[2]]
     for place in places:
         if (place / "dagster.yaml").exists():
             return place
     raise FileNotFoundError(
-        "No dagster.yaml in the working folder. Run roster in the project's folder, or set DAGSTER_HOME to it."
+        f"No dagster.yaml in {given or 'the working folder'}. Run roster in the project's folder, or set DAGSTER_HOME "
+        "to it."
     )
 
 
@@ -204,12 +204,16 @@ def _spelled(url: URL, driver: str) -> str:
 def _given(variable: str, address: str) -> URL:
     """The address in a variable. Raises DatabaseRefusedError, which never repeats the address, because it may contain a
     password."""
-    example = f"Write {variable} like postgresql+psycopg://roster:PASSWORD@db.example.org:5432/roster"
+    example = (
+        f"Write {variable} like postgresql+psycopg://roster:PASSWORD@db.example.org:5432/roster, with %40 for @ in a "
+        "password."
+    )
     try:
         url = make_url(address)
     except (ArgumentError, ValueError):
         raise DatabaseRefusedError(f"{variable} is not the address of a database.", example) from None
-    if url.get_backend_name() != "postgresql" or not url.database:
+    in_part = "@" in f"{url.host}{url.database}"  # the rest of a password, which no message may show
+    if url.get_backend_name() != "postgresql" or not url.database or in_part:
         raise DatabaseRefusedError(f"{variable} is not the address of a PostgreSQL database.", example)
     return url
 

@@ -22,13 +22,13 @@ from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.sis_records import prune_records
-from roster_pipeline.notifications.blocks import Link
+from roster_pipeline.notifications.blocks import Link, web_address
 from roster_pipeline.notifications.mail import MailError, address_of
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.settings.installation import InstallationError, MailServer, Retention, Syncs, home
+from roster_pipeline.settings.installation import Installation, InstallationError, MailServer, Retention, Syncs, home
 from roster_pipeline.sync.build_report import run_url
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.outbox_sender import operators, send_alert, was_open
@@ -72,9 +72,10 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     yield _key(connections)
     yield _mail()
     yield _alert_addresses()
-    yield _heartbeat()
-    yield _retention()
-    yield _quality_suite()
+    settings = _settings()
+    yield settings
+    if settings.ok:
+        yield from (_heartbeat(), _retention(), _quality_suite())
     free = shutil.disk_usage(home()).free
     room = "" if free >= LEAST_FREE else f"Make room under {home()}."
     yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
@@ -139,6 +140,23 @@ def _alert_addresses() -> Item:
     return Item("alerts", True, f"go to {counted(len(addresses), 'address', 'addresses')} of operators too")
 
 
+def _settings() -> Item:
+    """Every environment variable. Each process reads only those that it needs, and fails when it does."""
+    try:
+        given = Installation.read()
+    except InstallationError as problem:
+        return Item("settings", False, problem.message, problem.remedy)
+    for variable, address in (("ROSTER_UI_URL", given.ui_url), ("ROSTER_CONSOLE_URL", given.console_url)):
+        if address and web_address(address) is None:
+            return Item(
+                "settings",
+                False,
+                f"{variable} is not a web address, so mails have no links to it.",
+                f"Correct {variable}.",
+            )
+    return Item("settings", True, "every variable can be read")
+
+
 def _heartbeat() -> Item:
     """Only reads whether it is set up: a real call would tell the external monitor that the daemon ticks."""
     given = Syncs.read().heartbeat_url
@@ -165,10 +183,7 @@ def beat(url: str) -> str:
 
 
 def _retention() -> Item:
-    try:
-        kept = Retention.read()
-    except InstallationError as problem:
-        return Item("retention", False, problem.message, problem.remedy)
+    kept = Retention.read()
     syncs, days = counted(kept.keep_syncs, "sync", "syncs"), counted(kept.keep_days, "day", "days")
     of_runs = counted(kept.keep_run_days, "day", "days")
     return Item("retention", True, f"{syncs}, {days}, Dagster's runs {of_runs}")

@@ -56,6 +56,16 @@ def test_metrics_that_cannot_be_written_end_with_the_reason(school: Roster, tmp_
 NO_DATABASE = {
     "not an address": ("db.example.org", "is not the address of a database", "Write ROSTER_DATABASE_URL like"),
     "another server": ("mysql://db.example.org/roster", "PostgreSQL database", "Write ROSTER_DATABASE_URL like"),
+    "an @ in the password": (
+        "postgresql://u:a@s3cret@db.example.org/roster",
+        "not the address",
+        "Write ROSTER_DATABASE",
+    ),
+    "an @ and a slash in it": (
+        "postgresql://u:a@s3cret/b@127.0.0.1/roster",
+        "not the address",
+        "Write ROSTER_DATABASE",
+    ),
     "nobody there": ("postgresql://u:s3cret@127.0.0.1:9/roster", "cannot be reached", "Check ROSTER_DATABASE_URL"),
 }
 
@@ -98,6 +108,16 @@ def test_a_user_who_may_not_make_or_enter_a_database_is_told_which_is_missing(
         finally:
             server.execute(f"drop database {name}_closed")
             server.execute(f"drop role {name}")
+
+
+def test_a_dagster_home_without_its_file_is_named(
+    roster: Roster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the file of the working folder would decide which launcher a production uses."""
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    answer = roster("school", "list")
+    assert (answer.code, answer.out) == (1, "")
+    assert f"No dagster.yaml in {tmp_path}" in answer.err
 
 
 def test_a_home_that_cannot_be_made_is_named(roster: Roster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -81,9 +81,17 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     notes = {name for name, ok in found.items() if ok is None}
     assert notes == {"mail", "alerts", "heartbeat"}, "nothing of it is set"
     assert set(found.values()) == {True, None}
-    assert {"database", "schema", "key", "disk", "retention", "quality suite", "server log", "SIS sis"} == set(
-        found
-    ) - notes
+    assert {
+        "database",
+        "schema",
+        "key",
+        "disk",
+        "settings",
+        "retention",
+        "quality suite",
+        "server log",
+        "SIS sis",
+    } == set(found) - notes
     district.set_connection(secret="wrong")
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     monkeypatch.setenv("ROSTER_MAIL_FROM", "roster@example.org")
@@ -93,21 +101,30 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     assert {item.name: item.ok for item in health_checks(district.database, sis=False)}["key"] is False
 
 
-UNUSABLE = {
-    "key": ("ROSTER_SECRET_KEY", "abc", "is not a key"),
-    "alerts": ("ROSTER_ALERTS_TO", "ops@example.org; the office", "not all can be sent"),
-    "heartbeat": ("ROSTER_HEARTBEAT_URL", "monitor.example.org/beat", "not a web address"),
-    "retention": ("ROSTER_KEEP_DAYS", "ninety", "ROSTER_KEEP_DAYS"),
-    "mail": ("ROSTER_MAIL_FROM", "the office", "no"),
-    "quality suite": ("ROSTER_QUALITY_SUITE", "/nowhere/suite.json", "No such file"),
-}
+UNUSABLE = [
+    ("key", "ROSTER_SECRET_KEY", "abc", "is not a key"),
+    ("alerts", "ROSTER_ALERTS_TO", "ops@example.org; the office", "not all can be sent"),
+    ("heartbeat", "ROSTER_HEARTBEAT_URL", "monitor.example.org/beat", "not a web address"),
+    ("settings", "ROSTER_KEEP_DAYS", "ninety", "ROSTER_KEEP_DAYS"),
+    ("settings", "ROSTER_FIRST_PULL_MINUTES", "0", "from 1 to 360"),
+    ("settings", "ROSTER_CONSOLE_MAIL_LINKS", "maybe", "neither on nor off"),
+    ("settings", "ROSTER_UI_URL", "dagster.example.org", "not a web address"),
+    ("settings", "ROSTER_CONSOLE_URL", "ftp://console.example.org", "not a web address"),
+    ("mail", "ROSTER_MAIL_FROM", "the office", "no"),
+    ("quality suite", "ROSTER_QUALITY_SUITE", "/nowhere/suite.json", "No such file"),
+]
 
 
-@pytest.mark.parametrize("name", UNUSABLE)
+@pytest.mark.parametrize(("name", "variable", "given", "said"), UNUSABLE)
 def test_the_check_up_is_red_where_a_setting_cannot_be_used(
-    database: Database, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    database: Database,
+    name: str,
+    variable: str,
+    given: str,
+    said: str,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
-    variable, given, said = UNUSABLE[name]
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     monkeypatch.setenv("ROSTER_SECRET_KEY", secrets.new_key())
     monkeypatch.setenv(variable, given)

@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from importlib.metadata import version
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -107,6 +108,8 @@ def main() -> None:
     """The entry point of the `roster` script."""
     if not sys.warnoptions:
         warnings.simplefilter("ignore")  # library warnings are for developers, not for operators
+    if isinstance(sys.stdout, TextIOWrapper):  # names have more letters than some terminals
+        sys.stdout.reconfigure(encoding=None if sys.stdout.isatty() else "utf-8", errors="replace")
     end_by_signals()
     app(prog_name="roster")
 

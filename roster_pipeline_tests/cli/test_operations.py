@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import pty
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,6 +129,21 @@ def test_a_home_that_cannot_be_made_is_named(roster: Roster, tmp_path: Path, mon
     answer = roster("doctor")
     assert answer.code == 1
     assert "Set ROSTER_HOME to another." in answer.err
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_name_with_other_letters_than_the_terminal_ends_no_command(school: Roster, terminal: bool) -> None:
+    """A file or a program gets UTF-8 in any case."""
+    assert school("district", "add", "lodz", "--name", "Łódź").code == 0
+    command = [sys.executable, "-c", "from roster_pipeline.cli import main; main()", "district", "list"]
+    read, write = pty.openpty() if terminal else os.pipe()
+    environment = {**os.environ, "PYTHONIOENCODING": "latin-1"}
+    done = subprocess.run(command, stdout=write, stderr=subprocess.PIPE, env=environment, timeout=100)
+    os.close(write)
+    printed = os.read(read, 10_000)
+    os.close(read)
+    assert done.returncode == 0, done.stderr
+    assert ("?ód?".encode("latin-1") if terminal else "Łódź".encode()) in printed
 
 
 def test_what_is_held_comes_with_the_commands_that_can_help(roster: Roster, database: Database) -> None:

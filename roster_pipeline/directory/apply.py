@@ -42,8 +42,8 @@ Counts = dict[str, dict[str, int]]
 
 
 class PlanStale(DirectoryError):
-    """The plan is out of date: the directory or the quality results changed since it was made, a newer plan replaced
-    it, or newer data were applied. The school has to be planned again."""
+    """The plan is out of date: the directory, the settings or the quality results changed since it was made, a newer
+    plan replaced it, or newer data were applied. The school has to be planned again."""
 
     retryable = True
 
@@ -116,6 +116,8 @@ def apply_within(
     _refuse_unfit(conn, plan)
     if rosters.quality_digest(rosters.load_quality(conn, plan.snapshot_id)) != plan.quality:
         raise PlanStale(f"The quality of the roster was tested again since plan {plan.id} was made.", "Plan again.")
+    if plans.of_other_settings(conn, plan):
+        raise PlanStale(f"Settings were changed since plan {plan.id} was made.", "Plan again.")
     judged = judged_rows(conn, plan, now)
     if judged[0]["overtaken"]:
         raise PlanStale(f"Newer data of the school were applied since plan {plan.id} was made.", "Plan again.")

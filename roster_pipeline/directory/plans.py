@@ -20,14 +20,15 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, false, insert, s
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import plan, plan_row, plan_unchanged, snapshot, sync, verdict
-from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.directory.tenants import SchoolRow, schools_by_id
 
 
 @dataclass(frozen=True)
 class PlanRow:
     """One plan, without its rows.
 
-    `state`: planned, replaced or discarded. person_id: set if the plan is about this person alone.
+    `state`: planned, replaced or discarded. settings: as `SchoolRow.planned_with`; None in plans of earlier versions.
+    person_id: set if the plan is about this person alone.
     """
 
     id: int
@@ -40,6 +41,7 @@ class PlanRow:
     first_sync: bool
     counts: dict[str, Any]
     quality: str | None
+    settings: str | None
     state: str
     dry_run: bool
     run_id: str | None
@@ -105,6 +107,7 @@ def write(
         first_sync=first_sync,
         counts=dict(counts),
         quality=quality,
+        settings=school.planned_with,
         dry_run=dry_run,
         run_id=run_id,
         person_id=person_id,
@@ -182,6 +185,11 @@ def findings_of_syncs(conn: Connection, school_id: int, limit: int) -> list[tupl
 def replace(conn: Connection, plan_id: int) -> None:
     """Mark a plan as replaced, so that nobody can approve or apply it any more."""
     conn.execute(update(plan).where(plan.c.id == plan_id).values(state="replaced"))
+
+
+def of_other_settings(conn: Connection, plan: PlanRow) -> bool:
+    """Whether settings that decide whom a plan changes were changed since it was made."""
+    return plan.settings not in (None, schools_by_id(conn, [plan.school_id])[plan.school_id].planned_with)
 
 
 def snapshot_of(conn: Connection, plan_id: int) -> int:

@@ -119,6 +119,8 @@ def relink(
         plan = plans.get(conn, plan_id)
         if plan.state != "planned" or plan.dry_run or plan_hash not in (None, plan.hash):
             raise PlanChanged(plan_id)
+        if plans.of_other_settings(conn, plan):
+            raise PlanStale(f"Settings were changed since plan {plan_id} was made.", "Plan again.")
         source = conn.execute(select(snapshot).where(snapshot.c.id == plan.snapshot_id)).mappings().one()
         given = {
             "plan": plan_id,

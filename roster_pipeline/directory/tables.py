@@ -135,8 +135,8 @@ sis_school_list = _table(
 
 plan = _table(
     "plan", id=BigInteger, district_id=BigInteger, school_id=BigInteger, snapshot_id=BigInteger, made_at=TIME,
-    hash=Text, position=BigInteger, first_sync=Boolean, counts=JSONB, quality=Text, state=Text, dry_run=Boolean,
-    run_id=Text, person_id=BigInteger,
+    hash=Text, position=BigInteger, first_sync=Boolean, counts=JSONB, quality=Text, settings=Text, state=Text,
+    dry_run=Boolean, run_id=Text, person_id=BigInteger,
 )  # fmt: skip
 plan_row = _table(
     "plan_row",

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from functools import cache
+from hashlib import sha256
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, Table, cast, func, or_, select, update
@@ -24,6 +25,12 @@ class UnknownKey(DirectoryError):
         super().__init__(f"There is no {kind} {key}.", f"See which there are: roster {kind} list")
         self.kind = kind
         self.key = key
+
+
+_NOT_PLANNED_WITH = {
+    *("report_to", "report_when", "report_attachment", "automatic", "sync_time", "time_zone", "first_sync"),
+    *("guards", "quality"),
+}
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,13 @@ class SchoolRow:
     revision: int = 1
     paused_until: date | None = None
     raised_limits: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def planned_with(self) -> str:
+        """A digest of the settings that decide whom a plan changes. Guards and quality rules judge a plan later, and
+        the rest says when a sync runs and who hears of it."""
+        own = self.settings.model_dump_json(exclude=_NOT_PLANNED_WITH, exclude_defaults=True)
+        return sha256((own + self.connection.settings.model_dump_json(exclude_defaults=True)).encode()).hexdigest()
 
     def guards_on(self, day: date) -> Guards:
         """The limits of the guards on a day, including limits that are raised on that day. On the last day, a raise

@@ -191,7 +191,7 @@ def roll_back(
 def _moved(key: str) -> SyncError:
     return SyncError(
         key,
-        "people of this plan were changed since it was made, or its roster was tested again, so it was not applied",
+        "people or settings were changed since this plan was made, or its roster was tested again; it was not applied",
         f"Run: roster sync {key}, look at the new plan and approve that",
     )
 

@@ -135,13 +135,13 @@ def plan_snapshot(
     if not given.holds(plan):
         given = plan_input.read(database, school, snapshot_id, today, only=person, everybody=True)
         plan = planned(school.settings)
-    served = True
+    served: bool | None = True
     unlike = smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
         answers, served = _second_witness(
             database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers, limits
         )
-        if not served and not is_bundle(school.connection):
+        if served is False:
             served_before = bool(school.connection.learned.get(SINGLE_USERS))
             unlike = replace(unlike, single_users_gone=misses_single_users(before.proofs, served_before=served_before))
             plan = planned(school.settings.without_witness())
@@ -207,18 +207,19 @@ def _second_witness(
     roster: pd.DataFrame,
     known: Mapping[str, str],
     limits: Limits | None,
-) -> tuple[dict[str, str], bool]:
+) -> tuple[dict[str, str], bool | None]:
     """Ask the SIS by id for each person that the plan would archive, and for somebody present in the same role as a
     proof.
 
-    Second value: whether this server answers for single people at all.
+    Second value: whether this server answers for single people at all. None if nobody was asked, because a file cannot
+    answer, or because nobody is present, so that nothing proves an answer. Then the role is empty and a person decides.
     """
     asked = [record for record in plan.asked if record not in known]
     if not asked:
         return dict(known), True
-    if is_bundle(school.connection):
-        return {}, False  # a file cannot answer about a single person
     present = roster[["sourced_id", "role"]][roster["record_status"] == "member"].sort_values("sourced_id")
+    if is_bundle(school.connection) or present.empty:
+        return {}, None
     zone = school.settings.zone
     today = datetime.now(zone).date()
     with client_of(school.connection, limits) as client:

@@ -157,7 +157,7 @@ def test_a_plan_whose_people_moved_is_refused_and_leaves_no_approval(
         )
     status, _, text = _decide(owner, database, plan_id, "approve")
     assert status == 409
-    assert "people of this plan were changed since it was made" in text
+    assert "people or settings were changed since this plan was made" in text
     assert one(database, "select count(*) from approval") == 0
     assert one(database, "select status from membership") == "active"
 

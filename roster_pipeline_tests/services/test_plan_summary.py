@@ -10,7 +10,7 @@ import pytest
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.services.plan_rows import PlanSummary, would_do
 
-PLAN = PlanRow(1, 1, 1, 1, datetime(2026, 11, 3, tzinfo=UTC), "h", 1, False, {}, None, "planned", True, "run-1")
+PLAN = PlanRow(1, 1, 1, 1, datetime(2026, 11, 3, tzinfo=UTC), "h", 1, False, {}, None, None, "planned", True, "run-1")
 HELD = {"role": "student", "action": "archive", "verdict": "hold", "rows": 4, "findings": [], "sync_id": None}
 
 

@@ -281,3 +281,23 @@ def test_a_connection_that_sends_less_than_half_archives_nobody(school: School) 
     remove(school, "st4")
     school.sync()
     assert school.guards == set()
+
+
+@pytest.mark.parametrize("left", ["moved", "removed", "deleted"])
+def test_a_school_in_which_nobody_is_left_waits_for_a_person_and_not_for_ever(api: School, left: str) -> None:
+    elsewhere = [pupil(place, "s2") for place in range(500, 700)]
+    api.source.users = [*everybody(), *elsewhere]
+    api.sync()
+    remove(api, "st3")
+    api.sync()
+    there = api.present
+    closed = {"moved": {"orgSourcedIds": "s2"}, "deleted": {"status": "tobedeleted"}}
+    rest = [one | closed[left] for one in api.source.users[: -len(elsewhere)]] if left in closed else []
+    api.source.users = [*rest, *elsewhere]
+    for _ in range(2):
+        api.sync()
+        assert api.present == there
+        assert "empty_role" in api.guards
+        assert "unlike_before" not in api.guards, "the SIS would answer for single people as before"
+    approve(api)
+    assert api.present == set()

@@ -1,4 +1,4 @@
-"""Certificates for TLS on loopback, signed by a private authority, as districts have that host their own SIS."""
+"""Certificates for TLS on loopback, signed by a private authority, like those of districts that host their own SIS."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ pytest_plugins = [
     "roster_pipeline_tests.console.browser",
 ]
 LEFT_OUT = "were left out: "
-gc.set_threshold(100_000, 50, 100)  # a process of the tests keeps millions of objects, and looks at them less often so
+gc.set_threshold(100_000, 50, 100)  # a test process keeps millions of objects; it collects garbage less often
 INVARIANTS = Path(__file__).parent / "invariants"
 UNBOUNDED = 1000.0
-"""Seconds that a test without a limit is taken to need. Random nights have none, as they may run for hours."""
+"""Assumed seconds of a test without a limit. Random nights have no limit, because they may run for hours."""
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -28,10 +28,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files whose tests were given the most time, so that no worker is alone with one at the end.
+    """Begin with the files whose tests have the longest limits, so that the workers end together.
 
-    All tests of a file run in one worker (`--dist loadfile`) one after the other: they share a browser or a server. A
-    worker holds one file more than it runs. So a short file is between two long ones, because it can wait.
+    All tests of a file run in one worker (`--dist loadfile`): they share a browser or a server. A worker holds one file
+    more than it runs, so a short file comes between two long ones.
     """
     files: dict[Path, list[pytest.Item]] = {}
     for item in items:
@@ -43,23 +43,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def longest_of(file: list[pytest.Item]) -> float:
-    """The most time that a test of this file was given."""
+    """The longest limit of a test of this file."""
     return max(map(seconds_given, file))
 
 
 def pytest_collection_finish() -> None:
-    """What is loaded by now stays until the end, so no collection has to look at it."""
+    """Everything loaded by now stays until the end, so garbage collections skip it."""
     gc.freeze()
 
 
 def seconds_given(item: pytest.Item) -> float:
-    """The time that the test or its module was given; 0 if it has to do with the usual one."""
+    """The limit of the test or its module; 0 for the usual one."""
     given = item.get_closest_marker("timeout")
     return (given.args[0] or UNBOUNDED) if given else 0.0
 
 
 def lane(item: pytest.Item) -> str:
-    """`browser`, `invariants`, `db`; of the rest, `slow` for random data and where more time is given, else `fast`."""
+    """`browser`, `invariants`, `db`; otherwise `slow` for random data and longer limits, else `fast`."""
     needed = getattr(item, "fixturenames", ())
     if "chromium" in needed:
         return "browser"
@@ -71,7 +71,7 @@ def lane(item: pytest.Item) -> str:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Repeat, once each, why a whole kind of tests did not run: a row of `s` is easily overlooked."""
+    """Print once why a kind of tests did not run, because a row of `s` is easily overlooked."""
     reasons = [report.longrepr[-1] for report in terminalreporter.stats.get("skipped", []) if report.longrepr]
     for reason in dict.fromkeys(str(reason).removeprefix("Skipped: ") for reason in reasons):
         if LEFT_OUT in reason:

@@ -1,4 +1,4 @@
-"""A district in a real database: its connections and schools, whole syncs of a school, and what they leave behind.
+"""A district in a real database: its connections and schools, whole syncs of a school, and their results.
 
 `simulated_district` makes one with its SIS. `invariants.sync_district.Place` is one of several in a database,
 `sources.conftest.School` is a school on a small SIS, and `scenarios.conftest.DagsterDistrict` runs syncs as Dagster.
@@ -37,7 +37,7 @@ EVERYTHING = {"rostered": True, "auto_update": True, "archive": True}
 ROLES = ("students", "teachers", "staff", "admins")
 STEPS = ("fetch", "clean", "plan", "apply")
 IMPATIENT = Limits(pages=200, first_wait=0.01, longest_wait=0.05)
-"""Bounds that a test can wait for; what they bound is the same."""
+"""Shorter limits, so that a test can wait for them."""
 _numbers = count(1)
 
 
@@ -48,7 +48,7 @@ def simulated(base_url: str, version: str = "1.2", **settings: Any) -> Connectio
 
 
 def everybody(school_id: str = "sch-1", **settings: Any) -> SchoolSettings:
-    """A school that rosters everybody, changes everything and does not ask before its first sync, unless told so."""
+    """By default, a school that rosters everybody, changes everything and needs no approval of its first sync."""
     chosen: dict[str, Any] = dict.fromkeys(ROLES, EVERYTHING) | {"first_sync": "apply"} | settings
     return SchoolSettings(school_id=school_id, **chosen)
 
@@ -62,7 +62,7 @@ def change_school(database: Database, key: str, **settings: Any) -> SchoolRow:
 
 
 def run_sync(database: Database, key: str, batch: str | None = None, run_id: str | None = None) -> SyncResult:
-    """One school's sync without Dagster around it. batch: the fetch to share with others; else it is its own."""
+    """One school's sync without Dagster. batch: runs with the same batch share a fetch; None: a fetch of its own."""
     sync.fetch(database, key, batch=batch or f"night {next(_numbers)}", run_id=run_id)
     sync.clean_latest(database, key, run_id=run_id)
     sync.plan_latest(database, key, run_id=run_id)
@@ -72,7 +72,7 @@ def run_sync(database: Database, key: str, batch: str | None = None, run_id: str
 class District:
     """One district with one connection, or more, in a database that it may share with others.
 
-    sis, people: its SIS and whom that has; only where `simulated_district` made it.
+    sis, people: its SIS and the people in it; only if `simulated_district` made it.
     """
 
     sis: Sis
@@ -95,14 +95,14 @@ class District:
         self.connection_id = self.add_connection(connection, settings, secret)
 
     def add_connection(self, key: str, settings: ConnectionSettings, secret: str = SECRET) -> int:
-        """One more connection; gives its number."""
+        """Add a connection; returns its number."""
         with self.database.begin() as conn:
             return tenant_changes.add_connection(conn, self.key, key, settings, seal(secret)).id
 
     def add_school(
         self, key: str = "lincoln", school_id: str = "sch-1", *, connection: str = "", **settings: Any
     ) -> str:
-        """A school that rosters everything, unless told otherwise; gives its key."""
+        """Add a school, which rosters everybody by default; returns its key."""
         with self.database.begin() as conn:
             chosen = everybody(school_id, **settings)
             tenant_changes.add_school(conn, connection or self.connection, key, key.replace("-", " ").title(), chosen)
@@ -121,11 +121,11 @@ class District:
             tenant_changes.set_connection(conn, key, changed, seal(secret) if secret else None)
 
     def sync_school(self, key: str = "lincoln", batch: str | None = None) -> SyncResult:
-        """One school's sync without Dagster around it; raises what fails."""
+        """One school's sync without Dagster; raises its errors."""
         return run_sync(self.database, key, batch)
 
     def run_sync(self, key: str = "lincoln", night: str | None = None, steps: Sequence[str] = STEPS) -> dict[str, int]:
-        """One school's sync; gives its numbers. A failure is stored, as that of a run is, and is in `problems`."""
+        """One school's sync; returns its numbers. A failure is stored, as for a run, and is in `problems`."""
         run, self.problems = str(uuid4()), []
         does: dict[str, Callable[[], object]] = {
             "fetch": lambda: sync.fetch(self.database, key, batch=night or run, run_id=run),
@@ -154,12 +154,12 @@ class District:
             return conn.scalar(text(query), given)
 
     def execute(self, statement: str, **given: Any) -> None:
-        """Change rows behind the back of the product."""
+        """Change rows directly, without the product."""
         with self.database.begin() as conn:
             conn.execute(text(statement), given)
 
     def count(self, table: str, where: str = "true") -> int:
-        """Rows of a table, whoever's they are."""
+        """The number of rows of a table, of all districts."""
         return int(self.value(f"select count(*) from {table} where {where}") or 0)
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from roster_pipeline.simulator import District
 
 POISON = ("zyxpoison", "qqleak", "5550199777", "99887766")
-"""What is in the values, lower-cased."""
+"""The marks in the values, lower-case."""
 
 
 def hostile_strings(district: District) -> None:

@@ -1,4 +1,4 @@
-"""What is kept of a large school as one value, held against the rows of which it was made."""
+"""Compares the stored frames of a large school with the rows from which they were made."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _load, _read = rosters.load, clean_snapshot.read_records
 
 
 def keep_and_compare(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let every school be a large one, and compare what is kept with what it stands for."""
+    """Treat every school as a large one, and compare its stored frames with the rows."""
     monkeypatch.setattr(stored_frames, "LARGE", 0)
     monkeypatch.setattr(rosters, "load", _load_both_ways)
     monkeypatch.setattr(clean_snapshot, "read_records", _read_both_ways)

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO, Any
 
 MARK = "PYTEST_PROCESS_OF_ROSTER"
-"""In the environment of all that a test process starts. A test that hands a child only what it needs hands on this."""
+"""In the environment of everything that a test process starts. A test with an environment of its own for a child passes
+it on."""
 POLITE_SECONDS = 10.0
 _PIPE: list[IO[bytes]] = []
 
@@ -36,13 +37,13 @@ def pytest_configure() -> None:
 
 
 def pytest_unconfigure() -> None:
-    """The tests are over; the watcher looks after them already now."""
+    """The tests are over: the watcher can end their processes now."""
     while _PIPE:
         _PIPE.pop().close()
 
 
 def remove_at_end(folder: Path) -> None:
-    """Have a folder removed, if it still is there when this process has ended."""
+    """Let the watcher remove a folder, if it still exists when this process has ended."""
     for pipe in _PIPE:
         pipe.write(f"{folder}\n".encode())
         pipe.flush()
@@ -60,7 +61,7 @@ def _marked(token: str) -> list[Any]:
 
 
 def _end(token: str) -> None:
-    """Database servers last, and in order: so they take their shared memory with them."""
+    """End database servers last and in order, so that they release their shared memory."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         _signal([one for one in _marked(token) if one.name() != "postgres"], number)
     for number in (signal.SIGINT, signal.SIGQUIT):

@@ -1,4 +1,4 @@
-"""The two ways to the people of a plan, held against each other."""
+"""Compares the two ways to load the people of a plan."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Real PostgreSQL for tests: one server a session, one database a test.
 
-The server is the one that ROSTER_DATABASE_URL names, else an embedded one in a temporary folder. The schema is
-migrated once, into a template; each test that asks for `database` or `database_url` gets a copy, dropped afterwards.
+The server is the one that ROSTER_DATABASE_URL names, else an embedded one in a temporary folder. The schema is migrated
+once, into a template; each test with `database` or `database_url` gets a copy, which is dropped afterwards.
 """
 
 from __future__ import annotations
@@ -31,11 +31,13 @@ HURRIED = (
     "max_wal_size = '256MB'",
     *QUIET_LOG,
 )
-"""A test's database need not survive a power cut. Only the embedded server is told so."""
+"""A test's database need not survive a power cut. Settings of the embedded server only."""
 EMPTY = "template1"
 MEMORY = Path("/dev/shm")
 ROOM = 6 * 2**30
-"""Bytes free there for the server's files to be kept in memory: a database is made in a twentieth of the time."""
+"""Free bytes that are needed to keep the server's files in memory, where a database is made in a twentieth of the
+time.
+"""
 
 
 @pytest.fixture(scope="session")
@@ -59,7 +61,7 @@ def postgres_server() -> Iterator[URL]:
 
 @pytest.fixture
 def open_folder() -> Iterator[Path]:
-    """A folder for an embedded server: root's runs as another user, and pytest closes its own folders to others."""
+    """A folder for an embedded server. A server of root runs as another user, who cannot read pytest's own folders."""
     folder = _in_memory("roster-test-")
     folder.chmod(0o755)
     yield folder.resolve()
@@ -68,7 +70,7 @@ def open_folder() -> Iterator[Path]:
 
 @pytest.fixture
 def postgres_log(postgres_server: URL) -> Callable[[], str]:
-    """The log of the embedded server since the test began; empty for a server that was given."""
+    """The log of the embedded server since the test began; empty for another server."""
     socket_folder = postgres_server.query.get("host", "")
     log = Path(str(socket_folder)) / "log"
     if os.environ.get("ROSTER_DATABASE_URL") or not log.exists():
@@ -95,14 +97,14 @@ def postgres_template(postgres_server: URL) -> Iterator[URL]:
 
 @pytest.fixture
 def database_url(postgres_template: URL) -> Iterator[str]:
-    """The URL of an empty, migrated database of the test's own."""
+    """The URL of an empty, migrated database for one test."""
     with copy_of(postgres_template) as url:
         yield as_text(url)
 
 
 @pytest.fixture(scope="session")
 def dagster_template(postgres_server: URL) -> Iterator[URL]:
-    """A database with Dagster's own tables and no rows: to make them takes seconds."""
+    """A database with Dagster's own tables and no rows, because making them takes seconds."""
     from dagster_postgres.storage import DagsterPostgresStorage
 
     with copy_of(postgres_server.set(database=EMPTY)) as made:
@@ -113,14 +115,14 @@ def dagster_template(postgres_server: URL) -> Iterator[URL]:
 
 @pytest.fixture
 def dagster_url(dagster_template: URL) -> Iterator[str]:
-    """The URL of a database of the test's own with Dagster's tables."""
+    """The URL of a database with Dagster's tables for one test."""
     with copy_of(dagster_template) as url:
         yield as_text(url)
 
 
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
-    """An empty, migrated database of the test's own."""
+    """An empty, migrated database for one test."""
     opened = Database(database_url)
     yield opened
     opened.close()
@@ -158,7 +160,7 @@ def copy_of(source: URL) -> Iterator[URL]:
 
 
 def drop(server: URL, *names: str) -> None:
-    """Drop databases, whoever is connected to them."""
+    """Drop databases, even with open connections."""
     with admin(server) as connected:
         for name in names:
             connected.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))

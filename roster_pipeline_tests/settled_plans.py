@@ -1,4 +1,4 @@
-"""Plans of a part of the people, held against plans of everybody."""
+"""Compares plans without settled people with plans of everybody."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _plan, _read = plan_and_apply.plan_snapshot, plan_input.read
 
 
 def plan_and_compare(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Hold each plan of a part of the people against a plan of everybody. Returns the number of settled records of
-    each, as it grows."""
+    """Compare each plan without settled people with a plan of everybody. Returns a growing list: the number of settled
+    records of each plan."""
     settled: list[int] = []
 
     def read(*given: Any, **also: Any) -> plan_input.PlanInput:

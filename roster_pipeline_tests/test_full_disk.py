@@ -1,4 +1,4 @@
-"""A disk that is really full: a small one in memory, on which the embedded server and a command meet its end."""
+"""A disk that is really full: the embedded server and a command on a small disk in memory."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the package promises to its readers about its size (`docs/decisions/0019-size.md`)."""
+"""The bounds on modules (`docs/decisions/0019-size.md`)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A test run that is ended by a signal leaves no database server, no child of a test and no files in memory."""
+"""A test run that a signal ends leaves no database server, no child of a test and no files in memory."""
 
 from __future__ import annotations
 

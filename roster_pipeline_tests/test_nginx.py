@@ -1,4 +1,4 @@
-"""`deploy/nginx.conf` in a real nginx: what reaches a webserver behind it, and what does not."""
+"""`deploy/nginx.conf` in a real nginx: which requests reach a webserver behind it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ JSON = {"content-type": "application/json"}
 
 @dataclass
 class Proxy:
-    """nginx on a port of its own, and what reached the webserver behind it: method and path."""
+    """nginx on a port of its own, and the requests that reached the webserver behind it: method and path."""
 
     port: int
     reached: list[tuple[str, str]] = field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Processes forked from one that has loaded everything: what they get, how they end, and what a lost host means."""
+"""Processes forked from one that has loaded everything: their start, their end, and a lost host."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The Dagster UI answers its own pages and programs only: every way to send it a mutation, from every kind of origin.
+"""The Dagster UI answers only its own pages and programs: every way to send a mutation, from every kind of origin.
 
-The server is Dagster's own, with a real instance; a mutation that got through has left a materialization there.
+The server is Dagster's own, with a real instance; an executed mutation leaves a materialization.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class UI:
     driven_before: int = 0
 
     def driven(self) -> int:
-        """How many mutations got through, ever."""
+        """How many mutations were executed in all tests."""
         return len(self.instance.fetch_materializations(dg.AssetKey("target"), limit=100).records)
 
     def was_driven(self) -> bool:
-        """Whether a mutation got through in this test."""
+        """Whether a mutation was executed in this test."""
         return self.driven() > self.driven_before
 
 
@@ -89,7 +89,7 @@ def running_ui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UI]:
 
 @pytest.fixture
 def ui(running_ui: UI) -> UI:
-    """The same for every test, which sees only what it did itself."""
+    """One UI for all tests; each test sees only its own mutations."""
     return replace(running_ui, driven_before=running_ui.driven())
 
 
@@ -215,7 +215,7 @@ Promise.all(done).then(() => setTimeout(() => { document.title = "done"; }, 500)
 
 @pytest.fixture
 def attacker(ui: UI) -> Iterator[int]:
-    """The port of a web site that tries to drive the UI; any host name that leads to this machine will do."""
+    """The port of a web site that tries to drive the UI, under any host name of this machine."""
 
     class Page(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -11,9 +11,9 @@ LOOK_EVERY = 0.1
 
 
 def until(happened: Callable[[], T], seconds: float = 60, told: Callable[[], object] = str) -> T:
-    """Look until it gives something that is true, and give that. Fails after so many seconds.
+    """Call it until it returns a true value, and return that. Fails after this many seconds.
 
-    told: what the failure says, asked for only then.
+    told: makes the message of the failure.
     """
     end = time.monotonic() + seconds
     while not (found := happened()):

@@ -1,4 +1,4 @@
-"""A plan as it is stored, held against the rows that were planned."""
+"""Compares a stored plan with the rows that were planned."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Contact rules: whom nobody may call, and what becomes of a contact that is stored."""
+"""Contact rules: excluded contacts, and what happens to stored ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The primary contact: who may be one, who is chosen, and what is only flagged."""
+"""The primary contact: who may be one, who is chosen, and what is only noted."""
 
 from __future__ import annotations
 

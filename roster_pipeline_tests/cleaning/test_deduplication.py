@@ -52,7 +52,7 @@ HOME = {"email": SAME, **NO_NUMBER}
         ({**ANN, **HOME}, {**BO, **HOME}, "shared e-mail"),
         ({**ANN, **HOME}, {**RAY, **HOME}, "shared e-mail"),
         ({**ANN, **HOME}, {**CY, **HOME}, "shared e-mail"),
-        # names that changed places, or stand in one field
+        # names that changed places, or are in one field
         ({**ANN, **ONE}, {"givenName": "Lee", "familyName": "Ann", **ONE, "email": "b@x.org"}, "one human"),
         ({**ANN, **ONE, "email": "a@x.org"}, {"givenName": None, "familyName": "Lee, Ann", **ONE}, "one human"),
         (

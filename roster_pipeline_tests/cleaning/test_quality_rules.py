@@ -70,7 +70,7 @@ def test_each_rule_looks_at_the_records_it_concerns_and_fails_those_it_must() ->
 
 
 def test_plain_great_expectations_reads_the_shipped_suite_and_counts_the_same() -> None:
-    """The file is a suite that any engineer can load, and what is ours around it changes no count."""
+    """The file is a suite that any engineer can load; our own code around it changes no count."""
     import great_expectations as gx
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -120,7 +120,7 @@ def test_every_rule_belongs_to_a_check_that_owners_see() -> None:
 
 
 def added(monkeypatch: pytest.MonkeyPatch, folder: Path, *found: dict[str, Any]) -> None:
-    """A suite file of the installation's own."""
+    """A suite file of the installation."""
     path = folder / "suite.json"
     path.write_text(json.dumps({"name": "ours", "expectations": list(found)}), encoding="utf-8")
     monkeypatch.setenv(EXTRA_SUITE, str(path))

@@ -1,4 +1,4 @@
-"""The command line under test: every command in this process, on a real database of the test's own."""
+"""The command line under test: commands run in this process, on a real database for one test."""
 
 from __future__ import annotations
 
@@ -69,14 +69,14 @@ def roster(database_url: str, tmp_path: Path) -> Iterator[Roster]:
 
 @pytest.fixture
 def school(roster: Roster) -> Roster:
-    """A district `spring`, a connection `sis` and a school `oak`, of which nothing is rostered yet."""
+    """A district `spring`, a connection `sis` and a school `oak` without rostered roles."""
     add_school(roster)
     return roster
 
 
 @pytest.fixture(scope="module")
 def shared_school(postgres_template: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Roster]:
-    """The same, for a module whose tests do not mind what another one set."""
+    """The same, shared by the tests of a module."""
     with copy_of(postgres_template) as url, installed_at(as_text(url), tmp_path_factory.mktemp("home")) as roster:
         add_school(roster)
         yield roster

@@ -1,4 +1,4 @@
-"""`roster person sync`: the SIS is asked for one person, and what it says is applied."""
+"""`roster person sync`: asks the SIS for one person and applies the answer."""
 
 from __future__ import annotations
 

@@ -58,7 +58,7 @@ def test_grandchildren_that_will_not_stop_are_killed_with_their_parents(monkeypa
 
 
 def answers(address: str) -> bool:
-    """Whether a server is there and well."""
+    """Whether a server answers."""
     with contextlib.suppress(httpx.TransportError):
         return httpx.get(address, timeout=60).status_code == 200
     return False
@@ -122,7 +122,9 @@ def test_a_port_in_use_is_named_before_anything_starts(environment: dict[str, st
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_console_in_order(environment: dict[str, str], number: int) -> None:
-    """In order: what is registered for the end of the process runs, as the end of the embedded database is."""
+    """In order: functions that are registered for the end of the process run, such as the end of the embedded
+    database.
+    """
     port = free_port()
     code = f"""
 import atexit, sys

@@ -1,4 +1,4 @@
-"""Many schools from one CSV file: all are added, or none and every line that is wrong is named."""
+"""Many schools from one CSV file: all are added, or none, and the error names every wrong line."""
 
 from __future__ import annotations
 

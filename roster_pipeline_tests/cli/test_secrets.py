@@ -1,4 +1,4 @@
-"""Client Secrets: in by stdin or by the name of a variable, never shown, and sealed anew when the key is rotated."""
+"""Client Secrets: read from stdin or from a variable, never shown, and encrypted again when the key is rotated."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Districts, connections and schools from the command line: what goes in is kept, what is wrong is refused."""
+"""Districts, connections and schools from the command line: right values are stored, wrong ones are refused."""
 
 from __future__ import annotations
 

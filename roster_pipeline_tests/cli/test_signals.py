@@ -1,4 +1,4 @@
-"""Real signals to real commands: the exit code, a true sentence, and nothing that goes on running."""
+"""Real signals to real commands: the exit code, a true message, and no process left."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def started(command: list[str], environment: dict[str, str]) -> subprocess.Popen
 
 
 def at_work(environment: dict[str, str]) -> list[str]:
-    """Processes that belong to a home folder: what was started for it, and its database server."""
+    """The processes of a home folder: its children and its database server."""
     home, found = environment["ROSTER_HOME"], []
     for process in psutil.process_iter():
         try:
@@ -102,7 +102,7 @@ def at_work(environment: dict[str, str]) -> list[str]:
 
 
 def shared_memory(environment: dict[str, str]) -> str:
-    """The number of the shared memory segment of a home's database server; it is gone when no list names it."""
+    """The number of the shared memory segment of a home's database server; the system lists it until it is gone."""
     return (Path(environment["ROSTER_HOME"]) / "postgres" / "postmaster.pid").read_text().splitlines()[6].split()[-1]
 
 
@@ -112,12 +112,12 @@ def segments() -> set[str]:
 
 
 def ended(process: subprocess.Popen[str], number: int) -> str:
-    """Send it the signal: what it said. It has to end soon, with the code that says which signal."""
+    """Send the signal and return the output. The command has to end soon, with the exit code of that signal."""
     process.send_signal(number)
     try:
         said, _ = process.communicate(timeout=AT_ONCE)
     except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER makes it say where it was
+        process.send_signal(signal.SIGABRT)  # PYTHONFAULTHANDLER prints where it was
         said, _ = process.communicate(timeout=AT_ONCE)
     assert process.returncode == 128 + number, said
     return said
@@ -144,7 +144,7 @@ def test_a_sync_ends_at_once_and_says_that_nothing_was_applied(
 
 @SIGNALS
 def test_a_signal_that_comes_while_an_object_is_deleted_is_not_lost(environment: dict[str, str], number: int) -> None:
-    """Python prints what is raised in there, and goes on."""
+    """Python prints exceptions that are raised there, and goes on."""
     code = (
         "import time; from roster_pipeline.runtime.processes import end_by_signals, Ended\n"
         "class Slow:\n    def __del__(self): print('up', flush=True); time.sleep(2)\n"
@@ -167,7 +167,7 @@ def in_the_first_night(server: Path) -> bool:
 
 
 MOMENTS = {signal.SIGINT: lambda server: (server / "postmaster.pid").exists(), signal.SIGTERM: in_the_first_night}
-"""When the demo is told to end: while its database is starting, and while it syncs."""
+"""When the signal comes: while the demo's database is starting, and while it syncs."""
 
 
 @SIGNALS

@@ -32,7 +32,7 @@ NUMBERS = count(1)
 
 @dataclass(frozen=True)
 class Installation:
-    """A folder after `roster init`, with one connection to a SIS whose schools each test takes one of."""
+    """A folder after `roster init`, with one connection to a SIS. Each test takes one of its schools."""
 
     base_url: str
     sis: Sis
@@ -52,7 +52,7 @@ def added(answer: Answer) -> None:
 
 @pytest.fixture(scope="module")
 def installation(postgres_server: URL, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """Set up by the commands themselves, once: Dagster's storage takes seconds to make."""
+    """Set up by the commands themselves, once, because making Dagster's storage takes seconds."""
     name = f"roster_cli_{secrets.token_hex(4)}"
     url = postgres_server.set(database=name).render_as_string(hide_password=False)
     environment = {DATABASE_URL: url, HOME: str(tmp_path_factory.mktemp("home"))}

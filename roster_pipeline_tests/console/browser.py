@@ -1,7 +1,7 @@
 """A real Chromium for tests: it opens pages as somebody who is signed in, and checks each page.
 
-Left out with a plain sentence where Playwright or Chromium is missing; the end of the test run repeats it. The
-fixtures are for modules that use the browser in every test: it is open from the first of them to the last.
+Without Playwright or Chromium, these tests are left out, and the end of the test run says so. The browser stays open
+for all tests of a module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CHROMIUM = "ROSTER_TEST_CHROMIUM"
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 AXE = Path(__file__).parent / "axe" / "axe.min.js"
 PATIENCE = 60_000
-"""Milliseconds: for a machine with other things to do."""
+"""Milliseconds, for a busy machine."""
 WIDE: ViewportSize = {"width": 1280, "height": 900}
 PHONE: ViewportSize = {"width": 360, "height": 740}
 SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
@@ -57,7 +57,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def open_page(chromium: Browser, console: Console) -> Iterator[Open]:
-    """`open_page(OWNER)`: a page of a window of its own, signed in; without a name, of nobody.
+    """`open_page(OWNER)`: a page in a new window, signed in; without an account, not signed in.
 
     A script error, a refused script or style, or an answer of 500 fails the test at its end.
     """
@@ -91,12 +91,12 @@ def open_page(chromium: Browser, console: Console) -> Iterator[Open]:
 
 
 def _grave(message: ConsoleMessage) -> bool:
-    """Chromium also writes a line for every answer of 404, which a test may have asked for."""
+    """Chromium also logs every 404, which a test may expect."""
     return message.type in ("error", "warning") and "Failed to load resource" not in message.text
 
 
 def staying(page: Page) -> list[str]:
-    """Refuse to leave the page whenever it asks; gives the kinds of its questions, as they come."""
+    """Refuse to leave the page whenever it asks; returns a growing list of the kinds of its questions."""
     asked: list[str] = []
 
     def stay(dialog: Dialog) -> None:
@@ -108,7 +108,7 @@ def staying(page: Page) -> list[str]:
 
 
 def faults_of(page: Page) -> list[str]:
-    """The problems of the page now: for a screen reader or an eye in light and dark, and on a phone."""
+    """The problems of the page now: for screen readers, in light and dark, and on a phone."""
     found = []
     page.evaluate(AXE.read_text())
     for scheme in SCHEMES:

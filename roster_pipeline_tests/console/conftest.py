@@ -1,4 +1,4 @@
-"""The console under test: a live server on loopback, over a database of the test's own, asked by real HTTP."""
+"""The console under test: a live server on loopback, with a database for one test, over real HTTP."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ OPERATOR, MANAGER, OWNER, STRANGER = (
 
 
 class Browser(httpx.Client):
-    """A client that keeps cookies, follows nothing by itself, and fills in the token of a form."""
+    """A client that keeps cookies, follows no redirects, and fills in the token of a form."""
 
     def __init__(self, console: Console, **more: Any) -> None:
-        # The console has no TLS here, and to load the certificates takes longer than most pages.
+        # The console has no TLS here, and loading certificates takes longer than most pages.
         super().__init__(base_url=console.url, timeout=60, verify=False, **more)
         self.console = console
 
@@ -52,7 +52,7 @@ class Browser(httpx.Client):
 
     @property
     def csrf(self) -> str | None:
-        """The token that forms of this browser carry."""
+        """The token of this browser's forms."""
         config = self.console.config
         cookie = self.cookies.get(config.session_cookie) or self.cookies.get(config.visit_cookie)
         return token_for(cookie) if cookie else None
@@ -120,7 +120,7 @@ def running_sis() -> Iterator[Served]:
 
 @pytest.fixture
 def sis(running_sis: Served, monkeypatch: pytest.MonkeyPatch) -> Served:
-    """The same as it was on its first day, without faults and tokens. Tests of the connection try again soon."""
+    """The same, reset to its first day, without faults and tokens. Tests of the connection retry quickly."""
     running_sis.sis.reset()
     monkeypatch.setattr(launchers, "TEST_MODULE", impatient.__name__)
     return running_sis

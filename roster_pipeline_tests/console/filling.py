@@ -60,7 +60,7 @@ def errors_in(html: str) -> dict[str, str]:
 
 
 def changed(fields: dict[str, str], **changes: Any) -> dict[str, str]:
-    """The fields with some changed: `school__students__rostered=True`; None takes a field out."""
+    """The fields with some changes: `school__students__rostered=True`; None removes a field."""
     result = dict(fields)
     for name, value in changes.items():
         field = name.replace("__", "-")

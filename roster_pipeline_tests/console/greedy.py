@@ -1,4 +1,4 @@
-"""A test of a connection that wants more memory than it may have, as a client without bounds would."""
+"""A connection test that needs more memory than it may have, like a client without limits."""
 
 from __future__ import annotations
 

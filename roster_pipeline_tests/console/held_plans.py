@@ -31,7 +31,7 @@ SCRIPT = "<script>alert('Zyxpoison')</script>"
 
 
 def held_creates(database: Database, school: SchoolRow, *names: str, night: bool = True, **more: Any) -> int:
-    """A plan with held newcomers, and the sync of its night, which left them alone. Gives the plan's number."""
+    """A plan with held newcomers, and the sync of its night, which did not apply them. Returns the plan's number."""
     rows = [newcomer(name, changes={"email": f"{name}@zyxpoison.example"}) for name in names or ("u1", "u2")]
     plan_id = write_plan(database, school, rows, held={CREATES: [MANY]}, **more)
     if night:
@@ -40,7 +40,7 @@ def held_creates(database: Database, school: SchoolRow, *names: str, night: bool
 
 
 def held_archive(database: Database, school: SchoolRow, *findings: dict[str, Any]) -> int:
-    """A plan that would archive the one student there is, who is synced first."""
+    """A plan that would archive the only student, who is synced first."""
     sync_rows(database, school, newcomer("old", "Grace"))
     leaving = row("archive", person_of(database, "old"), links=["old"], reason="left")
     plan_id = write_plan(database, school, [leaving], held={ARCHIVES: list(findings)})

@@ -1,4 +1,4 @@
-"""A test of a connection, or a reading of its schools, that tries again soon where the SIS fails."""
+"""A connection test, or a list of schools, that retries quickly if the SIS fails."""
 
 from __future__ import annotations
 

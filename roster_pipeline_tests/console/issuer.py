@@ -1,4 +1,4 @@
-"""An identity provider on loopback that signs with a key of its own, checks PKCE, and can be told to do it wrong."""
+"""An identity provider on loopback that signs with its own key, checks PKCE, and makes mistakes on demand."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CLIENT, SECRET = "roster-console", "s3cret/with:signs"
 
 @dataclass
 class Issuer:
-    """The next answers of the provider. `claims` replace those of a good token; None takes one away."""
+    """The next answers of the provider. `claims` replace those of a good token; None removes one."""
 
     url: str = ""
     claims: dict[str, Any] = field(default_factory=dict)
@@ -98,7 +98,7 @@ class Issuer:
         key = rsa.generate_private_key(65537, 2048) if self.another_key else self.key
         if self.algorithm == "none":
             return jwt.encode(claims, "", algorithm="none")
-        if self.algorithm == "HS256":  # the public key as the secret: what confuses careless readers
+        if self.algorithm == "HS256":  # the public key as the secret, which confuses careless readers
             return jwt.encode(claims, b"0" * 64, algorithm="HS256", headers={"kid": self.key_id})
         return jwt.encode(claims, key, algorithm=self.algorithm, headers={"kid": self.key_id} | self.header)
 

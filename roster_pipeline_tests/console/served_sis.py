@@ -1,4 +1,4 @@
-"""A simulated SIS with a school of ours in it, and a reader of event streams; for tests of what talks to a SIS."""
+"""A simulated SIS with a school of ours, and a reader of event streams."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def school_in(
 
 
 def live_of(html: str) -> str:
-    """The address of the stream that a page follows."""
+    """The address of a page's event stream."""
     (path,) = re.findall(r'data-live="([^"]+)"', html)
     return str(path)
 

@@ -1,4 +1,4 @@
-"""The page of a district: one row for each connection, what can be done for all of its schools, and the last year."""
+"""The page of a district: one row for each connection, actions for all of its schools, and the last year."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A school's history, its charts, the page of one sync, and rolling it back: what they say, and in which order."""
+"""A school's history, its charts, the page of one sync, and its rollback: contents and order."""
 
 from __future__ import annotations
 

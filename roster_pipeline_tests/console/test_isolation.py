@@ -47,10 +47,10 @@ FIELDS = sorted(
     }
     - {"csrf"}
 )
-"""The fields of all forms whose names stand in the templates."""
+"""The fields of all forms that the templates name."""
 OPEN = ("/sign-in", "/static", "/health")
 MAIL = "/report/preview"
-"""The one page with a style of its own: a mail as it is sent. It runs no script, and the sandbox keeps it apart."""
+"""The only page with a style of its own: a mail as it is sent. It runs no script, in a sandbox."""
 PARAMETER = re.compile(r"\{(\w+)(?::\w+)?\}")
 
 
@@ -61,7 +61,7 @@ def at(path: str, key: str, things: Mapping[str, str] | None = None) -> str:
 
 
 def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
-    """A plan, a sync, a snapshot, a run and a connection_test of a school: what addresses below it name."""
+    """A plan, a sync, a snapshot, a run and a connection test of a school, for the addresses below it."""
     plan_id = held_creates(database, school)
     with database.begin() as opened:
         manual_runs.ask(opened, "run-1", school.id, school.key, kind="sync", who="test", host="here")
@@ -87,7 +87,7 @@ def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
 
 
 def asked(browser: Browser, method: str, path: str) -> tuple[int, str]:
-    """Status, and body without what differs from one request to the next."""
+    """Status, and body without the parts that differ from request to request."""
     answer = browser.get(path) if method == "GET" else browser.send_form(path)
     return answer.status_code, answer.text.replace(path, "")
 

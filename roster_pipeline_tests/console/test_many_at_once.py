@@ -1,5 +1,5 @@
-"""Streams that end with the session, several consoles over one database, and two people who press a button about the
-same thing at the same moment: one of them wins, and the other is told so."""
+"""Streams that end with the session, several consoles over one database, and two people who decide the same thing at
+the same moment: one wins, and the other gets a message."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVENTS = "/schools/lincoln/runs/run-1/events"
 
 @pytest.fixture
 def going(monkeypatch: pytest.MonkeyPatch, database: Database, lincoln: SchoolRow) -> None:
-    """A run that does not end; streams look at each step who is there."""
+    """A run that does not end; streams check at each step who is signed in."""
     monkeypatch.setattr(server_sent_events, "WHO_EVERY", 0.0)
     with database.begin() as opened:
         manual_runs.ask(opened, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here")
@@ -103,8 +103,8 @@ SETTINGS = "/schools/lincoln/settings/synced"
 
 
 def at_once(browsers: Sequence[Browser], *forms: tuple[str, dict[str, Any]]) -> list[tuple[int, str]]:
-    """Send each form by its own browser, all at the same moment. Gives the statuses, and the text of the page to which
-    each answer leads."""
+    """Send each form by its own browser, all at the same moment. Returns the statuses, and the text of the page after
+    each."""
     for browser in browsers:
         browser.get("/account")
     together = Barrier(len(forms))

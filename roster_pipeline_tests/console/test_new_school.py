@@ -1,4 +1,4 @@
-"""New districts, connections and schools from pages: who may, what is read, what is made, what is refused."""
+"""New districts, connections and schools from pages: rights, reading the SIS, results and refusals."""
 
 from __future__ import annotations
 

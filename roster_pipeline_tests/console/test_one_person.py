@@ -1,4 +1,4 @@
-"""One person synced at once: a simulated SIS is asked for the one id, and the rules are those of every sync."""
+"""One person synced at once: a simulated SIS is asked for one id, and the rules are the same as in every sync."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The overview: who sees which school, what comes first, what is found, and the counts on top."""
+"""The overview: who sees which school, the order, the search, and the counts on top."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ FOCUS = """
 
 @pytest.fixture
 def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[str, int | str]:
-    """A school with a sync, two failures, an alert, and a plan that is held. Gives what paths need."""
+    """A school with a sync, two failures, an alert and a held plan. Returns the values for the paths."""
     sync_rows(database, lincoln, newcomer("u0"), newcomer("a-very-long-sourced-id-" + "x" * 60))
     with database.begin() as opened:
         alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer. " + "word " * 30, "run-1")

@@ -1,4 +1,4 @@
-"""People on pages: lists that are searched and filtered, one person with everything, and what may be done by whom."""
+"""People on pages: lists with search and filters, one person with everything, and who may do what."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ WHY = {"reason": "the office said so"}
 
 @pytest.fixture
 def oak(database: Database, lincoln: SchoolRow, people_let_in: None) -> SchoolRow:
-    """Another school of the district, with an owner of its own."""
+    """Another school of the district, with its own owner."""
     with database.begin() as conn:
         school = add_school(conn, "oak")
         accounts.grant(conn, NEIGHBOUR, Place(school_id=school.id), by="test")
@@ -62,7 +62,7 @@ def names_in(browser: Browser, path: str, **fields: str) -> list[str]:
 
 
 def many(database: Database, school: SchoolRow) -> None:
-    """Four people of a school, each with something of their own."""
+    """Four people of a school, each with different values."""
     rows = [
         newcomer("p1", "Ada", changes={"email": "ada@example.org", "number": "100", "username": "al", "grade": "09"}),
         newcomer("p2", "Grace", changes={"family_name": "Hopper", "email": "grace@example.org", "grade": "10"}),

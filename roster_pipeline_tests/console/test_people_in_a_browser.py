@@ -1,4 +1,4 @@
-"""An owner who looks after one pupil, in a real browser and without a command: find, exclude, restore, fix a link."""
+"""An owner works on one pupil in a real browser, without a command: find, exclude, restore, fix a link."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ LINK_OF = "select count(*) from link where person_id = :id and confirmed"
 
 
 def _do(page: Page, summary: str, button: str, reason: str) -> None:
-    """Unfold a change, give the reason, press the button, and see the word that it was done."""
+    """Unfold a change, give the reason, press the button, and see the message."""
     act = page.locator("details.act").filter(has=page.get_by_text(summary, exact=True))
     act.locator("summary").click()
     act.get_by_label("Reason").fill(reason)

@@ -55,7 +55,7 @@ class Asked:
 
 @contextmanager
 def counted() -> Iterator[Asked]:
-    """Counts in every engine of this process, so that of the console too."""
+    """Counts in every engine of this process, so the console's queries too."""
     asked = Asked()
 
     def after(_: Any, cursor: Any, *__: Any) -> None:

@@ -22,7 +22,7 @@ from roster_pipeline_tests.hostile_strings import hostile_strings, leaked
 SETTINGS, TEST, RUNS = (f"/schools/lincoln/{page}" for page in ("settings/connection", "test", "runs"))
 FAULTS = ("", "email=invalid", "nulls", "types", "unknown_roles", "truncated_json", "failure_with_200")
 PLAIN_PAGES = ("/", "/schools/lincoln", RUNS, "/schools/lincoln/holds", SETTINGS, "/schools/lincoln/audit")
-"""Pages that tell of a school without naming anybody."""
+"""Pages about a school that name nobody."""
 TABLES = (
     "connection_test",
     "manual_run",

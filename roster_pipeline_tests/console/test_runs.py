@@ -42,7 +42,7 @@ def started(browser: Browser, kind: str) -> str:
 
 
 def ask(database: Database, school: SchoolRow, host: str | None = None) -> str:
-    """A run that somebody asked for, and that waits for its turn without a process."""
+    """Request a run, which waits for its turn without a process."""
     run_id = str(uuid.uuid4())
     where = host or socket.gethostname()
     with database.begin() as conn:
@@ -232,7 +232,7 @@ def fetching(database: Database, school: SchoolRow, run_id: str) -> None:
 
 
 def ended(database: Database, school: SchoolRow, run_id: str, seconds: float) -> ManualRun:
-    """The run once it is over, within these seconds, and once its process and its sessions are gone."""
+    """Wait, at most these seconds, until the run is over and its process and sessions are gone. Returns the run."""
     until(lambda: run_of(database, school, run_id).ended_at, seconds)
     assert every(database, "select 1 from pg_stat_activity where application_name like 'roster run %'") == []
     return run_of(database, school, run_id)

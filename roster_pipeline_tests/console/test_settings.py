@@ -1,4 +1,6 @@
-"""The settings page over HTTP: every field is kept and shown again, errors are next to the field, and rules hold."""
+"""The settings page over HTTP: every field is stored and shown again, errors are next to their field, and rules
+hold.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Signing in by a one-time link, sessions and their ends, and what is refused; all over live HTTP."""
+"""Signing in by a one-time link, sessions and their ends, and refusals; all over live HTTP."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def mails_to(folder: Path, address: str) -> list[str]:
 
 
 def mail_to(folder: Path, address: str) -> str:
-    """The mail that is about to come."""
+    """Wait for the next mail."""
     return until(lambda: mails_to(folder, address), PATIENCE, lambda: "no mail came")[0]
 
 

@@ -1,4 +1,4 @@
-"""Signing in by OpenID Connect: at a well-kept mock provider, and at one that does everything wrong it can."""
+"""Signing in by OpenID Connect: at a correct mock provider, and at one that makes every mistake."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def console_config(database_url: str, issuer: Issuer) -> Config:
 
 
 def there_and_back(browser: Browser, next_path: str = "/") -> httpx.Response:
-    """The whole way, up to our answer to what the provider sent."""
+    """The whole sign-in, up to our answer to the provider's response."""
     begun = browser.get("/sign-in/oidc", params={"next": next_path})
     assert begun.status_code == 303, begun.text
     sent = httpx.get(begun.headers["location"], timeout=60)
@@ -190,7 +190,7 @@ def test_the_link_by_mail_is_off_where_there_is_a_provider(
 def test_an_account_that_signed_in_at_the_provider_is_sent_no_link(
     visitor: Browser, console: Console, issuer: Issuer, environment: Path, database: Database
 ) -> None:
-    """With both ways in on. A link from before the first sign-in there is of no use either."""
+    """With both ways of signing in on. A link from before the first sign-in there does not work either."""
     both = Config(console.config.database_url, url=console.config.url, oidc=console.config.oidc, mail_links=True)
     send_link(database, both, OWNER, "/")
     (before,) = every(database, "select used_at from sign_in_link")
@@ -203,7 +203,7 @@ def test_an_account_that_signed_in_at_the_provider_is_sent_no_link(
 
 
 def known_to(provider: str) -> bool:
-    """Have a provider know OWNER, once it is up."""
+    """Let a provider know OWNER, once it runs."""
     with contextlib.suppress(httpx.TransportError):
         httpx.put(f"{provider}/users/{OWNER}", json={"email": OWNER, "email_verified": True})
         return True

@@ -1,4 +1,4 @@
-"""Pages on which people type ask before they are left with what was typed; the script is tried in a browser too."""
+"""Pages with unsaved input ask before they are left; the script is also tested in a browser."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORM = re.compile(r'<form [^>]*action="([^"]+)"[^>]* data-unsaved(="yes")?>')
 
 
 def asking(page: str) -> list[tuple[str, bool]]:
-    """The forms that ask before they are left, each with whether it has something to lose from the start."""
+    """The forms that ask before they are left, each with whether it has input from the start."""
     assert "/unsaved.js" in page
     return [(action, bool(yes)) for action, yes in FORM.findall(page)]
 

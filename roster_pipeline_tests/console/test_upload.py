@@ -1,4 +1,4 @@
-"""Upload of a list on pages: the file, its columns, the preview, entering and rolling back; and what is refused."""
+"""Upload of a list on pages: file, columns, preview, entering, rollback, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""A wrong morning per state, in a real browser: what the page says first, and where its one button leads.
+"""One problem for each state of a school, in a real browser: the first sentence of the page, and the target of its
+button.
 
 Each page on the way is checked for screen readers, in light and dark, and on a phone.
 """

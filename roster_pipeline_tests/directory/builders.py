@@ -1,4 +1,4 @@
-"""Districts, schools, snapshots, and plans made of rows that say only what matters."""
+"""Districts, schools, snapshots, and plans from rows with only the values that matter."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Page:
 
 
 def add_school(conn: Connection, key: str, *, connection: str = "sis", district: str = "springfield") -> SchoolRow:
-    """A school; district and connection are made with it where they are missing."""
+    """A school; its district and connection are made if they are missing."""
     if district not in [row.key for row in tenants.list_districts(conn)]:
         tenant_changes.add_district(conn, district, district.title())
     if connection not in [row.key for row in tenants.list_connections(conn)]:
@@ -93,11 +93,11 @@ def snapshot_of(database: Database, school: SchoolRow, *users: dict[str, Any]) -
 
 
 NOBODY = pd.DataFrame(columns=ROSTER_COLUMNS).astype({"identity": "Int64"})
-"""A cleaned roster without a record."""
+"""A cleaned roster without records."""
 
 
 def clean_records(conn: Connection, snapshot_id: int, *records: dict[str, Any]) -> None:
-    """Records of the cleaned roster of a snapshot, column to value; they are of members, unless told otherwise."""
+    """Records of the cleaned roster of a snapshot, column to value; by default they are members."""
     begin = """
         with begun as (
             insert into roster (school_id)
@@ -152,7 +152,7 @@ def write_plan(
     dry_run: bool = False,
     position: int | None = None,
 ) -> int:
-    """A plan. If a row gives no revisions or old primary record, it gets the present ones of the directory."""
+    """A plan. A row without revisions or old primary record gets those of the directory."""
     snapshot_id = snapshot_id or snapshot_of(database, school)
     held = held or {}
     with database.begin() as conn:
@@ -192,7 +192,7 @@ def sync_rows(database: Database, school: SchoolRow, *rows: dict[str, Any], **mo
 
 
 def every_edit(school: SchoolRow, person: int) -> dict[str, Do]:
-    """Every kind of edit by hand under its word in the audit, in an order in which each can be made."""
+    """Every kind of edit by hand under its audit word, in an order in which all can be made."""
     district, source = school.district_id, school.connection
     return {
         "link confirmed": lambda conn: manual_edits.link(conn, source, person, "u1", **BY),
@@ -231,7 +231,7 @@ def every(database: Database, query: str, **given: Any) -> list[tuple[Any, ...]]
 
 
 def refused(database: Database, statement: str, **given: Any) -> DirectoryError | None:
-    """Why a statement, or several without values, is not done; None if it is."""
+    """Why a statement, or several without values, is refused; None if it is executed."""
     try:
         with database.begin() as conn:
             if given:

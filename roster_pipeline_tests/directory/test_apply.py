@@ -1,4 +1,4 @@
-"""Applying plans: each kind of change, the gate before them, and what is refused."""
+"""Applying plans: each kind of change, the gate before them, and refusals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From a pull to frames: what is stored, cut out for one school, and read back."""
+"""From a pull to frames: storing, selecting one school's records, and reading back."""
 
 from __future__ import annotations
 

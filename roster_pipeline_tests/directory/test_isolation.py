@@ -1,4 +1,4 @@
-"""The walls: the database refuses rows that reach across districts, changes of the audit, and to say who it was."""
+"""The database refuses rows that refer to another district and changes of the audit, and its errors name no people."""
 
 from __future__ import annotations
 

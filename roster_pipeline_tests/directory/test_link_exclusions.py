@@ -1,4 +1,4 @@
-"""Link exclusions hold against plans, rollbacks and erasures, and for nobody else."""
+"""Link exclusions hold against plans, rollbacks and erasures, and concern nobody else."""
 
 from __future__ import annotations
 

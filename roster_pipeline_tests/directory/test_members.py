@@ -31,7 +31,7 @@ def test_the_people_of_a_school_are_read_once_for_many_words(database: Database)
     words = ["E7@x.example", "U9", "00N11", *(f"nobody{number}" for number in range(WORDS))]
     given = {"district": 1, "school": 2, "connection": 1, "words": words}
     with database.begin() as conn:
-        conn.execute(text("set local session_replication_role = replica"))  # without a district, schools, a change log
+        conn.execute(text("set local session_replication_role = replica"))  # without district, schools and change log
         conn.execute(text(MANY), {"people": PEOPLE})
         conn.execute(text(MEMBERS))
         conn.execute(text("analyze person"))

@@ -1,4 +1,4 @@
-"""The schema: what the migrations make is what the code believes."""
+"""The schema that the migrations make is the one that the code expects."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EMPTY = "drop schema roster_public, roster_application, public cascade; create s
 
 
 BELIEVED = {"add_table", "add_column", "remove_column", "modify_type"}
-"""What the code would get wrong; it believes nothing of keys, defaults and comments."""
+"""The parts that the code expects; it does not know keys, defaults and comments."""
 
 
 def test_the_migrated_schema_has_the_columns_that_the_code_believes_in(database: Database) -> None:

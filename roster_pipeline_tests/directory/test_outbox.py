@@ -1,4 +1,4 @@
-"""The outbox: nothing is sent twice, nothing is lost, and what fails waits longer each time."""
+"""The outbox: nothing is sent twice, nothing is lost, and a failed mail waits longer each time."""
 
 from __future__ import annotations
 

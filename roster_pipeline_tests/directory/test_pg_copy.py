@@ -1,4 +1,4 @@
-"""COPY: every value comes back as it was written, and what fails while the rows are made is told to the caller only."""
+"""COPY: every value comes back as it was written, and errors while the rows are made reach only the caller."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_frame_comes_back_as_it_was_written(database: Database, length: int) -
 
 
 class SourceGone(Exception):
-    """As a client's error: its text may quote people."""
+    """Like a client's error: its text may quote people."""
 
 
 @pytest.mark.parametrize("problem", [SourceGone("Zyxpoison"), KeyboardInterrupt("Zyxpoison"), ValueError("Zyxpoison")])

@@ -1,4 +1,4 @@
-"""People who stay as they are have no row of their own, and everybody who reads a plan still finds them."""
+"""Unchanged people have no row of their own, and every reader of a plan still finds them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def people(database: Database, lincoln: SchoolRow) -> dict[str, int]:
 
 
 def stays(people: dict[str, int], record: str, **more: Any) -> dict[str, Any]:
-    """The row of somebody who stays as they are."""
+    """The row of an unchanged person."""
     given = {"reason": "equal", "matched_by": "link", "links": [record], "role": ROLES.get(record, "student")}
     return row("unchanged", people[record], **given | more)
 

@@ -1,4 +1,4 @@
-"""The logins of the database: what the pipeline's, an application's and a stranger's can do, tried by each of them."""
+"""The logins of the database: the rights of the pipeline's, an application's and a stranger's login, tried by each."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ VIEWS = (
 
 @pytest.fixture
 def login(postgres_server: URL, database: Database) -> Iterator[str]:
-    """A fresh login without any right. Logins belong to the server, so it goes with what it was given."""
+    """A fresh login without rights. Logins belong to the server, so it is dropped with its rights."""
     name = f"roster_login_{secrets.token_hex(4)}"
     with database.begin() as conn:
         conn.execute(text(f"create role {name} login password 'secret'"))
@@ -86,7 +86,7 @@ OF_THE_OWNER = (
     "update alembic_version set version_num = '0001'",
     "set local roster.changes_log = ''; update change_log set before = null",
 )
-"""What the login of the pipeline may not do to ledger, audit and schema."""
+"""Statements on ledger, audit and schema that the pipeline's login may not execute."""
 
 
 def test_the_pipelines_login_cannot_change_ledger_audit_or_schema(pipeline: Database, lincoln: SchoolRow) -> None:
@@ -175,7 +175,7 @@ def test_an_application_that_tries_gets_nowhere(reader: Database) -> None:
 
 
 def test_a_filter_that_looks_at_rows_sees_no_others(reader: Database) -> None:
-    """The views are barriers: a function of the reader's own is not called with rows that it may not see."""
+    """The views are security barriers: a function of the reader is not called with rows that it may not see."""
     division = "1 / (case given_name when 'Bea' then 0 else 1 end)"
     leaky = f"select given_name from roster_application.directory_person where {division} = 1"
     assert every(reader, leaky) == [("Ada",)]

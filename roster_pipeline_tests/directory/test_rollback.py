@@ -1,4 +1,4 @@
-"""Rollback: one sync undone exactly, and what moved since left alone."""
+"""Rollback: one sync is undone exactly, and later changes stay."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _state(database: Database) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def _a_night(database: Database, school: SchoolRow) -> int:
-    """A sync with every kind of change; the directory before it has had a night of its own."""
+    """A sync with every kind of change, after an earlier night."""
     known = {name: person_of(database, name) for name in ("stays", "leaves", "returns", "absent")}
     return sync_rows(
         database,

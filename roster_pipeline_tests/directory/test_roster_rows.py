@@ -1,4 +1,4 @@
-"""Snapshots share the rows of their rosters, and each has the roster that was written for it, whatever happens next."""
+"""Snapshots share the rows of their rosters, and each keeps its own roster, whatever happens later."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOBODY = pd.DataFrame({name: pd.Series(dtype="str") for name in REJECTED_COLUMNS
 
 
 def random_roster(chosen: random.Random, before: pd.DataFrame | None) -> pd.DataFrame:
-    """Some records, most of them as before; neighbours may be one human being."""
+    """Some records, most of them unchanged; neighbours may be one identity."""
     rows = dict[str, dict[Any, Any]]()
     if before is not None:
         rows = {row["sourced_id"]: row for row in before.to_dict("records")}

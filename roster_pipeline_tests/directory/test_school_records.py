@@ -1,4 +1,4 @@
-"""The records of a school are found from its newest snapshot as they are found from the beginning."""
+"""Selecting a school's records from its newest snapshot gives the same as a full selection."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Sis:
 
 
 def taken(database: Database, school: SchoolRow, sis: Sis) -> dict[str, Any]:
-    """The facts of one more night's snapshot, which is the same as one without an earlier night."""
+    """The facts of one more night's snapshot, after comparing it with a full selection."""
     pull_id = pull_of(database, school, *sis.pages())
     with database.begin() as conn:
         school = tenants.get_school(conn, school.key)

@@ -39,7 +39,7 @@ USERS = "select sourced_id, payload ->> 'givenName' from sis_record where kind =
 
 
 def night(database: Database, school: SchoolRow, *users: dict[str, Any]) -> int:
-    """A night that is synced, so that its snapshot counts for what is kept."""
+    """A synced night, whose snapshot counts for the retention."""
     snapshot_id = snapshot_of(database, school, *users)
     sync_rows(database, school, newcomer(f"new-{snapshot_id}"), snapshot_id=snapshot_id)
     return snapshot_id

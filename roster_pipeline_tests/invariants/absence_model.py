@@ -1,7 +1,7 @@
 """The model of students who are missing: who is archived, and which reason the plan gives, in plain Python.
 
 Written from docs/rules.md alone: section 4 (reasons, second witness) and the age of the source in section 5; and from
-docs/csv.md: when a bundle is complete. Each student has one record, so who is whom is no question here.
+docs/csv.md: when a bundle is complete. Each student has one record, so matching is not tested here.
 """
 
 from __future__ import annotations
@@ -10,22 +10,22 @@ from dataclasses import dataclass
 from typing import Literal
 
 Listed = Literal["here", "other school", "unlisted org", "deleted", "missing"]
-"""What the list says of a student; `missing` if they are not in it."""
+"""The record of a student in the list; `missing` if there is none."""
 Answer = Literal["404", "deleted", "other school", "here", "unlisted org", "district", "another id", "status", "fails"]
-"""What the SIS answers when it is asked for one student who is missing."""
+"""The answers of the SIS about one missing student."""
 CONFIRMS: tuple[Answer, ...] = ("404", "deleted", "other school")
 UNCLEAR: tuple[Answer, ...] = ("unlisted org", "district", "another id", "status")
 Bundle = Literal["next", "older", "ahead", "again"]
 """A CSV bundle: written after the one before, written before it, dated in the future, or one of an earlier day."""
 OLD_DAYS = 3
-"""A bundle that was written so many days ago proves nobody's absence."""
+"""A bundle that is this many days old proves nobody's absence."""
 MOST_LOST = 5
 """If more active students than this are enrolled without a row of their own, a file of the bundle was cut."""
 
 
 @dataclass
 class Student:
-    """What the SIS has of a student. enrolled: whether an enrollment in the school runs."""
+    """A student in the SIS. enrolled: whether they have a running enrollment in the school."""
 
     listed: Listed = "here"
     enrolled: bool = True
@@ -33,16 +33,17 @@ class Student:
 
 
 class AbsenceModel:
-    """One school that takes a student without an enrollment for gone. asked: whether the SIS answers for one person."""
+    """One school where a student without an enrollment counts as gone. asked: whether the SIS answers for single
+    people."""
 
     def __init__(self, *, asked: bool) -> None:
         self.asked = asked
         self.status: dict[str, str] = {}
 
     def night(self, students: dict[str, Student], bundle: Bundle = "next", days_old: float = 0) -> dict[str, str]:
-        """One night. Gives the reason for everybody whom it changes or leaves out.
+        """One night. Returns the reason for everybody whom it changes or leaves out.
 
-        Of a night that proves nobody's absence, the reasons are only those of people who came.
+        If a night proves nobody's absence, only the reasons of people who came.
         """
         if bundle in ("older", "again"):
             return {}
@@ -58,7 +59,7 @@ class AbsenceModel:
         return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
 
     def is_cut(self, students: dict[str, Student]) -> bool:
-        """Whether a bundle seems to be cut: most students who leave have no enrollment any more."""
+        """Whether a bundle seems to be cut: too many absent students are still enrolled."""
         missing = [who for who, one in students.items() if one.listed == "missing" and one.enrolled]
         lost = sum(self.status.get(who) == "active" for who in missing)
         return not self.asked and lost > MOST_LOST

@@ -1,4 +1,4 @@
-"""What the proofs share: a running site, and a database for all examples of one proof."""
+"""Shared by the proofs: a running site, and a database for all examples of one proof."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from roster_pipeline_tests.written_plans import write_and_compare
 
 @pytest.fixture
 def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """A key for secrets and a home folder of the test's own. Snapshots begin with the last one however small it is,
-    people are found in both ways, plans leave out settled people, and plans, rosters and records are compared with what
-    is stored of them."""
+    """A key for secrets and a home folder for one test. Small schools are treated like large ones (snapshots begin with
+    the last one, plans leave out settled people, people are loaded in both ways), and stored plans, rosters and records
+    are compared with their source."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     monkeypatch.setattr(school_records, "MOST_NEW", 100)

@@ -1,9 +1,9 @@
 """A process that runs one school's sync and dies at a given moment, as if the machine had lost its power.
 
-Started once as `python -m roster_pipeline_tests.invariants.crashing`; it reads one job a line (JSON) and forks for
-each, so that a death costs a fork and not the start of an interpreter. The moments are those of every write: before and
-after a statement, in the middle of a COPY, and before, during and after a COMMIT. A job without a moment runs to its
-end and writes down which moments there were.
+Started once as `python -m roster_pipeline_tests.invariants.crashing`; it reads one job per line (JSON) and forks for
+each, so that each crash costs a fork and not the start of an interpreter. The moments are those of every write: before
+and after a statement, in the middle of a COPY, and before, during and after a COMMIT. A job without a moment runs to
+its end and lists the moments.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Watch:
         self._lock = threading.Lock()
 
     def passes(self, what: str, dying: Callable[[], object] = lambda: None) -> None:
-        """A moment is reached. dying: what is still set going before the process is gone."""
+        """A moment is reached. dying: a last action before the process is killed."""
         with self._lock:
             self.moments.append(f"{self.step}: {what}")
             if len(self.moments) - 1 == self._die_at:
@@ -48,7 +48,7 @@ class Watch:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def watch(self, database: Database) -> None:
-        """Look at every write of this database."""
+        """Watch every write to this database."""
         event.listen(database.engine, "before_cursor_execute", self._before)
         event.listen(database.engine, "after_cursor_execute", self._after)
         dialect: Any = database.engine.dialect

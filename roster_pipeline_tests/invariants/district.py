@@ -1,4 +1,4 @@
-"""One district three times over: the truth, the model and the pipeline; and how they are held against each other."""
+"""One district three times: the truth, the model and the pipeline; and their comparison."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ where l.district_id = :district and l.entity = 'membership' and l.operation = 'u
   and l.before ->> 'status' = 'active' and l.after ->> 'status' = 'archived'
   and not coalesce(v.verdict = 'pass', false) and a.id is null
 """
-"""Archivals by a sync that have neither a stored pass nor an approval."""
+"""Archivals by a sync with neither a stored pass nor an approval."""
 
 LINKED_APART = (
     "select count(*) as found from link join link_exclusion using (connection_id, sourced_id, person_id) "
@@ -48,7 +48,7 @@ Shown = dict[tuple[str, ...], dict[str, Any]]
 
 
 def called(links: Iterable[str], number: int | None) -> tuple[str, ...]:
-    """Somebody's links, or their number where they have none: it was asked for before the last was taken away."""
+    """A person's links, or their number if they have none. The number was read before the last link was removed."""
     return tuple(sorted(links)) or (f"person {number}",)
 
 
@@ -63,7 +63,7 @@ class CheckedDistrict:
         self.ids = dict(zip(self.schools, self.sis.schools, strict=True))
 
     def pipeline(self) -> Shown:
-        """What the database holds, by links."""
+        """The people in the database, by links."""
         return {
             called(row["links"] or (), row["id"]): {
                 **{name: row[name] for name in (*FIELDS, "excluded")},
@@ -76,7 +76,7 @@ class CheckedDistrict:
         }
 
     def expected(self) -> Shown:
-        """What the model holds, in the same shape."""
+        """The people of the model, in the same form."""
         return {
             called(person.links, person.number): {
                 **person.fields,
@@ -93,9 +93,9 @@ class CheckedDistrict:
         }
 
     def adopt(self) -> None:
-        """Take the directory as it is: after a night whose faults nobody can foretell in full.
+        """Set the model to the directory as it is, after a night whose faults cannot be predicted.
 
-        People stay the same objects, for what waits for approval elsewhere names them.
+        People stay the same objects, because rows that wait for approval refer to them.
         """
         known = {name: person for person in self.model.people for name in called(person.links, person.number)}
         self.model.people = []
@@ -113,7 +113,7 @@ class CheckedDistrict:
         self._check_people()
 
     def number_of(self, person: Person) -> int:
-        """The directory's number of a person, by which they are known from then on, whatever they are linked to."""
+        """The directory's number of a person, which names them from then on, whatever their links."""
         if person.number is None:
             query = "select person_id from link where district_id = :district and sourced_id = :link"
             (found,) = self.place.rows(query, link=min(person.links))
@@ -121,7 +121,7 @@ class CheckedDistrict:
         return person.number
 
     def check(self) -> None:
-        """The pipeline did what the model did, and nothing that the truth forbids."""
+        """Assert that the pipeline did the same as the model, and nothing that the truth forbids."""
         shown, expected = self.pipeline(), self.expected()
         for links in shown.keys() | expected.keys():
             assert shown.get(links) == expected.get(links), self._told(links, shown, expected)
@@ -145,9 +145,8 @@ class CheckedDistrict:
         return "\n".join([*lines, *map(str, records)])
 
     def check_truth(self, shown: Shown) -> None:
-        """Two humans are never one person, nor a record the person that somebody said it is not; and nobody was
-        archived without a stored pass or an approval.
-        """
+        """Assert that two humans are never one person, that no record is linked to a person from whom somebody unlinked
+        it, and that nobody was archived without a stored pass or an approval."""
         for links in shown:
             owners = [self.sis.owners[link] for link in links if link in self.sis.owners]
             assert not owners or set.intersection(*owners), f"{links} are one person and belonged to no one human"
@@ -155,14 +154,16 @@ class CheckedDistrict:
         assert self.place.rows(LINKED_APART) == [{"found": 0}]
 
     def _check_people(self) -> None:
-        """Nobody became somebody else: names and links are those of the human for whom the person was made."""
+        """Assert that nobody became somebody else: names and links are those of the human for whom the person was
+        made.
+        """
         for person in self.model.people:
             assert person.truth is not None
             assert {person.fields["given"], person.fields["family"]} <= self.sis.names[person.truth], person
             assert all(person.truth in self.sis.owners[link] for link in person.links), person
 
     def doubted(self) -> list[str]:
-        """The links that a person must say something about, as far as nobody has."""
+        """The doubted links about which nobody has decided."""
         waiting = {link for state in self.model.schools.values() for link in state.doubted}
         return sorted(link for person in self.model.people for link in waiting & person.links - person.confirmed)
 

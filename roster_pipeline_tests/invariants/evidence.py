@@ -1,4 +1,4 @@
-"""What speaks for and against one human, as the model reads it: from the page of rules, and not from the code."""
+"""The evidence for and against one human in the model, written from the page of rules and not from the code."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from roster_pipeline_tests.invariants.person import Person
 
 FAR = 3
-"""Years between two grades that are not one pupil's."""
+"""Grades this many years apart are two pupils."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """One side: what is known of a record as one school sees it, or of a person. number: kind and number."""
+    """One side: the values of a record as one school sees it, or of a person. number: kind and number."""
 
     given: str | None
     family: str | None
@@ -29,20 +29,20 @@ class Known:
 
 @dataclass
 class Compared:
-    """The names of what is the same and of what is not; what one side does not have is in neither."""
+    """The names of the values that agree and that differ; values that one side lacks are in neither."""
 
     same: set[str] = field(default_factory=set)
     other: set[str] = field(default_factory=set)
     alike: bool = False
-    """The whole names are the same, in whatever order and fields."""
+    """The whole names are the same, in any order and fields."""
     near: bool = False
-    """The numbers are one in two spellings."""
+    """The numbers differ only in spelling."""
     family_login: bool = False
     """Both have one e-mail, and log in with it."""
 
     @property
     def strong(self) -> set[str]:
-        """What is strong against one human."""
+        """The strong evidence against one human."""
         strong = self.other & {"number", "master", "kind", "grade"}
         return strong | {"names"} if {"given", "family"} <= self.other else strong
 
@@ -71,7 +71,7 @@ class Compared:
 
     @property
     def unsure(self) -> bool:
-        """It would be one human if nothing spoke against it."""
+        """It would be one human without the evidence against it."""
         if self.one_human:
             return False
         if "number" in self.same:
@@ -80,7 +80,7 @@ class Compared:
 
     @property
     def wrong_link(self) -> bool:
-        """A link that is not to be believed."""
+        """A link that is doubted."""
         if {"number", "username"} & self.same or {"given", "email"} <= self.same:
             return not self.whole and len(self.strong) > 1 and bool({"master", "kind", "grade"} & self.strong)
         if self.whole:
@@ -90,7 +90,7 @@ class Compared:
         return bool(self.strong)
 
     def wrong_link_of(self, person: Known) -> bool:
-        """Where the person was away, one name in common and another e-mail or given name are enough to doubt."""
+        """If the person was away, one common name and another e-mail or given name are enough for a doubt."""
         safe = self.whole or {"number", "username"} & self.same or {"given", "email"} <= self.same
         names_differ = {"given", "family"} <= self.other
         away = person.away and not safe and not names_differ and bool({"given", "email"} & self.other)
@@ -100,7 +100,7 @@ class Compared:
 
     @property
     def may_be(self) -> bool:
-        """Nothing is enough to say that this is somebody else."""
+        """Nothing rules out that this is the same person."""
         if "number" in self.same or self.near:
             return True
         if "email" in self.same:
@@ -111,13 +111,13 @@ class Compared:
 
     @property
     def keeps(self) -> bool:
-        """A record that is enough to say nothing of somebody's leaving."""
+        """Whether the record keeps an absent person from being archived."""
         own = "username" in self.same and not self.family_login and bool({"given", "family"} & self.same)
         return self.may_be or (own and not {"kind", "master", "grade"} & self.other)
 
 
 def compare(one: Known, other: Known) -> Compared:
-    """Whatever both have."""
+    """Compare the values that both have."""
     near = one.number != other.number and plain(one.number) == plain(other.number) is not None
     family_login = one.email is not None and one.email == other.email == one.username == other.username
     found = Compared(alike=_spelled(one) == _spelled(other), near=near, family_login=family_login)
@@ -144,17 +144,17 @@ def compare(one: Known, other: Known) -> Compared:
 
 
 def mailbox(email: str) -> str:
-    """An address without its domain, which an SIS changes for a whole school."""
+    """An address without its domain, which a SIS may change for a whole school."""
     return email.partition("@")[0]
 
 
 def _spelled(side: Known) -> list[str]:
-    """The names of a side, word by word, in no order."""
+    """The names of a side as a set of words."""
     return sorted(f"{side.given or ''} {side.family or ''}".split())
 
 
 def plain(number: tuple[str | None, str] | None) -> tuple[str | None, str] | None:
-    """Kind and number without leading zeros, the one spelling that this SIS changes."""
+    """Kind and number without leading zeros, the only spelling that this SIS changes."""
     return (number[0], number[1].lstrip("0")) if number else None
 
 
@@ -164,8 +164,8 @@ def kind_of(role: str) -> str:
 
 
 def known_person(person: Person, school: str = "") -> Known:
-    """What the directory knows of a person: kind and grade by the active membership of this school, else by the active
-    ones, else by the archived ones."""
+    """The directory's values of a person: kind and grade from the active membership of this school, else from other
+    active ones, else from archived ones."""
     some = [each for each in person.members.values() if each.status == "active"] or list(person.members.values())
     if school in person.members and person.members[school] in some:
         some = [person.members[school]] if person.members[school].status == "active" else some

@@ -1,4 +1,4 @@
-"""What somebody said of records and persons, as the model understands it."""
+"""Link exclusions, as the model reads the rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ Linked = Mapping[str, Person]
 
 
 def told_apart(sourced_id: str, person: Person, linked: Linked) -> bool:
-    """Whether this record is not this person: it was said, or it was said of their record and the record's person."""
+    """Whether this record is not this person: it was unlinked from them, or their record was unlinked from the record's
+    person."""
     owner = linked.get(sourced_id)
     if owner is person:
         return False
@@ -18,13 +19,13 @@ def told_apart(sourced_id: str, person: Person, linked: Linked) -> bool:
 
 
 def two_humans(one: Iterable[str], other: Iterable[str], linked: Linked) -> bool:
-    """Whether some record of the one is told apart from the person of some record of the other."""
+    """Whether a record of the one is excluded from the person of a record of the other."""
     mine, theirs = list(one), list(other)
     return _breaking(mine, theirs, linked) != set() or _breaking(theirs, mine, linked) != set()
 
 
 def parted(group: list[str], linked: Linked) -> tuple[bool, set[str]]:
-    """Whether records that seem to be one human are several; and which of them may be anybody's of those."""
+    """Whether records that seem to be one human are several; and which of them may belong to any of these."""
     breaking = _breaking(group, group, linked)
     return bool(breaking), {one for one in group if one not in linked} - breaking if breaking else set()
 

@@ -1,7 +1,6 @@
-"""The model of contacts: what a school must hold of its students' contacts, in plain Python, from the rules alone.
+"""The model of contacts: which contacts a school must store, in plain Python, from the rules alone.
 
-Students are told apart without any doubt here; who is whom is the other model's matter. A contact may belong to
-several students, as it does to brothers and sisters.
+Students are always recognised here; the other model tests matching. Brothers and sisters may share a contact.
 """
 
 from __future__ import annotations
@@ -12,15 +11,15 @@ Says = bool | str | None
 Kept = tuple[str, str | None]
 """A contact as it is stored: sourcedId and phone."""
 KEYS_SHARE, FEW = 0.05, 2
-"""Of more students than this share of a role, nobody gets another contact without an approval; so few may."""
+"""If more than this share of a role would get another contact, the changes need an approval; this few do not."""
 
 
 @dataclass
 class Parent:
-    """A contact as the SIS has it. says: whether they may be called; True allows, anything else does not.
+    """A contact in the SIS. says: whether they may be called; only True allows it.
 
-    delivered: False for a night in which students name them and their record is missing. spoiled: what stands in the
-    place of the phone is not a number.
+    delivered: False for a night in which students name them but their record is missing. spoiled: the phone is not a
+    number.
     """
 
     sourced_id: str
@@ -32,7 +31,7 @@ class Parent:
 
 @dataclass
 class Wanted:
-    """What the SIS says of one student's contacts. known: those who may be called. lost: named and not delivered."""
+    """One student's contacts in the SIS. known: those who may be called. lost: named but not delivered."""
 
     known: list[Kept]
     lost: list[str]
@@ -61,7 +60,7 @@ class Wishes:
 
 @dataclass
 class School:
-    """Members by sourcedId: active or archived; and by place what is stored of their contacts.
+    """Members by sourcedId: active or archived; and their stored contacts by place.
 
     held: whether updates wait because too many students would get another contact. waiting: those updates.
     """
@@ -73,7 +72,7 @@ class School:
     waiting: dict[str, Wanted] = field(default_factory=dict)
 
     def night(self, pupils: list[Pupil], parents: dict[str, Parent]) -> int:
-        """One night; gives how many stored contacts were removed because nobody may call them."""
+        """One night; returns how many stored contacts were removed because nobody may call them."""
         barred = {one.sourced_id for one in parents.values() if one.delivered and one.says is not True}
         removed = self._remove(barred) if self.wishes.contacts else 0
         self.held, self.waiting = False, {}
@@ -102,12 +101,12 @@ class School:
         return removed
 
     def approve(self) -> None:
-        """The updates that wait are carried out."""
+        """Carry out the updates that wait."""
         self._update(self.waiting)
         self.held, self.waiting = False, {}
 
     def _update(self, updates: dict[str, Wanted]) -> None:
-        """Contacts of active students, and then those whom the school no longer wants of anybody."""
+        """Update the contacts of active students, then remove those that the school no longer wants."""
         for who, contacts in updates.items():
             self._write(who, contacts)
         most = self.wishes.most if self.wishes.contacts else 0
@@ -115,7 +114,7 @@ class School:
             self.stored[who] = {place: kept for place, kept in places.items() if place <= most}
 
     def _replaces(self, who: str, contacts: Wanted) -> bool:
-        """Whether the primary contact or their phone goes, or somebody else takes the place of one behind them."""
+        """Whether the primary contact or their phone goes, or somebody else replaces a later contact."""
         places = self.stored.get(who, {})
         laid_out = self._laid_out(places, contacts)
         before = {place: kept[0] for place, kept in places.items()}
@@ -149,9 +148,9 @@ class School:
         return Wanted(known[: self.wishes.most], [one.sourced_id for one in named if not one.delivered])
 
     def _stored_phone(self, who: str, contact: str) -> str | None:
-        """The phone of a contact whose phone nobody can read: the student's own, or that of a brother or sister.
+        """The stored phone of a contact with an unreadable phone: the student's, or a brother's or sister's.
 
-        What an archived student has is older than what active ones have.
+        Phones of archived students are older than those of active ones.
         """
         active = [one for one in sorted(self.status) if self.status[one] == "active"]
         for one in [who, *active] if who in active else [*active, who]:
@@ -164,9 +163,9 @@ class School:
         self.stored[who] = self._laid_out(self.stored.get(who, {}), wanted)
 
     def _laid_out(self, places: dict[int, Kept], wanted: Wanted) -> dict[int, Kept]:
-        """Contacts by place; those behind the primary one keep their places if they are the same in the same order.
+        """Contacts by place; the later ones keep their places if they are the same in the same order.
 
-        Somebody who is stored and lost stays, in the first place if it was theirs.
+        A stored contact who is lost stays, in the first place if it was theirs.
         """
         if wanted.lost and not wanted.known:
             return places

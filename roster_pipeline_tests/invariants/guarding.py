@@ -1,4 +1,4 @@
-"""The guards of the model: what of a plan waits for a person, by the table of limits."""
+"""The guards of the model: which parts of a plan wait for a person, by the table of limits."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ FEW = 2
 SMALL_ROLE = 50
 NIGHTS = 7
 MOVED = 3
-"""So many people may get what somebody else had until now."""
+"""At most this many people may get values that somebody else had until now."""
 
 
 @dataclass(frozen=True)
 class Judged:
     """Held kinds of action: (role, action), and "*" for every role.
 
-    rows: places in the plan that wait by themselves. doubted: as `held`, but not for the number of archivals alone:
-    that is what holds the archival of an announced leaver.
+    rows: places of rows that wait alone. doubted: as `held`, without guards that only count archivals: these do not
+    hold announced leavers.
     """
 
     held: dict[tuple[str, str], str]
     doubted: dict[tuple[str, str], str] = field(default_factory=dict)
     unusual: bool = False
-    """Whether what came looked wrong in itself, even if nothing waits: such a night is no measure for the next."""
+    """Whether the data looked wrong, even if nothing waits: such a night is not good."""
     rows: frozenset[int] = frozenset()
 
     def holds(self, role: str, action: str) -> bool:
-        """Does this kind of action of this role wait?"""
+        """Whether this kind of action of this role waits."""
         return (role, action) in self.held or ("*", action) in self.held
 
     def doubts(self, role: str) -> bool:
-        """Do the archivals of announced leavers of this role wait?"""
+        """Whether the archivals of announced leavers of this role wait."""
         return (role, "archive") in self.doubted or ("*", "archive") in self.doubted
 
 
@@ -52,11 +52,10 @@ class Planned:
 class Role:
     """Numbers of one night, by role. anew: (by a new id, known). reassigned: (active members with a doubted id, found).
 
-    bare: active members of whom no record names a school. unknown: of whom only an org is known that the SIS does not
-    list, or that is not a school. expected: people we know, and of them those who did not come. came: people of roles
-    that have anybody, and of them those who are no members. moved: rows that give somebody what another known person
-    had; swapped: whether an identity is among it. lower: students who would go down a grade. Announced leavers who are
-    gone are in none of these numbers.
+    bare: active members whose records name no school. unknown: active members whose only org is not listed or not a
+    school. expected: known people, and how many of them did not come. came: people of roles that have members, and how
+    many of them are new. moved: rows that give somebody a value of another known person; swapped: whether a whole
+    identity moved. lower: students who would go down a grade. Announced leavers who are gone do not count.
     """
 
     rostered: tuple[str, ...]
@@ -76,7 +75,7 @@ class Role:
     lower: int = 0
 
     def rows(self, role: str, action: str) -> int:
-        """How many rows of the plan."""
+        """The number of rows of the plan."""
         return sum((row.role, row.action) == (role, action) for row in self.planned)
 
     def updates(self, role: str) -> list[Planned]:
@@ -85,7 +84,7 @@ class Role:
 
 
 def judge(facts: Role, rules: SchoolRules) -> Judged:
-    """What waits, and why."""
+    """The parts that wait, and why."""
     held: dict[tuple[str, str], str] = {}
     in_doubt: dict[tuple[str, str], str] = {}
     unusual = False
@@ -157,7 +156,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
 
 
 def _sizes(facts: Role) -> list[tuple[str, str, str]]:
-    """Role, action and reason of what is held for its size."""
+    """Role, action and reason of parts that are held for their size."""
     found = []
     for role in facts.rostered:
         there, going = facts.managed[role], facts.rows(role, "archive")

@@ -1,6 +1,6 @@
-"""How a proof runs its random histories: the same ones in every run, or with `ROSTER_PROOF` far more and other ones.
+"""Runs the random histories of a proof: the same ones in every run, or with `ROSTER_PROOF` many more and other ones.
 
-`ROSTER_PROOF=long`, or a number of histories, also shrinks what fails.
+`ROSTER_PROOF=long`, or a number of histories, also reduces a failing history.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def histories(usual: int, most: int) -> int:
 
 
 def run_histories(machine: type[RuleBasedStateMachine], examples: int, steps: int) -> None:
-    """Run so many histories of at most so many steps; fails at the first one in which the two sides differ."""
+    """Run this many histories of at most this many steps; fails at the first in which the two sides differ."""
     run_state_machine_as_test(
         machine,
         settings=settings(
@@ -39,7 +39,8 @@ def run_histories(machine: type[RuleBasedStateMachine], examples: int, steps: in
 
 
 def assert_happened(seen: Counter[str], usual: Iterable[str], seldom: Iterable[str] = ()) -> None:
-    """A proof in which an event never happened says nothing about it. Only a long one meets what is seldom."""
+    """Assert that these events happened, because otherwise the proof does not test them. Rare events only in long
+    proofs."""
     print(dict(seen))
     missing = sorted({*usual, *(seldom if LONG else ())} - set(+seen))
     assert not missing, f"these never happened: {missing}"

@@ -1,4 +1,4 @@
-"""Which records are one human, and which person that is: the model's own reading of the matching rules."""
+"""Which records are one human, and which person that is: the matching rules in the model."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Identity:
 
     @property
     def unknown(self) -> bool:
-        """Whether all that is known of where they are is an org that the SIS does not list, or that is not a school."""
+        """Whether the records name only an org that the SIS does not list or that is not a school."""
         return self._strength(self.lead)[0] == UNKNOWN
 
     def unusable(self, record: Record) -> bool:
-        """Whether a record is there, and says nothing of this school that can be used."""
+        """Whether a record is there, but cannot be used for this school."""
         return self._strength(record)[0] in (BELOW, UNKNOWN, REJECTED)
 
     @property
@@ -66,11 +66,11 @@ class Identity:
 
     @property
     def linkable(self) -> list[Record]:
-        """Records worth a link: those that are not gone, and are one person's."""
+        """Records that can get a link: not gone, and of one person."""
         return [record for record in self.alive if not record.of_two]
 
     def kind(self, record: Record) -> str | None:
-        """Which kind of number a record carries; none without a role."""
+        """The kind of a record's number; None without a role."""
         group = self._group(record)
         return kind_of(group) if group else None
 
@@ -80,7 +80,7 @@ class Identity:
         return (kind, record.number) if record.number and kind else None
 
     def fields(self, record: Record, person: Person | None = None) -> dict[str, str | None]:
-        """What the directory keeps of a person with this primary record. What nobody can read stays as it is."""
+        """The fields of a person with this primary record. Unreadable values stay as they are."""
         kind = self.kind(record) if record.number else None
         fields = {name: getattr(record, name) for name in ("given", "family", "middle", "email", "number", "username")}
         fields |= {"kind": kind, "sourced": "yes" if kind else None}
@@ -96,7 +96,7 @@ class Identity:
         return record.source_grade if self._group(record) == "student" else None
 
     def known(self, record: Record) -> Known:
-        """What is known of a record here."""
+        """The values of a record, as this school sees them."""
         role = self._group(record)
         grade = record.grade if role == "student" else None
         masters = frozenset((f"urn:state:{record.master}",)) if record.master else frozenset[str]()
@@ -122,7 +122,7 @@ class Identity:
 
 
 def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]:
-    """Standing of a record with a school, and the place of the role that gives it."""
+    """Status rank of a record in a school, and the place of its role."""
     if record.of_two:
         return REJECTED, strength(replace(record, of_two=False), school, rules)[1]
     if record.roleless and record.gone is None:
@@ -149,7 +149,7 @@ def strength(record: Record, school: str, rules: SchoolRules) -> tuple[int, int]
 def identities_of(
     records: list[Record], school: str, rules: SchoolRules, linked: Mapping[str, Person], people: list[Person]
 ) -> list[Identity]:
-    """Group the records, find the person of each human, and mark who cannot be told apart."""
+    """Group the records, find the person of each human, and mark conflicts."""
     seeming, alike = _seeming(records, school, rules)
     groups: list[list[Record]] = []
     either: set[str] = set()
@@ -170,7 +170,7 @@ def identities_of(
 
 
 def apparent_identities(records: list[Record], school: str, rules: SchoolRules) -> list[Identity]:
-    """The humans that the records show, whatever was said of them."""
+    """The humans by evidence alone, without decisions of people."""
     return _seeming(records, school, rules)[0]
 
 
@@ -192,7 +192,7 @@ def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[li
     ]
     keys += [("email", value) for value in dict.fromkeys(k.email for k in in_order) if value]
     for name, value in keys:
-        if name == "email" and not _one_family(alone.values(), value):  # an e-mail of many is none of one family
+        if name == "email" and not _one_family(alone.values(), value):  # an e-mail of many is not one family's
             continue
         having = [g for g in groups if any(values[r.sourced_id][name] == value for r in g)]
         sharing = {r.sourced_id for g in having for r in g if values[r.sourced_id][name] == value}
@@ -217,7 +217,7 @@ def _one_family(alone: Iterable[Identity], email: object) -> bool:
 
 
 def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> bool:
-    """Whether some record of a human, whoever that was taken for, speaks for this person being still there."""
+    """Whether a record of a human, whatever its match, suggests that this person is still there."""
     theirs = known_person(person, human.school)
     some = [
         record
@@ -229,7 +229,7 @@ def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> boo
 
 
 def at_odds(human: Identity, record: Record, person: Person) -> bool:
-    """Whether the link of a record is not to be believed."""
+    """Whether the link of a record is doubted."""
     silent = record.deleted or human.unusable(record)
     if silent or record.sourced_id not in person.links - person.confirmed:
         return False
@@ -238,7 +238,7 @@ def at_odds(human: Identity, record: Record, person: Person) -> bool:
 
 
 def _joined(groups: list[list[Record]], belong: Callable[[Record, Record], bool]) -> list[list[Record]]:
-    """Groups of which two records belong together are one."""
+    """Join groups with records that belong together."""
     groups = [list(group) for group in groups]
     for one, other in combinations([record for group in groups for record in group], 2):
         if belong(one, other):
@@ -256,7 +256,7 @@ def _linked_alike(one: Record, other: Record, linked: Mapping[str, Person]) -> b
 
 
 def _mark_shared_numbers(humans: list[Identity], seeming: list[Identity], linked: Mapping[str, Person]) -> None:
-    """A number that two humans share is a conflict, unless it was said that they are two."""
+    """A number that two humans share is a conflict, unless somebody unlinked them."""
     of = {record.sourced_id: human for human in seeming for record in human.records}
     for one, other in combinations(humans, 2):
         if two_humans(one.ids, other.ids, linked):
@@ -286,7 +286,7 @@ def _match(human: Identity, humans: list[Identity], linked: Mapping[str, Person]
 
 
 def _search(human: Identity, humans: list[Identity], linked: Mapping[str, Person], people: list[Person]) -> None:
-    """By number and by e-mail, among those of whom nobody said that they are not."""
+    """Search by number and e-mail, without excluded people."""
     sure: dict[int, tuple[Person, str]] = {}
     unsure: dict[int, tuple[Person, str]] = {}
     usable = strength(human.lead, human.school, human.rules)[0] <= ROLE_OFF

@@ -1,4 +1,4 @@
-"""Humans who are easily taken for each other; in each pair something tells them apart, or nobody could."""
+"""Humans who are easily confused; in each pair, at least one value tells them apart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ FAR = 6
 
 
 def appear(sis: SisState, kind: str, pick: int, other: int) -> None:
-    """One of these today, where there is somebody for it."""
+    """Make one of these today, if there is somebody for it."""
     here, left = sis.here(), sis.left()
     school = sis.schools[other % len(sis.schools)]
     if kind in ("heir", "namesake_id"):

@@ -1,4 +1,4 @@
-"""What somebody does to a person by hand, in the pipeline and in the model alike."""
+"""Edits by hand, in the pipeline and in the model."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _TOLD = Decision(who="owner", reason="asked for it")
 
 
 def do(district: CheckedDistrict, what: str, pick: int) -> bool:
-    """One of these ways, with a person that is picked. Whether there was anybody to do it with."""
+    """Make one of these edits to a picked person. Returns whether there was one."""
     if what == "merge":
         return _merge(district, pick)
     able = [person for person in district.model.people if _able(district, person, what)]
@@ -51,7 +51,7 @@ def do(district: CheckedDistrict, what: str, pick: int) -> bool:
 
 
 def restored(district: CheckedDistrict, person: Person) -> bool:
-    """Somebody restores this person by hand. Whether they were archived."""
+    """Restore this person by hand. Returns whether they were archived."""
     if not _able(district, person, "restore"):
         return False
     with district.place.database.begin() as conn:
@@ -60,7 +60,7 @@ def restored(district: CheckedDistrict, person: Person) -> bool:
 
 
 def say_the_truth_of(district: CheckedDistrict, link: str) -> bool:
-    """Somebody who knows confirms a doubted link, or takes it away. Gives whether it was right."""
+    """Somebody who knows the truth confirms a doubted link or removes it. Returns whether it was right."""
     person = district.model.linked[link]
     right = district.sis.records[link].human == person.truth
     with district.place.database.begin() as conn:
@@ -74,7 +74,8 @@ def say_the_truth_of(district: CheckedDistrict, link: str) -> bool:
 
 
 def _merge(district: CheckedDistrict, pick: int) -> bool:
-    """Two people who are one human in truth become one person, unless something speaks against it; undone before."""
+    """Two people who are one human in truth become one person, unless evidence speaks against it; the merge is undone
+    once before."""
     people = district.model.people
     pairs = [pair for pair in permutations(people, 2) if pair[0].truth == pair[1].truth] or _entered_again(
         district, pick
@@ -103,7 +104,7 @@ def _merge(district: CheckedDistrict, pick: int) -> bool:
 
 
 def _entered_again(district: CheckedDistrict, pick: int) -> list[tuple[Person, Person]]:
-    """Somebody types in a member of a school who is there already; as pairs, each of the two first."""
+    """Somebody enters a member who is there already. Returns both orders of the pair."""
     active = [
         (person, key, person.members[school])
         for person in district.model.people
@@ -130,13 +131,13 @@ def _able(district: CheckedDistrict, person: Person, what: str) -> bool:
 
 
 def _theirs(district: CheckedDistrict, person: Person) -> list[str]:
-    """Records said not to be this person that are after all: what somebody links is theirs in truth."""
+    """Records that were unlinked from this person although they are theirs in truth."""
     records = district.sis.records
     return sorted(link for link in person.not_theirs if records[link].human == person.truth)
 
 
 def _confirm(district: CheckedDistrict, person: Person, record: str) -> None:
-    """From now on the link is believed whatever speaks against it, so the SIS must not give the id away."""
+    """From now on the link is never doubted, so the SIS must not give the id away."""
     person.confirmed.add(record)
     district.sis.confirmed.add(record)
 
@@ -158,7 +159,7 @@ def _restore(conn: Connection, district: CheckedDistrict, person: Person) -> Non
 
 
 def _unlink(conn: Connection, district: CheckedDistrict, person: Person, record: str) -> None:
-    """The record is not this person; which other one becomes primary is the directory's to choose."""
+    """The record is not this person; the directory chooses the next primary record."""
     number = district.number_of(person)
     manual_edits.unlink(conn, tenants.get_connection(conn, district.place.key), number, record, **_TOLD)
     person.links.remove(record)
@@ -172,7 +173,7 @@ def _unlink(conn: Connection, district: CheckedDistrict, person: Person, record:
 
 
 def _link(conn: Connection, district: CheckedDistrict, person: Person, record: str) -> None:
-    """The record is this person after all, and so it is not whoever it was taken for since."""
+    """The record is this person after all, and not the person to whom it was matched since."""
     owner = district.model.linked.get(record)
     if owner is not None:
         _unlink(conn, district, owner, record)

@@ -1,4 +1,4 @@
-"""Two people who are one, as the model reads the rules: who is never merged, and what the kept person gets."""
+"""Merging two people in the model: who is never merged, and what the kept person gets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Rosters = Mapping[str, Set[str]]
 
 
 def never_one(one: Person, other: Person, rosters: Rosters) -> bool:
-    """Whether something speaks so strongly against one human that nobody may merge the two."""
+    """Whether the evidence against one human is so strong that the two cannot be merged."""
     mine, theirs = (replace(known_person(person), grade=_grade(person)) for person in (one, other))
     if compare(mine, theirs).strong:
         return True
@@ -23,7 +23,7 @@ def never_one(one: Person, other: Person, rosters: Rosters) -> bool:
 
 
 def merge(kept: Person, gone: Person) -> None:
-    """Give everything of the one to the other."""
+    """Move everything of one person to the other."""
     for name in ("given", "family", "middle", "email", "username"):
         kept.fields[name] = kept.fields[name] or gone.fields[name]
     if not kept.fields["number"] and gone.fields["number"]:

@@ -1,8 +1,7 @@
 """The reference model: the decision table in plain Python, written from the rules and not from the code.
 
-One `Model` is one district's directory as it ought to be. `night` says what one school's sync must do to it when
-the SIS tells the truth; who may be told apart, who is whom, what happens and what waits for a person are all worked
-out here again, one person at a time, as slowly and as plainly as can be.
+One `Model` is the expected directory of one district. `night` does what one school's sync must do if the SIS tells the
+truth: matching, decisions and guards are computed here again, one person at a time, as plainly as possible.
 """
 
 from __future__ import annotations
@@ -49,12 +48,14 @@ class Row:
     found_anew: bool = False
     of_keys: bool = False
     unseen: bool = False
-    """Nothing changes but where the number comes from."""
+    """Only the source of the number changes."""
 
 
 @dataclass(frozen=True)
 class Exemption:
-    """A change that somebody refused. serial: of the person; None: the records of somebody new. id: in the database."""
+    """A change that somebody exempted. serial: of the person; None: the records of somebody new. id: in the
+    database.
+    """
 
     id: int
     action: str
@@ -70,23 +71,23 @@ class Exemption:
 
 @dataclass
 class SchoolState:
-    """What a school remembers from night to night."""
+    """The memory of a school from night to night."""
 
     rules: SchoolRules
     synced: bool = False
     sizes: list[tuple[dict[str, int], bool, dict[str, str]]] = field(default_factory=list)
-    """Of each night: people by role, whether it is a measure for the next, and the role of each record."""
+    """For each night: people by role, whether it is good, and the role of each record."""
     announced: set[int] = field(default_factory=set)
-    """Serials of people whose leaving was announced and is in force."""
+    """Serials of people with an announcement in force."""
     members: dict[str, str] = field(default_factory=dict)
-    """The role of each record that was a member in the newest roster with anybody in it."""
+    """The role of each record that was a member in the newest roster that was not empty."""
     waiting: list[Row] = field(default_factory=list)
     doubted: list[str] = field(default_factory=list)
     exempted: list[Exemption] = field(default_factory=list)
 
 
 class Model:
-    """People, links and memberships of one district, and what its schools want."""
+    """People, links and memberships of one district, and the settings of its schools."""
 
     def __init__(self, schools: dict[str, SchoolRules]) -> None:
         self.people: list[Person] = []
@@ -94,11 +95,11 @@ class Model:
 
     @property
     def linked(self) -> dict[str, Person]:
-        """Whose every record is."""
+        """The person of each record."""
         return {link: person for person in self.people for link in person.links}
 
     def night(self, school: str, served: list[Record]) -> Judged:
-        """Plan, judge and apply one school's sync; what is held waits in the school's state."""
+        """Plan, judge and apply one school's sync; held rows wait in the school's state."""
         state = self.schools[school]
         records = self._snapshot(school, served)
         humans = identities_of(records, school, state.rules, self.linked, self.people)
@@ -138,7 +139,9 @@ class Model:
         return judged
 
     def _goes_on(self, exemption: Exemption, school: str, humans: list[Identity], refused: list[Row]) -> bool:
-        """Whether the SIS still asks for the change; for an archival, until the person came or is no member."""
+        """Whether the SIS still asks for the change; for an archival: until the person comes or is no longer a
+        member.
+        """
         if any(exemption.is_about(row) for row in refused):
             return True
         here = {human.person.serial for human in humans if human.present and human.person and not human.conflict}
@@ -146,7 +149,7 @@ class Model:
         return exemption.action == "archive" and exemption.serial in active - here
 
     def approve(self, school: str, part: tuple[str, str] | None = None) -> None:
-        """Carry out what waited, all of it or one role's rows of one kind."""
+        """Carry out the waiting rows, all of them or one role's rows of one kind."""
         state = self.schools[school]
         done = [row for row in state.waiting if part in (None, (row.role, row.action))]
         self._carry_out(school, done)
@@ -155,7 +158,7 @@ class Model:
         state.sizes[-1] = (counts, not state.waiting, roles)
 
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
-        """Records that name the school, those of its active members wherever they are now, and all with these ids."""
+        """Records that name the school, all records of its active members, and all other records with these ids."""
         here = [school, campus_of(school)] if self.schools[school].rules.orgs_below else [school]
         ids = {link for person in self.active(school) for link in person.links}
         ids |= {one.sourced_id for one in served if any(map(one.names, here))}
@@ -223,7 +226,7 @@ class Model:
             yield row
 
     def _adopted(self, person: Person, human: Identity, record: Record | None, school: str) -> dict[str, str | None]:
-        """A number that came from nowhere and is the record's is of the SIS from now on."""
+        """A stored number without a source that equals the record's becomes a number of the SIS."""
         if record is None or human.unusable(record) or self._numbered_elsewhere(person, school, human.kind(record)):
             return {}
         own = human.fields(record, person)
@@ -249,7 +252,8 @@ class Model:
                 yield Row("archive", member.role, person)
 
     def doubtful(self, school: str, humans: list[Identity]) -> set[int]:
-        """Members who may be somebody of tonight: one of several whom a human may be, or whom a record seems to be."""
+        """Members who may be in this roster: one of several possible persons of a human, or a person that a record
+        seems to be."""
         candidates = {id(person) for human in humans if len(human.candidates) > 1 for person in human.candidates}
         linked = self.linked
         seen = {id(p) for p in self.active(school) if any(may_be(human, p, linked) for human in humans)}
@@ -301,7 +305,7 @@ class Model:
 
 
 def _one_of_each_id(records: list[Record]) -> list[Record]:
-    """Each sourcedId once. Two humans who have one are one record that nobody can use; a deleted one of them is none.
+    """Each sourcedId once. Two humans with one id become one unusable record; a deleted one does not count.
 
     records: of those with one sourcedId, the newest comes first.
     """

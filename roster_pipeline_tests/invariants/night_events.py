@@ -1,4 +1,4 @@
-"""What can happen in a SIS on one day, by name and by numbers that pick whom it happens to."""
+"""Events in a SIS on one day, by name; numbers pick the people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ KINDS = (
 
 
 def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: int) -> None:
-    """One change in a SIS; what cannot happen today does not."""
+    """Make one change in a SIS, if it is possible today."""
     sis = district.sis
     if kind == "look_alike":
         lookalikes.appear(sis, lookalikes.KINDS[third % len(lookalikes.KINDS)], pick, other)
@@ -123,13 +123,13 @@ def _pupil(group: Group) -> bool:
 
 
 def happen_all(district: CheckedDistrict, changes: list[tuple[str, int, int, int]]) -> None:
-    """Each of these changes: what happens, and the numbers that pick whom and what."""
+    """Make these changes: name, and the numbers that pick people and values."""
     for kind, *picks in changes:
         happen(district, kind, *picks)
 
 
 def alone(here: list[Record]) -> list[Record]:
-    """Records of people who have no other one."""
+    """Records of people with a single record."""
     humans = [record.human for record in here]
     return [record for record in here if humans.count(record.human) == 1]
 

@@ -82,7 +82,7 @@ def _origin(row: Row, school: str) -> str:
 
 
 def _unknown(model: Model, school: str, role: str, humans: list[Identity]) -> int:
-    """Active members of whom only an org that the SIS does not list is known."""
+    """Active members whose only org is one that the SIS does not list."""
     unknown = {id(human.person) for human in humans if human.unknown and human.person and not human.conflict}
     return sum(
         id(person) in unknown and not person.excluded and person.members[school].role == role
@@ -102,7 +102,7 @@ def _without(model: Model, announced: set[int], sizes: dict[str, int], roles: di
 
 
 def _bare(model: Model, school: str, role: str, records: list[Record], announced: set[int]) -> int:
-    """Active members who came, and of whom no record names any school."""
+    """Active members who came and whose records name no school."""
     found = 0
     for person in model.active(school):
         if person.serial in announced:
@@ -114,7 +114,7 @@ def _bare(model: Model, school: str, role: str, records: list[Record], announced
 
 
 def _gone(model: Model, school: str, humans: list[Identity]) -> list[Person]:
-    """Members in a rostered role whom the sync may archive and of whom nothing came."""
+    """Members in a rostered role whom the sync may archive, and whose records did not come."""
     here = {id(human.person) for human in humans if human.present}
     rostered = model.schools[school].rules.rostered
     return [p for p in model.managed(school) if id(p) not in here and rostered(p.members[school].role)]
@@ -139,7 +139,7 @@ def _expected(
 
 
 def _came(model: Model, school: str, humans: list[Identity], rows: list[Row], managed: list[str]) -> tuple[int, int]:
-    """How many came in a role that has anybody, and how many of them are no members."""
+    """How many came in a role that has members, and how many of them are new."""
     rostered = model.schools[school].rules.rostered
     came = 0
     for human in humans:
@@ -157,7 +157,7 @@ def _came(model: Model, school: str, humans: list[Identity], rows: list[Row], ma
 
 
 def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -> tuple[frozenset[int], bool]:
-    """Places of rows that give somebody what another known person had, and whether a whole name is among it."""
+    """Places of rows that give somebody a value of another known person, and whether a whole name moved."""
     changed = {id(row.person): row.fields for row in rows if row.person and row.action != "archive"}
     known = [p for p in model.people if school not in p.members or p.members[school].status == "active"]
     gone = {id(person) for person in _gone(model, school, humans)}
@@ -191,7 +191,7 @@ def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -
 
 
 def _known_as(human: Identity, school: str) -> str | None:
-    """The role in which somebody known comes: theirs of tonight, else that of their membership."""
+    """The role of a known person: tonight's, else that of their membership."""
     if human.matched_by is None or not human.present:
         return None
     member = human.candidates[0].members.get(school)

@@ -25,9 +25,8 @@ class Membership:
 class Person:
     """One person of the district. `primary`: the record that the fields follow. `confirmed`: links said to be theirs.
 
-    masters: what each link's record had for a master identifier when the link was made.
-    not_theirs: records told apart by hand. number: the directory's, once it was asked for. truth: the human behind it,
-    of which the model makes no use.
+    masters: the master identifier of each link's record when the link was made. not_theirs: records unlinked by hand.
+    number: the directory's, once it was read. truth: the human behind it, which the model does not use.
     """
 
     fields: dict[str, str | None]

@@ -11,11 +11,11 @@ from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sis_state import Record
 
 MANY = 3
-"""So many different names may have one value."""
+"""At most this many different names may have one value."""
 
 
 def without_values_of_many(records: list[Record], school: str, rules: SchoolRules) -> list[Record]:
-    """The records as they count: a number of many is unreadable, and another key of many says nothing of anybody."""
+    """The records without placeholders: a number of many is unreadable, and another key of many is no evidence."""
     alive = [one for one in records if strength(one, school, rules)[0] <= ELSEWHERE]
     own = {id(one): plain(Identity(school, rules, [one]).numbered(one)) for one in records}
     numbers = {key for key in own.values() if key and _many(one for one in alive if own[id(one)] == key)}

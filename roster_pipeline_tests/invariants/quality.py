@@ -1,7 +1,7 @@
-"""The quality gate of the model: which archivals wait because what came is not fit to archive anybody by.
+"""The quality gate of the model: which archivals wait because the roster is too bad.
 
-Of the rules that are grave by default, those that the records of a SIS can break: somebody is there, a number is one
-human and a real one, most e-mails are addresses, and most grades are known.
+It has the rules of severity error that the records of this SIS can break: there are people, a number is one human's and
+real, most e-mails are addresses, most grades are known.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ WHY = "quality"
 
 
 def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
-    """(role, "archive") of each role that a rule fails for; "*" where nobody is there at all.
+    """(role, "archive") of each role that a rule fails for; "*" if nobody is there at all.
 
-    seeming: the humans that the records show, whatever was said of them.
+    seeming: the humans by evidence alone.
     """
     members = [(record, human) for human in seeming for record in human.records if _role(record, human)]
     if not members:
@@ -47,7 +47,7 @@ def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
 
 
 def _role(record: Record, human: Identity) -> str | None:
-    """The role that this one record has in the school, if it has one that is rostered."""
+    """The rostered role of this one record in the school, if it has one."""
     standing, group = strength(record, human.school, human.rules)
     return STRONGEST[group] if standing == MEMBER else None
 

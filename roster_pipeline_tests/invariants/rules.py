@@ -1,4 +1,4 @@
-"""What a school of the model wants: the switches of each role and the limits that are not the defaults."""
+"""The settings of a school of the model: the switches of each role, and limits that are not the defaults."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings
 CHANGING = ("create", "update", "restore", "archive")
 PLURALS = {"student": "students", "teacher": "teachers", "staff": "staff", "admin": "admins"}
 SMALL_SCHOOLS: dict[str, Any] = {"archive_always_allowed": 1}
-"""So that the guard on archivals has work among a handful of people; every other limit is the default."""
+"""A limit that matters with few people; all other limits are the defaults."""
 
 
 @dataclass
@@ -24,15 +24,15 @@ class SchoolRules:
     switches: dict[str, tuple[bool, bool, bool]] = field(default_factory=lambda: dict.fromkeys(PLURALS, (True,) * 3))
 
     def rostered(self, role: str) -> bool:
-        """Is this role rostered?"""
+        """Whether this role is rostered."""
         return self.switches[role][0]
 
     def auto_update(self, role: str) -> bool:
-        """May the sync change people of this role?"""
+        """Whether the sync may change people of this role."""
         return self.switches[role][1]
 
     def archive(self, role: str) -> bool:
-        """May the sync archive people of this role?"""
+        """Whether the sync may archive people of this role."""
         return self.switches[role][2]
 
     def settings(self) -> SchoolSettings:

@@ -1,4 +1,4 @@
-"""One district of three schools, each with a SIS and a connection of its own, over HTTP or as files."""
+"""One district of three schools, each with its own SIS and connection, over HTTP or as files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ KEYS = ("main", "east", "west")
 
 
 class SeveralConnections(District):
-    """One district of three schools, each with a SIS of its own; `csv`: those that are read as files."""
+    """One district of three schools, each with its own SIS; `csv`: those that are read as files."""
 
     def __init__(
         self, database: Database, base_url: str, folder: Path, sises: dict[str, Sis], csv: frozenset[str], own: int
@@ -38,7 +38,7 @@ class SeveralConnections(District):
             self.add_connection(key, settings(key))
 
     def deliver(self, key: str, sourced_id: str, role: str = "student", **fields: Any) -> None:
-        """A SIS has a record from now on; nothing that is not given is filled in."""
+        """A SIS has a record from now on, with exactly these values."""
         empty = {"email": "", "phone": "", "username": "", "identifier": "", "state_id": "", "grades": (), "agents": ()}
         self.sises[key].district.add(role, "sch-1", sourced_id=sourced_id, **empty | fields)
 
@@ -73,7 +73,7 @@ class SeveralConnections(District):
         return found
 
     def reasons(self, key: str) -> list[str]:
-        """What the newest plan of a school says of those it does not simply change or leave as they are."""
+        """The reasons in the newest plan of a school, without plain changes and unchanged people."""
         rows = self.rows(
             "select r.reason from plan_row r join plan p on p.id = r.plan_id join school s on s.id = p.school_id "
             "where s.key = :key and p.state = 'planned' and r.action in ('conflict', 'skip') order by r.row",
@@ -86,7 +86,7 @@ class SeveralConnections(District):
 def several_connections(
     database: Database, folder: Path, csv: frozenset[str] = frozenset(), guards: Guards | None = None, own: int = 2
 ) -> Iterator[SeveralConnections]:
-    """The district; each school has so many people of its own, pupils and one teacher, and had its first night.
+    """The district; each school has this many people of its own, pupils and one teacher, and had its first night.
 
     csv: the connections that read files. `main` is the district's, the others are their schools'.
     """

@@ -1,7 +1,7 @@
-"""The truth: who the people are, which records the SIS holds of them, and how those change.
+"""The truth: the humans, their records in the SIS, and the changes of both.
 
-Every record belongs to one human, which no part of the pipeline is told. `SisState` writes each change to a simulated
-SIS, so that what the model reasons about and what is served over HTTP are the same.
+Every record belongs to one human, and the pipeline never learns which. `SisState` writes each change to a simulated
+SIS, so that the model and the pipeline have the same records.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ Leaving = Literal["vanish", "mark", "lose_org", "end_date"]
 GROUPS: tuple[Group, ...] = ("admin", "teacher", "staff", "student")
 LEAVING: tuple[Leaving, ...] = ("vanish", "mark", "lose_org", "end_date")
 UNLISTED = "sch-9"
-"""An org that the SIS does not list; whether it is another school nobody can say."""
+"""An org that the SIS does not list, so it is unknown whether it is another school."""
 LONG_AGO = "2001-01-01T00:00:00.000Z"
 DISTRICT = "dis-1"
-"""The org of the district, which is listed and is not a school."""
+"""The org of the district, which is listed but not a school."""
 SOURCE_ROLES: dict[Group, str] = {
     "admin": "siteAdministrator",
     "teacher": "teacher",
@@ -32,25 +32,26 @@ SOURCE_ROLES: dict[Group, str] = {
 
 
 def campus_of(school: str) -> str:
-    """The org below a school. The SIS lists it as a department, which is a school for everybody but its parent."""
+    """The org below a school. The SIS lists it as a department, which counts as another school for all but its
+    parent.
+    """
     return f"{school}-campus"
 
 
 SPOILED = {"email": "not an address", "number": "9" * 601, "grade": "blue"}
-"""What nobody can read, by the field in whose place it stands."""
+"""Unreadable values by field."""
 PLACEHOLDERS = {"number": "9999", "username": "student", "master": "7777", "email": "none@people.example"}
-"""What some SISs write for everybody who has no value."""
+"""Placeholders that some SISs write for people without a value."""
 
 
 @dataclass(frozen=True)
 class Record:
     """One user object of a SIS. `human` is the truth; `gone` how the record left, or None while it is there.
 
-    spoiled: fields in whose place something stands that nobody can read, as long as they have no value. moved_up: the
-    grade is one more than at first, as it is after the school year has turned. of_two: another human has a record with
-    this sourcedId, too. main: the school of `primaryOrg`, if the SIS forgot it when the roles went to another school.
-    roleless: the SIS forgot the role, and only `primaryOrg` names the school. common: keys that people of many names
-    have, as a school sees them.
+    spoiled: fields that are unreadable while they have no value. moved_up: the grade is one more than at first, after
+    the school year has changed. of_two: another human has a record with this sourcedId, too. main: the old school in
+    `primaryOrg`, if the SIS did not change it when the roles went to another school. roleless: the record has no role,
+    and only `primaryOrg` names the school. common: keys that people of many names have in a school.
     """
 
     sourced_id: str
@@ -74,7 +75,7 @@ class Record:
     common: frozenset[str] = frozenset()
 
     def unreadable(self, name: str) -> bool:
-        """Whether a field has a value that nobody can read."""
+        """Whether a field is unreadable."""
         return name in self.spoiled and getattr(self, name) is None
 
     @property
@@ -84,16 +85,16 @@ class Record:
 
     @property
     def delivered(self) -> bool:
-        """Whether lists hold it; a record that is marked as deleted is still listed."""
+        """Whether lists have it; a record that is marked as deleted is still listed."""
         return self.gone != "vanish"
 
     @property
     def deleted(self) -> bool:
-        """Whether it says of itself that it is deleted."""
+        """Whether it is marked as deleted."""
         return self.gone == "mark"
 
     def groups_in(self, school: str) -> tuple[Group, ...]:
-        """Its current roles in a school; none where its roles ended or lost their org."""
+        """Its current roles in a school; none if its roles ended or lost their org."""
         if self.roleless or self.gone in ("lose_org", "end_date"):
             return ()
         return tuple(group for group, org in self.roles if org == school)
@@ -105,7 +106,7 @@ class Record:
 
     @property
     def only_district(self) -> bool:
-        """Whether the district is all that it names."""
+        """Whether it names only the district."""
         return self.gone != "lose_org" and all(org == DISTRICT for _, org in self.roles)
 
     def contradicts(self, school: str) -> bool:
@@ -113,17 +114,17 @@ class Record:
         return self.gone != "lose_org" and self.main == school and not self.names(school)
 
     def names(self, school: str) -> bool:
-        """Whether it names this school at all, in whatever state."""
+        """Whether it names this school at all, in any state."""
         return self.gone != "lose_org" and any(org == school for _, org in self.roles)
 
 
 class SisState:
     """One SIS and the humans behind its records.
 
-    owners: the humans that each sourcedId ever belonged to. confirmed: ids that somebody said are a person's; they are
-    believed from then on, so the SIS gives none of them away. names, numbers: those that each human ever had. kinds:
-    pupil or staff, whatever each human ever was. alike: humans whom only their grade, their middle name, or being
-    pupil or staff, tells from another one.
+    owners: the humans to whom each sourcedId ever belonged. confirmed: ids that somebody confirmed; they are never
+    doubted, so the SIS gives none of them away. names, numbers: all that each human ever had. kinds: pupil or staff,
+    all that each human ever was. alike: humans who differ from another one only by grade, middle name, or being pupil
+    or staff.
     """
 
     def __init__(self, sis: Sis, schools: tuple[str, ...]) -> None:
@@ -131,7 +132,7 @@ class SisState:
         self.schools = schools
         self.records: dict[str, Record] = {}
         self.strays: dict[int, Record] = {}
-        """Records, by row, with the sourcedId of somebody else's record, which is newer."""
+        """Records, by row, with the sourcedId of another human's newer record."""
         self.owners: dict[str, set[int]] = {}
         self.confirmed: set[str] = set()
         self.names: dict[int, set[str]] = {}
@@ -153,7 +154,7 @@ class SisState:
         return self.sis.district
 
     def here(self) -> list[Record]:
-        """Records that have not left, in order of their making."""
+        """Records that have not left, oldest first."""
         return [record for record in self.records.values() if record.gone is None]
 
     def left(self) -> list[Record]:
@@ -161,20 +162,20 @@ class SisState:
         return [record for record in self.records.values() if record.gone is not None]
 
     def served(self) -> list[Record]:
-        """What a complete list holds."""
+        """The records of a complete list."""
         return [*(record for record in self.records.values() if record.delivered), *self.strays.values()]
 
     def join(self, school: str, group: Group, *, numbered: bool = True) -> Record:
-        """A human nobody knew, with one record. The n-th human of every SIS has the same values."""
+        """A new human with one record. The n-th human of every SIS has the same values."""
         return self._add(self._newcomer(self._new_id(), school, group, numbered=numbered))
 
     def look_alike(self, school: str, group: Group, *, numbered: bool, **same: object) -> Record:
-        """A human nobody knew, with some values of another one."""
+        """A new human with some values of another one."""
         newcomer = self._newcomer(self._new_id(), school, group, numbered=numbered)
         return self._add(replace(newcomer, **same))  # type: ignore[arg-type]
 
     def give_away(self, left: Record, school: str, group: Group, **same: object) -> Record:
-        """The SIS gives the sourcedId of a record that left to a human nobody knew, but for some values."""
+        """The SIS gives the sourcedId of a record that left to a new human, who also shares some values."""
         self.district.restore(left.sourced_id)
         newcomer = self._newcomer(left.sourced_id, school, group, numbered=left.number is not None)
         newcomer = replace(newcomer, **same)  # type: ignore[arg-type]
@@ -182,7 +183,8 @@ class SisState:
         return newcomer
 
     def stray(self, of: Record, school: str, group: Group, *, deleted: bool) -> None:
-        """The SIS also has a record of a human nobody knew with the sourcedId of a record, as if both counted alone."""
+        """The SIS also has a record of a new human with the sourcedId of a record, as if each school counted its own
+        ids."""
         newcomer = self._newcomer(self._new_id(), school, group, numbered=of.number is not None)
         made = self.district.add(
             SOURCE_ROLES[group], school, sourced_id=newcomer.sourced_id, agents=(), **_fields(newcomer)
@@ -200,7 +202,7 @@ class SisState:
         self.strays.clear()
 
     def transform(self, record: Record) -> None:
-        """The human of a record takes other names, another e-mail and another number there: nothing stays the same."""
+        """The human of a record gets other names, another e-mail and another number there: nothing stays the same."""
         self._ids += 1
         word = _letters(self._ids + 5000)
         names: dict[str, Any] = {
@@ -222,7 +224,7 @@ class SisState:
         return self._add(replace(record, sourced_id=self._new_id(), gone=None))
 
     def marry(self, record: Record) -> None:
-        """The human of a record gets a new one: only the given name and the user name stay."""
+        """The human of a record gets a new record: only the given name and the user name stay."""
         self._ids += 1
         family, email = f"Family{_letters(self._ids + 5000)}", f"new{self._ids}@people.example"
         number = str(90_000 + self._ids) if record.number else None
@@ -244,7 +246,7 @@ class SisState:
         self.records[record.sourced_id] = replace(record, gone=how)
 
     def swap_ids(self, one: Record, other: Record) -> None:
-        """The SIS confuses two sourcedIds: what each record says is the other one's."""
+        """The SIS confuses two sourcedIds: each record has the values of the other."""
         self._change(replace(one, sourced_id=other.sourced_id))
         self._change(replace(other, sourced_id=one.sourced_id))
 
@@ -254,7 +256,7 @@ class SisState:
         self.records[record.sourced_id] = replace(record, gone=None)
 
     def rename(self, record: Record, *, given: bool) -> None:
-        """The human of a record takes another family name, or another given name, in every record that is there."""
+        """The human of a record gets another family or given name, in all present records."""
         self._ids += 1
         word = _letters(self._ids + 5000)
         name: dict[str, Any] = {"given": f"Given{word}"} if given else {"family": f"Family{word}"}
@@ -262,19 +264,19 @@ class SisState:
             self._change(replace(each, **name))
 
     def exchange_names(self, record: Record) -> None:
-        """A clerk's mistake: given and family name change places, in every record of the human that is there."""
+        """A clerk's mistake: given and family name change places, in all present records of the human."""
         for each in self._of_human(record):
             self._change(replace(each, given=each.family, family=each.given))
 
     def transliterate(self, record: Record) -> None:
-        """The SIS writes both names in another way, and makes e-mail and user name of them."""
+        """The SIS writes both names in another way, and makes e-mail and user name from them."""
         self.rename(record, given=True)
         self.rename(self.records[record.sourced_id], given=False)
         self.new_email(self.records[record.sourced_id])
         self._change(replace(self.records[record.sourced_id], username=f"new{self._ids}"))
 
     def other_domain(self, school: str, *, every: int) -> None:
-        """Of the records of a school, every n-th has its e-mail in another domain."""
+        """Every n-th record of a school gets its e-mail in another domain."""
         for record in [one for one in self.here() if one.names(school) and one.email][::every]:
             name, _, domain = (record.email or "").partition("@")
             other = "pupils.example" if domain == "people.example" else "people.example"
@@ -286,16 +288,16 @@ class SisState:
         self._change(replace(record, email=f"new{self._ids}@people.example"))
 
     def spoil(self, name: str, school: str, group: Group, *, every: int) -> None:
-        """Of the records with this role in a school, every n-th gets something unreadable in the place of a value.
+        """Every n-th record with this role in a school gets an unreadable value.
 
-        Whoever only a number or a grade tells from somebody else keeps both.
+        Humans who differ from somebody only by number or grade keep both.
         """
         able = [one for one in self.here() if group in one.groups_in(school) and getattr(one, name) is not None]
         for record in [one for one in able if name == "email" or one.human not in self.alike][::every]:
             self._change(replace(record, spoiled=record.spoiled | {name}, **dict[str, Any]({name: None})))
 
     def placeholder(self, name: str, school: str, *, every: int) -> list[Record]:
-        """Every n-th record of a school has what stands for "none" there; gives these records as they were."""
+        """Every n-th record of a school gets a placeholder there; returns these records as they were."""
         able = [one for one in self.here() if one.names(school) and getattr(one, name) is not None]
         some = [one for one in able if one.human not in self.alike][::every]
         for record in some:
@@ -327,20 +329,20 @@ class SisState:
             self._change(replace(record, grade=(record.grade or 0) + (1 if up else -1), moved_up=up))
 
     def take_number_of(self, record: Record, other: Record) -> None:
-        """A clerk's mistake: the record carries the number of somebody else."""
+        """A clerk's mistake: the record gets the number of somebody else."""
         self._change(replace(record, number=other.number))
 
     def own_number(self, record: Record) -> None:
-        """The mistake is put right."""
+        """The mistake is corrected."""
         self._change(replace(record, number=str(1000 + record.human)))
 
     def respell_number(self, record: Record) -> None:
-        """A spreadsheet takes the leading zeros of a number away, or an export writes them."""
+        """A spreadsheet removes the leading zeros of a number, or an export writes them."""
         number = record.number or ""
         self._change(replace(record, number=number.lstrip("0") if number.startswith("0") else f"00{number}"))
 
     def slip(self, records: list[Record], name: str) -> None:
-        """A column slips by a row: each of these records carries the number or the e-mail of the next one."""
+        """A column moves by a row: each of these records gets the number or the e-mail of the next one."""
         values = [getattr(record, name) for record in records]
         for record, value in zip(records, values[1:] + values[:1], strict=True):
             self._change(replace(record, **{name: value}))

@@ -1,4 +1,4 @@
-"""The real thing under proof: two districts with a simulated SIS each, and nights on a real database over HTTP.
+"""The pipeline under test: two districts with a simulated SIS each, and nights on a real database over HTTP.
 
 The night's own functions are called, without Dagster around them.
 """
@@ -24,7 +24,7 @@ from roster_pipeline_tests.invariants.rules import SchoolRules
 
 PREFIXES = ("/one", "/two")
 PAGE = 13
-"""Records a page, so that a handful of people has page boundaries; of fewer one page tells nothing of its server."""
+"""Records per page, so that few people fill several pages; with fewer, one page shows nothing about its server."""
 TABLES = {
     "person": "id",
     "link": "connection_id, sourced_id",
@@ -48,7 +48,7 @@ class Site:
 
 @contextmanager
 def running_site() -> Iterator[Site]:
-    """Two SISes of two schools each, without anybody in them yet."""
+    """Two SISes of two schools each, still empty."""
     sises = tuple(
         Sis(
             generate_district(1, schools=2, students_per_school=0, contacts=False),
@@ -72,7 +72,7 @@ class Place(District):
         super().__init__(database, settings, key=key, connection=key)
 
     def add(self, rules: SchoolRules) -> str:
-        """A school with these rules; gives its key."""
+        """Add a school with these rules; returns its key."""
         key = f"{self.key}-{rules.school_id}"
         with self.database.begin() as conn:
             tenant_changes.add_school(conn, self.key, key, key, rules.settings())
@@ -81,7 +81,7 @@ class Place(District):
     def sync_school(self, key: str = "lincoln", batch: str | None = None) -> SyncResult:
         """One school's sync, with a fetch of its own unless a batch is named.
 
-        Also compares what fetch and cleaning took over from earlier nights.
+        Also checks the records and rosters that were taken over from earlier nights.
         """
         sync.fetch(self.database, key, batch=batch or f"night {next(_numbers)}", run_id=None)
         self._check_chosen(key)
@@ -91,14 +91,14 @@ class Place(District):
         return sync.apply_latest(self.database, key, run_id=None, who="test")
 
     def _check_chosen(self, school_key: str) -> None:
-        """A snapshot that was made from an earlier one has the records that a selection from the beginning finds."""
+        """Assert that a snapshot made from an earlier one has the records of a full selection."""
         with self.database.begin() as conn:
             school, facts = latest_snapshot(conn, school_key)
             assert facts is not None
             assert_chosen_again(conn, school, facts)
 
     def _check_taken_over(self, school: str) -> None:
-        """A roster that was taken over from an earlier night is the one that cleaning makes."""
+        """Assert that a roster from an earlier night is the one that cleaning makes."""
         cleaned = []
         for again in (False, True):
             if again:
@@ -111,7 +111,7 @@ class Place(District):
             pd.testing.assert_frame_equal(taken, made)
 
     def fingerprint(self, *, absences: bool = True) -> dict[str, str | None]:
-        """The md5 of every directory table of this district, without what counts its writes; or its absences either."""
+        """The md5 of every directory table of this district, without counters of writes and, if wanted, of absences."""
         left_out = NOT_COMPARED if absences else f"{NOT_COMPARED} - 'absent_syncs'"
         parts = (
             f"(select md5(string_agg((to_jsonb(t) - {left_out})::text, '|' order by {order})) "

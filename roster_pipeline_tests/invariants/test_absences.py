@@ -1,4 +1,4 @@
-"""Random nights of students who go missing in every way that a SIS shows it, over REST and as CSV bundles.
+"""Random nights of students who go missing in every way of a SIS, over REST and as CSV bundles.
 
 Over REST the SIS is asked for each missing student, and answers clearly, unclearly or not at all. As CSV, bundles are
 old, older than the one before, dated in the future, or one of an earlier day again.
@@ -28,7 +28,7 @@ from roster_pipeline_tests.sources.conftest import Kind, Record, School, Source,
 EXAMPLES = histories(2, 60)
 DAYS = 16
 STUDENTS, MOST_MISSING = 24, 8
-"""So few are missing that the snapshot as a whole is like those before."""
+"""So few are missing that the whole snapshot looks as usual."""
 SLASHES = 3
 """Students with a slash in their id."""
 HOUR, DAY = 3600.0, 86_400.0
@@ -37,7 +37,7 @@ OPEN: dict[str, Any] = {
     **dict.fromkeys(("create_share", "restore_share", "update_share", "update_key_share", "unknown_org_share"), 1.0),
     "contradictions": 1000,
 }
-"""No guard on sizes: what they hold is the main proof's matter."""
+"""No guards on sizes: the main proof tests them."""
 ORG_OF: dict[str, str] = {"other school": "s2", "unlisted org": "s9", "district": "d1"}
 REASONS = """
 select r.sourced_ids[1] as who, r.reason from plan_row r join plan p on p.id = r.plan_id
@@ -60,7 +60,7 @@ _numbers = count(1)
 
 
 class AbsenceSource(Source):
-    """A SIS that answers for single students as `answers` says, or whose bundles were written at `written`."""
+    """A SIS that answers for single students by `answers`, or whose bundles were written at `written`."""
 
     def __init__(self, kind: Kind, folder: Path) -> None:
         super().__init__(kind, folder)
@@ -175,7 +175,7 @@ class Absences(RuleBasedStateMachine):
             assert "older_source" in self.school.guards
 
     def _agree(self, reasons: dict[str, str]) -> None:
-        """Everybody is as the model says, and for the reason that the model gives."""
+        """Assert that everybody has the status and the reason of the model."""
         told = {row["who"]: row["reason"] for row in self.school.rows(REASONS.format(key=self.school.school))}
         assert {who: told.get(who) for who in reasons} == reasons
         status = {row["who"]: row["status"] for row in self.school.rows(STATUS.format(key=self.school.school))}
@@ -184,7 +184,7 @@ class Absences(RuleBasedStateMachine):
 
 @pytest.fixture
 def source(request: pytest.FixtureRequest, home: Path) -> Iterator[Source]:
-    """A SIS of the kind that the test names."""
+    """A SIS of the kind that the test chooses."""
     yield from served(AbsenceSource(request.param, home / "exports"))
 
 

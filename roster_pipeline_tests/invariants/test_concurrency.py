@@ -1,6 +1,6 @@
 """Nights at the same moment: one school twice, and two schools that share people. Each several times, with changes.
 
-What comes out must be what one night after the other gives, in one of the two orders; nobody twice, nobody lost,
+The result must be the same as of one night after the other, in one of the two orders; nobody twice, nobody lost,
 nothing stuck.
 """
 
@@ -76,7 +76,7 @@ def run(district: CheckedDistrict, school: str, run_id: str, batch: str) -> Call
 
 
 def things_happen(district: CheckedDistrict, night: int) -> None:
-    """Somebody joins, leaves, comes back, changes or moves, every night somebody else."""
+    """Every night somebody else joins, leaves, comes back, changes or moves."""
     sis = district.sis
     here, there = sis.schools[night % 2], sis.schools[(night + 1) % 2]
 
@@ -99,7 +99,7 @@ def things_happen(district: CheckedDistrict, night: int) -> None:
 
 
 def ends(district: CheckedDistrict, *schools: str) -> tuple[Model, Shown]:
-    """The model after these nights, one after the other, and what it holds."""
+    """The model after these nights, one after the other, and its people."""
     own, district.model = district.model, deepcopy(district.model)
     try:
         for school in schools:

@@ -29,18 +29,18 @@ from roster_pipeline_tests.invariants.sync_district import Site
 from roster_pipeline_tests.postgres import as_text, copy_of
 
 EVERY = 1 if os.environ.get("ROSTER_PROOF") else 48
-"""Commits are always tried; of the other moments of a step, each so-many-th."""
+"""Every commit is tried; of the other moments of a step, every n-th."""
 COMMITS = ("during commit", "after commit")
 
 
 class Crashes:
-    """A district on the night of many changes, and a process that lives through it or does not."""
+    """A district on a night of many changes, and a process that may be killed in it."""
 
     def __init__(self, process: subprocess.Popen[str], district: CheckedDistrict, url: str, folder: Path) -> None:
         self.process, self.district, self.url, self.folder = process, district, url, folder
 
     def run(self, url: str, run: str, steps: tuple[str, ...], die_at: int | None = None) -> tuple[int, list[str]]:
-        """Exit status (negative: the signal), and the moments of a night that came to its end."""
+        """Exit status (negative: the signal), and the moments of a complete night."""
         moments = self.folder / f"{run}.json"
         job = {
             "url": url, "school": self.district.schools[0], "batch": "night", "run": run, "steps": steps,
@@ -55,12 +55,12 @@ class Crashes:
 
     @contextmanager
     def copy(self) -> Iterator[str]:
-        """The URL of a copy: every crash starts from the very same night."""
+        """The URL of a copy: every crash starts from the same night."""
         with copy_of(make_url(self.url)) as url:
             yield as_text(url)
 
     def ends(self, url: str) -> dict[str, Any]:
-        """Everything that must not depend on a crash: the directory by links, the ledger, the mails, what is held."""
+        """Everything that must not depend on a crash: the directory by links, the ledger, the mails, the holds."""
         place = self.district.place
         own, place.database = place.database, Database(url)
         try:

@@ -1,7 +1,7 @@
-"""Random nights of contacts: who may not be called is never stored, and everybody else is stored as the model says.
+"""Random nights of contacts: contacts whom nobody may call are never stored, and all others are stored as in the model.
 
-The SIS says of contacts that they may be called, that they may not, or something nobody knows; contacts change, are
-shared by brothers and sisters and change places; students come and go; the owner turns every switch.
+The SIS says that contacts may be called, may not be called, or something unknown; contacts change, are shared by
+brothers and sisters, and change places; students come and go; the owner changes every switch.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ DAYS = 12
 PUPILS, PARENTS = 7, 6
 NAMES = "abcdefg"
 ENOUGH = 4
-"""So many students always stay: if more came back than are there, the guard of restorations would hold them."""
+"""This many students always stay, so that the guard on restorations does not hold the others."""
 OPEN: dict[str, Any] = {
     **dict.fromkeys(("missing_share", "strangers_share", "shrink_share", "archive_share", "rekeyed_share"), 1.0),
     **dict.fromkeys(("create_share", "restore_share", "update_share"), 1.0),
     "moved_keys": 1000,
 }
-"""No guard but the window of dates and the share of other contacts: the rest is the other proof's matter."""
+"""No guards but the window of dates and the share of changed contacts: the other proof tests the rest."""
 STORED = """
 select l.sourced_id as who, m.status, c.place, c.sourced_id, c.phone
 from membership m join link l on l.person_id = m.person_id
@@ -113,7 +113,7 @@ class Families(RuleBasedStateMachine):
 
     @rule(approve=st.booleans())
     def join_slips(self, approve: bool) -> None:
-        """A join is off by one for a night: every student gets the contacts of the next one."""
+        """A wrong join for a night: every student gets the contacts of the next one."""
         lists = [pupil.agents for pupil in self.pupils]
         for pupil, agents in zip(self.pupils, lists[1:] + lists[:1], strict=True):
             self._give(pupil, agents)
@@ -123,7 +123,7 @@ class Families(RuleBasedStateMachine):
 
     @rule(pick=PICK, says=st.sampled_from((False, "ask first", None)))
     def excluded(self, pick: int, says: Says) -> None:
-        """Nobody may call a contact any more."""
+        """A contact may not be called from now on."""
         self._deliver()
         parent = self.parents[f"g{pick % PARENTS}"]
         parent.says = says
@@ -132,7 +132,7 @@ class Families(RuleBasedStateMachine):
 
     @rule(every=st.integers(1, 3), changes=CHANGES)
     def unreadable(self, every: int, changes: list[tuple[str, int, int]]) -> None:
-        """Nobody can read some phones for two nights, whatever happens meanwhile."""
+        """Some phones are unreadable for two nights, whatever happens meanwhile."""
         some = list(self.parents.values())[::every]
         for spoiled in (True, False):
             self._deliver()
@@ -144,7 +144,7 @@ class Families(RuleBasedStateMachine):
 
     @rule(what=st.sampled_from(("rostered", "auto_update", "archive", "contacts", "most", "blackout")), pick=PICK)
     def switch(self, what: str, pick: int) -> None:
-        """The owner turns a switch."""
+        """The owner changes a switch."""
         value = 1 + pick % 5 if what == "most" else not getattr(self.school.wishes, what)
         setattr(self.school.wishes, what, value)
         self._settle()
@@ -255,7 +255,7 @@ class Families(RuleBasedStateMachine):
         return found
 
     def _agree(self) -> dict[str, tuple[str, dict[int, Kept]]]:
-        """What is stored, which is what the model says."""
+        """Return the stored contacts, after comparing them with the model."""
         expected = {who: (status, self.school.stored.get(who, {})) for who, status in self.school.status.items()}
         shown = self._stored()
         assert shown == expected

@@ -1,4 +1,4 @@
-"""Single nights that the random ones once ended badly with, each as small as it can be."""
+"""Nights in which random syncs once found an error, each as small as possible."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from roster_pipeline_tests.invariants.sync_district import Site
 
 @pytest.fixture
 def district(database: Database, site: Site) -> CheckedDistrict:
-    """Two schools with everything switched on, and nobody in them yet."""
+    """Two empty schools with everything switched on."""
     return CheckedDistrict(database, site, 0, [SchoolRules("sch-1"), SchoolRules("sch-2")])
 
 

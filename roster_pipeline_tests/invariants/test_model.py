@@ -1,8 +1,8 @@
 """Hundreds of random nights: the pipeline, on a real database and over HTTP, against the reference model.
 
-Two schools of one connection share a district; a third school, of another district and another SIS, has people with
-the very same sourcedIds, numbers, names and e-mails. `ROSTER_PROOF=long`, or a number of histories, runs far more
-nights and other ones each time, and shrinks what fails.
+Two schools of one connection share a district; a third school, of another district and another SIS, has people with the
+same sourcedIds, numbers, names and e-mails. `ROSTER_PROOF=long`, or a number of histories, runs many more nights, other
+ones each time, and reduces a failing history.
 """
 
 from __future__ import annotations
@@ -87,12 +87,13 @@ select r.row from plan_row r where r.plan_id = :plan and r.action = :action and 
        or cast(:person as bigint) is null and r.person_id is null and r.sourced_ids && cast(:records as text[]))
 """
 EXEMPTED = ("archive", "create", "restore")
-"""The model refuses these; an update is refused for its values alone, which the tables of the plan test."""
+"""The kinds of change that the model exempts. An exempted update is about its values only; the tests of the plan cover
+that."""
 UNUSUAL = "people_missing|strangers|empty_role|no_orgs|shrunk_role|rejected"
 PICK = st.integers(0, 10**4)
 CHANGES = st.lists(st.tuples(st.sampled_from(KINDS), PICK, PICK, PICK), max_size=4)
 nights = Counter[str]()
-"""What the proof went through, for its own sake: a proof that never saw a hold would prove little."""
+"""The events that the proof must have had: a proof without a hold would prove little."""
 
 
 class Districts(RuleBasedStateMachine):
@@ -159,7 +160,7 @@ class Districts(RuleBasedStateMachine):
         every=st.integers(1, 3),
     )
     def unreadable_night(self, place: int, group: Group, name: str, every: int) -> None:
-        """For a night, nobody can read some values."""
+        """For a night, some values are unreadable."""
         district = self.districts[0]
         district.sis.spoil(name, district.sis.schools[place], group, every=every)
         self._night(district, district.schools[place])
@@ -178,7 +179,7 @@ class Districts(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def short_absence(self, pick: int) -> None:
-        """Somebody of the first school is away for a night, and is there again on the next."""
+        """Somebody of the first school is absent for one night."""
         district = self.districts[0]
         able = [one for one in district.sis.here() if one.groups_in("sch-1")]
         for record in [able[pick % len(able)]] if able else []:
@@ -217,7 +218,7 @@ class Districts(RuleBasedStateMachine):
 
     @rule(pick=PICK, place=st.integers(0, 1), group=st.sampled_from(GROUPS), deleted=st.sampled_from((False, True)))
     def ids_of_two(self, pick: int, place: int, group: Group, deleted: bool) -> None:
-        """For a night, one or two sourcedIds have another human's record besides, in the same school or another."""
+        """For a night, another human has one or two of the sourcedIds too, in the same school or another."""
         district = self.districts[0]
         able = [one for one in district.sis.here() if one.sourced_id not in district.sis.confirmed]
         for record in {able[pick % len(able)], able[pick // 2 % len(able)]} if able else ():
@@ -237,7 +238,7 @@ class Districts(RuleBasedStateMachine):
         school = district.schools[place]
         before, prints = district.pipeline(), district.place.fingerprint(absences=False)
         if fault == OLD_DATA and not district.place.rows(READ_BEFORE):
-            return  # nothing that they could be older than
+            return  # there are no earlier data
         district.place.sis.faults.set(fault)
         try:
             district.place.sync_school(school)
@@ -276,7 +277,7 @@ class Districts(RuleBasedStateMachine):
         self._relearn(district, school)
 
     def _relearn(self, district: CheckedDistrict, school: str) -> None:
-        """What a bad night leaves in the school's memory: whether it counts as good, and as the first."""
+        """Update the school's memory after a bad night: whether it counts as good, and as the first."""
         state = district.model.schools[district.ids[school]]
         newest = district.place.rows(NEWEST_MEMBERS, school=school)
         state.members = {row["sourced_id"]: row["role"] for row in newest}
@@ -291,7 +292,7 @@ class Districts(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 1), role=st.sampled_from(GROUPS), which=st.integers(0, 2), on=st.booleans())
     def switch(self, place: int, role: str, which: int, on: bool) -> None:
-        """An owner turns a switch: role, auto update or archive."""
+        """An owner changes a switch: role, auto update or archive."""
         district = self.districts[0]
         rules = district.model.schools[district.sis.schools[place]].rules
         switches = list(rules.switches[role])
@@ -302,7 +303,7 @@ class Districts(RuleBasedStateMachine):
 
     @rule(kind=st.sampled_from(("student", "staff")))
     def numbers_of_another_place(self, kind: str) -> None:
-        """An owner names another place for a kind of numbers, and then the place of before."""
+        """An owner names another place for a kind of number, and later the old place again."""
         district = self.districts[0]
         of = {"district": district.place.district_id, "connection": district.place.connection_id, "kinds": [kind]}
         with self.database.begin() as conn:
@@ -345,7 +346,7 @@ class Districts(RuleBasedStateMachine):
     @precondition(lambda self: self._waiting(EXEMPTED))
     @rule(pick=PICK)
     def leave_a_row_out(self, pick: int) -> None:
-        """A person takes one row out of what is held; neither this plan nor a later one does it."""
+        """A person exempts one held row; neither this plan nor a later one applies it."""
         waiting = self._waiting(EXEMPTED)
         district, school = waiting[pick % len(waiting)]
         state, plan_id = district.model.schools[district.ids[school]], self._held_plan(school)
@@ -365,7 +366,7 @@ class Districts(RuleBasedStateMachine):
     @precondition(lambda self: any(state.exempted for state in self.districts[0].model.schools.values()))
     @rule(pick=PICK)
     def take_it_back(self, pick: int) -> None:
-        """Somebody says that the change may be made after all."""
+        """Somebody takes an exemption back."""
         district = self.districts[0]
         able = [key for key in district.schools if district.model.schools[district.ids[key]].exempted]
         school = able[pick % len(able)]
@@ -376,7 +377,7 @@ class Districts(RuleBasedStateMachine):
     @precondition(lambda self: any(district.doubted() for district in self.districts))
     @rule(pick=PICK)
     def answer_a_doubt(self, pick: int) -> None:
-        """Somebody looks at an id that may have gone to another human, and says whose it is."""
+        """Somebody decides about an id that may have gone to another human."""
         doubted = [(district, link) for district in self.districts for link in district.doubted()]
         district, link = doubted[pick % len(doubted)]
         nights["confirmed" if manual_edits.say_the_truth_of(district, link) else "unlinked"] += 1
@@ -390,7 +391,7 @@ class Districts(RuleBasedStateMachine):
     @precondition(lambda self: self.districts[0].model.people)
     @rule(pick=PICK, place=st.integers(0, 1), days=st.sampled_from((0, 0, -30, -31, 1)), many=st.booleans())
     def announce_leavers(self, pick: int, place: int, days: int, many: bool) -> None:
-        """Somebody says who leaves: today, weeks ago, too long ago to count, or only tomorrow."""
+        """Somebody announces leavers: for today, weeks ago, too long ago to count, or tomorrow."""
         district = self.districts[0]
         school = district.schools[place]
         state, able = district.model.schools[district.ids[school]], district.model.active(district.ids[school])
@@ -425,7 +426,7 @@ class Districts(RuleBasedStateMachine):
         nights["undone"] += 1
 
     def _forget_holds(self, district: CheckedDistrict) -> None:
-        """After a rollback people do not approve older plans."""
+        """After a rollback, nobody approves older plans."""
         with self.database.begin() as conn:
             for key, school in district.ids.items():
                 held = approvals.held(conn, school_id=tenants.get_school(conn, key).id)
@@ -435,7 +436,7 @@ class Districts(RuleBasedStateMachine):
 
     @invariant()
     def they_agree(self) -> None:
-        """After every step: both districts are what the model says, and what the truth allows."""
+        """After every step: both districts agree with the model and with the truth."""
         for district in self.districts:
             district.check()
 
@@ -469,7 +470,7 @@ class Districts(RuleBasedStateMachine):
         return applied
 
     def _told_once(self, district: CheckedDistrict, school: str) -> None:
-        """Whatever repeats another finding in other words can be approved, and its cause is told in the same line."""
+        """A finding that only repeats another one can be approved, and its cause is in the same line."""
         for row in district.place.rows(VERDICT, school=school):
             told = {one["guard"] for one in row["findings"] if not one.get("repeats")}
             repeated = [one for one in row["findings"] if one.get("repeats")]

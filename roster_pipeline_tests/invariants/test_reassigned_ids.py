@@ -1,4 +1,4 @@
-"""Nights of ids that went to somebody else: model and pipeline agree, and whoever is who they were stays so."""
+"""Nights of ids that went to somebody else: model and pipeline agree, and nobody becomes somebody else."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def district(database: Database, site: Site) -> CheckedDistrict:
 
 
 def night(district: CheckedDistrict, school: str | None = None) -> dict[str, int]:
-    """One night of a school (the first), held against the model; what it did, and whom it left alone."""
+    """One night of a school (by default the first), compared with the model; returns its changes, and the people left
+    alone."""
     school = school or district.schools[0]
     district.model.night(district.ids[school], district.sis.served())
     applied = district.place.sync_school(school)
@@ -57,7 +58,7 @@ def unlink_all(district: CheckedDistrict, school: str) -> int:
 
 
 def forget(person: Person, link: str) -> None:
-    """In the model: the record is not theirs, and they have no other."""
+    """In the model: the record is not theirs, and they have no other record."""
     person.links.remove(link)
     person.masters.pop(link, None)
     person.not_theirs.add(link)

@@ -1,7 +1,7 @@
 """Several schools that know one person, in turns: if nothing changes in the SIS, the second round changes nothing.
 
-People have roles in several schools of two connections, and often two records; the schools have different settings.
-Whatever two of them would write differently must have one answer, or it changes every night, forever.
+People have roles in several schools of two connections, and often two records; the schools have different settings. If
+two schools read a value differently, one must decide, or it would change every night.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Turns(Place):
             self._add_human(number)
 
     def add_schools(self) -> list[str]:
-        """The schools; gives their keys."""
+        """Add the schools; returns their keys."""
         keys = []
         with self.database.begin() as conn:
             for connection, school_id in SCHOOLS:

@@ -1,7 +1,7 @@
 """Random nights of a district with several connections, against the model of trust: links, and matches that wait.
 
-Schools deliver people of each other, honestly or not, in any order; connections change hands; the manager ranks
-connections, chooses primary records, and says of records that wait whose they are.
+Schools deliver each other's people, honestly or not, in any order; connections change hands; the manager ranks
+connections, chooses primary records, and decides about waiting records.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ EXAMPLES = histories(3, 60)
 STEPS = 24
 NAMES = ("Aa", "Bb", "Cc")
 OWN = 12
-"""People whom each school has besides, so that what happens to three is no share of anything."""
+"""Further people of each school, so that three people are a small share."""
 CALM = Guards(
     archive_share=1,
     create_share=CREATED,
@@ -82,7 +82,7 @@ def called(link: Link) -> str:
 
 
 class Connections(RuleBasedStateMachine):
-    """Nights of one district. `district` is set by the test, and emptied of people before each history."""
+    """Nights of one district. The test sets `district`, and removes its people before each history."""
 
     district: SeveralConnections
     histories = 0
@@ -108,7 +108,7 @@ class Connections(RuleBasedStateMachine):
         changes=CHANGES, order=st.permutations(KEYS), most=st.sampled_from((1, 1, 2)), settle=st.booleans(), place=PLACE
     )
     def day(self, changes: list[tuple[str, int, int]], order: list[str], most: int, settle: bool, place: int) -> None:
-        """Things happen in the SISes, then the nights of some schools, in any order; the manager may decide."""
+        """Changes in the SISes, then the nights of some schools, in any order; the manager may decide."""
         for kind, pick, other in changes:
             if kind.startswith("deliver"):
                 self.deliver(pick, other, bool(other % 2), honest=kind == "deliver honestly")
@@ -124,7 +124,7 @@ class Connections(RuleBasedStateMachine):
         self.day(changes, order, 1, True, place)
 
     def deliver(self, place: int, name: int, number: bool, honest: bool) -> None:
-        """A SIS has a record with a name: of the human who bears it, or of one who only says so."""
+        """A SIS delivers a record with a name: of the human with this name, or of one who only claims it."""
         key, name = KEYS[place % len(KEYS)], name % len(NAMES)
         if name in self.records[key]:
             return
@@ -178,7 +178,7 @@ class Connections(RuleBasedStateMachine):
         self.they_agree()
 
     def settle(self, place: int) -> None:
-        """The manager says whose a waiting record is, and knows."""
+        """The manager decides about a waiting record, by the truth."""
         link, person = sorted(self.model.waiting.items(), key=lambda pair: pair[0])[place % len(self.model.waiting)]
         same = self.records[link[0]][link[1]].human == person.human
         self._by_hand(manual_edits.link if same else manual_edits.unlink, link, person)
@@ -210,12 +210,12 @@ class Connections(RuleBasedStateMachine):
 
     @invariant()
     def they_agree(self) -> None:
-        """Everybody is who, whose and where the model says."""
+        """Assert that people, links and memberships are those of the model."""
         shown = {tuple(row["links"]): self._shown(row) for row in self.district.rows(KNOWN)}
         assert shown == {tuple(sorted(map(called, one.links))): self._expected(one) for one in self.model.people}
 
     def teardown(self) -> None:
-        """Everybody leaves, and is forgotten."""
+        """Remove everybody."""
         for key in KEYS:
             for name in self.records[key]:
                 self.district.sises[key].district.vanish(

@@ -1,7 +1,7 @@
 """The reference model of people whom several connections know: which record is primary, and which matches wait.
 
-As `model`, written from the rules and not from the code, and for what that one leaves out: a district with more than
-one connection. Each human has one name, e-mail and number, so that what a record is taken for depends on trust alone.
+Like `model`, written from the rules and not from the code, for a district with several connections. Each human has one
+name, e-mail and number, so that matching depends on trust alone.
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from itertools import count
 
 Link = tuple[str, int]
-"""A connection, and the place of the name that the record bears."""
+"""A connection, and the number of the record's name."""
 CREATED, FEW = 0.08, 2
-"""More creations than this share of a role wait; so few do not, unless another connection knows the people."""
+"""More creations than this share of a role wait; this few do not, unless another connection knows the people."""
 _serials = count(1)
 
 
 @dataclass
 class Record:
-    """What a SIS says of a name. human: the truth. number: whether it has the number that goes with the name."""
+    """A record of a SIS with a name. human: the truth. number: whether it has the number of that name."""
 
     human: str
     number: bool
@@ -28,8 +28,8 @@ class Record:
 
 @dataclass(eq=False)
 class Known:
-    """One person. human: whom they were made for. number: the connection that gave it. members: connection to since
-    when and whether active. not_theirs: records that the manager said are somebody else."""
+    """One person. human: whom they were made for. number: the connection that gave it. members: connection to the time
+    of joining and whether active. not_theirs: records that the manager unlinked."""
 
     name: int
     human: str
@@ -65,7 +65,7 @@ class TrustModel:
         self.nights = 0
 
     def linked(self, link: Link) -> Known | None:
-        """Whose record it is."""
+        """The person of a record."""
         return next((person for person in self.people if link in person.links), None)
 
     def night(self, at: str, records: dict[int, Record]) -> None:
@@ -106,7 +106,7 @@ class TrustModel:
             self._write((held.at, name), person, record)
 
     def _write(self, link: Link, person: Known | None, record: Record) -> None:
-        """Link, membership, and the fields where this connection has the primary record."""
+        """Write link and membership, and the fields if this connection has the primary record."""
         at, name = link
         if person is None:
             person = Known(name, record.human, link, "", None)
@@ -125,7 +125,8 @@ class TrustModel:
         return not here and (bool(person.links) or bool(person.members.keys() - {at}))
 
     def _match(self, link: Link, record: Record) -> Known | None:
-        """By a number that this connection gave, else by an e-mail that one person alone has; never one told apart."""
+        """Match by a number that this connection gave, else by an e-mail that only one person has; never an unlinked
+        person."""
         at, name = link
         bearing = [person for person in self.people if person.name == name]
         numbered = [one for one in bearing if record.number and one.number == at and link not in one.not_theirs]
@@ -135,13 +136,14 @@ class TrustModel:
         return bearing[0] if len(bearing) == 1 and link not in bearing[0].not_theirs else None
 
     def _waits(self, at: str, person: Known, record: Record) -> bool:
-        """Whom another connection knows, a school's own one finds by a number of the district's alone."""
+        """Whether the match waits: a school's own connection finds people of another connection only by a number of the
+        district."""
         if at in self.of_district or not self._elsewhere(at, person):
             return False
         return not (record.number and person.number in self.of_district)
 
     def _first(self, person: Known) -> str:
-        """The connection whose record their fields follow."""
+        """The connection of their primary record."""
         active = {at: since for at, (since, is_active) in person.members.items() if is_active}
         able = {link[0] for link in person.links} & active.keys()
         if person.chosen and person.primary is not None and person.primary[0] in able:
@@ -164,5 +166,5 @@ class TrustModel:
         del self.waiting[link]
 
     def set_primary_record(self, person: Known, link: Link) -> None:
-        """The manager says whose record the fields follow; they do so from its next night on."""
+        """The manager chooses the primary record; the fields follow from its next night on."""
         person.primary, person.chosen = link, True

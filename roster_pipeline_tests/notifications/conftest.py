@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that can be told to refuse, and a certificate authority of its own."""
+"""A real SMTP server on loopback that refuses on demand, with its own certificate authority."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ USER, PASSWORD = "roster", "p@ss/w:rd%"
 
 @dataclass
 class Sink:
-    """What arrived, and what is answered: `replies` maps a command, or an address, to the server's line."""
+    """The mails that arrived, and the answers: `replies` maps a command, or an address, to the server's line."""
 
     replies: dict[str, str] = field(default_factory=dict)
     messages: list[EmailMessage] = field(default_factory=list)

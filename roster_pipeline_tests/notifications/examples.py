@@ -1,4 +1,4 @@
-"""Reports as they come out of real nights: a good one, one with held changes, a first one, a failure."""
+"""Reports like those of real nights: a good one, one with held changes, a first one, a failure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""No command of the shell reaches those who read pages: every remedy of the package is told with pages instead."""
+"""Readers of pages see no commands: every remedy of the package names pages instead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The words: subjects and sentences for every kind of night, and who wants to read about it."""
+"""Subjects and sentences for every kind of night, and which owners get the mail."""
 
 from __future__ import annotations
 

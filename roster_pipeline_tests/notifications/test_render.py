@@ -1,4 +1,4 @@
-"""The rendered mail: the same in both versions, sound HTML, and harmless whatever a value holds."""
+"""The rendered mail: the same in both versions, valid HTML, and harmless with any value."""
 
 from __future__ import annotations
 

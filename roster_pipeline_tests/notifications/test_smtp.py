@@ -1,4 +1,4 @@
-"""Mails over a real SMTP server: what arrives, what is refused, and what the errors say (and do not say)."""
+"""Mails over a real SMTP server: deliveries, refusals, and the texts of errors."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_a_silent_server_does_not_hold_us_for_long() -> None:
 
 @pytest.mark.parametrize("scheme", ["smtp", "smtps"])
 def test_a_server_that_answers_byte_by_byte_is_cut_off(scheme: str, certificates: Certificates) -> None:
-    """Each byte comes in time; the whole answer never does."""
+    """Each byte comes in time, but the whole answer does not."""
     over = Event()
 
     def drip(listening: socket.socket) -> None:

@@ -1,4 +1,4 @@
-"""Helpers of the client's tests: a served SIS, a client for it, and everything that a pull brings."""
+"""Helpers of the client's tests: a served SIS, a client for it, and the results of a pull."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def checked(client: Client, school: str, **of: Any) -> dict[str, CheckItem]:
 
 
 class TestClock:
-    """Time that passes only while the client waits. waits: its waits in seconds."""
+    """A clock that moves only while the client waits. waits: its waits in seconds."""
 
     __test__ = False
 

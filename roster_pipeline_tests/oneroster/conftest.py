@@ -1,4 +1,4 @@
-"""A simulated SIS per test, faults as text, and a client that waits without waiting."""
+"""A simulated SIS per test, faults as text, and a client whose waits take no time."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def small_district() -> District:
 
 @pytest.fixture(scope="session")
 def idle() -> Iterator[list[Served]]:
-    """Simulators that no test uses right now; starting one takes longer than most tests."""
+    """Simulators for reuse, because starting one takes longer than most tests."""
     servers: list[Served] = []
     yield servers
     for server in servers:

@@ -1,6 +1,6 @@
 """Malformed payloads against the client: `python -m roster_pipeline_tests.oneroster.fuzz 10000 [SEED]`.
 
-Prints the seed, so that what fails can be run again.
+Prints the seed, so that a failure can be repeated.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from roster_pipeline_tests.oneroster.payloads import envelope
 from roster_pipeline_tests.oneroster.promises import keeps_promises_of_bodies
 
 CUT_SHARE = 0.1
-"""So many bodies are cut off or garbled as bytes on top."""
+"""The share of bodies that are also cut off or garbled as bytes."""
 
 
 def body(chance: random.Random) -> bytes:
@@ -28,7 +28,7 @@ def body(chance: random.Random) -> bytes:
 
 
 def run(count: int, seed: int) -> None:
-    """Raise at the first broken promise; its number and the seed are in the note."""
+    """Raise at the first broken promise, with its number and the seed in a note."""
     for number in range(count):
         chance = random.Random(f"{seed}-{number}")
         payload = body(chance)

@@ -1,4 +1,4 @@
-"""A process that pulls from a hostile server and writes down its peak of memory."""
+"""A process that pulls from a hostile server and prints its peak memory."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from roster_pipeline.oneroster import Client, Endpoint, Limits, OneRosterError, 
 
 
 def main(base_url: str, file: str) -> int:
-    """Write the error that ended the pull, or how many came, and the peak in MB."""
+    """Print the error that ended the pull, or the number of records, and the peak in MB."""
     limits = Limits(first_wait=0.01, longest_wait=0.05)
     with Client(Endpoint(base_url, allow_private=True, parallel=4, limits=limits)) as client:
         said = "nothing"
@@ -22,6 +22,6 @@ def main(base_url: str, file: str) -> int:
 
 
 def peak() -> int:
-    """The most MB of memory this process had; getrusage would count what its parent had when it was started."""
+    """The peak memory of this process in MB; getrusage would count its parent's memory at the start."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) // 1024

@@ -38,14 +38,16 @@ PEOPLE = [person(f"p-{number:04}") for number in range(230)]
 
 
 def window(query: Mapping[str, str], people: list[Any] = PEOPLE) -> list[Any]:
-    """The people of the page that is asked for."""
+    """The people of the requested page."""
     offset, limit = int(query.get("offset", 0)), int(query.get("limit", 100))
     return people[offset : offset + limit]
 
 
 @contextmanager
 def odd(answers: Answers, *, open_server: bool = True, **settings: Any) -> Iterator[Client]:
-    """A client of a server below the 1.2 root. If `answers` gives None: one school for /orgs, and 404 for the rest."""
+    """A client of a server below the 1.2 root. If `answers` returns None: one school for /orgs, and 404 for the
+    rest.
+    """
     root = "/ims/oneroster/rostering/v1p2"
 
     async def reply(request: Request) -> Response:
@@ -68,7 +70,7 @@ def odd(answers: Answers, *, open_server: bool = True, **settings: Any) -> Itera
 
 
 def same_people(served: Served, *faults: str, but: tuple[str, ...] = ()) -> Pulled:
-    """Assert that faults change nothing in what a pull brings, except the fields of `but`."""
+    """Assert that faults do not change the result of a pull, except the fields of `but`."""
     before = served.pull()
     served.sis.faults.set(*faults)
     after = served.pull()
@@ -84,11 +86,11 @@ def users_only(answer: Callable[[Mapping[str, str]], Any]) -> Answers:
 
 
 def told_of(answer: Callable[[Mapping[str, str]], Any], **settings: Any) -> Pulled:
-    """What a pull brings from a server that answers `/users` like this."""
+    """The result of a pull from a server that answers `/users` like this."""
     with odd(users_only(answer), **settings) as client:
         return pulled_by(client)
 
 
 def of_people(*people: Any) -> Pulled:
-    """What a pull of exactly these users brings."""
+    """The result of a pull of exactly these users."""
     return told_of(lambda query: page(list(people), query))

@@ -1,4 +1,4 @@
-"""Malformed OneRoster payloads, drawn at random: well-formed records with anything at all in any place."""
+"""Malformed OneRoster payloads, at random: well-formed records with any value in any place."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ NAMES = (
 
 
 def anything(chance: random.Random, depth: int = 0) -> Any:
-    """Any JSON value, and some that only a sloppy parser lets through."""
+    """Any JSON value, and some that only a lenient parser accepts."""
     pick = chance.randrange(14 if depth < 4 else 8)
     if pick < 3:
         return chance.choice(ODD_TEXTS)
@@ -32,7 +32,7 @@ def anything(chance: random.Random, depth: int = 0) -> Any:
 
 
 def user(chance: random.Random) -> Any:
-    """A user of either version with up to six members replaced, renamed, added or taken away."""
+    """A user of either version with up to six members replaced, renamed, added or removed."""
     number = chance.randrange(10**6)
     record: dict[str, Any] = {
         "sourcedId": f"u-{number}",

@@ -1,4 +1,4 @@
-"""What the client promises of any payload: no crash, nobody lost without a word, one shape, storable, no passwords."""
+"""The client's promises for any payload: no crash, nobody lost without a note, one shape, storable, no passwords."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DATE = re.compile(r"^\d{4}-\d{2}-\d{2}$")
 
 
 def keeps_promises_of_users(records: Sequence[Any]) -> None:
-    """Normalise and look at everything that came out."""
+    """Normalise and check the whole result."""
     users, rejects = UserReader(("jp.kana", "homeroom")).page(records)
     errors = [reject for reject in rejects if reject["severity"] == "error"]
     assert len(records) == len(users) + len(errors)
@@ -38,7 +38,7 @@ def keeps_promises_of_users(records: Sequence[Any]) -> None:
 
 
 def keeps_promises_of_bodies(body: bytes) -> None:
-    """A body is a page of records or a typed error; nothing else ever comes out."""
+    """Assert that a body gives a page of records or a typed error, and nothing else."""
     reply = Response(200, httpx.Headers({"Content-Type": "application/json"}), body, "http://sis.example.org/users")
     try:
         records, total, _, _ = records_of(reply, "users", "/users")

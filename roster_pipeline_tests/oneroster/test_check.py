@@ -110,7 +110,7 @@ def test_two_schools_with_one_identifier_are_red(sis: Start) -> None:
 
 
 def test_several_schools_are_found_with_one_reading_of_the_orgs(sis: Start) -> None:
-    """One that is not there, and one that two have as identifier, are red alone."""
+    """Only a school that does not exist, and an identifier of two schools, are red."""
     served = sis("org_identifier=doubled")
     with served.client() as client:
         doubled = next(org["identifier"] for org in client.orgs() if org["type"] == "school")

@@ -73,7 +73,7 @@ def refusal(base: str, clock: Clock | None = None, **settings: Any) -> OneRoster
 
 
 def closed(path: str, root: str = ROOT_1_2) -> Response:
-    """The root is there and wants a sign-in; nothing else is."""
+    """Only the root exists, and it requires a sign-in."""
     return Response(status_code=401 if path.startswith(root) else 404)
 
 
@@ -208,7 +208,7 @@ def test_a_token_address_on_another_host_is_not_recalled_either() -> None:
 
 
 def strict_oauth1(method: str, path: str, sent: str) -> Response:
-    """A server that takes a header apart at its commas and trims nothing."""
+    """A server that splits a header at its commas and trims nothing."""
     if method == "POST" or not path.startswith(ROOT_1_1):
         return Response(status_code=404)
     names = {part.partition("=")[0] for part in sent.removeprefix("OAuth ").split(",")}

@@ -1,4 +1,4 @@
-"""Every deviation has its row, and a test that carries its number or a sentence that says who handles it."""
+"""Every deviation has its row, and a test with its number, or a sentence that says where it is handled."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quirks 87 to 95, and 19: what fails, how it is said, and what is tried again."""
+"""Quirks 87 to 95, and 19: failures, their messages and retries."""
 
 from __future__ import annotations
 

@@ -81,7 +81,7 @@ def packed(pieces: Iterable[bytes], times: int = 1, status: int = 200) -> Respon
 
 @contextmanager
 def serving(made: Callable[[], Response], *, late: bool = False) -> Any:
-    """late: the first page of people is good and announces many more, so that pages are asked for ahead."""
+    """late: the first page of people is good and announces many more, so that pages are requested ahead."""
     bad = made()
 
     async def answer(request: Request) -> Response:
@@ -103,7 +103,7 @@ def serving(made: Callable[[], Response], *, late: bool = False) -> Any:
 
 @pytest.fixture(autouse=True, scope="module")
 def own_host() -> Iterator[None]:
-    """A host that loads nothing for other tests: what it has loaded counts in each of its processes."""
+    """A preloaded host of its own, because everything that a host has loaded counts in each of its processes."""
     with mock.patch.object(preloaded, "_host", None):
         yield
         if preloaded._host is not None:

@@ -36,8 +36,8 @@ def test_a_server_that_stops_answering_fails_the_pull(status: int, failure: type
 
 
 def moving(leave: Callable[[int], list[int]], join: Callable[[int], int] = lambda _: 0, *, total: bool) -> Any:
-    """Answers of a list that changes after each page, in every reading. leave: positions that leave after a page that
-    ends at this one. join: how many new people come to the end."""
+    """Answers of a list that changes after each page, in every reading. leave: after a page that ends here, the
+    positions that leave. join: how many new people come at the end."""
     people = list(PEOPLE)
 
     def answer(query: Mapping[str, str]) -> Response:
@@ -124,7 +124,7 @@ def test_pages_that_cannot_overlap_are_read_twice(*, total: bool, join: int, oft
 
 
 def test_a_list_that_was_longer_before_may_end_at_a_round_number() -> None:
-    """Without a sort nothing else proves the end; and a server that gave more does not cut its lists there."""
+    """Without a sort, nothing else proves the end; but a server that sent more before does not cut its lists there."""
     people = [person(f"p-{number:04}") for number in range(1003)]
     learned: dict[str, Any] = {}
 
@@ -248,7 +248,8 @@ def test_a_test_by_a_person_finds_out_again_whether_pages_can_overlap(sis: Start
 
 
 class Restless:
-    """A list in which people come and go between the requests. stayed: who was there during the whole last reading."""
+    """A list in which people come and go between requests. stayed: the people who were there during the whole last
+    reading."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)

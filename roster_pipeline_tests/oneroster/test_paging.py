@@ -1,4 +1,4 @@
-"""Quirks 29 to 40 and 82: to the end, and provably."""
+"""Quirks 29 to 40 and 82: lists are read to a proved end."""
 
 from __future__ import annotations
 
@@ -246,7 +246,7 @@ def test_a_list_that_is_refused_after_its_first_part_says_so() -> None:
 @pytest.mark.parametrize("status", [400, 404, 416, 500])
 @pytest.mark.parametrize("total", [True, False])
 def test_a_server_that_refuses_pages_beyond_its_end_is_read_to_the_end(status: int, *, total: bool) -> None:
-    """With a total, the last page is asked for exactly. Without one, the opposite order must show the last record."""
+    """With a total, exactly the last page is requested. Without one, the opposite order must show the last record."""
 
     def answer(query: Mapping[str, str]) -> Any:
         people = PEOPLE[::-1] if query.get("orderBy") == "desc" else PEOPLE

@@ -1,4 +1,4 @@
-"""Quirks 47 to 73: records in every state of repair."""
+"""Quirks 47 to 73: records with every kind of fault."""
 
 from __future__ import annotations
 

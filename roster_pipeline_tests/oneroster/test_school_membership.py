@@ -1,4 +1,4 @@
-"""Quirks 24 to 28, 41 to 46, 88: who belongs to a school, whatever the server offers; filters are checked."""
+"""Quirks 24 to 28, 41 to 46, 88: the people of a school with every kind of server; filters are checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quirks 52 to 57 and 74 to 86, as far as they concern reading: what is delivered is told, and nothing is concluded."""
+"""Quirks 52 to 57 and 74 to 86, as far as they concern reading: data are delivered as they are, without conclusions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Quirks 8 to 23: signing in, in every way that servers want it."""
+"""Quirks 8 to 23: every way of signing in."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The short way of reading a page of users gives what the careful one gives, or leaves the page to it."""
+"""The fast reader of users gives the same as the careful one, or leaves the page to it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ USERS = st.fixed_dictionaries(
 
 
 def agree(body: bytes) -> int:
-    """Both ways of reading a body give the same; how many of its users took the short one."""
+    """Assert that both readers give the same; returns how many users the fast one read."""
     short = usual_users(body)
     if short is None:
         return 0
@@ -71,7 +71,7 @@ def agree(body: bytes) -> int:
 
 
 def written(*users: Any, **beside: Any) -> bytes:
-    """A page as a server writes it; a lone surrogate, which JSON can spell, is spelled."""
+    """A page as a server writes it; a lone surrogate is written as a JSON escape."""
     return json.dumps({"users": users, **beside}).encode()
 
 

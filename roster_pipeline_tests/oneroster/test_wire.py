@@ -1,4 +1,4 @@
-"""The wire and what is shared by processes: addresses, names that rebind, slots, ids in eight bytes, retries."""
+"""Network and shared state of processes: addresses, DNS rebinding, slots, ids in eight bytes, retries."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PRIVATE += ["fec0::1", "::127.0.0.1", "64:ff9b:1::a00:1", "::ffff:0:10.0.0.1", "
 CLOUDS = ["168.63.129.16", "100.100.100.200", "192.0.0.192", "169.254.170.2", "fd00:ec2::254", "fd20:ce::254"]
 CLOUDS += ["fd00:c1::a9fe:a9fe", "fd00:42::42", "fd00:a9fe:a9fe::1", "64:ff9b::6464:64c8", "2002:6464:64c8::1"]
 NEWEST = ["3fff::1", "5f00::1", "100:0:0:1::1", "192.31.196.1", "192.88.99.1", "2001:20::1", "2001:1::1", "240.0.0.1"]
-"""Blocks of the registries that one Python or another does not know, and special ones that are globally reachable."""
+"""Blocks of the registries that some Python versions do not know, and special ones that are globally reachable."""
 NEVER = ["169.254.169.254", "fe80::1", "0.0.0.0", "224.0.0.1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe"]
 
 

@@ -1,4 +1,4 @@
-"""The second witness counts only where somebody present is answered before and after everybody else was asked for."""
+"""The second witness counts only if the SIS answers for somebody present before and after all others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MISSING = Answer("missing", None)
 
 
 class Server:
-    """Answers for the present until it has been asked for so many people; then it says 404, or fails, for all."""
+    """Answers for present people, but after this many requests it answers 404, or fails, for all."""
 
     def __init__(self, lasts: int, then: Answer) -> None:
         self.lasts, self.then = lasts, then

@@ -1,4 +1,4 @@
-"""Encodings, and unreadable rows: each is recorded, and where it may be anybody the bundle is incomplete."""
+"""Encodings, and unreadable rows: each is recorded, and if it may be about anybody, the bundle is incomplete."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ DROPPED = LINES[1].rstrip(b",")
 def test_a_row_that_is_cut_shows_that_other_rows_may_be_missing(
     tmp_path: Path, lines: list[bytes], rejected: list[str], *, complete: bool
 ) -> None:
-    """A row with a comma or a line break too many is one row, and short rows may be a habit of the export."""
+    """A row with an extra comma or line break is one row, and an export may always write short rows."""
     result = read(tmp_path, bundle_11() | {"users.csv": b"\r\n".join(lines)})
     assert sorted(one["sourcedId"] for one in result.rejects if one["severity"] == "error") == rejected
     assert result.proof.problems == (() if complete else ("unreadable-rows:users",))
@@ -151,7 +151,7 @@ def test_a_quote_out_of_place_rejects_its_row_and_makes_the_bundle_incomplete(tm
 def test_two_quotes_in_different_rows_swallow_nobody_silently(
     tmp_path: Path, opened: str, closed: str, cell: str
 ) -> None:
-    """The rows between them become one cell, and the row that results has the right length."""
+    """The rows between them become one cell, and the resulting row has the right length."""
     plain = [one | {"agentSourcedIds": "", "userIds": ""} for one in PEOPLE]
     lines = table(USERS_11, plain).split(b"\r\n")
     quoted = {opened.encode(): b'"' + cell.encode(), closed.encode(): cell.encode() + b'"'}

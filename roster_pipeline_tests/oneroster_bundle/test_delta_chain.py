@@ -1,4 +1,4 @@
-"""Several bundles that arrived since the last one was read: applied in order, or the gap is said."""
+"""Several bundles since the last one that was read: applied in order, or the gap is reported."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""enrollments.csv decides only where that is wanted, and nothing that is wrong with it makes a bundle unreadable."""
+"""enrollments.csv decides only if that is wanted, and no fault in it makes a bundle unreadable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Any content of a bundle gives a typed error or an account of every row, and both ways of reading a row agree."""
+"""Any content of a bundle gives a typed error, or every row is counted, and both ways of reading a row agree."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bundles over SFTP, against a real server: proved by its host key, bounded, and at rest."""
+"""Bundles over SFTP, from a real server: host keys, limits, and files that are still written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How old a bundle is: which of several is the newest, whose time is wrong, and what is missing between them."""
+"""The age of bundles: the newest of several, wrong times, and missing bundles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def days_ago(number: float) -> datetime:
 
 
 def put(path: Path, files: Mapping[str, bytes], days: float) -> None:
-    """A bundle, written so many days ago."""
+    """A bundle, written this many days ago."""
     writing.put(path, files, days_ago(days))
 
 
@@ -200,7 +200,7 @@ def test_the_bundle_of_the_night_before_is_not_of_this_night(tmp_path: Path) -> 
     assert set(read(tmp_path / "out")[0]) == {"stu-1"}
 
 
-# What is missing in a row of deltas.
+# Missing deltas.
 
 ROWS = [
     ("every night", {"1.zip": 2, "2.zip": 1, "3.zip": 0.1}, True),

@@ -1,4 +1,4 @@
-"""Sources of bundles: what an address means, what is refused before anything is opened, and folders."""
+"""Sources of bundles: addresses, refusals before anything is opened, and folders."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Records, rosters and a directory in memory, for the tests of the core.
 
-`Directory` stands for PostgreSQL: it hands out the frames that planning reads, and carries out a plan the way the
-apply step does, so that a sync can be followed by the next one.
+`Directory` replaces PostgreSQL: it makes the frames that planning reads, and applies a plan like the apply step, so
+that one sync can follow another.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(("revision", "absent_syncs", "years", "number_connection_id"), "Int64"),
     "locked_fields": "object",
 }
-"""Types of the columns that are no texts."""
+"""Types of the columns that are not texts."""
 ON = RoleSettings(rostered=True, auto_update=True, archive=True)
 
 
@@ -64,7 +64,7 @@ def entry(role: str | None = "student", org: str | None = HERE, **dates: str) ->
 
 
 def user(sourced_id: str, role: str | None = "student", **members: Any) -> dict[str, Any]:
-    """One normalised user record of this school, with a name and a number of its own."""
+    """One normalised user record of this school, with its own name and number."""
     record: dict[str, Any] = {
         "sourcedId": sourced_id,
         "status": "active",
@@ -94,7 +94,7 @@ def cleaned(
 
 
 def tuples(frame: pd.DataFrame) -> list[Any]:
-    """Its lines as named tuples, whose values may be anything: the stubs of pandas know only scalars."""
+    """The rows as named tuples with values of any type; the stubs of pandas know only scalars."""
     return list(frame.itertuples())
 
 
@@ -107,7 +107,8 @@ def row_of(frame: pd.DataFrame, sourced_id: str) -> dict[str, Any]:
 def plan_to_judge(
     counts: Mapping[tuple[str, str], int], roles: tuple[str, ...], keyed: tuple[str, int] = ("", 0)
 ) -> Plan:
-    """A plan of so many rows by role and action, of which only that matters. keyed: so many new e-mails of a role."""
+    """A plan with this many rows by role and action; other values do not matter. keyed: this many new e-mails of a
+    role."""
     role, new_emails = keyed
     lines: list[tuple[str, str, dict[str, Any]]] = [(role, "update", {"email": [None, "x"]})] * new_emails
     lines += [(*row, {}) for row, count in counts.items() for _ in range(count)]
@@ -117,7 +118,7 @@ def plan_to_judge(
 
 
 class Directory:
-    """People, links, records that are not theirs, and the memberships of one school."""
+    """People, links, link exclusions, and the memberships of one school."""
 
     def __init__(self) -> None:
         self.people: dict[int, dict[str, Any]] = {}
@@ -129,7 +130,7 @@ class Directory:
         self.affiliations: dict[tuple[int, int], int | None] = {}
 
     def connection(self, connection: int, *, of_district: bool = False, rank: int | None = None) -> None:
-        """What is known of a connection of the district; one that is not told of is a school's own."""
+        """Set the facts of a connection of the district; any other connection is a school's own."""
         self.connections = [each for each in self.connections if each[0] != connection]
         self.connections.append((connection, of_district, rank))
 
@@ -167,7 +168,7 @@ class Directory:
         by_hand: bool = False,
         master: str | None = None,
     ) -> None:
-        """One more record of a person; the first is the primary record, and one that was made it by hand."""
+        """Add a record of a person; the first is the primary record, unless another was chosen by hand."""
         theirs = [link for link in self.links if link["person_id"] == who]
         home = by_hand or not any(link["is_primary"] for link in theirs)
         for link in theirs if by_hand else []:
@@ -176,7 +177,7 @@ class Directory:
         self.links.append(dict(zip(LINK, values, strict=True)))
 
     def unlink(self, who: int, sourced_id: str) -> None:
-        """Say that a record is not this person; another one becomes the primary record."""
+        """Unlink a record from this person; another one becomes the primary record."""
         self.links = [each for each in self.links if (each["person_id"], each["sourced_id"]) != (who, sourced_id)]
         self.exclusions.append({"sourced_id": sourced_id, "person_id": who})
         theirs = [link for link in self.links if link["person_id"] == who]
@@ -205,7 +206,7 @@ class Directory:
         return who
 
     def frames(self) -> DirectoryFrames:
-        """As planning reads it."""
+        """The frames that planning reads."""
         active = {(who, CONNECTION): 100 for who, member in self.members.items() if member["status"] == "active"}
         affiliations = [(*at, since) for at, since in (active | self.affiliations).items()]
         return DirectoryFrames(
@@ -227,7 +228,7 @@ class Directory:
         return make_plan(cleaned(users, settings).roster, self.frames(), settings, snapshot)
 
     def apply(self, plan: Plan) -> None:
-        """Carry the whole plan out."""
+        """Apply the whole plan."""
         rows: list[dict[str, Any]] = plan.rows.to_dict("records")  # type: ignore[assignment]  # columns are texts
         for row in sorted(rows, key=lambda row: row["role"] != "contact"):
             if row["role"] == "contact":

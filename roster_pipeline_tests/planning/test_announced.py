@@ -1,4 +1,4 @@
-"""Announced leavers: no surprise once they are gone, and nothing more than that."""
+"""Announced leavers: guards do not count them once they are gone, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -67,7 +67,8 @@ CASES: dict[str, tuple[int, int, dict[str, Any], Line, Line | None]] = {
     ),
     "archive off archives nobody": (30, 30, {"settings": OFF}, ("pass", 0, []), None),
 }  # fmt: skip
-"""Who is gone, who was announced, more of the night; then the line of the others, and that of the announced."""
+"""Cases: who is gone, who was announced, more facts of the night; then the line of the others, and the line of the
+announced."""
 
 
 @pytest.mark.parametrize(("gone", "announced", "night", "others", "expected"), CASES.values(), ids=CASES)

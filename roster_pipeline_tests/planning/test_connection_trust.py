@@ -1,4 +1,4 @@
-"""People whom another connection knows: what a school's own connection may say of them, and what waits."""
+"""People whom another connection knows: what a school's own connection may decide, and what waits."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_the_roster_of_a_whole_school_waits_row_by_row() -> None:
 
 
 def claiming(directory: Directory, count: int) -> Directory:
-    """So many more people of the connection of the district, whose numbers `users` knows."""
+    """This many more people of the district's connection, with numbers that `users` has."""
     for number in range(count):
         who = directory.person(number=f"9{number}", number_connection_id=MAIN, email=f"p{number}@district.example")
         directory.people[who].update(given_name=f"Given{number}", family_name=f"Family{number}")

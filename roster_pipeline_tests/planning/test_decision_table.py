@@ -1,4 +1,4 @@
-"""The decision table, row by row: what the directory holds, what the SIS says, what must happen and why."""
+"""The decision table, row by row: directory, SIS, expected action and reason."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the rules begin and end: what small changes of the core once passed unseen."""
+"""The edges of the rules: small changes of the core that no test noticed before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A record that somebody said is not a person stays another human, in whatever the two agree."""
+"""An unlinked record stays another human, whatever values agree."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ AGREEING: list[dict[str, Any]] = [
     {**ANN, "identifier": None, "email": MAIL},
     {**ANN, **ONE_NUMBER, "email": MAIL},
 ]
-"""Records that the rules would take for Ann, by number, by e-mail or by both."""
+"""Records that the rules would match to Ann, by number, by e-mail or by both."""
 
 
 def told(directory: Directory, *users: dict[str, Any], settings: SchoolSettings | None = None) -> list[tuple[Any, ...]]:
@@ -35,7 +35,7 @@ def told(directory: Directory, *users: dict[str, Any], settings: SchoolSettings 
 
 
 def ann(*others: str, mail: str | None = MAIL) -> Directory:
-    """Ann, person 1, with the record `ann` and these others, which somebody then said are not hers."""
+    """Ann, person 1, with the record `ann` and these others, which somebody then unlinked."""
     directory = Directory()
     who = directory.member(directory.person("ann", number="7", email=mail, **PERSON))
     for other in others:

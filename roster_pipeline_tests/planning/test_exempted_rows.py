@@ -1,4 +1,4 @@
-"""A later plan does not make an exempted change either, as long as the SIS asks for the same."""
+"""A later plan does not make an exempted change either, while the SIS asks for the same."""
 
 from __future__ import annotations
 
@@ -54,8 +54,8 @@ CASES: dict[str, tuple[list[dict[str, Any]], str, str, str, tuple[str, str]]] = 
     "an update with these values": (NEW, "update", STAYS, STAYS, EXEMPTED),
     "an update with other values": (NEWER, "update", STAYS, STAYS, ("update", "changed")),
 }
-"""The records, the exempted kind of change, of whom, and the row of whom, and what it does. An exemption ends where it
-holds nothing back."""
+"""Cases: records, the exempted kind of change and person, then the row's person and action. An exemption that stops
+nothing ends."""
 
 
 @pytest.mark.parametrize(("users", "action", "who", "whose", "expected"), CASES.values(), ids=CASES)

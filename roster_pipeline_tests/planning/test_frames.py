@@ -1,4 +1,4 @@
-"""Frames: the way between records, pandas columns and Arrow arrays, where values are missing, odd or out of order."""
+"""Frames: conversions between records, pandas columns and Arrow arrays, with missing, odd and unordered values."""
 
 from __future__ import annotations
 

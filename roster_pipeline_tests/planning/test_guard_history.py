@@ -1,4 +1,4 @@
-"""The effect of each guard on the last syncs: judged again from stored counts, with the limits of today."""
+"""The effect of each guard on the last syncs: judged again from stored counts, with today's limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the guards say, number for number, and their edges: where a change of the code was noticed by no test."""
+"""The exact messages of the guards, and their edges, where no other test noticed a change of the code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The guards: each at its limit and just beyond it, and what each of them holds."""
+"""The guards: each at its limit and just beyond it, and what it holds."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ ARCHIVALS = {(role.value, "archive") for role in Role}
 
 
 def plan_of(**rows: int) -> Plan:
-    """A plan of so many student rows per action; `key` are updates of an e-mail."""
+    """A plan with this many student rows per action; `key` are updates of an e-mail."""
     keyed = ("student", rows.pop("key", 0))
     return plan_to_judge({("student", action): count for action, count in rows.items()}, ("student",), keyed)
 
@@ -67,7 +67,7 @@ NOW = datetime(2026, 3, 2, 20, tzinfo=UTC)
 
 
 def same_for(days: int, *, bundle: bool = False) -> SnapshotFacts:
-    """A complete snapshot of a source that has said the same for so long."""
+    """A complete snapshot of a source that has been unchanged for this long."""
     return SnapshotFacts(complete=True, bundle=bundle, taken_at=NOW, unchanged_since=NOW - timedelta(days=days))
 
 
@@ -86,12 +86,12 @@ def case(
     guards: Guards = Guards(),  # noqa: B008
     **known: Any,
 ) -> Any:
-    """A night: what is held, the guards that found something, the plan, the limits, and what is known of the night."""
+    """A night: the held lines, the guards with findings, the plan, the limits, and the facts of the night."""
     return pytest.param(plan, facts(**known), guards, holds, set(found.split()), id=name)
 
 
 def losing(count: int, **loss: Any) -> Plan:
-    """So many students with these changes, by the names of the fields."""
+    """This many students with these changes, by field."""
     rows = plan_of(update=count).rows
     return Plan(rows.assign(changes=pd.Series([loss] * count)), False, False, (STUDENTS,))
 
@@ -104,12 +104,12 @@ def of_student(action: str) -> set[tuple[str, str]]:
 
 
 def of_roles(**rows: Plan) -> Plan:
-    """These rows, by the role that they are of."""
+    """These rows by role."""
     return Plan(pd.concat([of.rows.assign(role=role) for role, of in rows.items()]), False, False, ())
 
 
 def changed_roles(count: int) -> dict[str, Any]:
-    """So many students who become teachers."""
+    """This many students who become teachers."""
     rows = plan_of(update=count).rows.assign(role="teacher", person_id=range(count))
     return {"plan": Plan(rows, False, False, ()), "roles": pd.Series(STUDENTS, index=range(count))}
 
@@ -255,7 +255,7 @@ def test_held_is_what_would_have_done_something() -> None:
 
 
 def sync(directory: Directory, users: list[dict[str, Any]], settings: SchoolSettings | None = None) -> Verdict:
-    """A whole sync up to its verdict, with nobody answering as a second witness."""
+    """A whole sync up to its verdict, without a second witness."""
     settings = settings or school()
     told = cleaned(users, settings)
     plan = directory.plan(users, settings).witnessed(None)

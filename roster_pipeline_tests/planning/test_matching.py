@@ -1,4 +1,4 @@
-"""Matching to the directory: in the stated order, and never further than the evidence goes."""
+"""Matching to the directory: in the stated order, and never without enough evidence."""
 
 from __future__ import annotations
 
@@ -556,7 +556,7 @@ class TestTheHomeRecord:
     def test_where_a_list_that_leaves_it_out_says_that_it_is_gone(
         self, snapshot: SnapshotFacts, moves: tuple[bool, bool]
     ) -> None:
-        """moves: for somebody who is found by the number, and for somebody who is linked."""
+        """moves: for a person found by number, and for a linked person."""
         directory = Directory()
         who = directory.member(directory.person("home", number="7", **ANN))
         found = []

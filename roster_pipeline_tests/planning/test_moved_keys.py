@@ -1,4 +1,5 @@
-"""Keys that move between known people: which rows wait, which are applied and told, and what is a family's own."""
+"""Keys that move between known people: rows that wait, rows that are applied and reported, and keys that families
+share."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ CONTACTS = school(primary_contacts=True)
 
 
 def filled_directory(**fields: Any) -> Directory:
-    """A hundred students, each with a name, a number, an e-mail, a username and a contact of their own."""
+    """A hundred students, each with their own name, number, e-mail, username and contact."""
     directory = Directory()
     for place in range(PEOPLE):
         one = f"p{place:03}"
@@ -32,7 +33,7 @@ def filled_directory(**fields: Any) -> Directory:
 
 
 def record(place: int, **members: Any) -> dict[str, Any]:
-    """A student of that directory as the SIS has them."""
+    """The SIS record of a student of that directory."""
     one = f"p{place:03}"
     plain = {"email": f"{one}@example.org", "username": one, "agents": [f"sourced_id-{one}"]}
     return user(one, **(plain | members))
@@ -48,7 +49,7 @@ def parent(place: int) -> dict[str, Any]:
 def judged(
     directory: Directory, changed: dict[int, dict[str, Any]], settings: SchoolSettings = CONTACTS
 ) -> tuple[pd.DataFrame, Verdict]:
-    """A sync on which these records differ: its rows with their guards, and its verdict."""
+    """A sync with these changed records: its rows with their guards, and its verdict."""
     users = [record(place, **changed.get(place, {})) for place in range(PEOPLE)]
     told = cleaned(users, settings, [parent(place) for place in range(PEOPLE)])
     plan = make_plan(told.roster, directory.frames(), settings, COMPLETE).witnessed(None)
@@ -58,7 +59,7 @@ def judged(
 
 
 def slipped(member: str, people: int) -> dict[int, dict[str, Any]]:
-    """A column that slipped by a row over so many people: each gets what the next one had."""
+    """A column that moved by a row for this many people: each gets the value of the next one."""
     following = {place: record((place + 1) % people if place < people else place) for place in range(people)}
     return {place: {member: other[member]} for place, other in following.items()}
 
@@ -127,7 +128,7 @@ SEVERAL = school(primary_contacts=True, contacts_most=3)
 
 
 def behind(*places: int) -> str:
-    """The contacts behind the primary one, as they are stored."""
+    """The contacts after the primary one, as stored."""
     return json.dumps([[f"sourced_id-p{at:03}", f"given_name-p{at:03}", f"family_name-p{at:03}", "parent",
                         f"parent-p{at:03}@example.org", None, None] for at in places])  # fmt: skip
 
@@ -137,7 +138,7 @@ def of_two(place: int, *contacts: int) -> dict[str, Any]:
 
 
 def with_two_contacts() -> tuple[Directory, dict[int, dict[str, Any]]]:
-    """The first twenty pupils have the contact of somebody of the last fifty as well; as stored, and as sent."""
+    """The first twenty pupils also have a contact of somebody of the last fifty; stored and sent records."""
     directory = filled_directory()
     for place in range(20):
         directory.members[place + 1]["more_contacts"] = behind(place + 50)
@@ -159,7 +160,7 @@ def test_the_contacts_behind_the_primary_one_are_looked_at_too() -> None:
 @pytest.mark.parametrize(("people", "guards"), [(5, set()), (6, {"key_updates"})])
 def test_another_contact_behind_the_primary_one_is_a_changed_key(people: int, guards: set[str]) -> None:
     directory, sent = with_two_contacts()
-    for place in range(people):  # a contact that nobody had before comes in the place of the stored one
+    for place in range(people):  # a new contact replaces the stored one
         directory.members[place + 1]["more_contacts"] = behind(place + 50).replace("p0", "x0")
     _, verdict = judged(directory, sent, SEVERAL)
     assert {finding["guard"] for line in verdict.held for finding in line["findings"]} == guards

@@ -1,4 +1,4 @@
-"""People who are not in the roster: grace, witnesses, and everything that only looks like leaving."""
+"""People who are not in the roster: grace, witnesses, and cases that only look like leaving."""
 
 from __future__ import annotations
 

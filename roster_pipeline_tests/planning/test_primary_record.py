@@ -29,11 +29,11 @@ def two_links(
     member: bool = True,
     chosen: int | None = None,
 ) -> Directory:
-    """Somebody linked by this sync's connection and another one, a member here since 100.
+    """A person with links of this sync's connection and another one, a member here since 100.
 
-    here_first: whether this one was linked first, and so is the primary record. here, there: whether it is the
-    district's. since: when they came there; None where they have left. chosen: the connection whose record was made the
-    primary record by hand.
+    here_first: whether this link is older, and so the primary record. here, there: whether the connection is the
+    district's. since: when they joined there; None if they left. chosen: the connection whose record somebody chose as
+    primary.
     """
     directory = Directory()
     for connection, of_district, rank in ((CONNECTION, here, ranks[0]), (OTHER, there, ranks[1])):
@@ -152,7 +152,7 @@ ELSEWHERE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [
     ("a phone that the other school reads stays", {"phone": "+12125550123"}, {"phone": "+49 30 901820"}, {}),
     ("a preferred name that the other school wants stays", {"preferred_given_name": "Nick"}, {}, {}),
 ]
-"""What is stored, what the record says, and what the plan writes."""
+"""Cases: the stored value, the record's value, and the planned change."""
 
 
 @pytest.mark.parametrize(("stored", "says", "changes"), [case[1:] for case in ELSEWHERE], ids=[c[0] for c in ELSEWHERE])

@@ -1,4 +1,4 @@
-"""Properties of every plan, over random syncs: a SIS that changes, a directory that follows."""
+"""Properties of every plan, over random syncs of a changing SIS and its directory."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ entries = st.builds(
 
 @st.composite
 def records(draw: st.DrawFn) -> list[dict[str, Any]]:
-    """A snapshot of few ids, numbers, names and e-mails, so that they collide."""
+    """A snapshot with few different ids, numbers, names and e-mails, so that they collide."""
     ids = draw(st.lists(st.sampled_from("abcdefgh"), unique=True, max_size=8))
     return [
         user(
@@ -69,7 +69,7 @@ syncs = st.lists(records(), min_size=1, max_size=4)
 
 
 def run(directory: Directory, users: list[dict[str, Any]], wishes: SchoolSettings) -> Plan:
-    """One sync, everything that is planned carried out; the second witness confirms."""
+    """One sync; the whole plan is applied, and the second witness confirms."""
     contacts = [user("z", "guardian", roles=[entry("guardian", None)])]
     roster = cleaned(users, wishes, contacts).roster
     snapshot = SnapshotFacts(complete=True)

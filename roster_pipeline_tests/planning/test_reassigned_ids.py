@@ -1,4 +1,4 @@
-"""A sourcedId that the SIS gave to somebody else: the person it was linked to is not turned into them."""
+"""A sourcedId that the SIS gave to somebody else: the linked person does not become that person."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
 @pytest.mark.parametrize(
     ("person", "record", "doubted"),
     [
-        # everything known differs
+        # all known values differ
         ({}, {}, True),
         ({"email": None}, {}, True),
         ({"number": None}, {}, True),
@@ -46,7 +46,7 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
         ({"username": None}, {}, True),
         ({}, {"username": "eva"}, True),
         ({"preferred_given_name": "Annie"}, {"preferredFirstName": "Evi"}, True),
-        # a name in common does not make it safe where everything else differs
+        # a common name is not enough if everything else differs
         ({}, {"givenName": "Ann"}, True),
         ({}, {"givenName": "ÄNN"}, True),
         ({}, {"familyName": "Lee"}, True),
@@ -55,14 +55,14 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
         ({"preferred_family_name": "ray"}, {}, True),
         ({}, {"preferredFirstName": "ann"}, True),
         ({}, {"preferredLastName": "Lee"}, True),
-        # nor does the e-mail of a family
+        # nor is a family e-mail enough
         ({}, {"email": MAIL}, True),
         ({"email": MAIL.upper()}, {"email": MAIL}, True),
         ({}, {"email": MAIL, "familyName": "Lee"}, True),
-        # what one human has alone does
+        # values that only one human has make it safe
         ({}, {"identifier": "7"}, False),
         ({}, {"username": "Ann"}, False),
-        # new names, a new e-mail and a new number, each alone, are what happens to people
+        # new names, a new e-mail or a new number, each alone, is normal
         ({}, {"givenName": "Ann", "identifier": "7"}, False),
         ({}, {"givenName": "Ann", "identifier": None}, False),
         ({}, {"givenName": "Ann", "identifier": None, "username": "aray"}, False),
@@ -70,7 +70,7 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
         ({}, {"familyName": "Lee", "identifier": None}, False),
         ({}, {"givenName": "Ann", "familyName": "Lee"}, False),
         ({}, {"givenName": "Ann", "familyName": "Lee", "username": "new"}, False),
-        # both names, and the user name made of them
+        # both names, and the user name that is made from them
         ({"email": None, "number": None}, {"username": "eray"}, True),
         ({"number": None}, {"email": MAIL, "username": "eray"}, True),
         ({"number": None}, {"email": None, "username": "ANN"}, False),
@@ -95,11 +95,11 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
         # the e-mail alone is the same
         ({"number": None, "email": MAIL}, {"email": MAIL}, False),
         ({"number": "8", "number_connection_id": 2}, {}, True),
-        # the number or the username is the sourcedId itself, and so goes with it
+        # the number or the username is the sourcedId itself, so it moves with it
         ({"number": "a"}, {"identifier": "a"}, True),
         ({"username": "a"}, {"username": "a"}, True),
         ({"number": "a", "email": None}, {"identifier": "a"}, True),
-        # what people wrote counts like what the SIS wrote
+        # values by hand count like values of the SIS
         ({"locked_fields": ["given_name", "family_name", "email"]}, {}, True),
         ({"locked_fields": ["given_name", "family_name"]}, {"identifier": "7"}, False),
     ],

@@ -1,4 +1,4 @@
-"""One cause is told once, and what is told once holds no less."""
+"""One cause is reported once, and repeated findings still hold."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def facts(**known: Any) -> PlanStats:
 
 
 def came(**counts: int) -> dict[str, Any]:
-    """So many people of these roles, of the others as many as usual; and who is missing."""
+    """This many people of these roles, of the others as many as usual; and the missing people."""
     missing = {role: THERE[role] - count for role, count in counts.items()}
     mostly = {role: count for role, count in missing.items() if 2 * count > THERE[role]}
     school = WholeSchool(
@@ -60,7 +60,7 @@ def came(**counts: int) -> dict[str, Any]:
 
 
 def line(verdict: Verdict, role: str, action: str) -> tuple[set[str], dict[str, str]]:
-    """The guards that are told of a line, and those that repeat them, with the guard that tells the cause."""
+    """The reported guards of a line, and those that repeat them, with the guard of the cause."""
     found: Any = verdict.rows.set_index(["role", "action", "guard"])["findings"][role, action, ""]
     repeats = {one["guard"]: one["repeats"] for one in found if one["repeats"]}
     return {one["guard"] for one in found if not one["repeats"]}, repeats
@@ -69,7 +69,7 @@ def line(verdict: Verdict, role: str, action: str) -> tuple[set[str], dict[str, 
 def case(
     name: str, line: str, told: str, repeats: dict[str, str], /, rows: dict[str, dict[str, int]], **known: Any
 ) -> Any:
-    """A night: the line that is looked at (role and action), the guards that are told, and those that repeat them."""
+    """A night: the line (role and action), the reported guards, and those that repeat them."""
     return pytest.param(plan_of(**rows), facts(**known), line, set(told.split()), repeats, id=name)
 
 

@@ -1,4 +1,4 @@
-"""The page for school IT staff names every reason, rule, guard and check there is."""
+"""The page for school IT staff names every reason, rule, guard and check."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways in which somebody might be archived by mistake, one by one: who may still be there stays."""
+"""Ways in which somebody might be archived by mistake, one by one: a person who may still be there stays."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ DELTA = SnapshotFacts(complete=True, mode="delta")
 
 
 def ann(**fields: Any) -> Directory:
-    """Somebody whose sourcedId `old` is in no list any more."""
+    """Somebody whose sourcedId `old` is no longer in any list."""
     directory = Directory()
     directory.member(directory.person("old"))
     directory.people[1].update(ANN | {"number": None} | fields)
@@ -31,7 +31,7 @@ def ann(**fields: Any) -> Directory:
 
 
 def fate(plan: Plan, who: int = 1) -> tuple[str, str] | None:
-    """Action and reason of a person, after the SIS said 404 to every old id; None where the plan has no row."""
+    """Action and reason of a person, after the SIS answered 404 for every old id; None without a row."""
     answers = {str(one): "gone" for ids in plan.absent["sourced_ids"] for one in ids}
     rows = plan.witnessed(answers).rows
     rows = rows[rows["person_id"] == who]

@@ -1,4 +1,4 @@
-"""Whoever shares a key with somebody about whom there is something to decide is planned too; the others are settled."""
+"""People who share a key with somebody who is not settled are planned too; the others stay settled."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ KEYS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 def records(*users: dict[str, Any]) -> pd.DataFrame:
-    """A roster as planning reads it."""
+    """A roster in the form that planning reads."""
     return sorted_by(cleaned(list(users), school(primary_contacts=True)).roster, "sourced_id")
 
 
@@ -45,7 +45,7 @@ def two_people(**fields: Any) -> Directory:
 
 
 def near(roster: pd.DataFrame, directory: Directory, settled: set[str]) -> set[str]:
-    """The records of `settled` that are planned too. The directory has only the people who are not settled."""
+    """Those records of `settled` that are planned too. The directory has only the people who are not settled."""
     flags = neighbours(roster, roster["sourced_id"].isin(settled).to_numpy(), directory.frames())
     return set(roster["sourced_id"][flags])
 

@@ -34,7 +34,7 @@ GOOD: dict[str, tuple[Any, ...]] = {
 
 
 def results(*lines: tuple[Any, ...], snapshot: int = SNAPSHOT, **instead: tuple[Any, ...] | None) -> pd.DataFrame:
-    """Good results, with one line in the place of a rule's, or none, and further lines."""
+    """Good results, with one rule's line replaced or removed, and further lines."""
     rows = [(name, *line) for name, line in (GOOD | instead).items() if line is not None]
     frame = pd.DataFrame([*rows, *lines], columns=list(RESULT_COLUMNS))
     frame = frame.astype({"passed": "boolean", "tested": "Int64", "failed": "Int64"})
@@ -42,7 +42,7 @@ def results(*lines: tuple[Any, ...], snapshot: int = SNAPSHOT, **instead: tuple[
 
 
 def held(found: list[Finding]) -> set[tuple[str, str]]:
-    """What the findings hold: (role, action)."""
+    """The held (role, action) pairs of the findings."""
     return {(role.value, action) for role in Role for action in CHANGING for one in found if one.concerns(role, action)}
 
 

@@ -1,4 +1,4 @@
-"""What nobody can read is unknown, and not empty: the directory keeps its value, as far as it is of the same thing."""
+"""An unreadable value is unknown, not empty: the directory keeps its value if it belongs to the same thing."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ def known(sourced_id: str = "a", role: str = "student", **fields: Any) -> Direct
 
 
 def as_stored(**members: Any) -> dict[str, Any]:
-    """The record of the person that `known` stores."""
+    """The record of the person in `known`."""
     members = {"grades": ["5"], "phone": "(312) 555-0100", "middleName": "Mo", **members}
     return user("a", **{"email": "a@people.example", "username": "ann"} | members)
 
 
 def changes(directory: Directory, *users: dict[str, Any], **given: Any) -> dict[str, list[Any]]:
-    """What the plan would change of the first person, and that it is applied without a contradiction."""
+    """The planned changes of the first person, after applying them without an error."""
     settings: SchoolSettings = given.pop("settings", school())
     roster = cleaned(list(users), settings, **given).roster
     plan = make_plan(roster, directory.frames(), settings, COMPLETE)
@@ -283,7 +283,7 @@ def test_a_student_who_names_a_contact_by_no_id_keeps_the_stored_contacts() -> N
 
 
 def test_every_field_of_a_person_that_a_record_gives_as_text_can_be_unknown() -> None:
-    """A field that is added must say what its unreadable value does. The login flag has a rule of its own."""
+    """A new field needs a rule for unreadable values. The login flag has its own rule."""
     source = {
         "given_name": "givenName", "family_name": "familyName", "middle_name": "middleName", "email": "email",
         "preferred_given_name": "preferredFirstName", "preferred_family_name": "preferredLastName",

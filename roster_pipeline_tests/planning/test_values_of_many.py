@@ -1,4 +1,4 @@
-"""A value that people of many names share is a key for none of them: nobody is joined, moved, or kept waiting."""
+"""A value that people of many names share is a key for none of them: nobody is joined, moved or held because of it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ALONE = {"email": None, "username": None, "userMasterIdentifier": None}
 
 
 def people(count: int, **same: Any) -> list[dict[str, Any]]:
-    """So many people, each of another whole name, with keys of their own."""
+    """This many people, each with their own name and keys."""
     return [
         user(
             f"r{at:02}",

@@ -29,7 +29,7 @@ OVER_A_BROKER = [
 ]
 """The marks of tests with Celery's workers."""
 REDIS_REDELIVERS_AFTER = 20
-"""Seconds; in production an hour, which no test waits for. RabbitMQ notices a lost worker at once."""
+"""Seconds; an hour in production, too long for a test. RabbitMQ notices a lost worker at once."""
 MONITORED_EVERY = 5
 STUDENTS_ONLY: dict[str, Any] = {name: {} for name in ROLES if name != "students"}
 STUDENTS = """
@@ -48,7 +48,7 @@ def over_a_broker(test: Any) -> Any:
 
 @contextmanager
 def schools_of(district: simulator.District, database: Database, count: int) -> Iterator[list[str]]:
-    """So many schools of one connection, whose SIS answers while the block lasts."""
+    """This many schools of one connection, whose SIS answers within the block."""
     with running(create_site([Sis(district, credentials={CLIENT: SECRET})])) as base_url:
         yield add_schools(database, "school", base_url, count, teachers=EVERYTHING)
 
@@ -61,9 +61,9 @@ def add_schools(
     reached: dict[str, Any] | None = None,
     **chosen: Any,
 ) -> list[str]:
-    """A district and a connection of this name, and its schools `NAME-1`, `NAME-2` and so on; gives their keys.
+    """Add a district and a connection of this name, and its schools `NAME-1`, `NAME-2` and so on; returns their keys.
 
-    reached: settings of the connection. chosen: settings of the schools, which roster only students otherwise.
+    reached: settings of the connection. chosen: settings of the schools; by default they roster only students.
     """
     made = District(database, simulated(base_url, **reached or {}), key=name, connection=name)
     keys = [f"{name}-{number}" for number in range(1, count + 1)]
@@ -86,7 +86,7 @@ def environment(home: Path, database_url: str, dagster_url: str) -> dict[str, st
 
 
 def production() -> str:
-    """The shipped configuration; only what would have to be waited for is shorter."""
+    """The shipped configuration with shorter waits."""
     settings = yaml.safe_load((ROOT / "deploy" / "dagster.yaml").read_text())
     settings["run_monitoring"]["poll_interval_seconds"] = MONITORED_EVERY
     transport = settings["run_launcher"]["config"]["config_source"]["broker_transport_options"]

@@ -1,4 +1,4 @@
-"""The scripts in `benchmarks/` start, measure a tiny size, and say at once what they lack."""
+"""The scripts in `benchmarks/` start, measure a tiny size, and report missing parts at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 PARTS = ("common", "cpu_work", "plant", "dlt_night")
-"""What the scripts import, and the side of dlt, which needs an environment of its own."""
+"""The modules that the scripts import, and the dlt part, which needs an environment of its own."""
 STARTS_PYTHON = pytest.mark.timeout(240)
 SCRIPTS = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem not in PARTS)
 
@@ -27,7 +27,7 @@ def run(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_script_explains_its_options(
     script: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """In this process, which has loaded what they import."""
+    """In this process, which has loaded their imports."""
     monkeypatch.syspath_prepend(str(FOLDER))
     monkeypatch.setattr(sys, "argv", [script, "--help"])
     with pytest.raises(SystemExit, match="0"):

@@ -32,7 +32,7 @@ from roster_pipeline_tests.waiting import until
 SCHOOLS = 20
 PUPILS = 20
 PUPILS_ENROLLED = SCHOOLS * (PUPILS + 1)
-"""Pupils times schools: in every simulated school one pupil, the sixth, belongs to the next school as well."""
+"""Pupils times schools: in every simulated school, the sixth pupil also belongs to the next school."""
 BEFORE_THE_KILL = 5
 PATIENCE = 240.0
 CANCELED_WITHIN = 60.0
@@ -65,7 +65,7 @@ def schools(district: District, database: Database, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def home(database_url: str, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """The folder of daemon and workers; the environment names it."""
+    """The folder of daemon and workers, set in the environment."""
     folder = tmp_path / "home"
     for name, value in environment(folder, database_url, dagster_url).items():
         monkeypatch.setenv(name, value)

@@ -39,7 +39,7 @@ BEFORE_ANYTHING = 2
 SHORT_STOP, LONG_STOP = 20.0, 75.0
 """Seconds: a restart of the server, and one with an upgrade of its machine."""
 PATIENCE = 700.0
-"""Seconds for each part of the night, on a machine that does other things as well."""
+"""Seconds for each part of the night, on a busy machine."""
 
 pytestmark = [
     *OVER_A_BROKER,
@@ -50,7 +50,7 @@ pytestmark = [
 
 @pytest.fixture
 def server() -> Iterator[PostgresServer]:
-    """A PostgreSQL of this test's own, which it may stop."""
+    """A PostgreSQL for this test, which it may stop."""
     folder = Path(tempfile.mkdtemp(prefix="roster-pg-"))
     started = embedded_server(folder / "data")
     yield started

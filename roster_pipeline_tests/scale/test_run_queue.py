@@ -1,4 +1,4 @@
-"""Doctor, metrics and alerts along the way of a run: a real broker and a real worker, and what can go wrong between."""
+"""Doctor, metrics and alerts about runs, with a real broker and worker, and faults in between."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ pytestmark = [
 
 
 class Installation:
-    """The shipped configuration on a broker, with no daemon: runs are launched, and watched, when a test says so."""
+    """The shipped configuration on a broker without a daemon: the tests launch and watch the runs."""
 
     def __init__(self, made: Plant, instance: dg.DagsterInstance, database: Database, dagster_url: str) -> None:
         self.plant = made
@@ -51,11 +51,11 @@ class Installation:
         self.cursor: str | None = None
 
     def submit(self, count: int) -> None:
-        """Queue so many runs."""
+        """Queue this many runs."""
         submit(self.instance, [{PARTITION_TAG: f"school-{number}"} for number in range(count)])
 
     def launch(self, count: int) -> list[str]:
-        """So many runs, as the daemon launches them: a message each."""
+        """Launch this many runs like the daemon, with one message each."""
         self.submit(count)
         queued = self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.QUEUED]))
         with WorkspaceProcessContext(self.instance, WorkspaceFileTarget([str(WORKSPACE)])) as process:
@@ -66,7 +66,7 @@ class Installation:
         return [run.run_id for run in queued]
 
     def let_pass(self, minutes: int) -> None:
-        """As if what is there had been there for so long."""
+        """Make all runs older by this time."""
         with psycopg.connect(self.dagster_url) as conn:
             conn.execute(
                 "update runs set update_timestamp = update_timestamp - make_interval(mins => %s), "
@@ -75,7 +75,7 @@ class Installation:
             )
 
     def purge(self) -> None:
-        """Somebody empties the queue."""
+        """Empty the queue."""
         launcher: Any = self.instance.run_launcher
         with launcher.celery.connection_for_write() as connection, connection.channel() as channel:
             channel.queue_purge(launcher.default_queue)

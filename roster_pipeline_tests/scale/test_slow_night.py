@@ -25,7 +25,7 @@ SCHOOLS = {"hanging": 1, "recovering": 1, "good": 58}
 """Schools of each connection."""
 FIRST_PULL_MINUTES = 1
 PATIENCE = 700.0
-"""Seconds for each part of the night, on a machine that does other things as well."""
+"""Seconds for each part of the night, on a busy machine."""
 
 pytestmark = [
     *OVER_A_BROKER,
@@ -59,7 +59,7 @@ def systems(
 
 
 def requested(instance: dg.DagsterInstance, url: str, now: datetime) -> list[dict[str, str]]:
-    """The tags of the runs that the schedule requests at a tick; the worst order, with the SISs that hang first."""
+    """The tags of the runs that the schedule requests at a tick, in the worst order: the hanging SISs first."""
     resources = {**RESOURCES, "directory": DirectoryResource(url=url)}
     context = dg.build_schedule_context(
         instance=instance,
@@ -93,7 +93,7 @@ def test_two_hanging_systems_do_not_hold_up_the_night_of_the_others(
         assert one(database, "select count(*) from alert") == 0
 
         systems["recovering"][0].faults.clear()
-        systems["hanging"][1].stop()  # a server that is gone fails at once, so that the test need not wait for hours
+        systems["hanging"][1].stop()  # a stopped server fails at once, so that the test does not wait for hours
         second = requested(instance, database_url, tick + timedelta(minutes=15))
         assert [tags["roster/slow"] for tags in second] == [tags["roster/connection"] for tags in second]
         submit(instance, second)

@@ -1,4 +1,4 @@
-"""Runs that share a SIS: while one run fetches from it, its other runs wait without keeping a worker from others.
+"""Runs that share a SIS: while one run fetches from it, the others wait without blocking a worker.
 
 The runs are queued without the tag of a connection, as the UI and backfills queue them.
 """
@@ -82,7 +82,7 @@ def systems(
 
 
 def queue_all(instance: dg.DagsterInstance) -> None:
-    """All runs of the slow SIS, and after them those of the other one."""
+    """Queue all runs of the slow SIS, and after them those of the other one."""
     keys = [f"slow-{number}" for number in range(1, SLOW_SCHOOLS + 1)]
     keys += [f"fast-{number}" for number in range(1, FAST_SCHOOLS + 1)]
     instance.add_dynamic_partitions("schools", keys)
@@ -98,7 +98,9 @@ def status_of(instance: dg.DagsterInstance, connection: str) -> list[str]:
 
 
 def wait_for_the_others(instance: dg.DagsterInstance, systems: TwoSystems) -> list[int]:
-    """Wait until the fast SIS's schools are synced; gives how many runs of the slow one were under way at each look."""
+    """Wait until the fast SIS's schools are synced; returns how many runs of the slow one were running at each
+    check.
+    """
     seen, until = [], time.monotonic() + PATIENCE
     while status_of(instance, "fast") != ["SUCCESS"] * FAST_SCHOOLS:
         assert time.monotonic() < until, (status_of(instance, "slow"), status_of(instance, "fast"))

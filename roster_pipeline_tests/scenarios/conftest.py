@@ -27,7 +27,7 @@ ASSETS = {
 
 
 class DagsterDistrict(District):
-    """A district whose syncs are runs of the job `rostering`. It takes twice the time of a sync without Dagster."""
+    """A district whose syncs are runs of the job `rostering`. They take twice the time of a sync without Dagster."""
 
     instance: dg.DagsterInstance
 
@@ -39,7 +39,7 @@ class DagsterDistrict(District):
         dry_run: bool = False,
         tags: Mapping[str, str] | None = None,
     ) -> dict[str, int]:
-        """One run; gives the sync's numbers. What failed is in `problems`."""
+        """One run; returns the sync's numbers. Failures are in `problems`."""
         self.instance.add_dynamic_partitions("schools", [key])
         known = {WHO_TAG: "test", NIGHT_TAG: night or "", DRY_RUN_TAG: "true" if dry_run else ""}
         given = {tag: value for tag, value in known.items() if value} | dict(tags or {})
@@ -50,7 +50,7 @@ class DagsterDistrict(District):
         return latest_counts(self.database, key) if result.success else {}
 
     def run_job(self, job: str, resources: Mapping[str, Any] | None = None, **given: Any) -> dg.ExecuteInProcessResult:
-        """One run of a job in this process. resources: those that are not the usual ones."""
+        """One run of a job in this process. resources: override the usual ones."""
         defs = build_defs(resource_overrides={"directory": DirectoryResource(url=self.url), **(resources or {})})
         return defs.resolve_job_def(job).execute_in_process(instance=self.instance, raise_on_error=False, **given)
 
@@ -75,6 +75,6 @@ def dagster_district(database: Database, monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 @pytest.fixture
 def mailbox(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mailbox]:
-    """A real SMTP server, which all mail goes to."""
+    """A real SMTP server that gets all mail."""
     with mail_server(monkeypatch) as handler:
         yield handler

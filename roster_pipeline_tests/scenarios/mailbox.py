@@ -1,4 +1,4 @@
-"""A real SMTP server on loopback that keeps what it was given."""
+"""A real SMTP server on loopback that keeps its mails."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(dagster_dis
 
 
 def decide(district: District, *, approved: bool) -> None:
-    """What the school holds, approved and applied, or discarded."""
+    """Approve and apply what the school holds, or discard it."""
     with district.database.begin() as conn:
         (plan_id,) = {hold.plan_id for hold in approvals.held(conn)}
     decision = decisions.approve if approved else decisions.discard

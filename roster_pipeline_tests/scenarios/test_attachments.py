@@ -1,4 +1,4 @@
-"""Row details by mail: for those who asked, with ids or initials, gone from the outbox once they are sent."""
+"""Row details by mail: only if the school wants them, with ids or initials, deleted from the outbox after sending."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nights of a school that exports what changed: nights missed are made up for, and a gap archives nobody."""
+"""Nights of a school that exports deltas: missed nights are read later, and a gap archives nobody."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Exports:
         folder.mkdir()
 
     def write(self, name: str, *, hours: float, mode: str = BULK, since: datetime | None = None) -> None:
-        """One bundle, so many hours after the start."""
+        """Write one bundle, this many hours after the start."""
         path = self.folder / name
         write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)
         at = (self.now + timedelta(hours=hours)).timestamp()
@@ -47,7 +47,7 @@ def proof_of(district: District, name: str) -> object:
 
 
 def since_the_last(district: District) -> datetime:
-    """The SIS's own clock now: what changes after it is in the next delta."""
+    """The SIS's own clock now: later changes are in the next delta."""
     return datetime.fromisoformat(district.people.stamp().replace("Z", "+00:00"))
 
 

@@ -1,4 +1,4 @@
-"""A school run by Dagster's own command line, on the instance that `dagster.yaml` describes."""
+"""Runs of a school by Dagster's own command line, on the instance of `dagster.yaml`."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ MATERIALIZE = ["materialize", "-m", "roster_pipeline.definitions", "--select", "
 def instance(
     district: District, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[dg.DagsterInstance]:
-    """The instance that `dagster.yaml` describes, for a district with the school `lincoln`."""
+    """The instance of `dagster.yaml`, for a district with the school `lincoln`."""
     district.add_school("lincoln")
     given = {
         "DAGSTER_HOME": str(ROOT),
@@ -60,7 +60,7 @@ def instance(
 def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
     district: District, instance: dg.DagsterInstance
 ) -> None:
-    """In this process; the documented commands run it in one of its own."""
+    """In this process; the test of documented commands uses a process of its own."""
     ran = CliRunner().invoke(asset_cli, [*MATERIALIZE, "lincoln"])
     assert ran.exit_code == 0, ran.output
     assert district.count("sync", "who = 'Dagster UI' and outcome = 'applied'") == 1
@@ -73,7 +73,7 @@ def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
 def tag_once_queued(
     instance: dg.DagsterInstance, tags: dict[str, str], job: str = "rostering", tag: str = CONNECTION_TAG
 ) -> str | None:
-    """Hand a run to the instance's queue; gives one of its tags afterwards, that of its connection by default."""
+    """Queue a run; returns one of its tags afterwards, by default the tag of its connection."""
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("roster_pipeline"), "__repository__")
     made = instance.create_run_for_job(
         defs.resolve_job_def(job), tags=tags, remote_job_origin=RemoteJobOrigin(repository, job)

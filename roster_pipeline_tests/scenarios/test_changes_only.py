@@ -1,4 +1,4 @@
-"""Changes alone are fetched once the SIS has named every kind of change; one that it does not name ends that."""
+"""Only changes are fetched once the SIS has named every kind of change; a change that it does not name ends that."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_changes_alone_are_fetched_once_every_kind_of_change_was_named(district:
 
 
 def unnamed(district: District, sourced_id: str, **fields: object) -> None:
-    """A change that leaves the date of change as it is."""
+    """A change without a new date of change."""
     person = district.people.person(sourced_id)._replace(**fields)  # type: ignore[arg-type]
     with district.people.lock:
         district.people.changed[person.row] = person

@@ -1,4 +1,4 @@
-"""Contacts that nobody may call, and several contacts, over the real path: REST 1.1, REST 1.2 and CSV."""
+"""Contacts that nobody may call, and several contacts, in whole syncs: REST 1.1, REST 1.2 and CSV."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Parent contacts over the nights: they follow their student, and go when the school wants none any more."""
+"""Parent contacts over the nights: they follow their student, and are removed when the school no longer wants them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Nights of people who look alike: nobody is merged or taken over, over REST and from CSV files alike."""
+"""Nights of similar people: nobody is merged or taken over, over REST and from CSV files."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ select rule, sourced_id from rejected_record where snapshot_id = (
 
 
 class Nights:
-    """One school of one SIS, by REST or by CSV; six pupils stand for everybody else."""
+    """One school of one SIS, by REST or by CSV, with six further pupils."""
 
     def __init__(self, place: Place, csv: Path | None) -> None:
         self.place, self.csv = place, csv
@@ -50,7 +50,7 @@ class Nights:
             self.add(f"st{number}", f"Given{'abcdef'[number]}", f"Family{'abcdef'[number]}", number=str(9000 + number))
 
     def add(self, sourced_id: str, given: str, family: str, role: str = "student", **known: Any) -> None:
-        """A record: mail, number, grade, username, master and school as they are given."""
+        """Add a record with this mail, number, grade, username, master and school."""
         school = known.pop("school", "sch-1")
         self.people.add(
             SOURCE_ROLES[role], school, sourced_id=sourced_id, agents=(), given_name=given, family_name=family,
@@ -58,7 +58,7 @@ class Nights:
         )  # fmt: skip
 
     def change(self, sourced_id: str, **fields: Any) -> None:
-        """Other values of a record, by the names of `add`."""
+        """Change values of a record, by the names of `add`."""
         names = {
             name: fields.pop(short)
             for name, short in (("given_name", "given"), ("family_name", "family"))
@@ -74,11 +74,11 @@ class Nights:
         )
 
     def gone(self, sourced_id: str) -> None:
-        """The record is in no list any more."""
+        """Remove the record from all lists."""
         self.people.remove(sourced_id, how="vanish")
 
     def night(self) -> dict[tuple[str, ...], tuple[str, str, str | None]]:
-        """One night: by the records of each row what happened, why, and the notes; the six others are left out."""
+        """One night: for the records of each row the action, reason and notes; without the six others."""
         if self.csv is not None:
             write_csv_bundle(self.people, self.csv, version="1.1")
         self.place.sync_school(self.school)
@@ -94,7 +94,7 @@ class Nights:
         return [row for row in self.place.rows(MADE) if not (row["number"] or "").startswith("900")]
 
     def noted(self) -> set[tuple[str, str]]:
-        """Rule and record of what cleaning noted."""
+        """Rule and record of each note of cleaning."""
         return {(row["rule"], row["sourced_id"]) for row in self.place.rows(NOTED)}
 
     def report(self) -> SyncReport:
@@ -125,7 +125,7 @@ def _fields(
 
 
 BOTH = pytest.mark.parametrize("nights", ["rest", "csv"], indirect=True)
-"""Records of either kind have one shape before anybody is compared, so most tests use one kind."""
+"""REST and CSV records have one shape before people are compared, so most tests use one of them."""
 
 
 @pytest.fixture

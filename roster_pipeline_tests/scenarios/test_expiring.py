@@ -1,4 +1,4 @@
-"""A Client Secret with a last day: told of two weeks and three days before, once each, and once when it is renewed."""
+"""A Client Secret with a last day: one mail two weeks before, one three days before, and one when it is renewed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def two_schools(district: District, automatic: bool = False) -> None:
 
 
 def before(days: int) -> datetime:
-    """Noon, so many days before the last day."""
+    """Noon, this many days before the last day."""
     return datetime.combine(LAST_DAY - timedelta(days=days), time(12), UTC)
 
 

@@ -1,4 +1,4 @@
-"""How a night is fetched: shared pulls, what they cost the SIS, deltas, per-school lists, CSV bundles."""
+"""Fetching: shared pulls, their cost for the SIS, deltas, per-school lists, CSV bundles."""
 
 from __future__ import annotations
 
@@ -101,14 +101,14 @@ def test_fifty_schools_cost_hardly_more_than_one_pull_of_everything(district: Di
 
 
 def large_district(district: District, monkeypatch: pytest.MonkeyPatch, schools: int) -> list[str]:
-    """The SIS has sixty schools and counts as large; so many of them are configured. Gives their keys."""
+    """The SIS has sixty schools and counts as large; this many of them are configured. Returns their keys."""
     monkeypatch.setattr(fetch_strategy, "LARGE", 100)
     district.sis.district = generate_district(9, schools=60, students_per_school=12)
     return [district.add_school(f"school-{number}", f"sch-{number}") for number in range(1, schools + 1)]
 
 
 def cost(district: District, keys: list[str], batch: str) -> list[int]:
-    """Requests that the SIS was sent for each school of one night."""
+    """The number of requests to the SIS for each school of one night."""
     counted = []
     for key in keys:
         before = district.sis.log.total

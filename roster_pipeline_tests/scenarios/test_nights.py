@@ -1,4 +1,4 @@
-"""Whole nights of one school: what changes in the SIS arrives in the directory, and nothing else does."""
+"""Whole nights of one school: changes in the SIS arrive in the directory, and nothing else changes."""
 
 from __future__ import annotations
 

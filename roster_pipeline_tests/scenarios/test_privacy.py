@@ -1,4 +1,4 @@
-"""Names, e-mails, phones and numbers of people leave our own tables for nowhere."""
+"""Names, e-mails, phones and numbers of people never leave our own tables."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ OF_PEOPLE = {
     *("sis_record", "roster_row", "plan_row"),
     *("person", "link", "membership", "contact", "change_log", "person_merge", "exemption", "people_upload"),
 }
-"""Where people are kept. Every other table is for operators."""
+"""The tables with people. All other tables are for operators."""
 TABLES = "select relname from pg_stat_user_tables where schemaname = 'public'"
 STEPS = {"fetch": "sis_record", "clean": "roster_row", "plan": "plan_row", "apply": "person"}
-"""A table that each step writes people to."""
+"""For each step, a table with people that it writes."""
 COMMANDS = (("history", "lincoln"), ("hold", "list"), ("school", "show", "lincoln"), ("connection", "show", "sis"))
-"""Commands that tell of a school and name nobody."""
+"""Commands about a school that name nobody."""
 WHO = Decision(who="owner", reason="tried")
 
 
@@ -102,7 +102,7 @@ def test_nothing_about_people_stands_in_events_logs_exceptions_or_mails(
 
 
 def _refuse(district: DagsterDistrict, table: str) -> None:
-    """Let the database refuse every row of a table that tells of somebody poisoned."""
+    """Let the database refuse every row of a table with a poisoned person."""
     with district.database.begin() as conn:
         rule = f"check (row_to_json({table})::text !~* 'zyxpoison') not valid"
         conn.execute(text(f"alter table {table} add constraint refuse {rule}"))
@@ -117,7 +117,7 @@ def _newest(district: DagsterDistrict, table: str) -> int:
 
 
 def _complaint(does: Callable[[], Any]) -> str:
-    """The text of a failure, with everything that Python would print of it."""
+    """The text of a failure, with everything that Python would print."""
     with pytest.raises((DirectoryError, OneRosterError)) as caught:
         does()
     return "".join(traceback.format_exception(caught.value))

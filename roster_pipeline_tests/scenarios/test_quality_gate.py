@@ -1,4 +1,4 @@
-"""Nights in which the roster itself is unfit: nobody is archived by it, and check, hold and mail say why."""
+"""Nights with a bad roster: it archives nobody, and check, hold and mail say why."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def held(district: District) -> dict[tuple[str, str], Hold]:
 
 
 def quality_of(hold: Hold) -> list[str]:
-    """The names of the rules that hold it."""
+    """The names of the rules that hold archivals."""
     return [one["message"].split()[2] for one in hold.findings if one["guard"] == "quality"]
 
 

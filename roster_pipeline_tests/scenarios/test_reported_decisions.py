@@ -34,7 +34,7 @@ def newest(district: DagsterDistrict, table: str) -> int:
 
 
 def tick(district: DagsterDistrict, cursor: str | None = None, store: bool = True) -> str | None:
-    """One look of the sensor. The daemon stores its events, and then its cursor."""
+    """One tick of the sensor. The daemon stores its events, and then its cursor."""
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=district.url)})
     with dg.build_sensor_context(
         instance=district.instance,
@@ -49,7 +49,7 @@ def tick(district: DagsterDistrict, cursor: str | None = None, store: bool = Tru
 
 
 def materializations(district: DagsterDistrict) -> list[dict[str, Any]]:
-    """What those of `applied_changes` without a run say, newest first."""
+    """The facts of materializations of `applied_changes` without a run, newest first."""
     found = district.instance.fetch_materializations(
         dg.AssetRecordsFilter(dg.AssetKey("applied_changes"), asset_partitions=["lincoln"]), limit=50
     )
@@ -69,7 +69,7 @@ def checks(district: DagsterDistrict) -> dict[str, bool]:
 
 
 def held(district: DagsterDistrict) -> int:
-    """A plan whose archivals wait for somebody."""
+    """A plan with held archivals."""
     district.run_sync()
     for student in district.people.people_of("sch-1", "student")[:20]:
         district.people.remove(student.sourced_id)
@@ -139,7 +139,7 @@ def test_rollbacks_and_changes_of_one_membership_are_reported_and_name_nobody(
     decisions.roll_back(district.database, newest(district, "sync"), **WHO)
     tick(district)
     shown = [(of["decision"], of["dagster/row_count"]) for of in materializations(district)]
-    added_and_restored = 2  # nobody takes back what people did since
+    added_and_restored = 2  # later changes by people stay
     others = district.count("change_log", "entity = 'membership' and operation = 'insert'") - added_and_restored
     assert shown == [("rollback", others), ("addition", 1), ("restore", 1), ("archival", 1)]
     events = district.instance.event_log_storage.get_records_for_run("", limit=100).records

@@ -1,4 +1,4 @@
-"""A night on which cleaning would read the same as before takes over the roster of the night before."""
+"""If the input of cleaning is the same as the night before, its roster is taken over."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Nights:
         return sync.clean_latest(self.district.database, "lincoln", run_id=None, take_over=take_over)
 
     def of(self, snapshot_id: int) -> tuple[list[pd.DataFrame], dict[str, Any]]:
-        """Everything that cleaning wrote for a snapshot, and what its counts say of the roster."""
+        """Everything that cleaning wrote for a snapshot, and the roster's values in its counts."""
         with self.district.database.begin() as conn:
             frames = [*rosters.load(conn, snapshot_id), rosters.load_quality(conn, snapshot_id)]
             frames += [rosters.load_excluded(conn, snapshot_id)]
@@ -75,7 +75,7 @@ def test_a_roster_that_was_taken_over_is_the_one_that_cleaning_would_make(nights
 
 
 def suite_of(nights: Nights, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another limit in a rule of the installation's suite."""
+    """A suite of the installation with another limit in a rule."""
     suite = json.loads(SHIPPED.read_text())
     rule = next(one for one in suite["expectations"] if "mostly" in one["kwargs"])
     rule["kwargs"]["mostly"] = 0.123
@@ -187,7 +187,8 @@ def test_the_roster_of_a_sync_of_one_person_is_never_taken_over(nights: Nights) 
 
 @pytest.fixture
 def read(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The school counts as large and has kept its records; how many documents each further night reads one by one."""
+    """The school counts as large and has stored its records. Returns a growing list: the documents that each further
+    night reads."""
     keep_and_compare(monkeypatch)
     nights.next(take_over=False)
     read: list[int] = []
@@ -202,7 +203,7 @@ def read(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def kept(nights: Nights) -> dict[str, int]:
-    """The frames that are kept, each with its snapshot."""
+    """The stored frames, each with its snapshot."""
     with nights.district.database.begin() as conn:
         return {row.name: row.snapshot_id for row in conn.execute(text("select name, snapshot_id from stored_frame"))}
 

@@ -1,4 +1,6 @@
-"""A week of seven schools with a running daemon, two SISs and a mail server; each day's directory, mails and alerts."""
+"""A week of seven schools with a running daemon, two SISs and a mail server: directory, mails and alerts of each
+day.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,7 @@ MANY = 6
 
 @pytest.fixture
 def heartbeats(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-    """Calls that say that the daemon ticks."""
+    """The heartbeat calls of the daemon."""
     with watcher() as (address, called):
         monkeypatch.setenv("ROSTER_HEARTBEAT_URL", address)
         yield called
@@ -80,7 +82,7 @@ def week(
 
 
 def poison(week: Week) -> None:
-    """Some students of every school have names, addresses and numbers that can be found again."""
+    """Give some students of every school names, addresses and numbers that can be searched for."""
     number = 0
     for sis, school in week.schools.values():
         for sourced_id in sis.students(school)[:3]:
@@ -89,7 +91,7 @@ def poison(week: Week) -> None:
 
 
 def poisoned(number: int) -> dict[str, str]:
-    """Fields of a person that must be seen nowhere but in the directory."""
+    """Fields of a person that may appear only in the directory."""
     return {
         "given_name": f"Zyxpoison{number}",
         "family_name": f"Zyxpoison-{number}'\"%s",
@@ -106,7 +108,7 @@ def own_students(week: Week, key: str) -> list[str]:
 
 
 def subjects(week: Week, **changed: str) -> Mails:
-    """One report for each school, "no changes" where nothing else is said. changed: north_2="1 archived"."""
+    """One report for each school, by default "no changes". changed: north_2="1 archived"."""
     named = {key.replace("_", "-"): said for key, said in changed.items()}
     return {(f"{key}@week.example",): [f"{title(key)}: {named.get(key, 'no changes')}"] for key in week.schools}
 
@@ -137,7 +139,7 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     assert directory(week) == (roster(week), {key: set() for key in both})
     assert week.count("person", "given_name like 'Zyxpoison%'") == 3 * len(both)
 
-    # Tuesday: people come and go everywhere, and one of the two SISs is away, in the second try too.
+    # Tuesday: people come and go everywhere, and one of the two SISs is away, also in the second try.
     before = roster(week, "north")
     south.joins("sch-1", **poisoned(901))
     gone_south = own_students(week, "south-2")[0]
@@ -220,7 +222,7 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
         OPERATORS_ALONE: ["North 2: nothing is held any more"],
     }
 
-    # Friday: somebody entered a wrong secret. One alert says where and what to do; the other SIS is not concerned.
+    # Friday: somebody entered a wrong secret. One alert says where, and what to do; the other SIS works.
     assert week.roster("connection", "set", "south", "--client-secret", "-", stdin=WRONG_SECRET).code == 0
     north.does("restore", gone_north)
     week.run_sync()
@@ -238,7 +240,7 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     assert doctor.code == 1
     assert [item["name"] for item in doctor.data if item["ok"] is False] == ["SIS south"]
 
-    # Saturday: the right secret. All clear, and the missed night is made up for.
+    # Saturday: the right secret. All clear, and everything of the missed night arrives.
     assert week.roster("connection", "set", "south", "--client-secret", "-", stdin=SECRET).code == 0
     south.does("restore", gone_south)
     week.run_sync()

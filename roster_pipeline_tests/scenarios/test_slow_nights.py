@@ -1,4 +1,4 @@
-"""A SIS that is slow tonight: its runs give way to those of other connections, and come again after them."""
+"""A slow SIS: its runs give way to those of other connections, and start again after them."""
 
 from __future__ import annotations
 

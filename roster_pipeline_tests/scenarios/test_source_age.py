@@ -1,4 +1,4 @@
-"""The age of the source is part of every night: told in report, history and alert; old data archive nobody."""
+"""The age of the source: in report, history and alert; old data archive nobody."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def by_csv(district: District, path: Path, **settings: Any) -> None:
 
 
 def export(district: District, path: Path, days: float = 0, mode: Any = "bulk", since: datetime | None = None) -> None:
-    """A bundle of how the SIS is now, written so many days ago; a folder of files where the name is no zip."""
+    """Write a bundle of the SIS as it is now, dated this many days ago; a folder of files if the name is not a zip."""
     path.parent.mkdir(exist_ok=True)
     write_csv_bundle(district.people, path, version="1.1", mode=mode, since=since)
     age(path, days)
@@ -66,7 +66,7 @@ def open_causes(district: District) -> list[str]:
 
 
 def back(district: District, days: int) -> None:
-    """So many days pass without a change of the source."""
+    """Let this many days pass without a change of the source."""
     district.execute("update pull set unchanged_since = unchanged_since - :days * interval '1 day'", days=days)
 
 

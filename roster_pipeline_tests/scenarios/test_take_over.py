@@ -1,7 +1,7 @@
-"""Somebody who runs a SIS of their own tries to own the people of others: by e-mail, number, username, and time.
+"""Somebody who runs their own SIS tries to take over other people: by e-mail, number, username, and time.
 
-`main` is the district's SIS. `east` and `west` belong to single schools, whose owners write into them what they want.
-Nothing that they deliver may change a field of a person whom the district's SIS has, be it before or after them.
+`main` is the district's SIS. `east` and `west` belong to single schools, whose owners can write anything into them.
+Their records may not change a field of a person whom the district's SIS has, earlier or later.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ FORGED = ADA | {"phone": "+13125559999", "username": "forged"}
 
 
 BOTH = pytest.mark.parametrize("district", [frozenset(), frozenset(KEYS)], ids=["rest", "csv"], indirect=True)
-"""Whom a SIS still has is asked over REST alone. What was delivered is judged in one shape."""
+"""Only REST can ask whom a SIS still has. Delivered records are judged in one shape."""
 
 
 @pytest.fixture
 def district(
     request: pytest.FixtureRequest, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SeveralConnections]:
-    """The district; each school has a pupil and a teacher of its own, and had its first night."""
+    """The district; each school has its own pupil and teacher, and had its first night."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     with several_connections(database, tmp_path, getattr(request, "param", frozenset())) as made:
@@ -51,7 +51,7 @@ def district(
 
 
 def mains_own(person: dict[str, Any], **fields: Any) -> None:
-    """Every field is what the district's SIS says."""
+    """Assert that every field has the value of the district's SIS."""
     wanted = ADA | {"username": "ada"} | fields
     assert {name: person[name] for name in wanted} == wanted, person
     assert person["links"][0] == "m-ada"
@@ -60,7 +60,7 @@ def mains_own(person: dict[str, Any], **fields: Any) -> None:
 def leaves_main(district: SeveralConnections) -> None:
     """The district's SIS marks the record as deleted, and she is archived there.
 
-    Somebody else changes too: a bundle that is byte for byte an earlier one is an old one.
+    Somebody else changes too, because an identical bundle would count as an old one.
     """
     district.sises["main"].district.remove("m-ada", how="mark")
     district.sises["main"].district.edit("main-own0", phone=f"+131255501{district.nights:02}")

@@ -1,4 +1,4 @@
-"""Reports to owners about nights that are neither good nor plainly held: relinked ids, a roster that looks wrong."""
+"""Reports to owners about special nights: relinked ids, a roster that looks wrong."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A watcher outside, which checks whether the daemon still ticks."""
+"""An external monitor, which checks whether the daemon still ticks."""
 
 from __future__ import annotations
 

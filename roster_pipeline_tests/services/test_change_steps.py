@@ -1,4 +1,4 @@
-"""The change log in words: no names of columns, no literals of the database, one line for what is one thing."""
+"""The change log in words: no names of columns, no literals of the database, one line for each change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Changing settings: what is audited, who is told of somebody else's change, and when a test is asked for."""
+"""Changing settings: the audit, messages about somebody else's change, and when a test is needed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ HERE = ConnectionSettings(url="https://sis.example.org/ims", client_id="a", toke
 
 @pytest.fixture
 def oak(database: Database, monkeypatch: pytest.MonkeyPatch) -> SchoolRow:
-    """A school that nobody tested yet."""
+    """A school without a test."""
     monkeypatch.setenv(secrets.SECRET_KEY, secrets.new_key())
     with database.begin() as conn:
         tenant_changes.add_district(conn, "spring", "Spring")

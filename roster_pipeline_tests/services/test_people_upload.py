@@ -1,4 +1,4 @@
-"""Uploaded lists of people: how files are read, who each row is, and what is done and undone."""
+"""Uploaded lists of people: reading files, matching rows, entering and undoing."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def bomb() -> bytes:
 
 
 def changed_sheet(*changes: tuple[bytes, bytes]) -> bytes:
-    """A workbook in whose sheet each first text became the second."""
+    """A workbook whose sheet has each first text replaced by the second."""
     out, book = io.BytesIO(), zipfile.ZipFile(io.BytesIO(xlsx_of(HEADER, ADA)))
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
         for part in book.infolist():

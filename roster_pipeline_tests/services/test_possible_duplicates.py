@@ -57,7 +57,7 @@ def pairs(database: Database, school: SchoolRow, **more: Any) -> list[tuple[int,
 
 
 def contents(database: Database) -> dict[str, list[dict[str, Any]]]:
-    """Every row of the directory, without what counts changes."""
+    """Every row of the directory, without counters of changes."""
     found = {}
     for table in DIRECTORY:
         rows = every(database, f"select to_jsonb(x) from {table} x")

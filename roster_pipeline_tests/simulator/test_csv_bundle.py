@@ -1,4 +1,4 @@
-"""CSV bundles of the same district, as the standard wants them."""
+"""CSV bundles of the same district, as in the standard."""
 
 import csv
 import io

@@ -19,7 +19,7 @@ def next_url(answer: httpx.Response) -> str:
 
 
 class Walker(Api):
-    """Walks by what was asked for, not by what arrived, as careless consumers do."""
+    """Moves the offset by the requested number, not by the received one, like careless clients."""
 
     def walk_some(self, offset: int) -> list[str]:
         return [record["sourcedId"] for record in self.users(limit=50, offset=offset)]

@@ -1,1 +1,1 @@
-"""Sources in the shapes of real ones, with invented people: over REST and in CSV, through whole syncs."""
+"""Sources in the shapes of real ones, with invented people: over REST and in CSV, in whole syncs."""

@@ -1,4 +1,4 @@
-"""A small SIS of which a test writes every cell, served over REST or as a CSV bundle, and syncs of a school on it."""
+"""A small SIS whose every cell a test can write, over REST or as a CSV bundle, and syncs of a school from it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def teacher(place: int, orgs: Any = "s1", **members: Any) -> Record:
 
 
 def person(sourced_id: str, orgs: Any, place: int, **members: Any) -> Record:
-    """Somebody whose names, number and e-mail nobody else has."""
+    """Somebody with unique names, number and e-mail."""
     return {
         "sourcedId": sourced_id,
         "enabledUser": "true",
@@ -89,7 +89,7 @@ def manifest(version: str = "1.1", **modes: str) -> str:
 
 
 class Source:
-    """One SIS. `users` and `orgs` are what it holds, in the columns of CSV; over REST a text stays the text it is."""
+    """One SIS. `users` and `orgs` have the columns of CSV; over REST a text stays the same text."""
 
     def __init__(self, kind: Kind, folder: Path) -> None:
         self.kind = kind
@@ -107,14 +107,14 @@ class Source:
         }
         """The names of the members over REST."""
         self.files: dict[str, str | None] = {}
-        """CSV files that a test writes itself; None leaves one out."""
+        """CSV files that a test writes itself; None leaves a file out."""
         self.zips: dict[str, tuple[list[Record], list[Record] | None]] = {}
         """Users and enrollments of several zips, in place of one unpacked bundle."""
         self._folder = folder
         self.url = f"file://{folder}"
 
     def write(self) -> None:
-        """Export: CSV files on the disk. Over REST every request gets what is there now."""
+        """Export CSV files to the disk. Over REST, every request gets the current values."""
         if self.kind == "rest":
             return
         self._folder.mkdir(exist_ok=True)
@@ -167,7 +167,7 @@ class Source:
 
 
 class School(District):
-    """One school on a source; `sync` is one whole sync of it. number: where a database has several such schools."""
+    """One school on a source; `sync` is one whole sync. number: distinguishes several such schools in one database."""
 
     def __init__(self, database: Database, source: Source, number: str = "") -> None:
         self.source, self.school = source, f"alder{number}"
@@ -191,7 +191,7 @@ class School(District):
         return school
 
     def sync(self) -> dict[str, str]:
-        """One sync. Gives the reason of each row of the plan, by its first sourcedId."""
+        """One sync. Returns the reason of each row of the plan, by its first sourcedId."""
         self.source.write()
         self.sync_school(self.school)
         rows = self.rows(

@@ -1,4 +1,4 @@
-"""Cells, lines of a manifest and dates that are not as the standard says: read where nothing is in doubt, else told."""
+"""Cells, manifest lines and dates that do not follow the standard: read if there is no doubt, else reported."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lines(rows: list[dict[str, Any]] = PEOPLE) -> list[str]:
 
 
 def synced(database: Database, bundle: Source, changed: dict[int, str]) -> School:
-    """A school after one sync of a users.csv in which some lines are changed."""
+    """A school after one sync of a users.csv with some changed lines."""
     written = [changed.get(place, line) for place, line in enumerate(lines())]
     bundle.files["users.csv"] = "\r\n".join([*written, ""])
     return School.begun(database, bundle)

@@ -1,4 +1,4 @@
-"""Test Your Information as an owner gets it, over either way: contact rules, and what is known of the SIS."""
+"""Test Your Information over REST and CSV: contact rules, and known facts about the SIS."""
 
 from __future__ import annotations
 

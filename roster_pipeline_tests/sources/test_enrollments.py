@@ -132,7 +132,7 @@ def test_a_sync_without_enrollments_archives_nobody(database: Database, source: 
 def test_a_student_who_left_stays_archived_while_enrollments_cannot_be_read(
     database: Database, source: Source, users: str
 ) -> None:
-    """The record comes again, complete or in a delta, and says nothing about enrollments."""
+    """The record comes again, complete or in a delta, without enrollments."""
     source.users, source.enrollments = list(map(pupil, range(30))), enrolled(*range(30))
     school = School(database, source)
     school.set_connection(no_enrollment_means_gone=True)
@@ -205,7 +205,7 @@ def test_the_test_counts_the_students_without_an_enrollment(database: Database, 
 
 
 def test_several_bundles_of_one_sync_say_together_who_is_enrolled(database: Database, bundle: Source) -> None:
-    """One zip for each school, each with the enrollments of its own; pupils 10 to 29 go to both."""
+    """One zip for each school, each with its own enrollments; pupils 10 to 29 go to both."""
     here, there = [pupil(n, "s1") for n in range(30)], [pupil(n, "s2") for n in range(10, 40)]
     bundle.zips = {
         "alder.zip": (here, enrolled(*range(30))),

@@ -1,4 +1,4 @@
-"""Nights on which a SIS mixes people up, is another one, or answers less than before: over REST and as CSV."""
+"""Nights on which a SIS mixes people up, is another SIS, or sends less than before: over REST and as CSV."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def everybody(**of_pupils: Any) -> list[Record]:
 
 
 def strangers() -> list[Record]:
-    """As many people of another district, none of whom anybody here knows."""
+    """The same number of unknown people of another district."""
     users = []
     for one in everybody():
         other = f"x{one['sourcedId']}"
@@ -61,7 +61,7 @@ def strangers() -> list[Record]:
 
 
 def slip(users: list[Record], name: str, people: int) -> None:
-    """A column slips by a row over the first so many pupils."""
+    """A column moves by a row for the first pupils, this many."""
     values = [one[name] for one in users[:people]]
     for one, value in zip(users, values[1:] + values[:1], strict=False):
         one[name] = value
@@ -85,13 +85,13 @@ def remove(school: School, sourced_id: str) -> None:
 
 
 def approve(school: School) -> None:
-    """A person looks at the newest plan and lets it through."""
+    """Approve the newest plan."""
     (plan,) = school.rows("select max(id) as id from plan")
     decisions.approve(school.database, "alder", plan["id"], who="owner", reason="looked at it")
 
 
 def said(school: School) -> str:
-    """Everything that findings and reports say."""
+    """All texts of findings and reports."""
     return str(school.rows("select findings from verdict") + school.rows("select report from sync"))
 
 
@@ -176,7 +176,7 @@ def test_four_held_rows_wait_and_the_rest_of_the_sync_goes_on(school: School) ->
     school.sync()
     numbers = fields(school, "number")
     slip(school.source.users, "identifier", 4)
-    # a fifth of the 60 would be held for itself; one other update, one leaver and one newcomer are not
+    # a fifth of the 60 would be held for itself, but not one other update, one leaver and one newcomer
     school.source.users[20]["givenName"] = "Newly"
     school.choose(guards={"update_key_share": 0.5})
     remove(school, "st30")

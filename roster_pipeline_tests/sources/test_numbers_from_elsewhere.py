@@ -1,4 +1,4 @@
-"""A connection that takes the numbers from another place of the records: the stored numbers are of another sort."""
+"""A connection takes the numbers from another place of the records: stored numbers are no evidence."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from roster_pipeline_tests.sources.conftest import School, Source, pupil, teache
 PUPILS = [*map(pupil, range(30)), *map(teacher, range(2, 6))]
 OTHER_NUMBERS = {"student_number_from": "userIds:card", "staff_number_from": "userIds:card"}
 WITH_CARDS = [one | {"userIds": f"{{card:{int(one['identifier']) + 10}}}"} for one in PUPILS]
-"""Their second number is one that somebody else has as the first."""
+"""Their second number is somebody else's first number."""
 
 
 @pytest.mark.parametrize("auto_update", [True, False])

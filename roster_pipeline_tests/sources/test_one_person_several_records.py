@@ -113,7 +113,8 @@ TWO_OF_ONE_ID: list[tuple[dict[str, Any], bool]] = [
     ({"givenName": "MIN{1}", "familyName": "Járl{1}"}, False),
     ({**ELSE, "status": "tobedeleted"}, False),
 ]
-"""Another record of the same sourcedId, and whether it is of somebody else. {0}: the place, {1}: how both names end."""
+"""Cases: another record of the same sourcedId, and whether it is somebody else's. {0}: the place, {1}: the end of both
+names."""
 CASES = [
     *((*case, org, True) for case in TWO_OF_ONE_ID for org in ("s1", "s2")),
     *((*case, "s2", False) for case in (TWO_OF_ONE_ID[0], TWO_OF_ONE_ID[-1])),
@@ -122,7 +123,7 @@ CASES = [
 
 
 def test_two_pupils_with_one_id_are_not_one_person(database: Database, source: Source) -> None:
-    """One pupil for each case, so few that they are no sign of a spoiled list."""
+    """One pupil for each case, so few that the list does not look spoiled."""
     bare = {"identifier": "", "email": ""}
     mine, others = [], []
     for place, (other, _, org, newer) in enumerate(CASES, 200):

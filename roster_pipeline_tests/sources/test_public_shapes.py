@@ -1,7 +1,7 @@
 """Bundles in the shapes of public sample data and of public exporters, with invented people.
 
-Above each is a comment that says how it differs from the standard. All people come in, with their contacts, and a
-second sync changes nobody.
+A comment above each says how it differs from the standard. All people come in, with their contacts, and a second sync
+changes nobody.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROLES = "sourcedId,status,dateLastModified,userSourcedId,roleType,role,beginDate
 
 @dataclass(frozen=True)
 class Shape:
-    """files: as they are written; None for one that is not there. people: sourcedIds of the active members.
+    """files: as written; None for a missing file. people: sourcedIds of the active members.
 
     contacts: students with a contact. problems: of the proof. given: a given name that must be read right.
     """

@@ -1,4 +1,4 @@
-"""A membership points to an org that the SIS lists, or it is unknown: unknown is counted, and archives nobody."""
+"""A membership refers to an org that the SIS lists, or it is unknown: unknown ones are counted and archive nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Records with values that no database can store or index spoil no night of the others."""
+"""Records with values that no database can store or index do not harm the sync of others."""
 
 from __future__ import annotations
 

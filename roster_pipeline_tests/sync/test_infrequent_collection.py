@@ -1,4 +1,4 @@
-"""The garbage collector of the process is as it was before, whatever happened within."""
+"""After the block, the garbage collector of the process is as before, whatever happened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The CSV beside a report: ids or initials, fields by name, never a value."""
+"""The CSV attachment of a report: ids or initials, names of fields, never a value."""
 
 from __future__ import annotations
 

@@ -180,7 +180,7 @@ def test_a_school_that_is_switched_on_or_resumed_begins_with_its_next_night(oak:
 
 def test_a_new_sync_time_that_has_passed_is_made_up_for_so_that_no_night_is_lost(oak: Database) -> None:
     now = datetime.now(UTC)
-    zone = f"Etc/GMT{now.hour - 12:+d}"  # where it is noon: an hour before and after are of the same day
+    zone = f"Etc/GMT{now.hour - 12:+d}"  # in a zone where it is noon, so that an hour before and after are the same day
     noon = now.astimezone(ZoneInfo(zone))
     with oak.begin() as conn:
         later = (noon + timedelta(hours=1)).time()

@@ -1,1 +1,1 @@
-"""A whole week of seven schools: the daemon, the SIS, the mail server and the calendar that the test turns."""
+"""A whole week of seven schools: daemon, SISs, mail server, and a calendar under the control of the test."""

@@ -1,10 +1,9 @@
 """Dagster's daemon with shorter pauses: `python -m roster_pipeline_tests.scenarios.simulated_week.brisk_daemon run -w
 FILE`.
 
-Its loops, threads, storage, queue and code server are Dagster's own. Between two looks it waits seconds instead of up
-to a minute, and it asks its storage for the last tick each time instead of remembering it, because the test makes what
-is stored older (`calendar.py`). Only one thing it does more seldom: a new code server each minute is for code that may
-have changed, and each start takes four CPU seconds.
+Its loops, threads, storage, queue and code server are Dagster's own. It waits seconds instead of up to a minute between
+two ticks, and reads the last tick from storage each time, because the test makes stored data older (`calendar.py`). It
+does not start a new code server each minute, which takes four CPU seconds.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from roster_pipeline.runtime.instance import keep_connections
 
 MANY_THREADS = 20
 PAUSE = 1.0
-"""Seconds. Shorter pauses take a core from the runs that the test waits for."""
+"""Seconds. Shorter pauses would take a core from the runs."""
 A_WEEK = 3600.0
 """Seconds that the code server is kept: longer than the test."""
 

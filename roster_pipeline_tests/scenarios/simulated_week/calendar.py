@@ -1,8 +1,8 @@
-"""The clock under control: time passes by making everything that is stored older.
+"""Time under control: it passes by making stored data older.
 
-No clock is replaced: the daemon, PostgreSQL and our code all read the real one. When a day is over, every moment in our
-tables moves back by a day, and so do Dagster's notes of when the schedule last ticked. To whoever looks next, a day has
-passed since. The schools are in a time zone where it is night while the test runs.
+No clock is replaced: the daemon, PostgreSQL and our code read the real one. When a day is over, every moment in our
+tables moves back by a day, and so do the schedule's last ticks in Dagster. The schools are in a time zone where it is
+night while the test runs.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ where c.table_schema = 'public' and c.data_type = 'timestamp with time zone' and
   and not exists (select from pg_trigger g where g.tgrelid = c.table_name::regclass and not g.tgisinternal)
 group by c.table_name order by c.table_name
 """
-"""Every moment of our tables, but for people and their history: triggers keep those from being changed, and no rule
+"""Every moment of our tables, except those of people and their history: triggers refuse changes of these, and no rule
 reads them."""
 NIGHTS = (("scheduled_run", "night"), ("failure", "night"), ("pull", "batch"))
 """Local dates of nights, as text."""
@@ -44,7 +44,7 @@ NIGHTS = (("scheduled_run", "night"), ("failure", "night"), ("pull", "batch"))
 
 @dataclass
 class Calendar:
-    """Tonight, as a real moment (UTC), and the zone in which it is night then."""
+    """Tonight, as a real moment (UTC), and a zone where it is night then."""
 
     database: Database
     instance: dg.DagsterInstance
@@ -78,7 +78,7 @@ class Calendar:
         self.late = timedelta()
 
     def later(self, passed: timedelta) -> None:
-        """So much time passes within the same night."""
+        """This much time passes within the same night."""
         self._tell_the_schools(-passed)
         self._pass(passed, nights=0)
         self.late += passed
@@ -88,7 +88,8 @@ class Calendar:
         return bool(self._schedules())
 
     def _tell_the_schools(self, shift: timedelta) -> None:
-        """The night keeps its distance from now, which on the wall clock is another time."""
+        """Set the schools' sync times again: the night keeps its distance from now, which is another time on the wall
+        clock."""
         self.tonight += shift
         with self.database.begin() as conn:
             for school in tenants.list_schools(conn):
@@ -100,7 +101,7 @@ class Calendar:
             try:
                 self._age_our_tables(passed, nights)
                 break
-            except (DBAPIError, DirectoryError):  # a deadlock with the sensors that look all the time
+            except (DBAPIError, DirectoryError):  # a deadlock with the sensors, which read all the time
                 if attempt == MOST_TRIES - 1:
                     raise
         if nights:
@@ -116,11 +117,11 @@ class Calendar:
                 moved = f"'older ' || to_char(to_date({column}, 'YYYY-MM-DD') - cast(:nights as int), 'YYYY-MM-DD')"
                 dated = f"{column} ~ '^\\d{{4}}-\\d\\d-\\d\\d$'"
                 conn.execute(text(f"update {table} set {column} = {moved} where {dated}"), {"nights": nights})
-                stripped = f"replace({column}, 'older ', '')"  # in two steps: while they move, two nights are one
+                stripped = f"replace({column}, 'older ', '')"  # in a second step, or dates would collide
                 conn.execute(text(f"update {table} set {column} = {stripped} where {column} like 'older %'"))
 
     def _age_run_keys(self, nights: int) -> None:
-        """The runs of the night that is over: what they are known by holds its date."""
+        """Change the run keys of the past night, which contain its date."""
         tonight = self.night
         older = (datetime.fromisoformat(tonight) - nights * DAY).date().isoformat()
         for run in self.instance.get_runs(dg.RunsFilter(tags={NIGHT_TAG: tonight})):
@@ -140,7 +141,7 @@ class Calendar:
         self.set_the_schedule_back()
 
     def set_the_schedule_back(self) -> None:
-        """Dagster's schedule was last looked at when the night came, and has ticked since."""
+        """Let Dagster's schedule have ticked last when the night came."""
         came = self.tonight.timestamp()
         for state in self._schedules():
             assert isinstance(state.instigator_data, ScheduleInstigatorData)

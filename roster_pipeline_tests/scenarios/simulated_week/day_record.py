@@ -25,7 +25,7 @@ Members = dict[str, set[str]]
 
 
 Mails = dict[tuple[str, ...], list[str]]
-"""Sorted recipients to the subjects they got, sorted."""
+"""Sorted recipients to their subjects, sorted."""
 
 
 @dataclass
@@ -48,7 +48,7 @@ class Diary:
     message_ids: Counter[str] = field(default_factory=Counter)
 
     def day(self) -> Day:
-        """The syncs and mails since the last look. Fails where a school was synced twice, or one mail came twice."""
+        """The syncs and mails since the last call. Fails if a school was synced twice, or one mail came twice."""
         syncs = self.week.rows(SYNCS, after=self.sync_id)
         self.sync_id = max((row[0] for row in syncs), default=self.sync_id)
         kinds = Counter((key, kind) for _, key, kind, _ in syncs)
@@ -73,7 +73,7 @@ def text_of(message: EmailMessage) -> str:
 
 
 def directory(week: Week) -> tuple[Members, Members]:
-    """Active and archived students as the directory has them."""
+    """Active and archived students of the directory."""
     found: dict[str, Members] = {status: {key: set() for key in week.schools} for status in ("active", "archived")}
     for key, status, sourced_id in week.rows(MEMBERS):
         found[status][key].add(sourced_id)
@@ -81,7 +81,7 @@ def directory(week: Week) -> tuple[Members, Members]:
 
 
 def roster(week: Week, connection: str = "") -> Members:
-    """Students as the SIS has them now; of one connection, or of both."""
+    """Students of the SIS now; of one connection, or of both."""
     return {
         key: set(sis.students(school))
         for key, (sis, school) in week.schools.items()
@@ -96,7 +96,7 @@ def owners(week: Week, connection: str, *others: str) -> tuple[str, ...]:
 
 
 def everything_said(week: Week, dagster_url: str) -> str:
-    """Every mail, what the daemon printed, every row of Dagster's tables, and what our own tables say in words."""
+    """Every mail, the daemon's output, every row of Dagster's tables, and the texts in our own tables."""
     said = [str(message) + text_of(message) for message, _ in week.mailbox.messages]
     said.append(week.daemon_log.read_text())
     plain = make_url(dagster_url).set(drivername="postgresql").render_as_string(hide_password=False)

@@ -1,4 +1,4 @@
-"""The week's installation: databases, daemon, mail server, SISs and seven schools, and what an operator types."""
+"""The week's installation: databases, daemon, mail server, SISs, seven schools, and the operator's commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 SCHOOLS = {"north": 4, "south": 3}
 STUDENTS = 32
 LAUNCHER = "ROSTER_WEEK_LAUNCHER"
-"""`shipped`: a process for each run, as `dagster.yaml` has it; it takes minutes."""
+"""`shipped`: a process for each run, as in `dagster.yaml`; it takes minutes."""
 PATIENCE = 240.0
 LOOK_EVERY = 0.3
 MANY_LOOKS = 50
@@ -49,7 +49,7 @@ WARM = {"module": "dagster._core.launcher.sync_in_memory_run_launcher", "class":
 
 
 def configuration() -> str:
-    """The shipped `dagster.yaml`; the queue is looked at each second, and runs are warm where asked for."""
+    """The shipped `dagster.yaml`; the queue is read each second, and runs are warm if wanted."""
     settings = yaml.safe_load((ROOT / "dagster.yaml").read_text())
     settings["run_coordinator"] = {
         "module": "dagster._core.run_coordinator.queued_run_coordinator",
@@ -63,7 +63,7 @@ def configuration() -> str:
 
 @dataclass
 class Week:
-    """Everything that runs, and what the test asks of it."""
+    """Everything that runs, with functions for the test."""
 
     database: Database
     instance: dg.DagsterInstance
@@ -79,19 +79,19 @@ class Week:
         return command(*arguments, stdin=stdin)
 
     def run_sync(self) -> None:
-        """The next night comes, runs and is told of."""
+        """The next night comes, runs and is reported."""
         self.calendar.next_night()
         self.await_runs()
         self.settle()
 
     def await_runs(self, attempt: int = 1, schools: int | None = None) -> None:
-        """Wait until the schedule has asked for tonight's runs, and every one has ended."""
+        """Wait until the schedule has requested tonight's runs, and all have ended."""
         wanted = len(self.schools) if schools is None else schools
         self.until(lambda: self._asked(attempt) >= wanted, f"{wanted} schools started", self._look_again())
         self.until(lambda: not self.instance.get_runs(dg.RunsFilter(statuses=BUSY), limit=1), "all runs ended")
 
     def settle(self) -> None:
-        """Wait until the sensors have looked at everything that happened so far, and all mail has left."""
+        """Wait until the sensors have handled everything so far, and all mail was sent."""
         for name in ("watch_schools", "send_mail"):
             before = time.time()
             self.until(lambda name=name, before=before: self._started(name) > before, f"{name} looked")  # type: ignore[misc]
@@ -118,7 +118,7 @@ class Week:
             return [tuple(row) for row in conn.execute(text(query), given)]
 
     def until(self, true: Callable[[], object], what: str, meanwhile: Callable[[], object] = bool) -> None:
-        """Wait for a condition; what the daemon said last is in the error."""
+        """Wait for a condition; the error has the daemon's last output."""
         deadline = time.monotonic() + PATIENCE
         while not true():
             meanwhile()
@@ -178,7 +178,7 @@ def daemon_running(log: Path) -> Iterator[None]:
 
 
 def enter_schools(week: Week) -> None:
-    """Two connections, seven schools; every owner has an address of their own."""
+    """Add two connections and seven schools; every owner has their own address."""
     known = {key: simulated(sis.url, SPEAKS[key], client_id=CLIENT, page_size=200) for key, sis in week.sis.items()}
     north, south = known
     district = District(week.database, known[north], key="valley", connection=north, secret=SECRET)
@@ -194,7 +194,7 @@ def enter_schools(week: Week) -> None:
 
 @contextmanager
 def running_installation(database: Database, mailbox: Mailbox, sis: dict[str, RemoteSis], home: Path) -> Iterator[Week]:
-    """The installation with its daemon. The environment names databases, key, mail server and both homes."""
+    """The installation with its daemon. The environment has databases, key, mail server and both home folders."""
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(configuration())
     with ExitStack() as stack:

@@ -1,5 +1,5 @@
-"""The SISs of the week: the project's own simulator in a process of its own, and a twin of each district that the test
-may look at. What happens is done to both by the same verbs, so the twin says who should be where."""
+"""The SISs of the week: the simulator in its own process, and a twin of each district in the test's process. Both get
+the same changes, so the twin shows who should be where."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from roster_pipeline.simulator.person import ROLES, STUDENT
 CLIENT, SECRET = "week-client", "week-secret"
 READY = re.compile(r"simulator ready at (.+)")
 AWAY = {"fails_first": 1_000_000, "retry_after": 7200}
-"""In maintenance for hours, and it says so: nobody waits for it."""
+"""In maintenance for hours; its answers say so, so nobody waits."""
 NOBODY = {"role_absent": ",".join(ROLES)}
-"""The schools are there, their people are not."""
+"""The schools exist, but without people."""
 SPEAKS = {"north": "1.2", "south": "1.1"}
 
 
@@ -35,26 +35,26 @@ class RemoteSis:
     twin: District
 
     def does(self, verb: str, sourced_id: str, **fields: Any) -> None:
-        """Let something happen to one person."""
+        """Change one person."""
         getattr(self.twin, verb)(sourced_id, **fields)
         self._post("edit", {"verb": verb, "sourced_id": sourced_id, **fields})
 
     def joins(self, school: str, **fields: Any) -> str:
-        """A new student; gives the sourcedId."""
+        """Add a student; returns the sourcedId."""
         added = self.twin.add(STUDENT, school, **fields)
         self._post("edit", {"verb": "add", "role": STUDENT, "school": school, **fields})
         return added.sourced_id
 
     def fails(self, faults: dict[str, Any]) -> None:
-        """From now on it is broken in this way."""
+        """Switch a fault on."""
         self._post("faults", dict(faults))
 
     def recovers(self) -> None:
-        """No fault any more."""
+        """Switch all faults off."""
         self._post("faults", {"clear": True})
 
     def students(self, school: str) -> list[str]:
-        """sourcedIds of the students who are in a school now, in the order of the district."""
+        """sourcedIds of a school's students now, in the order of the district."""
         return [person.sourced_id for person in self.twin.people_of(school, STUDENT)]
 
     def requests(self) -> int:
@@ -67,7 +67,7 @@ class RemoteSis:
 
 @contextmanager
 def simulated(schools: dict[str, int], students: int) -> Iterator[dict[str, RemoteSis]]:
-    """Serve one SIS for each key, with so many schools of so many students."""
+    """Serve one SIS for each key, with this many schools of this many students."""
     sites, first_day = [], date.today()  # noqa: DTZ011 - the simulator's own default
     for seed, (key, number) in enumerate(schools.items(), start=21):
         settings = f"schools={number},students={students},seed={seed},versions={SPEAKS[key]},name={key}"

@@ -124,7 +124,8 @@ def explained(problem: Exception) -> tuple[str, int]:
     from roster_pipeline.sync import FULL, explain
 
     if isinstance(problem, OSError) and problem.errno not in FULL:
-        return str(problem), FAILED
+        named = f"{problem.filename} cannot be used: {problem.strerror}.\nCheck that it exists and that you may use it."
+        return named if problem.filename else str(problem), FAILED
     return str(explain("roster", problem)), FAILED
 
 

@@ -240,6 +240,8 @@ def show_plan(
     from roster_pipeline.services.plan_rows import summary_of, write_csv
     from roster_pipeline.vocabulary import DOUBTED, OTHER_CONNECTION
 
+    if action is not None and action not in ACTIONS:
+        raise typer.BadParameter(f"--action: one of {', '.join(ACTIONS)}")
     with open_directory() as database, database.begin() as conn:
         school = tenants.get_school(conn, key)
         row = plans.latest(conn, school.id, dry_run=True) if number is None else plans.get(conn, number)

@@ -91,6 +91,12 @@ def test_leavers_are_listed(school: Roster) -> None:
             "guards.archive_share: write a number of at most 1",
         ),
         (("plan", "show", "oak", "--plan", "9" * 20), 1, "There is nothing with such a large number."),
+        (("plan", "show", "oak", "--action", "leave"), 2, "--action: one of create, update,"),
+        (
+            ("leavers", "add", "oak", "--file", "/nowhere/a.csv", "--day", NEXT_WEEK, *WHY),
+            1,
+            "/nowhere/a.csv cannot be used",
+        ),
         (("rollback", "9" * 20, "--preview"), 1, "Check the number that you typed."),
         (("leavers", "remove", "oak"), 2, "give --person, or --all"),
         (("hold", "exempt", "oak", "--plan", "1", *WHY), 2, "at least one --row"),

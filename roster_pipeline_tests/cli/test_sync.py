@@ -128,6 +128,9 @@ def test_a_dry_run_applies_nothing_and_its_plan_can_be_read_row_by_row(
     path = tmp_path / "plan.csv"
     assert run("plan", "show", key, "--csv", path).code == 0
     assert path.read_bytes().startswith(b"\xef\xbb\xbf")
+    unwritten = run("plan", "show", key, "--csv", "/nowhere/plan.csv")
+    assert (unwritten.code, unwritten.err.splitlines()[1][:20]) == (1, "Check that it exists")
+    assert unwritten.err.startswith("/nowhere/plan.csv cannot be used: No such file or directory.")
     assert run("plan", "show", key, "--action", "archive", "--json").data["rows"] == []
 
 

@@ -177,29 +177,29 @@ COPIED = OF_THE_SCHEDULE | {"dagster/retry_number": "1"}
 """The tags that a re-execution by hand copies from a run that the daemon had retried."""
 
 
-@pytest.mark.parametrize(
-    ("runs", "who"),
-    [
-        ([("run", None, OF_THE_SCHEDULE)], "schedule"),
-        ([("run", None, {})], IN_DAGSTER),
-        ([("asked", None, {})], "Ada"),
-        ([("asked", None, {RETRIED_AS_TAG: "retry"}), ("retry", "asked", {})], "Ada"),
-        ([("lost", None, LOST), ("retry", "lost", COPIED)], "schedule"),
-        ([("lost", None, LOST), ("retry", "lost", COPIED), ("again", "retry", COPIED)], IN_DAGSTER),
-        ([("old", None, OF_THE_SCHEDULE), ("again", "old", OF_THE_SCHEDULE)], IN_DAGSTER),
-        ([("asked", None, {}), ("again", "asked", {})], IN_DAGSTER),
-        ([("asked", None, {}), ("again", "asked", {RETRIED_AS_TAG: "retry"}), ("retry", "again", {})], IN_DAGSTER),
-    ],
-)
-def test_the_ledger_names_who_started_a_run_and_not_who_started_the_one_it_repeats(
-    dagster_district: DagsterDistrict, runs: list[tuple[str, str | None, dict[str, str]]], who: str
-) -> None:
-    dagster_district.add_school("lincoln")
-    with dagster_district.database.begin() as conn:
-        school = tenants.get_school(conn, "lincoln")
-        audit.record_run(conn, "asked", "sync", school, who="Ada")
-    for run_id, parent, tags in runs:
-        run = dg.DagsterRun("rostering", run_id, tags=tags, parent_run_id=parent, root_run_id=parent and runs[0][0])
-        dagster_district.instance.run_storage.add_run(run)
-    assert started_by(run, dagster_district.instance, dagster_district.database, "lincoln") == who
-    assert started_by(run, dagster_district.instance, dagster_district.database, "elsewhere") != "Ada"
+STARTED: list[tuple[list[tuple[str, str | None, dict[str, str]]], str]] = [
+    ([("run", None, OF_THE_SCHEDULE)], "schedule"),
+    ([("run", None, {})], IN_DAGSTER),
+    ([("asked", None, {})], "Ada"),
+    ([("asked", None, {RETRIED_AS_TAG: "retry"}), ("retry", "asked", {})], "Ada"),
+    ([("lost", None, LOST), ("retry", "lost", COPIED)], "schedule"),
+    ([("lost", None, LOST), ("retry", "lost", COPIED), ("again", "retry", COPIED)], IN_DAGSTER),
+    ([("old", None, OF_THE_SCHEDULE), ("again", "old", OF_THE_SCHEDULE)], IN_DAGSTER),
+    ([("asked", None, {}), ("again", "asked", {})], IN_DAGSTER),
+    ([("asked", None, {}), ("again", "asked", {RETRIED_AS_TAG: "retry"}), ("retry", "again", {})], IN_DAGSTER),
+]
+"""Runs, each with the one that it repeats and its tags; and who started the last of them."""
+
+
+def test_the_ledger_names_who_started_a_run_and_not_who_started_the_one_it_repeats(district: District) -> None:
+    district.add_school("lincoln")
+    with district.database.begin() as conn:
+        audit.record_run(conn, "asked", "sync", tenants.get_school(conn, "lincoln"), who="Ada")
+    for runs, who in STARTED:
+        with dg.DagsterInstance.ephemeral() as instance:
+            for run_id, parent, tags in runs:
+                root = parent and runs[0][0]
+                run = dg.DagsterRun("rostering", run_id, tags=tags, parent_run_id=parent, root_run_id=root)
+                instance.run_storage.add_run(run)
+            assert started_by(run, instance, district.database, "lincoln") == who, runs
+            assert started_by(run, instance, district.database, "elsewhere") != "Ada", runs

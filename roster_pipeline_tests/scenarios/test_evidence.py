@@ -1,8 +1,12 @@
-"""Nights of similar people: nobody is merged or taken over, over REST and from CSV files."""
+"""Nights of similar people: nobody is merged or taken over, over REST and from CSV files.
+
+Most tests have many cases in one school. People of one case share nothing with those of another (`Case`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +25,12 @@ from roster_pipeline_tests.invariants.rules import SchoolRules
 from roster_pipeline_tests.invariants.sync_district import Place, running_site
 
 HOME = "dorn@home.example"
+CALM: dict[str, Any] = {"moved_keys": 99} | dict.fromkeys(
+    ("rekeyed_share", "archive_share", "create_share", "update_share", "update_key_share"), 1
+)
+"""Limits that hold nobody, so that only the rule keeps somebody as they are."""
+Row = tuple[str, str, str | None]
+"""What happened, why, and the notes."""
 SOURCE_ROLES = {"student": "student", "teacher": "teacher", "staff": "aide", "admin": "siteAdministrator"}
 MADE = (
     "select id, given_name, family_name, email, number, username from person where district_id = :district order by id"
@@ -44,6 +54,7 @@ class Nights:
         for row in range(len(self.people)):
             self.people.vanish(row)
         self.school = place.add(SchoolRules("sch-1"))
+        place.set_school(self.school, guards=CALM)
         if csv is not None:
             place.set_connection(url=f"file://{csv}", token_url=None)
         for number in range(6):
@@ -77,8 +88,8 @@ class Nights:
         """Remove the record from all lists."""
         self.people.remove(sourced_id, how="vanish")
 
-    def night(self) -> dict[tuple[str, ...], tuple[str, str, str | None]]:
-        """One night: for the records of each row the action, reason and notes; without the six others."""
+    def night(self) -> dict[tuple[str, ...], Row]:
+        """One night: what happened to the records of each row; without the six others."""
         if self.csv is not None:
             write_csv_bundle(self.people, self.csv, version="1.1")
         self.place.sync_school(self.school)
@@ -103,6 +114,59 @@ class Nights:
             sync_id = latest_sync(conn, self.school)
             assert sync_id is not None
             return report_of(sync_summary(conn, sync_id))
+
+
+class Case:
+    """The people of one case. Every name and value of theirs carries the mark of the case."""
+
+    def __init__(self, nights: Nights, place: int) -> None:
+        self.nights, self.mark, self.letters = nights, str(10 + place), "abcdefgh"[place] * 2
+
+    def add(self, sourced_id: str, given: str, family: str, role: str = "student", **known: Any) -> None:
+        """Add a record, as `Nights.add`."""
+        names = given + self.letters, family + self.letters
+        self.nights.add(sourced_id + self.mark, *names, role, **self._own(known))
+
+    def change(self, sourced_id: str, **fields: Any) -> None:
+        """Change values of a record, as `Nights.change`."""
+        self.nights.change(sourced_id + self.mark, **self._own(fields))
+
+    def gone(self, sourced_id: str) -> None:
+        """Remove the record from all lists."""
+        self.nights.gone(sourced_id + self.mark)
+
+    def ids(self, *sourced_ids: str) -> set[str]:
+        """The ids of these records."""
+        return {one + self.mark for one in sourced_ids}
+
+    def rows(self, night: dict[tuple[str, ...], Row]) -> dict[tuple[str, ...], Row]:
+        """The rows of these people, by their records without the mark."""
+        return {
+            tuple(one.removesuffix(self.mark) for one in records): row
+            for records, row in night.items()
+            if records[0].endswith(self.mark)
+        }
+
+    def persons(self, everybody: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Those of the case."""
+        return [row for row in everybody if row["family_name"].endswith(self.letters)]
+
+    def _own(self, known: dict[str, Any]) -> dict[str, Any]:
+        after = dict.fromkeys(("number", "username", "master"), self.mark)
+        after |= dict.fromkeys(("given", "family"), self.letters)
+        own = {name: value + after[name] if value and name in after else value for name, value in known.items()}
+        return own | ({"mail": self.mark + own["mail"]} if own.get("mail") else {})
+
+
+def cases_of(nights: Nights, names: Iterable[str]) -> dict[str, Case]:
+    """The people of each case, by its name."""
+    return {name: Case(nights, place) for place, name in enumerate(names)}
+
+
+def what_happened(nights: Nights, cases: dict[str, Case]) -> dict[str, dict[tuple[str, ...], tuple[str, str]]]:
+    """One night: action and reason of the rows of each case."""
+    night = nights.night()
+    return {name: {ids: row[:2] for ids, row in case.rows(night).items()} for name, case in cases.items()}
 
 
 def _fields(
@@ -149,23 +213,25 @@ ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", ALIKE)
-def test_people_of_one_name_and_one_email_are_two_people_and_told(nights: Nights, name: str) -> None:
-    one, other = ALIKE[name]
-    nights.add("c1", *JOHN, mail=HOME, **one)
-    nights.add("c2", *JOHN, mail=HOME, **other)
-    assert {rows: said[:2] for rows, said in nights.night().items()} == {
-        ("c1",): ("create", "joined"),
-        ("c2",): ("create", "joined"),
-    }
-    assert {("same_name_and_email", "c1"), ("same_name_and_email", "c2")} <= nights.noted()
+def test_people_of_one_name_and_one_email_are_two_people_and_told(nights: Nights) -> None:
+    cases = cases_of(nights, ALIKE)
+    for name, case in cases.items():
+        for sourced_id, known in zip(("c1", "c2"), ALIKE[name], strict=True):
+            case.add(sourced_id, *JOHN, mail=HOME, **known)
+    made = {("c1",): ("create", "joined"), ("c2",): ("create", "joined")}
+    assert what_happened(nights, cases) == dict.fromkeys(cases, made)
+    alike = {one for case in cases.values() for one in case.ids("c1", "c2")}
+    assert {one for rule, one in nights.noted() if rule == "same_name_and_email"} == alike
     told = {line.rule: line.rows for line in nights.report().rejected}
-    assert told["same_name_and_email"] == 2
+    assert told["same_name_and_email"] == len(alike)
     before = nights.persons()
-    assert len(before) == 2
+    assert len(before) == len(alike)
     nights.night()
-    nights.gone("c1")
-    assert nights.night()[("c1",)][:2] in (("archive", "left"), ("skip", "in_conflict"))
+    for case in cases.values():
+        case.gone("c1")
+    happened = what_happened(nights, cases)
+    for name in cases:
+        assert happened[name][("c1",)] in (("archive", "left"), ("skip", "in_conflict")), name
     assert nights.persons() == before
 
 
@@ -182,20 +248,28 @@ ONE_NUMBER: dict[str, tuple[tuple[str, str, dict[str, Any]], tuple[str, str, dic
 }
 
 
-@pytest.mark.parametrize("name", ONE_NUMBER)
-def test_one_number_typed_for_two_is_a_conflict_and_nobody_is_lost(nights: Nights, name: str) -> None:
-    (given, family, known), (other_given, other_family, other) = ONE_NUMBER[name]
-    nights.add("m1", given, family, number="555", **known)
+def test_one_number_typed_for_two_is_a_conflict_and_nobody_is_lost(nights: Nights) -> None:
+    cases = cases_of(nights, ONE_NUMBER)
+    for name, case in cases.items():
+        given, family, known = ONE_NUMBER[name][0]
+        case.add("m1", given, family, number="555", **known)
     nights.night()
     first = nights.persons()
-    assert len(first) == 1
-    nights.add("m2", other_given, other_family, number="555", **other)
+    assert {name: len(case.persons(first)) for name, case in cases.items()} == dict.fromkeys(ONE_NUMBER, 1)
+    for name, case in cases.items():
+        given, family, known = ONE_NUMBER[name][1]
+        case.add("m2", given, family, number="555", **known)
     for _ in range(2):
-        assert {said[:2] for said in nights.night().values()} == {("conflict", "number_shared")}
+        happened = what_happened(nights, cases)
+        for name, rows in happened.items():
+            assert set(rows.values()) == {("conflict", "number_shared")}, name
     assert nights.persons() == first
-    assert nights.report().total("conflicts") == 2
-    nights.change("m2", number="556")
-    assert nights.night()[("m2",)][:2] == ("create", "joined")
+    assert nights.report().total("conflicts") == 2 * len(cases)
+    for case in cases.values():
+        case.change("m2", number="556")
+    happened = what_happened(nights, cases)
+    for name, rows in happened.items():
+        assert rows[("m2",)] == ("create", "joined"), name
 
 
 REUSED: dict[str, tuple[dict[str, Any], tuple[str, str, dict[str, Any]]]] = {
@@ -214,21 +288,23 @@ REUSED: dict[str, tuple[dict[str, Any], tuple[str, str, dict[str, Any]]]] = {
 }
 
 
-@pytest.mark.parametrize("name", REUSED)
-def test_who_comes_with_the_key_of_somebody_who_left_does_not_become_them(nights: Nights, name: str) -> None:
-    known, (given, family, other) = REUSED[name]
-    nights.add("m1", "Maria", "Lopez", **known)
+def test_who_comes_with_the_key_of_somebody_who_left_does_not_become_them(nights: Nights) -> None:
+    cases = cases_of(nights, REUSED)
+    for name, case in cases.items():
+        case.add("m1", "Maria", "Lopez", **REUSED[name][0])
     nights.night()
     before = nights.persons()
-    nights.gone("m1")
-    nights.add("m2", given, family, **other)
+    for name, case in cases.items():
+        given, family, other = REUSED[name][1]
+        case.gone("m1")
+        case.add("m2", given, family, **other)
     for _ in range(2):
-        said = nights.night()
-        assert said[("m2",)][:2] == ("conflict", "match_contradicted")
+        happened = what_happened(nights, cases)
+        for name, rows in happened.items():
+            assert rows[("m2",)] == ("conflict", "match_contradicted"), name
         assert nights.persons() == before
-    assert nights.place.rows(
-        "select status from membership m join person p on p.id = m.person_id where p.id = :who", who=before[0]["id"]
-    ) == [{"status": "active"}]
+    query = "select person_id from membership where status = 'active'"
+    assert {row["id"] for row in before} <= {row["person_id"] for row in nights.place.rows(query)}
     assert not wants_quiet(nights.report())
 
 
@@ -264,14 +340,15 @@ LINKED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", LINKED)
-def test_one_thing_in_common_does_not_make_a_link_safe(nights: Nights, name: str) -> None:
-    known, other = LINKED[name]
-    nights.add("m1", "Maria", "Lopez", **known)
+def test_one_thing_in_common_does_not_make_a_link_safe(nights: Nights) -> None:
+    cases = cases_of(nights, LINKED)
+    for name, case in cases.items():
+        case.add("m1", "Maria", "Lopez", **LINKED[name][0])
     nights.night()
     before = nights.persons()
-    nights.change("m1", **other)
-    assert nights.night()[("m1",)][:2] == ("conflict", "id_reassigned")
+    for name, case in cases.items():
+        case.change("m1", **LINKED[name][1])
+    assert what_happened(nights, cases) == {name: {("m1",): ("conflict", "id_reassigned")} for name in cases}
     assert nights.persons() == before
 
 
@@ -318,16 +395,19 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-@pytest.mark.parametrize("name", SAME)
-def test_a_link_carries_what_happens_to_people(nights: Nights, name: str) -> None:
-    known, other = SAME[name]
-    nights.add("m1", "Maria", "Lopez", **known)
+def test_a_link_carries_what_happens_to_people(nights: Nights) -> None:
+    cases = cases_of(nights, SAME)
+    for name, case in cases.items():
+        case.add("m1", "Maria", "Lopez", **SAME[name][0])
     nights.night()
-    (before,) = nights.persons()
-    nights.change("m1", **other)
-    assert nights.night()[("m1",)] == ("update", "changed", None)
-    (after,) = nights.persons()
-    assert after["id"] == before["id"]
+    before = nights.persons()
+    for name, case in cases.items():
+        case.change("m1", **SAME[name][1])
+    night = nights.night()
+    after = nights.persons()
+    for name, case in cases.items():
+        assert case.rows(night) == {("m1",): ("update", "changed", None)}, name
+        assert [row["id"] for row in case.persons(after)] == [row["id"] for row in case.persons(before)], name
 
 
 REKEYED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
@@ -351,20 +431,26 @@ REKEYED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("name", REKEYED)
-def test_a_new_id_is_linked_noted_once_and_told_as_a_problem(nights: Nights, name: str) -> None:
-    known, other, note = REKEYED[name]
-    nights.add("m1", "Maria", "Lopez", **known)
+def test_a_new_id_is_linked_noted_once_and_told_as_a_problem(nights: Nights) -> None:
+    cases = cases_of(nights, REKEYED)
+    for name, case in cases.items():
+        case.add("m1", "Maria", "Lopez", **REKEYED[name][0])
     nights.night()
-    (before,) = nights.persons()
-    nights.gone("m1")
-    nights.add("m2", "Maria", other.pop("family", "Lopez"), **other)
-    (said,) = nights.night().values()
-    assert (said[0], said[2]) == ("update", note)
-    (after,) = nights.persons()
-    assert after["id"] == before["id"]
+    before = nights.persons()
+    for name, case in cases.items():
+        case.gone("m1")
+        case.add("m2", "Maria", **{"family": "Lopez"} | REKEYED[name][1])
+    night = nights.night()
+    said = {name: [(row[0], row[2]) for row in case.rows(night).values()] for name, case in cases.items()}
+    assert said == {name: [("update", note)] for name, (_, _, note) in REKEYED.items()}
+    after = nights.persons()
+    for name, case in cases.items():
+        assert [row["id"] for row in case.persons(after)] == [row["id"] for row in case.persons(before)], name
     report = nights.report()
-    assert [(noted.note, noted.rows, noted.to_check) for noted in report.row_notes] == [(note, 1, True)]
+    times = Counter(note for _, _, note in REKEYED.values())
+    assert {noted.note: (noted.rows, noted.to_check) for noted in report.row_notes} == {
+        note: (rows, True) for note, rows in times.items()
+    }
     assert tone(report) == "attention"
     assert wants(report, "problems")
     mail = render(report)
@@ -388,23 +474,25 @@ def test_one_human_with_several_records_is_joined_noted_once_and_stays_one(night
     assert nights.report().row_notes == ()
 
 
-@pytest.mark.parametrize(
-    ("names", "noted"),
-    [
-        (("peter", "Peter", "PETER"), ("a1", "a2", "a3")),
-        (("phale", "phale", "other"), ("a1", "a2")),
-        (("x", "y", "z"), ()),
-    ],
-)
-def test_user_names_that_are_equal_are_noted_and_their_people_made(
-    nights: Nights, names: tuple[str, ...], noted: tuple[str, ...]
-) -> None:
-    for place, (given, family) in enumerate((("Peter", "Hale"), ("Petra", "Hale"), ("Pete", "Orr"))):
-        nights.add(f"a{place + 1}", given, family, number=str(51 + place), username=names[place])
-    assert {said[:2] for said in nights.night().values()} == {("create", "joined")}
-    assert {one for rule, one in nights.noted() if rule == "shared_username"} == set(noted)
+USER_NAMES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "three, capitals aside": (("peter", "Peter", "PETER"), ("a1", "a2", "a3")),
+    "two": (("phale", "phale", "other"), ("a1", "a2")),
+    "none": (("x", "y", "z"), ()),
+}
+
+
+def test_user_names_that_are_equal_are_noted_and_their_people_made(nights: Nights) -> None:
+    cases = cases_of(nights, USER_NAMES)
+    for name, case in cases.items():
+        for place, (given, family) in enumerate((("Peter", "Hale"), ("Petra", "Hale"), ("Pete", "Orr"))):
+            username = USER_NAMES[name][0][place]
+            case.add(f"a{place + 1}", given, family, number=str(51 + place), username=username)
+    made = {(f"a{place}",): ("create", "joined") for place in (1, 2, 3)}
+    assert what_happened(nights, cases) == dict.fromkeys(cases, made)
+    noted = {one for name, case in cases.items() for one in case.ids(*USER_NAMES[name][1])}
+    assert {one for rule, one in nights.noted() if rule == "shared_username"} == noted
     told = {line.rule: line.rows for line in nights.report().rejected}
-    assert told.get("shared_username", 0) == len(noted)
+    assert told["shared_username"] == len(noted)
 
 
 @BOTH

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from roster_pipeline.cli.school_file import ALL, COLUMNS
 from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS
 from roster_pipeline.settings.school import SchoolSettings
@@ -100,21 +98,18 @@ def test_one_wrong_line_adds_nothing_and_every_wrong_line_is_named(school: Roste
     assert "Traceback" not in answer.err
 
 
-@pytest.mark.parametrize(
-    ("lines", "said"),
-    [
+def test_a_file_without_schools_is_refused(school: Roster, tmp_path: Path) -> None:
+    for lines, said in (
         (("school,name,school-id", "elm,Elm,sch-2"), "the column connection is missing"),
         ((f"{HEADER},student", "elm,Elm,sis,sch-2,yes"), "there is no column student; do you mean students?"),
         ((f"{HEADER},students,students", "elm,Elm,sis,sch-2,yes,no"), "the column students is there twice"),
         ((HEADER,), "no school below the line"),
         (("",), "the column school is missing"),
         ((HEADER, 'elm,"Elm,sis,sch-2'), "line 2 is not CSV"),
-    ],
-)
-def test_a_file_without_schools_is_refused(school: Roster, tmp_path: Path, lines: tuple[str, ...], said: str) -> None:
-    answer = school("school", "add", "--file", written(tmp_path, *lines))
-    assert (answer.code, said in answer.err) == (2, True), answer.err
-    assert len(school("school", "list", "--json").data) == 1
+    ):
+        answer = school("school", "add", "--file", written(tmp_path, *lines))
+        assert (answer.code, said in answer.err) == (2, True), answer.err
+        assert len(school("school", "list", "--json").data) == 1, lines
 
 
 def test_a_file_in_another_encoding_is_refused_with_the_remedy(school: Roster, tmp_path: Path) -> None:

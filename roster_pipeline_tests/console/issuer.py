@@ -7,6 +7,7 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
@@ -34,7 +35,7 @@ class Issuer:
     error: str = ""
     asked: list[dict[str, str]] = field(default_factory=list)
     exchanges: int = 0
-    key: Any = field(default_factory=lambda: rsa.generate_private_key(65537, 2048))
+    key: Any = field(default_factory=cache(lambda: rsa.generate_private_key(65537, 2048)))
     key_id: str = "first"
 
     def app(self) -> Starlette:

@@ -13,7 +13,6 @@ from sqlalchemy import text
 
 from roster_pipeline.console.middleware import token_for
 from roster_pipeline.console.pages import sign_in
-from roster_pipeline.console.pages.sign_in import local_path
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, Console, SignedIn, link_in
 from roster_pipeline_tests.console.filling import fields_of
@@ -139,11 +138,11 @@ def test_links_and_sessions_cannot_be_read_in_the_database(
         assert secret not in rows
 
 
-@pytest.mark.parametrize("address", ["", "nobody", "@", "a" * 400 + "@example.org"])
-def test_a_wrong_address_is_shown_next_to_its_field(visitor: Browser, address: str) -> None:
-    answer = asked(visitor, address)
-    assert answer.status_code == 400
-    assert 'aria-invalid="true"' in answer.text
+def test_a_wrong_address_is_shown_next_to_its_field(visitor: Browser) -> None:
+    for address in ("", "nobody", "@", "a" * 400 + "@example.org"):
+        answer = asked(visitor, address)
+        assert answer.status_code == 400, address
+        assert 'aria-invalid="true"' in answer.text, address
 
 
 def test_a_planted_session_is_not_the_one_signed_in(console: Console, signed_in: SignedIn) -> None:
@@ -231,24 +230,6 @@ def test_a_form_of_a_session_that_ended_is_refused(signed_in: SignedIn) -> None:
     sent = fields_of(browser.get("/schools/lincoln/settings/connection").text)
     assert browser.send_form("/sign-out").is_redirect
     assert signed_in(OWNER).post("/schools/lincoln/settings/connection", data=sent).status_code == 403
-
-
-@pytest.mark.parametrize(
-    "asked_for",
-    [
-        "https://evil.example",
-        "//evil.example",
-        "//[evil",
-        "/\\evil.example",
-        "javascript:alert(1)",
-        "/sign-out",
-        "",
-        "/a\n/b",
-        "x",
-    ],
-)
-def test_nobody_is_sent_elsewhere_after_the_sign_in(asked_for: str) -> None:
-    assert local_path(asked_for) == "/"
 
 
 def test_an_address_is_mailed_once_an_hour_and_the_page_says_when_again(

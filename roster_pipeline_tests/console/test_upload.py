@@ -120,19 +120,16 @@ def test_rows_are_filtered_and_paged(owner: Browser) -> None:
     assert owner.get(f"{address}?show=unreadable").text.count('data-label="Row"') == 1
 
 
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
+def test_a_file_that_is_not_a_list_is_refused(owner: Browser) -> None:
+    for data, said in (
         (b"", "The file is empty."),
         (b"\0\1\2", "This is not a CSV or XLSX file."),
         (b"PK\x03\x04x", "The XLSX file cannot be read."),
         (b"x" * (LARGEST_FILE + 1), "The file is larger than 5 MB."),
-    ],
-)
-def test_a_file_that_is_not_a_list_is_refused(owner: Browser, data: bytes, said: str) -> None:
-    answer = send(owner, data)
-    assert answer.status_code == 400
-    assert said in words_of(answer.text)
+    ):
+        answer = send(owner, data)
+        assert answer.status_code == 400, said
+        assert said in words_of(answer.text), said
 
 
 def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_with_a_token(signed_in: SignedIn) -> None:

@@ -180,16 +180,14 @@ def test_somebody_entered_by_hand_is_not_the_syncs(database: Database, lincoln: 
     assert every(database, "select role, status, managed from membership") == [("teacher", "active", False)]
 
 
-@pytest.mark.parametrize("words", ["lovel", "Ada Lovelace", "ADA@example.org", "17", "u1", "id"])
-def test_people_are_found_by_what_one_knows_of_them(
-    database: Database, lincoln: SchoolRow, ada: int, words: str
-) -> None:
+def test_people_are_found_by_what_one_knows_of_them(database: Database, lincoln: SchoolRow, ada: int) -> None:
     sync_rows(database, lincoln, newcomer("u2", "Grace", changes={"family_name": "Hopper"}))
     with database.begin() as conn:
         foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
-        found = members.find(conn, lincoln.district_id, str(ada) if words == "id" else words)
-        assert [each.id for each in found] == [ada]
-        assert members.find(conn, foreign.district_id, words) == []
+        for words in ("lovel", "Ada Lovelace", "ADA@example.org", "17", "u1", str(ada)):
+            found = members.find(conn, lincoln.district_id, words)
+            assert [each.id for each in found] == [ada], words
+            assert members.find(conn, foreign.district_id, words) == [], words
         assert members.find(conn, lincoln.district_id, " ") == []
         assert tenants.get_school(conn, "foreign").district_key == "shelbyville"
 

@@ -127,19 +127,16 @@ def test_the_ledger_says_when_and_whether_a_school_was_synced(database: Database
     assert one(database, "select count(distinct xid) from change_log") == 1
 
 
-@pytest.mark.parametrize(
-    "name", ["", " ", "x" * 201, "Oak\nBcc: all@example.org", "Oak\u202eloohcS", "Oak\u200b", "a\u2028b"]
-)
-def test_a_name_that_could_mislead_a_reader_is_refused(database: Database, lincoln: SchoolRow, name: str) -> None:
-    with database.begin() as conn:
-        for refused in (
-            lambda: tenant_changes.add_district(conn, "other", name),
-            lambda: tenant_changes.add_school(conn, "sis", "other", name, SchoolSettings(school_id="2")),
-            lambda: tenant_changes.set_school(conn, "lincoln", name=name),
-        ):
+def test_a_name_that_could_mislead_a_reader_is_refused(database: Database, lincoln: SchoolRow) -> None:
+    for name in ("", " ", "x" * 201, "Oak\nBcc: all@example.org", "Oak\u202eloohcS", "Oak\u200b", "a\u2028b"):
+        with database.begin() as conn:
             with pytest.raises(tenant_changes.RefusedSetting):
-                refused()
-        assert tenants.get_school(conn, "lincoln").name == lincoln.name
+                tenant_changes.add_district(conn, "other", name)
+            with pytest.raises(tenant_changes.RefusedSetting):
+                tenant_changes.add_school(conn, "sis", "other", name, SchoolSettings(school_id="2"))
+            with pytest.raises(tenant_changes.RefusedSetting):
+                tenant_changes.set_school(conn, "lincoln", name=name)
+            assert tenants.get_school(conn, "lincoln").name == lincoln.name, repr(name)
 
 
 def test_a_report_has_at_most_twenty_recipients(database: Database, lincoln: SchoolRow) -> None:

@@ -63,15 +63,15 @@ def test_a_person_is_active_while_any_membership_is(
     ]
 
 
-@pytest.mark.parametrize("table", ["person", "membership", "change_log", "connection", "audit"])
-def test_the_reader_sees_the_views_alone(database: Database, lincoln: SchoolRow, table: str) -> None:
+def test_the_reader_sees_the_views_alone(database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("u1"))
     with database.begin() as conn:
         conn.execute(text("set local role roster_reader"))
         for view in _described():
             assert conn.scalar(text(f"select count(*) from roster_public.{view}")) is not None
-    with pytest.raises(StatementFailed), database.begin() as conn:
-        conn.execute(text(f"set local role roster_reader; select * from public.{table}"))
+    for table in ("person", "membership", "change_log", "connection", "audit"):
+        with pytest.raises(StatementFailed), database.begin() as conn:
+            conn.execute(text(f"set local role roster_reader; select * from public.{table}"))
 
 
 def _read(conn: Connection, place: tuple[int, int]) -> list[Any]:

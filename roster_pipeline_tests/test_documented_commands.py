@@ -211,7 +211,7 @@ def test_the_reader_of_the_deployment_page_reads_and_writes_nothing(dagster_url:
             admin.execute(f"drop owned by {role}; drop role {role}")
 
 
-def test_the_question_what_a_stuck_run_waits_for_is_answered(database: Database) -> None:
+def test_the_documented_query_shows_what_a_stuck_run_waits_for(database: Database) -> None:
     (block,) = [block for block in blocks("operations") if is_sql(block)]
     with database.begin() as conn, plain_connection(database.engine.url.set(drivername="postgresql")) as asking:
         conn.exec_driver_sql("select 1")

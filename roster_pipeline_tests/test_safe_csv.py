@@ -36,7 +36,7 @@ def test_other_cells_stay(cell: object) -> None:
     assert safe_cell(cell) == str(cell)
 
 
-def test_no_second_cell_begins_inside_of_one_where_lists_are_split_at_semicolons() -> None:
+def test_no_second_cell_begins_inside_a_cell_if_lists_are_split_at_semicolons() -> None:
     assert safe_cell('Ada;=cmd|"/c calc"!A1') == 'Ada;\'=cmd|"/c calc"!A1'
 
 

@@ -66,7 +66,7 @@ def test_of_several_records_each_stands_by_its_own_best_role() -> None:
     assert told == [("no_org", None, None), *[("member", "teacher", "teacher")] * 3, ("no_org", None, None)]
 
 
-def test_disabled_means_gone_only_where_the_connection_says_so() -> None:
+def test_disabled_means_gone_only_if_the_connection_says_so() -> None:
     strict = ConnectionSettings(url=SIS.url, disabled_means_gone=True)
     users = [user("a", enabledUser=False), user("b", enabledUser=None), user("c", enabledUser=True)]
     assert list(cleaned(users, connection=strict).roster["record_status"]) == ["disabled", "member", "member"]
@@ -157,7 +157,7 @@ def test_ids_that_differ_by_case_only_are_two_records() -> None:
     assert len(cleaned([user("Ab1"), user("aB1")]).roster) == 2
 
 
-def test_preferred_names_are_kept_only_where_the_school_wants_them() -> None:
+def test_preferred_names_are_kept_only_if_the_school_wants_them() -> None:
     users = [user("a", preferredFirstName="Bo", preferredLastName="Li")]
     wanted = row_of(cleaned(users, school(preferred_names=True)).roster, "a")
     assert (wanted["preferred_given_name"], wanted["preferred_family_name"]) == ("Bo", "Li")

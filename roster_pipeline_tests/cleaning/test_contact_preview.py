@@ -73,7 +73,7 @@ def test_a_rule_that_accepts_nobody_or_reads_nothing_is_a_warning(
     assert detail in item.detail
 
 
-def test_relationships_are_told_in_the_words_of_the_rule_only() -> None:
+def test_relationships_are_shown_only_in_the_words_of_the_rule() -> None:
     people = family()
     for one in people:
         one["metadata"] = {"kin": {"p": "Mother", "g": "FATHER", "r": POISON[0]}.get(one["sourcedId"][0])}
@@ -91,6 +91,6 @@ def test_a_pair_that_is_excluded_leaves_the_contact_to_the_other_child() -> None
     assert "1 of 2 students" in found["Contact rules"].detail
 
 
-def test_nothing_is_told_where_contacts_are_off_or_nobody_is_linked() -> None:
+def test_nothing_is_shown_if_contacts_are_off_or_nobody_is_linked() -> None:
     assert items(family(), contacts=False) == {}
     assert items([user("s1"), parent("p1")], "role!=relative") == {}

@@ -271,7 +271,7 @@ def test_a_contact_behind_the_primary_one_is_removed_and_the_others_stay() -> No
 
 
 @pytest.mark.parametrize("state", ["archived", "absent", "role off", "excluded", "conflict", "link cut", "not alone"])
-def test_a_contact_goes_whatever_state_the_student_is_in(state: str) -> None:
+def test_an_excluded_contact_is_removed_in_every_state_of_the_student(state: str) -> None:
     place = School("metadata:k!=true", students=RoleSettings(rostered=True, archive=state == "archived"))
     users = [user("s", agents=["a"]), user("t")]
     place.sync(users, [parent("a", metadata=GOOD)])
@@ -348,7 +348,7 @@ def test_no_guard_holds_the_removal_of_a_contact() -> None:
         (["relationship!=x"], [], [], set()),
     ],
 )
-def test_a_field_that_nobody_has_tells_nothing(
+def test_a_field_without_values_is_ignored(
     rules: list[str], delivered: list[str], known: list[str], withheld: set[str]
 ) -> None:
     connection = ruled(*rules, contact_relationship_from="metadata:r")

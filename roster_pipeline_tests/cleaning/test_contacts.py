@@ -146,7 +146,7 @@ def test_every_student_gets_one_of_several_contacts() -> None:
     assert roster["contact_sourced_id"].tolist() == ["a", "b", "a"]
 
 
-def test_a_parent_in_the_list_of_users_is_found_and_who_has_none_is_counted() -> None:
+def test_a_parent_in_the_list_of_users_is_found_and_students_without_one_are_counted() -> None:
     told = cleaned([parent("a"), user("s", agents=["a"]), user("z")], WANTED)
     assert (told.contact_flags["unresolved_agents"], told.contact_flags["without_contact"]) == (0, 1)
     assert row_of(told.roster, "s")["contact_sourced_id"] == "a"

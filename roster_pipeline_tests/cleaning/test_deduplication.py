@@ -155,7 +155,7 @@ def test_two_records_of_one_human_do_not_share_their_user_name() -> None:
     assert "shared_username" not in set(cleaned(users).rejected["rule"])
 
 
-def test_a_number_everybody_has_stands_for_none_and_takes_no_time() -> None:
+def test_a_number_of_everybody_is_a_placeholder_and_takes_no_time() -> None:
     users = [user(f"u{i:05}", identifier="1", familyName="Lee") for i in range(3_000)]
     roster = cleaned(users).roster
     assert roster["conflict"].isna().all()
@@ -214,7 +214,7 @@ def test_a_teacher_who_is_also_an_administrator_is_one_person_with_two_links_and
     assert [(row.action, row.changes["role"]) for row in tuples(still.rows)] == [("update", ["admin", "teacher"])]
 
 
-def test_records_linked_to_one_person_by_hand_are_one_human_whatever_they_say() -> None:
+def test_records_linked_to_one_person_by_hand_are_one_identity_with_any_values() -> None:
     directory = Directory()
     who = directory.member(directory.person("a"))
     directory.link(who, "b", confirmed=True)
@@ -290,7 +290,7 @@ def test_of_many_equal_records_the_first_by_sourced_id_leads() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 3, 5])
-def test_humans_are_numbered_by_their_first_record_whatever_the_order_of_the_roster(count: int) -> None:
+def test_identities_are_numbered_by_their_first_record_in_any_order_of_the_roster(count: int) -> None:
     roster = cleaned([user(f"u{i}") for i in range(count)]).roster
     backwards = roster.assign(identity=roster["identity"].to_numpy()[::-1]).iloc[::-1]
     assert identity_groups_of(backwards, Directory().frames()).identity.tolist() == list(range(count))

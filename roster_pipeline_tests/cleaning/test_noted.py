@@ -69,7 +69,7 @@ def test_what_two_records_share_is_noted_of_both() -> None:
         {"roles": TEACHES, "grades": ["blue"]},
     ],
 )
-def test_of_who_is_no_member_and_of_what_a_role_has_not_nothing_is_noted(members: dict[str, Any]) -> None:
+def test_nothing_is_noted_for_people_who_are_not_members_and_fields_that_a_role_lacks(members: dict[str, Any]) -> None:
     for connection in (SIS, STRICT):
         assert noted(user("a", **members), settings=STAFF_OFF, connection=connection) == []
 

@@ -171,7 +171,7 @@ def test_an_added_expectation_may_take_the_place_of_one_of_ours(
         {"type": "expect_columns_to_determine", "kwargs": {"column_list": ["given_name"]}},
     ],
 )
-def test_a_rule_that_cannot_be_evaluated_is_no_pass_and_leaves_the_others(
+def test_a_rule_that_cannot_be_evaluated_has_not_passed_and_the_others_are_evaluated(
     odd: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,

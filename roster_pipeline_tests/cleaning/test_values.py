@@ -41,7 +41,7 @@ from roster_pipeline_tests.planning.builders import user
         (None, None),
     ],
 )
-def test_a_name_has_one_spelling_and_an_empty_cell_is_no_name(raw: str | None, name: str | None) -> None:
+def test_a_name_has_one_spelling_and_an_empty_cell_is_not_a_name(raw: str | None, name: str | None) -> None:
     assert clean_names(strings([raw])).to_pylist() == [name]
 
 
@@ -82,7 +82,7 @@ def test_marks_that_are_left_out_as_often_as_not_do_not(one: str, other: str) ->
     assert name_key(one) == name_key(other)
 
 
-def test_punctuation_alone_is_no_key() -> None:
+def test_punctuation_alone_is_not_a_key() -> None:
     assert name_key("--") == name_key(None) == ""
 
 
@@ -110,7 +110,7 @@ def test_punctuation_alone_is_no_key() -> None:
         ("x" * 65 + "@example.org", None, True),
     ],
 )
-def test_an_email_is_valid_or_dropped_and_an_empty_cell_is_no_mistake(
+def test_an_email_is_valid_or_dropped_and_an_empty_cell_is_not_a_mistake(
     raw: str | None, email: str | None, bad: bool
 ) -> None:
     cleaned, wrong = clean_emails(strings([raw]))
@@ -295,7 +295,7 @@ def test_of_metadata_only_plain_values_are_taken_as_text(metadata: Any, text: st
     assert numbers_from(frame_of([user("a", metadata=metadata)]), "metadata:k")[0].to_pylist() == [text]
 
 
-def test_a_user_id_without_a_type_is_of_none_that_is_asked_for() -> None:
+def test_a_user_id_without_a_type_never_matches_a_type() -> None:
     untyped = {"type": None, "identifier": "1"}
     users = [user("a", userIds=[untyped, {"type": "x", "identifier": "2"}]), user("b", userIds=[untyped])]
     assert numbers_from(frame_of(users), "userIds:x")[0].to_pylist() == ["2", None]

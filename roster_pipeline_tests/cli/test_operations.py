@@ -91,7 +91,7 @@ def test_without_a_database_every_command_says_what_to_do_and_doctor_is_red(
     assert "s3cret" not in answer.err + looked.out
 
 
-def test_a_user_who_may_not_make_or_enter_a_database_is_told_which_is_missing(
+def test_a_user_without_rights_on_a_database_learns_which_right_is_missing(
     roster: Roster, postgres_server: URL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = f"modest_{os.getpid()}"

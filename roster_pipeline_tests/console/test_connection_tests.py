@@ -165,7 +165,7 @@ def test_a_wrong_secret_is_red_with_its_remedy_and_the_right_one_is_saved_with_i
     assert "changed since" in errors_in(owner.send_form(PAGE, opened(owner) | {"secret": "other"}).text)["test"]
 
 
-def test_what_a_test_learned_is_kept_for_the_next_one_and_for_the_sync(
+def test_facts_from_a_test_are_kept_for_the_next_one_and_for_the_sync(
     owner: Browser, database: Database, sis: Served
 ) -> None:
 
@@ -348,7 +348,7 @@ def test_no_secret_stands_in_any_answer_log_stream_or_plain_column(
     assert "p0ison" not in "\n".join(said)
 
 
-def test_a_test_keeps_a_secret_only_where_one_was_typed_for_it(owner: Browser, database: Database) -> None:
+def test_a_test_keeps_a_secret_only_if_it_was_typed_for_the_test(owner: Browser, database: Database) -> None:
     tried(owner, opened(owner))
     tried(owner, opened(owner) | {"secret": "wr0ng"})
     kept = every(database, "select typed, secret from connection_test order by started_at")

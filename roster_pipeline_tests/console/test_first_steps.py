@@ -110,7 +110,9 @@ def test_one_button_stands_out_and_it_is_the_next_step(owner: Browser, database:
     assert shown() == [["Preview and run"], ["Sync now"], save, save]
 
 
-def test_what_a_red_item_asks_for_is_named_and_unfolded(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
+def test_the_field_that_a_red_item_needs_is_named_and_unfolded(
+    owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
     red = {"name": "Sign-in", "ok": False, "detail": "", "remedy": "Enter the token URL that the SIS shows."}
     assert [setting.title for setting in fields_named([red])] == ["Token URL"]
     assert fields_named([red | {"ok": True}]) == []

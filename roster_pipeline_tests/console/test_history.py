@@ -214,7 +214,7 @@ def test_a_syncs_page_says_what_its_mail_said(owner: Browser, database: Database
     assert "Roll back" in text
 
 
-def test_a_sync_that_was_undone_says_so_and_cannot_be_undone_again(
+def test_an_undone_sync_is_marked_and_cannot_be_undone_again(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     done = sync_rows(database, lincoln, newcomer("u1"))

@@ -285,7 +285,7 @@ def test_nobody_is_sent_to_the_host_that_a_request_names(owner: Browser) -> None
         assert "evil" not in str(answer.headers), path
 
 
-def test_a_script_is_told_what_went_wrong_in_the_place_it_asked_for(stranger: Browser) -> None:
+def test_a_script_gets_the_error_in_the_place_that_it_requested(stranger: Browser) -> None:
     answer = stranger.send_form("/schools/lincoln/test", headers={"hx-request": "true"})
     assert (answer.status_code, answer.headers["hx-reselect"], answer.headers["hx-reswap"]) == (
         404,

@@ -147,7 +147,7 @@ def test_all_schools_that_the_search_leaves_are_added_at_once(
         assert len(tenants.schools_of(conn, connection.id)) == len(names)
 
 
-def test_nothing_is_made_where_one_address_is_wrong(manager: Browser, database: Database) -> None:
+def test_nothing_is_made_if_one_address_is_wrong(manager: Browser, database: Database) -> None:
     manager.send_form(LIST)
     sent = fields_of(listed(manager), PICK) | {"school": "sch-2", "owners": "nobody"}
     answer = manager.send_form(PICK, sent)

@@ -151,7 +151,7 @@ def test_a_dry_run_says_so_and_offers_no_decision(owner: Browser, database: Data
 
 
 @pytest.mark.parametrize(("finding", "link"), [(MANY, "Look and decide"), (INCOMPLETE, "Look at what is held")])
-def test_a_plan_offers_a_decision_only_where_there_is_one(
+def test_a_plan_offers_a_decision_only_if_one_is_possible(
     owner: Browser, database: Database, lincoln: SchoolRow, finding: dict[str, Any], link: str
 ) -> None:
     plan_id = held_archive(database, lincoln, finding)

@@ -95,7 +95,7 @@ def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
 
 
 @pytest.mark.timeout(590)
-def test_a_run_streams_and_keeps_nothing_about_people_whatever_becomes_of_it(
+def test_a_run_with_any_end_streams_and_keeps_nothing_about_people(
     owner: Browser,
     database: Database,
     sis: Served,

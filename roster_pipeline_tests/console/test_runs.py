@@ -270,7 +270,7 @@ def test_a_run_that_hangs_is_canceled_within_seconds_and_leaves_nothing(
 
 
 @pytest.mark.timeout(300)
-def test_a_run_that_takes_longer_than_it_may_is_ended_and_told(
+def test_a_run_that_takes_too_long_is_ended_with_a_message(
     owner: Browser, database: Database, lincoln: SchoolRow, dagster: None, sis: Served
 ) -> None:
     sis.sis.faults.set("hangs=100")

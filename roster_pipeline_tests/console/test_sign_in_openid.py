@@ -170,16 +170,14 @@ def test_a_refusal_of_the_provider_is_shown_as_its_code_alone(visitor: Browser, 
     assert "(no reason given)" in refusal(there_and_back(visitor))
 
 
-def test_a_provider_of_another_name_or_none_is_an_answer_and_no_trace(visitor: Browser, issuer: Issuer) -> None:
+def test_a_provider_with_another_name_or_none_gets_a_page_without_a_trace(visitor: Browser, issuer: Issuer) -> None:
     issuer.published_name = "https://accounts.example.org"
     answer = visitor.get("/sign-in/oidc")
     assert answer.status_code == 503
     assert "has another name" in answer.text
 
 
-def test_the_link_by_mail_is_off_where_there_is_a_provider(
-    visitor: Browser, console: Console, environment: Path
-) -> None:
+def test_the_link_by_mail_is_off_if_there_is_a_provider(visitor: Browser, console: Console, environment: Path) -> None:
     shown = visitor.get("/sign-in").text
     assert "Sign in with" in shown
     assert 'type="email"' not in shown

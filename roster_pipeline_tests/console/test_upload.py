@@ -101,7 +101,7 @@ def test_rows_that_need_a_look_are_decided_on_the_preview(
     assert one(database, "select count(*) from person where family_name = 'Byron'") == 2
 
 
-def test_columns_are_chosen_where_their_names_say_nothing(owner: Browser, database: Database) -> None:
+def test_columns_with_unknown_names_can_be_chosen(owner: Browser, database: Database) -> None:
     address, page = preview(owner, "Vorname,Nachname,Rolle\nAda,Byron,teacher\n")
     assert "No column has a given name or a family name." in words_of(page)
     chosen = {"column-0": "given_name", "column-1": "family_name", "column-2": "role"}
@@ -148,7 +148,7 @@ def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_wit
     assert again.post(UPLOAD, content=b"--x\r\nnothing", headers=broken).status_code == 400
 
 
-def test_texts_that_cannot_be_stored_are_no_unexpected_error(owner: Browser) -> None:
+def test_texts_that_cannot_be_stored_cause_no_unexpected_error(owner: Browser) -> None:
     owner.get("/sign-in")
     half = "multipart/form-data; charset=unicode-escape; boundary=x"
     names = "".join(

@@ -125,9 +125,7 @@ def test_a_database_that_is_away_is_named_as_such() -> None:
         ("53300", "The database server accepts no further connections (SQLSTATE 53300)"),
     ],
 )
-def test_a_server_that_has_used_something_up_is_told_by_what_it_lacks(
-    database: Database, state: str, said: str
-) -> None:
+def test_an_exhausted_server_is_named_with_what_it_lacks(database: Database, state: str, said: str) -> None:
     with pytest.raises(DatabaseExhausted) as raised, database.begin() as conn:
         conn.exec_driver_sql(f"do $$ begin raise exception 'row of {POISON}' using errcode = '{state}'; end $$")
     assert str(raised.value).startswith(said)

@@ -72,7 +72,7 @@ def test_unlinking_is_remembered_until_the_two_are_linked_again(
         assert every(database, APART) == []
 
 
-def test_a_link_to_somebody_else_leaves_what_was_said(database: Database, lincoln: SchoolRow, ada: int) -> None:
+def test_a_link_to_somebody_else_keeps_the_exclusion(database: Database, lincoln: SchoolRow, ada: int) -> None:
     sync_rows(database, lincoln, newcomer("u9"))
     unlink(database, lincoln, ada)
     link(database, lincoln, person_of(database, "u9"))
@@ -87,7 +87,7 @@ def test_what_was_refused_is_not_remembered(database: Database, lincoln: SchoolR
 
 @pytest.mark.parametrize("action", ["update", "unchanged", "skip"])
 @pytest.mark.parametrize("way", ["apply", "relink"])
-def test_a_plan_that_would_link_the_two_is_stale_whatever_its_revisions_say(
+def test_a_plan_that_would_link_the_two_is_stale_with_any_revisions(
     database: Database, lincoln: SchoolRow, ada: int, action: str, way: str
 ) -> None:
     unlink(database, lincoln, ada)
@@ -108,7 +108,7 @@ def test_a_rollback_does_not_make_the_link_again(database: Database, lincoln: Sc
     assert every(database, "select sourced_id from link order by 1") == [("u1",), ("u2",)]
 
 
-def test_a_person_of_whom_something_was_said_is_not_rolled_back_with_their_sync(
+def test_a_person_with_a_link_exclusion_is_not_rolled_back_with_their_sync(
     database: Database, lincoln: SchoolRow
 ) -> None:
     sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u9")).sync_id
@@ -120,7 +120,7 @@ def test_a_person_of_whom_something_was_said_is_not_rolled_back_with_their_sync(
     assert every(database, APART) == [(lincoln.connection.id, "u1", person)]
 
 
-def test_erasing_takes_what_was_said_of_the_person_and_of_their_records(
+def test_erasing_deletes_decisions_about_the_person_and_their_records(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     sync_rows(database, lincoln, newcomer("u9"))
@@ -147,7 +147,7 @@ def test_erasing_somebody_leaves_the_record_that_is_not_theirs(
     assert one(database, "select count(*) from link_exclusion") == 0
 
 
-def test_planning_reads_what_was_said_of_the_people_at_hand_in_this_sis_only(
+def test_planning_reads_only_link_exclusions_of_these_people_and_this_sis(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     with database.begin() as conn:

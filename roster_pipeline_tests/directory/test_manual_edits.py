@@ -81,9 +81,7 @@ def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_th
     assert every(database, primary) == [("u1", True)]
 
 
-def test_a_match_that_waits_may_be_said_to_be_somebody_else_and_nothing_else_that_is_not_linked(
-    database: Database, lincoln: SchoolRow, ada: int
-) -> None:
+def test_only_a_linked_or_waiting_record_can_be_unlinked(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
         other = add_school(conn, "roosevelt", connection="other")
     waits = row("conflict", ada, reason="other_connection", matched_by="email", links=["x1"])
@@ -148,7 +146,7 @@ def test_people_of_another_district_cannot_be_touched(database: Database, lincol
         manual_edits.link(conn, foreign.connection, ada, "x", **BY)
 
 
-def test_an_edit_locks_what_it_sets_unless_told_otherwise(database: Database, lincoln: SchoolRow, ada: int) -> None:
+def test_an_edit_locks_its_fields_by_default(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
         manual_edits.edit(conn, lincoln.district_id, ada, {"phone": "+1", "email": None}, **BY)
         manual_edits.edit(conn, lincoln.district_id, ada, {"username": "ada"}, lock_fields=False, **BY)

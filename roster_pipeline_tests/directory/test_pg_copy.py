@@ -67,7 +67,7 @@ class SourceGone(Exception):
 
 
 @pytest.mark.parametrize("problem", [SourceGone("Zyxpoison"), KeyboardInterrupt("Zyxpoison"), ValueError("Zyxpoison")])
-def test_what_fails_inside_a_copy_is_told_to_the_caller_and_not_to_the_server(
+def test_errors_inside_a_copy_reach_the_caller_and_not_the_server(
     database: Database, postgres_log: Callable[[], str], problem: BaseException
 ) -> None:
     def lines() -> Iterator[bytes]:

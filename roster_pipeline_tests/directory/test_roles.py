@@ -181,7 +181,7 @@ def test_a_filter_that_looks_at_rows_sees_no_others(reader: Database) -> None:
     assert every(reader, leaky) == [("Ada",)]
 
 
-def test_what_an_application_cannot_be_given_is_refused(database: Database, lincoln: SchoolRow) -> None:
+def test_unknown_parts_of_an_application_are_refused(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
         add_school(conn, "far", connection="far-sis", district="farland")
     for given, said in (

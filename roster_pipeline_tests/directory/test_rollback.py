@@ -155,7 +155,7 @@ def test_a_student_whose_contact_changed_since_keeps_it_and_the_membership_under
     assert every(database, "select sourced_id from link") == [("u1",)]
 
 
-def test_a_contact_whose_student_is_gone_has_nowhere_to_go_back_to(database: Database, lincoln: SchoolRow) -> None:
+def test_a_contact_without_its_student_is_not_restored(database: Database, lincoln: SchoolRow) -> None:
     first = sync_rows(database, lincoln, newcomer("u1", changes={"contact_email": "a@example.org"})).sync_id
     stays = sync_rows(database, lincoln, newcomer("u2", changes={"contact_email": "c@example.org"}))
     gone = [row("update", person_of(database, one), changes={"contact_email": None}) for one in ("u1", "u2")]
@@ -166,7 +166,7 @@ def test_a_contact_whose_student_is_gone_has_nowhere_to_go_back_to(database: Dat
     assert every(database, "select person_id, email from contact") == [(person_of(database, "u2"), "c@example.org")]
 
 
-def test_a_membership_and_a_link_of_somebody_who_is_gone_have_nowhere_to_go_back_to(
+def test_a_membership_and_a_link_without_their_person_are_not_restored(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
     first = sync_rows(database, lincoln, newcomer("u1")).sync_id

@@ -126,7 +126,7 @@ def test_after_an_erasure_the_records_are_selected_from_the_beginning(database: 
     assert one(database, chosen) == 0
 
 
-def test_a_snapshot_whose_records_are_gone_is_no_base(database: Database, lincoln: SchoolRow) -> None:
+def test_a_snapshot_without_records_is_not_a_base(database: Database, lincoln: SchoolRow) -> None:
     here = lincoln.settings.school_id
     settings(database, lincoln, primary_contacts=True)
     pages = [Page("org", [org(here)]), Page("user", [user("pupil", here, agents=["mother"]), user("mother")])]

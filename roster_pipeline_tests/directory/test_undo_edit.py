@@ -92,7 +92,7 @@ def test_what_was_said_of_a_record_before_comes_back(database: Database, lincoln
     assert every(database, excluded) == [("u2",)], "of a record that was never linked"
 
 
-def test_another_value_that_moved_since_is_no_reason_to_refuse(
+def test_a_later_change_of_another_value_does_not_prevent_the_undo(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     district = lincoln.district_id

@@ -104,7 +104,7 @@ def test_ids_of_leavers_that_all_went_to_newcomers_are_taken_away_at_once(distri
     assert len({line["person_id"] for line in told if line["reason"] == "new ids every year"}) == len(told) == 2
 
 
-def test_somebody_of_whom_nothing_stayed_the_same_is_followed_once_that_was_confirmed(
+def test_somebody_with_all_values_changed_is_followed_once_that_was_confirmed(
     district: CheckedDistrict,
 ) -> None:
     changed = district.sis.here()[0]

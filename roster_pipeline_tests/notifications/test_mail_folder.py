@@ -98,7 +98,7 @@ def test_an_entry_that_is_not_one_plain_address_is_refused_instead_of_cut(mailer
         mailer.send(IDENTITY, [written], render(GOOD), at=NIGHT)
 
 
-def test_an_address_in_other_letters_is_written_as_it_is(mailer: FolderMailer) -> None:
+def test_an_address_in_other_letters_is_shown_unchanged(mailer: FolderMailer) -> None:
     mailer.send(IDENTITY, ["jürgen@school.example.org"], render(GOOD), at=NIGHT)
     [file] = mailer.folder.iterdir()
     assert "To: jürgen@school.example.org\r\n".encode() in file.read_bytes()

@@ -20,7 +20,7 @@ def items(served: Served, school: str = "sch-1", **settings: Any) -> dict[str, C
         return checked(client, school, contacts=True)
 
 
-def test_everything_is_green_where_everything_works(sis: Start) -> None:
+def test_everything_is_green_if_everything_works(sis: Start) -> None:
     found = items(sis())
     assert [name for name, item in found.items() if item.ok is False] == []
     assert {"Address", "Encryption", "Sign-in", "Version", "School", "Students", "Teachers", "Staff", "Admins"} <= set(
@@ -47,7 +47,7 @@ def test_everything_is_green_where_everything_works(sis: Start) -> None:
         ("offset_ignored", "People"),
     ],
 )
-def test_what_does_not_work_is_red_and_says_what_to_do(sis: Start, fault: str, name: str) -> None:
+def test_a_failing_item_is_red_with_its_remedy(sis: Start, fault: str, name: str) -> None:
     item = items(sis(fault))[name]
     assert item.ok is False
     assert item.detail
@@ -93,7 +93,7 @@ def test_a_server_that_is_not_there_is_a_red_address(sis: Start) -> None:
     assert items(served)["Address"].ok is False
 
 
-def test_a_school_by_its_identifier_is_told_so(sis: Start) -> None:
+def test_a_school_found_by_its_identifier_is_reported_as_such(sis: Start) -> None:
     served = sis()
     found = items(served, served.sis.district.schools[0].identifier)["School"]
     assert found.ok
@@ -150,7 +150,7 @@ def listed(*people: dict[str, Any]) -> Any:
 
 
 @pytest.mark.parametrize(("ours", "ok"), [("Harbour", True), ("harbour school", True), ("", True), ("Lincoln", None)])
-def test_the_name_of_the_school_is_told_and_one_that_differs_is_warned_of(ours: str, ok: bool | None) -> None:
+def test_the_name_of_the_school_is_shown_with_a_warning_if_ours_differs(ours: str, ok: bool | None) -> None:
     item = items_of(listed(person("p-1")), name=ours)["School"]
     assert item.detail.startswith("Harbour, found by")
     assert item.ok is ok
@@ -171,7 +171,7 @@ def test_a_school_whose_id_changed_is_found_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(("delivered", "ok"), [(10, True), (8, True), (7, False), (0, False)])
-def test_guardians_are_a_failure_where_too_few_of_those_who_are_named_come(delivered: int, ok: bool) -> None:
+def test_guardians_are_red_if_too_few_of_the_named_ones_come(delivered: int, ok: bool) -> None:
     pupils = [person(f"s-{number}", agents=[{"sourcedId": f"g-{number}"}]) for number in range(10)]
     family = [person(f"g-{number}", "guardian") for number in range(delivered)]
     item = items_of(listed(*pupils, *family), contacts=True)["Guardians"]
@@ -207,7 +207,7 @@ def test_guardians_who_are_not_rostered_are_not_fetched_one_by_one() -> None:
     assert not [path for path in asked if path.startswith("/users/g-")]
 
 
-def test_students_of_the_schools_own_list_who_are_not_among_all_users_are_told(sis: Start) -> None:
+def test_students_of_the_schools_own_list_who_are_not_among_all_users_are_named(sis: Start) -> None:
     assert "School's own list" not in items(sis())
     students = [
         person("p-0", roles=[{"role": ["x"], "org": {"sourcedId": "sch-1"}}]),

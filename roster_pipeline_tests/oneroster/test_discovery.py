@@ -109,7 +109,7 @@ def described(path: str, url: str) -> Response:
     ],
 )
 @pytest.mark.parametrize("secret_id", ["id", "i+d"])
-def test_few_requests_carry_the_secret_whatever_the_server_answers(
+def test_few_requests_carry_the_secret_with_any_answer(
     answer: Callable[[str, str, str], Response], secret_id: str
 ) -> None:
     with serving(answer) as server:
@@ -138,7 +138,7 @@ def test_no_address_gets_the_secret_that_has_not_shown_itself_as_a_token_address
     assert "Enter the token URL" in problem.remedy
 
 
-def test_a_gateway_in_front_of_everything_is_no_token_address() -> None:
+def test_a_gateway_that_answers_every_path_is_not_a_token_address() -> None:
     with serving(lambda method, path, sent: Response(status_code=401)) as server:
         problem = refusal(server.url, sign_in="oauth2")
     assert server.secret == []
@@ -173,7 +173,7 @@ def test_a_token_address_on_another_host_gets_no_secret_before_somebody_entered_
 
 @pytest.mark.parametrize("way", ["described", "redirected", "entered", "entered itself"])
 @pytest.mark.parametrize("there", ["https://[/token", "https://sis.example:99999/token"])
-def test_a_token_address_that_cannot_be_read_is_said_and_gets_no_secret(way: str, there: str) -> None:
+def test_an_unreadable_token_address_gets_a_message_and_no_secret(way: str, there: str) -> None:
     def answer(method: str, path: str, sent: str) -> Response:
         if way == "described":
             return described(path, there)
@@ -266,7 +266,7 @@ def test_a_remedy_fits_the_way_that_was_chosen(chosen: dict[str, Any], said: str
     assert unsaid not in problem.remedy
 
 
-def test_refused_signatures_are_told_with_the_clock_if_it_is_wrong() -> None:
+def test_refused_signatures_name_the_clock_if_it_is_wrong() -> None:
     late = replace(TestClock().clock, now=lambda: datetime.now(UTC) - timedelta(hours=1))
     with serving(lambda method, path, sent: closed(path, ROOT_1_1)) as server:
         assert "differ by 60 minutes" in refusal(server.url, late, sign_in="oauth1").remedy
@@ -302,7 +302,7 @@ def test_what_worked_before_and_fails_now_gets_other_words_than_a_new_connection
         (Response(status_code=404), "No OneRoster API was found"),
     ],
 )
-def test_something_else_where_data_were_is_told_as_a_change_of_the_sis_and_tried_again(
+def test_another_answer_where_data_were_is_reported_as_a_change_of_the_sis_and_retried(
     there: Response, said: str
 ) -> None:
     with serving(lambda method, path, sent: there) as server:

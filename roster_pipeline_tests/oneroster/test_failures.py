@@ -81,7 +81,7 @@ def test_q19_a_remedy_fits_what_is_wrong_with_a_certificate(
         served.stop()
 
 
-def test_a_server_that_asks_for_a_certificate_of_ours_is_said_so() -> None:
+def test_a_server_that_requires_a_client_certificate_gets_a_clear_message() -> None:
     alert = ssl.SSLError(1, "tlsv13 alert certificate required")
     alert.reason = "TLSV13_ALERT_CERTIFICATE_REQUIRED"
     broken = httpx.ReadError("")
@@ -235,7 +235,7 @@ def test_q95_a_server_that_takes_two_at_a_time_gets_fewer(sis: Start) -> None:
         assert client.session.parallel <= 2 or served.sis.log.most_at_once <= 2
 
 
-def test_a_server_that_is_not_there_is_said_at_once(sis: Start) -> None:
+def test_a_missing_server_is_reported_at_once(sis: Start) -> None:
     served = sis()
     served.stop()
     with served.client() as client, pytest.raises(Unreachable, match=r"cannot be reached \(no connection\)"):
@@ -273,7 +273,7 @@ def people_with(path: str, **headers: str) -> Pulled:
         *("https://mira oduya/", "https://<b>mira</b>/", f"https://{'a.' * 3000}org/", f"https://xn--{'a' * 400}.org/"),
     ],
 )
-def test_a_redirect_that_cannot_be_read_is_said_and_repeats_nothing(path: str, target: str) -> None:
+def test_an_unreadable_redirect_gets_a_message_that_repeats_nothing(path: str, target: str) -> None:
     with pytest.raises(OneRosterError) as problem:
         people_with(path, Location=target)
     assert isinstance(problem.value, Redirected | Unreachable)
@@ -350,7 +350,7 @@ def test_a_character_set_that_no_web_server_has_is_ignored(charset: str) -> None
 
 
 @pytest.mark.parametrize("wait", ["inf", "nan", "-5", "soon", f"Mon, 01 Jan {'9' * 20} 00:00:00 GMT", "9" * 400])
-def test_a_retry_after_that_cannot_be_read_is_no_error_of_ours(wait: str) -> None:
+def test_an_unreadable_retry_after_is_ignored(wait: str) -> None:
     busy = Response(status_code=429, headers={"Retry-After": wait})
     with odd(lambda path, query: busy) as client, pytest.raises(Busy):
         pulled_by(client)

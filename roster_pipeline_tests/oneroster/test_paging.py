@@ -169,14 +169,14 @@ def test_q82_the_store_is_told_to_start_over(sis: Start) -> None:
 
 
 @pytest.mark.parametrize(("total", "problem"), [("drifting", "total-drifted"), ("high", "total-not-reached")])
-def test_a_total_that_lies_makes_it_incomplete_but_nobody_is_lost(sis: Start, total: str, problem: str) -> None:
+def test_a_wrong_total_makes_it_incomplete_but_nobody_is_lost(sis: Start, total: str, problem: str) -> None:
     served = sis(f"total_header={total}")
     pulled = served.pull()
     assert len(pulled.ids) == everybody(served)
     assert problem in pulled.problems
 
 
-def test_a_total_of_the_part_that_a_server_shows_is_no_end() -> None:
+def test_a_total_of_the_shown_part_is_not_the_end() -> None:
     """It gives nothing from offset 150 on, and says that 150 are all."""
 
     def answer(query: Mapping[str, str]) -> Any:
@@ -188,7 +188,7 @@ def test_a_total_of_the_part_that_a_server_shows_is_no_end() -> None:
     assert "last-record-gone" in told_of(answer).problems
 
 
-def test_a_total_that_counts_each_page_is_no_total() -> None:
+def test_a_total_that_counts_each_page_is_ignored() -> None:
     def counting(query: Mapping[str, str]) -> Any:
         records = window(query)[:40]
         return JSONResponse({"users": records}, headers={"X-Total-Count": str(len(records))})
@@ -270,7 +270,7 @@ def test_a_server_that_refuses_pages_beyond_its_end_is_read_to_the_end(status: i
         ({"paging": {"next": "b", "prev": None}}, {}),
     ],
 )
-def test_one_page_whatever_is_asked_that_claims_a_next_one_is_not_believed(
+def test_one_page_for_every_offset_with_a_next_one_is_not_complete(
     beside: dict[str, Any], headers: dict[str, str]
 ) -> None:
     def answer(query: Mapping[str, str]) -> JSONResponse:

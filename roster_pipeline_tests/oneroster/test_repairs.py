@@ -14,7 +14,7 @@ from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
 from roster_pipeline_tests.oneroster.odd_server import odd, of_people, person, same_people, told_of
 
 
-def test_records_that_are_none_are_rejected_and_counted(sis: Start) -> None:
+def test_items_that_are_not_records_are_rejected_and_counted(sis: Start) -> None:
     served = sis("junk_entries=7")
     pulled = served.pull()
     assert "not-an-object" in pulled.rules
@@ -31,12 +31,12 @@ def test_roles_win_over_the_other_generation_whose_orgs_are_kept_without_a_role(
     assert {each["org"] for user in after for each in user["roles"] if each["role"] is None} == {"dis-1"}
 
 
-def test_a_status_that_is_no_text_is_not_taken_for_active() -> None:
+def test_a_status_that_is_not_a_text_does_not_count_as_active() -> None:
     pulled = of_people(person("s-1", status={"x": 1}), person("s-2", status=""), person("s-3", status=" ToBeDeleted "))
     assert [user["status"] for user in pulled.users] == ["unreadable", None, "tobedeleted"]
 
 
-def test_a_record_names_the_members_that_are_no_texts() -> None:
+def test_a_record_names_the_members_that_are_not_texts() -> None:
     odd: dict[str, Any] = {"email": {"value": "a@b.example"}, "username": [["x"]], "grades": [{"a": 1}], "phone": " 1 "}
     first, second = of_people(person("s-1", **odd), person("s-2", email=[], username=None)).users
     assert sorted(first["unreadable"]) == ["email", "grades", "username"]
@@ -50,7 +50,7 @@ def test_several_roles_and_several_orgs_that_are_not_paired_reject_the_record() 
     assert not pulled.users
 
 
-def test_guardians_are_dropped_at_the_door_where_nobody_needs_them(sis: Start) -> None:
+def test_guardians_are_dropped_while_reading_if_nobody_needs_them(sis: Start) -> None:
     pulled = sis().pull(Wanted())
     assert not pulled.of("guardian", "parent", "relative") or all(
         any(entry["role"] not in ("guardian", "parent", "relative") for entry in user["roles"]) for user in pulled.users

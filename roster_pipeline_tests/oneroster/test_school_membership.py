@@ -225,7 +225,7 @@ def test_a_person_in_two_lists_comes_once(sis: Start) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.1", "1.2"])
-def test_enrollments_tell_the_school_where_users_name_none(sis: Start, version: str) -> None:
+def test_enrollments_give_the_school_if_users_name_none(sis: Start, version: str) -> None:
     served = sis(versions=(version,))
     truth = {(user["sourcedId"], "sch-1") for user in served.pull().of("student", org="sch-1")}
     served.sis.faults.set("orgs_empty=all")
@@ -244,7 +244,7 @@ def test_the_only_school_is_the_school_of_users_that_name_none() -> None:
     assert len(pulled.of("student", org="sch-1")) == 5
 
 
-def test_users_without_any_school_are_no_proof_of_anything() -> None:
+def test_users_without_any_school_prove_nothing() -> None:
     people = [person(f"s-{n}", roles=[{"role": "student", "roleType": "primary"}]) for n in range(5)]
     schools = [{"sourcedId": f"sch-{n}", "type": "school", "name": "x"} for n in range(2)]
     lists = {"/users": (people, "users"), "/orgs": (schools, "orgs")}
@@ -405,7 +405,7 @@ def test_a_schools_lists_with_contacts_cost_no_more_than_the_whole_collection(ot
     assert requests <= len(everybody) // 100 + 12
 
 
-def test_a_school_that_is_not_there_costs_no_more_than_the_whole_collection() -> None:
+def test_a_school_that_does_not_exist_costs_no_more_than_the_whole_collection() -> None:
     people = [person(f"s-{number}", agents=[{"sourcedId": f"g-{number}"}]) for number in range(900)]
     pulled, requests = per_school(lambda path, query: page(people, query) if path == "/users" else None, "sch-9")
     assert pulled.users == []

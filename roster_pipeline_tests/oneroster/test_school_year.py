@@ -163,7 +163,7 @@ def test_q86_a_disabled_account_is_told_and_concludes_nothing(sis: Start, share:
         assert asked(client, one, present=other).answers == {one: "here"}
 
 
-def test_a_witness_is_worth_nothing_where_single_users_are_not_served(sis: Start) -> None:
+def test_a_witness_does_not_count_if_single_users_are_not_served(sis: Start) -> None:
     served = sis("single_users=off")
     one, other = pupil(served), pupil(served, 1)
     with served.client() as client:
@@ -177,7 +177,7 @@ def test_a_witness_needs_somebody_present(sis: Start) -> None:
         assert client.witness(["u-1"], "sch-1", ()).answers == {"u-1": "unanswered"}
 
 
-def test_somebody_present_whom_the_sis_does_not_like_to_be_asked_for_is_no_proof_against_it(sis: Start) -> None:
+def test_one_failed_request_for_somebody_present_is_not_a_proof_against_the_sis(sis: Start) -> None:
     served = sis()
     one, other = pupil(served), pupil(served, 1)
     with served.client() as client:
@@ -206,7 +206,7 @@ def test_a_witness_that_fails_for_one_person_is_silent_about_that_person(sis: St
         assert asked(client, one, present=other).answers == {one: "unanswered"}
 
 
-def test_a_record_without_org_says_nothing_where_users_never_tell_theirs(sis: Start) -> None:
+def test_a_record_without_org_is_unclear_if_users_never_name_orgs(sis: Start) -> None:
     served = sis("orgs_empty=all", versions=("1.1",))
     one, other = pupil(served), pupil(served, 1)
     with served.client() as client:

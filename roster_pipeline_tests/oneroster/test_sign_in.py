@@ -177,7 +177,7 @@ def test_q15_chosen_scopes_are_sent_as_they_are(sis: Start) -> None:
         assert client.learned["sign_in"]["form"]["scope"].endswith("scope/roster.readonly")
 
 
-def test_a_token_url_that_leads_nowhere_is_said_so(sis: Start) -> None:
+def test_a_token_url_that_leads_nowhere_gets_a_clear_message(sis: Start) -> None:
     served = sis()
     with served.client(token_url=served.url + "/nowhere") as client, pytest.raises(SignInRefused) as problem:
         client.connect()
@@ -265,7 +265,7 @@ def test_q23_a_lifetime_that_means_nothing_is_ignored(lifetime: str) -> None:
 
 
 @pytest.mark.parametrize("token", [r"a\nb", r"a\r\nX-Evil: 1", r"a\u0000", r"a\ud800b", "gültig"])
-def test_a_token_that_no_request_can_carry_is_said_so(token: str) -> None:
+def test_a_token_that_no_request_can_carry_gets_a_clear_message(token: str) -> None:
     server = token_server(f'{{"access_token": "{token}"}}')
     with server as client, pytest.raises(SignInRefused, match="no request can carry"):
         client.connect()
@@ -274,7 +274,7 @@ def test_a_token_that_no_request_can_carry_is_said_so(token: str) -> None:
 @pytest.mark.parametrize(
     "settings", [{"client_secret": "a\nb"}, {"client_id": "a\r\nX-Evil: 1"}, {"client_secret": "\ud800"}]
 )
-def test_credentials_that_no_request_can_carry_are_said_so(sis: Start, settings: dict[str, str]) -> None:
+def test_credentials_that_no_request_can_carry_get_a_clear_message(sis: Start, settings: dict[str, str]) -> None:
     served = sis()
     with pytest.raises(SignInRefused, match="no request can carry"):
         served.client(**settings)

@@ -42,7 +42,7 @@ class Server:
 
 @pytest.mark.parametrize("then", [MISSING, Answer("unanswered", None, "ServerFailed")])
 @pytest.mark.parametrize("lasts", [1, 2, 3])
-def test_what_a_server_said_before_it_stopped_answering_counts_for_nobody(lasts: int, then: Answer) -> None:
+def test_answers_before_the_server_stopped_answering_do_not_count(lasts: int, then: Answer) -> None:
     server = Server(lasts, then)
     report = ask_witness(server.answers, ["gone1", "gone2"], "s1", ["present1"], TODAY, list_orgs=list)
     assert report.answers == {"gone1": "unanswered", "gone2": "unanswered"}
@@ -104,7 +104,7 @@ def found(org: str | None, begin: str | None = None, end: str | None = None, **m
         (found("s2"), "elsewhere"),
     ],
 )
-def test_an_answer_that_does_not_say_where_somebody_is_differs_from_no_answer(answer: Answer, verdict: str) -> None:
+def test_an_unclear_answer_differs_from_no_answer(answer: Answer, verdict: str) -> None:
     nothing = {"parent": None, "identifier": None, "name": None, "status": "active"}
     types = {"s1": "school", "s2": "school", "d1": "district"}
     orgs = [{**nothing, "sourcedId": name, "type": of} for name, of in types.items()]

@@ -75,7 +75,7 @@ def test_a_bundle_that_contradicts_itself_is_read_and_never_believed_whole(
     assert (result.proof.mode, result.proof.complete, result.proof.problems) == (mode, False, (problem,))
 
 
-def test_bulk_users_with_changed_roles_only_are_no_whole_truth(tmp_path: Path) -> None:
+def test_bulk_users_with_changed_roles_only_are_a_delta(tmp_path: Path) -> None:
     result = read(
         tmp_path, bundle_12(STUDENT, STUDENT | {"sourcedId": "stu-2"}, roles=[ROLE | ACTIVE], roles_mode="delta")
     )
@@ -102,7 +102,7 @@ def test_people_without_a_role_in_a_delta_are_rejected_unless_they_are_gone(tmp_
     assert result.rules == ["roles-not-in-delta"]
 
 
-def test_a_role_marked_as_deleted_is_no_role(tmp_path: Path) -> None:
+def test_a_role_marked_as_deleted_does_not_count(tmp_path: Path) -> None:
     roles = [ROLE | ACTIVE, ROLE | GONE | {"sourcedId": "r-2", "orgSourcedId": "sch-2"}]
     result = read(tmp_path, bundle_12(STUDENT | ACTIVE, roles=roles, mode="delta", roles_mode="bulk"))
     assert [entry["org"] for entry in result.user("stu-1")["roles"]] == ["sch-1"]

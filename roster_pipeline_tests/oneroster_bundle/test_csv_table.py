@@ -201,7 +201,7 @@ def test_a_cell_that_was_written_as_a_formula_is_read(tmp_path: Path, written: s
         ("stu-9,,2026-01-0", False),
     ],
 )
-def test_a_text_after_the_last_row_is_no_record_of_a_person(tmp_path: Path, text: str, *, complete: bool) -> None:
+def test_a_text_after_the_last_row_is_not_a_person(tmp_path: Path, text: str, *, complete: bool) -> None:
     """An export that failed in the middle writes its error there, or half a row. The right number of rows says that it
     did not."""
     result = read(tmp_path, bundle_11() | {"users.csv": table(USERS_11, PEOPLE) + text.encode() + b"\r\n"})

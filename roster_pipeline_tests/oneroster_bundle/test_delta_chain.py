@@ -102,7 +102,7 @@ def test_a_whole_bundle_ends_the_gap(week: Path) -> None:
     assert people_of(week, looked(0, 0.1))[1].complete
 
 
-def test_a_record_that_was_put_right_by_a_newer_bundle_is_no_reject(tmp_path: Path) -> None:
+def test_a_record_that_a_newer_bundle_corrects_is_not_rejected(tmp_path: Path) -> None:
     bad = pupil(1) | {"orgSourcedIds": "", "role": "", "givenName": ""}
     folder = tmp_path / "exports"
     put(folder / "monday.zip", bundle_11(bad | {"status": "strange"}, pupil(2)), day(0))

@@ -145,7 +145,7 @@ SPOILT: list[tuple[Mapping[str, bytes], str]] = [
 
 
 @pytest.mark.parametrize(("files", "problem"), SPOILT)
-def test_a_spoilt_file_is_a_problem_only_where_it_decides(
+def test_a_damaged_file_is_a_problem_only_if_it_decides(
     tmp_path: Path, files: Mapping[str, bytes], problem: str
 ) -> None:
     limits = BundleLimits(file_bytes=100_000, total_bytes=100_000)
@@ -165,7 +165,7 @@ def test_a_packed_file_that_unpacks_to_far_too_much_is_not_unpacked(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("wanted", "requests", "gone"), [(Wanted(), 3, set()), (DECIDING, 3, {"stu-2"})])
-def test_of_unpacked_files_on_a_server_it_is_fetched_only_where_it_decides(
+def test_an_unpacked_enrollments_file_is_fetched_only_if_it_decides(
     tmp_path: Path, wanted: Wanted, requests: int, gone: set[str]
 ) -> None:
     as_folder(tmp_path / "served" / "csv", bundle())

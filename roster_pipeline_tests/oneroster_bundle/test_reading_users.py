@@ -173,7 +173,7 @@ def test_a_password_never_leaves_the_file(tmp_path: Path) -> None:
     assert "hunter2" not in str(read(tmp_path, bundle_11(STUDENT | {"password": "hunter2"})).users)
 
 
-def test_guardians_come_only_where_they_are_wanted(tmp_path: Path) -> None:
+def test_guardians_come_only_if_they_are_wanted(tmp_path: Path) -> None:
     files = bundle_11(STUDENT, PARENT)
     assert len(read(tmp_path, files).users) == 2
     result = read(tmp_path, files, wanted=Wanted())

@@ -139,7 +139,7 @@ def test_a_line_for_another_host_proves_nothing(server: SftpServer) -> None:
         people(server.source(host_key=f"other.example.org {line}"))
 
 
-def test_the_key_that_was_shown_is_told(server: SftpServer) -> None:
+def test_the_error_shows_the_key_of_the_server(server: SftpServer) -> None:
     with pytest.raises(HostKeyRefused, match="SHA256:"):
         people(server.source(host_key=STRANGER.get_fingerprint()))
 
@@ -297,7 +297,7 @@ def test_a_name_that_is_not_utf_8_is_a_name(server: SftpServer, served: Path) ->
 
 
 @pytest.mark.parametrize("odd", [{"secret": "a\ud800"}, {"user": "a\0b"}])
-def test_a_password_that_sftp_cannot_carry_is_said_so(server: SftpServer, odd: dict[str, str]) -> None:
+def test_a_password_that_sftp_cannot_carry_gets_a_clear_message(server: SftpServer, odd: dict[str, str]) -> None:
     with pytest.raises(SignInRefused):
         people(server.source(**odd))
 

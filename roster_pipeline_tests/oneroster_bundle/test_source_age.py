@@ -72,7 +72,7 @@ def test_a_delta_beside_an_older_loose_bulk_bundle_is_laid_over_it(tmp_path: Pat
     assert (proof.mode, proof.complete) == ("full", True)
 
 
-def test_the_age_of_loose_files_is_that_of_the_people_in_them(tmp_path: Path) -> None:
+def test_the_age_of_unpacked_files_is_that_of_the_files_about_people(tmp_path: Path) -> None:
     put(tmp_path / "out", bundle_11(pupil(1)), 0)
     at = days_ago(21).timestamp()
     os.utime(tmp_path / "out" / "users.csv", (at, at))
@@ -83,7 +83,7 @@ def test_the_age_of_loose_files_is_that_of_the_people_in_them(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("kind", ["zip", "loose files", "several zips"])
-def test_a_time_ahead_of_now_is_a_problem_and_told_with_its_hours(tmp_path: Path, kind: str) -> None:
+def test_a_time_in_the_future_is_a_problem_and_reported_with_its_hours(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "out"
     put(path / "a.zip" if "zip" in kind else path, bundle_11(pupil(1)), -2)
     if kind == "several zips":
@@ -97,7 +97,7 @@ def test_a_time_ahead_of_now_is_a_problem_and_told_with_its_hours(tmp_path: Path
     assert "48 hours in the future" in items["Age"].detail
 
 
-def test_ten_minutes_are_no_wrong_clock(tmp_path: Path) -> None:
+def test_a_difference_of_ten_minutes_is_not_a_wrong_clock(tmp_path: Path) -> None:
     put(tmp_path / "out.zip", bundle_11(pupil(1)), -9 / 1440)
     assert read(tmp_path / "out.zip")[1].complete
 

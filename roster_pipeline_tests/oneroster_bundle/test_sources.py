@@ -123,7 +123,7 @@ def test_a_link_in_the_folder_is_refused(tmp_path: Path) -> None:
         Read(folder)
 
 
-def test_a_pipe_in_place_of_a_file_is_no_file(tmp_path: Path) -> None:
+def test_a_pipe_is_not_a_file(tmp_path: Path) -> None:
     folder = as_folder(tmp_path, bundle_11())
     (folder / "users.csv").unlink()
     os.mkfifo(folder / "users.csv")
@@ -185,7 +185,7 @@ def test_of_several_zips_the_newest_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not a zip", b"PK\x03\x04 cut short"])
-def test_an_error_names_the_zip_where_there_are_several(tmp_path: Path, content: bytes) -> None:
+def test_an_error_names_the_zip_if_there_are_several(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "roster-2.zip").write_bytes(content)
     with pytest.raises(BundleBroken, match=r"^The "):
         Read(tmp_path)

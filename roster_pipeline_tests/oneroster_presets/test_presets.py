@@ -77,7 +77,7 @@ def test_what_is_known_depends_on_the_version() -> None:
     assert preset("other").offered("staff") == ()
 
 
-def test_what_a_page_cap_forbids_is_not_asked_for() -> None:
+def test_pages_above_the_cap_are_not_requested() -> None:
     assert all(one.page_size is None or one.page_size <= one.page_cap for one in presets() if one.page_cap is not None)
 
 

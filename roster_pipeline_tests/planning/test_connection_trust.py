@@ -86,7 +86,7 @@ def test_who_waits_is_not_archived_and_nothing_of_them_changes() -> None:
     assert plan.rows["new_links"].tolist() == [[]]
 
 
-def test_a_link_of_the_manager_settles_it_and_so_does_that_the_record_is_somebody_else() -> None:
+def test_a_link_or_an_unlink_of_the_manager_settles_it() -> None:
     same = district()
     same.link(1, "a", CONNECTION, confirmed=True)
     assert outcome(same, user("a", identifier=None) | ADA) == JOINS

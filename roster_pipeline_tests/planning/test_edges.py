@@ -69,13 +69,13 @@ def test_a_row_of_a_member_without_a_usable_role_now_stands_under_the_role_they_
     assert (row["action"], row["role"]) == ("skip", "student")
 
 
-def test_of_several_new_links_that_of_the_primary_record_comes_first() -> None:
+def test_the_primary_record_is_the_first_of_several_new_links() -> None:
     records = [user("a", "teacher", **ANN, identifier="7"), user("z", "principal", **ANN, identifier="7")]
     (row,) = rows_of(Directory(), *records)
     assert row["new_links"] == row["sourced_ids"] == ["z", "a"]
 
 
-def test_rows_are_numbered_from_nought_and_so_is_their_index() -> None:
+def test_rows_and_their_index_are_numbered_from_zero() -> None:
     directory = Directory()
     directory.member(directory.person("b"))
     rows = directory.plan([user("c"), user("d")]).rows
@@ -169,7 +169,7 @@ def test_everybody_who_may_be_meant_by_any_conflict_is_kept() -> None:
     assert [(row["action"], row["reason"]) for row in rows if row["person_id"]] == [("skip", "in_conflict")] * 4
 
 
-def test_records_linked_to_two_people_keep_both_whatever_comes_before_them() -> None:
+def test_records_linked_to_two_people_keep_both_in_any_order() -> None:
     directory = Directory()
     for sourced_id in ("a", "b", "c"):
         directory.member(directory.person(sourced_id, number="" if sourced_id == "a" else "7", **LEE))
@@ -180,7 +180,7 @@ def test_records_linked_to_two_people_keep_both_whatever_comes_before_them() -> 
     assert "archive" not in told.values()
 
 
-def test_a_value_that_was_emptied_is_a_change_also_where_others_have_none() -> None:
+def test_an_emptied_value_is_a_change_even_if_others_have_none() -> None:
     directory = Directory()
     for sourced_id, phone in (("a", None), ("b", "+13125550142"), ("c", None)):
         directory.member(directory.person(sourced_id, phone=phone))
@@ -199,7 +199,7 @@ def test_a_locked_field_of_one_person_changes_nothing_for_the_others() -> None:
 @pytest.mark.parametrize(
     ("share", "said"), [(0.0, "0 %"), (0.004, "0.4 %"), (0.099, "9.9 %"), (0.1, "10 %"), (0.5, "50 %"), (1.0, "100 %")]
 )
-def test_small_shares_are_told_with_a_decimal(share: float, said: str) -> None:
+def test_small_shares_have_a_decimal(share: float, said: str) -> None:
     assert percent(share) == said
 
 
@@ -282,7 +282,7 @@ def stamped(sourced_id: str, family: str, at: str | None, **more: Any) -> dict[s
         ("2026-01-01T09:00:00Z", "yesterday"),
     ],
 )
-def test_the_newer_of_two_records_is_kept_whatever_zone_it_is_told_in(one: str, other: str | None) -> None:
+def test_the_newer_of_two_records_is_kept_in_any_time_zone(one: str, other: str | None) -> None:
     new, old = stamped("a", "New", one), stamped("a", "Old", other)
     assert doubled(new, old) == doubled(old, new) == (["New"], ["a"])
 

@@ -45,7 +45,7 @@ def ann(*others: str, mail: str | None = MAIL) -> Directory:
 
 
 @pytest.mark.parametrize("record", AGREEING)
-def test_a_record_told_apart_from_the_only_person_it_fits_is_somebody_new(record: dict[str, Any]) -> None:
+def test_a_record_unlinked_from_the_only_matching_person_is_somebody_new(record: dict[str, Any]) -> None:
     directory = Directory()
     who = directory.member(directory.person("x", number="7", email=MAIL, **PERSON))
     directory.unlink(who, "x")
@@ -69,7 +69,7 @@ def test_it_is_taken_from_the_human_that_cleaning_made_of_it_and_the_persons_own
 
 
 @pytest.mark.parametrize("number", [ONE_NUMBER["identifier"], "00" + ONE_NUMBER["identifier"]])
-def test_two_with_one_number_and_no_name_in_common_are_no_conflict_once_they_were_told_apart(number: str) -> None:
+def test_two_with_one_number_and_no_common_name_are_not_a_conflict_once_unlinked(number: str) -> None:
     cy = {"givenName": "Cy", "familyName": "Ray", "identifier": number}
     users = [user("ann", **ANN, **ONE_NUMBER, email=MAIL), user("x", **cy)]
     assert [row[2] for row in told(Directory(), *users)] == ["number_shared"] * 2
@@ -79,13 +79,13 @@ def test_two_with_one_number_and_no_name_in_common_are_no_conflict_once_they_wer
     assert [row[:3] for row in told(directory, *users)] == [(1, "unchanged", "equal"), (2, "unchanged", "equal")]
 
 
-def test_a_third_with_their_number_is_a_conflict_for_all_whom_nobody_told_from_it() -> None:
+def test_a_third_with_their_number_is_a_conflict_for_all_who_are_not_unlinked_from_it() -> None:
     users = [user(name, givenName=name, familyName=name, **ONE_NUMBER) for name in ("ann", "x", "z")]
     assert [row[2] for row in told(ann("x"), *users)] == ["number_shared"] * 3
     assert [row[2] for row in told(ann("x", "z"), *users)] == ["changed", "number_shared", "number_shared"]
 
 
-def test_a_record_that_may_be_either_of_two_told_apart_waits_for_somebody_to_say_whose_it_is() -> None:
+def test_a_record_of_either_of_two_people_waits_until_somebody_links_it() -> None:
     directory = ann("x")
     users = [user(name, **ANN, **ONE_NUMBER, email=MAIL) for name in ("ann", "new", "x")]
     waits = (None, "conflict", "several_matches", ["new"])
@@ -98,12 +98,12 @@ def test_a_record_that_may_be_either_of_two_told_apart_waits_for_somebody_to_say
     assert rows == [(1, "unchanged", "equal", ["ann"]), (2, "unchanged", "equal", ["x", "new"])]
 
 
-def test_records_that_show_one_human_stay_one_where_nothing_shows_the_person_they_are_not() -> None:
+def test_records_of_one_human_stay_together_if_none_belongs_to_the_excluded_person() -> None:
     users = [user("ann", **ANN, **ONE_NUMBER), *(user(name, **ANN, identifier="8") for name in ("x", "y"))]
     assert [row[0::3] for row in told(ann("x"), *users)] == [(1, ["ann"]), (None, ["x", "y"])]
 
 
-def test_records_linked_to_one_person_stay_one_human_when_one_of_them_is_told_from_another_person() -> None:
+def test_records_of_one_person_stay_one_identity_when_one_is_unlinked_from_another_person() -> None:
     directory = ann("x")
     who = directory.member(directory.person("x", number="7", **PERSON))
     directory.link(who, "y")
@@ -127,7 +127,7 @@ def test_it_may_be_anybody_else() -> None:
 
 
 @pytest.mark.parametrize(("here", "gone"), [("x", 1), ("ann", 2)])
-def test_neither_of_two_told_apart_keeps_the_other_from_being_archived(here: str, gone: int) -> None:
+def test_neither_of_two_unlinked_people_keeps_the_other_from_being_archived(here: str, gone: int) -> None:
     directory = ann("x")
     directory.member(directory.person("x", number="7", email=MAIL, **PERSON))
     rows = told(directory, user(here, **ANN, **ONE_NUMBER, email=MAIL))
@@ -143,7 +143,7 @@ def test_another_record_of_their_number_still_spares_them() -> None:
     assert (1, "skip", "in_conflict") in [row[:3] for row in rows]
 
 
-def test_a_person_under_another_id_who_is_not_them_is_no_sign_of_new_ids() -> None:
+def test_somebody_else_with_another_id_is_not_a_sign_of_new_ids() -> None:
     directory = ann("x")
     plan = directory.plan([user("x", **ANN, **ONE_NUMBER)])
     roster = cleaned([user("x", **ANN, **ONE_NUMBER)])
@@ -152,7 +152,7 @@ def test_a_person_under_another_id_who_is_not_them_is_no_sign_of_new_ids() -> No
 
 
 @pytest.mark.parametrize("mode", ["full", "school", "delta"])
-def test_a_link_counts_more_than_what_was_said(mode: Any) -> None:
+def test_a_link_counts_more_than_an_exclusion(mode: Any) -> None:
     directory = ann("x")
     directory.link(1, "x")
     users = [user(name, **ANN, **ONE_NUMBER, email=MAIL) for name in ("ann", "new", "x")]

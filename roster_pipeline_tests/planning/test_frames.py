@@ -49,7 +49,7 @@ def test_text_of_any_make_is_one_array(column: Any) -> None:
     assert (array.type, array.to_pylist()) == (TEXT, ["a", None, "b"])
 
 
-def test_numbers_are_told_as_text() -> None:
+def test_numbers_are_delivered_as_text() -> None:
     assert strings(pd.Series([1, 2])).to_pylist() == ["1", "2"]
 
 
@@ -77,7 +77,7 @@ def test_what_is_taken_in_order_is_not_copied() -> None:
     assert taken(ABC, np.arange(4)).buffers()[2].address == ABC.buffers()[2].address
 
 
-def test_a_missing_value_is_nowhere_has_no_number_and_is_never_repeated() -> None:
+def test_a_missing_value_has_no_place_no_code_and_no_repetition() -> None:
     assert positions(ABC, pa.array(["c", None, "a", "a"], TEXT)).tolist() == [2, -1, -1, 0]
     numbers, distinct = codes(pa.array(["b", None, "a", "b"], TEXT))
     assert (numbers.tolist(), distinct) == ([0, -1, 1, 0], 2)
@@ -107,7 +107,7 @@ def test_a_frame_is_sorted_by_bytes_and_numbered_anew(names: list[str]) -> None:
 
 
 @pytest.mark.parametrize("said", ["true", "no", 1, 0, [], {}])
-def test_a_login_is_on_or_off_or_not_told(said: Any) -> None:
+def test_a_login_is_on_or_off_or_unknown(said: Any) -> None:
     frame = frame_of([{"enabledUser": said}, {"enabledUser": True}, {"enabledUser": False}, {}])
     assert frame["enabledUser"].astype(object).where(frame["enabledUser"].notna(), None).tolist() == [
         None, True, False, None,

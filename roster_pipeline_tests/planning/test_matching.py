@@ -112,7 +112,7 @@ def test_somebody_who_left_is_not_found_by_an_id_in_another_spelling() -> None:
     assert (row["reason"], row["notes"]) == ("joined", None)
 
 
-def test_a_list_of_changes_that_deletes_the_stored_id_is_no_second_record() -> None:
+def test_a_list_of_changes_that_deletes_the_stored_id_is_not_a_second_record() -> None:
     told = [user(GUID, **RECORD, identifier=None, status="tobedeleted"), user(RESPELLED[0], **RECORD, identifier=None)]
     rows = known_by_id().plan(told, snapshot=SnapshotFacts(complete=True, mode="delta")).rows
     assert list(rows["notes"]) == ["found_by_id"]
@@ -141,7 +141,7 @@ def test_a_list_of_changes_that_deletes_the_stored_id_is_no_second_record() -> N
         ({**ANN, "username": "ann"}, {**RECORD, "username": "ann", "identifier": None}, None),
     ],
 )
-def test_by_what_a_person_without_a_link_is_found(
+def test_a_person_without_a_link_is_found_by_these_values(
     person: dict[str, Any], record: dict[str, Any], matched_by: str | None
 ) -> None:
     directory = Directory()
@@ -385,7 +385,7 @@ def test_a_family_email_makes_nobody_their_brother_in_whichever_sis_of_the_distr
     assert row["matched_by"] == matched_by
 
 
-def test_a_person_whom_two_humans_match_is_neither_whoever_else_is_known() -> None:
+def test_a_person_whom_two_humans_match_is_neither_of_them() -> None:
     directory = Directory()
     directory.person(number="7", email=MAIL, **ANN)
     directory.member(directory.person("z"))
@@ -460,14 +460,14 @@ def test_a_locked_field_keeps_what_people_wrote() -> None:
     assert only["action"] == "unchanged"
 
 
-def test_a_lock_of_a_field_that_is_none_holds_nothing() -> None:
+def test_a_lock_of_an_unknown_field_has_no_effect() -> None:
     directory = Directory()
     directory.member(directory.person("a", locked_fields=["shoe_size", "given_name"]))
     row = one_row(directory, user("a", givenName="New", familyName="Newer"))
     assert row["changes"] == {"family_name": ["Familya", "Newer"]}
 
 
-def test_an_unknown_login_flag_is_no_change() -> None:
+def test_an_unknown_login_flag_is_not_a_change() -> None:
     directory = Directory()
     directory.member(directory.person("a"))
     assert one_row(directory, user("a", enabledUser=None))["action"] == "unchanged"
@@ -532,7 +532,7 @@ class TestTheHomeRecord:
         row = one_row(directory, *users)
         assert (row["action"], row["changes"], row["sourced_ids"]) == ("unchanged", {}, ["home", "second"])
 
-    def test_of_somebody_new_it_is_no_change(self) -> None:
+    def test_it_is_not_a_change_of_somebody_new(self) -> None:
         assert "primary_record" not in one_row(Directory(), user("a"))["changes"]
 
     def test_a_list_of_changes_that_leaves_it_out_says_nothing(self) -> None:

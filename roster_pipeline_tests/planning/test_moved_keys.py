@@ -88,7 +88,7 @@ def test_more_than_three_people_who_get_what_others_had_wait_and_nobody_else_doe
 
 
 @pytest.mark.parametrize("member", ["identifier", "email", "username", "agents"])
-def test_up_to_three_are_applied_and_told(member: str) -> None:
+def test_up_to_three_are_applied_and_reported(member: str) -> None:
     rows, verdict = judged(filled_directory(), slipped(member, 3))
     assert (rows["guard"] == "moved_keys").sum() == 3
     assert verdict.allows("student", "update", "moved_keys")
@@ -220,7 +220,7 @@ def test_a_namesake_is_nobody_elses_identity() -> None:
     assert not rows["guard"].any()
 
 
-def test_what_a_leaver_had_is_free_again() -> None:
+def test_the_values_of_a_leaver_are_free_again() -> None:
     directory = filled_directory()
     for place in range(4):
         old = directory.person(f"old{place}", number=f"N-{place}", email=f"old{place}@example.org")

@@ -161,7 +161,7 @@ def test_counts_and_reasons_are_by_role() -> None:
     assert plan.reasons["student"] == {"archive": {"left": 1}, "create": {"joined": 1}}
 
 
-def test_the_first_sync_of_a_school_waits_unless_told_not_to() -> None:
+def test_the_first_sync_of_a_school_waits_by_default() -> None:
     assert Directory().plan([user("a")], school(first_sync="approve")).awaits_approval
     assert not Directory().plan([user("a")]).awaits_approval
     assert not somebody().plan([user("a")], school(first_sync="approve")).awaits_approval

@@ -104,7 +104,7 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
         ({"locked_fields": ["given_name", "family_name"]}, {"identifier": "7"}, False),
     ],
 )
-def test_a_link_is_doubted_where_nothing_agrees_and_enough_speaks_against_it(
+def test_a_link_is_doubted_if_nothing_agrees_and_enough_contradicts(
     person: dict[str, Any], record: dict[str, Any], doubted: bool
 ) -> None:
     directory = ann(**person)
@@ -196,7 +196,7 @@ def test_an_id_of_a_leaver_that_comes_with_their_name_alone_may_be_a_namesakes(
 
 @pytest.mark.parametrize("status", ["active", "archived", ""])
 @pytest.mark.parametrize("auto_update", [True, False])
-def test_nothing_of_a_doubted_person_changes_whatever_they_were_here(status: str, auto_update: bool) -> None:
+def test_a_doubted_person_stays_unchanged_in_every_state(status: str, auto_update: bool) -> None:
     directory = ann(status)
     students = RoleSettings(rostered=True, auto_update=auto_update, archive=True)
     plan = directory.plan([user("a", **EVA)], school(students=students))
@@ -223,7 +223,7 @@ def test_a_member_whose_id_went_to_somebody_of_another_role_is_reported_as_well(
     assert found == ([DOUBTED] if role == "aide" else [("skip", "rejected_record")])
 
 
-def test_an_id_that_went_to_somebody_whose_role_is_off_is_of_no_concern_where_its_person_is_no_member() -> None:
+def test_an_id_that_went_to_somebody_with_an_unrostered_role_is_ignored_if_its_person_is_not_a_member() -> None:
     assert told(ann("archived"), user("a", "aide", **EVA), staff=RoleSettings()) == []
 
 

@@ -118,7 +118,9 @@ SYNCS = [
 
 
 @pytest.mark.parametrize(("plan", "sync", "which", "told", "repeats"), SYNCS)
-def test_a_cause_is_told_once(plan: Plan, sync: PlanStats, which: str, told: set[str], repeats: dict[str, str]) -> None:
+def test_a_cause_is_reported_once(
+    plan: Plan, sync: PlanStats, which: str, told: set[str], repeats: dict[str, str]
+) -> None:
     verdict, (role, action) = judge(plan, sync, Guards()), which.split()
     assert line(verdict, role, action) == (told, repeats)
     of = verdict.rows[(verdict.rows["role"] == role) & (verdict.rows["action"] == action)]

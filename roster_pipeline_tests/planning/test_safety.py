@@ -193,7 +193,7 @@ def test_what_the_standards_call_gone_is_gone_and_says_so(status: str) -> None:
     assert fate(ann().plan([user("old", **RECORD, status=status)])) == ("archive", "tobedeleted")
 
 
-def test_a_login_that_is_off_means_gone_only_where_the_connection_says_so() -> None:
+def test_a_disabled_login_means_gone_only_if_the_connection_says_so() -> None:
     record = user("old", **RECORD, enabledUser=False)
     gone = SIS.model_copy(update={"disabled_means_gone": True})
     roster = cleaned([record], connection=gone).roster
@@ -248,7 +248,7 @@ def test_a_stamp_in_the_future_lets_no_older_version_win() -> None:
         assert told[0] != "archive"
 
 
-def test_a_list_that_is_not_complete_holds_archivals_whatever_the_witness_says() -> None:
+def test_an_incomplete_list_holds_archivals_with_any_answer_of_the_witness() -> None:
     snapshot = SnapshotFacts(complete=False, problems=("unread:teacher",))
     directory = ann()
     plan = directory.plan([], snapshot=snapshot).witnessed({"old": "gone"})

@@ -104,9 +104,7 @@ SPECIAL: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("what", "sent", "known"), SPECIAL, ids=[what for what, _, _ in SPECIAL])
-def test_only_people_of_whom_nothing_differs_are_settled(
-    what: str, sent: dict[str, Any], known: dict[str, Any]
-) -> None:
+def test_only_people_without_a_difference_are_settled(what: str, sent: dict[str, Any], known: dict[str, Any]) -> None:
     directory, roster = two_people(**known), records(user(ADA, **sent), user(BO), user("p", "guardian"))
     plan = directory.plan([user(ADA, **sent), user(BO), user("p", "guardian")], school(primary_contacts=True))
     assert settled_by(plan, roster, directory.frames()).tolist() == [OPEN, 2, IDLE], what

@@ -110,7 +110,7 @@ def test_results_that_are_missing_or_of_another_snapshot_or_crashed_hold_all_arc
     assert [(one.guard, one.overridable) for one in found] == [("no_quality", True)]
 
 
-def test_what_could_not_be_evaluated_is_named() -> None:
+def test_rules_that_could_not_be_evaluated_are_named() -> None:
     (found,) = found_in(results(names=None, mails=("", "emails", "error", False, None, None)))
     assert found.message == (
         "Quality rules that could not be evaluated: names, mails. An untested roster has not passed."
@@ -121,7 +121,7 @@ def test_a_school_without_rules_needs_no_results() -> None:
     assert found_in(results().head(0), ()) == []
 
 
-def test_a_result_of_a_rule_that_is_gone_still_holds_as_it_was_stored() -> None:
+def test_a_stored_result_of_a_removed_rule_still_holds() -> None:
     found = found_in(results(mails=("student", "emails", "error", False, 40, 20)), (NAMES, TOTAL))
     assert held(found) == {("student", "archive")}
     assert found[0].message == "Quality rule mails: 20 of 40 student records fail, 50 %."

@@ -108,7 +108,7 @@ def test_a_number_of_another_kind_or_connection_does_not_stay(stored: dict[str, 
     assert changes(known(**stored), as_stored(identifier=LONG))["number"] == ["N-a", None]
 
 
-def test_a_number_that_is_no_text_stays() -> None:
+def test_a_number_that_is_not_a_text_stays() -> None:
     directory = known()
     spoiled: list[Any] = [{}, ["1", "2"]]
     for number in spoiled:
@@ -124,7 +124,7 @@ def test_a_person_who_returns_or_gets_a_new_id_keeps_the_value_too() -> None:
     assert directory.people[1]["email"] == "a@people.example"
 
 
-def test_fields_follow_one_record_whatever_another_record_of_the_person_says() -> None:
+def test_fields_follow_one_record_and_ignore_the_others() -> None:
     directory = known()
     directory.link(1, "b")
     other = as_stored(email="other@people.example") | {"sourcedId": "b"}

@@ -124,7 +124,7 @@ def installation(
     close_databases()
 
 
-def test_missing_workers_and_lost_messages_turn_red_are_told_and_the_runs_are_failed(
+def test_missing_workers_and_lost_messages_turn_red_and_raise_alerts_and_the_runs_are_failed(
     installation: Installation,
 ) -> None:
     assert installation.red() == {"workers"}, "no worker takes runs"

@@ -136,7 +136,7 @@ def test_a_sync_by_hand_ends_the_pause(district: District) -> None:
     assert watch(district.database, NOW) == Watched()
 
 
-def test_a_silent_school_is_told_of_once_but_not_where_another_alert_says_why(district: District) -> None:
+def test_a_silent_school_gets_one_alert_unless_another_alert_says_why(district: District) -> None:
     two_schools(district)
     district.add_school("by-hand", "sch-2")
     district.set_school("roosevelt", school_id="nowhere")
@@ -233,14 +233,14 @@ def test_what_is_held_is_told_once_until_somebody_decided(
     assert mails(district)[1:] == [("Lincoln: nothing is held any more", ["ops@example.org"])]
 
 
-def test_an_owner_whose_report_waits_for_the_digest_is_told_what_is_held_at_once(district: District) -> None:
+def test_an_owner_with_a_daily_digest_hears_about_holds_at_once(district: District) -> None:
     district.add_school(report_to=["it@example.org"], report_when="daily", first_sync="approve")
     district.run_sync()
     watch(district.database, NOW)
     assert [recipients for _, recipients in mails(district)] == [["it@example.org"]]
 
 
-def test_a_school_that_holds_something_is_told_of_when_it_falls_silent(district: District) -> None:
+def test_a_school_with_a_hold_gets_an_alert_when_it_is_silent(district: District) -> None:
     district.add_school(report_to=["it@example.org"], first_sync="approve", automatic=True)
     district.run_sync()
     assert watch(district.database, NOW).opened == 0, "the sync itself has opened it"

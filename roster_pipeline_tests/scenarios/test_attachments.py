@@ -83,7 +83,7 @@ def test_rows_that_wait_are_marked_as_held(district: District, mailbox: Mailbox)
     assert {line["result"] for line in rows_of(message)} == {"held"}
 
 
-def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_says_where_they_are(
+def test_too_many_rows_for_a_mail_are_left_out_and_the_mail_links_to_them(
     district: District, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox_sender, "MOST_ROWS", 5)

@@ -137,7 +137,7 @@ def test_a_change_behind_a_clock_that_ran_ahead_is_still_fetched(district: Distr
     assert modes(district)[-1] == "delta"
 
 
-def test_a_clock_that_is_wrong_now_is_told_and_changes_alone_are_not_believed(
+def test_a_wrong_clock_is_reported_and_changes_alone_are_not_trusted(
     district: District, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     district.set_connection(delta=True)

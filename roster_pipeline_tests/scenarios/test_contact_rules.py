@@ -115,7 +115,7 @@ def nights(
 
 
 @pytest.mark.parametrize("nights", ["REST 1.1", "REST 1.2", "CSV"], indirect=True)
-def test_nobody_is_called_of_whom_the_sis_says_so_or_says_something_unknown(nights: Nights) -> None:
+def test_contacts_that_the_sis_excludes_or_has_unknown_values_for_are_not_called(nights: Nights) -> None:
     some = dict(zip(BAD, nights.students, strict=False))
     for name, student in some.items():
         nights.set_contact(student, **BAD[name])

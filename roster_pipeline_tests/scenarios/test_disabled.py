@@ -5,7 +5,7 @@ from __future__ import annotations
 from roster_pipeline_tests.district import District
 
 
-def test_disabled_accounts_are_archived_where_that_means_gone_though_the_sis_still_answers_for_them(
+def test_disabled_accounts_that_mean_gone_are_archived_although_the_sis_answers_for_them(
     district: District,
 ) -> None:
     district.add_school()

@@ -213,7 +213,7 @@ ALIKE: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
-def test_people_of_one_name_and_one_email_are_two_people_and_told(nights: Nights) -> None:
+def test_people_of_one_name_and_one_email_are_two_people_and_reported(nights: Nights) -> None:
     cases = cases_of(nights, ALIKE)
     for name, case in cases.items():
         for sourced_id, known in zip(("c1", "c2"), ALIKE[name], strict=True):
@@ -431,7 +431,7 @@ REKEYED: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
 }
 
 
-def test_a_new_id_is_linked_noted_once_and_told_as_a_problem(nights: Nights) -> None:
+def test_a_new_id_is_linked_noted_once_and_reported_as_a_problem(nights: Nights) -> None:
     cases = cases_of(nights, REKEYED)
     for name, case in cases.items():
         case.add("m1", "Maria", "Lopez", **REKEYED[name][0])

@@ -89,7 +89,7 @@ def test_a_last_day_that_is_taken_away_or_moved_a_little_ends_the_stage(district
     assert len(mails(district)) == 3
 
 
-def test_a_secret_that_ended_unnoticed_is_said_so_and_hides_no_silent_school(district: District) -> None:
+def test_an_expired_secret_is_reported_and_hides_no_silent_school(district: District) -> None:
     two_schools(district, automatic=True)
     district.set_connection(secret_expires=LAST_DAY)
     assert watch(district.database, before(-30)).opened == 3, "the secret, and two schools that nothing is heard of"

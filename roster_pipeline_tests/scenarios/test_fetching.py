@@ -45,14 +45,14 @@ def test_a_connection_is_read_whole_until_it_is_known_to_be_far_larger_than_what
     ("schools", "of_one_school", "of_the_whole", "lists"),
     [(3, 360, 4_000, True), (12, 360, 4_000, False), (1, 360, 359, False), (60, None, 400, True), (60, 2, None, True)],
 )
-def test_lists_are_read_only_where_they_cost_fewer_requests_as_far_as_that_is_known(
+def test_lists_are_read_only_if_they_are_known_to_cost_fewer_requests(
     schools: int, of_one_school: int | None, of_the_whole: int | None, lists: bool
 ) -> None:
     whole = _base(400_000, requests=of_the_whole)
     assert _chosen(whole=whole, schools=schools, list_requests=of_one_school).per_school is lists
 
 
-def test_lists_are_compared_with_the_whole_every_week_and_not_used_where_they_leave_people_out() -> None:
+def test_lists_are_compared_with_the_whole_every_week_and_not_used_if_they_leave_people_out() -> None:
     per_school = SETTINGS.model_copy(update={"strategy": "per_school"})
     assert _chosen(per_school, whole=_base(days=6)).per_school
     assert not _chosen(per_school, whole=_base(days=8)).per_school
@@ -223,7 +223,7 @@ def test_a_dry_run_plans_and_leaves_the_directory_alone(district: District) -> N
     assert district.count("person") == 0
 
 
-def test_a_pull_of_the_night_is_not_read_again_once_a_newer_one_is_there(district: District) -> None:
+def test_a_pull_of_the_night_is_not_read_again_after_a_newer_one(district: District) -> None:
     keys = [district.add_school("lincoln"), district.add_school("oak", "sch-2")]
     district.run_sync(keys[0], night="2026-09-01")
     student = district.people.people_of("sch-2", "student")[0].sourced_id

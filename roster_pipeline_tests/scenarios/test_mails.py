@@ -89,9 +89,7 @@ def test_a_mail_links_to_the_run_and_to_the_page_where_it_is_decided(
     assert "roster hold" not in said
 
 
-def test_switches_that_are_off_are_told_with_what_they_keep_from_happening(
-    district: District, mailbox: Mailbox
-) -> None:
+def test_switches_that_are_off_are_reported_with_their_effect(district: District, mailbox: Mailbox) -> None:
     district.add_school(report_to=["it@example.org"], students={"rostered": True})
     district.run_sync()
     gone, changed = district.people.people_of("sch-1", "student")[:2]

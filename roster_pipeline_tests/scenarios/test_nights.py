@@ -81,7 +81,7 @@ def test_auto_update_and_archive_off_leave_people_as_they_are_and_the_report_cou
     assert (night["updated"], night["archived"], night["skipped"]) == (0, 0, 2)
 
 
-def test_a_first_sync_waits_for_approval_unless_told_not_to(district: District) -> None:
+def test_a_first_sync_waits_for_approval_by_default(district: District) -> None:
     district.add_school(first_sync="approve")
     night = district.run_sync()
     assert night["created"] == 0

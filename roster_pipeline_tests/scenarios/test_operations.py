@@ -116,7 +116,7 @@ UNUSABLE = [
 
 
 @pytest.mark.parametrize(("name", "variable", "given", "said"), UNUSABLE)
-def test_the_check_up_is_red_where_a_setting_cannot_be_used(
+def test_the_health_check_is_red_if_a_setting_cannot_be_used(
     database: Database,
     name: str,
     variable: str,

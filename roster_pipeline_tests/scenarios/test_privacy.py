@@ -186,7 +186,7 @@ def _by_hand(district: DagsterDistrict, conn: Connection) -> None:
     operations.erase(conn, district_id, added, **WHO)
 
 
-def test_nothing_about_people_stands_in_what_is_said_of_decisions_and_of_tests(
+def test_texts_about_decisions_and_tests_name_nobody(
     district: DagsterDistrict, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
@@ -295,7 +295,7 @@ def test_nothing_about_people_stands_in_what_notes_findings_contact_rules_and_ag
     assert leaked(_everything_said(district, caplog) + postgres_log()) == []
 
 
-def test_nothing_about_people_stands_in_what_is_said_of_joined_records_and_of_changes_not_named(
+def test_texts_about_joined_records_and_unnamed_changes_name_nobody(
     district: DagsterDistrict,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -328,7 +328,7 @@ def test_nothing_about_people_stands_in_what_is_said_of_joined_records_and_of_ch
     assert leaked("\n".join([*said, _everything_said(district, caplog), postgres_log()])) == []
 
 
-def test_nothing_about_people_stands_in_what_is_said_while_they_wait_for_the_districts_manager(
+def test_texts_about_people_who_wait_for_the_districts_manager_name_nobody(
     database: Database,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -370,7 +370,7 @@ LIST = "First name,Last name,Mail,Student ID,Role\n" + "".join(
 )
 
 
-def test_nothing_about_people_stands_in_what_is_said_of_leavers_exemptions_uploads_and_undone_edits(
+def test_texts_about_leavers_exemptions_uploads_and_undone_edits_name_nobody(
     district: DagsterDistrict, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)

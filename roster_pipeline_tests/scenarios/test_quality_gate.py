@@ -256,7 +256,7 @@ def test_a_library_that_cannot_be_loaded_holds_archivals_and_fails_no_night(
     ],
     ids=["gone", "worse", "one is gone"],
 )
-def test_results_that_changed_after_the_verdict_are_judged_again_where_the_plan_is_applied(
+def test_results_that_changed_after_the_verdict_are_judged_again_before_the_plan_is_applied(
     district: District, change: str
 ) -> None:
     district.add_school()

@@ -99,7 +99,7 @@ def test_a_sis_that_hangs_again_ends_with_a_clear_failure_and_an_alert(
     assert district.count("alert", "cause = 'connection'") == 1
 
 
-def test_the_other_runs_of_the_night_are_not_told_as_killed(district: DagsterDistrict, tick: datetime) -> None:
+def test_the_other_runs_of_the_night_are_not_reported_as_killed(district: DagsterDistrict, tick: datetime) -> None:
     district.sis.faults.set("hangs=60")
     district.run_sync("lincoln", tags=asked(district, tick)["lincoln"])
     runs = failed_runs(district.instance, None).of_schools

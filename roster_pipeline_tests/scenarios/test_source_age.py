@@ -71,7 +71,7 @@ def back(district: District, days: int) -> None:
 
 
 @pytest.mark.parametrize("name", ["out/roster.zip", "loose"])
-def test_a_bundle_of_three_weeks_ago_is_told_in_the_report_the_history_and_one_alert(
+def test_a_bundle_of_three_weeks_ago_is_in_the_report_the_history_and_one_alert(
     district: District, tmp_path: Path, name: str
 ) -> None:
     path = tmp_path / name
@@ -112,7 +112,7 @@ def test_a_bundle_of_three_weeks_ago_is_told_in_the_report_the_history_and_one_a
 
 
 @pytest.mark.parametrize(("source", "limit"), [("bundle", 7), ("api", 14)])
-def test_a_source_that_says_the_same_for_long_is_told_and_archives_nobody_without_an_approval(
+def test_a_source_without_changes_is_reported_and_archives_nobody_without_an_approval(
     district: District, tmp_path: Path, source: str, limit: int
 ) -> None:
     stay = {"rostered": True, "auto_update": True, "archive": False}

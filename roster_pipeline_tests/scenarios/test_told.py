@@ -48,7 +48,7 @@ def test_ids_that_were_linked_are_in_the_ledger_and_in_a_mail(district: District
     assert district.active() == students
 
 
-def test_an_empty_role_is_told_though_archive_is_off_and_nobody_was_due(district: District, mailbox: Mailbox) -> None:
+def test_an_empty_role_is_reported_even_with_archive_off(district: District, mailbox: Mailbox) -> None:
     district.add_school(report_to=["it@example.org"], report_when="problems", **_only_students(archive=False))
     district.run_sync()
     students = district.active()

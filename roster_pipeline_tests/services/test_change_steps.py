@@ -27,7 +27,7 @@ ROWS: list[tuple[str, str, dict[str, Any] | None, dict[str, Any] | None, list[St
 
 
 @pytest.mark.parametrize(("entity", "operation", "before", "after", "said"), ROWS)
-def test_a_row_of_the_change_log_is_said_in_words(
+def test_a_row_of_the_change_log_is_shown_in_words(
     entity: str, operation: str, before: dict[str, Any] | None, after: dict[str, Any] | None, said: list[Step]
 ) -> None:
     change = Change(1, datetime.now(UTC), 1, entity, operation, 1, "oak", before, after)

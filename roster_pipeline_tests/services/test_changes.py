@@ -155,7 +155,7 @@ def test_a_refused_save_says_why_and_writes_nothing(database: Database, oak: Sch
         assert tenants.get_school(conn, "oak").name == "Oak"
 
 
-def test_a_script_may_and_is_told_which_schools_run_untested(database: Database, oak: SchoolRow) -> None:
+def test_a_script_may_and_learns_which_schools_run_untested(database: Database, oak: SchoolRow) -> None:
     with database.begin() as conn:
         on = oak.settings.model_copy(update=ON)
         assert change_school(conn, "oak", who="script", settings=on).untested == ["oak"]

@@ -324,7 +324,7 @@ def test_decisions_count_for_the_file_and_its_columns_alone(database: Database, 
     assert (other.choices, other.hash == kept.hash) == ({}, False)
 
 
-def test_somebody_of_another_school_is_left_to_the_manager_whatever_an_owner_decides(
+def test_only_the_manager_decides_about_somebody_of_another_school(
     database: Database, lincoln: SchoolRow, kim: int
 ) -> None:
     for name in ("Roe", "Poe"):

@@ -110,7 +110,7 @@ def test_kept_pages_are_dropped_when_anything_changes() -> None:
 
 
 @pytest.mark.parametrize("reads_body", [True, False])
-def test_a_request_that_ends_with_the_server_or_its_client_is_no_error(
+def test_a_request_that_ends_with_the_server_or_its_client_is_not_an_error(
     capfd: pytest.CaptureFixture[str], *, reads_body: bool
 ) -> None:
     begun = threading.Event()

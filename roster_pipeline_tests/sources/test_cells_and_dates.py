@@ -109,7 +109,7 @@ def test_a_line_break_inside_a_cell_makes_no_second_person(database: Database, b
 UNREAD = ("file.scoreScales,", "file.userResources", "file.results,sometimes", "file.lineItems,bulk,x", "file.,")
 
 
-def test_what_a_manifest_says_of_files_that_nobody_reads_is_ignored(database: Database, bundle: Source) -> None:
+def test_manifest_lines_about_unread_files_are_ignored(database: Database, bundle: Source) -> None:
     bundle.files["manifest.csv"] = manifest() + "\r\n".join([*UNREAD, ""])
     school = School.begun(database, bundle, list(PEOPLE))
     assert len(school.present) == 9
@@ -159,7 +159,7 @@ def told_by(database: Database, source: Source, *written: tuple[str, str]) -> Sc
         ("", "7 June {0}", "June 7, {1}"),
     ],
 )
-def test_dates_in_another_notation_are_read_where_one_of_them_settles_it(
+def test_dates_in_another_notation_are_read_if_one_of_them_settles_it(
     database: Database, source: Source, settling: str, ended: str, running: str
 ) -> None:
     years = (LAST_YEAR, LAST_YEAR + 3)

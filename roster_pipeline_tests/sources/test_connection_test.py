@@ -100,7 +100,7 @@ def test_every_role_is_counted_whether_it_is_rostered_or_not(database: Database,
 
 
 @pytest.mark.parametrize("unusable", [0, 2])
-def test_the_job_shows_every_item_also_where_several_have_one_name(
+def test_the_job_shows_every_item_even_if_several_have_one_name(
     database: Database, rest: Source, unusable: int
 ) -> None:
     statuses = ["strange"] * unusable + ["active"] * 6

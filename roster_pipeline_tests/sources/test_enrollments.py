@@ -73,7 +73,7 @@ LEFT = [
 """The enrollments of pupils who left; st0 has none at all."""
 
 
-def test_no_enrollment_left_archives_only_where_the_connection_says_so(database: Database, source: Source) -> None:
+def test_no_enrollment_archives_only_if_the_connection_says_so(database: Database, source: Source) -> None:
     source.users = [*map(pupil, range(45)), *map(teacher, range(2))]
     source.enrollments = enrolled(*range(45))
     school = School.begun(database, source)

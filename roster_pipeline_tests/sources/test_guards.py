@@ -142,7 +142,7 @@ def test_last_years_file_changes_nobody(school: School) -> None:
     assert "lower_grades" in school.guards
 
 
-def test_columns_that_slipped_by_a_row_change_none_of_those_people_until_somebody_looks(school: School) -> None:
+def test_columns_that_moved_by_a_row_change_nobody_until_somebody_decides(school: School) -> None:
     school.source.users = everybody()
     school.sync()
     columns = {"identifier": "number", "email": "email", "username": "username"}
@@ -245,7 +245,7 @@ def test_a_school_may_do_without_that_grace(api: School) -> None:
     assert "st3" not in api.present
 
 
-def test_a_sis_that_answers_for_single_users_no_more_archives_nobody_until_somebody_looks(api: School) -> None:
+def test_a_sis_that_stops_answering_for_single_users_archives_nobody_until_somebody_decides(api: School) -> None:
     api.choose(guards={"grace_without_witness": 0})
     api.source.users = everybody()
     api.sync()

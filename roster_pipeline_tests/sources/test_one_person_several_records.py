@@ -97,7 +97,7 @@ def test_a_deleted_record_ends_the_school_it_names_and_one_that_names_none_ends_
     assert {org: both[0]["sourcedId"] in school.present for org, both in rows.items()} == GONE
 
 
-def test_a_record_that_comes_twice_the_same_is_no_second_one(database: Database, bundle: Source) -> None:
+def test_a_record_that_comes_twice_unchanged_counts_once(database: Database, bundle: Source) -> None:
     school = School.begun(database, bundle, [*PUPILS, teacher(1), teacher(1)])
     assert school.proof["problems"] == ["duplicates"]
 

@@ -30,9 +30,7 @@ def test_a_list_of_orgs_that_is_suddenly_written_in_another_way_archives_nobody(
         assert reasons[f"st{40 + place}"] in ("equal", "unknown_org"), orgs
 
 
-def test_an_identifier_is_read_only_where_no_id_of_the_list_is_written_like_it(
-    database: Database, source: Source
-) -> None:
+def test_an_identifier_is_read_only_if_no_listed_id_has_its_form(database: Database, source: Source) -> None:
     school = School.begun(database, source, [*map(pupil, range(4)), pupil(9, "101")])
     assert "st9" in school.present
     assert (school.proof["respelled_orgs"], school.proof["unlisted_orgs"]) == (1, 0)
@@ -51,7 +49,7 @@ def test_a_number_that_may_be_another_schools_id_is_not_taken_for_an_identifier(
     assert school.tested()["Orgs"] == (None, "1 person names an org that the SIS does not list")
 
 
-def test_somebody_who_names_no_listed_school_stays_and_is_told(database: Database, source: Source) -> None:
+def test_somebody_who_names_no_listed_school_stays_and_is_reported(database: Database, source: Source) -> None:
     school = School.begun(database, source, [*map(pupil, range(80)), *map(teacher, range(80))])
     for place, org in enumerate(("s9", "d1", "Cedar School", "s2,s9")):
         source.users[place], source.users[80 + place] = pupil(place, org), teacher(place, org)
@@ -180,7 +178,7 @@ CAMPUS = {
 HALL = {"sourcedId": "c2", "name": "Alder Hall", "type": "school", "identifier": "101H", "parentSourcedId": "c1"}
 
 
-def test_orgs_below_the_school_are_counted_and_taken_for_it_where_the_school_says_so(
+def test_orgs_below_the_school_are_counted_and_count_as_it_if_the_school_says_so(
     database: Database, source: Source
 ) -> None:
     source.orgs = (DISTRICT, ALDER, BIRCH, CAMPUS, HALL)

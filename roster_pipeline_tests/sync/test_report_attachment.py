@@ -87,5 +87,5 @@ def test_a_sourced_id_that_tells_who_somebody_is_is_left_out(sourced_id: str, sh
     assert line["sourcedIds"] == shown
 
 
-def test_a_sourced_id_is_no_formula() -> None:
+def test_a_sourced_id_is_not_a_formula() -> None:
     assert "'=HYPERLINK" in details_csv([replace(ROW, sourced_ids=['=HYPERLINK("x")'])], "ids")

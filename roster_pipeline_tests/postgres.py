@@ -13,12 +13,16 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy import create_engine
+from sqlalchemy.engine import URL, Engine, make_url
 
+from roster_pipeline.directory import database as databases
 from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
@@ -40,9 +44,25 @@ time.
 """
 
 
+_compiled_by: Engine | None = None
+
+
+def _engine(*arguments: Any, **options: Any) -> Engine:
+    """As `create_engine` makes it. But it takes the statements that the first engine of this process has compiled: all
+    tests compile the same ones, each on a database of its own."""
+    global _compiled_by
+    made = create_engine(*arguments, **options)
+    if _compiled_by is not None and _compiled_by.dialect.server_version_info:
+        made.dialect, made._compiled_cache = _compiled_by.dialect, _compiled_by._compiled_cache
+    else:
+        _compiled_by = made
+    return made
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[URL]:
     """The URL of a server on which databases may be made."""
+    mock.patch.object(databases, "create_engine", _engine).start()
     given = os.environ.get("ROSTER_DATABASE_URL")
     if given:
         yield with_driver(given)

@@ -115,21 +115,25 @@ def failed(
     error: str,
     *,
     permanent: bool = False,
+    away: bool = False,
     recipients: Sequence[str] | None = None,
     now: datetime | None = None,
 ) -> bool:
     """Note that the message was not delivered. It is tried again after a wait that doubles each time. Returns False if
     the message is now dead; then it stays until a person acts.
 
+    away: the server takes no mail at all. This does not count as an attempt, so no mail is given up because of it.
     recipients: only these are tried again, because the others have the mail.
     """
     at = now or datetime.now(UTC)
-    attempts = 1 + (conn.scalar(select(outbox.c.attempts).where(outbox.c.id == outbox_id)) or 0)
+    before = conn.scalar(select(outbox.c.attempts).where(outbox.c.id == outbox_id)) or 0
+    attempts = before if away else before + 1
     dead = permanent or attempts >= MOST_ATTEMPTS
+    wait = FIRST_WAIT if away else min(FIRST_WAIT * 2**before, LONGEST_WAIT)
     values = {
         "attempts": attempts,
         "error": error,
-        "due_at": at + min(FIRST_WAIT * 2 ** (attempts - 1), LONGEST_WAIT),
+        "due_at": at + wait,
         "dead_at": at if dead else None,
     }
     if recipients is not None:
@@ -143,6 +147,11 @@ def messages(conn: Connection, limit: int = 100, *, dead: bool = False) -> list[
     query = _messages().order_by(outbox.c.dead_at.desc() if dead else outbox.c.id.desc()).limit(limit)
     query = query.where(outbox.c.dead_at.is_not(None)) if dead else query
     return [OutboxMessage(**row) for row in conn.execute(query).mappings()]
+
+
+def given_up(conn: Connection, since: datetime) -> int:
+    """How many mails were given up since then and not tried again."""
+    return conn.scalar(select(func.count()).select_from(outbox).where(outbox.c.dead_at >= since)) or 0
 
 
 def _messages() -> Select[Any]:

@@ -45,6 +45,7 @@ WHOLE_SECONDS = 35.0
 """Seconds for one mail from the first byte to the last, however slowly the server answers. This limits the time of one
 tick."""
 CUT_AGAIN_AFTER = 0.2
+TOO_LARGE = 552
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ENHANCED_CODE = re.compile(rb"\b[245]\.\d{1,3}\.\d{1,3}\b")
@@ -210,7 +211,12 @@ class SmtpMailer:
             remedy = "Check the school's Roster Email."
             raise (PermanentDeliveryError if min(codes) >= 500 else TemporaryDeliveryError)(refusal, remedy) from None
         except smtplib.SMTPSenderRefused as problem:
-            raise TemporaryDeliveryError(
+            if problem.smtp_code == TOO_LARGE:  # we name the size together with the sender
+                raise PermanentDeliveryError(
+                    f"The mail is too large for the mail server{_code(problem)}.",
+                    "Set the attachment of the school's Roster Email to none.",
+                ) from None
+            raise ServerAwayError(
                 f"The mail server refused the sender{_code(problem)}.",
                 f"Check {MAIL_FROM}, and whether the server wants a sign-in.",
             ) from None

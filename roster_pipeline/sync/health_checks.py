@@ -11,13 +11,13 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
 from sqlalchemy import text
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
-from roster_pipeline.directory import alerts, schema, snapshots, tenants
+from roster_pipeline.directory import alerts, outbox, schema, snapshots, tenants
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.secrets import seal, unseal
@@ -38,6 +38,8 @@ LEAST_FREE = 2 << 30
 """Bytes: a district's night needs some hundred megabytes, and PostgreSQL stops when its disk is full."""
 INSTALLATION = "installation"
 HEARTBEAT_SECONDS = 10.0
+UNREAD = timedelta(days=7)
+"""For so long, a mail that was given up is a problem. After that, its news are old."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     yield _server_log(verbosity)
     yield _key(connections)
     yield _mail()
+    yield mails_given_up(database)
     yield _alert_addresses()
     settings = _settings()
     yield settings
@@ -121,6 +124,14 @@ def _mail() -> Item:
     return Item(
         "mail", True if smtp else None, "the server answers" if smtp else "goes to a folder: no ROSTER_SMTP_URL"
     )
+
+
+def mails_given_up(database: Database) -> Item:
+    """Mails that nobody got. The owners cannot know of a mail that does not come."""
+    with database.begin() as conn:
+        number = outbox.given_up(conn, datetime.now(UTC) - UNREAD)
+    remedy = "See why: roster outbox list --dead. Send one again: roster outbox retry NUMBER" if number else ""
+    return Item("given-up mails", not number, f"{number} in the last seven days" if number else "none", remedy)
 
 
 def _alert_addresses() -> Item:

@@ -85,9 +85,9 @@ def send_due(database: Database, mailer: Mailer) -> Sent:
             try:
                 delivery = mailer.send(message.message_id, message.recipients, mail, at=message.created_at)
             except TemporaryDeliveryError as problem:
-                alive = outbox.failed(conn, message.id, problem.message)
-                failed, dead = failed + alive, dead + (not alive)
                 away = isinstance(problem, ServerAwayError)
+                alive = outbox.failed(conn, message.id, problem.message, away=away)
+                failed, dead = failed + alive, dead + (not alive)
             except PermanentDeliveryError as problem:
                 outbox.failed(conn, message.id, problem.message, permanent=True)
                 dead += 1

@@ -83,8 +83,23 @@ def test_waits_double_and_end_with_a_dead_letter_that_can_be_revived(database: D
         assert len(outbox.due(conn)) == 1
 
 
+def test_a_server_that_is_away_for_a_week_costs_no_mail(database: Database) -> None:
+    _put(database)
+    now = datetime.now(UTC)
+    with database.begin() as conn:
+        for _ in range(2 * outbox.MOST_ATTEMPTS):
+            (letter,) = outbox.due(conn, now=now)
+            assert outbox.failed(conn, letter.id, "away", away=True, now=now)
+            now += outbox.FIRST_WAIT
+        (letter,) = outbox.due(conn, now=now + timedelta(days=7))
+        assert letter.attempts == 0
+        assert outbox.given_up(conn, datetime.now(UTC) - timedelta(days=7)) == 0
+
+
 def test_a_permanent_failure_is_dead_at_once(database: Database) -> None:
     _put(database)
     with database.begin() as conn:
         assert not outbox.failed(conn, outbox.due(conn)[0].id, "550", permanent=True)
         assert outbox.due(conn) == []
+        assert outbox.given_up(conn, datetime.now(UTC) - timedelta(days=7)) == 1
+        assert outbox.given_up(conn, datetime.now(UTC) + timedelta(days=7)) == 0

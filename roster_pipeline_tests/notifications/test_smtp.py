@@ -19,6 +19,7 @@ from roster_pipeline.notifications.mail import (
     FolderMailer,
     MailSettingsError,
     PermanentDeliveryError,
+    ServerAwayError,
     TemporaryDeliveryError,
     message_id,
 )
@@ -129,7 +130,8 @@ REFUSALS = [
     ({OWNER: "421 4.7.0 too many"}, TemporaryDeliveryError, "every recipient"),
     ({"DATA": f"451 4.3.0 {OWNER} later"}, TemporaryDeliveryError, r"refused the mail \(451 4.3.0\)"),
     ({"DATA": f"554 5.7.1 {OWNER} is spam"}, PermanentDeliveryError, r"refused the mail \(554 5.7.1\)"),
-    ({"MAIL": "553 5.7.1 not your sender"}, TemporaryDeliveryError, r"refused the sender \(553 5.7.1\)"),
+    ({"MAIL": "552 5.3.4 too large"}, PermanentDeliveryError, r"too large for the mail server \(552 5.3.4\)"),
+    ({"MAIL": "553 5.7.1 not your sender"}, ServerAwayError, r"refused the sender \(553 5.7.1\)"),
 ]
 
 

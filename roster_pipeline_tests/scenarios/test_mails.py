@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource, close_databases
-from roster_pipeline.defs.sensors import send_mail
+from roster_pipeline.defs.sensors import send_mail, watch_runs
 from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.sync.outbox_sender import due_at, put_digests, put_reports, send_due
@@ -113,9 +113,28 @@ def test_a_mail_server_that_is_away_costs_one_try_of_one_mail_a_look(
     monkeypatch.setenv("ROSTER_SMTP_URL", "smtp://127.0.0.1:9")
     looked = send_due(district.database, InstallationResource().mailer())
     assert (looked.sent, looked.failed, looked.dead) == (0, 1, 0)
-    assert district.count("outbox", "attempts = 0") == 1
+    assert district.count("outbox", "attempts = 0") == 2, "it is not the fault of the mail"
     monkeypatch.setenv("ROSTER_SMTP_URL", here)
     assert send_due(district.database, InstallationResource().mailer()).sent == 1, "the other waits a minute"
+
+
+def test_the_operators_learn_that_mails_were_given_up(
+    dagster_district: DagsterDistrict, mailbox: Mailbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROSTER_ALERTS_TO", "operators@example.org")
+    district = dagster_district
+    district.add_school(report_to=["it@example.org"])
+    district.run_sync()
+    district.execute("update outbox set dead_at = now()")
+    directory = DirectoryResource(url=district.url)
+    for cursor in (None, '{"red": ["given-up mails"]}'):
+        context = dg.build_sensor_context(district.instance, cursor, resources={"directory": directory})
+        watch_runs(context)
+        assert district.count("alert", "cause = 'given-up mails'") == (cursor is not None)
+    send_due(district.database, InstallationResource().mailer())
+    said = body_of(mailbox.messages[-1][0])
+    assert "Given-up mails: 1 in the last seven days" in said
+    assert "roster outbox list --dead" in said
 
 
 def test_two_looks_at_the_outbox_do_not_overlap(district: District, mailbox: Mailbox) -> None:

@@ -85,6 +85,7 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
         "database",
         "schema",
         "key",
+        "given-up mails",
         "disk",
         "settings",
         "retention",

@@ -129,9 +129,11 @@ def sync_person(
     if as_json:
         changes = [{"action": row.action, "why": row.why, "held": row.held, "changes": row.readable} for row in rows]
         outcome = result.outcome if result else None
-        print_json({"said": dict(asked.said), "rows": changes, "outcome": outcome, "sync": result and result.sync_id})
+        print_json(
+            {"said": dict(asked.answers), "rows": changes, "outcome": outcome, "sync": result and result.sync_id}
+        )
         return
-    for record, state in asked.said.items():
+    for record, state in asked.answers.items():
         note(f"The SIS on record {record}: {state}.")
     print_table(
         ["what", "from, to", "why"],

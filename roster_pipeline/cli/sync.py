@@ -228,8 +228,8 @@ def add(
     given = {"who": who_asks(who), "reason": given_reason(reason)}
     with open_directory() as database, database.begin() as conn:
         done = service.announce(conn, tenants.get_school(conn, key), words, leaves.date(), **given)
-    said = f"announced as leaving on {day(leaves.date())}."
-    note(f"{key}: {counted(done.people, 'person is', 'people are') if done.people else 'nobody is'} {said}")
+    announced = f"announced as leaving on {day(leaves.date())}."
+    note(f"{key}: {counted(done.people, 'person is', 'people are') if done.people else 'nobody is'} {announced}")
     if done.unknown:
         note(f"Nobody in this school has: {', '.join(done.unknown)}")
     if done.several:

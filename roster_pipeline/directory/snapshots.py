@@ -226,15 +226,15 @@ def take(
     return snapshot_id
 
 
-def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **said: Any) -> int:
+def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **more: Any) -> int:
     """Make a snapshot with the facts of another one and with records of its own, and return its id. base: as `facts`
     has it.
 
-    said: values that its proof has in addition to the proof of the base, or instead of it.
+    more: values that its proof has in addition to the proof of the base, or instead of it.
     """
     kept = {name: value for name, value in base.items() if name not in OF_ITS_OWN}
     kept["counts"] = {name: value for name, value in base["counts"].items() if name not in (KEY, CHOSEN)}
-    row = kept | {"mode": mode, "proof": base["proof"] | {"mode": mode} | said}
+    row = kept | {"mode": mode, "proof": base["proof"] | {"mode": mode} | more}
     return int(conn.execute(insert(snapshot).values(row).returning(snapshot.c.id)).scalar_one())
 
 
@@ -276,10 +276,10 @@ def users_of(facts: Mapping[str, Any]) -> int:
     return int(facts["counts"].get(COUNTED["user"], 0))
 
 
-def prove(conn: Connection, snapshot_id: int, **said: Any) -> None:
+def prove(conn: Connection, snapshot_id: int, **more: Any) -> None:
     """Add values to the facts of a snapshot."""
     query = "update snapshot set proof = proof || cast(:said as jsonb) where id = :snapshot"
-    conn.execute(text(query), {"snapshot": snapshot_id, "said": orjson.dumps(said).decode()})
+    conn.execute(text(query), {"snapshot": snapshot_id, "said": orjson.dumps(more).decode()})
 
 
 def prune(conn: Connection, school_id: int, keep: int = KEPT_SNAPSHOTS) -> int:

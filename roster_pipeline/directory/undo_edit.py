@@ -179,8 +179,8 @@ def problem(edit: Edit, now: Rows) -> str:
             return "Its values were erased."
         if before is None or after is None:
             anything = True
-            if said := _link_problem(edit, row, key, now, linked=before is None):
-                return said
+            if refusal := _link_problem(edit, row, key, now, linked=before is None):
+                return refusal
             continue
         for name in _changed(entity, before, after):
             anything = True
@@ -202,8 +202,8 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
         raise CannotUndo(f"Edit {edit_id} was undone already.", "Nothing has to be done.")
     edit = edits([entry], ledger.changes_of_person(conn, district_id, person_id), person_id)[0]
     now = rows_now(conn, district_id, person_id)
-    if said := problem(edit, now):
-        raise CannotUndo(f"This edit cannot be undone. {said}", "Look at the history, and make a new edit.")
+    if refusal := problem(edit, now):
+        raise CannotUndo(f"This edit cannot be undone. {refusal}", "Look at the history, and make a new edit.")
     given = {"district": district_id, "person": person_id}
     for statement, values in _statements(edit, now):
         conn.execute(text(statement), given | values)

@@ -71,14 +71,14 @@ class PersonView:
 
 @dataclass(frozen=True)
 class Record:
-    """One record of the SIS that is linked to a person. said: its newest values; None if they are not stored."""
+    """One record of the SIS that is linked to a person. newest: its newest values; None if they are not stored."""
 
     connection: str
     sourced_id: str
     is_primary: bool
     primary_by_hand: bool
     confirmed: bool
-    said: Mapping[str, Any] | None
+    newest: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class FieldLine:
     value: Any
     source: str
     locked: bool
-    said: Any
+    in_sis: Any
     differs: bool
 
 
@@ -152,14 +152,14 @@ def records(conn: Connection, view: PersonView) -> list[Record]:
     listed = []
     for link in view.person.links:
         source = tenants.get_connection(conn, link["connection"])
-        said = rosters.newest_record(conn, source.id, schools, link["sourced_id"])
-        listed.append(Record(**{name: link[name] for name in LINK}, said=said))
+        newest = rosters.newest_record(conn, source.id, schools, link["sourced_id"])
+        listed.append(Record(**{name: link[name] for name in LINK}, newest=newest))
     return listed
 
 
 def field_lines(view: PersonView, of_sis: list[Record]) -> list[FieldLine]:
     """The fields, each with the source of its value."""
-    values = next((record.said for record in of_sis if record.is_primary), None)
+    values = next((record.newest for record in of_sis if record.is_primary), None)
     result = []
     for name in PERSON_FIELDS if view.whole else NAMES:
         value, theirs = view.person.fields[name], (values or {}).get(name)
@@ -259,8 +259,8 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
     for about in audit.decisions_about(conn, members.numbers_of(conn, view.person.id), places):
         if (about.at, about.school, about.change) not in known:
             what, words = (DECIDED_LEAVERS if about.change == "leave" else DECIDED_CHANGES)[about.what]
-            said = day(date.fromisoformat(about.day)) if about.day else ""
-            step = Step(words.format(school=view.place(about.school), day=said, change=ENDED.get(about.change, "")))
+            last_day = day(date.fromisoformat(about.day)) if about.day else ""
+            step = Step(words.format(school=view.place(about.school), day=last_day, change=ENDED.get(about.change, "")))
             events.append(Event(about.at, about.who, what, about.reason, steps=[step]))
     return events
 

@@ -72,14 +72,14 @@ class SideBySide:
 
 @dataclass(frozen=True)
 class Conflict(SideBySide):
-    """One row of a school's plan. hidden: people of schools that the reader may not see. said: (sourcedId, person) to
-    `same` or `two`, where somebody decided since."""
+    """One row of a school's plan. hidden: people of schools that the reader may not see. decisions: (sourcedId, person)
+    to `same` or `two`, where somebody decided since."""
 
     line: Line
     records: list[Side]
     people: list[Side]
     hidden: int
-    said: Mapping[tuple[str, int], str]
+    decisions: Mapping[tuple[str, int], str]
     school: SchoolRow
     plan: PlanRow
 
@@ -91,8 +91,8 @@ class Conflict(SideBySide):
     def decided(self) -> bool:
         """Whether somebody decided about every pair of the row, or decided that one pair is the same person."""
         pairs = [(record.sourced_id, person.person_id) for record in self.records for person in self.people]
-        said = [self.said.get(pair) for pair in pairs]
-        return "same" in said or (bool(said) and None not in said)
+        decisions = [self.decisions.get(pair) for pair in pairs]
+        return "same" in decisions or (bool(decisions) and None not in decisions)
 
 
 def count_conflicts(conn: Connection, plan: PlanRow | None) -> int:
@@ -199,8 +199,8 @@ def possible_duplicates(
     somebody marked as two people, instead of the other pairs."""
     found = duplicate_pairs.two_people(conn, district_id)
     if not distinct:
-        said = frozenset(found)
-        found = [pair for pair in rules.sharing(duplicate_pairs.keys(conn, district_id)) if pair not in said]
+        two = frozenset(found)
+        found = [pair for pair in rules.sharing(duplicate_pairs.keys(conn, district_id)) if pair not in two]
     if school_id is not None:
         theirs = duplicate_pairs.members(conn, district_id, school_id)
         found = [pair for pair in found if not theirs.isdisjoint(pair)]
@@ -288,7 +288,7 @@ def _pair(conn: Connection, pair: tuple[StoredPerson, StoredPerson], distinct: b
     one, other = (side_of(each) for each in views)
     schools = [[f"{row['name']}: {row['role']}, {row['status']}" for row in view.memberships] for view in views]
     agree = rules.compared(*pair).agree
-    words = [said for name, said in _AGREED.items() if name in agree]
+    words = [word for name, word in _AGREED.items() if name in agree]
     words += ["the same name"] if agree >= {"given", "family"} else []
     return Pair(
         sides=(one, other),

@@ -116,11 +116,13 @@ def pause_failing(conn: Connection, now: datetime, key: str | None = None) -> in
     return paused
 
 
-def notify_pause(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int, occasion: str) -> None:
+def notify_pause(
+    conn: Connection, school: SchoolRow, headline: str, now: datetime, alert_id: int, occasion: str
+) -> None:
     """The mail about a school that is paused, or the reminder of it."""
     hint = "Correct the cause, then let it run by itself again. A manual sync that finishes ends the pause too."
     command, link = f"roster school resume {school.key}", page_of_school(school.key, "Look at the school")
-    notice = school_notice(school, now, "failed", "Paused", said, hint, command=command, link=link)
+    notice = school_notice(school, now, "failed", "Paused", headline, hint, command=command, link=link)
     send_alert(conn, [school], notice, alert_id, occasion)
 
 

@@ -232,7 +232,7 @@ def _connection(summary: SyncSummary) -> ConnectionFacts | None:
             below=int(summary.snapshot["counts"].get("org_below", 0)),
             unclear=int(proof.get("unclear_dates", 0)),
         ),
-        clock=next((said for note in proof.get("notes", ()) if (said := clock_in_words(note))), ""),
+        clock=next((words for note in proof.get("notes", ()) if (words := clock_in_words(note))), ""),
     )
 
 

@@ -119,10 +119,10 @@ def _all_clear(
     send_alert(conn, [school], notice, alert.id, "cleared", owners_too=owners_too)
 
 
-def _stale(conn: Connection, school: SchoolRow, said: str, now: datetime, alert_id: int | None) -> None:
+def _stale(conn: Connection, school: SchoolRow, headline: str, now: datetime, alert_id: int | None) -> None:
     hint = "Ask an operator whether the Dagster daemon and its queue work, or sync by hand to see the error."
     link = page_of_school(school.key, "Sync now", "/runs")
-    notice = school_notice(school, now, "failed", "Silent", said, hint, command="roster doctor", link=link)
+    notice = school_notice(school, now, "failed", "Silent", headline, hint, command="roster doctor", link=link)
     send_alert(conn, [school], notice, alert_id, "opened")
 
 

@@ -41,7 +41,7 @@ class PersonPlan:
 
     plan_id: int
     hash: str
-    said: Mapping[str, str]
+    answers: Mapping[str, str]
 
 
 def make_plan(database: Database, school_key: str, person_id: int) -> PersonPlan:

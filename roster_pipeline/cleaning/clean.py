@@ -64,7 +64,7 @@ class CleaningContext:
     """The input of cleaning, besides the records. school_id: the resolved sourcedId of the org. today: in the school's
     time zone.
 
-    orgs: what the orgs of the snapshot are to this school; without it, every other org counts as another school.
+    orgs: the relation of the snapshot's orgs to this school; without it, every other org counts as another school.
     """
 
     school_id: str

@@ -103,7 +103,7 @@ _OF_ROWS = [
 ]
 """The methods of expectations that judge single rows, unless an expectation asks for metrics of its own."""
 _SMALL = 50_000
-"""If a condition chooses at most so many rows, they are kept for the next expectation with the same condition."""
+"""If a condition chooses at most this many rows, they are kept for the next expectation with the same condition."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ class Rejections:
     def note(
         self, where: Flags, sourced_ids: Array, field: str, rule: str, severity: Severity, roles: Array | None = None
     ) -> None:
-        """Note a rule for the records where the flag is set."""
+        """Note a rule for the flagged records."""
         if not where.any():
             return
         mask = pa.array(where)

@@ -1,4 +1,4 @@
-"""Finds what a record is to this school: its role here, or why it has none.
+"""Finds the role of a record in this school, or why it has none.
 
 OneRoster 1.1 gives one role and a list of orgs, 1.2 a list of roles with an org, a begin and an end each; both are
 entries of `roles` here. A record is a member by its strongest entry of this school that is current and whose role the

@@ -101,7 +101,7 @@ class ErrorHandlingGroup(TyperGroup):
 
 
 def _end_what_was_left() -> None:
-    """End what a killed `roster dev` left: servers that hold its ports, its daemon and the database."""
+    """End the processes that a killed `roster dev` left: servers on its ports, its daemon and the database."""
     from roster_pipeline.runtime.processes import RECORD, end_left_behind
 
     number = end_left_behind(Path(os.environ.get("ROSTER_HOME", ".roster")) / RECORD)

@@ -1,5 +1,5 @@
-"""`roster history` and `roster audit`: what happened. `roster run` and `roster rollback`: the end of runs, and undoing
-a sync."""
+"""`roster history` and `roster audit`: past events. `roster run` and `roster rollback`: the end of runs, and undoing a
+sync."""
 
 from __future__ import annotations
 

@@ -136,7 +136,7 @@ LOUD = {"held": "yellow", "conflicts": "yellow", "archived": "cyan"}
 
 
 def print_report(report: SyncReport) -> None:
-    """A finished sync: counts per role, then what is held and why, what looks wrong, then what was rejected."""
+    """A finished sync: counts per role, then holds with reasons, problems of the roster, and rejected records."""
     from roster_pipeline.notifications.outcome import remarks, wrong_as_such
 
     print_table(["role", *COUNTS], [(role.role, *(_count(role, name) for name in COUNTS)) for role in report.roles])

@@ -1,4 +1,4 @@
-"""`roster person`: what people do to people by hand. Every change needs a reason, which the audit keeps."""
+"""`roster person`: manual changes of people. Every change needs a reason, which the audit keeps."""
 
 from __future__ import annotations
 

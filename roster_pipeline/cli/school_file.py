@@ -102,8 +102,8 @@ def read_schools(
     """The schools of a CSV file; adds to `problems` what is wrong with the others.
 
     connection, chosen: given as options, for the lines whose cell is empty. begin: from a connection's key to the
-    settings that its new schools begin with. Raises CommandError where the file cannot
-    be read, or its first line does not name the columns.
+    settings that its new schools begin with. Raises CommandError if the file cannot be read, or if its first line does
+    not name the columns.
     """
     rows = _rows(path)
     header = [re.sub(r"[_\s]+", "-", name.strip().lower()) for name in next(rows, (1, []))[1]]

@@ -18,7 +18,7 @@ from roster_pipeline.console.page import page
 
 
 class Word(NamedTuple):
-    """One word. code: its name in the code, below the package; empty where it has none."""
+    """One word. code: its name in the code, below the package; empty if it has none."""
 
     name: str
     meaning: str

@@ -190,7 +190,7 @@ def resume(conn: Connection, school_id: int) -> bool:
 
 
 def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Silent]:
-    """Automatic schools that have not finished a sync for so long, and for which no open alert gives the reason."""
+    """Automatic schools that have not finished a sync for this long, and for which no open alert gives the reason."""
     return [Silent(**row) for row in conn.execute(text(SILENT), {"now": now, "after": after}).mappings()]
 
 

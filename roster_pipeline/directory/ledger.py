@@ -32,7 +32,7 @@ COMMAND_LINE = "command line"
 COUNTED = (*CHANGING, "link", "moved")
 """The keys of a sync's counts that are about changes. The other keys count rows that stay as they are."""
 IN_PLACE_OF_A_SYNC: Mapping[str, str] = {"archival": "archive", "restore": "restore", "addition": "create"}
-"""For decisions about one membership, which are not syncs: what they did to the membership."""
+"""For decisions about one membership, which are not syncs: their effect on the membership."""
 
 
 class UnknownSync(DirectoryError):

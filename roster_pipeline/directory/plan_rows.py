@@ -260,6 +260,6 @@ def count_details(conn: Connection, plan_id: int, sync_id: int) -> int:
 
 
 def details_of(conn: Connection, plan_id: int, sync_id: int, most: int) -> Iterator[RowDetail]:
-    """The same rows in the plan's order, at most so many."""
+    """The same rows in the plan's order, at most this many."""
     for row in conn.execute(text(DETAILS), {"plan": plan_id, "sync": sync_id, "most": most}).mappings():
         yield RowDetail(**row)

@@ -1,4 +1,4 @@
-"""Sets of records of a SIS, stored as bits: what a pull and a snapshot name, and what the next pull recognises.
+"""Sets of records of a SIS, stored as bits: the records of a pull or snapshot, and those that the next pull recognises.
 
 A row of `pull_record` or `snapshot_record` stands for 512 ids of `sis_record`, with a bit for each. So a night that
 names a hundred thousand records writes some two hundred rows, and two nights are compared bit by bit.
@@ -29,7 +29,7 @@ Ids = npt.NDArray[np.int64]
 SHIFT = 9
 """A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below have the same number written out.
 
-A row costs as much as the bits in it. Larger blocks would cost more where the ids of a school are far apart, after many
+A row costs as much as the bits in it. Larger blocks would cost more if the ids of a school are far apart, after many
 nights with a few changes each.
 """
 BLOCK_BYTES = 2**SHIFT // 8

@@ -1,4 +1,4 @@
-"""The SQL of a rollback: what one sync did, row by row, compared with what is there now, and the way back.
+"""The SQL of a rollback: the changes of one sync row by row, compared with the current rows, and the way back.
 
 The way back of a row leads from the last `after` that the log has of that sync to its first `before`. A row that the
 sync made is removed. A row that it changed is set back. A row that it removed is made again. A row that has moved since

@@ -24,7 +24,7 @@ TOKEN_BYTES = 32
 SEEN_EVERY = timedelta(minutes=1)
 """How exactly the last use is known. A write for every request would cost too much."""
 LINK_LASTS = timedelta(hours=1)
-"""A mail server that does not know ours yet may hold a mail back for so long."""
+"""A mail server that does not know ours yet may hold a mail back for this long."""
 ATTEMPT_LASTS = timedelta(minutes=10)
 """Time for the way to the identity provider and back, including a second factor."""
 LINKS_KEPT = timedelta(days=1)

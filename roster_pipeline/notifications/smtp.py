@@ -85,7 +85,7 @@ class Server:
 
 
 class _Bounded(smtplib.SMTP):
-    """A client whose connection is cut after so many seconds. A time-out per answer does not limit the whole
+    """A client whose connection is cut after this many seconds. A time-out per answer does not limit the whole
     conversation."""
 
     def __init__(self, whole: float, *args: Any, **settings: Any) -> None:

@@ -39,7 +39,7 @@ from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
 from roster_pipeline.org_tree import is_school
 
 OUTDATED = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
-"""Errors that may mean that what an earlier session learned is outdated. The client then searches again, once."""
+"""Errors that may mean that the facts of an earlier session are outdated. The client then searches again, once."""
 UNKNOWN_STATUSES = (204, 404, 410, None)
 """HTTP statuses that say that an object does not exist. Others only say that it cannot be requested."""
 SERVES_SINGLE_USERS = "single_users"

@@ -283,7 +283,7 @@ def _failed(name: str, problem: OneRosterError) -> CheckItem:
 
 
 def with_what_is_known(items: Iterator[Placed], sis: Preset) -> Iterator[Placed]:
-    """The items. Items that are not green also say what is known of this version of the SIS."""
+    """The items. Items that are not green also have the known facts about this version of the SIS."""
     version = None
     for place, item in items:
         if item.name == "Version":

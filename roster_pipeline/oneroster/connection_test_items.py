@@ -45,7 +45,9 @@ class CheckItem:
 
 
 class Watcher(Protocol):
-    """Gets what a test reads. start: reading begins, perhaps for the second time. take: one batch; orgs come first."""
+    """Gets the batches of a test. start: reading begins, perhaps for the second time. take: one batch; orgs come
+    first.
+    """
 
     def start(self) -> None: ...
     def take(self, batch: Batch) -> None: ...

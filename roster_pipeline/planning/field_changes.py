@@ -130,7 +130,7 @@ def stored_numbers(roster: pd.DataFrame, directory: DirectoryFrames, sides: Befo
 
 
 def _keep_locked(differences: Differences, people: pd.DataFrame, person: Ints) -> None:
-    """A locked field keeps what people wrote, so it never differs."""
+    """A locked field keeps its value, so it never differs."""
     locks = people["locked_fields"].tolist()
     holders = np.flatnonzero(np.fromiter(map(len, locks), dtype=np.int64, count=len(locks))).tolist()
     for name in {name for place in holders for name in locks[place]} & set(differences.differ):

@@ -108,7 +108,7 @@ def as_line(findings: Sequence[Finding]) -> list[dict[str, Any]]:
 
 
 def _rank(finding: Finding) -> int:
-    """Causes come before what they may explain."""
+    """Sort causes before the findings that they may explain."""
     order = ("incomplete_snapshot", "no_orgs", "empty_role", "shrunk_role", "people_missing")
     if finding.guard in order:
         return order.index(finding.guard)

@@ -141,8 +141,8 @@ def quality_findings(results: pd.DataFrame, rules: Sequence[Rule], snapshot_id: 
     """Findings that hold archivals of the roles concerned; all of them can be approved.
 
     results: snapshot_id and `RESULT_COLUMNS`, as stored; those of another snapshot do not count. rules: the suite as
-    the school tuned it. A rule without a result holds the archivals of every role, with any severity: what was not
-    tested has not passed.
+    the school tuned it. A rule without a result holds the archivals of every role, with any severity: a rule that was
+    not tested has not passed.
     """
     own = [line for line in results.astype(object).to_dict("records") if line["snapshot_id"] == snapshot_id]
     tested_rules = {line["rule"] for line in own}

@@ -127,8 +127,8 @@ def put_off() -> Iterator[None]:
 
 
 class ProcessGroup:
-    """Children in one process group of their own, so that what they start in turn ends with them. Use as a context
-    manager; its end ends all of them, also after an error. record: where the group is written down."""
+    """Children in one process group of their own, so that their own children end with them. Use as a context manager;
+    its end ends all of them, also after an error. record: where the group is written down."""
 
     def __init__(self, record: Path | None = None) -> None:
         self._children: dict[str, subprocess.Popen[bytes]] = {}

@@ -237,7 +237,7 @@ def _remembering(ask: Callable[..., bool]) -> Callable[..., bool]:
 
 
 def warm_up(**_: object) -> None:
-    """Load what a run needs before the first one comes."""
+    """Load the modules of a run before the first one comes."""
     from roster_pipeline import sync
     from roster_pipeline.cleaning import expectations  # noqa: F401 - for Great Expectations, which takes seconds
     from roster_pipeline.definitions import defs

@@ -1,5 +1,5 @@
-"""Explains to a person why something is held (each finding once, what it holds, and what to do about it), and what each
-guard would have done on the last syncs, with the limits as they are now.
+"""Explains a hold to a person (each finding once, with the held changes and a remedy), and the effect of each guard on
+the last syncs with the current limits.
 
 Pure functions.
 

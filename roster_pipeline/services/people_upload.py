@@ -146,8 +146,7 @@ class Matching:
                 self._near[key].append(person)
 
     def decided(self, rows: list[Row], choices: Mapping[int, str]) -> list[Row]:
-        """The same rows, each with what it does. choices: for the number of a row, a person's number, `NEW` or
-        `OUT`."""
+        """The same rows, each with its effect. choices: for the number of a row, a person's number, `NEW` or `OUT`."""
         taken: dict[int, int] = {}
         before: dict[tuple[str, Any], list[tuple[int, StoredPerson]]] = defaultdict(list)
         result = []
@@ -181,7 +180,7 @@ class Matching:
         return replace(self._look(row, found, f"It is the same person as row {first}."), candidates=())
 
     def _look(self, row: Row, found: Row, why: str) -> Row:
-        """The row, marked as one that needs a look. found: what it would do otherwise."""
+        """The row, marked as one that needs a look. found: its effect otherwise."""
         if found.what == people_file.LOOK:
             return replace(found, why=why)
         one = found.person_id

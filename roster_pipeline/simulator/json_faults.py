@@ -100,7 +100,7 @@ def _lists(user: ServedUser) -> Record:
 
 
 def _types(user: ServedUser) -> Record:
-    """Numbers where the standard has texts, and a list for metadata."""
+    """Numbers instead of the standard's texts, and a list for metadata."""
     changed: Record = {"metadata": [user.record.get("metadata")]}
     for name in ("identifier", "phone", "sms"):
         if digits := "".join(filter(str.isdecimal, str(user.record.get(name, "")))):

@@ -1,4 +1,4 @@
-"""Reports: what a mail says about one sync, made from the ledger."""
+"""Reports: the contents of the mail about one sync, from the ledger."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def console_url() -> str | None:
 
 
 def report_of(summary: SyncSummary) -> SyncReport:
-    """The report of one sync: a pure function of what the ledger says."""
+    """The report of one sync: a pure function of its ledger entry."""
     return SyncReport(
         school_key=summary.school_key,
         school_name=summary.school_name,

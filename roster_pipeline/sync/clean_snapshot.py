@@ -147,7 +147,7 @@ def _earlier(
 
 @dataclass(frozen=True)
 class Records:
-    """The records of a snapshot as frames (`frame_of_documents`). to_keep: what a later night should begin with."""
+    """The records of a snapshot as frames (`frame_of_documents`). to_keep: the frame to store for a later night."""
 
     users: pd.DataFrame
     contacts: pd.DataFrame

@@ -138,7 +138,7 @@ def items_of_schools(
 
 
 class _Both:
-    """Passes what a test reads to several watchers."""
+    """Passes the batches of a test to several watchers."""
 
     def __init__(self, *watchers: Watcher) -> None:
         self._watchers = watchers

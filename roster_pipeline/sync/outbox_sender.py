@@ -53,7 +53,7 @@ MORNING = time(7, 0)
 by then."""
 Names = Literal["ids", "masked"]
 MOST_ROWS = 10_000
-"""Rows of an attachment. This is about 2 MB: mail servers accept far more, but nobody reads so much."""
+"""Rows of an attachment. This is about 2 MB: mail servers accept far more, but nobody reads that much."""
 HEADER = ("row", "action", "result", "role", "person", "sourcedIds", "matched by", "reason", "why", "fields")
 NAME = "name"
 HIDDEN = "*"

@@ -69,7 +69,7 @@ class _Found:
 @dataclass(frozen=True)
 class PlanInput:
     """before: the snapshot and earlier nights. roster, rejected: of the snapshot. quality, excluded: as `rosters` loads
-    them. reading: what the next plan compares; None for a small school. today: in the zone of the school."""
+    them. reading: the values for the next plan; None for a small school. today: in the zone of the school."""
 
     before: History
     roster: pd.DataFrame

@@ -1,5 +1,4 @@
-"""One person: what the directory and the SIS say, what the newest plan does, everything that happened, and what can be
-done.
+"""One person: values in the directory and the SIS, the newest plan, the history, and the possible changes.
 
 A viewer who sees one of a person's schools sees the person. All schools of a person share the exclusion, the fields and
 the links. Managers may change these. Owners may change them only if all schools in which the person is active are

@@ -94,7 +94,7 @@ def _only(request: Request) -> Only | None:
 
 
 def preview(request: Request, *, status: int = 200, error: str = "") -> Response:
-    """What a rollback of the sync would do, or of its archivals only."""
+    """The effect of a rollback of the sync, or of its archivals only."""
     only = _only(request)
     with database(request).begin() as opened:
         school, sync = _sync_of(request, opened)

@@ -82,7 +82,7 @@ def upload(request: Request) -> Response:
 
 
 def columns(request: Request) -> Response:
-    """Set what the columns mean."""
+    """Set the meaning of the columns."""
     given = texts(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -163,7 +163,7 @@ def _kept(request: Request, opened: Connection, school: SchoolRow) -> Upload:
 
 
 def show(request: Request, error: str = "") -> Response:
-    """What each row of the list would do."""
+    """The effect of each row of the list."""
     who, filters = viewer(request), list_filter(request, "show")
     with database(request).begin() as opened:
         school = school_of(request, opened)

@@ -47,8 +47,8 @@ from roster_pipeline.oneroster.records.usual_users import usual_users
 REVISION_HEADERS = ("x-perm-rev",)
 TRIES_BEFORE_SHRINKING = 2
 ANOTHER_DAY, MOST_APART = "another-day", 86_400.0
-"""Problem slug of a page that is dated more than so many seconds from our clock. Either a cache answered, or one of the
-clocks is wrong: then we do not know which roles have ended."""
+"""Problem slug of a page that is dated more than this many seconds from our clock. Either a cache answered, or one of
+the clocks is wrong: then we do not know which roles have ended."""
 FEWEST_AHEAD = 2
 """Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
 
@@ -111,7 +111,7 @@ class Collection:
         return with_query(self.root + self.path, parameters, self.base_query)
 
     def linked(self, habits: PagingHabits, query: str) -> Page:
-        """The page that the page before announced. query: of its address; what it lacks of our own query is added."""
+        """The page that the page before announced. query: of its address; missing parts of our own query are added."""
         own = with_query(
             self.root + self.path, [] if self.filter is None else [("filter", self.filter)], self.base_query
         )

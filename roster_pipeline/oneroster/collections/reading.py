@@ -1,4 +1,4 @@
-"""One reading of a connection: what was seen so far, and how raw pages become batches."""
+"""One reading of a connection: its state, and the conversion of raw pages to batches."""
 
 from __future__ import annotations
 

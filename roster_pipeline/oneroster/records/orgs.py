@@ -1,4 +1,4 @@
-"""Orgs as one kind of record, what a user's reference to an org means, and who belongs to which school.
+"""Orgs as one kind of record, the meaning of users' references to orgs, and the members of schools.
 
 A user names an org by its sourcedId, or in other ways: several ids in one text, an id in other letters or quotes, the
 identifier or name of a school. Such a text is read if the list of orgs leaves no doubt. Otherwise it stays as it is, as

@@ -184,7 +184,7 @@ def people(
         raise typer.BadParameter(f"--status: one of {', '.join(STATUSES)}")
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)
-        wanted = PeopleFilter(school.district_id, school.id, words=search or "")
+        wanted = PeopleFilter(school.district_id, (school.id,), words=search or "")
         found = None if search is None else people_list.ids(opened, wanted)
         rows = members.list_members(
             opened, school.district_id, school.id, status=None if status == "all" else status, role=role, people=found

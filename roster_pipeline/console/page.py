@@ -26,6 +26,7 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
+from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.console.middleware import FIELD, static_url, token_for
 from roster_pipeline.console.session import keep_visit, nothing_here
 from roster_pipeline.directory import sessions
@@ -175,6 +176,11 @@ def changes(rows: int, kind: str) -> str:
     return counted(rows, *NOUNS.get(kind, (words(kind), words(kind))))  # type: ignore[call-overload]
 
 
+def meaning(rule: str) -> str:
+    """What is wrong with a rejected record."""
+    return RULES.get(rule, words(rule))
+
+
 @dataclass(frozen=True)
 class ListFilter:
     """The request for a list. fields: the fields of the filter, by name. words: the words of the search. page: the
@@ -281,6 +287,7 @@ FILTERS: dict[str, Callable[..., Any]] = {
     "exact": moment,
     "fields_named": fields_named,
     "in_console": in_console,
+    "meaning": meaning,
     "number": "{:,}".format,
     "people": lambda rows, role: people_of(role, rows),
     "rejectkey": lambda given, name: {key: value for key, value in given.items() if key != name},

@@ -1,6 +1,6 @@
 """Lists of people, a page at a time.
 
-A list is of one school or of a whole district, and it can be searched, filtered and counted.
+A list is of some schools of a district or of the whole district, and it can be searched, filtered and counted.
 
 One row is one person. A search reads every person of the scope. A page out of 100,000 people takes 0.1 s, and counting
 them takes as long. A trigram index would need an extension that the embedded server does not have.
@@ -49,6 +49,12 @@ def folded(expression: str) -> str:
     return f"(select lower({plain}) from {computed_once} said)"  # noqa: S608 - our own columns
 
 
+def words_in(expression: str, words: str) -> tuple[list[str], dict[str, Any]]:
+    """Conditions that every word is in a folded text, and their values."""
+    given = {f"word{place}": fold(word) for place, word in enumerate(words.replace("\0", "").split()[:MOST_WORDS])}
+    return [f"position(:{name} in {expression}) > 0" for name in given], given
+
+
 def number_in(word: str) -> int:
     """A word as a person's number; 0, which nobody has, if it is not a number."""
     return int(word) if word.isascii() and word.isdigit() and len(word) <= _DIGITS else 0
@@ -64,14 +70,14 @@ or p.id = :number{place}
 or p.id in (select l.person_id from link l where l.district_id = :district and lower(l.sourced_id) = :record{place})
 or p.id in (
     select c.person_id from contact c where c.district_id = :district
-    and (cast(:school as bigint) is null or c.school_id = :school) and position(:word{place} in {contact}) > 0
+    and (cast(:schools as bigint[]) is null or c.school_id = any(:schools)) and position(:word{place} in {contact}) > 0
 )
 """
 """A person is also found by their own number, by the sourcedId of a record, and by the name or e-mail of a contact."""
 _CONTACT = folded("concat_ws(' ', c.given_name, c.family_name, c.email)")
 _MOVED_ON = (
     "(not exists (select from membership a where a.district_id = p.district_id and a.person_id = p.id "
-    "and a.status = 'active' and a.school_id = :school) "
+    "and a.status = 'active' and a.school_id = any(:schools)) "
     "and exists (select from membership a where a.district_id = p.district_id and a.person_id = p.id "
     "and a.status = 'active'))"
 )
@@ -97,19 +103,21 @@ order by p.family_name, p.given_name, p.id
 _MEMBERSHIPS = """
 select m.person_id, s.key as school, s.name as school_name, m.role, m.grade, m.status, m.archived_by, m.managed
 from membership m join school s on s.id = m.school_id
-where m.district_id = :district and m.person_id = any(:persons) and (cast(:school as bigint) is null or s.id = :school)
+where m.district_id = :district and m.person_id = any(:persons)
+  and (cast(:schools as bigint[]) is null or s.id = any(:schools))
 order by m.status, s.name
 """
 IN_CONFLICT = f"""
 select distinct r.person_id from {NEWEST_OF_SCHOOLS}
 join plan_row r on r.plan_id = newest.id and r.action = 'conflict'
-where s.district_id = :district and (cast(:school as bigint) is null or s.id = :school) and r.person_id is not null
+where s.district_id = :district and r.person_id is not null
+  and (cast(:schools as bigint[]) is null or s.id = any(:schools))
 """  # noqa: S608 - our own text
 
 
 @dataclass(frozen=True)
 class PeopleFilter:
-    """Which people of a district, or of one school of it.
+    """Which people of a district, or of some schools of it (None: of all).
 
     status: `active` or `archived` (no active membership in the scope); empty for both. words: all of them are in the
     searched fields of a person. everything: whether the reader may see the data of people who moved to another school
@@ -117,7 +125,7 @@ class PeopleFilter:
     """
 
     district_id: int
-    school_id: int | None = None
+    schools: tuple[int, ...] | None = None
     words: str = ""
     role: str = ""
     grade: str = ""
@@ -126,12 +134,16 @@ class PeopleFilter:
     mark: Mark = ""
     everything: bool = True
 
+    @property
+    def scope(self) -> dict[str, Any]:
+        """The district and the schools, as values of a query."""
+        return {"district": self.district_id, "schools": None if self.schools is None else list(self.schools)}
+
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions on `person p`, and their values."""
-        given: dict[str, Any] = {"district": self.district_id, "school": self.school_id}
-        conditions = (
-            [f"exists ({self._membership(given)})"] if self.school_id or self.role or self.grade or self.status else []
-        )
+        given = self.scope
+        somewhere = self.schools is not None or self.role or self.grade or self.status
+        conditions = [f"exists ({self._membership(given)})"] if somewhere else []
         if self.status == "archived":
             active = self._scope("a") + " and a.status = 'active'"
             conditions.append(f"not exists (select from membership a where {active})")
@@ -148,7 +160,7 @@ class PeopleFilter:
         return "".join(f" and {each}" for each in conditions), given
 
     def _scope(self, alias: str) -> str:
-        here = f" and {alias}.school_id = :school" if self.school_id else ""
+        here = "" if self.schools is None else f" and {alias}.school_id = any(:schools)"
         return f"{alias}.district_id = p.district_id and {alias}.person_id = p.id{here}"
 
     def _membership(self, given: dict[str, Any]) -> str:
@@ -181,15 +193,14 @@ def people(conn: Connection, wanted: PeopleFilter, *, limit: int, offset: int = 
     """One page, by family name, then given name."""
     conditions, given = wanted.sql()
     conflicts = in_conflict(conn, wanted)
-    hidden = "false" if wanted.everything or wanted.school_id is None else _MOVED_ON
+    hidden = "false" if wanted.everything or wanted.schools is None else _MOVED_ON
     query = _ROWS.format(linked=_LINKED, moved_on=hidden, conditions=conditions)
     found = conn.execute(
         text(query), given | {"limit": limit, "offset": offset, "in_conflict": list(conflicts)}
     ).mappings()
     rows = [dict(row) for row in found]
     belong: dict[int, list[dict[str, Any]]] = {row["id"]: [] for row in rows}
-    scope = {"district": wanted.district_id, "school": wanted.school_id, "persons": list(belong)}
-    for row in conn.execute(text(_MEMBERSHIPS), scope).mappings():
+    for row in conn.execute(text(_MEMBERSHIPS), wanted.scope | {"persons": list(belong)}).mappings():
         belong[row["person_id"]].append(dict(row))
     return [_listed(row, belong[row["id"]], row["id"] in conflicts) for row in rows]
 
@@ -212,28 +223,26 @@ def count(conn: Connection, wanted: PeopleFilter) -> int:
 
 def in_conflict(conn: Connection, wanted: PeopleFilter) -> frozenset[int]:
     """The people who are in conflict in the newest plan of a school in the scope."""
-    return frozenset(
-        conn.scalars(text(IN_CONFLICT), {"district": wanted.district_id, "school": wanted.school_id}).all()
-    )
+    return frozenset(conn.scalars(text(IN_CONFLICT), wanted.scope).all())
 
 
 def grades(conn: Connection, wanted: PeopleFilter) -> list[str]:
     """The grades in the scope. A page offers them as a choice."""
     query = (
         "select distinct grade from membership where district_id = :district and grade is not null "
-        "and (cast(:school as bigint) is null or school_id = :school) order by grade"
+        "and (cast(:schools as bigint[]) is null or school_id = any(:schools)) order by grade"
     )
-    return list(conn.scalars(text(query), {"district": wanted.district_id, "school": wanted.school_id}))
+    return list(conn.scalars(text(query), wanted.scope))
 
 
 def active_by_role(conn: Connection, wanted: PeopleFilter) -> dict[str, int]:
     """For each role group, the number of people who have an active membership with it in the scope."""
     query = (
         "select m.role, count(distinct m.person_id) from membership m where m.district_id = :district "
-        "and m.status = 'active' and (cast(:school as bigint) is null or m.school_id = :school) group by m.role"
+        "and m.status = 'active' and (cast(:schools as bigint[]) is null or m.school_id = any(:schools)) "
+        "group by m.role"
     )
-    given = {"district": wanted.district_id, "school": wanted.school_id}
-    return {str(role): int(rows) for role, rows in conn.execute(text(query), given)}
+    return {str(role): int(rows) for role, rows in conn.execute(text(query), wanted.scope)}
 
 
 def _listed(row: dict[str, Any], memberships: list[dict[str, Any]], conflict: bool) -> ListedPerson:

@@ -13,7 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.people_list import fold, folded
+from roster_pipeline.directory.people_list import folded, words_in
 from roster_pipeline.directory.pg_copy import number_literal
 from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS, PlanRow
 from roster_pipeline.vocabulary import RISKIEST_FIRST, ROLE_NAMES
@@ -28,8 +28,6 @@ SORTS = {
 """The orders in which rows can be sorted, with their SQL."""
 AT_ONCE = 500
 """How many rows are read at a time if all rows are needed."""
-MOST_WORDS = 8
-"""Words of a search. For each word, the database looks at every row."""
 
 # the person's name as the directory has it now; a new person has none there
 _NAME = "nullif(concat_ws(' ', p.given_name, p.family_name), '')"
@@ -57,17 +55,18 @@ _LINKED = (
 created."""
 _COLUMNS = f"""
 select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.notes, r.changes,
-       {_HELD} as held, r.exempted,
+       r.guard, {_HELD} as held, r.exempted,
        case when r.witness is distinct from 'here' and not r.exempted then v.sync_id end as sync_id,
        case when v.sync_id is not null then {_LINKED} end as linked_person_id
 """
-_CONFLICTS = f"""
+_OF_NEWEST = f"""
 with newest as materialized (
-    select newest.id, s.id as school_id, s.name from {NEWEST_OF_SCHOOLS} where s.district_id = :district
+    select newest.id, s.id as school_id, s.name from {NEWEST_OF_SCHOOLS}
+    where s.district_id = :district and (cast(:schools as bigint[]) is null or s.id = any(:schools))
 )
 {_COLUMNS}, r.plan_id, newest.school_id, count(*) over () as total
 {_JOINED.format(rows="plan_row")} join newest on newest.id = r.plan_id
-where r.action = 'conflict' order by newest.name, newest.school_id, r.row limit :limit offset :offset
+where {{which}} order by newest.name, newest.school_id, r.row limit :limit offset :offset
 """
 DETAILS = """
 select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reason, r.notes,
@@ -127,9 +126,8 @@ class RowFilter:
             given |= {"person_id": self.person_id, "records": list(self.records)}
         if self.held:
             conditions.append(_HELD)
-        for place, word in enumerate(self.words.replace("\0", "").split()[:MOST_WORDS]):
-            conditions.append(f"position(:word{place} in {_SEARCHED}) > 0")
-            given[f"word{place}"] = fold(word)
+        found, words = words_in(_SEARCHED, self.words)
+        conditions, given = conditions + found, given | words
         return "".join(f" and {each}" for each in conditions), given
 
 
@@ -154,8 +152,21 @@ def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, off
 
     The columns of `_COLUMNS`, plan_id, school_id, and total: over all pages. One query.
     """
-    given = {"district": district_id, "limit": limit, "offset": offset}
-    return [dict(row) for row in conn.execute(text(_CONFLICTS), given).mappings()]
+    given = {"district": district_id, "schools": None, "limit": limit, "offset": offset}
+    query = _OF_NEWEST.format(which="r.action = 'conflict'")
+    return [dict(row) for row in conn.execute(text(query), given).mappings()]
+
+
+def not_entered(
+    conn: Connection, district_id: int, schools: Collection[int] | None, words: str, *, limit: int
+) -> list[dict[str, Any]]:
+    """Rows with these words in the newest plans of some schools (None: all of the district), about people who are not
+    in the school: nobody has applied the row. The columns of `conflicts_of_district`."""
+    found, given = words_in(_SEARCHED, words)
+    which = ["v.sync_id is null", "(r.action in ('create', 'conflict') or r.person_id is null)", *found]
+    values = {"district": district_id, "schools": None if schools is None else list(schools)}
+    query = _OF_NEWEST.format(which=" and ".join(which))
+    return [dict(row) for row in conn.execute(text(query), given | values | {"limit": limit, "offset": 0}).mappings()]
 
 
 def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int = -1) -> list[dict[str, Any]]:

@@ -17,7 +17,9 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import roster_rows
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.people_list import folded, words_in
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
+from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS
 from roster_pipeline.directory.roster_rows import LastRoster
 from roster_pipeline.directory.tables import excluded_contact, quality_result, rejected_record
 
@@ -43,40 +45,49 @@ where y.id = :sync and s.id = y.school_id
   and not exists (select from person p where p.id = c.person_id and p.district_id = c.district_id and p.excluded)
 """
 """The sync removes contacts only if the verdict let it update students; a window or a hold keeps them."""
+_SENT = """
+select record.payload
+from snapshot join school on school.id = snapshot.school_id
+join sis_record record on record.connection_id = school.connection_id
+    and record.kind = 'user' and record.sourced_id = {of}.sourced_id
+where snapshot.id = {of}.snapshot_id
+    and exists (
+        select from snapshot_record where snapshot_id = {of}.snapshot_id
+        and block = record.id >> 9 and get_bit(bits, record.id & 511) = 1 offset 0
+    )
+limit 1
+"""
+"""What the SIS sent for a rejected record."""
+_NAMED = "concat_ws(' ', sent.payload ->> 'givenName', sent.payload ->> 'familyName')"
+_SEARCHED = folded(f"concat_ws(' ', r.sourced_id, (select {_NAMED} from ({_SENT.format(of='r')}) sent))")  # noqa: S608
 _PAGE = """
 with chosen as (
-    select r.sourced_id, r.collection, r.field, r.rule, r.severity, r.role {source} {conditions} {order}
+    select r.snapshot_id, r.sourced_id, r.collection, r.field, r.rule, r.severity, r.role {source} {conditions} {order}
 )
-select chosen.*, concat_ws(' ', sent.payload ->> 'givenName', sent.payload ->> 'familyName') as name,
+select chosen.*, {named} as name,
     left(case chosen.field
         when 'role' then (
             select string_agg(entry ->> 'role', ', ') from json_array_elements(sent.payload -> 'roles') entry
         )
         when 'sourcedId' then chosen.sourced_id
         else sent.payload ->> chosen.field
-    end, :longest) as value, theirs.person_id, exists (
+    end, :longest) as value, taken.school_id, theirs.person_id, exists (
         select from membership m where m.district_id = taken.district_id and m.school_id = taken.school_id
         and m.person_id = theirs.person_id
     ) as of_school
-from chosen join snapshot taken on taken.id = :snapshot
+from chosen join snapshot taken on taken.id = chosen.snapshot_id
 left join link theirs on theirs.connection_id = taken.connection_id and theirs.sourced_id = chosen.sourced_id
-left join lateral (
-    select record.payload
-    from snapshot join school on school.id = snapshot.school_id
-    join sis_record record on record.connection_id = school.connection_id
-        and record.kind = 'user' and record.sourced_id = chosen.sourced_id
-    where snapshot.id = :snapshot
-        and exists (
-            select from snapshot_record where snapshot_id = :snapshot
-            and block = record.id >> 9 and get_bit(bits, record.id & 511) = 1 offset 0
-        )
-    limit 1
-) sent on true
+left join lateral ({sent}) sent on true
 order by chosen.severity, chosen.collection, chosen.field, chosen.rule, chosen.sourced_id nulls first
 """
 LONGEST_VALUE = 200
 """How many characters of a value are shown."""
 _FROM = "from rejected_record r where r.snapshot_id = :snapshot"
+_FROM_NEWEST = f"""
+from {NEWEST_OF_SCHOOLS} join plan newest_plan on newest_plan.id = newest.id
+join rejected_record r on r.snapshot_id = newest_plan.snapshot_id
+where s.district_id = :district and (cast(:schools as bigint[]) is null or s.id = any(:schools))
+"""
 _ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"
 EARLIER = """
 select place, role, array_agg(person_id) as people from (
@@ -208,7 +219,7 @@ class SnapshotHead:
 
 @dataclass(frozen=True)
 class RejectedFilter:
-    """Which records: of one rule, of one severity, and with these words in their sourcedId."""
+    """Which records: of one rule, of one severity, and with these words in their name or sourcedId."""
 
     rule: str = ""
     severity: str = ""
@@ -221,10 +232,8 @@ class RejectedFilter:
             if getattr(self, name):
                 conditions.append(f"and r.{name} = :{name}")
                 given[name] = getattr(self, name)
-        if self.words.strip():
-            conditions.append("and position(:words in lower(r.sourced_id)) > 0")
-            given["words"] = self.words.strip().lower().replace("\0", "")
-        return " ".join(conditions), given
+        found, words = words_in(_SEARCHED, self.words)
+        return " ".join([*conditions, *(f"and {each}" for each in found)]), given | words
 
 
 def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> SnapshotHead:
@@ -239,16 +248,30 @@ def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> Sn
 def page(
     conn: Connection, snapshot_id: int, chosen: RejectedFilter, *, limit: int, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """sourced_id, collection, field, rule, severity, role, name, value, person_id, of_school; errors before warnings.
+    """snapshot_id, sourced_id, collection, field, rule, severity, role, name, value, school_id, person_id, of_school;
+    errors before warnings.
 
     name and value are from the SIS; empty or None if the record is no longer stored. person_id: the person that the
     record is linked to. of_school: whether they have a membership in the school. Show this only to people who may see
     the school, never in mails or logs.
     """
+    return _rows(conn, _FROM, chosen, {"snapshot": snapshot_id, "limit": limit, "offset": offset})
+
+
+def page_of_newest(
+    conn: Connection, district_id: int, schools: Collection[int] | None, chosen: RejectedFilter, *, limit: int
+) -> list[dict[str, Any]]:
+    """The same of the snapshots of the newest plans of some schools (None: of all schools of the district)."""
+    scope = {"district": district_id, "schools": None if schools is None else list(schools)}
+    return _rows(conn, _FROM_NEWEST, chosen, {**scope, "limit": limit, "offset": 0})
+
+
+def _rows(conn: Connection, source: str, chosen: RejectedFilter, scope: Mapping[str, Any]) -> list[dict[str, Any]]:
     conditions, given = chosen.sql()
-    query = _PAGE.format(source=_FROM, conditions=conditions, order=_ORDER)
-    given |= {"snapshot": snapshot_id, "limit": limit, "offset": offset, "longest": LONGEST_VALUE}
-    return [dict(row) for row in conn.execute(text(query), given).mappings()]
+    query = _PAGE.format(
+        source=source, conditions=conditions, order=_ORDER, sent=_SENT.format(of="chosen"), named=_NAMED
+    )
+    return [dict(row) for row in conn.execute(text(query), {**given, **scope, "longest": LONGEST_VALUE}).mappings()]
 
 
 def count(conn: Connection, snapshot_id: int, chosen: RejectedFilter) -> int:

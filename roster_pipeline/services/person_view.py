@@ -19,8 +19,9 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.services.change_steps import Step, steps_of
+from roster_pipeline.services.hold_explanations import HoldExplanation, hold_explanation_of
 from roster_pipeline.services.person_changes import NAMES, undoable
-from roster_pipeline.services.plan_rows import Line, lines, reasons_by_sync
+from roster_pipeline.services.plan_rows import Line, lines, reasons_by_sync, summary_of
 from roster_pipeline.vocabulary import PERSON_FIELDS, day, full_name
 
 MOST_EVENTS = 100
@@ -113,13 +114,14 @@ class Event:
 @dataclass(frozen=True)
 class Planned:
     """The rows about a person in the newest plan of a school. sync: the one that applied the plan; None before that.
-    edited: the newest edit by hand after the plan."""
+    edited: the newest edit by hand after the plan. waits: for each held row, why."""
 
     school: SchoolRow
     plan: PlanRow
     rows: list[Line]
     sync: SyncRow | None = None
     edited: Event | None = None
+    waits: Mapping[int, HoldExplanation] = field(default_factory=dict)
 
 
 def find(conn: Connection, person_id: int, reader: Account) -> PersonView:
@@ -191,8 +193,22 @@ def planned(conn: Connection, view: PersonView, events: Sequence[Event]) -> list
         rows = lines(conn, plan, RowFilter(person_id=view.person.id, records=records))
         if rows:
             edited = newest if newest and newest.at > plan.made_at else None
-            result.append(Planned(school, plan, rows, ledger.sync_of_plan(conn, plan.id), edited))
+            waits = _waits(conn, plan, rows, manager=view.manages)
+            result.append(Planned(school, plan, rows, ledger.sync_of_plan(conn, plan.id), edited, waits))
     return result
+
+
+def _waits(conn: Connection, plan: PlanRow, rows: Sequence[Line], *, manager: bool) -> dict[int, HoldExplanation]:
+    """For each held row of a plan that waits for a decision: why."""
+    held = [row for row in rows if row.held] if plan.state == "planned" else []
+    verdict = summary_of(conn, plan).verdict if held else []
+    return {
+        row.row: hold_explanation_of(
+            (line for line in verdict if all(line[name] == getattr(row, name) for name in ("role", "action", "guard"))),
+            manager=manager,
+        )
+        for row in held
+    }
 
 
 def person_plan(conn: Connection, view: PersonView, plan_id: int) -> Planned | None:

@@ -36,7 +36,19 @@ from roster_pipeline.vocabulary import (
 HEADER = ("row", "action", "role", "person", "name", "sourcedIds", "matched by", "reason", "why", "field", "from", "to")
 ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS))}
 """The fields in the order that people expect. The database has no order for them."""
-SAME = ("row", "action", "role", "person_id", "matched_by", "reason", "held", "exempted", "sync_id", "linked_person_id")
+SAME = (
+    "row",
+    "action",
+    "role",
+    "person_id",
+    "matched_by",
+    "reason",
+    "guard",
+    "held",
+    "exempted",
+    "sync_id",
+    "linked_person_id",
+)
 """The columns that a line has as they are."""
 FLAGS = "contact_flags"
 EVERY_ROW = RowFilter()
@@ -45,8 +57,9 @@ NOTHING = ("nan", "<NA>", "NaT")
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a plan. changes: field to (from, to). held: the row waits for a person. exempted: somebody took it
-    out. sync_id: the sync that applied it. linked_person_id: the person that the record belongs to since then."""
+    """One row of a plan. changes: field to (from, to). guard: the guard that judges this row alone. held: the row waits
+    for a person. exempted: somebody took it out. sync_id: the sync that applied it. linked_person_id: the person that
+    the record belongs to since then."""
 
     row: int
     action: str
@@ -58,6 +71,7 @@ class Line:
     reason: str
     why: str
     changes: Mapping[str, tuple[Any, Any]]
+    guard: str = ""
     held: bool = False
     exempted: bool = False
     sync_id: int | None = None
@@ -83,7 +97,7 @@ class Line:
     def as_dict(self) -> dict[str, Any]:
         """The JSON form."""
         changes = {field: {"from": old, "to": new} for field, (old, new) in self.changes.items()}
-        plain = {name: value for name, value in self.__dict__.items() if name != "linked_person_id"}
+        plain = {name: value for name, value in self.__dict__.items() if name not in ("linked_person_id", "guard")}
         return {**plain, "sourced_ids": list(self.sourced_ids), "changes": changes}
 
 

@@ -32,6 +32,13 @@ RUN_AXE = """
 async () => (await axe.run(document, {resultTypes: ["violations"]})).violations.map(
     found => [found.impact, found.id, found.nodes.slice(0, 3).map(node => node.target.join(" ")).join(", ")])
 """
+CUT_OFF = """
+() => [...document.querySelectorAll("a, button, input, select, textarea, thead th")]
+    .filter(one => one.checkVisibility() && !one.closest(".hidden"))
+    .filter(one => one.getBoundingClientRect().right > innerWidth + 1)
+    .map(one => one.innerText || one.name || one.tagName)
+"""
+"""What one can use, and the heads of tables, beyond the right edge of the screen."""
 Open = Callable[..., "Page"]
 
 
@@ -118,5 +125,6 @@ def faults_of(page: Page) -> list[str]:
     wide = page.evaluate("document.documentElement.scrollWidth")
     if wide > PHONE["width"]:
         found.append(f"phone: {wide} pixels wide")
+    found += [f"phone: {what} is cut off" for what in page.evaluate(CUT_OFF)]
     page.set_viewport_size(WIDE)
     return found

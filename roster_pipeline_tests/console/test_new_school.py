@@ -200,6 +200,7 @@ def test_a_wrong_secret_is_named_and_corrected_in_place(manager: Browser, databa
     assert "The schools could not be read." in shown
     assert "Check Client ID and Client Secret" in shown
     assert "wr0ng" not in shown
+    assert "Read the list again" not in shown, "that button would drop what is typed into the form"
     assert manager.send_form(LIST, fields_of(shown, LIST) | {"secret": SECRET}).headers["location"] == PICK
     assert students_of(sis) in listed(manager)
     with database.begin() as conn:
@@ -265,7 +266,8 @@ def test_operators_make_districts_and_their_managers_are_invited(
         refused = operator.send_form("/districts/new", {"name": "Oak Park"} | change)
         assert (refused.status_code, set(errors_in(refused.text))) == (400, {field})
     sent = {"name": "Oak Park", "managers": "ann@oak.example, bob@oak.example"}
-    assert operator.send_form("/districts/new", sent).headers["location"] == PAGE
+    then = operator.send_form("/districts/new", sent).headers["location"]
+    assert re.search(r'<option value="oak-park" selected>', operator.get(then).text), "not the first district"
     with database.begin() as conn:
         made = tenants.get_district(conn, "oak-park")
         assert accounts.managers_of(conn, made.id) == ["ann@oak.example", "bob@oak.example"]

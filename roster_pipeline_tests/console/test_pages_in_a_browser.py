@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import alerts, manual_runs
+from roster_pipeline.directory import alerts, manual_runs, uploads
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.fields import SECTIONS
@@ -16,6 +17,7 @@ from roster_pipeline.sync.outbox_sender import put_reports
 from roster_pipeline_tests.console.browser import PHONE, WIDE, Open, faults_of
 from roster_pipeline_tests.console.conftest import OPERATOR, OWNER, Console
 from roster_pipeline_tests.console.held_plans import held_creates
+from roster_pipeline_tests.console.test_isolation import MAIL, PARAMETER, ROUTES
 from roster_pipeline_tests.directory.builders import add_school, newcomer, one, sync_rows
 
 if TYPE_CHECKING:
@@ -45,11 +47,12 @@ def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[st
         run = str(uuid.uuid4())
         manual_runs.ask(opened, run, lincoln.id, "lincoln", kind="sync", who=OWNER, host="here")
         manual_runs.end(opened, run, "The SIS did not answer.\nTry it again later.")
+        upload = uploads.keep(opened, lincoln, ["Name", "Shoe"], [(2, ["Ada", "9"])], ["", ""], "", who=OPERATOR)
     known: dict[str, int | str] = {
         name: int(one(database, f"select max(id) from {name}")) for name in ("sync", "snapshot", "person")
     }
     first, other = (int(one(database, f"select min(id) from {name}")) for name in ("sync", "person"))
-    return known | {"plan": plan_id, "first": first, "other": other, "run": run}
+    return known | {"plan": plan_id, "first": first, "other": other, "run": run, "upload": upload}
 
 
 PATHS = (
@@ -78,6 +81,7 @@ PATHS = (
     "/schools/lincoln/people",
     "/schools/lincoln/people/add",
     "/schools/lincoln/people/upload",
+    "/schools/lincoln/people/upload/{upload}",
     "/schools/lincoln/leavers",
     "/schools/lincoln/duplicates",
     "/schools/lincoln/conflicts",
@@ -92,6 +96,8 @@ PATHS = (
     "/schools/lincoln/rejected/{snapshot}",
     "/schools/nowhere",
 )
+NO_PAGES = ("/health", "/static", "/sign-in", "/sis-hints", "/access/places")
+"""Files, pieces of pages, and the pages before the sign-in, which have a test of their own."""
 
 
 def test_every_page_is_fit_for_screen_readers_and_phones(open_page: Open, past: dict[str, int | str]) -> None:
@@ -108,6 +114,13 @@ def test_every_page_is_fit_for_screen_readers_and_phones(open_page: Open, past: 
     assert faults == {}
 
 
+def test_no_page_is_left_out() -> None:
+    for method, route in ROUTES:
+        if method == "GET" and not route.startswith(NO_PAGES) and not route.endswith(("/events", ".csv", MAIL)):
+            shape = re.compile(PARAMETER.sub("[^/]+", route) + "(/connection)?")  # settings lead to their first section
+            assert any(shape.fullmatch(path.partition("?")[0]) for path in PATHS), route
+
+
 def test_the_pages_before_the_sign_in_are_fit_too(open_page: Open) -> None:
     page = open_page()
     for path in ("/sign-in", "/sign-in/link?token=x"):
@@ -120,10 +133,11 @@ def test_the_keyboard_reaches_the_content_first_and_then_everything_in_order(
 ) -> None:
     page = open_page(OWNER)
     page.goto("/schools/lincoln")
-    assert _tabbed(page, 8) == [
+    assert _tabbed(page, 9) == [
         "Skip to the content",
         "Roster",
         "Schools",
+        "People",
         "Holds",
         OWNER,
         "Sign out",

@@ -8,26 +8,38 @@ import re
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import accounts, lasting_decisions, manual_edits
+from roster_pipeline.directory import accounts, lasting_decisions, manual_edits, rosters
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, SignedIn
-from roster_pipeline_tests.console.held_plans import MANY, SCRIPT, audited, clean_records, held_archive, words_of
+from roster_pipeline_tests.console.held_plans import (
+    CREATES,
+    MANY,
+    SCRIPT,
+    audited,
+    clean_records,
+    held_archive,
+    words_of,
+)
 from roster_pipeline_tests.console.test_isolation import OF_A_PERSON, at
 from roster_pipeline_tests.directory.builders import (
+    NOBODY,
     add_school,
     every,
     newcomer,
     one,
     person_of,
     row,
+    snapshot_of,
     sync_rows,
+    user,
     write_plan,
 )
 from roster_pipeline_tests.hostile_strings import leaked
@@ -161,8 +173,56 @@ def test_managers_see_the_people_of_their_districts_and_nobody_else_does(
     assert names_in(manager, "/people", q="beth") == ["Beth Lovelace"]
     assert manager.get("/people?district=shelbyville").status_code == 404
     assert names_in(operator, "/people?district=shelbyville") == ["Carl Lovelace"]
-    assert owner.get("/people").status_code == 404
-    assert owner.send_form("/people", {"q": "ada"}).status_code == 404
+    assert owner.get("/people?district=shelbyville").headers["location"] == PEOPLE, "an owner of one school"
+    with database.begin() as conn:
+        accounts.grant(conn, OWNER, Place(school_id=foreign.id), by="test")
+    assert names_in(owner, "/people?district=springfield") == ["Ada Lovelace"], "not those of the rest of the district"
+    assert names_in(owner, "/people", district="springfield", q="beth") == []
+    assert names_in(owner, "/people", district="shelbyville", q="carl") == ["Carl Lovelace"]
+    assert "/people/duplicates" not in owner.get("/people?district=springfield").text
+    with database.begin() as conn:
+        accounts.grant(conn, OWNER, Place(school_id=oak.id), by="test")
+    assert names_in(owner, "/people", district="springfield") == ["Ada Lovelace", "Beth Lovelace"]
+
+
+def test_a_search_says_who_waits_to_be_entered_and_whose_record_could_not_be_used(
+    signed_in: SignedIn, owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, oak: SchoolRow
+) -> None:
+    sync_rows(database, lincoln, newcomer("u1", "Ada"))
+    unclear = row("conflict", links=["u3"], reason="several_matches", changes={"given_name": "Alan"})
+    rows = [newcomer("u2", "Grace"), unclear]
+    snapshot = snapshot_of(
+        database, lincoln, user("u4", lincoln.settings.school_id, givenName="Emmy", familyName="Noether")
+    )
+    columns = ["collection", "sourced_id", "field", "rule", "severity", "role"]
+    with database.begin() as conn:
+        wrong = pd.DataFrame([("users", "u4", "role", "unmapped_role", "error", None)], columns=columns)
+        rosters.write(conn, snapshot, NOBODY, wrong)
+    write_plan(database, lincoln, rows, held={CREATES: [MANY]}, snapshot_id=snapshot)
+    for browser, path in ((owner, PEOPLE), (manager, PEOPLE), (manager, "/people")):
+        grace = browser.send_form(path, {"q": "GRACE love"}).text
+        assert "Grace Lovelace student of Lincoln, record u2" in words_of(grace), path
+        assert re.search(r"create *held New in the SIS. Look and decide", words_of(grace)), path
+        assert 'href="/schools/lincoln/holds"' in grace
+        alan = browser.send_form(path, {"q": "alan"}).text
+        assert 'href="/schools/lincoln/conflicts"' in alan
+        emmy = words_of(browser.send_form(path, {"q": "noether emmy"}).text)
+        assert "record u4 not used The record has no role that this school maps" in emmy
+        assert "Not in the directory" not in browser.send_form(path, {"q": "nobody"}).text
+    assert "Not in the directory" not in owner.send_form(PEOPLE, {"q": "ada"}).text
+    assert "Emmy Noether" in words_of(owner.send_form(f"/schools/lincoln/rejected/{snapshot}", {"q": "emmy"}).text)
+    neighbour = signed_in(NEIGHBOUR)
+    for words in ("grace", "alan", "emmy"):
+        assert "Not in the directory" not in neighbour.send_form("/schools/oak/people", {"q": words}).text
+
+
+def test_the_page_of_a_person_says_why_their_change_waits(
+    owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
+    held_archive(database, lincoln, MANY | {"guard": "archivals", "message": "Too many would go."})
+    said = owner.get(f"/people/{person_of(database, 'old')}").text
+    assert "This waits, because: Too many would go." in words_of(said)
+    assert 'href="/schools/lincoln/holds">Look and decide</a>' in said
 
 
 def test_a_person_exists_only_for_people_who_may_see_their_school(

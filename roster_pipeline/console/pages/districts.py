@@ -148,7 +148,9 @@ def add_district(request: Request) -> Response:
         except NoAddress as problem:
             errors["managers"] = f"{problem.message} {problem.remedy}"
         else:
-            return redirect(request, "/schools/new", message=f"{row.name} was added. Connect its SIS next.")
+            return redirect(
+                request, f"/schools/new?district={key}", message=f"{row.name} was added. Connect its SIS next."
+            )
     return page(request, "new_district.html", status=400, v=values, e=errors)
 
 

@@ -1,4 +1,5 @@
-"""Shows the people of a school, and of a district for its managers, with a search, a filter and pages.
+"""Shows the people of a school, or of all schools of the viewer in a district, with a search, a filter and pages. If
+somebody is not there, the search says what the newest plans and the rejected records have of them.
 
 It also has the form to enter a person by hand, and the lists of conflicts and possible duplicates, with both sides next
 to each other and the buttons "same person" and "two people".
@@ -8,13 +9,13 @@ The search is sent as a form, so its words are never in an address.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, get_args
 
 from sqlalchemy import Connection
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from roster_pipeline.cleaning.field_values import CEDS
@@ -38,6 +39,7 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow
 from roster_pipeline.services import person_changes, possible_duplicates
+from roster_pipeline.services.not_entered import not_entered
 from roster_pipeline.services.person_view import find
 from roster_pipeline.vocabulary import ROLE_ORDER
 
@@ -59,18 +61,28 @@ def of_school(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         everything = viewer(request).may_manage(school.district_id)
-        wanted = PeopleFilter(school.district_id, school.id, everything=everything)
+        wanted = PeopleFilter(school.district_id, (school.id,), everything=everything)
         context = _listed(request, opened, wanted)
         in_conflict = possible_duplicates.count_conflicts(opened, plans.latest(opened, school.id, dry_run=True))
     return page(request, "school_people.html", school=school, tab="people", conflicts=in_conflict, **context)
 
 
-def of_district(request: Request) -> Response:
-    """People of a district, for those who manage it. A POST searches them."""
+def of_all_schools(request: Request) -> Response:
+    """People of all schools of the viewer in a district. A POST searches them. Who has one school sees its page."""
+    who = viewer(request)
     with database(request).begin() as opened:
-        district, districts = _managed(request, opened)
-        context = _listed(request, opened, PeopleFilter(district.id))
-    return page(request, "people.html", district=district, districts=districts, **context)
+        own = [
+            school
+            for school in tenants.schools_by_id(opened, who.schools).values()
+            if not who.may_manage(school.district_id)
+        ]
+        if len(own) == 1 and not who.may_give_access:
+            return RedirectResponse(f"/schools/{own[0].key}/people", 303)
+        district, districts = _chosen(request, opened, {school.district_id for school in own})
+        manages = who.may_manage(district.id)
+        schools = None if manages else tuple(school.id for school in own if school.district_id == district.id)
+        context = _listed(request, opened, PeopleFilter(district.id, schools, everything=manages))
+    return page(request, "people.html", district=district, districts=districts, manages=manages, **context)
 
 
 def add_form(request: Request, given: Mapping[str, str] = NOTHING, error: str = "") -> Response:
@@ -105,22 +117,23 @@ def add(request: Request) -> Response:
     return redirect(request, f"/people/{number}", message=entered)
 
 
-def _managed(request: Request, opened: Connection) -> tuple[DistrictRow, list[DistrictRow]]:
-    """The district asked for, else the first one, and all that the viewer manages. Raises HTTPException 404 for every
-    other."""
+def _chosen(request: Request, opened: Connection, more: Collection[int] = ()) -> tuple[DistrictRow, list[DistrictRow]]:
+    """The district asked for, else the first one, and all from which the viewer may choose: those that they manage, and
+    more. Raises HTTPException 404 for every other."""
     key = list_filter(request, "district")["district"]
-    managed = [row for row in tenants.list_districts(opened) if viewer(request).may_manage(row.id)]
-    district = next((row for row in managed if key in ("", row.key)), None)
+    may = viewer(request).may_manage
+    districts = [row for row in tenants.list_districts(opened) if may(row.id) or row.id in more]
+    district = next((row for row in districts if key in ("", row.key)), None)
     if district is None:
         raise nothing_here()
-    return district, managed
+    return district, districts
 
 
 def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[str, Any]:
     filters = list_filter(request, *FIELDS)
     wanted = PeopleFilter(
         district_id=scope.district_id,
-        school_id=scope.school_id,
+        schools=scope.schools,
         everything=scope.everything,
         words=filters.words,
         role=filters["role"] if filters["role"] in ROLE_ORDER else "",
@@ -135,8 +148,12 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
     archived = 0
     if filters.words and not rows and wanted.status == "active":
         archived = people_list.count(opened, replace(wanted, status="archived"))
+    absent = []
+    if filters.words and (scope.schools or not rows):  # the plans of a whole district are read only if nobody fits
+        absent = not_entered(opened, scope.district_id, scope.schools, filters.words)
     return {
         "archived": archived,
+        "absent": absent,
         "listed": Listed(filters, list(rows), people_list.count(opened, wanted)),
         "by_role": {name: by_role[name] for name in ROLE_ORDER if by_role.get(name)},
         "choices": {
@@ -170,7 +187,7 @@ def conflicts_of_district(request: Request) -> Response:
     """The conflicts in the newest plans of a district's schools, for those who manage it."""
     who, filters = viewer(request), list_filter(request, "district", at_once=AT_ONCE)
     with database(request).begin() as opened:
-        district, _ = _managed(request, opened)
+        district, _ = _chosen(request, opened)
         found, total = possible_duplicates.conflicts_of_district(
             opened, district.id, who, limit=AT_ONCE, offset=filters.offset
         )
@@ -182,7 +199,7 @@ def duplicates(request: Request) -> Response:
     who, filters = viewer(request), list_filter(request, "said", "district", at_once=AT_ONCE)
     with database(request).begin() as opened:
         school = school_of(request, opened) if "key" in request.path_params else None
-        place = school or _managed(request, opened)[0]
+        place = school or _chosen(request, opened)[0]
         found = possible_duplicates.possible_duplicates(
             opened,
             school.district_id if school else place.id,
@@ -215,7 +232,7 @@ def beside(request: Request) -> Response:
 
 
 routes = [
-    Route("/people", of_district, methods=["GET", "POST"]),
+    Route("/people", of_all_schools, methods=["GET", "POST"]),
     Route("/schools/{key}/people", of_school, methods=["GET", "POST"]),
     Route("/schools/{key}/people/add", add_form, methods=["GET"]),
     Route("/schools/{key}/people/add", add, methods=["POST"]),

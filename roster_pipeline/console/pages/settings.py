@@ -156,8 +156,9 @@ def _saved_message(result: SaveResult, section: Section, *, rostered: bool) -> s
 
 def choose_connection(request: Request) -> Response:
     """GET: the existing connections, and the form of a new one."""
+    chosen = {"district": request.query_params.get("district", "")}
     with database(request).begin() as opened:
-        return page(request, "new_school.html", **_choice(opened, viewer(request), {}, {}))
+        return page(request, "new_school.html", **_choice(opened, viewer(request), chosen, {}))
 
 
 def connect(request: Request) -> Response:

@@ -15,7 +15,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.console.charts import SHOWN, role_bars
 from roster_pipeline.console.page import (
     ROWS,
@@ -25,6 +24,7 @@ from roster_pipeline.console.page import (
     database,
     form,
     list_filter,
+    meaning,
     number_of,
     page,
     reason_of,
@@ -169,7 +169,6 @@ def show_rejected(request: Request) -> Response:
         listed=listed,
         by_rule=by_rule,
         manages=viewer(request).may_manage(school.district_id),
-        meaning=_meaning,
         csv=f"/schools/{school.key}/rejected/{snapshot.id}/rows.csv",
     )
 
@@ -193,7 +192,7 @@ def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> 
             found = rosters.page(opened, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
         for row in found:
             whose = (row[name] for name in ("name", "value", "sourced_id", "collection", "field", "rule"))
-            yield (*whose, _meaning(row["rule"]), row["severity"], row["role"])
+            yield (*whose, meaning(row["rule"]), row["severity"], row["role"])
         if len(found) < AT_ONCE:
             return
         offset += AT_ONCE
@@ -202,10 +201,6 @@ def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> 
 def _filters(request: Request) -> tuple[ListFilter, RejectedFilter]:
     filters = list_filter(request, "rule", "severity")
     return filters, RejectedFilter(rule=filters["rule"], severity=filters["severity"], words=filters.words)
-
-
-def _meaning(rule: str) -> str:
-    return RULES.get(rule, rule.replace("_", " "))
 
 
 def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, SnapshotHead]:

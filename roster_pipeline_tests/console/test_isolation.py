@@ -154,24 +154,25 @@ def test_the_manager_of_another_district_sees_and_changes_nothing_of_this_one(
     assert now == before
 
 
-@pytest.mark.parametrize("number", ["9" * 17, "9" * 40, "²", "٣", "-1", "1e3", ""])
 def test_what_no_number_can_be_is_never_an_unexpected_error(
-    owner: Browser, database: Database, lincoln: SchoolRow, number: str
+    owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     things = things_of(database, lincoln)
     bound = {"reason": "mine", "hash": hash_of(database, int(things["plan_id"]))}
-    for path, fields in (
-        (f"plans/{things['plan_id']}/exempt", {"row": number}),
-        ("exemptions", {"exemption": number}),
-        ("leavers/withdraw", {"person": number}),
-        (f"people/upload/{things['upload_id']}/decide", {f"row-{number}": number}),
-    ):
-        status = owner.send_form(f"/schools/lincoln/{path}", bound | fields).status_code
-        assert status < 500, (path, number)
-    for path in (f"test/{things['test']}/events", "runs/run-1/events"):
-        with owner.stream("GET", f"/schools/lincoln/{path}", headers={b"last-event-id": number.encode()}) as answer:
-            assert answer.status_code == 200
-            assert len(answer.read()) < 20_000, "the stream ends"
+    for number in ("9" * 17, "9" * 40, "²", "٣", "-1", "1e3", ""):
+        for path, fields in (
+            (f"plans/{things['plan_id']}/exempt", {"row": number}),
+            ("exemptions", {"exemption": number}),
+            ("leavers/withdraw", {"person": number}),
+            (f"people/upload/{things['upload_id']}/decide", {f"row-{number}": number}),
+        ):
+            status = owner.send_form(f"/schools/lincoln/{path}", bound | fields).status_code
+            assert status < 500, (path, number)
+        for path in (f"test/{things['test']}/events", "runs/run-1/events"):
+            last = {b"last-event-id": number.encode()}
+            with owner.stream("GET", f"/schools/lincoln/{path}", headers=last) as answer:
+                assert answer.status_code == 200, repr(number)
+                assert len(answer.read()) < 20_000, "the stream ends"
 
 
 @pytest.mark.parametrize("value", ["nan", "1e400", "9999-12-31", "http://[", "\0\x1b[1m\u2028\u202e", "9" * 2000])

@@ -32,7 +32,7 @@ class SeveralConnections(District):
             files: dict[str, Any] = {"url": f"file://{folder / key}", "token_url": None} if key in csv else {}
             return simulated(f"{base_url}/{key}", page_size=own, **files)
 
-        self.folder, self.sises, self.csv, self.nights = folder, sises, csv, 0
+        self.folder, self.sises, self.csv, self.own, self.nights = folder, sises, csv, own, 0
         super().__init__(database, settings(KEYS[0]), key="valley", connection=KEYS[0])
         for key in KEYS[1:]:
             self.add_connection(key, settings(key))
@@ -41,6 +41,13 @@ class SeveralConnections(District):
         """A SIS has a record from now on, with exactly these values."""
         empty = {"email": "", "phone": "", "username": "", "identifier": "", "state_id": "", "grades": (), "agents": ()}
         self.sises[key].district.add(role, "sch-1", sourced_id=sourced_id, **empty | fields)
+
+    def begin(self, key: str) -> None:
+        """The first night of a school, with the people of its own."""
+        for number in range(self.own):
+            name = {"given_name": f"{key}{number}".title(), "family_name": key.title(), "identifier": f"1{number}"}
+            self.deliver(key, f"{key}-own{number}", "teacher" if number == 1 else "student", **name)
+        self.night(key)
 
     def night(self, key: str) -> SyncResult:
         """One night of a school."""
@@ -84,11 +91,17 @@ class SeveralConnections(District):
 
 @contextmanager
 def several_connections(
-    database: Database, folder: Path, csv: frozenset[str] = frozenset(), guards: Guards | None = None, own: int = 2
+    database: Database,
+    folder: Path,
+    csv: frozenset[str] = frozenset(),
+    guards: Guards | None = None,
+    own: int = 2,
+    begun: tuple[str, ...] = KEYS,
 ) -> Iterator[SeveralConnections]:
-    """The district; each school has this many people of its own, pupils and one teacher, and had its first night.
+    """The district; each school has this many people of its own, pupils and one teacher, from its first night on.
 
-    csv: the connections that read files. `main` is the district's, the others are their schools'.
+    csv: the connections that read files. begun: the schools that had their first night. `main` is the district's, the
+    others are their schools'.
     """
     sises = {}
     for key in KEYS:
@@ -104,9 +117,6 @@ def several_connections(
         with database.begin() as conn:
             accounts.grant(conn, "manager@valley.example", Place(district_id=made.district_id), by="test")
         made.control("main", "district")
-        for key in KEYS:
-            for number in range(own):
-                name = {"given_name": f"{key}{number}".title(), "family_name": key.title(), "identifier": f"1{number}"}
-                made.deliver(key, f"{key}-own{number}", "teacher" if number == 1 else "student", **name)
-            made.night(key)
+        for key in begun:
+            made.begin(key)
         yield made

@@ -43,10 +43,11 @@ BOTH = pytest.mark.parametrize("district", [frozenset(), frozenset(KEYS)], ids=[
 def district(
     request: pytest.FixtureRequest, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[SeveralConnections]:
-    """The district; each school has its own pupil and teacher, and had its first night."""
+    """The district; `main` and `east` have their own pupil and teacher, and had their first night."""
     monkeypatch.setenv("ROSTER_SECRET_KEY", Fernet.generate_key().decode())
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
-    with several_connections(database, tmp_path, getattr(request, "param", frozenset())) as made:
+    csv: frozenset[str] = getattr(request, "param", frozenset())
+    with several_connections(database, tmp_path, csv, begun=("main", "east")) as made:
         yield made
 
 
@@ -217,6 +218,7 @@ def test_who_is_missing_for_one_night_is_not_taken_meanwhile(district: SeveralCo
 
 
 def test_of_two_attackers_neither_owns_them_and_the_second_waits(district: SeveralConnections) -> None:
+    district.begin("west")
     for key in ("east", "west"):
         district.deliver(key, f"{key}-ada", **FORGED, identifier="77")
         district.night(key)
@@ -290,6 +292,7 @@ def test_new_ids_for_people_of_another_connection_are_not_linked_by_a_relink(dis
 def test_whoever_owns_the_school_that_has_them_may_decide_unless_the_district_controls_its_connection(
     district: SeveralConnections, owns: str
 ) -> None:
+    district.begin("west")
     district.deliver("west", "w-ada", **ADA, identifier="77")
     district.control("west", "district")
     district.night("west")

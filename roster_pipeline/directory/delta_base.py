@@ -19,14 +19,23 @@ from roster_pipeline.directory.tables import pull, school, snapshot
 from roster_pipeline.directory.tenant_changes import keep_tests
 from roster_pipeline.directory.tenants import ConnectionRow
 
-REPLACED = f"""
-select b.id from pull_record p {RECORDS.format(set="p")} r
-cross join lateral (
-    select id from sis_record
-    where connection_id = r.connection_id and kind = r.kind and sourced_id = r.sourced_id offset 0
-) b where p.pull_id = :pull
+CHANGED_AT = """case when substr(payload ->> 'dateLastModified', 5, 1) = '-'
+    then payload ->> 'dateLastModified' collate "C" end"""
+"""The date of change of a record. One server writes all its times in the same format, so they can be compared as text
+if the year comes first."""
+SUPERSEDED = f"""
+select case when bool_and(coalesce(length(r.at) = length(b.at) and r.at < b.at, false)) over (partition by r.id)
+    then r.id else b.id end as id
+from (
+    select id, connection_id, kind, sourced_id, {CHANGED_AT} as at
+    from pull_record p {RECORDS.format(set="p")} r where p.pull_id = :pull
+) r cross join lateral (
+    select id, {CHANGED_AT} as at from sis_record
+    where connection_id = r.connection_id and kind = r.kind and sourced_id = r.sourced_id and id <> r.id offset 0
+) b cross join lateral (select from pull_record where pull_id = :base and {NAMED.format(id="b.id")} offset 0) q
 """  # noqa: S608
-"""All records, of any night, that are about the same people and orgs as those of a delta."""
+"""Of the records of a delta and of its base that are about the same people and orgs, those that do not count: those of
+the base, or the one of the delta if it was changed before all of those."""
 WITH_NOT_ENROLLED = f"""
 with changed as materialized (
     select u.id, u.connection_id, u.kind, u.sourced_id, u.student, u.orgs, u.agents,
@@ -59,16 +68,16 @@ where w.kind = 'user' and w.orgs @> array[:org]
       cross join lateral (select from pull_record where pull_id = :part and {NAMED.format(id="o.id")} offset 0) q
       where o.connection_id = w.connection_id and o.kind = 'user' and o.sourced_id = w.sourced_id)
 """  # noqa: S608
-OF_ONE = """(
-    select r.sourced_id, r.payload::jsonb as payload from unnest(cast(:{ids} as bigint[])) p (id)
+OF_ONE = f"""(
+    select r.sourced_id, r.payload::jsonb as payload, {CHANGED_AT} as at from unnest(cast(:{{ids}} as bigint[])) p (id)
     cross join lateral (select * from sis_record where id = p.id and kind = 'user' offset 0) r
-)"""
+)"""  # noqa: S608
 DIFFERING = f"one as {OF_ONE.format(ids='only_here')}, other as {OF_ONE.format(ids='only_there')}"
 """Users of two pulls, without the records that both pulls name. The same content may still be stored twice."""
 COMPARED = f"""
 with {DIFFERING}, differing as (
     select one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified' as changed,
-        one.payload ->> 'dateLastModified' collate "C" as at, other.payload ->> 'dateLastModified' collate "C" as before
+        one.at, other.at as before
     from one full join other using (sourced_id) where one.payload is distinct from other.payload
 )
 select
@@ -77,7 +86,6 @@ select
     count(*) filter (where length(at) = length(before) and at > before) as forward
 from differing
 """  # noqa: S608
-"""One server writes all its times in the same format, so they can be compared as text."""
 MISSED = f"""
 with {DIFFERING}, differing as (
     select one.sourced_id,
@@ -94,6 +102,8 @@ select
 from differing d left join unnest(cast(:named as text[])) n (id) on n.id = d.sourced_id
 """  # noqa: S608
 PLACE_LETTERS = 16
+OLDER_RECORDS = "older_records"
+"""A key in a delta's proof: how many of its records were changed before those of its base."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +126,7 @@ class DeltaBase:
 
 
 def place_of(url: str) -> str:
-    """The place that a connection reads: a server or a folder.
-
-    If somebody changes a connection's address, pulls of the old place do not count for the new one.
-    """
+    """The place that a connection reads. Pulls of an earlier address do not count for the one of today."""
     return hashlib.sha256(url.encode()).hexdigest()[:PLACE_LETTERS]
 
 
@@ -131,10 +138,7 @@ def delta_base_of(
     *,
     complete: bool = True,
 ) -> DeltaBase | None:
-    """The newest complete pull of a connection and scope.
-
-    With `complete=False`, a pull that has every record in full counts too.
-    """
+    """The newest complete pull; with `complete=False`, also one that has every record in full."""
     good = pull.c.complete if complete else or_(pull.c.complete, pull.c.proof.has_key("full_at"))
     query = _finished(connection, scope).where(good).limit(1)
     if before is not None:
@@ -162,10 +166,8 @@ def newest_proof(conn: Connection, connection: ConnectionRow, scope: str) -> Map
 
 
 def _finished(connection: ConnectionRow, scope: str | None = None) -> Select[Any]:
-    """The finished pulls of one scope, or of all, from the place that the connection reads now, newest first.
-
-    Older pulls did not note their place.
-    """
+    """The finished pulls of one scope, or of all, from the place that is read now, newest first. Older pulls did not
+    note their place."""
     place = func.coalesce(pull.c.proof["place"].astext, place_of(connection.settings.url))
     return (
         select(pull)
@@ -180,10 +182,7 @@ def _finished(connection: ConnectionRow, scope: str | None = None) -> Select[Any
 
 
 def switch_delta_off(conn: Connection, of: ConnectionRow) -> bool:
-    """Fetch everything from a connection from now on; Returns False if that is so already.
-
-    A test of the connection still counts.
-    """
+    """Fetch everything from a connection from now on. Returns False if that is so already. Tests still count."""
     off = connection_table.c.settings.op("||")(cast({"delta": False}, JSONB))
     done = (
         update(connection_table)
@@ -272,13 +271,15 @@ def _differing(conn: Connection, pull_id: int, base_id: int) -> dict[str, Any]:
 def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaBase) -> dict[str, Any]:
     """Add to a delta the records of its base that it does not name, so that every record is there in full.
 
-    A person who is missing in a delta is unchanged, not gone. The mode of the pull stays `delta`. Returns what to add
-    to its proof.
+    A person who is missing in a delta is unchanged, not gone. A record that was changed before that of the base is of a
+    delta that came again, so it does not count. The mode of the pull stays `delta`. Returns what to add to its proof.
     """
     keep_records(conn, connection_id)
-    pulls, replaced = of_pulls(conn, pull_id, base.id), read_ids(conn, REPLACED, {"pull": pull_id})
-    name_in_pull(conn, pull_id, pulls[pull_id] | (pulls[base.id] - replaced))
-    return {"full_at": base.full_at.isoformat(), "whole_records": base.records}
+    pulls = of_pulls(conn, pull_id, base.id)
+    superseded = read_ids(conn, SUPERSEDED, {"pull": pull_id, "base": base.id})
+    older = superseded - pulls[base.id]
+    name_in_pull(conn, pull_id, (pulls[pull_id] - older) | (pulls[base.id] - superseded))
+    return {"full_at": base.full_at.isoformat(), "whole_records": base.records, OLDER_RECORDS: len(older)}
 
 
 def keep_not_enrolled(conn: Connection, pull_id: int, base: DeltaBase) -> None:

@@ -3,6 +3,7 @@ and whether a file of a bundle was cut."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.delta_base import Compared, DeltaBase
+from roster_pipeline.directory.delta_base import OLDER_RECORDS, Compared, DeltaBase
 from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
@@ -30,6 +31,11 @@ REVISIONS = "revisions"
 REVISIONS_KEPT = 100
 """How many fingerprints of bulk bundles are remembered, newest last. If one comes again, its data are of an earlier
 day."""
+
+DELTA_SINCE = "delta_since"
+"""Whether changes came after the newest bulk bundle. If the same bundle comes once more, its data are older."""
+SEVERAL = re.compile(r"bundles:\d")
+"""The note of a pull that read deltas after a bulk bundle."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +78,15 @@ def aged(
     problems = list(proof["problems"])
     older = OLDER in problems
     if bundle:
-        revisions = list(((before or {}).get("age") or {}).get(REVISIONS) or ())
+        earlier = (before or {}).get("age") or {}
+        revisions = list(earlier.get(REVISIONS) or ())
         bulk = age.get("bulk")
-        older = older or bulk in revisions[:-1]
+        older = older or bulk in (revisions if earlier.get(DELTA_SINCE) else revisions[:-1])
+        with_delta = proof["records"] > 0 and (bulk is None or any(map(SEVERAL.match, proof["notes"])))
+        age[DELTA_SINCE] = with_delta or (bool(earlier.get(DELTA_SINCE)) and (bulk is None or older))
         age[REVISIONS] = revisions if bulk is None or bulk in revisions else [*revisions, bulk][-REVISIONS_KEPT:]
-    if compared is not None and compared.back > max(TOO_FEW, compared.forward):
+    back = 0 if compared is None else compared.back + int(proof.get(OLDER_RECORDS, 0))
+    if compared is not None and back > max(TOO_FEW, compared.forward):
         older = True
     if older and OLDER not in problems:
         problems.append(OLDER)

@@ -52,6 +52,23 @@ def test_which_bundles_are_read_and_whether_one_is_missing(
     assert (len(chosen), not is_broken(chosen, bundles, last, whole=False)) == (read, unbroken)
 
 
+def test_bundles_of_one_moment_are_in_the_order_of_their_numbers() -> None:
+    """A folder that was copied has the times of the copy, and SFTP knows only whole seconds."""
+    found = [FoundBundle(f"{number}.zip", (FoundFile("", 1, day(0).timestamp()),)) for number in (9, 11, 10)]
+    assert [one.bundle.name for one in date_bundles(found, {}, day(1).timestamp())] == ["11.zip", "10.zip", "9.zip"]
+
+
+@pytest.mark.parametrize(("names", "unbroken"), [(("02", "03"), True), (("03", "02"), False)])
+def test_days_in_the_names_that_contradict_the_times_prove_no_order(names: tuple[str, str], unbroken: bool) -> None:
+    found = [
+        FoundBundle(f"2026-11-{name}.zip", (FoundFile("", 1, day(hour / 24).timestamp()),))
+        for hour, name in enumerate(names, start=1)
+    ]
+    bundles = date_bundles(found, {}, day(1).timestamp())
+    last = looked(0, 0.01)
+    assert is_broken(to_read(bundles, last), bundles, last, whole=False) is not unbroken
+
+
 @pytest.fixture
 def week(tmp_path: Path) -> Path:
     """Everything on Monday, then what changed."""

@@ -33,6 +33,7 @@ from roster_pipeline.oneroster.bundle import (
     BundleNotFound,
     BundleSource,
     BundleTooLarge,
+    BundleUnsafe,
     HostKeyRefused,
     pull_bundle,
     source_of,
@@ -96,6 +97,13 @@ def test_a_folder_of_csv_files_is_fetched_file_by_file(server: SftpServer, serve
     pulled = pull_bundle(server.source("/csv"), Wanted())
     assert sum(len(batch.records) for batch in pulled) == 2
     assert pulled.proof.requests == 4
+
+
+def test_a_file_that_is_there_twice_in_other_letters_is_an_error(server: SftpServer, served: Path) -> None:
+    as_folder(served / "csv", bundle_11())
+    as_folder(served / "csv", {"USERS.CSV": bundle_11(STUDENT | {"sourcedId": "stu-old"})["users.csv"]})
+    with pytest.raises(BundleUnsafe, match=r"users\.csv more than once"):
+        people(server.source("/csv"))
 
 
 @pytest.mark.parametrize("kind", ["fingerprint", "public key", "known_hosts", "known_hosts with port", "second key"])

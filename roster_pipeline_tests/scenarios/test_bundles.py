@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -22,7 +23,13 @@ class Exports:
     def write(self, name: str, *, hours: float, mode: str = BULK, since: datetime | None = None) -> None:
         """Write one bundle, this many hours after the start."""
         path = self.folder / name
-        write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since)
+        self._age(write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since), hours)
+
+    def again(self, name: str, new_name: str, *, hours: float) -> None:
+        """A bundle that was there before, under another name."""
+        self._age(Path(shutil.copy(self.folder / name, self.folder / new_name)), hours)
+
+    def _age(self, path: Path, hours: float) -> None:
         at = (self.now + timedelta(hours=hours)).timestamp()
         os.utime(path, (at, at))
 
@@ -109,3 +116,45 @@ def test_a_first_bundle_that_only_says_what_changed_archives_nobody_and_asks_for
     exports.write("1.zip", hours=0, mode="delta", since=LONG_AGO)
     district.run_sync()
     assert proof_of(district, "problems") == ["delta-without-whole"]
+
+
+def test_a_bundle_of_an_earlier_day_that_comes_again_changes_nobody(district: District, exports: Exports) -> None:
+    """A delta is known by the dates of change in it, a bulk bundle by its bytes."""
+    district.set_connection(url=f"file://{exports.folder}", token_url=None)
+    district.add_school(guards={"bundle_age_days": 30})
+    exports.write("1.zip", hours=0)
+    district.run_sync()
+    look_back(district, 1)
+    gone, renamed = district.people.people_of("sch-1", "student")[:2]
+    for number, name in ((2, "Earlier"), (3, "Later")):
+        before = since_the_last(district)
+        district.people.rename(renamed.sourced_id, given_name=name)
+        if number == 2:
+            district.people.remove(gone.sourced_id, how="mark")
+        else:
+            district.people.put(gone)
+            joined = district.people.add("student", "sch-1").sourced_id
+        exports.write(f"{number}.zip", hours=24 * (number - 1), mode="delta", since=before)
+        district.run_sync()
+        look_back(district, 24 * (number - 1) + 1)
+    link = f"sourced_id in ('{gone.sourced_id}', '{joined}')"
+    here = f"status = 'active' and person_id in (select person_id from link where {link})"
+    assert district.count("membership", here) == 2
+    exports.again("2.zip", "4.zip", hours=72)
+    night = district.run_sync()
+    assert not district.problems
+    assert (night["archived"], night["updated"], proof_of(district, "older_records")) == (0, 0, 2)
+    look_back(district, 73)
+    exports.again("1.zip", "5.zip", hours=96)
+    district.run_sync()
+    assert proof_of(district, "problems") == ["source-older-than-before"]
+    before = since_the_last(district)
+    district.people.rename(renamed.sourced_id, given_name="Last")
+    exports.write("6.zip", hours=120, mode="delta", since=before)
+    district.run_sync()
+    assert proof_of(district, "problems") == ["source-older-than-before"], "the chain begins with the old bundle"
+    assert district.count("membership", here) == 2
+    exports.write("7.zip", hours=144)
+    district.run_sync()
+    assert proof_of(district, "complete") is True
+    assert district.count("person", "given_name = 'Last'") == 1

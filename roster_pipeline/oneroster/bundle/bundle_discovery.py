@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from roster_pipeline.oneroster.bundle.bundle_files import KNOWN_NAMES, BundleLimits, BundleNotFound
+from roster_pipeline.oneroster.bundle.bundle_files import ENROLLMENTS, BundleLimits, BundleNotFound, pick_files
 from roster_pipeline.oneroster.errors import TooLarge
 
 ANY_ZIP = "*.zip"
@@ -21,6 +21,7 @@ PEOPLE_FILES = ("users.csv", "roles.csv")
 AHEAD = timedelta(minutes=10)
 """Clocks differ by this much. A time further in the future is wrong: no file is written after it was first seen."""
 _MARK_LETTERS = 16
+_DIGITS = re.compile(r"(\d+)")
 _DAY_IN_NAME = re.compile(r"(?<!\d)(20\d\d)([-_.]?)(0[1-9]|1[0-2])\2(0[1-9]|[12]\d|3[01])(?=(?:\d{4}|\d{6})?(?!\d))")
 """A time of day may follow without a break: 20261103 or 202611031800."""
 
@@ -52,6 +53,11 @@ class FoundBundle:
         """A hash of names, sizes and times of its files, which stays the same while the bundle does."""
         lines = sorted(f"{file.name}|{file.size}|{file.modified:.3f}" for file in self.files)
         return hashlib.sha256("\n".join(lines).encode(errors="surrogateescape")).hexdigest()[:_MARK_LETTERS]
+
+    @property
+    def numbered_name(self) -> list[str | int]:
+        """Its name in parts, with numbers as numbers, so that 10.zip comes after 9.zip."""
+        return [int(part) if place % 2 else part for place, part in enumerate(_DIGITS.split(self.name))]
 
     @property
     def day(self) -> date | None:
@@ -88,7 +94,7 @@ def date_bundles(bundles: Iterable[FoundBundle], seen: Mapping[str, float], now:
         ahead = bundle.stated > first_seen + AHEAD.total_seconds()
         written = first_seen if ahead else bundle.stated
         dated.append(DatedBundle(bundle, written, ahead, first_seen, bundle.mark not in seen))
-    return sorted(dated, key=lambda each: (each.written, each.bundle.stated, each.bundle.name), reverse=True)
+    return sorted(dated, key=lambda each: (each.written, each.bundle.stated, each.bundle.numbered_name), reverse=True)
 
 
 def split_pattern(path: str) -> tuple[str, str | None]:
@@ -115,8 +121,10 @@ def bundles_among(
 
 
 def unpacked_files(files: Iterable[FoundFile]) -> list[FoundFile]:
-    """The files that belong to a bundle unpacked in the folder."""
-    return [file for file in files if file.name.strip().lower() in KNOWN_NAMES]
+    """The files that belong to a bundle unpacked in the folder. Raises BundleUnsafe if one of them is there twice."""
+    known = {file.name: file for file in files}
+    picked, _ = pick_files(known, deepest=0)
+    return [known[name] for standard, name in picked.items() if standard != ENROLLMENTS]
 
 
 def too_many_files(limits: BundleLimits) -> TooLarge:

@@ -105,6 +105,9 @@ def is_broken(
         return False
     if not whole and len(read) == MOST_BUNDLES:
         return True
+    days = [bundle.bundle.day for bundle in reversed(new)]
+    if all(days) and days != sorted(day for day in days if day):
+        return True  # the names contradict the times
     earlier = [bundle for bundle in bundles if bundle not in read]
     times = [bundle.written for bundle in reversed(new)]
     if looked_at is not None:

@@ -16,6 +16,7 @@ from roster_pipeline_tests.oneroster_bundle.writing import (
     USERS_12,
     Read,
     as_folder,
+    as_zip,
     bundle_11,
     bundle_12,
     manifest,
@@ -154,6 +155,12 @@ def test_a_renamed_file_is_an_error_that_names_the_likely_one(tmp_path: Path) ->
     files["user.csv"] = files.pop("users.csv")
     with pytest.raises(MissingFile, match=r"There is user\.csv: rename it"):
         read(tmp_path, files)
+
+
+@pytest.mark.parametrize("inside", ["xl/workbook.xml", "content.xml", "roster.zip"])
+def test_a_spreadsheet_or_a_zip_in_a_zip_is_said_to_be_none(tmp_path: Path, inside: str) -> None:
+    with pytest.raises(MissingFile, match=r"holds no CSV file. It may be a spreadsheet"):
+        Read(as_zip(tmp_path / "roster.zip", {inside: b"x"}))
 
 
 def test_a_bulk_file_without_rows_is_a_failed_export(tmp_path: Path) -> None:

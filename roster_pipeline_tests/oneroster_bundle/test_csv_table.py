@@ -209,6 +209,12 @@ def test_a_text_after_the_last_row_is_not_a_person(tmp_path: Path, text: str, *,
     assert (len(result.users), result.rules) == (5, ["too-few-cells"])
 
 
+@pytest.mark.parametrize("filling", ["\x1a", "\0" * 20])
+def test_what_old_systems_write_at_the_end_of_a_file_is_nobody(tmp_path: Path, filling: str) -> None:
+    result = read(tmp_path, bundle_11() | {"users.csv": table(USERS_11, PEOPLE) + filling.encode()})
+    assert (result.proof.complete, len(result.users), result.rules) == (True, 5, [])
+
+
 def test_a_file_that_ends_inside_a_row_is_incomplete(tmp_path: Path) -> None:
     content = table(USERS_11, PEOPLE)
     result = read(tmp_path, bundle_11() | {"users.csv": content[:-60]})

@@ -262,6 +262,11 @@ def _version(manifest: Manifest | None, files: Mapping[str, BundleFile], finding
 
 
 def _missing(opened: OpenedBundle, name: str, message: str) -> MissingFile:
+    if not opened.csv_names:
+        return MissingFile(
+            "The bundle holds no CSV file. It may be a spreadsheet (XLSX, ODS), or a zip inside another one.",
+            "Export it as OneRoster CSV: one zip or folder, with manifest.csv, orgs.csv and users.csv side by side.",
+        )
     others = [other for other in map(str.lower, opened.csv_names) if other not in KNOWN_NAMES and other.isprintable()]
     similar = difflib.get_close_matches(f"{name}.csv", others, _MOST_NAMES, _SIMILAR)
     shown = list(dict.fromkeys([*similar, *(other for other in others if name in other)]))[:_MOST_NAMES]

@@ -117,6 +117,12 @@ def test_an_address_is_stored_as_it_looks(pasted: str) -> None:
     assert settings.url == settings.token_url == "https://sis.example.org/ims"
 
 
+def test_a_school_id_is_stored_without_the_blanks_around_it() -> None:
+    assert SchoolSettings(school_id=" 0300\t").school_id == "0300"
+    with pytest.raises(ValueError, match="at least 1 character"):
+        SchoolSettings(school_id="  ")
+
+
 @pytest.mark.parametrize("pasted", ["", "sis.example.org", "javascript://x", "https://a b", "https://", "\u200b"])
 def test_another_text_is_refused_as_an_address(pasted: str) -> None:
     with pytest.raises(ValueError, match="give the full address"):

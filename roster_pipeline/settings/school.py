@@ -230,7 +230,7 @@ class QualityRule(_Settings):
 class SchoolSettings(_Settings):
     """All settings of one school. One row of `school`."""
 
-    school_id: str = Field(min_length=1, max_length=255)
+    school_id: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
     students: RoleSettings = RoleSettings()
     teachers: RoleSettings = RoleSettings()
     staff: RoleSettings = RoleSettings()

@@ -317,6 +317,15 @@ def test_another_answer_where_data_were_is_reported_as_a_change_of_the_sis_and_r
     assert (new.retryable, old.retryable) == (False, True)
 
 
+@pytest.mark.parametrize("worked", [True, False])
+def test_a_web_page_at_the_token_address_passes_if_there_were_tokens(worked: bool) -> None:
+    with serving(lambda method, path, sent: token(path, Response("<html>", media_type="text/html"))) as server:
+        learned = {"base": server.url, "root": server.url + ROOT_1_2, "version": "1.2"} if worked else {}
+        problem = refusal(server.url, token_url=server.url + "/token", learned=learned)
+    assert isinstance(problem, SignInRefused)
+    assert (problem.retryable, "has worked before" in problem.remedy) == (worked, worked)
+
+
 ROOT_1_0 = "/ims/oneroster/v1p0"
 
 

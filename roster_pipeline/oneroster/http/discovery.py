@@ -33,7 +33,7 @@ from roster_pipeline.oneroster.http.error_mapping import (
     unreadable,
 )
 from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.oauth2 import Connected, NoToken, OAuth2SignIn
+from roster_pipeline.oneroster.http.oauth2 import LABEL, Connected, NoToken, OAuth2SignIn
 from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.http.token_search import MOST_TRIES, TokenAddresses, find_form, scope_choices
 
@@ -167,7 +167,10 @@ class Discovery:
                     sign_in = find_form(self._session, url, scopes)
                 except NotOffered as problem:
                     urls.remove(url)
-                    self._note(RefusalOrigin.TOKEN, SignInRefused(problem.message, problem.remedy))
+                    fitting = in_context(problem, LABEL, self._session.situation)
+                    refused_there = SignInRefused(fitting.message, fitting.remedy)
+                    refused_there.retryable = fitting.retryable
+                    self._note(RefusalOrigin.TOKEN, refused_there)
                     if isinstance(problem, NoToken):
                         return
                 except NamedElsewhere as problem:

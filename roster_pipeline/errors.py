@@ -36,6 +36,8 @@ WORDS = {
     "enrollments-in-part": "the manifest does not call the enrollments complete, so they do not show who has none",
     "dates-contradict": "dates of roles are written with the day first and with the month first",
     "no-people": "the SIS shows nobody at all",
+    "records-without-id": "records came without an id, and the SIS does not answer for single people, so anybody "
+    "may still be there",
     "no-role": "people came without a role",
     "unread": "people could not be read",
     "delta-without-whole": "only changes came, and there is no whole roster to apply them to",
@@ -56,6 +58,8 @@ WORDS = {
 ABOUT_AGE = "source-"
 """The beginning of the slugs that concern the age of the source."""
 WITHOUT_SCHOOL = "all of one role came without a school"
+NO_ID = "records-without-id"
+"""A note of a proof: records came that do not say whose they are. It is a problem if the SIS has no second witness."""
 CLOCK_AHEAD = "clock-ahead"
 CLOCK_BEHIND = "clock-behind"
 """Notes of a proof. After a colon, they say by how much the SIS's clock is wrong."""

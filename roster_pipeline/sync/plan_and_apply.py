@@ -22,6 +22,7 @@ from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.errors import NO_ID
 from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import joined
@@ -144,6 +145,8 @@ def plan_snapshot(
         if served is False:
             served_before = bool(school.connection.learned.get(SINGLE_USERS))
             unlike = replace(unlike, single_users_gone=misses_single_users(before.proofs, served_before=served_before))
+            if NO_ID in facts["proof"]["notes"]:
+                snapshot = replace(snapshot, complete=False, problems=(*snapshot.problems, NO_ID))
             plan = planned(school.settings.without_witness())
     plan = plan.witnessed(answers if served else None)
     history, gone = before.roles, announced_gone(plan.rows, given.directory.announced)

@@ -301,3 +301,27 @@ def test_a_school_in_which_nobody_is_left_waits_for_a_person_and_not_for_ever(ap
         assert "unlike_before" not in api.guards, "the SIS would answer for single people as before"
     approve(api)
     assert api.present == set()
+
+
+def test_a_record_without_an_id_may_be_of_anybody_if_nobody_can_be_asked_for(database: Database, rest: Source) -> None:
+    """It is one of two who are missing. The second witness would know which."""
+    rest.single = []
+    school = School.begun(database, rest, [*map(pupil, range(20)), *map(teacher, range(3))])
+    rest.users[5] = rest.users[5] | {"sourcedId": ""}
+    rest.users.pop(7)
+    for _ in range(3):
+        assert {school.sync()[one] for one in ("st5", "st7")} == {"grace"}
+        assert school.guards == {"incomplete_snapshot"}
+    rest.single = [*rest.users, pupil(5)]
+    plan = school.sync()
+    assert (plan["st5"], plan["st7"]) == ("sis_still_answers", "left")
+    assert "st5" in school.present
+    assert "st7" not in school.present
+
+
+def test_dates_of_change_with_the_day_first_do_not_go_back_with_a_new_month(database: Database, bundle: Source) -> None:
+    people = [pupil(number, dateLastModified="31/10/2026") for number in range(20)]
+    school = School.begun(database, bundle, people)
+    bundle.users = [one | {"givenName": "New", "dateLastModified": "01/11/2026"} for one in people[:4]] + people[4:]
+    school.sync()
+    assert school.proof["problems"] == []

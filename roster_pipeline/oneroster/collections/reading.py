@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from roster_pipeline.errors import NO_ID
 from roster_pipeline.oneroster.client import Client
 from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.page import Collection
@@ -141,6 +142,8 @@ class Reading:
             else:
                 records = list(map(whole, records))
             users, rejects = self._reader.page(records)
+            if NO_ID not in self.notes and any(one["sourcedId"] is None for one in rejects):
+                self.notes.append(NO_ID)
             self._note_padded(records, users)
             self.unclear_dates += with_unclear_dates(rejects)
             self.rejected += len(records) - len(users)

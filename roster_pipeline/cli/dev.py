@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -33,8 +33,12 @@ UI_PORT = 3000
 CONSOLE_PORT = 8080
 
 
+def _port(name: str, text: str) -> Any:
+    return typer.Option(name, help=text, min=1, max=65_535)
+
+
 def web(
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = UI_PORT,
+    port: Annotated[int, _port("--port", "Port to listen on.")] = UI_PORT,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; put a proxy with TLS in front of it.")] = (
         LOOPBACK
     ),
@@ -62,7 +66,7 @@ def web(
 
 
 def console(
-    port: Annotated[int, typer.Option("--port", help="Port to listen on.")] = CONSOLE_PORT,
+    port: Annotated[int, _port("--port", "Port to listen on.")] = CONSOLE_PORT,
     host: Annotated[str, typer.Option("--host", help="Address to listen on; put a proxy with TLS in front of it.")] = (
         LOOPBACK
     ),
@@ -103,11 +107,9 @@ def dagster(ctx: typer.Context) -> None:
 
 
 def dev(
-    port: Annotated[int, typer.Option("--port", help="Port of the Dagster UI, on this machine only.")] = UI_PORT,
-    console_port: Annotated[int, typer.Option("--console-port", help="Port of the console.")] = CONSOLE_PORT,
-    simulator_port: Annotated[
-        int, typer.Option("--simulator-port", help="Port of the simulated SIS.")
-    ] = SIMULATOR_PORT,
+    port: Annotated[int, _port("--port", "Port of the Dagster UI, on this machine only.")] = UI_PORT,
+    console_port: Annotated[int, _port("--console-port", "Port of the console.")] = CONSOLE_PORT,
+    simulator_port: Annotated[int, _port("--simulator-port", "Port of the simulated SIS.")] = SIMULATOR_PORT,
     simulator: Annotated[bool, typer.Option("--simulator/--no-simulator", help="Start the simulated SIS too.")] = True,
 ) -> None:
     """Start the Dagster UI, its daemon, the console and the simulated SIS; Ctrl-C ends them all, and the database."""

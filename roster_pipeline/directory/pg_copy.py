@@ -185,7 +185,7 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
             false_values=["f"],
         ),
     )
-    arrays = {name: values_of(table[name].combine_chunks(), kind) for name, kind in columns.items()}
+    arrays = {name: values_of(one_array(table[name]), kind) for name, kind in columns.items()}
     return pd.DataFrame(arrays, copy=False)
 
 
@@ -207,6 +207,11 @@ def _joined(conn: Connection, statement: str, inner: sql.Composed) -> Iterator[t
     with driver(conn).cursor() as cursor, cursor.copy(joined) as copy:
         copy.set_types(["bytea"] * (2 if statement is DOCUMENTS else 1))
         yield from copy.rows()
+
+
+def one_array(column: pa.ChunkedArray) -> pa.Array:
+    """The chunks of a column as one. `combine_chunks` always copies."""
+    return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
 def values_of(array: pa.Array, kind: Kind) -> Any:

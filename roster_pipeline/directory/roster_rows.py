@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import stored_frames
-from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame, values_of
+from roster_pipeline.directory.pg_copy import Kind, copy_frame, one_array, read_frame, values_of
 from roster_pipeline.directory.stored_frames import ROSTER, frame_of_table, table_of
 from roster_pipeline.directory.tables import cleaned_roster, roster_row
 
@@ -176,8 +176,7 @@ def _difference(before: pa.Table, after: pa.Table) -> tuple[npt.NDArray[np.bool_
 
 def _stored(table: pa.Table, name: str) -> pa.Array:
     """A column of a roster's table, in the form of the rows."""
-    column = table[name]
-    values = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
+    values = one_array(table[name])
     return _first_records(values.to_numpy(), _stored(table, "sourced_id")) if name == "identity" else values
 
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 from sqlalchemy import Connection, text
 
 from roster_pipeline import code_version
-from roster_pipeline.directory.pg_copy import Kind, driver, values_of
+from roster_pipeline.directory.pg_copy import Kind, driver, one_array, values_of
 
 RECORDS, ROSTER, SETTLED = "records", "roster", "settled"
 LARGE = 5000
@@ -90,7 +90,7 @@ def frame_of_table(table: pa.Table) -> pd.DataFrame:
     """The frame that was made into a table."""
     columns: dict[str, Any] = {}
     for name in table.column_names:
-        array = table.column(name).combine_chunks()
+        array = one_array(table.column(name))
         if pa.types.is_large_binary(array.type):
             columns[name] = np.empty(len(array), dtype=object)
             columns[name][:] = [_of_json(one) if one else {} for one in array.to_pylist()]

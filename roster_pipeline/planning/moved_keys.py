@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -114,8 +115,7 @@ class _Names:
     """Names before and after this plan, as keys."""
 
     def __init__(self, directory: DirectoryFrames, changes: dict[int, Changes]) -> None:
-        self._columns = {name: directory.people[name] for name in _WHOLE_NAMES[-1]}
-        self._changes = changes
+        self._people, self._changes = directory.people, changes
 
     def one_family(self, who: int, other: int) -> bool:
         """Whether the new family name of one person is the old family name of the other."""
@@ -123,12 +123,16 @@ class _Names:
         return bool(mine) and mine == theirs
 
     def before(self, who: int, name: str) -> str:
-        value = self._columns[name].get(who)
-        return name_key(value if isinstance(value, str) else None)
+        return name_key(self._columns[name].get(who))
 
     def after(self, who: int, name: str) -> str:
         changed = self._changes.get(who, {}).get(name)
         return self.before(who, name) if changed is None else name_key(changed[1])
+
+    @cached_property
+    def _columns(self) -> dict[str, dict[int, str | None]]:
+        ids = self._people.index.tolist()
+        return {name: dict(zip(ids, strings(self._people[name]).to_pylist(), strict=True)) for name in _WHOLE_NAMES[-1]}
 
 
 def _gains(changes: Changes, name: str) -> bool:

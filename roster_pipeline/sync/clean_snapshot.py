@@ -170,6 +170,7 @@ def read_records(conn: Connection, facts: Mapping[str, Any]) -> Records:
         if len(new) <= MOST_NEW * records:
             ids, lines = snapshots.documents_of(conn, new)
             table = pa.concat_tables([table, table_of(frame_of_documents(lines), **{ID: pa.array(ids)})])
+            table = table.combine_chunks()  # otherwise each `take` would do it again
             return Records(_of_records(table, users), _of_records(table, contacts))
     read = [snapshots.documents(conn, snapshot_id, part) for part in ("user", "contact")]
     frames = [frame_of_documents(lines) for _, lines in read]

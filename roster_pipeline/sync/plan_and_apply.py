@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
@@ -23,7 +25,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import NO_ID
-from roster_pipeline.frames import infrequent_collection
+from roster_pipeline.frames import infrequent_collection, strings, truth
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import joined
 from roster_pipeline.planning.findings import Finding
@@ -220,18 +222,19 @@ def _second_witness(
     asked = [record for record in plan.asked if record not in known]
     if not asked:
         return dict(known), True
-    present = roster[["sourced_id", "role"]][roster["record_status"] == "member"].sort_values("sourced_id")
-    if is_bundle(school.connection) or present.empty:
+    present = truth(pc.equal(strings(roster["record_status"]), "member"))
+    ids, roles = strings(roster["sourced_id"]), strings(roster["role"])
+    if is_bundle(school.connection) or not present.any():
         return {}, None
     zone = school.settings.zone
     today = datetime.now(zone).date()
     with client_of(school.connection, limits) as client:
         reports = []
         for role, rows in plan.absent.groupby("role"):
-            ids = sorted({one for records in rows["sourced_ids"] for one in records}.intersection(asked))
-            alike = present[present["role"] == role] if role in set(present["role"]) else present
-            shown = alike["sourced_id"].tolist()
-            reports += [client.witness(ids, school_sourced_id, shown, today, zone, str(role))] if ids else []
+            theirs = sorted({one for records in rows["sourced_ids"] for one in records}.intersection(asked))
+            alike = present & truth(pc.equal(roles, str(role)))
+            shown = ids.filter(pa.array(alike if alike.any() else present)).to_pylist()
+            reports += [client.witness(theirs, school_sourced_id, shown, today, zone, str(role))] if theirs else []
         report = joined(reports)
         learned = dict(client.learned)
     with database.begin() as conn:

@@ -25,7 +25,8 @@ from roster_pipeline.directory.stored_frames import ROSTER, frame_of_table, tabl
 from roster_pipeline.directory.tables import cleaned_roster, roster_row
 
 Ints = npt.NDArray[np.int64]
-BEGUN_AGAIN_AFTER = timedelta(days=7)
+BEGUN_AGAIN_AFTER = timedelta(days=6, hours=12)
+"""So every seventh night, although a night may begin some minutes earlier than the last one."""
 MOST_DIFFERENT = 0.1
 _COLUMNS: dict[str, Kind] = {
     column.name: "bool" if str(column.type) == "BOOLEAN" else "text"

@@ -1,9 +1,10 @@
 """The settled pairs of a large school (`planning/settled.py`): kept with a plan, and what has changed since.
 
-They are one value (`stored_frames`), with the position of the change log at which the directory was read. Every later
-change of a person, link, membership or contact is in the log after that position. A digest covers everything else that
-planning reads: settings, the district's connections, decisions about records, and our code. If the digest differs,
-nothing is settled.
+They are one value (`stored_frames`), with the position of the change log at which the directory was read. Every change
+of a person, link, membership or contact is in the log after that position, whoever made it. Records that have changed
+are those whose row of the roster has ended since (`roster_rows`). What planning reads besides people is in a digest:
+settings, the connections of the district, decisions about records, and our code. If the digest is another one, or the
+roster has begun anew, nothing is settled.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from sqlalchemy import Connection, text
 from roster_pipeline import code_version
 from roster_pipeline.directory import stored_frames
 from roster_pipeline.directory.pg_copy import number_literal
-from roster_pipeline.directory.roster_reuse import KEY
 from roster_pipeline.directory.stored_frames import SETTLED
 from roster_pipeline.directory.tenants import SchoolRow
 
@@ -41,12 +41,16 @@ select jsonb_build_array(
         order by id) from school where district_id = :district),
     (select jsonb_agg(jsonb_build_array(sourced_id, person_id) order by sourced_id, person_id) from link_exclusion
      where district_id = :district and connection_id = :connection)
-)::text
+)::text, roster_id, roster_version from snapshot where id = :snapshot
 """
 CHANGED = """
 select coalesce(array_agg(distinct person_id), '{}') as people,
     coalesce(array_agg(distinct coalesce(after ->> 'sourced_id', before ->> 'sourced_id'))
-        filter (where entity = 'link' and coalesce(after, before) is not null), '{}') as records
+        filter (where entity = 'link' and coalesce(after, before) is not null), '{}') as records,
+    array(
+        select sourced_id from roster_row
+        where roster_id = :roster and last_version >= :before and last_version < :now and last_version < 2147483647
+    ) as ended
 from (
     select person_id, entity, before, after from change_log
     where district_id = :district and position > :position and entity = 'person'
@@ -55,7 +59,8 @@ from (
     where district_id = :district and position > :position and entity <> 'person'
 ) changed
 """
-"""There is an index for each half."""
+"""There is an index for each half of the log, and one for the rows that have ended. They are not deleted as long as a
+snapshot names a version for which they held."""
 OTHERS = """
 select p.id, lower(p.email), case when p.number_connection_id = :connection then p.number_kind end,
     bare_number(p.number), array(
@@ -99,48 +104,47 @@ READY = "analyze candidate; select set_config('jit', 'off', true), set_config('d
 
 @dataclass(frozen=True)
 class Reading:
-    """The values that a plan keeps for the next one. decided: the digest. cleaning: the input of the roster, if its
-    snapshot has it."""
+    """What a plan keeps for the next one. decided: the digest. roster: number and version of what it read."""
 
     decided: str
-    cleaning: Mapping[str, Any] | None
+    roster: tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Before:
-    """The pairs of an earlier plan: columns sourced_id, person_id, digest. since: the day on which everybody was
-    planned. same_roster: whether the plan was made from the same roster.
+    """The pairs of an earlier plan: columns sourced_id, person_id. since: the day on which everybody was planned.
 
     people, records: those that were changed since. others: people who were not members but possible matches.
     """
 
     pairs: pa.Table
     since: date
-    same_roster: bool
     people: frozenset[int]
     records: frozenset[str]
     others: frozenset[int]
 
 
-def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) -> Reading:
-    """Call it before anything else is read. Then a setting that changes meanwhile gives another digest the next time.
-    facts: as `snapshots.facts` has them."""
-    given = {"district": school.district_id, "connection": school.connection.id}
-    decided = str(conn.scalar(text(DECIDED), given))
+def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) -> Reading | None:
+    """Call it after the roster was read, and before the directory is: then a setting that is changed meanwhile gives
+    another digest the next time. None if the roster was written again after `facts` were read (`snapshots.facts`)."""
+    given = {"district": school.district_id, "connection": school.connection.id, "snapshot": facts["id"]}
+    decided, *roster = conn.execute(text(DECIDED), given).one()
+    if roster != [facts["roster_id"], facts["roster_version"]]:
+        return None
     used = (
         school.settings.model_dump_json(),
         school.connection.settings.model_dump_json(),
         str(facts["school_sourced_id"]),
     )
     code = (code_version("."), pd.__version__, pa.__version__)
-    return Reading(sha256(repr((decided, used, code)).encode()).hexdigest(), facts["counts"].get(KEY))
+    return Reading(sha256(repr((decided, used, code)).encode()).hexdigest(), (roster[0], roster[1]))
 
 
 def load(
     conn: Connection, school: SchoolRow, snapshot_id: int, records: int, reading: Reading, today: date
 ) -> Before | None:
-    """The pairs of the school's last plan. None if there are none, if anything but people has changed since, or if
-    everybody was last planned `MOST_DAYS` ago.
+    """The pairs of the school's last plan. None if there are none, if something else than people was changed since, if
+    the roster has begun anew, or if everybody was last planned `MOST_DAYS` ago.
 
     Call it under the lock of the district. records: how many the snapshot has.
     """
@@ -152,12 +156,15 @@ def load(
     since = date.fromisoformat(state["since"])
     if state["decided"] != reading.decided or not 0 <= (today - since).days < MOST_DAYS:
         return None
-    changed = conn.execute(text(CHANGED), {"position": state["position"], "district": school.district_id}).one()
+    (roster, before), (same, now) = state["roster"], reading.roster
+    if kept.roster != (roster, before) or same != roster or now < before:
+        return None
+    given = {"position": state["position"], "district": school.district_id}
+    changed = conn.execute(text(CHANGED), given | {"roster": roster, "before": before, "now": now}).one()
     if len(changed.people) > MOST_CHANGED:
         return None
-    same = reading.cleaning is not None and state["cleaning"] == reading.cleaning
-    people, records_too = frozenset(changed.people), frozenset(changed.records)
-    return Before(table, since, same, people, records_too, frozenset(state["others"]) | people)
+    people = frozenset(changed.people)
+    return Before(table, since, people, frozenset([*changed.records, *changed.ended]), people.union(state["others"]))
 
 
 def keep(
@@ -177,7 +184,7 @@ def keep(
     """
     conn.execute(text("select from snapshot where id = :id for share"), {"id": snapshot_id})
     state = {
-        "decided": reading.decided, "cleaning": reading.cleaning, "position": position, "others": sorted(others),
+        "decided": reading.decided, "roster": reading.roster, "position": position, "others": sorted(others),
         "since": since.isoformat(),
     }  # fmt: skip
     stored_frames.keep(conn, snapshot_id, SETTLED, pairs.replace_schema_metadata({"state": orjson.dumps(state)}))

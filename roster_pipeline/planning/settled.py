@@ -15,7 +15,6 @@ these, and plans everybody if one has changed (`directory/settled_pairs.py`).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,12 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import (
-    ROSTER_COLUMNS,
     TEXT,
     Array,
     Flags,
     Ints,
     filled,
+    one_array,
     persons_of,
     positions,
     repeated,
@@ -51,47 +50,17 @@ a parent's."""
 MOST_OPEN = 5
 """If more than one record in this many is not settled, everybody is planned, because there is little to save."""
 _CONTACT = ("contact_sourced_id", "contact_email", "contact_phone")
-_WRITTEN = tuple(name for name in ROSTER_COLUMNS if name != "identity")
-"""The columns of a record that are compared. Numbers of identities are not, because each new record moves them."""
-_HASH_KEYS = ("settled pairs, 1", "settled pairs, 2")
-"""SipHash has 64 bits, so each row is hashed twice. This takes a third of the time of a longer hash for each row."""
-_NULL, _NEXT = "\0n", "\0s"
-"""No value of ours has the character NUL."""
 
 
-@dataclass(frozen=True)
-class Settled:
-    """Pairs of a record (sourced_ids) and its person (or `IDLE`), as Arrow arrays. digests: of the records, as
-    `digests_of` makes them."""
+def still_settled(roster: pd.DataFrame, before: pa.Table, people: Collection[int], records: Collection[str]) -> Ints:
+    """The person of each row of a roster that is settled, or `IDLE`, else `OPEN`.
 
-    sourced_ids: Array
-    persons: Array
-    digests: Array
-
-
-def digests_of(roster: pd.DataFrame) -> Array:
-    """A digest of each row of a roster, except for the number of its identity."""
-    columns = [pa.array(roster[name].array, from_pandas=True).cast(TEXT) for name in _WRITTEN]
-    written = pc.binary_join_element_wise(
-        *(pc.fill_null(column, _NULL) for column in columns), pa.scalar(_NEXT, TEXT)
-    ).to_numpy(zero_copy_only=False)
-    halves = [pd.util.hash_array(written, hash_key=key, categorize=False) for key in _HASH_KEYS]
-    return pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(roster), [None, pa.py_buffer(np.stack(halves, 1))])
-
-
-def still_settled(
-    roster: pd.DataFrame, before: Settled, digests: Array | None, people: Collection[int], records: Collection[str]
-) -> Ints:
-    """For each row of a roster: the person if the row is settled, or `IDLE`, else `OPEN`.
-
-    digests: of the rows; None if the last plan had the same roster. people, records: those that changed since, or about
-    which somebody decided something.
+    before: the pairs of the last plan, a record (sourced_id) and its person (person_id) or `IDLE`. people, records:
+    those that were changed since, or about whom somebody decided something.
     """
-    place = positions(strings(roster["sourced_id"]), before.sourced_ids)
-    persons: Ints = np.append(before.persons.to_numpy(), OPEN)[place]
+    place = positions(strings(roster["sourced_id"]), one_array(before["sourced_id"]))
+    persons: Ints = np.append(before["person_id"].to_numpy(), OPEN)[place]
     same = place >= 0
-    if digests is not None:
-        same &= truth(pc.equal(digests, before.digests.take(pa.array(place, mask=place < 0))))
     same &= ~np.isin(persons, np.fromiter(people, dtype=np.int64, count=len(people)))
     same &= ~truth(pc.is_in(strings(roster["sourced_id"]), value_set=pa.array(list(records), TEXT)))
     identity = roster["identity"].to_numpy(dtype=np.int64)

@@ -32,14 +32,12 @@ from roster_pipeline.directory.planning_input import LoadedDirectory
 from roster_pipeline.directory.settled_pairs import Before, Reading
 from roster_pipeline.directory.sync_summary import History, history_of
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.frames import Array, Flags, Ints, one_array, persons_of, positions, sorted_by, strings
+from roster_pipeline.frames import Flags, Ints, persons_of, positions, sorted_by, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, asked_elsewhere, kept_elsewhere
 from roster_pipeline.planning.plan import Plan, says_nothing
 from roster_pipeline.planning.settled import (
     MOST_OPEN,
     OPEN,
-    Settled,
-    digests_of,
     neighbours,
     one_contact,
     rows_of,
@@ -52,18 +50,15 @@ from roster_pipeline.planning.snapshot_guards import GOOD_SNAPSHOTS_READ
 
 @dataclass(frozen=True)
 class _Found:
-    """directory: the people who are planned. position: of the change log. settled: the settled person of each row of
-    the roster, or `IDLE`, else `OPEN`. context: the rows of people who are planned only because others share a key with
-    them. earlier: the pairs of the last plan. since: the last day on which everybody was planned; None if this plan has
-    everybody. digests: of the rows, if known."""
+    """directory: the people who are planned. position: that of the change log. settled: the settled person of each row
+    of the roster, or `IDLE`, else `OPEN`. context: the rows of people who are planned only because others share a key
+    with them. since: the day on which everybody was planned, if these are not all."""
 
     directory: DirectoryFrames
     position: int
     settled: Ints
     context: Flags
-    earlier: Settled | None = None
     since: date | None = None
-    digests: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -121,31 +116,20 @@ class PlanInput:
         return pd.DataFrame({"role": self.roster["role"].iloc[rows].array, "person_id": persons[rows]})
 
     def keep(self, conn: Connection, snapshot_id: int, plan: Plan) -> None:
-        """Store the pairs that are settled after this plan, in its transaction. Not after a first sync, when everybody
-        changes."""
+        """Keep what is settled after this plan, in its transaction, if it is enough for the next one. After a first
+        sync, everybody has changed."""
         if self.reading is not None and not plan.first_sync:
             position, others, since = self.found.position, self.others().tolist(), self.found.since or self.today
-            settled_pairs.keep(conn, snapshot_id, self.pairs_after(plan), self.reading, position, others, since=since)
+            pairs = self.pairs_after(plan)
+            if (len(self.roster) - len(pairs)) * MOST_OPEN <= len(self.roster):
+                settled_pairs.keep(conn, snapshot_id, pairs, self.reading, position, others, since=since)
 
     def pairs_after(self, plan: Plan) -> pa.Table:
         """The pairs that are settled after this plan."""
-        open_ = self.settled == OPEN
         persons = self.settled.copy()
-        persons[open_] = settled_by(plan, self.planned, self.directory)
-        ids = strings(self.roster["sourced_id"])
-        kept, new = np.flatnonzero(~open_), np.flatnonzero(open_ & (persons != OPEN))
-        digests = self._digests(new)
-        if self.found.earlier is not None:
-            place = positions(ids.take(pa.array(kept)), self.found.earlier.sourced_ids)
-            digests = pa.concat_arrays([self.found.earlier.digests.take(pa.array(place)), digests])
-        rows = np.concatenate([kept, new])
-        columns = {"sourced_id": ids.take(pa.array(rows)), "person_id": pa.array(persons[rows]), "digest": digests}
-        return pa.table(columns)
-
-    def _digests(self, rows: Ints) -> Array:
-        if self.found.digests is not None:
-            return self.found.digests.take(pa.array(rows))
-        return digests_of(self.roster if len(rows) == len(self.roster) else self.roster.iloc[rows])
+        persons[persons == OPEN] = settled_by(plan, self.planned, self.directory)
+        here = pa.array(persons != OPEN)
+        return pa.table({"sourced_id": strings(self.roster["sourced_id"]), "person_id": persons}).filter(here)
 
     def others(self) -> Ints:
         """The possible matches who are not members."""
@@ -209,9 +193,7 @@ def _narrow(
     exemptions, announced = decided["exemptions"], decided["announced"]
     people = {*last.people, *announced, *exemptions["person_id"].dropna().astype("int64")}
     records = {*last.records, *special, *(one for some in exemptions["sourced_ids"] for one in some)}
-    earlier = Settled(*(one_array(last.pairs[name]) for name in ("sourced_id", "person_id", "digest")))
-    digests = None if last.same_roster else digests_of(roster)
-    persons = still_settled(roster, earlier, digests, people, records)
+    persons = still_settled(roster, last.pairs, people, records)
     others = those_of_roster(settled_pairs.others_of(conn, school, last.others), roster)
     near: Flags | None = None
     while True:
@@ -233,7 +215,7 @@ def _narrow(
             persons = np.where(near, OPEN, persons)
             if near.any():
                 continue
-        return _Found(directory, loaded.position, persons, context, earlier, last.since, digests)
+        return _Found(directory, loaded.position, persons, context, last.since)
 
 
 def _frames(

@@ -10,7 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from roster_pipeline import sync
 from roster_pipeline.cleaning.quality import not_tested
@@ -20,6 +20,7 @@ from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
 from roster_pipeline.planning.settled import OPEN
 from roster_pipeline.sync import clean_snapshot, plan_input
 from roster_pipeline.sync.clean_snapshot import CleanedCounts
+from roster_pipeline.sync.plan_input import PlanInput
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.kept_frames import keep_and_compare
 
@@ -257,13 +258,53 @@ def test_nothing_is_kept_of_an_erased_person(nights: Nights, read: list[int]) ->
 def test_everybody_of_a_large_school_is_planned_once_a_week(nights: Nights, read: list[int]) -> None:
     for _ in range(3):
         nights.district.sync_school("lincoln")
+    for days, planned_too in ((0, False), (6, False), (7, True), (-1, True)):
+        given = to_plan(nights, days)
+        assert (given.settled == OPEN).all() == planned_too, days
+
+
+def to_plan(nights: Nights, days: int = 0) -> PlanInput:
+    """What the next plan of the newest snapshot would be made of, so many days from now."""
     with nights.district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
         snapshot = int(conn.scalar(text("select max(id) from snapshot")) or 0)
     today = datetime.now(school.settings.zone).date()
-    for days, planned_too in ((0, False), (6, False), (7, True), (-1, True)):
-        given = plan_input.read(nights.district.database, school, snapshot, today + days * DAY)
-        assert (given.settled == OPEN).all() == planned_too, days
+    return plan_input.read(nights.district.database, school, snapshot, today + days * DAY)
+
+
+@pytest.mark.parametrize("what", ["", "cleaned again", "roster begun anew", "written meanwhile"])
+def test_records_whose_rows_of_the_roster_have_ended_are_planned(
+    nights: Nights, read: list[int], what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        nights.district.sync_school("lincoln")
+    if what == "cleaned again":  # then the rows that have ended since the last plan may be gone
+        sync.clean_latest(nights.district.database, "lincoln", run_id=None, take_over=False)
+    who, odd = student(nights), still_planned(to_plan(nights))
+    nights.district.people.rename(who, family_name="Okonkwo-Byrne")
+    if what == "roster begun anew":
+        monkeypatch.setattr(roster_rows, "MOST_DIFFERENT", 0)
+    nights.next()
+    if what == "written meanwhile":
+        monkeypatch.setattr(rosters, "load_quality", _after_another_cleaning(nights))
+    given = to_plan(nights)
+    assert still_planned(given) == (odd | {who} if not what else set(given.roster["sourced_id"]))
+
+
+def still_planned(given: PlanInput) -> set[str]:
+    """The records that are planned."""
+    return set(given.roster["sourced_id"][given.settled == OPEN])
+
+
+def _after_another_cleaning(nights: Nights) -> Callable[..., pd.DataFrame]:
+    """Reads quality results after a sync of the same school has cleaned the same snapshot again."""
+    load = rosters.load_quality
+
+    def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
+        sync.clean_latest(nights.district.database, "lincoln", run_id=None, take_over=False)
+        return load(conn, snapshot_id)
+
+    return load_quality
 
 
 def test_kept_frames_are_pruned_with_their_snapshot(nights: Nights, read: list[int]) -> None:

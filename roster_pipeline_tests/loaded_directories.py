@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import fields
 
 import pandas as pd
@@ -10,6 +9,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import planning_input
 from roster_pipeline.directory.planning_input import LoadedDirectory
+from roster_pipeline.directory.settled_pairs import Unsettled
 from roster_pipeline.directory.tenants import SchoolRow
 
 SMALL, LARGE = -1, 10**8
@@ -18,16 +18,12 @@ _load = planning_input.load_directory
 
 
 def load_both_ways(
-    conn: Connection,
-    school: SchoolRow,
-    snapshot_id: int,
-    records: int = LARGE,
-    find_candidates: Callable[[Connection], None] | None = None,
+    conn: Connection, school: SchoolRow, snapshot_id: int, records: int = LARGE, some: Unsettled | None = None
 ) -> LoadedDirectory:
     """`planning_input.load_directory`, which gives the same frames for a small and for a large school."""
-    if find_candidates:
-        return _load(conn, school, snapshot_id, records, find_candidates)
-    small, large = (_load(conn, school, snapshot_id, some) for some in (SMALL, LARGE))
+    if some:
+        return _load(conn, school, snapshot_id, records, some)
+    small, large = (_load(conn, school, snapshot_id, size) for size in (SMALL, LARGE))
     for field in fields(LoadedDirectory):
         one, other = getattr(small, field.name), getattr(large, field.name)
         if isinstance(one, pd.DataFrame):

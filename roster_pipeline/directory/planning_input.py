@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import pandas as pd
+from psycopg import sql
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.locks import lock_district_for_reading
-from roster_pipeline.directory.pg_copy import Kind, read_frame
+from roster_pipeline.directory.pg_copy import Kind, array_literal, driver, number_literal, read_frame
 from roster_pipeline.directory.roster_rows import OF_SNAPSHOT
+from roster_pipeline.directory.settled_pairs import Unsettled
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 
 CANDIDATES = """
 drop table if exists candidate;
-select set_config('enable_nestloop', case when {records} * {large} > reltuples then 'off' else 'on' end, true),
-    set_config('jit', 'off', true), set_config('work_mem', '64MB', true),
-    set_config('default_statistics_target', '10', true)
+select set_config('jit', 'off', true), set_config('work_mem', '64MB', true),
+    set_config('default_statistics_target', '10', true), set_config('enable_nestloop',
+        case when {records} * {large} > greatest(reltuples, 0) then 'off' else 'on' end, true)
 from pg_class where oid = 'person'::regclass;
 create temporary table candidate on commit drop as
 with roster as materialized (
     select sourced_id, number_kind, bare_number(number) as number, lower(email) as email
-    from {rows}
+    from {rows} and ({everybody} or sourced_id = any({sourced_ids}))
 ), near as materialized (
-    select person_id from membership where district_id = {district} and school_id = {school}
+    select person_id from membership
+    where district_id = {district} and school_id = {school} and person_id <> all({settled})
     union
     select l.person_id from roster c
     join link l on l.connection_id = {connection} and l.sourced_id = c.sourced_id
@@ -42,6 +44,8 @@ with roster as materialized (
     where near.person_id is null and p.district_id = {district} and current_setting('enable_nestloop') = 'off'
 )
     select person_id from near
+    union
+    select id from person where district_id = {district} and id = any({others})
     union
     select o.id from other o join roster c on c.number_kind = o.number_kind and c.number = o.number
     union
@@ -65,6 +69,8 @@ A small school looks up each of its records. There, `offset 0` (here and below) 
 per record. Without statistics of new tables it expects a few rows, and would join everybody with everybody. A school
 with a large part of all people reads them all, and joins by hash: then numbers and e-mails are only compared with
 people whom neither membership nor link has found. enable_nestloop says which way.
+
+If some people are settled, the records of the others are looked up, and settled members are left out.
 """
 
 LARGE = 4
@@ -194,17 +200,13 @@ class LoadedDirectory:
 
 
 def load_directory(
-    conn: Connection,
-    school: SchoolRow,
-    snapshot_id: int,
-    records: int,
-    find_candidates: Callable[[Connection], None] | None = None,
+    conn: Connection, school: SchoolRow, snapshot_id: int, records: int, some: Unsettled | None = None
 ) -> LoadedDirectory:
     """Members of the school, and people who share a link, a number or an e-mail with the snapshot's roster.
 
     records: how many the roster has; a large one is searched in another way than a small one (`CANDIDATES`). It first
     waits for changes of the district that are being made. So `position` comes after everything that was read, and
-    before everything that was not. find_candidates: fills the table `candidate` with fewer people.
+    before everything that was not. some: only these, if others are settled.
     """
     lock_district_for_reading(conn, school.district_id)
     given: dict[str, int] = {
@@ -213,11 +215,16 @@ def load_directory(
         "connection": school.connection.id,
         "snapshot": snapshot_id,
     }
-    if find_candidates:
-        find_candidates(conn)
-    else:
-        rows = OF_SNAPSHOT.format(**given)
-        conn.exec_driver_sql(CANDIDATES.format(**given, rows=rows, records=records, large=LARGE))
+    of = some or Unsettled([], [], [])
+    chosen = {"settled": number_literal(of.settled), "others": number_literal(of.others)}
+    chosen = {name: f"'{numbers}'::bigint[]" for name, numbers in chosen.items()}
+    listed = sql.Literal(array_literal(of.sourced_ids)).as_string(driver(conn)).replace("%", "%%")
+    conn.exec_driver_sql(
+        CANDIDATES.format(
+            **given, **chosen, rows=OF_SNAPSHOT.format(**given), records=0 if some else records, large=LARGE,
+            everybody=some is None, sourced_ids=f"{listed}::text[]",
+        )
+    )  # fmt: skip
     people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
     links = read_frame(conn, _links(), LINKS, district=school.district_id)
     exclusions = read_frame(
@@ -227,7 +234,7 @@ def load_directory(
     position, several, others, of_phones, preferred = conn.execute(text(POSITION), given | wishes).one()
     members = read_frame(
         conn,
-        _members(several, some=find_candidates is not None),
+        _members(several, some=some is not None),
         MEMBERS,
         district=school.district_id,
         school=school.id,

@@ -9,14 +9,12 @@ roster has begun anew, nothing is settled.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import orjson
 import pandas as pd
 import pyarrow as pa
@@ -70,36 +68,6 @@ from person p where p.district_id = :district and p.id = any(cast(:people as big
     select from membership m where m.district_id = :district and m.school_id = :school and m.person_id = p.id
 )
 """
-FORGET = "drop table if exists candidate"
-FIND = """
-create temporary table candidate on commit drop as
-with record as materialized (
-    select * from unnest(
-        cast(:ids as text[]), cast(:kinds as text[]), cast(:numbers as text[]), cast(:emails as text[])
-    ) r(sourced_id, number_kind, number, email)
-)
-    select person_id from membership
-    where district_id = :district and school_id = :school and person_id <> all(cast(:settled as bigint[]))
-    union
-    select f.person_id from record c cross join lateral (
-        select l.person_id from link l where l.connection_id = :connection and l.sourced_id = c.sourced_id offset 0
-    ) f
-    union
-    select f.id from record c cross join lateral (
-        select p.id from person p
-        where p.district_id = :district and p.number_connection_id = :connection
-          and p.number_kind = c.number_kind and bare_number(p.number) = bare_number(c.number) offset 0
-    ) f
-    union
-    select f.id from record c cross join lateral (
-        select p.id from person p where p.district_id = :district and lower(p.email) = lower(c.email) offset 0
-    ) f
-    union
-    select p.id from person p where p.district_id = :district and p.id = any(cast(:others as bigint[]))
-"""
-"""As `planning_input.CANDIDATES`, without the settled people. others: people who are not members but share a number or
-an e-mail with a settled record."""
-READY = "analyze candidate; select set_config('jit', 'off', true), set_config('default_statistics_target', '10', true)"
 
 
 @dataclass(frozen=True)
@@ -122,6 +90,16 @@ class Before:
     people: frozenset[int]
     records: frozenset[str]
     others: frozenset[int]
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """Whom a plan is about if others are settled. sourced_ids: records that are not settled. settled: people. others:
+    people who are no members, and share a number or an e-mail with a settled record."""
+
+    sourced_ids: Sequence[str]
+    settled: Sequence[int]
+    others: Sequence[int]
 
 
 def reading_of(conn: Connection, school: SchoolRow, facts: Mapping[str, Any]) -> Reading | None:
@@ -199,23 +177,3 @@ def others_of(
         return []
     given = {"district": school.district_id, "school": school.id, "connection": school.connection.id}
     return [tuple(row) for row in conn.execute(text(OTHERS), given | {"people": number_literal(people)})]
-
-
-def find_candidates(
-    conn: Connection, school: SchoolRow, records: pd.DataFrame, settled: npt.NDArray[np.int64], others: Collection[int]
-) -> None:
-    """Fill the table `candidate` with the people that planning needs, without the settled ones.
-
-    records: the rows of the roster that are not settled.
-    """
-    columns = {"ids": "sourced_id", "kinds": "number_kind", "numbers": "number", "emails": "email"}
-    given: dict[str, Any] = {
-        "district": school.district_id, "school": school.id, "connection": school.connection.id,
-        "settled": number_literal(settled.tolist()), "others": number_literal(others),
-    }  # fmt: skip
-    for name, column in columns.items():
-        values = records[column].astype(object)
-        given[name] = values.where(values.notna(), None).tolist()
-    conn.exec_driver_sql(FORGET)
-    conn.execute(text(FIND), given)
-    conn.exec_driver_sql(READY)

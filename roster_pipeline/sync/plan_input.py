@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ from roster_pipeline.directory import (
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district_for_reading
 from roster_pipeline.directory.planning_input import LoadedDirectory
-from roster_pipeline.directory.settled_pairs import Before, Reading
+from roster_pipeline.directory.settled_pairs import Before, Reading, Unsettled
 from roster_pipeline.directory.sync_summary import History, history_of
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import Flags, Ints, persons_of, positions, sorted_by, strings
@@ -200,14 +199,8 @@ def _narrow(
         open_ = persons == OPEN
         if open_.sum() * MOST_OPEN > len(roster):
             return None
-        find = partial(
-            settled_pairs.find_candidates,
-            school=school,
-            records=roster[open_],
-            settled=persons[persons >= 0],
-            others=others,
-        )
-        loaded = planning_input.load_directory(conn, school, snapshot_id, len(roster), find)
+        some = Unsettled(roster["sourced_id"][open_].tolist(), persons[persons >= 0].tolist(), others)
+        loaded = planning_input.load_directory(conn, school, snapshot_id, len(roster), some)
         directory = _frames(conn, school, loaded, roster[open_], decided)
         if near is None:
             near = neighbours(roster, ~open_, directory)

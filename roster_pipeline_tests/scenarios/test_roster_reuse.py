@@ -15,8 +15,18 @@ from sqlalchemy import Connection, text
 from roster_pipeline import sync
 from roster_pipeline.cleaning.quality import not_tested
 from roster_pipeline.cleaning.quality_suite import SHIPPED
-from roster_pipeline.directory import operations, roster_reuse, roster_rows, rosters, snapshots, stored_frames, tenants
+from roster_pipeline.directory import (
+    operations,
+    planning_input,
+    roster_reuse,
+    roster_rows,
+    rosters,
+    snapshots,
+    stored_frames,
+    tenants,
+)
 from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
+from roster_pipeline.directory.settled_pairs import Unsettled
 from roster_pipeline.planning.settled import OPEN
 from roster_pipeline.sync import clean_snapshot, plan_input
 from roster_pipeline.sync.clean_snapshot import CleanedCounts
@@ -294,6 +304,24 @@ def test_records_whose_rows_of_the_roster_have_ended_are_planned(
 def still_planned(given: PlanInput) -> set[str]:
     """The records that are planned."""
     return set(given.roster["sourced_id"][given.settled == OPEN])
+
+
+@pytest.mark.parametrize("odd_id", ["o'%s{x}", 'back\\slash "quoted"'])
+def test_only_people_of_records_that_are_planned_are_read(nights: Nights, odd_id: str) -> None:
+    nights.district.sync_school("lincoln")
+    database, who = nights.district.database, student(nights)
+    with database.begin() as conn:
+        for table in ("roster_row", "link"):
+            rename = text(f"update {table} set sourced_id = :new where sourced_id = :old")
+            conn.execute(rename, {"new": odd_id, "old": who})
+        person = int(conn.scalar(text("select person_id from link where sourced_id = :id"), {"id": odd_id}) or 0)
+        settled = list(conn.scalars(text("select person_id from membership")))
+        school = tenants.get_school(conn, "lincoln")
+        snapshot = int(conn.scalar(text("select max(id) from snapshot")) or 0)
+        some = Unsettled([odd_id], settled, [])
+        loaded = planning_input.load_directory(conn, school, snapshot, len(settled), some)
+    assert loaded.people.index.tolist() == loaded.members.index.tolist() == [person]
+    assert loaded.links["sourced_id"].tolist() == [odd_id]
 
 
 def _after_another_cleaning(nights: Nights) -> Callable[..., pd.DataFrame]:

@@ -48,7 +48,7 @@ def test_an_owner_finds_excludes_and_restores_a_pupil_and_fixes_a_link(
 
     page = open_page(OWNER)
     page.goto("/schools/lincoln")
-    page.get_by_role("link", name="People", exact=True).click()
+    page.get_by_role("navigation", name="Main").get_by_role("link", name="People").click()
     page.get_by_role("link", name="Grace Lovelace").wait_for()
     page.get_by_label("Status").select_option("all")
     page.get_by_label("Search").fill("lovelace ada")

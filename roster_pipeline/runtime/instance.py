@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import dagster as dg
 from dagster._core.storage.root import LocalArtifactStorage
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres.storage import DagsterPostgresStorage
-from sqlalchemy.pool import NullPool
 
 from roster_pipeline.runtime.embedded import dagster_address
 from roster_pipeline.settings.installation import home
@@ -23,10 +23,28 @@ STATEMENT_SECONDS = 60
 RECYCLE_SECONDS = 600
 """Kept connections are renewed before firewalls forget them."""
 OVERFLOW = 5
+MANY_THREADS = 30
+"""The daemon has a thread for each of its tasks, and more for sensors and schedules."""
+NO_LIMIT = 0
+"""An upgrade of Dagster's tables may take long."""
+ASKED_EVERY_TIME = ("has_table", "has_asset_key_col", "has_dynamic_partition", "has_run_stats_index_cols")
+"""Questions that Dagster asks its database some hundred times per run. A yes stays yes, so it is remembered. They are a
+quarter of its queries."""
+KEEPS = "_roster_keeps_connections"
+"""The mark of a storage that `keep_connections` has seen."""
 
 
 class InstanceStorage(DagsterPostgresStorage):
-    """Dagster's tables in the database of `ROSTER_DAGSTER_DATABASE_URL`, else on the embedded server."""
+    """Dagster's tables in the database of `ROSTER_DAGSTER_DATABASE_URL`, else on the embedded server.
+
+    Every process keeps its connections and some answers, above all the daemon, which asks all day. Dagster would open a
+    new connection for each query, which costs the server more than the query.
+    """
+
+    def __init__(self, *given: Any, **options: Any) -> None:
+        super().__init__(*given, **options)
+        for storage in (self.run_storage, self.event_log_storage, self.schedule_storage):
+            _keep(storage, NO_LIMIT, RECYCLE_SECONDS, MANY_THREADS)
 
     @classmethod
     def config_type(cls) -> Any:
@@ -62,8 +80,8 @@ def connected_instance() -> Iterator[dg.DagsterInstance]:
         try:
             yield instance
         finally:
-            for engine in _engines(instance):
-                engine.dispose()
+            for storage in _storages(instance):
+                storage._engine.dispose()
 
 
 def keep_connections(
@@ -73,18 +91,37 @@ def keep_connections(
     recycle_seconds: int = RECYCLE_SECONDS,
     overflow: int = OVERFLOW,
 ) -> None:
-    """Keep one connection per storage open, and up to `overflow` more while they are needed. Does nothing if they are
-    kept already. Dagster's own pool does not check whether a kept connection still works, so the first query after a
-    restart of the database would fail."""
-    if not any(isinstance(engine.pool, NullPool) for engine in _engines(instance)):
-        return
-    instance.optimize_for_webserver(
+    """Keep one connection per storage open, and up to `overflow` more while they are needed. Remember the answers to
+    `ASKED_EVERY_TIME`. Does nothing if this was done for the instance."""
+    for storage in _storages(instance):
+        if not hasattr(storage, KEEPS):
+            setattr(storage, KEEPS, True)
+            _keep(storage, statement_seconds, recycle_seconds, overflow)
+
+
+def _keep(storage: Any, statement_seconds: int, recycle_seconds: int, overflow: int) -> None:
+    """Dagster's own way to keep connections does not check whether a kept one still works. So the first query after a
+    restart of the database fails."""
+    storage.optimize_for_webserver(
         statement_timeout=statement_seconds * 1000, pool_recycle=recycle_seconds, max_overflow=overflow
     )
-    for engine in _engines(instance):
-        engine.pool._pre_ping = True
+    storage._engine.pool._pre_ping = True
+    for asked in filter(partial(hasattr, storage), ASKED_EVERY_TIME):
+        setattr(storage, asked, _remembering(getattr(storage, asked)))
 
 
-def _engines(instance: dg.DagsterInstance) -> list[Any]:
+def _remembering(ask: Callable[..., bool]) -> Callable[..., bool]:
+    """The same function, but it does not ask again after the answer was yes."""
+    known: set[tuple[str, ...]] = set()
+
+    def asked(*words: str) -> bool:
+        if words not in known and ask(*words):
+            known.add(words)
+        return words in known
+
+    return asked
+
+
+def _storages(instance: dg.DagsterInstance) -> list[Any]:
     storages = (instance.run_storage, instance.event_log_storage, instance.schedule_storage)
-    return [engine for storage in storages if (engine := getattr(storage, "_engine", None)) is not None]
+    return [storage for storage in storages if hasattr(storage, "_engine")]

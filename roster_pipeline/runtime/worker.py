@@ -64,12 +64,6 @@ WAITS = "Another run fetches from this SIS. This run waits for it at the broker.
 FETCH_STEP, FETCHED = "raw", dg.AssetKey("raw_users")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
-ASKED_EVERY_TIME = {
-    "event_log_storage": ("has_table", "has_asset_key_col", "has_dynamic_partition"),
-    "run_storage": ("has_run_stats_index_cols",),
-}
-"""Questions that Dagster asks its database some hundred times per run, a quarter of its queries. A yes stays yes, so it
-is remembered."""
 
 
 def make_app() -> Celery:
@@ -217,23 +211,7 @@ def instance_of_process() -> dg.DagsterInstance:
     """The instance that all runs of this process share."""
     opened = dg.DagsterInstance.get()
     keep_connections(opened)
-    for name, questions in ASKED_EVERY_TIME.items():
-        storage = getattr(opened, name)
-        for asked in questions:
-            setattr(storage, asked, _remembering(getattr(storage, asked)))
     return opened
-
-
-def _remembering(ask: Callable[..., bool]) -> Callable[..., bool]:
-    """The same function, but it does not ask again after the answer was yes."""
-    known: set[tuple[str, ...]] = set()
-
-    def asked(*words: str) -> bool:
-        if words not in known and ask(*words):
-            known.add(words)
-        return words in known
-
-    return asked
 
 
 def warm_up(**_: object) -> None:

@@ -12,7 +12,8 @@ from click.testing import CliRunner
 from dagster._cli.asset import asset_cli
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import SubmitRunContext
-from sqlalchemy import text
+from sqlalchemy import event, text
+from sqlalchemy.engine import make_url
 
 from roster_pipeline.definitions import defs
 from roster_pipeline.defs.asset_helpers import (
@@ -29,6 +30,7 @@ from roster_pipeline.defs.asset_helpers import (
     started_by,
 )
 from roster_pipeline.directory import audit, tenants
+from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
@@ -54,6 +56,36 @@ def instance(
     with dg.DagsterInstance.get() as opened:
         opened.add_dynamic_partitions("schools", ["lincoln"])
         yield opened
+
+
+def test_a_process_keeps_its_connection_to_dagsters_tables_and_renews_one_that_broke(
+    instance: dg.DagsterInstance, dagster_url: str
+) -> None:
+    opened: list[object] = []
+    event.listen(instance.run_storage._engine, "connect", lambda *connected: opened.append(connected))  # type: ignore[attr-defined]
+    for _ in range(5):
+        instance.get_runs_count()
+    assert len(opened) == 1
+    with plain_connection(make_url(dagster_url)) as conn:
+        conn.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity "
+            "where datname = current_database() and pid <> pg_backend_pid()"
+        )
+    assert instance.get_runs_count() == 0, "as after a restart of the database"
+    assert len(opened) == 2
+
+
+def test_a_process_asks_dagsters_tables_once_for_what_stays_true(instance: dg.DagsterInstance) -> None:
+    statements: list[object] = []
+    event.listen(
+        instance.event_log_storage._engine,  # type: ignore[attr-defined]
+        "before_cursor_execute",
+        lambda *executed: statements.append(executed),
+    )
+    for _ in range(3):
+        assert instance.has_dynamic_partition("schools", "lincoln")
+        assert not instance.has_dynamic_partition("schools", "riverside")
+    assert len(statements) == 1 + 3, "lincoln once, and each time riverside, which may come"
 
 
 @pytest.mark.filterwarnings("ignore::dagster.SupersessionWarning")

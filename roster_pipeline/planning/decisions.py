@@ -24,7 +24,7 @@ import pandas as pd
 from roster_pipeline.frames import Flags, Ints, filled, positions, strings
 from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, IdentityGroups
-from roster_pipeline.identity.matching import Matched
+from roster_pipeline.identity.matching import BY, Matched
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT, CONTACTS_OFF, ROLE_RANK, STATUS_RANK, UNREADABLE, UNUSABLE
 
@@ -126,22 +126,18 @@ class PrimaryRecords:
 
 
 def primary_records_of(
-    identities: IdentityGroups,
-    chosen: Ints,
-    person: Ints,
-    by_link: Flags,
-    directory: DirectoryFrames,
-    snapshot: SnapshotFacts,
+    identities: IdentityGroups, matched: Matched, chosen: Ints, directory: DirectoryFrames, snapshot: SnapshotFacts
 ) -> PrimaryRecords:
-    """The primary records of the chosen identities. person: the person of each; -1 for a new person.
+    """The primary records of the chosen identities.
 
-    by_link: matched by a link. A record that is missing in a complete list of the whole connection is gone. A list of
-    one school may lack it because it belongs to another school; there it is gone only if no link was found at all. A
-    primary record that is another identity of this snapshot is not followed, because its id may have gone to somebody
-    else. The primary record of a person who returns may be in another school, so only those of active members count as
-    gone; the primary link of a returning person moves in the next sync.
+    A record that is missing in a complete list of the whole connection is gone. A list of one school may lack it
+    because it belongs to another school. There it is gone only if the person was not found by a link. A primary record
+    whose id seems to have gone to somebody else is not followed. If a person returns, their primary record may be in
+    another school, so only the primary records of active members count as gone here. The primary link then moves in the
+    next sync.
     """
-    lead = identities.lead[chosen]
+    lead, person = identities.lead[chosen], matched.person[chosen]
+    by_link = matched.by[chosen] == BY.index("link")
     fields = lead.copy()
     moves = np.zeros(len(chosen), dtype=bool)
     primary_links = directory.links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
@@ -163,7 +159,11 @@ def primary_records_of(
     listed = np.full(len(with_primary), snapshot.complete and snapshot.mode != "delta")
     whole = listed & (~by_link[with_primary] | (snapshot.mode == "full"))
     gone = np.where(row >= 0, record_status == STATUS_RANK["deleted"], whole & followed)
-    theirs = np.append(identities.identity, NOBODY)[row] == chosen[with_primary]
+    identity = np.append(identities.identity, NOBODY)[row]
+    theirs = (identity == chosen[with_primary]) | (
+        (np.append(matched.person, NOBODY)[identity] == person[with_primary])
+        & ~np.isin(identity, list(matched.conflict))
+    )
     kept = own & theirs & ~gone
     leaves = ~own | gone
     arrived = np.where(leaves, lead[with_primary], -1)

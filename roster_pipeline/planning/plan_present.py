@@ -67,9 +67,8 @@ _SAME: dict[str, list[Any]] = {}
 def present_rows(context: PlanningContext) -> tuple[pd.DataFrame, Flags]:
     """Plan rows (without `row`) of every identity to which the decision table gives an action; and flags for rows whose
     record and person have no difference."""
-    by_link = context.matched.by[context.identity] == 1
     primary = primary_records_of(
-        context.identities, context.identity, context.person, by_link, context.directory, context.snapshot
+        context.identities, context.matched, context.identity, context.directory, context.snapshot
     )
     sides = BeforeAfter(context.lead, primary.fields, context.at_person, context.at_member)
     differences = compare(context.identities.roster, context.directory, sides)

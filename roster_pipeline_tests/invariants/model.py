@@ -199,7 +199,8 @@ class Model:
             primary = person.primary
             if primary is None or (member and member.status == "active" and primary not in alive):
                 primary = lead.sourced_id
-            record = next((r for r in human.records if r.sourced_id == primary), None)
+            theirs = [one for one in humans if one is human or (one.person is person and not one.conflict)]
+            record = next((r for one in theirs for r in one.records if r.sourced_id == primary), None)
             wanted = human.fields(record, person) if record and auto and not human.unusable(record) else {}
             if record and self._numbered_elsewhere(person, school, human.kind(record)):
                 wanted = {name: value for name, value in wanted.items() if name not in ("number", "kind", "sourced")}

@@ -521,6 +521,32 @@ class TestTheHomeRecord:
             "given_name": ["Givenhome", "Home"],
         }
 
+    @pytest.mark.parametrize("roles", [[], [entry("student", "s2")]], ids=["no org", "another school"])
+    def test_it_is_followed_from_the_night_on_that_finds_another_record(self, roles: list[dict[str, Any]]) -> None:
+        """And not one night later, when both records have a link."""
+        directory = Directory()
+        directory.member(directory.person("home", number="7", username="kept"))
+        users = [
+            user("home", givenName="Home", familyName="Familyhome", identifier=None, roles=roles),
+            user("second", givenName="Givenhome", familyName="Familyhome", identifier="7"),
+        ]
+        row = one_row(directory, *users)
+        assert (row["new_links"], row["sourced_ids"][0]) == (["second"], "home")
+        assert row["changes"]["given_name"] == ["Givenhome", "Home"]
+        directory.apply(directory.plan(users))
+        assert one_row(directory, *users)["action"] == "unchanged"
+
+    def test_it_is_not_followed_if_its_id_went_to_somebody_else(self) -> None:
+        directory = Directory()
+        directory.member(directory.person("home", number="7", email="home@example.org"))
+        users = [
+            user("home", givenName="Zoe", familyName="Zola", identifier="8", roles=[entry("student", "s2")]),
+            user("second", givenName="Givenhome", familyName="Familyhome", identifier="7"),
+        ]
+        row = one_row(directory, *users)
+        assert row["new_links"] == ["second"]
+        assert not {"given_name", "family_name", "number"} & set(row["changes"])
+
     def test_a_record_that_could_not_be_used_stays_it_and_changes_no_field(self) -> None:
         directory = Directory()
         who = directory.member(directory.person("home", number="7"))

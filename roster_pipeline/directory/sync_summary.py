@@ -51,7 +51,13 @@ it."""
 
 
 _NEWEST_FIRST = "coalesce((select jsonb_agg(g.one order by g.id desc) from ({}) g), '[]'::jsonb)"
-_ROLES = "jsonb_build_object('id', s.id, 'roles', s.counts -> 'roles')"
+_ROLES = """jsonb_build_object('id', s.id, 'roles', s.counts -> 'roles', 'approved', exists (
+    select from sync y join verdict v on v.plan_id = y.plan_id cross join lateral jsonb_array_elements(v.findings) f
+    where y.school_id = s.school_id and y.snapshot_id = s.id and v.sync_id is not null and v.action = 'create'
+      and f ->> 'guard' = any(:unusual) and not exists (
+        select from verdict w
+        where w.plan_id = y.plan_id and w.verdict = 'hold' and w.rows > 0 and w.sync_id is null)))"""
+"""approved: the data looked unusual, and somebody approved all that was held. Earlier sizes do not count then."""
 BEFORE = f"""
 select t.*, {_NEWEST_FIRST.format(_GOOD.format(_ROLES, ":nothing", ":n"))} as roles,
     {_NEWEST_FIRST.format(_GOOD.format("s.proof", ":besides", ":proofs"))} as proofs,
@@ -268,7 +274,8 @@ def history_of(conn: Connection, school_id: int, snapshot_id: int, *, proofs: in
     given = {"school": school_id, "snapshot": snapshot_id, "n": HISTORY, "proofs": proofs}
     given_too = {"unusual": list(UNUSUAL), "besides": UNLIKE_BEFORE, "nothing": ""}
     row = conn.execute(text(BEFORE), given | given_too).mappings().one()
-    good = row["roles"][::-1]
+    approved = next((place for place, one in enumerate(row["roles"]) if one["approved"]), HISTORY)
+    good = row["roles"][: approved + 1][::-1]
     return History(
         facts={name: row[name] for name in snapshot.c.keys()},  # noqa: SIM118 - no mapping
         roles=pd.DataFrame([one["roles"] for one in good], index=[one["id"] for one in good]).fillna(0),

@@ -38,7 +38,7 @@ _KEYS = {"number": "number", "email": "e-mail", "username": "username"}
 _SHARED_IN_A_FAMILY = ("email",)
 """Brothers and sisters share e-mails and contacts. A number or a username belongs to one person."""
 _NAME = "id"
-"""An id whose record carries another person's name: the two records changed places."""
+"""An id whose record carries another person's name, or number and username: the two records changed places."""
 _WHOLE_NAMES = (("given_name", "family_name"), ("given_name", "family_name", "middle_name"))
 """Brothers and sisters may have one given name, and only the middle name tells them apart."""
 
@@ -49,7 +49,8 @@ Changes = dict[str, list[Any]]
 class Moved:
     """rows: which rows of the plan give somebody such a key. people: for each kind of key, how many people get one.
 
-    identities: how many of them have a record that now carries the whole name of another person who gave it up.
+    identities: how many of them would become another person: they get the whole name that another member gave up, or
+    both the number and the username of one other person.
     """
 
     rows: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
@@ -69,6 +70,7 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
     changes: dict[int, Changes] = dict(zip(person[writes].tolist(), of_rows[writes], strict=True))
     kinds = dict(zip(person[writes].tolist(), kind[writes], strict=True))
     moved: dict[str, set[int]] = {}
+    taken_from: dict[str, dict[int, set[int]]] = {}
     names = _Names(directory, changes)
     for name, word in _KEYS.items():
         gained = [
@@ -78,7 +80,8 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
         ]
         holders = _holders(directory, name, [key for _, key in gained])
         for who, key in gained:
-            others = [other for other in holders.get(key, ()) if other != who]
+            others = {other for other in holders.get(key, ()) if other != who}
+            taken_from.setdefault(name, {})[who] = others
             shared = name in _SHARED_IN_A_FAMILY
             if any(
                 not (shared and name not in changes.get(holder, {}) and names.one_family(who, holder))
@@ -90,6 +93,8 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
         moved["contact"] = contacts
     absent = person[(person >= 0) & rows["matched_by"].isna().to_numpy() & ~of_contacts].tolist()
     swapped = set[int]().union(*(_swapped(absent, directory, changes, names, whole) for whole in _WHOLE_NAMES))
+    usernames = taken_from.get("username", {})
+    swapped |= {who for who, others in taken_from.get("number", {}).items() if others & usernames.get(who, set())}
     if swapped:
         moved[_NAME] = swapped
     all_of = set().union(*moved.values())

@@ -1,7 +1,7 @@
 """The guards on each role: how many of its people a plan would change, compared with how many there are.
 
-In a role of few people, a share says little. Its changes pass while the rest of the school is calm. If a larger role is
-held for its size, they are held too.
+In a role of few people, a share says little. Its archivals pass while the school is calm. If a larger role is held for
+its size, all its changes are held too.
 """
 
 from __future__ import annotations
@@ -158,15 +158,15 @@ def _keys(numbers: Numbers, guards: Guards) -> Iterator[Finding]:
 
 
 def _few_archivals(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:
-    """Archivals of a small role that are few enough to pass, if the rest of the school is not calm."""
+    """Archivals of a small role that are few enough to pass, if the school is not calm."""
     for role, there in numbers.managed.items():
         few = numbers.rows(role, ARCHIVE)
         if few > guards.archive_share * there and passes_as_small(few, there, guards):
             others = sum(numbers.rows(other, ARCHIVE) for other in numbers.managed) - few
             rest = sum(numbers.managed.values()) - there
             many = others > guards.archive_always_allowed and others > guards.archive_share * rest
-            if many or loud - {role}:
-                yield _archivals(role, few, there, guards, " The rest of the school is not calm either.")
+            if many or loud:
+                yield _archivals(role, few, there, guards, " Other changes of the school are unusual too.")
 
 
 def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[Finding]:

@@ -140,7 +140,7 @@ GUARDS = (
     Setting(
         "archive_always_allowed",
         "Always allowed archivals",
-        "In a small role, this many may be archived at any share. The rest of the school has to be calm.",
+        "In a small role, this many may be archived at any share. No other change may be held for its size.",
         5,
     ),
     Setting("archive_small_role", "Small role", "A role with at most this many people counts as small.", 50),

@@ -142,7 +142,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             sum(facts.managed[one] for one in others),
         )
         loss = rest > SMALL_SCHOOLS["archive_always_allowed"] and rest > 0.1 * left
-        if going > 0.1 * there and (loss or loud - {role}):
+        if going > 0.1 * there and (loss or loud):
             hold("archivals while others are held", role, "archive")
         due = any(facts.rows(role, action) for action in CHANGING)
         if due and there < SMALL_ROLE and any(facts.managed[one] >= there for one in loud - {role}):

@@ -77,6 +77,8 @@ class SchoolState:
     synced: bool = False
     sizes: list[tuple[dict[str, int], bool, dict[str, str]]] = field(default_factory=list)
     """For each night: people by role, whether it is good, and the role of each record."""
+    unusual: bool = False
+    """Whether what came in the last night looked wrong in itself. Once that is approved, earlier sizes do not count."""
     announced: set[int] = field(default_factory=set)
     """Serials of people with an announcement in force."""
     members: dict[str, str] = field(default_factory=dict)
@@ -135,7 +137,7 @@ class Model:
         state.waiting = held
         roles = {record: human.role for human in seeming if human.role for record in human.ids}
         state.sizes.append((facts.counts, not held and not judged.unusual, roles))
-        state.synced = state.synced or len(doing) > len(held)
+        state.synced, state.unusual = state.synced or len(doing) > len(held), judged.unusual
         return judged
 
     def _goes_on(self, exemption: Exemption, school: str, humans: list[Identity], refused: list[Row]) -> bool:
@@ -156,6 +158,8 @@ class Model:
         state.waiting, state.synced = [row for row in state.waiting if row not in done], True
         counts, _, roles = state.sizes[-1]
         state.sizes[-1] = (counts, not state.waiting, roles)
+        if state.unusual and not state.waiting:
+            state.sizes[:-1] = [(before, False, theirs) for before, _, theirs in state.sizes[:-1]]
 
     def _snapshot(self, school: str, served: list[Record]) -> list[Record]:
         """Records that name the school, all records of its active members, and all other records with these ids."""

@@ -184,8 +184,9 @@ def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -
                 and (id(other) in gone or bool(names & set(theirs)))
                 for names in ({"given", "family"}, {"given", "family", "middle"})
             )
-            swapped = swapped or whole
-            if number or email or whole:
+            username = row.fields.get("username") is not None and after["username"] == before["username"]
+            swapped = swapped or whole or (number and username)
+            if number or username or email or whole:
                 found.add(place)
     return frozenset(found), swapped
 

@@ -160,6 +160,8 @@ CASES = [
     ),
     case("5 of 20", plan=plan_of(archive=5), managed={STUDENTS: 20}),
     case("6 of 20", of_student("archive"), "archivals", plan=plan_of(archive=6), managed={STUDENTS: 20}),
+    case("3 of 5 are replaced", of_student("create") | of_student("archive"), "creations archivals",
+         plan=plan_of(create=3, archive=3), counts={STUDENTS: 5}, managed={STUDENTS: 5}, history=NO_HISTORY),
     case("500 of many", plan=plan_of(archive=500), managed={STUDENTS: 9000}),
     case("501 of many", of_student("archive"), "archive_most", plan=plan_of(archive=501), managed={STUDENTS: 9000}),
     case("creations at 25 %", plan=plan_of(create=50)),

@@ -97,6 +97,15 @@ def test_up_to_three_are_applied_and_reported(member: str) -> None:
     assert "3 people would get what another known person had" in told[0]["message"]
 
 
+def test_the_number_and_username_of_one_other_person_wait_even_if_they_are_few() -> None:
+    """A father and his son of the same name and e-mail, whose records changed places."""
+    keys = [{name: record(place)[name] for name in ("identifier", "username")} for place in range(3)]
+    rows, verdict = judged(filled_directory(), {0: keys[1], 1: keys[0]})
+    assert waiting(rows, verdict) == 2
+    rows, verdict = judged(filled_directory(), {0: keys[1] | {"username": keys[2]["username"]}})
+    assert waiting(rows, verdict) == 0
+
+
 @pytest.mark.parametrize("spelled", ["N-71{}", "n-71{}", "N - 71{}", "\uff4e-71{}", "00N-71{}"])
 def test_a_number_that_another_person_had_in_any_spelling_has_moved(spelled: str) -> None:
     directory = filled_directory()

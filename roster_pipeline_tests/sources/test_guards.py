@@ -79,9 +79,9 @@ def contacts(school: School) -> dict[str, str]:
     return {row["sourced_id"]: row["value"] for row in school.rows(query)}
 
 
-def remove(school: School, sourced_id: str) -> None:
-    """A record vanishes."""
-    school.source.users = [one for one in school.source.users if one["sourcedId"] != sourced_id]
+def remove(school: School, *sourced_ids: str) -> None:
+    """Records vanish."""
+    school.source.users = [one for one in school.source.users if one["sourcedId"] not in sourced_ids]
 
 
 def approve(school: School) -> None:
@@ -325,3 +325,20 @@ def test_dates_of_change_with_the_day_first_do_not_go_back_with_a_new_month(data
     bundle.users = [one | {"givenName": "New", "dateLastModified": "01/11/2026"} for one in people[:4]] + people[4:]
     school.sync()
     assert school.proof["problems"] == []
+
+
+def test_the_size_that_somebody_approved_is_the_usual_one_from_then_on(api: School) -> None:
+    api.source.users = everybody()
+    for _ in range(3):
+        api.sync()
+    remove(api, *(f"st{place}" for place in range(15)))
+    api.sync()
+    assert {"shrunk_role", "archivals"} <= api.guards
+    approve(api)
+    for phone in ("+13125550100", "+13125550101"):
+        api.source.users[0] = api.source.users[0] | {"phone": phone}
+        api.sync()
+        assert api.guards == set()
+    remove(api, *(f"st{place}" for place in range(15, 26)))
+    api.sync()
+    assert "shrunk_role" in api.guards, "it is compared with the new size"

@@ -68,6 +68,15 @@ with newest as materialized (
 {_JOINED.format(rows="plan_row")} join newest on newest.id = r.plan_id
 where {{which}} order by newest.name, newest.school_id, r.row limit :limit offset :offset
 """
+_WITHOUT_PLACE = """
+select s.id as school_id, c.sourced_id, concat_ws(' ', c.given_name, c.family_name) as name, c.record_status
+from {newest} join plan o on o.id = newest.id
+join cleaned_roster c on c.snapshot_id = o.snapshot_id
+where c.record_status = any(:statuses) and c.role is distinct from 'contact' and s.district_id = :district
+  and (cast(:schools as bigint[]) is null or s.id = any(:schools)) {which}
+  and not exists (select from link where connection_id = s.connection_id and sourced_id = c.sourced_id)
+order by s.name, c.sourced_id limit :limit
+"""
 DETAILS = """
 select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reason, r.notes,
        array(select key from jsonb_object_keys(r.changes) key order by key) as fields,
@@ -167,6 +176,16 @@ def not_entered(
     values = {"district": district_id, "schools": None if schools is None else list(schools)}
     query = _OF_NEWEST.format(which=" and ".join(which))
     return [dict(row) for row in conn.execute(text(query), given | values | {"limit": limit, "offset": 0}).mappings()]
+
+
+def without_place(
+    conn: Connection, district_id: int, schools: Collection[int] | None, words: str, statuses: list[str], limit: int
+) -> list[dict[str, Any]]:
+    """Records of nobody in the directory, with one of these statuses: school_id, sourced_id, name, record_status."""
+    found, given = words_in(folded("concat_ws(' ', c.given_name, c.family_name, c.email, c.sourced_id)"), words)
+    values = {"district": district_id, "schools": None if schools is None else list(schools), "limit": limit}
+    query = text(_WITHOUT_PLACE.format(newest=NEWEST_OF_SCHOOLS, which=" ".join(f"and {each}" for each in found)))
+    return [dict(row) for row in conn.execute(query, given | values | {"statuses": statuses}).mappings()]
 
 
 def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int = -1) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
-"""People whom somebody looks for and who are not in the school: the rows about them in the newest plans, and their
-records that could not be used."""
+"""People whom somebody looks for and who are not in the school: the rows about them in the newest plans, their records
+that could not be used, and records that give them no place in the school."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.rosters import RejectedFilter
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import Line, line_of
+from roster_pipeline.vocabulary import REASONS
 
 MOST = 20
-"""How many rows, and how many records, a search shows."""
+"""How many rows, and how many records of each kind, a search shows."""
+WITHOUT_PLACE = {
+    "role_off": "role_off", "org_below": "org_below", "unknown_org": "unknown_org", "no_org": "no_org",
+    "not_begun": "role_not_begun", "ended": "role_ended", "disabled": "disabled", "not_enrolled": "not_enrolled",
+    "deleted": "tobedeleted",
+}  # fmt: skip
+"""The statuses of records that give nobody a place in the school, each with its reason."""
 
 
 @dataclass(frozen=True)
@@ -29,13 +36,15 @@ class Planned:
 
 @dataclass(frozen=True)
 class Unused:
-    """A record of a school that could not be used. rule: what is wrong with it."""
+    """A record of a school that could not be used, or gives no place in it. rule: what is wrong with it. why: why it
+    gives none."""
 
     school: SchoolRow
-    snapshot_id: int
     name: str
     sourced_id: str
-    rule: str
+    snapshot_id: int = 0
+    rule: str = ""
+    why: str = ""
 
 
 def not_entered(
@@ -45,12 +54,22 @@ def not_entered(
     rows = plan_rows.not_entered(conn, district_id, schools, words, limit=MOST)
     wrong = RejectedFilter(severity="error", words=words)
     records = rosters.page_of_newest(conn, district_id, schools, wrong, limit=MOST)
-    known = tenants.schools_by_id(conn, {row["school_id"] for row in [*rows, *records]})
+    others = plan_rows.without_place(conn, district_id, schools, words, [*WITHOUT_PLACE], MOST)
+    known = tenants.schools_by_id(conn, {row["school_id"] for row in [*rows, *records, *others]})
     of = plans.get_all(conn, {row["plan_id"] for row in rows})
     return [
         *(Planned(known[row["school_id"]], of[row["plan_id"]], line_of(row)) for row in rows),
         *(
-            Unused(known[row["school_id"]], row["snapshot_id"], row["name"], row["sourced_id"], row["rule"])
+            Unused(known[row["school_id"]], row["name"], row["sourced_id"], row["snapshot_id"], row["rule"])
             for row in records
+        ),
+        *(
+            Unused(
+                known[row["school_id"]],
+                row["name"],
+                row["sourced_id"],
+                why=REASONS[WITHOUT_PLACE[row["record_status"]]],
+            )
+            for row in others
         ),
     ]

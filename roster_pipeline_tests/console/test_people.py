@@ -198,8 +198,20 @@ def test_a_search_says_who_waits_to_be_entered_and_whose_record_could_not_be_use
     with database.begin() as conn:
         wrong = pd.DataFrame([("users", "u4", "role", "unmapped_role", "error", None)], columns=columns)
         rosters.write(conn, snapshot, NOBODY, wrong)
-    write_plan(database, lincoln, rows, held={CREATES: [MANY]}, snapshot_id=snapshot)
+    plan = write_plan(database, lincoln, rows, held={CREATES: [MANY]}, snapshot_id=snapshot)
+    named = {"given_name": "Mary", "family_name": "Somerville"}
+    clean_records(
+        database,
+        plan,
+        {"sourced_id": "u5", "record_status": "role_off", "role": "teacher", **named},
+        {"sourced_id": "u6", "record_status": "elsewhere", "role": "teacher", **named},
+        {"sourced_id": "u7", "record_status": "role_off", "role": "contact", **named},
+    )
     for browser, path in ((owner, PEOPLE), (manager, PEOPLE), (manager, "/people")):
+        mary = words_of(browser.send_form(path, {"q": "mary"}).text)
+        assert "of Lincoln, record u5 no place here Their role is not rostered." in mary
+        assert "u6" not in mary, "another school's"
+        assert "u7" not in mary, "a parent is found by their child"
         grace = browser.send_form(path, {"q": "GRACE love"}).text
         assert "Grace Lovelace student of Lincoln, record u2" in words_of(grace), path
         assert re.search(r"create *held New in the SIS. Look and decide", words_of(grace)), path
@@ -212,7 +224,7 @@ def test_a_search_says_who_waits_to_be_entered_and_whose_record_could_not_be_use
     assert "Not in the directory" not in owner.send_form(PEOPLE, {"q": "ada"}).text
     assert "Emmy Noether" in words_of(owner.send_form(f"/schools/lincoln/rejected/{snapshot}", {"q": "emmy"}).text)
     neighbour = signed_in(NEIGHBOUR)
-    for words in ("grace", "alan", "emmy"):
+    for words in ("grace", "alan", "emmy", "mary"):
         assert "Not in the directory" not in neighbour.send_form("/schools/oak/people", {"q": words}).text
 
 

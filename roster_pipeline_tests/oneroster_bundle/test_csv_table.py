@@ -209,10 +209,10 @@ def test_a_text_after_the_last_row_is_not_a_person(tmp_path: Path, text: str, *,
     assert (len(result.users), result.rules) == (5, ["too-few-cells"])
 
 
-@pytest.mark.parametrize("filling", ["\x1a", "\0" * 20])
-def test_what_old_systems_write_at_the_end_of_a_file_is_nobody(tmp_path: Path, filling: str) -> None:
-    result = read(tmp_path, bundle_11() | {"users.csv": table(USERS_11, PEOPLE) + filling.encode()})
-    assert (result.proof.complete, len(result.users), result.rules) == (True, 5, [])
+@pytest.mark.parametrize(("end", "complete"), [("\x1a", True), ("\0" * 20, False)])
+def test_ctrl_z_ends_a_file_and_zeros_are_a_write_that_broke_off(tmp_path: Path, end: str, *, complete: bool) -> None:
+    result = read(tmp_path, bundle_11() | {"users.csv": table(USERS_11, PEOPLE) + end.encode()})
+    assert (result.proof.complete, len(result.users)) == (complete, 5)
 
 
 def test_a_file_that_ends_inside_a_row_is_incomplete(tmp_path: Path) -> None:

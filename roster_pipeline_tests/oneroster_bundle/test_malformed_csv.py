@@ -55,9 +55,8 @@ def test_every_row_is_a_user_or_a_reject(rows: list[list[str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         files = bundle_11() | {"manifest.csv": manifest(orgs="bulk", users="delta"), "users.csv": content}
         result = read(Path(folder), files)
-    kept = [row for row in csv.reader(io.StringIO(content.decode(), newline="")) if any(cell.strip() for cell in row)][
-        1:
-    ]
+    lines = csv.reader(io.StringIO(content.decode(), newline=""))
+    kept = [row for row in lines if any(cell.strip().strip("\x1a") for cell in row)][1:]
     proof = result.proof
     assert proof.records == len(result.users) + proof.rejected + proof.left_out
     assert proof.records + proof.duplicates >= len([row for row in kept if any(row)])

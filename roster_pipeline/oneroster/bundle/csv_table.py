@@ -34,8 +34,8 @@ _LENGTH_RULES = {True: "too-few-cells", False: "too-many-cells"}
 _NUMBER = re.compile(r"\d+")
 _UNQUOTED = 2
 """A comma that should be in quotes makes one cell more, or two. A row with still more cells may be of two people."""
-_FILLING = "\0\x1a"
-"""Characters with which old systems end a file, or fill it up."""
+_END_OF_FILE = "\x1a"
+"""Ctrl-Z, with which old systems end a file. Zeros are none: a write that broke off leaves them."""
 _END_MARKS = ("end", "eof", "")
 """Texts of lines that are not rows, without signs such as ---: at the end of a file, and under the header."""
 
@@ -227,7 +227,7 @@ class _OddRows:
         elif len(row) == width:
             self._note_next(readable=True)
             page.rows.append([*row, ""])
-        elif any(cell.strip().strip(_FILLING) for cell in row):
+        elif any(cell.strip().strip(_END_OF_FILE) for cell in row):
             self._rows.append(row)
             self._next_readable.append(None)
         else:

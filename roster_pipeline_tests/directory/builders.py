@@ -156,6 +156,7 @@ def write_plan(
     snapshot_id = snapshot_id or snapshot_of(database, school)
     held = held or {}
     with database.begin() as conn:
+        school = tenants.get_school(conn, school.key)  # with the settings of today
         _fill_revisions(conn, school, rows)
         here = conn.scalar(text("select coalesce(max(position), 0) from change_log")) if position is None else position
         verdicts = [

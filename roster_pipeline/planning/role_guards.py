@@ -173,7 +173,8 @@ def _small_roles(numbers: Numbers, guards: Guards, loud: set[str]) -> Iterator[F
     """Roles that are too small to judge, if a role of their size or a larger one is held for its size."""
     for role, there in numbers.managed.items():
         larger = [other for other in numbers.managed if other in loud - {role} and numbers.managed[other] >= there]
-        due = any(numbers.rows(role, action) for action in CHANGING)
+        due = any(numbers.rows(role, action) for action in CHANGING if action != UPDATE)
+        due = due or any(role in updates.into for updates in numbers.updates.values())
         if due and larger and there < guards.archive_small_role:
             message = (
                 f"{people_of(role, there)}: too few to be judged by themselves, and the changes of "

@@ -77,6 +77,8 @@ class SchoolState:
     synced: bool = False
     sizes: list[tuple[dict[str, int], bool, dict[str, str]]] = field(default_factory=list)
     """For each night: people by role, whether it is good, and the role of each record."""
+    uncounted: list[Person] = field(default_factory=list)
+    """Absent people whose absence does not count yet, because the archivals of their role wait."""
     unusual: bool = False
     """Whether what came in the last night looked wrong in itself. Once that is approved, earlier sizes do not count."""
     announced: set[int] = field(default_factory=set)
@@ -156,6 +158,9 @@ class Model:
         done = [row for row in state.waiting if part in (None, (row.role, row.action))]
         self._carry_out(school, done)
         state.waiting, state.synced = [row for row in state.waiting if row not in done], True
+        for person in state.uncounted:
+            person.members[school].absent += part in (None, (person.members[school].role, "archive"))
+        state.uncounted = []
         counts, _, roles = state.sizes[-1]
         state.sizes[-1] = (counts, not state.waiting, roles)
         if state.unusual and not state.waiting:
@@ -268,6 +273,7 @@ class Model:
         rules = self.schools[school].rules
         here = {id(human.person) for human in humans if human.present}
         doubtful = self.doubtful(school, humans)
+        self.schools[school].uncounted = []
         for person in self.active(school):
             member = person.members[school]
             if id(person) in here:
@@ -280,9 +286,11 @@ class Model:
                 and rules.rostered(member.role)
                 and rules.archive(member.role)
                 and member.absent < rules.grace
-                and not judged.holds(member.role, "archive")
             ):
-                member.absent += 1
+                if judged.holds(member.role, "archive"):
+                    self.schools[school].uncounted.append(person)
+                else:
+                    member.absent += 1
 
     def _carry_out(self, school: str, rows: list[Row]) -> None:
         for row in rows:

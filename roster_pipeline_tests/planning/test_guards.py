@@ -154,6 +154,11 @@ CASES = [
         counts={STUDENTS: 15, "staff": 12}, managed={STUDENTS: 20, "staff": 8},
     ),
     case(
+        "2 numbers become this connection's, beside a larger held role", {("teacher", "create")}, "creations",
+        plan=of_roles(student=losing(2, number=["7", "7"]), teacher=plan_of(create=51)), history=NO_HISTORY,
+        counts={STUDENTS: 20, "teacher": 251}, managed={STUDENTS: 20, "teacher": 200},
+    ),
+    case(
         "5 each in three small roles", {(role, "archive") for role in SMALL_ROLES}, "archivals", history=NO_HISTORY,
         plan=of_roles(**dict.fromkeys(SMALL_ROLES, plan_of(archive=5))),
         counts=dict.fromkeys(SMALL_ROLES, 15), managed=dict.fromkeys(SMALL_ROLES, 20),

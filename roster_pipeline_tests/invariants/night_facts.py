@@ -185,7 +185,7 @@ def _moved(model: Model, school: str, rows: list[Row], humans: list[Identity]) -
                 for names in ({"given", "family"}, {"given", "family", "middle"})
             )
             username = row.fields.get("username") is not None and after["username"] == before["username"]
-            swapped = swapped or whole or (number and username)
+            swapped = swapped or whole or bool(number and username)
             if number or username or email or whole:
                 found.add(place)
     return frozenset(found), swapped

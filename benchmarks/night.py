@@ -112,8 +112,9 @@ def through_dagster(database: Database, keys: list[str], configuration: Path, wo
         used = common.cpu_seconds(database, night.pids()) - used
         worker_megabytes = max((common.peak_megabytes(pid) for pid in night.worker_pids()), default=0.0)
         after = dagsters_size()
-        first = min(record.start_time or 0.0 for record in instance.get_run_records())
-        last = max(record.end_time or 0.0 for record in instance.get_run_records())
+        records = instance.get_run_records()
+        first = min(record.start_time for record in records if record.start_time)
+        last = max(record.end_time or 0.0 for record in records)
     return {
         "seconds": seconds,
         "cpu_seconds": used,

@@ -124,6 +124,11 @@ RECORD_STATUSES = (
 shared_id: a record under an id that another person has too (`sourced_id_of_two`). It only keeps people from being
 archived."""
 STATUS_RANK = {status: rank for rank, status in enumerate(RECORD_STATUSES)}
+LEFT_REASONS = {
+    "elsewhere": "moved_school", "no_org": "no_org", "not_begun": "role_not_begun", "ended": "role_ended",
+    "disabled": "disabled", "not_enrolled": "not_enrolled", "deleted": "tobedeleted",
+}  # fmt: skip
+"""For each status of a record whose person has left the school, the reason."""
 UNUSABLE = ("unmapped", "org_below", "unknown_org", "rejected")
 """Records that we could not use. They do not say that the person left, so they never lead to an archival."""
 

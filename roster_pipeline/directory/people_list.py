@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS
+from roster_pipeline.directory.plans import IN_SCOPE, NEWEST_OF_SCHOOLS
 from roster_pipeline.vocabulary import full_name
 
 _ACCENTS = "\u0300-\u036f"
@@ -110,8 +110,7 @@ order by m.status, s.name
 IN_CONFLICT = f"""
 select distinct r.person_id from {NEWEST_OF_SCHOOLS}
 join plan_row r on r.plan_id = newest.id and r.action = 'conflict'
-where s.district_id = :district and r.person_id is not null
-  and (cast(:schools as bigint[]) is null or s.id = any(:schools))
+where {IN_SCOPE} and r.person_id is not null
 """  # noqa: S608 - our own text
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory.people_list import folded, words_in
+from roster_pipeline.directory.people_list import PeopleFilter, folded, words_in
 from roster_pipeline.directory.pg_copy import number_literal
-from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS, PlanRow
+from roster_pipeline.directory.plans import IN_SCOPE, NEWEST_OF_SCHOOLS, PlanRow
 from roster_pipeline.vocabulary import RISKIEST_FIRST, ROLE_NAMES
 
 SORTS = {
@@ -62,7 +62,7 @@ select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.m
 _OF_NEWEST = f"""
 with newest as materialized (
     select newest.id, s.id as school_id, s.name from {NEWEST_OF_SCHOOLS}
-    where s.district_id = :district and (cast(:schools as bigint[]) is null or s.id = any(:schools))
+    where {IN_SCOPE}
 )
 {_COLUMNS}, r.plan_id, newest.school_id, count(*) over () as total
 {_JOINED.format(rows="plan_row")} join newest on newest.id = r.plan_id
@@ -72,8 +72,7 @@ _WITHOUT_PLACE = """
 select s.id as school_id, c.sourced_id, concat_ws(' ', c.given_name, c.family_name) as name, c.record_status
 from {newest} join plan o on o.id = newest.id
 join cleaned_roster c on c.snapshot_id = o.snapshot_id
-where c.record_status = any(:statuses) and c.role is distinct from 'contact' and s.district_id = :district
-  and (cast(:schools as bigint[]) is null or s.id = any(:schools)) {which}
+where c.record_status = any(:statuses) and c.role is distinct from 'contact' and {scope} {which}
   and not exists (select from link where connection_id = s.connection_id and sourced_id = c.sourced_id)
 order by s.name, c.sourced_id limit :limit
 """
@@ -166,26 +165,25 @@ def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, off
     return [dict(row) for row in conn.execute(text(query), given).mappings()]
 
 
-def not_entered(
-    conn: Connection, district_id: int, schools: Collection[int] | None, words: str, *, limit: int
-) -> list[dict[str, Any]]:
-    """Rows with these words in the newest plans of some schools (None: all of the district), about people who are not
-    in the school: nobody has applied the row. The columns of `conflicts_of_district`."""
-    found, given = words_in(_SEARCHED, words)
+def not_entered(conn: Connection, wanted: PeopleFilter, *, limit: int) -> list[dict[str, Any]]:
+    """Rows with the words of a search in the newest plans of its schools, about people who are not in the school:
+    nobody has applied the row. The columns of `conflicts_of_district`."""
+    found, given = words_in(_SEARCHED, wanted.words)
     which = ["v.sync_id is null", "(r.action in ('create', 'conflict') or r.person_id is null)", *found]
-    values = {"district": district_id, "schools": None if schools is None else list(schools)}
-    query = _OF_NEWEST.format(which=" and ".join(which))
-    return [dict(row) for row in conn.execute(text(query), given | values | {"limit": limit, "offset": 0}).mappings()]
+    query = text(_OF_NEWEST.format(which=" and ".join(which)))
+    return [dict(row) for row in conn.execute(query, given | wanted.scope | {"limit": limit, "offset": 0}).mappings()]
 
 
 def without_place(
-    conn: Connection, district_id: int, schools: Collection[int] | None, words: str, statuses: list[str], limit: int
+    conn: Connection, wanted: PeopleFilter, statuses: Collection[str], *, limit: int
 ) -> list[dict[str, Any]]:
-    """Records of nobody in the directory, with one of these statuses: school_id, sourced_id, name, record_status."""
-    found, given = words_in(folded("concat_ws(' ', c.given_name, c.family_name, c.email, c.sourced_id)"), words)
-    values = {"district": district_id, "schools": None if schools is None else list(schools), "limit": limit}
-    query = text(_WITHOUT_PLACE.format(newest=NEWEST_OF_SCHOOLS, which=" ".join(f"and {each}" for each in found)))
-    return [dict(row) for row in conn.execute(query, given | values | {"statuses": statuses}).mappings()]
+    """Records of nobody in the directory, with one of these statuses and the words of a search: school_id, sourced_id,
+    name, record_status."""
+    found, given = words_in(folded("concat_ws(' ', c.given_name, c.family_name, c.email, c.sourced_id)"), wanted.words)
+    which = " ".join(f"and {each}" for each in found)
+    query = text(_WITHOUT_PLACE.format(newest=NEWEST_OF_SCHOOLS, scope=IN_SCOPE, which=which))
+    values = given | wanted.scope | {"statuses": list(statuses), "limit": limit}
+    return [dict(row) for row in conn.execute(query, values).mappings()]
 
 
 def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int = -1) -> list[dict[str, Any]]:

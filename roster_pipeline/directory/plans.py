@@ -151,6 +151,8 @@ NEWEST_OF_SCHOOLS = """school s cross join lateral (
     select id from plan where school_id = s.id and person_id is null order by id desc limit 1
 ) newest"""
 """Schools with their newest plan of the whole school, a dry run's too: in SQL, after `from`."""
+IN_SCOPE = "s.district_id = :district and (cast(:schools as bigint[]) is null or s.id = any(:schools))"
+"""The condition that a school `s` is one of the schools of a district that are asked for (`PeopleFilter.scope`)."""
 
 
 def get_all(conn: Connection, plan_ids: Collection[int]) -> dict[int, PlanRow]:

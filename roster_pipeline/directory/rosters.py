@@ -17,9 +17,9 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import roster_rows
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.people_list import folded, words_in
+from roster_pipeline.directory.people_list import PeopleFilter, folded, words_in
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
-from roster_pipeline.directory.plans import NEWEST_OF_SCHOOLS
+from roster_pipeline.directory.plans import IN_SCOPE, NEWEST_OF_SCHOOLS
 from roster_pipeline.directory.roster_rows import LastRoster
 from roster_pipeline.directory.tables import excluded_contact, quality_result, rejected_record
 
@@ -86,7 +86,7 @@ _FROM = "from rejected_record r where r.snapshot_id = :snapshot"
 _FROM_NEWEST = f"""
 from {NEWEST_OF_SCHOOLS} join plan newest_plan on newest_plan.id = newest.id
 join rejected_record r on r.snapshot_id = newest_plan.snapshot_id
-where s.district_id = :district and (cast(:schools as bigint[]) is null or s.id = any(:schools))
+where {IN_SCOPE}
 """
 _ORDER = "order by r.severity, r.collection, r.field, r.rule, r.sourced_id nulls first limit :limit offset :offset"
 EARLIER = """
@@ -259,11 +259,10 @@ def page(
 
 
 def page_of_newest(
-    conn: Connection, district_id: int, schools: Collection[int] | None, chosen: RejectedFilter, *, limit: int
+    conn: Connection, wanted: PeopleFilter, chosen: RejectedFilter, *, limit: int
 ) -> list[dict[str, Any]]:
-    """The same of the snapshots of the newest plans of some schools (None: of all schools of the district)."""
-    scope = {"district": district_id, "schools": None if schools is None else list(schools)}
-    return _rows(conn, _FROM_NEWEST, chosen, {**scope, "limit": limit, "offset": 0})
+    """The same of the snapshots of the newest plans of the schools in a scope."""
+    return _rows(conn, _FROM_NEWEST, chosen, wanted.scope | {"limit": limit, "offset": 0})
 
 
 def _rows(conn: Connection, source: str, chosen: RejectedFilter, scope: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -45,17 +45,9 @@ from roster_pipeline.identity.match_keys import (
     record_match_keys,
 )
 from roster_pipeline.planning.decisions import PlanningContext
-from roster_pipeline.vocabulary import STATUS_RANK
+from roster_pipeline.vocabulary import LEFT_REASONS, STATUS_RANK
 
-_LEFT = {
-    STATUS_RANK["elsewhere"]: "moved_school",
-    STATUS_RANK["no_org"]: "no_org",
-    STATUS_RANK["not_begun"]: "role_not_begun",
-    STATUS_RANK["ended"]: "role_ended",
-    STATUS_RANK["disabled"]: "disabled",
-    STATUS_RANK["not_enrolled"]: "not_enrolled",
-    STATUS_RANK["deleted"]: "tobedeleted",
-}
+_LEFT = {STATUS_RANK[status]: reason for status, reason in LEFT_REASONS.items()}
 """For each status of the strongest record, the reason of the archival."""
 
 _GIVEN = ("given_name", "preferred_given_name")

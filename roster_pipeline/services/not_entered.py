@@ -3,26 +3,26 @@ that could not be used, and records that give them no place in the school."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import plan_rows, plans, rosters, tenants
+from roster_pipeline.directory.people_list import PeopleFilter
 from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.rosters import RejectedFilter
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import Line, line_of
-from roster_pipeline.vocabulary import REASONS
+from roster_pipeline.vocabulary import LEFT_REASONS, REASONS
 
 MOST = 20
 """How many rows, and how many records of each kind, a search shows."""
 WITHOUT_PLACE = {
-    "role_off": "role_off", "org_below": "org_below", "unknown_org": "unknown_org", "no_org": "no_org",
-    "not_begun": "role_not_begun", "ended": "role_ended", "disabled": "disabled", "not_enrolled": "not_enrolled",
-    "deleted": "tobedeleted",
-}  # fmt: skip
-"""The statuses of records that give nobody a place in the school, each with its reason."""
+    **{status: status for status in ("role_off", "org_below", "unknown_org")},
+    **{status: reason for status, reason in LEFT_REASONS.items() if status != "elsewhere"},
+}
+"""The statuses of records that give nobody a place in the school, each with its reason. Not "elsewhere":
+such a record is of another school."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +47,12 @@ class Unused:
     why: str = ""
 
 
-def not_entered(
-    conn: Connection, district_id: int, schools: Collection[int] | None, words: str
-) -> list[Planned | Unused]:
-    """What is known of people with these words in some schools of a district (None: in all)."""
-    rows = plan_rows.not_entered(conn, district_id, schools, words, limit=MOST)
-    wrong = RejectedFilter(severity="error", words=words)
-    records = rosters.page_of_newest(conn, district_id, schools, wrong, limit=MOST)
-    others = plan_rows.without_place(conn, district_id, schools, words, [*WITHOUT_PLACE], MOST)
+def not_entered(conn: Connection, wanted: PeopleFilter) -> list[Planned | Unused]:
+    """What is known of people with the words of a search in its schools."""
+    rows = plan_rows.not_entered(conn, wanted, limit=MOST)
+    wrong = RejectedFilter(severity="error", words=wanted.words)
+    records = rosters.page_of_newest(conn, wanted, wrong, limit=MOST)
+    others = plan_rows.without_place(conn, wanted, WITHOUT_PLACE, limit=MOST)
     known = tenants.schools_by_id(conn, {row["school_id"] for row in [*rows, *records, *others]})
     of = plans.get_all(conn, {row["plan_id"] for row in rows})
     return [

@@ -69,8 +69,7 @@ class Sent:
 
 
 def send_due(database: Database, mailer: Mailer) -> Sent:
-    """Send the mails that are due. If the server is away, this stops, because every other mail would wait as long and
-    lose one of its tries."""
+    """Send the mails that are due. If the server is away, this stops, because every other mail would wait as long."""
     sent = failed = dead = 0
     away, until = False, monotonic() + MOST_SECONDS
     for _ in range(MOST_AT_ONCE):

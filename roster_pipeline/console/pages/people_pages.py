@@ -150,7 +150,7 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
         archived = people_list.count(opened, replace(wanted, status="archived"))
     absent = []
     if filters.words and (scope.schools or not rows):  # the plans of a whole district are read only if nobody fits
-        absent = not_entered(opened, scope.district_id, scope.schools, filters.words)
+        absent = not_entered(opened, wanted)
     return {
         "archived": archived,
         "absent": absent,

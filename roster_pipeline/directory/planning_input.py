@@ -18,8 +18,10 @@ from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON
 CANDIDATES = """
 drop table if exists candidate;
 select set_config('jit', 'off', true), set_config('work_mem', '64MB', true),
-    set_config('default_statistics_target', '10', true), set_config('enable_nestloop',
-        case when {records} * {large} > greatest(reltuples, 0) then 'off' else 'on' end, true)
+    set_config('default_statistics_target', '10', true),
+    set_config('enable_nestloop', case when {records} * {large} < coalesce(
+        pg_relation_size(oid) / current_setting('block_size')::int * reltuples / nullif(relpages, 0), 0
+    ) then 'on' else 'off' end, true)
 from pg_class where oid = 'person'::regclass;
 create temporary table candidate on commit drop as
 with roster as materialized (
@@ -68,7 +70,8 @@ analyze candidate
 A small school looks up each of its records. There, `offset 0` (here and below) makes PostgreSQL do one index look-up
 per record. Without statistics of new tables it expects a few rows, and would join everybody with everybody. A school
 with a large part of all people reads them all, and joins by hash: then numbers and e-mails are only compared with
-people whom neither membership nor link has found. enable_nestloop says which way.
+people whom neither membership nor link has found. enable_nestloop says which way. People are counted by the
+size of their table, as PostgreSQL does: during a first night, the statistics are those of the first school.
 
 If some people are settled, the records of the others are looked up, and settled members are left out.
 """
@@ -145,7 +148,6 @@ _MORE_CONTACTS = (
     "and person_id = m.person_id and place > 1"
 )
 """MORE_CONTACTS of one member. Most schools keep one contact per student; for them, this is not read."""
-
 
 _CONNECTIONS = """
 select c.id, coalesce(c.settings ->> 'controlled_by', 'school') = 'district',
@@ -225,23 +227,14 @@ def load_directory(
             everybody=some is None, sourced_ids=f"{listed}::text[]",
         )
     )  # fmt: skip
-    people = read_frame(conn, _people(), PEOPLE, district=school.district_id)
-    links = read_frame(conn, _links(), LINKS, district=school.district_id)
-    exclusions = read_frame(
-        conn, _link_exclusions(), EXCLUSIONS, district=school.district_id, connection=school.connection.id
-    )
+    people = read_frame(conn, _people(), PEOPLE, **given)
+    links = read_frame(conn, _links(), LINKS, **given)
+    exclusions = read_frame(conn, _link_exclusions(), EXCLUSIONS, **given)
     wishes = {"preferred": school.settings.preferred_names, "region": school.settings.phone_region}
     position, several, others, of_phones, preferred = conn.execute(text(POSITION), given | wishes).one()
-    members = read_frame(
-        conn,
-        _members(several, some=some is not None),
-        MEMBERS,
-        district=school.district_id,
-        school=school.id,
-    )
-    connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, district=school.district_id)
-    ids = {name: given[name] for name in ("district", "school", "connection")}
-    affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **ids)
+    members = read_frame(conn, _members(several, some=some is not None), MEMBERS, **given)
+    connections = read_frame(conn, _CONNECTIONS, CONNECTIONS, **given)
+    affiliations = read_frame(conn, _AFFILIATIONS if len(connections) > 1 else _NONE, AFFILIATIONS, **given)
     active = members.loc[members["status"] == "active", "person_id"]
     away = people.loc[~people["person_id"].isin(active), "person_id"].tolist()
     elsewhere = conn.execute(text(ELSEWHERE), {**given, "people": away}).all() if away else []

@@ -110,10 +110,8 @@ def raw(
     installation: InstallationResource,
 ) -> Iterator[Result]:
     """Fetch one school's snapshot and its proof of completeness."""
-    from roster_pipeline.runtime.instance import keep_connections
     from roster_pipeline.sync.fetch_snapshot import fetch  # pandas: not needed to list the assets
 
-    keep_connections(context.instance)
     database = directory.database()
     with clear_failures(context, database, "fetch"):
         fetched = fetch(

@@ -22,7 +22,21 @@ from roster_pipeline.errors import RosterError
 DRIVER = "postgresql+psycopg"
 POOL = 5
 """Connections kept open by a process; a run uses one or two at a time, the console a few."""
-CONNECT_SECONDS = 10
+NOTICE_LOST_SERVER = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+"""libpq's settings. Without them, a process waits a quarter of an hour for a lost server, or for a connection that a
+firewall forgot. Seconds, and milliseconds for the last one."""
+NOTICE_LOST_MACHINES = """
+select set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
+       set_config('tcp_keepalives_count', '3', false), set_config('tcp_user_timeout', '60000', false)
+"""
+"""The same on the server's side. PostgreSQL drops the locks of a lost machine after a minute. Its default is two
+hours."""
 NAME = "PGAPPNAME"
 """The name of our sessions. A process may use another name, so that another process can end its sessions."""
 LOOK_EVERY = 1.0
@@ -60,7 +74,7 @@ class Database:
             hide_parameters=True,
             pool_size=POOL,
             pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": os.environ.get(NAME, "roster")},
+            connect_args={**NOTICE_LOST_SERVER, "application_name": os.environ.get(NAME, "roster")},
         )
         self._closes = 0
         event.listen(self.engine, "connect", self._prepare)
@@ -112,6 +126,7 @@ class Database:
         """Set what must be set before a session makes its first temporary table."""
         entry.info[CLOSES] = self._closes
         connection.execute(f"set temp_buffers = '{STAGING_MEMORY}'")
+        connection.execute(NOTICE_LOST_MACHINES)
         connection.commit()
 
     def _given_back(self, connection: object, entry: ConnectionPoolEntry) -> None:

@@ -21,11 +21,6 @@ AGAIN_AFTER = 1.0
 """Seconds after which a process that lost its lock with the database tries to take it again."""
 TAKEN_WITHIN = 10.0
 """Seconds that a run waits for its lock. If the database is away, the run fails by itself soon enough."""
-NOTICE_LOST_MACHINES = """
-select set_config('tcp_keepalives_idle', '30', false), set_config('tcp_keepalives_interval', '10', false),
-       set_config('tcp_keepalives_count', '3', false)
-"""
-"""With these settings, PostgreSQL drops the lock of a lost machine after a minute. Its default is two hours."""
 HELD = """
 select run from unnest(cast(:runs as text[])) run where exists (
     select from pg_locks l join pg_database d on d.oid = l.database
@@ -148,7 +143,6 @@ def alive_runs(conn: Connection, run_ids: Iterable[str]) -> set[str]:
 def _hold(database: Database, name: str, taken: Event, done: Event) -> None:
     while not done.is_set():
         with suppress(DirectoryError), database.session() as conn:
-            conn.execute(text(NOTICE_LOST_MACHINES))
             _lock(conn, "pg_advisory_lock_shared", name)
             taken.set()
             while not done.wait(LOOK_EVERY):

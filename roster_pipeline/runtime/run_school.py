@@ -92,7 +92,6 @@ def run_school(
     from roster_pipeline.definitions import defs
     from roster_pipeline.defs.asset_helpers import DRY_RUN_TAG, NIGHT_TAG, PARTITION_TAG, schools
     from roster_pipeline.defs.run_coordinator import school_tags
-    from roster_pipeline.runtime.instance import connected_instance
 
     run_id = run_id or str(uuid.uuid4())
     tags = school_tags(school_key)  # the tag counts in the queue's limit, but this run does not wait there
@@ -105,7 +104,7 @@ def run_school(
     if dry_run:
         selection = sorted(key for key in job.asset_layer.executable_asset_keys if key != dg.AssetKey(LAST_STEP))
     logging.getLogger("dagster").setLevel(logging.CRITICAL)
-    with connected_instance() as instance:
+    with dg.DagsterInstance.get() as instance:
         instance.add_dynamic_partitions(str(schools.name), [school_key])
         done = Event()
         follower = Thread(target=_follow, args=(instance, run_id, on_step, done), daemon=True)

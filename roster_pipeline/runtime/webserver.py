@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from roster_pipeline.console.config import PromptHeaders, exit_on_signals
-from roster_pipeline.runtime.instance import keep_connections
+from roster_pipeline.runtime.instance import limit_statements
 from roster_pipeline.settings.installation import WebAddresses
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ LOOPBACK_NAMES = frozenset({"127.0.0.1", "localhost", "::1"})
 READING = frozenset({"GET", "HEAD"})
 FROM_US = frozenset({"same-origin", "none"})
 """Sec-Fetch-Site of a request from our own page, or from the address bar."""
-STATEMENT_SECONDS, POOL_SECONDS, POOL_OVERFLOW = 15, 3_600, 20
-"""Dagster's own defaults for a webserver."""
+STATEMENT_SECONDS = 15
+"""Dagster's own default for a webserver."""
 ANSWER_HEADERS = {
     "x-frame-options": "DENY",
     "x-content-type-options": "nosniff",
@@ -188,14 +188,10 @@ def serve(workspace: str, host: str, port: int, rules: Rules, *, read_only: bool
     from dagster_webserver.version import __version__
 
     exit_on_signals()
-    with (
-        DagsterInstance.get() as instance,
-        WorkspaceProcessContext(
+    with DagsterInstance.get() as instance:
+        limit_statements(STATEMENT_SECONDS)
+        with WorkspaceProcessContext(
             instance, version=__version__, read_only=read_only, workspace_load_target=WorkspaceFileTarget([workspace])
-        ) as context,
-    ):
-        keep_connections(
-            instance, statement_seconds=STATEMENT_SECONDS, recycle_seconds=POOL_SECONDS, overflow=POOL_OVERFLOW
-        )
-        app = guarded_app(context, rules)
-        uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, http=PromptHeaders)
+        ) as context:
+            app = guarded_app(context, rules)
+            uvicorn.run(app, host=host, port=port, log_level="warning", access_log=False, http=PromptHeaders)

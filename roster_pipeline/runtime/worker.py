@@ -46,7 +46,6 @@ from roster_pipeline.defs.jobs import test_connection
 from roster_pipeline.defs.resources import DirectoryResource
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import alive_runs
-from roster_pipeline.runtime.instance import keep_connections
 
 TRY_AGAIN_SECONDS = 2.0
 """Seconds between two tries to reach a database that is away."""
@@ -209,9 +208,7 @@ def fail_unless_ended(instance: dg.DagsterInstance, run_id: str, why: str) -> No
 @cache
 def instance_of_process() -> dg.DagsterInstance:
     """The instance that all runs of this process share."""
-    opened = dg.DagsterInstance.get()
-    keep_connections(opened)
-    return opened
+    return dg.DagsterInstance.get()
 
 
 def warm_up(**_: object) -> None:

@@ -20,7 +20,6 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import WorkspaceFileTarget
 
 from roster_pipeline.directory import audit, tenants
-from roster_pipeline.runtime.instance import connected_instance
 from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline.runtime.webserver import guarded_app, rules_from
 from roster_pipeline.settings.installation import WebAddresses
@@ -90,7 +89,7 @@ def ui(district: District, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tm
         monkeypatch.setenv(name, value)
     target = WorkspaceFileTarget([str(ROOT / "workspace.yaml")])
     with (
-        connected_instance() as instance,
+        dg.DagsterInstance.get() as instance,
         WorkspaceProcessContext(instance, version="test", workspace_load_target=target) as context,
     ):
         server = uvicorn.Server(

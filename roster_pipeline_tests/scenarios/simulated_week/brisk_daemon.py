@@ -9,18 +9,13 @@ does not start a new code server each minute, which takes four CPU seconds.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-import dagster as dg
 import dagster._daemon.cli as cli
 import dagster._daemon.controller as controller
 import dagster._daemon.sensor as sensors
 import dagster._scheduler.scheduler as schedules
 
-from roster_pipeline.runtime.instance import keep_connections
-
-MANY_THREADS = 20
 PAUSE = 1.0
 """Seconds. Shorter pauses would take a core from the runs."""
 A_WEEK = 3600.0
@@ -44,19 +39,8 @@ def _forgetful(launch: Any) -> Any:
     return launched
 
 
-def _with_connections(opened: Any) -> Any:
-    @contextmanager
-    def open_(*arguments: object, **options: object) -> Iterator[dg.DagsterInstance]:
-        with opened(*arguments, **options) as instance:
-            keep_connections(instance, overflow=MANY_THREADS)
-            yield instance
-
-    return open_
-
-
 def hurry() -> None:
     """Shorten the pauses of this process's daemons."""
-    cli.get_instance_for_cli = _with_connections(cli.get_instance_for_cli)  # type: ignore[attr-defined]
     schedules._get_next_scheduler_iteration_time = _soon
     schedules.launch_scheduled_runs = _forgetful(schedules.launch_scheduled_runs)
     sensors.MIN_INTERVAL_LOOP_TIME = PAUSE  # type: ignore[assignment]  # seconds, of which there may be parts

@@ -19,7 +19,6 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import SensorInstigatorData
 
 from roster_pipeline.directory.database import Database
-from roster_pipeline.runtime.instance import connected_instance
 from roster_pipeline.settings.school import RoleSettings
 from roster_pipeline_tests.cli.conftest import Answer
 from roster_pipeline_tests.cli.conftest import run as command
@@ -198,7 +197,7 @@ def running_installation(database: Database, mailbox: Mailbox, sis: dict[str, Re
     home.mkdir(parents=True, exist_ok=True)
     (home / "dagster.yaml").write_text(configuration())
     with ExitStack() as stack:
-        instance = stack.enter_context(connected_instance())
+        instance = stack.enter_context(dg.DagsterInstance.get())
         week = Week(database, instance, mailbox, sis, Calendar.starting_now(database, instance), home / "daemon.log")
         enter_schools(week)
         stack.enter_context(daemon_running(week.daemon_log))

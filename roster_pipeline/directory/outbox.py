@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.tables import digest, outbox, school, sync
@@ -22,6 +22,14 @@ FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=6)
 MOST_ATTEMPTS = 12
 """The waits double, so these attempts take about a day and a half, longer than most outages."""
+
+REFUSED = """
+insert into outbox (message_id, kind, school_id, sync_id, recipients, subject, text, html, attachment, attempts, error,
+    dead_at)
+select replace(message_id, '@', '.' || gen_random_uuid() || '@'), kind, school_id, sync_id, :recipients, subject, text,
+    html, attachment, 1, 'The mail server refused this recipient for good; the others have the mail.', now()
+from outbox where id = :id
+"""
 
 
 class Mail(Protocol):
@@ -99,14 +107,18 @@ def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[
     return [OutboxMessage(**row) for row in conn.execute(query).mappings()]
 
 
-def sent(conn: Connection, outbox_id: int, note: str | None = None) -> None:
-    """Note that the message was sent, and delete its attachment, which may hold data of people. note: for people, such
-    as a refused recipient."""
+def sent(conn: Connection, outbox_id: int) -> None:
+    """Note that the message was sent, and delete its attachment, which may hold data of people."""
     conn.execute(
         update(outbox)
         .where(outbox.c.id == outbox_id)
-        .values(sent_at=func.now(), attempts=outbox.c.attempts + 1, error=note, attachment=None)
+        .values(sent_at=func.now(), attempts=outbox.c.attempts + 1, error=None, attachment=None)
     )
+
+
+def refused(conn: Connection, outbox_id: int, recipients: Sequence[str]) -> None:
+    """Give up a message for these of its recipients, while the others get it: they have a dead message of their own."""
+    conn.execute(text(REFUSED), {"id": outbox_id, "recipients": list(recipients)})
 
 
 def failed(

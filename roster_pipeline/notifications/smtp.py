@@ -153,9 +153,12 @@ class SmtpMailer:
                 never.append(recipient)
         if not good:
             raise PermanentDeliveryError("This mail has no usable recipient.", "Correct the school's Roster Email.")
-        message = compose(mail, self._from, list(good.values()), message_id, at or datetime.now(UTC))
-        wire = {address.addr_spec: recipient for recipient, address in good.items()}
         with self._connected() as client:
+            if not client.has_extn("smtputf8") and any(one.username.isascii() for one in good.values()):
+                never += [recipient for recipient, one in good.items() if not one.username.isascii()]
+                good = {recipient: one for recipient, one in good.items() if one.username.isascii()}
+            message = compose(mail, self._from, list(good.values()), message_id, at or datetime.now(UTC))
+            wire = {address.addr_spec: recipient for recipient, address in good.items()}
             refused = self._hand_over(client, message, list(wire))
         later = tuple(wire[address] for address, code in refused.items() if code < 500)
         never += [wire[address] for address, code in refused.items() if code >= 500]

@@ -32,9 +32,9 @@ from roster_pipeline.notifications.content import FailureAlert, RowDetails, Sync
 from roster_pipeline.notifications.mail import (
     Mail,
     Mailer,
+    MailError,
     PermanentDeliveryError,
     ServerAwayError,
-    TemporaryDeliveryError,
 )
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.notice import Notice, digest_mail, notice_mail
@@ -83,21 +83,21 @@ def send_due(database: Database, mailer: Mailer) -> Sent:
             mail = Mail(message.subject, message.text, message.html, message.school or "", message.attachment)
             try:
                 delivery = mailer.send(message.message_id, message.recipients, mail, at=message.created_at)
-            except TemporaryDeliveryError as problem:
+            except Exception as problem:  # also a mail that cannot be made: the others must not wait for it
                 away = isinstance(problem, ServerAwayError)
-                alive = outbox.failed(conn, message.id, problem.message, away=away)
+                why = problem.message if isinstance(problem, MailError) else f"It broke off: {type(problem).__name__}."
+                permanent = isinstance(problem, PermanentDeliveryError)
+                alive = outbox.failed(conn, message.id, why, away=away, permanent=permanent)
                 failed, dead = failed + alive, dead + (not alive)
-            except PermanentDeliveryError as problem:
-                outbox.failed(conn, message.id, problem.message, permanent=True)
-                dead += 1
             else:
                 sent += 1
-                refused = f"refused for good: {', '.join(delivery.never)}" if delivery.never else None
+                if delivery.never:
+                    outbox.refused(conn, message.id, delivery.never)
+                    dead += 1
                 if delivery.later:
-                    put_off = "; ".join(["some recipients were put off", *([refused] if refused else [])])
-                    outbox.failed(conn, message.id, put_off, recipients=delivery.later)
+                    outbox.failed(conn, message.id, "some recipients were put off", recipients=delivery.later)
                 else:
-                    outbox.sent(conn, message.id, refused)
+                    outbox.sent(conn, message.id)
     return Sent(sent, failed, dead)
 
 

@@ -124,6 +124,14 @@ def test_a_refused_recipient_does_not_keep_the_mail_from_the_others(serve: Serve
     assert sink.envelopes[0][1] == [OWNER]
 
 
+def test_an_address_that_the_server_cannot_spell_does_not_keep_the_mail_from_the_others(serve: Serve) -> None:
+    sink, odd = serve(enable_SMTPUTF8=False), "jürgen@school.example.org"
+    assert mailer_of(sink).send(IDENTITY, [odd, OWNER], MAIL) == Delivery((OWNER,), never=(odd,))
+    assert sink.envelopes[0][1] == [OWNER]
+    with pytest.raises(PermanentDeliveryError, match="letters outside ASCII"):
+        mailer_of(sink).send(IDENTITY, [odd], MAIL)
+
+
 REFUSALS = [
     ({OWNER: f"550 5.1.1 <{OWNER}> is unknown"}, PermanentDeliveryError, "every recipient"),
     ({OWNER: f"450 4.2.1 <{OWNER}> is busy"}, TemporaryDeliveryError, "every recipient"),

@@ -10,24 +10,42 @@ import pytest
 
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource, close_databases
 from roster_pipeline.defs.sensors import send_mail, watch_runs
+from roster_pipeline.directory import outbox
 from roster_pipeline.directory.locks import alone
 from roster_pipeline.directory.rollback import roll_back
+from roster_pipeline.sync.health_checks import mails_given_up
 from roster_pipeline.sync.outbox_sender import due_at, put_digests, put_reports, send_due
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
 
 
-def test_a_report_says_its_school_and_a_refused_recipient_is_noted(district: District, mailbox: Mailbox) -> None:
+def test_a_report_says_its_school_and_a_refused_recipient_is_given_up(district: District, mailbox: Mailbox) -> None:
     district.add_school(report_to=["it@example.org", "nobody@example.org"])
     district.run_sync()
     assert send_due(district.database, InstallationResource().mailer()).sent == 1
     ((message, recipients),) = mailbox.messages
     assert message["X-Roster-School"] == "lincoln"
     assert recipients == ["it@example.org"]
-    assert district.value("select error from outbox where sent_at is not null") == (
-        "refused for good: nobody@example.org"
-    )
+    given_up = "dead_at is not null and sent_at is null and kind = 'report'"
+    assert district.rows(f"select recipients from outbox where {given_up}") == [{"recipients": ["nobody@example.org"]}]
+    assert not mails_given_up(district.database).ok, "the operators learn it"
+    with district.database.begin() as conn:
+        assert outbox.retry(conn, district.value(f"select id from outbox where {given_up}"))
+    district.execute("update outbox set recipients = '{late@example.org}' where sent_at is null")
+    assert send_due(district.database, InstallationResource().mailer()).sent == 1
+    (first, _), (again, late) = mailbox.messages
+    assert (again["Subject"], late) == (first["Subject"], ["late@example.org"])
+
+
+def test_a_mail_that_cannot_be_made_does_not_keep_the_others_back(district: District, mailbox: Mailbox) -> None:
+    district.add_school(report_to=["it@example.org"])
+    for _ in range(2):
+        district.run_sync()
+    district.execute("update outbox set message_id = 'none' where id = (select min(id) from outbox)")
+    sent = send_due(district.database, InstallationResource().mailer())
+    assert (sent.sent, sent.failed) == (1, 1)
+    assert district.value("select error from outbox where sent_at is null") == "It broke off: ValueError."
 
 
 def test_one_digest_a_day_tells_a_recipient_of_all_schools(district: District, mailbox: Mailbox) -> None:

@@ -10,6 +10,7 @@ Each missing part of a snapshot is a slug in its proof. `WORDS` says what it mea
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 
 WORDS = {
     "total-not-reached": "fewer records came than the SIS announced",
@@ -50,6 +51,9 @@ WORDS = {
     "manifest-silent": "the manifest does not mention a file that is there",
     "ends-inside-a-row": "a file of the bundle is cut off",
     "unreadable-rows": "a file of the bundle has rows that cannot be read",
+    "orgs-in-part": "the manifest says that the orgs are only changes, and people name others: all must be exported",
+    "roles-lack-new-users": "most people who are new in users.csv have no role: roles.csv is of an earlier day, so the "
+    "export must write both at once",
     "roles-name-absent-users": "the bundle has roles of people who are not in it",
     "enrollments-name-absent-users": "people we know are enrolled and have no row: a file was cut, or they left and "
     "should be announced as leavers",
@@ -60,6 +64,11 @@ ABOUT_AGE = "source-"
 WITHOUT_SCHOOL = "all of one role came without a school"
 NO_ID = "records-without-id"
 """A note of a proof: records came that do not say whose they are. It is a problem if the SIS has no second witness."""
+ORGS_ARE_DELTA = "orgs-are-delta"
+"""A note of a proof: orgs.csv holds only changed orgs."""
+BULK_ORGS = "Let the export write all orgs, and call file.orgs bulk in its manifest."
+LOST_COLUMNS = "lost_columns"
+"""A key of a proof: for each CSV file, the columns that it had before and has no longer."""
 CLOCK_AHEAD = "clock-ahead"
 CLOCK_BEHIND = "clock-behind"
 """Notes of a proof. After a colon, they say by how much the SIS's clock is wrong."""
@@ -101,19 +110,36 @@ def in_words(problem: str) -> str:
     return f"{words} ({of})" if of else words
 
 
-def noticed(unlisted: int = 0, respelled: int = 0, below: int = 0, unclear: int = 0) -> tuple[str, ...]:
+def noticed(
+    unlisted: int = 0,
+    respelled: int = 0,
+    below: int = 0,
+    unclear: int = 0,
+    roleless: int = 0,
+    deleted: bool = False,
+    lost_columns: Mapping[str, Sequence[str]] | None = None,
+) -> tuple[str, ...]:
     """Unclear references and dates: one text for each count that is not 0. Each counts people.
 
     unlisted: their org is not listed. respelled: their org was written in another way, and we could read it. below:
     they belong only to orgs below the school, which do not count as it. unclear: a date of a role cannot be read.
+    roleless: the bundle gives them no role. deleted: the SIS marks the school as deleted. lost_columns: of each CSV
+    file, columns that it had before.
     """
     texts = (
         (unlisted, "name", "an org that the SIS does not list"),
         (respelled, "name", "an org in another way than by its sourcedId; it was read"),
         (below, "belong", "to orgs below this school, such as a campus, and not to the school"),
         (unclear, "have", "a role with a date that cannot be read; it may have ended"),
+        (roleless, "have", "no role in the bundle, and so no school; is roles.csv as new as users.csv?"),
     )
-    return tuple(f"{_people(count, verb)} {what}" for count, verb, what in texts if count)
+    lost = [
+        f"{file}.csv lacks {', '.join(names)}, which it had before: the values of before stay, so let the export write "
+        "the column again, or with empty cells if they shall go"
+        for file, names in (lost_columns or {}).items()
+    ]
+    gone = ["the SIS marks this school as deleted: choose the school that took its place"] if deleted else []
+    return (*gone, *lost, *(f"{_people(count, verb)} {what}" for count, verb, what in texts if count))
 
 
 def _people(count: int, verb: str) -> str:

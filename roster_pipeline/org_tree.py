@@ -32,12 +32,28 @@ def is_school(org: Org) -> bool:
     return str(org.get("type") or "").strip().lower() in SCHOOL_TYPES
 
 
-def org_meant(orgs: Iterable[Org], school_id: str) -> str:
-    """The sourcedId that a School ID means: it is a sourcedId, or the identifier that exactly one org has."""
+def is_gone(org: Org) -> bool:
+    """Whether the SIS marks an org as deleted."""
+    return str(org.get("status") or "").lower() in GONE_STATUSES
+
+
+def orgs_meant(orgs: Iterable[Org], school_id: str) -> list[dict[str, Any]]:
+    """The orgs that a School ID may mean, and in `foundBy` why: the one with that sourcedId, else those with that
+    identifier. If several have the identifier, those that are not deleted come first, and of them schools.
+    """
     wanted, listed = school_id.strip(), list(orgs)
-    named = [org["sourcedId"] for org in listed if org.get("identifier") == wanted]
-    by_id = any(org["sourcedId"] == wanted for org in listed)
-    return wanted if by_id or len(named) != 1 else str(named[0])
+    for org in listed:
+        if org["sourcedId"] == wanted:
+            return [{**org, "foundBy": "sourcedId"}]
+    found = [{**org, "foundBy": "identifier"} for org in listed if org.get("identifier") == wanted]
+    found = [org for org in found if not is_gone(org)] or found
+    return [org for org in found if is_school(org)] or found
+
+
+def org_meant(orgs: Iterable[Org], school_id: str) -> str:
+    """The sourcedId that a School ID means; the School ID itself if no org or several have it."""
+    found = orgs_meant(orgs, school_id)
+    return str(found[0]["sourcedId"]) if len(found) == 1 else school_id.strip()
 
 
 def orgs_below(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
@@ -61,7 +77,5 @@ def other_schools(orgs: Iterable[Org], school_id: str) -> frozenset[str]:
     listed = list(orgs)
     own = orgs_below(listed, school_id) | {school_id}
     return frozenset(
-        org["sourcedId"]
-        for org in listed
-        if is_school(org) and org.get("status") not in GONE_STATUSES and org["sourcedId"] not in own
+        org["sourcedId"] for org in listed if is_school(org) and not is_gone(org) and org["sourcedId"] not in own
     )

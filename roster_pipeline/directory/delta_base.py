@@ -18,6 +18,7 @@ from roster_pipeline.directory.tables import connection as connection_table
 from roster_pipeline.directory.tables import pull, school, snapshot
 from roster_pipeline.directory.tenant_changes import keep_tests
 from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.errors import ORGS_ARE_DELTA
 
 CHANGED_AT = """case when substr(payload ->> 'dateLastModified', 5, 1) = '-'
     then payload ->> 'dateLastModified' collate "C" end"""
@@ -36,71 +37,48 @@ from (
 """  # noqa: S608
 """Of the records of a delta and of its base that are about the same people and orgs, those that do not count: those of
 the base, or the one of the delta if it was changed before all of those."""
-WITH_NOT_ENROLLED = f"""
+REQUIRED_CELLS = {"users": ["username", "givenName", "familyName", "enabledUser"], "orgs": ["name", "type"]}
+"""Members of which a CSV file needs a value in every row. A row of changes without one that was there is a part."""
+ORGS_OF_BASE = f"""
+select r.id from sis_record r
+cross join lateral (select from pull_record where pull_id = :base and {NAMED.format(id="r.id")} offset 0) b
+where r.connection_id = :connection and r.kind = 'org' and not exists (
+    select from sis_record o
+    cross join lateral (select from pull_record where pull_id = :pull and {NAMED.format(id="o.id")} offset 0) q
+    where o.connection_id = r.connection_id and o.kind = 'org' and o.sourced_id = r.sourced_id)
+"""  # noqa: S608
+NOTHING = """(array['null', '[]', '{}', '""'])::jsonb[]"""
+KEPT = f"""
 with changed as materialized (
-    select u.id, u.connection_id, u.kind, u.sourced_id, u.student, u.orgs, u.agents,
-        (u.payload::jsonb || jsonb_build_object('notEnrolled', b.payload -> 'notEnrolled'))::text as payload
+    select u.id, u.connection_id, u.kind, u.sourced_id, u.student, u.orgs,
+        case when k.members ? 'agents' then b.agents else u.agents end as agents, (mine || k.members)::text as payload
     from pull_record p {RECORDS.format(set="p")} u
     cross join lateral (
-        select id, payload from sis_record
-        where connection_id = u.connection_id and kind = 'user' and sourced_id = u.sourced_id offset 0
+        select r.agents, r.payload::jsonb as theirs from sis_record r
+        cross join lateral (select from pull_record where pull_id = :base and {NAMED.format(id="r.id")} offset 0) q
+        where r.connection_id = u.connection_id and r.kind = u.kind and r.sourced_id = u.sourced_id
+        order by r.id desc limit 1
     ) b
-    cross join lateral (select from pull_record where pull_id = :base and {NAMED.format(id="b.id")} offset 0) q
-    where p.pull_id = :pull and u.kind = 'user'
-      and b.payload -> 'notEnrolled' is not null and u.payload -> 'notEnrolled' is null
+    cross join lateral (select u.payload::jsonb as mine offset 0) m
+    cross join lateral (
+        select jsonb_object_agg(name, case name
+            when 'metadata' then theirs -> name || coalesce(mine -> name, '{{}}') else theirs -> name end) as members
+        from unnest(cast(:columns as text[])) name
+        where theirs -> name <> all (:nothing)
+          and (name = 'metadata' or coalesce(mine -> name, 'null') = any (:nothing))
+          and (name = any (:unsaid) or :delta and exists (
+              select from unnest(cast(:required as text[])) cell
+              where coalesce(mine -> cell, 'null') = any (:nothing) and theirs -> cell <> all (:nothing)))
+    ) k
+    where p.pull_id = :pull and u.kind = :kind and k.members is not null
 ), made as (
     insert into sis_record (connection_id, kind, sourced_id, content_hash, student, orgs, agents, payload)
     select connection_id, kind, sourced_id, md5(payload)::uuid, student, orgs, agents, payload::json from changed
     returning id
 )
 select (select array_agg(id) from changed) as replaced, (select array_agg(id) from made) as made
-"""  # noqa: S608
-LEFT_OUT = f"""
-select count(*) from sis_record w
-cross join lateral (select from pull_record where pull_id = :whole and {NAMED.format(id="w.id")} offset 0) p
-where w.kind = 'user' and w.orgs @> array[:org]
-  and coalesce(w.payload ->> 'status', 'active') in ('', 'active')
-  and (w.payload -> 'roles')::jsonb @> any (array[
-      jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'student')),
-      jsonb_build_array(jsonb_build_object('org', cast(:org as text), 'role', 'teacher'))])
-  and not exists (
-      select from sis_record o
-      cross join lateral (select from pull_record where pull_id = :part and {NAMED.format(id="o.id")} offset 0) q
-      where o.connection_id = w.connection_id and o.kind = 'user' and o.sourced_id = w.sourced_id)
-"""  # noqa: S608
-OF_ONE = f"""(
-    select r.sourced_id, r.payload::jsonb as payload, {CHANGED_AT} as at from unnest(cast(:{{ids}} as bigint[])) p (id)
-    cross join lateral (select * from sis_record where id = p.id and kind = 'user' offset 0) r
-)"""  # noqa: S608
-DIFFERING = f"one as {OF_ONE.format(ids='only_here')}, other as {OF_ONE.format(ids='only_there')}"
-"""Users of two pulls, without the records that both pulls name. The same content may still be stored twice."""
-COMPARED = f"""
-with {DIFFERING}, differing as (
-    select one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified' as changed,
-        one.at, other.at as before
-    from one full join other using (sourced_id) where one.payload is distinct from other.payload
-)
-select
-    count(*) filter (where changed) as changed,
-    count(*) filter (where length(at) = length(before) and at < before) as back,
-    count(*) filter (where length(at) = length(before) and at > before) as forward
-from differing
-"""  # noqa: S608
-MISSED = f"""
-with {DIFFERING}, differing as (
-    select one.sourced_id,
-        one.payload -> 'roles' is distinct from other.payload -> 'roles' as membership,
-        one.payload ->> 'email' is distinct from other.payload ->> 'email' as email,
-        other.sourced_id is null as newcomer
-    from one left join other using (sourced_id)
-    where one.payload - 'dateLastModified' is distinct from other.payload - 'dateLastModified'
-)
-select
-    count(*) filter (where n.id is null) as missed,
-    count(*) filter (where n.id is not null and d.membership and not d.newcomer) as membership,
-    count(*) filter (where n.id is not null and d.email and not d.newcomer) as email
-from differing d left join unnest(cast(:named as text[])) n (id) on n.id = d.sourced_id
-"""  # noqa: S608
+""".replace(":nothing", NOTHING)  # noqa: S608
+"""Records of a pull with members that they do not say and that their record in the base does."""
 PLACE_LETTERS = 16
 OLDER_RECORDS = "older_records"
 """A key in a delta's proof: how many of its records were changed before those of its base."""
@@ -227,54 +205,33 @@ def _moment(written: object) -> datetime | None:
     return datetime.fromisoformat(written) if isinstance(written, str) else None
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Two pulls of one source. changed: people who are new, gone or different. A different date of change alone does
-    not count. back, forward: people whose date of change is earlier, or later, than in the pull before."""
+def merge(
+    conn: Connection,
+    connection_id: int,
+    pull_id: int,
+    base: DeltaBase,
+    proof: Mapping[str, Any],
+    unsaid: Mapping[str, Collection[str]],
+) -> dict[str, Any]:
+    """Merge a pull with its base, of which it says only a part. Returns what to add to its proof.
 
-    changed: int
-    back: int
-    forward: int
-
-
-@dataclass(frozen=True)
-class Named:
-    """People who differ from an earlier pull. missed: the SIS did not name them as changed.
-
-    The others were named: people with another school or role, and people with another e-mail.
-    """
-
-    missed: int
-    membership: int
-    email: int
-
-
-def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
-    """How the people of a pull differ from those of an earlier one."""
-    row = conn.execute(text(COMPARED), _differing(conn, pull_id, base_id)).one()
-    return Compared(row.changed, row.back, row.forward)
-
-
-def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Named:
-    """Compare all records with an earlier pull, and with the people that the SIS names as changed since then."""
-    row = conn.execute(text(MISSED), _differing(conn, pull_id, base_id) | {"named": list(named)}).one()
-    return Named(row.missed, row.membership, row.email)
-
-
-def _differing(conn: Connection, pull_id: int, base_id: int) -> dict[str, Any]:
-    """The ids of the records that only one of two pulls names."""
-    pulls = of_pulls(conn, pull_id, base_id)
-    here, there = pulls[pull_id], pulls[base_id]
-    return {"only_here": (here - there).ids.tolist(), "only_there": (there - here).ids.tolist()}
-
-
-def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaBase) -> dict[str, Any]:
-    """Add to a delta the records of its base that it does not name, so that every record is there in full.
+    unsaid: for each collection, members that the source does not say at all, such as those of a column that a file has
+    no longer, or `notEnrolled` if nobody could read who is enrolled. The records keep what the base says.
 
     A person who is missing in a delta is unchanged, not gone. A record that was changed before that of the base is of a
-    delta that came again, so it does not count. The mode of the pull stays `delta`. Returns what to add to its proof.
+    delta that came again, so it does not count. The mode of the pull stays `delta`.
     """
     keep_records(conn, connection_id)
+    delta = proof.get("mode") == "delta"
+    for file, required in REQUIRED_CELLS.items():
+        whole = {name for name in proof["columns"].get(file, ()) if ":" not in name} if delta else set()
+        if whole or unsaid.get(file):
+            _keep_members(conn, pull_id, base, unsaid.get(file, ()), whole, {"kind": file[:-1], "required": required})
+    if ORGS_ARE_DELTA in proof.get("notes", ()) and not delta:
+        given = {"pull": pull_id, "base": base.id, "connection": connection_id}
+        name_in_pull(conn, pull_id, of_pull(conn, pull_id) | read_ids(conn, ORGS_OF_BASE, given))
+    if not delta:
+        return {}
     pulls = of_pulls(conn, pull_id, base.id)
     superseded = read_ids(conn, SUPERSEDED, {"pull": pull_id, "base": base.id})
     older = superseded - pulls[base.id]
@@ -282,18 +239,18 @@ def apply_delta(conn: Connection, connection_id: int, pull_id: int, base: DeltaB
     return {"full_at": base.full_at.isoformat(), "whole_records": base.records, OLDER_RECORDS: len(older)}
 
 
-def keep_not_enrolled(conn: Connection, pull_id: int, base: DeltaBase) -> None:
-    """Give users of a pull the `notEnrolled` of their record in the base.
-
-    This is for a pull that could not read who is enrolled. Its records have no enrollments, and a student who left must
-    not look enrolled again.
-    """
-    found = conn.execute(text(WITH_NOT_ENROLLED), {"pull": pull_id, "base": base.id}).one()
+def _keep_members(
+    conn: Connection,
+    pull_id: int,
+    base: DeltaBase,
+    unsaid: Collection[str],
+    whole: Collection[str],
+    of_file: Mapping[str, Any],
+) -> None:
+    """Give records of a pull members that they do not say, from their record in the base. whole: members that a row
+    says only if its required cells are filled."""
+    given = {"unsaid": list(unsaid), "columns": list({*unsaid, *whole}), "delta": bool(whole)}
+    found = conn.execute(text(KEPT), {**given, **of_file, "pull": pull_id, "base": base.id}).one()
     if found.replaced:
         kept = of_pull(conn, pull_id) - RecordSet.of(found.replaced)
         name_in_pull(conn, pull_id, kept | RecordSet.of(found.made))
-
-
-def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:
-    """Students and teachers of a school who are in the whole collection, but not in the school's own lists."""
-    return int(conn.scalar(text(LEFT_OUT), {"whole": whole_id, "part": part_id, "org": org}) or 0)

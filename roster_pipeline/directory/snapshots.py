@@ -20,7 +20,7 @@ from roster_pipeline.directory.school_records import CHOSEN, Chooser, choose
 from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables import pull, snapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.org_tree import orgs_below
+from roster_pipeline.org_tree import is_gone, orgs_below, orgs_meant
 
 KEPT_SNAPSHOTS = 14
 """How many good syncs of a school keep their raw records, rosters and plan rows."""
@@ -79,10 +79,9 @@ from pulled_reject r where r.pull_id = :pull and (
 """Rejects of this school's records, and of records with an unknown school, which may be this one."""
 
 FIND_SCHOOL = f"""
-select r.sourced_id from sis_record r {IN_PULL}
+select r.payload from sis_record r {IN_PULL}
 where r.connection_id = {ITS_CONNECTION} and r.kind = 'org'
   and (r.sourced_id = :given or r.payload ->> 'identifier' = :given)
-order by r.sourced_id <> :given limit 2
 """  # noqa: S608
 
 DOCUMENTS = f"""
@@ -123,15 +122,9 @@ class Raw:
     rejected: pd.DataFrame
 
 
-def find_school(conn: Connection, pull_id: int, school_id: str) -> str | None:
-    """The sourcedId of the org that a School ID means.
-
-    The School ID is a sourcedId, or an identifier that only one org has.
-    """
-    found = list(conn.scalars(text(FIND_SCHOOL), {"pull": pull_id, "given": school_id}))
-    if not found or (found[0] != school_id and len(found) > 1):
-        return None
-    return str(found[0])
+def find_schools(conn: Connection, pull_id: int, school_id: str) -> list[dict[str, Any]]:
+    """The orgs of a pull that a School ID may mean."""
+    return orgs_meant(conn.scalars(text(FIND_SCHOOL), {"pull": pull_id, "given": school_id.strip()}), school_id)
 
 
 def any_org(conn: Connection, pull_id: int) -> bool:
@@ -197,7 +190,8 @@ def take(
         unchanged_since=source.unchanged_since,
     )
     snapshot_id = int(conn.execute(row.returning(snapshot.c.id)).scalar_one())
-    below = sorted(orgs_below(list_orgs(conn, pull_id, school_sourced_id), school_sourced_id))
+    orgs = list_orgs(conn, pull_id, school_sourced_id)
+    below = sorted(orgs_below(orgs, school_sourced_id))
     chooser = Chooser(
         connection=school.connection.id,
         district=school.district_id,
@@ -221,6 +215,8 @@ def take(
     }
     if below and not school.settings.include_orgs_below:
         counts["org_below"] = int(conn.scalar(text(BELOW), given) or 0)
+    if any(is_gone(org) for org in orgs if org["sourcedId"] == school_sourced_id):
+        counts["school_deleted"] = 1
     counts["rejects"] = conn.execute(text(REJECTS), given).rowcount
     conn.execute(snapshot.update().where(snapshot.c.id == snapshot_id).values(counts=counts))
     return snapshot_id

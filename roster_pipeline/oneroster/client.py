@@ -36,7 +36,7 @@ from roster_pipeline.oneroster.http.oauth2 import Connected, recalled
 from roster_pipeline.oneroster.records.orgs import org_of, orgs_of
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.witness import Answer, WitnessReport, ask_witness
-from roster_pipeline.org_tree import is_school
+from roster_pipeline.org_tree import orgs_meant
 
 OUTDATED = (NotOffered, NotOneRoster, RequestRefused, SignInRefused)
 """Errors that may mean that the facts of an earlier session are outdated. The client then searches again, once."""
@@ -183,20 +183,10 @@ class Client:
         alone = self.single_org(wanted)
         if alone is not None:
             return {**alone, "foundBy": "sourcedId"}
-        named: list[dict[str, Any]] = []
-        for listed in (self.listed_orgs, self._listed_schools):
-            for org in listed() if not named else ():
-                if org["sourcedId"] == wanted:
-                    return {**org, "foundBy": "sourcedId"}
-                if org["identifier"] == wanted:
-                    named.append(org)
-        schools = [org for org in named if is_school(org)] or named
-        if len(schools) > 1:
-            raise SchoolNotFound(
-                f"{len(schools)} orgs of the SIS have this School ID as their identifier.",
-                "Enter the sourcedId of the school instead. The SIS shows it, and so does the list of its orgs.",
-            )
-        return {**schools[0], "foundBy": "identifier"} if schools else None
+        found = orgs_meant(self.listed_orgs(), wanted) or orgs_meant(self._listed_schools(), wanted)
+        if len(found) > 1:
+            raise SchoolNotFound.of_several(found)
+        return found[0] if found else None
 
     def single_org(self, sourced_id: str) -> dict[str, Any] | None:
         """The org with this sourcedId, requested alone; None if the SIS does not give it."""

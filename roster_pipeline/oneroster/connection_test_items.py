@@ -278,6 +278,7 @@ def reference_items(counts: PeopleCounts, proof: Proof) -> Iterator[CheckItem]:
             noticed(unclear=proof.unclear_dates),
             "Such a role counts as running. Make the SIS write dates as YYYY-MM-DD.",
         ),
+        ("No role", noticed(roleless=proof.without_role), "Let the export write users.csv and roles.csv at once."),
     )
     for name, texts, remedy in items:
         yield from (CheckItem(name, None, detail, remedy) for detail in texts)

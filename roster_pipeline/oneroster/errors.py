@@ -6,7 +6,13 @@ of the server. retryable: the same request may work later although nobody change
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
 from roster_pipeline.errors import RosterError
+
+MOST_NAMED = 3
+"""Orgs that an error names."""
 
 
 class OneRosterError(RosterError):
@@ -52,6 +58,15 @@ class NotOneRoster(OneRosterError):
 
 class SchoolNotFound(OneRosterError):
     """No org of this server has the School ID, or several have it."""
+
+    @classmethod
+    def of_several(cls, orgs: Sequence[Mapping[str, Any]]) -> Self:
+        """The error for several orgs with one identifier."""
+        named = " and ".join(f"{org['sourcedId']} ({org.get('name') or 'no name'})" for org in orgs[:MOST_NAMED])
+        return cls(
+            f"{len(orgs)} orgs of the SIS have this School ID as their identifier: {named}.",
+            "Enter the sourcedId of the school as School ID.",
+        )
 
 
 class Refused(OneRosterError):

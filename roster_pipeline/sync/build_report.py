@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from roster_pipeline.directory.sync_summary import SyncSummary
-from roster_pipeline.errors import clock_in_words, noticed
+from roster_pipeline.errors import LOST_COLUMNS, clock_in_words, noticed
 from roster_pipeline.notifications.content import (
     Comparison,
     ConnectionFacts,
@@ -231,6 +231,9 @@ def _connection(summary: SyncSummary) -> ConnectionFacts | None:
             respelled=int(proof.get("respelled_orgs", 0)),
             below=int(summary.snapshot["counts"].get("org_below", 0)),
             unclear=int(proof.get("unclear_dates", 0)),
+            roleless=int(proof.get("without_role", 0)),
+            deleted=bool(summary.snapshot["counts"].get("school_deleted")),
+            lost_columns=proof.get(LOST_COLUMNS),
         ),
         clock=next((words for note in proof.get("notes", ()) if (words := clock_in_words(note))), ""),
     )

@@ -11,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import delta_base, pulls, scheduled_runs, snapshots, tenants
+from roster_pipeline.directory import delta_base, pull_comparison, pulls, scheduled_runs, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.errors import BULK_ORGS, LOST_COLUMNS, ORGS_ARE_DELTA
 from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
 from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
@@ -28,6 +29,7 @@ from roster_pipeline.sync.fetch_strategy import (
     Choice,
     choose,
     client_of,
+    columns_since,
     is_bundle,
     is_proved,
     look_at_changes,
@@ -246,16 +248,18 @@ def _finish(
         part = delta_base.delta_base_of(conn, source, school.settings.school_id) if scope == WHOLE else None
         if part is not None:
             org = _school_of_pull(conn, pull_id, school)
-            learned[LISTS_LEAVE_OUT] = delta_base.left_out(conn, pull_id, part.id, org)
+            learned[LISTS_LEAVE_OUT] = pull_comparison.left_out(conn, pull_id, part.id, org)
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
-        if proof.get("mode") == "delta" and base is not None:
-            proof |= delta_base.apply_delta(conn, source.id, pull_id, base)
-        if base is not None and not ENROLLMENTS_UNKNOWN.isdisjoint(proof.get("problems", ())):
-            delta_base.keep_not_enrolled(conn, pull_id, base)
+        proof |= columns_since(source, proof, before or {})
+        if base is not None:
+            unsaid = {file: {name.partition(":")[0] for name in names} for file, names in proof[LOST_COLUMNS].items()}
+            if not ENROLLMENTS_UNKNOWN.isdisjoint(proof.get("problems", ())):
+                unsaid["users"] = unsaid.get("users", set()) | {"notEnrolled"}
+            proof |= delta_base.merge(conn, source.id, pull_id, base, proof, unsaid)
         if named is not None and base is not None and proof["complete"]:
             learned[PROVED], notes = look_at_changes(conn, school, pull_id, base, proof[READS], named)
             proof = proof | {"notes": [*proof["notes"], *notes]}
-        compared = delta_base.compare(conn, pull_id, base.id) if base else None
+        compared = pull_comparison.compare(conn, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)
         pulls.finish(
             conn,
@@ -269,8 +273,8 @@ def _finish(
 
 
 def _school_of_pull(conn: Connection, pull_id: int, school: SchoolRow) -> str:
-    sourced_id = snapshots.find_school(conn, pull_id, school.settings.school_id)
-    if sourced_id is None and not snapshots.any_org(conn, pull_id):
+    found = snapshots.find_schools(conn, pull_id, school.settings.school_id)
+    if not found and not snapshots.any_org(conn, pull_id):
         raise SyncError(
             school.key,
             "the SIS answered, but showed no school at all.",
@@ -280,10 +284,15 @@ def _school_of_pull(conn: Connection, pull_id: int, school: SchoolRow) -> str:
             cause=CONNECTION,
             nothing_found=True,
         )
-    if sourced_id is None:
+    if not found:
+        notes = (delta_base.newest_proof(conn, school.connection, WHOLE) or {}).get("notes", ())
         raise SchoolNotFound(
             f"the SIS has no school {school.settings.school_id}.",
-            "Check the School ID: it is the sourcedId (or the identifier) of the school's org in the SIS, "
+            f"The bundle holds only changed orgs, and no bundle before had this school. {BULK_ORGS}"
+            if ORGS_ARE_DELTA in notes
+            else "Check the School ID: it is the sourcedId (or the identifier) of the school's org in the SIS, "
             "and the connection must be allowed to see that school.",
         )
-    return sourced_id
+    if len(found) > 1:
+        raise SchoolNotFound.of_several(found)
+    return str(found[0]["sourcedId"])

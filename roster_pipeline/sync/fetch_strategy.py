@@ -14,16 +14,18 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.cleaning.contact_rules import AGENTS, METADATA, contact_fields, stored_key
-from roster_pipeline.directory import audit, delta_base
+from roster_pipeline.directory import audit, delta_base, pull_comparison
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
+from roster_pipeline.errors import LOST_COLUMNS
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.oneroster import Client, Endpoint
 from roster_pipeline.oneroster.bundle import BundleSource, source_of
 from roster_pipeline.oneroster.collections.delta import KINDS, PROVED, NamedChanges
 from roster_pipeline.oneroster.http.addresses import is_bundle_url
 from roster_pipeline.oneroster.http.endpoint import Limits
+from roster_pipeline.oneroster.records.orgs import UNREAD
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.sync.alerts import affected_schools
 from roster_pipeline.sync.outbox_sender import send_alert
@@ -87,6 +89,21 @@ def source_of_connection(connection: ConnectionRow) -> BundleSource:
 
 def _secret(connection: ConnectionRow) -> str:
     return unseal(connection.secret) if connection.secret else ""
+
+
+def columns_since(connection: ConnectionRow, proof: Mapping[str, Any], before: Mapping[str, Any]) -> dict[str, Any]:
+    """What to add to a proof: the columns that each CSV file has or had, and those that it has no longer. before: the
+    proof of the last pull. Without the parents of orgs, enrollments do not show who has none."""
+    wanted = {f"metadata:{key}" for key in _metadata_keys(connection)}
+    columns: dict[str, list[str]] = proof.get("columns") or {}
+    known, lost = dict(columns), {}
+    for file, names in (before.get("columns") or {}).items():
+        had = {name for name in names if ":" not in name or name in wanted}
+        known[file] = sorted(had.union(columns.get(file, ())))
+        lost[file] = sorted(had.difference(columns.get(file, had)))
+    unread = connection.settings.no_enrollment_means_gone and "parent" in lost.get("orgs", ())
+    added = {"complete": False, "problems": [*proof["problems"], UNREAD]} if unread else {}
+    return {"columns": known, LOST_COLUMNS: {file: names for file, names in lost.items() if names}} | added
 
 
 def _metadata_keys(connection: ConnectionRow) -> tuple[str, ...]:
@@ -196,7 +213,7 @@ def look_at_changes(
     proved = set(school.connection.learned.get(PROVED, ()))
     if base.proof.get(READS) != reads:
         return sorted(proved), []
-    found = delta_base.compare_named(conn, pull_id, base.id, named.ids)
+    found = pull_comparison.compare_named(conn, pull_id, base.id, named.ids)
     if found.missed:
         _switch_off(conn, school, pull_id, found.missed)
         return [], [f"{NOT_NAMED}:{found.missed}"]

@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo
 
 from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.delta_base import OLDER_RECORDS, Compared, DeltaBase
+from roster_pipeline.directory.delta_base import OLDER_RECORDS, DeltaBase
+from roster_pipeline.directory.pull_comparison import Compared
 from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
@@ -23,6 +24,9 @@ from roster_pipeline.vocabulary import counted
 
 SOURCE_OLD = "source-old"
 CUT = "enrollments-name-absent-users"
+ROLES_OUTDATED = "roles-lack-new-users"
+"""Most people who are new in users.csv have no role, so roles.csv is of an earlier day. Then the role of somebody we
+know may be missing too."""
 LEAVERS, LEAVERS_SHARE = 5, 0.01
 """Up to this many people, or this share, may leave in a night and still be enrolled."""
 TOO_FEW = 2
@@ -90,7 +94,10 @@ def aged(
         older = True
     if older and OLDER not in problems:
         problems.append(OLDER)
-    noted |= {"problems": problems, "complete": bool(proof["complete"]) and not older}
+    judged = compared if compared is not None and proof.get("without_role") else None
+    outdated = judged is not None and judged.new_roleless > max(TOO_FEW, judged.new // 2)
+    problems += [ROLES_OUTDATED] * outdated
+    noted |= {"problems": problems, "complete": bool(proof["complete"]) and not older and not outdated}
     if bundle:
         noted["age"] = age
     now = datetime.now(UTC)

@@ -129,8 +129,9 @@ def test_a_school_is_found_by_sourced_id_or_by_an_identifier_that_is_unique(
     orgs = [org("a", identifier="1"), org("b", identifier="2"), org("c", identifier="2"), org("2b", identifier="a")]
     pull_id = pull_of(database, lincoln, Page("org", orgs))
     with database.begin() as conn:
-        found = {given: snapshots.find_school(conn, pull_id, given) for given in ("a", "1", "2", "nothing")}
-    assert found == {"a": "a", "1": "a", "2": None, "nothing": None}
+        found = {given: snapshots.find_schools(conn, pull_id, given) for given in ("a", " 1", "2", "nothing")}
+    ids = {given: [org["sourcedId"] for org in orgs] for given, orgs in found.items()}
+    assert ids == {"a": ["a"], " 1": ["a"], "2": ["b", "c"], "nothing": []}
 
 
 def test_a_finished_pull_is_shared_and_an_unfinished_one_is_fetched_again(

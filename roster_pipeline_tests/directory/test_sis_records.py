@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.directory import delta_base, pulls, snapshots
+from roster_pipeline.directory import delta_base, pull_comparison, pulls, snapshots
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import DeltaBase
 from roster_pipeline.directory.record_sets import of_pull
@@ -164,8 +164,8 @@ def test_a_delta_names_the_records_of_its_base_that_it_does_not_replace(database
         found = delta_base.delta_base_of(conn, lincoln.connection, "", before=delta)
         assert isinstance(found, DeltaBase)
         assert found.id == base
-        delta_base.apply_delta(conn, lincoln.connection.id, delta, found)
-        compared = delta_base.compare(conn, delta, base)
+        delta_base.merge(conn, lincoln.connection.id, delta, found, {"mode": "delta", "columns": {}}, {})
+        compared = pull_comparison.compare(conn, delta, base)
         tonight = snapshots.take(conn, lincoln, here, delta, contacts=False, run_id=None)
     assert [(r["sourcedId"], r["givenName"]) for r in load(database, tonight)] == [
         ("a", "Ada"), ("b", "Bea"), ("c", "Ada"),
@@ -181,7 +181,7 @@ def test_an_enrollment_that_could_not_be_read_is_taken_from_the_base(database: D
     with database.begin() as conn:
         found = delta_base.delta_base_of(conn, lincoln.connection, "", before=pull_id)
         assert isinstance(found, DeltaBase)
-        delta_base.keep_not_enrolled(conn, pull_id, found)
-        assert delta_base.compare(conn, pull_id, base).changed == 0
+        delta_base.merge(conn, lincoln.connection.id, pull_id, found, {"columns": {}}, {"users": {"notEnrolled"}})
+        assert pull_comparison.compare(conn, pull_id, base).changed == 0
         tonight = snapshots.take(conn, lincoln, here, pull_id, contacts=False, run_id=None)
     assert [record.get("notEnrolled") for record in load(database, tonight)] == [[here], None]

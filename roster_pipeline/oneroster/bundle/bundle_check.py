@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
-from roster_pipeline.errors import in_words
+from roster_pipeline.errors import BULK_ORGS, ORGS_ARE_DELTA, in_words
 from roster_pipeline.oneroster import connection_test_items as test_items
 from roster_pipeline.oneroster.bundle.bundle_files import HostKeyRefused, WrongHeader, WrongManifest
 from roster_pipeline.oneroster.bundle.bundle_pull import pull_bundle
@@ -16,14 +16,14 @@ from roster_pipeline.oneroster.collections.proof import Proof
 from roster_pipeline.oneroster.collections.wanted import Wanted
 from roster_pipeline.oneroster.connection_test import people_items
 from roster_pipeline.oneroster.connection_test_items import CheckItem, Placed, TestedSchool
-from roster_pipeline.oneroster.errors import OneRosterError, SignInRefused
+from roster_pipeline.oneroster.errors import OneRosterError, SchoolNotFound, SignInRefused
 from roster_pipeline.oneroster.people_counts import PeopleCounts
-from roster_pipeline.org_tree import is_school
+from roster_pipeline.org_tree import org_meant, orgs_meant
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
 
-NO_ORGS = frozenset({"orgs-unchanged", "no-changes-of-people"})
-"""The notes of a delta without orgs."""
+ORGS_IN_PART = frozenset({"orgs-unchanged", "no-changes-of-people", ORGS_ARE_DELTA})
+"""The notes of a bundle without all orgs."""
 LENGTHS = {"too-few-cells": "fewer cells", "too-many-cells": "more cells"}
 CELLS = (
     "Each row needs a cell for every column of the header, also an empty one, and a text with a comma needs quotes. A "
@@ -82,9 +82,7 @@ def check_bundle_schools(
 
 
 def _counts(one: TestedSchool, orgs: list[dict[str, Any]], today: date) -> PeopleCounts:
-    school = found_school(orgs, one.school_id)
-    own = school["sourcedId"] if school else one.school_id.strip()
-    counts = PeopleCounts(own, today, include_orgs_below=one.include_orgs_below)
+    counts = PeopleCounts(org_meant(orgs, one.school_id), today, include_orgs_below=one.include_orgs_below)
     counts.note_orgs(orgs)
     return counts
 
@@ -92,27 +90,19 @@ def _counts(one: TestedSchool, orgs: list[dict[str, Any]], today: date) -> Peopl
 def _of_school(
     one: TestedSchool, counts: PeopleCounts | None, orgs: list[dict[str, Any]], proof: Proof, *, enrollments: bool
 ) -> Iterator[CheckItem]:
-    school = found_school(orgs, one.school_id)
-    if school is not None:
-        yield test_items.school_item(school, one.name)
-    elif not NO_ORGS.isdisjoint(proof.notes):
-        yield CheckItem("School", None, "this bundle holds no orgs")
+    found, partly = orgs_meant(orgs, one.school_id), not ORGS_IN_PART.isdisjoint(proof.notes)
+    if len(found) == 1:
+        yield test_items.school_item(found[0], one.name)
+    elif partly and not found:
+        yield CheckItem("School", None, "not among the orgs of this bundle, which holds only changed ones", BULK_ORGS)
+    elif found:
+        problem = SchoolNotFound.of_several(found)
+        yield CheckItem("School", False, problem.message, problem.remedy)
     else:
         yield test_items.missing_school_item(orgs, one.school_id, one.name)
-    if counts is None or (school is None and orgs):
+    if counts is None or not (len(found) == 1 or partly or not orgs):
         return
     yield from people_items(one, counts, proof, decide=enrollments, read=True)
-
-
-def found_school(orgs: list[dict[str, Any]], school_id: str) -> dict[str, Any] | None:
-    """The org with this School ID: its sourcedId, else an identifier that no other school has."""
-    wanted = school_id.strip()
-    for org in orgs:
-        if org["sourcedId"] == wanted:
-            return {**org, "foundBy": "sourcedId"}
-    named = [org for org in orgs if org["identifier"] == wanted]
-    named = [org for org in named if is_school(org)] or named
-    return {**named[0], "foundBy": "identifier"} if len(named) == 1 else None
 
 
 def _age(proof: Proof, now: datetime, old_days: int) -> CheckItem:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from roster_pipeline.errors import ORGS_ARE_DELTA
 from roster_pipeline.oneroster.bundle.bundle_files import (
     ENROLLMENTS,
     KNOWN_NAMES,
@@ -38,6 +39,8 @@ _VERSION = "oneroster.version"
 _MANIFEST_REMEDY = "Let the SIS write the manifest again; it must follow the OneRoster CSV standard."
 _FINGERPRINT_LETTERS = 32
 _SIMILAR = 0.6
+_OF_RECORDS = frozenset(("sourcedId", "status", "dateLastModified", "role", "orgs", "primaryOrg"))
+"""Columns about a record as a whole. A file without them is an error, or each row is rejected."""
 _MOST_NAMES = 3
 
 
@@ -85,6 +88,18 @@ class BundleLayout:
     enrollments: Mode | None = None
 
 
+def columns_of(layouts: Sequence[BundleLayout]) -> dict[str, list[str]]:
+    """For orgs.csv and users.csv, if they are there, the members and metadata keys that have a column in all of these
+    bundles."""
+    found = {}
+    for name in ("orgs", "users"):
+        files = [layout.files[name].columns for layout in layouts if name in layout.files]
+        columns = [{*file.positions, *(f"metadata:{key}" for key in file.metadata)} for file in files]
+        if columns:
+            found[name] = sorted(set.intersection(*columns) - _OF_RECORDS)
+    return found
+
+
 @dataclass
 class _Findings:
     problems: list[str] = field(default_factory=list)
@@ -110,6 +125,8 @@ def bundle_layout_of(opened: OpenedBundle, limits: BundleLimits, metadata_keys: 
     whole = modes.get("users") == "bulk" and modes.get("roles", "bulk") == "bulk"
     if modes.get("users") == "bulk" and not whole:
         findings.notes.append("roles-are-delta")
+    if manifest is not None and manifest.modes.get("orgs") == "delta":
+        findings.notes.append(ORGS_ARE_DELTA)
     version = _version(manifest, files, findings)
     digests = [seen.digest for seen in preflights.values()] + ([manifest.digest] if manifest else [])
     return BundleLayout(

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle, date_bundles
 from roster_pipeline.oneroster.bundle.bundle_files import OpenedBundle
-from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of, columns_of
 from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading, Tally
 from roster_pipeline.oneroster.bundle.delta_chain import (
     MISSED,
@@ -69,8 +69,6 @@ class BundlePull:
     """Iterate over it for batches, orgs first; after the last one, `.proof` is set.
 
     lost: people who are enrolled today, but whom a bulk export lacks or gives no role.
-
-    It needs the memory of a few pages only.
 
     Complete means: the manifest agrees with the files, every file was read to its end and did not change meanwhile,
     every unreadable row belongs to a known person, no delta is missing, and the bundle's time is neither in the future
@@ -176,6 +174,8 @@ class BundlePull:
             unlisted_orgs=sum(each.tally.orgs.unlisted for each in results),
             respelled_orgs=sum(each.tally.orgs.respelled for each in results),
             unclear_dates=sum(each.tally.unclear_dates for each in results),
+            without_role=sum(len(each.tally.without_role) for each in results),
+            columns=columns_of([each.layout for each in results]),
         )
 
     def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> Opened:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from roster_pipeline.errors import ORGS_ARE_DELTA
 from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, BundleLayout
 from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, record_maker, unreadable_rejects
@@ -161,6 +162,8 @@ class BundleReading:
         if self._layout.whole and not of_roles <= self._shortened:
             tally.problem("unreadable-rows:roles")
         self._check_whole_file(roles)
+        if "orgs" not in self._layout.files or self._layout.files["orgs"].mode == "delta":
+            self._orgs.unlisted = 0  # they may be listed in an earlier bundle
         if partial:
             tally.notes.append("roles-in-part")
 
@@ -185,6 +188,9 @@ class BundleReading:
             return
         if tally.records == tally.rejected:
             tally.problem("no-people")
+        elif ORGS_ARE_DELTA in self._layout.notes:
+            if self._orgs.unlisted or not self._orgs.ids:
+                tally.problem("orgs-in-part")
         else:
             if not tally.roles_with_org:
                 tally.problem("no-orgs")

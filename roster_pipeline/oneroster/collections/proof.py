@@ -88,8 +88,10 @@ class Proof:
     either. readings: how often the data were read, because they changed meanwhile. left_out: records of schools that
     are not wanted, and guardians if none are wanted. unlisted_orgs: people who name an org that the SIS does not list.
     respelled_orgs: people whose org is spelled in another way than its sourcedId. unclear_dates: people with a role
-    date that may be one of two days. Guardians and deleted records are not counted in these three. server_time: the
+    date that may be one of two days. without_role: people of a bulk bundle to whom it gives no role. Guardians and
+    deleted records are not counted in the first three. server_time: the
     server's clock when the pull began (ISO 8601); the next delta starts there. age: of a bundle.
+    columns: of the CSV files, as members of their records.
     """
 
     strategy: str
@@ -117,6 +119,8 @@ class Proof:
     unlisted_orgs: int = 0
     respelled_orgs: int = 0
     unclear_dates: int = 0
+    without_role: int = 0
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, JSON-serialisable."""

@@ -181,16 +181,15 @@ MaybeSchoolKey = Annotated[
 
 @contextmanager
 def open_directory() -> Iterator[Database]:
-    """The database of this folder, ready for use. Raises CommandError if `roster init` has not run yet, and for an
-    unknown key, with the keys that are most like it."""
+    """The database of this folder, ready for use. Raises WrongSchema if it is of another version, and CommandError
+    for an unknown key, with the keys that are most like it."""
     from roster_pipeline.directory import schema, tenants
     from roster_pipeline.directory.database import Database
     from roster_pipeline.runtime.embedded import prepare_environment
 
     database = Database(prepare_environment().roster)
     try:
-        if schema.current(database) != schema.head():
-            raise CommandError("The database is not set up, or belongs to another version.\nRun: roster init")
+        schema.require_current(database)
         yield database
     except tenants.UnknownKey as problem:
         raise CommandError(f"{problem.message}{_similar(database, problem)}\n{problem.remedy}") from None

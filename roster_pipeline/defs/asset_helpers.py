@@ -51,12 +51,15 @@ schools = dg.DynamicPartitionsDefinition(name="schools")
 @contextmanager
 def executing(database: Database, run_id: str) -> Iterator[None]:
     """Show in the database that the process of this run lives, and keep personal data out of the trace of an interrupt.
+    Raises WrongSchema if another version has changed the database.
 
     Dagster stores an interrupt, such as SIGTERM, with the exception that was being handled at that moment. That
     exception's text may hold values of records, so it is removed.
     """
-    from roster_pipeline.directory.locks import alive  # not needed to list the assets
+    from roster_pipeline.directory import schema  # not needed to list the assets
+    from roster_pipeline.directory.locks import alive
 
+    schema.require_current(database)
     try:
         with alive(database, run_id):
             yield

@@ -13,6 +13,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,11 @@ MAINTAIN_SINCE = 170_000
 """PostgreSQL 17: the right to gather statistics of a table without owning it."""
 
 
-class OldSchema(DirectoryError):
+class WrongSchema(DirectoryError):
+    """The schema of the database is not the one that this version of the code needs."""
+
+
+class OldSchema(WrongSchema):
     """The database is older than the baseline. This version can upgrade only from the baseline on."""
 
     def __init__(self, revision: str) -> None:
@@ -57,13 +62,21 @@ class OldSchema(DirectoryError):
         )
 
 
-class UnknownSchema(DirectoryError):
+class NotUpgraded(WrongSchema):
+    """The database has no tables yet, or those of an older version."""
+
+    def __init__(self, revision: str | None) -> None:
+        found = f"The schema of this database is revision {revision}" if revision else "This database has no schema yet"
+        super().__init__(f"{found}; this version needs revision {head()}.", "Run: roster init")
+
+
+class UnknownSchema(WrongSchema):
     """A newer version has upgraded the database."""
 
     def __init__(self, revision: str) -> None:
         super().__init__(
             f"The schema of this database is revision {revision}, which this version does not know.",
-            "Install the version that upgraded the database last.",
+            "Install the version that upgraded the database last, and restart what still runs this one.",
         )
 
 
@@ -84,6 +97,16 @@ def current(database: Database) -> str | None:
         return MigrationContext.configure(conn).get_current_revision()
 
 
+def require_current(database: Database) -> None:
+    """Raises WrongSchema if this version of the code does not fit the database. A worker that was not restarted after
+    an upgrade would go on by the rules of before."""
+    revision = current(database)
+    if revision != head():
+        _check_known(revision)
+        raise NotUpgraded(revision)
+
+
+@cache
 def head() -> str:
     """The revision that this version of the package needs."""
     return ScriptDirectory.from_config(_config(None)).get_current_head() or ""

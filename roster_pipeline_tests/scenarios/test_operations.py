@@ -102,6 +102,26 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     assert {item.name: item.ok for item in health_checks(district.database, sis=False)}["key"] is False
 
 
+@pytest.mark.parametrize(
+    ("revision", "remedy"), [("9999", "restart what still runs this one"), ("0046", "Run: roster init")]
+)
+def test_code_of_another_version_changes_nothing_and_says_what_to_do(
+    dagster_district: DagsterDistrict, revision: str, remedy: str
+) -> None:
+    """As by a worker that was forgotten at an upgrade, or after a step back to an older version."""
+    dagster_district.add_school()
+    dagster_district.execute("update alembic_version set version_num = :revision", revision=revision)
+    dagster_district.run_sync()
+    (problem,) = dagster_district.problems
+    assert revision in problem
+    assert remedy in problem
+    assert (dagster_district.count("snapshot"), dagster_district.count("person")) == (0, 0)
+    assert dagster_district.count("alert", "cause = 'fetch'") == 1
+    (checked,) = health_checks(dagster_district.database, sis=True)
+    assert (checked.name, checked.ok) == ("schema", False)
+    assert remedy in checked.remedy
+
+
 UNUSABLE = [
     ("key", "ROSTER_SECRET_KEY", "abc", "is not a key"),
     ("alerts", "ROSTER_ALERTS_TO", "ops@example.org; the office", "not all can be sent"),

@@ -29,10 +29,10 @@ from school s
 join connection c on c.id = s.connection_id
 join district d on d.id = s.district_id
 left join lateral (
-    select at from sync y where y.school_id = s.id and y.kind = 'sync' order by y.id desc limit 1
+    select at from sync y where y.school_id = s.id and y.kind = 'sync' and y.at < :ahead order by y.id desc limit 1
 ) done on true
 left join lateral (
-    select night, attempt, requested_at from scheduled_run n where n.school_id = s.id
+    select night, attempt, requested_at from scheduled_run n where n.school_id = s.id and n.requested_at < :ahead
     order by night desc, attempt desc limit 1
 ) asked on true
 left join lateral (
@@ -87,10 +87,11 @@ class ScheduledSchool:
     stopped: str = ""
 
 
-def scheduled_schools(conn: Connection, first_pull: timedelta) -> list[ScheduledSchool]:
+def scheduled_schools(conn: Connection, first_pull: timedelta, now: datetime) -> list[ScheduledSchool]:
     """Every school by key, with everything that the schedule needs; one query. first_pull: how long the pull of a first
-    run may take."""
-    return [ScheduledSchool(**row) for row in conn.execute(text(SCHOOLS), {"first_pull": first_pull}).mappings()]
+    run may take. now: what is later by more than a day was noted by a clock that was wrong, and is ignored."""
+    given = {"first_pull": first_pull, "ahead": now + timedelta(days=1)}
+    return [ScheduledSchool(**row) for row in conn.execute(text(SCHOOLS), given).mappings()]
 
 
 def give_way(conn: Connection, school_id: int, night: str) -> bool:

@@ -79,6 +79,10 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
     if now - starts_at > CATCH_UP or (school.last_sync is not None and school.last_sync >= starts_at):
         return None
     night = starts_at.astimezone(zone).date().isoformat()
+    if school.requested_night == night and school.requested_at and starts_at - school.requested_at > CATCH_UP:
+        night += starts_at.astimezone(zone).strftime(
+            "T%H:%M"
+        )  # the sync time was early on the same day and is late now
     if school.paused_until is not None and night < school.paused_until.isoformat():
         return None
     first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow, name=school.name)
@@ -150,7 +154,7 @@ def due_schools(
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
     with database.begin() as conn:
-        schools = scheduled_schools(conn, first_pull)
+        schools = scheduled_schools(conn, first_pull, now)
         found = {
             one.id: one
             for school in schools

@@ -117,10 +117,12 @@ def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(district: Dag
     district.run_sync("lincoln")
     with district.database.begin() as conn:
         source = get_connection(conn, "sis")
-        assert not any(school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER))
+        assert not any(
+            school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER, datetime.now(UTC))
+        )
     one(district.database, "update pull set started_at = finished_at - interval '16 minutes' returning id")
     with district.database.begin() as conn:
-        assert all(school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER))
+        assert all(school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER, datetime.now(UTC)))
         assert not scheduled_runs.is_slow(conn, source.id, "2026-09-01")
     assert asked(district, tick)["grant"]["roster/slow"] == "sis"
 

@@ -20,6 +20,7 @@ from roster_pipeline.directory.scheduled_runs import ScheduledSchool, scheduled_
 from roster_pipeline.services.school_changes import add_school, change_school, resume_school
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.sync.schedule_due import FIRST, MOST_NAMED, SECOND, due, due_schools, night_of, not_due, why_not
+from roster_pipeline_tests.directory.builders import sync_rows
 
 TONIGHT = datetime(2026, 11, 3, 20, 0, tzinfo=UTC)
 OAK = ScheduledSchool(
@@ -44,6 +45,12 @@ CASES = {
     "failed twice": (replace(FAILED, requested_attempt=SECOND), TONIGHT + timedelta(hours=5), None),
     "moved west after it was asked for": (replace(ASKED, requested_night="2026-11-04"), TONIGHT + 15 * MINUTES, None),
     "moved west, a night later": (replace(ASKED, requested_night="2026-11-04"), TONIGHT + timedelta(days=2), FIRST),
+    "moved from the early morning to the evening": (
+        replace(ASKED, requested_at=TONIGHT - timedelta(hours=19), last_sync=TONIGHT - timedelta(hours=19)),
+        TONIGHT,
+        FIRST,
+    ),
+    "moved to a later hour of the evening": (replace(ASKED, requested_at=TONIGHT - timedelta(hours=2)), TONIGHT, None),
     "failed the night before": (FAILED, TONIGHT + timedelta(days=1), FIRST),
     "gave way": (replace(ASKED, gave_way=True), TONIGHT + 15 * MINUTES, SECOND),
     "gave way, the same tick once more": (replace(ASKED, gave_way=True), TONIGHT, FIRST),
@@ -119,6 +126,19 @@ def test_a_night_is_asked_for_once_and_a_school_that_is_off_never(oak: Database)
     assert [one.night for one in due_schools(oak, tick + timedelta(days=1))[0]] == ["2026-11-04"]
 
 
+def test_a_clock_that_was_wrong_for_a_night_stops_no_later_night(oak: Database) -> None:
+    tick = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)
+    assert due_schools(oak, tick + timedelta(days=400))[0]
+    with oak.begin() as conn:
+        school = tenants.get_school(conn, "oak")
+    sync_rows(oak, school)
+    with oak.begin() as conn:
+        conn.execute(text("update sync set at = :ahead"), {"ahead": tick + timedelta(days=400)})
+    assert [one.night for one in due_schools(oak, tick)[0]] == ["2026-11-03"]
+    assert due_schools(oak, tick + 15 * MINUTES)[0] == []
+    assert [one.night for one in due_schools(oak, tick + timedelta(days=1))[0]] == ["2026-11-04"]
+
+
 def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
     tick = datetime.now(UTC).replace(microsecond=0)
     with oak.begin() as conn:
@@ -132,7 +152,7 @@ def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
     assert (second.night, second.attempt) == (first.night, SECOND)
     assert due_schools(oak, tick + 90 * MINUTES)[0] == []
     with oak.begin() as conn:
-        attempts = {school.key: school.requested_attempt for school in scheduled_schools(conn, 15 * MINUTES)}
+        attempts = {school.key: school.requested_attempt for school in scheduled_schools(conn, 15 * MINUTES, tick)}
     assert attempts == {"oak": SECOND, "elm": None}
 
 

@@ -23,6 +23,7 @@ from roster_pipeline.directory.record_sets import NAMED, RECORDS, Recognises
 from roster_pipeline.directory.sis_records import Kind, RecordWriter
 from roster_pipeline.directory.tables import pull, pull_record
 from roster_pipeline.directory.tenants import ConnectionRow
+from roster_pipeline.errors import LOST_COLUMNS
 
 KEPT_PULLS = 2
 """How many pulls of a connection are kept: tonight's, and the one before, for people who look into a difference.
@@ -238,7 +239,8 @@ where p.pull_id = :pull and u.kind = 'user' and (k.key like 'agents:%' or exists
 
 
 def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple[str, set[str]]:
-    """The scope of a pull, and the metadata keys that its people with one of these roles (lower-case) have.
+    """The scope of a pull, and the metadata keys that its people with one of these roles (lower-case) have. A column
+    that a CSV file lost does not count: its values are those of an earlier day, and new people have none.
 
     It is computed once per pull and kept with the proof, because it takes a second or two to read the records of a
     district.
@@ -249,7 +251,8 @@ def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple
         keys = conn.scalar(text(METADATA_KEYS), {"pull": pull_id, "roles": list(roles)})
         more = cast({"contact_keys": keys}, JSONB)
         conn.execute(pull.update().where(pull.c.id == pull_id).values(proof=pull.c.proof.op("||")(more)))
-    return str(row.scope), set(keys)
+    lost = {name.partition(":")[2] for name in row.proof.get(LOST_COLUMNS, {}).get("users", ())}
+    return str(row.scope), set(keys) - lost
 
 
 ENROLLED = f"""

@@ -86,6 +86,25 @@ def test_a_row_of_changes_without_its_required_cells_says_only_what_it_has(datab
     assert after["st5"] == before["st5"] | {"phone": None, "middle_name": None}
 
 
+def test_a_contact_who_came_after_a_column_was_lost_is_not_called(database: Database, bundle: Source) -> None:
+    """The values of before say nothing about somebody new, who may be restrained."""
+    columns = (*USERS, "metadata.restrained")
+    parents = [one for one in everybody() if one["role"] == "guardian"]
+    bundle.files = {"users.csv": table(columns, everybody())}
+    school = School(database, bundle)
+    school.set_connection("sis", contact_rules=["metadata:restrained!=true"])
+    school.sync()
+    before = school.rows("select count(*) as n from contact")[0]["n"]
+    assert before == len(parents)
+    new = [pupil(300, agentSourcedIds=["pa300"]), parents[0] | {"sourcedId": "pa300"}]
+    bundle.files = {"users.csv": table(USERS, [*everybody(), *new])}
+    school.sync()
+    assert school.rows("select count(*) as n from contact")[0]["n"] == before
+    bundle.files = {"users.csv": table(columns, [*everybody(), *new])}
+    school.sync()
+    assert school.rows("select count(*) as n from contact")[0]["n"] == before + 1
+
+
 def test_without_parents_of_orgs_enrollments_do_not_say_who_left(database: Database, bundle: Source) -> None:
     bundle.enrollments = [{"user": one["sourcedId"], "school": "c1", "role": "student"} for one in everybody()]
     school = begun(database, bundle)

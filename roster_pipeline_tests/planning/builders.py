@@ -6,7 +6,8 @@ that one sync can follow another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from datetime import date
 from typing import Any
@@ -275,6 +276,65 @@ class Directory:
             assert _same(held[name], before), f"{name} was not as the plan said"
             held[name] = after
         member.update(status="active", archived_by=None, managed=True)
+
+
+_NAMING = {
+    "given_name", "family_name", "preferred_given_name", "preferred_family_name", "givenName", "familyName",
+    "preferredFirstName", "preferredLastName", "number", "identifier", "email", "username", "sourced_id", "sourcedId",
+    "master_identifier", "userMasterIdentifier",
+}  # fmt: skip
+"""What people of two cases must not have in common."""
+
+
+Case = tuple[Directory, list[dict[str, Any]]]
+"""A directory and the records that come."""
+
+
+def planned_together(
+    cases: Iterable[Case],
+    settings: SchoolSettings | None = None,
+    snapshot: SnapshotFacts = COMPLETE,
+) -> list[list[dict[str, Any]]]:
+    """The rows of each case, of one plan for all; missing is None. The SIS answers 404 for everybody who is absent.
+
+    Every word of a name, key or id ends with a mark of its case, so no case has anything in common with another.
+    """
+    crowd, users, marks, first = Directory(), [], [], [0]
+    for place, (directory, records) in enumerate(cases):
+        mark = (f"q{chr(97 + place // 26)}{chr(97 + place % 26)}", str(1000 + place))
+        marks.append(re.compile("|".join(mark)))
+        crowd.people |= {first[-1] + who: _marked(person, mark) for who, person in directory.people.items()}
+        crowd.members |= {first[-1] + who: member for who, member in directory.members.items()}
+        for name in ("links", "exclusions", "others"):
+            rows = [each | {"person_id": first[-1] + each["person_id"]} for each in vars(directory)[name]]
+            vars(crowd)[name].extend(_marked(each, mark) for each in rows)
+        crowd.affiliations |= {(first[-1] + who, at): since for (who, at), since in directory.affiliations.items()}
+        first.append(len(crowd.people))
+        users += [_marked(record, mark) for record in records]
+    plan = crowd.plan(users, settings, snapshot)
+    planned = plan.witnessed({str(one): "gone" for ids in plan.absent["sourced_ids"] for one in ids}).rows
+    told: list[list[dict[str, Any]]] = [[] for _ in marks]
+    for row in planned.astype(object).where(planned.notna(), None).to_dict("records"):
+        place = next(place for place, mark in enumerate(marks) if mark.search(str(row["sourced_ids"])))
+        told[place].append({str(name): _unmarked(value, marks[place]) for name, value in row.items()})
+        if row["person_id"] is not None:
+            told[place][-1]["person_id"] = row["person_id"] - first[place]
+    return told
+
+
+def _marked(values: dict[str, Any], mark: tuple[str, str]) -> dict[str, Any]:
+    def own(text: str) -> str:
+        return re.sub(r"[^\W_]+([.-][^\W_]+)*", lambda word: word[0] + mark[word[0].isdecimal()], text)
+
+    return {name: own(each) if name in _NAMING and isinstance(each, str) else each for name, each in values.items()}
+
+
+def _unmarked(value: Any, mark: re.Pattern[str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _unmarked(each, mark) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_unmarked(each, mark) for each in value]
+    return mark.sub("", value) if isinstance(value, str) else value
 
 
 def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline_tests.planning.builders import Directory, entry, school, tuples, user
+from roster_pipeline_tests.planning.builders import Directory, entry, planned_together, school, tuples, user
 
 AUTO = RoleSettings(rostered=True, auto_update=True, archive=True)
 QUIET = RoleSettings(rostered=True)
@@ -76,19 +74,12 @@ def directory_with(has: str, membership: dict[str, Any]) -> Directory:
     return directory
 
 
-@pytest.mark.parametrize(("has", "membership", "says", "students", "action", "reason"), PRESENT)
-def test_what_happens_to_a_human_of_the_roster(
-    has: str,
-    membership: dict[str, Any],
-    says: dict[str, Any] | None,
-    students: RoleSettings,
-    action: str | None,
-    reason: str | None,
-) -> None:
-    settings = school(students=students, staff=OFF)
-    plan = directory_with(has, membership).plan([user("a") | (says or {})], settings)
-    found = [(row.action, row.reason) for row in tuples(plan.rows)]
-    assert found == ([] if action is None else [(action, reason)])
+def test_what_happens_to_a_human_of_the_roster() -> None:
+    for students in (AUTO, QUIET):
+        cases = [case for case in PRESENT if case[3] == students]
+        worlds = [(directory_with(*case[:2]), [user("a") | (case[2] or {})]) for case in cases]
+        for case, rows in zip(cases, planned_together(worlds, school(students=students, staff=OFF)), strict=True):
+            assert [(row["action"], row["reason"]) for row in rows] == ([] if case[4] is None else [case[4:]]), case
 
 
 GONE: list[tuple[dict[str, Any] | None, str]] = [
@@ -105,12 +96,12 @@ GONE: list[tuple[dict[str, Any] | None, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("says", "reason"), GONE)
-def test_who_is_gone_is_archived_and_the_plan_says_why(says: dict[str, Any] | None, reason: str) -> None:
-    directory, users = directory_with("an active member", {}), [] if says is None else [user("a") | says]
-    for students, fate in ((AUTO, ("archive", reason)), (QUIET, ("skip", "archive_off"))):
-        rows = tuples(directory.plan(users, school(students=students)).rows)
-        assert [(row.action, row.reason, row.sourced_ids) for row in rows] == [(*fate, ["a"])]
+def test_who_is_gone_is_archived_and_the_plan_says_why() -> None:
+    cases = [(directory_with("an active member", {}), [user("a") | says] if says else []) for says, _ in GONE]
+    for students, off in ((AUTO, None), (QUIET, ("skip", "archive_off"))):
+        told = planned_together(cases, school(students=students))
+        found = [[(row["action"], row["reason"], row["sourced_ids"]) for row in rows] for rows in told]
+        assert found == [[(*(off or ("archive", reason)), ["a"])] for _, reason in GONE]
 
 
 def test_nobody_is_archived_who_is_not_managed_or_excluded_or_whose_role_is_off() -> None:

@@ -157,7 +157,9 @@ _DOCUMENTS = st.lists(
 def _same_frames(records: list[dict[str, Any]]) -> None:
     lines = [orjson.dumps(record) for record in records]
     of_records = frame_of([orjson.loads(line) for line in lines])
-    pd.testing.assert_frame_equal(frame_of_documents(b"\n".join(lines)), of_records)
+    of_documents = frame_of_documents(b"\n".join(lines))
+    if not of_documents.equals(of_records):  # takes a twentieth of the time of the other, which tells the difference
+        pd.testing.assert_frame_equal(of_documents, of_records)
 
 
 @settings(deadline=None)

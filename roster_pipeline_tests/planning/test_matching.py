@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.identity.directory_frames import SnapshotFacts
-from roster_pipeline_tests.planning.builders import Directory, entry, school, tuples, user
+from roster_pipeline_tests.planning.builders import Case, Directory, entry, planned_together, school, tuples, user
 
 ANN = {"given_name": "Ann", "family_name": "Lee"}
 RECORD = {"givenName": "Ann", "familyName": "Lee"}
@@ -79,9 +79,8 @@ def test_an_id_in_two_spellings_is_two_people() -> None:
     assert sorted(rows["reason"]) == ["in_conflict", "in_conflict", "joined"]
 
 
-@pytest.mark.parametrize(
-    ("person", "record", "reason"),
-    [
+def test_the_number_of_a_leaver_and_a_given_name_are_not_enough() -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         ({}, {}, "match_contradicted"),
         ({"email": MAIL}, {}, "match_contradicted"),
         ({"username": "ann"}, {}, "match_contradicted"),
@@ -90,19 +89,18 @@ def test_an_id_in_two_spellings_is_two_people() -> None:
         ({}, {"familyName": "Lee"}, "returned"),
         ({"preferred_family_name": "Ray"}, {}, "returned"),
         ({}, {"givenName": "Bo"}, "joined"),
-    ],
-)
-def test_the_number_of_a_leaver_and_a_given_name_are_not_enough(
-    person: dict[str, Any], record: dict[str, Any], reason: str
-) -> None:
-    directory = Directory()
-    directory.member(directory.person("old", number="7", **ANN | person), status="archived")
-    row = one_row(directory, user("new", **{"givenName": "Ann", "familyName": "Ray", "identifier": "7"} | record))
-    assert row["reason"] == reason
-    directory.members[1].update(status="active", archived_by=None)
-    if reason == "match_contradicted":
-        again = user("new", givenName="Ann", familyName="Ray", identifier="7")
-        assert one_row(directory, again)["reason"] == "changed"
+    ]
+    changed = {"givenName": "Ann", "familyName": "Ray", "identifier": "7"}
+    worlds: list[Case] = []
+    here: list[Case] = []
+    for person, record, _ in cases:
+        for status, to in (("archived", worlds), ("active", here)):
+            directory = Directory()
+            directory.member(directory.person("old", number="7", **ANN | person), status=status)
+            to.append((directory, [user("new", **changed | (record if to is worlds else {}))]))
+    assert [rows[0]["reason"] for rows in planned_together(worlds)] == [reason for *_, reason in cases]
+    doubted = [world for world, case in zip(here, cases, strict=True) if case[-1] == "match_contradicted"]
+    assert [row["reason"] for (row,) in planned_together(doubted)] == ["changed"] * 3
 
 
 def test_somebody_who_left_is_not_found_by_an_id_in_another_spelling() -> None:
@@ -118,9 +116,8 @@ def test_a_list_of_changes_that_deletes_the_stored_id_is_not_a_second_record() -
     assert list(rows["notes"]) == ["found_by_id"]
 
 
-@pytest.mark.parametrize(
-    ("person", "record", "matched_by"),
-    [
+def test_a_person_without_a_link_is_found_by_these_values() -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], str | None]] = [
         ({"number": "7", **ANN}, {**RECORD, "identifier": "7"}, "number"),
         ({"number": "7", "given_name": "Ann", "family_name": "Ray"}, {**RECORD, "identifier": "7"}, "number"),
         ({"number": "7", "preferred_given_name": "ann"}, {**RECORD, "identifier": "7"}, "number"),
@@ -139,21 +136,21 @@ def test_a_list_of_changes_that_deletes_the_stored_id_is_not_a_second_record() -
         ({"email": MAIL, "given_name": "Bo", "family_name": "Ray"}, {**RECORD, "email": MAIL}, None),
         (ANN, RECORD, None),
         ({**ANN, "username": "ann"}, {**RECORD, "username": "ann", "identifier": None}, None),
-    ],
-)
-def test_a_person_without_a_link_is_found_by_these_values(
-    person: dict[str, Any], record: dict[str, Any], matched_by: str | None
-) -> None:
+    ]
+    told = planned_together((stranger(person), [user("new", **record)]) for person, record, _ in cases)
+    found = [(row["matched_by"], row["reason"]) for (row,) in told]
+    assert found == [(matched_by, "joined_school" if matched_by else "joined") for *_, matched_by in cases]
+
+
+def stranger(person: dict[str, Any]) -> Directory:
+    """Somebody without a link, who is called Xi Yu by default."""
     directory = Directory()
     directory.person(**({"given_name": "Xi", "family_name": "Yu"} | person))
-    row = one_row(directory, user("new", **record))
-    assert row["matched_by"] == matched_by
-    assert row["reason"] == ("joined_school" if matched_by else "joined")
+    return directory
 
 
-@pytest.mark.parametrize(
-    ("person", "record", "matched_by"),
-    [
+def test_somebody_who_seems_to_be_a_person_and_is_not_surely_them_waits_beside_them() -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         # the number and one name, and something speaks against it
         ({"number": "7", "family_name": "Lee"}, {**RECORD, "identifier": "7"}, "number"),
         ({"number": "7", "preferred_family_name": "Lee"}, {**RECORD, "identifier": "7"}, "number"),
@@ -168,19 +165,19 @@ def test_a_person_without_a_link_is_found_by_these_values(
         ({"email": MAIL, "given_name": "Ann", "family_name": "Ray"}, {**RECORD, "email": MAIL}, "email"),
         # entered by hand under a short form of the name
         ({"email": MAIL, "given_name": "Annie", "family_name": "Lee"}, {**RECORD, "email": MAIL}, "email"),
-    ],
-)
-def test_somebody_who_seems_to_be_a_person_and_is_not_surely_them_waits_beside_them(
-    person: dict[str, Any], record: dict[str, Any], matched_by: str
-) -> None:
-    directory = Directory()
-    directory.member(directory.person(**({"given_name": "Xi", "family_name": "Yu"} | person)))
-    row = one_row(directory, user("new", **record))
-    assert (row["action"], row["reason"], row["person_id"]) == ("conflict", "match_contradicted", 1)
-    assert (row["matched_by"], row["new_links"]) == (matched_by, [])
-    assert row["changes"]
+    ]
+    worlds = [(stranger(person), [user("new", **record)]) for person, record, _ in cases]
+    for directory, _ in worlds:
+        directory.member(1)
+    told = planned_together(worlds)
+    names = ("action", "reason", "person_id", "new_links", "matched_by")
+    assert [tuple(row[name] for name in names) for (row,) in told] == [
+        ("conflict", "match_contradicted", 1, [], matched_by) for *_, matched_by in cases
+    ]
+    assert all(row["changes"] for (row,) in told)
+    directory, records = worlds[0]
     before = deepcopy(directory.people)
-    directory.apply(directory.plan([user("new", **record)]))
+    directory.apply(directory.plan(records))
     assert directory.people == before
 
 
@@ -196,16 +193,19 @@ MIDDLES = [
 ]
 
 
-@pytest.mark.parametrize(("theirs", "told", "same"), MIDDLES)
 @pytest.mark.parametrize("key", [{"number": "7"}, {"email": MAIL}, {"email": MAIL, "username": "ann"}])
 def test_another_middle_name_speaks_against_an_email_and_not_against_what_one_person_has_alone(
-    theirs: str | None, told: str | None, same: bool, key: dict[str, Any]
+    key: dict[str, Any],
 ) -> None:
-    directory = Directory()
-    directory.member(directory.person(**ANN, middle_name=theirs, **key))
     mine = {"identifier": key.get("number"), "email": key.get("email"), "username": key.get("username")}
-    reason = one_row(directory, user("new", **RECORD, middleName=told, **mine))["reason"]
-    assert (reason == "match_contradicted") == (not same and set(key) == {"email"})
+    cases = [
+        (stranger({**ANN, "middle_name": theirs, **key}), [user("new", **RECORD, middleName=told, **mine)])
+        for theirs, told, _ in MIDDLES
+    ]
+    for directory, _ in cases:
+        directory.member(1)
+    contradicted = [row["reason"] == "match_contradicted" for (row,) in planned_together(cases)]
+    assert contradicted == [not same and set(key) == {"email"} for *_, same in MIDDLES]
 
 
 @pytest.mark.parametrize(("one", "other", "same"), MIDDLES)
@@ -226,9 +226,9 @@ def test_two_pupils_with_one_email_and_name_are_two_people_if_their_middle_names
 GRADES: dict[str, Any] = {"role": "student", "grade": "09"}
 
 
-@pytest.mark.parametrize(
-    ("member", "record", "reason"),
-    [
+@pytest.mark.parametrize("key", [{"number": "7"}, {"email": MAIL}])
+def test_a_grade_far_away_and_pupil_against_staff_speak_against_a_match(key: dict[str, Any]) -> None:
+    table: list[tuple[dict[str, Any], dict[str, Any], str]] = [
         (GRADES, {"grades": ["09"]}, "changed"),
         (GRADES, {"grades": ["11"]}, "changed"),
         (GRADES, {"grades": ["12"]}, "match_contradicted"),
@@ -240,20 +240,17 @@ GRADES: dict[str, Any] = {"role": "student", "grade": "09"}
         ({"role": "student", "grade": "KG"}, {"grades": ["03"]}, "match_contradicted"),
         ({"role": "student", "grade": "UG"}, {"grades": ["03"]}, "changed"),
         ({"role": "teacher"}, {}, "match_contradicted"),
-    ],
-)
-@pytest.mark.parametrize("key", [{"number": "7"}, {"email": MAIL}])
-def test_a_grade_far_away_and_pupil_against_staff_speak_against_a_match(
-    key: dict[str, Any], member: dict[str, Any], record: dict[str, Any], reason: str
-) -> None:
+    ]
+    told = {"identifier": key.get("number"), "email": key.get("email")}
+    cases = []
     for elsewhere in (False, True):
-        directory = Directory()
-        who = directory.person(**ANN, **key)
-        (directory.member_elsewhere if elsewhere else directory.member)(who, **member)
-        told = {"identifier": key.get("number"), "email": key.get("email")}
-        row = one_row(directory, user("new", **RECORD, **told, **record))
-        known = "joined_school" if elsewhere else "returned" if member.get("status") == "archived" else reason
-        assert row["reason"] == (reason if reason == "match_contradicted" else known)
+        for member, record, _ in table:
+            directory = stranger({**ANN, **key})
+            (directory.member_elsewhere if elsewhere else directory.member)(1, **member)
+            cases.append((directory, [user("new", **RECORD, **told, **record)]))
+    here = [reason for *_, reason in table]
+    there = [reason if reason == "match_contradicted" else "joined_school" for reason in here]
+    assert [row["reason"] for (row,) in planned_together(cases)] == here + there
 
 
 @pytest.mark.parametrize(("master", "reason"), [("m", "relinked"), ("n", "match_contradicted"), (None, "relinked")])

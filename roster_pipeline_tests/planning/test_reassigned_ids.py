@@ -9,7 +9,7 @@ import pytest
 
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.settings.school import RoleSettings
-from roster_pipeline_tests.planning.builders import Directory, entry, school, tuples, user
+from roster_pipeline_tests.planning.builders import Directory, entry, planned_together, school, tuples, user
 
 MAIL = "ann@example.org"
 ANN: dict[str, Any] = {"given_name": "Ann", "family_name": "Lee", "number": "7", "email": MAIL, "username": "ann"}
@@ -34,9 +34,8 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
     return list(zip(rows["action"], rows["reason"], strict=True))
 
 
-@pytest.mark.parametrize(
-    ("person", "record", "doubted"),
-    [
+def test_a_link_is_doubted_if_nothing_agrees_and_enough_contradicts() -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
         # all known values differ
         ({}, {}, True),
         ({"email": None}, {}, True),
@@ -102,20 +101,16 @@ def told(directory: Directory, *records: dict[str, Any], **wishes: Any) -> list[
         # values by hand count like values of the SIS
         ({"locked_fields": ["given_name", "family_name", "email"]}, {}, True),
         ({"locked_fields": ["given_name", "family_name"]}, {"identifier": "7"}, False),
-    ],
-)
-def test_a_link_is_doubted_if_nothing_agrees_and_enough_contradicts(
-    person: dict[str, Any], record: dict[str, Any], doubted: bool
-) -> None:
-    directory = ann(**person)
-    found = told(directory, user("a", **({"username": None} | EVA | record)), preferred_names=True)
-    assert (found == [DOUBTED]) == doubted
-    assert len(found) == 1
+    ]
+    worlds = ((ann(**person), [user("a", **({"username": None} | EVA | record))]) for person, record, _ in cases)
+    for (person, record, doubted), (row,) in zip(
+        cases, planned_together(worlds, school(preferred_names=True)), strict=True
+    ):
+        assert ((row["action"], row["reason"]) == DOUBTED) == doubted, (person, record)
 
 
-@pytest.mark.parametrize(
-    ("member", "master", "record", "doubted"),
-    [
+def test_grade_role_and_master_identifier_speak_against_a_link() -> None:
+    cases: list[tuple[dict[str, Any], str | None, dict[str, Any], bool]] = [
         # a grade jump over a year or two, another master identifier, or another role, with the number and the name
         ({"grade": "05"}, None, {**NAMED, "identifier": "7", "grades": ["09"]}, False),
         ({}, "m", {**NAMED, "identifier": "7", "userMasterIdentifier": "n"}, False),
@@ -145,16 +140,15 @@ def test_a_link_is_doubted_if_nothing_agrees_and_enough_contradicts(
         ({"grade": "12"}, None, {"identifier": None, "givenName": "Ann", "grades": ["03"]}, True),
         ({"role": "teacher"}, None, {"identifier": None, "givenName": "Ann"}, True),
         ({}, "m", {"identifier": None, "givenName": "Ann", "userMasterIdentifier": "n"}, True),
-    ],
-)
-def test_grade_role_and_master_identifier_speak_against_a_link(
-    member: dict[str, Any], master: str | None, record: dict[str, Any], doubted: bool
-) -> None:
-    directory = ann("")
-    directory.member(1, **({"role": "student"} | member))
-    directory.links[0]["master_identifier"] = master
-    found = told(directory, user("a", **({"username": None} | EVA | record)))
-    assert (found == [DOUBTED]) == doubted
+    ]
+    worlds = []
+    for member, master, record, _ in cases:
+        directory = ann("")
+        directory.member(1, **({"role": "student"} | member))
+        directory.links[0]["master_identifier"] = master
+        worlds.append((directory, [user("a", **({"username": None} | EVA | record))]))
+    for case, (row,) in zip(cases, planned_together(worlds), strict=True):
+        assert ((row["action"], row["reason"]) == DOUBTED) == case[-1], case
 
 
 def test_brothers_whose_ids_changed_places_are_both_doubted_though_they_share_name_and_email() -> None:
@@ -171,9 +165,8 @@ def test_a_preferred_name_that_the_school_does_not_keep_agrees_with_nobody() -> 
     assert told(ann(), user("a", **EVA, preferredFirstName="Ann")) == [DOUBTED]
 
 
-@pytest.mark.parametrize(
-    ("person", "record", "doubted"),
-    [
+def test_an_id_of_a_leaver_that_comes_with_their_name_alone_may_be_a_namesakes() -> None:
+    cases: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
         ({}, {}, True),
         ({}, {"username": "ann2"}, True),
         ({"username": None}, {}, True),
@@ -184,14 +177,12 @@ def test_a_preferred_name_that_the_school_does_not_keep_agrees_with_nobody() -> 
         ({}, {"identifier": None}, False),
         ({"email": None}, {}, False),
         ({"number_connection_id": 2}, {}, False),
-    ],
-)
-def test_an_id_of_a_leaver_that_comes_with_their_name_alone_may_be_a_namesakes(
-    person: dict[str, Any], record: dict[str, Any], doubted: bool
-) -> None:
-    namesake = user("a", **{**NAMED, "identifier": "8", "email": "lee@example.org", "username": None} | record)
-    assert told(ann("archived", **person), namesake) == ([DOUBTED] if doubted else [("restore", "returned")])
-    assert told(ann(**person), namesake) == [("update", "changed")]
+    ]
+    lee = {**NAMED, "identifier": "8", "email": "lee@example.org", "username": None}
+    for status, certain in (("archived", ("restore", "returned")), ("active", ("update", "changed"))):
+        told = planned_together((ann(status, **person), [user("a", **(lee | record))]) for person, record, _ in cases)
+        found = [(row["action"], row["reason"]) for (row,) in told]
+        assert found == [DOUBTED if doubted and status == "archived" else certain for *_, doubted in cases]
 
 
 @pytest.mark.parametrize("status", ["active", "archived", ""])

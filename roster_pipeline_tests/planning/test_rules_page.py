@@ -6,8 +6,6 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from roster_pipeline.cleaning.quality_suite import CHECKS, installed_suite
 from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.services.guard_advice import ADVICE, GUARD_TITLES
@@ -48,9 +46,9 @@ GUARDS = {
 RULES_OF_QUALITY = {rule.name: rule for rule in installed_suite().rules}
 
 
-@pytest.mark.parametrize("word", sorted({*REASONS, *RULES, *GUARDS, *CHECKS, *RULES_OF_QUALITY}))
-def test_the_page_of_rules_explains(word: str) -> None:
-    assert f"`{word}`" in PAGE
+def test_the_page_of_rules_explains_every_word() -> None:
+    words = {*REASONS, *RULES, *GUARDS, *CHECKS, *RULES_OF_QUALITY}
+    assert [word for word in sorted(words) if f"`{word}`" not in PAGE] == []
 
 
 def test_every_guard_has_a_title_and_advice_and_nothing_else_has() -> None:
@@ -58,8 +56,7 @@ def test_every_guard_has_a_title_and_advice_and_nothing_else_has() -> None:
     assert len(set(GUARD_TITLES.values())) == len(GUARD_TITLES)
 
 
-@pytest.mark.parametrize("name", RULES_OF_QUALITY)
-def test_the_page_of_rules_says_how_grave_a_quality_rule_is_and_which_share_must_hold(name: str) -> None:
-    rule = RULES_OF_QUALITY[name]
-    share = "all" if rule.mostly == 1 else f"{rule.mostly:.0%}".replace("%", " %")
-    assert f"| `{name}` | `{rule.check}` | {rule.description} | {share} | {rule.severity} |" in PAGE
+def test_the_page_of_rules_says_how_grave_a_quality_rule_is_and_which_share_must_hold() -> None:
+    for name, rule in RULES_OF_QUALITY.items():
+        share = "all" if rule.mostly == 1 else f"{rule.mostly:.0%}".replace("%", " %")
+        assert f"| `{name}` | `{rule.check}` | {rule.description} | {share} | {rule.severity} |" in PAGE

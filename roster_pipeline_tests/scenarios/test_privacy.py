@@ -123,8 +123,11 @@ def _complaint(does: Callable[[], Any]) -> str:
     return "".join(traceback.format_exception(caught.value))
 
 
-def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_refused(
-    district: DagsterDistrict, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
+def test_nothing_about_people_stands_in_what_a_step_says_that_the_database_refused_or_a_signal_ended(
+    district: DagsterDistrict,
+    caplog: pytest.LogCaptureFixture,
+    postgres_log: Callable[[], str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     district.add_school(report_to=["it@school.example"], report_attachment="masked", primary_contacts=True)
@@ -137,31 +140,24 @@ def test_nothing_about_people_stands_in_what_a_step_says_whose_row_the_database_
         _allow(district, table)
     district.run_sync()
     assert not district.problems
+    for number in (signal.SIGTERM, signal.SIGINT):
+
+        def interrupted(*_: object, number: signal.Signals = number, **__: object) -> None:
+            try:
+                raise ValueError("Zyxpoison, qqleak@zyxpoison.example")
+            except ValueError:
+                os.kill(os.getpid(), number)
+                time.sleep(5.0)
+
+        with monkeypatch.context() as interrupting:
+            interrupting.setattr("roster_pipeline.sync.clean_snapshot.clean_latest", interrupted)
+            district.run_sync()
+        newest = district.instance.get_runs(limit=1)[0]
+        assert newest.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+        logs = district.instance.all_logs(newest.run_id)
+        assert "DagsterExecutionInterruptedError" in "".join(map(serialize_value, logs))
     said = _everything_said(district, caplog) + postgres_log()
     assert len(said) > 10_000
-    assert leaked(said) == []
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_nothing_about_people_stands_in_what_an_interrupted_run_says(
-    district: DagsterDistrict, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
-) -> None:
-    caplog.set_level(logging.DEBUG)
-
-    def interrupted(*_: object, **__: object) -> None:
-        try:
-            raise ValueError("Zyxpoison, qqleak@zyxpoison.example")
-        except ValueError:
-            os.kill(os.getpid(), number)
-            time.sleep(5.0)
-
-    district.add_school()
-    monkeypatch.setattr("roster_pipeline.sync.clean_snapshot.clean_latest", interrupted)
-    district.run_sync()
-    (run,) = district.instance.get_runs()
-    assert run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
-    said = _everything_said(district, caplog)
-    assert "DagsterExecutionInterruptedError" in said
     assert leaked(said) == []
 
 

@@ -70,7 +70,7 @@ def nights(district: District, monkeypatch: pytest.MonkeyPatch) -> Nights:
     return nights
 
 
-def test_a_roster_that_was_taken_over_is_the_one_that_cleaning_would_make(nights: Nights) -> None:
+def test_a_roster_that_was_taken_over_is_the_one_that_cleaning_would_make_and_does_make_again(nights: Nights) -> None:
     taken = nights.next()
     fresh = nights.next(take_over=False)
     assert (taken.taken_over, fresh.taken_over) == (True, False)
@@ -83,6 +83,10 @@ def test_a_roster_that_was_taken_over_is_the_one_that_cleaning_would_make(nights
         pd.testing.assert_frame_equal(frame, other)
     assert len(frames[0]) > 80
     assert counts == fresh_counts
+    assert nights.next().taken_over
+    again = sync.clean_latest(nights.district.database, "lincoln", run_id=None)
+    assert not again.taken_over, "a snapshot that is cleaned twice is cleaned anew"
+    assert len(nights.of(again.snapshot_id)[0][0]) > 80
 
 
 def suite_of(nights: Nights, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,13 +184,6 @@ def test_a_roster_that_is_pruned_meanwhile_is_not_taken_over(nights: Nights, mon
     assert student(nights) in set(nights.of(night.snapshot_id)[0][0]["sourced_id"])
 
 
-def test_a_snapshot_is_cleaned_anew_when_it_is_cleaned_twice(nights: Nights) -> None:
-    assert nights.next().taken_over
-    again = sync.clean_latest(nights.district.database, "lincoln", run_id=None)
-    assert not again.taken_over
-    assert len(nights.of(again.snapshot_id)[0][0]) > 80
-
-
 def test_the_roster_of_a_sync_of_one_person_is_never_taken_over(nights: Nights) -> None:
     first = nights.next().snapshot_id
     with nights.district.database.begin() as conn:
@@ -234,17 +231,14 @@ def test_a_night_with_changes_reads_only_the_new_documents_of_a_large_school(nig
     assert kept(nights)["roster"] > night.snapshot_id, "the roster that was taken over is the one that is kept"
 
 
-def test_a_night_with_many_new_records_reads_and_keeps_all_of_them(nights: Nights, read: list[int]) -> None:
+def test_all_records_are_read_and_kept_if_many_are_new_or_another_code_kept_them(
+    nights: Nights, read: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
     for one in nights.district.people.people_of("sch-1", "student")[:40]:
         nights.district.people.rename(one.sourced_id, family_name="Okonkwo-Byrne")
     night = nights.next()
     assert read == []
     assert kept(nights) == {"records": night.snapshot_id, "roster": night.snapshot_id}
-
-
-def test_records_that_another_code_kept_are_read_again(
-    nights: Nights, read: list[int], monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr(stored_frames, "code_version", lambda *_: "newer")
     night = nights.next(take_over=False)
     assert (read, set(kept(nights).values())) == ([], {night.snapshot_id})

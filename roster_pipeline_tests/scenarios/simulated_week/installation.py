@@ -1,4 +1,4 @@
-"""The week's installation: databases, daemon, mail server, SISs, seven schools, and the operator's commands."""
+"""The week's installation: databases, daemon, mail server, SISs, five schools, and the operator's commands."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from roster_pipeline_tests.scenarios.simulated_week.calendar import Calendar
 from roster_pipeline_tests.scenarios.simulated_week.remote_sis import CLIENT, SECRET, SPEAKS, RemoteSis
 
 ROOT = Path(__file__).resolve().parents[3]
-SCHOOLS = {"north": 4, "south": 3}
+SCHOOLS = {"north": 3, "south": 2}
 STUDENTS = 32
 LAUNCHER = "ROSTER_WEEK_LAUNCHER"
 """`shipped`: a process for each run, as in `dagster.yaml`; it takes minutes."""
@@ -177,7 +177,7 @@ def daemon_running(log: Path) -> Iterator[None]:
 
 
 def enter_schools(week: Week) -> None:
-    """Add two connections and seven schools; every owner has their own address."""
+    """Add two connections and five schools; every owner has their own address."""
     known = {key: simulated(sis.url, SPEAKS[key], client_id=CLIENT, page_size=200) for key, sis in week.sis.items()}
     north, south = known
     district = District(week.database, known[north], key="valley", connection=north, secret=SECRET)

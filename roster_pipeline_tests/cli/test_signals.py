@@ -204,40 +204,32 @@ def test_what_a_killed_dev_left_is_ended_by_the_next_command(environment: dict[s
     assert at_work(environment) == []
 
 
-def test_a_server_that_a_killed_command_left_is_used_and_stopped_by_the_next(environment: dict[str, str]) -> None:
+def test_commands_share_a_server_which_the_last_stops_also_one_that_killed_commands_left(
+    environment: dict[str, str],
+) -> None:
     code = "from roster_pipeline.runtime.embedded import addresses; print(addresses().roster, flush=True)"
-    waiting = f"import time; {code}; time.sleep(60)"
-    first = started(["-c", waiting], environment)
-    assert first.stdout is not None
-    address = first.stdout.readline().strip()
-    second = started(["-c", waiting], environment)
-    assert second.stdout is not None
-    assert second.stdout.readline().strip() == address
+
+    def holding() -> tuple[subprocess.Popen[str], str]:
+        command = [sys.executable, "-c", f"{code}; input()"]
+        process = subprocess.Popen(
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        assert process.stdout is not None
+        return process, process.stdout.readline().strip()
+
+    (first, address), (second, same) = holding(), holding()
+    assert same == address
+    first.communicate("\n", timeout=60)
+    database = Database(address)
+    with database.begin() as conn:
+        assert conn.exec_driver_sql("select 1").scalar() == 1
+    database.close()
+    second.communicate("\n", timeout=60)
+    assert at_work(environment) == []
+    (first, _), (second, _) = holding(), holding()
     for process in (first, second):
         process.kill()
         process.communicate()
     assert len([one for one in at_work(environment) if "-D" in one]) == 1, "the server that nobody could stop"
     assert started(["-c", code], environment).communicate(timeout=60)[0].strip() == address
-    assert at_work(environment) == []
-
-
-def test_two_commands_share_a_server_and_the_last_stops_it(environment: dict[str, str]) -> None:
-    code = "from roster_pipeline.runtime.embedded import addresses; print(addresses().roster, flush=True); input()"
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    addresses = set()
-    for process in both:
-        assert process.stdout is not None
-        addresses.add(process.stdout.readline().strip())
-    assert len(addresses) == 1
-    both[0].communicate("\n", timeout=60)
-    database = Database(addresses.pop())
-    with database.begin() as conn:
-        assert conn.exec_driver_sql("select 1").scalar() == 1
-    database.close()
-    both[1].communicate("\n", timeout=60)
     assert at_work(environment) == []

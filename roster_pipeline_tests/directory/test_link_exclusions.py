@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -62,6 +61,9 @@ def link(database: Database, school: SchoolRow, person: int, sourced_id: str = "
 def test_unlinking_is_remembered_until_the_two_are_linked_again(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
+    with pytest.raises(manual_edits.NoSuchLink):
+        unlink(database, lincoln, ada, "unknown")
+    assert every(database, APART) == [], "what was refused is not remembered"
     for _ in range(2):
         unlink(database, lincoln, ada)
         assert every(database, APART) == [(lincoln.connection.id, "u2", ada)]
@@ -70,31 +72,21 @@ def test_unlinking_is_remembered_until_the_two_are_linked_again(
         assert (told["connection"], told["sourced_id"]) == (lincoln.connection.key, "u2")
         link(database, lincoln, ada)
         assert every(database, APART) == []
-
-
-def test_a_link_to_somebody_else_keeps_the_exclusion(database: Database, lincoln: SchoolRow, ada: int) -> None:
     sync_rows(database, lincoln, newcomer("u9"))
     unlink(database, lincoln, ada)
     link(database, lincoln, person_of(database, "u9"))
-    assert every(database, APART) == [(lincoln.connection.id, "u2", ada)]
+    assert every(database, APART) == [(lincoln.connection.id, "u2", ada)], "a link to somebody else keeps it"
 
 
-def test_what_was_refused_is_not_remembered(database: Database, lincoln: SchoolRow, ada: int) -> None:
-    with pytest.raises(manual_edits.NoSuchLink):
-        unlink(database, lincoln, ada, "unknown")
-    assert every(database, APART) == []
-
-
-@pytest.mark.parametrize("action", ["update", "unchanged", "skip"])
-@pytest.mark.parametrize("way", ["apply", "relink"])
 def test_a_plan_that_would_link_the_two_is_stale_with_any_revisions(
-    database: Database, lincoln: SchoolRow, ada: int, action: str, way: str
+    database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     unlink(database, lincoln, ada)
-    plan_id = write_plan(database, lincoln, [row(action, ada, links=["u2"], new_links=["u2"])])
-    ways: dict[str, Callable[..., object]] = {"apply": apply_plan, "relink": partial(relink.relink, reason="new ids")}
-    with pytest.raises(PlanStale):
-        ways[way](database, plan_id, who="night")
+    for action in ("update", "unchanged", "skip"):
+        for way in (apply_plan, partial(relink.relink, reason="new ids")):
+            plan_id = write_plan(database, lincoln, [row(action, ada, links=["u2"], new_links=["u2"])])
+            with pytest.raises(PlanStale, match="The directory changed"):
+                way(database, plan_id, who="night")
     assert every(database, "select sourced_id from link") == [("u1",)]
 
 

@@ -84,10 +84,14 @@ def two(database: Database, lincoln: SchoolRow, oak: SchoolRow) -> tuple[int, in
     return kept, gone
 
 
-def test_everything_moves_to_the_kept_person(
+def test_everything_moves_to_the_kept_person_is_audited_and_makes_plans_stale(
     database: Database, lincoln: SchoolRow, oak: SchoolRow, two: tuple[int, int]
 ) -> None:
     kept, gone = two
+    plans = [
+        write_plan(database, school, [row("update", person, changes={"email": "x@example.org"})])
+        for school, person in zip((lincoln, oak), two, strict=True)
+    ]
     assert merge(database, lincoln, kept, gone) == f"Person {gone} is now person {kept}."
     with database.begin() as conn:
         person = members.get_person(conn, lincoln.district_id, kept)
@@ -102,6 +106,15 @@ def test_everything_moves_to_the_kept_person(
     assert [each["sourced_id"] for each in person.exclusions] == ["u3"]
     assert {each["school"]: each["grade"] for each in person.memberships} == {"lincoln": "09", "oak": "10"}
     assert {each["school"] for each in person.contacts} == {"lincoln", "oak"}
+    for plan in plans:
+        with pytest.raises(PlanStale, match="The directory changed"):
+            apply_plan(database, plan, who="night")
+    with database.begin() as conn:
+        entries = audit.search(conn, person_id=kept)
+        changes = ledger.changes_of_person(conn, lincoln.district_id, kept)
+    assert (entries[0].what, entries[0].reason, entries[0].details["other"]) == ("people merged", BY["reason"], gone)
+    assert "person excluded" in [each.what for each in entries], "an entry of the other person"
+    assert {each.person_id for each in changes} == {kept, gone}
 
 
 def test_undoing_a_merge_at_once_gives_back_every_row(
@@ -166,30 +179,6 @@ def test_merges_are_undone_from_the_newest_on(database: Database, lincoln: Schoo
     undo(database, lincoln, first)
     undo(database, lincoln, second)
     assert contents(database) == before
-
-
-def test_a_plan_made_before_is_stale(database: Database, lincoln: SchoolRow, two: tuple[int, int]) -> None:
-    kept, gone = two
-    plans = [
-        write_plan(database, lincoln, [row("update", person, changes={"email": "x@example.org"})]) for person in two
-    ]
-    merge(database, lincoln, kept, gone)
-    for plan in plans:
-        with pytest.raises(PlanStale):
-            apply_plan(database, plan, who="night")
-
-
-def test_it_is_audited_and_the_history_of_both_stays(
-    database: Database, lincoln: SchoolRow, two: tuple[int, int]
-) -> None:
-    kept, gone = two
-    merge(database, lincoln, kept, gone)
-    with database.begin() as conn:
-        entries = audit.search(conn, person_id=kept)
-        changes = ledger.changes_of_person(conn, lincoln.district_id, kept)
-    assert (entries[0].what, entries[0].reason, entries[0].details["other"]) == ("people merged", BY["reason"], gone)
-    assert "person excluded" in [each.what for each in entries], "an entry of the other person"
-    assert {each.person_id for each in changes} == {kept, gone}
 
 
 def test_erasing_the_kept_person_erases_the_other_too(

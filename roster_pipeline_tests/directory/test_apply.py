@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from roster_pipeline.directory import approvals, plan_rows, plans
@@ -25,84 +27,68 @@ FINDING = {"guard": "archivals", "message": "many", "value": 0.5, "limit": 0.1, 
 FIXED = FINDING | {"guard": "incomplete", "overridable": False}
 
 
-def test_a_create_makes_person_links_membership_and_contact(database: Database, lincoln: SchoolRow) -> None:
+LINKS = "select l.sourced_id, is_primary from link l where person_id = :p order by 1"
+
+
+def test_each_row_writes_what_it_names_and_nothing_else(
+    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
+) -> None:
     changes = {"number": "17", "email": "a@example.org", "enabled": False, "contact_email": "p@example.org"}
     both = newcomer("u1", changes=changes) | {"sourced_ids": ["u1", "u1b"], "new_links": ["u1", "u1b"]}
-    result = sync_rows(database, lincoln, both)
-    assert (result.outcome, result.counts) == ("applied", {"student": {"create": 1}})
-    assert every(
-        database,
-        "select given_name, number, number_kind, number_connection_id, enabled, revision from person",
-    ) == [("Ada", "17", "student", lincoln.connection.id, False, 1)]
-    assert every(database, "select sourced_id, is_primary, version from link order by 1") == [
-        ("u1", True, "1.2"),
-        ("u1b", False, "1.2"),
-    ]
-    assert every(database, "select role, status, managed from membership") == [("student", "active", True)]
-    assert every(database, "select email, phone from contact") == [("p@example.org", None)]
+    graded = newcomer("u2", changes={"email": "b@example.org", "grade": "05", "contact_phone": "+1"})
+    result = sync_rows(database, lincoln, both, graded, newcomer("old"))
+    assert (result.outcome, result.counts) == ("applied", {"student": {"create": 3}})
+    ada, bea, old = (person_of(database, sourced_id) for sourced_id in ("u1", "u2", "old"))
 
+    def person(who: int) -> tuple[Any, ...]:
+        names = "given_name, family_name, email, number, number_kind, number_connection_id, enabled, revision"
+        return every(database, f"select {names} from person where id = :p", p=who)[0]
 
-def test_a_create_for_a_known_person_makes_only_the_membership(
-    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow, ada: int
-) -> None:
+    def membership(who: int) -> list[tuple[Any, ...]]:
+        names = "role, status, managed, grade, archived_by, archived_at is null, revision"
+        return every(database, f"select {names} from membership where person_id = :p order by school_id", p=who)
+
+    def contact(who: int) -> list[tuple[Any, ...]]:
+        return every(database, "select email, phone from contact where person_id = :p", p=who)
+
+    at = lincoln.connection.id
+    assert person(ada) == ("Ada", "Lovelace", "a@example.org", "17", "student", at, False, 1)
+    assert every(database, LINKS, p=ada) == [("u1", True), ("u1b", False)]
+    assert every(database, "select distinct version from link") == [("1.2",)]
+    assert membership(ada) == [("student", "active", True, None, None, True, 1)]
+    assert contact(ada) == [("p@example.org", None)]
     sync_rows(database, roosevelt, row("create", ada, changes={"role": "student"}, links=["u1"], new_links=[]))
-    assert one(database, "select count(*) from person") == 1
-    assert one(database, "select count(*) from membership where person_id = :p", p=ada) == 2
+    assert (len(membership(ada)), one(database, "select count(*) from person")) == (2, 3)
 
+    sync_rows(
+        database,
+        lincoln,
+        row("update", ada, changes={"number": "18", "contact_phone": "+2"}, number_kind="staff"),
+        row("update", bea, changes={"family_name": "King", "email": None, "grade": "06"}),
+        row("unchanged", old, links=["new"], new_links=["new"], matched_by="number"),
+    )
+    assert person(ada)[3:5] == ("18", "staff")
+    assert contact(ada) == [("p@example.org", "+2")]
+    assert person(bea) == ("Ada", "King", None, None, None, None, None, 2)
+    assert membership(bea) == [("student", "active", True, "06", None, True, 2)]
+    assert every(database, LINKS, p=old) == [("new", False), ("old", True)]
 
-def test_an_update_writes_only_the_fields_it_names(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1", changes={"email": "a@example.org", "grade": "05"}))
-    person = person_of(database, "u1")
-    sync_rows(database, lincoln, row("update", person, changes={"family_name": "King", "email": None, "grade": "06"}))
-    assert every(database, "select given_name, family_name, email, revision from person") == [("Ada", "King", None, 2)]
-    assert every(database, "select grade, role, revision from membership") == [("06", "student", 2)]
-
-
-def test_a_number_keeps_its_kind_and_loses_it_with_the_number(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1", changes={"number": "17"}))
-    person = person_of(database, "u1")
-    sync_rows(database, lincoln, row("update", person, changes={"number": "18"}, number_kind="staff"))
-    assert every(database, "select number, number_kind from person") == [("18", "staff")]
-    sync_rows(database, lincoln, row("update", person, changes={"number": None}))
-    assert every(database, "select number_kind, number_connection_id from person") == [(None, None)]
-
-
-def test_an_archival_keeps_the_data_and_a_restore_brings_the_same_row_back(
-    database: Database, lincoln: SchoolRow, ada: int
-) -> None:
-    sync_rows(database, lincoln, row("archive", ada, reason="left", witness="gone"))
-    assert every(database, "select status, archived_by, archived_at is not null from membership") == [
-        ("archived", "sync", True)
-    ]
-    sync_rows(database, lincoln, row("restore", ada, changes={"grade": "07"}))
-    assert every(database, "select person_id, status, archived_by, archived_at, grade from membership") == [
-        (ada, "active", None, None, "07")
-    ]
-
-
-def test_a_contact_is_changed_in_part_and_goes_when_nothing_is_left(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1", changes={"contact_email": "p@example.org", "contact_phone": "+1"}))
-    person = person_of(database, "u1")
-    sync_rows(database, lincoln, row("update", person, changes={"contact_email": "q@example.org"}))
-    assert every(database, "select email, phone from contact") == [("q@example.org", "+1")]
-    sync_rows(database, lincoln, row("update", person, changes={"contact_email": None, "contact_phone": None}))
-    assert every(database, "select * from contact") == []
-
-
-def test_an_unchanged_person_still_gets_a_new_link(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("old"))
-    person = person_of(database, "old")
-    sync_rows(database, lincoln, row("unchanged", person, links=["new"], new_links=["new"], matched_by="number"))
-    assert every(database, "select sourced_id, is_primary from link order by 1") == [("new", False), ("old", True)]
-
-
-def test_the_home_moves_where_the_plan_says_so_and_nowhere_else(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("old"))
-    person = person_of(database, "old")
-    sync_rows(database, lincoln, row("update", person, links=["new"], new_links=["new"], matched_by="number"))
-    assert every(database, "select sourced_id, is_primary from link order by 1") == [("new", False), ("old", True)]
-    sync_rows(database, lincoln, row("update", person, changes={"primary_record": "new"}, links=["new"]))
-    assert every(database, "select sourced_id, is_primary from link order by 1") == [("new", True), ("old", False)]
+    gone = {"number": None, "contact_email": None, "contact_phone": None}
+    sync_rows(
+        database,
+        lincoln,
+        row("update", ada, changes=gone),
+        row("archive", bea, reason="left", witness="gone"),
+        row("update", old, links=["newer"], new_links=["newer"], matched_by="number"),
+    )
+    assert person(ada)[3:6] == (None, None, None)
+    assert contact(ada) == []
+    assert membership(bea) == [("student", "archived", True, "06", "sync", False, 3)]
+    assert every(database, LINKS, p=old) == [("new", False), ("newer", False), ("old", True)]
+    moved = row("update", old, changes={"primary_record": "new"}, links=["new"])
+    sync_rows(database, lincoln, row("restore", bea, changes={"grade": "07"}), moved)
+    assert membership(bea) == [("student", "active", True, "07", None, True, 4)]
+    assert every(database, LINKS, p=old) == [("new", True), ("newer", False), ("old", False)]
 
 
 def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_moved_meanwhile(
@@ -112,9 +98,9 @@ def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_m
     with database.begin() as conn:
         other = add_school(conn, "roosevelt", connection="other")
     person = person_of(database, "u1")
-    joining = row("create", person, changes={"role": "student"}, links=["x1"], new_links=["x1"])
-    sync_rows(database, other, joining)
+    sync_rows(database, other, row("create", person, changes={"role": "student"}, links=["x1"], new_links=["x1"]))
     primary = "select sourced_id from link where is_primary"
+    assert every(database, primary) == [("u1",)], "joining moves nothing"
     came = row("update", person, changes={"primary_record": "x1"}, links=["x1"])
     stale = write_plan(database, other, [came])
     sync_rows(
@@ -124,16 +110,6 @@ def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_m
     assert every(database, primary) == [("u2",)]
     sync_rows(database, other, row("update", person, changes={"primary_record": "x1"}, links=["x1"]))
     assert every(database, primary) == [("x1",)]
-
-
-def test_a_home_in_another_connection_is_left_alone(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    with database.begin() as conn:
-        other = add_school(conn, "roosevelt", connection="other")
-    person = person_of(database, "u1")
-    joining = row("create", person, changes={"role": "student"}, links=["x1"], new_links=["x1"])
-    sync_rows(database, other, joining)
-    assert every(database, "select sourced_id, is_primary from link order by 1") == [("u1", True), ("x1", False)]
 
 
 def test_absences_are_counted_and_forgotten(database: Database, lincoln: SchoolRow, ada: int) -> None:
@@ -174,32 +150,28 @@ def test_a_row_without_a_verdict_is_never_applied(database: Database, lincoln: S
     assert one(database, "select count(*) from person") == 0
 
 
-@pytest.mark.parametrize("where", ["row", "witness"])
-def test_a_person_the_sis_still_answers_for_is_not_archived(
-    database: Database, lincoln: SchoolRow, where: str, ada: int
-) -> None:
+def test_a_person_the_sis_still_answers_for_is_not_archived(database: Database, lincoln: SchoolRow) -> None:
+    sync_rows(database, lincoln, newcomer("u1"), newcomer("u2"))
+    by_row, by_witness = (
+        row("archive", person_of(database, sourced_id), links=[sourced_id], witness=witness)
+        for sourced_id, witness in (("u1", "here"), ("u2", "gone"))
+    )
     snapshot_id = snapshot_of(database, lincoln)
-    if where == "witness":
-        with database.begin() as conn:
-            plans.write_witnesses(conn, snapshot_id, {"u1": "here"})
-    leaving = row("archive", ada, links=["u1"], witness="here" if where == "row" else "gone")
-    result = sync_rows(database, lincoln, leaving, snapshot_id=snapshot_id)
-    assert result.held == {"student": {"archive": 1}}
-    assert one(database, "select status from membership") == "active"
+    with database.begin() as conn:
+        plans.write_witnesses(conn, snapshot_id, {"u2": "here"})
+    result = sync_rows(database, lincoln, by_row, by_witness, snapshot_id=snapshot_id)
+    assert result.held == {"student": {"archive": 2}}
+    assert every(database, "select status from membership") == [("active",)] * 2
 
 
-def test_a_membership_that_is_not_the_syncs_is_not_archived(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
+def test_somebody_entered_by_hand_is_not_archived_and_is_the_syncs_once_the_sis_knows_them(
+    database: Database, lincoln: SchoolRow, ada: int
+) -> None:
     every(database, "update membership set managed = false returning 1")
-    sync_rows(database, lincoln, row("archive", person_of(database, "u1")))
-    assert one(database, "select status from membership") == "active"
-
-
-def test_somebody_entered_by_hand_is_the_syncs_once_the_sis_knows_them(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    every(database, "update membership set managed = false returning 1")
-    sync_rows(database, lincoln, row("update", person_of(database, "u1"), links=["u1"]))
-    assert one(database, "select managed from membership") is True
+    sync_rows(database, lincoln, row("archive", ada))
+    assert every(database, "select status, managed from membership") == [("active", False)]
+    sync_rows(database, lincoln, row("update", ada, links=["u1"]))
+    assert every(database, "select status, managed from membership") == [("active", True)]
 
 
 MOVED = {
@@ -209,34 +181,25 @@ MOVED = {
 }
 
 
-@pytest.mark.parametrize("moved", MOVED)
-def test_a_plan_is_stale_when_what_it_touches_moved(database: Database, lincoln: SchoolRow, moved: str) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    plan_id = write_plan(database, lincoln, [row("update", person_of(database, "u1"), changes={"grade": "05"})])
-    every(database, MOVED[moved])
-    with pytest.raises(PlanStale):
-        apply_plan(database, plan_id, who="night")
+def test_a_plan_is_stale_when_what_it_touches_moved(database: Database, lincoln: SchoolRow, ada: int) -> None:
+    for moved in MOVED.values():
+        plan_id = write_plan(database, lincoln, [row("update", ada, changes={"grade": "05"})])
+        every(database, moved)
+        with pytest.raises(PlanStale, match="The directory changed"):
+            apply_plan(database, plan_id, who="night")
 
 
-@pytest.mark.parametrize("changes", [{"number": "17"}, {"email": "A@example.org"}])
-def test_a_create_is_stale_when_somebody_with_its_number_or_email_came_meanwhile(
-    database: Database, lincoln: SchoolRow, changes: dict[str, str], roosevelt: SchoolRow
-) -> None:
-    plan_id = write_plan(database, lincoln, [newcomer("u1", changes=changes)])
-    sync_rows(database, roosevelt, newcomer("u2", changes={"number": "17", "email": "a@example.org"}))
-    with pytest.raises(PlanStale):
-        apply_plan(database, plan_id, who="night")
-    sync_rows(database, lincoln, newcomer("u1", changes=changes))
-    assert one(database, "select count(*) from person") == 2
-
-
-def test_a_create_is_stale_when_its_record_was_linked_meanwhile(
+def test_a_create_is_stale_when_its_record_number_or_email_is_somebodys_meanwhile(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
-    plan_id = write_plan(database, lincoln, [newcomer("u1")])
-    sync_rows(database, roosevelt, newcomer("u1"))
-    with pytest.raises(PlanStale):
-        apply_plan(database, plan_id, who="night")
+    sync_rows(database, roosevelt, newcomer("u2", changes={"number": "17", "email": "a@example.org"}))
+    by_number = newcomer("u1", changes={"number": "17"})
+    for late in (by_number, newcomer("u1", changes={"email": "A@example.org"}), newcomer("u2")):
+        plan_id = write_plan(database, lincoln, [late], position=0)
+        with pytest.raises(PlanStale, match="The directory changed"):
+            apply_plan(database, plan_id, who="night")
+    sync_rows(database, lincoln, by_number)
+    assert one(database, "select count(*) from person") == 2
 
 
 def test_a_newer_plan_makes_the_older_one_stale_but_a_dry_run_does_not(database: Database, lincoln: SchoolRow) -> None:

@@ -40,29 +40,29 @@ def _approve(database: Database, plan_id: int, at: datetime = NOW, **more: Any) 
         return approvals.approve(conn, plan_id, "owner", "they are new", at, **more)
 
 
-def test_what_is_held_is_listed_with_its_reasons(database: Database, lincoln: SchoolRow) -> None:
-    plan_id = _held_plan(database, lincoln)
+def test_an_approval_lets_the_held_rows_of_its_school_through_once(
+    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
+) -> None:
+    plan_id = _held_plan(database, lincoln, hash_="same")
     with database.begin() as conn:
         (hold,) = approvals.held(conn, school_id=lincoln.id)
-        assert approvals.held(conn, school_id=lincoln.id + 1) == []
+        assert approvals.held(conn, school_id=roosevelt.id) == []
     assert (hold.plan_id, hold.school, hold.role, hold.action, hold.rows) == (plan_id, "lincoln", *CREATES, 1)
-    assert hold.findings == [FINDING]
-    assert hold.overridable
-
-
-def test_an_approval_lets_the_held_rows_through_once(database: Database, lincoln: SchoolRow) -> None:
-    plan_id = _held_plan(database, lincoln)
-    first = apply_plan(database, plan_id, who="night")
-    assert first.outcome == "held"
+    assert (hold.findings, hold.overridable) == ([FINDING], True)
+    assert apply_plan(database, plan_id, who="night").outcome == "held"
     approval_id = _approve(database, plan_id)
+    assert apply_plan(database, _held_plan(database, roosevelt, hash_="same"), who="night").outcome == "held"
     second = apply_plan(database, plan_id, who="owner", kind="approval")
     assert (second.outcome, second.counts) == ("applied", {"student": {"create": 1}})
     again = apply_plan(database, plan_id, who="owner", kind="approval")
     assert (again.sync_id, again.already) == (second.sync_id, True)
     assert one(database, "select used_by from approval where id = :id", id=approval_id) == second.sync_id
     with database.begin() as conn:
-        assert approvals.held(conn) == []
+        assert approvals.held(conn, school_id=lincoln.id) == []
         assert audit.search(conn)[0].what == "hold approved"
+    leaving = row("archive", person_of(database, "u1"))
+    later = write_plan(database, lincoln, [leaving], held={ARCHIVES: [FINDING]}, hash_="same")
+    assert apply_plan(database, later, who="night").outcome == "held", "the approval was used"
 
 
 def test_an_approval_covers_a_later_plan_with_the_same_hash_only(database: Database, lincoln: SchoolRow) -> None:
@@ -73,48 +73,24 @@ def test_an_approval_covers_a_later_plan_with_the_same_hash_only(database: Datab
     assert apply_plan(database, equal, who="night").outcome == "applied"
 
 
-def test_an_approval_of_another_school_covers_nothing(
-    database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
-) -> None:
-    _approve(database, _held_plan(database, lincoln, hash_="same"))
-    assert apply_plan(database, _held_plan(database, roosevelt, hash_="same"), who="night").outcome == "held"
-
-
-def test_an_approval_that_was_used_serves_no_second_sync(database: Database, lincoln: SchoolRow) -> None:
-    plan_id = _held_plan(database, lincoln, hash_="same")
-    _approve(database, plan_id)
-    apply_plan(database, plan_id, who="night")
-    held = {("student", "archive"): [FINDING]}
-    again = write_plan(database, lincoln, [row("archive", person_of(database, "u1"))], held=held, hash_="same")
-    assert apply_plan(database, again, who="night").outcome == "held"
-
-
-@pytest.mark.parametrize(("after", "outcome"), [(71, "applied"), (73, "held")])
-def test_an_approval_lapses(database: Database, lincoln: SchoolRow, after: int, outcome: str) -> None:
-    plan_id = _held_plan(database, lincoln)
-    _approve(database, plan_id)
-    assert apply_plan(database, plan_id, who="night", now=NOW + timedelta(hours=after)).outcome == outcome
-
-
-def test_a_lapsed_approval_applies_nothing(database: Database, lincoln: SchoolRow) -> None:
-    plan_id = _held_plan(database, lincoln)
-    _approve(database, plan_id, NOW - timedelta(hours=100))
-    with pytest.raises(NotApproved):
-        apply_plan(database, plan_id, who="owner", kind="approval")
-
-
-def test_what_cannot_be_overridden_stays_held(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    leaving = row("archive", person_of(database, "u1"))
-    plan_id = write_plan(database, lincoln, [leaving], held={("student", "archive"): [FINDING, FIXED]})
-    with pytest.raises(approvals.NotOverridable):
+def test_an_approval_lapses(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> None:
+    for school, after, outcome in ((lincoln, 71, "applied"), (roosevelt, 73, "held")):
+        plan_id = _held_plan(database, school, hash_=school.key)
         _approve(database, plan_id)
+        assert apply_plan(database, plan_id, who="night", now=NOW + timedelta(hours=after)).outcome == outcome
+    late = _held_plan(database, roosevelt)
+    _approve(database, late, NOW - timedelta(hours=100))
+    with pytest.raises(NotApproved):
+        apply_plan(database, late, who="owner", kind="approval")
 
 
 def test_an_approval_lets_through_only_what_can_be_overridden(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("u1"))
-    rows = [row("archive", person_of(database, "u1")), newcomer("u2")]
-    plan_id = write_plan(database, lincoln, rows, held={("student", "archive"): [FIXED], CREATES: [FINDING]})
+    (leaving,) = _leaving(database, lincoln, "u1")
+    plan_id = write_plan(database, lincoln, [leaving], held={ARCHIVES: [FINDING, FIXED]})
+    with pytest.raises(approvals.NotOverridable):
+        _approve(database, plan_id)
+    both = {ARCHIVES: [FIXED], CREATES: [FINDING]}
+    plan_id = write_plan(database, lincoln, [leaving, newcomer("u2")], held=both)
     _approve(database, plan_id)
     result = apply_plan(database, plan_id, who="owner", kind="approval")
     assert result.counts == {"student": {"archive": 0, "create": 1, "held": 1}}
@@ -211,7 +187,9 @@ def test_an_exempted_update_does_not_hand_a_membership_to_the_sync(database: Dat
     assert managed == [(False,), (True,)]
 
 
-def test_only_rows_that_wait_can_be_exempted(database: Database, lincoln: SchoolRow) -> None:
+def test_only_rows_that_wait_can_be_exempted_and_who_is_erased_leaves_no_exemption(
+    database: Database, lincoln: SchoolRow
+) -> None:
     rows = [*_leaving(database, lincoln, "a"), newcomer("u1")]
     plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING]})
     apply_plan(database, plan_id, who="night")
@@ -219,12 +197,9 @@ def test_only_rows_that_wait_can_be_exempted(database: Database, lincoln: School
         lasting_decisions.exempt(conn, plan_id, [1], "owner", "applied already")
     with database.begin() as conn, pytest.raises(approvals.PlanChanged):
         lasting_decisions.exempt(conn, plan_id, [0], "owner", "why", plan_hash="of another plan")
-
-
-def test_a_person_who_is_erased_leaves_no_exemption(database: Database, lincoln: SchoolRow) -> None:
-    rows = [*_leaving(database, lincoln, "a"), newcomer("u1")]
+    rows[1] = newcomer("u2")
     plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING], CREATES: [FINDING]})
     with database.begin() as conn:
         lasting_decisions.exempt(conn, plan_id, [0, 1], "owner", "why")
         erase(conn, lincoln.district_id, person_of(database, "a"), who="operator", reason="asked for it")
-        assert [known.sourced_ids for known in lasting_decisions.exemptions_of_school(conn, lincoln.id)] == [["u1"]]
+        assert [known.sourced_ids for known in lasting_decisions.exemptions_of_school(conn, lincoln.id)] == [["u2"]]

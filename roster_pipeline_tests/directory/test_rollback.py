@@ -41,6 +41,10 @@ def _a_night(database: Database, school: SchoolRow) -> int:
     ).sync_id
 
 
+def _undo(database: Database, sync_id: int, only: rollback.Only | None = None) -> SyncResult:
+    return rollback.roll_back(database, sync_id, who="owner", reason="wrong file", only=only)
+
+
 @pytest.fixture
 def before(database: Database, lincoln: SchoolRow) -> dict[str, list[tuple[Any, ...]]]:
     first = [newcomer(name) for name in ("leaves", "returns", "absent")]
@@ -50,10 +54,18 @@ def before(database: Database, lincoln: SchoolRow) -> dict[str, list[tuple[Any, 
     return _state(database)
 
 
-def test_a_rollback_restores_exactly_what_was(database: Database, lincoln: SchoolRow, before: Any) -> None:
+def test_a_rollback_restores_exactly_what_was_and_can_be_rolled_back(
+    database: Database, lincoln: SchoolRow, before: Any
+) -> None:
     sync_id = _a_night(database, lincoln)
-    assert _state(database) != before
-    result = rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+    after = _state(database)
+    shown = rollback.preview(database, sync_id)
+    assert _state(database) == after != before
+    joined, stays = person_of(database, "joins"), person_of(database, "stays")
+    removed = {(entity, "remove") for entity in STATE}
+    assert {(each.entity, each.way) for each in shown if each.person_id == joined} == removed
+    assert ["enabled", "family_name"] in [each.fields for each in shown if each.person_id == stays]
+    result = _undo(database, sync_id)
     assert _state(database) == before
     assert result.counts == {"student": {"create": 1, "update": 2, "archive": 1, "restore": 1}}
     with database.begin() as conn:
@@ -61,39 +73,22 @@ def test_a_rollback_restores_exactly_what_was(database: Database, lincoln: Schoo
         doing = ledger.get_sync(conn, result.sync_id)
     assert undone.undone_by == result.sync_id
     assert (doing.kind, doing.undoes, doing.outcome) == ("rollback", sync_id, "applied")
-
-
-def test_a_rollback_can_be_rolled_back(database: Database, lincoln: SchoolRow, before: Any) -> None:
-    sync_id = _a_night(database, lincoln)
-    after = _state(database)
-    undone = rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
-    rollback.roll_back(database, undone.sync_id, who="owner", reason="it was right after all")
+    _undo(database, result.sync_id)
     assert _state(database) == after
 
 
-def test_a_preview_shows_the_way_back_and_changes_nothing(database: Database, lincoln: SchoolRow, before: Any) -> None:
+def test_the_archivals_alone_can_be_undone_and_then_what_is_left(
+    database: Database, lincoln: SchoolRow, before: Any
+) -> None:
     sync_id = _a_night(database, lincoln)
-    after = _state(database)
-    shown = rollback.preview(database, sync_id)
-    assert _state(database) == after
-    joined, stays = person_of(database, "joins"), person_of(database, "stays")
-    assert {(each.entity, each.way) for each in shown if each.person_id == joined} == {
-        ("person", "remove"),
-        ("link", "remove"),
-        ("membership", "remove"),
-        ("contact", "remove"),
-    }
-    assert ["enabled", "family_name"] in [each.fields for each in shown if each.person_id == stays]
-
-
-def test_only_the_archivals_can_be_undone(database: Database, lincoln: SchoolRow, before: Any) -> None:
-    sync_id = _a_night(database, lincoln)
-    result = rollback.roll_back(database, sync_id, who="owner", reason="they are on a trip", only="archived")
-    assert result.counts == {"student": {"archive": 1}}
-    assert (
-        one(database, "select status from membership where person_id = :p", p=person_of(database, "leaves")) == "active"
-    )
+    assert _undo(database, sync_id, "archived").counts == {"student": {"archive": 1}}
+    status = "select status from membership where person_id = :p"
+    assert one(database, status, p=person_of(database, "leaves")) == "active"
     assert one(database, "select count(*) from link where sourced_id = 'joins'") == 1
+    _undo(database, sync_id)
+    assert _state(database) == before
+    with pytest.raises(rollback.AlreadyUndone):
+        _undo(database, sync_id)
 
 
 def test_a_row_that_moved_since_is_left_and_reported(database: Database, lincoln: SchoolRow, before: Any) -> None:
@@ -103,38 +98,38 @@ def test_a_row_that_moved_since_is_left_and_reported(database: Database, lincoln
         manual_edits.edit(conn, lincoln.district_id, stays, {"phone": "+49"}, who="owner", reason="called")
         manual_edits.set_archived(conn, lincoln, leaves, False, who="owner", reason="is here")
     assert {each.person_id for each in rollback.preview(database, sync_id) if each.moved} == {stays, leaves}
-    result = rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+    result = _undo(database, sync_id)
     assert result.outcome == "held"
     assert result.counts["student"]["moved"] == 2
     assert every(database, "select family_name, phone from person where id = :p", p=stays) == [("King", "+49")]
     assert one(database, "select count(*) from link where sourced_id = 'joins'") == 0
 
 
-def test_somebody_who_joined_another_school_since_is_kept(
+def test_somebody_who_joined_another_school_since_or_whose_link_was_confirmed_is_kept(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
-    sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2")).sync_id
-    person = person_of(database, "u1")
-    sync_rows(database, roosevelt, row("create", person, changes={"role": "student"}))
-    rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
-    assert every(database, "select person_id, school_id from membership") == [(person, roosevelt.id)]
-    assert every(database, "select sourced_id from link") == [("u1",)]
-    assert one(database, "select count(*) from person") == 1
+    sync_id = sync_rows(database, lincoln, *map(newcomer, ("u1", "u2", "u3"))).sync_id
+    joined, confirmed = person_of(database, "u1"), person_of(database, "u3")
+    sync_rows(database, roosevelt, row("create", joined, changes={"role": "student"}))
+    with database.begin() as conn:
+        manual_edits.link(conn, lincoln.connection, confirmed, "u3", who="owner", reason="it is them")
+    assert _undo(database, sync_id).counts == {"student": {"create": 1, "moved": 2}}
+    memberships = "select person_id, school_id from membership order by 1"
+    assert every(database, memberships) == [(joined, roosevelt.id)]
+    links = "select sourced_id, person_id, confirmed from link order by 1"
+    assert every(database, links) == [("u1", joined, False), ("u3", confirmed, True)]
+    assert one(database, "select count(*) from person") == 2
 
 
 def test_a_sync_is_undone_once(database: Database, lincoln: SchoolRow) -> None:
     sync_id = sync_rows(database, lincoln, newcomer("u1")).sync_id
-    rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+    _undo(database, sync_id)
     with pytest.raises(rollback.AlreadyUndone):
         rollback.roll_back(database, sync_id, who="owner", reason="again")
     with pytest.raises(rollback.NothingToUndo):
         rollback.roll_back(database, sync_rows(database, lincoln).sync_id, who="owner", reason="empty")
     with pytest.raises(ledger.UnknownSync):
         rollback.preview(database, 10**9)
-
-
-def _undo(database: Database, sync_id: int, only: rollback.Only | None = None) -> SyncResult:
-    return rollback.roll_back(database, sync_id, who="owner", reason="wrong file", only=only)
 
 
 def test_a_student_whose_contact_changed_since_keeps_it_and_the_membership_under_it(
@@ -145,10 +140,7 @@ def test_a_student_whose_contact_changed_since_keeps_it_and_the_membership_under
     sync_rows(database, lincoln, row("update", student, changes={"contact_email": "b@example.org"}))
     shown = rollback.preview(database, first.sync_id)
     assert {(each.entity, each.moved) for each in shown if each.person_id == student} == {
-        ("person", True),
-        ("link", True),
-        ("membership", True),
-        ("contact", True),
+        (entity, True) for entity in STATE
     }
     assert _undo(database, first.sync_id).counts == {"student": {"create": 1, "moved": 1}}
     assert every(database, "select person_id, email from contact") == [(student, "b@example.org")]
@@ -176,15 +168,6 @@ def test_a_membership_and_a_link_without_their_person_are_not_restored(
     with pytest.raises(rollback.NothingToUndo):
         _undo(database, undone)
     assert one(database, "select count(*) from membership") + one(database, "select count(*) from link") == 0
-
-
-def test_a_link_that_somebody_confirmed_since_is_left(database: Database, lincoln: SchoolRow) -> None:
-    sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2")).sync_id
-    person = person_of(database, "u1")
-    with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, person, "u1", who="owner", reason="it is them")
-    assert _undo(database, sync_id).counts == {"student": {"create": 1, "moved": 1}}
-    assert every(database, "select sourced_id, person_id, confirmed from link") == [("u1", person, True)]
 
 
 def test_a_sync_from_before_links_could_be_confirmed_is_undone_as_any_other(
@@ -220,17 +203,6 @@ def test_a_home_that_moved_on_since_is_not_given_to_two_records(
     before = every(database, primary)
     assert _undo(database, second).counts == {"student": {"moved": 1, "archive": 1}}
     assert every(database, primary) == before == [("u1",) if by_hand else ("u3",)]
-
-
-def test_what_is_left_of_a_sync_can_be_undone_after_its_archivals_were(
-    database: Database, lincoln: SchoolRow, before: Any
-) -> None:
-    sync_id = _a_night(database, lincoln)
-    _undo(database, sync_id, "archived")
-    _undo(database, sync_id)
-    assert _state(database) == before
-    with pytest.raises(rollback.AlreadyUndone):
-        _undo(database, sync_id)
 
 
 def test_a_plan_that_found_somebody_by_a_link_is_stale_once_the_link_is_rolled_back(

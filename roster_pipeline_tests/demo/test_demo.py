@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from psycopg import sql
@@ -16,6 +17,7 @@ from sqlalchemy.engine import URL, make_url
 from roster_pipeline.demo_sis import DISTRICT
 from roster_pipeline.directory import schema, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline_tests.cli.conftest import run
 from roster_pipeline_tests.postgres import admin, drop
 
 COMMAND = [sys.executable, "-m", "roster_pipeline.cli", "demo"]
@@ -65,9 +67,10 @@ def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(
     database = made(address, postgres_server)
     with database.begin() as conn:
         tenant_changes.add_district(conn, "springfield", "Springfield")
-    ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
-    assert ran.returncode == 1
-    assert "districts of your own" in ran.stderr
+    with mock.patch.dict(os.environ, environment, clear=True):
+        answer = run("demo")
+    assert answer.code == 1
+    assert "districts of your own" in answer.err
     with database.begin() as conn:
         assert [row.key for row in tenants.list_districts(conn)] == ["springfield"]
     database.close()
@@ -95,9 +98,10 @@ def test_the_demo_drops_no_database_that_it_may_not_make_anew(
         with database.begin() as conn:
             tenant_changes.add_district(conn, DISTRICT, "Of an earlier demo")
         database.close()
-        ran = subprocess.run(COMMAND, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
-        assert ran.returncode == 1
-        assert "may not create databases" in ran.stderr
+        with mock.patch.dict(os.environ, environment, clear=True):
+            answer = run("demo")
+        assert answer.code == 1
+        assert "may not create databases" in answer.err
         there = server.execute("select count(*) from pg_database where datname = any(%s)", [names]).fetchone()
         for name in names:
             server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

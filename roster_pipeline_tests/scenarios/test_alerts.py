@@ -228,6 +228,7 @@ def test_what_is_held_is_told_once_until_somebody_decided(
     assert f"{each} are held until someone decides" in subject
     assert recipients == ["ops@example.org"], "the owner has read it in the report"
     assert district.count("outbox", "kind = 'alert' and html like '%/schools/lincoln/holds%'") == 1
+    assert district.count("person") == 0
     decide(district, approved=approved)
     assert watch(district.database, NOW) == Watched()
     assert mails(district)[1:] == [("Lincoln: nothing is held any more", ["ops@example.org"])]

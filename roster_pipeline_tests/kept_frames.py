@@ -18,6 +18,12 @@ SMALL, LARGE = -1, 10**8
 _load, _read = rosters.load, clean_snapshot.read_records
 
 
+def assert_same_frame(one: pd.DataFrame, other: pd.DataFrame) -> None:
+    """Fail as pandas does, which takes twenty times as long as `equals` to find that nothing differs."""
+    if not (one.equals(other) and one.index.dtype == other.index.dtype):
+        pd.testing.assert_frame_equal(one, other)
+
+
 def keep_and_compare(monkeypatch: pytest.MonkeyPatch) -> None:
     """Treat every school as a large one, and compare its stored frames with the rows."""
     monkeypatch.setattr(stored_frames, "LARGE", 0)
@@ -28,7 +34,7 @@ def keep_and_compare(monkeypatch: pytest.MonkeyPatch) -> None:
 def _load_both_ways(conn: Connection, snapshot_id: int, *, records: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
     kept, rows = (_load(conn, snapshot_id, records=some) for some in (LARGE, SMALL))
     for one, other in zip(kept, rows, strict=True):
-        pd.testing.assert_frame_equal(one, other)
+        assert_same_frame(one, other)
     return kept
 
 

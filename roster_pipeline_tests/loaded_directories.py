@@ -11,6 +11,7 @@ from roster_pipeline.directory import planning_input
 from roster_pipeline.directory.planning_input import LoadedDirectory
 from roster_pipeline.directory.settled_pairs import Unsettled
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.kept_frames import assert_same_frame
 
 SMALL, LARGE = -1, 10**8
 """A number of records that counts as small in any database, and one that counts as large."""
@@ -27,7 +28,7 @@ def load_both_ways(
     for field in fields(LoadedDirectory):
         one, other = getattr(small, field.name), getattr(large, field.name)
         if isinstance(one, pd.DataFrame):
-            pd.testing.assert_frame_equal(one, other)
+            assert_same_frame(one, other)
         else:
             assert one == other
     return large

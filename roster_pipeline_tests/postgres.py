@@ -45,6 +45,8 @@ time.
 
 
 _compiled_by: Engine | None = None
+_kept: dict[URL, psycopg.Connection] = {}
+"""The connection to each server on which tests make and drop databases: a new one takes as long as dropping one."""
 
 
 def _engine(*arguments: Any, **options: Any) -> Engine:
@@ -66,6 +68,7 @@ def postgres_server() -> Iterator[URL]:
     given = os.environ.get("ROSTER_DATABASE_URL")
     if given:
         yield with_driver(given)
+        _close_kept()
         return
     folder = _in_memory("roster-pg-")
     server = embedded_server(folder / "data")
@@ -75,6 +78,7 @@ def postgres_server() -> Iterator[URL]:
             server_admin.execute(f"alter system set {setting}")
         server_admin.execute("select pg_reload_conf()")
     yield with_driver(url)
+    _close_kept()
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -171,8 +175,7 @@ def copy_of(source: URL) -> Iterator[URL]:
     """A copy of a database to which nobody is connected; dropped afterwards."""
     name = f"roster_test_{secrets.token_hex(6)}"
     made = sql.SQL("create database {} template {} strategy file_copy")
-    with admin(source) as server:
-        server.execute(made.format(sql.Identifier(name), sql.Identifier(source.database or EMPTY)))
+    _admin(source).execute(made.format(sql.Identifier(name), sql.Identifier(source.database or EMPTY)))
     try:
         yield source.set(database=name)
     finally:
@@ -181,6 +184,18 @@ def copy_of(source: URL) -> Iterator[URL]:
 
 def drop(server: URL, *names: str) -> None:
     """Drop databases, even with open connections."""
-    with admin(server) as connected:
-        for name in names:
-            connected.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+    for name in names:
+        _admin(server).execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
+
+
+def _admin(server: URL) -> psycopg.Connection:
+    """The kept connection; a new one if that was lost."""
+    place = server.set(drivername="postgresql", database="postgres")
+    if place not in _kept or _kept[place].closed:
+        _kept[place] = admin(server)
+    return _kept[place]
+
+
+def _close_kept() -> None:
+    while _kept:
+        _kept.popitem()[1].close()

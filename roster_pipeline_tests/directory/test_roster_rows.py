@@ -15,6 +15,7 @@ from roster_pipeline.directory.roster_reuse import KEY, Earlier
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import REJECTED_COLUMNS, ROSTER_COLUMNS
 from roster_pipeline_tests.directory.builders import one, snapshot_of
+from roster_pipeline_tests.kept_frames import assert_same_frame
 
 NOT_NAMED = """
 select count(*) from roster_row r where not exists (
@@ -75,7 +76,7 @@ def test_each_snapshot_keeps_the_roster_that_was_written_for_it(
             for number, expected in written.items():
                 for records in (-1, 10**6):
                     found = roster_rows.load(conn, number, records=records)
-                    pd.testing.assert_frame_equal(found, expected[list(found.columns)])
+                    assert_same_frame(found, expected[list(found.columns)])
         continued += int(one(database, "select count(*) from snapshot where roster_version > 0"))
     assert continued
     with database.begin() as conn:
@@ -99,6 +100,6 @@ def test_two_that_continue_one_roster_do_not_mix_their_rows(
             rosters.write(conn, snapshot_id, roster, NOBODY, last=last)
         for snapshot_id, roster in zip(both, expected, strict=True):
             found = roster_rows.load(conn, snapshot_id, records=-1)
-            pd.testing.assert_frame_equal(found, roster[list(found.columns)])
+            assert_same_frame(found, roster[list(found.columns)])
         versions = conn.execute(text("select roster_id, roster_version from snapshot order by id")).all()
     assert [tuple(row) for row in versions] == [(1, 0), (1, 1), (2, 0)]

@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import count
 
-import pandas as pd
-
 from roster_pipeline import sync
 from roster_pipeline.directory import rosters, tenant_changes
 from roster_pipeline.directory.apply import SyncResult
@@ -21,6 +19,7 @@ from roster_pipeline.simulator import Sis, create_site, generate_district, runni
 from roster_pipeline_tests.chosen_records import assert_chosen_again
 from roster_pipeline_tests.district import CLIENT, SECRET, District, simulated
 from roster_pipeline_tests.invariants.rules import SchoolRules
+from roster_pipeline_tests.kept_frames import assert_same_frame
 
 PREFIXES = ("/one", "/two")
 PAGE = 13
@@ -108,7 +107,7 @@ class Place(District):
                 assert facts is not None
                 cleaned.append([*rosters.load(conn, facts["id"]), rosters.load_quality(conn, facts["id"])])
         for taken, made in zip(*cleaned, strict=True):
-            pd.testing.assert_frame_equal(taken, made)
+            assert_same_frame(taken, made)
 
     def fingerprint(self, *, absences: bool = True) -> dict[str, str | None]:
         """The md5 of every directory table of this district, without counters of writes and, if wanted, of absences."""

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
-from roster_pipeline.frames import frame_of
+from roster_pipeline.frames import column_of, frame_of, strings
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
@@ -339,7 +339,11 @@ def _unmarked(value: Any, mark: re.Pattern[str]) -> Any:
 
 def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.DataFrame:
     held = deepcopy(list(rows.values()))
-    typed = {name: pd.array([row.get(name) for row in held], dtype=_TYPES.get(name, "str")) for name in columns}
+    values = {name: [row.get(name) for row in held] for name in columns}
+    typed = {
+        name: pd.array(given, dtype=_TYPES[name]) if name in _TYPES else column_of(strings(given))
+        for name, given in values.items()
+    }
     return pd.DataFrame(typed, index=pd.Index(list(rows), dtype="int64"))
 
 

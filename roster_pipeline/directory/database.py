@@ -51,7 +51,10 @@ as its tables need."""
 UNREACHABLE = ("08", "57P", "53")
 """SQLSTATE classes of a server that is away, going away or out of resources."""
 EXHAUSTED = {
-    "53100": ("The disk of the database server is full", "Make room on it and run it again."),
+    "53100": (
+        "The disk of the database server is full",
+        "Make room on it, or in /dev/shm (shm_size of a container), and run it again.",
+    ),
     "53200": ("The database server is out of memory", "Run it again. If it happens again, give it more."),
     "53300": (
         "The database server accepts no further connections",

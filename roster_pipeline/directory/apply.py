@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
@@ -49,7 +49,7 @@ class PlanStale(DirectoryError):
 
 
 class PlanNotForApply(DirectoryError):
-    """The plan is a dry run or was discarded, so it is not applied."""
+    """The plan is a dry run, was discarded, or is of old data, so it is not applied."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,11 @@ def apply_within(
     judged = judged_rows(conn, plan, now)
     if judged[0]["overtaken"]:
         raise PlanStale(f"Newer data of the school were applied since plan {plan.id} was made.", "Plan again.")
+    if kind == "sync" and now - judged[0]["taken_at"] > approvals.LAPSES_AFTER:
+        raise PlanNotForApply(
+            f"Plan {plan.id} is of data that are older than {approvals.LAPSES_AFTER // timedelta(hours=1)} hours.",
+            "Run the whole sync of the school, which fetches today's.",
+        )
     passed, approval_id = allowed(judged, plan, kind)
     given = _parameters(plan, judged[0], passed)
     sync_id = _open_sync(conn)

@@ -29,7 +29,8 @@ from roster_pipeline.vocabulary import (
 
 JUDGED = f"""
 select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
-       s.connection_id, s.proof ->> 'version' as version, coalesce(s.counts ->> 'masters', '0') <> '0' as masters,
+       s.connection_id, s.taken_at, s.proof ->> 'version' as version,
+       coalesce(s.counts ->> 'masters', '0') <> '0' as masters,
        a.id as approval_id, a.by_manager, a.parts,
        exists (
            select from sync y join snapshot n on n.id = y.snapshot_id

@@ -148,6 +148,26 @@ def test_a_pull_that_other_schools_share_does_not_replace_a_newer_one(district: 
     assert "Latest" in {row["given_name"] for row in people(district)}
 
 
+@pytest.mark.parametrize("again", [("apply",), ("plan", "apply")], ids=["apply", "plan and apply"])
+def test_a_snapshot_of_last_week_is_not_applied(district: District, again: tuple[str, ...]) -> None:
+    """As by a run that was canceled before its last step, and is re-executed from there after the holidays. The SIS
+    was asked about everybody who is gone, but that was then."""
+    district.add_school()
+    district.run_sync()
+    (student, *_) = district.people.people_of("sch-1", "student")
+    district.people.remove(student.sourced_id)
+    district.run_sync(steps=("fetch", "clean", "plan"))
+    district.people.restore(student.sourced_id)
+    district.execute("update snapshot set taken_at = taken_at - interval '73 hours'")
+    before = district.active()
+    district.run_sync(steps=again)
+    (problem,) = district.problems
+    assert "older than 72 hours" in problem
+    assert "Run the whole sync" in problem
+    district.run_sync()
+    assert (district.active(), district.count("membership", "status = 'archived'")) == (before, 0)
+
+
 def test_what_was_fetched_and_not_cleaned_is_not_planned(district: District) -> None:
     district.add_school()
     run(district, "first", *STEPS)

@@ -87,6 +87,18 @@ def test_containers_are_as_closed_as_the_units() -> None:
     assert re.search(r"^USER roster$", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
 
 
+def test_a_broker_waits_longer_for_a_worker_than_the_longest_run_takes() -> None:
+    """RabbitMQ cuts a worker off, and Redis gives its run to another one."""
+    settings = yaml.safe_load((DEPLOY / "dagster.yaml").read_text())
+    longest = settings["run_monitoring"]["max_runtime_seconds"]
+    celery = settings["run_launcher"]["config"]["config_source"]
+    assert celery["broker_transport_options"]["visibility_timeout"] > longest
+    broker = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]["broker"]["environment"]
+    setting, milliseconds = broker["RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS"].removeprefix("-rabbit ").split()
+    assert int(milliseconds) > longest * 1000
+    assert f"`{setting} = {milliseconds}`" in (ROOT / "docs" / "deployment.md").read_text()
+
+
 @pytest.fixture
 def reader_url(dagster_url: str) -> Iterator[str]:
     """A login that may only read Dagster's tables."""

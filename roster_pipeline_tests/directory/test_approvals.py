@@ -76,8 +76,8 @@ def test_an_approval_covers_a_later_plan_with_the_same_hash_only(database: Datab
 def test_an_approval_lapses(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> None:
     for school, after, outcome in ((lincoln, 71, "applied"), (roosevelt, 73, "held")):
         plan_id = _held_plan(database, school, hash_=school.key)
-        _approve(database, plan_id)
-        assert apply_plan(database, plan_id, who="night", now=NOW + timedelta(hours=after)).outcome == outcome
+        _approve(database, plan_id, NOW - timedelta(hours=after))
+        assert apply_plan(database, plan_id, who="night").outcome == outcome
     late = _held_plan(database, roosevelt)
     _approve(database, late, NOW - timedelta(hours=100))
     with pytest.raises(NotApproved):

@@ -29,7 +29,7 @@ SYNC = "the sync"
 NO_LONGER_ASKED = "the SIS no longer asks for this change"
 """Who ends an exemption that nobody took back, and why."""
 STAYS = timedelta(days=30)
-"""How long after its day an announcement counts: a school that syncs nightly has new usual sizes after a week."""
+"""How long after its day an announcement counts: a school that syncs nightly has new usual sizes after two weeks."""
 MOST_SHOWN = 50
 """How many exemptions a page lists."""
 ANNOUNCE = """

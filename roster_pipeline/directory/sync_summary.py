@@ -28,8 +28,9 @@ from roster_pipeline.settings.school import SchoolSettings
 
 ONE_PERSON = "one_person"
 """A value in the proof of a snapshot that has the records of the snapshot before, with newer records of one person."""
-HISTORY = 7
-"""How many good snapshots count for the usual size of a role, which is their median."""
+HISTORY = 14
+"""How many good snapshots count: the usual size of a role is the median of the newest, and a role that shrinks slowly
+is compared with the largest of all."""
 _GOOD = """
 select {} as one, s.id from snapshot s
 where s.school_id = :school and s.complete and s.mode <> 'delta' and s.counts ? 'roles'
@@ -45,6 +46,8 @@ order by s.id desc limit {}
 UNUSUAL = ("people_missing", "strangers", "empty_role", "no_orgs", "shrunk_role", "rejected")
 """Guards that look at the received data, not at the changes. They hold everything, also creations. An approval settles
 their findings, and then the snapshot is good."""
+LOSSES = ("archivals", "archive_most", "shrunk_role")
+"""Guards that hold archivals for how many they are. An approval of them settles the size of the roles too."""
 UNLIKE_BEFORE = "unlike_before"
 """If this guard found something in a night, later nights are not compared with that night until somebody approves
 it."""
@@ -53,11 +56,13 @@ it."""
 _NEWEST_FIRST = "coalesce((select jsonb_agg(g.one order by g.id desc) from ({}) g), '[]'::jsonb)"
 _ROLES = """jsonb_build_object('id', s.id, 'roles', s.counts -> 'roles', 'approved', exists (
     select from sync y join verdict v on v.plan_id = y.plan_id cross join lateral jsonb_array_elements(v.findings) f
-    where y.school_id = s.school_id and y.snapshot_id = s.id and v.sync_id is not null and v.action = 'create'
-      and f ->> 'guard' = any(:unusual) and not exists (
+    where y.school_id = s.school_id and y.snapshot_id = s.id and v.sync_id is not null
+      and (v.action = 'create' and f ->> 'guard' = any(:unusual)
+           or v.action = 'archive' and f ->> 'guard' = any(:losses)) and not exists (
         select from verdict w
         where w.plan_id = y.plan_id and w.verdict = 'hold' and w.rows > 0 and w.sync_id is null)))"""
-"""approved: the data looked unusual, and somebody approved all that was held. Earlier sizes do not count then."""
+"""approved: the data looked unusual or many went, and somebody approved all that was held. Earlier sizes do not count
+then."""
 BEFORE = f"""
 select t.*, {_NEWEST_FIRST.format(_GOOD.format(_ROLES, ":nothing", ":n"))} as roles,
     {_NEWEST_FIRST.format(_GOOD.format("s.proof", ":besides", ":proofs"))} as proofs,
@@ -272,7 +277,7 @@ def history_of(conn: Connection, school_id: int, snapshot_id: int, *, proofs: in
     """The facts of earlier nights that planning needs, read with one statement. proofs: how many good snapshots give
     their proof."""
     given = {"school": school_id, "snapshot": snapshot_id, "n": HISTORY, "proofs": proofs}
-    given_too = {"unusual": list(UNUSUAL), "besides": UNLIKE_BEFORE, "nothing": ""}
+    given_too = {"unusual": list(UNUSUAL), "losses": list(LOSSES), "besides": UNLIKE_BEFORE, "nothing": ""}
     row = conn.execute(text(BEFORE), given | given_too).mappings().one()
     approved = next((place for place, one in enumerate(row["roles"]) if one["approved"]), HISTORY)
     good = row["roles"][: approved + 1][::-1]

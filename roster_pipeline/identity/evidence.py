@@ -26,6 +26,8 @@ _OWN = frozenset(("number", "username"))
 """Keys that belong to one person alone. Families share e-mails, so e-mails are not among them. Nor are master
 identifiers, because they stay when a SIS uses a record again."""
 
+_KEYS = _OWN | {"email"}
+
 _LASTING = frozenset(("master", "kind", "grade"))
 """Differences that neither a new name nor new numbers explain."""
 
@@ -128,15 +130,19 @@ class Evidence:
     def against_link(self) -> bool:
         """Whether a link is to be doubted.
 
-        A new name, a new e-mail or a new number alone is normal. But if both names are new and nothing else is the
-        same, only the id says that this is one person. A common name does not make a link safe if everything else that
-        can be compared differs, one strong thing included. Nor for a person who was away, because SISs give the ids of
-        people who left to others. Such a person may even have the same whole name, but not the same number and e-mail.
+        A new name, a new e-mail or a new number alone is normal, and so is one new name with its e-mail and user name.
+        But if no name is the same, more keys must agree than differ. A common name does not make a link safe if
+        everything else that can be compared differs, one strong thing included. Nor for a person who was away, because
+        SISs give the ids and numbers of people who left to others. Such a person may even have the same whole name, but
+        not the same number and e-mail.
         """
+        agreeing = self.agree & _KEYS - ({"number"} if self.away else set())
+        more_agree = len(agreeing) - len(self.differ & _KEYS)
+        if self.differ & _NAMES and not self.agree & _NAMES:
+            return more_agree <= 0 or bool(self.differ & _LASTING)
         if self.agree & _OWN or {"given", "email"} <= self.agree:
-            return not self.whole_name and self.strong > 1 and bool(self.differ & _LASTING)
-        if self.differ >= _NAMES:
-            return self.strong > 1 or "email" not in self.agree or "username" in self.differ
+            others = not self.whole_name and self.strong > 1 and bool(self.differ & _LASTING)
+            return others or (self.away and "given" in self.differ and more_agree < 0)
         if self.whole_name:
             return self.strong > 1 or (self.away and self.differ >= {"number", "email"})
         return self.strong > 0 or (self.away and bool(self.differ & {"given", "email"}))

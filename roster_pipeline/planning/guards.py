@@ -40,7 +40,7 @@ from roster_pipeline.vocabulary import (
     role_name,
 )
 
-GOOD_SNAPSHOTS = 7
+USUAL = 7
 """The usual size of a role is the median of this many good snapshots."""
 
 
@@ -207,19 +207,23 @@ def _without_orgs(role: str, stats: PlanStats, guards: Guards) -> Iterator[Findi
 
 
 def _shrunk(role: str, people: int, stats: PlanStats, guards: Guards) -> Iterator[Finding]:
+    """A role that is smaller than usual, or that shrank over many nights, whose usual size follows it."""
     if role not in stats.history:
         return
-    usual = float(stats.history[role].dropna().astype(float).tail(GOOD_SNAPSHOTS).median())
-    lost = usual - people
-    few = usual < guards.archive_small_role and lost <= guards.archive_always_allowed
-    if usual > 0 and lost > guards.shrink_share * usual and not few:
-        are = counted(round(usual), "is", "are")
-        message = f"{people_of(role, people)} came, {are} usual: {percent(lost / usual)} fewer."
-        limit = guards.shrink_share * usual
-        share = lost / usual
-        yield Finding(
-            "shrunk_role", message, share, guards.shrink_share, about=role, people={role: lost}, allowed=limit
-        )
+    sizes = stats.history[role].dropna().astype(float)
+    usual, most = sizes.tail(USUAL).median(), sizes.max()
+    slow = {"actions": (ARCHIVE,), "roles": (role,)}
+    for size, compared, holds in (
+        (usual, f", {counted(round(usual), 'is', 'are')} usual", {}),
+        (most, f"; in the last {len(sizes)} good syncs there were up to {round(most):,}", slow),
+    ):
+        lost, limit = size - people, guards.shrink_share * size
+        few = size < guards.archive_small_role and lost <= guards.archive_always_allowed
+        if size > 0 and lost > limit and not few:
+            message = f"{people_of(role, people)} came{compared}: {percent(lost / size)} fewer."
+            which: dict[str, Any] = {"about": role, "people": {role: lost}, "allowed": limit, **holds}
+            yield Finding("shrunk_role", message, lost / size, guards.shrink_share, **which)
+            return
 
 
 def _rejections(stats: PlanStats, guards: Guards) -> Iterator[Finding]:

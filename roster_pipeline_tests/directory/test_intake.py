@@ -316,6 +316,9 @@ def test_the_history_of_roles_leaves_out_tonight_and_what_was_held(database: Dat
         ("rejected", "create", False, [10, 30]),
         ("shrunk_role", "create", True, [20, 30]),
         ("rejected", "archive", False, [10, 20, 30]),
+        ("shrunk_role", "archive", True, [20, 30]),
+        ("archivals", "archive", True, [20, 30]),
+        ("quality", "archive", True, [10, 20, 30]),
         ("creations", "create", False, [10, 20, 30]),
     ],
 )

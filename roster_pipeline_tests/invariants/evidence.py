@@ -79,24 +79,38 @@ class Compared:
         return {"email", "given"} <= self.same or (self.near and self.whole)
 
     @property
+    def nameless(self) -> bool:
+        """None of the names that both have is the same."""
+        return bool({"given", "family"} & self.other) and not {"given", "family"} & self.same
+
+    @property
     def wrong_link(self) -> bool:
         """A link that is doubted."""
+        if self.nameless:
+            return self.for_it() <= 0 or bool({"master", "kind", "grade"} & self.other)
         if {"number", "username"} & self.same or {"given", "email"} <= self.same:
             return not self.whole and len(self.strong) > 1 and bool({"master", "kind", "grade"} & self.strong)
         if self.whole:
             return len(self.strong) > 1
-        if "names" in self.strong:
-            return len(self.strong) > 1 or "email" not in self.same or "username" in self.other
         return bool(self.strong)
+
+    def for_it(self, *without: str) -> int:
+        """How many more of number, user name and e-mail are the same than differ. without: does not count as same."""
+        keys = {"number", "username", "email"}
+        return len((keys & self.same).difference(without)) - len(keys & self.other)
 
     def wrong_link_of(self, person: Known) -> bool:
         """If the person was away, one common name and another e-mail or given name are enough for a doubt."""
-        safe = self.whole or {"number", "username"} & self.same or {"given", "email"} <= self.same
-        names_differ = {"given", "family"} <= self.other
-        away = person.away and not safe and not names_differ and bool({"given", "email"} & self.other)
+        if not person.away or self.wrong_link:
+            return self.wrong_link
+        if self.nameless:
+            return self.for_it("number") <= 0
         known = {"number", "username"} & self.same or {"given", "email"} <= self.same
-        namesake = person.away and self.whole and not known and {"number", "email"} <= self.other
-        return self.wrong_link or away or namesake
+        if self.whole:
+            return not known and {"number", "email"} <= self.other
+        if known:
+            return "given" in self.other and self.for_it("number") < 0
+        return bool({"given", "email"} & self.other)
 
     @property
     def may_be(self) -> bool:

@@ -10,7 +10,7 @@ from roster_pipeline_tests.invariants.rules import CHANGING, SMALL_SCHOOLS, Scho
 FEW = 2
 """One or two people are no share of anything; archivals have a rule of their own."""
 SMALL_ROLE = 50
-NIGHTS = 7
+NIGHTS, MOST_NIGHTS = 7, 14
 MOVED = 3
 """At most this many people may get values that somebody else had until now."""
 
@@ -28,6 +28,8 @@ class Judged:
     unusual: bool = False
     """Whether the data looked wrong, even if nothing waits: such a night is not good."""
     rows: frozenset[int] = frozenset()
+    losses: frozenset[str] = frozenset()
+    """The roles whose archivals wait because they are many."""
 
     def holds(self, role: str, action: str) -> bool:
         """Whether this kind of action of this role waits."""
@@ -87,9 +89,12 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
     """The parts that wait, and why."""
     held: dict[tuple[str, str], str] = {}
     in_doubt: dict[tuple[str, str], str] = {}
+    losses: set[str] = set()
     unusual = False
 
     def hold(why: str, role: str = "*", *actions: str) -> None:
+        if why in ("archivals", "archivals while others are held", "role shrank slowly"):
+            losses.add(role)
         found = {(role, action): why for action in actions or CHANGING}
         held.update(found)
         if not why.startswith("archivals"):
@@ -107,6 +112,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
         unusual = True
     if _many(facts.lower, 0.2, facts.managed.get("student", 0)):
         hold("students go down a grade")
+    lately = facts.history[-MOST_NIGHTS:]
     for role in facts.rostered:
         people, there = facts.counts[role], facts.managed[role]
         new, found = facts.anew[role]
@@ -131,6 +137,8 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
         if usual and _shrank(median(usual) - people, median(usual)):
             hold("role shrank")
             unusual = True
+        elif usual and _shrank((most := max(recent[role] for recent in lately if role in recent)) - people, most):
+            hold("role shrank slowly", role, "archive")
     for role, action, why in _sizes(facts):
         hold(why, role, action)
     loud = {role for role, _, _ in _sizes(facts)}
@@ -152,7 +160,7 @@ def judge(facts: Role, rules: SchoolRules) -> Judged:
             for into in {row.role for row in facts.updates(role)}:
                 hold("keys", into, "update")
     moved = facts.moved if len(facts.moved) > MOVED or facts.swapped else frozenset()
-    return Judged(held, in_doubt, unusual, moved)
+    return Judged(held, in_doubt, unusual, moved, frozenset(losses))
 
 
 def _sizes(facts: Role) -> list[tuple[str, str, str]]:

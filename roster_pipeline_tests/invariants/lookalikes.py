@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from roster_pipeline_tests.invariants.sis_state import Record, SisState
 
-KINDS = ("sibling", "namesake", "twin", "parent", "heir", "namesake_id", "swap_ids", "swap_ids")
+KINDS = ("sibling", "namesake", "twin", "parent", "heir", "namesake_id", "successor", "swap_ids", "swap_ids")
 FAR = 6
 """Years between the grades of namesakes."""
 
@@ -13,9 +13,11 @@ def appear(sis: SisState, kind: str, pick: int, other: int) -> None:
     """Make one of these today, if there is somebody for it."""
     here, left = sis.here(), sis.left()
     school = sis.schools[other % len(sis.schools)]
-    if kind in ("heir", "namesake_id"):
+    if kind in ("heir", "namesake_id", "successor"):
         free = [r for r in left if r.number and r.human not in sis.alike and r.sourced_id not in sis.confirmed]
         free = [r for r in free if len(sis.kinds[r.human]) == 1]
+        if kind == "successor":
+            free = [r for r in free if r.email and r.username]
         if free:
             _inherit(sis, kind, free[pick % len(free)], school)
     elif kind == "swap_ids":
@@ -48,12 +50,13 @@ def _resemble(sis: SisState, kind: str, of: Record, school: str, *, numbered: bo
 
 
 def _inherit(sis: SisState, kind: str, left: Record, school: str) -> None:
-    """Somebody with the given name of a leaver gets their number, or their sourcedId."""
+    """Somebody with the given name of a leaver gets their number, or their sourcedId; a stranger gets both."""
     group = left.roles[0][0]
     if kind == "heir":
         sis.look_alike(school, group, numbered=True, given=left.given, number=left.number)
     else:
-        sis.give_away(left, school, group, given=left.given)
+        same = {"given": left.given} if kind == "namesake_id" else {"number": left.number}
+        sis.give_away(left, school, group, **same)
 
 
 def _swap(sis: SisState, able: list[Record], one: Record, other: int) -> None:

@@ -81,6 +81,8 @@ class SchoolState:
     """Absent people whose absence does not count yet, because the archivals of their role wait."""
     unusual: bool = False
     """Whether what came in the last night looked wrong in itself. Once that is approved, earlier sizes do not count."""
+    losses: frozenset[str] = frozenset()
+    """The roles whose archivals wait because they are many. Once they are approved, earlier sizes do not count."""
     announced: set[int] = field(default_factory=set)
     """Serials of people with an announcement in force."""
     members: dict[str, str] = field(default_factory=dict)
@@ -140,6 +142,7 @@ class Model:
         roles = {record: human.role for human in seeming if human.role for record in human.ids}
         state.sizes.append((facts.counts, not held and not judged.unusual, roles))
         state.synced, state.unusual = state.synced or len(doing) > len(held), judged.unusual
+        state.losses = judged.losses
         return judged
 
     def _goes_on(self, exemption: Exemption, school: str, humans: list[Identity], refused: list[Row]) -> bool:
@@ -163,6 +166,7 @@ class Model:
         state.uncounted = []
         counts, _, roles = state.sizes[-1]
         state.sizes[-1] = (counts, not state.waiting, roles)
+        state.unusual = state.unusual or any(part in (None, (role, "archive")) for role in state.losses)
         if state.unusual and not state.waiting:
             state.sizes[:-1] = [(before, False, theirs) for before, _, theirs in state.sizes[:-1]]
 

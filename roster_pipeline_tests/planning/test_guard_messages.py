@@ -73,6 +73,8 @@ SAID = [
          counts={"student": 200, "teacher": 0}, without_org={"teacher": 18}),
     case(("shrunk_role", "120 students came, 200 are usual: 40 % fewer.", 0.4, 0.2),
          counts={"student": 120, "teacher": 20}),
+    case(("shrunk_role", "170 students came; in the last 2 good syncs there were up to 250: 32 % fewer.", 0.32, 0.2),
+         counts={"student": 170, "teacher": 20}, history=pd.DataFrame({"student": [250, 175]})),
     case(("rejected", "20 student records could not be used, of 200: 10 %.", 0.1, 0.05),
          rejected=NOBODY | {"student": 20}),
     case(("rejected", "5 teacher records could not be used, of 20: 25 %.", 0.25, 0.2),

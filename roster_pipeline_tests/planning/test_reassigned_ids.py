@@ -58,9 +58,20 @@ def test_a_link_is_doubted_if_nothing_agrees_and_enough_contradicts() -> None:
         ({}, {"email": MAIL}, True),
         ({"email": MAIL.upper()}, {"email": MAIL}, True),
         ({}, {"email": MAIL, "familyName": "Lee"}, True),
-        # values that only one human has make it safe
-        ({}, {"identifier": "7"}, False),
-        ({}, {"username": "Ann"}, False),
+        # nor is a number or a user name, if more keys differ: a new child may get the number of a leaver too
+        ({}, {"identifier": "7"}, True),
+        ({}, {"identifier": "7", "username": "eva"}, True),
+        ({}, {"identifier": "7", "username": "eva", "email": MAIL}, False),
+        ({}, {"identifier": "7", "username": "ann"}, False),
+        ({}, {"identifier": "7", "email": MAIL}, False),
+        ({}, {"identifier": "7", "email": None}, False),
+        ({}, {"identifier": "7", "email": None, "username": "eva"}, True),
+        ({}, {"username": "Ann"}, True),
+        ({}, {"username": "Ann", "email": MAIL}, False),
+        ({}, {"username": "Ann", "identifier": None}, True),
+        # a marriage, or a new given name, with the e-mail and the user name that follow it
+        ({}, {"identifier": "7", "givenName": "Ann", "username": "aray"}, False),
+        ({}, {"identifier": "7", "familyName": "Lee", "username": "elee"}, False),
         # new names, a new e-mail or a new number, each alone, is normal
         ({}, {"givenName": "Ann", "identifier": "7"}, False),
         ({}, {"givenName": "Ann", "identifier": None}, False),
@@ -79,8 +90,10 @@ def test_a_link_is_doubted_if_nothing_agrees_and_enough_contradicts() -> None:
         ({"number": "007"}, {"identifier": "7", "givenName": "Ann"}, False),
         # names that cannot be compared
         ({"given_name": None}, {}, True),
-        ({"given_name": None}, {"identifier": None}, False),
-        ({}, {"familyName": None, "identifier": None}, False),
+        ({"given_name": None}, {"identifier": None}, True),
+        ({"given_name": None}, {"identifier": "7", "email": MAIL}, False),
+        ({}, {"familyName": None, "identifier": None}, True),
+        ({}, {"familyName": None, "givenName": "Ann", "identifier": None}, False),
         ({"given_name": None, "preferred_given_name": "Ann"}, {}, True),
         # only the names can be compared
         ({"number": None, "email": None}, {}, True),
@@ -100,7 +113,7 @@ def test_a_link_is_doubted_if_nothing_agrees_and_enough_contradicts() -> None:
         ({"number": "a", "email": None}, {"identifier": "a"}, True),
         # values by hand count like values of the SIS
         ({"locked_fields": ["given_name", "family_name", "email"]}, {}, True),
-        ({"locked_fields": ["given_name", "family_name"]}, {"identifier": "7"}, False),
+        ({"locked_fields": ["given_name", "family_name"]}, {"identifier": "7", "email": MAIL}, False),
     ]
     worlds = ((ann(**person), [user("a", **({"username": None} | EVA | record))]) for person, record, _ in cases)
     for (person, record, doubted), (row,) in zip(
@@ -116,8 +129,8 @@ def test_grade_role_and_master_identifier_speak_against_a_link() -> None:
         ({}, "m", {**NAMED, "identifier": "7", "userMasterIdentifier": "n"}, False),
         ({"grade": "12"}, "m", {**NAMED, "identifier": "7", "grades": ["03"], "userMasterIdentifier": "n"}, False),
         # the number went on as well
-        ({"grade": "12"}, None, {"identifier": "7", "grades": ["03"]}, True),
-        ({"grade": "12"}, None, {"identifier": "7", "grades": ["12"]}, False),
+        ({"grade": "12"}, None, {"identifier": "7", "email": MAIL, "grades": ["03"]}, True),
+        ({"grade": "12"}, None, {"identifier": "7", "email": MAIL, "grades": ["12"]}, False),
         ({"grade": "12"}, None, {"identifier": "7", "givenName": "Ann", "grades": ["03"]}, False),
         (
             {"grade": "12"},
@@ -125,9 +138,9 @@ def test_grade_role_and_master_identifier_speak_against_a_link() -> None:
             {"identifier": "7", "givenName": "Ann", "grades": ["03"], "userMasterIdentifier": "n"},
             True,
         ),
-        ({}, "m", {"identifier": "7", "userMasterIdentifier": "n"}, True),
+        ({}, "m", {"identifier": "7", "email": MAIL, "userMasterIdentifier": "n"}, True),
         ({}, "m", {"userMasterIdentifier": "m"}, True),
-        ({"role": "teacher"}, None, {"identifier": "7"}, True),
+        ({"role": "teacher"}, None, {"identifier": "7", "email": MAIL}, True),
         # a namesake
         ({"grade": "12"}, None, {**NAMED, "grades": ["03"]}, True),
         ({"grade": "12"}, None, {**NAMED, "grades": ["12"]}, False),
@@ -183,6 +196,26 @@ def test_an_id_of_a_leaver_that_comes_with_their_name_alone_may_be_a_namesakes()
         told = planned_together((ann(status, **person), [user("a", **(lee | record))]) for person, record, _ in cases)
         found = [(row["action"], row["reason"]) for (row,) in told]
         assert found == [DOUBTED if doubted and status == "archived" else certain for *_, doubted in cases]
+
+
+def test_a_number_of_a_leaver_may_have_gone_on_with_their_id() -> None:
+    cases: list[tuple[dict[str, Any], bool]] = [
+        # both names are new
+        ({"identifier": "7", "email": None}, True),
+        ({"identifier": "7", "username": "ann", "email": None}, False),
+        ({"identifier": "7", "email": MAIL}, False),
+        ({"identifier": "7", "username": "ann"}, True),
+        # the given name is new
+        ({"familyName": "Lee", "identifier": "7"}, True),
+        ({"familyName": "Lee", "identifier": "7", "username": "elee"}, True),
+        ({"familyName": "Lee", "identifier": "7", "username": "ann"}, False),
+        ({"familyName": "Lee", "identifier": "7", "email": None}, False),
+        # the family name is new
+        ({"givenName": "Ann", "identifier": "7", "username": "aray"}, False),
+    ]
+    worlds = ((ann("archived"), [user("a", **({"username": None} | EVA | record))]) for record, _ in cases)
+    found = [(row["action"], row["reason"]) for (row,) in planned_together(worlds)]
+    assert found == [DOUBTED if doubted else ("restore", "returned") for _, doubted in cases]
 
 
 @pytest.mark.parametrize("status", ["active", "archived", ""])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pandas as pd
@@ -131,6 +132,39 @@ def test_a_user_name_of_many_keeps_nobody(many: int, stays: bool) -> None:
     names = ("Ann", "Eva", "Ida", "Zoe")[:many]
     records = [user(f"x{name}", **ANEW | {"identifier": name, "email": None, "givenName": name}) for name in names]
     assert fate(ann(**LOGIN).plan(records)) == (("skip", "in_conflict") if stays else ("archive", "left"))
+
+
+def test_a_twin_with_the_same_email_who_leaves_takes_nothing_of_the_other_with_them() -> None:
+    cases = list(product((True, False), ("own", MAIL, None), (True, False), (["tom"], ["new"], ["tom", "new"])))
+    told = planned_together(_twins(*case) for case in cases)
+    for (numbers, _, _, ids), rows in zip(cases, told, strict=True):
+        fates = {row["person_id"]: (row["action"], row["reason"]) for row in rows}
+        assert fates[1] == ("archive", "left")
+        if numbers or "tom" in ids:
+            (tom,) = (row for row in rows if row["person_id"] != 1)
+            assert (tom["person_id"], tom["action"]) == (2, "update")
+            assert not {"given_name", "number", "username", "middle_name"} & set(tom["changes"])
+        else:
+            assert fates[2] == ("skip", "in_conflict"), "an e-mail of two people tells nobody"
+
+
+def _twins(numbers: bool, login: str | None, middle: bool, ids: list[str]) -> tuple[Directory, list[dict[str, Any]]]:
+    """Tim and Tom, of whom only Tom comes, with these ids. login: a user name of their own, or of both."""
+    directory = Directory()
+    for place, given in enumerate(("Tim", "Tom")):
+        username = given.lower() if login == "own" else login
+        names = {"given_name": given, "family_name": "Lee", "middle_name": "AB"[place] if middle else None}
+        who = directory.member(directory.person(given.lower(), email=MAIL, username=username, **names), grade="05")
+        directory.people[who]["number"] = str(place) if numbers else None
+    tom: dict[str, Any] = {
+        "givenName": "Tom",
+        "familyName": "Lee",
+        "email": MAIL,
+        "username": username,
+        "grades": ["05"],
+    }
+    tom |= {"identifier": "1" if numbers else None, "middleName": "B" if middle else None}
+    return directory, [user(one, **tom) for one in ids]
 
 
 def test_a_family_whose_children_share_an_email_gets_no_second_person_for_a_new_id() -> None:

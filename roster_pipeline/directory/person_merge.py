@@ -19,6 +19,7 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible, note_pair
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.members import UnknownPerson
+from roster_pipeline.directory.rollback_sql import nobody_may_call
 from roster_pipeline.directory.tables import contact, membership
 
 State = Mapping[str, Any]
@@ -174,11 +175,8 @@ def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str
     given: dict[str, Any] = {"district": district_id, "kept": kept, "to": 0, "from": kept}
     if conn.scalar(text("select id from person where district_id = :district and id = :kept"), given) is None:
         raise UnknownPerson(kept)
-    query = (
-        "select * from person_merge where district_id = :district and kept_id = :kept and undone_at is null "
-        "order by id desc limit 1"
-    )
-    row = conn.execute(text(query), given).mappings().first()
+    newest = "district_id = :district and kept_id = :kept and undone_at is null order by id desc limit 1"
+    row = conn.execute(text(f"select * from person_merge where {newest}"), given).mappings().first()
     if row is None:
         raise MergeImpossible(f"Nobody was merged into person {kept}.", "There is nothing to undo.")
     mine, theirs, after = row["before"]["kept"], row["before"]["gone"], row["after"]
@@ -237,7 +235,10 @@ def _memberships_back(conn: Connection, given: State, mine: State, theirs: State
     again = [each for each in theirs["membership"] if each["school_id"] not in there]
     _insert(conn, "membership", [each | {"revision": each["revision"] + 1} for each in again])
     schools = {each["school_id"] for each in again}
-    _insert(conn, "contact", [each for each in theirs["contact"] if each["school_id"] in schools])
+    for school in schools:
+        old, merged, current = (_contacts(state, school) for state in (theirs, after, now))
+        moved_on = [each | {"person_id": given["kept"]} for each in old] == merged
+        _insert(conn, "contact", [each | {"person_id": given["gone"]} for each in (current if moved_on else old)])
     for school in schools & own.keys() & today.keys():
         if any(today[school][name] != left[school][name] for name in left[school].keys() - _COUNTED):
             continue
@@ -245,6 +246,8 @@ def _memberships_back(conn: Connection, given: State, mine: State, theirs: State
         if _contacts(now, school) == _contacts(after, school) != _contacts(mine, school):
             _delete(conn, "contact", _contacts(now, school), _OF_CONTACT_KEY)
             _insert(conn, "contact", _contacts(mine, school))
+    excluded = f"c.person_id in (:kept, :gone) and {nobody_may_call('c', 'c.sourced_id')}"
+    conn.execute(text(f"delete from contact c where c.district_id = :district and {excluded}"), dict(given))
 
 
 def _contacts(state: State, school: int) -> list[dict[str, Any]]:

@@ -79,6 +79,17 @@ def _as_left(entity: str) -> str:
     return " and ".join(f"x.{name} is not distinct from {_value(name, 'after')}" for name in names)
 
 
+def nobody_may_call(contact: str, sourced_id: str) -> str:
+    """A condition: the school's newest snapshot excludes this contact. contact: the row, with school_id and
+    person_id."""
+    return f"""exists (
+    select from excluded_contact e
+    where e.snapshot_id = (select max(id) from snapshot s where s.school_id = {contact}.school_id)
+      and e.sourced_id = {sourced_id} and (e.student_id is null or exists (
+          select from link l join snapshot s on s.id = e.snapshot_id and s.connection_id = l.connection_id
+          where l.sourced_id = e.student_id and l.person_id = {contact}.person_id)))"""
+
+
 _SAME = {entity: _as_left(entity) for entity in KEPT}
 _SAME["link"] += " and x.person_id = u.person_id"
 MARK_MOVED = (
@@ -94,14 +105,9 @@ where u.entity = 'link' and u.way = 'remake' and not u.moved and exists (
     select from link_exclusion a
     where a.connection_id = u.connection_id and a.sourced_id = u.sourced_id and a.person_id = u.person_id)
 """,
-    """
+    f"""
 update rollback_row u set moved = true
-where u.entity = 'contact' and u.way <> 'remove' and not u.moved and exists (
-    select from excluded_contact e
-    where e.snapshot_id = (select max(id) from snapshot s where s.school_id = u.school_id)
-      and e.sourced_id = u.before ->> 'sourced_id' and (e.student_id is null or exists (
-          select from link l join snapshot s on s.id = e.snapshot_id and s.connection_id = l.connection_id
-          where l.sourced_id = e.student_id and l.person_id = u.person_id)))
+where u.entity = 'contact' and u.way <> 'remove' and not u.moved and {nobody_may_call("u", "u.before ->> 'sourced_id'")}
 """,
     """
 update rollback_row u set moved = true
@@ -145,6 +151,12 @@ from rollback_row p
 where p.entity = 'person' and p.way = 'remove' and p.moved and p.person_id = u.person_id
   and u.entity = 'link' and u.way = 'remove'
 """,
+    """
+update rollback_row u set moved = true
+from rollback_row o
+where u.entity = 'person' and u.way = 'remake' and not u.moved
+  and o.entity = 'link' and o.way = 'remake' and o.moved and o.person_id = u.person_id
+""",
     f"""
 update rollback_row u set moved = true
 where u.entity in ('link', 'membership') and u.way = 'remake' and not u.moved
@@ -163,8 +175,8 @@ where u.entity = 'contact' and u.way = 'remake' and not u.moved
 """Rows that belong together go back together, or stay together. The statements run in this order. A person has one
 primary link. If the sync moved it from one link to another and one of these has changed since, all of them stay. A
 membership that the sync made stays if it has a contact that changed since. A person that the sync made stays if they
-got a membership or a link since, or if somebody unlinked a record from them. Then their links stay too. A row also
-stays if its parent row is gone."""
+got a membership or a link since, or if somebody unlinked a record from them. Then their links stay too. A person is
+not made again whose record is somebody else's now. A row also stays if its parent row is gone."""
 
 
 def _set_back(entity: str) -> str:

@@ -170,6 +170,16 @@ def test_a_membership_and_a_link_without_their_person_are_not_restored(
     assert one(database, "select count(*) from membership") + one(database, "select count(*) from link") == 0
 
 
+def test_somebody_whose_record_is_another_persons_by_now_is_not_made_again(
+    database: Database, lincoln: SchoolRow
+) -> None:
+    undone = _undo(database, sync_rows(database, lincoln, newcomer("u1")).sync_id)
+    sync_rows(database, lincoln, newcomer("u1"))
+    with pytest.raises(rollback.NothingToUndo):
+        _undo(database, undone.sync_id)
+    assert every(database, "select person_id from membership") == [(person_of(database, "u1"),)]
+
+
 def test_a_sync_from_before_links_could_be_confirmed_is_undone_as_any_other(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:

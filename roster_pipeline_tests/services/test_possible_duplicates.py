@@ -166,6 +166,22 @@ def test_undo_keeps_what_syncs_did_since(
     assert {each["school"] for each in old.memberships} == {"lincoln"}
 
 
+def test_a_contact_that_went_since_the_merge_does_not_come_back_with_its_undo(
+    database: Database, lincoln: SchoolRow, oak: SchoolRow, two: tuple[int, int]
+) -> None:
+    merge(database, lincoln, *two)
+    sync_rows(
+        database, lincoln, row("update", two[0], changes={"contact_given_name": None, "contact_sourced_id": None})
+    )
+    undo(database, lincoln, two[0])
+    assert every(database, "select person_id, school_id from contact") == [(two[1], oak.id)]
+    merge(database, lincoln, *two)
+    with database.begin() as conn:
+        conn.execute(text("insert into excluded_contact select max(id), 'c1', null from snapshot group by school_id"))
+    undo(database, lincoln, two[0])
+    assert one(database, "select count(*) from contact") == 0, "nobody may call them"
+
+
 def test_merges_are_undone_from_the_newest_on(database: Database, lincoln: SchoolRow) -> None:
     first, second, third = (by_hand(database, lincoln, email="ada@example.org") for _ in range(3))
     before = contents(database)

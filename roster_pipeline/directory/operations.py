@@ -88,6 +88,13 @@ select connection_id, sourced_id from link_exclusion where district_id = :distri
 are left out, because they belong to another human being. A record of another SIS with the same sourcedId is somebody
 else's."""
 THEIRS = "unnest(cast(:connections as bigint[]), cast(:sourced_ids as text[])) theirs (connection_id, sourced_id)"
+REMOVED = f"""
+select distinct c.person_id from change_log c join {THEIRS}
+    on c.after ->> 'sourced_id' = theirs.sourced_id and (c.after ->> 'connection_id')::bigint = theirs.connection_id
+where c.district_id = :district and c.entity = 'link' and not exists (select from person p where p.id = c.person_id)
+  and not exists (select from person_merge g where g.gone_id = c.person_id and g.undone_at is null)
+"""  # noqa: S608
+"""People whom a rollback removed. The next sync made them again from the same record, with another number."""
 SCRUB = (
     "delete from contact where district_id = :district and person_id = :person",
     "delete from membership where district_id = :district and person_id = :person",
@@ -171,6 +178,7 @@ def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reaso
     given["people"] = numbers_of(conn, person_id)
     known = conn.execute(text(RECORDS), given).all()
     records = {**given, "connections": [row[0] for row in known], "sourced_ids": [row[1] for row in known]}
+    records["people"] = [*given["people"], *conn.scalars(text(REMOVED), records)]
     record_sets.forget(conn, district_id)
     for statement in SCRUB:
         conn.execute(text(statement), records)

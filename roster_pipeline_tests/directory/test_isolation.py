@@ -6,7 +6,7 @@ import traceback
 
 import pytest
 
-from roster_pipeline.directory import audit, manual_edits, tenant_changes
+from roster_pipeline.directory import audit, manual_edits, rollback, tenant_changes
 from roster_pipeline.directory.database import (
     Database,
     DatabaseExhausted,
@@ -136,6 +136,8 @@ def test_an_exhausted_server_is_named_with_what_it_lacks(database: Database, sta
 def test_erasing_a_person_leaves_no_trace_but_the_fact(database: Database, lincoln: SchoolRow) -> None:
     changes = {"email": f"{POISON}@example.org", "contact_email": f"p{POISON}@example.org"}
     record = user(POISON, lincoln.settings.school_id, familyName=POISON)
+    mistaken = sync_rows(database, lincoln, newcomer(POISON, POISON, changes=changes)).sync_id
+    rollback.roll_back(database, mistaken, who="owner", reason="the person gets another number later")
     snapshot_id = snapshot_of(database, lincoln, record)
     sync_rows(database, lincoln, newcomer(POISON, POISON, changes=changes), newcomer("u2"), snapshot_id=snapshot_id)
     person = person_of(database, POISON)

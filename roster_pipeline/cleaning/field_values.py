@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from html import unescape
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ _SPACE = r"\p{Z}\t\n\v\f\r"
 
 _UNSEEN = (
     r"\p{Cc}\p{Co}\x{00AD}\x{061C}\x{180E}\x{200B}\x{200E}\x{200F}\x{202A}-\x{202E}\x{2060}-\x{2069}"
-    r"\x{3164}\x{FEFF}\x{FFA0}\x{FFFD}\x{E0000}-\x{E007F}"
+    r"\x{3164}\x{FEFF}\x{FFA0}\x{E0000}-\x{E007F}"
 )
 """Control, private-use and directional characters, tags, and fillers that look like a blank. The joiners U+200C and
 U+200D stay: Persian and Hindi need them."""
@@ -41,9 +42,13 @@ _USER_IDS, _METADATA = "userIds:", "metadata:"
 _ZEROS = r"^0+$"
 """Zeros alone are a placeholder. Otherwise leading zeros count, because numbers are text."""
 
-_HIDDEN = r"\*\*|###|\x{2022}\x{2022}|(?i)^\W*(?:x{3,60}|redacted|masked)\W*$"
+_HIDDEN = r"\*\*|###|\x{2022}\x{2022}|\x{FFFD}|(?i)^\W*(?:x{3,60}|redacted|masked)\W*$"
 """A SIS may hide letters from an account that is not allowed to read them. A spreadsheet writes ##### if a column is
-too narrow."""
+too narrow. U+FFFD stands for a letter that an encoding lost; without it, the value may be another person's."""
+
+_HTML = r"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,6}|[a-zA-Z]{2,8});"
+_READ_WRONG = r"[\x{C2}\x{C3}][^\x{00}-\x{7F}]|[\x{C4}-\x{F4}][^\x{00}-\x{7F}\p{L}]"
+"""Letters in UTF-8 that were read as Windows-1252, such as "Ã©" for "é". No name has such signs after such letters."""
 
 _SHORTENED = r"^\d+(?:[.,]\d+)?[eE]\+\d+$"
 """A spreadsheet that takes a long number for a value writes 1.23E+05. Its last digits are lost."""
@@ -90,8 +95,31 @@ def clean_text(raw: Array) -> Array:
 
 
 def clean_names(raw: Array) -> Array:
-    """As `clean_text`; a name that exports write for an empty cell is missing, and so is a hidden one."""
-    return on_distinct(raw, lambda names: _without(_without(clean_text(names), _NO_NAME), _HIDDEN))
+    """As `clean_text`; a name that exports write for an empty cell is missing, and so is a hidden one. Letters that a
+    wrong encoding or HTML changed are read as they were."""
+    return on_distinct(raw, lambda names: _without(_without(clean_text(_ungarbled(names)), _NO_NAME), _HIDDEN))
+
+
+def _ungarbled(names: Array) -> Array:
+    for pattern, meant in ((_HTML, _without_html), (_READ_WRONG, _as_utf8)):
+        where = pc.fill_null(pc.match_substring_regex(names, pattern=pattern), False)
+        if pc.any(where).as_py():
+            names = pc.replace_with_mask(names, where, pa.array(map(meant, names.filter(where).to_pylist()), TEXT))
+    return names
+
+
+def _without_html(name: str) -> str:
+    meant = unescape(name)
+    return name if meant == name else _without_html(meant)
+
+
+def _as_utf8(name: str) -> str:
+    """The name whose UTF-8 was read as Windows-1252, perhaps several times."""
+    try:
+        meant = b"".join(bytes([ord(x)]) if "\x7f" < x < "\xa0" else x.encode("windows-1252") for x in name).decode()
+    except UnicodeError:
+        return name
+    return name if meant == name else _as_utf8(meant)
 
 
 def too_long(names: Array) -> Flags:

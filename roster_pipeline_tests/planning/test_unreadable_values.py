@@ -19,7 +19,7 @@ STORED: dict[str, Any] = {
     "number": "N-a", "email": "a@people.example", "phone": "+13125550100", "username": "ann", "middle_name": "Mo",
 }  # fmt: skip
 GRADE = {"grade": "05", "source_grade": "5"}
-HIDDEN = ("***", "A**", "#####", "xxxx", "XXX", "[redacted]", "\u2022\u2022\u2022")
+HIDDEN = ("***", "A**", "#####", "xxxx", "XXX", "[redacted]", "\u2022\u2022\u2022", "Jos\ufffd")
 FAMILY = school(primary_contacts=True, contacts_most=3, phone_region="US")
 
 
@@ -54,6 +54,7 @@ def changes(directory: Directory, *users: dict[str, Any], **given: Any) -> dict[
         ({"email": "anna@@x"}, {}),
         *(({name: hides}, {}) for name in ("email", "username", "middleName", "givenName") for hides in HIDDEN),
         ({"email": "a***@people.example"}, {}),
+        ({"email": "jos\ufffd@people.example", "identifier": "12\ufffd34", "phone": "+1312555\ufffd0199"}, {}),
         ({"givenName": "***", "familyName": "#####"}, {}),
         ({"username": "a*b"}, {"username": ["ann", "a*b"]}),
         ({"middleName": "Maxxxim"}, {"middle_name": ["Mo", "Maxxxim"]}),

@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, tzinfo
-from functools import partial
+from functools import cached_property, partial
 from types import TracebackType
 from typing import Any
+from uuid import uuid4
 
 from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.page import Collection
@@ -212,7 +213,8 @@ class Client:
                         one = f"{path}/{segment(spelled)}"
                         record = self._single(one, "users", path + "/{id}", spelled, optional=False)
             except OneRosterError as problem:
-                return Answer("unanswered", None, type(problem).__name__)
+                if not self._means_unknown(problem):
+                    return Answer("unanswered", None, type(problem).__name__)
             if record is None:
                 padded = self.learned.get("padded_ids") and sourced_id not in self._padded
                 return Answer("unanswered", None, "padded-ids") if padded else Answer("missing", None)
@@ -223,6 +225,19 @@ class Client:
 
         unique = list(dict.fromkeys(sourced_ids))
         return dict(zip(unique, self.executor.map(ask, unique), strict=True))
+
+    def _means_unknown(self, problem: OneRosterError) -> bool:
+        """Whether an error is this SIS's answer for an unknown user: it says so, and a made-up user gets it too."""
+        return problem.status == self.endpoint.unknown_user_status == self._status_of_nobody
+
+    @cached_property
+    def _status_of_nobody(self) -> int | None:
+        """The HTTP status for an id that nobody has; None if it is no error."""
+        try:
+            self._single(f"/users/{uuid4()}", "users", "/users/{id}", "", optional=False)
+        except OneRosterError as problem:
+            return problem.status
+        return None
 
     def witness(
         self,

@@ -84,6 +84,7 @@ STRATEGIES: Choices = (
     ("whole", "The whole SIS once, split here"),
     ("per_school", "One school at a time"),
 )
+UNKNOWN_USER: Choices = (("404", "404 (the standard)"), ("400", "400"), ("403", "403"))
 CONTROLLED_BY: Choices = (
     ("school", "Managers, and owners of all its schools"),
     ("district", "Managers of the district alone"),
@@ -195,6 +196,14 @@ CONNECTION = (
             "For a SIS that never removes people: a student without a running enrollment in the school has left it.",
             False,
             option="--no-enrollment-means-gone/--enrollments-decide-nothing",
+        ),
+        Setting(
+            "unknown_user_answer",
+            "Answer for an unknown user",
+            "The HTTP status with which this SIS answers for one user whom it does not have. Choose another one only "
+            "if the vendor says so. It then means that the person left, if a made-up user gets it too.",
+            "404",
+            choices=UNKNOWN_USER,
         ),
         Setting(
             "allow_private_addresses",

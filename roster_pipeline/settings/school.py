@@ -138,6 +138,7 @@ class ConnectionSettings(_Settings):
     no_enrollment_means_gone: bool = False
     """For a SIS that never removes people: a student without a running enrollment in the school counts as gone from
     it."""
+    unknown_user_answer: Literal["404", "400", "403"] = "404"
     allow_private_addresses: bool = False
     strategy: Literal["auto", "whole", "per_school"] = "auto"
     delta: bool = False

@@ -6,7 +6,7 @@ Only the changes are fetched if the SIS has proved that it names every change. E
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,6 +62,7 @@ def endpoint_of(connection: ConnectionRow) -> Endpoint:
         ca_bundle=chosen.ca_bundle,
         allow_private=chosen.allow_private_addresses,
         metadata_keys=_metadata_keys(connection),
+        unknown_user_status=int(chosen.unknown_user_answer),
         learned=connection.learned,
     )
 
@@ -104,6 +105,13 @@ def columns_since(connection: ConnectionRow, proof: Mapping[str, Any], before: M
     unread = connection.settings.no_enrollment_means_gone and "parent" in lost.get("orgs", ())
     added = {"complete": False, "problems": [*proof["problems"], UNREAD]} if unread else {}
     return {"columns": known, LOST_COLUMNS: {file: names for file, names in lost.items() if names}} | added
+
+
+def without_permissions(connection: ConnectionRow, lost: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The lost columns of which records keep the values of before: all but metadata that may say whom nobody may call.
+    Such a field is missed, so no new contact is chosen without it."""
+    numbers = (connection.settings.student_number_from, connection.settings.staff_number_from)
+    return {file: [name for name in names if ":" not in name or name in numbers] for file, names in lost.items()}
 
 
 def _metadata_keys(connection: ConnectionRow) -> tuple[str, ...]:

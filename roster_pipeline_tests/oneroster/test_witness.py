@@ -137,16 +137,46 @@ def test_an_answer_says_on_which_day_of_the_school_a_role_begins_or_ends(
     assert report.answers == {"a": verdict}
 
 
+UNKNOWN = {"codeMajor": "failure", "severity": "error", "codeMinor": "unknownobject"}
+
+
 @pytest.mark.parametrize(
     ("answer", "state"),
     [
         *((Response(status_code=status), "missing") for status in (204, 404, 410)),
         (JSONResponse({"user": None}), "missing"),
         (JSONResponse({"users": []}), "missing"),
+        *((JSONResponse(UNKNOWN, status_code=status), "missing") for status in (400, 403, 500)),
+        (JSONResponse(UNKNOWN, status_code=503), "unanswered"),
+        (JSONResponse(UNKNOWN | {"codeMinor": "forbidden"}, status_code=403), "unanswered"),
         *((Response(status_code=status), "unanswered") for status in (400, 403, 500)),
         *((response, "unanswered") for response in (JSONResponse({}), Response("<html>"))),
     ],
 )
 def test_only_clear_answers_say_that_nobody_has_an_id(answer: Response, state: str) -> None:
     with odd(lambda path, query: answer if path == "/users/gone" else None) as client:
+        assert client.user_answers(["gone"])["gone"].state == state
+
+
+@pytest.mark.parametrize(
+    ("status", "chosen", "for_nobody", "state"),
+    [
+        (403, 403, 403, "missing"),
+        (400, 400, 400, "missing"),
+        (403, 404, 403, "unanswered"),
+        (403, 400, 403, "unanswered"),
+        (403, 403, 404, "unanswered"),
+        (403, 403, 200, "unanswered"),
+        (503, 403, 403, "unanswered"),
+    ],
+)
+def test_another_status_for_unknown_users_counts_if_the_connection_says_so_and_nobody_gets_it_too(
+    status: int, chosen: int, for_nobody: int, state: str
+) -> None:
+    def answer(path: str, _: object) -> Response | None:
+        if path == "/users/gone":
+            return Response(status_code=status)
+        return JSONResponse({"user": None}, status_code=for_nobody) if path.startswith("/users/") else None
+
+    with odd(answer, unknown_user_status=chosen) as client:
         assert client.user_answers(["gone"])["gone"].state == state

@@ -240,8 +240,9 @@ class Endpoint:
     client_secret is also the static bearer of sign_in "bearer". token_url and scopes: None means that the client finds
     them out. fixed_header is sent with every request (an API key in addition to the sign-in, or instead of it).
     ca_bundle: a path, or PEM text, of certificates to trust in addition to the public ones. parallel: requests at the
-    same time. metadata_keys: members of a user's `metadata` to keep; a dot steps into nested objects. learned: the
-    value of `Client.learned` after an earlier session.
+    same time. metadata_keys: members of a user's `metadata` to keep; a dot steps into nested objects.
+    unknown_user_status: of the answer for one user whom the SIS does not have. learned: the value of `Client.learned`
+    after an earlier session.
     """
 
     base_url: str
@@ -256,6 +257,7 @@ class Endpoint:
     allow_private: bool = False
     parallel: int = 4
     metadata_keys: tuple[str, ...] = ()
+    unknown_user_status: int = 404
     fixed_header: tuple[str, str] | None = field(default=None, repr=False)
     learned: Mapping[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()

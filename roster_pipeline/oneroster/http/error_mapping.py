@@ -32,6 +32,8 @@ NO_CONTENT = 204
 QUOTA_STATUS = 403
 """With Retry-After, gateways mean by this that a quota is used up."""
 BROKEN_STATUS = 500
+UNKNOWN_TOO = (400, 403, 422, BROKEN_STATUS)
+"""Statuses under which some servers say that they do not have one object, with the code of the standard for that."""
 LONGEST_SHOWN = 200
 
 
@@ -50,7 +52,8 @@ def failure_of(response: Response, label: str) -> OneRosterError | None:
         status = read_status(decoded(response))
     except OneRosterError:
         status = StatusInfo(False, None)
-    error = error_for(response.status, status, label, _challenge(response))
+    unknown = status.code == "unknownobject" and response.status in UNKNOWN_TOO and label.endswith("{id}")
+    error = error_for(404 if unknown else response.status, status, label, _challenge(response))
     error.web_page = is_web_page(response)
     return error
 

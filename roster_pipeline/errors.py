@@ -68,7 +68,7 @@ ORGS_ARE_DELTA = "orgs-are-delta"
 """A note of a proof: orgs.csv holds only changed orgs."""
 BULK_ORGS = "Let the export write all orgs, and call file.orgs bulk in its manifest."
 LOST_COLUMNS = "lost_columns"
-"""A key of a proof: for each CSV file, the columns that it had before and has no longer."""
+"""A key of a proof: for orgs and users, the members (of CSV files, the columns) that came before and come no longer."""
 CLOCK_AHEAD = "clock-ahead"
 CLOCK_BEHIND = "clock-behind"
 """Notes of a proof. After a colon, they say by how much the SIS's clock is wrong."""
@@ -134,8 +134,8 @@ def noticed(
         (roleless, "have", "no role in the bundle, and so no school; is roles.csv as new as users.csv?"),
     )
     lost = [
-        f"{file}.csv lacks {', '.join(names)}, which it had before: the values of before stay, so let the export write "
-        "the column again, or with empty cells if they shall go"
+        f"{file} came without {', '.join(names)}, which came before: the values of before stay; let the SIS send them "
+        "again, or let a CSV file have empty cells if they shall go"
         for file, names in (lost_columns or {}).items()
     ]
     gone = ["the SIS marks this school as deleted: choose the school that took its place"] if deleted else []

@@ -18,7 +18,7 @@ from roster_pipeline.directory.tables import connection as connection_table
 from roster_pipeline.directory.tables import pull, school, snapshot
 from roster_pipeline.directory.tenant_changes import keep_tests
 from roster_pipeline.directory.tenants import ConnectionRow
-from roster_pipeline.errors import ORGS_ARE_DELTA
+from roster_pipeline.errors import LOST_COLUMNS, ORGS_ARE_DELTA
 
 CHANGED_AT = """case when substr(payload ->> 'dateLastModified', 5, 1) = '-'
     then payload ->> 'dateLastModified' collate "C" end"""
@@ -47,11 +47,19 @@ where r.connection_id = :connection and r.kind = 'org' and not exists (
     cross join lateral (select from pull_record where pull_id = :pull and {NAMED.format(id="o.id")} offset 0) q
     where o.connection_id = r.connection_id and o.kind = 'org' and o.sourced_id = r.sourced_id)
 """  # noqa: S608
+HAS_PARENTS = f"""
+select exists (
+    select from sis_record r
+    cross join lateral (select from pull_record where pull_id = :pull and {NAMED.format(id="r.id")} offset 0) q
+    where r.connection_id = :connection and r.kind = 'org' and r.payload ->> 'parent' is not null)
+"""  # noqa: S608
 NOTHING = """(array['null', '[]', '{}', '""'])::jsonb[]"""
 KEPT = f"""
 with changed as materialized (
     select u.id, u.connection_id, u.kind, u.sourced_id, u.student, u.orgs,
-        case when k.members ? 'agents' then b.agents else u.agents end as agents, (mine || k.members)::text as payload
+        case when members ? 'agents' then b.agents else u.agents end as agents,
+        (mine || members || case when numbers is null then '{{}}' else jsonb_build_object(
+            'metadata', numbers || coalesce(mine -> 'metadata', '{{}}')) end)::text as payload
     from pull_record p {RECORDS.format(set="p")} u
     cross join lateral (
         select r.agents, r.payload::jsonb as theirs from sis_record r
@@ -61,16 +69,19 @@ with changed as materialized (
     ) b
     cross join lateral (select u.payload::jsonb as mine offset 0) m
     cross join lateral (
-        select jsonb_object_agg(name, case name
-            when 'metadata' then theirs -> name || coalesce(mine -> name, '{{}}') else theirs -> name end) as members
+        select coalesce(jsonb_object_agg(name, theirs -> name), '{{}}') as members
         from unnest(cast(:columns as text[])) name
-        where theirs -> name <> all (:nothing)
-          and (name = 'metadata' or coalesce(mine -> name, 'null') = any (:nothing))
+        where theirs -> name <> all (:nothing) and coalesce(mine -> name, 'null') = any (:nothing)
           and (name = any (:unsaid) or :delta and exists (
               select from unnest(cast(:required as text[])) cell
               where coalesce(mine -> cell, 'null') = any (:nothing) and theirs -> cell <> all (:nothing)))
     ) k
-    where p.pull_id = :pull and u.kind = :kind and k.members is not null
+    cross join lateral (
+        select jsonb_object_agg(key, theirs -> 'metadata' -> key) as numbers
+        from unnest(cast(:unsaid as text[])) name cross join lateral (select substr(name, 10) as key) n
+        where name like 'metadata:%' and theirs -> 'metadata' ? key
+    ) n
+    where p.pull_id = :pull and u.kind = :kind and (members <> '{{}}' or numbers is not null)
 ), made as (
     insert into sis_record (connection_id, kind, sourced_id, content_hash, student, orgs, agents, payload)
     select connection_id, kind, sourced_id, md5(payload)::uuid, student, orgs, agents, payload::json from changed
@@ -80,6 +91,7 @@ select (select array_agg(id) from changed) as replaced, (select array_agg(id) fr
 """.replace(":nothing", NOTHING)  # noqa: S608
 """Records of a pull with members that they do not say and that their record in the base does."""
 PLACE_LETTERS = 16
+PARENT = "parent"
 OLDER_RECORDS = "older_records"
 """A key in a delta's proof: how many of its records were changed before those of its base."""
 
@@ -216,13 +228,17 @@ def merge(
     """Merge a pull with its base, of which it says only a part. Returns what to add to its proof.
 
     unsaid: for each collection, members that the source does not say at all, such as those of a column that a file has
-    no longer, or `notEnrolled` if nobody could read who is enrolled. The records keep what the base says.
+    no longer, or `notEnrolled` if nobody could read who is enrolled. The records keep what the base says. So do orgs if
+    none has a parent any more: otherwise the people of a campus would be in another school.
 
     A person who is missing in a delta is unchanged, not gone. A record that was changed before that of the base is of a
     delta that came again, so it does not count. The mode of the pull stays `delta`.
     """
     keep_records(conn, connection_id)
-    delta = proof.get("mode") == "delta"
+    delta, lost = proof.get("mode") == "delta", dict(proof[LOST_COLUMNS])
+    if _has_parents(conn, connection_id, base.id) and not _has_parents(conn, connection_id, pull_id):
+        unsaid = {**unsaid, "orgs": {*unsaid.get("orgs", ()), PARENT}}
+        lost["orgs"] = sorted({*lost.get("orgs", ()), PARENT})
     for file, required in REQUIRED_CELLS.items():
         whole = {name for name in proof["columns"].get(file, ()) if ":" not in name} if delta else set()
         if whole or unsaid.get(file):
@@ -231,12 +247,17 @@ def merge(
         given = {"pull": pull_id, "base": base.id, "connection": connection_id}
         name_in_pull(conn, pull_id, of_pull(conn, pull_id) | read_ids(conn, ORGS_OF_BASE, given))
     if not delta:
-        return {}
+        return {LOST_COLUMNS: lost}
     pulls = of_pulls(conn, pull_id, base.id)
     superseded = read_ids(conn, SUPERSEDED, {"pull": pull_id, "base": base.id})
     older = superseded - pulls[base.id]
     name_in_pull(conn, pull_id, (pulls[pull_id] - older) | (pulls[base.id] - superseded))
-    return {"full_at": base.full_at.isoformat(), "whole_records": base.records, OLDER_RECORDS: len(older)}
+    facts = {"full_at": base.full_at.isoformat(), "whole_records": base.records, OLDER_RECORDS: len(older)}
+    return facts | {LOST_COLUMNS: lost}
+
+
+def _has_parents(conn: Connection, connection_id: int, pull_id: int) -> bool:
+    return bool(conn.scalar(text(HAS_PARENTS), {"connection": connection_id, "pull": pull_id}))
 
 
 def _keep_members(

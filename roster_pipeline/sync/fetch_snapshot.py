@@ -34,6 +34,7 @@ from roster_pipeline.sync.fetch_strategy import (
     is_proved,
     look_at_changes,
     source_of_connection,
+    without_permissions,
 )
 from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL
@@ -252,14 +253,15 @@ def _finish(
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
         proof |= columns_since(source, proof, before or {})
         if base is not None:
-            unsaid = {file: {name.partition(":")[0] for name in names} for file, names in proof[LOST_COLUMNS].items()}
+            unsaid = without_permissions(source, proof[LOST_COLUMNS])
             if not ENROLLMENTS_UNKNOWN.isdisjoint(proof.get("problems", ())):
-                unsaid["users"] = unsaid.get("users", set()) | {"notEnrolled"}
+                unsaid["users"] = [*unsaid.get("users", ()), "notEnrolled"]
             proof |= delta_base.merge(conn, source.id, pull_id, base, proof, unsaid)
         if named is not None and base is not None and proof["complete"]:
             learned[PROVED], notes = look_at_changes(conn, school, pull_id, base, proof[READS], named)
             proof = proof | {"notes": [*proof["notes"], *notes]}
-        compared = pull_comparison.compare(conn, pull_id, base.id) if base else None
+        earlier = delta_base.delta_base_of(conn, source, scope, before=base.id) if base else None
+        compared = pull_comparison.compare(conn, pull_id, base.id, earlier.id if earlier else None) if base else None
         judged = aged(proof, base, before, compared)
         pulls.finish(
             conn,

@@ -36,6 +36,7 @@ from roster_pipeline_tests.directory.builders import (
 )
 
 USERS = "select sourced_id, payload ->> 'givenName' from sis_record where kind = 'user' order by 1, id"
+NO_COLUMNS: dict[str, Any] = {"columns": {}, "lost_columns": {}}
 
 
 def night(database: Database, school: SchoolRow, *users: dict[str, Any]) -> int:
@@ -160,7 +161,7 @@ def test_a_delta_names_the_records_of_its_base_that_it_does_not_replace(database
         found = delta_base.delta_base_of(conn, lincoln.connection, "", before=delta)
         assert isinstance(found, DeltaBase)
         assert found.id == base
-        delta_base.merge(conn, lincoln.connection.id, delta, found, {"mode": "delta", "columns": {}}, {})
+        delta_base.merge(conn, lincoln.connection.id, delta, found, {"mode": "delta"} | NO_COLUMNS, {})
         compared = pull_comparison.compare(conn, delta, base)
         tonight = snapshots.take(conn, lincoln, here, delta, contacts=False, run_id=None)
     assert [(r["sourcedId"], r["givenName"]) for r in load(database, tonight)] == [
@@ -177,7 +178,7 @@ def test_an_enrollment_that_could_not_be_read_is_taken_from_the_base(database: D
     with database.begin() as conn:
         found = delta_base.delta_base_of(conn, lincoln.connection, "", before=pull_id)
         assert isinstance(found, DeltaBase)
-        delta_base.merge(conn, lincoln.connection.id, pull_id, found, {"columns": {}}, {"users": {"notEnrolled"}})
+        delta_base.merge(conn, lincoln.connection.id, pull_id, found, NO_COLUMNS, {"users": {"notEnrolled"}})
         assert pull_comparison.compare(conn, pull_id, base).changed == 0
         tonight = snapshots.take(conn, lincoln, here, pull_id, contacts=False, run_id=None)
     assert [record.get("notEnrolled") for record in load(database, tonight)] == [[here], None]

@@ -23,7 +23,7 @@ from roster_pipeline_tests.sources.conftest import (
     table,
     teacher,
 )
-from roster_pipeline_tests.sources.test_guards import everybody
+from roster_pipeline_tests.sources.test_guards import everybody, parent
 
 CAMPUS = {"sourcedId": "c1", "name": "Campus", "type": "school", "parentSourcedId": "s1"}
 LOST = ("email", "identifier", "username", "phone", "middleName", "grades", "agentSourcedIds", "enabledUser")
@@ -65,8 +65,8 @@ def test_a_column_that_a_file_no_longer_has_empties_nothing(database: Database, 
         assert school.rows(STORED) == before
         assert school.guards == set()
     report = str(school.rows("select report from sync order by id desc limit 1"))
-    assert "orgs.csv lacks identifier, parent, which it had before" in report
-    assert "users.csv lacks agents, email, enabledUser, grades, identifier, middleName, phone, username" in report
+    assert "orgs came without identifier, parent" in report
+    assert "users came without agents, email, enabledUser, grades, identifier, middleName, phone, username" in report
     bundle.files = {}
     bundle.users = [one | {"email": ""} if one["sourcedId"] == "te1" else one for one in bundle.users]
     assert [one for one, reason in school.sync().items() if reason == "changed"] == ["te1"]
@@ -178,3 +178,24 @@ def test_the_org_of_a_school_id_is_the_same_in_the_test_and_in_a_sync(database: 
     assert school.tested()["School"] == (False, several)
     with pytest.raises(SchoolNotFound, match="2 orgs of the SIS"):
         school.sync()
+
+
+@pytest.mark.parametrize("mode", ["bulk", "delta"])
+def test_without_its_column_no_new_contact_is_chosen_and_numbers_stay(
+    database: Database, bundle: Source, mode: str
+) -> None:
+    bundle.users = [one | {"metadata.nr": f"N{n}", "metadata.restrained": "false"} for n, one in enumerate(everybody())]
+    extra = ("metadata.nr", "metadata.restrained")
+    bundle.files = {"users.csv": table((*USERS, *extra), bundle.users)}
+    school = School(database, bundle)
+    school.set_connection("sis", student_number_from="metadata:nr", contact_rules=["metadata:restrained!=true"])
+    school.sync()
+    before = school.rows(STORED)
+    assert {row["contact"] for row in before if row["number"] == "N3"} == {"pa3"}
+    stranger = parent(3) | {"sourcedId": "px3", "givenName": "Xavier", "familyName": "Xander", "email": "x@w.example"}
+    told = [one | CHANGED for one in (*bundle.users, stranger)]
+    told[3] = told[3] | {"agentSourcedIds": ["px3"]}
+    told = told if mode == "bulk" else [told[3], told[4], told[63], stranger | CHANGED]
+    bundle.files = {"manifest.csv": manifest(users=mode), "users.csv": table(USERS, told)}
+    school.sync()
+    assert school.rows(STORED) == before

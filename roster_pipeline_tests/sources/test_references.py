@@ -233,3 +233,18 @@ def test_columns_may_be_called_as_in_the_api(database: Database, bundle: Source,
     assert school.present == {"st0", "st1", "st2", "st3"}
     assert len(school.rows("select 1 from contact")) == 4
     assert len(school.rows("select 1 from membership where grade = '09'")) == 4
+
+
+def test_people_of_a_campus_stay_when_no_org_has_a_parent_any_more(database: Database, source: Source) -> None:
+    campus = {"sourcedId": "c1", "name": "Campus", "type": "school", "parentSourcedId": "s1"}
+    source.orgs = [DISTRICT, ALDER, BIRCH, campus]
+    source.users = [*map(pupil, range(30)), *(pupil(place, "c1") for place in (30, 31)), teacher(1)]
+    school = School(database, source)
+    school.choose(include_orgs_below=True)
+    school.sync()
+    source.orgs = [one | {"parentSourcedId": ""} for one in source.orgs]
+    for _ in range(2):
+        assert set(school.sync().values()) == {"equal"}
+    assert "orgs came without parent" in str(school.rows("select report from sync order by id desc limit 1"))
+    source.orgs = [DISTRICT, ALDER, BIRCH, campus | {"parentSourcedId": "s2"}]
+    assert sorted(school.sync().values())[-2:] == ["moved_school", "moved_school"]

@@ -39,6 +39,8 @@ from roster_pipeline_tests.planning.builders import user
         ("JO\u00c3O \u00d6\u0161 \u00c2ngela", "JO\u00c3O \u00d6\u0161 \u00c2ngela"),
         ("Tom & Jerry; AT&T;", "Tom & Jerry; AT&T;"),
         ("Jos\ufffd", None),
+        ("Mu?oz", None),
+        ("Smith?", "Smith?"),
         ("Null", "Null"),
         ("None", "None"),
         ("NULL", None),

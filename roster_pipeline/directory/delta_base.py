@@ -58,11 +58,10 @@ KEPT = f"""
 with changed as materialized (
     select u.id, u.connection_id, u.kind, u.sourced_id, u.student, u.orgs,
         case when members ? 'agents' then b.agents else u.agents end as agents,
-        (mine || members || case when numbers is null then '{{}}' else jsonb_build_object(
-            'metadata', numbers || coalesce(mine -> 'metadata', '{{}}')) end)::text as payload
+        w.merged::text as payload, case when w.merged = theirs then b.id end as same
     from pull_record p {RECORDS.format(set="p")} u
     cross join lateral (
-        select r.agents, r.payload::jsonb as theirs from sis_record r
+        select r.id, r.agents, r.payload::jsonb as theirs from sis_record r
         cross join lateral (select from pull_record where pull_id = :base and {NAMED.format(id="r.id")} offset 0) q
         where r.connection_id = u.connection_id and r.kind = u.kind and r.sourced_id = u.sourced_id
         order by r.id desc limit 1
@@ -81,15 +80,22 @@ with changed as materialized (
         from unnest(cast(:unsaid as text[])) name cross join lateral (select substr(name, 10) as key) n
         where name like 'metadata:%' and theirs -> 'metadata' ? key
     ) n
+    cross join lateral (
+        select mine || members || case when numbers is null then '{{}}' else jsonb_build_object(
+            'metadata', numbers || coalesce(mine -> 'metadata', '{{}}')) end as merged
+    ) w
     where p.pull_id = :pull and u.kind = :kind and (members <> '{{}}' or numbers is not null)
 ), made as (
     insert into sis_record (connection_id, kind, sourced_id, content_hash, student, orgs, agents, payload)
     select connection_id, kind, sourced_id, md5(payload)::uuid, student, orgs, agents, payload::json from changed
-    returning id
+    where same is null returning id
 )
-select (select array_agg(id) from changed) as replaced, (select array_agg(id) from made) as made
+select array_agg(id) as replaced, (select array_agg(id) from made) as made,
+    array_agg(same) filter (where same is not null) as same
+from changed
 """.replace(":nothing", NOTHING)  # noqa: S608
-"""Records of a pull with members that they do not say and that their record in the base does."""
+"""Records of a pull with members that they do not say and that their record in the base does: new ones, or that of the
+base if nothing else differs."""
 PLACE_LETTERS = 16
 PARENT = "parent"
 OLDER_RECORDS = "older_records"
@@ -274,4 +280,4 @@ def _keep_members(
     found = conn.execute(text(KEPT), {**given, **of_file, "pull": pull_id, "base": base.id}).one()
     if found.replaced:
         kept = of_pull(conn, pull_id) - RecordSet.of(found.replaced)
-        name_in_pull(conn, pull_id, kept | RecordSet.of(found.made))
+        name_in_pull(conn, pull_id, kept | RecordSet.of([*(found.made or ()), *(found.same or ())]))

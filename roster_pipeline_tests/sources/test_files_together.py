@@ -55,6 +55,7 @@ def test_a_column_that_a_file_no_longer_has_empties_nothing(database: Database, 
     school = begun(database, bundle)
     before = school.rows(STORED)
     rows = [one | CHANGED for one in bundle.users] if mode == "bulk" else [one | CHANGED for one in bundle.users[:4]]
+    stored: list[int] = []
     for _ in range(2):
         bundle.files = {
             "manifest.csv": manifest(users=mode, orgs=mode),
@@ -64,6 +65,8 @@ def test_a_column_that_a_file_no_longer_has_empties_nothing(database: Database, 
         assert set(school.sync().values()) == {"equal"}
         assert school.rows(STORED) == before
         assert school.guards == set()
+        stored.append(school.count("sis_record"))
+    assert stored[0] == stored[1], "the second night stores nothing again"
     report = str(school.rows("select report from sync order by id desc limit 1"))
     assert "orgs came without identifier, parent" in report
     assert "users came without agents, email, enabledUser, grades, identifier, middleName, phone, username" in report

@@ -28,13 +28,7 @@ from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
 from roster_pipeline_tests.left_behind import remove_at_end
 
-HURRIED = (
-    "fsync = off",
-    "synchronous_commit = off",
-    "full_page_writes = off",
-    "max_wal_size = '256MB'",
-    *QUIET_LOG,
-)
+HURRIED = ("fsync = off", "synchronous_commit = off", "full_page_writes = off", "max_wal_size = '256MB'", *QUIET_LOG)
 """A test's database need not survive a power cut. Settings of the embedded server only."""
 EMPTY = "template1"
 MEMORY = Path("/dev/shm")

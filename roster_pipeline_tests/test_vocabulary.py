@@ -99,10 +99,7 @@ def test_a_reason_is_one_line_of_at_most_500_visible_characters(reason: str, pro
 
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-TABLES = {
-    "oneroster.md": "## When a snapshot is complete",
-    "csv.md": "## Proof of completeness",
-}
+TABLES = {"oneroster.md": "## When a snapshot is complete", "csv.md": "## Proof of completeness"}
 
 
 def documented(page: str) -> set[str]:

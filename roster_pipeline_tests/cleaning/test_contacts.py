@@ -194,10 +194,7 @@ def test_a_contact_withheld_now_is_kept() -> None:
 
 @pytest.mark.parametrize(
     "now",
-    [
-        [parent("a", givenName="", familyName="N/A")],
-        [parent("a"), parent("a", givenName="Zoe", familyName="Zed")],
-    ],
+    [[parent("a", givenName="", familyName="N/A")], [parent("a"), parent("a", givenName="Zoe", familyName="Zed")]],
 )
 def test_a_contact_who_cannot_be_used_now_is_kept(now: list[dict[str, Any]]) -> None:
     directory, users = with_contact()

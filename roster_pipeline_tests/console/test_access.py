@@ -214,11 +214,7 @@ def test_refusals_and_sign_ins_are_in_the_audit_without_what_strangers_typed(
     with console.browser() as browser:
         browser.send_form("/sign-in/link", {"token": token})
     found = every(database, "select who, what from audit order by id")
-    assert found == [
-        ("somebody unknown", "sign-in refused"),
-        ("ann", "sign-in link made"),
-        (OWNER, "signed in"),
-    ]
+    assert found == [("somebody unknown", "sign-in refused"), ("ann", "sign-in link made"), (OWNER, "signed in")]
     assert "made up" not in str(every(database, "select * from audit"))
 
 

@@ -101,12 +101,7 @@ def test_a_decision_needs_a_reason_and_leads_to_our_own_pages_only(owner: Browse
 
 
 def test_people_of_another_school_are_for_the_manager(
-    signed_in: SignedIn,
-    owner: Browser,
-    manager: Browser,
-    stranger: Browser,
-    database: Database,
-    twice: tuple[int, int],
+    signed_in: SignedIn, owner: Browser, manager: Browser, stranger: Browser, database: Database, twice: tuple[int, int]
 ) -> None:
     ada, again = twice
     with database.begin() as conn:

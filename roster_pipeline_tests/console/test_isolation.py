@@ -14,14 +14,7 @@ from roster_pipeline.console import page
 from roster_pipeline.console.app import all_routes
 from roster_pipeline.console.middleware import POLICY
 from roster_pipeline.console.pages.settings import MAIL_POLICY
-from roster_pipeline.directory import (
-    accounts,
-    connection_tests,
-    manual_edits,
-    manual_runs,
-    tenant_changes,
-    uploads,
-)
+from roster_pipeline.directory import accounts, connection_tests, manual_edits, manual_runs, tenant_changes, uploads
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -66,12 +59,7 @@ def things_of(database: Database, school: SchoolRow) -> dict[str, str]:
     with database.begin() as opened:
         manual_runs.ask(opened, "run-1", school.id, school.key, kind="sync", who="test", host="here")
         connection_test = connection_tests.start(
-            opened,
-            school,
-            who="test",
-            form={},
-            settings=school.connection.settings,
-            school_settings=school.settings,
+            opened, school, who="test", form={}, settings=school.connection.settings, school_settings=school.settings
         )
         connection_tests.end(opened, connection_test)
         manual_runs.end(opened, "run-1")

@@ -75,11 +75,7 @@ def _shown(browser: Browser, page: str) -> str:
 
 
 def test_a_test_of_the_connection_streams_and_keeps_nothing_about_people(
-    owner: Browser,
-    database: Database,
-    sis: Served,
-    caplog: pytest.LogCaptureFixture,
-    postgres_log: Callable[[], str],
+    owner: Browser, database: Database, sis: Served, caplog: pytest.LogCaptureFixture, postgres_log: Callable[[], str]
 ) -> None:
     caplog.set_level(logging.DEBUG)
     said = []

@@ -6,14 +6,7 @@ from functools import partial
 
 import pytest
 
-from roster_pipeline.directory import (
-    audit,
-    manual_edits,
-    members,
-    relink,
-    rollback,
-    tenant_changes,
-)
+from roster_pipeline.directory import audit, manual_edits, members, relink, rollback, tenant_changes
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase

@@ -48,9 +48,7 @@ def test_a_first_sync_waits_for_approval_also_after_a_night_that_brought_nobody(
     assert (night.by_action["create"], night.by_action["held"]) == (0, 3)
 
 
-def test_a_home_record_in_another_school_is_not_taken_for_gone_when_somebody_returns(
-    district: CheckedDistrict,
-) -> None:
+def test_a_home_record_in_another_school_is_not_taken_for_gone_when_somebody_returns(district: CheckedDistrict) -> None:
     first, second = district.schools
     home = district.sis.join("sch-1", "teacher")
     other = district.sis.second_record(home, "sch-2", "teacher", mailbox=True)
@@ -65,9 +63,7 @@ def test_a_home_record_in_another_school_is_not_taken_for_gone_when_somebody_ret
     assert (person["primary"], person["email"]) == ([home.sourced_id], home.email)
 
 
-def test_somebody_whose_new_record_shares_its_number_with_a_stranger_is_not_archived(
-    district: CheckedDistrict,
-) -> None:
+def test_somebody_whose_new_record_shares_its_number_with_a_stranger_is_not_archived(district: CheckedDistrict) -> None:
     known = [district.sis.join("sch-1", "teacher") for _ in range(3)]
     district.place.sync_school(district.schools[0])
     rekeyed = district.sis.rekey(known[0])

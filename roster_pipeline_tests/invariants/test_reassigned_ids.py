@@ -108,9 +108,7 @@ def test_ids_of_leavers_that_all_went_to_newcomers_are_taken_away_at_once(distri
     assert len({line["person_id"] for line in told if line["reason"] == "new ids every year"}) == len(told) == 2
 
 
-def test_somebody_with_all_values_changed_is_followed_once_that_was_confirmed(
-    district: CheckedDistrict,
-) -> None:
+def test_somebody_with_all_values_changed_is_followed_once_that_was_confirmed(district: CheckedDistrict) -> None:
     changed = district.sis.here()[0]
     district.sis.transform(changed)
     for _ in range(2):

@@ -45,10 +45,7 @@ GOOD = SyncReport(
         QualityCheck("unique_sourced_id", True, 1309, 0),
         QualityCheck("valid_email", False, 1309, 4, "warning"),
     ),
-    rejected=(
-        Rejected("users", "role", "unknown_role", 2),
-        Rejected("users", "email", "not_an_address", 4, "warning"),
-    ),
+    rejected=(Rejected("users", "role", "unknown_role", 2), Rejected("users", "email", "not_an_address", 4, "warning")),
     connection=ConnectionFacts(
         "whole", pages=14, requests=16, seconds=8.42, complete=True, records=13204, version="1.2", mode="full"
     ),

@@ -33,10 +33,7 @@ WRONG = (Finding("empty_role", "No student came, the directory has 300."),)
 SUBJECTS = [
     (night(RoleCounts("student", created=4, archived=1)), "4 created, 1 archived"),
     (night(RoleCounts("student", held=12), held=(Held("student", "archive", 12),)), "12 archivals held"),
-    (
-        night(RoleCounts("student", created=1, held=1), held=(Held("student", "update", 1),)),
-        "1 update held; 1 created",
-    ),
+    (night(RoleCounts("student", created=1, held=1), held=(Held("student", "update", 1),)), "1 update held; 1 created"),
     (
         night(
             RoleCounts("teacher", held=2),
@@ -58,10 +55,7 @@ SUBJECTS = [
         "sync undone: 1 archival, 3 creations; 2 people changed later, so they were not touched",
     ),
     (FIRST, "first sync waits for approval (1,302 creations)"),
-    (
-        HELD,
-        "148 archivals, 1 restoration held; 4 created, 9 updated; 1 conflict; incomplete answer from the SIS",
-    ),
+    (HELD, "148 archivals, 1 restoration held; 4 created, 9 updated; 1 conflict; incomplete answer from the SIS"),
     (FAILED, "roster sync failed: the SIS refused the sign-in"),
 ]
 
@@ -89,10 +83,7 @@ SENTENCES = [
     (FIRST, "The first sync of this school waits for approval: 1,302 creations."),
     (replace(QUIET, kind="rollback"), "Sync undone: nothing was changed."),
     (night(kind="relink", linked=1), "The ids of 1 person were linked; nothing else was changed."),
-    (
-        night(RoleCounts("student", archived=1), kind="rollback"),
-        "Sync undone: 1 archival was taken back.",
-    ),
+    (night(RoleCounts("student", archived=1), kind="rollback"), "Sync undone: 1 archival was taken back."),
     (
         night(RoleCounts("student", archived=2, skipped=1), kind="rollback"),
         "Sync undone: 2 archivals were taken back; 1 person changed later, so they were not touched.",

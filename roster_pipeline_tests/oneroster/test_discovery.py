@@ -238,9 +238,7 @@ def test_the_header_of_oauth1_has_no_blanks_after_its_commas(kind: Any) -> None:
         lambda method, sent: method == "POST" or sent.startswith("Bearer"),
     ],
 )
-def test_a_401_of_the_right_way_is_more_telling_than_a_crash_of_a_wrong_one(
-    crash: Callable[[str, str], bool],
-) -> None:
+def test_a_401_of_the_right_way_is_more_telling_than_a_crash_of_a_wrong_one(crash: Callable[[str, str], bool]) -> None:
     def answer(method: str, path: str, sent: str) -> Response:
         return Response(status_code=500) if crash(method, sent) else closed(path, ROOT_1_1)
 

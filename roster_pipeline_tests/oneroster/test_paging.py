@@ -198,8 +198,7 @@ def test_a_total_that_counts_each_page_is_ignored() -> None:
 
 @pytest.mark.parametrize("page_size", [1000, 37])
 @pytest.mark.parametrize(
-    ("count", "complete"),
-    [(1, True), (37, None), (197, True), (20, False), (75, False), (128, False), (200, False)],
+    ("count", "complete"), [(1, True), (37, None), (197, True), (20, False), (75, False), (128, False), (200, False)]
 )
 def test_a_server_that_does_not_page_at_all_is_believed_unless_its_list_has_the_size_of_a_page(
     page_size: int, count: int, complete: bool | None

@@ -159,10 +159,7 @@ def test_the_password_is_never_sent_to_a_stranger(server: SftpServer, monkeypatc
         asked.append(username)
         return True
 
-    monkeypatch.setattr(
-        "roster_pipeline_tests.oneroster_bundle.sftp_server._Server.begin_auth",
-        begin,
-    )
+    monkeypatch.setattr("roster_pipeline_tests.oneroster_bundle.sftp_server._Server.begin_auth", begin)
     with pytest.raises(HostKeyRefused):
         people(server.source(host_key=STRANGER.get_fingerprint()))
     assert asked == []

@@ -291,9 +291,7 @@ Case = tuple[Directory, list[dict[str, Any]]]
 
 
 def planned_together(
-    cases: Iterable[Case],
-    settings: SchoolSettings | None = None,
-    snapshot: SnapshotFacts = COMPLETE,
+    cases: Iterable[Case], settings: SchoolSettings | None = None, snapshot: SnapshotFacts = COMPLETE
 ) -> list[list[dict[str, Any]]]:
     """The rows of each case, of one plan for all; missing is None. The SIS answers 404 for everybody who is absent.
 

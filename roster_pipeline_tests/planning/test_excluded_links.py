@@ -60,10 +60,7 @@ def test_it_is_taken_from_the_human_that_cleaning_made_of_it_and_the_persons_own
     directory = ann("x")
     users = [user("ann", **ANN, **ONE_NUMBER, email=MAIL), user("x", **record)]
     assert set(cleaned(users).roster["identity"]) == {0}
-    assert told(directory, *users) == [
-        (1, "unchanged", "equal", ["ann"], []),
-        (None, "create", "joined", ["x"], ["x"]),
-    ]
+    assert told(directory, *users) == [(1, "unchanged", "equal", ["ann"], []), (None, "create", "joined", ["x"], ["x"])]
     directory.apply(directory.plan(users))
     assert [row[:3] for row in told(directory, *users)] == [(1, "unchanged", "equal"), (2, "unchanged", "equal")]
 

@@ -514,9 +514,7 @@ class TestTheHomeRecord:
             user("home", roles=[entry("student", "s2")], givenName="Home", identifier="7"),
             user("second", givenName="Second", identifier="7"),
         ]
-        assert one_row(directory, *users)["changes"] == {
-            "given_name": ["Givenhome", "Home"],
-        }
+        assert one_row(directory, *users)["changes"] == {"given_name": ["Givenhome", "Home"]}
 
     @pytest.mark.parametrize("roles", [[], [entry("student", "s2")]], ids=["no org", "another school"])
     def test_it_is_followed_from_the_night_on_that_finds_another_record(self, roles: list[dict[str, Any]]) -> None:

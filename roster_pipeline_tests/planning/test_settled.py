@@ -9,14 +9,7 @@ import pyarrow as pa
 import pytest
 
 from roster_pipeline.frames import sorted_by, strings
-from roster_pipeline.planning.settled import (
-    IDLE,
-    OPEN,
-    neighbours,
-    settled_by,
-    still_settled,
-    those_of_roster,
-)
+from roster_pipeline.planning.settled import IDLE, OPEN, neighbours, settled_by, still_settled, those_of_roster
 from roster_pipeline_tests.planning.builders import COMPLETE, Directory, cleaned, school, user
 
 ADA, BO, MUM = "a", "b", "mum"

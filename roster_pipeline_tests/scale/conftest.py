@@ -54,12 +54,7 @@ def schools_of(district: simulator.District, database: Database, count: int) -> 
 
 
 def add_schools(
-    database: Database,
-    name: str,
-    base_url: str,
-    count: int,
-    reached: dict[str, Any] | None = None,
-    **chosen: Any,
+    database: Database, name: str, base_url: str, count: int, reached: dict[str, Any] | None = None, **chosen: Any
 ) -> list[str]:
     """Add a district and a connection of this name, and its schools `NAME-1`, `NAME-2` and so on; returns their keys.
 

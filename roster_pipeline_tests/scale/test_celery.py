@@ -43,10 +43,7 @@ select count(*) from pg_locks l join pg_database d on d.oid = l.database
 where l.locktype = 'advisory' and not l.granted and d.datname = current_database()
 """
 
-pytestmark = [
-    *OVER_A_BROKER,
-    pytest.mark.timeout(600),
-]
+pytestmark = [*OVER_A_BROKER, pytest.mark.timeout(600)]
 
 
 @pytest.fixture

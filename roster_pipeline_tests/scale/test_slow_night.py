@@ -27,11 +27,7 @@ FIRST_PULL_MINUTES = 1
 PATIENCE = 700.0
 """Seconds for each part of the night, on a busy machine."""
 
-pytestmark = [
-    *OVER_A_BROKER,
-    pytest.mark.sixty_schools,
-    pytest.mark.timeout(1500),
-]
+pytestmark = [*OVER_A_BROKER, pytest.mark.sixty_schools, pytest.mark.timeout(1500)]
 
 
 @pytest.fixture

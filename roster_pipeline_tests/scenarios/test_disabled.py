@@ -5,9 +5,7 @@ from __future__ import annotations
 from roster_pipeline_tests.district import District
 
 
-def test_disabled_accounts_that_mean_gone_are_archived_although_the_sis_answers_for_them(
-    district: District,
-) -> None:
+def test_disabled_accounts_that_mean_gone_are_archived_although_the_sis_answers_for_them(district: District) -> None:
     district.add_school()
     district.set_connection(disabled_means_gone=True)
     district.run_sync()

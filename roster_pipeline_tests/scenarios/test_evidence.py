@@ -79,9 +79,7 @@ class Nights:
             names["roles"] = (Role(SOURCE_ROLES[fields.pop("role")], "sch-1"),)
         own = {"mail": "email", "number": "identifier", "username": "username", "master": "state_id", "grade": "grades"}
         self.people.edit(
-            sourced_id,
-            **names,
-            **{own[name]: (value,) if name == "grade" else value for name, value in fields.items()},
+            sourced_id, **names, **{own[name]: (value,) if name == "grade" else value for name, value in fields.items()}
         )
 
     def gone(self, sourced_id: str) -> None:
@@ -382,10 +380,7 @@ SAME: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"role": "teacher", "number": "9"},
         {"family": "Ray", "mail": "ray@x.example", "username": "mray"},
     ),
-    "the same without a number": (
-        {"role": "teacher"},
-        {"family": "Ray", "mail": "ray@x.example", "username": "mray"},
-    ),
+    "the same without a number": ({"role": "teacher"}, {"family": "Ray", "mail": "ray@x.example", "username": "mray"}),
     "another given name": ({"number": "9"}, {"given": "Mario", "mail": "mario@x.example", "username": "mario"}),
     "another number": ({"number": "9"}, {"number": "109"}),
     "another number and e-mail": ({"number": "9"}, {"number": "109", "mail": "new@x.example", "username": "new"}),

@@ -15,14 +15,7 @@ from roster_pipeline.sync.monitoring import watch
 from roster_pipeline_tests.district import District
 
 LAST_DAY = date(2027, 6, 1)
-STAGES = [
-    (15, None),
-    (14, EXPIRES),
-    (4, EXPIRES),
-    (3, EXPIRES_SOON),
-    (0, EXPIRES_SOON),
-    (-40, EXPIRES_SOON),
-]
+STAGES = [(15, None), (14, EXPIRES), (4, EXPIRES), (3, EXPIRES_SOON), (0, EXPIRES_SOON), (-40, EXPIRES_SOON)]
 
 
 def mails(district: District) -> list[tuple[str, list[str]]]:

@@ -138,13 +138,7 @@ UNUSABLE = [
 
 @pytest.mark.parametrize(("name", "variable", "given", "said"), UNUSABLE)
 def test_the_health_check_is_red_if_a_setting_cannot_be_used(
-    database: Database,
-    name: str,
-    variable: str,
-    given: str,
-    said: str,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    database: Database, name: str, variable: str, given: str, said: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("ROSTER_HOME", str(tmp_path))
     monkeypatch.setenv("ROSTER_SECRET_KEY", secrets.new_key())

@@ -65,11 +65,7 @@ def enrolled(*pupils: int, **members: str) -> list[dict[str, Any]]:
     return [{"sourcedId": f"e{one}", "user": f"st{one}", **told} for one in pupils]
 
 
-LEFT = [
-    *enrolled(1, status="tobedeleted"),
-    *enrolled(2, endDate="2024-06-30"),
-    *enrolled(3, school="s2"),
-]
+LEFT = [*enrolled(1, status="tobedeleted"), *enrolled(2, endDate="2024-06-30"), *enrolled(3, school="s2")]
 """The enrollments of pupils who left; st0 has none at all."""
 
 

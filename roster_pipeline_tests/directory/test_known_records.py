@@ -24,7 +24,7 @@ from roster_pipeline_tests.directory.builders import add_school, one
 from roster_pipeline_tests.oneroster.client_helpers import TestClock
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, person
 
-OFTEN = range(12)
+OFTEN = range(6)
 NIGHTS = 7
 WHO = {"who": "test", "reason": "a test"}
 OF_TIME = ("seconds", "server_time")

@@ -14,7 +14,6 @@ from roster_pipeline.oneroster.presets import OTHER, SUBJECTS, Preset, UnknownPr
 from roster_pipeline.settings.school import ConnectionSettings
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "sis"
-ALL = pytest.mark.parametrize("one", presets(), ids=lambda one: one.name)
 
 
 def test_names_are_unique_and_other_is_last() -> None:
@@ -23,37 +22,20 @@ def test_names_are_unique_and_other_is_last() -> None:
     assert names[-1] == OTHER
 
 
-@ALL
-def test_every_fact_has_a_source(one: Preset) -> None:
+@pytest.mark.parametrize("one", presets(), ids=lambda one: one.name)
+def test_every_preset_has_sources_makes_settings_and_has_a_page(one: Preset) -> None:
     assert one.sources or one.name == OTHER
-
-
-@ALL
-def test_every_preset_makes_settings(one: Preset) -> None:
-    given = {"url": "https://sis.example.org"} | one.defaults()
-    settings = ConnectionSettings(**given)
-    assert settings.sis == one.name
-    assert settings.sign_in == one.sign_in
-
-
-@ALL
-def test_every_address_is_understood_once_its_placeholders_are_replaced(one: Preset) -> None:
+    assert {version for offer in one.offers for version in offer.versions} <= set(one.versions)
+    given = one.defaults()
+    settings = ConnectionSettings(**{"url": "https://sis.example.org"} | given)
+    assert (settings.sis, settings.sign_in) == (one.name, one.sign_in)
+    assert not any(word in str(given.get(name, "")) for name in ("url", "token_url") for word in one.placeholders)
     for shape in (one.url, one.token_url):
         if shape is not None:
             for word in one.placeholders:
                 shape = shape.replace(word, "sis.example.org" if word == "HOST" else "abc")
             assert understand(shape).origin.startswith("https://")
             assert not any(letter.isupper() for letter in understand(shape).origin)
-
-
-@ALL
-def test_a_default_never_holds_a_placeholder(one: Preset) -> None:
-    given = one.defaults()
-    assert not any(word in str(given.get(name, "")) for name in ("url", "token_url") for word in one.placeholders)
-
-
-@ALL
-def test_every_page_says_where_to_find_what_and_what_else_there_is(one: Preset) -> None:
     page = (DOCS / f"{one.name}.md").read_text("utf-8")
     for heading in ("## Where to find what", "## What it delivers", "## Instead of the API"):
         assert heading in page
@@ -62,11 +44,6 @@ def test_every_page_says_where_to_find_what_and_what_else_there_is(one: Preset) 
     told = [*one.permissions, *one.quirks, *(offer.says for offer in one.offers), one.csv_at, one.url, one.token_url]
     assert [said for said in told if said and said not in page] == []
     assert [name for name in SUBJECTS.values() if f"| {name} | " not in page] == []
-
-
-@ALL
-def test_what_is_known_is_known_of_a_version_that_there_is(one: Preset) -> None:
-    assert {version for offer in one.offers for version in offer.versions} <= set(one.versions)
 
 
 def test_what_is_known_depends_on_the_version() -> None:

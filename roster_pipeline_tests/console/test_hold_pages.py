@@ -73,9 +73,11 @@ def test_the_holds_of_all_schools_of_a_viewer_are_on_one_page(
     assert "Foreign" not in words_of(manager.get("/holds?district=shelbyville").text)
 
 
-def test_a_held_plan_is_shown_with_its_reasons_and_rows(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
+def test_a_held_plan_is_shown_with_its_reasons_and_rows_and_an_approval_applies_it_at_once(
+    owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
     assert "Nothing is held" in owner.get("/schools/lincoln/holds").text
-    held_creates(database, lincoln)
+    plan_id = held_creates(database, lincoln)
     page = owner.get("/schools/lincoln/holds")
     text = words_of(page.text)
     assert "2 changes wait for a decision" in text
@@ -88,12 +90,6 @@ def test_a_held_plan_is_shown_with_its_reasons_and_rows(owner: Browser, database
     assert page.headers["cache-control"] == "no-store"
     found = owner.send_form("/schools/lincoln/holds", {"q": "u2@zyx"})
     assert "1 row." in words_of(found.text)
-
-
-def test_an_approval_applies_at_once_and_leads_to_the_sync(
-    owner: Browser, database: Database, lincoln: SchoolRow
-) -> None:
-    plan_id = held_creates(database, lincoln)
     status, _, text = _decide(owner, database, plan_id, "approve", reason="  ")
     assert (status, one(database, PEOPLE)) == (400, 0)
     assert "Say why" in text

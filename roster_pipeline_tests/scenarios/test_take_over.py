@@ -59,14 +59,16 @@ def mains_own(person: dict[str, Any], **fields: Any) -> None:
     assert person["links"][0] == f"m-{wanted['username']}"
 
 
-def leaves_main(district: SeveralConnections) -> None:
-    """The district's SIS marks the record as deleted, and she is archived there.
+def leaves_main(district: SeveralConnections, *names: str) -> None:
+    """The district's SIS marks the records as deleted, by default Ada's, and they are archived there.
 
     Somebody else changes too, because an identical bundle would count as an old one.
     """
-    district.sises["main"].district.remove("m-ada", how="mark")
+    names = names or ("ada",)
+    for name in names:
+        district.sises["main"].district.remove(f"m-{name}", how="mark")
     district.sises["main"].district.edit("main-own0", phone=f"+131255501{district.nights:02}")
-    assert district.night("main").by_action["archive"] == 1
+    assert district.night("main").by_action["archive"] == len(names)
 
 
 def test_who_delivers_somebody_before_their_own_school_does_never_owns_their_fields(
@@ -203,19 +205,23 @@ def test_the_same_username_or_a_linked_record_renamed_into_somebody_changes_them
 
 
 @BOTH
-@pytest.mark.parametrize("number", ["", "77"])
-def test_who_is_missing_for_one_night_is_not_taken_meanwhile(district: SeveralConnections, number: str) -> None:
-    district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
+def test_who_is_missing_for_one_night_is_not_taken_meanwhile(district: SeveralConnections) -> None:
+    kinds = {"ada": ({}, "77", ""), "tom": (TOM, "78", "78")}
+    for name, (own, number, _) in kinds.items():
+        district.deliver("main", f"m-{name}", **ADA | own, username=name, identifier=number)
     district.night("main")
-    leaves_main(district)
-    district.deliver("east", "e-ada", **FORGED, identifier=number)
+    leaves_main(district, *kinds)
+    for name, (own, _, theirs) in kinds.items():
+        district.deliver("east", f"e-{name}", **FORGED | own | {"username": f"forged-{name}"}, identifier=theirs)
     district.night("east")
-    mains_own(district.of("m-ada"), number="77")
-    district.sises["main"].district.restore("m-ada")
-    assert district.night("main").by_action["restore"] == 1
+    for name, (own, number, _) in kinds.items():
+        mains_own(district.of(f"m-{name}"), **own, username=name, number=number)
+        district.sises["main"].district.restore(f"m-{name}")
+    assert district.night("main").by_action["restore"] == 2
     district.night("east")
-    mains_own(district.of("m-ada"), number="77")
-    assert district.of("m-ada")["schools"] == ["main"]
+    for name, (own, number, _) in kinds.items():
+        mains_own(district.of(f"m-{name}"), **own, username=name, number=number)
+        assert district.of(f"m-{name}")["schools"] == ["main"]
 
 
 def test_of_two_attackers_neither_owns_them_and_the_second_waits(district: SeveralConnections) -> None:

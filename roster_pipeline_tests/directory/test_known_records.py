@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import text
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from roster_pipeline.directory import manual_edits, operations, pulls
 from roster_pipeline.directory.database import Database
@@ -30,6 +30,7 @@ WHO = {"who": "test", "reason": "a test"}
 OF_TIME = ("seconds", "server_time")
 """Members of a proof that differ between any two pulls."""
 ROLES = ("student", "student", "teacher", "guardian", "administrator")
+"""Parents who are not in the list are asked for one by one."""
 PAYLOADS = """
 select r.payload::text from pull_record p
 join sis_record r on r.id between p.block << 9 and (p.block << 9) + 511 and get_bit(p.bits, r.id & 511) = 1
@@ -43,17 +44,20 @@ class Sis:
 
     def __init__(self, chance: random.Random) -> None:
         self.chance = chance
+        self.parents_listed = chance.random() < 0.5
         self.users = [self.newcomer(number) for number in range(60)]
         self.orgs = [SCHOOL, SCHOOL | {"sourcedId": "sch-2", "name": "Hill", "identifier": "0400"}]
         self.totals = True
         self.odd = False
 
     def newcomer(self, number: int) -> dict[str, Any]:
-        agents = [{"sourcedId": f"u-{self.chance.randrange(60)}"}] if self.chance.random() < 0.5 else []
+        kind = "u" if self.parents_listed else "parent"
+        agents = [{"sourcedId": f"{kind}-{self.chance.randrange(60)}"}] if self.chance.random() < 0.5 else []
         elsewhere: dict[str, Any] = self.chance.choice(
             [{}, {}, {"primaryOrg": self.org()}, {"orgs": [self.org(), self.org()]}]
         )
-        role, metadata = self.chance.choice(ROLES), {"homeroom": str(number)}
+        role = self.chance.choice(ROLES if self.parents_listed else ROLES[:3])
+        metadata = {"homeroom": str(number)}
         return person(f"u-{number}", role, agents=agents, metadata=metadata, **elsewhere)
 
     def org(self) -> dict[str, Any]:
@@ -93,6 +97,8 @@ class Sis:
             chance.shuffle(users)
 
     def __call__(self, path: str, query: Mapping[str, str]) -> Response | None:
+        if path.startswith("/users/parent-"):
+            return JSONResponse({"user": person(path.removeprefix("/users/"), "guardian")})
         if path not in ("/users", "/orgs"):
             return None
         records = self.users if path == "/users" else self.orgs

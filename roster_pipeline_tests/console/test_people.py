@@ -228,15 +228,6 @@ def test_a_search_says_who_waits_to_be_entered_and_whose_record_could_not_be_use
         assert "Not in the directory" not in neighbour.send_form("/schools/oak/people", {"q": words}).text
 
 
-def test_the_page_of_a_person_says_why_their_change_waits(
-    owner: Browser, database: Database, lincoln: SchoolRow
-) -> None:
-    held_archive(database, lincoln, MANY | {"guard": "archivals", "message": "Too many would go."})
-    said = owner.get(f"/people/{person_of(database, 'old')}").text
-    assert "This waits, because: Too many would go." in words_of(said)
-    assert 'href="/schools/lincoln/holds">Look and decide</a>' in said
-
-
 def test_a_person_exists_only_for_people_who_may_see_their_school(
     signed_in: SignedIn, database: Database, oak: SchoolRow, ada: int
 ) -> None:
@@ -425,6 +416,9 @@ def test_somebody_is_entered_by_hand(owner: Browser, database: Database, lincoln
 def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
     owner: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
+    new = words_of(owner.get(f"/people/{ada}").text)
+    assert "New in the SIS." in new
+    assert "done by sync" in new
     changed = row("update", ada, reason="changed", links=["u1"], changes={"email": "new@example.org"})
     changed["changes"]["email"][0] = "ada@example.org"
     plan = write_plan(database, lincoln, [changed])
@@ -528,36 +522,18 @@ def test_the_history_names_a_change_left_out_before_the_person_was_known(
     assert "No sync enters them in Lincoln" in words_of(owner.get(f"/people/{ada}").text)
 
 
-def test_the_page_of_a_new_person_says_that_they_are_new(owner: Browser, database: Database, ada: int) -> None:
-    shown = words_of(owner.get(f"/people/{ada}").text)
-    assert "New in the SIS." in shown
-    assert "done by sync" in shown
-
-
-def test_names_in_a_plan_and_a_hold_lead_to_the_person(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
-    plan = held_archive(database, lincoln, {"guard": "archivals", "message": "Many.", "value": 1, "limit": 0})
+def test_names_in_a_plan_and_a_hold_lead_to_the_person_whose_page_says_why_their_change_waits(
+    owner: Browser, database: Database, lincoln: SchoolRow
+) -> None:
+    plan = held_archive(database, lincoln, MANY | {"guard": "archivals", "message": "Too many would go."})
     grace = person_of(database, "old")
+    said = owner.get(f"/people/{grace}").text
+    assert "This waits, because: Too many would go." in words_of(said)
+    assert 'href="/schools/lincoln/holds">Look and decide</a>' in said
     for where in (f"/schools/lincoln/plans/{plan}", "/schools/lincoln/holds"):
         assert f'href="/people/{grace}"' in owner.get(where).text
     first = one(database, "select min(id) from plan")
     assert f'href="/people/{grace}"' in owner.get(f"/schools/lincoln/plans/{first}").text, "whom the plan created"
-
-
-def test_a_name_of_another_school_leads_nowhere_before_the_plan_is_applied(
-    owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, oak: SchoolRow
-) -> None:
-    sync_rows(database, oak, newcomer("b1", "Beth"))
-    beth = person_of(database, "b1")
-    rows = [
-        row("create", beth, reason="joined_school", links=["b1"]),
-        row("conflict", beth, reason="other_connection", links=["b2"]),
-    ]
-    plan = write_plan(database, lincoln, rows)
-    where = f"/schools/lincoln/plans/{plan}"
-    assert f'href="/people/{beth}"' not in owner.get(where).text
-    shown = manager.get(where).text
-    assert f'href="/people/{beth}"><bdi>' in shown
-    assert f'href="/people/{beth}">person {beth}</a>' in shown, "whom a conflict is about"
 
 
 def test_markup_in_names_stays_text_and_nothing_of_people_is_logged(
@@ -679,19 +655,22 @@ def test_conflicts_of_a_district_are_one_list_for_its_manager(
     assert "The newest plans have no record that may belong to somebody else." in words_of(manager.get(where).text)
 
 
-def test_people_of_another_connection_are_shown_only_to_the_manager(
+def test_people_of_another_school_or_connection_are_shown_only_to_the_manager(
     owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, oak: SchoolRow
 ) -> None:
     sync_rows(database, oak, newcomer("b1", "Beth", changes={"email": "beth@example.org"}))
     beth = person_of(database, "b1")
-    write_plan(
-        database,
-        lincoln,
-        [
-            row("conflict", beth, links=["x1"], reason="other_connection"),
-            row("conflict", beth, links=["x2"], reason="match_contradicted"),
-        ],
-    )
+    rows = [
+        row("create", beth, reason="joined_school", links=["b1"]),
+        row("conflict", beth, links=["x1"], reason="other_connection"),
+        row("conflict", beth, links=["x2"], reason="match_contradicted"),
+    ]
+    plan = f"/schools/lincoln/plans/{write_plan(database, lincoln, rows[:2])}"
+    assert f'href="/people/{beth}"' not in owner.get(plan).text
+    shown = manager.get(plan).text
+    assert f'href="/people/{beth}"><bdi>' in shown
+    assert f'href="/people/{beth}">person {beth}</a>' in shown, "whom a conflict is about"
+    write_plan(database, lincoln, rows[1:])
     where = "/schools/lincoln/conflicts"
     shown = owner.get(where).text
     assert "beth@example.org" not in shown

@@ -68,7 +68,13 @@ with changed as materialized (
     ) b
     cross join lateral (select u.payload::jsonb as mine offset 0) m
     cross join lateral (
-        select coalesce(jsonb_object_agg(name, theirs -> name), '{{}}') as members
+        select coalesce(lower(mine ->> 'givenName') <> lower(theirs ->> 'givenName')
+            and lower(mine ->> 'familyName') <> lower(theirs ->> 'familyName'), false) as other
+    ) o
+    cross join lateral (
+        select coalesce(case when other and count(*) > 0 then jsonb_build_object(
+                'unreadable', coalesce(mine -> 'unreadable', '[]') || jsonb_agg(name))
+            else jsonb_object_agg(name, theirs -> name) end, '{{}}') as members
         from unnest(cast(:columns as text[])) name
         where theirs -> name <> all (:nothing) and coalesce(mine -> name, 'null') = any (:nothing)
           and (name = any (:unsaid) or :delta and exists (
@@ -78,7 +84,7 @@ with changed as materialized (
     cross join lateral (
         select jsonb_object_agg(key, theirs -> 'metadata' -> key) as numbers
         from unnest(cast(:unsaid as text[])) name cross join lateral (select substr(name, 10) as key) n
-        where name like 'metadata:%' and theirs -> 'metadata' ? key
+        where name like 'metadata:%' and theirs -> 'metadata' ? key and not other
     ) n
     cross join lateral (
         select mine || members || case when numbers is null then '{{}}' else jsonb_build_object(
@@ -95,7 +101,8 @@ select array_agg(id) as replaced, (select array_agg(id) from made) as made,
 from changed
 """.replace(":nothing", NOTHING)  # noqa: S608
 """Records of a pull with members that they do not say and that their record in the base does: new ones, or that of the
-base if nothing else differs."""
+base if nothing else differs. If both names are new, the id may have gone to somebody else: the members are unknown,
+because values of before would be evidence that it is one person."""
 PLACE_LETTERS = 16
 PARENT = "parent"
 OLDER_RECORDS = "older_records"

@@ -89,6 +89,19 @@ def test_a_row_of_changes_without_its_required_cells_says_only_what_it_has(datab
     assert after["st5"] == before["st5"] | {"phone": None, "middle_name": None}
 
 
+@pytest.mark.parametrize("mode", ["bulk", "delta"])
+def test_the_values_of_before_are_no_evidence_for_somebody_else(database: Database, bundle: Source, mode: str) -> None:
+    """The SIS gave the id of st4 to another student. Without number, e-mail and user name, only the id is the same."""
+    school = begun(database, bundle)
+    before = school.rows(STORED)
+    other = {"givenName": "Zenobia", "familyName": "Quist"}
+    rows = [one | CHANGED | (other if one["sourcedId"] == "st4" else {}) for one in bundle.users]
+    columns = [name for name in USERS if name not in LOST]
+    bundle.files = {"manifest.csv": manifest(users=mode), "users.csv": table(columns, rows)}
+    assert school.sync()["st4"] == "id_reassigned"
+    assert school.rows(STORED) == before
+
+
 def test_a_contact_who_came_after_a_column_was_lost_is_not_called(database: Database, bundle: Source) -> None:
     """The values of before say nothing about somebody new, who may be restrained."""
     columns = (*USERS, "metadata.restrained")

@@ -24,6 +24,8 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import IO
 
+from roster_pipeline.errors import RosterError
+
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 AGAIN_AFTER = 0.05
 """Seconds. By then, the deletion is over."""
@@ -128,7 +130,7 @@ def put_off() -> Iterator[None]:
 
 class ProcessGroup:
     """Children in one process group of their own, so that their own children end with them. Use as a context manager;
-    its end ends all of them, also after an error. record: where the group is written down."""
+    its end ends all of them, also after an error. record: where the group is written down, one group at a time."""
 
     def __init__(self, record: Path | None = None) -> None:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
@@ -146,7 +148,10 @@ class ProcessGroup:
         self._children[name] = child
         if not self._group:
             self._group = child.pid
-            self._write_down()
+            if self._locked:
+                self._locked.truncate(0)
+                self._locked.write(f"{self._group} {self._token}\n")
+                self._locked.flush()
 
     def ended(self) -> str | None:
         """The name of a child that ended by itself, if one did."""
@@ -164,20 +169,23 @@ class ProcessGroup:
             self._locked.truncate(0)
             self._locked.close()
 
-    def _write_down(self) -> None:
-        if self._record is not None:
-            self._locked = self._record.open("a+")
-            fcntl.flock(self._locked, fcntl.LOCK_EX)
-            self._locked.truncate(0)
-            self._locked.write(f"{self._group} {self._token}\n")
-            self._locked.flush()
-
     def _reap(self) -> bool:
         """Whether every child has ended; an ended child counts as running until it is polled."""
         running = [child for child in self._children.values() if child.poll() is None]  # polls every one of them
         return not running
 
     def __enter__(self) -> ProcessGroup:
+        """Raises RosterError if the group of another process is written down there."""
+        if self._record is not None:
+            self._locked = self._record.open("a+")
+            try:
+                fcntl.flock(self._locked, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self._locked.close()
+                raise RosterError(
+                    f"roster dev already runs for the folder {self._record.parent}.",
+                    "Stop it first: two daemons would start every sync twice. Or set ROSTER_HOME to another folder.",
+                ) from None
         return self
 
     def __exit__(

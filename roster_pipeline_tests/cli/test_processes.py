@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from roster_pipeline.demo_sis import PORT
+from roster_pipeline.errors import RosterError
 from roster_pipeline.runtime import processes
 from roster_pipeline.runtime.processes import ProcessGroup
 from roster_pipeline_tests.cli.conftest import Roster
@@ -49,9 +50,13 @@ def members(group: int) -> list[str]:
     return [row[2] for row in rows if row[0] == str(group) and not row[1].startswith("Z")]
 
 
-def test_grandchildren_that_will_not_stop_are_killed_with_their_parents(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_grandchildren_that_will_not_stop_are_killed_with_their_parents(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr(processes, "POLITE_SECONDS", 1.0)
-    with ProcessGroup() as group:
+    with ProcessGroup(tmp_path / "record") as group:
+        with pytest.raises(RosterError, match="already runs"), ProcessGroup(tmp_path / "record"):
+            pass  # a second one, with other ports
         group.start("parent", [sys.executable, "-c", PARENT])
         until(lambda: len(members(group._group)) == 2, 10)
         leader = group._group

@@ -48,18 +48,6 @@ select
     count(*) filter (where n.id is not null and d.email and not d.newcomer) as email
 from differing d left join unnest(cast(:named as text[])) n (id) on n.id = d.sourced_id
 """  # noqa: S608
-ARRIVED = f"""
-select count(*) as people, count(*) filter (where exists (
-    select from sis_record h cross join lateral (
-        select from pull_record where pull_id = :pull and {NAMED.format(id="h.id")} offset 0) q
-    where h.connection_id = r.connection_id and h.kind = 'user' and h.sourced_id = r.sourced_id)) as here
-from unnest(cast(:arrived as bigint[])) n (id) join sis_record r on r.id = n.id and r.kind = 'user'
-where not exists (
-    select from sis_record e cross join lateral (
-        select from pull_record where pull_id = :earlier and {NAMED.format(id="e.id")} offset 0) q
-    where e.connection_id = r.connection_id and e.kind = 'user' and e.sourced_id = r.sourced_id)
-"""  # noqa: S608
-"""People who came with the base: how many, and how many of them are in a pull."""
 LEFT_OUT = f"""
 select count(*) from sis_record w
 cross join lateral (select from pull_record where pull_id = :whole and {NAMED.format(id="w.id")} offset 0) p
@@ -79,14 +67,13 @@ where w.kind = 'user' and w.orgs @> array[:org]
 class Compared:
     """Two pulls of one source. changed: people who are new, gone or different. A different date of change alone does
     not count. back, forward: people whose date of change is earlier, or later, than in the pull before.
-    new, new_roleless: people who are new, and those of them without a role. goes_back: see `_goes_back`."""
+    new, new_roleless: people who are new, and those of them without a role."""
 
     changed: int
     back: int
     forward: int
     new: int
     new_roleless: int
-    goes_back: bool
 
 
 @dataclass(frozen=True)
@@ -101,10 +88,10 @@ class Named:
     email: int
 
 
-def compare(conn: Connection, pull_id: int, base_id: int, earlier_id: int | None = None) -> Compared:
-    """How the people of a pull differ from those of an earlier one, its base. earlier_id: the pull before the base."""
+def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
+    """How the people of a pull differ from those of an earlier one."""
     row = conn.execute(text(COMPARED), _differing(conn, pull_id, base_id)).one()
-    return Compared(**row._mapping, goes_back=earlier_id is not None and _goes_back(conn, pull_id, base_id, earlier_id))
+    return Compared(**row._mapping)
 
 
 def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Named:
@@ -118,18 +105,6 @@ def _differing(conn: Connection, pull_id: int, base_id: int) -> dict[str, Any]:
     pulls = of_pulls(conn, pull_id, base_id)
     here, there = pulls[pull_id], pulls[base_id]
     return {"only_here": (here - there).ids.tolist(), "only_there": (there - here).ids.tolist()}
-
-
-def _goes_back(conn: Connection, pull_id: int, base_id: int, earlier_id: int) -> bool:
-    """Whether a pull says what the pull before its base said: it has nothing new, and those who came with the base are
-    all gone again. A copy of yesterday answers so. People who were missing in the base and are back do not count."""
-    pulls = of_pulls(conn, pull_id, base_id, earlier_id)
-    here, base, earlier = (pulls[one] for one in (pull_id, base_id, earlier_id))
-    if len((here - base - earlier).ids) or not len((base - earlier).ids):
-        return False
-    given = {"pull": pull_id, "earlier": earlier_id, "arrived": (base - earlier).ids.tolist()}
-    row = conn.execute(text(ARRIVED), given).one()
-    return bool(row.people) and not row.here
 
 
 def left_out(conn: Connection, whole_id: int, part_id: int, org: str) -> int:

@@ -260,8 +260,7 @@ def _finish(
         if named is not None and base is not None and proof["complete"]:
             learned[PROVED], notes = look_at_changes(conn, school, pull_id, base, proof[READS], named)
             proof = proof | {"notes": [*proof["notes"], *notes]}
-        earlier = delta_base.delta_base_of(conn, source, scope, before=base.id) if base else None
-        compared = pull_comparison.compare(conn, pull_id, base.id, earlier.id if earlier else None) if base else None
+        compared = pull_comparison.compare(conn, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)
         pulls.finish(
             conn,

@@ -80,7 +80,7 @@ def aged(
     noted, age = dict(proof), dict(proof.get("age") or {})
     bundle = bool(age)
     problems = list(proof["problems"])
-    older = OLDER in problems or (compared is not None and compared.goes_back)
+    older = OLDER in problems
     if bundle:
         earlier = (before or {}).get("age") or {}
         revisions = list(earlier.get(REVISIONS) or ())

@@ -348,30 +348,3 @@ def test_the_size_that_somebody_approved_is_the_usual_one_from_then_on(api: Scho
     remove(api, *(f"st{place}" for place in range(15, 26)))
     api.sync()
     assert "shrunk_role" in api.guards, "it is compared with the new size"
-
-
-def test_a_copy_of_the_day_before_without_dates_of_change_changes_nobody(api: School) -> None:
-    monday = everybody()
-    api.source.users = monday
-    api.sync()
-    tuesday = [*everybody(), pupil(70), pupil(71)]
-    tuesday[3]["email"] = "new@wexbury.example"
-    api.source.users = tuesday
-    api.sync()
-    api.source.users = monday
-    api.sync()
-    assert (api.guards, api.active()) == ({"older_source", "incomplete_snapshot"}, PUPILS + 2)
-    assert fields(api, "email")["st3"] == "new@wexbury.example"
-    api.source.users = tuesday
-    api.sync()
-    assert api.guards == set()
-    api.source.users = tuesday[:-1]  # one of the two left: no copy of Monday
-    api.sync()
-    assert (api.guards, api.active()) == (set(), PUPILS + 1)
-
-
-def test_people_who_were_missing_for_a_night_come_back_by_themselves(api: School) -> None:
-    for users in (everybody(), [*everybody()[2:], pupil(70)], [*everybody()[:-1], pupil(70)]):
-        api.source.users = users
-        api.sync()
-    assert (api.guards, api.active()) == (set(), PUPILS + 1)

@@ -18,6 +18,9 @@ from roster_pipeline.vocabulary import LONGEST_ID
 LONGEST_NAME = 200
 """A name longer than this is not a name; the longest registered ones have about 100 characters."""
 
+LONGEST_GARBLED = 5 * LONGEST_NAME
+"""Longer names are not repaired, only rejected: a hostile one could be garbled a thousand times."""
+
 _SPACE = r"\p{Z}\t\n\v\f\r"
 
 _UNSEEN = (
@@ -98,12 +101,22 @@ def clean_text(raw: Array) -> Array:
 def clean_names(raw: Array) -> Array:
     """As `clean_text`; a name that exports write for an empty cell is missing, and so is a hidden one. Letters that a
     wrong encoding or HTML changed are read as they were."""
-    return on_distinct(raw, lambda names: _without(_without(clean_text(_ungarbled(names)), _NO_NAME), _HIDDEN))
+    return on_distinct(raw, lambda names: _without(_without(_as_meant(names), _NO_NAME), _HIDDEN))
+
+
+def _as_meant(names: Array) -> Array:
+    meant = clean_text(_ungarbled(names))
+    changed = pc.fill_null(pc.not_equal(meant, names), False)
+    if not pc.any(changed).as_py():
+        return meant
+    # Again, because something invisible may have been between two signs.
+    return pc.replace_with_mask(meant, changed, clean_text(_ungarbled(meant.filter(changed))))
 
 
 def _ungarbled(names: Array) -> Array:
+    readable = pc.less(pc.utf8_length(names), LONGEST_GARBLED)
     for pattern, meant in ((_HTML, _without_html), (_READ_WRONG, _as_utf8)):
-        where = pc.fill_null(pc.match_substring_regex(names, pattern=pattern), False)
+        where = pc.fill_null(pc.and_(pc.match_substring_regex(names, pattern=pattern), readable), False)
         if pc.any(where).as_py():
             names = pc.replace_with_mask(names, where, pa.array(map(meant, names.filter(where).to_pylist()), TEXT))
     return names

@@ -32,6 +32,8 @@ from roster_pipeline_tests.planning.builders import user
         ("\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"),
         ("O'Brien-Smith", "O'Brien-Smith"),
         ("O&#39;Brien &amp;amp; Co", "O'Brien & Co"),
+        (f"&{'amp;' * 3000}lt;", f"&{'amp;' * 3000}lt;"),
+        ("à\x1f¡¡", "\u0861"),
         ("Jos\u00c3\u00a9 Mu\u00c3\u00b1oz", "Jos\u00e9 Mu\u00f1oz"),
         ("\u00c3\u2030lodie O\u00e2\u20ac\u2122Hara", "\u00c9lodie O\u2019Hara"),
         ("Jos\u00c3\u0192\u00c2\u00a9", "Jos\u00e9"),

@@ -1,7 +1,5 @@
 """The demo: empty databases, two simulated SISs, three nights of syncs through Dagster, and what happened as tables."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -3,8 +3,6 @@
 The story is the same in every run, so a simulator that starts later can repeat it up to the same night.
 """
 
-from __future__ import annotations
-
 import argparse
 import signal
 import socket

@@ -7,8 +7,6 @@ No text holds a value from a person's record.
 Each missing part of a snapshot is a slug in its proof. `WORDS` says what it means in a report.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 

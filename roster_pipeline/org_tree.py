@@ -4,8 +4,6 @@ and end.
 An org is a mapping with `sourcedId`, `type`, `parent` (a sourcedId or None) and `status`, as `oneroster` returns it.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import datetime, tzinfo

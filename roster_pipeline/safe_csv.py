@@ -6,8 +6,6 @@ remove it again (`plain_cell`). `="09"` would keep the zero too, but it is a for
 warn about it.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

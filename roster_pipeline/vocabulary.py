@@ -3,8 +3,6 @@
 Each is written here once; roster, plan, directory, mails and pages use the same.
 """
 
-from __future__ import annotations
-
 import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping

@@ -3,8 +3,6 @@
 This module lists every command, in the order of the help.
 """
 
-from __future__ import annotations
-
 import sys
 import warnings
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The file of `roster school add --file`: one line is one school, its columns are the options of the command."""
 
-from __future__ import annotations
-
 import csv
 import difflib
 import re

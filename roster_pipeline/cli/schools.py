@@ -1,8 +1,6 @@
 """`roster district`: the tenants. Nothing is matched, read or changed across districts. `roster school`: the schools
 that are rostered, and everything an owner chooses for each."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

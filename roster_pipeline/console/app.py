@@ -3,8 +3,6 @@
 The page has a message and a remedy, but never a trace, and never a value of somebody's record.
 """
 
-from __future__ import annotations
-
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator

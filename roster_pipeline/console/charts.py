@@ -1,8 +1,6 @@
 """Charts as inline SVG, drawn on the server: they need no script, and they show nothing that is not in the table next
 to them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from markupsafe import Markup

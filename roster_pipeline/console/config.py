@@ -3,8 +3,6 @@
 There is no access log, because addresses of pages can contain searches for people.
 """
 
-from __future__ import annotations
-
 import asyncio
 import signal
 import socket

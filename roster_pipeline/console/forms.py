@@ -4,8 +4,6 @@ The name of a field is the path of its setting: `connection-url`, `school-studen
 `school-guards-windows-0-first`. Shares are percentages on the page. The Client Secret is never among the values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 

@@ -3,8 +3,6 @@
 python -m roster_pipeline.console.glossary > docs/glossary.md
 """
 
-from __future__ import annotations
-
 import sys
 from functools import cache
 from importlib.resources import files

@@ -5,8 +5,6 @@ A SIS that sends far too much can end only this process: its memory is limited, 
 it first.
 """
 
-from __future__ import annotations
-
 import os
 import resource
 import socket

@@ -9,8 +9,6 @@ The headers of a response say what a browser may load, frame and keep. The addre
 (`v`). A browser may keep the file for a year, because a changed file has a new address.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import hmac

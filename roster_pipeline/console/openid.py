@@ -7,8 +7,6 @@ An e-mail address counts once, at the first sign-in. From then on the account be
 If an office gives the address to somebody else later, that person does not get the account.
 """
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import hmac

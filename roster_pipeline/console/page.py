@@ -9,8 +9,6 @@ Templates use `FILTERS` behind a bar: `{{ at | ago }}`, `{{ at | exact(zone) }}`
 times in the school's zone, numbers, roles and actions as words.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta

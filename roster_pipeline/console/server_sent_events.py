@@ -5,8 +5,6 @@ Any process can serve it, because it reads the row in the database.
 Every event has a number. So a browser that lost the stream gets each later event once.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable

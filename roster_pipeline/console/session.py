@@ -8,8 +8,6 @@ visit. So nobody can prepare a session for somebody else.
 The database counts the rate limits, for all processes together.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from datetime import timedelta
 from urllib.parse import quote

@@ -1,7 +1,5 @@
 """The settings form of one school: its values, what a person sent, and who may change the connection."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime

@@ -7,8 +7,6 @@ Errors are written once, with the command that is the remedy. Owners of schools 
 which page to open instead of the command.
 """
 
-from __future__ import annotations
-
 import re
 import textwrap
 from dataclasses import dataclass

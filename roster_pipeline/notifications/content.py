@@ -4,8 +4,6 @@ This module has the facts and no layout. They are stored as JSON next to the syn
 There is no field for a name, an address or a number of a person, and none may be added: mails carry counts only.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -7,8 +7,6 @@ corrected. Their texts have codes, but never an address, a password or the serve
 Without a mail server, mails are written as .eml files into a folder, for a first look.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

@@ -1,7 +1,5 @@
 """The layout of a mail: makes a page of blocks from a report or an alert. Pure functions."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 from datetime import datetime
 

@@ -1,7 +1,5 @@
 """Mails that are not reports of a sync: alerts and all-clears, sign-in links, invitations, the daily digest."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -3,8 +3,6 @@
 Pure functions of the report. Nothing here knows about HTML or SMTP.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Literal
 from zoneinfo import ZoneInfo

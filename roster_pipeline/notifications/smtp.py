@@ -4,8 +4,6 @@ If a connection breaks between the message and the server's answer, nobody knows
 sent again with the same Message-ID, so that a careful server or mail program drops the copy.
 """
 
-from __future__ import annotations
-
 import re
 import smtplib
 import socket

@@ -1,7 +1,5 @@
 """Lets people into the console, and takes their access away. The audit has each change, and who made it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import UTC, datetime
 

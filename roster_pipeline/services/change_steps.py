@@ -1,7 +1,5 @@
 """The change log in words: what a sync, decision or edit changed of a person, step by step. Pure functions."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -6,8 +6,6 @@ The stored Client Secret is used if the form leaves it empty and the server stay
 values counts as the school's last test. A test of other values counts when these values are saved (`save_settings`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace

@@ -5,8 +5,6 @@ school and, if it is given, the hash of the plan. Leavers are given as a typed o
 or user names, with a day.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass

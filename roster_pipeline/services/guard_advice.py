@@ -1,7 +1,5 @@
 """Texts for people about each guard: its title, and what to do about its findings."""
 
-from __future__ import annotations
-
 GUARD_TITLES: dict[str, str] = {
     "incomplete_snapshot": "The list is not complete",
     "witness": "The SIS still answers for missing people",

@@ -7,8 +7,6 @@ For the last syncs, the guards on archivals, creations, restorations and updates
 stored plans, so the page shows the effect of a changed limit. Of the other guards, only findings are stored.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

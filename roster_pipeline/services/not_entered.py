@@ -1,8 +1,6 @@
 """People whom somebody looks for and who are not in the school: the rows about them in the newest plans, their records
 that could not be used, and records that give them no place in the school."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from sqlalchemy import Connection

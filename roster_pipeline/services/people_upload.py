@@ -6,8 +6,6 @@ agree, and nothing may contradict. A name alone never matches anybody. A row wit
 until somebody decides.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

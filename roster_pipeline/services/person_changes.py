@@ -7,8 +7,6 @@ Typed values are normalized like the values from a SIS, or refused. Applications
 lower-case and phone numbers have the international form, from every source.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """One person for a reader: fields and their sources, records of the SIS, the newest plan, and the whole history."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime

@@ -1,8 +1,6 @@
 """The rows of a plan as people read them (who, which fields change from what to what, and why), and the plan as
 numbers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ follows the decision. For two people, "same person" is a merge. `identity.person
 be merged, and which values the kept person gets.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime

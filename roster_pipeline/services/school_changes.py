@@ -1,7 +1,5 @@
 """Adds schools, and changes the settings of schools and districts. It also writes the audit entries."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta

@@ -4,8 +4,6 @@ The mails use the same sentences, so an owner does not read two versions of the 
 school from the first test to the nightly sync.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Reads the list of schools of a SIS, and adds some of them to a district, with the settings of an existing school."""
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence

@@ -1,7 +1,5 @@
 """The table of settings of districts and connections. `fields.py` has those of schools, and all settings by name."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, replace
 from typing import Any

@@ -5,8 +5,6 @@ The models (`school.py`) hold types, bounds and defaults. A test compares the tw
 other lacks. This module has only plain data, so that the help of a command does not load the models.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from roster_pipeline.settings.connection_fields import CLIENT_SECRET, CONNECTION, DISTRICT, Choices, Setting, advanced

@@ -5,8 +5,6 @@ only the work that depends on it. Every call reads the environment again, becaus
 `docs/operations.md`, `docs/deployment.md` and `docs/console.md` list the variables; a test compares.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 A person's own account: where it is signed in, and signing out everywhere.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 from sqlalchemy import Connection

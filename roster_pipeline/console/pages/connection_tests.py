@@ -4,8 +4,6 @@ connection are tested together, as they are stored.
 Supported SISs: what each can do, where to find the values to enter, what to grant there, and the way without an API.
 """
 
-from __future__ import annotations
-
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response

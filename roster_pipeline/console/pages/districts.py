@@ -4,8 +4,6 @@ Also the form of a new district, and the page of a district: its connections and
 its year.
 """
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

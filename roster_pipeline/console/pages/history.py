@@ -4,8 +4,6 @@ The audit says who did what, when and why. Operators see all of it, managers the
 part of their school.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Holds: shows what guards stopped in one school, and takes a person's decision."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import date, datetime
 from functools import partial

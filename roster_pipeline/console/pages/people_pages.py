@@ -7,8 +7,6 @@ to each other and the buttons "same person" and "two people".
 The search is sent as a form, so its words are never in an address.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, get_args

@@ -5,8 +5,6 @@ the links. Managers may change these. Owners may change them only if all schools
 theirs. Only operators may erase a person.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ of all schools, to decide several at once.
 Plans and holds share the filter, the page of rows, and the choices of the filter.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,7 +1,5 @@
 """Preview & run: Sync now and Dry run, and the live progress of each run. Also the sync of one person."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from typing import Any
 

@@ -3,8 +3,6 @@
 Also adds schools of a SIS that is connected, or of a SIS that somebody connects here first.
 """
 
-from __future__ import annotations
-
 import re
 from datetime import timedelta
 from functools import partial

@@ -7,8 +7,6 @@ for another.
 Signing in by OpenID Connect: the way to the identity provider, and back.
 """
 
-from __future__ import annotations
-
 import logging
 import re
 from datetime import timedelta

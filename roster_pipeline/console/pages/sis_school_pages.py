@@ -1,7 +1,5 @@
 """Lists the schools of a SIS, so that a person can tick and add them without knowing a School ID."""
 
-from __future__ import annotations
-
 import json
 from threading import Thread
 from typing import Any

@@ -5,8 +5,6 @@ A rollback shows first what would happen, in numbers, then asks for a reason, th
 Also the rejected records of the snapshot: person, field and rule.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,8 +1,6 @@
 """Uploads a list of people into a school: takes the file and its columns, shows what each row would do, and applies the
 list."""
 
-from __future__ import annotations
-
 from sqlalchemy import Connection
 from starlette.datastructures import UploadFile
 from starlette.requests import Request

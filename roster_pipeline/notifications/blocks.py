@@ -115,8 +115,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """One mail. action: the next step, as a button after the first lines. run: the page of the Dagster run, for
-    engineers, at the end; None or an http(s) address."""
+    """One mail. action: the next step, a button near the top. run: the Dagster run, for engineers, at the end."""
 
     school: str
     tone: Tone
@@ -143,8 +142,8 @@ def page_link(console_url: str | None, path: str, text: str, *, quiet: bool = Fa
 
 
 def in_console(text: str) -> str:
-    """The text with pages and buttons of the console instead of commands. Text without a command stays as it is. `Then
-    run: roster test-connection oak` becomes `Then press Test Your Information`."""
+    """The text with pages and buttons of the console instead of commands: `Then run: roster test-connection oak`
+    becomes `Then press Test Your Information`."""
     if "roster " not in text:
         return text
     return _COMMAND.sub(_instruction, text)
@@ -204,8 +203,7 @@ def _templates() -> Environment:
 
 
 def harmless(text: str) -> str:
-    """The text without unprintable characters, and with masked e-mail addresses, because a message from another system
-    may repeat one."""
+    """The text without unprintable characters, and with masked e-mail addresses."""
     return _ADDRESS.sub("[address]", _UNPRINTABLE.sub("", text))
 
 

@@ -71,8 +71,7 @@ class RoleCounts:
 
     @classmethod
     def of(cls, role: str, planned: Mapping[str, int], held: Mapping[str, int] | None = None) -> Self:
-        """Make it from a plan's counts by action (`create`, ..., `skip`, `conflict`, `unchanged`), and from the counts
-        of held rows."""
+        """From a plan's counts by action (`create`, ..., `skip`, `conflict`, `unchanged`), and those of held rows."""
         held = held or {}
         done = {name: planned.get(action, 0) - held.get(action, 0) for action, name in DONE.items()}
         return cls(
@@ -96,8 +95,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Held:
-    """One kind of change of one role that waits for a person. `rows` may be 0: then the kind is held although nobody
-    would change."""
+    """One kind of change of one role that waits. `rows` may be 0: it is held although nobody would change."""
 
     role: str
     action: Action
@@ -112,8 +110,7 @@ class Held:
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """People who were skipped or in conflict, by the plan's reason. message: the reason as a sentence; not needed for
-    the switches (`auto_update_off`, `archive_off`, `role_off`)."""
+    """People skipped or in conflict, by the plan's reason. message: the reason as a sentence; switches need none."""
 
     role: str
     rows: int
@@ -123,8 +120,7 @@ class LeftAlone:
 
 @dataclass(frozen=True)
 class RowNote:
-    """People with a note in the plan: recognised without a link, or with a key of somebody else. message: the note as a
-    sentence about one of them. to_check: somebody should look at it."""
+    """People with a note in the plan, as a sentence about one of them. to_check: somebody should look at it."""
 
     role: str
     rows: int
@@ -151,8 +147,7 @@ class QualityCheck:
 
 @dataclass(frozen=True)
 class Rejected:
-    """Records of the SIS that broke one rule in one field. severity: an error left the record out, a warning only the
-    field."""
+    """Records that broke a rule in a field. severity: an error left out the record, a warning the field."""
 
     collection: str
     field: str
@@ -218,8 +213,7 @@ class ContactCounts:
 
 @dataclass(frozen=True)
 class RowDetails:
-    """The rows of the plan, for owners who asked for them: a file with the mail, or too many rows for a file. names:
-    whether the file has only ids, or masked names too."""
+    """The rows of the plan, if owners asked for them. attached: not too many. names: only ids, or masked names too."""
 
     rows: int
     names: Literal["ids", "masked"]

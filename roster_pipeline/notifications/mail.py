@@ -33,14 +33,12 @@ MAIL_FROM = "ROSTER_MAIL_FROM"
 FOLDER_SENDER = "Roster <roster@localhost>"
 """The From of mails that go to a folder, if nobody has set one."""
 SLUG_LENGTH = 60
-"""How many characters of the subject a file name has: enough to recognise it, and short enough for every file
-system."""
+"""How many characters of the subject a file name has: short enough for every file system."""
 
 
 @dataclass(frozen=True)
 class Mail:
-    """What `render` makes of a report. `school` is the school's key, for a header that mail rules can sort by.
-    attachment: a CSV file of row details, for owners who asked for it."""
+    """A rendered report. school: its key, for a header for mail rules. attachment: row details as CSV, if asked for."""
 
     subject: str
     text: str
@@ -50,12 +48,9 @@ class Mail:
 
 
 def message_id(*parts: object, sender: str) -> str:
-    """A Message-ID in the domain of the sender. The same parts always give the same Message-ID.
-
-    `message_id("sync", database_id, 17, sender="Roster <roster@example.org>")`. The parts are hashed, so any text will
-    do. Include a part that differs between installations, or their mails look like copies. A sender that is not an
-    address fails only when the mail is sent, not here in the middle of a sync.
-    """
+    """A Message-ID in the domain of the sender; the same parts give the same one. They are hashed, so any text will do;
+    include one that differs between installations, or their mails look like copies. A sender that is not an address
+    fails only when the mail is sent, not here in the middle of a sync."""
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).hexdigest()[:32]
     try:
         domain = address_of(sender).domain
@@ -65,8 +60,7 @@ def message_id(*parts: object, sender: str) -> str:
 
 
 def address_of(written: str) -> Address:
-    """`Name <user@host>` or `user@host`, with the host in its ASCII spelling. Raises ValueError, without the value, if
-    it is neither, or if it is more than one address."""
+    """`Name <user@host>` or `user@host`, the host in ASCII. Raises ValueError, without the value, for anything else."""
     addresses = getaddresses([written])
     name, bare = addresses[0] if len(addresses) == 1 else ("", "")
     user, _, domain = bare.rpartition("@")
@@ -80,8 +74,7 @@ def address_of(written: str) -> Address:
 
 
 def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity: str, at: datetime) -> EmailMessage:
-    """The message. `identity` is its Message-ID with brackets. The same mail always has the same one. A mail that is
-    not about one school goes to people of several schools, so it hides their addresses from each other."""
+    """The message. identity: its Message-ID with brackets. A mail about several schools hides its recipients."""
     if not _MESSAGE_ID.fullmatch(identity):
         raise ValueError("a Message-ID looks like <something@host>")
     ascii_only = all(address.username.isascii() for address in (sender, *recipients))
@@ -144,8 +137,8 @@ class Mailer(Protocol):
     sender: str
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
-        """One message to all recipients. `at` becomes its Date; give the time of the report, so that a resend is equal.
-        Raises TemporaryDeliveryError or PermanentDeliveryError if no recipient has it."""
+        """One message to all; at: its Date, the report's time, so that a resend is equal. Raises a MailError if nobody
+        has it."""
         ...
 
     def check(self) -> None:
@@ -154,8 +147,7 @@ class Mailer(Protocol):
 
 
 class FolderMailer:
-    """Writes `2026-11-03_200412_lincoln-high_4-created-1-archived_1f0c9a7e.eml`; the last part comes from the
-    Message-ID. A mail that is sent again replaces its own file, so the folder holds each mail once."""
+    """Writes `2026-11-03_200412_lincoln-high_4-created_1f0c9a7e.eml`; the same Message-ID replaces its own file."""
 
     def __init__(self, folder: Path, sender: str) -> None:
         self.folder = folder

@@ -54,8 +54,7 @@ SWITCHED_OFF = {
 
 
 def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) -> Page:
-    """The page of a report or an alert. commands: whether it names commands to run; by default only if there is no
-    console."""
+    """The page of a report or an alert. commands: it names commands to run; by default if there is no console."""
     typed = web_address(mail.console_url) is None if commands is None else commands
     if isinstance(mail, FailureAlert):
         details, sections = [f"Step: {mail.step}"], alert_sections(mail, typed)

@@ -32,8 +32,8 @@ FOOTER_IN_CONSOLE = (
 
 @dataclass(frozen=True)
 class Notice:
-    """One such mail. `about`: the school's name, or the connection; `key`: the school's key, empty for a connection.
-    link: the console page where the reader can act, if there is a console. run: the Dagster run, for engineers."""
+    """One such mail. about: a school's name, or the connection; key: the school's key, if any. link: the page where the
+    reader can act, if there is a console. run: the Dagster run."""
 
     about: str
     key: str
@@ -70,8 +70,8 @@ def notice_mail(notice: Notice, *, commands: bool = True) -> Mail:
 
 
 def sign_in_mail(url: str, site: str, minutes: int) -> Mail:
-    """The mail with a sign-in link. url: the link. site: the console's address, so that the reader can see where the
-    link leads."""
+    """The mail with a sign-in link. url: the link. site: the console's address, so that the reader sees where it
+    leads."""
     page = Page(
         school="Roster",
         tone="good",
@@ -98,8 +98,7 @@ MOST_NAMED = 10
 
 
 def invitation_mail(places: Sequence[str], url: str | None) -> Mail:
-    """An invitation. places: names of schools or districts; none for everything. url: the first page, if there is a
-    console."""
+    """An invitation. places: names of schools or districts; none for all. url: the first page, if any."""
     named = list(places[:MOST_NAMED])
     more = len(places) - len(named)
     what = ", ".join(named) + (f" and {more} more" if more else "") if named else "all schools"

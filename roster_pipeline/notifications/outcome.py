@@ -1,7 +1,4 @@
-"""The words of a report: outcome, subject, tone, and which owners want to get it.
-
-Pure functions of the report. Nothing here knows about HTML or SMTP.
-"""
+"""The words of a report: outcome, subject, tone, and which owners want to get it. Pure functions of the report."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -38,8 +35,7 @@ def joined(parts: Sequence[str]) -> str:
 
 
 def held_by_action(report: SyncReport, *, overridable: bool | None = None) -> list[str]:
-    """`["12 archivals", "1 update"]`: what is held, over all roles, without the kinds in which nobody would change.
-    overridable: only what a person can approve, or only what nobody can approve; without it, both."""
+    """`["12 archivals", "1 update"]`: what is held and would change somebody. overridable: can a person approve it?"""
     some = [held for held in report.held if overridable in (None, held.overridable)]
     totals = {action: sum(held.rows for held in some if held.action == action) for action in NOUNS}
     return [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
@@ -164,8 +160,7 @@ def _held_words(report: SyncReport) -> list[str]:
 
 
 def _nothing(report: SyncReport) -> str:
-    """Why nothing was changed. Only if the roster is complete and every person in it was used, this says that the
-    directory matches it."""
+    """Why nothing was changed; only a complete roster without people left alone matches the directory."""
     left = report.total("skipped") + report.total("conflicts")
     if left:
         return f"nothing was changed; {counted(left, 'person was', 'people were')} left alone"
@@ -274,8 +269,7 @@ def _headline(report: SyncReport) -> str:
 
 
 def to_check(report: SyncReport) -> int:
-    """How many people somebody should check, because of the way they were recognised, or because somebody else has the
-    same key."""
+    """How many people to check: recognised without a link, or somebody else has the same key."""
     return sum(note.rows for note in report.row_notes if note.to_check)
 
 
@@ -290,8 +284,7 @@ def tone(mail: SyncReport | FailureAlert) -> Tone:
 
 
 def wants(mail: SyncReport | FailureAlert, when: Literal["every", "problems", "daily"]) -> bool:
-    """Whether an owner who asked for every report, or only for changes and problems, gets this one. A switch that is
-    off is the owner's own choice and no problem. A record that could not be used is a problem."""
+    """Whether an owner gets this report. A switch that is off is no problem; a record without use is one."""
     if when != "problems" or tone(mail) != "good" or isinstance(mail, FailureAlert):
         return True
     unused = any(rejected.severity == "error" and rejected.rows for rejected in mail.rejected)

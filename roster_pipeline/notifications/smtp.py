@@ -40,8 +40,7 @@ TIMEOUT_SECONDS = 30.0
 """Seconds for every answer of the server. Some servers check the sender while we wait, which takes up to about 20 s."""
 
 WHOLE_SECONDS = 35.0
-"""Seconds for one mail from the first byte to the last, however slowly the server answers. This limits the time of one
-tick."""
+"""Seconds for one mail, however slowly the server answers. This limits the time of one tick."""
 CUT_AGAIN_AFTER = 0.2
 TOO_LARGE = 552
 PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -61,8 +60,7 @@ class Server:
 
     @classmethod
     def of(cls, url: str) -> Self:
-        """Read an address. Raises MailSettingsError, which never repeats the address, because it may contain a
-        password."""
+        """Read an address. Raises MailSettingsError without it, because it may contain a password."""
         example = f"Set {SMTP_URL} like smtp+starttls://user:password@mail.example.org:587 (or smtps://, smtp://)."
         try:
             parts = urlsplit(url)
@@ -83,8 +81,7 @@ class Server:
 
 
 class _Bounded(smtplib.SMTP):
-    """A client whose connection is cut after this many seconds. A time-out per answer does not limit the whole
-    conversation."""
+    """A client cut off after this many seconds; a time-out per answer does not limit the conversation."""
 
     def __init__(self, whole: float, *args: Any, **settings: Any) -> None:
         self._whole = whole
@@ -119,8 +116,8 @@ class _BoundedTls(_Bounded, smtplib.SMTP_SSL):
 
 
 class SmtpMailer:
-    """One connection per mail. `tls` replaces the system's trusted certificates. timeout: seconds for one answer of the
-    server. whole: seconds for a mail from connecting to the end."""
+    """One connection per mail. tls: replaces the system's certificates. timeout, whole: seconds per answer, per
+    mail."""
 
     def __init__(
         self,
@@ -270,8 +267,7 @@ def _not_connected(where: str, problem: Exception) -> MailError:
 
 
 def mailer_from(server: MailServer, folder: Path) -> Mailer:
-    """The mailer of an installation. folder: where mails are written when there is no `ROSTER_SMTP_URL`. Raises
-    MailSettingsError."""
+    """The mailer of an installation. folder: for mails without a `ROSTER_SMTP_URL`. Raises MailSettingsError."""
     url, sender = server.smtp_url, server.mail_from
     if not url:
         return FolderMailer(folder, sender or FOLDER_SENDER)

@@ -25,8 +25,7 @@ class NoAddress(DirectoryError):
 
 
 def place_of(conn: Connection, *, operator: bool = False, district: str = "", school: str = "") -> Place:
-    """The place that these keys name. Raises UnknownKey, and DirectoryError if they name no or several
-    places."""
+    """The place that these keys name. Raises UnknownKey, and DirectoryError unless they name exactly one."""
     if [operator, bool(district), bool(school)].count(True) != 1:
         raise DirectoryError(
             "Say for what: everything, one district, or one school.", "Choose exactly one of the three."
@@ -54,8 +53,7 @@ def grant(conn: Connection, email: str, place: Place, *, who: str) -> bool:
 
 
 def revoke(conn: Connection, email: str, place: Place | None, *, who: str) -> None:
-    """Take one grant away, or with None all of them. The change counts from the person's next click. Raises as
-    `accounts.revoke`."""
+    """Take one grant away, or all (None); it counts from the next click. Raises as `accounts.revoke`."""
     number, email = accounts.revoke(conn, email, place), accounts.normal(email)
     if place is None:
         audit.record(conn, who, "access revoked", details={"account": email, "grants": number})
@@ -73,11 +71,8 @@ def link_for(conn: Connection, email: str, *, who: str) -> str:
 
 
 def invite(conn: Connection, email: str, places: Sequence[str], *, console_url: str | None, path: str = "") -> None:
-    """Put a mail into the outbox that says what somebody may look after, and where to sign in.
-
-    places: names of schools or districts. path: the page to which the mail leads. The mail has no link that signs in,
-    because others may read the outbox, and because somebody may open the mail weeks later.
-    """
+    """Put an invitation into the outbox. places: names of schools or districts. path: the page that it leads to. It has
+    no link that signs in, because others may read the outbox and the mail may be opened weeks later."""
     sender = MailServer.read().mail_from or FOLDER_SENDER
     outbox.put(
         conn,
@@ -94,8 +89,7 @@ def note_sign_in(conn: Connection, account: Account, by: str) -> None:
 
 
 def note_refusal(conn: Connection, who: str, reason: str) -> None:
-    """Note in the audit that a sign-in was refused. who: an address that was proved, or a word. A text that a stranger
-    typed does not belong into the audit."""
+    """Note a refused sign-in. who: a proved address, or a word; never a text that a stranger typed."""
     audit.record(conn, who, "sign-in refused", details={"reason": reason})
 
 

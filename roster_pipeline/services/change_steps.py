@@ -23,8 +23,7 @@ class Step:
 
 
 def steps_of(change: Change, school: str, why: str) -> list[Step]:
-    """A row of the change log, as sentences and as changed fields. school: its name; empty if the change is of no
-    school. why: why its sync archived or restored."""
+    """A row of the change log as sentences and changed fields. school: its name, if any. why: its sync's reason."""
     before, after = change.before or {}, change.after or {}
     place = f" in {school}" if school else ""
     of = after or before

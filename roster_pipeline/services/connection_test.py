@@ -1,10 +1,6 @@
-"""Test Your Information with the values of a form. The values are tested as they are.
-
-They are stored with the test, not as settings.
-
-The stored Client Secret is used if the form leaves it empty and the server stays the same. A test of exactly the stored
-values counts as the school's last test. A test of other values counts when these values are saved (`save_settings`).
-"""
+"""Test Your Information with the values of a form, which are stored with the test and not as settings. The stored
+Client Secret is used if the form leaves it empty and the server stays the same. A test of exactly the stored values
+counts as the school's last test, any other once its values are saved (`save_settings`)."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -50,8 +46,7 @@ MOST_AT_ONCE = 4
 
 
 class TestGoesOn(DirectoryError):
-    """A test of the school goes on already, or the console has no free place for a test. here: the test of this school,
-    if that is the reason."""
+    """A test goes on already. here: the one of this school, if that is the reason and not too many others."""
 
     __test__ = False
 
@@ -70,8 +65,8 @@ def begin(
     operator: bool,
     manager: bool,
 ) -> str:
-    """Note a test of the wanted values, and return its id. form: the typed values, to show them again; never the
-    secret. Raises FieldError if a value may not be tried, and TestGoesOn."""
+    """Note a test of these values, and return its id. form: what was typed, without the secret, to show it again.
+    Raises FieldError for a value that may not be tried, and TestGoesOn."""
     lock_until_commit(conn, "connection tests")
     here = connection_tests.under_way(conn, school.id)
     if here is not None:
@@ -103,8 +98,7 @@ def begin(
 def _learned_before(
     conn: Connection, school: SchoolRow, settings: ConnectionSettings, typed: str | None
 ) -> dict[str, Any]:
-    """Facts about a server that was tried with exactly these values: with the stored settings, or in an earlier
-    test."""
+    """Facts about a server that was tried with exactly these values, as stored or in an earlier test."""
     if typed is None and settings == school.connection.settings:
         return school.connection.learned
     for test in connection_tests.recent(conn, school.id):
@@ -115,12 +109,8 @@ def _learned_before(
 
 
 def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
-    """Note one test of the stored settings of several schools of a connection, and return its number.
-
-    Raises TestGoesOn.
-
-    The SIS is read once for all of them. At most `MOST_TOGETHER`.
-    """
+    """Note one test of the stored settings of up to `MOST_TOGETHER` schools of a connection, and return its number.
+    Raises TestGoesOn."""
     lock_until_commit(conn, "connection tests")
     connection = schools[0].connection
     newest = connection_tests.newest(conn, connection.id)

@@ -52,8 +52,7 @@ class Decided:
 
 
 def plan_of_school(conn: Connection, key: str, plan_id: int) -> plans.PlanRow:
-    """A plan, if it is one of this school. Raises UnknownPlan, UnknownKey, and DirectoryError for another
-    school."""
+    """A plan of this school. Raises UnknownPlan, UnknownKey, and DirectoryError for one of another school."""
     plan = plans.get(conn, plan_id)
     if plan.school_id != tenants.get_school(conn, key).id:
         raise DirectoryError(f"Plan {plan_id} is not one of {key}.", f"See what is held: roster hold list {key}")
@@ -71,12 +70,10 @@ def approve(
     manager: bool = False,
     parts: Collection[Part] | None = None,
 ) -> SyncResult:
-    """Approve the held rows of a plan and apply them. If the plan has changed meanwhile, it does neither.
-
-    manager: whether they may decide what only the district's manager may decide; if not, those rows stay held. parts:
-    the roles and kinds of change to approve, the others stay held; None: everything. Raises PlanChanged, NothingHeld,
-    NotOverridable, ManagerDecides, FieldError, SyncError if the directory has changed.
-    """
+    """Approve the held rows of a plan and apply them; neither if the plan has changed. manager: may decide what only
+    the district's manager may; if not, those rows stay held. parts: the roles and kinds of change to approve; None:
+    all. Raises PlanChanged, NothingHeld, NotOverridable, ManagerDecides, FieldError, SyncError if the directory has
+    changed."""
     now = datetime.now(UTC)
     why = given_reason(reason)
     try:
@@ -114,8 +111,7 @@ def decide_each(
 
 
 def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> None:
-    """Drop a plan, so that none of its held rows is applied. Raises PlanChanged, NothingHeld, NotOverridable,
-    FieldError."""
+    """Drop a plan with its held rows. Raises PlanChanged, NothingHeld, NotOverridable, FieldError."""
     why = given_reason(reason)
     with database.begin() as conn:
         school_id = plan_of_school(conn, key, plan_id).school_id
@@ -146,8 +142,7 @@ def exempt(
 
 
 def take_back(database: Database, key: str, ids: Collection[int] | None, *, who: str, reason: str) -> int:
-    """End exemptions: all of a school, or only these. The next sync plans these changes again. Returns how many. Raises
-    FieldError, UnknownKey."""
+    """End exemptions, all or only these, and return how many. Raises FieldError, UnknownKey."""
     why = given_reason(reason)
     with database.begin() as conn:
         school = tenants.get_school(conn, key)
@@ -175,8 +170,7 @@ def relink(
 def roll_back(
     database: Database, sync_id: int, *, who: str, reason: str, only: rollback.Only | None = None
 ) -> SyncResult:
-    """Undo a sync, or only its archivals, and report the rollback. Raises AlreadyUndone, NothingToUndo, UnknownSync,
-    FieldError."""
+    """Undo a sync, or only its archivals. Raises AlreadyUndone, NothingToUndo, UnknownSync, FieldError."""
 
     def report(conn: Connection, result: SyncResult) -> None:
         conclude(conn, result)
@@ -196,8 +190,7 @@ def _moved(key: str) -> SyncError:
 
 @dataclass(frozen=True)
 class Announced:
-    """The result of a list. people: the announced people. unknown, several: entries that fit nobody, or several
-    people."""
+    """The result of a list. people: how many were announced. unknown, several: entries that fit nobody, or several."""
 
     people: int
     unknown: list[str]
@@ -211,11 +204,8 @@ def words_of(text: str) -> list[str]:
 
 
 def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: str, reason: str) -> Announced:
-    """Announce the active people of a school that a list names. Entries that do not fit exactly one are left out.
-
-    Raises FieldError if the list is empty or too long, if the day is too far away, or if there is no reason. Its
-    message repeats no entry.
-    """
+    """Announce the active people of a school that a list names; entries that do not fit exactly one are left out.
+    Raises FieldError for an empty or too long list, a day too far away, or no reason; it repeats no entry."""
     words = words_of(text)
     today = datetime.now(school.settings.zone).date()
     if not words or len(words) > MOST:

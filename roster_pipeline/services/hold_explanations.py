@@ -1,11 +1,6 @@
 """Explains a hold to a person (each finding once, with the held changes and a remedy), and the effect of each guard on
-the last syncs with the current limits.
-
-Pure functions.
-
-For the last syncs, the guards on archivals, creations, restorations and updates are judged again from the counts of
-stored plans, so the page shows the effect of a changed limit. Of the other guards, only findings are stored.
-"""
+the last syncs. There, the guards on archivals, creations, restorations and updates are judged again from the stored
+counts, to show the effect of a changed limit; of the others only findings are stored. Pure functions."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -54,8 +49,8 @@ _WITHIN = "; every value was within the limit of that day"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change of one role that waits. overridable: whether the person who looks may approve it. manager: the
-    person may not approve it, but the district's manager may."""
+    """One kind of change of one role that waits. overridable: the reader may approve it. manager: only a manager
+    may."""
 
     role: str
     action: str
@@ -66,8 +61,7 @@ class Kind:
 
 @dataclass(frozen=True)
 class Why:
-    """One finding: its sentence, what it holds, whether a person may approve that, and what to do. repeats: another
-    finding reports the cause for everything that it holds."""
+    """One finding: what it holds, and what to do. repeats: another finding has the cause of everything it holds."""
 
     guard: str
     message: str
@@ -111,8 +105,7 @@ class HoldExplanation:
 
     @property
     def parts(self) -> dict[Part, int]:
-        """The number of rows by role and action, for the rows that can be approved. Each pair can be approved alone.
-        Archivals come first."""
+        """The rows that can be approved, by role and action; each pair can be approved alone. Archivals come first."""
         parts: dict[Part, int] = {}
         for kind in self.kinds:
             if kind.overridable:
@@ -136,8 +129,7 @@ class HoldExplanation:
 
 
 def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = True) -> HoldExplanation:
-    """Make the explanation from the held lines of a verdict: role, action, rows, findings. manager: whether the person
-    who looks may decide what only the district's manager may decide."""
+    """From the held lines of a verdict (role, action, rows, findings). manager: the reader decides for the district."""
     kinds: list[Kind] = []
     found: dict[tuple[str, str, bool], list[Kind]] = {}
     reported: set[tuple[str, str, bool]] = set()
@@ -165,8 +157,7 @@ class PastPlan:
 
 
 def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = False) -> dict[str, str]:
-    """Name of each guard's setting to its line; {} without plans. Guards without stored findings have none. bundle: the
-    school's data come as CSV bundles."""
+    """A line for each guard's setting by name; {} without plans. bundle: the school's data come as CSV bundles."""
     if not plans:
         return {}
     lines = {}
@@ -196,8 +187,7 @@ def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = Fal
 
 
 def _line(judged: Iterable[tuple[float, bool]], as_text: Callable[[float], str], nothing: str = "") -> str:
-    """judged: for each plan the value that the guard compares, and whether it is beyond the limit. nothing: a sentence
-    to add if no value is known."""
+    """judged: a plan's value, and whether it is beyond the limit. nothing: a sentence to add if no value is known."""
     values = list(judged)
     held = sum(beyond for _, beyond in values)
     largest = max((value for value, _ in values), default=0)

@@ -1,5 +1,4 @@
-"""People whom somebody looks for and who are not in the school: the rows about them in the newest plans, their records
-that could not be used, and records that give them no place in the school."""
+"""What is known of people who are not in the school: rows of the newest plans, records without use or place."""
 
 from dataclasses import dataclass
 
@@ -19,8 +18,7 @@ WITHOUT_PLACE = {
     **{status: status for status in ("role_off", "org_below", "unknown_org")},
     **{status: reason for status, reason in LEFT_REASONS.items() if status != "elsewhere"},
 }
-"""The statuses of records that give nobody a place in the school, each with its reason. Not "elsewhere":
-such a record is of another school."""
+"""Statuses of records without a place in the school, with the reason. "elsewhere" is of another school."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Unused:
-    """A record of a school that could not be used, or gives no place in it. rule: what is wrong with it. why: why it
-    gives none."""
+    """A record that could not be used (rule: what is wrong with it), or gives no place in the school (why)."""
 
     school: SchoolRow
     name: str

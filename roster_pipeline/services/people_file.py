@@ -1,8 +1,5 @@
-"""Reads a list of people from a CSV or XLSX file: its rows as text, and each row as the values of a person.
-
-There are limits, so that no file fills the memory. Formulas are never computed. A row with a formula in a cell is
-refused.
-"""
+"""Reads a list of people from a CSV or XLSX file, and each row as the values of a person. Limits keep a file from
+filling the memory. A row with a formula is refused; none is computed."""
 
 from __future__ import annotations
 
@@ -81,8 +78,7 @@ class FileUnusable(RosterError):
 
 @dataclass(frozen=True)
 class PeopleFile:
-    """header: the names of the columns as they are written. rows: the number of each line, and its cells, one per
-    column."""
+    """header: the names of the columns as they are written. rows: the number of each line, and its cells."""
 
     header: list[str]
     rows: list[tuple[int, list[str]]]
@@ -213,8 +209,7 @@ def _text(cell: str) -> str:
 
 
 def fields_of_columns(header: Sequence[str]) -> list[str]:
-    """The field of each column by its name, or an empty text. If two columns mean the same field, only the first gets
-    it."""
+    """The field of each column by its name, or "". The first of two columns for one field gets it."""
     found: list[str] = []
     for name in header:
         field = _FIELD_OF.get("".join(filter(str.isalnum, name.casefold())), "")
@@ -262,14 +257,10 @@ def _words(field: str) -> str:
 
 @dataclass(frozen=True)
 class Row:
-    """One row of the list. number: its line in the file. what: one of the constants above. why: a sentence.
-
-    person_id: the person that it is or may be, if the reader may see them. fields: values as the directory stores them,
-    with role and grade; empty if the row cannot be read.
-
-    For a row that needs or needed a look: candidates: the number and a description of each person that it may be.
-    may_be_new: whether the reader may say that it is a new person. choice: what was decided.
-    """
+    """One row of the list. number: its line in the file. what: one of the constants above. why: a sentence. person_id:
+    the person that it is or may be, if the reader may see them. fields: as the directory stores them, with role and
+    grade; empty if the row cannot be read. For a look: candidates: number and description of each person that it may
+    be; may_be_new: whether the reader may say so; choice: what was decided."""
 
     number: int
     what: str

@@ -1,10 +1,6 @@
-"""A list of people that somebody uploads into a school: it finds the person of each row, shows the changes, and makes
-them. Nobody is archived.
-
-The table of evidence (`identity`) decides who a row is, as it does for a record of the SIS: a key and a name have to
-agree, and nothing may contradict. A name alone never matches anybody. A row with a doubtful person changes nothing
-until somebody decides.
-"""
+"""A list of people that somebody uploads into a school: finds the person of each row, shows the changes, makes them.
+Nobody is archived. The table of evidence (`identity`) decides who a row is, as for a record of the SIS: a key and a
+name have to agree, and nothing may contradict. A doubtful row changes nothing until somebody decides."""
 
 import hashlib
 from collections import defaultdict
@@ -43,8 +39,7 @@ class UploadChanged(DirectoryError):
 
 @dataclass(frozen=True)
 class Preview:
-    """The effect that a list would have. columns: the name of each column, with its field, or with an empty text if the
-    column is left out."""
+    """The effect that a list would have. columns: each column's name and its field, or "" if it is left out."""
 
     columns: list[tuple[str, str]]
     rows: list[Row]
@@ -99,8 +94,7 @@ def preview(
 def apply(
     conn: Connection, school: SchoolRow, upload: Upload, digest: str, *, reader: Account, who: str, reason: str
 ) -> int:
-    """Do what the preview with this digest showed, in the caller's transaction. Returns the number of the sync, which
-    can be rolled back. Raises UploadChanged, FieldError."""
+    """Do what the preview with this digest showed, and return the sync's number. Raises UploadChanged, FieldError."""
     why = given_reason(reason)
     lock_district(conn, school.district_id)
     file = PeopleFile(upload.header, upload.rows)
@@ -252,8 +246,7 @@ class Matching:
         return replace(row, what=what, why=people_file.DOES[what], person_id=person.id, fields=kept)
 
     def _new_values(self, row: Row, person: StoredPerson) -> dict[str, Any]:
-        """The values that the list gives to a person who was entered by hand. The SIS gives the values of all other
-        people."""
+        """The values that the list gives to a person entered by hand; all others have those of the SIS."""
         active = {each["school_id"] for each in person.memberships if each["status"] == "active"}
         if person.links or (self._own is not None and active - self._own):
             return {}

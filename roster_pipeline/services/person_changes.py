@@ -1,11 +1,6 @@
-"""Manual changes of one person. The command line and the pages use the same functions.
-
-Each function takes the typed reason, refuses an empty one, and writes an audit entry in the same transaction. It raises
-DirectoryError. The callers check first who may do what.
-
-Typed values are normalized like the values from a SIS, or refused. Applications read one directory. There, e-mails are
-lower-case and phone numbers have the international form, from every source.
-"""
+"""Manual changes of one person. Each takes the typed reason, refuses an empty one, and writes an audit entry in the
+same transaction. It raises DirectoryError. The callers check first who may do what. Typed values are normalized like
+those of a SIS, or refused: applications read one directory."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -32,13 +27,11 @@ ADDED = tuple(name for name in PERSON_FIELDS if name != "enabled")
 """Fields that somebody who is entered by hand may have."""
 NAMES = ("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name")
 _NO_COUNTRY = "ZZ"
-"""The library's code for an unknown region. A person may have schools in several regions, so a phone number needs its
-country."""
+"""The library's unknown region: a person may have schools in several, so a phone number needs its country."""
 
 
 def set_excluded(conn: Connection, district_id: int, person_id: int, excluded: bool, *, who: str, reason: str) -> str:
-    """Keep every sync away from the person, or let syncs change them again. Returns what was done, as a sentence; so do
-    the others."""
+    """Keep every sync away from the person, or let them in again. Returns what was done as a sentence, as all here."""
     manual_edits.set_excluded(conn, district_id, person_id, excluded, who=who, reason=given_reason(reason))
     if excluded:
         return f"No sync changes person {person_id} until they are included again."
@@ -63,8 +56,7 @@ def edit(
     reason: str,
     locked: bool = True,
 ) -> str:
-    """Set fields to the typed values. An empty value clears the field. locked: keep the next sync from setting them
-    back."""
+    """Set fields to the typed values; an empty one clears the field. locked: the next sync leaves them."""
     values = {name: stored_value(name, value) for name, value in typed.items()}
     manual_edits.edit(conn, district_id, person_id, values, lock_fields=locked, who=who, reason=given_reason(reason))
     fields = ", ".join(values).replace("_", " ")
@@ -104,8 +96,8 @@ def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *
 
 
 def unlink_leavers(conn: Connection, key: str, *, who: str, reason: str) -> tuple[int, int]:
-    """Unlink the leavers of a school's newest plan from records that are somebody else's now. Returns the number of the
-    plan, and how many people lost their ids. Raises DirectoryError if there is no plan."""
+    """Unlink leavers of the newest plan from records that are somebody else's now. Returns the plan's number, and how
+    many lost their ids. Raises DirectoryError if there is no plan."""
     school = tenants.get_school(conn, key)
     plan = plans.latest(conn, school.id, dry_run=True)
     if plan is None:
@@ -174,8 +166,7 @@ def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, re
 
 
 def stored_value(name: str, text: str) -> Any:
-    """A typed value in the form in which the directory stores it; None if it is empty. Raises NotUsable,
-    NoSuchField."""
+    """A typed value as the directory stores it; None if it is empty. Raises NotUsable, NoSuchField."""
     if name not in PERSON_FIELDS:
         raise manual_edits.NoSuchField(name)
     if name != "enabled":

@@ -42,12 +42,9 @@ DECIDED_LEAVERS = {
 
 @dataclass(frozen=True)
 class PersonView:
-    """A person and the schools among theirs that the reader may see.
-
-    manages: the reader manages the district. elsewhere: memberships in schools that the reader may not see. whole:
-    whether the reader may see every field. False: only the name, because the person now belongs to another school.
-    may_change: the reader may change what all schools of the person share.
-    """
+    """A person and the schools among theirs that the reader may see. manages: the reader manages the district.
+    elsewhere: how many memberships the reader may not see. whole: the reader may see every field; if not, only the
+    name, because the person now belongs to another school. may_change: what all schools of the person share."""
 
     person: Person
     district: str
@@ -178,8 +175,7 @@ def field_lines(view: PersonView, of_sis: list[Record]) -> list[FieldLine]:
 
 
 def planned(conn: Connection, view: PersonView, events: Sequence[Event]) -> list[Planned]:
-    """The rows about the person in the newest plan of each school, dry runs included. events: the history, to find
-    edits after a plan."""
+    """The rows about the person in each school's newest plan, also a dry run. events: the history, for later edits."""
     result = []
     newest = next((event for event in events if event.by_hand), None)
     for school in view.schools.values():

@@ -1,5 +1,4 @@
-"""The rows of a plan as people read them (who, which fields change from what to what, and why), and the plan as
-numbers."""
+"""The rows of a plan as people read them: who, which fields from what to what, and why; and the plan as numbers."""
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -55,9 +54,8 @@ NOTHING = ("nan", "<NA>", "NaT")
 
 @dataclass(frozen=True)
 class Line:
-    """One row of a plan. changes: field to (from, to). guard: the guard that judges this row alone. held: the row waits
-    for a person. exempted: somebody took it out. sync_id: the sync that applied it. linked_person_id: the person that
-    the record belongs to since then."""
+    """One row of a plan. changes: field to (from, to). guard: judges this row alone. held: it waits for a person.
+    exempted: somebody took it out. sync_id: applied it. linked_person_id: who has the record since then."""
 
     row: int
     action: str
@@ -76,20 +74,14 @@ class Line:
     linked_person_id: int | None = None
 
     def page_of(self, manages: bool) -> int | None:
-        """The person to whose page the row leads.
-
-        None if there is no such page, or if the reader may not see it.
-
-        manages: the reader manages the district. People who join from another school, and people of another connection,
-        belong to other schools until the plan is applied.
-        """
+        """The person to whose page the row leads, if the reader may see it. manages: the reader manages the district.
+        Until the plan is applied, people who join and people of another connection belong to other schools."""
         foreign = self.reason == "other_connection" or (self.action == "create" and self.sync_id is None)
         return None if foreign and not manages else self.person_id or self.linked_person_id
 
     @property
     def readable(self) -> dict[str, tuple[Any, Any]]:
-        """The changes for people to read: like `changes`, but lists of contacts and their flags are text instead of
-        JSON."""
+        """`changes` for people to read: contacts and their flags are text instead of JSON."""
         return {field: (readable(field, old), readable(field, new)) for field, (old, new) in self.changes.items()}
 
     def as_dict(self) -> dict[str, Any]:
@@ -109,8 +101,7 @@ def lines(
 
 
 def every_line(database: Database, plan: PlanRow, chosen: RowFilter = EVERY_ROW) -> Iterator[Line]:
-    """All rows of a plan for a download, read some hundred at a time. Each part is read in its own transaction, so that
-    a slow reader does not keep a connection busy. Rows of a plan never change."""
+    """All rows of a plan for a download, some hundred per transaction, so that a slow reader keeps no connection."""
 
     after = -1
     while True:
@@ -146,8 +137,7 @@ def readable(field: str, value: Any) -> Any:
 
 
 def _contact(values: list[str | None]) -> str:
-    """A contact in words. values: in the order of `CONTACT_FIELDS`; only the sourcedId for a contact that was not
-    delivered."""
+    """A contact in words. values: as `CONTACT_FIELDS`; the sourcedId alone if it was not delivered."""
     contact = dict(zip(CONTACT_FIELDS, values, strict=False))
     name = " ".join(filter(None, (contact.get("contact_given_name"), contact.get("contact_family_name"))))
     relationship = contact.get("contact_relationship")
@@ -183,8 +173,7 @@ def cells(some: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
 
 
 def write_csv(path: Path, some: Iterable[Line]) -> int:
-    """Write lines to a file that opens correctly in a spreadsheet. Returns how many lines it wrote. Only its owner can
-    read the file, even if it existed before, because it names people."""
+    """Write lines as CSV for a spreadsheet, and return how many. Only its owner can read the file: it names people."""
     rows = list(cells(some))
     path.touch(mode=0o600)
     path.chmod(0o600)

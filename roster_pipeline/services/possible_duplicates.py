@@ -1,10 +1,6 @@
-"""Decisions about who is who, with both sides next to each other: conflicts between records and people in the newest
-plan, and two people of the directory who may be one.
-
-For a conflict, "same person" is `person_changes.link`, and "two people" is `person_changes.unlink`; the next sync
-follows the decision. For two people, "same person" is a merge. `identity.person_pairs` decides whether two people may
-be merged, and which values the kept person gets.
-"""
+"""Decisions about who is who, side by side: conflicts between records and people in the newest plan, and two people who
+may be one. For a conflict, "same person" is `person_changes.link` and "two people" `unlink`; for two people, "same
+person" is a merge, by the rules of `identity.person_pairs`."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -144,8 +140,7 @@ def _side(conn: Connection, school: SchoolRow, line: Line, person_id: int, reade
 
 
 def side_of(view: PersonView, school: str = "") -> Side:
-    """A person as one side, with the role and grade in this school. If they are not in this school, those in their
-    first school."""
+    """A person as one side, with role and grade in this school, else in their first one."""
     belongs = next((each for each in view.memberships if each["school"] == school), None)
     belongs = belongs or next(iter(view.memberships), {})
     values = view.person.fields | {"role": belongs.get("role"), "grade": belongs.get("grade")}
@@ -193,8 +188,7 @@ def possible_duplicates(
     limit: int,
     offset: int = 0,
 ) -> Pairs:
-    """Pairs of people who may be one, in a district or with somebody of one school. distinct: return the pairs that
-    somebody marked as two people, instead of the other pairs."""
+    """Pairs who may be one, in a district or with somebody of a school; or (distinct) those marked as two people."""
     found = duplicate_pairs.two_people(conn, district_id)
     if not distinct:
         two = frozenset(found)
@@ -216,8 +210,7 @@ def possible_duplicates(
 
 
 def pair_of(conn: Connection, one: int, other: int, reader: Account) -> Pair:
-    """These two people next to each other. Raises UnknownPerson for people of two districts, and for people that the
-    reader may not see."""
+    """Two people side by side. Raises UnknownPerson if the reader may not see them, or for two districts."""
     district_id = find(conn, one, reader).person.district_id
     people = stored_people(conn, district_id, [one, other])
     if len(people) < 2 or not all(find(conn, each, reader).whole for each in people):
@@ -228,8 +221,7 @@ def pair_of(conn: Connection, one: int, other: int, reader: Account) -> Pair:
 
 
 def merge(conn: Connection, district_id: int, kept: int, gone: int, *, who: str, reason: str) -> str:
-    """Make one person of two: everything of one person moves to the kept person. Returns what was done, as a sentence.
-    Raises MergeImpossible with the reason, and UnknownPerson."""
+    """Make one person of two, and return what was done, as a sentence. Raises MergeImpossible, UnknownPerson."""
     why = given_reason(reason)
     lock_district(conn, district_id)
     people = stored_people(conn, district_id, [kept, gone])
@@ -275,8 +267,7 @@ def stored_people(conn: Connection, district_id: int, people: Sequence[int]) -> 
 
 
 def _whole(person: StoredPerson, own: frozenset[int]) -> bool:
-    """Whether a reader who sees these schools sees every field of the person (the same rule as in
-    `person_view.find`)."""
+    """Whether a reader of these schools sees every field (the rule of `person_view.find`)."""
     active = {each["school_id"] for each in person.memberships if each["status"] == "active"}
     return any(each["school_id"] in own for each in person.memberships) and (not active or bool(active & own))
 

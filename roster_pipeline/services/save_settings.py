@@ -1,11 +1,7 @@
-"""Saves settings, for the settings page and the command line. Each call returns a `SaveResult`.
-
-The page requires a green test of the new values if somebody switches automatic rostering on, or changes the connection
-or the School ID while it is on. For other changes it requires none, because the SIS may be away today. The command line
-only warns, because scripts set schools up.
-
-It also makes the preview of a school's Roster Email for the settings page, and sends one copy of it by mail.
-"""
+"""Saves settings, for the settings page and the command line. The page requires a green test of the new values if
+somebody switches automatic rostering on, or changes the connection or the School ID while it is on; for other changes
+none, because the SIS may be away today. The command line only warns, because scripts set schools up. Also the preview
+of the Roster Email, and a copy of it by mail."""
 
 from __future__ import annotations
 
@@ -49,12 +45,9 @@ NOT_KEPT = "The Client Secret that you typed for the test is no longer kept. Typ
 
 @dataclass(frozen=True)
 class Wanted:
-    """The values of a form. connection: None if the form has none, or the person may not change it. secret: the typed
-    secret.
-
-    test_id: the test for which the secret was typed, if the page was loaded again since then and no longer has the
-    secret. names: the settings of the school that the form has. All other settings stay as they are stored.
-    """
+    """The values of a form. connection: None if the form has none, or the person may not change it. secret: as typed.
+    test_id: the test for which it was typed, if the page was loaded again since. names: the settings that the form has;
+    all others stay as they are stored."""
 
     name: str
     settings: SchoolSettings
@@ -66,13 +59,10 @@ class Wanted:
 
 @dataclass(frozen=True)
 class SaveResult:
-    """The result of a request to save. Either everything was saved, or one of the reasons says why nothing was saved.
-
-    changed: names of the settings that differ. errors: setting to message. conflict: somebody saved other values in the
-    meantime. needs_test: automatic rostering needs a test first. untested: keys of schools that run every night without
-    a test of their connection as it is now. test: whether the school's last test still counts, and its result.
-    automatic: the school is synced every night.
-    """
+    """Either everything was saved, or a reason why nothing was. changed: names of the settings that differ. errors:
+    setting to message. conflict: somebody saved other values meanwhile. needs_test: automatic rostering needs a test
+    first. untested: keys of schools that run every night without a test of their connection as it is now. test: the
+    school's last test. automatic: the school is synced every night."""
 
     changed: Sequence[str] = ()
     errors: Mapping[str, str] = field(default_factory=dict)
@@ -91,8 +81,8 @@ class SaveResult:
 def save_settings(
     database: Database, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
 ) -> SaveResult:
-    """Save what a person entered for a school and its connection, in one transaction. seen: the revisions of school and
-    connection that the form showed. Raises UnknownKey, RefusedSetting."""
+    """Save what a person entered for a school and its connection. seen: both revisions that the form showed. Raises
+    UnknownKey, RefusedSetting."""
     return _result(
         database, lambda conn: _save(conn, key, wanted, who=who, operator=operator, manager=manager, seen=seen)
     )
@@ -101,8 +91,8 @@ def save_settings(
 def save_school(
     database: Database, key: str, settings: SchoolSettings, *, who: str, name: str | None = None, seen: int
 ) -> SaveResult:
-    """Save a school's settings for a script, which may enable automatic rostering without a test. seen: the revision on
-    which `settings` are based. Raises UnknownKey, RefusedSetting."""
+    """Save a school's settings for a script, which needs no test. seen: the revision that `settings` are based on.
+    Raises UnknownKey, RefusedSetting."""
 
     def change(conn: Connection) -> SaveResult:
         diff = change_school(conn, key, who=who, settings=settings, name=name, seen=seen)
@@ -173,8 +163,7 @@ def _on_stored(stored: SchoolRow, wanted: Wanted) -> Wanted:
 
 
 def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secret: str | None) -> SchoolRow:
-    """The school. If its own test is missing or out of date, it gets the newest test of exactly the values that are
-    saved now."""
+    """The school; without a valid test, with the newest test of exactly the values that are saved now."""
     if last_test(school) not in (LastTest.NEVER, LastTest.STALE):
         return school
     for test in connection_tests.recent(conn, before.id):
@@ -188,11 +177,8 @@ def _with_test(conn: Connection, before: SchoolRow, school: SchoolRow, new_secre
 def secret_of(
     conn: Connection, school: SchoolRow, wanted: Wanted, settings: ConnectionSettings, who: str
 ) -> str | None:
-    """The new secret: the one typed now, or the one typed for the test that the form names. None keeps the stored one.
-
-    The secret of a test counts only for the person who typed it and for the server that was tested. Raises FieldError,
-    also if the test was deleted since.
-    """
+    """The new secret: typed now, or for the test that the form names; None keeps the stored one. That of a test counts
+    only for who typed it and the tested server. Raises FieldError, also if the test was deleted since."""
     if not wanted.secret and wanted.test_id:
         test = connection_tests.get(conn, school.id, wanted.test_id)
         if test is None:
@@ -216,8 +202,7 @@ def stands_for(test: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: 
 
 
 def preview_mail(conn: Connection, school: SchoolRow) -> Mail:
-    """The mail of the last sync. Before the first sync, it is the mail that a sync of the newest plan would send. It
-    has only counts, no rows."""
+    """The mail of the last sync; before the first, that of the newest plan. It has only counts."""
     sync_id = latest_sync(conn, school.key)
     return render(report_of(sync_summary(conn, sync_id)) if sync_id is not None else _of_plan(conn, school))
 

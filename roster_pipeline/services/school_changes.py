@@ -62,8 +62,8 @@ class NewSchool:
 def add_schools(
     conn: Connection, wanted: Iterable[NewSchool], *, who: str
 ) -> tuple[list[SchoolRow], list[tuple[int, DirectoryError]]]:
-    """Add many schools in the caller's transaction. Returns the schools that could be added, and the line and the
-    reason for each school that could not. To add all or none, the caller rolls back if some could not be added."""
+    """Add many schools. Returns the added ones, and line and reason of the others; the caller rolls back for all or
+    none."""
     added: list[SchoolRow] = []
     refused: list[tuple[int, DirectoryError]] = []
     for new in wanted:
@@ -84,18 +84,15 @@ def change_school(
     name: str | None = None,
     seen: int | None = None,
 ) -> SettingsDiff:
-    """Change a school's settings, its name, or both, in the caller's transaction.
-
-    seen: the revision that the person saw; None skips the comparison. Raises ChangedMeanwhile if there is a newer one,
-    UnknownKey, FieldError, RefusedSetting. It does not ask for a test: `SettingsDiff.untested` names the school.
-    """
+    """Change a school's settings, its name, or both. seen: the revision that the person saw; None compares nothing.
+    Raises ChangedMeanwhile for a newer one, UnknownKey, FieldError, RefusedSetting. It does not ask for a test:
+    `SettingsDiff.untested` names the school."""
     names, after = write_school(conn, locked_school(conn, key), who=who, settings=settings, name=name, seen=seen)
     return SettingsDiff(names, [key] if runs_untested(after) else [])
 
 
 def locked_school(conn: Connection, key: str) -> SchoolRow:
-    """Lock a school and return it. Nobody else can change its settings until the transaction ends. Raises
-    UnknownKey."""
+    """Return a school whose settings nobody else can change until the transaction ends. Raises UnknownKey."""
     lock_until_commit(conn, f"settings of school {key}")
     return tenants.get_school(conn, key)
 
@@ -110,8 +107,8 @@ def write_school(
     seen: int | None = None,
     among: frozenset[str] | None = None,
 ) -> tuple[list[str], SchoolRow]:
-    """`change_school` for a locked school. Returns the names of the settings that differ, and the changed school.
-    among: the settings that the person saw. Later changes of other settings do not matter. None: all settings."""
+    """`change_school` for a locked school: names of the settings that differ, and the changed school. among: the
+    settings that the person saw, if not all; later changes of others do not matter."""
     if seen is not None and seen != now.revision:
         entries = audit.since_revision(conn, WHAT, seen, school_id=now.id)
         changed = {str(one).partition(".")[0] for entry in entries for one in entry.details.get("changed", ())}
@@ -205,8 +202,7 @@ def lower_limits(conn: Connection, key: str, *, who: str) -> int:
 
 
 def resume_school(conn: Connection, key: str, *, who: str) -> bool:
-    """Let a paused school run by itself again, from its next night on. Returns False if it was not paused. A pause of
-    the whole district goes on. Raises UnknownKey."""
+    """Let a paused school run again from its next night on; False if it was not paused. Raises UnknownKey."""
     row = tenants.get_school(conn, key)
     until = tenant_changes.pause(conn, None, school_id=row.id)
     resting = until is not None and until > datetime.now(row.settings.zone).date()
@@ -218,12 +214,8 @@ def resume_school(conn: Connection, key: str, *, who: str) -> bool:
 
 
 def set_school_defaults(conn: Connection, key: str, defaults: SchoolSettings | None, *, who: str) -> SettingsDiff:
-    """Set the settings with which new schools of a district begin. None: the standard settings.
-
-    Existing schools stay as they are.
-
-    School ID, recipients and automatic rostering belong to a single school, so they are left out. Raises UnknownKey.
-    """
+    """Set the settings with which new schools begin; None: the standard ones. School ID, recipients and automatic
+    rostering belong to a single school, so they are left out. Raises UnknownKey."""
     stored = tenants.get_district(conn, key).settings
     plain = defaults.for_new_schools() if defaults else None
     return change_district(conn, key, stored.model_copy(update={"school_defaults": plain}), who=who)

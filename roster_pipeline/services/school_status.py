@@ -1,8 +1,5 @@
-"""The status of a school in words: the outcome of its last sync, the next step, the next run, the first steps.
-
-The mails use the same sentences, so an owner does not read two versions of the same thing. The first steps lead a new
-school from the first test to the nightly sync.
-"""
+"""The status of a school in words, the same as in mails: its last sync, the next step, the next run, and the first
+steps of a new school from its first test to the nightly sync."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -51,8 +48,7 @@ IN_REMEDIES = {
 
 @dataclass(frozen=True)
 class StatusText:
-    """A badge of one or two words with its tone, and the sentence that explains it. source: how old the data of the SIS
-    are."""
+    """A badge of one or two words, its tone, and the sentence that explains it. source: how old the data are."""
 
     tone: Tone
     badge: str
@@ -62,16 +58,14 @@ class StatusText:
 
 @dataclass(frozen=True)
 class NextStep:
-    """The one thing to do: the text of a button, and the page below the school's page to which it leads. `resume` is a
-    form."""
+    """The one thing to do: the text of a button, and the page below the school's. `resume` is a form."""
 
     words: str
     path: str
 
 
 def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextStep:
-    """The next step for the state of a school. decidable: somebody may decide about some of the held rows. tested: the
-    connection was tested as it is now."""
+    """The next step. decidable: somebody may decide about held rows. tested: the connection as it is now."""
     if school.state == "failing":
         return NextStep("Test and settings", "/settings") if school.sign_in else NextStep("Sync again", "/runs")
     if school.state == "held":
@@ -231,8 +225,7 @@ def next_of(steps: list[FirstStep]) -> FirstStep | None:
 
 
 def tested_school(items: Sequence[Mapping[str, Any]]) -> str:
-    """The people that a test found, in words: `Oak High: 412 students, 31 teachers`. Empty if the test did not get so
-    far."""
+    """The people that a test found: `Oak High: 412 students, 31 teachers`; "" if it did not get so far."""
     names = [str(item["value"]) for item in items if item["name"] == "School" and item.get("value")]
     counts = {item["name"]: item["value"] for item in items if isinstance(item.get("value"), int)}
     people = [people_of(role, counts[name]) for role, name in ROLE_NAMES.items() if name in counts]

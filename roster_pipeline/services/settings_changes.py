@@ -47,8 +47,7 @@ SECRET = "client_secret"  # noqa: S105 - the field's name
 def add_connection(
     conn: Connection, district_key: str, key: str, settings: ConnectionSettings, secret: str | None, *, who: str
 ) -> ConnectionRow:
-    """Add a connection. The secret is given in plain text or as `env:NAME`, and is sealed here. Raises UnknownKey,
-    KeyTaken, FieldError."""
+    """Add a connection. secret: plain or `env:NAME`; sealed here. Raises UnknownKey, KeyTaken, FieldError."""
     _check_end_of_secret(None, settings)
     row = tenant_changes.add_connection(conn, district_key, key, settings, secrets.seal(secret) if secret else None)
     audit.record(conn, who, "connection added", district_id=row.district_id, details={"connection": key})
@@ -64,11 +63,8 @@ def change_connection(
     secret: str | None = None,
     seen: int | None = None,
 ) -> SettingsDiff:
-    """Change a connection's settings, its secret (plain, or `env:NAME`), or both, in the caller's transaction.
-
-    seen: the revision that the person saw; None skips the comparison. Raises UnknownKey, and ChangedMeanwhile if there
-    is a newer one; FieldError.
-    """
+    """Change a connection's settings, its secret (plain, or `env:NAME`), or both. seen: the revision that the person
+    saw; None compares nothing. Raises ChangedMeanwhile for a newer one, UnknownKey, FieldError."""
     lock_until_commit(conn, f"settings of connection {key}")
     before = tenants.get_connection(conn, key)
     if settings is not None:
@@ -91,16 +87,14 @@ def change_connection(
 
 
 def remove_connection(conn: Connection, key: str, *, who: str) -> None:
-    """Remove a connection that no school uses, such as one with a mistyped address. Raises UnknownKey,
-    ConnectionInUse."""
+    """Remove a connection that no school uses. Raises UnknownKey, ConnectionInUse."""
     lock_until_commit(conn, f"settings of connection {key}")
     row = tenant_changes.remove_connection(conn, key)
     audit.record(conn, who, "connection removed", district_id=row.district_id, details={"connection": key})
 
 
 def _check_end_of_secret(stored: ConnectionSettings | None, wanted: ConnectionSettings) -> None:
-    """Refuse a new end date that is over in every time zone, because it is a typing error. A stored date may be in the
-    past."""
+    """Refuse a new end date that is over in every time zone; a stored one may be in the past."""
     new = stored is None or stored.secret_expires != wanted.secret_expires
     today = (datetime.now(UTC) - timedelta(hours=12)).date()
     if new and wanted.secret_expires is not None and wanted.secret_expires < today:
@@ -148,8 +142,8 @@ def _origin(url: str | None) -> tuple[str, str, int | None] | None:
 def allowed(
     stored: ConnectionSettings | None, wanted: ConnectionSettings, *, operator: bool, manager: bool
 ) -> ConnectionSettings:
-    """The settings that this person may test and save. stored: None for a new connection. Raises FieldError. manager:
-    whether the person manages the connection's district; operators always do."""
+    """The settings that this person may test and save. stored: None for a new connection. manager: of the connection's
+    district; operators always are. Raises FieldError."""
     _check_end_of_secret(stored, wanted)
     if operator:
         return wanted
@@ -174,8 +168,7 @@ def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
 
 
 def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:
-    """The typed secret, or None to keep the stored one. Raises FieldError if it must be typed, or if it is a
-    reference."""
+    """The typed secret; None keeps the stored one. Raises FieldError for a reference, or if it must be typed."""
     if typed:
         if typed.startswith(REFERENCE):
             raise FieldError(SECRET, "Use the command line for a secret that is kept in a variable.")
@@ -186,8 +179,7 @@ def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, type
 
 
 class FieldError(DirectoryError):
-    """The form of one setting's value is correct, but the value is refused. field: the name of the setting in the
-    model, `client_secret` or `reason`."""
+    """A well-formed value that is refused. field: the setting's name in the model, `client_secret` or `reason`."""
 
     def __init__(self, field: str, message: str) -> None:
         super().__init__(message, "Nothing was saved.")
@@ -215,16 +207,15 @@ def given_reason(reason: str) -> str:
 
 @dataclass(frozen=True)
 class SettingsDiff:
-    """A change that was written. names: the names of the settings that differ. untested: keys of the schools that run
-    every night although their connection was not tested since it changed."""
+    """What was written. names: the settings that differ. untested: keys of schools that run on an untested
+    connection."""
 
     names: list[str]
     untested: list[str]
 
 
 def changed_names(before: BaseModel, after: BaseModel) -> list[str]:
-    """The names of the settings that differ, in order. Nested settings have their whole path, such as
-    `students.archive`."""
+    """The settings that differ, in order; nested ones with their path, such as `students.archive`."""
     return _changed(before.model_dump(mode="json"), after.model_dump(mode="json"))
 
 

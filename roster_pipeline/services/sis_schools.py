@@ -30,12 +30,8 @@ EVERYBODY = Wanted(roles=frozenset(GROUPS))
 
 
 def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | None:
-    """Note that somebody reads the schools of a connection.
-
-    Returns the id of the list, or None if it is already being read.
-
-    Raises TestGoesOn.
-    """
+    """Note that somebody reads the schools of a connection: the list's id, or None if it is being read. Raises
+    TestGoesOn."""
     lock_until_commit(conn, "connection tests")
     newest = connection_tests.get_list(conn, connection)
     if newest is not None and newest.ended_at is None:
@@ -103,12 +99,9 @@ def add_picked(
     who: str,
     console_url: str | None,
 ) -> list[SchoolRow]:
-    """Add schools of a connection, give their owners access and invite them by mail, all in the caller's transaction.
-
-    pattern: the settings to take over. Automatic rostering stays off until the school is tested. The Roster Email goes
-    to the owners of the new school, never to the recipients in the pattern. None: the district's defaults; if it has
-    none, the standard settings in the time zone that most of its schools have. Raises KeyTaken, FieldError, NoAddress.
-    """
+    """Add schools of a connection, give their owners access and invite them. pattern: the settings to take over, but
+    automatic rostering is off until a test and the Roster Email goes to the new owners; None: the district's defaults,
+    else the standard settings in its usual time zone. Raises KeyTaken, FieldError, NoAddress."""
     pattern = pattern or tenants.get_district(conn, connection.district_key).settings.school_defaults
     if pattern is None:
         zone = tenants.usual_time_zone(conn, [connection.district_id])
@@ -139,8 +132,7 @@ def key_of(name: str) -> str:
 
 
 def new_key(name: str, taken: Collection[str]) -> str:
-    """The same for a school. If the key is taken, it gets a number at the end. It is never a word that the console uses
-    in its addresses."""
+    """The same for a school, with a number if the key is taken; never a word of the console's addresses."""
     plain = key_of(name)
     plain = plain if plain and plain not in RESERVED else f"school-{plain}".strip("-")
     numbered = (f"{plain}-{number}" for number in count(2))

@@ -290,6 +290,5 @@ TITLES = {setting.name: setting.title for setting in (*DISTRICT, *CONNECTION, *S
 
 
 def title_of(name: str) -> str:
-    """The title of a setting that an audit entry names; for a nested setting without a title, the title of the setting
-    that contains it."""
+    """The title of a setting that an audit entry names, or of the setting that contains it."""
     return TITLES.get(name) or TITLES.get(name.partition(".")[0], name)

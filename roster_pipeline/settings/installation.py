@@ -53,8 +53,7 @@ class Variables(BaseModel):
 
     @classmethod
     def read(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Read the values of an environment; by default, of the environment of this process. Raises
-        InstallationError."""
+        """The values of an environment, by default of this process. Raises InstallationError."""
         given = os.environ if environment is None else environment
         try:
             return cls.model_validate({name: given[name] for name in cls.variables() if given.get(name, "").strip()})
@@ -128,8 +127,7 @@ class MailServer(Variables):
 
 
 class WebAddresses(Variables):
-    """The addresses of the pages, for links in mails. ui_token: the token that the Dagster UI of `roster dev` asks
-    for."""
+    """The addresses of the pages, for links in mails. ui_token: what the Dagster UI of `roster dev` asks for."""
 
     ui_url: str = ""
     ui_token: Secret = ""

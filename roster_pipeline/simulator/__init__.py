@@ -1,7 +1,5 @@
-"""A simulated SIS: OneRoster 1.1 and 1.2 over HTTP, with a generated district, days that pass, and faults.
-
-Written from the standard; it shares no code with the client that it tests.
-"""
+"""A simulated SIS: OneRoster 1.1 and 1.2 over HTTP, with a generated district, days that pass, and faults. Written from
+the standard; it shares no code with the client that it tests."""
 
 from roster_pipeline.simulator.app import SimulatorThread, create_app, create_site, running, serve
 from roster_pipeline.simulator.days import DayReport

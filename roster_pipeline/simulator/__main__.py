@@ -1,7 +1,4 @@
-"""The simulator as a command: `python -m roster_pipeline.simulator`, or `roster simulator`.
-
-Sizes, versions, credentials and faults are options. One line says when the server is ready.
-"""
+"""The simulator as a command: `python -m roster_pipeline.simulator`, or `roster simulator`."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,8 +1,5 @@
-"""The Starlette application: one or several simulated SISs below their prefixes, the endpoints that control them, and
-the server that runs it until it is interrupted, or in a thread for tests.
-
-Control is below `<prefix>/simulator/`: faults, days, edits, request log, reset. It answers loopback callers only.
-"""
+"""The Starlette application: simulated SISs below their prefixes, their control endpoints (`<prefix>/simulator/`, for
+loopback callers only), and the server, in the foreground or in a thread for tests."""
 
 import asyncio
 import contextlib
@@ -52,8 +49,8 @@ def create_app(
 
 
 def create_site(sises: Sequence[Sis]) -> Starlette:
-    """A server for several SISs, each below its own prefix. `app.state.sises` has them by prefix, `app.state.sis` is
-    the first. Raises ValueError if two share a prefix."""
+    """A server for several SISs, each below a prefix of its own: `app.state.sises` by prefix, `app.state.sis` the
+    first."""
     by_prefix = {sis.prefix: sis for sis in sorted(sises, key=lambda sis: len(sis.prefix), reverse=True)}
     if len(by_prefix) != len(sises) or not sises:
         raise ValueError("every simulated SIS of a site needs a prefix of its own")
@@ -146,8 +143,8 @@ def _act(sis: Sis, method: str, action: str, body: Any) -> Any:
 
 
 def _set_faults(sis: Sis, body: Any) -> Any:
-    """A list of specs (`["page_cap=100"]`), or an object (`{"page_cap": 100, "nulls": true, "link": false}`). An object
-    with `"clear": true` switches all other faults off first."""
+    """`["page_cap=100"]`, or `{"page_cap": 100, "link": false}`; with `"clear": true` all others are switched off
+    first."""
     if isinstance(body, list):
         sis.faults.set(*body)
     else:
@@ -194,8 +191,7 @@ def _config(app: Starlette, **options: object) -> uvicorn.Config:
 
 
 def _bound(host: str, port: int) -> socket.socket:
-    """A socket bound to the address, not yet listening. It names its protocol, because only then asyncio turns Nagle's
-    delay off, which costs 40 ms an answer."""
+    """A bound socket. It names its protocol, or asyncio leaves Nagle's delay on, which costs 40 ms an answer."""
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -207,10 +203,7 @@ def _bound(host: str, port: int) -> socket.socket:
 
 
 class PromptServer(uvicorn.Server):
-    """A server that ends as soon as another thread says so, and nobody is connected any more.
-
-    uvicorn's own server checks ten times a second whether it should end, and then waits a tenth of a second.
-    """
+    """A server that ends as soon as another thread says so; uvicorn's own looks ten times a second, then waits."""
 
     _loop: asyncio.AbstractEventLoop | None = None
 
@@ -273,8 +266,7 @@ class SimulatorThread:
 
 @contextlib.contextmanager
 def running(app: Starlette, **tls: str) -> Iterator[str]:
-    """Serve `app` on a free loopback port during a `with` block. Yields the base URL, without a trailing slash. tls:
-    `ssl_certfile` and `ssl_keyfile` for HTTPS."""
+    """Serve `app` on a free loopback port during a `with` block, and yield the base URL. tls: `ssl_certfile`, `ssl_keyfile`."""
     thread = SimulatorThread(app, tls=tls).start()
     try:
         yield thread.base_url
@@ -283,8 +275,8 @@ def running(app: Starlette, **tls: str) -> Iterator[str]:
 
 
 def serve(app: Starlette, *, host: str = LOOPBACK, port: int = 8600) -> None:
-    """Serve until it is interrupted. Prints `simulator ready at URL ...` with one URL per SIS when the port answers.
-    port: 0 for a free one."""
+    """Serve until it is interrupted. Prints `simulator ready at URL ...` when the port answers. port: 0 for a free
+    one."""
     with contextlib.closing(_bound(host, port)) as bound, contextlib.suppress(KeyboardInterrupt):
         bound.listen(BACKLOG)
         base = f"http://{host}:{bound.getsockname()[1]}"

@@ -165,8 +165,7 @@ def _spelled(scope: str, spelling: str) -> str:
 
 
 def _basic_pairs(blob: str, encoding: str) -> list[tuple[str, str]]:
-    """The client id and secret that a Basic header may mean: as sent, and form-decoded. encoding: `raw` or `encoded` if
-    the server accepts only one of them."""
+    """What a Basic header may mean: as sent, and form-decoded. encoding: `raw` or `encoded` to accept one only."""
     try:
         client_id, _, secret = base64.b64decode(blob, validate=True).decode().partition(":")
     except (binascii.Error, UnicodeDecodeError):

@@ -1,7 +1,5 @@
 """The collections of the standard's rostering service that say who is in which school: path, envelope, scope, records.
-
-Also 1.2's discovery document, which lists them.
-"""
+Also 1.2's discovery document, which lists them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,10 +73,7 @@ ROUTES: dict[tuple[str, ...], Route] = {
     ("schools", "teachers"): Route(FULL, lambda view, ids: _users(view, TEACHER, _school(view, ids))),
     ("schools", "enrollments"): Route(FULL, _school_enrollments),
 }
-"""For the names on the path, without the ids between them: what is there.
-
-Single objects are below the paths of one name.
-"""
+"""By the names on the path, without the ids between them. Single objects are below the paths of one name."""
 
 
 def discovery_document(root: str, token_url: str) -> Record:

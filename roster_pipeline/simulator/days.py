@@ -1,7 +1,4 @@
-"""Changes a district from one day to the next: people join, leave, return and change.
-
-The same seed gives the same changes.
-"""
+"""People of a district who join, leave, return and change from one day to the next; the same for the same seed."""
 
 import random
 from collections.abc import Sequence

@@ -1,8 +1,4 @@
-"""The faults that are on while the simulator runs.
-
-The modules that serve a request ask `Faults` for a fault by its name, at the place at which a real server would
-deviate.
-"""
+"""The faults that are on while the simulator runs. A module asks for a fault where a real server would deviate."""
 
 import difflib
 import threading
@@ -28,8 +24,8 @@ class Faults:
         self.set(*specs)
 
     def set(self, *specs: str, **values: Value) -> None:
-        """Switch on by text (`"page_cap=100"`, `"nulls"`) or by keyword (`page_cap=100`, `nulls=True`). False, or `off`
-        for a plain switch, switches off. Raises UnknownFaultError before anything is changed."""
+        """Switch on by text (`"page_cap=100"`) or keyword (`page_cap=100`); False switches off. Raises
+        UnknownFaultError before anything is changed."""
         wanted = dict(map(_read, specs)) | values
         for name, value in wanted.items():
             fault = _fault(name)

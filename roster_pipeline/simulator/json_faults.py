@@ -1,5 +1,5 @@
-"""Deviations in the spelling of JSON: nulls, types, booleans, dates, references, member names; and the function that
-applies all faults of records."""
+"""Deviations in the spelling of JSON (nulls, types, dates, references, member names), and how all faults are
+applied."""
 
 from collections.abc import Callable
 from typing import Any

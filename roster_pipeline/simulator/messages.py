@@ -36,12 +36,9 @@ def read_pairs(query_string: str) -> list[tuple[str, str]]:
 
 @dataclass(slots=True)
 class Call:
-    """A request.
-
-    path: still percent-encoded. origin: `scheme://host[:port]` as the caller sees it. The last four are set when the
-    SIS has found the version in the path: `root` is the URL of the service, `names` and `ids` are the segments below
-    it in turn.
-    """
+    """A request. path: still percent-encoded. origin: `scheme://host[:port]` as the caller sees it. The last four are
+    set when the SIS has found the version in the path: `root` is the URL of the service, `names` and `ids` are the
+    segments below it in turn."""
 
     method: str
     path: str

@@ -1,7 +1,4 @@
-"""Faults in the records of people: values that are odd, missing or wrong.
-
-They concern names, addresses, numbers, roles, relations and logins.
-"""
+"""Faults in the records of people: odd, missing or wrong names, addresses, numbers, roles, relations and logins."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

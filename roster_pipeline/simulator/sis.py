@@ -106,8 +106,8 @@ class PageCache:
 
 
 class Sis:
-    """One SIS of a site. prefix: the path between the host and `/ims/...`. page_cache_megabytes: room for finished
-    pages, which are served again while nothing changes; for benchmarks."""
+    """One SIS of a site. prefix: the path before `/ims/...`. page_cache_megabytes: room for finished pages
+    (benchmarks)."""
 
     def __init__(
         self,

@@ -1,6 +1,4 @@
-"""A district as one request sees it: the people who are served, in one version of the standard, with the active
-faults.
-"""
+"""A district as one request sees it: the people who are served, in one version, with the active faults."""
 
 import threading
 from array import array

@@ -32,8 +32,7 @@ CONTENT_TYPES = {"text": "text/plain", "html": "text/html", "none": None}
 
 
 def early_answer(sis: "Sis", call: Call, at_once: int) -> Answer | None:
-    """An answer that is given instead of the data; None if the request may go on. Raises RequestError for the errors of
-    the standard. at_once: requests in progress, this one included."""
+    """An answer instead of the data, if any; at_once: requests in progress, with this one. Raises RequestError."""
     faults = sis.faults
     if faults.on("redirect"):
         return Answer(302, b"", {"Location": faults.text("redirect")})

@@ -206,20 +206,17 @@ def rotate(who: Who = None) -> None:
     from roster_pipeline.runtime.embedded import SECRET_KEY
     from roster_pipeline.settings.installation import SecretKey, home
 
-    given = SecretKey.read().secret_key
+    given, path = SecretKey.read().secret_key, home() / "secret.key"
+    new = _first(given) if given else sealing.new_key()
     with open_directory() as database:
         old = given or SecretKey.read().secret_key
-        if given:
-            new = _first(given)
-            number = _rotate(database, old, new)
-        else:
-            new = sealing.new_key()
-            path = home() / "secret.key"
+        if not given:
             _write_key(path, f"{new},{old}")  # now a crash loses nothing: the file has both keys
-            number = _rotate(database, old, new)
-            _write_key(path, new)
         with database.begin() as conn:
+            number = sealing.rotate(conn, old, new)
             audit.record(conn, who_asks(who), "secrets rotated", details={"secrets": number})
+        if not given:
+            _write_key(path, new)
     note(f"{counted(number, 'Client Secret is', 'Client Secrets are')} sealed again.", style="green")
     if given:
         note(f"Now take the old key out of {SECRET_KEY}.")
@@ -235,13 +232,6 @@ def _first(given: str) -> str:
             "Put the new key before it, with a comma between: ROSTER_SECRET_KEY=NEW,OLD (roster secrets new-key)"
         )
     return keys[0]
-
-
-def _rotate(database: Database, old: str, new: str) -> int:
-    from roster_pipeline.directory import secrets as sealing
-
-    with database.begin() as conn:
-        return sealing.rotate(conn, old, new)
 
 
 def _write_key(path: Path, text: str) -> None:

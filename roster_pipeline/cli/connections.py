@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.text import Text
 
 from roster_pipeline.cli.commands import (
     FAILED,
@@ -25,7 +24,7 @@ from roster_pipeline.cli.commands import (
     valid_key,
     who_asks,
 )
-from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, print_table, safe
+from roster_pipeline.cli.output import note, print_checks, print_facts, print_json, print_rows, print_table
 from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
 from roster_pipeline.settings.fields import title_of
 
@@ -274,9 +273,6 @@ def warn_untested(schools: Sequence[str]) -> None:
         )
 
 
-MARKS = {True: ("green", "ok"), False: ("red", "failed"), None: ("yellow", "note")}
-
-
 def check_connection(key: SchoolKey, as_json: AsJson = False) -> None:
     """Test Your Information: sign in, find the school, count each role, and show what is missing."""
     from roster_pipeline.sync.connection_checks import check_connection as checked
@@ -284,16 +280,8 @@ def check_connection(key: SchoolKey, as_json: AsJson = False) -> None:
     with open_directory() as database:
         items = checked(database, key)
     result = {"at": datetime.now(UTC).isoformat(), "ok": all(item["ok"] is not False for item in items)}
-    if as_json:
-        print_json({"school": key} | result | {"items": items})
-    else:
-        print_table(["", "item", "result", "what to do"], [_row(item) for item in items])
+    print_checks(as_json, {"school": key} | result | {"items": items}, items)
     if not result["ok"]:
         note(f"{key}: not everything works yet.", style="red")
         raise typer.Exit(FAILED)
     note(f"{key}: everything works. Next: roster sync {key} --dry-run", style="green")
-
-
-def _row(item: dict[str, Any]) -> tuple[Any, ...]:
-    colour, word = MARKS[item["ok"]]
-    return (Text(word, style=colour), item["name"], safe(item["detail"] or ""), safe(item["remedy"] or ""))

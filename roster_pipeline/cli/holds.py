@@ -23,14 +23,14 @@ from roster_pipeline.cli.commands import (
 )
 from roster_pipeline.cli.output import (
     note,
-    print_doubted,
     print_findings,
     print_json,
+    print_pairs,
     print_plan_counts,
     print_report,
     print_rows,
     print_table,
-    print_waiting,
+    say,
     shown,
 )
 from roster_pipeline.vocabulary import ACTIONS, CHANGING, Role, counted, is_overridable, moment
@@ -39,8 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from roster_pipeline.directory.approvals import Hold
-    from roster_pipeline.directory.tenants import SchoolRow
-    from roster_pipeline.services.plan_rows import Line, PlanSummary
+    from roster_pipeline.services.plan_rows import Line
 
 hold = group("Holds: changes that a guard stopped. They wait until a person approves or discards them.")
 PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looked at; see: roster hold show SCHOOL")]
@@ -58,16 +57,14 @@ def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
 
     with open_directory() as database, database.begin() as conn:
         holds, zones = _held(conn, key), tenants.time_zones(conn)
-    print_rows(
-        as_json,
-        [as_data(held) for held in holds],
-        ["school", "plan", "made", "role", "action", "rows", "why", "can be approved"],
-        [
-            (one.school, one.plan_id, moment(one.made_at, zones[one.school]), *_kind(one), one.overridable)
-            for one in holds
-        ],
-        f"Every row: roster hold show {holds[0].school}" if holds else "Nothing is held.",
-    )
+    rows = []
+    for one in holds:
+        why = "\n".join(finding["message"] for finding in one.findings if not finding.get("repeats"))
+        made = moment(one.made_at, zones[one.school])
+        rows.append((one.school, one.plan_id, made, one.role, one.action, one.rows, why, one.overridable))
+    columns = ["school", "plan", "made", "role", "action", "rows", "why", "can be approved"]
+    remark = f"Every row: roster hold show {holds[0].school}" if holds else "Nothing is held."
+    print_rows(as_json, [as_data(held) for held in holds], columns, rows, remark)
 
 
 @hold.command("show", epilog=examples("roster hold show oak"))
@@ -213,12 +210,6 @@ def _findings(held: Hold) -> list[tuple[str, bool]]:
     return [(again * bool(one.get("repeats")) + str(one["message"]), is_overridable(one)) for one in findings]
 
 
-def _kind(held: Hold) -> tuple[str, str, int, str]:
-    """Role, action, rows, and the messages of the findings."""
-    messages = "\n".join(finding["message"] for finding in held.findings if not finding.get("repeats"))
-    return held.role, held.action, held.rows, messages
-
-
 @plan.command(
     "show",
     epilog=examples(
@@ -258,9 +249,15 @@ def show_plan(
         print_json(summary.as_dict() | {"rows": [line.as_dict() for line in lines]})
         return
     print_lines(lines)
-    print_doubted([line for line in lines if line.reason in DOUBTED], school)
-    print_waiting([line for line in lines if line.reason == OTHER_CONNECTION], school)
-    _print_summary(summary, school)
+    doubted = [line for line in lines if line.reason in DOUBTED]
+    print_pairs("Records that may be somebody else's", doubted, school)
+    if doubted:
+        say(f"Somebody else, if the person has left: roster person unlink-leavers {key} --reason '...'")
+    waiting = [line for line in lines if line.reason == OTHER_CONNECTION]
+    print_pairs("Records that may be people of another connection", waiting, school)
+    title = f"\nPlan {row.id} of {moment(row.made_at, school.settings.zone)}, {summary.state}"
+    print_plan_counts(summary.counts, title=title)
+    print_findings(summary.held)
 
 
 def print_lines(lines: list[Line]) -> None:
@@ -280,10 +277,3 @@ def changes_text(line: Line) -> str:
         values = {field: new for field, (_, new) in line.changes.items() if new is not None}
         return ", ".join(f"{field} {shown(values[field])}" for field in IDENTIFYING if field in values)
     return "\n".join(f"{field}: {shown(old)}{DELTA}{shown(new)}" for field, (old, new) in line.readable.items())
-
-
-def _print_summary(summary: PlanSummary, school: SchoolRow) -> None:
-    made = summary.plan
-    title = f"\nPlan {made.id} of {moment(made.made_at, school.settings.zone)}, {summary.state}"
-    print_plan_counts(summary.counts, title=title)
-    print_findings(summary.held)

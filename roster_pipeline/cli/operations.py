@@ -6,30 +6,27 @@ import platform
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from roster_pipeline.cli.commands import FAILED, AsJson, CommandError, examples, group, open_directory
-from roster_pipeline.cli.connections import MARKS
-from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, safe
+from roster_pipeline.cli.output import note, print_checks, print_facts, print_rows
 
 if TYPE_CHECKING:
     from roster_pipeline.directory.database import Database
-    from roster_pipeline.directory.outbox import OutboxMessage
-    from roster_pipeline.runtime.embedded import Addresses
     from roster_pipeline.sync.health_checks import Item
 
 
 def init(as_json: AsJson = False) -> None:
     """Make both databases, the schema, the key for secrets and Dagster's storage. It is safe to run it again."""
+    import dagster as dg
     from sqlalchemy.engine import make_url
 
     from roster_pipeline.directory import schema
     from roster_pipeline.directory.database import Database
     from roster_pipeline.runtime.embedded import prepare_environment
-    from roster_pipeline.settings.installation import Places
+    from roster_pipeline.settings.installation import Places, SecretKey, home
 
     embedded = not Places.read().database_url
     addresses = prepare_environment()
@@ -43,30 +40,11 @@ def init(as_json: AsJson = False) -> None:
             schema.grant_pipeline(conn, login)
         schema.close_locks(conn, login)
     database.close()
-    _make_dagster_storage()
-    facts = _facts(addresses, embedded, revision)
-    if as_json:
-        print_json(facts)
-        return
-    print_facts(facts)
-    note("Ready. Next: roster district add KEY --name NAME", style="green")
-
-
-def _make_dagster_storage() -> None:
-    import dagster as dg
-
     with dg.DagsterInstance.get() as instance:
-        instance.get_runs_count()
-
-
-def _facts(addresses: Addresses, embedded: bool, revision: str | None) -> dict[str, Any]:
-    from sqlalchemy.engine import make_url
-
-    from roster_pipeline.settings.installation import SecretKey, home
-
+        instance.get_runs_count()  # makes Dagster's tables
     key_file = home() / "secret.key"
     own_key = key_file.exists() and SecretKey.read().secret_key == key_file.read_text().strip()
-    return {
+    facts = {
         "database": make_url(addresses.roster).render_as_string(hide_password=True),
         "dagster": make_url(addresses.dagster).render_as_string(hide_password=True),
         "server": "embedded" if embedded else "given by ROSTER_DATABASE_URL",
@@ -74,6 +52,9 @@ def _facts(addresses: Addresses, embedded: bool, revision: str | None) -> dict[s
         "folder": str(home()),
         "key": str(key_file) if own_key else "given by ROSTER_SECRET_KEY",
     }
+    print_facts(facts, as_json)
+    if not as_json:
+        note("Ready. Next: roster district add KEY --name NAME", style="green")
 
 
 NEEDED = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")
@@ -86,11 +67,14 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check database, key, mail, disk, daemon, broker, workers and runs; the exit code is 1 if a check fails."""
-    items = [*_installation(sis), _versions()]
-    rows = [
-        (Text(MARKS[item.ok][1], style=MARKS[item.ok][0]), item.name, safe(item.detail), item.remedy) for item in items
-    ]
-    print_rows(as_json, [vars(item) for item in items], ["", "item", "result", "what to do"], rows)
+    from importlib.metadata import version
+
+    from roster_pipeline.sync.health_checks import Item
+
+    versions = ", ".join(f"{name} {version(name)}" for name in ("roster-pipeline", "dagster", "pandas", "sqlalchemy"))
+    items = [*_installation(sis), Item("versions", None, f"Python {platform.python_version()}, {versions}")]
+    data = [vars(item) for item in items]
+    print_checks(as_json, data, data)
     if any(item.ok is False for item in items):
         raise typer.Exit(FAILED)
 
@@ -106,10 +90,7 @@ def prune(as_json: AsJson = False) -> None:
     retention = Retention.read()
     with open_directory() as database, dg.DagsterInstance.get() as instance:
         dropped = prune_tables(database, retention) | {"runs": prune_runs(instance, retention.keep_run_days)}
-    if as_json:
-        print_json(dropped)
-    else:
-        print_facts(dropped)
+    print_facts(dropped, as_json)
 
 
 def metrics(
@@ -202,16 +183,6 @@ def _not_opened(problem: Exception) -> str:
     return f"Dagster's instance cannot be opened ({type(problem).__name__})"
 
 
-def _versions() -> Item:
-    from importlib.metadata import version
-
-    from roster_pipeline.sync.health_checks import Item
-
-    names = ("roster-pipeline", "dagster", "pandas", "sqlalchemy")
-    versions = ", ".join(f"{name} {version(name)}" for name in names)
-    return Item("versions", None, f"Python {platform.python_version()}, {versions}")
-
-
 outbox = group("Mails: those that wait, those that were sent, and those that were given up.")
 
 
@@ -227,14 +198,12 @@ def list_mails(
     with open_directory() as database, database.begin() as conn:
         rows = mails.messages(conn, limit, dead=dead)
     hidden = ("text", "html", "attachment")
-    data = [
-        {name: value for name, value in vars(mail).items() if name not in hidden} | {"state": _state(mail)}
-        for mail in rows
-    ]
-    lines = [
-        (one.id, one.created_at, one.school, one.subject, one.recipients, _state(one), one.attempts, one.error)
-        for one in rows
-    ]
+    data = []
+    for mail in rows:
+        state = "sent" if mail.sent_at else "dead" if mail.dead_at else "waiting"
+        data.append({name: value for name, value in vars(mail).items() if name not in hidden} | {"state": state})
+    shown = ("id", "created_at", "school", "subject", "recipients", "state", "attempts", "error")
+    lines = [[mail[name] for name in shown] for mail in data]
     print_rows(as_json, data, ["mail", "written", "school", "subject", "to", "state", "tries", "what happened"], lines)
 
 
@@ -248,7 +217,3 @@ def retry(number: Annotated[int, typer.Argument(metavar="MAIL", help="Its number
     if not revived:
         raise CommandError(f"Mail {number} was not given up.\nSee: roster outbox list --dead")
     note(f"Mail {number} will be sent again.")
-
-
-def _state(mail: OutboxMessage) -> str:
-    return "sent" if mail.sent_at else "dead" if mail.dead_at else "waiting"

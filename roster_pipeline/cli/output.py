@@ -88,8 +88,18 @@ def print_rows(
         note(remark)
 
 
-def print_facts(facts: Mapping[str, Any]) -> None:
+def print_checks(as_json: bool, data: Any, items: Iterable[Mapping[str, Any]]) -> None:
+    """The items of a test. ok: True, False, or None for a remark."""
+    marks = {True: Text("ok", style="green"), False: Text("failed", style="red"), None: Text("note", style="yellow")}
+    rows = [(marks[one["ok"]], one["name"], safe(one["detail"] or ""), safe(one["remedy"] or "")) for one in items]
+    print_rows(as_json, data, ["", "item", "result", "what to do"], rows)
+
+
+def print_facts(facts: Mapping[str, Any], as_json: bool = False) -> None:
     """Two columns: a name and its value."""
+    if as_json:
+        print_json(facts)
+        return
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(style="bold")
     table.add_column(overflow="fold")
@@ -181,21 +191,10 @@ def _count(role: Any, name: str) -> Text:
     return Text(str(number), style=LOUD.get(name, "")) if number else Text("·", style="dim")
 
 
-def print_doubted(lines: list[Line], school: SchoolRow) -> None:
-    """The links in doubt: persons and records, and the commands that settle them."""
+def print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:
+    """Persons and records that somebody has to settle, and the commands for that; nothing without lines."""
     if not lines:
         return
-    print_pairs("Records that may be somebody else's", lines, school)
-    say(f"Somebody else, if the person has left: roster person unlink-leavers {school.key} --reason '...'")
-
-
-def print_waiting(lines: list[Line], school: SchoolRow) -> None:
-    """The matches that the district's manager has to settle: persons and records."""
-    if lines:
-        print_pairs("Records that may be people of another connection", lines, school)
-
-
-def print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:
     say(f"\n{title}", style="bold")
     print_table(("row", "person", "record"), [(line.row, line.person_id, line.sourced_ids) for line in lines])
     of = f"--connection {school.connection.key} --reason '...'"

@@ -58,13 +58,17 @@ def _do_in(
     note(done)
 
 
-def _in_district(opened: Connection, school: str, district: str | None) -> str:
-    """The school. Raises UnknownKey if it is not one of the given district."""
+def _do_at(
+    school: str, district: str | None, change: Callable[..., str], number: int, *, who: str | None, reason: str
+) -> None:
+    """The same for a change of a membership. Raises UnknownKey if the school is not one of the given district."""
     from roster_pipeline.directory import tenants
 
-    if district is not None and tenants.get_school(opened, school).district_key != district:
-        raise tenants.UnknownKey("school", school)
-    return school
+    with _by_hand(who, reason) as (opened, by):
+        if district is not None and tenants.get_school(opened, school).district_key != district:
+            raise tenants.UnknownKey("school", school)
+        done = change(opened, school, number, **by)
+    note(done)
 
 
 @person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
@@ -163,9 +167,7 @@ def archive(number: Number, school: School, reason: Reason, district: District =
     """Archive a membership by hand; syncs leave it archived."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.archive(opened, _in_district(opened, school, district), number, **by)
-    note(done)
+    _do_at(school, district, person_changes.archive, number, who=who, reason=reason)
 
 
 @person.command("restore", epilog=examples("roster person restore 42 --school oak --reason 'archived by mistake'"))
@@ -173,9 +175,7 @@ def restore(number: Number, school: School, reason: Reason, district: District =
     """Bring an archived membership back by hand."""
     from roster_pipeline.services import person_changes
 
-    with _by_hand(who, reason) as (opened, by):
-        done = person_changes.restore(opened, _in_district(opened, school, district), number, **by)
-    note(done)
+    _do_at(school, district, person_changes.restore, number, who=who, reason=reason)
 
 
 @person.command("undo", epilog=examples("roster person undo 42 1234 --reason 'the wrong pupil'"))

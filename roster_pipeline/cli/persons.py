@@ -49,7 +49,13 @@ def find(
         [vars(one) for one in people],
         ["person", "name", "e-mail", "number", "memberships"],
         [
-            (one.id, full_name(one.fields), one.fields["email"], one.fields["number"], _memberships(one.memberships))
+            (
+                one.id,
+                full_name(one.fields),
+                one.fields["email"],
+                one.fields["number"],
+                [f"{each['school']}: {each['role']}, {each['status']}" for each in one.memberships],
+            )
             for one in people
         ],
         counted(len(people), "person", "people") if people else "Nobody found.",
@@ -145,10 +151,6 @@ def district_of(opened: Connection, key: str | None) -> DistrictRow:
     if len(rows) != 1:
         raise CommandError("Name the district: --district\nSee which there are: roster district list")
     return rows[0]
-
-
-def _memberships(of: list[dict[str, Any]]) -> list[str]:
-    return [f"{one['school']}: {one['role']}, {one['status']}" for one in of]
 
 
 def _in_zone(row: Mapping[str, Any], zone: str) -> list[Any]:

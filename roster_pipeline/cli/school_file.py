@@ -15,7 +15,7 @@ from roster_pipeline.cli.commands import WRONG_USAGE, CommandError
 from roster_pipeline.cli.connections import warn_untested
 from roster_pipeline.cli.output import note, wrong_settings
 from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, new_school, school_settings
-from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.safe_csv import ENCODING, plain_cell
 from roster_pipeline.services.school_changes import NewSchool, add_schools
@@ -46,13 +46,6 @@ class Problems:
         """One problem of one line of the file; the first line is 1."""
         self.of_lines.append((line, text))
 
-    def note_refused(self, line: int, problem: DirectoryError) -> None:
-        """Add the reason why the directory refused a school."""
-        if isinstance(problem, FieldError):
-            self.note(line, f"{problem.field.replace('_', '-')}: {problem.message}")
-        else:
-            self.note(line, str(problem).replace("\n", " "))
-
     def refuse(self) -> None:
         """Raise CommandError with every problem, in the order of the lines; nothing if there is none."""
         if not self.of_lines:
@@ -73,7 +66,10 @@ def add_file(
         wanted = read_schools(file, connection, chosen, problems, lambda source: new_school(conn, source))
         rows, refused = add_schools(conn, wanted, who=who)
         for line, problem in refused:
-            problems.note_refused(line, problem)
+            field_of = (
+                f"{problem.field.replace('_', '-')}: {problem.message}" if isinstance(problem, FieldError) else ""
+            )
+            problems.note(line, field_of or str(problem).replace("\n", " "))
         problems.refuse()
     return rows
 

@@ -64,18 +64,14 @@ def with_options(options: Sequence[SettingOption]) -> Callable[[Command], Comman
             for parameter in signature.parameters.values()
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
-        added = [_parameter(option) for option in options]
-        command.__signature__ = signature.replace(parameters=[*fixed, *added])  # type: ignore[attr-defined]
+        for option in options:
+            default = typer.Option(None, option.flag, help=option.help, metavar=option.metavar, show_default=False)
+            keyword = inspect.Parameter.KEYWORD_ONLY
+            fixed.append(inspect.Parameter(option.name, keyword, default=default, annotation=option.kind | None))
+        command.__signature__ = signature.replace(parameters=fixed)  # type: ignore[attr-defined]
         return command
 
     return decorate
-
-
-def _parameter(option: SettingOption) -> inspect.Parameter:
-    default = typer.Option(None, option.flag, help=option.help, metavar=option.metavar, show_default=False)
-    return inspect.Parameter(
-        option.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=option.kind | None
-    )
 
 
 def merged(settings: Mapping[str, Any], options: Sequence[SettingOption], chosen: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,23 +128,15 @@ DEFAULT_OPTIONS = tuple(option for option in SCHOOL_OPTIONS if option.name not i
 """Options of the settings with which new schools of a district begin."""
 
 
-def guard_names() -> tuple[str, ...]:
-    """The names of the guards for `--guard`."""
-    return tuple(guard.name for guard in GUARDS)
-
-
-def rule_names() -> tuple[str, ...]:
-    """The quality rules that a school can tune. Raises QualitySuiteError."""
-    from roster_pipeline.cleaning.quality_suite import installed_suite
-
-    return tuple(rule.name for rule in installed_suite().rules)
-
-
 def school_settings(plain: Mapping[str, Any], chosen: Mapping[str, Any]) -> SchoolSettings:
     """A school's settings, as plain data, with the chosen options. Raises BadParameter, ValidationError."""
     from roster_pipeline.settings.school import SchoolSettings
 
-    return SchoolSettings.model_validate(with_key_values(merged(plain, SCHOOL_OPTIONS, chosen), chosen))
+    settings = merged(plain, SCHOOL_OPTIONS, chosen)
+    settings["guards"] = _guards(settings.get("guards", {}), chosen)
+    settings["role_map"] = _role_map(settings.get("role_map", {}), chosen)
+    settings["quality"] = _quality(settings.get("quality", {}), chosen.get("quality") or ())
+    return SchoolSettings.model_validate(settings)
 
 
 def new_school(conn: Connection, connection: str) -> dict[str, Any]:
@@ -164,36 +152,23 @@ def new_school(conn: Connection, connection: str) -> dict[str, Any]:
     return defaults.model_dump(mode="json", exclude={"school_id"}) if defaults else {}
 
 
-def with_key_values(settings: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    """A copy of a school's settings with the chosen pairs put in. Raises BadParameter for a wrong pair."""
-    return {
-        **settings,
-        "guards": _guards(settings.get("guards", {}), chosen),
-        "role_map": _role_map(settings.get("role_map", {}), chosen),
-        "quality": _quality(settings.get("quality", {}), chosen.get("quality") or ()),
-    }
-
-
 def _guards(guards: Mapping[str, Any], chosen: Mapping[str, Any]) -> dict[str, Any]:
-    result = dict(guards)
+    result, names = dict(guards), [guard.name for guard in GUARDS]
     for name, value in _split(chosen.get("guard") or (), "--guard"):
-        if name not in guard_names():
-            raise typer.BadParameter(f"there is no guard {name}; the guards are {', '.join(guard_names())}")
+        if name not in names:
+            raise typer.BadParameter(f"there is no guard {name}; the guards are {', '.join(names)}")
         if value == BACK:
             result.pop(name, None)
         else:
             result[name] = value
     windows = [] if chosen.get("no_windows") else list(result.get(WINDOWS, ()))
-    for kind in ("blackout", "add_only"):
-        windows += [_window(text, kind) for text in chosen.get(kind) or ()]
+    for kind, option in (("blackout", "--blackout"), ("add_only", "--add-only")):
+        for text in chosen.get(kind) or ():
+            first, colon, last = text.partition(":")
+            if not colon:
+                raise typer.BadParameter(f"{option}: give two dates, for example 2027-06-20:2027-08-10")
+            windows.append({"first": first.strip(), "last": last.strip(), "kind": kind})
     return result | {WINDOWS: windows}
-
-
-def _window(text: str, kind: str) -> dict[str, str]:
-    first, colon, last = text.partition(":")
-    if not colon:
-        raise typer.BadParameter(f"--{kind.replace('_', '-')}: give two dates, for example 2027-06-20:2027-08-10")
-    return {"first": first.strip(), "last": last.strip(), "kind": kind}
 
 
 def _role_map(role_map: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[str, str]:
@@ -206,10 +181,13 @@ def _role_map(role_map: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[st
 
 
 def _quality(rules: Mapping[str, Mapping[str, Any]], texts: Sequence[str]) -> dict[str, Any]:
+    from roster_pipeline.cleaning.quality_suite import installed_suite
+
     result: dict[str, Any] = {name: dict(rule) for name, rule in rules.items()}
+    names = [rule.name for rule in installed_suite().rules] if texts else []
     for name, value in _split(texts, "--quality"):
-        if name not in rule_names():
-            raise typer.BadParameter(f"there is no quality rule {name}; the rules are {', '.join(rule_names())}")
+        if name not in names:
+            raise typer.BadParameter(f"there is no quality rule {name}; the rules are {', '.join(names)}")
         if value == BACK:
             result.pop(name, None)
         elif value in SEVERITIES:

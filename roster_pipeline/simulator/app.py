@@ -266,7 +266,7 @@ class SimulatorThread:
 
 @contextlib.contextmanager
 def running(app: Starlette, **tls: str) -> Iterator[str]:
-    """Serve `app` on a free loopback port during a `with` block, and yield the base URL. tls: `ssl_certfile`, `ssl_keyfile`."""
+    """Serve on a free loopback port during a `with` block; yields the base URL. tls: `ssl_certfile`, `ssl_keyfile`."""
     thread = SimulatorThread(app, tls=tls).start()
     try:
         yield thread.base_url

@@ -191,7 +191,9 @@ def error_text(problem: Exception) -> tuple[int, str, str]:
         plain = problem.detail == HTTPStatus(problem.status_code).phrase
         return problem.status_code, PLAIN.get(problem.status_code, "") if plain else problem.detail, ""
     if isinstance(problem, ValidationError):
-        return 400, _wrong_settings(problem), "Nothing was saved."
+        lines = problem.errors(include_url=False, include_input=False, include_context=False)
+        wrong = (f"{'.'.join(map(str, line['loc']))}: {line['msg'].removeprefix('Value error, ')}." for line in lines)
+        return 400, " ".join(wrong), "Nothing was saved."
     if isinstance(problem, DirectoryError) and problem.retryable:
         return 503, problem.message, "Try again in a minute."
     if isinstance(problem, ProviderAway):
@@ -204,13 +206,6 @@ def error_text(problem: Exception) -> tuple[int, str, str]:
     if isinstance(problem, BROKEN):
         return 500, message, remedy
     return (409 if isinstance(problem, IN_THE_WAY) else 400), message, remedy
-
-
-def _wrong_settings(problem: ValidationError) -> str:
-    lines = problem.errors(include_url=False, include_input=False, include_context=False)
-    return " ".join(
-        f"{'.'.join(map(str, line['loc']))}: {line['msg'].removeprefix('Value error, ')}." for line in lines
-    )
 
 
 def _note(problem: Exception) -> None:

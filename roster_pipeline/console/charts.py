@@ -22,7 +22,7 @@ LEAST = 0.6
 
 def role_bars(roles: Sequence[RoleCounts]) -> Markup:
     """One bar per role. All parts have the same scale. Empty if nothing was changed or held."""
-    most = max((_total(role) for role in roles), default=0)
+    most = max((sum(getattr(role, name) for name in SHOWN) for role in roles), default=0)
     if not most:
         return Markup("")
     rows = Markup("").join(_row(role, place, most) for place, role in enumerate(roles))
@@ -40,7 +40,8 @@ def _row(role: RoleCounts, place: int, most: int) -> Markup:
         number = getattr(role, name)
         if number:
             width = max(LEAST, 100 * number / most)
-            parts.append(_part(name, x, top + 24, width))
+            part = Markup('<rect class="fill-{}" x="{}%" y="{}" width="{}%" height="{}"/>')
+            parts.append(part.format(name, round(x, 2), top + 24, round(min(width, 100 - x), 2), BAR))
             x += width
     texts = Markup(
         '<text x="0" y="{y}">{role}</text><text class="soft" x="100%" y="{y}" text-anchor="end">{words}</text>'
@@ -49,18 +50,8 @@ def _row(role: RoleCounts, place: int, most: int) -> Markup:
     return texts + Markup("").join(parts)
 
 
-def _part(name: str, x: float, y: int, width: float) -> Markup:
-    return Markup('<rect class="fill-{name}" x="{x}%" y="{y}" width="{width}%" height="{bar}"/>').format(
-        name=name, x=round(x, 2), y=y, width=round(min(width, 100 - x), 2), bar=BAR
-    )
-
-
 def _words(role: RoleCounts) -> str:
     return joined([f"{getattr(role, name):,} {name}" for name in SHOWN if getattr(role, name)]) or "no change"
-
-
-def _total(role: RoleCounts) -> int:
-    return sum(getattr(role, name) for name in SHOWN)
 
 
 WIDTH, HEIGHT = 520, 90

@@ -77,7 +77,7 @@ def _flat(value: Any, *path: object) -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         yield name_of(*path), "\n".join(value)
     elif value is not None and (name in SHARES or name == "mostly"):
-        yield name_of(*path), _percent(value)
+        yield name_of(*path), f"{round(value * 100, 6):g}"
     else:
         yield name_of(*path), value[:5] if name == "sync_time" else _text(value)
 
@@ -166,8 +166,7 @@ def errors_of(problem: ValidationError, prefix: str, values: Values) -> dict[str
     """Message by field. If a field has several errors, the first counts."""
     messages: dict[str, str] = {}
     for error in problem.errors(include_url=False, include_input=False):
-        field = _field(error["loc"], prefix, values)
-        messages.setdefault(field, _message(error))
+        messages.setdefault(_field(error["loc"], prefix, values), _message(error))
     return messages
 
 
@@ -182,8 +181,7 @@ def _field(place: Sequence[int | str], prefix: str, values: Values) -> str:
 
 def _message(error: ErrorDetails) -> str:
     kind, bounds, place = error["type"], error.get("ctx") or {}, error["loc"]
-    share = place[-1] in SHARES or place[-1] == "mostly"
-    if share:
+    if place[-1] in SHARES or place[-1] == "mostly":
         return "Write a percentage from 0 to 100."
     line = f"Line {int(place[1]) + 1}: " if place[0] in ("report_to", *CONTACT_LINES) and len(place) > 1 else ""
     if kind == "value_error":
@@ -230,10 +228,6 @@ def _share(typed: str) -> float | str:
         return text or "none"
 
 
-def _percent(share: float) -> str:
-    return f"{round(share * 100, 6):g}"
-
-
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return ON if value else ""
@@ -242,29 +236,22 @@ def _text(value: Any) -> str:
 
 def wrong(refused: Mapping[str, str]) -> Errors:
     """Errors by setting as errors by field of the form."""
-    return {_field_of(name): message for name, message in refused.items()}
-
-
-def _field_of(name: str) -> str:
-    if name == SECRET:
-        return "secret"
-    return name_of(SCHOOL if name in SchoolSettings.model_fields else CONNECTION, name)
+    of_school = SchoolSettings.model_fields
+    return {
+        "secret" if name == SECRET else name_of(SCHOOL if name in of_school else CONNECTION, name): message
+        for name, message in refused.items()
+    }
 
 
 def worded(errors: Errors) -> Errors:
     """The errors with the labels of their fields, for the list above the form."""
-    rules = quality_rules()
-    return {
-        name: f"{label}: {message}" if (label := _label(name, rules)) else message for name, message in errors.items()
-    }
-
-
-def _label(field_name: str, rules: Mapping[str, str]) -> str:
-    if field_name.startswith(WINDOWS):
-        return "Windows"
-    if field_name.startswith(QUALITY):
-        return rules.get(field_name.removeprefix(QUALITY).rpartition("-")[0], "")
-    return SETTINGS[field_name].title if field_name in SETTINGS else ""
+    rules, lines = quality_rules(), {}
+    for name, message in errors.items():
+        label = SETTINGS[name].title if name in SETTINGS else "Windows" if name.startswith(WINDOWS) else ""
+        if name.startswith(QUALITY):
+            label = rules.get(name.removeprefix(QUALITY).rpartition("-")[0], "")
+        lines[name] = f"{label}: {message}" if label else message
+    return lines
 
 
 def quality_rules() -> dict[str, str]:

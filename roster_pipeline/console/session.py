@@ -62,7 +62,7 @@ class SignedIn:
         state.token = state.viewer = state.message = None
         token = request.cookies.get(self.config.session_cookie)
         if token and not _under(scope["path"], "/static"):
-            found = await run_in_threadpool(self._find, token)
+            found = await run_in_threadpool(session_of, self.database, token, self.config)
             if found:
                 state.token, state.message = token, found.message
                 state.viewer = found.account
@@ -71,9 +71,11 @@ class SignedIn:
             return
         await self.app(scope, receive, send)
 
-    def _find(self, token: str) -> sessions.Session | None:
-        with self.database.begin() as opened:
-            return sessions.find(opened, token, self.config.idle)
+
+def session_of(database: Database, token: str, config: Config, *, used: bool = True) -> sessions.Session | None:
+    """The session of a cookie, if it goes on. used: whether it counts as used now."""
+    with database.begin() as opened:
+        return sessions.find(opened, token, config.idle, used=used)
 
 
 def signed_in(request: Request, response: Response, account_id: int) -> Response:
@@ -101,8 +103,8 @@ def signed_out(request: Request, response: Response) -> Response:
 def still_there(request: Request) -> bool:
     """Whether the session still goes on with the same grants. Streams need this, because they last longer than the
     check at their beginning."""
-    with request.app.state.database.begin() as opened:
-        session = sessions.find(opened, request.state.token, request.app.state.config.idle, used=False)
+    state = request.app.state
+    session = session_of(state.database, request.state.token, state.config, used=False)
     return session is not None and session.account == request.state.viewer
 
 
@@ -189,21 +191,17 @@ def school_of(request: Request, opened: Connection) -> SchoolRow:
         school = tenants.get_school(opened, key)
         if who.may_see(school):
             return school
-    raise NoSuchSchool(_like(opened, who, key))
+    near: list[str] = []
+    if len(key) <= LONGEST_KEY:
+        names = dict(tenants.school_names(opened, who.managed, who.schools, limit=MOST_SCHOOLS))
+        near = similar(key, names)
+    raise NoSuchSchool([(one, names[one]) for one in near])
 
 
 def the_school(request: Request) -> SchoolRow:
     """`school_of` in a transaction of its own."""
     with request.app.state.database.begin() as opened:
         return school_of(request, opened)
-
-
-def _like(opened: Connection, who: Account, key: str) -> list[tuple[str, str]]:
-    """Key and name of the viewer's schools whose key is similar to this one."""
-    if len(key) > LONGEST_KEY:
-        return []
-    names = dict(tenants.school_names(opened, who.managed, who.schools, limit=MOST_SCHOOLS))
-    return [(near, names[near]) for near in similar(key, names)]
 
 
 def zone_of(who: Account, opened: Connection) -> str:

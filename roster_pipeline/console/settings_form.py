@@ -222,6 +222,12 @@ def context(request: Request, shown_form: Form) -> dict[str, Any]:
 def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, Any]:
     school, who, test = shown_form.school, viewer(request), shown_form.test
     may_connect, stored = shown_form.may_connect(who), school.connection.settings
+    secret = school.connection.secret
+    state = "kept in a variable" if (secret or "").startswith(REFERENCE) else "stored" if secret else "none stored"
+    hint = "It is stored and never shown. Leave this empty to keep it." if secret else "It is never shown again."
+    if kept:
+        hint = "The secret you tested is used. Leave this empty, or type another one."
+    look = max(1, _number(request.query_params.get("look", "")) + 1)  # another address, so that the browser loads it
     mine = [row.name for row in shown_form.sharing if who.may_see(row)]
     others = len(shown_form.sharing) - len(mine)
     values = shown_form.values if may_connect else forms.shown(stored, CONNECTION) | shown_form.values
@@ -234,10 +240,10 @@ def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, A
         "may_manage": who.may_manage(school.district_id),
         "of_district": shown_form.of_district,
         "shared": mine + ([f"{others} more school{'' if others == 1 else 's'}"] if others else []),
-        "secret_state": _secret_state(school.connection.secret),
-        "secret_hint": _secret_hint(school.connection.secret, kept),
+        "secret_state": state,
+        "secret_hint": hint,
         "keep_test": kept,
-        "again": _again(request, school, test) if test else "",
+        "again": f"/schools/{school.key}/settings/connection?test={test.id}&look={look}#test" if test else "",
         "tested_at": datetime.fromisoformat(school.test["at"]) if school.test else None,
         "advanced_wrong": _advanced_wrong(shown_form.errors) or bool(fields_named(tried)),
     }
@@ -246,25 +252,6 @@ def _of_connection(request: Request, shown_form: Form, kept: str) -> dict[str, A
 def _advanced_wrong(errors: Errors) -> bool:
     """Whether a field that is folded away is wrong."""
     return any(forms.SETTINGS[name].advanced for name in errors if name in forms.SETTINGS)
-
-
-def _again(request: Request, school: SchoolRow, test: ConnectionTest) -> str:
-    """The address that a browser without scripts loads to see more of the test. It changes each time, so that the
-    browser loads it again."""
-    look = _number(request.query_params.get("look", "")) + 1
-    return f"/schools/{school.key}/settings/connection?test={test.id}&look={max(1, look)}#test"
-
-
-def _secret_state(secret: str | None) -> str:
-    if not secret:
-        return "none stored"
-    return "kept in a variable" if secret.startswith(REFERENCE) else "stored"
-
-
-def _secret_hint(secret: str | None, kept: str) -> str:
-    if kept:
-        return "The secret you tested is used. Leave this empty, or type another one."
-    return "It is stored and never shown. Leave this empty to keep it." if secret else "It is never shown again."
 
 
 def _number(text: str) -> int:

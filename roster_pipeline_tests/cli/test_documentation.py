@@ -15,8 +15,9 @@ import orjson
 import pytest
 import typer.main
 
+from roster_pipeline.cleaning.quality_suite import installed_suite
 from roster_pipeline.cli import app, output
-from roster_pipeline.cli.setting_options import guard_names, rule_names
+from roster_pipeline.settings.fields import GUARDS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 OF_EVERY_COMMAND = {"--help", "-h"}
@@ -66,7 +67,8 @@ def test_every_command_of_the_page_exists() -> None:
 
 
 def test_every_guard_and_quality_rule_is_documented() -> None:
-    assert [name for name in (*guard_names(), *rule_names()) if f"| `{name}` |" not in PAGE] == []
+    names = [*(guard.name for guard in GUARDS), *(rule.name for rule in installed_suite().rules)]
+    assert [name for name in names if f"| `{name}` |" not in PAGE] == []
 
 
 def test_every_command_has_a_help_line_and_every_option_too() -> None:

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, SCHOOL_OPTIONS, guard_names
+from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, SCHOOL_OPTIONS
 from roster_pipeline.directory.approvals import NotOverridable
 from roster_pipeline.services import decisions
+from roster_pipeline.settings.fields import GUARDS
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline_tests.cli.conftest import Roster
 
@@ -143,7 +144,7 @@ def test_a_wrong_setting_is_refused_and_changes_nothing(
 
 def test_the_guards_of_the_help_are_those_of_the_settings(shared_school: Roster) -> None:
     shown = shared_school("school", "show", "oak").out
-    for name in guard_names():
+    for name in (guard.name for guard in GUARDS):
         assert f"guard {name}" in shown
 
 

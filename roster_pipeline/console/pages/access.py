@@ -74,7 +74,15 @@ def grant(request: Request) -> Response:
                 raise UnknownKey("place", values["place"])
             added = access_changes.grant(opened, values["email"], place, who=who.email)
             if added and invited:
-                _invite(opened, accounts.normal(values["email"]), place, request.app.state.config.url)
+                school = tenants.schools_by_id(opened, [place.school_id])[place.school_id] if place.school_id else None
+                names = [row.name for row in tenants.list_districts(opened) if row.id == place.district_id]
+                access_changes.invite(
+                    opened,
+                    accounts.normal(values["email"]),
+                    [school.name] if school else names,
+                    console_url=request.app.state.config.url,
+                    path=f"/schools/{school.key}" if school else "",
+                )
     except NoAddress as problem:
         return show(request, values, {"email": f"{problem.message} {in_console(problem.remedy)}"})
     except UnknownKey:
@@ -86,13 +94,6 @@ def grant(request: Request) -> Response:
     return redirect(
         request, "/access", message=f"{email} {'has access now' if added else 'had access already'}. {where}"
     )
-
-
-def _invite(opened: Connection, email: str, place: Place, url: str) -> None:
-    school = tenants.schools_by_id(opened, [place.school_id])[place.school_id] if place.school_id else None
-    names = [row.name for row in tenants.list_districts(opened) if row.id == place.district_id]
-    path = f"/schools/{school.key}" if school else ""
-    access_changes.invite(opened, email, [school.name] if school else names, console_url=url, path=path)
 
 
 def places(request: Request) -> Response:

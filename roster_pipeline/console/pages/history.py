@@ -218,7 +218,8 @@ def show(request: Request) -> Response:
         next=next_run(current, now),
         alerts=alerts,
         people=dict(sorted(people.items(), key=lambda entries: role_place(entries[0]))),
-        test=_test(school.test),
+        tested=datetime.fromisoformat(school.test["at"]) if school.test else None,
+        red=[item for item in school.test["items"] if item["ok"] is False] if school.test else [],
         charts=year_charts(weeks),
         weeks=weeks[::-1],
         leavers=leavers[0].total if leavers else 0,
@@ -257,14 +258,6 @@ def pause_until(request: Request) -> Response:
     return redirect(
         request, f"/schools/{school.key}", message=f"Paused until {day(until)}. A sync by hand still works."
     )
-
-
-def _test(test: dict[str, Any] | None) -> dict[str, Any] | None:
-    """The last Test Your Information: when it was, whether everything was green, and what was not green."""
-    if not test:
-        return None
-    red = [item for item in test["items"] if item["ok"] is False]
-    return {"at": datetime.fromisoformat(test["at"]), "ok": not red, "red": red}
 
 
 routes = [

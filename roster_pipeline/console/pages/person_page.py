@@ -67,7 +67,7 @@ def show(request: Request) -> Response:
     with database(request).begin() as opened:
         now = members.merged_into(opened, number_of(request, "person_id"))
         if now is not None:
-            _seen(opened, now, viewer(request))
+            person_view.find(opened, now, viewer(request))
             return RedirectResponse(f"/people/{now}", 303)
     return page_of_person(request, asked=plain_number(asked))
 
@@ -105,12 +105,8 @@ def page_of_person(request: Request, *, status: int = 200, error: str = "", aske
 
 
 def view_of(request: Request, opened: Connection) -> PersonView:
-    return _seen(opened, number_of(request, "person_id"), viewer(request))
-
-
-def _seen(opened: Connection, person_id: int, who: Account) -> PersonView:
-    """The person. Raises HTTPException 404 if the viewer may not see them."""
-    return person_view.find(opened, person_id, who)
+    """The person in the path. Raises UnknownPerson if the viewer may not see them."""
+    return person_view.find(opened, number_of(request, "person_id"), viewer(request))
 
 
 def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[Request], Response]:
@@ -125,7 +121,7 @@ def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[
             raise nothing_here()
         with database(request).begin() as opened:
             view = view_of(request, opened)
-            second = _seen(opened, other, who) if two else view
+            second = person_view.find(opened, other, who) if two else view
         if shared and not (view.may_change and second.may_change):
             raise HTTPException(403, OF_A_MANAGER)
         if error := reason_problem(given["reason"]):
@@ -140,7 +136,8 @@ def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[
                 raise
             return page_of_person(request, status=400, error=f"{problem.message} {in_console(problem.remedy)}".strip())
         kept = other if act is _merge and given.get("keep") == str(other) else view.person.id
-        return redirect(request, _back(given, kept), message=message)
+        back = given.get("back", "")  # the list that had the form
+        return redirect(request, back if LIST.fullmatch(back) else f"/people/{kept}", message=message)
 
     return handler
 
@@ -176,12 +173,6 @@ def _merge(sent: Sent) -> str:
     one, other = sent.view.person.id, sent.other
     kept, gone = (other, one) if sent.given.get("keep") == str(other) else (one, other)
     return possible_duplicates.merge(sent.opened, sent.view.person.district_id, kept, gone, **sent.by)
-
-
-def _back(given: Mapping[str, str], person_id: int) -> str:
-    """The list that had the form, else the person's page."""
-    back = given.get("back", "")
-    return back if LIST.fullmatch(back) else f"/people/{person_id}"
 
 
 def erase(request: Request) -> Response:

@@ -14,11 +14,10 @@ from roster_pipeline.console.launchers import launch
 from roster_pipeline.console.page import database, form, page, piece, plain_number, reason_of, redirect, texts
 from roster_pipeline.console.pages.person_page import page_of_person, school_of_form, view_of
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
-from roster_pipeline.console.session import limit, nothing_here, school_of, viewer
+from roster_pipeline.console.session import limit, nothing_here, school_of, the_school, viewer
 from roster_pipeline.directory import approvals, audit, manual_runs, plans
 from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
 from roster_pipeline.directory.sync_summary import sync_summary
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.runtime.run_school import LAST_STEP, STEPS
 from roster_pipeline.services import person_view
@@ -34,20 +33,19 @@ KINDS: dict[str, Kind] = {"sync": "sync", "dry_run": "dry_run"}
 PIECES = "live_pieces.html"
 
 
-def list_(request: Request) -> Response:
+def list_(request: Request, refused: AlreadyGoing | None = None) -> Response:
     """GET: the two buttons, and the latest runs."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         runs, steps = manual_runs.of_school(opened, school.id), first_steps(opened, school)
-    return page(request, "runs.html", **_context(school), runs=runs, steps=steps, refused=None)
+    given = {"school": school, "tab": "runs", "base": f"/schools/{school.key}", "runs": runs, "steps": steps}
+    return page(request, "runs.html", status=409 if refused else 200, **given, refused=refused)
 
 
 def start(request: Request) -> Response:
     """POST: begin a run, or say which one is going on."""
     kind = KINDS.get(str(form(request).get("kind", "")))
-    with database(request).begin() as opened:
-        school = school_of(request, opened)
-        runs, steps = manual_runs.of_school(opened, school.id), first_steps(opened, school)
+    school = the_school(request)
     if kind is None:
         raise nothing_here()
     who = viewer(request)
@@ -56,7 +54,7 @@ def start(request: Request) -> Response:
     try:
         run_id = launch(database(request), school, kind, who=who.email, slots=config.runs, minutes=config.run_minutes)
     except AlreadyGoing as problem:
-        return page(request, "runs.html", status=409, **_context(school), runs=runs, steps=steps, refused=problem)
+        return list_(request, problem)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
 
@@ -110,7 +108,9 @@ def _state(request: Request) -> dict[str, Any]:
             "outcome": outcome,
             "result": _result(opened, run, outcome),
             "place": manual_runs.place(opened, run),
-            "decidable": _decidable(opened, school, outcome),
+            "decidable": outcome.sync_outcome == "held"
+            and outcome.plan_id is not None
+            and any(hold.overridable for hold in approvals.held(opened, school_id=school.id, plan_id=outcome.plan_id)),
         }
 
 
@@ -170,17 +170,6 @@ def _result(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
         return ""
     report = report_of(sync_summary(opened, outcome.sync_id))
     return status_of_sync("sync", outcome.sync_outcome, report.as_dict() if report else {}).sentence
-
-
-def _decidable(opened: Connection, school: SchoolRow, outcome: Outcome) -> bool:
-    """Whether somebody may decide about some of the rows that a run left held."""
-    if outcome.sync_outcome != "held" or outcome.plan_id is None:
-        return False
-    return any(hold.overridable for hold in approvals.held(opened, school_id=school.id, plan_id=outcome.plan_id))
-
-
-def _context(school: SchoolRow) -> dict[str, Any]:
-    return {"school": school, "tab": "runs", "base": f"/schools/{school.key}"}
 
 
 routes = [

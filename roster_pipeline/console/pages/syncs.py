@@ -36,7 +36,6 @@ from roster_pipeline.directory.rollback import Only
 from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.notifications.content import SyncReport
 from roster_pipeline.notifications.mail_page import page_of
 from roster_pipeline.notifications.outcome import remarks, wrong_as_such
 from roster_pipeline.services import decisions
@@ -118,6 +117,7 @@ def show(request: Request) -> Response:
         holds = [] if sync.plan_id is None else approvals.held(opened, school_id=school.id, plan_id=sync.plan_id)
     roles = sorted(report.roles, key=lambda one: role_place(one.role)) if report else []
     status = status_of_sync(sync.kind, sync.outcome, report.as_dict() if report else {})
+    sections = {section.title: section for section in page_of(report).sections} if report else {}
     return page(
         request,
         "sync.html",
@@ -133,7 +133,7 @@ def show(request: Request) -> Response:
         roles=roles,
         chart=role_bars(roles),
         legend=[name for name in SHOWN if report and report.total(name)],
-        sections=_sections(report),
+        sections=[sections[title] for title in BEHIND if title in sections],
         rejected_url=f"/schools/{school.key}/rejected/{sync.snapshot_id}" if sync.snapshot_id else "",
         waiting=bool(holds),
         decidable=any(hold.overridable for hold in holds),
@@ -141,13 +141,6 @@ def show(request: Request) -> Response:
         may_roll_back=sync.kind in ("sync", "approval", "person", "upload") and not whole and bool(sync.counts),
         run=run_url(sync.run_id),
     )
-
-
-def _sections(report: SyncReport | None) -> list[object]:
-    if report is None:
-        return []
-    found = {section.title: section for section in page_of(report).sections}
-    return [found[title] for title in BEHIND if title in found]
 
 
 def show_rejected(request: Request) -> Response:

@@ -174,7 +174,6 @@ def show(request: Request, error: str = "") -> Response:
     decided = filters["show"] == "decided"
     rows = [row for row in seen.rows if not filters["show"] or (row.choice if decided else row.what in wanted)]
     shown = rows[filters.offset : filters.offset + ROWS]
-    address = f"/schools/{school.key}/people/upload/{kept.id}"
     return page(
         request,
         "upload_preview.html",
@@ -189,7 +188,7 @@ def show(request: Request, error: str = "") -> Response:
         total=len(file.rows),
         counts=seen.counts,
         listed=Listed(filters, list(shown), len(rows)),
-        address=address,
+        address=f"/schools/{school.key}/people/upload/{kept.id}",
         words=WORDS,
         choices=list(SHOWN.items()),
         fields=[("", "Leave out"), *((name, name.replace("_", " ").capitalize()) for name in people_file.COLUMNS)],

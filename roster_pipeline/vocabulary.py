@@ -98,7 +98,7 @@ def held_place(role: str, action: str) -> tuple[int, int]:
 
 def full_name(fields: Mapping[str, Any]) -> str:
     """Given and family name of a person's fields; empty if there is neither."""
-    return " ".join(part for part in (fields["given_name"], fields["family_name"]) if part)
+    return " ".join(part for part in (fields.get("given_name"), fields.get("family_name")) if part)
 
 
 def role_name(role: str) -> str:

@@ -1,8 +1,6 @@
 """Reads a list of people from a CSV or XLSX file, and each row as the values of a person. Limits keep a file from
 filling the memory. A row with a formula is refused; none is computed."""
 
-from __future__ import annotations
-
 import csv
 import io
 import zipfile
@@ -217,6 +215,24 @@ def fields_of_columns(header: Sequence[str]) -> list[str]:
     return found
 
 
+@dataclass(frozen=True)
+class Row:
+    """One row of the list. number: its line in the file. what: one of the constants above. why: a sentence. person_id:
+    the person that it is or may be, if the reader may see them. fields: as the directory stores them, with role and
+    grade; empty if the row cannot be read. For a look: candidates: number and description of each person that it may
+    be; may_be_new: whether the reader may say so; choice: what was decided."""
+
+    number: int
+    what: str
+    why: str
+    name: str
+    person_id: int | None = None
+    fields: Mapping[str, Any] | None = None
+    candidates: tuple[tuple[int, str], ...] = ()
+    may_be_new: bool = False
+    choice: str = ""
+
+
 def read_row(number: int, cells: Sequence[str], columns: Sequence[str], role: str, school: SchoolRow) -> Row:
     """The values of one row, or why it cannot be read."""
     given = {field: cell for field, cell in zip(columns, cells, strict=True) if field}
@@ -253,21 +269,3 @@ def read_row(number: int, cells: Sequence[str], columns: Sequence[str], role: st
 
 def _words(field: str) -> str:
     return field.replace("_", " ")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row of the list. number: its line in the file. what: one of the constants above. why: a sentence. person_id:
-    the person that it is or may be, if the reader may see them. fields: as the directory stores them, with role and
-    grade; empty if the row cannot be read. For a look: candidates: number and description of each person that it may
-    be; may_be_new: whether the reader may say so; choice: what was decided."""
-
-    number: int
-    what: str
-    why: str
-    name: str
-    person_id: int | None = None
-    fields: Mapping[str, Any] | None = None
-    candidates: tuple[tuple[int, str], ...] = ()
-    may_be_new: bool = False
-    choice: str = ""

@@ -2,7 +2,7 @@
 same transaction. It raises DirectoryError. The callers check first who may do what. Typed values are normalized like
 those of a SIS, or refused: applications read one directory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,7 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.ledger import Change
 from roster_pipeline.directory.members import Person, get_person
 from roster_pipeline.directory.operations import erase as erase_everywhere
+from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.frames import Array, strings
 from roster_pipeline.services.settings_changes import given_reason
@@ -81,16 +82,14 @@ def restore(conn: Connection, school: str, person_id: int, *, who: str, reason: 
 
 def link(conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str) -> str:
     """Say that a record of the SIS is this person, or confirm a link that a sync made. connection: its key."""
-    source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
-    manual_edits.link(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    source = _about_record(conn, manual_edits.link, connection, person_id, sourced_id, who, reason)
     settle_people(conn, source.district_id, [person_id], datetime.now(UTC))
     return f"Person {person_id} is linked to the record."
 
 
 def unlink(conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str) -> str:
     """Say that a record of the SIS is not this person."""
-    source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
-    manual_edits.unlink(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    source = _about_record(conn, manual_edits.unlink, connection, person_id, sourced_id, who, reason)
     settle_people(conn, source.district_id, [person_id], datetime.now(UTC))
     return f"No sync links person {person_id} to the record again, until somebody links them by hand."
 
@@ -111,8 +110,7 @@ def set_primary_record(
     conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> str:
     """Choose a person's primary record."""
-    source, record = tenants.get_connection(conn, connection), _sourced_id(sourced_id)
-    manual_edits.set_primary_record(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    _about_record(conn, manual_edits.set_primary_record, connection, person_id, sourced_id, who, reason)
     return f"The fields of person {person_id} follow this record, from the next sync of {connection} on."
 
 
@@ -186,11 +184,15 @@ def stored_grade(text: str) -> str | None:
     return found
 
 
-def _sourced_id(text: str) -> str:
-    record = text.strip()
+def _about_record(
+    conn: Connection, change: Callable[..., None], key: str, person_id: int, sourced_id: str, who: str, reason: str
+) -> ConnectionRow:
+    """Make a change about one record of a connection and a person; returns the connection."""
+    source, record = tenants.get_connection(conn, key), sourced_id.strip()
     if not record or len(record) > LONGEST_ID:
         raise NotUsable("This is not a sourcedId.", f"Copy it from the SIS: 1 to {LONGEST_ID} letters.")
-    return record
+    change(conn, source, person_id, record, who=who, reason=given_reason(reason))
+    return source
 
 
 class NotUsable(DirectoryError):

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import audit, lasting_decisions, ledger, members, plans, rosters, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.lasting_decisions import Announcement, announcement_has_ended
-from roster_pipeline.directory.ledger import Change, SyncRow
+from roster_pipeline.directory.ledger import SyncRow
 from roster_pipeline.directory.members import Person, UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.plans import PlanRow
@@ -23,7 +23,6 @@ from roster_pipeline.services.plan_rows import Line, lines, reasons_by_sync, sum
 from roster_pipeline.vocabulary import PERSON_FIELDS, day, full_name
 
 MOST_EVENTS = 100
-LINK = ("connection", "sourced_id", "is_primary", "primary_by_hand", "confirmed")
 LEFT_OUT = {"create": "enters them", "restore": "restores them", "archive": "archives them"}
 """By action: the words for a change that no sync makes because of an exemption."""
 ENDED = {"create": "entering them", "update": "an update", "restore": "restoring them", "archive": "archiving them"}
@@ -63,18 +62,6 @@ class PersonView:
     def place(self, key: str | None) -> str:
         """The name of a school, or its key if the reader may not see the school. Empty for no school."""
         return self.schools[key].name if key in self.schools else key or ""
-
-
-@dataclass(frozen=True)
-class Record:
-    """One record of the SIS that is linked to a person. newest: its newest values; None if they are not stored."""
-
-    connection: str
-    sourced_id: str
-    is_primary: bool
-    primary_by_hand: bool
-    confirmed: bool
-    newest: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True)
@@ -143,20 +130,20 @@ def find(conn: Connection, person_id: int, reader: Account) -> PersonView:
     )
 
 
-def records(conn: Connection, view: PersonView) -> list[Record]:
-    """The linked records, the primary one first, each with its last values in a school that the reader may see."""
+def records(conn: Connection, view: PersonView) -> list[dict[str, Any]]:
+    """The links, the primary one first, each with the `newest` values of its record in a school that the reader may
+    see, or None."""
     schools = [school.id for school in view.schools.values()]
     listed = []
     for link in view.person.links:
         source = tenants.get_connection(conn, link["connection"])
-        newest = rosters.newest_record(conn, source.id, schools, link["sourced_id"])
-        listed.append(Record(**{name: link[name] for name in LINK}, newest=newest))
+        listed.append(link | {"newest": rosters.newest_record(conn, source.id, schools, link["sourced_id"])})
     return listed
 
 
-def field_lines(view: PersonView, of_sis: list[Record]) -> list[FieldLine]:
+def field_lines(view: PersonView, of_sis: list[dict[str, Any]]) -> list[FieldLine]:
     """The fields, each with the source of its value."""
-    values = next((record.newest for record in of_sis if record.is_primary), None)
+    values = next((record["newest"] for record in of_sis if record["is_primary"]), None)
     result = []
     for name in PERSON_FIELDS if view.whole else NAMES:
         value, theirs = view.person.fields[name], (values or {}).get(name)
@@ -228,7 +215,8 @@ def history(conn: Connection, view: PersonView) -> list[Event]:
     whys = reasons_by_sync(conn, syncs, members.numbers_of(conn, view.person.id))
     for change in changes:
         sync = syncs.get(change.sync_id or 0)
-        if not _may_see(view, change, sync):
+        placed = change.school is None or change.school in view.schools
+        if not view.manages and not (placed and (view.whole or (sync is not None and sync.school in view.schools))):
             continue
         event = events.setdefault(change.at, Event(change.at))
         if sync:
@@ -273,8 +261,3 @@ def _decided_with_others(conn: Connection, view: PersonView) -> list[Event]:
             step = Step(words.format(school=view.place(about.school), day=last_day, change=ENDED.get(about.change, "")))
             events.append(Event(about.at, about.who, what, about.reason, steps=[step]))
     return events
-
-
-def _may_see(view: PersonView, change: Change, sync: SyncRow | None) -> bool:
-    seen = change.school is None or change.school in view.schools
-    return view.manages or (seen and (view.whole or (sync is not None and sync.school in view.schools)))

@@ -23,6 +23,7 @@ from roster_pipeline.vocabulary import (
     PERSON_FIELDS,
     STUDENT_CONTACTS,
     counted,
+    full_name,
     held_place,
     is_overridable,
     role_place,
@@ -95,9 +96,7 @@ def lines(
     conn: Connection, plan: PlanRow, chosen: RowFilter = EVERY_ROW, *, limit: int | None = None, offset: int = 0
 ) -> list[Line]:
     """The rows of a plan, or one page of the chosen rows, with the names that the directory has for its people."""
-
-    found = plan_rows.page(conn, plan, chosen, limit=limit, offset=offset)
-    return [line_of(row) for row in found]
+    return [line_of(row) for row in plan_rows.page(conn, plan, chosen, limit=limit, offset=offset)]
 
 
 def every_line(database: Database, plan: PlanRow, chosen: RowFilter = EVERY_ROW) -> Iterator[Line]:
@@ -120,7 +119,7 @@ def line_of(row: Mapping[str, Any]) -> Line:
     changes = {str(field): (both[0], both[1]) for field, both in pairs}
     return Line(
         **{name: row[name] for name in SAME},
-        name=row["name"] or _new_name(changes),
+        name=row["name"] or full_name({field: new for field, (_, new) in changes.items()}),
         sourced_ids=tuple(row["sourced_ids"]),
         why=why_of(row["reason"], row["notes"]),
         changes=changes,
@@ -148,11 +147,6 @@ def _contact(values: list[str | None]) -> str:
 
 def _flags(stored: str | None) -> str:
     return ", ".join(f"{key}: {value}" for key, value in json.loads(stored).items()) if stored else ""
-
-
-def _new_name(changes: Mapping[str, tuple[Any, Any]]) -> str:
-    names = (changes.get(field, (None, None))[1] for field in ("given_name", "family_name"))
-    return " ".join(str(name) for name in names if name is not None)
 
 
 def reasons_by_sync(conn: Connection, syncs: Mapping[int, SyncRow], people: Collection[int]) -> dict[int, str]:

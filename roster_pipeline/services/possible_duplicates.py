@@ -46,22 +46,20 @@ class Side:
     may_change: bool = False
 
 
+@dataclass(frozen=True)
 class SideBySide:
-    """Several sides next to each other."""
+    """Several sides next to each other: the records before the people."""
 
-    def all_sides(self) -> Sequence[Side]:
-        """Every side."""
-        raise NotImplementedError
+    sides: Sequence[Side]
 
     @property
     def fields(self) -> list[str]:
         """The fields that at least one side has."""
-        return [name for name in COMPARED if any(side.values.get(name) for side in self.all_sides())]
+        return [name for name in COMPARED if any(side.values.get(name) for side in self.sides)]
 
     def differs(self, name: str) -> bool:
         """Whether the sides that have the field have different values."""
-        found = {str(side.values[name]).casefold() for side in self.all_sides() if side.values.get(name)}
-        return len(found) > 1
+        return len({str(side.values[name]).casefold() for side in self.sides if side.values.get(name)}) > 1
 
 
 @dataclass(frozen=True)
@@ -76,10 +74,6 @@ class Conflict(SideBySide):
     decisions: Mapping[tuple[str, int], str]
     school: SchoolRow
     plan: PlanRow
-
-    def all_sides(self) -> Sequence[Side]:
-        """The records, then the people."""
-        return [*self.records, *self.people]
 
     @property
     def decided(self) -> bool:
@@ -115,15 +109,17 @@ def conflicts_of_district(
 
 def _conflict(conn: Connection, school: SchoolRow, plan: PlanRow, line: Line, reader: Account) -> Conflict:
     ids = line.sourced_ids
-    rows = relink.conflicting_records(conn, plan.snapshot_id, ids, COMPARED)
-    records = [Side(row, row["sourced_id"]) for row in rows]
+    records = [
+        Side(row, row["sourced_id"]) for row in relink.conflicting_records(conn, plan.snapshot_id, ids, COMPARED)
+    ]
     if line.person_id is not None:
         candidates = [line.person_id]
     else:
         candidates = relink.candidates(conn, school, plan.snapshot_id, ids, limit=MOST_PEOPLE)
     people = [side for one in candidates if (side := _side(conn, school, line, one, reader)) is not None]
     decisions = relink.decided_pairs(conn, school, ids)
-    return Conflict(line, records, people, len(candidates) - len(people), decisions, school, plan)
+    hidden = len(candidates) - len(people)
+    return Conflict([*records, *people], line, records, people, hidden, decisions, school, plan)
 
 
 def _side(conn: Connection, school: SchoolRow, line: Line, person_id: int, reader: Account) -> Side | None:
@@ -152,15 +148,10 @@ class Pair(SideBySide):
     """Two people next to each other, the older entry first. distinct: somebody said that they are two people. agree:
     why they are a pair, in words. against: why they cannot be merged, as sentences; empty if they can be merged."""
 
-    sides: tuple[Side, Side]
-    schools: tuple[list[str], list[str]]
+    schools: Sequence[list[str]]
     agree: str
     against: tuple[str, ...]
     distinct: bool
-
-    def all_sides(self) -> Sequence[Side]:
-        """The two people."""
-        return self.sides
 
     @property
     def may_change(self) -> bool:
@@ -274,14 +265,12 @@ def _whole(person: StoredPerson, own: frozenset[int]) -> bool:
 
 def _pair(conn: Connection, pair: tuple[StoredPerson, StoredPerson], distinct: bool, reader: Account) -> Pair:
     views = [find(conn, person.id, reader) for person in pair]
-    one, other = (side_of(each) for each in views)
-    schools = [[f"{row['name']}: {row['role']}, {row['status']}" for row in view.memberships] for view in views]
     agree = rules.compared(*pair).agree
     words = [word for name, word in _AGREED.items() if name in agree]
     words += ["the same name"] if agree >= {"given", "family"} else []
     return Pair(
-        sides=(one, other),
-        schools=(schools[0], schools[1]),
+        sides=[side_of(each) for each in views],
+        schools=[[f"{row['name']}: {row['role']}, {row['status']}" for row in view.memberships] for view in views],
         agree=", ".join(words),
         against=tuple(rules.AGAINST[each] for each in rules.against(*pair, distinct=distinct)),
         distinct=distinct,

@@ -3,8 +3,6 @@ somebody switches automatic rostering on, or changes the connection or the Schoo
 none, because the SIS may be away today. The command line only warns, because scripts set schools up. Also the preview
 of the Roster Email, and a copy of it by mail."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -41,6 +39,21 @@ from roster_pipeline.sync.build_report import console_url, report_of
 from roster_pipeline.vocabulary import ROLE_ORDER
 
 NOT_KEPT = "The Client Secret that you typed for the test is no longer kept. Type it again."
+
+
+_WHY = {
+    LastTest.NEVER: "Automatic rostering needs a test first.",
+    LastTest.STALE: "The connection or the School ID changed since the last test; automatic rostering needs a new one.",
+    LastTest.RED: "The last test found something that does not work, so automatic rostering cannot be switched on.",
+}
+
+
+class NeedsTest(DirectoryError):
+    """Automatic rostering cannot be on without a green test, so nothing was saved."""
+
+    def __init__(self, state: LastTest) -> None:
+        super().__init__(_WHY[state], "Press Test Your Information, then save; or leave automatic rostering off.")
+        self.state = state
 
 
 @dataclass(frozen=True)
@@ -229,21 +242,6 @@ def send_test_mail(conn: Connection, school: SchoolRow, to: str, *, who: str) ->
     identity = message_id("test", school.key, to, datetime.now(UTC).isoformat(), sender=mailer.sender)
     mailer.send(identity, [to], mail)
     audit.record(conn, who, "test mail sent", school=school)
-
-
-class NeedsTest(DirectoryError):
-    """Automatic rostering cannot be on without a green test, so nothing was saved."""
-
-    def __init__(self, state: LastTest) -> None:
-        super().__init__(_WHY[state], "Press Test Your Information, then save; or leave automatic rostering off.")
-        self.state = state
-
-
-_WHY = {
-    LastTest.NEVER: "Automatic rostering needs a test first.",
-    LastTest.STALE: "The connection or the School ID changed since the last test; automatic rostering needs a new one.",
-    LastTest.RED: "The last test found something that does not work, so automatic rostering cannot be switched on.",
-}
 
 
 def may_be_automatic(before: SchoolRow, after: SchoolRow) -> None:

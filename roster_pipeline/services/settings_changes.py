@@ -12,8 +12,6 @@ A change of the connection (its address, Client ID, Client Secret or any other s
 last test stale.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -42,6 +40,15 @@ NOT_TESTED = {"sis", "secret_expires", "controlled_by"}
 """Settings that only describe a connection. They do not change how it is used, so a test of it stays valid."""
 CHOICES = {setting.name: dict(setting.choices) for setting in SCHOOL}
 SECRET = "client_secret"  # noqa: S105 - the field's name
+
+
+@dataclass(frozen=True)
+class SettingsDiff:
+    """What was written. names: the settings that differ. untested: keys of schools that run on an untested
+    connection."""
+
+    names: list[str]
+    untested: list[str]
 
 
 def add_connection(
@@ -203,15 +210,6 @@ def given_reason(reason: str) -> str:
     if problem := reason_problem(reason):
         raise FieldError("reason", problem)
     return reason.strip()
-
-
-@dataclass(frozen=True)
-class SettingsDiff:
-    """What was written. names: the settings that differ. untested: keys of schools that run on an untested
-    connection."""
-
-    names: list[str]
-    untested: list[str]
 
 
 def changed_names(before: BaseModel, after: BaseModel) -> list[str]:

@@ -1,7 +1,5 @@
-"""The `roster` command: settings, syncs, plans, holds and people, for the terminal and for scripts.
-
-This module lists every command, in the order of the help.
-"""
+"""The `roster` command: settings, syncs, plans, holds and people, for the terminal and for scripts. This module lists
+every command, in the order of the help."""
 
 import sys
 import warnings

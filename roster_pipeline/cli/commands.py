@@ -79,8 +79,7 @@ class ErrorHandlingGroup(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command. Wrong usage and deliberate exits are raised again; every other exception becomes a
-        message.
-        """
+        message."""
         try:
             _end_what_was_left()
             return super().invoke(ctx)

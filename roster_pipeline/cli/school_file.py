@@ -93,12 +93,9 @@ def read_schools(
     problems: Problems,
     begin: Callable[[str], Mapping[str, Any]],
 ) -> list[NewSchool]:
-    """The schools of a CSV file; adds to `problems` what is wrong with the others.
-
-    connection, chosen: given as options, for the lines whose cell is empty. begin: from a connection's key to the
-    settings that its new schools begin with. Raises CommandError if the file cannot be read, or if its first line does
-    not name the columns.
-    """
+    """The schools of a CSV file; adds to `problems` what is wrong with the others. connection, chosen: given as
+    options, for the lines whose cell is empty. begin: from a connection's key to the settings that its new schools
+    begin with. Raises CommandError if the file cannot be read, or if its first line does not name the columns."""
     rows = _rows(path)
     header = [re.sub(r"[_\s]+", "-", name.strip().lower()) for name in next(rows, (1, []))[1]]
     _check_header(path, header, connection)

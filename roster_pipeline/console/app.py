@@ -1,7 +1,5 @@
-"""The console as one application: its pages, its middleware, and the page for an error.
-
-The page has a message and a remedy, but never a trace, and never a value of somebody's record.
-"""
+"""The console as one application: its pages, its middleware, and the page for an error. The page has a message and a
+remedy, but never a trace, and never a value of somebody's record."""
 
 import logging
 from collections import Counter

@@ -1,7 +1,5 @@
-"""Checks the settings of the console before it listens, and serves it with uvicorn.
-
-There is no access log, because addresses of pages can contain searches for people.
-"""
+"""Checks the settings of the console before it listens, and serves it with uvicorn. There is no access log, because
+addresses of pages can contain searches for people."""
 
 import asyncio
 import signal

@@ -4,8 +4,6 @@ An account has at least one grant: if the last one is taken away, the account is
 binding to an identity provider. The caller checks who may grant what, and writes it into the audit.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -9,8 +9,6 @@ is open. Alerts on a Client Secret depend on its last day.
 Failed steps are kept as messages for people, so that one cause raises one alert, not one a night.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

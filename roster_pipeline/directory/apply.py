@@ -5,8 +5,6 @@ is archived without a stored `pass`, or an approval of a finding that a person m
 of the plan has changed since the plan was made, or if the roster's quality results have changed since the verdict.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -55,10 +53,8 @@ class PlanNotForApply(DirectoryError):
 @dataclass(frozen=True)
 class SyncResult:
     """One sync. counts: role to action to rows; the four changing actions count the rows that were applied, and `held`
-    counts the rest.
-
-    held: role to changing action to rows that were not applied. already: an earlier call made this sync.
-    """
+    counts the rest. held: role to changing action to rows that were not applied. already: an earlier call made this
+    sync."""
 
     sync_id: int
     outcome: str
@@ -87,11 +83,9 @@ def apply_plan(
     now: datetime | None = None,
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
-    """Apply a plan as far as its verdict and approvals allow.
-
-    kind: "sync" applies once per school and snapshot; "approval" applies the held rows a person approved. It calls
-    `also` in the same transaction, after the changes. Raises PlanStale, VerdictMissing, PlanNotForApply, NotApproved.
-    """
+    """Apply a plan as far as its verdict and approvals allow. kind: "sync" applies once per school and snapshot;
+    "approval" applies the held rows a person approved. It calls `also` in the same transaction, after the changes.
+    Raises PlanStale, VerdictMissing, PlanNotForApply, NotApproved."""
     with database.begin() as conn:
         return apply_within(conn, plan_id, who=who, run_id=run_id, kind=kind, now=now, also=also)
 
@@ -184,11 +178,9 @@ def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -
 
 
 def _open_sync(conn: Connection) -> int:
-    """Open the sync and return its number. The triggers that write the change log need this number.
-
-    It also sets PostgreSQL's planner for this transaction. A tenth of the usual sample is enough to know a table's
-    size; autovacuum analyses it later.
-    """
+    """Open the sync and return its number. The triggers that write the change log need this number. It also sets
+    PostgreSQL's planner for this transaction. A tenth of the usual sample is enough to know a table's size; autovacuum
+    analyses it later."""
     opened = (
         "select set_config('roster.sync_id', nextval('sync_id_seq')::text, true), set_config('jit', 'off', true), "
         "set_config('work_mem', '64MB', true), set_config('default_statistics_target', '10', true)"
@@ -198,10 +190,7 @@ def _open_sync(conn: Connection) -> int:
 
 def _stage(conn: Connection, plan: plans.PlanRow, given: dict[str, Any]) -> list[str]:
     """Fill the temporary tables that have rows, tell the planner their sizes, and make sure that no row has changed
-    since.
-
-    Returns the tables.
-    """
+    since. Returns the tables."""
     _fill(conn, "applying", given)
     waiting = conn.execute(text(apply_staging.WAITING), given).mappings().one()
     others = [table for table, any_row in waiting.items() if any_row]
@@ -230,20 +219,15 @@ def _change(conn: Connection, staged: list[str], given: dict[str, Any]) -> int:
 
 
 def _introduce(conn: Connection) -> None:
-    """Analyse tables that PostgreSQL's planner has no statistics of.
-
-    Autovacuum would do so a minute later. Until then, a school of fifty thousand would take a minute instead of a
-    second.
-    """
+    """Analyse tables that PostgreSQL's planner has no statistics of. Autovacuum would do so a minute later. Until then,
+    a school of fifty thousand would take a minute instead of a second."""
     for table in conn.scalars(text(apply_sql.UNKNOWN)).all():
         conn.execute(text(f"analyze {table}"))
 
 
 def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
-    """The number of rows by role and action.
-
-    For changing actions, it also says how many rows are applied by now and how many are not.
-    """
+    """The number of rows by role and action. For changing actions, it also says how many rows are applied by now and
+    how many are not."""
     rows = conn.execute(
         text(
             "select r.role, r.action, count(*) filter (where not r.exempted) as rows, "

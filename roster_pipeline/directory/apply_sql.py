@@ -6,8 +6,6 @@ names them. The values come from `changes`, a JSON object {field: [from, to]}, s
 
 # ruff: noqa: S608 - what is put together here are our own column names
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 from roster_pipeline.directory.roster_rows import OF_SNAPSHOT

@@ -7,8 +7,6 @@ more, its comment names them.
 
 # ruff: noqa: S608 - what is put together here are our own column names
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from datetime import datetime
 
@@ -153,11 +151,9 @@ cross join lateral (
 ) m
 where r.plan_id = :plan and r.role <> 'contact' and (r.absent_syncs <> m.absent_syncs or not m.managed)
 """
-"""Members whose count of absences changes, and members who were entered by hand and are in the SIS now.
-
-The lateral look-up keeps plan_row on the outer side. PostgreSQL has no statistics of a plan that is this new, and the
-other join order has quadratic cost.
-"""
+"""Members whose count of absences changes, and members who were entered by hand and are in the SIS now. The lateral
+look-up keeps plan_row on the outer side. PostgreSQL has no statistics of a plan that is this new, and the other join
+order has quadratic cost."""
 
 STALE_PEOPLE = """
 select exists (

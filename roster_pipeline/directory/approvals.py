@@ -4,8 +4,6 @@ An approval is bound to the plan's hash. It also covers a later plan of the scho
 same night). One sync can use it. It ends after 72 hours.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -147,12 +145,9 @@ def approve(
     parts: Collection[Part] | None = None,
 ) -> int:
     """Approve what is held and overridable, and return the id of the approval. Then `apply_plan(..., kind="approval")`
-    applies it.
-
-    plan_hash: the hash of the plan that the person looked at. manager: whether they may decide what only the district's
-    manager may decide; if not, those rows stay held. parts: approve only these parts; None: everything. Raises
-    PlanChanged, NothingHeld (also if no part is held), NotOverridable, ManagerDecides, UnknownPlan.
-    """
+    applies it. plan_hash: the hash of the plan that the person looked at. manager: whether they may decide what only
+    the district's manager may decide; if not, those rows stay held. parts: approve only these parts; None: everything.
+    Raises PlanChanged, NothingHeld (also if no part is held), NotOverridable, ManagerDecides, UnknownPlan."""
     waiting = [hold for hold in waiting_of(conn, plan_id, plan_hash) if parts is None or hold.part in parts]
     if not waiting:
         raise NothingHeld(plan_id)
@@ -169,10 +164,8 @@ def approve(
 def discard(
     conn: Connection, plan_id: int, who: str, reason: str, now: datetime, *, plan_hash: str | None = None
 ) -> None:
-    """Take a held plan off the list. It will never be applied. The next sync makes a new one.
-
-    Raises PlanChanged, NothingHeld, UnknownPlan, and NotOverridable if nobody could approve any of it.
-    """
+    """Take a held plan off the list. It will never be applied. The next sync makes a new one. Raises PlanChanged,
+    NothingHeld, UnknownPlan, and NotOverridable if nobody could approve any of it."""
     waiting = waiting_of(conn, plan_id, plan_hash)
     if not any(hold.overridable for hold in waiting):
         raise NotOverridable(plan_id, waiting[0].school)

@@ -1,7 +1,5 @@
 """Who did what, when and why. The database itself refuses to change or remove a line (a trigger on the table)."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -132,11 +130,9 @@ def search(
     limit: int = 100,
     offset: int = 0,
 ) -> list[Shown]:
-    """Entries of some districts, newest first. None: entries of all districts, and those without a district.
-
-    person_id: entries of this person, and of those who were merged into them. what: only this kind of entry. words:
-    they are in the name of the person who did it, in the reason, or in the name or key of the school or district.
-    """
+    """Entries of some districts, newest first. None: entries of all districts, and those without a district. person_id:
+    entries of this person, and of those who were merged into them. what: only this kind of entry. words: they are in
+    the name of the person who did it, in the reason, or in the name or key of the school or district."""
     query = (
         select(
             audit,

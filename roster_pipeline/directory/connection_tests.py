@@ -6,8 +6,6 @@ sealed. The row is deleted together with the secret when the values are saved, o
 stored secret reads the secret from the connection.
 """
 
-from __future__ import annotations
-
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

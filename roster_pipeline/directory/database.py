@@ -1,9 +1,5 @@
-"""Access to PostgreSQL: one engine per process, transactions, and errors.
-
-An error names the thing and the remedy, and never contains a person's data.
-"""
-
-from __future__ import annotations
+"""Access to PostgreSQL: one engine per process, transactions, and errors. An error names the thing and the remedy, and
+never contains a person's data."""
 
 import os
 import time
@@ -64,8 +60,7 @@ EXHAUSTED = {
 """For each SQLSTATE: what is used up, and what to do."""
 BUSY = ("40001", "40P01", "55P03", "57014")
 """SQLSTATEs: serialization failure, deadlock, lock not available, statement cancelled. The same work may succeed
-later.
-"""
+later."""
 
 
 class Database:

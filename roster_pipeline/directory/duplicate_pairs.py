@@ -1,7 +1,5 @@
 """People who may be in the directory twice: the values to compare, and pairs that somebody marked as two people."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

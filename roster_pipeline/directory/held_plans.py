@@ -6,8 +6,6 @@ The caller says what a person may see: some districts and schools, or everything
 Claimed people also come from another connection. A school may not decide alone that they are the same person.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
@@ -218,11 +216,9 @@ def sync_after(conn: Connection, plan_id: int) -> int | None:
 
 
 def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) -> bool:
-    """Whether the owner of these schools has all people that a plan claims from another connection.
-
-    False if it claims nobody. The district's manager decides about the people of a connection of the district, and
-    about those who are active nowhere.
-    """
+    """Whether the owner of these schools has all people that a plan claims from another connection. False if it claims
+    nobody. The district's manager decides about the people of a connection of the district, and about those who are
+    active nowhere."""
     return bool(conn.scalar(text(THEIR_OWN), {"plan": plan_id, "schools": list(schools)}))
 
 

@@ -8,8 +8,6 @@ of change, and a person, or the records of somebody who is not in the directory 
 longer asks for that change (`planning/plan.py`), or if somebody takes it back.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta

@@ -6,8 +6,6 @@ A run shows what it changed. An approval, a relink, a rollback or a change of on
 neither waits for Dagster's database nor fails with it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,12 +42,8 @@ class UnknownSync(DirectoryError):
 
 @dataclass(frozen=True)
 class SyncRow:
-    """One line of the ledger. kind: sync, approval, relink, rollback, person or upload.
-
-    counts and held: role to action to rows.
-
-    report: the report that was stored with the sync; {} if there is none.
-    """
+    """One line of the ledger. kind: sync, approval, relink, rollback, person or upload. counts and held: role to action
+    to rows. report: the report that was stored with the sync; {} if there is none."""
 
     id: int
     district_id: int
@@ -148,12 +142,10 @@ def _changes() -> Select[Any]:
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision, without the names of the person who made it and of the people it is about.
-
-    by: operator, manager, owner, or the command line. counts: action to the number of rows that it changed; empty if it
-    changed none. verdict: the open lines of the plan's verdict. None if the decision was not about a plan, or if a
-    newer plan has replaced it.
-    """
+    """One decision, without the names of the person who made it and of the people it is about. by: operator,
+    manager, owner, or the command line. counts: action to the number of rows that it changed; empty if it changed
+    none. verdict: the open lines of the plan's verdict. None if the decision was not about a plan, or if a newer
+    plan has replaced it."""
 
     id: int
     school: str

@@ -4,8 +4,6 @@ The order prevents deadlocks: take the lock of a pull before the lock of a distr
 transaction.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from threading import Event, Thread
@@ -103,11 +101,9 @@ def alone(database: Database, name: str) -> Iterator[bool]:
 
 @contextmanager
 def take_ahead(database: Database, name: str) -> Iterator[bool]:
-    """Take a session lock, if it is free, for this process within the block. Yields whether it was free.
-
-    The first `session_lock` of that name uses it, and gives it back at its own end. If none uses it, the end of this
-    block gives it back.
-    """
+    """Take a session lock, if it is free, for this process within the block. Yields whether it was free. The first
+    `session_lock` of that name uses it, and gives it back at its own end. If none uses it, the end of this block gives
+    it back."""
     with database.session() as conn:
         if not _lock(conn, "pg_try_advisory_lock", name):
             yield False

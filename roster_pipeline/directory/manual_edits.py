@@ -5,8 +5,6 @@ The audit has each edit with its reason.
 Every change takes the district's lock and raises the row's revision, so a plan made before it is not applied.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -52,11 +50,8 @@ def link(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
     """Say that a record of the SIS is this person, even against other evidence, and even if `unlink` said the opposite
-    before.
-
-    The first link of a person is the primary one. If a sync has made the link already, it is now confirmed. Raises
-    UnknownPerson, and DirectoryError if the record belongs to somebody else.
-    """
+    before. The first link of a person is the primary one. If a sync has made the link already, it is now confirmed.
+    Raises UnknownPerson, and DirectoryError if the record belongs to somebody else."""
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     theirs = "connection_id = :connection and sourced_id = :sourced_id"
     row = conn.execute(text(f"select person_id, confirmed from link where {theirs}"), given).first()  # noqa: S608
@@ -87,11 +82,9 @@ def link(
 def unlink(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is not this person. After that, no sync links the two again; only `link` does.
-
-    The record is linked to them, or it is in conflict with them in the newest plan of a school. Another link becomes
-    the primary one. Raises NoSuchLink.
-    """
+    """Say that a record of the SIS is not this person. After that, no sync links the two again; only `link` does. The
+    record is linked to them, or it is in conflict with them in the newest plan of a school. Another link becomes the
+    primary one. Raises NoSuchLink."""
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     if conn.scalar(text(f"{OWN_LINK} union all {ASKED}"), given) is None:
         raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")
@@ -169,11 +162,8 @@ RESTORED = "status = 'active', archived_by = null, archived_at = null, absent_sy
 
 
 def set_archived(conn: Connection, school: SchoolRow, person_id: int, archived: bool, *, who: str, reason: str) -> None:
-    """Archive a membership by hand, or bring it back.
-
-    A sync restores an archived one only if the school allows that. It archives a restored one only after the SIS has
-    had the person again. Raises NotAMember.
-    """
+    """Archive a membership by hand, or bring it back. A sync restores an archived one only if the school allows that.
+    It archives a restored one only after the SIS has had the person again. Raises NotAMember."""
     before, after, changes = ("active", "archived", ARCHIVED) if archived else ("archived", "active", RESTORED)
     given = _locked(conn, school.district_id, person_id) | {"school": school.id, "before": before}
     done = conn.execute(
@@ -191,11 +181,9 @@ def set_archived(conn: Connection, school: SchoolRow, person_id: int, archived: 
 
 
 def add(conn: Connection, school: SchoolRow, fields: Mapping[str, Any], *, who: str, reason: str) -> int:
-    """Enter a person by hand, with a role, and return their id. No sync archives them until the SIS knows them.
-
-    A number counts as a number of the school's connection, so the SIS's record with this number and name is linked to
-    this person.
-    """
+    """Enter a person by hand, with a role, and return their id. No sync archives them until the SIS knows them. A
+    number counts as a number of the school's connection, so the SIS's record with this number and name is linked to
+    this person."""
     for name in fields:
         if name not in MEMBERSHIP_FIELDS:
             _check_field(name)

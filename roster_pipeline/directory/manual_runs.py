@@ -4,8 +4,6 @@ A run is a row, so any process can show how far it is. It waits until the machin
 process waits for its turn, then another runs it. Both write a sign of life every few seconds.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -85,11 +83,9 @@ def ask(conn: Connection, run_id: str, school_id: int, key: str, *, kind: Kind, 
 
 def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
     """Begin a run if it is its turn. True: it begins now. False: it still waits. None: it is over, for example
-    canceled.
-
-    slots: how many runs its host executes at once. If the installation has several districts and the machine several
-    slots, no district takes the last slot. So a run never waits only because one other district has taken all slots.
-    """
+    canceled. slots: how many runs its host executes at once. If the installation has several districts and the machine
+    several slots, no district takes the last slot. So a run never waits only because one other district has taken all
+    slots."""
     lock_until_commit(conn, "manual runs")
     host = conn.scalar(
         update(manual_run)

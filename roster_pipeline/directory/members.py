@@ -1,7 +1,5 @@
 """The directory as people see it: the members of a school, one person with everything, and a search."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime

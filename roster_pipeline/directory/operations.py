@@ -9,8 +9,6 @@ those who were merged into them. While the SIS still has the person, the next sy
 the SIS first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any

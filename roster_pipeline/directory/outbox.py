@@ -6,8 +6,6 @@ leaves its messages to the next one. Message-IDs are fixed, so a mail that was s
 One line per recipient and sync waits for the next digest.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -132,11 +130,9 @@ def failed(
     now: datetime | None = None,
 ) -> bool:
     """Note that the message was not delivered. It is tried again after a wait that doubles each time. Returns False if
-    the message is now dead; then it stays until a person acts.
-
-    away: the server takes no mail at all. This does not count as an attempt, so no mail is given up because of it.
-    recipients: only these are tried again, because the others have the mail.
-    """
+    the message is now dead; then it stays until a person acts. away: the server takes no mail at all. This does not
+    count as an attempt, so no mail is given up because of it. recipients: only these are tried again, because the
+    others have the mail."""
     at = now or datetime.now(UTC)
     before = conn.scalar(select(outbox.c.attempts).where(outbox.c.id == outbox_id)) or 0
     attempts = before if away else before + 1

@@ -9,8 +9,6 @@ Accents and capitals do not count in a search: `jose` finds José, and `José` f
 with `folded`, and Python folds the typed words with `fold`. Both follow the same steps.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -116,12 +114,10 @@ where {IN_SCOPE} and r.person_id is not null
 
 @dataclass(frozen=True)
 class PeopleFilter:
-    """Which people of a district, or of some schools of it (None: of all).
-
-    status: `active` or `archived` (no active membership in the scope); empty for both. words: all of them are in the
-    searched fields of a person. everything: whether the reader may see the data of people who moved to another school
-    of the district. If not, only their names.
-    """
+    """Which people of a district, or of some schools of it (None: of all). status: `active` or `archived` (no active
+    membership in the scope); empty for both. words: all of them are in the searched fields of a person. everything:
+    whether the reader may see the data of people who moved to another school of the district. If not, only their
+    names."""
 
     district_id: int
     schools: tuple[int, ...] | None = None

@@ -6,8 +6,6 @@ as they were, row by row, so that it can be undone. Whether two people may be me
 
 # ruff: noqa: S608 - what is put together here are our own table and column names
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -107,12 +105,10 @@ def merge(
     who: str,
     reason: str,
 ) -> int:
-    """Move everything of one person to another person, and remove the first. Returns the number of the merge.
-
-    fields: makes the new values of the kept person from the two rows of `person`. membership: makes the resulting row
-    from two rows of `membership` of one school; its `person_id` says whose membership it was. The caller holds the
-    district's lock, and has checked whether the two may be merged. Earlier plans are then out of date.
-    """
+    """Move everything of one person to another person, and remove the first. Returns the number of the merge. fields:
+    makes the new values of the kept person from the two rows of `person`. membership: makes the resulting row from two
+    rows of `membership` of one school; its `person_id` says whose membership it was. The caller holds the district's
+    lock, and has checked whether the two may be merged. Earlier plans are then out of date."""
     given: dict[str, Any] = {"district": district_id, "kept": kept, "gone": gone}
     given |= {"from": gone, "to": kept, "person": kept}
     before = conn.scalar(text(_BOTH), given)
@@ -164,13 +160,9 @@ def merges_of(conn: Connection, district_id: int, person_id: int) -> list[Merge]
 
 
 def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str) -> int:
-    """Take back the newest merge of a person, but keep what syncs have changed since.
-
-    Returns the number of the person who is back.
-
-    Records that are still linked to the kept person go back, memberships go back as they are today, and a value of the
-    kept person is set back if nothing has changed it since. Raises MergeImpossible, UnknownPerson.
-    """
+    """Take back the newest merge of a person, but keep what syncs have changed since. Returns the number of the person
+    who is back. Records that are still linked to the kept person go back, memberships go back as they are today, and a
+    value of the kept person is set back if nothing has changed it since. Raises MergeImpossible, UnknownPerson."""
     lock_district(conn, district_id)
     given: dict[str, Any] = {"district": district_id, "kept": kept, "to": 0, "from": kept}
     if conn.scalar(text("select id from person where district_id = :district and id = :kept"), given) is None:

@@ -92,10 +92,8 @@ def json_bytes(value: object) -> bytes:
 
 
 class _SourceFailed(Exception):
-    """The code that makes the chunks of a COPY failed.
-
-    The driver sends the text of this exception to the server, and the server logs it.
-    """
+    """The code that makes the chunks of a COPY failed. The driver sends the text of this exception to the server, and
+    the server logs it."""
 
     def __init__(self, problem: BaseException) -> None:
         super().__init__("the source of the rows failed")
@@ -103,11 +101,9 @@ class _SourceFailed(Exception):
 
 
 def copy_lines(conn: Connection, table: str, columns: Sequence[str], chunks: Iterable[bytes]) -> None:
-    """COPY chunks of lines, already in the text format, into a table.
-
-    If iterating over `chunks` raises, the caller gets that exception, but the server does not see it. The text of an
-    exception may quote people, and the driver would end the COPY with this text.
-    """
+    """COPY chunks of lines, already in the text format, into a table. If iterating over `chunks` raises, the caller
+    gets that exception, but the server does not see it. The text of an exception may quote people, and the driver would
+    end the COPY with this text."""
     statement = sql.SQL("copy {} ({}) from stdin").format(
         sql.Identifier(table), sql.SQL(",").join(map(sql.Identifier, columns))
     )
@@ -163,10 +159,8 @@ def copy_frame(conn: Connection, table: Table, frame: pd.DataFrame, fixed: Mappi
 
 def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numbers: int) -> pd.DataFrame:
     """The rows of a query as a frame with exactly `columns`; a `json` column holds Python values, and rows with the
-    same text share one.
-
-    COPY takes no parameters, so `numbers` replace `{name}` in the query. They may only be whole numbers.
-    """
+    same text share one. COPY takes no parameters, so `numbers` replace `{name}` in the query. They may only be whole
+    numbers."""
     inner = sql.SQL(query).format(**{name: sql.Literal(int(value)) for name, value in numbers.items()})
     data = b"\n".join(lines for (lines,) in _joined(conn, ROWS, inner))
     if not data:
@@ -190,10 +184,8 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
 
 
 def read_documents(conn: Connection, query: str, **values: int | str) -> tuple[npt.NDArray[np.int64], bytes]:
-    """The ids and the JSON documents of a query, one on each line, in any order.
-
-    query: gives `id` and `payload`, and takes `values` as `read_frame` takes its numbers.
-    """
+    """The ids and the JSON documents of a query, one on each line, in any order. query: gives `id` and `payload`, and
+    takes `values` as `read_frame` takes its numbers."""
     inner = sql.SQL(query).format(**{name: sql.Literal(one) for name, one in values.items()})
     found = [*_joined(conn, DOCUMENTS, inner)]
     ids = np.frombuffer(b"".join(ids for _, ids in found), ">i8").astype(np.int64)

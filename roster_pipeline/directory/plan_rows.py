@@ -1,11 +1,7 @@
-"""The rows of a plan, filtered, counted and read a page at a time. Also the rows that an attachment lists.
-
-Nothing loads 50,000 rows to show fifty.
-"""
+"""The rows of a plan, filtered, counted and read a page at a time. Also the rows that an attachment lists. Nothing
+loads 50,000 rows to show fifty."""
 
 # ruff: noqa: S608 - what is put together here are our own table and column names
-
-from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -142,13 +138,9 @@ class RowFilter:
 def page(
     conn: Connection, plan: PlanRow, chosen: RowFilter, *, limit: int | None = None, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """A page of rows with the columns of `_COLUMNS`, in the chosen order, else by number.
-
-    Archivals come first among held rows.
-
-    name: None for a person who is not in the directory. held: whether the row waits for a person. sync_id: the sync
-    that applied the row.
-    """
+    """A page of rows with the columns of `_COLUMNS`, in the chosen order, else by number. Archivals come first among
+    held rows. name: None for a person who is not in the directory. held: whether the row waits for a person. sync_id:
+    the sync that applied the row."""
     order = f"{SORTS[chosen.sort]}, r.row" if chosen.sort in SORTS else "r.row"
     order = "r.action <> 'archive', r.row" if chosen.held and not chosen.sort else order
     rest = f"order by {order} limit :limit offset :offset"
@@ -156,10 +148,8 @@ def page(
 
 
 def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
-    """One page of the conflicts in the newest plans of a district's schools, by the name of the school.
-
-    The columns of `_COLUMNS`, plan_id, school_id, and total: over all pages. One query.
-    """
+    """One page of the conflicts in the newest plans of a district's schools, by the name of the school. The columns of
+    `_COLUMNS`, plan_id, school_id, and total: over all pages. One query."""
     given = {"district": district_id, "schools": None, "limit": limit, "offset": offset}
     query = _OF_NEWEST.format(which="r.action = 'conflict'")
     return [dict(row) for row in conn.execute(text(query), given).mappings()]
@@ -193,11 +183,9 @@ def following(conn: Connection, plan: PlanRow, chosen: RowFilter, *, after: int 
 
 
 def _rows(conn: Connection, plan: PlanRow, chosen: RowFilter, rest: str, **given: int | None) -> list[dict[str, Any]]:
-    """The chosen rows. rest: the end of the query, and `given` its values.
-
-    It reads the numbers of the rows first. A person without a row of their own has no records in the plan, and the
-    database looks them up only for the rows that are read by number.
-    """
+    """The chosen rows. rest: the end of the query, and `given` its values. It reads the numbers of the rows first. A
+    person without a row of their own has no records in the plan, and the database looks them up only for the rows that
+    are read by number."""
     conditions, values = chosen.sql()
     query = f"select r.row {_FROM} {conditions} {rest}"
     numbers = list(conn.scalars(text(query), {**_of(plan), **values, **given}))
@@ -214,10 +202,8 @@ def count(conn: Connection, plan: PlanRow, chosen: RowFilter) -> int:
 
 
 def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
-    """The number of rows for each role, action and reason.
-
-    A summary shows from it what happens to how many people, and why.
-    """
+    """The number of rows for each role, action and reason. A summary shows from it what happens to how many people, and
+    why."""
     query = (
         "select role, action, reason, count(*) as rows from plan_line where plan_id = :plan "
         "group by role, action, reason order by role, action, rows desc, reason"
@@ -257,9 +243,7 @@ where plan_id = any(cast(:plans as bigint[])) and person_id = any(cast(:people a
 @dataclass(frozen=True)
 class RowDetail:
     """One row. result: done, held or left alone. fields: the names of the fields that change, without their values.
-
-    Names and `secrets` (e-mail, user name, number; old and new) are here only to mask them; do not pass them on.
-    """
+    Names and `secrets` (e-mail, user name, number; old and new) are here only to mask them; do not pass them on."""
 
     row: int
     action: str

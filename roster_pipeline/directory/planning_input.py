@@ -1,7 +1,5 @@
 """The directory in the form that the core needs: frames with all people that the roster of one snapshot may contain."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pandas as pd
@@ -140,7 +138,6 @@ from change_log_position_seq
 """
 """The current position of the change log, whether a student of the school has several contacts, whether the connection
 has other schools, those of them that decide about phones, and the people whose preferred names another school keeps.
-
 preferred: the school keeps preferred names. region: its `phone_region`."""
 _MORE_CONTACTS = (
     f"select jsonb_agg(jsonb_build_array({', '.join(name.removeprefix('contact_') for name in CONTACT_FIELDS)}) "  # noqa: S608
@@ -182,11 +179,9 @@ _NONE = "select null, null, null where {district} <> {district} and {connection}
 @dataclass(frozen=True)
 class LoadedDirectory:
     """people and members are indexed by person_id. `position`: the position of the change log at the moment of reading.
-
     exclusions: pairs of a record of this connection and one of these people that somebody unlinked by hand.
-    connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools
-    of people who are not active here (`ELSEWHERE`).
-    """
+    connections, affiliations: as in `DirectoryFrames`. elsewhere: the memberships in other schools of people who are
+    not active here (`ELSEWHERE`)."""
 
     people: pd.DataFrame
     links: pd.DataFrame
@@ -204,12 +199,10 @@ class LoadedDirectory:
 def load_directory(
     conn: Connection, school: SchoolRow, snapshot_id: int, records: int, some: Unsettled | None = None
 ) -> LoadedDirectory:
-    """Members of the school, and people who share a link, a number or an e-mail with the snapshot's roster.
-
-    records: how many the roster has; a large one is searched in another way than a small one (`CANDIDATES`). It first
-    waits for changes of the district that are being made. So `position` comes after everything that was read, and
-    before everything that was not. some: only these, if others are settled.
-    """
+    """Members of the school, and people who share a link, a number or an e-mail with the snapshot's roster. records:
+    how many the roster has; a large one is searched in another way than a small one (`CANDIDATES`). It first waits for
+    changes of the district that are being made. So `position` comes after everything that was read, and before
+    everything that was not. some: only these, if others are settled."""
     lock_district_for_reading(conn, school.district_id)
     given: dict[str, int] = {
         "district": school.district_id,

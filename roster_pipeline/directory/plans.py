@@ -5,8 +5,6 @@ they are has no row of `plan_row`: their number is in a list of their role (`pla
 shows both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,11 +23,8 @@ from roster_pipeline.directory.tenants import SchoolRow, schools_by_id
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One plan, without its rows.
-
-    `state`: planned, replaced or discarded. settings: as `SchoolRow.planned_with`; None in plans of earlier versions.
-    person_id: set if the plan is about this person alone.
-    """
+    """One plan, without its rows. `state`: planned, replaced or discarded. settings: as `SchoolRow.planned_with`; None
+    in plans of earlier versions. person_id: set if the plan is about this person alone."""
 
     id: int
     district_id: int
@@ -215,10 +210,8 @@ def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
 
 
 def write_witnesses(conn: Connection, snapshot_id: int, answers: Mapping[str, str]) -> None:
-    """Store the answers of the SIS about single people: sourcedId to `witness.answer`.
-
-    Newer answers replace older ones.
-    """
+    """Store the answers of the SIS about single people: sourcedId to `witness.answer`. Newer answers replace older
+    ones."""
     if not answers:
         return
     conn.execute(

@@ -27,11 +27,9 @@ from roster_pipeline.directory.pg_copy import number_literal
 Ids = npt.NDArray[np.int64]
 
 SHIFT = 9
-"""A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below have the same number written out.
-
-A row costs as much as the bits in it. Larger blocks would cost more if the ids of a school are far apart, after many
-nights with a few changes each.
-"""
+"""A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below have the same number written out. A row costs
+as much as the bits in it. Larger blocks would cost more if the ids of a school are far apart, after many nights with a
+few changes each."""
 BLOCK_BYTES = 2**SHIFT // 8
 WITHIN = 2**SHIFT - 1
 STORED = np.dtype([("block", ">i8"), ("bits", np.uint8, BLOCK_BYTES)])
@@ -70,10 +68,7 @@ AS_BYTES = "select string_agg(int8send(id), ''::bytea) from ({query}) found"
 @dataclass(frozen=True, eq=False)
 class RecordSet:
     """Ids of records. blocks: the numbers of the blocks that have one, sorted. bits: one row of BLOCK_BYTES for each,
-    lowest first.
-
-    `&`, `|` and `-` are those of sets. Python's truth value of a set is whether it has a record.
-    """
+    lowest first. `&`, `|` and `-` are those of sets. Python's truth value of a set is whether it has a record."""
 
     blocks: Ids
     bits: npt.NDArray[np.uint8]
@@ -127,10 +122,8 @@ def _without_empty(blocks: Ids, bits: npt.NDArray[np.uint8]) -> RecordSet:
 
 
 def read_ids(conn: Connection, query: str, given: Mapping[str, Any], **of: RecordSet) -> RecordSet:
-    """The records of a query whose column is `id`.
-
-    of: sets whose ids the query takes as a bigint[]. If all are empty, so is the result.
-    """
+    """The records of a query whose column is `id`. of: sets whose ids the query takes as a bigint[]. If all are empty,
+    so is the result."""
     if of and not any(map(len, of.values())):
         return RecordSet.of([])
     literals = {name: records.literal for name, records in of.items()}
@@ -191,8 +184,7 @@ def _write(conn: Connection, columns: str, values: str, sets: Mapping[str, Recor
 
 class Recognises(Protocol):
     """Recognises records of the last pull by its marks. context: a digest of everything that the new marks depend
-    on.
-    """
+    on."""
 
     @property
     def context(self) -> str: ...

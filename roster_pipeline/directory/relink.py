@@ -9,8 +9,6 @@ once. People who are active somewhere, or who have several records tonight, stay
 about each.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -109,11 +107,9 @@ def relink(
     plan_hash: str | None = None,
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
-    """Give the people of a held plan their new links, as a sync of its own; then plan again.
-
-    counts: role to "link" to people. It calls `also` in the same transaction, after the changes. Raises PlanChanged,
-    NothingHeld (no row has a new link), PlanStale.
-    """
+    """Give the people of a held plan their new links, as a sync of its own; then plan again. counts: role to "link" to
+    people. It calls `also` in the same transaction, after the changes. Raises PlanChanged, NothingHeld (no row has a
+    new link), PlanStale."""
     with database.begin() as conn:
         lock_district(conn, plans.get(conn, plan_id).district_id)
         plan = plans.get(conn, plan_id)

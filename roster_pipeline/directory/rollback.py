@@ -4,8 +4,6 @@ Rows that moved since are left alone and reported. The next sync plans the same 
 the same. So before a rollback, stop the cause: switch off automatic rostering or Archive, or exclude the person.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -104,10 +102,8 @@ def roll_back(
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
     """Undo one sync, or only its archivals. Returns the sync of the rollback. Its counts say what was undone, by role.
-
     counts: role to create, update, restore, archive (each: undone) and moved (left alone) to the number of people. It
-    calls `also` in the same transaction, after the changes. Raises UnknownSync, AlreadyUndone, NothingToUndo.
-    """
+    calls `also` in the same transaction, after the changes. Raises UnknownSync, AlreadyUndone, NothingToUndo."""
     with database.begin() as conn, _staged(conn, sync_id, only) as (undone, given):
         undone_by = undone_whole_by(conn, sync_id)
         if undone_by is not None and only is None:

@@ -7,8 +7,6 @@ is left alone.
 
 # ruff: noqa: S608 - what is put together here are our own table and column names
 
-from __future__ import annotations
-
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
 CASTS = {

@@ -5,8 +5,6 @@ first three; the caller adds the others. Equal digests mean equal rosters until 
 After `CLEANED_AGAIN_AFTER`, everything is cleaned again in any case.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -25,8 +23,7 @@ NUMBERS = "number_places"
 CLEANED_AGAIN_AFTER = timedelta(days=7)
 LOOKED_AT = 5
 """How many earlier snapshots of a school are compared. More than one, because syncs of one person make snapshots
-too.
-"""
+too."""
 COUNTED = ("roles", "flags", "masters", NUMBERS, KEY)
 """The keys of a snapshot's counts that belong to its roster."""
 
@@ -88,10 +85,8 @@ select (select count(*) from named) as named,
 
 @dataclass(frozen=True)
 class Cleaning:
-    """The input of a roster. key: a digest of all that cleaning reads. since: the day of cleaning.
-
-    until: the first day on which the result would differ, because a role begins or has ended; None without such a day.
-    """
+    """The input of a roster. key: a digest of all that cleaning reads. since: the day of cleaning. until: the first day
+    on which the result would differ, because a role begins or has ended; None without such a day."""
 
     key: str
     since: date
@@ -114,10 +109,8 @@ class Earlier:
 
 
 def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: date) -> Earlier:
-    """Find an earlier snapshot of the school with the same input of cleaning.
-
-    facts: as `snapshots.facts` has them. rest: what cleaning reads besides records, rejected records, orgs and the day.
-    """
+    """Find an earlier snapshot of the school with the same input of cleaning. facts: as `snapshots.facts` has them.
+    rest: what cleaning reads besides records, rejected records, orgs and the day."""
     given = {
         "school": facts["school_id"],
         "connection": facts["connection_id"],
@@ -133,11 +126,9 @@ def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: d
 
 
 def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | None:
-    """Give a snapshot the roster, the rejected records and the quality results of an earlier one.
-
-    Returns the number of records that cannot be used; None if there is no earlier one, and then nothing is written. The
-    snapshot must not have a roster yet.
-    """
+    """Give a snapshot the roster, the rejected records and the quality results of an earlier one. Returns the number of
+    records that cannot be used; None if there is no earlier one, and then nothing is written. The snapshot must not
+    have a roster yet."""
     if earlier.snapshot_id is None:
         return None
     with conn.begin_nested() as attempt:

@@ -96,11 +96,9 @@ def last_roster(conn: Connection, snapshot_id: int, *, records: int) -> LastRost
 def write(
     conn: Connection, snapshot_id: int, roster: pd.DataFrame, counts: str, last: LastRoster | None = None
 ) -> bool:
-    """Write a snapshot's roster; it replaces an earlier one. False if there is no such snapshot.
-
-    roster: `ROSTER_COLUMNS`, by sourced_id. counts: JSON to add to the counts of the snapshot. last: the rows are
-    compared with this one.
-    """
+    """Write a snapshot's roster; it replaces an earlier one. False if there is no such snapshot. roster:
+    `ROSTER_COLUMNS`, by sourced_id. counts: JSON to add to the counts of the snapshot. last: the rows are compared with
+    this one."""
     first = _first_rows(roster["identity"].to_numpy(dtype=np.int64))
     roster = roster.assign(identity=pd.array(first, dtype="Int64"))
     table = table_of(roster[list(_COLUMNS)]) if len(roster) >= stored_frames.LARGE else None
@@ -140,10 +138,8 @@ def load(conn: Connection, snapshot_id: int, *, records: int) -> pd.DataFrame:
 
 
 def release(conn: Connection, snapshot_ids: Sequence[int]) -> None:
-    """Detach the rosters of these snapshots, and delete the rows that no other snapshot has.
-
-    The snapshots are locked first: a transaction that takes over one of these rosters waits, and then finds none.
-    """
+    """Detach the rosters of these snapshots, and delete the rows that no other snapshot has. The snapshots are locked
+    first: a transaction that takes over one of these rosters waits, and then finds none."""
     given = {"snapshots": list(snapshot_ids)}
     rosters = list(conn.scalars(text(_NAMED), given))
     conn.execute(text(_RELEASE), given)

@@ -1,9 +1,5 @@
 """Cleaned rosters, rejected records, and the quality of both. Each belongs to one snapshot and is written as a whole.
-
-Rejected records are filtered, counted and read a page at a time.
-"""
-
-from __future__ import annotations
+Rejected records are filtered, counted and read a page at a time."""
 
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
@@ -140,10 +136,8 @@ def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> 
 def newest_record(
     conn: Connection, connection_id: int, school_ids: Sequence[int], sourced_id: str
 ) -> dict[str, Any] | None:
-    """The values of a record in the newest snapshot of these schools that has it, and `taken_at`.
-
-    None if no snapshot has it.
-    """
+    """The values of a record in the newest snapshot of these schools that has it, and `taken_at`. None if no snapshot
+    has it."""
     query = (
         "select s.taken_at, c.* from snapshot s "
         "join cleaned_roster c on c.snapshot_id = s.id and c.sourced_id = :record "
@@ -162,11 +156,8 @@ def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:
 
 
 def load(conn: Connection, snapshot_id: int, *, records: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Roster and rejections in the form that `write` takes, by sourced_id.
-
-    Text is `str`, `identity` Int64, `enabled` boolean. records: how many the snapshot has; the roster of a large school
-    is kept as one value.
-    """
+    """Roster and rejections in the form that `write` takes, by sourced_id. Text is `str`, `identity` Int64, `enabled`
+    boolean. records: how many the snapshot has; the roster of a large school is kept as one value."""
     roster = roster_rows.load(conn, snapshot_id, records=records)
     order = "collection, sourced_id, field, rule"
     rejected = read_frame(conn, _query("rejected_record", _REJECTED, order), _REJECTED, snapshot=snapshot_id)
@@ -180,10 +171,8 @@ def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
 
 
 def quality_digest(results: pd.DataFrame) -> str | None:
-    """A digest of loaded quality results. A plan stores the digest of the results that its verdict read.
-
-    None if there are no results.
-    """
+    """A digest of loaded quality results. A plan stores the digest of the results that its verdict read. None if there
+    are no results."""
     return None if results.empty else hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
 
 
@@ -192,11 +181,8 @@ def _query(table: str, columns: Mapping[str, Kind], order: str) -> str:
 
 
 def drop_unwanted(conn: Connection, sync_id: int) -> int:
-    """Remove the contacts of archived or absent students if the school does not want contacts any more.
-
-    Call it in the transaction of that sync, so that a rollback brings the contacts back. Excluded people keep their
-    contacts.
-    """
+    """Remove the contacts of archived or absent students if the school does not want contacts any more. Call it in the
+    transaction of that sync, so that a rollback brings the contacts back. Excluded people keep their contacts."""
     return conn.execute(text(DROP), {"sync": sync_id}).rowcount
 
 
@@ -249,12 +235,9 @@ def page(
     conn: Connection, snapshot_id: int, chosen: RejectedFilter, *, limit: int, offset: int = 0
 ) -> list[dict[str, Any]]:
     """snapshot_id, sourced_id, collection, field, rule, severity, role, name, value, school_id, person_id, of_school;
-    errors before warnings.
-
-    name and value are from the SIS; empty or None if the record is no longer stored. person_id: the person that the
-    record is linked to. of_school: whether they have a membership in the school. Show this only to people who may see
-    the school, never in mails or logs.
-    """
+    errors before warnings. name and value are from the SIS; empty or None if the record is no longer stored. person_id:
+    the person that the record is linked to. of_school: whether they have a membership in the school. Show this only to
+    people who may see the school, never in mails or logs."""
     return _rows(conn, _FROM, chosen, {"snapshot": snapshot_id, "limit": limit, "offset": offset})
 
 

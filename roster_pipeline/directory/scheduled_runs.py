@@ -4,8 +4,6 @@ Dagster compares a schedule's run keys only within one tick. So a started night 
 once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
@@ -61,12 +59,9 @@ select exists (
 
 @dataclass(frozen=True)
 class ScheduledSchool:
-    """A school and the state of its nights.
-
-    stopped: why the schedule does not start it at all, or empty. gave_way: its first run of `requested_night` let
-    others go first. usually_slow: a pull of its connection took longer than a first run may take. paused_until: the
-    first night that the schedule starts again.
-    """
+    """A school and the state of its nights. stopped: why the schedule does not start it at all, or empty. gave_way: its
+    first run of `requested_night` let others go first. usually_slow: a pull of its connection took longer than a first
+    run may take. paused_until: the first night that the schedule starts again."""
 
     id: int
     key: str

@@ -7,8 +7,6 @@ The pipeline works with a login that owns nothing: it cannot change the schema, 
 reads the schema `roster_application`. This schema shows only the application's districts, schools, roles and fields.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 from collections.abc import Sequence

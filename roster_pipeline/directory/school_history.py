@@ -4,8 +4,6 @@ A week has the number of people, of changes, and of usable records. Each sync ke
 date, so a year of three thousand schools is read quickly.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any

@@ -5,8 +5,6 @@ attention if its last sync failed, if something is held, if it was paused after 
 school that somebody paused until a day needs none.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime, time
@@ -118,11 +116,9 @@ ORDER = ("failing", "held", "paused", "stale", "resting", "fine", "off")
 @dataclass(frozen=True)
 class SchoolStatus:
     """One school. held: rows that wait for a person. failed_at: set if something failed after the last sync. sign_in:
-    it failed because the SIS refused the sign-in.
-
-    report: that of the last sync as it was stored, {} for none. plan_id: the newest plan; sync_plan_id: that of the
-    last sync. paused_until: somebody paused the school, or its district, until this day. state: the most urgent one.
-    """
+    it failed because the SIS refused the sign-in. report: that of the last sync as it was stored, {} for none. plan_id:
+    the newest plan; sync_plan_id: that of the last sync. paused_until: somebody paused the school, or its district,
+    until this day. state: the most urgent one."""
 
     id: int
     connection_id: int
@@ -155,10 +151,8 @@ class SchoolStatus:
 @dataclass(frozen=True)
 class FirstDays:
     """The progress of a new school. applied: the number of syncs that changed something, or found nothing to change.
-
     plan_id: the newest plan, which may be the plan of a dry run. held: a part of the newest plan waits, and a person
-    can approve it.
-    """
+    can approve it."""
 
     applied: int
     plan_id: int | None
@@ -209,12 +203,9 @@ def overview(
     limit: int = 50,
     offset: int = 0,
 ) -> Overview:
-    """The schools that need attention first, then by name.
-
-    everyone: all schools; otherwise the schools of these districts, and these schools. search: a part of the name, key
-    or district. state: one of STATES, `attention` for all schools that need attention, `quiet` for paused or silent
-    schools; None for any state.
-    """
+    """The schools that need attention first, then by name. everyone: all schools; otherwise the schools of these
+    districts, and these schools. search: a part of the name, key or district. state: one of STATES, `attention` for all
+    schools that need attention, `quiet` for paused or silent schools; None for any state."""
     rows = conn.execute(
         text(PAGE),
         {

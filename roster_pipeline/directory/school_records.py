@@ -5,8 +5,6 @@ records that both pulls name stay, and only new records and the contacts of chan
 compares this with a full selection, on random nights.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -21,11 +19,9 @@ everywhere."""
 RULES = 1
 """Increase it when this code selects other records for a school than before."""
 MOST_NEW = 0.3
-"""If a pull has more new records than this share of the school's records, everything is selected again.
-
-A city's pull has more new records every night than a small school has people. Checking each costs more than selecting
-the school's.
-"""
+"""If a pull has more new records than this share of the school's records, everything is selected again. A city's
+pull has more new records every night than a small school has people. Checking each costs more than selecting the
+school's."""
 ELSEWHERE = "elsewhere"
 """The part of a snapshot with users who do not name the school."""
 
@@ -146,11 +142,8 @@ select clean_pending_lists()
 
 @dataclass(frozen=True)
 class Chooser:
-    """The rules that select a school's records, besides the records themselves and the links of its members.
-
-    here: the school, and the orgs whose users are its users. contacts: contacts are wanted. stored: and stored contacts
-    too.
-    """
+    """The rules that select a school's records, besides the records themselves and the links of its members. here: the
+    school, and the orgs whose users are its users. contacts: contacts are wanted. stored: and stored contacts too."""
 
     connection: int
     district: int
@@ -179,10 +172,8 @@ class _Base:
 def choose(
     conn: Connection, chooser: Chooser, snapshot_id: int, pull_id: int, *, from_base: bool = True
 ) -> dict[str, int]:
-    """Let a new snapshot name the school's records of a pull. Returns how many, by part.
-
-    from_base: False selects them from the beginning, which gives the same.
-    """
+    """Let a new snapshot name the school's records of a pull. Returns how many, by part. from_base: False selects them
+    from the beginning, which gives the same."""
     given = {
         "connection": chooser.connection, "district": chooser.district, "school": chooser.school, "org": chooser.org,
         "here": list(chooser.here), "pull": pull_id,

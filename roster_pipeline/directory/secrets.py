@@ -6,8 +6,6 @@ The key is `ROSTER_SECRET_KEY`. While keys are exchanged, it may contain several
 one seals; all of them open.
 """
 
-from __future__ import annotations
-
 import os
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet

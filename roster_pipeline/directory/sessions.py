@@ -5,8 +5,6 @@ One-time links and attempts at an identity provider work once, for a short time.
 that all processes of the console count together.
 """
 
-from __future__ import annotations
-
 import hashlib
 import math
 import secrets

@@ -7,8 +7,6 @@ settings, the connections of the district, decisions about records, and our code
 roster has begun anew, nothing is settled.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -81,9 +79,7 @@ class Reading:
 @dataclass(frozen=True)
 class Before:
     """The pairs of an earlier plan: columns sourced_id, person_id. since: the day on which everybody was planned.
-
-    people, records: those that were changed since. others: people who were not members but possible matches.
-    """
+    people, records: those that were changed since. others: people who were not members but possible matches."""
 
     pairs: pa.Table
     since: date
@@ -122,10 +118,8 @@ def load(
     conn: Connection, school: SchoolRow, snapshot_id: int, records: int, reading: Reading, today: date
 ) -> Before | None:
     """The pairs of the school's last plan. None if there are none, if something else than people was changed since, if
-    the roster has begun anew, or if everybody was last planned `MOST_DAYS` ago.
-
-    Call it under the lock of the district. records: how many the snapshot has.
-    """
+    the roster has begun anew, or if everybody was last planned `MOST_DAYS` ago. Call it under the lock of the district.
+    records: how many the snapshot has."""
     kept = stored_frames.kept(conn, snapshot_id, SETTLED, records=records, own=False)
     if kept is None:
         return None
@@ -156,10 +150,8 @@ def keep(
     since: date,
 ) -> None:
     """Keep the pairs of a plan in its transaction. position: that of the change log when the directory was read. since:
-    the day on which everybody was planned.
-
-    It waits for a running erasure; after one, it keeps nothing of this snapshot.
-    """
+    the day on which everybody was planned. It waits for a running erasure; after one, it keeps nothing of this
+    snapshot."""
     conn.execute(text("select from snapshot where id = :id for share"), {"id": snapshot_id})
     state = {
         "decided": reading.decided, "roster": reading.roster, "position": position, "others": sorted(others),

@@ -8,8 +8,6 @@ A lock keeps named records from being deleted: a transaction that names records 
 case.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -102,10 +100,8 @@ delete from sis_record r where r.connection_id = :connection
 
 
 class RecordWriter:
-    """Names the records of one pull, and stores those that are new. Call `finish` at the end.
-
-    reader: recognises records of the last pull.
-    """
+    """Names the records of one pull, and stores those that are new. Call `finish` at the end. reader: recognises
+    records of the last pull."""
 
     def __init__(self, conn: Connection, pull_id: int, reader: Recognises | None = None) -> None:
         self._conn = conn
@@ -128,9 +124,7 @@ class RecordWriter:
         known: Sequence[int] = (),
     ) -> None:
         """Normalised records, with a mark for each or with no marks; and the places of the marks of known records.
-
-        Records are written in chunks, so this needs the memory of only one page.
-        """
+        Records are written in chunks, so this needs the memory of only one page."""
         self._recognised += len(known)
         self._named.append(self._marks.recognised(known))
         waiting = self._waiting[kind]
@@ -280,18 +274,14 @@ def content_hash(written: bytes) -> bytes:
 
 
 def keep_records(conn: Connection, connection_id: int) -> None:
-    """Keep the records of a connection from being pruned until the transaction ends.
-
-    Call it before you name records.
-    """
+    """Keep the records of a connection from being pruned until the transaction ends. Call it before you name
+    records."""
     lock_until_commit_shared(conn, f"records {connection_id}")
 
 
 def prune_records(conn: Connection, connection_id: int) -> int:
-    """Delete the records of a connection that no pull and no snapshot names. Returns how many.
-
-    While a pull or a snapshot of the connection is being stored, nothing is deleted: the next night does it.
-    """
+    """Delete the records of a connection that no pull and no snapshot names. Returns how many. While a pull or a
+    snapshot of the connection is being stored, nothing is deleted: the next night does it."""
     if not try_lock_until_commit(conn, f"records {connection_id}"):
         return 0
     return conn.execute(text(UNNAMED), {"connection": connection_id}).rowcount

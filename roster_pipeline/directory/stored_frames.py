@@ -8,8 +8,6 @@ A value is a stream of Arrow, compressed. Erasing a person deletes those of the 
 `chosen` from the counts of its snapshots, so a step that read a snapshot before stores no frame of it.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -8,8 +8,6 @@ A snapshot is good if its sync held nothing, and if no guard found it unusual. T
 wrong snapshot that changes nobody holds nothing either, and after some nights its size would be the usual size.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -261,10 +259,8 @@ def latest_plan(conn: Connection, school_key: str, run_id: str | None = None) ->
 @dataclass(frozen=True)
 class History:
     """facts: the snapshot to plan. roles: for each id of a good snapshot, its people per role; the newest comes last.
-
     proofs: the proofs of completeness of the last good snapshots, newest first. first_sync: no sync ever changed
-    anybody. answers: the answers of the SIS about single people of this snapshot, by sourcedId.
-    """
+    anybody. answers: the answers of the SIS about single people of this snapshot, by sourcedId."""
 
     facts: dict[str, Any]
     roles: pd.DataFrame

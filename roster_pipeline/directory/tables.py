@@ -7,8 +7,6 @@ and in its foreign keys, so the database refuses a row that refers to another di
 The tables store only the SHA-256 of a token. A token has 256 random bits, so a reader of these tables cannot sign in.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, Boolean, Column, Date, DateTime, Integer, MetaData, SmallInteger, Table, Text

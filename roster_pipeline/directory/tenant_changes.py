@@ -1,9 +1,5 @@
-"""Changes of districts, connections and schools: new ones, their settings, and what tests and pulls found out.
-
-The callers write changes of settings into the audit, with the name of the person who asked for them.
-"""
-
-from __future__ import annotations
+"""Changes of districts, connections and schools: new ones, their settings, and what tests and pulls found out. The
+callers write changes of settings into the audit, with the name of the person who asked for them."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime

@@ -1,8 +1,6 @@
 """Districts, connections and schools: settings, and what pulls learned of each server. `tenant_changes.py` changes
 them."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -61,12 +59,10 @@ class ConnectionRow:
 
 @dataclass(frozen=True)
 class SchoolRow:
-    """One school with its connection. revision: increases with every change of name or settings.
-
-    test: the last Test Your Information, {"at", "items", "of"}; "of" says which revision of the connection and which
-    School ID were tested. paused_until: the first day on which the schedule starts the school again. It is the later of
-    the school's own day and the district's day. raised_limits: guard setting to value, until, who, reason.
-    """
+    """One school with its connection. revision: increases with every change of name or settings. test: the last Test
+    Your Information, {"at", "items", "of"}; "of" says which revision of the connection and which School ID were tested.
+    paused_until: the first day on which the schedule starts the school again. It is the later of the school's own day
+    and the district's day. raised_limits: guard setting to value, until, who, reason."""
 
     id: int
     key: str

@@ -6,8 +6,6 @@ the same time. Unlike a rollback, only the values that the edit changed are comp
 
 # ruff: noqa: S608 - what is put together here are our own table and column names
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -111,11 +109,9 @@ class CannotUndo(DirectoryError):
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one person as they are now, in the form of the change log.
-
-    links: the links of the person, and the links of other people for records that once belonged to the person.
-    exclusions: for each unlinked record, when somebody unlinked it.
-    """
+    """The rows of one person as they are now, in the form of the change log. links: the links of the person, and the
+    links of other people for records that once belonged to the person. exclusions: for each unlinked record, when
+    somebody unlinked it."""
 
     person: Row
     memberships: Mapping[Key, Row]

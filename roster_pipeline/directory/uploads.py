@@ -1,11 +1,7 @@
-"""Uploaded lists of people: they are kept until they are applied. Each set is applied as a sync of its own.
-
-A list is kept for a day at most, because it holds people's data. A rollback can undo it like any sync.
-"""
+"""Uploaded lists of people: they are kept until they are applied. Each set is applied as a sync of its own. A list is
+kept for a day at most, because it holds people's data. A rollback can undo it like any sync."""
 
 # ruff: noqa: S608 - what is put together here are our own column names
-
-from __future__ import annotations
 
 import hashlib
 from collections import Counter
@@ -162,10 +158,8 @@ def apply(
     conn: Connection, school: SchoolRow, rows: Sequence[Mapping[str, Any]], *, left: int, who: str, reason: str
 ) -> int:
     """Create, join and update these people as one sync, and return its number. The caller holds the district's lock.
-
     rows: what (create, join or update), person_id, role, grade and the fields. left: the number of rows that change
-    nothing.
-    """
+    nothing."""
     if not rows:
         raise DirectoryError("The list changes nothing.", "Nothing was done.")
     given: dict[str, Any] = {

@@ -158,12 +158,10 @@ class Rejected:
 
 @dataclass(frozen=True)
 class ConnectionFacts:
-    """How the roster was fetched, whether all of it came, and how old it is.
-
-    written: the time at which the bundle counts as written; None for an API. unchanged_since: since when the source
-    says the same. old: problems with its age, as sentences. clock: the error of the SIS's clock, in words. noticed:
-    unclear references and dates, in words.
-    """
+    """How the roster was fetched, whether all of it came, and how old it is. written: the time at which the bundle
+    counts as written; None for an API. unchanged_since: since when the source says the same. old: problems with its
+    age, as sentences. clock: the error of the SIS's clock, in words. noticed: unclear references and dates, in
+    words."""
 
     strategy: str
     pages: int

@@ -43,12 +43,10 @@ def pass_day(
     days: int = 2,
     school: str | None = None,
 ) -> DayReport:
-    """Let one day pass. Students and staff change in proportion to their numbers; only staff change roles.
-
-    how: one of `WAYS_OF_LEAVING`, or several that are used in turn. days: how long `linger` and `mark_then_vanish`
-    take. school: only people of this school change, and joiners go there. The choice depends on the seed, the day and
-    the earlier changes only. Nobody changes twice on one day.
-    """
+    """Let one day pass. Students and staff change in proportion to their numbers; only staff change roles. how: one of
+    `WAYS_OF_LEAVING`, or several that are used in turn. days: how long `linger` and `mark_then_vanish` take. school:
+    only people of this school change, and joiners go there. The choice depends on the seed, the day and the earlier
+    changes only. Nobody changes twice on one day."""
     with district.lock:
         district.day += 1
         due = [row for day, row in district.scheduled if day <= district.day]

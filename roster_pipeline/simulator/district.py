@@ -15,8 +15,7 @@ from roster_pipeline.simulator.population import FIRST_ID, Org, Population, gene
 
 WAYS_OF_LEAVING = ("mark", "vanish", "lose_org", "end_date", "linger", "mark_then_vanish")
 """How a SIS shows that a person left: status `tobedeleted`; no record; the record without its org; roles that ended
-yesterday; no sign for some days, then no record; the status for some days, then no record.
-"""
+yesterday; no sign for some days, then no record; the status for some days, then no record."""
 
 Clock = Callable[[], datetime]
 

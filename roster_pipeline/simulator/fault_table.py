@@ -10,13 +10,10 @@ Value = str | int | float | bool
 
 
 class Fault(NamedTuple):
-    """One row of the registry.
-
-    values: what may follow `=`, separated by `|`; empty for a plain switch. A word in capitals is a placeholder: `N`
-    for a number, any other for a text, often a comma list. The first value is the default of a bare name unless it is
-    a placeholder. quirks: the numbers of the deviations of real servers that it imitates (list in
-    `docs/oneroster.md`).
-    """
+    """One row of the registry. values: what may follow `=`, separated by `|`; empty for a plain switch. A word in
+    capitals is a placeholder: `N` for a number, any other for a text, often a comma list. The first value is the
+    default of a bare name unless it is a placeholder. quirks: the numbers of the deviations of real servers that it
+    imitates (list in `docs/oneroster.md`)."""
 
     name: str
     does: str

@@ -24,11 +24,9 @@ LETTERS: Mapping[str, str] = {"student": "s", "teacher": "t", "administrator": "
 
 
 def listed_rows(district: District, version: str, role: str | None = None, school: str | None = None) -> Indexes:
-    """Rows of the people who have this role (`student`, `teacher` or any) and, if given, are in this school.
-
-    In 1.1 a record has one role, the first of `roles`; in 1.2 any entry counts. Ended roles and records marked
-    `tobedeleted` are listed.
-    """
+    """Rows of the people who have this role (`student`, `teacher` or any) and, if given, are in this school. In 1.1 a
+    record has one role, the first of `roles`; in 1.2 any entry counts. Ended roles and records marked `tobedeleted` are
+    listed."""
     belongs = belongs_rule(version, role, school)
     return _joined(district, _generated(district, role, school), lambda row: belongs(district.at(row)))
 

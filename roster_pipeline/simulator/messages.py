@@ -100,12 +100,9 @@ class RequestError(Exception):
 
 
 def error_payload(version: str, code_minor: str, description: str, shape: str = "standard") -> Any:
-    """The body of an error.
-
-    shape: `standard` is the version's own. Others were seen at real servers: `errors` and `statusInfoSet` put 1.1's
-    four values into a list, `wrapped` puts 1.2's object under `imsx_StatusInfo`, `bare` is always 1.1's, `modern` is
-    always 1.2's.
-    """
+    """The body of an error. shape: `standard` is the version's own. Others were seen at real servers: `errors` and
+    `statusInfoSet` put 1.1's four values into a list, `wrapped` puts 1.2's object under `imsx_StatusInfo`, `bare` is
+    always 1.1's, `modern` is always 1.2's."""
     spelled = SPELLED_IN_1_1.get(code_minor, code_minor)
     bare = {"codeMajor": "failure", "severity": "error", "codeMinor": spelled, "description": description}
     modern = {

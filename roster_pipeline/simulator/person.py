@@ -113,12 +113,10 @@ class Role(NamedTuple):
 
 
 class Person(NamedTuple):
-    """One record of the SIS. Dates are ISO text; an empty text means that the SIS has no value.
-
-    row: its place in the district, which never changes. agents: rows of other people. agent_ids: more agents, by
-    sourcedId, which need not exist. agent_members: sourcedId of an agent -> more members of its entry, as some vendors
-    have them. primary_org: the `primaryOrg`, if it is not that of the first role.
-    """
+    """One record of the SIS. Dates are ISO text; an empty text means that the SIS has no value. row: its place in the
+    district, which never changes. agents: rows of other people. agent_ids: more agents, by sourcedId, which need not
+    exist. agent_members: sourcedId of an agent -> more members of its entry, as some vendors have them. primary_org:
+    the `primaryOrg`, if it is not that of the first role."""
 
     row: int
     sourced_id: str

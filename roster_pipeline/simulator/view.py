@@ -21,13 +21,10 @@ SLOTS = 2
 
 
 class Studies:
-    """Enrollments in classes, computed from the people of each school, as objects by position.
-
-    There is one class per teacher. Every student is in two of them (fewer in a tiny school), every teacher teaches one.
-    People who lost their org or whose roles ended keep their enrollments, ended yesterday, as in real systems.
-
-    A class is a number: school * classes per school + class. The position of an enrollment is row * SLOTS + slot.
-    """
+    """Enrollments in classes, computed from the people of each school, as objects by position. There is one class per
+    teacher. Every student is in two of them (fewer in a tiny school), every teacher teaches one. People who lost their
+    org or whose roles ended keep their enrollments, ended yesterday, as in real systems. A class is a number: school *
+    classes per school + class. The position of an enrollment is row * SLOTS + slot."""
 
     def __init__(self, district: District, payload: Payload) -> None:
         self.district = district

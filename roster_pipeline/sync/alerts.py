@@ -4,8 +4,6 @@ An alert goes to the owners of the schools that it concerns, and to the operator
 Client Secret is sent two weeks and three days before its last day, and again when it is renewed.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -42,11 +40,8 @@ def record_failure(
     database: Database, school_key: str, step: str, problem: SyncError, run_id: str | None, night: str | None = None
 ) -> None:
     """Store the failure and put an alert into the outbox, unless an alert on the same failure is open or the run only
-    gave way.
-
-    A school whose nights failed for a week is paused in the same transaction. If the database is down, nothing is
-    stored; only Dagster shows the failure.
-    """
+    gave way. A school whose nights failed for a week is paused in the same transaction. If the database is down,
+    nothing is stored; only Dagster shows the failure."""
     try:
         with database.begin() as conn:
             recorded = alerts.record(

@@ -1,7 +1,5 @@
 """Reports: the contents of the mail about one sync, from the ledger."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any

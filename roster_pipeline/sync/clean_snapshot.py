@@ -1,7 +1,5 @@
 """Clean: makes a roster, a list of rejected records and quality results from the newest snapshot of a school."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -51,10 +49,8 @@ CONTACT_FIELDS_SEEN = "contact_fields"
 
 @dataclass(frozen=True)
 class CleanedCounts:
-    """One cleaned snapshot as numbers. `quality`: rule, role, check_name, severity, passed, tested, failed.
-
-    taken_over: the input was the same as for an earlier snapshot, so its roster was taken over.
-    """
+    """One cleaned snapshot as numbers. `quality`: rule, role, check_name, severity, passed, tested, failed. taken_over:
+    the input was the same as for an earlier snapshot, so its roster was taken over."""
 
     snapshot_id: int
     people: int
@@ -67,9 +63,7 @@ class CleanedCounts:
 @infrequent_collection()
 def clean_latest(database: Database, school_key: str, *, run_id: str | None, take_over: bool = True) -> CleanedCounts:
     """Clean the school's newest snapshot and test its quality. It writes roster and results in one transaction.
-
-    take_over: if an earlier snapshot has the same records, take over its roster (see `roster_reuse`).
-    """
+    take_over: if an earlier snapshot has the same records, take over its roster (see `roster_reuse`)."""
     with database.begin() as conn:
         school, facts = latest_snapshot(conn, school_key, run_id)
         if facts is None:
@@ -212,12 +206,8 @@ def cleaned_records(
 
 
 def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
-    """The quality results.
-
-    If the suite cannot be read or a library cannot be loaded, that is a result too, and it holds archivals.
-
-    The sync does not fail because of it: new people still come in.
-    """
+    """The quality results. If the suite cannot be read or a library cannot be loaded, that is a result too, and it
+    holds archivals. The sync does not fail because of it: new people still come in."""
     try:
         return run_suite(installed_suite(), roster, rejected, settings)
     except (QualitySuiteError, ImportError):

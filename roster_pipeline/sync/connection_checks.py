@@ -1,8 +1,6 @@
 """Test Your Information: checks the connection to one school's SIS item by item, the records that a sync would use, and
 the contacts that it would accept. The last result is stored."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
@@ -62,9 +60,8 @@ FIELD_REMEDY = "The rule decides nothing until the SIS sends the field. Check it
 
 def check_connection(database: Database, school_key: str, limits: Limits | None = None) -> list[dict[str, Any]]:
     """Try everything that a sync of this school needs, and store the result with the school. limits: see `items_of`.
-
-    Returns one mapping per item: name, ok (True green, False red, None information only), detail, remedy. Counts only.
-    """
+    Returns one mapping per item: name, ok (True green, False red, None information only), detail, remedy. Counts
+    only."""
     with database.begin() as conn:
         school = tenants.get_school(conn, school_key)
     learned: dict[str, Any] = {}

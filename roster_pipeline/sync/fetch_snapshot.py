@@ -1,7 +1,5 @@
 """Fetch: reads everything that a connection has, once per night. We then split it by school."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -113,10 +111,8 @@ def fetch(
 
 @contextmanager
 def turn_to_fetch(database: Database, school_key: str, batch: str) -> Iterator[bool]:
-    """Whether `fetch` would begin at once. False while another run fetches the pull for which this school waits.
-
-    Within the block, this process keeps its turn until `fetch` has used it. Raises DirectoryError.
-    """
+    """Whether `fetch` would begin at once. False while another run fetches the pull for which this school waits. Within
+    the block, this process keeps its turn until `fetch` has used it. Raises DirectoryError."""
     with database.begin() as conn:
         school = tenants.get_school(conn, school_key)
     scopes = (WHOLE, school.settings.school_id)
@@ -142,11 +138,9 @@ def _pulled_or_gave_way(database: Database, school: SchoolRow, batch: str, limit
 def _pulled(
     database: Database, school: SchoolRow, batch: str, limits: Limits | None, *, gives_way: bool = False
 ) -> int:
-    """The batch's pull for this school. The first run that needs it fetches it; the others read it.
-
-    The way to fetch is chosen only if there is no pull yet. A pull of the whole connection shows that a connection is
-    large. After such a pull, nobody reads lists in the same night.
-    """
+    """The batch's pull for this school. The first run that needs it fetches it; the others read it. The way to fetch is
+    chosen only if there is no pull yet. A pull of the whole connection shows that a connection is large. After such a
+    pull, nobody reads lists in the same night."""
     source, scopes = school.connection, (WHOLE, school.settings.school_id)
     with database.begin() as conn:
         there = pulls.finished(conn, source.id, batch, scopes)

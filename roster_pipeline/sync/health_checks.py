@@ -6,8 +6,6 @@ one mail when it works again.
 Also prunes our own tables, and alerts the operators if that fails. Environment variables say how long rows are kept.
 """
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass

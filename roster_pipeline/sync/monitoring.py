@@ -9,8 +9,6 @@ A night that reads a source opens or clears the alert on its age. A night inside
 because in summer the SIS does not change either.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -73,10 +71,9 @@ def watch(database: Database, now: datetime) -> Watched:
 
 
 def settle(conn: Connection, school_id: int, now: datetime) -> Watched:
-    """Open and clear the alerts of one school after a sync or a decision, in the transaction of that sync or decision.
-
-    Alerts that another transaction has locked right now are left to that transaction, or to the next call of `watch`.
-    """
+    """Open and clear the alerts of one school after a sync or a decision, in the transaction of that sync or
+    decision. Alerts that another transaction has locked right now are left to that transaction, or to the next call
+    of `watch`."""
     mine = alerts.lock_of_school(conn, school_id)
     held = watch_holds(conn, now, school_id, mine)
     cleared = _clear_finished(conn, now, mine) if mine else 0

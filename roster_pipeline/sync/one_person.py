@@ -5,8 +5,6 @@ witness and guards are the same as in every sync, and they look at the whole ros
 kept of the plan. The school's own plans, holds and reports stay as they are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -45,10 +43,8 @@ class PersonPlan:
 
 
 def make_plan(database: Database, school_key: str, person_id: int) -> PersonPlan:
-    """Ask the SIS for the records of a person, and plan the changes. The directory does not change.
-
-    Raises SyncError.
-    """
+    """Ask the SIS for the records of a person, and plan the changes. The directory does not change. Raises
+    SyncError."""
     with database.begin() as conn:
         school, base = latest_snapshot(conn, school_key)
         person = members.get_person(conn, school.district_id, person_id)
@@ -68,10 +64,8 @@ def make_plan(database: Database, school_key: str, person_id: int) -> PersonPlan
 
 
 def apply_plan(database: Database, school_key: str, plan_id: int, *, who: str, reason: str) -> SyncResult:
-    """Apply the changes of a plan of `make_plan`, as far as the guards allow.
-
-    Raises SyncError if the plan is old, or if the directory has changed since.
-    """
+    """Apply the changes of a plan of `make_plan`, as far as the guards allow. Raises SyncError if the plan is old, or
+    if the directory has changed since."""
     with database.begin() as conn:
         school = tenants.get_school(conn, school_key)
         shown = plans.get(conn, plan_id)
@@ -114,11 +108,9 @@ def _answers(school: SchoolRow, ids: tuple[str, ...]) -> dict[str, Answer]:
 
 
 def _snapshot(database: Database, school: SchoolRow, base: Mapping[str, Any], answers: Mapping[str, Answer]) -> int:
-    """The newest roster with the answers of the SIS for these records. A missing record counts as deleted.
-
-    The second witness is asked before anybody is archived. Raises SyncError if the SIS has several records with one of
-    these ids, because it answers with only one of them.
-    """
+    """The newest roster with the answers of the SIS for these records. A missing record counts as deleted. The second
+    witness is asked before anybody is archived. Raises SyncError if the SIS has several records with one of these ids,
+    because it answers with only one of them."""
     with database.begin() as conn:
         raw = snapshots.load(conn, base["id"])
         sent = list(map(orjson.loads, raw.users.splitlines()))

@@ -9,8 +9,6 @@ ids or masked names: it never holds a whole name, an e-mail, a user name or a nu
 these (some systems do so) is left out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
@@ -220,11 +218,9 @@ def send_alert(
     also_link: Link | None = None,
 ) -> None:
     """Put one mail to all recipients into the outbox. identity: values that make its Message-ID the same each time.
-
     Where there is a console, owners are led to its pages, and the operators get a mail of their own with the commands.
     owners_too: False if the owners know already; then only the operators get the mail. also: further addresses.
-    also_link: a page that these and the operators may open, and the owners perhaps not.
-    """
+    also_link: a page that these and the operators may open, and the owners perhaps not."""
     owners = [address for school in schools for address in school.settings.report_to] if owners_too else []
     interested, operate = list(dict.fromkeys([*owners, *also])), operators()
     mails: list[tuple[list[str], bool, tuple[str, ...]]] = [(interested + operate, True, ())]

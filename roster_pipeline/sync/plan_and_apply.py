@@ -4,8 +4,6 @@ Apply: makes the changes that the stored verdict allows.
 If the directory has changed meanwhile, apply plans again first.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
@@ -49,16 +47,13 @@ from roster_pipeline.sync.source_age import snapshot_facts
 
 MOST_TRIES = 5
 """Each try plans against the directory as it is then. More tries would mean that something else writes without
-pause.
-"""
+pause."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan as numbers.
-
-    `verdict`: role, action, verdict, rows, findings per line. hash: the hash of the planned changes.
-    """
+    """A plan as numbers. `verdict`: role, action, verdict, rows, findings per line. hash: the hash of the planned
+    changes."""
 
     plan_id: int
     hash: str
@@ -86,10 +81,8 @@ class OnePerson:
 def plan_latest(
     database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False, limits: Limits | None = None
 ) -> Planned:
-    """Plan the newest cleaned snapshot of a school. limits: the limits of the client that asks the second witness.
-
-    If newer data are applied meanwhile, it plans these.
-    """
+    """Plan the newest cleaned snapshot of a school. limits: the limits of the client that asks the second witness. If
+    newer data are applied meanwhile, it plans these."""
     with database.begin() as conn:
         school, newest = latest_snapshot(conn, school_key, run_id)
     if newest is None:
@@ -116,10 +109,8 @@ def plan_snapshot(
     only: OnePerson | None = None,
     limits: Limits | None = None,
 ) -> Planned:
-    """Plan and judge one snapshot against the directory of this moment. only: keep only the rows of this person.
-
-    Raises `plans.Overtaken`.
-    """
+    """Plan and judge one snapshot against the directory of this moment. only: keep only the rows of this person. Raises
+    `plans.Overtaken`."""
     today = datetime.now(school.settings.zone).date()
     person = only.person_id if only is not None else None
     given = plan_input.read(database, school, snapshot_id, today, only=person)
@@ -214,11 +205,9 @@ def _second_witness(
     limits: Limits | None,
 ) -> tuple[dict[str, str], bool | None]:
     """Ask the SIS by id for each person that the plan would archive, and for somebody present in the same role as a
-    proof.
-
-    Second value: whether this server answers for single people at all. None if nobody was asked, because a file cannot
-    answer, or because nobody is present, so that nothing proves an answer. Then the role is empty and a person decides.
-    """
+    proof. Second value: whether this server answers for single people at all. None if nobody was asked, because a file
+    cannot answer, or because nobody is present, so that nothing proves an answer. Then the role is empty and a person
+    decides."""
     asked = [record for record in plan.asked if record not in known]
     if not asked:
         return dict(known), True

@@ -1,10 +1,5 @@
-"""The input of a plan: the roster, and the directory as it is now.
-
-For a large school, it reads only the records and people that may give another row than in the last plan. All others are
-settled (`planning/settled.py`).
-"""
-
-from __future__ import annotations
+"""The input of a plan: the roster, and the directory as it is now. For a large school, it reads only the records and
+people that may give another row than in the last plan. All others are settled (`planning/settled.py`)."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ once, an hour later. If a run gave way because its SIS was slow, it is requested
 others. After all other failures, the school waits for a person or for the next night.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -48,11 +46,9 @@ class DueSchool:
 
 
 def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
-    """The last moment at which the sync time passed in this zone, as UTC.
-
-    If the clocks skip the sync time in spring, it comes an hour later by the wall clock. If they show it twice in
-    autumn, the first time counts. So every night comes exactly once.
-    """
+    """The last moment at which the sync time passed in this zone, as UTC. If the clocks skip the sync time in spring,
+    it comes an hour later by the wall clock. If they show it twice in autumn, the first time counts. So every night
+    comes exactly once."""
     local = now.astimezone(zone)
     day = local.date()
     at = datetime.combine(day, sync_time, zone)
@@ -146,11 +142,9 @@ def begin_with_next_night(conn: Connection, school_id: int, settings: SchoolSett
 def due_schools(
     database: Database, now: datetime, first_pull: timedelta = FIRST_PULL
 ) -> tuple[list[DueSchool], list[ScheduledSchool]]:
-    """Schools to start at the tick `now`, by key; and all others.
-
-    It notes that runs of the first were requested. It needs two statements for any number of schools. first_pull: how
-    long the pull of a first run may take; a connection that took longer is slow.
-    """
+    """Schools to start at the tick `now`, by key; and all others. It notes that runs of the first were requested. It
+    needs two statements for any number of schools. first_pull: how long the pull of a first run may take; a connection
+    that took longer is slow."""
     now = now.astimezone(UTC)
     zones: dict[str, ZoneInfo] = {}
     with database.begin() as conn:

@@ -1,8 +1,6 @@
 """Whether a night's data can be trusted: their age (the facts of a pull, the limits of a school, and the words for it),
 and whether a file of a bundle was cut."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -108,8 +106,7 @@ def _unchanged_since(
     proof: Mapping[str, Any], base: DeltaBase | None, compared: Compared | None, bundle: bool, older: bool
 ) -> datetime | None:
     """Since when the source has been the same; None if it is new. A bundle is the same only if every byte is the
-    same.
-    """
+    same."""
     if base is None:
         return None
     if bundle:

@@ -1,7 +1,5 @@
-"""The accounts and their grants. Operators give and take access everywhere, managers only in their own districts.
-
-A person's own account: where it is signed in, and signing out everywhere.
-"""
+"""The accounts and their grants. Operators give and take access everywhere, managers only in their own districts. A
+person's own account: where it is signed in, and signing out everywhere."""
 
 from collections.abc import Mapping
 

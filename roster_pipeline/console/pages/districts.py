@@ -1,8 +1,5 @@
-"""The first page, with every school that the viewer may see, those that need attention first.
-
-Also the form of a new district, and the page of a district: its connections and schools, actions for all of them, and
-its year.
-"""
+"""The first page, with every school that the viewer may see, those that need attention first. Also the form of a new
+district, and the page of a district: its connections and schools, actions for all of them, and its year."""
 
 import re
 from dataclasses import replace

@@ -227,10 +227,8 @@ def _not_decided(
 def of_school(
     request: Request, *, status: int = 200, errors: Mapping[str, str] = NOTHING, decision: str = ""
 ) -> Response:
-    """The held changes of one school, with the rows. A POST searches the rows.
-
-    errors: by field, those of the form `decision`. What was typed in that form is shown again.
-    """
+    """The held changes of one school, with the rows. A POST searches the rows. errors: by field, those of the form
+    `decision`. What was typed in that form is shown again."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         holds = approvals.held(opened, school_id=school.id)

@@ -207,11 +207,9 @@ def school_of_form(view: PersonView, given: Mapping[str, str]) -> str:
 
 def _record_of(sent: Sent, *, theirs: bool = False) -> tuple[str, str]:
     """Connection and sourcedId of the form. theirs: an owner may only name a record of the newest snapshots of their
-    schools.
-
-    Otherwise somebody could link a pupil of another school to one of their own and read what the SIS says of them.
-    Raises HTTPException 404 for a connection of another district, and 403 for a record of a school that is not theirs.
-    """
+    schools. Otherwise somebody could link a pupil of another school to one of their own and read what the SIS says of
+    them. Raises HTTPException 404 for a connection of another district, and 403 for a record of a school that is not
+    theirs."""
     view, given, opened = sent.view, sent.given, sent.opened
     key, record = given.get("connection", ""), given.get("sourced_id", "").strip()
     rows = {row.key: row for row in tenants.list_connections(opened) if row.district_id == view.person.district_id}

@@ -255,8 +255,7 @@ def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
 
 def is_typed(request: Request, archivals: int) -> bool:
     """Whether the form names the number of people to archive, if the number is so large that a person has to type
-    it.
-    """
+    it."""
     typed = str(form(request).get("archivals", "")).replace(",", "").strip()
     return archivals <= MOST_UNTYPED or typed == str(archivals)
 

@@ -1,7 +1,5 @@
-"""Automatic Rostering: the settings of one school in sections. If a field is wrong, nothing is saved.
-
-Also adds schools of a SIS that is connected, or of a SIS that somebody connects here first.
-"""
+"""Automatic Rostering: the settings of one school in sections. If a field is wrong, nothing is saved. Also adds schools
+of a SIS that is connected, or of a SIS that somebody connects here first."""
 
 import re
 from datetime import timedelta

@@ -1,8 +1,6 @@
 """The migrations of the schema. Each runs its SQL exactly as it is written, many statements at once, so a `:` is
 not read as a parameter."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from alembic import op

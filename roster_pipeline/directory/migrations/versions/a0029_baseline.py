@@ -1,9 +1,5 @@
-"""The whole schema. It replaces the migrations up to 0029: a database at 0029 is at this baseline.
-
-Older databases are upgraded by an earlier version first (`schema.OldSchema`).
-"""
-
-from __future__ import annotations
+"""The whole schema. It replaces the migrations up to 0029: a database at 0029 is at this baseline. Older databases are
+upgraded by an earlier version first (`schema.OldSchema`)."""
 
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The schools that the SIS of a connection lists, so that a new school is picked and its id is not typed."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0030"

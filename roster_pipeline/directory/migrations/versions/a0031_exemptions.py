@@ -1,7 +1,5 @@
 """Decisions about parts of a plan: an approval of some roles and kinds, and rows that somebody exempts."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0031"

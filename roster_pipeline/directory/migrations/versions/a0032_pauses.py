@@ -1,7 +1,5 @@
 """Pauses until a day, limits that are raised until a day, and leavers who are announced beforehand."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0032"

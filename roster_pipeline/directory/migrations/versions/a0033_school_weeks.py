@@ -1,7 +1,5 @@
 """People, changes and quality of each school by week, for the trends of a year."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0033"

@@ -1,7 +1,5 @@
 """The names of records are written without looking up their pull or snapshot for each of them."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0034"

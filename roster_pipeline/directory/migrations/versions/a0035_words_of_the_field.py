@@ -1,9 +1,5 @@
-"""Stored names of guards, reasons, settings and audit entries get the words of docs/glossary.md.
-
-Without this, a page would have no explanation for an old name, and an edit of before could not be undone.
-"""
-
-from __future__ import annotations
+"""Stored names of guards, reasons, settings and audit entries get the words of docs/glossary.md. Without this, a page
+would have no explanation for an old name, and an edit of before could not be undone."""
 
 from roster_pipeline.directory.migrations import run
 

@@ -1,7 +1,5 @@
 """The rows of a roster and of a plan are written without looking up their snapshot or plan for each of them."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0036"

@@ -1,7 +1,5 @@
 """A pull and a snapshot name their records in blocks of 512 ids with a bit for each, in place of a row for each."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0037"

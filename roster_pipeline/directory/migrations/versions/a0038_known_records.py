@@ -1,7 +1,5 @@
 """The newest pull of a connection keeps marks by which the next one recognises records that did not change."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0038"

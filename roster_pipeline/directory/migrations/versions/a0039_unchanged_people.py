@@ -1,7 +1,5 @@
 """A plan has no row for a person who stays as they are: it lists these people by role, and a view shows all rows."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0039"

@@ -1,7 +1,5 @@
 """A cleaned record names its fields that were given and cannot be read."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0040"

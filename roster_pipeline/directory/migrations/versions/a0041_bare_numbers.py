@@ -1,7 +1,5 @@
 """People are found by a number in any spelling: leading zeros, capitals, blanks and wide digits do not count."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0041"

@@ -1,7 +1,5 @@
 """Erasing a person leaves the places of the others in the lists of old plans: the place of the person is null."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0042"

@@ -1,7 +1,5 @@
 """A large school keeps the columns of its records and its newest roster as one value each."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0043"

@@ -1,8 +1,6 @@
 """A record's hash is that of its document, and is found with its sourcedId. Records are written without looking up
 their connection for each of them."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0044"

@@ -1,7 +1,5 @@
 """Snapshots share the rows of their rosters: a roster has versions, and a row says for which of them it holds."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0045"

@@ -1,7 +1,5 @@
 """A large school keeps the people who stay as they are; the next plan asks the change log what has changed since."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0046"

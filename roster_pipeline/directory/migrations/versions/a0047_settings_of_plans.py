@@ -1,7 +1,5 @@
 """A plan knows the settings that it was made with. It is not applied after they were changed."""
 
-from __future__ import annotations
-
 from roster_pipeline.directory.migrations import run
 
 revision = "0047"

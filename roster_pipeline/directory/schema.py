@@ -30,8 +30,8 @@ from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tables import application, district, school
 from roster_pipeline.vocabulary import PERSON_FIELDS, Role
 
-BASELINE = "0029"
-LAST_BEFORE = "99548e50"
+BASELINE = "0047"
+LAST_BEFORE = "3ada7b6e"
 """The last commit that upgrades databases older than the baseline."""
 SCRIPTS = Path(__file__).parent / "migrations"
 RESTORED = "select exists (select from change_log where xid >= pg_current_xact_id()::text::bigint)"

@@ -11,8 +11,7 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import text
 
 from roster_pipeline.directory import schema
-from roster_pipeline.directory.database import Database, DirectoryError, RowRefused
-from roster_pipeline.directory.migrations.versions import a0035_words_of_the_field
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.sis_records import content_hash
 from roster_pipeline.directory.tables import metadata
@@ -84,7 +83,7 @@ SHAPE = {
         where classoid = 'pg_class'::regclass and objoid::regclass::text !~ '^pg_|information_schema'
         """,
 }
-DUMP = Path(__file__).with_name("schema_0029.sql")
+DUMP = Path(__file__).with_name("schema_0047.sql")
 
 
 def _restore(database: Database) -> None:
@@ -119,61 +118,6 @@ def test_a_database_of_the_migrations_before_the_baseline_becomes_the_same_as_a_
     assert [hashed.bytes for _, hashed in records] == [content_hash(payload.encode()) for payload, _ in records]
     assert [tuple(one) for one in cleaned] == [(1, "a", None)]
     assert tuple(logged) == (8, "insert")
-
-
-OLD_NAMES = """
-update district set settings = '{"home_ranking": ["c"], "school_defaults": null}';
-insert into plan (id, district_id, school_id, snapshot_id, hash, position, first_sync)
-    values (1, 1, 1, 1, 'h', 0, false);
-insert into plan_row (plan_id, row, action, reason, role, sourced_ids, new_links, changes) values
-    (1, 0, 'conflict', 'id_reused', 'student', '{}', '{}', '{}'),
-    (1, 1, 'update', 'home_moved', 'student', '{}', '{}', '{"given_name": ["home_moved", "reused_ids"]}'),
-    (1, 2, 'unchanged', 'equal', 'student', '{}', '{}', '{}');
-insert into verdict (plan_id, role, action, verdict, rows, findings) values
-    (1, 'student', 'update', 'hold', 1, '[{"guard": "reused_ids", "message": "m", "repeats": ""}]');
-insert into sync (district_id, school_id, kind, outcome, who, report) values
-    (1, 1, 'sync', 'held', 'x', '{"held": [{"findings": [{"guard": "reused_ids", "message": "m"}]}]}');
-insert into audit (who, what, details) values
-    ('x', 'hold approved', '{"guards": ["rekeyed", "reused_ids"]}'), ('x', 'home chosen', '{"connection": "home"}'),
-    ('x', 'edit undone', '{"was": "home chosen", "edit": 2}'),
-    ('x', 'district changed', '{"changed": ["home_ranking"]}'),
-    ('x', 'run asked for', '{}'), ('x', 'information tested', '{}'), ('x', 'signed in', '{"by": "home_ranking x"}');
-"""
-STORED = """
-select settings::text from district union all select reason || ' ' || changes from plan_row
-union all select findings::text from verdict union all select report::text from sync
-union all select what || ' ' || details from audit
-"""
-
-
-def test_stored_names_of_before_get_the_words_of_today(database: Database) -> None:
-    _restore(database)
-    with database.begin() as conn:
-        driver(conn).execute(OLD_NAMES)
-    schema.upgrade(database)
-    with database.begin() as conn:
-        stored = sorted(conn.scalars(text(STORED)))
-        driver(conn).execute(a0035_words_of_the_field.RENAME)
-        assert sorted(conn.scalars(text(STORED))) == stored
-    assert stored == sorted(
-        [
-            '{"school_defaults": null, "connection_ranking": ["c"]}',
-            "id_reassigned {}",
-            'primary_record_moved {"given_name": ["home_moved", "reused_ids"]}',
-            "equal {}",
-            '[{"guard": "reassigned_ids", "message": "m", "repeats": ""}]',
-            '{"held": [{"findings": [{"guard": "reassigned_ids", "message": "m"}]}]}',
-            'hold approved {"guards": ["rekeyed", "reassigned_ids"]}',
-            'primary record chosen {"connection": "home"}',
-            'edit undone {"was": "primary record chosen", "edit": 2}',
-            'district changed {"changed": ["connection_ranking"]}',
-            "run requested {}",
-            "connection tested {}",
-            'signed in {"by": "home_ranking x"}',
-        ]
-    )
-    with pytest.raises(RowRefused, match="audit"), database.begin() as conn:
-        conn.execute(text("update audit set who = 'y'"))
 
 
 @pytest.mark.parametrize(

@@ -198,19 +198,41 @@ from application a
 where a.login = SESSION_USER and (a.schools is null or (m.school_id = any (a.schools))) and (a.roles is null or (m.role = any (a.roles)));
 
 create view raw_org as
-select s.snapshot_id, r.sourced_id, r.payload
-from snapshot_record s
-  join sis_record r on r.id = s.record_id
-where s.part = 'org'::text;
+select s.snapshot_id, r.sourced_id, r.payload from snapshot_record s
+join sis_record r on r.id >= s.block << 9 and r.id <= (s.block << 9) + 511 and get_bit(s.bits, r.id & 511) = 1
+where s.part = 'org';
 
 create view raw_user as
-select s.snapshot_id, r.sourced_id, r.payload
-from snapshot_record s
-  join sis_record r on r.id = s.record_id
-where s.part = 'user'::text;
+select s.snapshot_id, r.sourced_id, r.payload from snapshot_record s
+join sis_record r on r.id >= s.block << 9 and r.id <= (s.block << 9) + 511 and get_bit(s.bits, r.id & 511) = 1
+where s.part = 'user';
 
 create view raw_contact as
-select s.snapshot_id, r.sourced_id, r.payload
-from snapshot_record s
-  join sis_record r on r.id = s.record_id
-where s.part = 'contact'::text;
+select s.snapshot_id, r.sourced_id, r.payload from snapshot_record s
+join sis_record r on r.id >= s.block << 9 and r.id <= (s.block << 9) + 511 and get_bit(s.bits, r.id & 511) = 1
+where s.part = 'contact';
+
+create view cleaned_roster as
+select s.id as snapshot_id, r.sourced_id, r.record_status, r.identity, r.conflict, r.number_kind, r.master_identifier,
+    r.given_name, r.family_name, r.middle_name, r.preferred_given_name, r.preferred_family_name, r.email, r.phone,
+    r.username, r.number, r.enabled, r.role, r.grade, r.source_role, r.source_grade, r.contact_sourced_id,
+    r.contact_given_name, r.contact_family_name, r.contact_relationship, r.contact_email, r.contact_phone,
+    r.contact_flags, r.more_contacts, r.unreadable_fields
+from snapshot s
+join roster_row r on r.roster_id = s.roster_id and s.roster_version between r.first_version and r.last_version;
+
+create view plan_line as
+select plan_id, "row", action, reason, role, person_id, sourced_ids, new_links, matched_by, notes, changes, guard,
+    witness, exempted
+from plan_row
+union all
+select u.plan_id, u.first_row + cast(one.place as integer) - 1, 'unchanged'::text, 'equal'::text, u.role, one.person_id,
+    array(
+        select l.sourced_id from link l join cleaned_roster c on c.sourced_id = l.sourced_id
+        where l.person_id = one.person_id and l.connection_id = s.connection_id and c.snapshot_id = s.id
+        order by l.is_primary desc, l.sourced_id
+    ),
+    '{}'::text[], 'link'::text, null::text, '{}'::jsonb, ''::text, null::text, false
+from plan_unchanged u join plan p on p.id = u.plan_id join snapshot s on s.id = p.snapshot_id
+cross join lateral unnest(u.people) with ordinality one(person_id, place)
+where one.person_id is not null;

@@ -181,8 +181,7 @@ def _commands(workspace: Path, port: int, console_port: int, simulator_port: int
 
 
 def _follow(group: ProcessGroup, messages: dict[int, str]) -> str:
-    """Wait for a child that ends by itself, and return its name. Raises Ended if a signal comes first. messages: the
-    message of each port, printed when it answers, or after a while in any case."""
+    """Wait for a child that ends, and return its name. Raises Ended. messages: for each port, when it answers."""
     deadline = time.monotonic() + STARTING_SECONDS
     waiting = dict(messages)
     while not (ended := group.ended()):

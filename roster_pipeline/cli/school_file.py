@@ -59,8 +59,7 @@ class Problems:
 def add_file(
     database: Database, file: Path, connection: str | None, chosen: dict[str, Any], who: str
 ) -> list[SchoolRow]:
-    """Add every school of a file, or none. connection, chosen: for lines that do not name their own. Raises
-    CommandError."""
+    """Add every school of a file, or none; connection, chosen: for lines without their own. Raises CommandError."""
     problems = Problems(file)
     with database.begin() as conn:
         wanted = read_schools(file, connection, chosen, problems, lambda source: new_school(conn, source))
@@ -93,9 +92,8 @@ def read_schools(
     problems: Problems,
     begin: Callable[[str], Mapping[str, Any]],
 ) -> list[NewSchool]:
-    """The schools of a CSV file; adds to `problems` what is wrong with the others. connection, chosen: given as
-    options, for the lines whose cell is empty. begin: from a connection's key to the settings that its new schools
-    begin with. Raises CommandError if the file cannot be read, or if its first line does not name the columns."""
+    """The schools of a CSV file; adds to `problems` what is wrong with the others. connection, chosen: for lines whose
+    cell is empty. begin: a connection's key to the settings of its new schools. Raises CommandError."""
     rows = _rows(path)
     header = [re.sub(r"[_\s]+", "-", name.strip().lower()) for name in next(rows, (1, []))[1]]
     _check_header(path, header, connection)

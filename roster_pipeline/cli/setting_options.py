@@ -140,8 +140,7 @@ def school_settings(plain: Mapping[str, Any], chosen: Mapping[str, Any]) -> Scho
 
 
 def new_school(conn: Connection, connection: str) -> dict[str, Any]:
-    """The settings with which a new school of a connection begins, as plain data: the defaults of its district, if
-    any."""
+    """The settings with which a new school of a connection begins, as plain data."""
     from roster_pipeline.directory import tenants
 
     try:

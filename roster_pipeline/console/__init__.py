@@ -1,5 +1,2 @@
-"""The owners' console: a small web application. It uses the same database and the same functions as the command line.
-
-It uses Starlette and Jinja2, and renders its pages on the server. Nothing here decides about people, and no rule is
-written twice.
-"""
+"""The owners' console: a small web application on the database and the functions of the command line. Nothing here
+decides about people, and no rule is written twice."""

@@ -63,8 +63,7 @@ PAGES = (
 
 log = logging.getLogger(__name__)
 UNKNOWN = (UnknownKey, UnknownPlan, UnknownPreset, UnknownSnapshot, UnknownSync, UnknownPerson)
-"""An address or a form names something that does not exist. The answer is the same as for something that the viewer may
-not see."""
+"""Something named does not exist; the answer is the same as for something that the viewer may not see."""
 IN_THE_WAY = (ChangedMeanwhile, KeyTaken, PlanChanged, PlanStale, AlreadyUndone)
 BROKEN = (RowRefused, StatementFailed)
 OURS = "roster_pipeline."
@@ -135,8 +134,7 @@ def health(request: Request) -> Response:
 
 
 class ErrorPages:
-    """The last handler: makes a page from every exception that was raised further inside, and writes one line without
-    values into the log."""
+    """Makes a page from every exception raised further inside, and one line without values for the log."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app

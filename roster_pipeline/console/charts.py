@@ -1,5 +1,4 @@
-"""Charts as inline SVG, drawn on the server: they need no script, and they show nothing that is not in the table next
-to them."""
+"""Charts as inline SVG, drawn on the server: no script, and nothing that is not in the table next to them."""
 
 from collections.abc import Sequence
 
@@ -11,11 +10,9 @@ from roster_pipeline.notifications.outcome import joined
 from roster_pipeline.vocabulary import role_name
 
 SHOWN = ("created", "updated", "restored", "archived", "held")
-"""The parts of a bar, in this order. People who do not change are not a part: they are most of a school and would leave
-no room."""
+"""The parts of a bar, in order. People who do not change would leave no room for the others."""
 ROW, BAR = 46, 12
-"""Heights in pixels: of a role with its bar, and of the bar itself. Horizontally, everything is a share of the
-width."""
+"""Heights in pixels: of a role with its bar, and of the bar. Widths are shares."""
 LEAST = 0.6
 """In percent of the width, so that one person among thousands is still visible."""
 
@@ -59,8 +56,7 @@ WIDTH, HEIGHT = 520, 90
 
 
 def trend_line(points: Sequence[float | None], words: str) -> Markup:
-    """A line from the oldest to the newest value, between their least and their most. Gaps are bridged. words: the text
-    that a screen reader says instead. Empty if there are fewer than two values."""
+    """A line from the oldest to the newest of at least two values, over gaps. words: for a screen reader."""
     known = [(place, value) for place, value in enumerate(points) if value is not None]
     if len(known) < 2:
         return Markup("")

@@ -21,8 +21,7 @@ URL = "ROSTER_CONSOLE_URL"
 LOOPBACK = "127.0.0.1"
 PORT = 8080
 ENDING_SECONDS = 5
-"""Seconds for answers that are not finished. Without a limit, a page that follows a run would keep the console from
-ending."""
+"""Seconds for unfinished answers: a page that follows a run would keep the console from ending."""
 HEADER_SECONDS = 30
 """Seconds for the headers of a request. uvicorn has no such limit: a client that sends a letter now and then would keep
 its connection for ever, and many of them would leave none for others."""
@@ -40,8 +39,7 @@ class Oidc:
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that the console needs to know. `url` is its address as browsers see it, without a slash at the
-    end."""
+    """Everything that the console needs to know. url: as browsers see it, without a slash at the end."""
 
     database_url: str = field(repr=False)
     url: str = f"http://{LOOPBACK}:{PORT}"
@@ -207,7 +205,6 @@ def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
 
 
 def exit_on_signals() -> None:
-    """Make SIGINT and SIGTERM end this process in order, as the end of the embedded database needs it. uvicorn passes a
-    signal on to the handler that was set before, and the default handler would end this process at once."""
+    """End in order at SIGINT and SIGTERM, as the embedded database needs it; uvicorn passes them on to this."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: sys.exit(0))

@@ -83,8 +83,7 @@ def _flat(value: Any, *path: object) -> Iterator[tuple[str, str]]:
 
 
 def sent(form: Mapping[str, Any], prefix: str) -> Values:
-    """The values that came for a connection or a school, as the person typed them. Browsers send no value for an empty
-    check box."""
+    """What came for a connection or a school, as it was typed; an empty check box sends nothing."""
     return {name: str(value).replace("\r\n", "\n") for name, value in form.items() if name.startswith(f"{prefix}-")}
 
 

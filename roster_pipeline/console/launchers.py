@@ -1,9 +1,5 @@
-"""Starts the processes of manual runs and connection tests outside the console, and waits for them. `main` carries out
-a connection test in such a process.
-
-A SIS that sends far too much can end only this process: its memory is limited, and a machine without free memory ends
-it first.
-"""
+"""Starts the processes of manual runs and connection tests, and waits for them; `main` is that of a test. A SIS that
+sends far too much can end only this process: its memory is limited, and a machine without free memory ends it first."""
 
 import os
 import resource
@@ -41,8 +37,7 @@ WINDOW = timedelta(minutes=15)
 BY_ONE_PERSON = 30
 """How many tests and lists of schools one person may start within this time."""
 LONGEST = 25 * 60.0
-"""Seconds after which a test without an end is ended. It is less than the time after which the test would count as
-lost."""
+"""Seconds after which a test is ended: less than the time after which it would count as lost."""
 TEST_DIED = (
     "The test's process ended before it was done (exit code {code}).\n"
     "Start it again. If this happens again, the SIS sends more than a test may hold in memory. "
@@ -62,8 +57,7 @@ FIRST_TO_END = "1000"
 
 
 def launch(database: Database, school: SchoolRow, kind: Kind, *, who: str, slots: int, minutes: float) -> str:
-    """Start a run of a school as soon as it is its turn, and return its id. Raises AlreadyGoing. slots: runs at once on
-    this machine. minutes: how long the run may take."""
+    """Start a run as soon as it is its turn, and return its id. slots, minutes: as in `Config`. Raises AlreadyGoing."""
     run_id = _request_run(database, school, kind, who)
     Thread(target=_carry_out, args=(database, run_id, slots, minutes), daemon=True, name="run").start()
     return run_id
@@ -171,9 +165,8 @@ def _end(database: Database, end: End, problem: str) -> None:
 
 
 def main(*arguments: str) -> int:
-    """The main function of the process of a test. arguments: a school and a test; or `SCHOOLS`, a connection and the
-    list of its schools; or `TOGETHER` and the number of a test of several schools. The row says what to do, and how it
-    ended."""
+    """The process of a test. arguments: a school and a test; or `SCHOOLS`, a connection and its list; or `TOGETHER` and
+    a number. The row says what to do, and how it ended."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     loaded = getattr(psutil.Process().memory_info(), "data", 0)  # only Linux counts what the limit counts
     most = loaded + MOST_MEMORY

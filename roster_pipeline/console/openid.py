@@ -32,8 +32,7 @@ log = logging.getLogger(__name__)
 SCOPE = "openid email profile"
 DISCOVERY = "/.well-known/openid-configuration"
 ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
-"""Only methods with a public key. Without this list, a token could ask for a check with another method, or with
-none."""
+"""Only methods with a public key: a token must not choose another method of checking, or none."""
 CLAIMS_NEEDED = ["exp", "iat", "iss", "aud", "sub"]
 LEEWAY_SECONDS = 60
 """Allows for clocks that differ a little."""
@@ -41,8 +40,7 @@ TIMEOUT = httpx.Timeout(10.0)
 LARGEST_ANSWER = 512 * 1024
 KEPT_SECONDS = 3600.0
 KEYS_AT_MOST_EVERY = 60.0
-"""If a key is unknown, the provider is asked again, but not more often than this. So strangers with forged keys cannot
-make us ask all the time."""
+"""How often the provider is asked again for an unknown key, so that forged keys cannot keep us busy."""
 UNKNOWN = "somebody unknown"
 NOT_VERIFIED = (
     "The identity provider does not say that your e-mail address is verified, so it cannot be used here. "
@@ -240,8 +238,7 @@ def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
 
 
 def account_of(opened: Connection, identity: Identity) -> Account | str:
-    """The account, bound to this identity, and its line in the audit. Or the reason why there is none, for the person
-    to read."""
+    """The account, bound to this identity and noted; or why there is none, for the person to read."""
     known = accounts.by_subject(opened, identity.issuer, identity.subject)
     if known is None and not identity.email:
         note_refusal(opened, UNKNOWN, "the e-mail address is not verified")

@@ -55,8 +55,7 @@ LONGEST_NUMBER = 18
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
-    """A template as an answer. It knows `viewer` (or none), `csrf`, `csrf_field()`, `path`, `flash`, `now`, and the
-    `zone` of a school in the context."""
+    """A template with `viewer`, `csrf`, `csrf_field()`, `path`, `flash`, `now`, and a school's `zone`."""
     state = request.state
     cookie = state.token or state.visit or new_token()
     csrf = token_for(cookie)
@@ -181,8 +180,7 @@ def meaning(rule: str) -> str:
 
 @dataclass(frozen=True)
 class ListFilter:
-    """The request for a list. fields: the fields of the filter, by name. words: the words of the search. page: the
-    number of the page, from 1. at_once: the rows of a page."""
+    """The request for a list. fields: of the filter. words: of the search. page: from 1. at_once: rows of a page."""
 
     address: str
     fields: Mapping[str, str]
@@ -211,8 +209,7 @@ class ListFilter:
 
 @dataclass(frozen=True)
 class Listed:
-    """One page of a list. total: over all pages; None if they are not counted; then `more` says whether there is a next
-    page."""
+    """One page of a list. total: over all pages; None if not counted, then `more` says if there is a next one."""
 
     chosen: ListFilter
     rows: list[object] = field(default_factory=list)
@@ -242,8 +239,7 @@ class Listed:
 
 
 def list_filter(request: Request, *names: str, address: str | None = None, at_once: int = ROWS) -> ListFilter:
-    """The filter of this request, from its address or its form. names: the names of its fields. Words come only from a
-    form."""
+    """The filter from the address or the form. names: its fields. Words come only from a form."""
     given = request.query_params if request.method in ("GET", "HEAD") else form(request)
     words = "" if given is request.query_params else str(given.get("q", ""))
     return ListFilter(
@@ -264,8 +260,7 @@ def number_of(request: Request, name: str) -> int:
 
 
 def plain_number(text: str) -> int:
-    """A number of a form or a query. If it is not a number, or is larger than all numbers, it is 0, which nothing
-    has."""
+    """A number of a form or a query; 0, which nothing has, if it is none or too large."""
     return int(text) if _is_number(text) else 0
 
 

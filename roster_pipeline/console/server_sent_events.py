@@ -1,9 +1,5 @@
-"""Server-sent events: a page follows a test or a run.
-
-Any process can serve it, because it reads the row in the database.
-
-Every event has a number. So a browser that lost the stream gets each later event once.
-"""
+"""Server-sent events: a page follows a test or a run. Any process can serve it, because it reads the row in the
+database. Every event has a number, so a browser that lost the stream gets each later event once."""
 
 import asyncio
 from collections import Counter
@@ -22,13 +18,11 @@ LOOK_EVERY = 0.4
 STILL_THERE_EVERY = 15.0
 """Seconds after which a comment is sent. A proxy might close a connection on which nothing is sent."""
 WHO_EVERY = 5.0
-"""Seconds after which the stream checks whether the session still goes on. A person who was signed out gets no further
-events."""
+"""Seconds after which the stream checks that the person is still signed in."""
 LONGEST = 900.0
 """Seconds after which a stream ends by itself. The browser then connects again, and has to show again who it is."""
 MOST_STREAMS = 8
-"""How many streams one person may have at once in one process of the console. Each reads the database twice a
-second."""
+"""Streams of one person in one process of the console; each reads the database twice a second."""
 TRY_AGAIN_SECONDS = 60
 HEADERS = {"cache-control": "no-store", "x-accel-buffering": "no"}
 
@@ -55,8 +49,7 @@ Look = Callable[[str], Seen]
 
 
 def stream(request: Request, look: Look) -> StreamingResponse:
-    """The answer to an EventSource. look: it is called again and again, in a thread. Raises TooMany beyond
-    `MOST_STREAMS`."""
+    """The answer to an EventSource. look: called again and again, in a thread. Raises TooMany."""
     going: Counter[int] = request.app.state.streams
     account = viewer(request).id
     if going[account] >= MOST_STREAMS:

@@ -101,8 +101,7 @@ def signed_out(request: Request, response: Response) -> Response:
 
 
 def still_there(request: Request) -> bool:
-    """Whether the session still goes on with the same grants. Streams need this, because they last longer than the
-    check at their beginning."""
+    """Whether the session still has the same grants: streams last longer than the check at their beginning."""
     state = request.app.state
     session = session_of(state.database, request.state.token, state.config, used=False)
     return session is not None and session.account == request.state.viewer
@@ -158,8 +157,7 @@ class TooMany(HTTPException):
 
 
 def limit(request: Request, name: str, key: str, most: int, window: timedelta) -> None:
-    """Count one more use of `name` by `key`; raises TooMany beyond `most` in one window. It has a transaction of its
-    own, so a use counts even if what follows fails."""
+    """Count a use of `name` by `key`, in a transaction of its own; TooMany beyond `most` in one window."""
     with request.app.state.database.begin() as opened:
         used, seconds = sessions.count(opened, name, key, window)
     if used > most:
@@ -167,8 +165,7 @@ def limit(request: Request, name: str, key: str, most: int, window: timedelta) -
 
 
 class NoSuchSchool(HTTPException):
-    """The viewer has no such school. meant: key and name of the viewer's schools whose key is similar to the key in the
-    path."""
+    """The viewer has no such school. meant: key and name of their schools with a similar key."""
 
     def __init__(self, meant: list[tuple[str, str]]) -> None:
         super().__init__(404, NOTHING_HERE)
@@ -184,8 +181,7 @@ def viewer(request: Request) -> Account:
 
 
 def school_of(request: Request, opened: Connection) -> SchoolRow:
-    """The school in the path. Raises NoSuchSchool, both if the school does not exist and if it belongs to somebody
-    else."""
+    """The school in the path. Raises NoSuchSchool, also if it is somebody else's."""
     key, who = request.path_params["key"], viewer(request)
     with suppress(UnknownKey):
         school = tenants.get_school(opened, key)

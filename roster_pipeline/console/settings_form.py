@@ -48,8 +48,7 @@ START_FIELDS = {"sis", "url", "token_url"}
 
 @dataclass
 class Form:
-    """One state of one section's form. seen: revisions of school and connection when it was opened. test: the test that
-    is shown."""
+    """One state of a section's form. seen: revisions of school and connection when it was opened."""
 
     section: Section
     school: SchoolRow
@@ -72,8 +71,7 @@ class Form:
         return self.section is CONNECTION_SECTION
 
     def may_connect(self, who: Account) -> bool:
-        """Whether a person may change the connection. Managers may. If the connection belongs to schools, the owners of
-        all these schools may too."""
+        """Managers may change the connection; owners too, if it belongs to schools and all are theirs."""
         own = not self.of_district and all(who.may_see(row) for row in [self.school, *self.sharing])
         return own or who.may_manage(self.school.district_id)
 

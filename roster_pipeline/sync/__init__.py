@@ -1,11 +1,6 @@
-"""One school's sync as plain functions: fetch, clean, plan, apply, report.
-
-These functions connect the decisions of the core with the SIS, the database and the mail. Dagster's assets, the command
-line and the console call them. This package does not know Dagster.
-
-This module turns their errors into messages for people: the school, the problem, the remedy. They never hold a value
-from a record.
-"""
+"""One school's sync as plain functions (fetch, clean, plan, apply, report), which connect the decisions of the core
+with the SIS, the database and the mail; they do not know Dagster. Their errors are messages for people: the school, the
+problem, the remedy, never a value from a record."""
 
 import errno
 from importlib import import_module
@@ -47,8 +42,7 @@ def __getattr__(name: str) -> Any:
 
 
 class SyncError(RosterError):
-    """A step of one school's sync failed. `str()` is one message for people; `retryable` tells schedulers.
-    nothing_found: the SIS answered, but shows nothing of this school."""
+    """A step failed. `str()` is for people; retryable: for schedulers. nothing_found: the SIS shows nothing."""
 
     def __init__(
         self,
@@ -83,8 +77,7 @@ class GaveWay(SyncError):
 
 
 def explain(school: str, problem: Exception) -> SyncError:
-    """Any failure as a `SyncError`. An unexpected error is only named by its type, because its text may contain data of
-    people."""
+    """Any failure as a `SyncError`; an unexpected one is only named, because its text may contain data of people."""
     if isinstance(problem, SyncError):
         return problem
     if isinstance(problem, OneRosterError):

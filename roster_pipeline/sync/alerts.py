@@ -32,8 +32,7 @@ from roster_pipeline.vocabulary import day
 MOST_NIGHTS = 7
 """After this many failed nights in a row, a school is paused."""
 EARLY_DAYS, LATE_DAYS = 14, 3
-"""The times before the last day: the first leaves time to ask the people who run the SIS for a new secret, and the
-second is the last warning."""
+"""Days before the last one: time to ask the people who run the SIS for a new secret; the last warning."""
 
 
 def record_failure(
@@ -140,23 +139,20 @@ def record_crashes(database: Database, runs: Mapping[str, tuple[str, str | None]
 
 
 def affected_schools(conn: Connection, school: SchoolRow) -> list[SchoolRow]:
-    """The schools that a fault of this school's connection concerns: the school itself, and the schools that run by
-    themselves."""
+    """Schools that a fault of this connection concerns: this one, and those that run by themselves."""
     sharing = tenants.schools_of(conn, school.connection.id)
     return [school] + [other for other in sharing if other.id != school.id and other.settings.automatic]
 
 
 def stage_of(expires: date, today: date) -> str | None:
-    """The cause of the alert that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`. Only one is open at a
-    time."""
+    """The cause of the alert that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`."""
     left = (expires - today).days
     return EXPIRES_SOON if left <= LATE_DAYS else EXPIRES if left <= EARLY_DAYS else None
 
 
 @dataclass(frozen=True)
 class ExpiryChange:
-    """The change for one connection: the stage that is due now, if any, and the open alerts that no longer hold. one:
-    the last day of its secret; None if it has none any more."""
+    """For one connection: the stage that is due now, if any, and open alerts that no longer hold. one: the last day."""
 
     connection_id: int
     one: Dated | None
@@ -180,8 +176,7 @@ def expiry_changes(conn: Connection, now: datetime) -> list[ExpiryChange]:
 
 
 def settle_expiry(conn: Connection, connection_id: int, now: datetime) -> None:
-    """Open and close the alerts that depend on a new last day of a connection's secret, in the transaction of that
-    change."""
+    """Open and close the alerts on a connection's secret, in the transaction that changed its last day."""
     for turn in expiry_changes(conn, now):
         if turn.connection_id == connection_id:
             send_expiry_change(conn, turn, tenants.schools_of(conn, connection_id), now)

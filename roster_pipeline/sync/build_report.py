@@ -51,8 +51,7 @@ REPORTED_ANYWAY = (
     "no_quality",
     "unknown_orgs",
 )
-"""Guards that doubt the roster itself. An owner reads about them even if nobody would change, for example because
-Archive is off."""
+"""Guards that doubt the roster itself: an owner reads about them even if nobody would change."""
 CHECKED_BY_HAND = (
     *("records_joined", "found_by_number", "found_by_email", "found_by_id"),
     *("number_of_another", "username_of_another"),
@@ -166,8 +165,7 @@ def _noted(summary: SyncSummary) -> tuple[str, ...]:
 
 
 def _held_as_such(summary: SyncSummary) -> Iterable[Held]:
-    """Problems of the roster that are in no finding about rows. Each is shown once, at the first place where it
-    occurs."""
+    """Problems of the roster in no finding about rows, each once."""
     if summary.kind != "sync":
         return
     lines = [line for line in summary.verdict if line["verdict"] == "hold"]
@@ -198,8 +196,7 @@ def _checks(quality: list[dict[str, Any]]) -> Iterable[QualityCheck]:
 
 
 def _of_rules(rules: list[dict[str, Any]], count: str) -> Iterable[int]:
-    """A count of each rule over all roles. The rules of one check look at the same records, so their counts are not
-    added up."""
+    """A count of each rule over all roles. The rules of one check look at the same records: no sums."""
     by_rule: dict[str, int] = defaultdict(int)
     for rule in rules:
         by_rule[rule["rule"]] += rule[count] or 0

@@ -104,8 +104,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
 def clean_if_numbers_moved(
     database: Database, school: SchoolRow, facts: Mapping[str, Any], *, run_id: str | None
 ) -> None:
-    """Clean a snapshot again if its numbers were read from other places than the connection names now: numbers of the
-    old place would be evidence of who people are."""
+    """Clean again if numbers are now read from another place: the old ones would be false evidence."""
     now = _number_places(school)
     if facts["counts"].get(NUMBERS, now) != now:
         clean_latest(database, school.key, run_id=run_id)
@@ -149,8 +148,7 @@ class Records:
 
 
 def read_records(conn: Connection, facts: Mapping[str, Any]) -> Records:
-    """The records of a snapshot. For a large school, it reads the stored columns of an earlier night, and only the
-    documents that are new since then."""
+    """The records of a snapshot; for a large school, stored columns and the documents since."""
     snapshot_id, records = facts["id"], snapshots.users_of(facts)
     if records < stored_frames.LARGE:
         raw = snapshots.load(conn, snapshot_id)
@@ -206,8 +204,7 @@ def cleaned_records(
 
 
 def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettings) -> pd.DataFrame:
-    """The quality results. If the suite cannot be read or a library cannot be loaded, that is a result too, and it
-    holds archivals. The sync does not fail because of it: new people still come in."""
+    """The quality results. A suite that cannot be read is one too: it holds archivals, not the sync."""
     try:
         return run_suite(installed_suite(), roster, rejected, settings)
     except (QualitySuiteError, ImportError):
@@ -215,8 +212,7 @@ def _tested(roster: pd.DataFrame, rejected: pd.DataFrame, settings: SchoolSettin
 
 
 def withheld_from(conn: Connection, school: SchoolRow, pull_id: int | None) -> frozenset[str]:
-    """Find the fields of contact rules that no contact of the whole pull has tonight, and remember the fields that some
-    have."""
+    """Fields of contact rules that no contact of the pull has; remembers those that some have."""
     chosen, own = school.connection.settings, school.connection
     keys = {field: stored_key(field) for field in contact_fields(chosen) if field.startswith((METADATA, AGENTS))}
     if not chosen.contact_rules or not keys or not school.settings.primary_contacts:

@@ -98,8 +98,7 @@ def items_of_schools(
     limits: Limits | None = None,
     keep: Callable[[Mapping[str, Any]], object] = dict,
 ) -> Iterator[Placed]:
-    """`items_of` for several schools. Their SIS is read once. Each item has the place of its school in the list.
-    schools: settings and name of each."""
+    """`items_of` for several schools (settings, name), their SIS read once; with the place of each item's school."""
     settings = connection.settings
     watchers: list[tuple[UsableRecords, ContactPreview]] = []
     tested: list[TestedSchool] = []
@@ -150,8 +149,7 @@ class _Both:
 
 
 class UsableRecords:
-    """Takes the batches of a test, keeps the records of the school, and judges them at the end. `start` forgets all
-    records."""
+    """Takes batches, keeps the records of the school, and judges them at the end; `start` forgets them."""
 
     def __init__(self, connection: ConnectionSettings, settings: SchoolSettings, today: date) -> None:
         self._connection = connection
@@ -175,8 +173,7 @@ class UsableRecords:
         self._rejects += [one for one in batch.rejects if one["severity"] == "error"]
 
     def items(self) -> Iterator[CheckItem]:
-        """One item for each rostered role that has more than a tenth unusable records. If there is none, one green item
-        for all roles."""
+        """One item for each rostered role with more than a tenth unusable records, else one green for all."""
         if not self._users and not self._rejects:
             return
         names = ("collection", "sourcedId", "field", "rule", "severity", "role")
@@ -254,8 +251,7 @@ class ContactPreview:
                 self._contacts.append({name: user.get(name) for name in READ_BY_RULES})
 
     def items(self) -> Iterator[CheckItem]:
-        """One item for each field that the rules look at, and one for all of them together. It gives no items if there
-        are no contacts."""
+        """One item for each field that the rules look at, one for all together; none without contacts."""
         if not self._wanted or not self._students or not self._contacts:
             return
         found = previewed(frame_of(self._students), frame_of(self._contacts), self._context)

@@ -111,8 +111,7 @@ def fetch(
 
 @contextmanager
 def turn_to_fetch(database: Database, school_key: str, batch: str) -> Iterator[bool]:
-    """Whether `fetch` would begin at once. False while another run fetches the pull for which this school waits. Within
-    the block, this process keeps its turn until `fetch` has used it. Raises DirectoryError."""
+    """Whether `fetch` would begin at once; this process keeps its turn within the block. Raises DirectoryError."""
     with database.begin() as conn:
         school = tenants.get_school(conn, school_key)
     scopes = (WHOLE, school.settings.school_id)
@@ -180,8 +179,7 @@ def _choice(conn: Connection, school: SchoolRow) -> Choice:
 
 
 def _wanted(conn: Connection, school: SchoolRow, choice: Choice) -> Wanted:
-    """The parts of the SIS that the schools of this pull need. Contacts and roles that no school rosters are not
-    kept."""
+    """What the schools of this pull need; contacts and roles that none rosters are not kept."""
     schools = [school] if choice.per_school else tenants.schools_of(conn, school.connection.id)
     sharing = [one.settings for one in schools]
     return Wanted(
@@ -232,8 +230,7 @@ def _finish(
     learned: dict[str, Any],
     named: NamedChanges | None = None,
 ) -> None:
-    """Finish the pull: apply a delta to its base, judge the age of the data, and compare a whole pull with the lists
-    that may replace it."""
+    """Apply a delta to its base, judge the age, and compare a whole pull with lists that may replace it."""
     source = school.connection
     proof["place"] = delta_base.place_of(source.settings.url)
     with database.begin() as conn:

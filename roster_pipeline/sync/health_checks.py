@@ -175,8 +175,7 @@ def _heartbeat() -> Item:
 
 
 def beat(url: str) -> str:
-    """Tell the external monitor, if there is one, that the daemon ticks. Returns the result as a word, never the
-    address."""
+    """Tell the external monitor, if any, that the daemon ticks. Returns a word, never the address."""
     if not url:
         return "no heartbeat"
     import httpx
@@ -238,8 +237,7 @@ def close_for_operators(database: Database, cause: str, headline: str, now: date
 
 
 def watch_installation(database: Database, items: Iterable[Item], now: datetime) -> tuple[int, int]:
-    """Open an alert for each red item, and close the alerts of the other items. Returns how many were opened and
-    closed."""
+    """Open an alert for each red item, close those of the others. Returns how many of each."""
     opened = closed = 0
     for item in items:
         if item.ok is False:
@@ -274,8 +272,7 @@ def prune(database: Database, retention: Retention) -> dict[str, int]:
 
 
 def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:
-    """Alert the operators that pruning fails. They get one alert until it works again. Returns False if they know
-    already."""
+    """Alert the operators, once, that pruning fails. False if they know already."""
     hint = "Until it works, raw records, mails and Dagster runs are kept longer than promised. Its run says why."
     url = run_url(run_id)
     link = Link("Open the run", url) if url else None

@@ -88,8 +88,7 @@ def settle_people(conn: Connection, district_id: int, people: Collection[int], n
 
 
 def _clear_finished(conn: Connection, now: datetime, only: list[int] | None = None) -> int:
-    """Clear the alerts that a finished sync or pull has answered, or those of these, with a mail each. Returns how
-    many."""
+    """Clear answered alerts, or those of `only`, with a mail each. Returns how many."""
     cleared = alerts.clear_finished(conn, only)
     schools = {school.id: school for school in tenants.list_schools(conn)} if cleared else {}
     for alert in cleared:
@@ -163,8 +162,7 @@ def _in_blackout(school: SchoolRow, now: datetime) -> bool:
 def watch_holds(
     conn: Connection, now: datetime, school_id: int | None = None, only: list[int] | None = None
 ) -> Watched:
-    """Check all schools once, in the caller's transaction. school_id, only: check only this school, and only these
-    alerts of it."""
+    """Check all schools once, or one; only: of its alerts, these. In the caller's transaction."""
     by_school: dict[int, list[Hold]] = {}
     for hold in approvals.held(conn, school_id=school_id):
         by_school.setdefault(hold.school_id, []).append(hold)

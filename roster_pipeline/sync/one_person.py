@@ -34,8 +34,7 @@ DELETED = "tobedeleted"
 
 @dataclass(frozen=True)
 class PersonPlan:
-    """The answer of the SIS about one person (sourcedId to `found` or `missing`), and the plan that shows what would
-    change."""
+    """The answers of the SIS (sourcedId to `found` or `missing`), and the plan that shows what would change."""
 
     plan_id: int
     hash: str
@@ -43,8 +42,7 @@ class PersonPlan:
 
 
 def make_plan(database: Database, school_key: str, person_id: int) -> PersonPlan:
-    """Ask the SIS for the records of a person, and plan the changes. The directory does not change. Raises
-    SyncError."""
+    """Ask the SIS for a person's records and plan the changes; the directory stays. Raises SyncError."""
     with database.begin() as conn:
         school, base = latest_snapshot(conn, school_key)
         person = members.get_person(conn, school.district_id, person_id)
@@ -64,8 +62,7 @@ def make_plan(database: Database, school_key: str, person_id: int) -> PersonPlan
 
 
 def apply_plan(database: Database, school_key: str, plan_id: int, *, who: str, reason: str) -> SyncResult:
-    """Apply the changes of a plan of `make_plan`, as far as the guards allow. Raises SyncError if the plan is old, or
-    if the directory has changed since."""
+    """Apply a plan of `make_plan` as far as the guards allow. Raises SyncError if it is out of date."""
     with database.begin() as conn:
         school = tenants.get_school(conn, school_key)
         shown = plans.get(conn, plan_id)

@@ -47,8 +47,7 @@ MOST_AT_ONCE = 200
 MOST_SECONDS = 20.0
 """Seconds after which a tick sends no further mail: Dagster waits 60 s for a tick, and one mail may take 35 s."""
 MORNING = time(7, 0)
-"""The time at which a digest is sent, on the clock of the school whose report has waited longest. All nights are over
-by then."""
+"""When a digest is sent, by the clock of the school whose report waited longest: all nights are over."""
 Names = Literal["ids", "masked"]
 MOST_ROWS = 10_000
 """Rows of an attachment. This is about 2 MB: mail servers accept far more, but nobody reads that much."""
@@ -110,8 +109,7 @@ def due_at(put_at: datetime, time_zone: str) -> datetime:
 
 
 def put_digests(database: Database, now: datetime) -> int:
-    """Write the digests that are due into the outbox. A report goes into exactly one digest. Returns how many it
-    wrote."""
+    """Write the digests that are due, each report into one. Returns how many."""
     put = 0
     with database.begin() as conn:
         lock_until_commit(conn, "digests")

@@ -46,14 +46,12 @@ from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.source_age import snapshot_facts
 
 MOST_TRIES = 5
-"""Each try plans against the directory as it is then. More tries would mean that something else writes without
-pause."""
+"""Each try plans against the directory of then; more would mean that something writes without pause."""
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A plan as numbers. `verdict`: role, action, verdict, rows, findings per line. hash: the hash of the planned
-    changes."""
+    """A plan as numbers. verdict: role, action, verdict, rows, findings. hash: of the planned changes."""
 
     plan_id: int
     hash: str
@@ -81,8 +79,7 @@ class OnePerson:
 def plan_latest(
     database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False, limits: Limits | None = None
 ) -> Planned:
-    """Plan the newest cleaned snapshot of a school. limits: the limits of the client that asks the second witness. If
-    newer data are applied meanwhile, it plans these."""
+    """Plan the newest cleaned snapshot, or newer data that come meanwhile. limits: for the second witness."""
     with database.begin() as conn:
         school, newest = latest_snapshot(conn, school_key, run_id)
     if newest is None:
@@ -109,8 +106,7 @@ def plan_snapshot(
     only: OnePerson | None = None,
     limits: Limits | None = None,
 ) -> Planned:
-    """Plan and judge one snapshot against the directory of this moment. only: keep only the rows of this person. Raises
-    `plans.Overtaken`."""
+    """Plan and judge one snapshot. only: keep this person's rows. Raises `plans.Overtaken`."""
     today = datetime.now(school.settings.zone).date()
     person = only.person_id if only is not None else None
     given = plan_input.read(database, school, snapshot_id, today, only=person)
@@ -258,8 +254,7 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
 
 
 def finish(conn: Connection, result: SyncResult) -> None:
-    """Do what belongs to every sync, in its transaction: remove the contacts that nobody wants any more, then call
-    `conclude`."""
+    """What belongs to every sync, in its transaction: remove unwanted contacts, then `conclude`."""
     rosters.drop_unwanted(conn, result.sync_id)
     conclude(conn, result)
 

@@ -57,8 +57,7 @@ class _Found:
 
 @dataclass(frozen=True)
 class PlanInput:
-    """before: the snapshot and earlier nights. roster, rejected: of the snapshot. quality, excluded: as `rosters` loads
-    them. reading: the values for the next plan; None for a small school. today: in the zone of the school."""
+    """before: the earlier nights. quality, excluded: as `rosters` has them. reading: for the next plan, if large."""
 
     before: History
     roster: pd.DataFrame
@@ -99,8 +98,7 @@ class PlanInput:
         return set(self.roster["sourced_id"][self.found.context]) <= {records[0] for records in silent}
 
     def unchanged(self, plan: Plan) -> pd.DataFrame | None:
-        """Everybody without a row in the plan, in order of their records: role and person_id. None if only the plan
-        knows them."""
+        """Role and person_id of everybody without a row in the plan; None if only the plan knows them."""
         if not (self.settled >= 0).any():
             return None
         persons = self.settled.copy()
@@ -110,8 +108,7 @@ class PlanInput:
         return pd.DataFrame({"role": self.roster["role"].iloc[rows].array, "person_id": persons[rows]})
 
     def keep(self, conn: Connection, snapshot_id: int, plan: Plan) -> None:
-        """Keep what is settled after this plan, in its transaction, if it is enough for the next one. After a first
-        sync, everybody has changed."""
+        """Keep what is settled, in the plan's transaction, if it is enough for the next one."""
         if self.reading is not None and not plan.first_sync:
             position, others, since = self.found.position, self.others().tolist(), self.found.since or self.today
             pairs = self.pairs_after(plan)
@@ -182,8 +179,7 @@ def _narrow(
     decided: Mapping[str, Any],
     last: Before,
 ) -> _Found | None:
-    """The input without settled people; None if there are too few of them. special: the records that are planned in any
-    case."""
+    """The input without settled people; None if they are too few. special: planned in any case."""
     exemptions, announced = decided["exemptions"], decided["announced"]
     people = {*last.people, *announced, *exemptions["person_id"].dropna().astype("int64")}
     records = {*last.records, *special, *(one for some in exemptions["sourced_ids"] for one in some)}

@@ -33,8 +33,7 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class DueSchool:
-    """A school whose night has come. `night` is the local date of that night. The runs of a night share one pull. slow:
-    its SIS is slow, so the run comes after the others and may take longer."""
+    """A school whose night (local date) has come; a night's runs share a pull. slow: comes after the others."""
 
     id: int
     key: str
@@ -58,8 +57,7 @@ def night_of(sync_time: wall_time, zone: ZoneInfo, now: datetime) -> datetime:
 
 
 def next_night(sync_time: wall_time, zone: ZoneInfo, now: datetime, paused_until: date | None = None) -> datetime:
-    """The first moment after `now` at which the sync time passes in this zone, as UTC. During a pause, the first one
-    after its end."""
+    """When the sync time passes next in this zone, as UTC; during a pause, after its end."""
     day = now.astimezone(zone).date()
     if paused_until is not None and paused_until > day:
         return datetime.combine(paused_until, sync_time, zone).astimezone(UTC)
@@ -98,8 +96,7 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
 
 
 def why_not(schools: Sequence[ScheduledSchool], now: datetime) -> str:
-    """Why none of these schools is due at `now`: the state of each, and when it is next. Pure. If there are few
-    schools, each is named. If there are many, the reasons are counted, and the school that comes next is named."""
+    """Why no school is due, and when it is next: of each, or of many only counted with the next one."""
     if not schools:
         return "there is no school"
     reasons = [(school.key, not_due(school, now, ZoneInfo(school.time_zone))) for school in schools]

@@ -31,8 +31,7 @@ TOO_FEW = 2
 """Up to this many dates of change that went back may be corrections. More mean data of an earlier day."""
 REVISIONS = "revisions"
 REVISIONS_KEPT = 100
-"""How many fingerprints of bulk bundles are remembered, newest last. If one comes again, its data are of an earlier
-day."""
+"""How many fingerprints of bulk bundles are remembered: one that comes again is of an earlier day."""
 
 DELTA_SINCE = "delta_since"
 """Whether changes came after the newest bulk bundle. If the same bundle comes once more, its data are older."""
@@ -50,8 +49,7 @@ class Aged:
 
 
 def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastRead | None:
-    """The point from which the next pull of bundles continues. base: the newest complete pull, up to which nothing is
-    missing. newest: the proof of the newest pull of any kind."""
+    """Where the next pull of bundles continues. base: the newest complete pull. newest: the newest proof."""
     if base is None and newest is None:
         return None
     seen = (newest or {}).get("age") or {}
@@ -73,8 +71,7 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
 def aged(
     proof: Mapping[str, Any], base: DeltaBase | None, before: Mapping[str, Any] | None, compared: Compared | None
 ) -> Aged:
-    """Judge a pull against an earlier one. base: the complete pull before it. compared: how the two differ. before: the
-    proof of the pull before it."""
+    """Judge a pull against the complete one before it (base). compared: how the two differ."""
     noted, age = dict(proof), dict(proof.get("age") or {})
     bundle = bool(age)
     problems = list(proof["problems"])
@@ -105,8 +102,7 @@ def aged(
 def _unchanged_since(
     proof: Mapping[str, Any], base: DeltaBase | None, compared: Compared | None, bundle: bool, older: bool
 ) -> datetime | None:
-    """Since when the source has been the same; None if it is new. A bundle is the same only if every byte is the
-    same."""
+    """Since when the source has been the same; None if it is new. A bundle: to the last byte."""
     if base is None:
         return None
     if bundle:
@@ -140,8 +136,7 @@ def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[
 
 
 def snapshot_facts(row: Mapping[str, Any], zone: ZoneInfo) -> SnapshotFacts:
-    """The facts of a snapshot for the core. row: its row of the table. zone: the time zone of the school, for the days
-    that findings name."""
+    """The facts of a snapshot's row for the core. zone: of the school, for days in findings."""
     proof, since = row["proof"], row["unchanged_since"]
     return SnapshotFacts(
         complete=bool(row["complete"]),

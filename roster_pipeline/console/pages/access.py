@@ -114,8 +114,7 @@ def _places(opened: Connection, who: Account, words: str) -> list[tuple[str, str
 
 
 def _key_of(opened: Connection, who: Account, typed: str, role: str) -> str:
-    """The key of the place whose key or name was typed. If the text fits no place or several places, the text
-    itself."""
+    """The key of the place whose key or name was typed; the text itself unless it fits exactly one."""
     if role == MANAGER:
         named = [(row.key, row.name) for row in tenants.list_districts(opened) if who.may_manage(row.id)]
     else:

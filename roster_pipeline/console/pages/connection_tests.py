@@ -1,8 +1,5 @@
-"""Test Your Information: starts with the values of the form, and shows its items as they come. Several schools of one
-connection are tested together, as they are stored.
-
-Supported SISs: what each can do, where to find the values to enter, what to grant there, and the way without an API.
-"""
+"""Test Your Information, with the values of the form or for several schools of a connection as they are stored. Also
+the supported SISs: what each can do, where to find the values to enter, what to grant there."""
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -166,8 +163,7 @@ def together(request: Request, error: str = "") -> Response:
 
 
 def _answer(request: Request, came: Form, status: int) -> Response:
-    """Only the part of the page with the test, if a script asked. The status is then always 200, because the script
-    shows nothing else."""
+    """Only the part with the test if a script asked, and then always 200: it shows nothing else."""
     if request.headers.get(HTMX):
         return page(request, "settings_test.html", **context(request, came))
     return filled(request, came, status)

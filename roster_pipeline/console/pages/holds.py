@@ -148,8 +148,7 @@ def _parts(request: Request) -> list[approvals.Part] | None:
 
 
 def decide(request: Request, decision: str) -> Response:
-    """Decide about the plan that the person looked at: approve its held rows and apply them now, discard it, or relink,
-    which only gives its people their new ids."""
+    """Approve the held rows of the plan that the person looked at, discard it, or relink its people."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
         manager = decides_as_manager(viewer(request), opened, school, plan.id)
@@ -206,8 +205,7 @@ def _message_of(decision: str, plan: PlanRow, result: SyncResult) -> str:
 def _not_decided(
     request: Request, opened_again: Database, school: SchoolRow, plan: PlanRow, decision: str, problem: Exception
 ) -> Response:
-    """The answer if a plan is no longer open: a second click leads to the same page as the first; any other change is
-    refused."""
+    """The plan is no longer open: a second click leads where the first did, all else is refused."""
     home = f"/schools/{school.key}"
     with opened_again.begin() as opened:
         now, done = plans.get(opened, plan.id), held_plans.sync_after(opened, plan.id)
@@ -227,8 +225,7 @@ def _not_decided(
 def of_school(
     request: Request, *, status: int = 200, errors: Mapping[str, str] = NOTHING, decision: str = ""
 ) -> Response:
-    """The held changes of one school, with the rows. A POST searches the rows. errors: by field, those of the form
-    `decision`. What was typed in that form is shown again."""
+    """The held changes with the rows; a POST searches them. errors, decision: of a form, which is shown again."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         holds = approvals.held(opened, school_id=school.id)
@@ -269,8 +266,7 @@ def of_school(
 
 
 def _offered(explanation: HoldExplanation, links: int) -> list[str]:
-    """The possible decisions on the held rows, the most likely first. There are none if only the next sync can clear
-    the hold (`approvals.discard` refuses that too)."""
+    """The decisions that are possible, the most likely first; none if only the next sync can clear the hold."""
     offered = ["relink"] if links else []
     offered += ["approve"] if explanation.approvable else []
     return [*offered, "discard"] if explanation.approvable or explanation.managers else offered

@@ -1,11 +1,6 @@
-"""Shows the people of a school, or of all schools of the viewer in a district, with a search, a filter and pages. If
-somebody is not there, the search says what the newest plans and the rejected records have of them.
-
-It also has the form to enter a person by hand, and the lists of conflicts and possible duplicates, with both sides next
-to each other and the buttons "same person" and "two people".
-
-The search is sent as a form, so its words are never in an address.
-"""
+"""The people of a school, or of all schools of the viewer in a district, with a search, a filter and pages; of people
+who are not there, what the newest plans and the rejected records have. Also the form to enter a person by hand, and the
+lists of conflicts and possible duplicates. A search is a form: its words are never in an address."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -116,8 +111,8 @@ def add(request: Request) -> Response:
 
 
 def _chosen(request: Request, opened: Connection, more: Collection[int] = ()) -> tuple[DistrictRow, list[DistrictRow]]:
-    """The district asked for, else the first one, and all from which the viewer may choose: those that they manage, and
-    more. Raises HTTPException 404 for every other."""
+    """The district asked for, else the first, and all that the viewer may choose: managed ones and `more`. Raises
+    404."""
     key = list_filter(request, "district")["district"]
     may = viewer(request).may_manage
     districts = [row for row in tenants.list_districts(opened) if may(row.id) or row.id in more]

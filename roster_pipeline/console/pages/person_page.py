@@ -37,8 +37,7 @@ LIST = re.compile(r"/(schools/[a-z0-9-]+|people)/(conflicts|duplicates)(\?[a-z0-
 
 @dataclass(frozen=True)
 class Sent:
-    """A form about a person, sent by somebody who may see them. other: the number of the second person of a form about
-    two; 0 for other forms."""
+    """A form about a person whom the sender may see. other: the second person of a form about two, else 0."""
 
     opened: Connection
     view: PersonView
@@ -110,8 +109,7 @@ def view_of(request: Request, opened: Connection) -> PersonView:
 
 
 def _changing(act: Act, *, shared: bool = True, two: bool = False) -> Callable[[Request], Response]:
-    """The handler of a form that changes a person. shared: every school of the person sees the change. two: the form is
-    about two people, and the viewer has to be allowed to change both."""
+    """The handler of a form. shared: every school of the person sees the change. two: about two people."""
 
     def handler(request: Request) -> Response:
         given, who = texts(request), viewer(request)
@@ -176,8 +174,7 @@ def _merge(sent: Sent) -> str:
 
 
 def erase(request: Request) -> Response:
-    """Delete everything that is stored of a person. Only operators may do this, and they have to type the person's
-    number."""
+    """Delete everything that is stored of a person: for operators, who type the person's number."""
     who = viewer(request)
     if not who.operator:
         raise nothing_here()
@@ -206,10 +203,8 @@ def school_of_form(view: PersonView, given: Mapping[str, str]) -> str:
 
 
 def _record_of(sent: Sent, *, theirs: bool = False) -> tuple[str, str]:
-    """Connection and sourcedId of the form. theirs: an owner may only name a record of the newest snapshots of their
-    schools. Otherwise somebody could link a pupil of another school to one of their own and read what the SIS says of
-    them. Raises HTTPException 404 for a connection of another district, and 403 for a record of a school that is not
-    theirs."""
+    """Connection and sourcedId of the form. theirs: an owner may only name a record of their schools, or they could
+    read what the SIS says of somebody else's pupil. Raises HTTPException 404, 403."""
     view, given, opened = sent.view, sent.given, sent.opened
     key, record = given.get("connection", ""), given.get("sourced_id", "").strip()
     rows = {row.key: row for row in tenants.list_connections(opened) if row.district_id == view.person.district_id}

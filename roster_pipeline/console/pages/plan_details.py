@@ -111,8 +111,7 @@ def _counts(why: list[dict[str, object]]) -> dict[str, dict[str, int]]:
 
 @dataclass(frozen=True)
 class Rows:
-    """One page of a plan's rows with the choices of its filter: pairs of value and words. manages: the reader manages
-    the district, and may follow a name to a person of another school."""
+    """A page of rows with the choices of its filter. manages: the reader may follow a name to another school."""
 
     listed: Listed
     actions: list[tuple[str, str]]
@@ -136,8 +135,7 @@ def decides_as_manager(who: Account, opened: Connection, school: SchoolRow, plan
 
 
 def row_filter(filters: ListFilter, *, held: bool = False) -> RowFilter:
-    """The filter of a page, in the form that the directory needs. A value that is not an action or role sets no
-    condition."""
+    """The filter for the directory; a value that is no action or role sets no condition."""
     action = filters["action"]
     if action in ACTIONS:
         actions: tuple[str, ...] = (action,)
@@ -217,8 +215,7 @@ def every_hold(
 
 
 def decide_several(request: Request) -> Response:
-    """Approve or discard the chosen plans of several schools; each plan is bound to what the person looked at. With
-    `all`, the plans that the page showed are chosen, and not only the ticked ones."""
+    """Approve or discard the chosen plans (`all`: all that were shown), each bound to what was looked at."""
     sent, reason = form(request), reason_of(request)
     decision: Literal["approve", "discard"] = "discard" if sent.get("decision") == "discard" else "approve"
     ticked = sent.getlist("shown" if "all" in sent else "plan")[:ROWS]
@@ -254,8 +251,7 @@ def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
 
 
 def is_typed(request: Request, archivals: int) -> bool:
-    """Whether the form names the number of people to archive, if the number is so large that a person has to type
-    it."""
+    """Whether the form names the number of people to archive, if it is so large that it must."""
     typed = str(form(request).get("archivals", "")).replace(",", "").strip()
     return archivals <= MOST_UNTYPED or typed == str(archivals)
 

@@ -55,8 +55,7 @@ def first(request: Request) -> Response:
 
 
 def show(request: Request, section: Section) -> Response:
-    """GET: the stored settings. With `test`, it shows the form as it was tested, for browsers without scripts and for
-    reloading."""
+    """GET: the stored settings; with `test`, the form as it was tested, for reloading and without scripts."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         opened_form = stored_form(opened, school, section)
@@ -106,8 +105,7 @@ def page_with_hints(request: Request) -> Response:
 
 
 def preview(request: Request) -> Response:
-    """GET: the Roster Email as a page of its own. Mails contain their own style, so only this page allows inline
-    styles."""
+    """GET: the Roster Email as a page of its own, the only one with inline styles."""
     with database(request).begin() as opened:
         mail = preview_mail(opened, school_of(request, opened))
     return HTMLResponse(mail.html, headers={"content-security-policy": MAIL_POLICY})

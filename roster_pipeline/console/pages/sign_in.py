@@ -1,11 +1,6 @@
-"""Signing in by a one-time link, and signing out. A GET only looks at a link; the button on its page signs in.
-
-The mail with a link is sent at once and not through the outbox: in the outbox, everybody who may look at the database
-could read the link, and the link would stay there for longer than its hour. If the mail cannot be sent, the person asks
-for another.
-
-Signing in by OpenID Connect: the way to the identity provider, and back.
-"""
+"""Signing in by a one-time link (a GET only looks at it; the button on its page signs in) or by OpenID Connect, and
+signing out. The mail with a link is sent at once: in the outbox, everybody who may look at the database could read the
+link, and it would stay there for longer than its hour. If it cannot be sent, the person asks for another."""
 
 import logging
 import re
@@ -35,14 +30,11 @@ WINDOW = timedelta(minutes=15)
 ASKED_FROM_ONE_PLACE = 20
 """A school's office shares one network address. A machine that tries addresses asks far more often than an office."""
 ASKED_FOR_ONE_ADDRESS = 1
-"""How often one asker may ask while a link works. A stranger who asks for somebody's address locks out only
-themselves."""
+"""How often one asker may ask while a link works; a stranger locks out only themselves."""
 LINKS_FOR_ONE_ADDRESS = 10
-"""How many links one mailbox gets while a link works, whoever asks. Each of them signs its owner in, so strangers lock
-nobody out."""
+"""How many links one mailbox gets while one works. Each signs its owner in, so strangers lock nobody out."""
 LINKS_FOR_ALL = 300
-"""How many mails with links leave in one window. Only addresses with access count, so requests for others use up
-nothing."""
+"""How many mails with links leave in one window, to addresses with access."""
 ASKED_BY_ALL = 20_000
 """Bounds the rows that strangers with many addresses can write."""
 TRIED_FROM_ONE_PLACE = 60
@@ -231,8 +223,7 @@ routes = [
 
 
 def address_of(request: Request) -> str:
-    """Where a request comes from, for counting: an IPv4 address, or an IPv6 network. A proxy's header is trusted only
-    if the settings name this proxy (`config.py`)."""
+    """For counting: an IPv4 address, or an IPv6 network; a proxy's header counts only if it is in the settings."""
     host = request.client.host if request.client else "unknown"
     try:
         address = ip_address(host)
@@ -250,8 +241,7 @@ def link_address(config: Config, token: str, next_path: str = "/") -> str:
 
 
 def send_link(database: Database, config: Config, email: str, next_path: str) -> None:
-    """Send a link if the address may sign in. This runs after the answer, so the answer shows nobody whether the
-    address may sign in."""
+    """Send a link if the address may sign in, after the answer, which therefore shows nobody whether it may."""
     try:
         with database.begin() as opened:
             account = accounts.find(opened, email)

@@ -49,8 +49,7 @@ LABELS = {name: setting.title for name, setting in SETTINGS.items()} | {
 
 
 def list_(request: Request) -> Response:
-    """POST: read the schools of a connection's SIS; if the fields of the connection were sent, correct its settings
-    first."""
+    """POST: read the schools of a connection's SIS, after a correction of its settings if they were sent."""
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
     with database(request).begin() as opened:
@@ -164,8 +163,7 @@ def listed(request: Request, connection: ConnectionRow) -> Response:
 
 
 def settings_of(values: Values, stored: ConnectionSettings | None, errors: dict[str, str]) -> ConnectionSettings | None:
-    """The settings of a connection with the typed values. A new connection starts with the values that are known for
-    the SIS."""
+    """A connection's settings with the typed values; a new one starts with those known for the SIS."""
     typed = {name: values.get(name_of(CONNECTION, name), "") or None for name in TYPED}
     chosen = chosen_preset(values)
     known = stored is not None and stored.sis == chosen.name
@@ -237,8 +235,7 @@ def _usable_name(school: dict[str, Any]) -> str:
 def _lines(
     request: Request, opened: Connection, connection: ConnectionRow, found: SisSchoolList | None
 ) -> list[tuple[dict[str, Any], str, SchoolRow | None]]:
-    """The schools of the SIS that have all words of the search in their name or numbers. Each line has the school, its
-    people, and our school if it was added."""
+    """The schools of the SIS with all words of the search: each with its people, and ours if it was added."""
     words = request.query_params.get("q", "").casefold().split()
     there = {row.settings.school_id: row for row in tenants.schools_of(opened, connection.id)}
     lines = []

@@ -1,9 +1,5 @@
-"""One sync: its changes and its held rows, in the words of its mail, with checks and facts. Also its rollback.
-
-A rollback shows first what would happen, in numbers, then asks for a reason, then shows the outcome.
-
-Also the rejected records of the snapshot: person, field and rule.
-"""
+"""One sync in the words of its mail, with checks and facts; its rollback, which shows what would happen before it asks
+for a reason; and the rejected records of its snapshot."""
 
 from collections.abc import Iterator
 from typing import Any

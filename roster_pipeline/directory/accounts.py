@@ -60,8 +60,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Account:
-    """Somebody who may sign in. An operator sees everything, a manager the schools of districts, an owner schools.
-    bound: the account is bound to a subject of an identity provider."""
+    """Somebody who may sign in. bound: to a subject of an identity provider."""
 
     id: int
     email: str
@@ -133,8 +132,7 @@ def grant(conn: Connection, email: str, place: Place, *, by: str) -> bool:
 
 
 def revoke(conn: Connection, email: str, place: Place | None) -> int:
-    """Take one grant away, or with None all of them. Returns how many. Raises LastOperator, and
-    DirectoryError if there is no such grant."""
+    """Take one grant away, or all (None); returns how many. Raises LastOperator, DirectoryError for none."""
     lock_until_commit(conn, ACCESS_LOCK)
     if (place is None or place.role == OPERATOR) and operators(conn) == [normal(email)]:
         raise LastOperator
@@ -169,8 +167,7 @@ def by_subject(conn: Connection, issuer: str, subject: str) -> Account | None:
 
 
 def bind(conn: Connection, account_id: int, issuer: str, subject: str, name: str) -> bool:
-    """Bind an account to (issuer, subject). False, and nothing is changed, if another subject of the issuer has the
-    account."""
+    """Bind an account to (issuer, subject). False if another subject of the issuer has it."""
     free = account.c.issuer.is_(None) | (account.c.issuer != issuer) | (account.c.subject == subject)
     changed = update(account).where(account.c.id == account_id, free)
     return bool(conn.execute(changed.values(issuer=issuer, subject=subject, name=name)).rowcount)
@@ -191,8 +188,7 @@ def managers_of(conn: Connection, district_id: int) -> list[str]:
 def grants(
     conn: Connection, *, districts: Collection[int] | None = None, words: str = "", limit: int | None = None
 ) -> list[Grant]:
-    """Grants by address: operators, then owners, then managers. One query. districts: only the grants of these
-    districts and of their schools. words: a part of the address or the key."""
+    """Grants by address: operators, owners, managers. districts: also their schools. words: of address or key."""
     given = {"districts": None if districts is None else list(districts), "words": words.lower(), "limit": limit}
     return [Grant(**row) for row in conn.execute(text(GRANTS), given).mappings()]
 

@@ -149,14 +149,12 @@ def clear_finished(conn: Connection, only: list[int] | None = None) -> list[Aler
 
 
 def lock_of_school(conn: Connection, school_id: int) -> list[int]:
-    """Lock the open alerts of a school and its connection, and return their ids; alerts that somebody else has locked
-    are left out."""
+    """Lock the open alerts of a school and its connection; locked ones are left out. Returns their ids."""
     return list(conn.scalars(text(OF_SCHOOL), {"school": school_id}))
 
 
 def lock_open(conn: Connection, ids: Collection[int]) -> set[int]:
-    """Lock those of these alerts that are still open, and return them; alerts that somebody else has locked are left
-    out."""
+    """Lock those of these alerts that are still open; locked ones are left out."""
     query = "select id from alert where cleared_at is null and id = any(:ids) order by id for update skip locked"
     return set(conn.scalars(text(query), {"ids": sorted(ids)}))
 
@@ -176,8 +174,7 @@ def close_of(conn: Connection, subject: str, cause: str) -> Alert | None:
 
 
 def clear_held(conn: Connection, school_ids: list[int], only: list[int] | None = None) -> list[Alert]:
-    """Close the alerts on held changes, except those of these schools, which still hold something. Returns the closed
-    alerts. only: close only these alerts."""
+    """Close the alerts on held changes except those of these schools. only: of these alerts."""
     return _alerts(conn, CLEAR_HELD, {"school_ids": school_ids, "every": only is None, "only": only or []})
 
 
@@ -193,8 +190,7 @@ def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Si
 
 
 def failing_schools(conn: Connection, nights: int, key: str | None = None) -> list[tuple[int, str, int]]:
-    """Automatic schools (id, key, nights) that failed in so many nights since their last sync and are not paused yet.
-    key: look at this school alone."""
+    """Automatic schools (id, key, nights) that failed in so many nights since their last sync and are not paused."""
     return [(row.id, row.key, row.nights) for row in conn.execute(text(FAILING), {"nights": nights, "key": key})]
 
 
@@ -220,8 +216,7 @@ def _alerts(conn: Connection, query: str, given: dict[str, Any]) -> list[Alert]:
 
 @dataclass(frozen=True)
 class FailureRow:
-    """One failed step of a school. message: what was wrong, a line break, and what to do. who: the person who started
-    its run."""
+    """One failed step. message: what was wrong, a line break, what to do. who: started its run."""
 
     id: int
     at: datetime
@@ -249,8 +244,7 @@ def record(
     night: str | None = None,
     retryable: bool = False,
 ) -> bool:
-    """Store one failed step; False if there is no such school. night: the night in which it failed; None for a run by
-    hand."""
+    """Store one failed step; False if there is no such school. night: None for a run by hand."""
     school_id = conn.scalar(select(school.c.id).where(school.c.key == school_key).with_for_update())
     if school_id is None:
         return False

@@ -40,8 +40,7 @@ Counts = dict[str, dict[str, int]]
 
 
 class PlanStale(DirectoryError):
-    """The plan is out of date: the directory, the settings or the quality results changed since it was made, a newer
-    plan replaced it, or newer data were applied. The school has to be planned again."""
+    """Directory, settings, quality results or the newest data changed since the plan was made: plan again."""
 
     retryable = True
 
@@ -136,8 +135,7 @@ def apply_within(
 
 
 def _earlier(conn: Connection, plan: plans.PlanRow, kind: str, now: datetime) -> SyncResult | None:
-    """The sync that already did this: the sync of the snapshot or of newer data, or the sync of an approved plan whose
-    approvals are all used."""
+    """The sync that already did this: of the snapshot, of newer data, or of an approved plan with used approvals."""
     if kind == "approval" and approvals.covering(conn, plan.school_id, plan.hash, now) is not None:
         return None
     query = select(sync).where(sync.c.school_id == plan.school_id, sync.c.kind == kind).order_by(sync.c.id.desc())
@@ -178,9 +176,8 @@ def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -
 
 
 def _open_sync(conn: Connection) -> int:
-    """Open the sync and return its number. The triggers that write the change log need this number. It also sets
-    PostgreSQL's planner for this transaction. A tenth of the usual sample is enough to know a table's size; autovacuum
-    analyses it later."""
+    """Open the sync and return its number, which the triggers of the change log need. A tenth of the usual sample is
+    enough for PostgreSQL's planner to know a table's size; autovacuum analyses it later."""
     opened = (
         "select set_config('roster.sync_id', nextval('sync_id_seq')::text, true), set_config('jit', 'off', true), "
         "set_config('work_mem', '64MB', true), set_config('default_statistics_target', '10', true)"
@@ -189,8 +186,7 @@ def _open_sync(conn: Connection) -> int:
 
 
 def _stage(conn: Connection, plan: plans.PlanRow, given: dict[str, Any]) -> list[str]:
-    """Fill the temporary tables that have rows, tell the planner their sizes, and make sure that no row has changed
-    since. Returns the tables."""
+    """Fill the temporary tables that have rows, and make sure that no row has changed since. Returns them."""
     _fill(conn, "applying", given)
     waiting = conn.execute(text(apply_staging.WAITING), given).mappings().one()
     others = [table for table, any_row in waiting.items() if any_row]
@@ -226,8 +222,7 @@ def _introduce(conn: Connection) -> None:
 
 
 def _counted(conn: Connection, plan_id: int) -> tuple[Counts, Counts]:
-    """The number of rows by role and action. For changing actions, it also says how many rows are applied by now and
-    how many are not."""
+    """Rows by role and action; of changing actions also how many are applied by now and how many are not."""
     rows = conn.execute(
         text(
             "select r.role, r.action, count(*) filter (where not r.exempted) as rows, "

@@ -144,8 +144,7 @@ delete from contact c using applying a
 where a.role = 'contact' and c.district_id = :district and c.school_id = :school and c.person_id = a.person_id
   and c.sourced_id = any(a.sourced_ids)
 """
-"""This comes before all other changes of contacts: a row that chooses another contact was planned as if these were gone
-already."""
+"""Before all other changes of contacts: a row with another contact was planned as if these were gone."""
 
 CHANGES = (
     (INSERT_PEOPLE, "applying", "fresh"),
@@ -163,8 +162,7 @@ CHANGES = (
     (DELETE_MORE_CONTACTS, "applying", "of_more"),
     (INSERT_MORE_CONTACTS, "applying", "of_more"),
 )
-"""Each statement, with the staged rows that it works on: their table and a condition. People come before the rows that
-point to them."""
+"""Each statement with its staged rows: table and condition. People come before what points to them."""
 
 UNKNOWN = """
 select relname from pg_class

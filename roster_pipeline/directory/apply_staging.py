@@ -108,8 +108,7 @@ where r.plan_id = :plan and not r.exempted
       select from witness w
       where w.snapshot_id = :snapshot and w.answer = 'here' and w.sourced_id = any(r.sourced_ids))))
 """
-"""The rows that may be applied and that nobody exempted: roles, actions and guards are parallel arrays of the kinds of
-rows that passed. New people get their ids here."""
+"""Rows that may be applied. roles, actions, guards: parallel arrays of what passed. New people get their ids."""
 
 STAGE_LINKS = """
 select a.person_id, a.fresh, l.sourced_id, a.fresh and l.place = 1 as is_primary
@@ -123,8 +122,7 @@ from plan_row r cross join lateral unnest(r.new_links) l(sourced_id)
 where r.plan_id = :plan and r.action in ('unchanged', 'skip') and r.person_id is not null and r.new_links <> '{}'
   and (r.role, r.guard) in (select * from unnest(cast(:linking_roles as text[]), cast(:linking_guards as text[])))
 """
-"""The links of applied rows, and the links of people who only got a new sourcedId. The verdict on updates decides about
-the second kind."""
+"""The links of applied rows, and of people who only got a new sourcedId (the verdict on updates decides)."""
 
 STAGE_HOMES = """
 select a.person_id, a.changes -> 'primary_record' ->> 1 as first from applying a
@@ -134,8 +132,7 @@ where a.action in ('create', 'update', 'restore') and not a.fresh and a.changes 
       and h.sourced_id is distinct from a.changes -> 'primary_record' ->> 0
 )
 """
-"""People whose primary record the plan changes. They keep the record that they have if it is not the one that the plan
-replaces."""
+"""People whose primary record the plan changes, unless they have another than the one it replaces."""
 
 STAGE_REST = """
 select m.person_id,
@@ -170,8 +167,7 @@ select exists (
     end
 )
 """
-"""Rows that remove a contact are not checked: they are applied even if the person has changed, because nobody may call
-that contact."""
+"""Rows that remove a contact are not checked: nobody may call that contact."""
 STALE_LINKS = """
 select exists (
     select from linking n
@@ -218,12 +214,10 @@ def staging(table: str) -> str:
 
 
 WAITING = f"select {', '.join(f'exists ({STAGED[table]}) as {table}' for table in STAGED if table != 'applying')}"
-"""Which of the other tables have rows. On most nights of a small school, none of them has rows, and it costs more to
-make a table than to fill it."""
+"""Which other tables have rows: on most nights none, and making a table costs more than filling it."""
 
 
 def stale(staged: Collection[str]) -> str:
-    """One statement that says whether anything has changed since the plan was made. staged: the tables that were
-    made."""
+    """One statement that says whether anything has changed since the plan was made. staged: the made tables."""
     checks = [STALE_PEOPLE, STALE_KEYS, *([STALE_LINKS] if "linking" in staged else [])]
     return f"select {' or '.join(f'({check})' for check in checks)}"

@@ -82,8 +82,7 @@ Part = tuple[str, str]
 
 @dataclass(frozen=True)
 class Approved:
-    """An approval that covers a plan. parts: the approval covers only these parts of the held rows; None: all that can
-    be approved."""
+    """An approval that covers a plan. parts: only these; None: all that can be approved."""
 
     id: int
     by_manager: bool
@@ -144,10 +143,10 @@ def approve(
     manager: bool = False,
     parts: Collection[Part] | None = None,
 ) -> int:
-    """Approve what is held and overridable, and return the id of the approval. Then `apply_plan(..., kind="approval")`
-    applies it. plan_hash: the hash of the plan that the person looked at. manager: whether they may decide what only
-    the district's manager may decide; if not, those rows stay held. parts: approve only these parts; None: everything.
-    Raises PlanChanged, NothingHeld (also if no part is held), NotOverridable, ManagerDecides, UnknownPlan."""
+    """Approve what is held and overridable; returns the approval's id. Then `apply_plan(..., kind="approval")` applies
+    it. manager: whether they may decide what only the district's manager may; if not, those rows stay held. parts:
+    None: everything. Raises PlanChanged, NothingHeld (also of these parts), NotOverridable, ManagerDecides,
+    UnknownPlan."""
     waiting = [hold for hold in waiting_of(conn, plan_id, plan_hash) if parts is None or hold.part in parts]
     if not waiting:
         raise NothingHeld(plan_id)
@@ -164,8 +163,7 @@ def approve(
 def discard(
     conn: Connection, plan_id: int, who: str, reason: str, now: datetime, *, plan_hash: str | None = None
 ) -> None:
-    """Take a held plan off the list. It will never be applied. The next sync makes a new one. Raises PlanChanged,
-    NothingHeld, UnknownPlan, and NotOverridable if nobody could approve any of it."""
+    """Take a held plan off the list for good. Raises PlanChanged, NothingHeld, UnknownPlan, NotOverridable."""
     waiting = waiting_of(conn, plan_id, plan_hash)
     if not any(hold.overridable for hold in waiting):
         raise NotOverridable(plan_id, waiting[0].school)

@@ -50,9 +50,8 @@ def record(
     reason: str | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> int:
-    """Add a line, in the transaction of the change that it describes. `details` hold names of settings and fields, and
-    numbers of people, but no values. school: the school that it concerns, in place of the ids of school and
-    district."""
+    """Add a line in the transaction of its change. details: names of settings and fields and numbers of people, no
+    values. school: in place of the ids of school and district."""
     if school is not None:
         district_id, school_id = school.district_id, school.id
     line = insert(audit).values(
@@ -99,8 +98,7 @@ def get(conn: Connection, entry_id: int) -> Entry | None:
 def since_revision(
     conn: Connection, what: str, revision: int, *, school_id: int | None = None, connection: str | None = None
 ) -> list[Entry]:
-    """The changes of one school's or one connection's settings after a revision, oldest first. connection: its key.
-    Only entries whose details say which revision they made count."""
+    """Later changes of a school's or a connection's (key) settings, oldest first, that name their revision."""
     query = select(audit).where(audit.c.what == what, audit.c.details["revision"].as_integer() > revision)
     if school_id is not None:
         query = query.where(audit.c.school_id == school_id)
@@ -130,9 +128,8 @@ def search(
     limit: int = 100,
     offset: int = 0,
 ) -> list[Shown]:
-    """Entries of some districts, newest first. None: entries of all districts, and those without a district. person_id:
-    entries of this person, and of those who were merged into them. what: only this kind of entry. words: they are in
-    the name of the person who did it, in the reason, or in the name or key of the school or district."""
+    """Entries of some districts, newest first; None: of all, and those without one. person_id: also those merged into
+    them. words: in who, reason, or name or key of school or district."""
     query = (
         select(
             audit,
@@ -173,8 +170,7 @@ def _of(query: Select[Any], districts: Collection[int] | None, school_id: int | 
 
 @dataclass(frozen=True)
 class DecisionAbout:
-    """One decision about several people, as the audit has it. school: its key. change: the kind of change that was left
-    out, or `leave`. day: the announced day, or None."""
+    """A decision about several people. school: its key. change: the kind left out, or `leave`. day: if announced."""
 
     at: datetime
     who: str

@@ -23,8 +23,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 KEPT_MINUTES = 60
 """How long a test counts for settings that are saved after it."""
 TOGETHER = "together"
-"""Tests of stored settings have this key in place of the values of a form: the number that is common to tests of one
-reading of the SIS."""
+"""In place of the values of a form: the number that is common to tests of one reading of the SIS."""
 LOST_MINUTES = 30
 """Every test and every list takes less time than this. An older one without an end lost the process that ran it."""
 TEST_LOST = "The test ended without a result. Start it again."
@@ -33,8 +32,8 @@ LIST_LOST = "The list ended without a result. Read it again."
 
 @dataclass(frozen=True)
 class ConnectionTest:
-    """One test. form: the typed values, without the secret. learned: what was learned of the server. ended_at: None
-    while the test goes on. secret: the secret that was typed for this test, sealed; None if the stored one is tried."""
+    """One test. form: typed values without the secret. ended_at: None while it goes on. secret: the typed one, sealed;
+    None if the stored one is tried."""
 
     id: str
     school_id: int
@@ -69,8 +68,7 @@ def start(
     typed_secret: str | None = None,
     learned: Mapping[str, Any] | None = None,
 ) -> str:
-    """Note a test that begins now, and return its id. learned: what an earlier test of the same values learned.
-    typed_secret: a secret typed for this test, sealed; None tries the stored one."""
+    """Note a test and return its id. learned: by an earlier test of the same values. typed_secret: sealed."""
     prune(conn)
     test = _new(school, who, form, settings, school_settings, learned or {})
     conn.execute(insert(connection_test).values(test | {"secret": typed_secret, "typed": typed_secret is not None}))
@@ -153,8 +151,7 @@ def add_item(conn: Connection, test_id: str, item: Mapping[str, Any]) -> None:
 
 
 def learn(conn: Connection, test_id: str, learned: Mapping[str, Any]) -> None:
-    """Keep what was learned of the server. The next test of the same values uses it, and so does the connection when
-    the values are saved."""
+    """Keep what was learned of the server, for the next test of these values, and for the connection if saved."""
     conn.execute(update(connection_test).where(connection_test.c.id == test_id).values(learned=dict(learned)))
 
 
@@ -263,8 +260,7 @@ def note_schools(conn: Connection, list_id: str, schools: Sequence[dict[str, Any
 
 
 def end_list(conn: Connection, list_id: str, problem: str | None = None) -> None:
-    """End the reading, if it has not ended before. problem: why the list could not be read completely, for people to
-    read."""
+    """End the reading, if it has not ended before. problem: why it is not complete, for people."""
     _end(conn, sis_school_list, sis_school_list.c.id == list_id, problem)
 
 

@@ -42,8 +42,7 @@ GIVING_BACK = 0.5
 CLOSES = "closes"
 """Key in the pool's data of a connection: how often the database had been closed when the connection was made."""
 STAGING_MEMORY = "64MB"
-"""Memory for temporary tables, so that a large plan is staged in memory and not in files. A session takes only as much
-as its tables need."""
+"""Memory for temporary tables, so that a large plan is not staged in files. A session takes what it needs."""
 UNREACHABLE = ("08", "57P", "53")
 """SQLSTATE classes of a server that is away, going away or out of resources."""
 EXHAUSTED = {
@@ -59,8 +58,7 @@ EXHAUSTED = {
 }
 """For each SQLSTATE: what is used up, and what to do."""
 BUSY = ("40001", "40P01", "55P03", "57014")
-"""SQLSTATEs: serialization failure, deadlock, lock not available, statement cancelled. The same work may succeed
-later."""
+"""SQLSTATEs of serialization failure, deadlock, lock not available, cancellation: later it may succeed."""
 
 
 class Database:
@@ -80,8 +78,7 @@ class Database:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """One transaction: committed at the end of the block, rolled back when it raises. Raises DirectoryError instead
-        of the driver's errors, because those quote the values of rows."""
+        """One transaction. Raises DirectoryError instead of the driver's errors, which quote the values of rows."""
         try:
             with self.engine.begin() as conn:
                 yield conn
@@ -112,8 +109,7 @@ class Database:
                 return True
 
     def close(self) -> None:
-        """Close every connection. It waits a moment for connections that another thread is giving back; one that is in
-        use for longer is closed when it is given back."""
+        """Close every connection; one that is in use for longer is closed when it is given back."""
         self._closes += 1
         until = time.monotonic() + GIVING_BACK
         while isinstance(self.engine.pool, QueuePool) and self.engine.pool.checkedout() and time.monotonic() < until:
@@ -167,8 +163,7 @@ class DatabaseBusy(DirectoryError):
 
 
 class RowRefused(DirectoryError):
-    """The database refused a row. The error has the names of the table and the constraint, but never a value of the
-    row."""
+    """The database refused a row: table and constraint, never a value."""
 
     def __init__(self, table: str | None, constraint: str | None, sqlstate: str | None) -> None:
         where = f"table {table}" if table else "the directory"

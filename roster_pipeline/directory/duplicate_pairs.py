@@ -20,8 +20,7 @@ KEYS: Mapping[str, Kind] = {
     "number": "text",
     "number_source": "text",
 }
-"""The values by which people are compared. number_source: the number's connection and kind; missing if it is from no
-SIS."""
+"""The values by which people are compared. number_source: connection and kind, if from a SIS."""
 
 _KEYS = """
 select id, given_name, family_name, email, number, number_connection_id || '/' || number_kind
@@ -78,8 +77,7 @@ def two_people(conn: Connection, district_id: int) -> list[tuple[int, int]]:
 
 
 def stored(conn: Connection, district_id: int, people: Sequence[int]) -> dict[int, dict[str, Any]]:
-    """For each person, the values of `identity.person_pairs.StoredPerson`, under the names that it uses. Unknown people
-    are left out."""
+    """For each known person, the values of `identity.person_pairs.StoredPerson`."""
     given = {"district": district_id, "people": list(people)}
     found: dict[int, dict[str, Any]] = {
         row["id"]: {
@@ -112,8 +110,7 @@ def are_distinct(conn: Connection, one: int, other: int) -> bool:
 def set_distinct(
     conn: Connection, district_id: int, one: int, other: int, distinct: bool, *, who: str, reason: str
 ) -> None:
-    """Remember that these are two people: they are not proposed again and cannot be merged. Or take that decision back.
-    Raises MergeImpossible if there is nothing to take back."""
+    """Remember that these are two people, so that nobody can merge them; or take that back. Raises MergeImpossible."""
     lock_district(conn, district_id)
     known = set(conn.scalars(text(_PEOPLE.replace("*", "id", 1)), {"district": district_id, "people": [one, other]}))
     for each in (one, other):

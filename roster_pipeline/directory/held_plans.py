@@ -134,8 +134,7 @@ from claimed h left join theirs t using (person_id)
 
 @dataclass(frozen=True)
 class HeldPlan:
-    """A plan with rows that wait. kinds: role, action, rows, findings. plans and all_rows: the totals over all
-    pages."""
+    """A plan with rows that wait. kinds: role, action, rows, findings. plans, all_rows: over all pages."""
 
     plan_id: int
     district_id: int
@@ -162,8 +161,7 @@ class Claimed:
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to a plan. what: approve, discard, sync, approval, relink, or newer (then sync_id is the
-    number of a plan)."""
+    """What happened to a plan. what: approve, discard, sync, approval, relink, or newer (sync_id: that plan)."""
 
     at: datetime
     what: str
@@ -188,8 +186,8 @@ def waiting(
     limit: int = 50,
     offset: int = 0,
 ) -> list[HeldPlan]:
-    """Held plans, newest first. Without districts and schools: the plans of all schools. words: a part of a school's
-    name or key. guard: only kinds of action that this guard holds. district: only plans of this district."""
+    """Held plans of these districts and schools (without both: of all), newest first. words: part of a school's name or
+    key. guard: only what it holds."""
     given = {
         "everything": districts is None and schools is None,
         "districts": list(districts or ()),
@@ -216,9 +214,8 @@ def sync_after(conn: Connection, plan_id: int) -> int | None:
 
 
 def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) -> bool:
-    """Whether the owner of these schools has all people that a plan claims from another connection. False if it claims
-    nobody. The district's manager decides about the people of a connection of the district, and about those who are
-    active nowhere."""
+    """Whether these schools have all people that a plan claims from another connection (False for nobody). The manager
+    decides about people of the district's own connection, and of those active nowhere."""
     return bool(conn.scalar(text(THEIR_OWN), {"plan": plan_id, "schools": list(schools)}))
 
 

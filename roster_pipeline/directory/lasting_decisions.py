@@ -99,8 +99,7 @@ returning action, person_id
 
 @dataclass(frozen=True)
 class AnnouncedLeaver:
-    """A person with the day on which they leave. status: the status of the membership. total: the number of announced
-    leavers of the school, over all pages."""
+    """A person who leaves on a day. status: of the membership. total: of the school, over all pages."""
 
     person_id: int
     name: str | None
@@ -185,8 +184,7 @@ class NothingExempted(DirectoryError):
 
 @dataclass(frozen=True)
 class Exemption:
-    """A change that is not made. name: the name of the person, if the directory knows them. total: the number of
-    exemptions of the school, over all pages."""
+    """A change that is not made. name: if the directory knows the person. total: of the school, over all pages."""
 
     id: int
     action: str
@@ -215,8 +213,8 @@ class ExemptedChange:
 def exempt(
     conn: Connection, plan_id: int, rows: Collection[int], who: str, reason: str, *, plan_hash: str | None = None
 ) -> int:
-    """Take held rows, given by their numbers, out of a plan and out of all later plans. Returns how many. Raises
-    PlanChanged, NothingHeld, NothingExempted, UnknownPlan."""
+    """Take held rows (numbers) out of this and all later plans. Returns how many. Raises PlanChanged, NothingHeld,
+    NothingExempted, UnknownPlan."""
     waiting = waiting_of(conn, plan_id, plan_hash)
     given = {"plan": plan_id, "rows": sorted(rows), "changing": list(CHANGING), "who": who, "reason": reason}
     done = conn.execute(text(EXEMPT), given).all()
@@ -243,8 +241,7 @@ def exemptions_of_person(conn: Connection, district_id: int, person_id: int) -> 
 def take_back_exemptions(
     conn: Connection, school: SchoolRow, ids: Collection[int] | None, who: str, reason: str
 ) -> int:
-    """End exemptions of a school, all or those with these numbers; the next sync plans these changes again. Returns how
-    many."""
+    """End exemptions of a school, all or these; the next sync plans them again. Returns how many."""
     given: dict[str, Any] = {"school": school.id, "every": ids is None, "ids": sorted(ids or ())}
     done = conn.execute(text(TAKE_BACK), given).all()
     if done:

@@ -42,8 +42,7 @@ class UnknownSync(DirectoryError):
 
 @dataclass(frozen=True)
 class SyncRow:
-    """One line of the ledger. kind: sync, approval, relink, rollback, person or upload. counts and held: role to action
-    to rows. report: the report that was stored with the sync; {} if there is none."""
+    """One line of the ledger. counts, held: role to action to rows. report: stored with the sync; {} for none."""
 
     id: int
     district_id: int
@@ -115,8 +114,7 @@ def changes_of_person(conn: Connection, district_id: int, person_id: int) -> lis
 
 
 def has_synced(conn: Connection, school_id: int) -> bool:
-    """Whether a sync ever changed anybody of this school. Syncs that wait for approval or that brought no people do not
-    count, so the next one is still the first sync."""
+    """Whether a sync ever changed anybody of this school; if not, the next one is the first sync."""
     return bool(conn.scalar(text(f"select {HAS_SYNCED}"), {"school": school_id}))
 
 
@@ -142,10 +140,8 @@ def _changes() -> Select[Any]:
 
 @dataclass(frozen=True)
 class Decision:
-    """One decision, without the names of the person who made it and of the people it is about. by: operator,
-    manager, owner, or the command line. counts: action to the number of rows that it changed; empty if it changed
-    none. verdict: the open lines of the plan's verdict. None if the decision was not about a plan, or if a newer
-    plan has replaced it."""
+    """One decision, without names. by: operator, manager, owner, or the command line. counts: action to changed rows.
+    verdict: its open lines; None without a plan, or if a newer one has replaced it."""
 
     id: int
     school: str
@@ -167,8 +163,7 @@ def note_decision(
     sync_id: int | None = None,
     plan_id: int | None = None,
 ) -> None:
-    """Note a decision, in its transaction. Only the role of `who` is kept, because every user of Dagster can read this
-    note."""
+    """Note a decision, in its transaction, with the role of `who` only: every user of Dagster can read it."""
     row = insert(unreported_decision).values(school_id=school_id, kind=kind, decided_by=_role(conn, school_id, who))
     conn.execute(row.values(sync_id=sync_id, plan_id=plan_id))
 
@@ -218,8 +213,7 @@ def _summed(counts: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
 
 
 def _what_waits(conn: Connection, school_id: int, plan_id: int | None) -> list[dict[str, Any]] | None:
-    """The lines of the plan's verdict that nobody has settled. None if the plan is not the last plan that a run
-    made."""
+    """Unsettled lines of the plan's verdict; None if it is not the last plan that a run made."""
     if plan_id is None:
         return None
     newest = select(plan.c.id, plan.c.state).where(plan.c.school_id == school_id, plan.c.person_id.is_(None))

@@ -29,8 +29,7 @@ select run from unnest(cast(:runs as text[])) run where exists (
 
 
 def lock_district(conn: Connection, district_id: int) -> None:
-    """Take the district's lock until the transaction ends. Schools of a district share people, so only one changes them
-    at a time; districts never wait for each other."""
+    """Take the district's lock until the transaction ends: schools of a district share people."""
     _lock(conn, "pg_advisory_xact_lock", f"district {district_id}")
 
 
@@ -43,20 +42,17 @@ def lock_district_of(conn: Connection, plan_id: int) -> None:
 
 
 def lock_district_for_reading(conn: Connection, district_id: int) -> None:
-    """Wait for running changes of the district, and block new ones until the transaction ends. Readers do not wait for
-    readers."""
+    """Block changes of the district until the transaction ends. Readers do not wait for readers."""
     _lock(conn, "pg_advisory_xact_lock_shared", f"district {district_id}")
 
 
 def lock_until_commit(conn: Connection, name: str) -> None:
-    """Take the lock of a named piece of work that must not run twice at once. The lock is held until the transaction
-    ends."""
+    """Take the lock of work that must not run twice at once, until the transaction ends."""
     _lock(conn, "pg_advisory_xact_lock", name)
 
 
 def lock_until_commit_shared(conn: Connection, name: str) -> None:
-    """As `lock_until_commit`, but several transactions may hold the lock at once. Only a transaction that takes it
-    alone waits for the others, and they wait for it."""
+    """As `lock_until_commit`, for several at once; only one that takes it alone waits, and is waited for."""
     _lock(conn, "pg_advisory_xact_lock_shared", name)
 
 
@@ -101,9 +97,8 @@ def alone(database: Database, name: str) -> Iterator[bool]:
 
 @contextmanager
 def take_ahead(database: Database, name: str) -> Iterator[bool]:
-    """Take a session lock, if it is free, for this process within the block. Yields whether it was free. The first
-    `session_lock` of that name uses it, and gives it back at its own end. If none uses it, the end of this block gives
-    it back."""
+    """Take a session lock, if it is free, for this process, and yield whether it was. The first `session_lock` of that
+    name uses it and gives it back; else the end of this block does."""
     with database.session() as conn:
         if not _lock(conn, "pg_try_advisory_lock", name):
             yield False
@@ -118,8 +113,7 @@ def take_ahead(database: Database, name: str) -> Iterator[bool]:
 
 @contextmanager
 def alive(database: Database, run_id: str) -> Iterator[None]:
-    """Show that a process executes this run. During the block, the process holds a lock with the name of the run. The
-    lock ends with the process. If only the database was away, the process takes the lock again."""
+    """Show that a process executes this run by a lock with its name, taken again after the database was away."""
     taken, done = Event(), Event()
     holder = Thread(target=_hold, args=(database, f"run {run_id}", taken, done), daemon=True)
     holder.start()

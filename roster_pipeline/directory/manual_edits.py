@@ -49,8 +49,7 @@ class NotAMember(DirectoryError):
 def link(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is this person, even against other evidence, and even if `unlink` said the opposite
-    before. The first link of a person is the primary one. If a sync has made the link already, it is now confirmed.
+    """Say that a record is this person, even against evidence or `unlink`; a link that a sync made is now confirmed.
     Raises UnknownPerson, and DirectoryError if the record belongs to somebody else."""
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     theirs = "connection_id = :connection and sourced_id = :sourced_id"
@@ -82,9 +81,8 @@ def link(
 def unlink(
     conn: Connection, connection: ConnectionRow, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> None:
-    """Say that a record of the SIS is not this person. After that, no sync links the two again; only `link` does. The
-    record is linked to them, or it is in conflict with them in the newest plan of a school. Another link becomes the
-    primary one. Raises NoSuchLink."""
+    """Say that a record, linked to or in conflict with a person, is not theirs; only `link` links them again. Another
+    link becomes the primary one. Raises NoSuchLink."""
     given = _locked(conn, connection.district_id, person_id) | {"connection": connection.id, "sourced_id": sourced_id}
     if conn.scalar(text(f"{OWN_LINK} union all {ASKED}"), given) is None:
         raise NoSuchLink(f"Person {person_id} has no link to this record.", f"See: roster person show {person_id}")

@@ -38,8 +38,7 @@ class AlreadyGoing(DirectoryError):
 
 @dataclass(frozen=True)
 class ManualRun:
-    """One run. step: what it does now, in words. started_at: None while it waits. ended_at: None until it is over.
-    canceled_by: who canceled it; the run ends a few seconds later."""
+    """One run. step: in words. started_at: None while it waits. ended_at: None until it is over."""
 
     id: str
     school_id: int
@@ -62,8 +61,7 @@ class ManualRun:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result of a run. A value is None if the run did not reach that step. sign_in: whether it failed at the
-    sign-in to the SIS."""
+    """The result of a run, as far as it came. sign_in: it failed at the sign-in to the SIS."""
 
     sync_id: int | None
     sync_outcome: str | None
@@ -82,10 +80,8 @@ def ask(conn: Connection, run_id: str, school_id: int, key: str, *, kind: Kind, 
 
 
 def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
-    """Begin a run if it is its turn. True: it begins now. False: it still waits. None: it is over, for example
-    canceled. slots: how many runs its host executes at once. If the installation has several districts and the machine
-    several slots, no district takes the last slot. So a run never waits only because one other district has taken all
-    slots."""
+    """Begin a run if it is its turn; False: it waits; None: it is over. slots: runs of its host at once. With several
+    districts and slots, no district takes the last one, so no run waits only for one other district."""
     lock_until_commit(conn, "manual runs")
     host = conn.scalar(
         update(manual_run)
@@ -113,8 +109,7 @@ def place(conn: Connection, run: ManualRun) -> int:
 
 
 def order_of(waiting: Sequence[tuple[str, int]], running: Mapping[int, int]) -> list[str]:
-    """The order in which waiting runs start: districts with the fewest runs first, then the earliest request. waiting:
-    ids and districts, oldest first. running: for each district, the number of its runs on this machine."""
+    """The order of waiting runs (id, district): districts with the fewest running ones, then the earliest."""
     taken, left, order = Counter(running), list(waiting), []
     while left:
         run = min(left, key=lambda one: taken[one[1]])
@@ -144,8 +139,7 @@ def alive(conn: Connection, run_id: str, step: str | None = None) -> str | None:
 
 
 def cancel(conn: Connection, school_id: int, run_id: str, who: str) -> bool:
-    """Ask for the end of a run. Returns False if it is over, or already canceled. A waiting run is over at once. A run
-    that goes on is ended by its own process within seconds."""
+    """Ask for the end of a run; False if it is over or canceled. One that goes on ends within seconds."""
     lock_until_commit(conn, "manual runs")
     mine = (
         manual_run.c.id == run_id,

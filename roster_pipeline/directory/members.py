@@ -111,8 +111,7 @@ def list_members(
     role: str | None = None,
     people: Collection[int] | None = None,
 ) -> list[dict[str, Any]]:
-    """Members of a school by name, with person, membership and contact fields; `status` None for all. people: only
-    these people."""
+    """Members of a school by name, with person, membership and contact fields. status: None for all."""
     given: dict[str, Any] = {"district": district_id, "school": school_id, "status": status, "role": role}
     given["people"] = None if people is None else list(people)
     return [dict(row) for row in conn.execute(text(MEMBERS), given).mappings()]
@@ -206,8 +205,7 @@ def find_people(conn: Connection, school: SchoolRow, words: Collection[str]) -> 
 
 
 def in_other_schools(conn: Connection, school: SchoolRow, people: Collection[int]) -> list[dict[str, Any]]:
-    """person_id, school_id, role and phone: the records of these people that the newest rosters of other schools of the
-    connection have as members."""
+    """person_id, school_id, role, phone: records of these people in newest rosters of other schools."""
     given = {"district": school.district_id, "connection": school.connection.id, "school": school.id}
     rows = conn.execute(text(IN_OTHER_SCHOOLS), given | {"people": list(people)}).mappings()
     return [dict(row) for row in rows]

@@ -132,8 +132,7 @@ OF_PULL = ("pulled_reject",)
 
 
 def exposition(database: Database, more: Mapping[str, tuple[str, float]] | None = None) -> str:
-    """Every metric, by school key; without values of people. more: metrics from outside our tables, as name to meaning
-    and value."""
+    """Every metric, by school key. more: from outside our tables: name to meaning and value."""
     with database.begin() as conn:
         schools, people, rest = read(conn)
     lines: list[str] = []
@@ -167,8 +166,7 @@ def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
 
 
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
-    """Delete a person with links, memberships, contacts, SIS records, plan rows and what the change log says of them.
-    The change log still says that something happened and when, but not what. Raises UnknownPerson."""
+    """Delete a person with all that belongs to them; the change log says that, not what. Raises UnknownPerson."""
     lock_district(conn, district_id)
     given: dict[str, Any] = {"district": district_id, "person": person_id}
     if conn.scalar(text("select id from person where district_id = :district and id = :person"), given) is None:

@@ -114,9 +114,8 @@ where {IN_SCOPE} and r.person_id is not null
 
 @dataclass(frozen=True)
 class PeopleFilter:
-    """Which people of a district, or of some schools of it (None: of all). status: `active` or `archived` (no active
-    membership in the scope); empty for both. words: all of them are in the searched fields of a person. everything:
-    whether the reader may see the data of people who moved to another school of the district. If not, only their
+    """Which people of a district, or of some schools (None: of all). status: `active`, `archived` (not active in the
+    scope), or both (empty). everything: the reader may see the data of people who moved to another school; else their
     names."""
 
     district_id: int

@@ -198,8 +198,7 @@ def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str
 
 
 def _links_back(conn: Connection, given: State, mine: State, theirs: State) -> None:
-    """Move back the records that the merge moved, if they still belong to the kept person. Then give each person one
-    primary record."""
+    """Move back the records that the merge moved, if still linked, and give each person one primary record."""
     keys = ("connection_id", "sourced_id")
     rows = [each | {"person_id": given["kept"]} for each in theirs["link"]]
     taken = {tuple(each[key] for key in keys) for each in _delete(conn, "link", rows, (*keys, "person_id"))}

@@ -37,8 +37,7 @@ copy (
     ) listed group by place / {together} order by place / {together}
 ) to stdout (format binary)
 """
-"""PostgreSQL writes a row as text almost like a line of CSV, but in parentheses and with backslashes doubled. The two
-empty values keep the parentheses away from ours."""
+"""PostgreSQL writes a row almost like CSV, but in parentheses, which the two empty values keep away."""
 
 TEXT = 25
 """PostgreSQL's number of the type text."""
@@ -92,8 +91,7 @@ def json_bytes(value: object) -> bytes:
 
 
 class _SourceFailed(Exception):
-    """The code that makes the chunks of a COPY failed. The driver sends the text of this exception to the server, and
-    the server logs it."""
+    """The chunks of a COPY failed. Its text goes to the server, which logs it, so it has none of the cause."""
 
     def __init__(self, problem: BaseException) -> None:
         super().__init__("the source of the rows failed")
@@ -184,8 +182,7 @@ def read_frame(conn: Connection, query: str, columns: Mapping[str, Kind], **numb
 
 
 def read_documents(conn: Connection, query: str, **values: int | str) -> tuple[npt.NDArray[np.int64], bytes]:
-    """The ids and the JSON documents of a query, one on each line, in any order. query: gives `id` and `payload`, and
-    takes `values` as `read_frame` takes its numbers."""
+    """Ids and JSON documents of a query, one a line, in any order. query: gives `id`, `payload`; takes `values`."""
     inner = sql.SQL(query).format(**{name: sql.Literal(one) for name, one in values.items()})
     found = [*_joined(conn, DOCUMENTS, inner)]
     ids = np.frombuffer(b"".join(ids for _, ids in found), ">i8").astype(np.int64)
@@ -193,8 +190,7 @@ def read_documents(conn: Connection, query: str, **values: int | str) -> tuple[n
 
 
 def _joined(conn: Connection, statement: str, inner: sql.Composed) -> Iterator[tuple[bytes, ...]]:
-    """The lines of a query. The server joins some thousands before it sends them, because a message for each line takes
-    most of the time."""
+    """The lines of a query, some thousands in a message: a message for each takes most of the time."""
     joined = sql.SQL(statement).format(inner=inner, together=sql.Literal(TOGETHER))
     with driver(conn).cursor() as cursor, cursor.copy(joined) as copy:
         copy.set_types(["bytea"] * (2 if statement is DOCUMENTS else 1))

@@ -1,5 +1,4 @@
-"""The rows of a plan, filtered, counted and read a page at a time. Also the rows that an attachment lists. Nothing
-loads 50,000 rows to show fifty."""
+"""The rows of a plan, filtered, counted and read a page at a time, and those that an attachment lists."""
 
 # ruff: noqa: S608 - what is put together here are our own table and column names
 
@@ -47,8 +46,7 @@ _LINKED = (
     "(select l.person_id from plan o join snapshot s on s.id = o.snapshot_id join link l "
     "on l.connection_id = s.connection_id and l.sourced_id = r.sourced_ids[1] where o.id = r.plan_id)"
 )
-"""The person that the row's first record belongs to now. The row itself has no number for a person that the plan
-created."""
+"""Who has the row's first record now: a row that created a person has no number of them."""
 _COLUMNS = f"""
 select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.notes, r.changes,
        r.guard, {_HELD} as held, r.exempted,
@@ -99,8 +97,7 @@ where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.
 
 @dataclass(frozen=True)
 class RowFilter:
-    """Which rows: of these actions, this role or this person, rows with all the words in the searched fields, or only
-    rows that wait. sort: one of `SORTS`."""
+    """Which rows: of actions, a role or a person, with all the words, or only those that wait. sort: of `SORTS`."""
 
     actions: tuple[str, ...] = ()
     role: str | None = None
@@ -110,8 +107,7 @@ class RowFilter:
     person_id: int | None = None
     sort: str = ""
     records: tuple[str, ...] = ()
-    """If `person` is set: their sourcedIds at the plan's connection, because a row that created them has no person
-    number."""
+    """With `person_id`: their sourcedIds at the plan's connection, for a row that created them."""
 
     def sql(self) -> tuple[str, dict[str, Any]]:
         """Conditions and their values."""
@@ -138,9 +134,7 @@ class RowFilter:
 def page(
     conn: Connection, plan: PlanRow, chosen: RowFilter, *, limit: int | None = None, offset: int = 0
 ) -> list[dict[str, Any]]:
-    """A page of rows with the columns of `_COLUMNS`, in the chosen order, else by number. Archivals come first among
-    held rows. name: None for a person who is not in the directory. held: whether the row waits for a person. sync_id:
-    the sync that applied the row."""
+    """A page of rows with `_COLUMNS`, in the chosen order, else by number, archivals first among held ones."""
     order = f"{SORTS[chosen.sort]}, r.row" if chosen.sort in SORTS else "r.row"
     order = "r.action <> 'archive', r.row" if chosen.held and not chosen.sort else order
     rest = f"order by {order} limit :limit offset :offset"
@@ -148,16 +142,14 @@ def page(
 
 
 def conflicts_of_district(conn: Connection, district_id: int, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
-    """One page of the conflicts in the newest plans of a district's schools, by the name of the school. The columns of
-    `_COLUMNS`, plan_id, school_id, and total: over all pages. One query."""
+    """One page of the conflicts in a district's newest plans, with plan_id, school_id and total (all pages)."""
     given = {"district": district_id, "schools": None, "limit": limit, "offset": offset}
     query = _OF_NEWEST.format(which="r.action = 'conflict'")
     return [dict(row) for row in conn.execute(text(query), given).mappings()]
 
 
 def not_entered(conn: Connection, wanted: PeopleFilter, *, limit: int) -> list[dict[str, Any]]:
-    """Rows with the words of a search in the newest plans of its schools, about people who are not in the school:
-    nobody has applied the row. The columns of `conflicts_of_district`."""
+    """As `conflicts_of_district`: unapplied rows about people who are not in the school, with words of a search."""
     found, given = words_in(_SEARCHED, wanted.words)
     which = ["v.sync_id is null", "(r.action in ('create', 'conflict') or r.person_id is null)", *found]
     query = text(_OF_NEWEST.format(which=" and ".join(which)))
@@ -167,8 +159,7 @@ def not_entered(conn: Connection, wanted: PeopleFilter, *, limit: int) -> list[d
 def without_place(
     conn: Connection, wanted: PeopleFilter, statuses: Collection[str], *, limit: int
 ) -> list[dict[str, Any]]:
-    """Records of nobody in the directory, with one of these statuses and the words of a search: school_id, sourced_id,
-    name, record_status."""
+    """Records of nobody in the directory with these statuses and words: school_id, sourced_id, name, record_status."""
     found, given = words_in(folded("concat_ws(' ', c.given_name, c.family_name, c.email, c.sourced_id)"), wanted.words)
     which = " ".join(f"and {each}" for each in found)
     query = text(_WITHOUT_PLACE.format(newest=NEWEST_OF_SCHOOLS, scope=IN_SCOPE, which=which))
@@ -202,8 +193,7 @@ def count(conn: Connection, plan: PlanRow, chosen: RowFilter) -> int:
 
 
 def reasons(conn: Connection, plan: PlanRow) -> list[dict[str, Any]]:
-    """The number of rows for each role, action and reason. A summary shows from it what happens to how many people, and
-    why."""
+    """The number of rows for each role, action and reason."""
     query = (
         "select role, action, reason, count(*) as rows from plan_line where plan_id = :plan "
         "group by role, action, reason order by role, action, rows desc, reason"
@@ -242,8 +232,7 @@ where plan_id = any(cast(:plans as bigint[])) and person_id = any(cast(:people a
 
 @dataclass(frozen=True)
 class RowDetail:
-    """One row. result: done, held or left alone. fields: the names of the fields that change, without their values.
-    Names and `secrets` (e-mail, user name, number; old and new) are here only to mask them; do not pass them on."""
+    """One row. result: done, held or left alone. fields: names only. Person names and `secrets` are for masking."""
 
     row: int
     action: str

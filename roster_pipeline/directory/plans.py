@@ -23,8 +23,7 @@ from roster_pipeline.directory.tenants import SchoolRow, schools_by_id
 
 @dataclass(frozen=True)
 class PlanRow:
-    """One plan, without its rows. `state`: planned, replaced or discarded. settings: as `SchoolRow.planned_with`; None
-    in plans of earlier versions. person_id: set if the plan is about this person alone."""
+    """One plan without its rows. settings: as `SchoolRow.planned_with`, if known. person_id: about them alone."""
 
     id: int
     district_id: int
@@ -51,8 +50,7 @@ class UnknownPlan(DirectoryError):
 
 
 def of_data_after(taken: ColumnElement[Any] | int) -> Select[Any]:
-    """A school's syncs from newer data than this snapshot: from a later pull, or later from the same pull. They exist
-    if a run waited between its steps."""
+    """A school's syncs from newer data than this snapshot (a later pull, or later from it)."""
     this, newer = snapshot.alias(), snapshot.alias()
     later = tuple_(newer.c.pull_id, newer.c.id) > tuple_(this.c.pull_id, this.c.id)
     query = select(sync.c.id).select_from(sync).join(newer, newer.c.id == sync.c.snapshot_id)
@@ -210,8 +208,7 @@ def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
 
 
 def write_witnesses(conn: Connection, snapshot_id: int, answers: Mapping[str, str]) -> None:
-    """Store the answers of the SIS about single people: sourcedId to `witness.answer`. Newer answers replace older
-    ones."""
+    """Store what the SIS answers about single people: sourcedId to `witness.answer`."""
     if not answers:
         return
     conn.execute(

@@ -27,9 +27,8 @@ from roster_pipeline.directory.pg_copy import number_literal
 Ids = npt.NDArray[np.int64]
 
 SHIFT = 9
-"""A block of a set holds 2 ** SHIFT ids. Migration 0037 and the SQL below have the same number written out. A row costs
-as much as the bits in it. Larger blocks would cost more if the ids of a school are far apart, after many nights with a
-few changes each."""
+"""A block of a set holds 2 ** SHIFT ids; the schema and the SQL below have the number written out. A row costs as much
+as the bits in it, and larger blocks cost more if a school's ids are far apart, as after many nights."""
 BLOCK_BYTES = 2**SHIFT // 8
 WITHIN = 2**SHIFT - 1
 STORED = np.dtype([("block", ">i8"), ("bits", np.uint8, BLOCK_BYTES)])
@@ -122,8 +121,7 @@ def _without_empty(blocks: Ids, bits: npt.NDArray[np.uint8]) -> RecordSet:
 
 
 def read_ids(conn: Connection, query: str, given: Mapping[str, Any], **of: RecordSet) -> RecordSet:
-    """The records of a query whose column is `id`. of: sets whose ids the query takes as a bigint[]. If all are empty,
-    so is the result."""
+    """The records of a query with the column `id`. of: sets for its bigint[]s; empty if all are."""
     if of and not any(map(len, of.values())):
         return RecordSet.of([])
     literals = {name: records.literal for name, records in of.items()}
@@ -183,8 +181,7 @@ def _write(conn: Connection, columns: str, values: str, sets: Mapping[str, Recor
 
 
 class Recognises(Protocol):
-    """Recognises records of the last pull by its marks. context: a digest of everything that the new marks depend
-    on."""
+    """Recognises records of the last pull by marks. context: a digest of what new marks depend on."""
 
     @property
     def context(self) -> str: ...
@@ -236,8 +233,7 @@ class KnownRecords:
 
 
 def forget(conn: Connection, district_id: int) -> None:
-    """Delete the marks of a district, also those of a pull that is just being stored. Call it before records are
-    deleted."""
+    """Delete the marks of a district, also of a pull being stored, before its records are deleted."""
     lock_until_commit(conn, _lock_name(district_id))
     conn.execute(text(FORGET), {"district": district_id})
 

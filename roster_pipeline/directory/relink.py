@@ -108,8 +108,7 @@ def relink(
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
     """Give the people of a held plan their new links, as a sync of its own; then plan again. counts: role to "link" to
-    people. It calls `also` in the same transaction, after the changes. Raises PlanChanged, NothingHeld (no row has a
-    new link), PlanStale."""
+    people. also: called in the transaction. Raises PlanChanged, NothingHeld, PlanStale."""
     with database.begin() as conn:
         lock_district(conn, plans.get(conn, plan_id).district_id)
         plan = plans.get(conn, plan_id)
@@ -195,8 +194,7 @@ def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: s
 def unlink_pairs(
     conn: Connection, connection: ConnectionRow, pairs: Sequence[tuple[int, str]], *, who: str, reason: str
 ) -> None:
-    """Take away several links (person and sourcedId) at once. The caller knows that they exist and holds the district's
-    lock."""
+    """Take away several existing links (person, sourcedId). The caller holds the district's lock."""
     given = {
         "district": connection.district_id,
         "connection": connection.id,

@@ -58,8 +58,7 @@ def preview(database: Database, sync_id: int, *, only: Only | None = None) -> li
 
 @dataclass(frozen=True)
 class Outline:
-    """A rollback in numbers. people: role to what would be undone (or `moved`) to the number of people. rows: entity,
-    way, moved, rows. moved: some of the people who changed since: person_id, name, entities, role."""
+    """A rollback in numbers. people: role to what would be undone to people. moved: some who changed since."""
 
     people: Counts
     rows: list[dict[str, Any]]
@@ -72,8 +71,7 @@ class Outline:
 
     @property
     def anything(self) -> bool:
-        """Whether there is a row that would be taken back. It may be one of several rows of a person who changed
-        since."""
+        """Whether a row would be taken back, perhaps of a person with rows that changed since."""
         return any(not row["moved"] for row in self.rows)
 
     @property
@@ -101,9 +99,8 @@ def roll_back(
     only: Only | None = None,
     also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
-    """Undo one sync, or only its archivals. Returns the sync of the rollback. Its counts say what was undone, by role.
-    counts: role to create, update, restore, archive (each: undone) and moved (left alone) to the number of people. It
-    calls `also` in the same transaction, after the changes. Raises UnknownSync, AlreadyUndone, NothingToUndo."""
+    """Undo one sync, or its archivals. counts: role to create, update, restore, archive (undone) and moved to people.
+    also: called in the transaction. Raises UnknownSync, AlreadyUndone, NothingToUndo."""
     with database.begin() as conn, _staged(conn, sync_id, only) as (undone, given):
         undone_by = undone_whole_by(conn, sync_id)
         if undone_by is not None and only is None:
@@ -137,15 +134,13 @@ def _counted(conn: Connection, given: dict[str, Any]) -> Counts:
 
 
 def undone_whole_by(conn: Connection, sync_id: int) -> int | None:
-    """The rollback that undid a whole sync. A rollback of its archivals alone does not count: the rest can still be
-    undone."""
+    """The rollback that undid a whole sync, not only its archivals."""
     return conn.scalar(text(WHOLE), {"sync": sync_id})  # type: ignore[no-any-return]
 
 
 @contextmanager
 def _staged(conn: Connection, sync_id: int, only: Only | None) -> Iterator[tuple[ledger.SyncRow, dict[str, Any]]]:
-    """Put the way back of every row into a temporary table, and mark the rows that have moved since. The caller holds
-    the district's lock."""
+    """Put the way back of every row into a temporary table, and mark rows that moved. Under the district's lock."""
     lock_district(conn, ledger.get_sync(conn, sync_id).district_id)
     undone = ledger.get_sync(conn, sync_id)
     given = {

@@ -71,8 +71,7 @@ def _value(name: str, side: str = "before") -> str:
 
 
 def _as_left(entity: str) -> str:
-    """A condition: the row is as the sync left it. It does not compare the revision, because the undo of a later sync
-    increases the revision too."""
+    """The row is as the sync left it, but for its revision, which the undo of a later sync raises."""
     names = [name for name in KEPT[entity] if name not in _MINDLESS]
     return " and ".join(f"x.{name} is not distinct from {_value(name, 'after')}" for name in names)
 
@@ -212,8 +211,7 @@ where x.district_id = :district
   and exists (select from rollback_row u where u.entity = 'link' and not u.moved and u.person_id = x.id)
   and not exists (select from rollback_row u where u.entity = 'person' and not u.moved and u.person_id = x.id)
 """
-"""A plan is out of date if it found somebody by a link that is now removed, even if nothing else of this person
-changes."""
+"""A plan that found somebody by a removed link is out of date, whatever else they have."""
 _OF_SCHOOL = ("district_id, school_id, person_id", ":district, u.school_id, u.person_id")
 CHANGES = (
     _remake("person", "id, district_id", "u.person_id, :district"),

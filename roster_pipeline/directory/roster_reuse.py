@@ -22,8 +22,7 @@ NUMBERS = "number_places"
 """The key, in the counts of a snapshot, of the settings that name the places of student and staff numbers."""
 CLEANED_AGAIN_AFTER = timedelta(days=7)
 LOOKED_AT = 5
-"""How many earlier snapshots of a school are compared. More than one, because syncs of one person make snapshots
-too."""
+"""How many earlier snapshots of a school are compared: syncs of one person make some too."""
 COUNTED = ("roles", "flags", "masters", NUMBERS, KEY)
 """The keys of a snapshot's counts that belong to its roster."""
 
@@ -85,8 +84,7 @@ select (select count(*) from named) as named,
 
 @dataclass(frozen=True)
 class Cleaning:
-    """The input of a roster. key: a digest of all that cleaning reads. since: the day of cleaning. until: the first day
-    on which the result would differ, because a role begins or has ended; None without such a day."""
+    """The input of a roster. key: its digest. since: the day of cleaning. until: when a role begins or has ended."""
 
     key: str
     since: date
@@ -100,8 +98,7 @@ class Cleaning:
 
 @dataclass(frozen=True)
 class Earlier:
-    """A digest of the input of cleaning, and the earlier snapshot with the same digest, if there is one whose roster is
-    right today."""
+    """A digest of the input of cleaning, and the earlier snapshot with it whose roster is right today."""
 
     key: str
     snapshot_id: int | None
@@ -109,8 +106,7 @@ class Earlier:
 
 
 def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: date) -> Earlier:
-    """Find an earlier snapshot of the school with the same input of cleaning. facts: as `snapshots.facts` has them.
-    rest: what cleaning reads besides records, rejected records, orgs and the day."""
+    """An earlier snapshot with the same input. rest: what cleaning reads besides records, orgs and the day."""
     given = {
         "school": facts["school_id"],
         "connection": facts["connection_id"],
@@ -126,9 +122,8 @@ def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: d
 
 
 def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | None:
-    """Give a snapshot the roster, the rejected records and the quality results of an earlier one. Returns the number of
-    records that cannot be used; None if there is no earlier one, and then nothing is written. The snapshot must not
-    have a roster yet."""
+    """Give a snapshot without a roster that of an earlier one, with rejections and quality. Returns how many records
+    cannot be used; None, and writes nothing, without an earlier one."""
     if earlier.snapshot_id is None:
         return None
     with conn.begin_nested() as attempt:

@@ -35,8 +35,7 @@ _COLUMNS: dict[str, Kind] = {
 }
 OF_SNAPSHOT = """roster_row where roster_id = (select roster_id from snapshot where id = {snapshot})
     and (select roster_version from snapshot where id = {snapshot}) between first_version and last_version"""
-"""The rows of a snapshot's roster. Unlike the view, this is no join, so it also finds them by the primary key in the
-transactions that switch nested loops off."""
+"""The rows of a snapshot's roster without a join, so found by key where nested loops are off."""
 _BEGIN = """
 with rejected as (delete from rejected_record where snapshot_id = :snapshot),
 excluded as (delete from excluded_contact where snapshot_id = :snapshot),
@@ -138,8 +137,7 @@ def load(conn: Connection, snapshot_id: int, *, records: int) -> pd.DataFrame:
 
 
 def release(conn: Connection, snapshot_ids: Sequence[int]) -> None:
-    """Detach the rosters of these snapshots, and delete the rows that no other snapshot has. The snapshots are locked
-    first: a transaction that takes over one of these rosters waits, and then finds none."""
+    """Delete the rosters' rows that no other snapshot has; locks the snapshots, so that nobody takes them over."""
     given = {"snapshots": list(snapshot_ids)}
     rosters = list(conn.scalars(text(_NAMED), given))
     conn.execute(text(_RELEASE), given)
@@ -147,15 +145,13 @@ def release(conn: Connection, snapshot_ids: Sequence[int]) -> None:
 
 
 def _drop_unnamed(conn: Connection, rosters: list[int]) -> None:
-    """Delete the rows of these rosters that no snapshot has. A statement of its own takes the lock, so that the next
-    statement sees what earlier holders of the lock wrote."""
+    """Delete unnamed rows. A statement of its own takes the lock, to see what earlier holders wrote."""
     for statement in (_LOCK, _DROP):
         conn.execute(text(statement), {"rosters": rosters})
 
 
 def _difference(before: pa.Table, after: pa.Table) -> tuple[npt.NDArray[np.bool_], list[str]]:
-    """Flags the rows that an earlier roster does not have; and the sourcedIds of the rows that only the earlier one
-    has."""
+    """Flags of the rows that an earlier roster does not have, and sourcedIds that only it has."""
     theirs, ours = (_stored(table, "sourced_id") for table in (before, after))
     place = pc.index_in(ours, value_set=theirs)
     different = place.is_null().to_numpy(zero_copy_only=False).copy()
@@ -178,8 +174,7 @@ def _stored(table: pa.Table, name: str) -> pa.Array:
 
 
 def _first_records(first: Ints, ids: pa.Array) -> pa.Array:
-    """The first record of each row's identity; missing if the identity has no other row. first: the rows of these
-    records."""
+    """The first record of each row's identity, missing without another row. first: of these records."""
     alone = pa.array(np.bincount(first, minlength=len(first))[first] == 1)
     return pc.if_else(alone, pa.scalar(None, ids.type), ids.take(pa.array(first)))
 

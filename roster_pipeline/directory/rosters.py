@@ -136,8 +136,7 @@ def has_record(conn: Connection, school_ids: Sequence[int], sourced_id: str) -> 
 def newest_record(
     conn: Connection, connection_id: int, school_ids: Sequence[int], sourced_id: str
 ) -> dict[str, Any] | None:
-    """The values of a record in the newest snapshot of these schools that has it, and `taken_at`. None if no snapshot
-    has it."""
+    """A record in the newest snapshot of these schools that has it, with `taken_at`; None if none has."""
     query = (
         "select s.taken_at, c.* from snapshot s "
         "join cleaned_roster c on c.snapshot_id = s.id and c.sourced_id = :record "
@@ -156,8 +155,7 @@ def load_excluded(conn: Connection, snapshot_id: int) -> pd.DataFrame:
 
 
 def load(conn: Connection, snapshot_id: int, *, records: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Roster and rejections in the form that `write` takes, by sourced_id. Text is `str`, `identity` Int64, `enabled`
-    boolean. records: how many the snapshot has; the roster of a large school is kept as one value."""
+    """Roster and rejections as `write` takes them, by sourced_id. records: how many the snapshot has."""
     roster = roster_rows.load(conn, snapshot_id, records=records)
     order = "collection, sourced_id, field, rule"
     rejected = read_frame(conn, _query("rejected_record", _REJECTED, order), _REJECTED, snapshot=snapshot_id)
@@ -171,8 +169,7 @@ def load_quality(conn: Connection, snapshot_id: int) -> pd.DataFrame:
 
 
 def quality_digest(results: pd.DataFrame) -> str | None:
-    """A digest of loaded quality results. A plan stores the digest of the results that its verdict read. None if there
-    are no results."""
+    """A digest of loaded quality results, which a plan stores; None without results."""
     return None if results.empty else hashlib.sha256(results.to_csv(index=False).encode()).hexdigest()
 
 

@@ -36,8 +36,7 @@ LAST_BEFORE = "3ada7b6e"
 SCRIPTS = Path(__file__).parent / "migrations"
 RESTORED = "select exists (select from change_log where xid >= pg_current_xact_id()::text::bigint)"
 RESTAMP = "select restart_log()"
-"""Transaction ids start again when a dump is restored into another server. Without this, the feed would wait for the
-old ids forever."""
+"""A restored dump is older than its server's transaction ids: the feed would wait for ever."""
 LOGIN = re.compile(r"[a-z][a-z0-9_]{0,50}")
 APPEND_ONLY = ("change_log", "audit")
 FIELDS = frozenset({*PERSON_FIELDS, "number_kind", "relationship", "flags"})
@@ -79,8 +78,7 @@ class UnknownSchema(WrongSchema):
 
 
 def upgrade(database: Database) -> None:
-    """Apply what is missing, in one transaction. Safe to call at every start, by several processes at once. Raises
-    OldSchema and UnknownSchema."""
+    """Apply what is missing, in one transaction; safe for several processes. Raises OldSchema, UnknownSchema."""
     with database.begin() as conn:
         lock_until_commit(conn, "migrations")
         _check_known(MigrationContext.configure(conn).get_current_revision())
@@ -162,8 +160,7 @@ def grant_pipeline(conn: Connection, login: str) -> None:
 
 
 def close_locks(conn: Connection, login: str | None) -> bool:
-    """Keep every other login from taking our advisory locks. Returns False if only a superuser could do that. login:
-    the login of the pipeline, which needs the locks."""
+    """Keep logins but this one from our advisory locks. False if only a superuser could do that."""
     opened = driver(conn)
     if opened.info.parameter_status("is_superuser") != "on":
         return False
@@ -189,8 +186,8 @@ def add_application(
     roles: Sequence[str] = (),
     fields: Sequence[str] = (),
 ) -> str | None:
-    """Let a login read a district. Returns its new password, or None if the login existed already. schools, roles,
-    fields: the login sees only these; without them, it sees all. Raises BadApplication, UnknownKey."""
+    """Let a login read a district, or only these parts. Returns a new login's password. Raises BadApplication,
+    UnknownKey."""
     if not LOGIN.fullmatch(login):
         raise BadApplication("This is not a login.", "Use lower-case letters, digits and underscores.")
     _known("role", roles, {role.value for role in Role})

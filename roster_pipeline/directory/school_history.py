@@ -103,14 +103,12 @@ with known as (
 )
 select * from weeks where week > current_date - 371 order by week
 """
-"""If a school did not sync in a week, its people of the week before count. So the number is the sum of all changes up
-to that week."""
+"""A week without a sync has the people of the week before, so the number is the sum of changes."""
 
 
 @dataclass(frozen=True)
 class HistoryEntry:
-    """One line of a school's history. kind: sync, approval, rollback, relink, canceled (a run, by `who`), or failure
-    with its step and message."""
+    """One line of a school's history: a kind of sync, canceled (a run, by `who`), or failure."""
 
     at: datetime
     id: int
@@ -145,8 +143,7 @@ class OpenAlert:
 def school_history(
     conn: Connection, school_id: int, *, before: str | None = None, limit: int = 30
 ) -> list[HistoryEntry]:
-    """The history of a school, newest first. `before` is the `place` of the last entry seen. Raises ValueError if that
-    is not a place."""
+    """A school's history, newest first. before: `place` of the last entry seen. Raises ValueError for none."""
     at, rank, number = _place(before) if before else (None, 3, 0)
     given = {
         "school": school_id,
@@ -181,8 +178,7 @@ def _place(given: str) -> tuple[str, int, int]:
 
 @dataclass(frozen=True)
 class Week:
-    """One week. week: its Monday. people: how many are in the rosters. records, rejected: the numbers in the last
-    complete snapshots."""
+    """One week from its Monday. people: in the rosters. records, rejected: of the last complete snapshots."""
 
     week: date
     people: int

@@ -115,10 +115,9 @@ ORDER = ("failing", "held", "paused", "stale", "resting", "fine", "off")
 
 @dataclass(frozen=True)
 class SchoolStatus:
-    """One school. held: rows that wait for a person. failed_at: set if something failed after the last sync. sign_in:
-    it failed because the SIS refused the sign-in. report: that of the last sync as it was stored, {} for none. plan_id:
-    the newest plan; sync_plan_id: that of the last sync. paused_until: somebody paused the school, or its district,
-    until this day. state: the most urgent one."""
+    """One school. held: rows that wait. failed_at: after the last sync. sign_in: the SIS refused it. report: as stored,
+    {} for none. plan_id: the newest plan; sync_plan_id: the last sync's. paused_until: by a person, also the district.
+    state: the most urgent."""
 
     id: int
     connection_id: int
@@ -150,9 +149,8 @@ class SchoolStatus:
 
 @dataclass(frozen=True)
 class FirstDays:
-    """The progress of a new school. applied: the number of syncs that changed something, or found nothing to change.
-    plan_id: the newest plan, which may be the plan of a dry run. held: a part of the newest plan waits, and a person
-    can approve it."""
+    """A new school's progress. applied: syncs that changed something or had to change nothing. plan_id: also of a dry
+    run. held: a part that a person can approve."""
 
     applied: int
     plan_id: int | None
@@ -180,8 +178,7 @@ def first_days(conn: Connection, school_id: int) -> FirstDays:
 
 @dataclass(frozen=True)
 class Overview:
-    """A page of schools, and counts. The counts are over all schools that the person may see. Only `found` counts the
-    schools that the search finds."""
+    """A page of schools, and counts over all that the person may see; `found`: of the search."""
 
     schools: int
     held: int
@@ -203,9 +200,8 @@ def overview(
     limit: int = 50,
     offset: int = 0,
 ) -> Overview:
-    """The schools that need attention first, then by name. everyone: all schools; otherwise the schools of these
-    districts, and these schools. search: a part of the name, key or district. state: one of STATES, `attention` for all
-    schools that need attention, `quiet` for paused or silent schools; None for any state."""
+    """The schools that need attention first, then by name. everyone: all, else those of districts and schools. search:
+    a part of name, key or district. state: of STATES, `attention`, or `quiet` (paused or silent)."""
     rows = conn.execute(
         text(PAGE),
         {

@@ -14,8 +14,7 @@ from roster_pipeline.directory.pulls import IN_PULL
 from roster_pipeline.directory.record_sets import RecordSet, name_in_snapshot, of_pulls, of_snapshot, read_ids
 
 CHOSEN = "chosen"
-"""The key, in the counts of a snapshot, of the rules by which its records were selected. Erasing a person removes it
-everywhere."""
+"""In a snapshot's counts: the rules that selected its records. An erasure removes it."""
 RULES = 1
 """Increase it when this code selects other records for a school than before."""
 MOST_NEW = 0.3
@@ -43,8 +42,7 @@ NAMING_SCHOOL = """
 select id from sis_record
 where connection_id + 0 = :connection and kind = 'user' and orgs && cast(:here as text[])
 """
-"""`+ 0`, here and below, keeps the database from using an index that does not help. With it, a search would read the
-whole connection."""
+"""`+ 0`, here and below, keeps the database from an index with which it would read the whole connection."""
 
 NEW_NAMING_SCHOOL = """
 select r.id from unnest(cast(:new as bigint[])) n (id)
@@ -63,8 +61,7 @@ cross join lateral (
 ) u
 where m.district_id = :district and m.school_id = :school and m.status = 'active'
 """
-"""The records of the school's members, including those that now name another school: a record that moved has not
-disappeared."""
+"""The records of the members, also those that now name another school: they moved."""
 
 WITH_SAME_ID = """
 select u.id from unnest(cast(:ids as bigint[])) n (id)
@@ -92,8 +89,7 @@ cross join lateral (
     where connection_id + 0 = :connection and kind = 'user' and agents @> array[s.sourced_id] offset 0
 ) u
 """
-"""The agents that students name, and the people who name a student as their agent, because some servers fill only one
-side."""
+"""The agents that students name, and who name a student: some servers fill one side only."""
 
 STORED_CONTACTS = """
 select u.id from contact c
@@ -103,8 +99,7 @@ cross join lateral (
 ) u
 where c.district_id = :district and c.school_id = :school
 """
-"""The stored contacts, also of students who left, or whose link to the contact is gone. They are only needed if contact
-rules exclude somebody."""
+"""Stored contacts, also of former students and without a link, in case contact rules exclude somebody."""
 
 STUDENTS_OF = """
 with person as materialized (
@@ -142,8 +137,7 @@ select clean_pending_lists()
 
 @dataclass(frozen=True)
 class Chooser:
-    """The rules that select a school's records, besides the records themselves and the links of its members. here: the
-    school, and the orgs whose users are its users. contacts: contacts are wanted. stored: and stored contacts too."""
+    """What selects a school's records. here: the school and the orgs of its users. stored: stored contacts too."""
 
     connection: int
     district: int
@@ -172,8 +166,7 @@ class _Base:
 def choose(
     conn: Connection, chooser: Chooser, snapshot_id: int, pull_id: int, *, from_base: bool = True
 ) -> dict[str, int]:
-    """Let a new snapshot name the school's records of a pull. Returns how many, by part. from_base: False selects them
-    from the beginning, which gives the same."""
+    """Let a new snapshot name the school's records of a pull; how many, by part. from_base: faster, same result."""
     given = {
         "connection": chooser.connection, "district": chooser.district, "school": chooser.school, "org": chooser.org,
         "here": list(chooser.here), "pull": pull_id,
@@ -212,8 +205,7 @@ def _pull_and_base(
 def _users(
     conn: Connection, given: dict[str, object], pull: RecordSet, base: _Base | None
 ) -> tuple[RecordSet, RecordSet]:
-    """The users who name the school, and every other record of the pull with one of their ids, which may belong to
-    another person."""
+    """Users who name the school, and the other records with their ids, perhaps of other people."""
 
     def with_same_id(records: RecordSet) -> RecordSet:
         return read_ids(conn, WITH_SAME_ID, given, ids=records) & pull

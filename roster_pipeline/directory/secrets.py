@@ -39,8 +39,7 @@ def new_key() -> str:
 
 
 def seal(plain: str) -> str:
-    """The sealed form of a secret, which may be stored. A reference `env:NAME` is stored as it is. Raises
-    MissingKey."""
+    """The sealed form of a secret; a reference `env:NAME` stays. Raises MissingKey."""
     if plain.startswith(REFERENCE):
         return plain
     return _fernet(_key()).encrypt(plain.encode()).decode()

@@ -47,8 +47,7 @@ def hashed(token: str) -> str:
 
 
 def begin(conn: Connection, account_id: int, lifetime: timedelta) -> str:
-    """Begin a session, and return its token, which only the caller knows. This also removes sessions that have
-    ended."""
+    """Begin a session, and return its token, which only the caller knows. Removes ended ones."""
     conn.execute(delete(console_session).where(console_session.c.expires_at < func.now()))
     token = new_token()
     row = insert(console_session).values(
@@ -60,8 +59,7 @@ def begin(conn: Connection, account_id: int, lifetime: timedelta) -> str:
 
 
 def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) -> Session | None:
-    """The session of a token, with what its account may see at this moment. None if the session has ended. used: it
-    counts as a use, which keeps the session from becoming idle."""
+    """The session of a token, with today's rights; None if it has ended. used: it does not become idle."""
     query = select(
         console_session.c.account_id,
         console_session.c.message,
@@ -106,8 +104,7 @@ def end_all(conn: Connection, account_id: int) -> int:
 
 
 def kept_of(conn: Connection, account_id: int) -> list[str]:
-    """The hashes of the tokens of an account's sessions: the session in use, and idle sessions from which nobody signed
-    out."""
+    """Hashes of the tokens of an account's sessions that nobody signed out of, also idle ones."""
     query = select(console_session.c.token_hash).where(
         console_session.c.account_id == account_id, console_session.c.expires_at > func.now()
     )
@@ -149,8 +146,7 @@ def new_link(conn: Connection, account_id: int) -> str:
 
 
 def account_of_link(conn: Connection, token: str) -> int | None:
-    """The account that the link would still sign in; None if the link does not work. This changes nothing, because mail
-    scanners open links too."""
+    """The account that a link would still sign in, if any; mail scanners look too, so nothing changes."""
     return conn.scalar(select(sign_in_link.c.account_id).where(*_good(token)))
 
 
@@ -171,8 +167,7 @@ def use_up(conn: Connection, account_id: int) -> None:
 
 
 def begin_attempt(conn: Connection, visit: str, attempt: Attempt) -> str:
-    """Remember that this browser begins an attempt (visit: its token). Returns the state that the browser has to bring
-    back."""
+    """Remember the attempt of a browser (visit: its token). Returns the state to bring back."""
     conn.execute(delete(oidc_attempt).where(oidc_attempt.c.expires_at < func.now()))
     state = new_token()
     row = insert(oidc_attempt).values(
@@ -207,8 +202,7 @@ def _good(token: str) -> tuple[ColumnElement[bool], ...]:
 
 
 def count(conn: Connection, name: str, key: str, window: timedelta) -> tuple[int, int]:
-    """Count one more use of `name` by `key` (kept as a hash). Returns the uses in this window, and the seconds to its
-    end."""
+    """Count a use of `name` by `key` (hashed). Returns the uses in this window, and seconds to its end."""
     row = insert(rate_limit).values(name=name, key_hash=hashed(key), until=func.now() + window, used=1)
     over = rate_limit.c.until <= func.now()
     counted = row.on_conflict_do_update(

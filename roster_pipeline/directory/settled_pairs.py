@@ -55,8 +55,7 @@ from (
     where district_id = :district and position > :position and entity <> 'person'
 ) changed
 """
-"""There is an index for each half of the log, and one for the rows that have ended. They are not deleted as long as a
-snapshot names a version for which they held."""
+"""Each half of the log has an index, and ended rows too, kept while a snapshot names their version."""
 OTHERS = """
 select p.id, lower(p.email), case when p.number_connection_id = :connection then p.number_kind end,
     bare_number(p.number), array(
@@ -78,8 +77,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Before:
-    """The pairs of an earlier plan: columns sourced_id, person_id. since: the day on which everybody was planned.
-    people, records: those that were changed since. others: people who were not members but possible matches."""
+    """An earlier plan's pairs (sourced_id, person_id). since: when everybody was planned. others: no members."""
 
     pairs: pa.Table
     since: date
@@ -90,8 +88,7 @@ class Before:
 
 @dataclass(frozen=True)
 class Unsettled:
-    """Whom a plan is about if others are settled. sourced_ids: records that are not settled. settled: people. others:
-    people who are no members, and share a number or an e-mail with a settled record."""
+    """Whom a plan is about. sourced_ids: unsettled records. others: no members, with a settled record's key."""
 
     sourced_ids: Sequence[str]
     settled: Sequence[int]

@@ -54,8 +54,7 @@ left join lateral (
 """The id of each stored record, and a new id for each that must be stored: one value, not many rows."""
 NEW_IDS = f"select string_agg(int8send({NEW_ID}), ''::bytea) from generate_series(1, :count)"  # noqa: S608
 BY_INDEX = "set local enable_seqscan = off"
-"""PostgreSQL plans the statement when a first pull has stored only a page or two, and would then always read the whole
-table."""
+"""After a page or two of a first pull, PostgreSQL would always plan to read the whole table."""
 HASH_BYTES = 16
 _HASH = np.dtype([("key", ">u8"), ("rest", ">u8")])
 _LAST = np.dtype([*_HASH.descr, ("id", ">i8")])
@@ -68,12 +67,10 @@ where p.pull_id = (
     order by last.scope = now.scope desc, last.id desc limit 1
 )
 """  # noqa: S608
-"""The last pull's hashes and ids of records as one value, in the form of `_LAST`: nearly all records are the same as in
-the last night, and so are known without a search for each."""
+"""The last pull's hashes and ids of records as one value (`_LAST`): nearly all are known again."""
 COLUMNS = ("id", "connection_id", "kind", "content_hash", "student", "sourced_id", "orgs", "agents", "payload")
 _FIXED = {kind: Struct(f">hiqiqi{len(kind)}si{HASH_BYTES}si?i").pack for kind in ("org", "user")}
-"""A row of COPY in binary: the number of columns, the length of each value and the value, up to the length of
-`sourced_id`."""
+"""A row of binary COPY up to `sourced_id`: number of columns, then length and value of each."""
 _LENGTH = Struct(">i").pack
 _NONE = text_array(())
 _LISTS = ("roles", "grades", "agents", "userIds")
@@ -100,8 +97,7 @@ delete from sis_record r where r.connection_id = :connection
 
 
 class RecordWriter:
-    """Names the records of one pull, and stores those that are new. Call `finish` at the end. reader: recognises
-    records of the last pull."""
+    """Names the records of a pull and stores new ones; then `finish`. reader: recognises those of the last pull."""
 
     def __init__(self, conn: Connection, pull_id: int, reader: Recognises | None = None) -> None:
         self._conn = conn
@@ -123,8 +119,7 @@ class RecordWriter:
         marks: Sequence[bytes | None] = (),
         known: Sequence[int] = (),
     ) -> None:
-        """Normalised records, with a mark for each or with no marks; and the places of the marks of known records.
-        Records are written in chunks, so this needs the memory of only one page."""
+        """Normalised records, with marks or without, and places of known marks. Needs the memory of one page."""
         self._recognised += len(known)
         self._named.append(self._marks.recognised(known))
         waiting = self._waiting[kind]
@@ -249,8 +244,7 @@ def _sourced_id(record: Mapping[str, Any]) -> str:
 
 @lru_cache(MOST_ORGS)
 def _orgs(roles: tuple[tuple[str | None, str | None], ...]) -> tuple[bytes, bool]:
-    """The orgs of these roles with their orgs, for COPY, and whether one of them is student. Few combinations occur, so
-    they are remembered."""
+    """The orgs of these roles for COPY, and whether one is student; few combinations occur."""
     return text_array(_indexed(org for _, org in roles)), any(role == STUDENT for role, _ in roles)
 
 
@@ -274,8 +268,7 @@ def content_hash(written: bytes) -> bytes:
 
 
 def keep_records(conn: Connection, connection_id: int) -> None:
-    """Keep the records of a connection from being pruned until the transaction ends. Call it before you name
-    records."""
+    """Keep a connection's records from being pruned until the transaction ends; call it before naming some."""
     lock_until_commit_shared(conn, f"records {connection_id}")
 
 

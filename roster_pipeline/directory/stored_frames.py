@@ -42,8 +42,7 @@ _KINDS: dict[pa.DataType, Kind] = {pa.large_string(): "text", pa.int64(): "int",
 
 
 def keep(conn: Connection, snapshot_id: int, name: str, table: pa.Table) -> None:
-    """Store a frame of a snapshot; it replaces the school's earlier one. Call it after writing to the snapshot in the
-    same transaction, so that it waits for a running erasure."""
+    """Store a frame in place of the school's last, after writing to the snapshot, to wait for an erasure."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
         stream.write_table(table)
@@ -60,8 +59,7 @@ class Kept:
 
 
 def kept(conn: Connection, snapshot_id: int, name: str, *, records: int, own: bool) -> Kept | None:
-    """The stored frame of this snapshot (own), or of any snapshot of its school. None if there is none, or if other
-    code made it. records: how many the snapshot has."""
+    """A stored frame of this snapshot (own), or of any of its school; None if other code made it."""
     if records < LARGE:
         return None
     given = {"name": name, "snapshot": snapshot_id, "key": _key(), "own": own}

@@ -136,8 +136,7 @@ def remove_connection(conn: Connection, key: str) -> ConnectionRow:
 
 
 def _leave_numbers(conn: Connection, before: ConnectionRow, after: ConnectionSettings) -> None:
-    """Stored numbers become those of no connection, because numbers from another field are no evidence. Plans made with
-    them are not applied."""
+    """Stored numbers become those of no connection: from another field they are no evidence."""
     kinds = [kind for kind, name in NUMBER_PLACES.items() if getattr(before.settings, name) != getattr(after, name)]
     if kinds:
         lock_district(conn, before.district_id)
@@ -207,8 +206,7 @@ def set_district(conn: Connection, key: str, settings: DistrictSettings) -> None
 def pause(
     conn: Connection, until: date | None, *, school_id: int | None = None, district_id: int | None = None
 ) -> date | None:
-    """Let the schedule start a school, or a whole district, only from this day on. None: at once. Returns the day that
-    was set before. For a school, the day of its district does not count."""
+    """Let the schedule start a school or district from this day on (None: now). Returns the day before."""
     table, id_ = (school, school_id) if school_id is not None else (district, district_id)
     before: date | None = conn.scalar(select(table.c.paused_until).where(table.c.id == id_).with_for_update())
     conn.execute(update(table).where(table.c.id == id_).values(paused_until=until))
@@ -224,8 +222,7 @@ def raise_limits(conn: Connection, school_id: int, limits: Mapping[str, Mapping[
 def save_test(
     conn: Connection, tested: SchoolRow, items: Sequence[Mapping[str, Any]], at: datetime | None = None
 ) -> dict[str, Any]:
-    """Store the outcome of Test Your Information, so that people can see it later. tested: the school with the settings
-    that were tested. at: the time of the test; now, if not given."""
+    """Store the outcome of Test Your Information. tested: with the tested settings. at: its time; now."""
     test = {
         "at": (at or datetime.now(UTC)).isoformat(timespec="seconds"),
         "items": [dict(item) for item in items],
@@ -236,8 +233,7 @@ def save_test(
 
 
 def save_tests(conn: Connection, tested: Sequence[tuple[SchoolRow, Sequence[Mapping[str, Any]]]]) -> None:
-    """`save_test` for several schools at once. Schools whose connection or School ID has changed since the test are
-    left out."""
+    """`save_test` for several schools, without those whose connection or School ID changed since."""
     rows = [
         {
             "school": row.id,
@@ -259,8 +255,7 @@ def save_tests(conn: Connection, tested: Sequence[tuple[SchoolRow, Sequence[Mapp
 
 
 def keep_tests(conn: Connection, connection_id: int, revision: int, newer: int) -> None:
-    """Let tests of one revision of a connection count for a newer revision, because the tested settings are the same in
-    both."""
+    """Let tests of one revision of a connection count for a newer one with the same tested settings."""
     fresh = school.c.test["of"]["revision"].as_integer() == revision
     kept = func.jsonb_set(school.c.test, cast(["of", "revision"], ARRAY(Text)), cast(newer, JSONB))
     conn.execute(update(school).where(school.c.connection_id == connection_id, fresh).values(test=kept))

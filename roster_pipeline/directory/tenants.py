@@ -44,8 +44,7 @@ class DistrictRow:
 
 @dataclass(frozen=True)
 class ConnectionRow:
-    """One SIS endpoint. `secret` is sealed. `learned` is what earlier pulls found out about this server. revision:
-    increases with every change of settings or secret."""
+    """One SIS endpoint. secret: sealed. learned: by earlier pulls. revision: raised by each change."""
 
     id: int
     key: str
@@ -59,10 +58,9 @@ class ConnectionRow:
 
 @dataclass(frozen=True)
 class SchoolRow:
-    """One school with its connection. revision: increases with every change of name or settings. test: the last Test
-    Your Information, {"at", "items", "of"}; "of" says which revision of the connection and which School ID were tested.
-    paused_until: the first day on which the schedule starts the school again. It is the later of the school's own day
-    and the district's day. raised_limits: guard setting to value, until, who, reason."""
+    """One school with its connection. test: the last Test Your Information, {"at", "items", "of"} (revision of the
+    connection, School ID). paused_until: the later of the school's and the district's. raised_limits: guard setting to
+    value, until, who, reason."""
 
     id: int
     key: str
@@ -78,14 +76,12 @@ class SchoolRow:
 
     @property
     def planned_with(self) -> str:
-        """A digest of the settings that decide whom a plan changes. Guards and quality rules judge a plan later, and
-        the rest says when a sync runs and who hears of it."""
+        """A digest of the settings that decide whom a plan changes; others judge it later, or say when and who."""
         own = self.settings.model_dump_json(exclude=_NOT_PLANNED_WITH, exclude_defaults=True)
         return sha256((own + self.connection.settings.model_dump_json(exclude_defaults=True)).encode()).hexdigest()
 
     def guards_on(self, day: date) -> Guards:
-        """The limits of the guards on a day, including limits that are raised on that day. On the last day, a raise
-        still counts."""
+        """The limits of the guards on a day, with those that are raised until then."""
         raised = {name: one["value"] for name, one in self.raised_limits.items() if one["until"] >= day.isoformat()}
         return Guards.model_validate(self.settings.guards.model_dump() | raised)
 
@@ -148,8 +144,7 @@ def namesake(conn: Connection, of: SchoolRow) -> str | None:
 
 
 def usual_time_zone(conn: Connection, districts: Collection[int] | None, schools: Collection[int] = ()) -> str | None:
-    """The most common time zone of these schools and of the schools of these districts (None: of all). None if there is
-    no such school yet."""
+    """The usual time zone of these schools and districts (None: of all); None without a school."""
     zone = school.c.settings["time_zone"].astext
     query = select(zone).group_by(zone).order_by(func.count().desc(), zone).limit(1)
     if districts is not None:
@@ -167,8 +162,7 @@ def time_zones(conn: Connection) -> dict[str, str]:
 def school_names(
     conn: Connection, districts: Collection[int] | None, schools: Collection[int] = (), *, limit: int, words: str = ""
 ) -> list[tuple[str, str]]:
-    """Key and name of the schools of some districts (None: of all), and of these schools, by key; at most `limit`.
-    words: only schools with all of these words in key or name. Capital letters do not matter."""
+    """Key and name of these schools and those of districts (None: of all). words: all in key or name."""
     query = select(school.c.key, school.c.name).order_by(school.c.key).limit(limit)
     for word in words.lower().replace("\0", "").split():
         query = query.where(func.strpos(func.lower(school.c.key + " " + school.c.name), word) > 0)

@@ -40,8 +40,7 @@ _SHOWN = {
 
 Row = Mapping[str, Any]
 Key = tuple[str, str] | str
-"""The key of a row: connection and sourcedId for a link, the key of the school for a membership, an empty text for the
-person."""
+"""A row: connection and sourcedId of a link, the school of a membership, "" for the person."""
 Ways = dict[tuple[str, Key], tuple[Row | None, Row | None]]
 
 
@@ -126,8 +125,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit by hand. entry: its audit entry. ways: for each (table, key), the row before and after; None: there was
-    no row."""
+    """One edit by hand: its audit entry, and for each (table, key) the row before and after, or None."""
 
     entry: Entry
     ways: Ways

@@ -63,8 +63,7 @@ where m.district_id = :district and m.school_id = :school
 
 @dataclass(frozen=True)
 class Upload:
-    """A list that waits. columns: the field of each column, or an empty text. role: the role for rows without one.
-    choices: for each row number, the decision about the row, see `services.people_file`."""
+    """A list that waits. columns: fields, or "". role: for rows without one. choices: by row number."""
 
     id: int
     header: list[str]
@@ -124,8 +123,7 @@ def choose_columns(conn: Connection, upload_id: int, columns: Sequence[str]) -> 
 
 
 def choose(conn: Connection, upload: Upload, choices: Mapping[int, str]) -> None:
-    """Store decisions about rows, with the hash of the file for which they were made. An empty text takes a decision
-    back."""
+    """Store decisions about rows, by the file's hash; an empty text takes one back."""
     kept = {number: choice for number, choice in (dict(upload.choices) | dict(choices)).items() if choice}
     content = {"choices": {upload.hash: {str(number): choice for number, choice in kept.items()}}}
     query = "update people_upload set content = content || cast(:content as jsonb) where id = :id"
@@ -157,9 +155,8 @@ def names_of_members(conn: Connection, school: SchoolRow) -> list[tuple[int, str
 def apply(
     conn: Connection, school: SchoolRow, rows: Sequence[Mapping[str, Any]], *, left: int, who: str, reason: str
 ) -> int:
-    """Create, join and update these people as one sync, and return its number. The caller holds the district's lock.
-    rows: what (create, join or update), person_id, role, grade and the fields. left: the number of rows that change
-    nothing."""
+    """Create, join and update people as one sync; returns its number. The caller holds the district's lock. rows: what
+    (create, join, update), person_id, role, grade, fields. left: rows that change nothing."""
     if not rows:
         raise DirectoryError("The list changes nothing.", "Nothing was done.")
     given: dict[str, Any] = {

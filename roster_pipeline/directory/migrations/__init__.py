@@ -1,5 +1,4 @@
-"""The migrations of the schema. Each runs its SQL exactly as it is written, many statements at once, so a `:` is
-not read as a parameter."""
+"""The migrations of the schema. Each runs its SQL as it is written, so a `:` is not read as a parameter."""
 
 from typing import Any
 

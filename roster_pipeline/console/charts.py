@@ -70,7 +70,6 @@ def trend_line(points: Sequence[float | None], words: str) -> Markup:
 
 
 def trend_bars(points: Sequence[float], words: str) -> Markup:
-    """A bar for each value, from the oldest to the newest. Empty if all values are 0."""
     most = max(points, default=0)
     if not most:
         return Markup("")

@@ -100,7 +100,6 @@ def texts(request: Request) -> dict[str, str]:
 
 
 def reason_of(request: Request) -> str:
-    """The reason in the form, without blanks at its ends."""
     return str(form(request).get("reason", "")).strip()
 
 
@@ -113,7 +112,6 @@ def day_of(text: str, name: str) -> date:
 
 
 def database(request: Request) -> Database:
-    """The directory."""
     found: Database = request.app.state.database
     return found
 
@@ -174,7 +172,6 @@ def changes(rows: int, kind: str) -> str:
 
 
 def meaning(rule: str) -> str:
-    """What is wrong with a rejected record."""
     return RULES.get(rule, words(rule))
 
 
@@ -190,7 +187,6 @@ class ListFilter:
 
     @property
     def offset(self) -> int:
-        """How many rows come before this page."""
         return (self.page - 1) * self.at_once
 
     def __getitem__(self, name: str) -> str:
@@ -203,7 +199,6 @@ class ListFilter:
 
     @property
     def here(self) -> str:
-        """The address of this page."""
         return self.at(self.page)
 
 
@@ -218,12 +213,10 @@ class Listed:
 
     @property
     def newer(self) -> int | None:
-        """The number of the page before."""
         return self.chosen.page - 1 if self.chosen.page > 1 else None
 
     @property
     def older(self) -> int | None:
-        """The number of the page after."""
         end = self.chosen.offset + len(self.rows)
         further = self.more if self.total is None else end < self.total
         return self.chosen.page + 1 if further else None

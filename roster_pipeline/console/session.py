@@ -91,7 +91,6 @@ def signed_in(request: Request, response: Response, account_id: int) -> Response
 
 
 def signed_out(request: Request, response: Response) -> Response:
-    """End the session here and in the browser."""
     config: Config = request.app.state.config
     if request.state.token:
         with request.app.state.database.begin() as opened:

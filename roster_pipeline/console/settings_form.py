@@ -67,7 +67,6 @@ class Form:
 
     @property
     def of_connection(self) -> bool:
-        """Whether the form has the settings of the connection."""
         return self.section is CONNECTION_SECTION
 
     def may_connect(self, who: Account) -> bool:
@@ -77,7 +76,6 @@ class Form:
 
 
 def stored_form(opened: Connection, school: SchoolRow, section: Section) -> Form:
-    """The form of a section with the stored settings."""
     sharing = [row for row in tenants.schools_of(opened, school.connection.id) if row.id != school.id]
     values = (
         forms.shown(school.connection.settings, CONNECTION) | forms.shown(school.settings, SCHOOL) | {NAME: school.name}

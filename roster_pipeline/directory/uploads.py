@@ -117,7 +117,6 @@ def kept(conn: Connection, school: SchoolRow, upload_id: int, *, who: str) -> Up
 
 
 def choose_columns(conn: Connection, upload_id: int, columns: Sequence[str]) -> None:
-    """Set the field of each column."""
     query = "update people_upload set content = content || cast(:columns as jsonb) where id = :id"
     conn.execute(text(query), {"id": upload_id, "columns": orjson.dumps({"columns": list(columns)}).decode()})
 
@@ -131,7 +130,6 @@ def choose(conn: Connection, upload: Upload, choices: Mapping[int, str]) -> None
 
 
 def forget(conn: Connection, upload_id: int) -> None:
-    """Delete a list."""
     conn.execute(text("delete from people_upload where id = :id"), {"id": upload_id})
 
 

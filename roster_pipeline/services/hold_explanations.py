@@ -72,7 +72,6 @@ class Why:
 
     @property
     def rows(self) -> int:
-        """How many rows it holds."""
         return sum(kind.rows for kind in self.kinds)
 
     @property
@@ -82,7 +81,6 @@ class Why:
 
     @property
     def manager(self) -> bool:
-        """Whether only the district's manager may approve some of them."""
         return any(kind.manager for kind in self.kinds)
 
 
@@ -95,7 +93,6 @@ class HoldExplanation:
 
     @property
     def rows(self) -> int:
-        """How many rows wait."""
         return sum(kind.rows for kind in self.kinds)
 
     @property

@@ -47,7 +47,6 @@ class Preview:
 
     @property
     def unknown(self) -> list[str]:
-        """The columns that are left out."""
         return [name for name, field in self.columns if not field]
 
     @property
@@ -60,7 +59,6 @@ class Preview:
 
     @property
     def doing(self) -> int:
-        """How many rows change something."""
         return sum(row.what in people_file.DOING for row in self.rows)
 
     @property

@@ -109,7 +109,6 @@ def unlink_leavers(conn: Connection, key: str, *, who: str, reason: str) -> tupl
 def set_primary_record(
     conn: Connection, connection: str, person_id: int, sourced_id: str, *, who: str, reason: str
 ) -> str:
-    """Choose a person's primary record."""
     _about_record(conn, manual_edits.set_primary_record, connection, person_id, sourced_id, who, reason)
     return f"The fields of person {person_id} follow this record, from the next sync of {connection} on."
 

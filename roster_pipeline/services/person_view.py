@@ -56,7 +56,6 @@ class PersonView:
 
     @property
     def name(self) -> str:
-        """Given and family name; empty if there is none."""
         return full_name(self.person.fields)
 
     def place(self, key: str | None) -> str:
@@ -142,7 +141,6 @@ def records(conn: Connection, view: PersonView) -> list[dict[str, Any]]:
 
 
 def field_lines(view: PersonView, of_sis: list[dict[str, Any]]) -> list[FieldLine]:
-    """The fields, each with the source of its value."""
     values = next((record["newest"] for record in of_sis if record["is_primary"]), None)
     result = []
     for name in PERSON_FIELDS if view.whole else NAMES:

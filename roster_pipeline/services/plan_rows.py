@@ -86,7 +86,6 @@ class Line:
         return {field: (readable(field, old), readable(field, new)) for field, (old, new) in self.changes.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON form."""
         changes = {field: {"from": old, "to": new} for field, (old, new) in self.changes.items()}
         plain = {name: value for name, value in self.__dict__.items() if name not in ("linked_person_id", "guard")}
         return {**plain, "sourced_ids": list(self.sourced_ids), "changes": changes}
@@ -202,7 +201,6 @@ class PlanSummary:
 
     @property
     def held_rows(self) -> int:
-        """How many rows wait for a person."""
         return sum(rows for _, _, rows, _ in self.held)
 
     @property
@@ -215,7 +213,6 @@ class PlanSummary:
         return f"applied by sync {', '.join(map(str, syncs))}" if syncs else self.plan.state
 
     def as_dict(self) -> dict[str, Any]:
-        """The JSON form."""
         return {
             "plan": self.plan.id,
             "made_at": self.plan.made_at,

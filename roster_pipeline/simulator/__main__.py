@@ -37,7 +37,6 @@ def site_option(text: str) -> dict[str, str]:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The options of the command line."""
     options = argparse.ArgumentParser(
         prog="roster simulator", description="Serve one simulated SIS, or several below prefixes."
     )
@@ -64,7 +63,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve, or list the faults."""
     given = parser().parse_args(arguments)
     if given.list_faults:
         print("\n".join(fault_lines()))  # noqa: T201 - the command's output

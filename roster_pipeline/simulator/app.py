@@ -174,7 +174,6 @@ class _NotAborted(logging.Filter):
     """Keeps requests that a fault, the client or the end of the server cuts off out of the server's error log."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Drop the report of an aborted connection."""
         cut = (ConnectionAbortedError, ClientDisconnect, asyncio.CancelledError)
         return record.exc_info is None or not isinstance(record.exc_info[1], cut)
 
@@ -255,7 +254,6 @@ class SimulatorThread:
         return self
 
     def stop(self) -> None:
-        """End the server and its thread, and close its connections."""
         self._server.end()
         self._thread.join(STOP_PATIENCE)
         self._socket.close()

@@ -50,16 +50,13 @@ class Tokens:
         self._tokens: dict[str, Token] = {}
 
     def lookup(self, token: str) -> Token | None:
-        """A token that was issued and has not ended."""
         issued = self._tokens.get(token)
         return issued if issued is not None and issued.ends > time() else None
 
     def revoke_all(self) -> None:
-        """Make all tokens issued so far invalid."""
         self._tokens.clear()
 
     def answer(self, call: Call) -> Answer:
-        """Answer one POST to the token endpoint."""
         try:
             return self._grant(call)
         except TokenRefusedError as refusal:
@@ -184,7 +181,6 @@ class Access:
         self._nonces_in_order: deque[tuple[str, str, str]] = deque()
 
     def require(self, call: Call, scope: str) -> None:
-        """Accept the call, or raise RequestError 401 or 403."""
         authorization = call.headers.get("authorization", "")
         scheme, _, credentials = authorization.partition(" ")
         allowed = self.faults.text("sign_in")

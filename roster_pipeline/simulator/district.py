@@ -21,7 +21,6 @@ Clock = Callable[[], datetime]
 
 
 def now_utc() -> datetime:
-    """The wall clock, the default clock of a district."""
     return datetime.now(UTC)
 
 
@@ -49,7 +48,6 @@ class District:
         self.reset()
 
     def reset(self) -> None:
-        """Back to the first day, without any change."""
         with self.lock:
             self.orgs = generated_orgs(
                 self.name, self.layout.schools, f"{self.start - timedelta(days=60)}T00:00:00.000Z"
@@ -71,7 +69,6 @@ class District:
 
     @property
     def schools(self) -> list[Org]:
-        """The orgs of type school."""
         return [org for org in self.orgs if org.type == "school"]
 
     def school(self, sourced_id: str) -> Org:
@@ -131,11 +128,9 @@ class District:
     # changing people
 
     def stamp(self) -> str:
-        """The clock as `dateLastModified`."""
         return self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
     def put(self, person: Person) -> Person:
-        """Store one record, stamped now."""
         with self.lock:
             person = person._replace(modified=self.stamp())
             self.changed[person.row] = person
@@ -180,7 +175,6 @@ class District:
                 self.scheduled.append((self.day + days, person.row))
 
     def vanish(self, row: int) -> None:
-        """The record is no longer delivered."""
         with self.lock:
             self.gone.add(row)
             self.revision += 1
@@ -208,7 +202,6 @@ class District:
         return self._before_leaving[row]
 
     def edit(self, sourced_id: str, **fields: Any) -> Person:
-        """Change any fields of `Person`."""
         return self.put(self.person(sourced_id)._replace(**fields))
 
     def rename(self, sourced_id: str, **names: str) -> Person:
@@ -220,7 +213,6 @@ class District:
         return self.edit(sourced_id, **names)
 
     def move(self, sourced_id: str, to: str) -> Person:
-        """A person moves to another school with all their school roles."""
         school, schools = self.school(to).sourced_id, {org.sourced_id for org in self.schools}
         roles = (
             entry._replace(org=school) if entry.org in schools else entry for entry in self.person(sourced_id).roles
@@ -234,11 +226,9 @@ class District:
         return self.edit(sourced_id, roles=(Role(role, org),))
 
     def set_roles(self, sourced_id: str, roles: Sequence[Role]) -> Person:
-        """Replace the whole list of roles."""
         return self.edit(sourced_id, roles=tuple(roles))
 
     def next_day(self, **changes: Any) -> DayReport:
-        """Let one day pass; the arguments are those of `days.pass_day`."""
         return pass_day(self, **changes)
 
 

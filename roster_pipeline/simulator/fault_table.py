@@ -33,7 +33,6 @@ class Fault(NamedTuple):
 
 
 def takes_any_text(choice: str) -> bool:
-    """Whether this is a placeholder for a text."""
     return choice.isalpha() and choice.isupper() and choice != "N"
 
 

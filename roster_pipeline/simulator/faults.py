@@ -42,7 +42,6 @@ class Faults:
             self.revision += 1
 
     def clear(self) -> None:
-        """Switch all faults off."""
         with self._lock:
             self._on.clear()
             self._counts.clear()
@@ -53,7 +52,6 @@ class Faults:
         return name in self._on and (value is None or str(self._on[name]) == str(value))
 
     def value(self, name: str) -> Value | None:
-        """The value of the fault; None if it is off."""
         return self._on.get(name)
 
     def text(self, name: str) -> str:
@@ -82,11 +80,9 @@ class Faults:
         return name in self._on and self.count(name) <= self.number(name)
 
     def seconds_on(self, name: str) -> float:
-        """How long the fault has been on, in seconds."""
         return monotonic() - self._since.get(name, monotonic())
 
     def active(self) -> dict[str, Value]:
-        """All faults that are on, with their values."""
         return dict(self._on)
 
 

@@ -94,7 +94,6 @@ def _org_type(user: ServedUser) -> Record:
 
 
 def _lists(user: ServedUser) -> Record:
-    """Lists of one entry as that entry."""
     lists = {name: user.record.get(name) for name in ("agents", "orgs", "roles", "userIds")}
     return {name: entries[0] for name, entries in lists.items() if isinstance(entries, list) and len(entries) == 1}
 
@@ -162,7 +161,6 @@ def user_faults(payload: Payload, district: District, faults: Faults) -> Callabl
 
 
 def faulty_org(faults: Faults, record: Record, org: Org) -> Record:
-    """The org object with the faults of orgs."""
     if faults.on("org_type") and org.type == "school":
         record["type"] = "department" if faults.on("org_type", "mixed") else faults.text("org_type")
     if faults.on("org_parent"):

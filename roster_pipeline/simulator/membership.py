@@ -120,7 +120,6 @@ class IdScheme:
         self._positions: dict[str, int] | None = None
 
     def row(self, position: int) -> int:
-        """The row of a position."""
         return position // PARTS if self.splits else position
 
     def person(self, position: int) -> Person:
@@ -134,7 +133,6 @@ class IdScheme:
         return self.district.at(row).sourced_id if self.plain else self._records(row)[0].sourced_id
 
     def positions(self, rows: Iterable[int], belongs: Callable[[Person], bool]) -> list[int]:
-        """The positions of those parts of these people that belong."""
         return [
             row * PARTS + part
             for row in rows

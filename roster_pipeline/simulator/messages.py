@@ -53,7 +53,6 @@ class Call:
     ids: tuple[str, ...] = ()
 
     def parameters(self) -> list[tuple[str, str]]:
-        """The decoded query parameters, in order."""
         return read_pairs(self.query_string)
 
     def split(self, rest: str) -> None:
@@ -82,7 +81,6 @@ class Answer:
     media_type: str = JSON
 
     def content(self) -> bytes:
-        """The bytes to send."""
         return self.body if isinstance(self.body, bytes) else orjson.dumps(self.body)
 
 
@@ -145,7 +143,6 @@ class Payload:
         self._role_entries: dict[Role, Record] = {}
 
     def ref(self, collection: str, kind: str, sourced_id: str) -> Record:
-        """A reference to any object."""
         return {"href": f"{self.root}/{collection}/{quote(sourced_id, safe='')}", "sourcedId": sourced_id, "type": kind}
 
     def org_ref(self, sourced_id: str) -> Record:
@@ -156,11 +153,9 @@ class Payload:
         return ref
 
     def user_ref(self, sourced_id: str) -> Record:
-        """A reference to a person."""
         return {"href": self._users + _segment(sourced_id), "sourcedId": sourced_id, "type": "user"}
 
     def agents(self, person: Person) -> list[Record]:
-        """References to the people to whom this one is related."""
         refs = [self.user_ref(self.id_of(row)) for row in person.agents]
         if person.agent_ids:
             refs += [self.user_ref(sourced_id) for sourced_id in person.agent_ids]
@@ -169,7 +164,6 @@ class Payload:
         return refs
 
     def user(self, person: Person) -> Record:
-        """The user object of this version."""
         return self._user_11(person) if self.version == V11 else self._user_12(person)
 
     def _user_11(self, person: Person) -> Record:
@@ -223,7 +217,6 @@ class Payload:
         return record
 
     def _optional(self, record: Record, person: Person) -> None:
-        """Members both versions share."""
         if person.middle_name:
             record["middleName"] = person.middle_name
         if person.identifier:
@@ -260,7 +253,6 @@ class Payload:
         return record
 
     def org(self, org: Org, children: list[str]) -> Record:
-        """The org object, the same in both versions."""
         record: Record = {
             "sourcedId": org.sourced_id,
             "status": org.status,

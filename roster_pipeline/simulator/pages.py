@@ -25,7 +25,6 @@ LINK_TARGET = re.compile(r"<(https?)://([^/>]+)")
 
 
 def collection_answer(view: View, call: Call, listing: Listing) -> Answer:
-    """The answer to one GET of a collection."""
     faults = view.faults
     query = query_as_served(faults, call.version, call.parameters(), listing.plural)
     positions = _in_order_of_request(faults, matching(view, call.path, listing, query), query)
@@ -97,7 +96,6 @@ def _in_order_of_request(faults: Faults, positions: Sequence[int], query: Query)
 
 
 def _page_bounds(faults: Faults, query: Query, total: int) -> tuple[int, int]:
-    """Offset and limit of the page that this server delivers."""
     offset, limit = query.offset, query.limit
     if faults.on("page_cap_error") and limit > faults.number("page_cap_error"):
         raise RequestError(400, f"limit must not be above {faults.number('page_cap_error')}")

@@ -200,7 +200,6 @@ class Layout:
         self.size = self.office + schools * self.block
 
     def place(self, row: int) -> Place:
-        """The place of a generated person's row."""
         if row < self.office:
             split = self.district_counts["districtAdministrator"]
             return Place(-1, DISTRICT_KINDS[row >= split], row if row < split else row - split)
@@ -213,7 +212,6 @@ class Layout:
         return self.office + school * self.block + self.starts[kind] + ordinal
 
     def ranges(self, kind: str) -> Iterator[range]:
-        """The rows of one kind, one range per school."""
         for school in range(self.schools):
             first = self.row_at(school, kind, 0)
             yield range(first, first + self.counts[kind])

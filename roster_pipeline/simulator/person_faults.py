@@ -31,7 +31,6 @@ class ServedUser:
 
     @property
     def first_role(self) -> str:
-        """The first role of the person, in the vocabulary of 1.2."""
         return self.person.roles[0].role if self.person.roles else ""
 
     def is_nth(self, kind: str, *ordinals: int) -> bool:

@@ -122,11 +122,9 @@ class Population:
         self._staff_per_school = layout.starts["contact"] - layout.starts["teacher"]
 
     def sourced_id(self, row: int) -> str:
-        """The sourcedId of a generated person."""
         return f"u-{FIRST_ID + row}"
 
     def person(self, row: int) -> Person:
-        """The record of a row on the first day."""
         school, rest = divmod(row - self.layout.office, self.layout.block)
         if school >= 0 and rest < self.layout.students_per_school:
             return self._student(row, school, rest)

@@ -40,7 +40,6 @@ class RequestLog:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything."""
         with self._lock:
             self.entries: deque[LoggedRequest] = deque(maxlen=LOGGED_REQUESTS)
             self.by_resource: Counter[str] = Counter()
@@ -49,14 +48,12 @@ class RequestLog:
             self.at_once = 0
 
     def begin(self) -> int:
-        """A request came in. Returns how many are in progress now."""
         with self._lock:
             self.at_once += 1
             self.most_at_once = max(self.most_at_once, self.at_once)
             return self.at_once
 
     def end(self, request: LoggedRequest) -> None:
-        """A request was answered."""
         with self._lock:
             self.at_once = max(0, self.at_once - 1)
             self.total += 1
@@ -138,13 +135,11 @@ class Sis:
         self.log.clear()
 
     def is_token_path(self, path: str) -> bool:
-        """Whether a path below the prefix is a token endpoint."""
         if self.faults.on("token_path"):
             return path == self.faults.text("token_path")
         return path in TOKEN_PATHS or any(path == f"{root}/token" for root in ROOTS.values())
 
     def token(self, call: Call) -> Answer:
-        """Answer a POST to the token endpoint."""
         if self.faults.on("token_error"):
             return Answer(self.faults.number("token_error"), b"<html>error</html>", media_type="text/html")
         if self.faults.on("token_moved") and "moved" not in call.query_string:

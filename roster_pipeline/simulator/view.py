@@ -48,12 +48,10 @@ class Studies:
         return list(dict.fromkeys((own, first + (person.row * 7 + 3) % self.per_school)))
 
     def enrollment_positions(self, rows: Iterable[int]) -> list[int]:
-        """Positions of the enrollments of these people."""
         at = self.district.at
         return [row * SLOTS + slot for row in rows for slot in range(len(self.classes_of(at(row))))]
 
     def enrollment(self, position: int) -> Record:
-        """An enrollment object."""
         row, slot = divmod(position, SLOTS)
         person = self.district.at(row)
         where = self.classes_of(person)[slot]
@@ -76,7 +74,6 @@ class Studies:
         return record
 
     def enrollment_school(self, position: int) -> str:
-        """The school of an enrollment."""
         row, slot = divmod(position, SLOTS)
         where = self.classes_of(self.district.at(row))[slot]
         return self.district.population.school_ids[where // self.per_school]
@@ -102,7 +99,6 @@ class RevisionCache:
         self._lock = threading.RLock()
 
     def get(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
-        """The stored value, made on the first call."""
         with self._lock:
             state = (self._district.revision, self._faults.revision)
             if state != self._state:
@@ -154,7 +150,6 @@ class View:
         return rows
 
     def positions(self, role: str | None = None, school: str | None = None) -> Indexes:
-        """The positions of the user records of a collection."""
         rows = self.rows(role, school)
         if not self.splits_people or not rows:
             return rows
@@ -163,14 +158,11 @@ class View:
         return positions
 
     def positions_of(self, rows: Iterable[int], role: str | None, school: str | None = None) -> list[int]:
-        """The positions of the records of these people that fit role and school."""
         if not self.splits_people:
             return list(rows)
         return self._ids.positions(rows, belongs_rule(self.version, role, school))
 
     def enrollment_positions(self) -> Indexes:
-        """The positions of all enrollments."""
-
         def make() -> Indexes:
             return array("I", self.studies.enrollment_positions([*self.rows(STUDENT), *self.rows(TEACHER)]))
 
@@ -198,11 +190,9 @@ class View:
         return find
 
     def sourced_id(self, position: int) -> str:
-        """The sourcedId at a position."""
         return self.id_of(position) if self._ids.plain else self.person(position).sourced_id
 
     def user(self, position: int) -> Record:
-        """The user object at a position."""
         person = self.person(position)
         record = self.payload.user(person)
         return record if self._apply_faults is None else self._apply_faults(record, person)
@@ -215,7 +205,6 @@ class View:
         return [org for org in self.district.orgs if of_type in (None, org.type) and org.sourced_id not in hidden]
 
     def org(self, org: Org) -> Record:
-        """The org object."""
         children = [o.sourced_id for o in self.orgs() if o.parent == org.sourced_id] if not org.parent else []
         return faulty_org(self.faults, self.payload.org(org, children), org)
 

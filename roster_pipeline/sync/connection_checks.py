@@ -164,7 +164,6 @@ class UsableRecords:
         self._rejects: list[dict[str, Any]] = []
 
     def take(self, batch: Batch) -> None:
-        """Take one batch. Orgs come before people."""
         if batch.kind == "org":
             self._orgs += batch.records
             return
@@ -234,7 +233,6 @@ class ContactPreview:
         self._here: frozenset[str] | None = None
 
     def take(self, batch: Batch) -> None:
-        """Take one batch. Orgs come before people."""
         if batch.kind == "org":
             self._orgs += batch.records
             return

@@ -70,7 +70,6 @@ class PlanInput:
 
     @property
     def directory(self) -> DirectoryFrames:
-        """The people who are planned."""
         return self.found.directory
 
     @property
@@ -86,7 +85,6 @@ class PlanInput:
 
     @property
     def by_role(self) -> dict[str, int]:
-        """How many people are settled."""
         counts = self.roster["role"][self.settled >= 0].value_counts()
         return {str(role): int(count) for role, count in counts.items()}
 
@@ -123,7 +121,6 @@ class PlanInput:
         return pa.table({"sourced_id": strings(self.roster["sourced_id"]), "person_id": persons}).filter(here)
 
     def others(self) -> Ints:
-        """The possible matches who are not members."""
         people = self.directory.people.index.to_numpy(dtype=np.int64)
         return people[~np.isin(people, self.directory.members.index.to_numpy(dtype=np.int64))]
 

@@ -31,7 +31,6 @@ NEEDS_PLACE = "Write the key or the name of the school or district."
 
 
 def show_account(request: Request) -> Response:
-    """GET /account: the sessions of this account."""
     who, config = viewer(request), request.app.state.config
     with database(request).begin() as opened:
         found, zone = sessions.open_of(opened, who.id, request.state.token, config.idle), zone_of(who, opened)
@@ -48,7 +47,6 @@ def sign_out_everywhere(request: Request) -> Response:
 
 
 def grant(request: Request) -> Response:
-    """POST /access: give somebody access."""
     who, sent = _may(request), form(request)
     values = {name: str(sent.get(name, "")).strip() for name in ("email", "role", "place")}
     role, invited = values["role"], bool(sent.get("invite"))
@@ -126,7 +124,6 @@ def _key_of(opened: Connection, who: Account, typed: str, role: str) -> str:
 
 
 def revoke(request: Request) -> Response:
-    """POST /access/revoke: take one grant away, by its number. Raises LastOperator."""
     who, wanted = _may(request), str(form(request).get("grant", ""))
     with database(request).begin() as opened:
         found = next((one for one in accounts.grants(opened, districts=who.managed) if str(one.id) == wanted), None)

@@ -30,7 +30,6 @@ def list_supported_sis(request: Request) -> Response:
 
 
 def show_supported_sis(request: Request) -> Response:
-    """GET: one of them."""
     viewer(request)
     sis = preset(request.path_params["sis"])
     delivers = [(name, offered(sis, subject)) for subject, name in SUBJECTS.items()]

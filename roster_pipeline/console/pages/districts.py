@@ -80,7 +80,6 @@ def show_overview(request: Request) -> Response:
 
 
 def show(request: Request) -> Response:
-    """GET /districts/KEY."""
     now = datetime.now(UTC)
     with database(request).begin() as opened:
         district = district_of(request, opened, request.path_params["key"])
@@ -112,7 +111,6 @@ def show(request: Request) -> Response:
 
 
 def district_form(request: Request) -> Response:
-    """GET: the form of a new district, for operators."""
     _operator(request)
     return page(request, "new_district.html", v={}, e={})
 
@@ -180,7 +178,6 @@ def resume(request: Request) -> Response:
 
 
 def remove(request: Request) -> Response:
-    """POST: remove a connection without schools."""
     with database(request).begin() as opened:
         district, _ = _connection_of(request, opened)
         key = str(form(request)["connection"])

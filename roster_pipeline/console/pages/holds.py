@@ -66,7 +66,6 @@ def exempt(request: Request) -> Response:
 
 
 def raise_limit(request: Request) -> Response:
-    """Raise one limit of the school's guards until a day."""
     sent = texts(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -82,7 +81,6 @@ def raise_limit(request: Request) -> Response:
 
 
 def lower_limits(request: Request) -> Response:
-    """End all raises of the school's limits."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         school_changes.lower_limits(opened, school.key, who=viewer(request).email)
@@ -124,7 +122,6 @@ def _raised(school: SchoolRow) -> list[tuple[str, str, date, str, str]]:
 
 
 def take_back(request: Request) -> Response:
-    """Plan exempted changes again."""
     school = the_school(request)
     reason, ids = reason_of(request), plain_numbers(request, "exemption")
     error = reason_problem(reason) or ("" if ids else "Choose what to plan again.")

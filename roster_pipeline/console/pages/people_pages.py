@@ -95,7 +95,6 @@ def add_form(request: Request, given: Mapping[str, str] = NOTHING, error: str = 
 
 
 def add(request: Request) -> Response:
-    """Enter the person."""
     given, reason = texts(request), reason_of(request)
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
     school = the_school(request)

@@ -52,7 +52,6 @@ class Sent:
 
     @property
     def by(self) -> dict[str, Any]:
-        """Who does it, and why."""
         return {"who": self.who.email, "reason": self.given["reason"]}
 
 

@@ -54,7 +54,6 @@ MOST_UNTYPED = 50
 
 
 def show(request: Request) -> Response:
-    """A plan. A POST searches its rows."""
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
         summary = summary_of(opened, plan)

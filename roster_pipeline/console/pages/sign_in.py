@@ -154,7 +154,6 @@ def look(request: Request) -> Response:
 
 
 def use(request: Request) -> Response:
-    """POST /sign-in/link: sign in."""
     token, next_path = str(form(request).get("token", "")), local_path(str(form(request).get("next", "")))
     limit(request, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
     with database(request).begin() as opened:
@@ -172,7 +171,6 @@ def use(request: Request) -> Response:
 
 
 def leave(request: Request) -> Response:
-    """POST /sign-out."""
     return signed_out(request, RedirectResponse("/sign-in", 303))
 
 

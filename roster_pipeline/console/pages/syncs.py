@@ -51,7 +51,6 @@ AT_ONCE = 1000
 
 
 def roll_back(request: Request) -> Response:
-    """Roll the sync back."""
     only = _only(request)
     with database(request).begin() as opened:
         school, sync = _sync_of(request, opened)
@@ -105,7 +104,6 @@ def preview(request: Request, *, status: int = 200, error: str = "") -> Response
 
 
 def show(request: Request) -> Response:
-    """The sync's page."""
     with database(request).begin() as opened:
         school, sync = _sync_of(request, opened)
         report = report_of(sync_summary(opened, sync.id))

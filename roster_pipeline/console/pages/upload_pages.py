@@ -80,7 +80,6 @@ def upload(request: Request) -> Response:
 
 
 def columns(request: Request) -> Response:
-    """Set the meaning of the columns."""
     given = texts(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -138,7 +137,6 @@ def apply(request: Request) -> Response:
 
 
 def choose(request: Request, error: str = "") -> Response:
-    """The form for a file."""
     return page(
         request,
         "upload.html",

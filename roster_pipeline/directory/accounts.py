@@ -141,7 +141,7 @@ def revoke(conn: Connection, email: str, place: Place | None) -> int:
     gone = conn.execute(delete(access_grant).where(*chosen)).rowcount
     if not gone:
         raise DirectoryError("There is no such grant.", "See which there are: roster access list")
-    _remove_without_grants(conn)
+    conn.execute(delete(account).where(account.c.id.not_in(select(access_grant.c.account_id))))
     return gone
 
 
@@ -224,7 +224,3 @@ def _one(conn: Connection, condition: ColumnElement[bool]) -> Account | None:
 
 def _ids(values: list[Any]) -> frozenset[int]:
     return frozenset(value for value in values if value is not None)
-
-
-def _remove_without_grants(conn: Connection) -> None:
-    conn.execute(delete(account).where(account.c.id.not_in(select(access_grant.c.account_id))))

@@ -72,15 +72,17 @@ def allowed(judged: list[RowMapping], plan: plans.PlanRow, kind: str) -> tuple[l
         raise NotApproved(f"Nobody approved plan {plan.id}, or the approval lapsed.", "Approve it: roster hold approve")
     open_ = [row for row in judged if row["sync_id"] is None]
     passed = [row for row in open_ if row["verdict"] == "pass"]
-    overridden = [row for row in open_ if approved is not None and _lets_through(approved, row)]
+    overridden = [
+        row
+        for row in open_
+        if approved is not None
+        and row["verdict"] == "hold"
+        and approvable(row["findings"])
+        and (approved.by_manager or not needs_manager(row["findings"]))
+        and approved.covers(row["role"], row["action"])
+    ]
     kinds = [(row["role"], row["action"], row["guard"]) for row in (*passed, *overridden)]
     return kinds, approved.id if approved is not None and any(row["rows"] for row in overridden) else None
-
-
-def _lets_through(approved: approvals.Approved, row: RowMapping) -> bool:
-    findings = row["findings"]
-    may = approvable(findings) and (approved.by_manager or not needs_manager(findings))
-    return row["verdict"] == "hold" and may and approved.covers(row["role"], row["action"])
 
 
 def columns_of(passed: list[Judged]) -> dict[str, list[str]]:

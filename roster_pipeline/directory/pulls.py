@@ -156,7 +156,10 @@ def store(database: Database, pull_id: int, batches: Iterable[Batch], reader: Re
         written: list[Future[None]] = []
         with ThreadPoolExecutor(1) as thread:
             for batch in batches:
-                rejects += [_reject_line(pull_id, reject) for reject in batch.rejects]
+                for reject in batch.rejects:
+                    values = (reject.get(name) for name in REJECT_FIELDS)
+                    fields = ("\\N" if value is None else escaped(str(value)) for value in values)
+                    rejects.append("\t".join((str(pull_id), *fields)).encode() + b"\n")
                 if written:
                     written.pop().result()
                 written.append(thread.submit(records.add, batch.kind, batch.records, batch.marks, batch.known))
@@ -292,9 +295,3 @@ def known_and_lost(
     owner = {"district": connection.district_id, "connection": connection.id}
     known, missing = conn.execute(text(ENROLLED), given | owner).one()
     return int(known), int(missing)
-
-
-def _reject_line(pull_id: int, reject: Mapping[str, Any]) -> bytes:
-    values = (reject.get(name) for name in REJECT_FIELDS)
-    fields = (str(pull_id), *("\\N" if value is None else escaped(str(value)) for value in values))
-    return ("\t".join(fields) + "\n").encode()

@@ -226,14 +226,12 @@ def _contacts(
     def contacts_of(people: RecordSet) -> RecordSet:
         return read_ids(conn, CONTACTS_OF, given, students=people) & pull
 
-    if base is None or _some_erased(conn, base.users - users):
+    if base is None:
         return contacts_of(users)
+    gone = base.users - users
+    if gone and conn.scalar(text(EXISTING), {"ids": gone.literal}) != len(gone):
+        return contacts_of(users)  # some records are no longer stored, so their contacts are not known
     before = base.contacts & pull
-    doubtful = (before & contacts_of(base.users - users)) | base.new
+    doubtful = (before & contacts_of(gone)) | base.new
     students = read_ids(conn, STUDENTS_OF, given, people=doubtful) & users
     return (before - doubtful) | contacts_of(students | (users - base.users))
-
-
-def _some_erased(conn: Connection, records: RecordSet) -> bool:
-    """Whether some records are no longer stored: then their contacts are not known."""
-    return bool(records) and conn.scalar(text(EXISTING), {"ids": records.literal}) != len(records)

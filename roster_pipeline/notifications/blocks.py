@@ -192,7 +192,7 @@ def _templates() -> Environment:
         loader=PackageLoader("roster_pipeline.notifications"),
         autoescape=select_autoescape(enabled_extensions=("html.j2",), default=False),
         undefined=StrictUndefined,
-        finalize=_finalize,
+        finalize=lambda value: harmless(value) if isinstance(value, str) else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -205,10 +205,6 @@ def _templates() -> Environment:
 def harmless(text: str) -> str:
     """The text without unprintable characters, and with masked e-mail addresses."""
     return _ADDRESS.sub("[address]", _UNPRINTABLE.sub("", text))
-
-
-def _finalize(value: object) -> object:
-    return harmless(value) if isinstance(value, str) else value
 
 
 def wrapped(text: str, indent: str = "") -> str:

@@ -93,13 +93,10 @@ def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity
     message.add_alternative(mail.html, subtype="html", cte="quoted-printable")
     if mail.attachment is not None:
         content = mail.attachment.encode(ENCODING)
-        message.add_attachment(content, maintype="text", subtype="csv", filename=_file_name(mail, at))
+        school = _NOT_IN_A_FILE_NAME.sub("-", mail.school.lower()).strip("-") or "roster"
+        name = f"{school}-{at.astimezone(UTC):%Y-%m-%d}-rows.csv"
+        message.add_attachment(content, maintype="text", subtype="csv", filename=name)
     return message
-
-
-def _file_name(mail: Mail, at: datetime) -> str:
-    school = _NOT_IN_A_FILE_NAME.sub("-", mail.school.lower()).strip("-") or "roster"
-    return f"{school}-{at.astimezone(UTC):%Y-%m-%d}-rows.csv"
 
 
 class MailError(RosterError):

@@ -60,7 +60,8 @@ def page_of(mail: SyncReport | FailureAlert, *, commands: bool | None = None) ->
         details, sections = [f"Step: {mail.step}"], alert_sections(mail, typed)
         headline = f"The roster sync failed: {mail.cause}."
     else:
-        headline, details, sections = outcome(mail), _about(mail), _report(mail, typed)
+        details = [sync_title(mail.kind, mail.sync_id)] if mail.sync_id is not None else []
+        headline, sections = outcome(mail), _report(mail, typed)
     colour = tone(mail)
     return Page(
         school=mail.school_name,
@@ -92,20 +93,17 @@ def action_of(mail: SyncReport | FailureAlert) -> Link | None:
     return page_link(mail.console_url, f"{school}{path}", text)
 
 
-def _about(report: SyncReport) -> list[str]:
-    return [sync_title(report.kind, report.sync_id)] if report.sync_id is not None else []
-
-
 def _report(report: SyncReport, typed: bool) -> list[Section]:
     if report.kind == "relink":
         next_ = Sentence("Sync the school again: the new plan finds these people by their new ids.", "quiet")
         return [Section("What to do next", (next_, *([Command(f"roster sync {report.school_key}")] if typed else [])))]
+    notes = tuple(Sentence(note.sentence) for note in report.row_notes)
     return [
         _held(report, typed),
         _wrong(report),
         _people(report),
         Section("Left as they are", tuple(Sentence(_left_alone(left)) for left in report.left_alone if left.rows)),
-        _to_check(report),
+        Section("To check", notes, attention=any(note.to_check for note in report.row_notes)),
         _comparison(report),
         _checks(report.checks),
         _rejected(report.rejected),
@@ -169,11 +167,6 @@ def _left_alone(left: LeftAlone) -> str:
     if left.reason in SWITCHED_OFF:
         return SWITCHED_OFF[left.reason].format(people=people)
     return f"{people}: {left.message or words(left.reason)}"
-
-
-def _to_check(report: SyncReport) -> Section:
-    lines = (Sentence(note.sentence) for note in report.row_notes)
-    return Section("To check", tuple(lines), attention=any(note.to_check for note in report.row_notes))
 
 
 def _comparison(report: SyncReport) -> Section:

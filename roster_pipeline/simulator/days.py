@@ -70,7 +70,8 @@ def pass_day(
         for person in promoted:
             district.set_role(person.sourced_id, ROLE_MOVES.get(person.roles[0].role, "counselor"))
         for person in moved:
-            district.move(person.sourced_id, choose.other_school(person))
+            elsewhere = [org for org in choose.schools if not person.is_in(org)]
+            district.move(person.sourced_id, choose.chance.choice(elsewhere or choose.schools))
         for person in other_number:
             district.edit(person.sourced_id, identifier=f"8{person.identifier}")
         joined = [choose.newcomer(place) for place in range(joiners)]
@@ -132,10 +133,6 @@ class _Changes:
         chosen = self.chance.sample(candidates, min(count, len(candidates)))
         self.chosen.update(row for s in chosen if (row := district.row_of(s)) is not None)
         return chosen
-
-    def other_school(self, person: Person) -> str:
-        """A school that the person is not in, if there is one."""
-        return self.chance.choice([org for org in self.schools if not person.is_in(org)] or self.schools)
 
     def newcomer(self, place: int) -> str:
         """Add a person: every fifth is a teacher, the others are students."""

@@ -3,7 +3,7 @@
 import random
 import re
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -63,7 +63,12 @@ def _evaluate(view: View, listing: Listing, query: Query) -> Indexes:
     if query.sort == "sourcedId" and listing.plural == "users":
         positions = sorted(positions, key=view.sourced_id, reverse=query.descending)
     elif query.sort:
-        positions = sorted(positions, key=_sort_key(listing, query.sort), reverse=query.descending)
+        path = query.sort.split(".")
+        positions = sorted(
+            positions,
+            key=lambda position: tuple(str(value) for value in values_at(listing.render(position), path)),
+            reverse=query.descending,
+        )
     return array("I", positions)
 
 
@@ -80,11 +85,6 @@ def _candidates(view: View, listing: Listing, asked: Filter) -> Sequence[int]:
         return listing.positions
     possible = set[int]().union(*(may_have_role(view.district, role) for role in wanted))
     return [position for position in listing.positions if position in possible]
-
-
-def _sort_key(listing: Listing, field: str) -> Callable[[int], tuple[str, ...]]:
-    path = field.split(".")
-    return lambda position: tuple(str(value) for value in values_at(listing.render(position), path))
 
 
 def _in_order_of_request(faults: Faults, positions: Sequence[int], query: Query) -> Sequence[int]:

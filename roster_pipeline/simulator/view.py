@@ -154,13 +154,9 @@ class View:
         if not self.splits_people or not rows:
             return rows
         key = ("positions", self.version, role, school)
-        positions: Indexes = self.cache.get(key, lambda: array("I", self.positions_of(rows, role, school)))
+        belongs = belongs_rule(self.version, role, school)
+        positions: Indexes = self.cache.get(key, lambda: array("I", self._ids.positions(rows, belongs)))
         return positions
-
-    def positions_of(self, rows: Iterable[int], role: str | None, school: str | None = None) -> list[int]:
-        if not self.splits_people:
-            return list(rows)
-        return self._ids.positions(rows, belongs_rule(self.version, role, school))
 
     def enrollment_positions(self) -> Indexes:
         def make() -> Indexes:

@@ -15,7 +15,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import BULK_ORGS, LOST_COLUMNS, ORGS_ARE_DELTA
 from roster_pipeline.frames import infrequent_collection
 from roster_pipeline.oneroster import SchoolNotFound, Wanted, pull
-from roster_pipeline.oneroster.bundle import MISSED, LastRead, pull_bundle
+from roster_pipeline.oneroster.bundle import MISSED, pull_bundle
 from roster_pipeline.oneroster.collections.delta import PROVED, NamedChanges
 from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
@@ -197,7 +197,9 @@ def _fetch_into(
     database: Database, school: SchoolRow, pull_id: int, scope: str, wanted: Wanted, limits: Limits | None
 ) -> None:
     if is_bundle(school.connection):
-        last = _last_read(database, school, scope)
+        with database.begin() as conn:
+            base = delta_base.delta_base_of(conn, school.connection, scope)
+            last = last_read(base, delta_base.newest_proof(conn, school.connection, scope))
         bundle = pull_bundle(source_of_connection(school.connection), wanted, last)
         pulls.store(database, pull_id, bundle)
         proof = bundle.proof.as_dict()
@@ -213,12 +215,6 @@ def _fetch_into(
         pulled.into(lambda batches: pulls.store(database, pull_id, batches, known))
         proof = pulled.proof.as_dict() | {READS: f"{wanted.contacts} {' '.join(client.endpoint.metadata_keys)}"}
         _finish(database, school, pull_id, scope, proof, dict(client.learned), pulled.named)
-
-
-def _last_read(database: Database, school: SchoolRow, scope: str) -> LastRead | None:
-    with database.begin() as conn:
-        base = delta_base.delta_base_of(conn, school.connection, scope)
-        return last_read(base, delta_base.newest_proof(conn, school.connection, scope))
 
 
 def _finish(

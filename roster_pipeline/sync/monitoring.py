@@ -131,7 +131,9 @@ def watch_source(conn: Connection, school: SchoolRow, facts: Mapping[str, Any], 
         if cleared is not None:
             _all_clear(conn, school, cleared, "The source is up to date again", now)
         return
-    if _in_blackout(school, now):
+    today = now.astimezone(school.settings.zone).date()
+    windows = school.settings.guards.windows
+    if any(window.kind == "blackout" and window.first <= today <= window.last for window in windows):
         return
     message = " ".join(found)
     opened = alerts.open_alert(conn, subject, SOURCE_STALE, message, school=school.id)
@@ -151,12 +153,6 @@ def watch_source(conn: Connection, school: SchoolRow, facts: Mapping[str, Any], 
             link=page_of_school(school.key, "Test and settings", "/settings"),
         )
         send_alert(conn, [school], notice, opened, "opened")
-
-
-def _in_blackout(school: SchoolRow, now: datetime) -> bool:
-    today = now.astimezone(school.settings.zone).date()
-    windows = school.settings.guards.windows
-    return any(window.kind == "blackout" and window.first <= today <= window.last for window in windows)
 
 
 def watch_holds(

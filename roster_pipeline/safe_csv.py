@@ -31,8 +31,7 @@ _MONTH_DAY = re.compile(rf"\d{{1,4}}[\s./-]*{_MONTH}[\s./-]*\d*|{_MONTH}[\s./-]*
 _STARTS = re.escape("".join(FORMULA_STARTS))
 _INNER_START = re.compile(rf"([;\t\r\n][\"\s]*)(?='*[{_STARTS}])")
 _INNER_MARK = re.compile(rf"([;\t\r\n][\"\s]*)'(?='*[{_STARTS}])")
-"""In countries that write lists with `;`, spreadsheets split cells at it, so that a second cell can begin inside a
-cell."""
+"""In countries that write lists with `;`, spreadsheets split cells at it, so a second cell can begin inside a cell."""
 
 
 def safe_cell(value: Any) -> str:

@@ -1,5 +1,4 @@
-"""`roster history` and `roster audit`: past events. `roster run` and `roster rollback`: the end of runs, and undoing a
-sync."""
+"""`roster history`, `roster audit`: past events. `roster run`: the end of runs. `roster rollback`: undoes a sync."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""`roster sync`: one school's sync now. `roster pause`, `roster guard` and `roster leavers`: what people announce
-before a sync."""
+"""`roster sync`: one school's sync now. `roster pause`, `guard` and `leavers`: what people announce before a sync."""
 
 from __future__ import annotations
 

@@ -32,8 +32,7 @@ LIST_LOST = "The list ended without a result. Read it again."
 
 @dataclass(frozen=True)
 class ConnectionTest:
-    """One test. form: typed values without the secret. ended_at: None while it goes on. secret: the typed one, sealed;
-    None if the stored one is tried."""
+    """One test. form: without the secret. ended_at: None while it goes on. secret: the typed one, sealed, or None."""
 
     id: str
     school_id: int

@@ -1,5 +1,4 @@
-"""The earlier pull on which a new pull depends, how the two differ, and which way to fetch was cheaper in earlier
-pulls."""
+"""The earlier pull on which a new pull depends, how the two differ, and which way to fetch was cheaper before."""
 
 from __future__ import annotations
 

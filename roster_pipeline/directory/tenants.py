@@ -1,5 +1,4 @@
-"""Districts, connections and schools: settings, and what pulls learned of each server. `tenant_changes.py` changes
-them."""
+"""Districts, connections, schools: settings, and what pulls learned of servers. `tenant_changes.py` changes them."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field

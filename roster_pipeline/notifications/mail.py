@@ -134,8 +134,7 @@ class Mailer(Protocol):
     sender: str
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
-        """One message to all; at: its Date, the report's time, so that a resend is equal. Raises a MailError if nobody
-        has it."""
+        """One message to all; at: its Date, the report's time, so a resend is equal. MailError if nobody has it."""
         ...
 
     def check(self) -> None:

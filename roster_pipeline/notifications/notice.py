@@ -70,8 +70,7 @@ def notice_mail(notice: Notice, *, commands: bool = True) -> Mail:
 
 
 def sign_in_mail(url: str, site: str, minutes: int) -> Mail:
-    """The mail with a sign-in link. url: the link. site: the console's address, so that the reader sees where it
-    leads."""
+    """The mail with a sign-in link. url: the link. site: the console's address, so the reader sees where it leads."""
     page = Page(
         school="Roster",
         tone="good",

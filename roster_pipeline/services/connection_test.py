@@ -109,8 +109,7 @@ def _learned_before(
 
 
 def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
-    """Note one test of the stored settings of up to `MOST_TOGETHER` schools of a connection, and return its number.
-    Raises TestGoesOn."""
+    """Note one test of the stored settings of up to `MOST_TOGETHER` schools; returns its number. Raises TestGoesOn."""
     lock_until_commit(conn, "connection tests")
     connection = schools[0].connection
     newest = connection_tests.newest(conn, connection.id)

@@ -49,8 +49,7 @@ _WITHIN = "; every value was within the limit of that day"
 
 @dataclass(frozen=True)
 class Kind:
-    """One kind of change of one role that waits. overridable: the reader may approve it. manager: only a manager
-    may."""
+    """One kind of change of a role that waits. overridable: the reader may approve it. manager: only a manager may."""
 
     role: str
     action: str

@@ -94,8 +94,7 @@ class SaveResult:
 def save_settings(
     database: Database, key: str, wanted: Wanted, *, who: str, operator: bool, manager: bool, seen: tuple[int, int]
 ) -> SaveResult:
-    """Save what a person entered for a school and its connection. seen: both revisions that the form showed. Raises
-    UnknownKey, RefusedSetting."""
+    """Save what a person entered. seen: both revisions that the form showed. Raises UnknownKey, RefusedSetting."""
     return _result(
         database, lambda conn: _save(conn, key, wanted, who=who, operator=operator, manager=manager, seen=seen)
     )

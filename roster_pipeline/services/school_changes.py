@@ -62,8 +62,7 @@ class NewSchool:
 def add_schools(
     conn: Connection, wanted: Iterable[NewSchool], *, who: str
 ) -> tuple[list[SchoolRow], list[tuple[int, DirectoryError]]]:
-    """Add many schools. Returns the added ones, and line and reason of the others; the caller rolls back for all or
-    none."""
+    """Add many schools. Returns the added ones, and line and reason of the others; the caller may roll back."""
     added: list[SchoolRow] = []
     refused: list[tuple[int, DirectoryError]] = []
     for new in wanted:

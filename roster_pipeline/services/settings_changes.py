@@ -44,8 +44,7 @@ SECRET = "client_secret"  # noqa: S105 - the field's name
 
 @dataclass(frozen=True)
 class SettingsDiff:
-    """What was written. names: the settings that differ. untested: keys of schools that run on an untested
-    connection."""
+    """What was written. names: settings that differ. untested: keys of schools that run on an untested connection."""
 
     names: list[str]
     untested: list[str]

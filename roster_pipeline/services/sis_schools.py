@@ -30,8 +30,7 @@ EVERYBODY = Wanted(roles=frozenset(GROUPS))
 
 
 def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | None:
-    """Note that somebody reads the schools of a connection: the list's id, or None if it is being read. Raises
-    TestGoesOn."""
+    """Note that somebody reads the schools of a connection: the list's id, or None if it is read. Raises TestGoesOn."""
     lock_until_commit(conn, "connection tests")
     newest = connection_tests.get_list(conn, connection)
     if newest is not None and newest.ended_at is None:

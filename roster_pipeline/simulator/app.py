@@ -49,8 +49,7 @@ def create_app(
 
 
 def create_site(sises: Sequence[Sis]) -> Starlette:
-    """A server for several SISs, each below a prefix of its own: `app.state.sises` by prefix, `app.state.sis` the
-    first."""
+    """A server for several SISs, each below its prefix: `app.state.sises` by prefix, `app.state.sis` the first."""
     by_prefix = {sis.prefix: sis for sis in sorted(sises, key=lambda sis: len(sis.prefix), reverse=True)}
     if len(by_prefix) != len(sises) or not sises:
         raise ValueError("every simulated SIS of a site needs a prefix of its own")
@@ -143,8 +142,7 @@ def _act(sis: Sis, method: str, action: str, body: Any) -> Any:
 
 
 def _set_faults(sis: Sis, body: Any) -> Any:
-    """`["page_cap=100"]`, or `{"page_cap": 100, "link": false}`; with `"clear": true` all others are switched off
-    first."""
+    """`["page_cap=100"]`, or `{"page_cap": 100, "link": false}`; `"clear": true` switches all others off first."""
     if isinstance(body, list):
         sis.faults.set(*body)
     else:
@@ -273,8 +271,7 @@ def running(app: Starlette, **tls: str) -> Iterator[str]:
 
 
 def serve(app: Starlette, *, host: str = LOOPBACK, port: int = 8600) -> None:
-    """Serve until it is interrupted. Prints `simulator ready at URL ...` when the port answers. port: 0 for a free
-    one."""
+    """Serve until interrupted. Prints `simulator ready at URL ...` when the port answers. port: 0 for a free one."""
     with contextlib.closing(_bound(host, port)) as bound, contextlib.suppress(KeyboardInterrupt):
         bound.listen(BACKLOG)
         base = f"http://{host}:{bound.getsockname()[1]}"

@@ -1,5 +1,4 @@
-"""Deviations in the spelling of JSON (nulls, types, dates, references, member names), and how all faults are
-applied."""
+"""Deviations in the spelling of JSON (nulls, types, dates, references, member names); how all faults are applied."""
 
 from collections.abc import Callable
 from typing import Any

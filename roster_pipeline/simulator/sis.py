@@ -103,8 +103,7 @@ class PageCache:
 
 
 class Sis:
-    """One SIS of a site. prefix: the path before `/ims/...`. page_cache_megabytes: room for finished pages
-    (benchmarks)."""
+    """One SIS of a site. prefix: the path before `/ims/...`. page_cache_megabytes: for finished pages (benchmarks)."""
 
     def __init__(
         self,

@@ -110,8 +110,7 @@ def add(request: Request) -> Response:
 
 
 def _chosen(request: Request, opened: Connection, more: Collection[int] = ()) -> tuple[DistrictRow, list[DistrictRow]]:
-    """The district asked for, else the first, and all that the viewer may choose: managed ones and `more`. Raises
-    404."""
+    """The district asked for, else the first, and all the viewer may choose: managed ones and `more`. Raises 404."""
     key = list_filter(request, "district")["district"]
     may = viewer(request).may_manage
     districts = [row for row in tenants.list_districts(opened) if may(row.id) or row.id in more]

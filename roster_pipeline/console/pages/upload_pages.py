@@ -1,5 +1,4 @@
-"""Uploads a list of people into a school: takes the file and its columns, shows what each row would do, and applies the
-list."""
+"""Uploads a list of people into a school: takes file and columns, shows what each row would do, applies the list."""
 
 from sqlalchemy import Connection
 from starlette.datastructures import UploadFile

@@ -6,12 +6,12 @@ The caller says what a person may see: some districts and schools, or everything
 Claimed people also come from another connection. A school may not decide alone that they are the same person.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.alerts import CLAIMED as CLAIMED_ELSEWHERE
 from roster_pipeline.directory.plans import PlanRow
@@ -133,25 +133,6 @@ from claimed h left join theirs t using (person_id)
 
 
 @dataclass(frozen=True)
-class HeldPlan:
-    """A plan with rows that wait. kinds: role, action, rows, findings. plans, all_rows: over all pages."""
-
-    plan_id: int
-    district_id: int
-    school_id: int
-    school: str
-    school_name: str
-    time_zone: str | None
-    made_at: datetime
-    hash: str
-    first_sync: bool
-    rows: int
-    kinds: list[dict[str, Any]]
-    plans: int
-    all_rows: int
-
-
-@dataclass(frozen=True)
 class Claimed:
     """Active people of one school who wait in other schools' plans. by_schools: whose plans."""
 
@@ -185,9 +166,9 @@ def waiting(
     district: int | None = None,
     limit: int = 50,
     offset: int = 0,
-) -> list[HeldPlan]:
+) -> Sequence[Row[Any]]:
     """Held plans of these districts and schools (without both: of all), newest first. words: part of a school's name or
-    key. guard: only what it holds."""
+    key. guard: only what it holds. kinds: role, action, rows, findings of each. plans, all_rows: over all pages."""
     given = {
         "everything": districts is None and schools is None,
         "districts": list(districts or ()),
@@ -198,7 +179,7 @@ def waiting(
         "limit": limit,
         "offset": offset,
     }
-    return [HeldPlan(**row) for row in conn.execute(text(WAITING), given).mappings()]
+    return conn.execute(text(WAITING), given).all()
 
 
 def timeline(conn: Connection, plan: PlanRow) -> list[Event]:

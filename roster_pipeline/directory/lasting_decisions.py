@@ -8,7 +8,7 @@ of change, and a person, or the records of somebody who is not in the directory 
 longer asks for that change (`planning/plan.py`), or if somebody takes it back.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -183,22 +183,6 @@ class NothingExempted(DirectoryError):
 
 
 @dataclass(frozen=True)
-class Exemption:
-    """A change that is not made. name: if the directory knows the person. total: of the school, over all pages."""
-
-    id: int
-    action: str
-    role: str
-    person_id: int | None
-    name: str | None
-    sourced_ids: list[str]
-    who: str
-    reason: str
-    at: datetime
-    total: int
-
-
-@dataclass(frozen=True)
 class ExemptedChange:
     """A change of one person that is not made. school: its key. fields: those of an update."""
 
@@ -226,10 +210,9 @@ def exempt(
     return len(done)
 
 
-def exemptions_of_school(conn: Connection, school_id: int) -> list[Exemption]:
-    """The changes that no sync of a school makes, because somebody exempted them; newest first."""
-    rows = conn.execute(text(EXEMPTIONS_OF_SCHOOL), {"school": school_id, "limit": MOST_SHOWN}).mappings()
-    return [Exemption(**row) for row in rows]
+def exemptions_of_school(conn: Connection, school_id: int) -> Sequence[Row[Any]]:
+    """The newest changes that no sync of a school makes, because somebody exempted them. total: of the school."""
+    return conn.execute(text(EXEMPTIONS_OF_SCHOOL), {"school": school_id, "limit": MOST_SHOWN}).all()
 
 
 def exemptions_of_person(conn: Connection, district_id: int, person_id: int) -> list[ExemptedChange]:

@@ -4,11 +4,12 @@ A week has the number of people, of changes, and of usable records. Each sync ke
 date, so a year of three thousand schools is read quickly.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.alerts import STARTED_BY
 from roster_pipeline.directory.audit import RUN_CANCELED, RUN_REQUESTED
@@ -130,16 +131,6 @@ class HistoryEntry:
         return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}.{LETTERS.get(self.kind, 's')}.{self.id}"
 
 
-@dataclass(frozen=True)
-class OpenAlert:
-    """An alert on the school or on its connection."""
-
-    subject: str
-    cause: str
-    message: str
-    opened_at: datetime
-
-
 def school_history(
     conn: Connection, school_id: int, *, before: str | None = None, limit: int = 30
 ) -> list[HistoryEntry]:
@@ -157,10 +148,9 @@ def school_history(
     return [HistoryEntry(**row) for row in conn.execute(text(SCHOOL_HISTORY), given).mappings()]
 
 
-def alerts_of(conn: Connection, school_id: int, connection_id: int) -> list[OpenAlert]:
-    """The open alerts of a school and its connection, oldest first."""
-    rows = conn.execute(text(OPEN_ALERTS), {"school": school_id, "connection": connection_id}).mappings()
-    return [OpenAlert(**row) for row in rows]
+def alerts_of(conn: Connection, school_id: int, connection_id: int) -> Sequence[Row[Any]]:
+    """The open alerts of a school and its connection, oldest first: subject, cause, message, opened_at."""
+    return conn.execute(text(OPEN_ALERTS), {"school": school_id, "connection": connection_id}).all()
 
 
 def people_by_role(conn: Connection, district_id: int, school_id: int) -> dict[str, int]:

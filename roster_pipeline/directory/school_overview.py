@@ -5,12 +5,12 @@ attention if its last sync failed, if something is held, if it was paused after 
 school that somebody paused until a day needs none.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any, Literal
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 State = Literal["failing", "held", "paused", "stale", "resting", "off", "fine"]
 STATES: tuple[State, ...] = ("failing", "held", "paused", "stale", "resting", "off", "fine")
@@ -226,29 +226,11 @@ def overview(
     return Overview(**totals, page=page)
 
 
-@dataclass(frozen=True)
-class ConnectionStatus:
-    """A connection of a district with its schools in numbers. failure: the newest message of a school that fails."""
-
-    id: int
-    key: str
-    url: str
-    schools: int
-    failing: int
-    held: int
-    paused: int
-    stale: int
-    resting: int
-    last_sync: datetime | None
-    failed_at: datetime | None
-    failure: str | None
-    sign_in: bool
-
-
-def connections(conn: Connection, district_id: int) -> list[ConnectionStatus]:
-    """The connections of a district. Those with the most failing schools come first."""
+def connections(conn: Connection, district_id: int) -> Sequence[Row[Any]]:
+    """The connections of a district, each with its schools in numbers and the newest message of one that fails. Those
+    with the most failing schools come first."""
     given = {"everyone": False, "districts": [district_id], "schools": []}
-    return [ConnectionStatus(**row) for row in conn.execute(text(CONNECTIONS), given).mappings()]
+    return conn.execute(text(CONNECTIONS), given).all()
 
 
 def schools_in_state(conn: Connection, district_id: int, connection_id: int, states: Collection[State]) -> list[str]:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -153,8 +152,7 @@ def list_applications(as_json: AsJson = False) -> None:
     with open_directory() as database, database.begin() as conn:
         logins = schema.applications(conn)
     columns = ["login", "district", "schools", "roles", "fields"]
-    rows = [[getattr(row, name) or "all" for name in columns] for row in logins]
-    print_rows(as_json, [asdict(row) for row in logins], columns, rows)
+    print_rows(as_json, logins, columns, [[row[name] or "all" for name in columns] for row in logins])
 
 
 @application.command("remove", epilog=examples("roster application remove lunch"))

@@ -10,7 +10,6 @@ reads the schema `roster_application`. This schema shows only the application's 
 import re
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -127,17 +126,6 @@ class BadApplication(DirectoryError):
     """The name cannot be a login, a role or a field."""
 
 
-@dataclass(frozen=True)
-class Application:
-    """The part of one district that a login sees. None: everything."""
-
-    login: str
-    district: str
-    schools: tuple[str, ...] | None
-    roles: tuple[str, ...] | None
-    fields: tuple[str, ...] | None
-
-
 def grant_pipeline(conn: Connection, login: str) -> None:
     """Let a login do the pipeline's work and nothing else. Run it as the owner of the tables, after each migration."""
     role = sql.Identifier(login)
@@ -214,18 +202,18 @@ def remove_application(conn: Connection, login: str) -> None:
         _run(conn, statement, role=_role(login))
 
 
-def applications(conn: Connection) -> list[Application]:
-    """Every application, by login and district."""
+def applications(conn: Connection) -> list[dict[str, Any]]:
+    """The login of every application, its district, and the schools, roles and fields that it sees; None: all."""
     names = {row.id: row.key for row in conn.execute(select(school.c.id, school.c.key))}
     query = select(application, district.c.key).join(district, district.c.id == application.c.district_id)
     return [
-        Application(
-            row.login,
-            row.key,
-            tuple(sorted(names.get(one, "") for one in row.schools)) if row.schools else None,
-            tuple(row.roles) if row.roles else None,
-            tuple(row.fields) if row.fields else None,
-        )
+        {
+            "login": row.login,
+            "district": row.key,
+            "schools": sorted(names.get(one, "") for one in row.schools or ()) or None,
+            "roles": row.roles or None,
+            "fields": row.fields or None,
+        }
         for row in conn.execute(query.order_by(application.c.login, district.c.key))
     ]
 

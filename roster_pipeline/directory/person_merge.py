@@ -7,12 +7,10 @@ as they were, row by row, so that it can be undone. Whether two people may be me
 # ruff: noqa: S608 - what is put together here are our own table and column names
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible, note_pair
 from roster_pipeline.directory.locks import lock_district
@@ -82,18 +80,6 @@ where n.district_id = :district and :gone in (n.person_id, n.other_id) and x.thi
 """
 
 
-@dataclass(frozen=True)
-class Merge:
-    """One merge of two people. undone_at: None while it holds."""
-
-    id: int
-    kept_id: int
-    gone_id: int
-    who: str
-    at: datetime
-    undone_at: datetime | None
-
-
 def merge(
     conn: Connection,
     district_id: int,
@@ -149,14 +135,13 @@ def merge(
     return merge_id
 
 
-def merges_of(conn: Connection, district_id: int, person_id: int) -> list[Merge]:
-    """Merges in which this person was kept, the newest first."""
+def merges_of(conn: Connection, district_id: int, person_id: int) -> Sequence[Row[Any]]:
+    """Merges that hold and in which this person was kept, the newest first."""
     query = (
-        "select id, kept_id, gone_id, who, at, undone_at from person_merge "
-        "where district_id = :district and kept_id = :person order by id desc"
+        "select id, kept_id, gone_id, who, at from person_merge "
+        "where district_id = :district and kept_id = :person and undone_at is null order by id desc"
     )
-    given = {"district": district_id, "person": person_id}
-    return [Merge(**row) for row in conn.execute(text(query), given).mappings()]
+    return conn.execute(text(query), {"district": district_id, "person": person_id}).all()
 
 
 def undo(conn: Connection, district_id: int, kept: int, *, who: str, reason: str) -> int:

@@ -87,7 +87,7 @@ def page_of_person(request: Request, *, status: int = 200, error: str = "", aske
             "events": events,
             "leaving": person_view.leaving(opened, view, datetime.now(UTC).date()),
             "connections": connections,
-            "merges": [merge for merge in merges_of(opened, *_of(view)) if merge.undone_at is None],
+            "merges": merges_of(opened, *_of(view)),
         }
     school = next(iter(view.schools.values()), None)
     return page(

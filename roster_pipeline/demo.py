@@ -15,7 +15,6 @@ from rich.table import Table
 from sqlalchemy.engine import make_url
 
 from roster_pipeline import demo_sis
-from roster_pipeline.demo_sis import PORT, simulated
 from roster_pipeline.directory import schema, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.secrets import seal
@@ -62,7 +61,7 @@ def run_demo(console: Console) -> int:
         database = _empty_databases()
     results: list[SyncResult] = []
     try:
-        with simulated(people) as (base_url, served):
+        with demo_sis.simulated(people) as (base_url, served):
             _register(database, base_url)
             with _progress(console) as progress:
                 task = progress.add_task("", total=len(demo_sis.NIGHTS) * len(demo_sis.SCHOOLS) + 1)
@@ -192,7 +191,7 @@ def _progress(console: Console) -> Progress:
 
 def _print_next_steps(console: Console, mails: int, base_url: str, seconds: float) -> None:
     port = urlsplit(base_url).port
-    option = "" if port == PORT else f" --simulator-port {port}"
+    option = "" if port == demo_sis.PORT else f" --simulator-port {port}"
     outbox = os.path.relpath(os.path.join(os.environ["ROSTER_HOME"], "outbox"))  # noqa: PTH118
     console.print(
         f"\n{mails} report e-mails are in [bold]{outbox}/*.eml[/bold]; open them with any mail program.\n"

@@ -19,7 +19,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console import glossary, middleware
 from roster_pipeline.console.config import Config
-from roster_pipeline.console.middleware import Forms, Headers
 from roster_pipeline.console.openid import ProviderAway
 from roster_pipeline.console.page import database, page
 from roster_pipeline.console.pages import (
@@ -104,10 +103,10 @@ def create_app(config: Config) -> Starlette:
     app = Starlette(
         routes=all_routes(),
         middleware=[
-            Middleware(Headers, secure=config.secure),
+            Middleware(middleware.Headers, secure=config.secure),
             Middleware(ErrorPages),
             Middleware(SignedIn, database=opened, config=config),
-            Middleware(Forms),
+            Middleware(middleware.Forms),
         ],
         exception_handlers={HTTPException: answer_to, DirectoryError: answer_to},
         lifespan=lifespan,

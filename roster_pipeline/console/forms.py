@@ -13,7 +13,6 @@ from pydantic_core import ErrorDetails
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.services.settings_changes import SECRET
 from roster_pipeline.settings import connection_fields, fields
-from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.settings.school import (
     ConnectionSettings,
     Guards,
@@ -109,7 +108,7 @@ def plain_school(values: Values, stored: Mapping[str, Any], names: frozenset[str
         typed = values.get(name_of(SCHOOL, name))
         if name in CHECKS[SCHOOL]:
             plain[name] = typed == ON
-        elif name in ROLES:
+        elif name in fields.ROLES:
             plain[name] = {switch: values.get(name_of(SCHOOL, name, switch)) == ON for switch in SWITCHES}
         elif name == "guards":
             plain[name] = _guards(values, plain[name])

@@ -23,8 +23,6 @@ from sqlalchemy import Connection
 
 from roster_pipeline.console.config import Oidc, is_loopback
 from roster_pipeline.directory import accounts, sessions
-from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.sessions import Attempt
 from roster_pipeline.errors import RosterError
 from roster_pipeline.services.access_changes import note_refusal, note_sign_in
 
@@ -78,7 +76,7 @@ class Provider:
         self._keys: list[jwt.PyJWK] = []
         self._keys_at = float("-inf")
 
-    def address(self, state: str, attempt: Attempt) -> str:
+    def address(self, state: str, attempt: sessions.Attempt) -> str:
         """The address to which the browser is sent. Raises ProviderAway."""
         digest = hashlib.sha256(attempt.verifier.encode()).digest()
         asked = {
@@ -94,7 +92,7 @@ class Provider:
         endpoint = self._endpoint("authorization_endpoint")
         return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(asked)}"
 
-    def identity(self, code: str, attempt: Attempt) -> Identity:
+    def identity(self, code: str, attempt: sessions.Attempt) -> Identity:
         """Exchange the code for a token, and verify the token. Raises ProviderAway, TokenRefused."""
         answer = self._exchange(code, attempt.verifier)
         token = answer.get("id_token")
@@ -237,7 +235,7 @@ def _fits(key: jwt.PyJWK, algorithm: str) -> bool:
     return key.key_type == kinds[algorithm[0]]
 
 
-def account_of(opened: Connection, identity: Identity) -> Account | str:
+def account_of(opened: Connection, identity: Identity) -> accounts.Account | str:
     """The account, bound to this identity and noted; or why there is none, for the person to read."""
     known = accounts.by_subject(opened, identity.issuer, identity.subject)
     if known is None and not identity.email:

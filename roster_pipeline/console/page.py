@@ -29,7 +29,6 @@ from roster_pipeline.console.middleware import FIELD, static_url, token_for
 from roster_pipeline.console.session import keep_visit, nothing_here
 from roster_pipeline.directory import sessions
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.sessions import new_token
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.content import sync_title
@@ -57,7 +56,7 @@ LONGEST_NUMBER = 18
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:
     """A template with `viewer`, `csrf`, `csrf_field()`, `path`, `flash`, `now`, and a school's `zone`."""
     state = request.state
-    cookie = state.token or state.visit or new_token()
+    cookie = state.token or state.visit or sessions.new_token()
     csrf = token_for(cookie)
     known = {
         "viewer": state.viewer,

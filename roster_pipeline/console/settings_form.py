@@ -17,7 +17,6 @@ from roster_pipeline.console.page import form
 from roster_pipeline.console.session import viewer
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.plans import findings_of_syncs
 from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import SchoolRow
@@ -27,7 +26,6 @@ from roster_pipeline.services.save_settings import Wanted
 from roster_pipeline.services.school_status import fields_named
 from roster_pipeline.services.settings_changes import NOT_TESTED, ChangedMeanwhile, last_test
 from roster_pipeline.settings import fields
-from roster_pipeline.settings.fields import SECTIONS, Section
 from roster_pipeline.settings.school import (
     MOST_RECIPIENTS,
     TOO_MANY_RECIPIENTS,
@@ -38,7 +36,7 @@ from roster_pipeline.settings.school import (
 from roster_pipeline.sync.fetch_strategy import is_bundle
 from roster_pipeline.vocabulary import Role
 
-CONNECTION_SECTION = SECTIONS[0]
+CONNECTION_SECTION = fields.SECTIONS[0]
 NAME = "school-name"
 REPORT_TO = "school-report_to"
 SECRET_IS_LOST = "Type it again: a secret is never sent back with the page."  # noqa: S105
@@ -50,13 +48,13 @@ START_FIELDS = {"sis", "url", "token_url"}
 class Form:
     """One state of a section's form. seen: revisions of school and connection when it was opened."""
 
-    section: Section
+    section: fields.Section
     school: SchoolRow
     sharing: list[SchoolRow]
     values: Values
     seen: str
     errors: Errors = field(default_factory=dict)
-    test: ConnectionTest | None = None
+    test: connection_tests.ConnectionTest | None = None
     conflict: ChangedMeanwhile | None = None
     test_errors: Errors = field(default_factory=dict)
 
@@ -75,7 +73,7 @@ class Form:
         return own or who.may_manage(self.school.district_id)
 
 
-def stored_form(opened: Connection, school: SchoolRow, section: Section) -> Form:
+def stored_form(opened: Connection, school: SchoolRow, section: fields.Section) -> Form:
     sharing = [row for row in tenants.schools_of(opened, school.connection.id) if row.id != school.id]
     values = (
         forms.shown(school.connection.settings, CONNECTION) | forms.shown(school.settings, SCHOOL) | {NAME: school.name}

@@ -9,7 +9,6 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import people_list
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.people_list import PeopleFilter
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS
 
@@ -119,7 +118,7 @@ def list_members(
 
 def find(conn: Connection, district_id: int, words: str) -> list[Person]:
     """People of a district, archived ones too, as the lists of people search (`people_list`)."""
-    wanted = PeopleFilter(district_id, words=words)
+    wanted = people_list.PeopleFilter(district_id, words=words)
     found = people_list.ids(conn, wanted, limit=MOST_FOUND) if words.strip() else []
     return [get_person(conn, district_id, person_id) for person_id in sorted(found)]
 

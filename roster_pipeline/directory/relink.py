@@ -19,7 +19,6 @@ from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tables import snapshot, sync
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 
@@ -182,7 +181,7 @@ def _of(school: SchoolRow, ids: Sequence[str]) -> dict[str, Any]:
     return {"connection": school.connection.id, "ids": list(ids)}
 
 
-def unlink_leavers(conn: Connection, school: SchoolRow, plan: PlanRow, *, who: str, reason: str) -> list[int]:
+def unlink_leavers(conn: Connection, school: SchoolRow, plan: plans.PlanRow, *, who: str, reason: str) -> list[int]:
     """Unlink the record of every leaver of a plan whose id now belongs to somebody else. Returns their numbers."""
     lock_district(conn, school.district_id)
     given = {"plan": plan.id, "district": school.district_id, "connection": school.connection.id}

@@ -21,7 +21,6 @@ from roster_pipeline.directory.held_plans import claimed_of_school
 from roster_pipeline.directory.ledger import HAS_SYNCED
 from roster_pipeline.directory.plans import of_data_after
 from roster_pipeline.directory.tables import outbox, plan, school, snapshot, sync
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import SchoolSettings
 
 ONE_PERSON = "one_person"
@@ -219,7 +218,7 @@ where y.id = :sync
 
 def latest_snapshot(
     conn: Connection, school_key: str, run_id: str | None = None
-) -> tuple[SchoolRow, dict[str, Any] | None]:
+) -> tuple[tenants.SchoolRow, dict[str, Any] | None]:
     """A school, and its newest snapshot as `snapshots.facts` has it. A snapshot that this run took comes first, unless
     a sync has used newer data meanwhile. A snapshot of a single person does not count. Raises UnknownKey."""
     row = conn.execute(_schools_newest(), {"school_key": school_key, "run_id": run_id}).mappings().first()

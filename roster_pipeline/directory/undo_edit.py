@@ -14,9 +14,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import audit, ledger
-from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.ledger import Change
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.rollback_sql import CASTS, KEPT
 
@@ -127,7 +125,7 @@ class Rows:
 class Edit:
     """One edit by hand: its audit entry, and for each (table, key) the row before and after, or None."""
 
-    entry: Entry
+    entry: audit.Entry
     ways: Ways
 
     @property
@@ -141,7 +139,7 @@ class Edit:
         return [key for key, since in now.exclusions.items() if since == at]
 
 
-def edits(entries: Sequence[Entry], changes: Sequence[Change], person_id: int) -> list[Edit]:
+def edits(entries: Sequence[audit.Entry], changes: Sequence[ledger.Change], person_id: int) -> list[Edit]:
     """The edits by hand among audit entries, with what each changed of this person."""
     of: dict[tuple[datetime, str], Ways] = {}
     for each in changes:
@@ -209,7 +207,7 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
     return edit
 
 
-def _key(change: Change) -> Key:
+def _key(change: ledger.Change) -> Key:
     if change.entity == "link":
         row = change.after or change.before or {}
         return (row.get("connection_id", ""), row.get("sourced_id", ""))

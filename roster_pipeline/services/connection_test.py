@@ -10,7 +10,6 @@ from typing import Any
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, connection_tests, tenant_changes, tenants
-from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import seal, unseal
@@ -50,7 +49,7 @@ class TestGoesOn(DirectoryError):
 
     __test__ = False
 
-    def __init__(self, message: str, here: ConnectionTest | None = None) -> None:
+    def __init__(self, message: str, here: connection_tests.ConnectionTest | None = None) -> None:
         super().__init__(message, "Wait for its end, then test again.")
         self.here = here
 
@@ -195,7 +194,7 @@ def note_end(
         end(conn, problem)
 
 
-def _run_test(database: Database, school: SchoolRow, test: ConnectionTest) -> None:
+def _run_test(database: Database, school: SchoolRow, test: connection_tests.ConnectionTest) -> None:
     stored = school.connection
     changed = test.connection_revision != stored.revision or secret_must_be_typed(stored.settings, test.settings)
     if changed and not test.typed:

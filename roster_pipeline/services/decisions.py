@@ -16,9 +16,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import approvals, lasting_decisions, ledger, members, plans, rollback, tenants
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
-from roster_pipeline.directory.approvals import Part
 from roster_pipeline.directory.database import Database, DirectoryError
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.settings_changes import FieldError, given_reason
 from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.monitoring import settle
@@ -68,7 +66,7 @@ def approve(
     reason: str,
     plan_hash: str | None = None,
     manager: bool = False,
-    parts: Collection[Part] | None = None,
+    parts: Collection[approvals.Part] | None = None,
 ) -> SyncResult:
     """Approve the held rows of a plan and apply them; neither if the plan has changed. manager: may decide what only
     the district's manager may; if not, those rows stay held. parts: the roles and kinds of change to approve; None:
@@ -203,7 +201,7 @@ def words_of(text: str) -> list[str]:
     return list(dict.fromkeys(word for word in found if word))
 
 
-def announce(conn: Connection, school: SchoolRow, text: str, day: date, *, who: str, reason: str) -> Announced:
+def announce(conn: Connection, school: tenants.SchoolRow, text: str, day: date, *, who: str, reason: str) -> Announced:
     """Announce the active people of a school that a list names; entries that do not fit exactly one are left out.
     Raises FieldError for an empty or too long list, a day too far away, or no reason; it repeats no entry."""
     words = words_of(text)

@@ -6,9 +6,6 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import plan_rows, plans, rosters, tenants
 from roster_pipeline.directory.people_list import PeopleFilter
-from roster_pipeline.directory.plans import PlanRow
-from roster_pipeline.directory.rosters import RejectedFilter
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.plan_rows import Line, line_of
 from roster_pipeline.vocabulary import LEFT_REASONS, REASONS
 
@@ -25,8 +22,8 @@ WITHOUT_PLACE = {
 class Planned:
     """A row of a school's newest plan that nobody has applied."""
 
-    school: SchoolRow
-    plan: PlanRow
+    school: tenants.SchoolRow
+    plan: plans.PlanRow
     line: Line
 
 
@@ -34,7 +31,7 @@ class Planned:
 class Unused:
     """A record that could not be used (rule: what is wrong with it), or gives no place in the school (why)."""
 
-    school: SchoolRow
+    school: tenants.SchoolRow
     name: str
     sourced_id: str
     snapshot_id: int = 0
@@ -45,7 +42,7 @@ class Unused:
 def not_entered(conn: Connection, wanted: PeopleFilter) -> list[Planned | Unused]:
     """What is known of people with the words of a search in its schools."""
     rows = plan_rows.not_entered(conn, wanted, limit=MOST)
-    wrong = RejectedFilter(severity="error", words=wanted.words)
+    wrong = rosters.RejectedFilter(severity="error", words=wanted.words)
     records = rosters.page_of_newest(conn, wanted, wrong, limit=MOST)
     others = plan_rows.without_place(conn, wanted, WITHOUT_PLACE, limit=MOST)
     known = tenants.schools_by_id(conn, {row["school_id"] for row in [*rows, *records, *others]})

@@ -16,7 +16,6 @@ from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.identity.person_pairs import StoredPerson, compared, names_of, search_keys
 from roster_pipeline.services import people_file
 from roster_pipeline.services.people_file import PeopleFile, Row
@@ -90,7 +89,7 @@ def preview(
 
 
 def apply(
-    conn: Connection, school: SchoolRow, upload: Upload, digest: str, *, reader: Account, who: str, reason: str
+    conn: Connection, school: SchoolRow, upload: uploads.Upload, digest: str, *, reader: Account, who: str, reason: str
 ) -> int:
     """Do what the preview with this digest showed, and return the sync's number. Raises UploadChanged, FieldError."""
     why = given_reason(reason)

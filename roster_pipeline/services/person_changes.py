@@ -13,11 +13,8 @@ from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean
 from roster_pipeline.directory import ledger, manual_edits, plans, relink, tenants, undo_edit
 from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.ledger import Change
 from roster_pipeline.directory.members import Person, get_person
 from roster_pipeline.directory.operations import erase as erase_everywhere
-from roster_pipeline.directory.tenants import ConnectionRow
-from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.frames import Array, strings
 from roster_pipeline.services.settings_changes import given_reason
 from roster_pipeline.sync.monitoring import settle_people
@@ -124,8 +121,8 @@ def undo(conn: Connection, district_id: int, person_id: int, edit_id: int, *, wh
 
 
 def undoable(
-    conn: Connection, person: Person, entries: Sequence[Entry], changes: Sequence[Change]
-) -> list[tuple[Edit, str]]:
+    conn: Connection, person: Person, entries: Sequence[Entry], changes: Sequence[ledger.Change]
+) -> list[tuple[undo_edit.Edit, str]]:
     """The edits by hand among the audit entries of a person, each with the reason why it cannot be undone, or ""."""
     edits = undo_edit.edits(entries, changes, person.id)
     if not edits:
@@ -185,7 +182,7 @@ def stored_grade(text: str) -> str | None:
 
 def _about_record(
     conn: Connection, change: Callable[..., None], key: str, person_id: int, sourced_id: str, who: str, reason: str
-) -> ConnectionRow:
+) -> tenants.ConnectionRow:
     """Make a change about one record of a connection and a person; returns the connection."""
     source, record = tenants.get_connection(conn, key), sourced_id.strip()
     if not record or len(record) > LONGEST_ID:

@@ -9,12 +9,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, lasting_decisions, ledger, members, plans, rosters, tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.lasting_decisions import Announcement, announcement_has_ended
-from roster_pipeline.directory.ledger import SyncRow
-from roster_pipeline.directory.members import Person, UnknownPerson
 from roster_pipeline.directory.plan_rows import RowFilter
-from roster_pipeline.directory.plans import PlanRow
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import Edit
 from roster_pipeline.services.change_steps import Step, steps_of
 from roster_pipeline.services.hold_explanations import HoldExplanation, hold_explanation_of
@@ -45,9 +40,9 @@ class PersonView:
     elsewhere: how many memberships the reader may not see. whole: the reader may see every field; if not, only the
     name, because the person now belongs to another school. may_change: what all schools of the person share."""
 
-    person: Person
+    person: members.Person
     district: str
-    schools: dict[str, SchoolRow]
+    schools: dict[str, tenants.SchoolRow]
     memberships: list[dict[str, Any]]
     manages: bool
     elsewhere: int
@@ -84,7 +79,7 @@ class Event:
     who: str = ""
     what: str = ""
     reason: str | None = None
-    sync: SyncRow | None = None
+    sync: ledger.SyncRow | None = None
     steps: list[Step] = field(default_factory=list)
     by_hand: bool = False
     edit: Edit | None = None
@@ -97,10 +92,10 @@ class Planned:
     """The rows about a person in the newest plan of a school. sync: the one that applied the plan; None before that.
     edited: the newest edit by hand after the plan. waits: for each held row, why."""
 
-    school: SchoolRow
-    plan: PlanRow
+    school: tenants.SchoolRow
+    plan: plans.PlanRow
     rows: list[Line]
-    sync: SyncRow | None = None
+    sync: ledger.SyncRow | None = None
     edited: Event | None = None
     waits: Mapping[int, HoldExplanation] = field(default_factory=dict)
 
@@ -113,7 +108,7 @@ def find(conn: Connection, person_id: int, reader: Account) -> PersonView:
     rows = {each["school"]: tenants.get_school(conn, each["school"]) for each in person.memberships}
     schools = {key: row for key, row in rows.items() if reader.may_see(row)}
     if not schools and not manager:
-        raise UnknownPerson(person_id)
+        raise members.UnknownPerson(person_id)
     shown = [each | {"name": rows[each["school"]].name} for each in person.memberships if each["school"] in schools]
     hidden = [each for each in person.memberships if each["school"] not in schools]
     gone = not any(each["status"] == "active" for each in shown) and any(each["status"] == "active" for each in hidden)
@@ -177,7 +172,7 @@ def planned(conn: Connection, view: PersonView, events: Sequence[Event]) -> list
     return result
 
 
-def _waits(conn: Connection, plan: PlanRow, rows: Sequence[Line], *, manager: bool) -> dict[int, HoldExplanation]:
+def _waits(conn: Connection, plan: plans.PlanRow, rows: Sequence[Line], *, manager: bool) -> dict[int, HoldExplanation]:
     """For each held row of a plan that waits for a decision: why."""
     held = [row for row in rows if row.held] if plan.state == "planned" else []
     verdict = summary_of(conn, plan).verdict if held else []
@@ -199,10 +194,14 @@ def person_plan(conn: Connection, view: PersonView, plan_id: int) -> Planned | N
     return Planned(school, plan, lines(conn, plan, RowFilter()))
 
 
-def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, Announcement]:
+def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, lasting_decisions.Announcement]:
     """The announcements that count, by school, of schools that the reader may see."""
     every = lasting_decisions.announcements_of_person(conn, view.person.district_id, view.person.id)
-    return {a.school: a for a in every if a.school in view.schools and not announcement_has_ended(a.day, today)}
+    return {
+        a.school: a
+        for a in every
+        if a.school in view.schools and not lasting_decisions.announcement_has_ended(a.day, today)
+    }
 
 
 def history(conn: Connection, view: PersonView) -> list[Event]:

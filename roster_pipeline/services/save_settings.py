@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, connection_tests, plans, tenant_changes, tenants
-from roster_pipeline.directory.connection_tests import ConnectionTest
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
@@ -202,7 +201,7 @@ def secret_of(
     return usable_secret(school.connection, settings, wanted.secret)
 
 
-def stands_for(test: ConnectionTest, before: SchoolRow, now: SchoolRow, secret: str | None) -> bool:
+def stands_for(test: connection_tests.ConnectionTest, before: SchoolRow, now: SchoolRow, secret: str | None) -> bool:
     """Whether a test had exactly the values that are saved now. secret: the new one; None if the stored one is kept."""
     if test.settings != now.connection.settings or test.school_settings.school_id != now.settings.school_id:
         return False

@@ -23,10 +23,8 @@ from pydantic import BaseModel
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, secrets, tenant_changes, tenants
-from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.secrets import REFERENCE
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.settings.fields import ROLES, SCHOOL, title_of
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
@@ -176,7 +174,7 @@ def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
 def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:
     """The typed secret; None keeps the stored one. Raises FieldError for a reference, or if it must be typed."""
     if typed:
-        if typed.startswith(REFERENCE):
+        if typed.startswith(secrets.REFERENCE):
             raise FieldError(SECRET, "Use the command line for a secret that is kept in a variable.")
         return typed
     if stored is not None and stored.secret and secret_must_be_typed(stored.settings, wanted):
@@ -195,7 +193,7 @@ class FieldError(DirectoryError):
 class ChangedMeanwhile(DirectoryError):
     """Somebody has saved other values since the form was loaded. They are not overwritten."""
 
-    def __init__(self, thing: str, entries: Sequence[Entry]) -> None:
+    def __init__(self, thing: str, entries: Sequence[audit.Entry]) -> None:
         names = sorted({title_of(name) for entry in entries for name in entry.details.get("changed", ())})
         who = " and ".join(dict.fromkeys(entry.who for entry in entries)) or "Somebody else"
         super().__init__(

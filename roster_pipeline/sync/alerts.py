@@ -11,15 +11,6 @@ from datetime import UTC, date, datetime
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import alerts, ledger, tenants
-from roster_pipeline.directory.alerts import (
-    EXPIRES,
-    EXPIRES_SOON,
-    PAUSED,
-    Alert,
-    Dated,
-    dated_secrets,
-    open_expiries,
-)
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.content import FailureAlert
@@ -103,7 +94,7 @@ def pause_failing(conn: Connection, now: datetime, key: str | None = None) -> in
     paused = 0
     for number, school_key, nights in failing:
         message = f"The roster sync failed in {nights} nights in a row, so it no longer starts by itself"
-        opened = alerts.open_alert(conn, f"school {school_key}", PAUSED, message, school=number)
+        opened = alerts.open_alert(conn, f"school {school_key}", alerts.PAUSED, message, school=number)
         if opened is not None:
             paused += 1
             notify_pause(conn, schools[number], message, now, opened, "opened")
@@ -147,7 +138,7 @@ def affected_schools(conn: Connection, school: SchoolRow) -> list[SchoolRow]:
 def stage_of(expires: date, today: date) -> str | None:
     """The cause of the alert that is due for a secret: none, `EXPIRES` or `EXPIRES_SOON`."""
     left = (expires - today).days
-    return EXPIRES_SOON if left <= LATE_DAYS else EXPIRES if left <= EARLY_DAYS else None
+    return alerts.EXPIRES_SOON if left <= LATE_DAYS else alerts.EXPIRES if left <= EARLY_DAYS else None
 
 
 @dataclass(frozen=True)
@@ -155,16 +146,16 @@ class ExpiryChange:
     """For one connection: the stage that is due now, if any, and open alerts that no longer hold. one: the last day."""
 
     connection_id: int
-    one: Dated | None
+    one: alerts.Dated | None
     stage: str | None
-    over: list[Alert]
+    over: list[alerts.Alert]
 
 
 def expiry_changes(conn: Connection, now: datetime) -> list[ExpiryChange]:
     """Connections whose alert about the secret must open, change or clear; mostly none."""
     today = now.astimezone(UTC).date()
-    dated = {one.connection_id: one for one in dated_secrets(conn)}
-    open_now = open_expiries(conn)
+    dated = {one.connection_id: one for one in alerts.dated_secrets(conn)}
+    open_now = alerts.open_expiries(conn)
     turns = []
     for number in sorted(dated.keys() | open_now.keys()):
         one, known = dated.get(number), open_now.get(number, [])
@@ -200,7 +191,7 @@ def send_expiry_change(
     return 0, 1
 
 
-def _open_expiry(conn: Connection, secret: Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
+def _open_expiry(conn: Connection, secret: alerts.Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
     today = now.astimezone(UTC).date()
     verb = "ended" if secret.expires < today else "ends"
     message = f"The Client Secret of {secret.key} {verb} on {day(secret.expires)}"

@@ -29,7 +29,6 @@ from roster_pipeline.directory import (
     tenants,
 )
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.record_sets import RecordSet
 from roster_pipeline.directory.roster_reuse import NUMBERS, Cleaning, Earlier
 from roster_pipeline.directory.stored_frames import RECORDS, frame_of_table, table_of
 from roster_pipeline.directory.sync_summary import latest_snapshot
@@ -158,7 +157,7 @@ def read_records(conn: Connection, facts: Mapping[str, Any]) -> Records:
     kept = stored_frames.kept(conn, snapshot_id, RECORDS, records=records, own=False)
     if kept is not None:
         table = kept.table
-        new = (users | contacts) - RecordSet.of(table[ID].to_numpy())
+        new = (users | contacts) - record_sets.RecordSet.of(table[ID].to_numpy())
         if len(new) <= MOST_NEW * records:
             ids, lines = snapshots.documents_of(conn, new)
             table = pa.concat_tables([table, table_of(frame_of_documents(lines), **{ID: pa.array(ids)})])
@@ -170,7 +169,7 @@ def read_records(conn: Connection, facts: Mapping[str, Any]) -> Records:
     return Records(frames[0], frames[1], pa.concat_tables(tables))
 
 
-def _of_records(table: pa.Table, records: RecordSet) -> pd.DataFrame:
+def _of_records(table: pa.Table, records: record_sets.RecordSet) -> pd.DataFrame:
     """These records, by sourcedId: cleaning would sort them, and so copy every column once more."""
     places = np.flatnonzero(np.isin(table[ID].to_numpy(), records.ids))
     order = pc.sort_indices(one_array(table["sourcedId"]).take(pa.array(places))).to_numpy()

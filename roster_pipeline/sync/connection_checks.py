@@ -16,7 +16,6 @@ from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.cleaning.roles import school_orgs
 from roster_pipeline.directory import tenant_changes, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.errors import with_keys
 from roster_pipeline.frames import REJECTED_COLUMNS, frame_of
 from roster_pipeline.oneroster.bundle import check_bundle_schools
@@ -74,14 +73,14 @@ def check_connection(database: Database, school_key: str, limits: Limits | None 
     return plain
 
 
-def item_as_data(item: CheckItem, school: SchoolRow) -> dict[str, Any]:
+def item_as_data(item: CheckItem, school: tenants.SchoolRow) -> dict[str, Any]:
     """An item as plain data; its remedy names the school and its connection by their keys."""
     remedy = with_keys(item.remedy or "", school=school.key, connection=school.connection.key)
     return asdict(item) | {"remedy": remedy}
 
 
 def items_of(
-    connection: ConnectionRow,
+    connection: tenants.ConnectionRow,
     chosen: SchoolSettings,
     limits: Limits | None = None,
     keep: Callable[[Mapping[str, Any]], object] = dict,
@@ -93,7 +92,7 @@ def items_of(
 
 
 def items_of_schools(
-    connection: ConnectionRow,
+    connection: tenants.ConnectionRow,
     schools: Sequence[tuple[SchoolSettings, str]],
     limits: Limits | None = None,
     keep: Callable[[Mapping[str, Any]], object] = dict,

@@ -18,7 +18,6 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import accounts, alerts, approvals, tenants
 from roster_pipeline.directory.alerts import CLAIMED, HELD, SOURCE_STALE, STALE, Alert
-from roster_pipeline.directory.approvals import Hold
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.held_plans import changed_claims, claimed_people, schools_of_people
 from roster_pipeline.directory.locks import try_lock_until_commit
@@ -159,7 +158,7 @@ def watch_holds(
     conn: Connection, now: datetime, school_id: int | None = None, only: list[int] | None = None
 ) -> Watched:
     """Check all schools once, or one; only: of its alerts, these. In the caller's transaction."""
-    by_school: dict[int, list[Hold]] = {}
+    by_school: dict[int, list[approvals.Hold]] = {}
     for hold in approvals.held(conn, school_id=school_id):
         by_school.setdefault(hold.school_id, []).append(hold)
     if not by_school and only == []:
@@ -196,12 +195,12 @@ def watch_holds(
     return Watched(len(fresh), len(cleared))
 
 
-def _held(holds: list[Hold]) -> str:
+def _held(holds: list[approvals.Hold]) -> str:
     kinds = [f"{counted(hold.rows, *NOUNS[hold.action])} of {role_name(hold.role)}" for hold in holds]  # type: ignore[index]
     return f"{joined(kinds)} {'is' if sum(hold.rows for hold in holds) == 1 else 'are'}"
 
 
-def _by_whom(holds: list[Hold]) -> str:
+def _by_whom(holds: list[approvals.Hold]) -> str:
     """The end of the sentence about waiting changes: who has to decide."""
     overridable = [hold for hold in holds if hold.overridable]
     if not overridable:

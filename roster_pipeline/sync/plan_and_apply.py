@@ -21,7 +21,6 @@ from roster_pipeline.directory import lasting_decisions, plans, rosters, school_
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import NO_ID
 from roster_pipeline.frames import infrequent_collection, strings, truth
 from roster_pipeline.oneroster.http.endpoint import Limits
@@ -98,7 +97,7 @@ def plan_latest(
 @infrequent_collection()
 def plan_snapshot(
     database: Database,
-    school: SchoolRow,
+    school: tenants.SchoolRow,
     snapshot_id: int,
     *,
     run_id: str | None,
@@ -182,7 +181,7 @@ def plan_snapshot(
     )
 
 
-def _quality_findings(results: pd.DataFrame, school: SchoolRow, snapshot_id: int) -> list[Finding]:
+def _quality_findings(results: pd.DataFrame, school: tenants.SchoolRow, snapshot_id: int) -> list[Finding]:
     try:
         rules = installed_suite().tuned(school.settings.quality)
     except QualitySuiteError as problem:
@@ -192,7 +191,7 @@ def _quality_findings(results: pd.DataFrame, school: SchoolRow, snapshot_id: int
 
 def _second_witness(
     database: Database,
-    school: SchoolRow,
+    school: tenants.SchoolRow,
     snapshot_id: int,
     school_sourced_id: str,
     plan: Plan,

@@ -12,7 +12,6 @@ from roster_pipeline.directory import pulls, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.delta_base import OLDER_RECORDS, DeltaBase
 from roster_pipeline.directory.pull_comparison import Compared
-from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
@@ -112,7 +111,7 @@ def _unchanged_since(
     return (base.unchanged_since or base.finished_at) if same else None
 
 
-def is_cut(database: Database, source: ConnectionRow, pull_id: int, lost: list[str]) -> bool:
+def is_cut(database: Database, source: tenants.ConnectionRow, pull_id: int, lost: list[str]) -> bool:
     """Whether a file of a bundle was cut: many people whom a sync would archive are enrolled without a row. lost: ids
     of people who are enrolled without a row. Those whom no sync would archive do not count, because some exports keep
     the enrollments of everybody who ever left."""

@@ -12,10 +12,8 @@ from roster_pipeline.console.page import NOTHING, database, form, page, piece, r
 from roster_pipeline.console.session import nothing_here, signed_out, viewer, zone_of
 from roster_pipeline.directory import accounts, audit, sessions, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Account, Place
-from roster_pipeline.directory.tenants import UnknownKey
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes
-from roster_pipeline.services.access_changes import NoAddress
 
 ROLES = {OWNER: "Owner of a school", MANAGER: "Manager of a district", OPERATOR: "Operator of everything"}
 MOST_SHOWN = 200
@@ -67,7 +65,7 @@ def grant(request: Request) -> Response:
             )
             owner = accounts.district_of(opened, place)
             if owner is not None and not who.may_manage(owner):
-                raise UnknownKey("place", values["place"])
+                raise tenants.UnknownKey("place", values["place"])
             added = access_changes.grant(opened, values["email"], place, who=who.email)
             if added and invited:
                 school = tenants.schools_by_id(opened, [place.school_id])[place.school_id] if place.school_id else None
@@ -79,9 +77,9 @@ def grant(request: Request) -> Response:
                     console_url=request.app.state.config.url,
                     path=f"/schools/{school.key}" if school else "",
                 )
-    except NoAddress as problem:
+    except access_changes.NoAddress as problem:
         return show(request, values, {"email": f"{problem.message} {in_console(problem.remedy)}"})
-    except UnknownKey:
+    except tenants.UnknownKey:
         return show(request, values, {"place": NO_SUCH_PLACE})
     email = accounts.normal(values["email"])
     where = f"They sign in at {request.app.state.config.url} with this address."

@@ -18,12 +18,8 @@ from roster_pipeline.console.page import ROWS, Listed, database, day_of, form, l
 from roster_pipeline.console.session import district_of, nothing_here, viewer
 from roster_pipeline.directory import audit, school_history, school_overview, tenant_changes, tenants
 from roster_pipeline.directory.accounts import Account, Place
-from roster_pipeline.directory.school_overview import STATES, overview
-from roster_pipeline.directory.tenant_changes import ConnectionInUse, KeyTaken
-from roster_pipeline.directory.tenants import DistrictRow, SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes, school_changes
-from roster_pipeline.services.access_changes import NoAddress
 from roster_pipeline.services.school_status import next_run, plain, status_of
 from roster_pipeline.services.settings_changes import FieldError, differences, remove_connection
 from roster_pipeline.services.sis_schools import RESERVED, key_of
@@ -54,10 +50,10 @@ LONGEST_SEARCH = 100
 def show_overview(request: Request) -> Response:
     """The overview. `q` searches, `state` filters, `page` counts from 1."""
     who, sent, now = viewer(request), list_filter(request, "q", "state", address="/"), datetime.now(UTC)
-    state = sent["state"] if sent["state"] in (*STATES, "attention", "quiet") else ""
+    state = sent["state"] if sent["state"] in (*school_overview.STATES, "attention", "quiet") else ""
     filters = replace(sent, fields={"q": sent["q"][:LONGEST_SEARCH], "state": state})
     with database(request).begin() as opened:
-        found = overview(
+        found = school_overview.overview(
             opened,
             everyone=who.operator,
             districts=who.districts,
@@ -136,9 +132,9 @@ def add_district(request: Request) -> Response:
                     access_changes.grant(opened, email, Place(district_id=row.id), who=who.email)
                     url = request.app.state.config.url
                     access_changes.invite(opened, email, [row.name], console_url=url, path="/schools/new")
-        except KeyTaken:
+        except tenant_changes.KeyTaken:
             errors["key"] = TAKEN
-        except NoAddress as problem:
+        except access_changes.NoAddress as problem:
             errors["managers"] = f"{problem.message} {problem.remedy}"
         else:
             return redirect(
@@ -184,7 +180,7 @@ def remove(request: Request) -> Response:
         try:
             remove_connection(opened, key, who=viewer(request).email)
             message = f"The connection {key} was removed."
-        except ConnectionInUse as problem:
+        except tenant_changes.ConnectionInUse as problem:
             message = f"{problem.message} {problem.remedy}"
     return redirect(request, f"/districts/{district.key}", message=message)
 
@@ -232,14 +228,14 @@ def _operator(request: Request) -> Account:
     return who
 
 
-def _pattern(opened: Connection, district: DistrictRow, key: str) -> SchoolRow:
+def _pattern(opened: Connection, district: tenants.DistrictRow, key: str) -> tenants.SchoolRow:
     school = tenants.get_school(opened, key)
     if school.district_id != district.id:
         raise nothing_here()
     return school
 
 
-def _connection_of(request: Request, opened: Connection) -> tuple[DistrictRow, int]:
+def _connection_of(request: Request, opened: Connection) -> tuple[tenants.DistrictRow, int]:
     district = district_of(request, opened, request.path_params["key"])
     connection = tenants.get_connection(opened, str(form(request).get("connection", "")))
     if connection.district_id != district.id:

@@ -33,8 +33,6 @@ from roster_pipeline.console.session import school_of, the_school, viewer
 from roster_pipeline.directory import approvals, held_plans, lasting_decisions, plan_rows, plans
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.lasting_decisions import NothingExempted
-from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import decisions, school_changes
@@ -57,7 +55,7 @@ def exempt(request: Request) -> Response:
     given: dict[str, Any] = {"who": viewer(request).email, "reason": reason, "plan_hash": _hash(request)}
     try:
         done = decisions.exempt(database(request), school.key, plan.id, rows[:ROWS], **given)
-    except NothingExempted as problem:
+    except lasting_decisions.NothingExempted as problem:
         return of_school(request, status=409, errors={"reason": in_console(str(problem))}, decision="exempt")
     except (approvals.PlanChanged, approvals.NothingHeld):
         return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
@@ -181,7 +179,7 @@ def decide(request: Request, decision: str) -> Response:
 
 
 def _archivals(
-    request: Request, school: SchoolRow, plan: PlanRow, manager: bool, parts: list[approvals.Part] | None
+    request: Request, school: SchoolRow, plan: plans.PlanRow, manager: bool, parts: list[approvals.Part] | None
 ) -> int:
     """How many people the approval would archive."""
     with database(request).begin() as opened:
@@ -189,7 +187,7 @@ def _archivals(
     return hold_explanation_of((vars(hold) for hold in holds), manager=manager).archivals(parts)
 
 
-def _message_of(decision: str, plan: PlanRow, result: SyncResult) -> str:
+def _message_of(decision: str, plan: plans.PlanRow, result: SyncResult) -> str:
     if decision == "relink":
         people = sum(of.get("link", 0) for of in result.counts.values())
         linked = counted(people, "person", "people")
@@ -200,7 +198,7 @@ def _message_of(decision: str, plan: PlanRow, result: SyncResult) -> str:
 
 
 def _not_decided(
-    request: Request, opened_again: Database, school: SchoolRow, plan: PlanRow, decision: str, problem: Exception
+    request: Request, opened_again: Database, school: SchoolRow, plan: plans.PlanRow, decision: str, problem: Exception
 ) -> Response:
     """The plan is no longer open: a second click leads where the first did, all else is refused."""
     home = f"/schools/{school.key}"

@@ -33,11 +33,8 @@ from roster_pipeline.console.page import (
 from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, held_plans, plan_rows, plans, tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.plan_rows import RowFilter
-from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
-from roster_pipeline.services.decisions import Chosen
 from roster_pipeline.services.guard_advice import GUARD_TITLES
 from roster_pipeline.services.hold_explanations import hold_explanation_of
 from roster_pipeline.services.plan_rows import HEADER, cells, every_line, lines, summary_of
@@ -119,7 +116,7 @@ class Rows:
     manages: bool
 
 
-def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, PlanRow]:
+def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, plans.PlanRow]:
     """The school and the plan in the path. Raises HTTPException 404, also for a plan of another school."""
     school = school_of(request, opened)
     plan = plans.get(opened, number_of(request, "plan_id"))
@@ -133,14 +130,14 @@ def decides_as_manager(who: Account, opened: Connection, school: SchoolRow, plan
     return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
 
 
-def row_filter(filters: ListFilter, *, held: bool = False) -> RowFilter:
+def row_filter(filters: ListFilter, *, held: bool = False) -> plan_rows.RowFilter:
     """The filter for the directory; a value that is no action or role sets no condition."""
     action = filters["action"]
     if action in ACTIONS:
         actions: tuple[str, ...] = (action,)
     else:
         actions = () if action == EVERY_ROW or held else tuple(name for name in ACTIONS if name != QUIET)
-    return RowFilter(
+    return plan_rows.RowFilter(
         actions=actions,
         role=filters["role"] if filters["role"] in ROLE_ORDER else None,
         words=filters.words,
@@ -153,7 +150,7 @@ def rows_of(
     request: Request,
     opened: Connection,
     school: SchoolRow,
-    plan: PlanRow,
+    plan: plans.PlanRow,
     *,
     address: str,
     kinds: Iterable[tuple[str, str]] | None = None,
@@ -236,7 +233,7 @@ def decide_several(request: Request) -> Response:
     return page(request, "holds_decided.html", done=done, names=names, decision=decision)
 
 
-def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
+def _chosen(request: Request, opened: Connection, sent: str) -> decisions.Chosen | None:
     """A chosen plan from `number hash`. None if it does not belong to a school of the viewer."""
     number, _, hash_ = sent.partition(" ")
     try:
@@ -246,7 +243,7 @@ def _chosen(request: Request, opened: Connection, sent: str) -> Chosen | None:
     school = tenants.schools_by_id(opened, [plan.school_id])[plan.school_id]
     if not viewer(request).may_see(school):
         return None
-    return Chosen(school.key, plan.id, hash_, decides_as_manager(viewer(request), opened, school, plan.id))
+    return decisions.Chosen(school.key, plan.id, hash_, decides_as_manager(viewer(request), opened, school, plan.id))
 
 
 def is_typed(request: Request, archivals: int) -> bool:
@@ -255,7 +252,7 @@ def is_typed(request: Request, archivals: int) -> bool:
     return archivals <= MOST_UNTYPED or typed == str(archivals)
 
 
-def refused(request: Request, school: SchoolRow, plan: PlanRow, message: str) -> Response:
+def refused(request: Request, school: SchoolRow, plan: plans.PlanRow, message: str) -> Response:
     with database(request).begin() as opened:
         newest = plans.latest(opened, school.id)
         waiting = approvals.held(opened, school_id=school.id)

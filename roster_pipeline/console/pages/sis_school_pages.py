@@ -20,7 +20,6 @@ from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset,
 from roster_pipeline.defs.asset_helpers import add_partitions
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.connection_tests import SisSchoolList
 from roster_pipeline.directory.tenant_changes import RefusedSetting
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow, UnknownKey
 from roster_pipeline.oneroster.presets import presets
@@ -28,7 +27,6 @@ from roster_pipeline.services import sis_schools
 from roster_pipeline.services.access_changes import NoAddress
 from roster_pipeline.services.connection_test import TestGoesOn
 from roster_pipeline.services.settings_changes import SECRET, FieldError, allowed, change_connection, usable_secret
-from roster_pipeline.services.sis_schools import PickedSchool
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings, display_name
 from roster_pipeline.vocabulary import LONGEST_ID, ROLE_ORDER, people_of
 
@@ -85,7 +83,7 @@ def pick(request: Request) -> Response:
 async def events(request: Request) -> Response:
     """GET: `reload` once the schools were read or cannot be read, then `fill` with the numbers of their people."""
 
-    def now() -> SisSchoolList | None:
+    def now() -> connection_tests.SisSchoolList | None:
         with database(request).begin() as opened:
             return connection_tests.get_list(opened, connection_of(request, opened))
 
@@ -118,7 +116,7 @@ def add(request: Request) -> Response:
         for one, _, ours in _lines(request, opened, connection, listed):
             if one["id"] in ticked or (everything and ours is None):
                 owners = [*addresses(values.get(f"owner-{one['id']}", "")), *for_all]
-                picked.append(PickedSchool(one["id"], _usable_name(one), owners))
+                picked.append(sis_schools.PickedSchool(one["id"], _usable_name(one), owners))
         if values.get("school_id") or values.get("name"):
             picked += _typed(values, for_all, errors)
         pattern = _pattern(opened, who, connection, values.get("pattern", ""), errors)
@@ -194,7 +192,7 @@ def _added(request: Request, added: list[SchoolRow]) -> Response:
     return redirect(request, f"/connections/{added[0].connection.key}/test", message=message)
 
 
-def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[PickedSchool]:
+def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[sis_schools.PickedSchool]:
     """The school that was typed."""
     name, school_id = values.get("name", ""), values.get("school_id", "")
     try:
@@ -203,7 +201,7 @@ def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[Pi
         errors["name"] = str(problem)
     if not 0 < len(school_id) <= LONGEST_ID:
         errors["school_id"] = f"Fill this in, with at most {LONGEST_ID} characters."
-    return [] if errors else [PickedSchool(school_id, name, owners)]
+    return [] if errors else [sis_schools.PickedSchool(school_id, name, owners)]
 
 
 def _pattern(
@@ -233,7 +231,7 @@ def _usable_name(school: dict[str, Any]) -> str:
 
 
 def _lines(
-    request: Request, opened: Connection, connection: ConnectionRow, found: SisSchoolList | None
+    request: Request, opened: Connection, connection: ConnectionRow, found: connection_tests.SisSchoolList | None
 ) -> list[tuple[dict[str, Any], str, SchoolRow | None]]:
     """The schools of the SIS with all words of the search: each with its people, and ours if it was added."""
     words = request.query_params.get("q", "").casefold().split()

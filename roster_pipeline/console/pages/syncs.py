@@ -27,8 +27,6 @@ from roster_pipeline.console.page import (
 from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, ledger, rollback, rosters
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.ledger import SyncRow
-from roster_pipeline.directory.rollback import Only
 from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
@@ -71,7 +69,7 @@ def roll_back(request: Request) -> Response:
     return redirect(request, f"{home}/{result.sync_id}", message=f"Sync {sync.id} is undone by this one.{left}")
 
 
-def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, SyncRow]:
+def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, ledger.SyncRow]:
     """The school and the sync in the path. Raises HTTPException 404, also for a sync of another school."""
     school = school_of(request, opened)
     sync = ledger.get_sync(opened, number_of(request, "sync_id"))
@@ -80,7 +78,7 @@ def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, SyncRow]:
     return school, sync
 
 
-def _only(request: Request) -> Only | None:
+def _only(request: Request) -> rollback.Only | None:
     given = form(request) if request.method == "POST" else request.query_params
     return "archived" if given.get("only") == "archived" else None
 

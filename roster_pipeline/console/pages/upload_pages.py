@@ -24,10 +24,7 @@ from roster_pipeline.console.session import nothing_here, school_of, the_school,
 from roster_pipeline.directory import uploads
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_file, people_upload
-from roster_pipeline.services.people_file import FileUnusable, PeopleFile, Row
-from roster_pipeline.services.people_upload import Preview
 from roster_pipeline.vocabulary import ROLE_ORDER
 
 SHOWN = {
@@ -62,7 +59,7 @@ def upload(request: Request) -> Response:
         return choose(request, "Choose a file.")
     try:
         file = people_file.read_people_file(sent.file.read(people_file.LARGEST_FILE + 1))
-    except FileUnusable as problem:
+    except people_file.FileUnusable as problem:
         return choose(request, f"{problem.message} {problem.remedy}")
     columns = people_file.fields_of_columns(file.header)
     with database(request).begin() as opened:
@@ -150,7 +147,7 @@ def choose(request: Request, error: str = "") -> Response:
     )
 
 
-def _kept(request: Request, opened: Connection, school: SchoolRow) -> Upload:
+def _kept(request: Request, opened: Connection, school: SchoolRow) -> uploads.Upload:
     found = uploads.kept(opened, school, number_of(request, "upload_id"), who=viewer(request).email)
     if found is None:
         raise nothing_here()
@@ -163,8 +160,8 @@ def show(request: Request, error: str = "") -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
         kept = _kept(request, opened, school)
-        file = PeopleFile(kept.header, kept.rows)
-        seen: Preview = people_upload.preview(
+        file = people_file.PeopleFile(kept.header, kept.rows)
+        seen: people_upload.Preview = people_upload.preview(
             opened, school, file, kept.columns, role=kept.role, reader=who, choices=kept.choices
         )
     wanted = SAME if filters["show"] == "same" else (filters["show"],)
@@ -192,7 +189,7 @@ def show(request: Request, error: str = "") -> Response:
     )
 
 
-def _choices_of(row: Row) -> list[tuple[str, str]]:
+def _choices_of(row: people_file.Row) -> list[tuple[str, str]]:
     """The possible decisions about a row; empty if nothing has to be decided."""
     if row.what != people_file.LOOK and not row.choice:
         return []

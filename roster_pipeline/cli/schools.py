@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from roster_pipeline.cli import setting_options
 from roster_pipeline.cli.commands import (
     AsJson,
     CommandError,
@@ -20,16 +21,6 @@ from roster_pipeline.cli.commands import (
 )
 from roster_pipeline.cli.connections import report_saved
 from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, print_table
-from roster_pipeline.cli.setting_options import (
-    DEFAULT_OPTIONS,
-    OF_ONE_SCHOOL,
-    SCHOOL_OPTIONS,
-    as_data,
-    new_school,
-    school_settings,
-    switches,
-    with_options,
-)
 from roster_pipeline.settings.connection_fields import DISTRICT
 from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.vocabulary import counted
@@ -85,7 +76,7 @@ def set_district(
         "roster district defaults springfield --students --students-auto-update --time-zone America/Chicago",
     ),
 )
-@with_options(DEFAULT_OPTIONS)
+@setting_options.with_options(setting_options.DEFAULT_OPTIONS)
 def defaults(
     key: Annotated[str, typer.Argument(metavar="DISTRICT", help="The key of a district.")],
     school: Annotated[str | None, typer.Option("--from", metavar="SCHOOL", help="Take those of this school.")] = None,
@@ -112,13 +103,13 @@ def defaults(
                 raise CommandError(f"{school} is a school of {taken.district_key}.\nTake a school of {key}.")
             now = taken.settings.for_new_schools()
         if given:
-            now = school_settings((now or plain).model_dump(mode="json"), chosen)
+            now = setting_options.school_settings((now or plain).model_dump(mode="json"), chosen)
         if school or given or standard:
             done = set_school_defaults(conn, key, None if standard else now, who=who_asks(who))
             note(f"District {key}: {'the settings of new schools' if done.names else 'nothing'} changed.")
             now = None if standard else now
     if as_json:
-        print_json(now and now.model_dump(mode="json", exclude=set(OF_ONE_SCHOOL)))
+        print_json(now and now.model_dump(mode="json", exclude=set(setting_options.OF_ONE_SCHOOL)))
         return
     print_table(["setting", "value"], differences(plain, now or plain))
     note("The other settings are the standard ones." if now else "New schools begin with the standard settings.")
@@ -156,7 +147,7 @@ def end_pause(key: Annotated[str, typer.Argument(metavar="DISTRICT")], who: Who 
         "roster school add --file schools.csv --connection sis --students --time-zone America/Chicago",
     ),
 )
-@with_options(SCHOOL_OPTIONS)
+@setting_options.with_options(setting_options.SCHOOL_OPTIONS)
 def add(
     key: Annotated[
         str | None, typer.Argument(metavar="SCHOOL", help="A short key: lower-case letters, digits, hyphens.")
@@ -195,7 +186,7 @@ def add(
 
     with open_directory() as database:
         with database.begin() as conn:
-            settings = school_settings(new_school(conn, connection), chosen)
+            settings = setting_options.school_settings(setting_options.new_school(conn, connection), chosen)
             row = add_school(conn, connection, valid_key(key), name, settings, who=who_asks(who))
         note_added([row])
     note(f"School {key} added. Next: roster test-connection {key}")
@@ -209,7 +200,7 @@ def add(
         "roster school set oak --blackout 2027-06-20:2027-08-10 --map ext:officeStaff=staff",
     ),
 )
-@with_options(SCHOOL_OPTIONS)
+@setting_options.with_options(setting_options.SCHOOL_OPTIONS)
 def set_(
     key: SchoolKey,
     name: Annotated[str | None, typer.Option("--name", help="The school's name, for reports.")] = None,
@@ -223,7 +214,7 @@ def set_(
     with open_directory() as database:
         with database.begin() as conn:
             row = tenants.get_school(conn, key)
-        settings = school_settings(row.settings.model_dump(mode="json"), chosen)
+        settings = setting_options.school_settings(row.settings.model_dump(mode="json"), chosen)
         result = save_school(database, key, settings, who=who_asks(who), name=name or None, seen=row.revision)
     report_saved(f"School {key}", result)
 
@@ -240,7 +231,7 @@ def list_(
         rows = tenants.list_schools(conn, district)
     print_rows(
         as_json,
-        [as_data(row) for row in rows],
+        [setting_options.as_data(row) for row in rows],
         ["school", "name", "district", "connection", "rostered", "sync time", "report"],
         [
             (
@@ -265,11 +256,11 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
     with open_directory() as database, database.begin() as conn:
         row = tenants.get_school(conn, key)
     if as_json:
-        print_json(as_data(row))
+        print_json(setting_options.as_data(row))
         return
     plain = row.settings.model_dump(mode="json")
     facts = {"school": row.key, "name": row.name, "district": row.district_key, "connection": row.connection.key}
-    roles = {role: switches(getattr(row.settings, role)) for role in ROLES}
+    roles = {role: setting_options.switches(getattr(row.settings, role)) for role in ROLES}
     rest = {name.replace("_", " "): value for name, value in plain.items() if name not in (*ROLES, "guards")}
     print_facts(facts | roles | rest | {f"guard {name}": value for name, value in plain["guards"].items()})
 

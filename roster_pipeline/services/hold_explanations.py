@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from roster_pipeline import vocabulary
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.directory.approvals import Part
 from roster_pipeline.planning.findings import percent
@@ -13,21 +14,10 @@ from roster_pipeline.planning.role_guards import passes_as_small
 from roster_pipeline.planning.snapshot_guards import SOURCE_STALE
 from roster_pipeline.services.guard_advice import ADVICE
 from roster_pipeline.settings.school import Guards
-from roster_pipeline.vocabulary import (
-    ARCHIVE,
-    CREATE,
-    RESTORE,
-    UPDATE,
-    approvable,
-    counted,
-    held_place,
-    is_overridable,
-    needs_manager,
-)
 
 RELINKED = "rekeyed"
 MOST_PLANS = 14
-BY_SIZE = {"create_share": CREATE, "restore_share": RESTORE, "update_share": UPDATE}
+BY_SIZE = {"create_share": vocabulary.CREATE, "restore_share": vocabulary.RESTORE, "update_share": vocabulary.UPDATE}
 """Guards on the share of a role that one action concerns."""
 BY_FINDING = {
     "shrink_share": ("shrunk_role",),
@@ -111,7 +101,7 @@ class HoldExplanation:
     def archivals(self, parts: Collection[Part] | None = None) -> int:
         """How many people an approval archives: an approval of only these parts, or of everything."""
         chosen = {part: rows for part, rows in self.parts.items() if parts is None or part in parts}
-        return sum(rows for (_, action), rows in chosen.items() if action == ARCHIVE)
+        return sum(rows for (_, action), rows in chosen.items() if action == vocabulary.ARCHIVE)
 
     @property
     def managers(self) -> int:
@@ -131,15 +121,15 @@ def hold_explanation_of(held: Iterable[Mapping[str, Any]], *, manager: bool = Tr
     reported: set[tuple[str, str, bool]] = set()
     for line in held:
         findings = line["findings"]
-        may, others = approvable(findings), not manager and needs_manager(findings)
+        may, others = vocabulary.approvable(findings), not manager and vocabulary.needs_manager(findings)
         kind = Kind(line["role"], line["action"], int(line["rows"]), may and not others, may and others)
         kinds.append(kind)
         for finding in findings:
-            key = (finding["guard"], finding["message"], is_overridable(finding))
+            key = (finding["guard"], finding["message"], vocabulary.is_overridable(finding))
             found.setdefault(key, []).append(kind)
             reported |= set() if finding.get("repeats") else {key}
     why = [Why(*key, ADVICE.get(key[0], ""), tuple(of), key not in reported) for key, of in found.items()]
-    kinds.sort(key=lambda kind: held_place(kind.role, kind.action))
+    kinds.sort(key=lambda kind: vocabulary.held_place(kind.role, kind.action))
     return HoldExplanation(tuple(kinds), tuple(sorted(why, key=lambda one: (one.repeats, one.overridable, -one.rows))))
 
 
@@ -157,13 +147,13 @@ def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = Fal
     if not plans:
         return {}
     lines = {}
-    shares = [(_largest(plan, ARCHIVE), not all(_beyond_share(plan, guards))) for plan in plans]
+    shares = [(_largest(plan, vocabulary.ARCHIVE), not all(_beyond_share(plan, guards))) for plan in plans]
     lines["archive_share"] = _line(shares, percent)
-    most = [max((_rows(of, ARCHIVE) for of in plan.counts.values()), default=0) for plan in plans]
+    most = [max((_rows(of, vocabulary.ARCHIVE) for of in plan.counts.values()), default=0) for plan in plans]
     lines["archive_most"] = _line(((rows, rows > guards.archive_most) for rows in most), lambda rows: f"{rows:,.0f}")
     for name, action in BY_SIZE.items():
         limit = getattr(guards, name)
-        known = [plan for plan in plans if action == UPDATE or not plan.first_sync]
+        known = [plan for plan in plans if action == vocabulary.UPDATE or not plan.first_sync]
         lines[name] = _line(
             ((share, share > limit) for share in (_largest(plan, action, TOO_FEW) for plan in known)), percent
         )
@@ -175,9 +165,9 @@ def guard_lines(plans: Sequence[PastPlan], guards: Guards, *, bundle: bool = Fal
     unchanged = "bundle_unchanged_days" if bundle else "api_unchanged_days"
     days = [plan.findings.get(SOURCE_STALE, 0.0) for plan in plans]
     judged = ((value, value >= getattr(guards, unchanged)) for value in days)
-    lines[unchanged] = _line(judged, lambda value: counted(int(value), "day", "days"), _WITHIN)
+    lines[unchanged] = _line(judged, lambda value: vocabulary.counted(int(value), "day", "days"), _WITHIN)
     passed = sum(any(_beyond_share(plan, guards)) for plan in plans)
-    how_often = f"passed in {counted(passed, 'sync', 'syncs')}" if passed else "never passed"
+    how_often = f"passed in {vocabulary.counted(passed, 'sync', 'syncs')}" if passed else "never passed"
     small = f"{_of(len(plans))}: archivals of a small role {how_often}."
     return lines | {"archive_always_allowed": small, "archive_small_role": small}
 
@@ -203,7 +193,7 @@ def _rows(of: Mapping[str, int], action: str) -> int:
 
 def _there(of: Mapping[str, int]) -> int:
     """How many people of a role the directory had: every active membership is one row of the plan."""
-    return sum(rows for action, rows in of.items() if action not in (CREATE, RESTORE))
+    return sum(rows for action, rows in of.items() if action not in (vocabulary.CREATE, vocabulary.RESTORE))
 
 
 def _largest(plan: PastPlan, action: str, few: int = 0) -> float:
@@ -214,5 +204,5 @@ def _largest(plan: PastPlan, action: str, few: int = 0) -> float:
 
 def _beyond_share(plan: PastPlan, guards: Guards) -> list[bool]:
     """For each role whose archivals are beyond the share, whether they pass because the role is small."""
-    sizes = [(_rows(of, ARCHIVE), _there(of)) for of in plan.counts.values()]
+    sizes = [(_rows(of, vocabulary.ARCHIVE), _there(of)) for of in plan.counts.values()]
     return [passes_as_small(going, there, guards) for going, there in sizes if going > guards.archive_share * there]

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
+from roster_pipeline import vocabulary
 from roster_pipeline.directory.sync_summary import SyncSummary
 from roster_pipeline.errors import LOST_COLUMNS, clock_in_words, noticed
 from roster_pipeline.notifications.content import (
@@ -24,17 +25,6 @@ from roster_pipeline.notifications.mail import FOLDER_SENDER
 from roster_pipeline.notifications.mail import message_id as stable_message_id
 from roster_pipeline.settings.installation import MailServer, WebAddresses
 from roster_pipeline.sync.source_age import snapshot_facts, wrong_with_age
-from roster_pipeline.vocabulary import (
-    CHANGING,
-    CONTACT,
-    NOTES,
-    REASONS,
-    ROLE_ORDER,
-    held_place,
-    is_overridable,
-    role_place,
-    without_repeats,
-)
 
 UI_ADDRESS = "ROSTER_UI_URL"
 """The address at which owners reach the Dagster UI. Without it, a mail has no link to the run."""
@@ -88,19 +78,23 @@ def report_of(summary: SyncSummary) -> SyncReport:
         first_sync=summary.first_sync,
         run_url=run_url(summary.run_id),
         console_url=console_url(),
-        roles=tuple(_role(role, summary) for role in ROLE_ORDER if _concerns(role, summary)),
+        roles=tuple(_role(role, summary) for role in vocabulary.ROLE_ORDER if _concerns(role, summary)),
         linked=summary.linked,
         claimed=summary.claimed,
         held=tuple(
-            sorted([*_held(summary), *_held_as_such(summary)], key=lambda one: held_place(one.role, one.action))
+            sorted(
+                [*_held(summary), *_held_as_such(summary)], key=lambda one: vocabulary.held_place(one.role, one.action)
+            )
         ),
         noted=_noted(summary),
         left_alone=tuple(
-            LeftAlone(line["role"], line["rows"], line["reason"], REASONS.get(line["reason"], ""))
-            for line in sorted(summary.actions, key=lambda line: role_place(line["role"]))
+            LeftAlone(line["role"], line["rows"], line["reason"], vocabulary.REASONS.get(line["reason"], ""))
+            for line in sorted(summary.actions, key=lambda line: vocabulary.role_place(line["role"]))
             if line["action"] in ("skip", "conflict")
         ),
-        row_notes=tuple(_row_note(line) for line in sorted(summary.notes, key=lambda line: role_place(line["role"]))),
+        row_notes=tuple(
+            _row_note(line) for line in sorted(summary.notes, key=lambda line: vocabulary.role_place(line["role"]))
+        ),
         checks=tuple(_checks(summary.quality)),
         rejected=tuple(
             Rejected(line["collection"], line["field"], line["rule"], line["rows"], line["severity"])
@@ -116,7 +110,7 @@ def report_of(summary: SyncSummary) -> SyncReport:
 
 def _row_note(line: dict[str, Any]) -> RowNote:
     note = line["note"]
-    return RowNote(line["role"], line["rows"], note, NOTES.get(note, ""), note in CHECKED_BY_HAND)
+    return RowNote(line["role"], line["rows"], note, vocabulary.NOTES.get(note, ""), note in CHECKED_BY_HAND)
 
 
 def _concerns(role: str, summary: SyncSummary) -> bool:
@@ -137,7 +131,7 @@ def _role(role: str, summary: SyncSummary) -> RoleCounts:
     for line in summary.actions:
         if line["role"] == role:
             planned[line["action"]] += line["rows"]
-            if line["action"] in CHANGING:
+            if line["action"] in vocabulary.CHANGING:
                 held[line["action"]] += line["rows"] - line["applied"]
     return RoleCounts.of(role, planned, held)
 
@@ -150,8 +144,8 @@ def _held(summary: SyncSummary) -> Iterable[Held]:
         rows = waiting.get((line["role"], line["action"], line["guard"]), 0)
         if line["verdict"] == "hold" and rows:
             findings = tuple(
-                Finding(found["guard"], found["message"], is_overridable(found))
-                for found in without_repeats(line["findings"])
+                Finding(found["guard"], found["message"], vocabulary.is_overridable(found))
+                for found in vocabulary.without_repeats(line["findings"])
             )
             yield Held(line["role"], line["action"], rows, findings)
 
@@ -172,8 +166,8 @@ def _held_as_such(summary: SyncSummary) -> Iterable[Held]:
     shown_with_rows = {found["message"] for line in lines if line["rows"] for found in line["findings"]}
     for line in lines:
         findings = tuple(
-            Finding(found["guard"], found["message"], is_overridable(found))
-            for found in without_repeats(line["findings"])
+            Finding(found["guard"], found["message"], vocabulary.is_overridable(found))
+            for found in vocabulary.without_repeats(line["findings"])
             if found["guard"] in REPORTED_ANYWAY and found["message"] not in shown_with_rows
         )
         if findings and not line["rows"] and summary.settings.role(line["role"]).rostered:
@@ -246,7 +240,7 @@ def _contacts(summary: SyncSummary) -> ContactCounts:
     return ContactCounts(
         excluded=flags.get("excluded", 0),
         unknown=flags.get("unknown_values", 0),
-        removed=sum(line["applied"] for line in summary.actions if line["role"] == CONTACT),
+        removed=sum(line["applied"] for line in summary.actions if line["role"] == vocabulary.CONTACT),
         withheld=flags.get("fields_withheld", 0),
     )
 
@@ -257,7 +251,7 @@ def _comparison(summary: SyncSummary) -> Comparison | None:
     when, before = summary.previous
     sizes = tuple(
         RoleSize(role, before.get(role, 0), summary.roles.get(role, 0))
-        for role in ROLE_ORDER
+        for role in vocabulary.ROLE_ORDER
         if role in summary.settings.rostered
     )
     return Comparison(when, sizes)

@@ -21,19 +21,7 @@ from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.records.known_users import KnownUsers
 from roster_pipeline.oneroster.records.orgs import ENROLLMENTS_UNKNOWN
-from roster_pipeline.sync import CONNECTION, GaveWay, SyncError
-from roster_pipeline.sync.fetch_strategy import (
-    READS,
-    Choice,
-    choose,
-    client_of,
-    columns_since,
-    is_bundle,
-    is_proved,
-    look_at_changes,
-    source_of_connection,
-    without_permissions,
-)
+from roster_pipeline.sync import CONNECTION, GaveWay, SyncError, fetch_strategy
 from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL
 from roster_pipeline.sync.source_age import CUT, aged, is_cut, last_read, too_old
@@ -160,12 +148,12 @@ def _pulled(
         return pull_id
 
 
-def _choice(conn: Connection, school: SchoolRow) -> Choice:
-    if is_bundle(school.connection):
-        return Choice(per_school=False, since=None)
+def _choice(conn: Connection, school: SchoolRow) -> fetch_strategy.Choice:
+    if fetch_strategy.is_bundle(school.connection):
+        return fetch_strategy.Choice(per_school=False, since=None)
     source = school.connection
     rostered, schools = delta_base.rostered_records(conn, source.id)
-    return choose(
+    return fetch_strategy.choose(
         source.settings,
         whole=delta_base.delta_base_of(conn, source, WHOLE),
         own=delta_base.delta_base_of(conn, source, school.settings.school_id),
@@ -173,12 +161,12 @@ def _choice(conn: Connection, school: SchoolRow) -> Choice:
         schools=schools,
         list_requests=delta_base.requests_of_lists(conn, source),
         lists_leave_out=int(school.connection.learned.get(LISTS_LEAVE_OUT, 0)),
-        proved=is_proved(source.learned),
+        proved=fetch_strategy.is_proved(source.learned),
         now=datetime.now(UTC),
     )
 
 
-def _wanted(conn: Connection, school: SchoolRow, choice: Choice) -> Wanted:
+def _wanted(conn: Connection, school: SchoolRow, choice: fetch_strategy.Choice) -> Wanted:
     """What the schools of this pull need; contacts and roles that none rosters are not kept."""
     schools = [school] if choice.per_school else tenants.schools_of(conn, school.connection.id)
     sharing = [one.settings for one in schools]
@@ -196,11 +184,11 @@ def _wanted(conn: Connection, school: SchoolRow, choice: Choice) -> Wanted:
 def _fetch_into(
     database: Database, school: SchoolRow, pull_id: int, scope: str, wanted: Wanted, limits: Limits | None
 ) -> None:
-    if is_bundle(school.connection):
+    if fetch_strategy.is_bundle(school.connection):
         with database.begin() as conn:
             base = delta_base.delta_base_of(conn, school.connection, scope)
             last = last_read(base, delta_base.newest_proof(conn, school.connection, scope))
-        bundle = pull_bundle(source_of_connection(school.connection), wanted, last)
+        bundle = pull_bundle(fetch_strategy.source_of_connection(school.connection), wanted, last)
         pulls.store(database, pull_id, bundle)
         proof = bundle.proof.as_dict()
         if (last is None or last.looked_at is None) and proof["mode"] == "delta":
@@ -209,11 +197,13 @@ def _fetch_into(
             proof |= {"complete": False, "problems": [*proof["problems"], CUT]}
         _finish(database, school, pull_id, scope, proof, {})
         return
-    with client_of(school.connection, limits) as client:
+    with fetch_strategy.client_of(school.connection, limits) as client:
         known = KnownUsers()
         pulled = pull(client, wanted, known)
         pulled.into(lambda batches: pulls.store(database, pull_id, batches, known))
-        proof = pulled.proof.as_dict() | {READS: f"{wanted.contacts} {' '.join(client.endpoint.metadata_keys)}"}
+        proof = pulled.proof.as_dict() | {
+            fetch_strategy.READS: f"{wanted.contacts} {' '.join(client.endpoint.metadata_keys)}"
+        }
         _finish(database, school, pull_id, scope, proof, dict(client.learned), pulled.named)
 
 
@@ -238,14 +228,16 @@ def _finish(
             org = _school_of_pull(conn, pull_id, school)
             learned[LISTS_LEAVE_OUT] = pull_comparison.left_out(conn, pull_id, part.id, org)
             proof = proof | {"notes": [*proof.get("notes", ()), f"lists-left-out:{learned[LISTS_LEAVE_OUT]}"]}
-        proof |= columns_since(source, proof, before or {})
+        proof |= fetch_strategy.columns_since(source, proof, before or {})
         if base is not None:
-            unsaid = without_permissions(source, proof[LOST_COLUMNS])
+            unsaid = fetch_strategy.without_permissions(source, proof[LOST_COLUMNS])
             if not ENROLLMENTS_UNKNOWN.isdisjoint(proof.get("problems", ())):
                 unsaid["users"] = [*unsaid.get("users", ()), "notEnrolled"]
             proof |= delta_base.merge(conn, source.id, pull_id, base, proof, unsaid)
         if named is not None and base is not None and proof["complete"]:
-            learned[PROVED], notes = look_at_changes(conn, school, pull_id, base, proof[READS], named)
+            learned[PROVED], notes = fetch_strategy.look_at_changes(
+                conn, school, pull_id, base, proof[fetch_strategy.READS], named
+            )
             proof = proof | {"notes": [*proof["notes"], *notes]}
         compared = pull_comparison.compare(conn, pull_id, base.id) if base else None
         judged = aged(proof, base, before, compared)

@@ -11,23 +11,11 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from roster_pipeline.console import settings_form
 from roster_pipeline.console.forms import KEY_WORDS, TAKEN, Values, wrong
 from roster_pipeline.console.page import database, form, page, redirect
 from roster_pipeline.console.pages.sis_school_pages import connection_form, listed, place_of, settings_of
 from roster_pipeline.console.session import district_of, limit, nothing_here, school_of, the_school, viewer
-from roster_pipeline.console.settings_form import (
-    CONNECTION_SECTION,
-    SECRET_IS_LOST,
-    Form,
-    chosen_preset,
-    context,
-    past_guards,
-    seen_of,
-    sent_form,
-    stored_form,
-    typed_secret,
-    with_connection_test,
-)
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenant_changes import KeyTaken
@@ -58,10 +46,10 @@ def show(request: Request, section: Section) -> Response:
     """GET: the stored settings; with `test`, the form as it was tested, for reloading and without scripts."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        opened_form = stored_form(opened, school, section)
+        opened_form = settings_form.stored_form(opened, school, section)
         test = connection_tests.get(opened, school.id, request.query_params.get("test", ""))
     typed = test is not None and test.who == viewer(request).email and "values" in test.form
-    if test is not None and typed and section is CONNECTION_SECTION:
+    if test is not None and typed and section is settings_form.CONNECTION_SECTION:
         opened_form.test = test
         opened_form.values = test.form["values"]
         opened_form.seen = test.form["seen"]
@@ -72,20 +60,22 @@ def save(request: Request, section: Section) -> Response:
     """POST: save the whole section, or nothing."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        came, wanted = sent_form(request, stored_form(opened, school, section))
-        if section is CONNECTION_SECTION:
-            came = with_connection_test(opened, came, viewer(request).email)
+        came, wanted = settings_form.sent_form(request, settings_form.stored_form(opened, school, section))
+        if section is settings_form.CONNECTION_SECTION:
+            came = settings_form.with_connection_test(opened, came, viewer(request).email)
     if wanted is None:
         return filled(request, came, 400)
     who = viewer(request)
     rights = {"operator": who.operator, "manager": who.may_manage(school.district_id)}
-    result = save_settings(database(request), school.key, wanted, who=who.email, seen=seen_of(came), **rights)
+    result = save_settings(
+        database(request), school.key, wanted, who=who.email, seen=settings_form.seen_of(came), **rights
+    )
     if result.saved:
         message = _saved_message(result, section, rostered=bool(school.settings.rostered))
         return redirect(request, f"/schools/{school.key}/settings/{section.key}", message=message)
     came.errors |= wrong(result.errors)
     if result.needs_test:
-        place = TEST if section is CONNECTION_SECTION else AUTOMATIC
+        place = TEST if section is settings_form.CONNECTION_SECTION else AUTOMATIC
         came.errors[place] = f"{result.needs_test.message} {result.needs_test.remedy}"
     came.conflict = result.conflict
     return filled(request, came, 409 if result.conflict else 400)
@@ -93,13 +83,15 @@ def save(request: Request, section: Section) -> Response:
 
 def hints(request: Request) -> Response:
     """GET: the facts about the chosen SIS, as a piece of the page."""
-    return page(request, "settings_hints.html", preset=chosen_preset(request.query_params))
+    return page(request, "settings_hints.html", preset=settings_form.chosen_preset(request.query_params))
 
 
 def page_with_hints(request: Request) -> Response:
     """POST: the whole page with the hints of the chosen SIS, for browsers without scripts."""
     with database(request).begin() as opened:
-        came, _ = sent_form(request, stored_form(opened, school_of(request, opened), CONNECTION_SECTION))
+        came, _ = settings_form.sent_form(
+            request, settings_form.stored_form(opened, school_of(request, opened), settings_form.CONNECTION_SECTION)
+        )
     came.errors.clear()
     return filled(request, came)
 
@@ -125,12 +117,12 @@ def send_test(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/settings/report", message=message)
 
 
-def filled(request: Request, shown_form: Form, status: int = 200) -> Response:
+def filled(request: Request, shown_form: settings_form.Form, status: int = 200) -> Response:
     """The page with the values of a form."""
     with database(request).begin() as opened:
         steps = first_steps(opened, shown_form.school)
-        past = past_guards(opened, shown_form.school) if shown_form.section.key == "guards" else {}
-    values = {"steps": steps, "past": past} | context(request, shown_form)
+        past = settings_form.past_guards(opened, shown_form.school) if shown_form.section.key == "guards" else {}
+    values = {"steps": steps, "past": past} | settings_form.context(request, shown_form)
     return page(request, "settings.html", status=status, **values)
 
 
@@ -139,11 +131,11 @@ NOBODY_ROSTERED = " But no role is rostered, so nobody is looked for: choose the
 
 def _saved_message(result: SaveResult, section: Section, *, rostered: bool) -> str:
     if not result.changed:
-        tested = section is CONNECTION_SECTION and result.test is LastTest.GREEN
+        tested = section is settings_form.CONNECTION_SECTION and result.test is LastTest.GREEN
         return "Nothing was changed. The connection is tested." if tested else "Nothing was changed."
     if "automatic" in result.changed and result.automatic:
         return "Saved. The school is synced every night." + ("" if rostered else NOBODY_ROSTERED)
-    if section is CONNECTION_SECTION and result.test is not LastTest.GREEN:
+    if section is settings_form.CONNECTION_SECTION and result.test is not LastTest.GREEN:
         return "Saved. Test Your Information before you enable Automatic Rostering."
     return "Saved."
 
@@ -178,8 +170,8 @@ def connect(request: Request) -> Response:
             errors[place_of(problem.field)] = problem.message
         else:
             return listed(request, connection)
-    if typed_secret(request):
-        errors.setdefault("secret", SECRET_IS_LOST)
+    if settings_form.typed_secret(request):
+        errors.setdefault("secret", settings_form.SECRET_IS_LOST)
     with database(request).begin() as opened:
         return page(request, "new_school.html", status=400, **_choice(opened, who, values, errors))
 

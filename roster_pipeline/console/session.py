@@ -23,7 +23,6 @@ from roster_pipeline.console.config import Config
 from roster_pipeline.directory import sessions, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.tenants import ConnectionRow, DistrictRow, SchoolRow, UnknownKey
 from roster_pipeline.vocabulary import similar
 
 SIGN_IN, SIGN_OUT = "/sign-in", "/sign-out"
@@ -179,10 +178,10 @@ def viewer(request: Request) -> Account:
     return found
 
 
-def school_of(request: Request, opened: Connection) -> SchoolRow:
+def school_of(request: Request, opened: Connection) -> tenants.SchoolRow:
     """The school in the path. Raises NoSuchSchool, also if it is somebody else's."""
     key, who = request.path_params["key"], viewer(request)
-    with suppress(UnknownKey):
+    with suppress(tenants.UnknownKey):
         school = tenants.get_school(opened, key)
         if who.may_see(school):
             return school
@@ -193,7 +192,7 @@ def school_of(request: Request, opened: Connection) -> SchoolRow:
     raise NoSuchSchool([(one, names[one]) for one in near])
 
 
-def the_school(request: Request) -> SchoolRow:
+def the_school(request: Request) -> tenants.SchoolRow:
     """`school_of` in a transaction of its own."""
     with request.app.state.database.begin() as opened:
         return school_of(request, opened)
@@ -204,7 +203,7 @@ def zone_of(who: Account, opened: Connection) -> str:
     return tenants.usual_time_zone(opened, who.managed, who.schools) or "UTC"
 
 
-def district_of(request: Request, opened: Connection, key: str) -> DistrictRow:
+def district_of(request: Request, opened: Connection, key: str) -> tenants.DistrictRow:
     """A district that the viewer manages. Raises HTTPException 404 for any other, and UnknownKey."""
     district = tenants.get_district(opened, key)
     if not viewer(request).may_manage(district.id):
@@ -212,7 +211,7 @@ def district_of(request: Request, opened: Connection, key: str) -> DistrictRow:
     return district
 
 
-def connection_of(request: Request, opened: Connection) -> ConnectionRow:
+def connection_of(request: Request, opened: Connection) -> tenants.ConnectionRow:
     """The connection in the path, of a district that the viewer manages. Raises HTTPException 404, UnknownKey."""
     connection = tenants.get_connection(opened, request.path_params["connection"])
     if not viewer(request).may_manage(connection.district_id):

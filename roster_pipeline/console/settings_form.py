@@ -19,7 +19,6 @@ from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.plans import findings_of_syncs
 from roster_pipeline.directory.secrets import REFERENCE
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.presets import OTHER, Preset, UnknownPreset, preset, presets
 from roster_pipeline.services.hold_explanations import MOST_PLANS, PastPlan, guard_lines
 from roster_pipeline.services.save_settings import Wanted
@@ -49,8 +48,8 @@ class Form:
     """One state of a section's form. seen: revisions of school and connection when it was opened."""
 
     section: fields.Section
-    school: SchoolRow
-    sharing: list[SchoolRow]
+    school: tenants.SchoolRow
+    sharing: list[tenants.SchoolRow]
     values: Values
     seen: str
     errors: Errors = field(default_factory=dict)
@@ -73,7 +72,7 @@ class Form:
         return own or who.may_manage(self.school.district_id)
 
 
-def stored_form(opened: Connection, school: SchoolRow, section: fields.Section) -> Form:
+def stored_form(opened: Connection, school: tenants.SchoolRow, section: fields.Section) -> Form:
     sharing = [row for row in tenants.schools_of(opened, school.connection.id) if row.id != school.id]
     values = (
         forms.shown(school.connection.settings, CONNECTION) | forms.shown(school.settings, SCHOOL) | {NAME: school.name}
@@ -154,7 +153,7 @@ def seen_of(came: Form) -> tuple[int, int]:
     return (_number(school), _number(connection))
 
 
-def past_guards(conn: Connection, school: SchoolRow) -> dict[str, str]:
+def past_guards(conn: Connection, school: tenants.SchoolRow) -> dict[str, str]:
     """For each guard by name, its effect on the last syncs."""
     plans_of = findings_of_syncs(conn, school.id, MOST_PLANS)
     past = [

@@ -14,7 +14,6 @@ import orjson
 from sqlalchemy import Connection, RowMapping, or_, select, text
 
 from roster_pipeline.directory import apply_sql, apply_staging, approvals, plans, rosters
-from roster_pipeline.directory.apply_staging import Judged, allowed, columns_of, judged_rows
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
 from roster_pipeline.directory.tables import approval, school, sync
@@ -111,7 +110,7 @@ def apply_within(
         raise PlanStale(f"The quality of the roster was tested again since plan {plan.id} was made.", "Plan again.")
     if plans.of_other_settings(conn, plan):
         raise PlanStale(f"Settings were changed since plan {plan.id} was made.", "Plan again.")
-    judged = judged_rows(conn, plan, now)
+    judged = apply_staging.judged_rows(conn, plan, now)
     if judged[0]["overtaken"]:
         raise PlanStale(f"Newer data of the school were applied since plan {plan.id} was made.", "Plan again.")
     if kind == "sync" and now - judged[0]["taken_at"] > approvals.LAPSES_AFTER:
@@ -119,7 +118,7 @@ def apply_within(
             f"Plan {plan.id} is of data that are older than {approvals.LAPSES_AFTER // timedelta(hours=1)} hours.",
             "Run the whole sync of the school, which fetches today's.",
         )
-    passed, approval_id = allowed(judged, plan, kind)
+    passed, approval_id = apply_staging.allowed(judged, plan, kind)
     given = _parameters(plan, judged[0], passed)
     sync_id = _open_sync(conn)
     changed = _change(conn, _stage(conn, plan, given), given)
@@ -158,7 +157,7 @@ def _refuse_unfit(conn: Connection, plan: plans.PlanRow) -> None:
         raise PlanStale(f"Plan {plan.id} was replaced by a newer one.", "Run it again.")
 
 
-def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -> dict[str, Any]:
+def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[apply_staging.Judged]) -> dict[str, Any]:
     return {
         "plan": plan.id,
         "district": plan.district_id,
@@ -168,7 +167,7 @@ def _parameters(plan: plans.PlanRow, source: RowMapping, passed: list[Judged]) -
         "position": plan.position,
         "version": source["version"],
         "masters": source["masters"],
-        **columns_of(passed),
+        **apply_staging.columns_of(passed),
         "linking_roles": [role for role, action, _ in passed if action == "update"],
         "linking_guards": [guard for _, action, guard in passed if action == "update"],
         "archiving_roles": [role for role, action, guard in passed if action == "archive" and not guard],
@@ -253,7 +252,7 @@ def _close_sync(
     conn: Connection,
     plan: plans.PlanRow,
     result: SyncResult,
-    passed: list[Judged],
+    passed: list[apply_staging.Judged],
     approval_id: int | None,
     *,
     kind: str,
@@ -274,6 +273,6 @@ def _close_sync(
         "who": who,
         "run": run_id,
         "approval": approval_id,
-        **columns_of(passed),
+        **apply_staging.columns_of(passed),
     }
     conn.execute(text(CLOSE), given)

@@ -21,7 +21,6 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory import stored_frames
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, one_array, read_frame, values_of
-from roster_pipeline.directory.stored_frames import ROSTER, frame_of_table, table_of
 from roster_pipeline.directory.tables import cleaned_roster, roster_row
 
 Ints = npt.NDArray[np.int64]
@@ -86,7 +85,7 @@ class LastRoster:
 
 def last_roster(conn: Connection, snapshot_id: int, *, records: int) -> LastRoster | None:
     """The newest roster of the snapshot's school, if it is kept as one value. records: how many the snapshot has."""
-    found = stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=False)
+    found = stored_frames.kept(conn, snapshot_id, stored_frames.ROSTER, records=records, own=False)
     if found is None or found.roster is None:
         return None
     return LastRoster(found.table, *found.roster)
@@ -100,7 +99,7 @@ def write(
     this one."""
     first = _first_rows(roster["identity"].to_numpy(dtype=np.int64))
     roster = roster.assign(identity=pd.array(first, dtype="Int64"))
-    table = table_of(roster[list(_COLUMNS)]) if len(roster) >= stored_frames.LARGE else None
+    table = stored_frames.table_of(roster[list(_COLUMNS)]) if len(roster) >= stored_frames.LARGE else None
     given = {"snapshot": snapshot_id, "counts": counts, "roster": None, "version": None, "age": BEGUN_AGAIN_AFTER}
     different, ended = np.ones(len(roster), dtype=bool), list[str]()
     if last is not None and table is not None and last.table.schema == table.schema:
@@ -121,15 +120,15 @@ def write(
     fixed = {"roster_id": row.id, "first_version": row.version}
     copy_frame(conn, roster_row, rows if different.all() else rows[different], fixed)
     if table is not None:
-        stored_frames.keep(conn, snapshot_id, ROSTER, table)
+        stored_frames.keep(conn, snapshot_id, stored_frames.ROSTER, table)
     return True
 
 
 def load(conn: Connection, snapshot_id: int, *, records: int) -> pd.DataFrame:
     """The roster of a snapshot, in the form that `write` takes. records: how many the snapshot has."""
-    kept = stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=True)
+    kept = stored_frames.kept(conn, snapshot_id, stored_frames.ROSTER, records=records, own=True)
     if kept is not None:
-        return frame_of_table(kept.table)
+        return stored_frames.frame_of_table(kept.table)
     query = f"select {', '.join(_COLUMNS)} from {OF_SNAPSHOT} order by sourced_id"  # noqa: S608
     rows = read_frame(conn, query, _COLUMNS, snapshot=snapshot_id)
     first = pc.coalesce(_text(rows["identity"]), _text(rows["sourced_id"])).dictionary_encode().indices

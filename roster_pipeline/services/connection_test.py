@@ -13,7 +13,6 @@ from roster_pipeline.directory import audit, connection_tests, tenant_changes, t
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import seal, unseal
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.http.endpoint import Limits
@@ -56,7 +55,7 @@ class TestGoesOn(DirectoryError):
 
 def begin(
     conn: Connection,
-    school: SchoolRow,
+    school: tenants.SchoolRow,
     wanted: Wanted,
     *,
     form: Mapping[str, Any],
@@ -95,7 +94,7 @@ def begin(
 
 
 def _learned_before(
-    conn: Connection, school: SchoolRow, settings: ConnectionSettings, typed: str | None
+    conn: Connection, school: tenants.SchoolRow, settings: ConnectionSettings, typed: str | None
 ) -> dict[str, Any]:
     """Facts about a server that was tried with exactly these values, as stored or in an earlier test."""
     if typed is None and settings == school.connection.settings:
@@ -107,7 +106,7 @@ def _learned_before(
     return {}
 
 
-def begin_together(conn: Connection, schools: Sequence[SchoolRow], *, who: str) -> str:
+def begin_together(conn: Connection, schools: Sequence[tenants.SchoolRow], *, who: str) -> str:
     """Note one test of the stored settings of up to `MOST_TOGETHER` schools; returns its number. Raises TestGoesOn."""
     lock_until_commit(conn, "connection tests")
     connection = schools[0].connection
@@ -194,7 +193,7 @@ def note_end(
         end(conn, problem)
 
 
-def _run_test(database: Database, school: SchoolRow, test: connection_tests.ConnectionTest) -> None:
+def _run_test(database: Database, school: tenants.SchoolRow, test: connection_tests.ConnectionTest) -> None:
     stored = school.connection
     changed = test.connection_revision != stored.revision or secret_must_be_typed(stored.settings, test.settings)
     if changed and not test.typed:

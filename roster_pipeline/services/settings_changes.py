@@ -25,7 +25,6 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import audit, secrets, tenant_changes, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.settings.fields import ROLES, SCHOOL, title_of
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline.sync.alerts import settle_expiry
@@ -50,7 +49,7 @@ class SettingsDiff:
 
 def add_connection(
     conn: Connection, district_key: str, key: str, settings: ConnectionSettings, secret: str | None, *, who: str
-) -> ConnectionRow:
+) -> tenants.ConnectionRow:
     """Add a connection. secret: plain or `env:NAME`; sealed here. Raises UnknownKey, KeyTaken, FieldError."""
     _check_end_of_secret(None, settings)
     row = tenant_changes.add_connection(conn, district_key, key, settings, secrets.seal(secret) if secret else None)
@@ -162,7 +161,7 @@ def allowed(
     return wanted.model_copy(update={"allow_private_addresses": private})
 
 
-def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
+def same_org(stored: tenants.SchoolRow, wanted: SchoolSettings) -> None:
     """Raise FieldError if the School ID changes. For people who may not change the connection: another School ID would
     give them the people of a school that is not theirs."""
     if wanted.school_id != stored.settings.school_id:
@@ -171,7 +170,7 @@ def same_org(stored: SchoolRow, wanted: SchoolSettings) -> None:
         raise FieldError("school_id", "Only somebody who looks after all schools of this connection may change it.")
 
 
-def usable_secret(stored: ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:
+def usable_secret(stored: tenants.ConnectionRow | None, wanted: ConnectionSettings, typed: str | None) -> str | None:
     """The typed secret; None keeps the stored one. Raises FieldError for a reference, or if it must be typed."""
     if typed:
         if typed.startswith(secrets.REFERENCE):
@@ -257,7 +256,7 @@ class LastTest(StrEnum):
     GREEN = "green"
 
 
-def last_test(school: SchoolRow) -> LastTest:
+def last_test(school: tenants.SchoolRow) -> LastTest:
     """The result of the school's last test for its connection as it is now."""
     if not school.test:
         return LastTest.NEVER
@@ -268,6 +267,6 @@ def last_test(school: SchoolRow) -> LastTest:
     return LastTest.RED if red else LastTest.GREEN
 
 
-def runs_untested(school: SchoolRow) -> bool:
+def runs_untested(school: tenants.SchoolRow) -> bool:
     """Whether a school runs every night although its connection was never tested, or not since it changed."""
     return school.settings.automatic and last_test(school) in (LastTest.NEVER, LastTest.STALE)

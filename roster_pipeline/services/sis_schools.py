@@ -13,7 +13,6 @@ from roster_pipeline.directory import audit, connection_tests, tenants
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.oneroster.bundle import pull_bundle
 from roster_pipeline.oneroster.collections.pull import pull
 from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch, Wanted
@@ -29,7 +28,7 @@ RESERVED = ("new",)
 EVERYBODY = Wanted(roles=frozenset(GROUPS))
 
 
-def begin(conn: Connection, connection: ConnectionRow, *, who: str) -> str | None:
+def begin(conn: Connection, connection: tenants.ConnectionRow, *, who: str) -> str | None:
     """Note that somebody reads the schools of a connection: the list's id, or None if it is read. Raises TestGoesOn."""
     lock_until_commit(conn, "connection tests")
     newest = connection_tests.get_list(conn, connection)
@@ -91,13 +90,13 @@ class PickedSchool:
 
 def add_picked(
     conn: Connection,
-    connection: ConnectionRow,
+    connection: tenants.ConnectionRow,
     picked: Sequence[PickedSchool],
     pattern: SchoolSettings | None,
     *,
     who: str,
     console_url: str | None,
-) -> list[SchoolRow]:
+) -> list[tenants.SchoolRow]:
     """Add schools of a connection, give their owners access and invite them. pattern: the settings to take over, but
     automatic rostering is off until a test and the Roster Email goes to the new owners; None: the district's defaults,
     else the standard settings in its usual time zone. Raises KeyTaken, FieldError, NoAddress."""
@@ -106,8 +105,8 @@ def add_picked(
         zone = tenants.usual_time_zone(conn, [connection.district_id])
         pattern = SchoolSettings(school_id=ANY_SCHOOL, **({"time_zone": zone} if zone else {}))
     taken = {key for key, _ in tenants.school_names(conn, None, limit=1_000_000)}
-    added: list[SchoolRow] = []
-    invited: dict[str, list[SchoolRow]] = {}
+    added: list[tenants.SchoolRow] = []
+    invited: dict[str, list[tenants.SchoolRow]] = {}
     for school in picked:
         key = new_key(school.name, taken)
         taken.add(key)

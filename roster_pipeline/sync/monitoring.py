@@ -21,7 +21,6 @@ from roster_pipeline.directory.alerts import CLAIMED, HELD, SOURCE_STALE, STALE,
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.held_plans import changed_claims, claimed_people, schools_of_people
 from roster_pipeline.directory.locks import try_lock_until_commit
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import NOUNS, claimed_words, joined
 from roster_pipeline.sync.alerts import expiry_changes, notify_pause, pause_failing, send_expiry_change
@@ -107,21 +106,21 @@ def _clear_finished(conn: Connection, now: datetime, only: list[int] | None = No
 
 
 def _all_clear(
-    conn: Connection, school: SchoolRow, alert: Alert, headline: str, now: datetime, *, owners_too: bool = True
+    conn: Connection, school: tenants.SchoolRow, alert: Alert, headline: str, now: datetime, *, owners_too: bool = True
 ) -> None:
     since = was_open(alert.opened_at, alert.message, school.settings.time_zone)
     notice = school_notice(school, now, "good", "All clear", headline, since)
     send_alert(conn, [school], notice, alert.id, "cleared", owners_too=owners_too)
 
 
-def _stale(conn: Connection, school: SchoolRow, headline: str, now: datetime, alert_id: int | None) -> None:
+def _stale(conn: Connection, school: tenants.SchoolRow, headline: str, now: datetime, alert_id: int | None) -> None:
     hint = "Ask an operator whether the Dagster daemon and its queue work, or sync by hand to see the error."
     link = page_of_school(school.key, "Sync now", "/runs")
     notice = school_notice(school, now, "failed", "Silent", headline, hint, command="roster doctor", link=link)
     send_alert(conn, [school], notice, alert_id, "opened")
 
 
-def watch_source(conn: Connection, school: SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
+def watch_source(conn: Connection, school: tenants.SchoolRow, facts: Mapping[str, Any], now: datetime) -> None:
     """Open or clear the school's alert on its source. facts: the facts of the snapshot that was just taken."""
     found = wrong_with_age(snapshot_facts(facts, school.settings.zone), school.settings.guards)
     subject = f"school {school.key}"
@@ -212,7 +211,7 @@ def _by_whom(holds: list[approvals.Hold]) -> str:
     )
 
 
-def _waits(school: SchoolRow) -> bool:
+def _waits(school: tenants.SchoolRow) -> bool:
     return school.settings.report_when == "daily"
 
 
@@ -247,7 +246,7 @@ def watch_claims(conn: Connection, now: datetime, only: Collection[int] | None =
 
 
 def _notify_claim(
-    conn: Connection, school: SchoolRow, message: str, by: list[SchoolRow], now: datetime, alert_id: int
+    conn: Connection, school: tenants.SchoolRow, message: str, by: list[tenants.SchoolRow], now: datetime, alert_id: int
 ) -> None:
     """The mail to the school, and to the managers, who can open the conflicts of the schools that claim the people."""
     named = [other.name for other in by[:MOST_NAMED]]

@@ -26,7 +26,6 @@ from roster_pipeline.directory.manual_edits import NotAMember
 from roster_pipeline.directory.person_merge import merges_of
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import person_changes, person_view, possible_duplicates
-from roster_pipeline.services.person_view import PersonView
 from roster_pipeline.vocabulary import reason_problem
 
 OF_A_MANAGER = "This person is active in a school that is not yours, so a manager of the district has to do this."
@@ -40,7 +39,7 @@ class Sent:
     """A form about a person whom the sender may see. other: the second person of a form about two, else 0."""
 
     opened: Connection
-    view: PersonView
+    view: person_view.PersonView
     given: Mapping[str, str]
     who: Account
     other: int
@@ -102,7 +101,7 @@ def page_of_person(request: Request, *, status: int = 200, error: str = "", aske
     )
 
 
-def view_of(request: Request, opened: Connection) -> PersonView:
+def view_of(request: Request, opened: Connection) -> person_view.PersonView:
     """The person in the path. Raises UnknownPerson if the viewer may not see them."""
     return person_view.find(opened, number_of(request, "person_id"), viewer(request))
 
@@ -189,11 +188,11 @@ def erase(request: Request) -> Response:
     return redirect(request, f"/people?district={view.district}", message=message)
 
 
-def _of(view: PersonView) -> tuple[int, int]:
+def _of(view: person_view.PersonView) -> tuple[int, int]:
     return view.person.district_id, view.person.id
 
 
-def school_of_form(view: PersonView, given: Mapping[str, str]) -> str:
+def school_of_form(view: person_view.PersonView, given: Mapping[str, str]) -> str:
     """The school of the form. Raises HTTPException 404 if the viewer may not see it."""
     key = given.get("school", "")
     if key not in view.schools:

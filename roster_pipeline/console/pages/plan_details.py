@@ -33,7 +33,6 @@ from roster_pipeline.console.page import (
 from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, held_plans, plan_rows, plans, tenants
 from roster_pipeline.directory.accounts import Account
-from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions
 from roster_pipeline.services.guard_advice import GUARD_TITLES
 from roster_pipeline.services.hold_explanations import hold_explanation_of
@@ -116,7 +115,7 @@ class Rows:
     manages: bool
 
 
-def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, plans.PlanRow]:
+def plan_of(request: Request, opened: Connection) -> tuple[tenants.SchoolRow, plans.PlanRow]:
     """The school and the plan in the path. Raises HTTPException 404, also for a plan of another school."""
     school = school_of(request, opened)
     plan = plans.get(opened, number_of(request, "plan_id"))
@@ -125,7 +124,7 @@ def plan_of(request: Request, opened: Connection) -> tuple[SchoolRow, plans.Plan
     return school, plan
 
 
-def decides_as_manager(who: Account, opened: Connection, school: SchoolRow, plan_id: int) -> bool:
+def decides_as_manager(who: Account, opened: Connection, school: tenants.SchoolRow, plan_id: int) -> bool:
     """Whether the viewer may approve findings that need the district's manager, or an owner of all people concerned."""
     return who.may_manage(school.district_id) or held_plans.has_all_of_them(opened, plan_id, who.schools)
 
@@ -149,7 +148,7 @@ def row_filter(filters: ListFilter, *, held: bool = False) -> plan_rows.RowFilte
 def rows_of(
     request: Request,
     opened: Connection,
-    school: SchoolRow,
+    school: tenants.SchoolRow,
     plan: plans.PlanRow,
     *,
     address: str,
@@ -252,7 +251,7 @@ def is_typed(request: Request, archivals: int) -> bool:
     return archivals <= MOST_UNTYPED or typed == str(archivals)
 
 
-def refused(request: Request, school: SchoolRow, plan: plans.PlanRow, message: str) -> Response:
+def refused(request: Request, school: tenants.SchoolRow, plan: plans.PlanRow, message: str) -> Response:
     with database(request).begin() as opened:
         newest = plans.latest(opened, school.id)
         waiting = approvals.held(opened, school_id=school.id)

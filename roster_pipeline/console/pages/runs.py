@@ -16,7 +16,6 @@ from roster_pipeline.console.pages.person_page import page_of_person, school_of_
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import limit, nothing_here, school_of, the_school, viewer
 from roster_pipeline.directory import approvals, audit, manual_runs, plans
-from roster_pipeline.directory.manual_runs import AlreadyGoing, Kind, ManualRun, Outcome
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.runtime.run_school import LAST_STEP, STEPS
@@ -29,11 +28,11 @@ from roster_pipeline.vocabulary import reason_problem
 
 WINDOW = timedelta(hours=1)
 BY_ONE_PERSON = 60
-KINDS: dict[str, Kind] = {"sync": "sync", "dry_run": "dry_run"}
+KINDS: dict[str, manual_runs.Kind] = {"sync": "sync", "dry_run": "dry_run"}
 PIECES = "live_pieces.html"
 
 
-def list_(request: Request, refused: AlreadyGoing | None = None) -> Response:
+def list_(request: Request, refused: manual_runs.AlreadyGoing | None = None) -> Response:
     """GET: the two buttons, and the latest runs."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -53,7 +52,7 @@ def start(request: Request) -> Response:
     limit(request, "runs by", who.email, BY_ONE_PERSON, WINDOW)
     try:
         run_id = launch(database(request), school, kind, who=who.email, slots=config.runs, minutes=config.run_minutes)
-    except AlreadyGoing as problem:
+    except manual_runs.AlreadyGoing as problem:
         return list_(request, problem)
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
@@ -155,12 +154,12 @@ def _words(problem: SyncError) -> str:
     return f"{message}. {in_console(problem.remedy)}".strip()
 
 
-def steps_of(run: ManualRun) -> list[str]:
+def steps_of(run: manual_runs.ManualRun) -> list[str]:
     """The steps of a run, in words and in order; a dry run applies nothing."""
     return [words for step, words in STEPS.items() if step != LAST_STEP or run.kind == "sync"]
 
 
-def _result(opened: Connection, run: ManualRun, outcome: Outcome) -> str:
+def _result(opened: Connection, run: manual_runs.ManualRun, outcome: manual_runs.Outcome) -> str:
     """The result of an ended run, or of a dry run, as a sentence. Empty if the run did not get so far."""
     if not run.ended_at:
         return ""

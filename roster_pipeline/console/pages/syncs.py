@@ -27,7 +27,6 @@ from roster_pipeline.console.page import (
 from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, ledger, rollback, rosters
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.rosters import RejectedFilter, SnapshotHead
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.mail_page import page_of
@@ -168,7 +167,7 @@ def rejected_csv(request: Request) -> Response:
     return csv_answer(name, HEADER, _cells(database(request), snapshot.id, wanted))
 
 
-def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> Iterator[tuple[Any, ...]]:
+def _cells(opened_again: Database, snapshot_id: int, wanted: rosters.RejectedFilter) -> Iterator[tuple[Any, ...]]:
     offset = 0
     while True:
         with opened_again.begin() as opened:
@@ -181,12 +180,12 @@ def _cells(opened_again: Database, snapshot_id: int, wanted: RejectedFilter) -> 
         offset += AT_ONCE
 
 
-def _filters(request: Request) -> tuple[ListFilter, RejectedFilter]:
+def _filters(request: Request) -> tuple[ListFilter, rosters.RejectedFilter]:
     filters = list_filter(request, "rule", "severity")
-    return filters, RejectedFilter(rule=filters["rule"], severity=filters["severity"], words=filters.words)
+    return filters, rosters.RejectedFilter(rule=filters["rule"], severity=filters["severity"], words=filters.words)
 
 
-def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, SnapshotHead]:
+def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, rosters.SnapshotHead]:
     school = school_of(request, opened)
     return school, rosters.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))
 

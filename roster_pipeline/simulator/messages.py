@@ -27,6 +27,11 @@ V11, V12 = "1.1", "1.2"
 ROOTS = {V11: "/ims/oneroster/v1p1", V12: "/ims/oneroster/rostering/v1p2"}
 """The path of each version below the host and any vendor prefix."""
 
+OPTIONAL = {"middleName": "middle_name", "identifier": "identifier", "email": "email", "sms": "sms", "phone": "phone"}
+"""The members of a user that are left out without a value, each with the field of a person."""
+PREFERRED_11 = {"preferredFirstName": "preferred_first_name", "preferredLastName": "preferred_last_name"}
+OPTIONAL_12 = {"username": "username", "preferredMiddleName": "preferred_middle_name"} | PREFERRED_11
+
 
 def read_pairs(query_string: str) -> list[tuple[str, str]]:
     """The decoded parameters of a query or a form, in order."""
@@ -131,6 +136,10 @@ def _segment(sourced_id: str) -> str:
     return sourced_id if sourced_id[2:].isdigit() and sourced_id[:2] == "u-" else quote(sourced_id, safe="")
 
 
+def _filled(person: Person, members: Mapping[str, str]) -> Record:
+    return {name: value for name, field in members.items() if (value := getattr(person, field))}
+
+
 class Payload:
     """Makes the JSON objects of one version. root: `https://host/prefix/ims/...`. id_of: row -> served sourcedId."""
 
@@ -164,33 +173,6 @@ class Payload:
         return refs
 
     def user(self, person: Person) -> Record:
-        return self._user_11(person) if self.version == V11 else self._user_12(person)
-
-    def _user_11(self, person: Person) -> Record:
-        role = person.roles[0].role if person.roles else "student"
-        record: Record = {
-            "sourcedId": person.sourced_id,
-            "status": person.status,
-            "dateLastModified": person.modified,
-            "username": person.username,
-            "enabledUser": "true" if person.enabled else "false",
-            "givenName": person.given_name,
-            "familyName": person.family_name,
-            "role": LEGACY_ROLES.get(role, role),
-            "orgs": self._orgs(person),
-        }
-        self._optional(record, person)
-        if person.preferred_first_name or person.preferred_last_name:
-            extra = {"preferredFirstName": person.preferred_first_name, "preferredLastName": person.preferred_last_name}
-            record["metadata"] = {**record.get("metadata", {}), **{key: value for key, value in extra.items() if value}}
-        return record
-
-    def _orgs(self, person: Person) -> list[Record]:
-        if len(person.roles) == 1 and (only := person.roles[0].org):
-            return [self.org_ref(only)]
-        return [self.org_ref(org) for org in dict.fromkeys([entry.org for entry in person.roles]) if org]
-
-    def _user_12(self, person: Person) -> Record:
         record: Record = {
             "sourcedId": person.sourced_id,
             "status": person.status,
@@ -198,43 +180,40 @@ class Payload:
             "enabledUser": "true" if person.enabled else "false",
             "givenName": person.given_name,
             "familyName": person.family_name,
-            "roles": [self.role(entry) for entry in person.roles if entry.org],
+            **_filled(person, OPTIONAL),
         }
-        if person.username:
-            record["username"] = person.username
-        self._optional(record, person)
-        if person.state_id:
-            record["userMasterIdentifier"] = f"urn:state:{person.state_id}"
-        if person.preferred_first_name:
-            record["preferredFirstName"] = person.preferred_first_name
-        if person.preferred_middle_name:
-            record["preferredMiddleName"] = person.preferred_middle_name
-        if person.preferred_last_name:
-            record["preferredLastName"] = person.preferred_last_name
-        primary_org = person.primary_org or (person.roles[0].org if len(person.roles) > 1 else "")
-        if primary_org:
-            record["primaryOrg"] = self.org_ref(primary_org)
-        return record
-
-    def _optional(self, record: Record, person: Person) -> None:
-        if person.middle_name:
-            record["middleName"] = person.middle_name
-        if person.identifier:
-            record["identifier"] = person.identifier
         if person.state_id:
             record["userIds"] = [{"type": "stateID", "identifier": person.state_id}]
-        if person.email:
-            record["email"] = person.email
-        if person.sms:
-            record["sms"] = person.sms
-        if person.phone:
-            record["phone"] = person.phone
         if person.agents or person.agent_ids:
             record["agents"] = self.agents(person)
         if person.grades:
             record["grades"] = list(person.grades)
         if person.metadata:
             record["metadata"] = dict(person.metadata)
+        return record | (self._only_11(person) if self.version == V11 else self._only_12(person))
+
+    def _only_11(self, person: Person) -> Record:
+        role = person.roles[0].role if person.roles else "student"
+        record: Record = {
+            "username": person.username,
+            "role": LEGACY_ROLES.get(role, role),
+            "orgs": [self.org_ref(org) for org in dict.fromkeys([entry.org for entry in person.roles]) if org],
+        }
+        if preferred := _filled(person, PREFERRED_11):
+            record["metadata"] = {**(person.metadata or {}), **preferred}
+        return record
+
+    def _only_12(self, person: Person) -> Record:
+        record: Record = {
+            "roles": [self.role(entry) for entry in person.roles if entry.org],
+            **_filled(person, OPTIONAL_12),
+        }
+        if person.state_id:
+            record["userMasterIdentifier"] = f"urn:state:{person.state_id}"
+        primary_org = person.primary_org or (person.roles[0].org if len(person.roles) > 1 else "")
+        if primary_org:
+            record["primaryOrg"] = self.org_ref(primary_org)
+        return record
 
     def role(self, entry: Role) -> Record:
         """One entry of `roles` (1.2): the same dictionary every time; do not change it."""

@@ -12,18 +12,9 @@ from datetime import datetime
 
 from sqlalchemy import Connection, RowMapping, text
 
+from roster_pipeline import vocabulary
 from roster_pipeline.directory import approvals, plans
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.vocabulary import (
-    CHANGING,
-    CONTACT,
-    CONTACT_FIELDS,
-    MEMBERSHIP_FIELDS,
-    MORE_CONTACTS,
-    PERSON_FIELDS,
-    approvable,
-    needs_manager,
-)
 
 JUDGED = f"""
 select v.role, v.action, v.guard, v.verdict, v.rows, v.findings, v.sync_id,
@@ -58,7 +49,13 @@ class NotApproved(DirectoryError):
 
 def judged_rows(conn: Connection, plan: plans.PlanRow, now: datetime) -> list[RowMapping]:
     """`JUDGED` of a plan in which every row has a verdict. Raises VerdictMissing."""
-    given = {"plan": plan.id, "changing": list(CHANGING), "school": plan.school_id, "hash": plan.hash, "now": now}
+    given = {
+        "plan": plan.id,
+        "changing": list(vocabulary.CHANGING),
+        "school": plan.school_id,
+        "hash": plan.hash,
+        "now": now,
+    }
     judged = list(conn.execute(text(JUDGED), given).mappings())
     if not judged or judged[0]["missing"]:
         raise VerdictMissing(f"Plan {plan.id} has rows without a verdict, so they are held.", "Plan again.")
@@ -77,8 +74,8 @@ def allowed(judged: list[RowMapping], plan: plans.PlanRow, kind: str) -> tuple[l
         for row in open_
         if approved is not None
         and row["verdict"] == "hold"
-        and approvable(row["findings"])
-        and (approved.by_manager or not needs_manager(row["findings"]))
+        and vocabulary.approvable(row["findings"])
+        and (approved.by_manager or not vocabulary.needs_manager(row["findings"]))
         and approved.covers(row["role"], row["action"])
     ]
     kinds = [(row["role"], row["action"], row["guard"]) for row in (*passed, *overridden)]
@@ -98,10 +95,10 @@ STAGE = f"""
 select r.row, r.action, r.role, r.person_id is null as fresh, r.sourced_ids, r.new_links, r.changes, r.number_kind,
        coalesce(r.person_id, nextval('person_id_seq')) as person_id,
        r.person_revision, r.membership_revision,
-       r.person_id is not null and {_any_of(PERSON_FIELDS)} as of_person,
-       {_any_of(MEMBERSHIP_FIELDS)} as of_membership,
-       r.role <> '{CONTACT}' and {_any_of(CONTACT_FIELDS)} as of_contact,
-       r.role <> '{CONTACT}' and r.changes ? '{MORE_CONTACTS}' as of_more
+       r.person_id is not null and {_any_of(vocabulary.PERSON_FIELDS)} as of_person,
+       {_any_of(vocabulary.MEMBERSHIP_FIELDS)} as of_membership,
+       r.role <> '{vocabulary.CONTACT}' and {_any_of(vocabulary.CONTACT_FIELDS)} as of_contact,
+       r.role <> '{vocabulary.CONTACT}' and r.changes ? '{vocabulary.MORE_CONTACTS}' as of_more
 from plan_row r
 where r.plan_id = :plan and not r.exempted
   and (r.role, r.action, r.guard) in (

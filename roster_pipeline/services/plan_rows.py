@@ -8,6 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from roster_pipeline import vocabulary
 from roster_pipeline.directory import plan_rows, plans, snapshots, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.ledger import SyncRow
@@ -16,23 +17,14 @@ from roster_pipeline.directory.plans import PlanRow
 from roster_pipeline.notifications.outcome import NOUNS, joined
 from roster_pipeline.safe_csv import csv_chunks
 from roster_pipeline.sync import SyncError
-from roster_pipeline.vocabulary import (
-    CONTACT_FIELDS,
-    MEMBERSHIP_FIELDS,
-    MORE_CONTACTS,
-    PERSON_FIELDS,
-    STUDENT_CONTACTS,
-    counted,
-    full_name,
-    held_place,
-    is_overridable,
-    role_place,
-    why_of,
-    without_repeats,
-)
 
 HEADER = ("row", "action", "role", "person", "name", "sourcedIds", "matched by", "reason", "why", "field", "from", "to")
-ORDER = {field: place for place, field in enumerate((*PERSON_FIELDS, *MEMBERSHIP_FIELDS, *STUDENT_CONTACTS))}
+ORDER = {
+    field: place
+    for place, field in enumerate(
+        (*vocabulary.PERSON_FIELDS, *vocabulary.MEMBERSHIP_FIELDS, *vocabulary.STUDENT_CONTACTS)
+    )
+}
 """The fields in the order that people expect. The database has no order for them."""
 SAME = (
     "row",
@@ -118,16 +110,16 @@ def line_of(row: Mapping[str, Any]) -> Line:
     changes = {str(field): (both[0], both[1]) for field, both in pairs}
     return Line(
         **{name: row[name] for name in SAME},
-        name=row["name"] or full_name({field: new for field, (_, new) in changes.items()}),
+        name=row["name"] or vocabulary.full_name({field: new for field, (_, new) in changes.items()}),
         sourced_ids=tuple(row["sourced_ids"]),
-        why=why_of(row["reason"], row["notes"]),
+        why=vocabulary.why_of(row["reason"], row["notes"]),
         changes=changes,
     )
 
 
 def readable(field: str, value: Any) -> Any:
     """One value of a change for people to read: `Ada Byron (parent), ada@example.org; Ben Byron` instead of JSON."""
-    if field == MORE_CONTACTS and isinstance(value, str):
+    if field == vocabulary.MORE_CONTACTS and isinstance(value, str):
         return "; ".join(map(_contact, json.loads(value)))
     if field == FLAGS and isinstance(value, str):
         return _flags(value)
@@ -136,7 +128,7 @@ def readable(field: str, value: Any) -> Any:
 
 def _contact(values: list[str | None]) -> str:
     """A contact in words. values: as `CONTACT_FIELDS`; the sourcedId alone if it was not delivered."""
-    contact = dict(zip(CONTACT_FIELDS, values, strict=False))
+    contact = dict(zip(vocabulary.CONTACT_FIELDS, values, strict=False))
     name = " ".join(filter(None, (contact.get("contact_given_name"), contact.get("contact_family_name"))))
     relationship = contact.get("contact_relationship")
     who = (name or contact["contact_sourced_id"] or "") + (f" ({relationship})" if relationship else "")
@@ -153,7 +145,7 @@ def reasons_by_sync(conn: Connection, syncs: Mapping[int, SyncRow], people: Coll
     turning = {"archive", "restore"}
     plan_of = {one.id: one.plan_id for one in syncs.values() if any(turning & of.keys() for of in one.counts.values())}
     found = plan_rows.reasons_of(conn, {plan for plan in plan_of.values() if plan}, people)
-    return {sync_id: why_of(*found[plan]) for sync_id, plan in plan_of.items() if plan in found}
+    return {sync_id: vocabulary.why_of(*found[plan]) for sync_id, plan in plan_of.items() if plan in found}
 
 
 def cells(some: Iterable[Line]) -> Iterator[tuple[Any, ...]]:
@@ -193,7 +185,10 @@ class PlanSummary:
                 line["role"],
                 line["action"],
                 int(line["rows"]),
-                [(found["message"], is_overridable(found)) for found in without_repeats(line["findings"])],
+                [
+                    (found["message"], vocabulary.is_overridable(found))
+                    for found in vocabulary.without_repeats(line["findings"])
+                ],
             )
             for line in self.verdict
             if line["verdict"] == "hold" and line["rows"] and line["sync_id"] is None
@@ -230,8 +225,10 @@ class PlanSummary:
 def would_do(summary: PlanSummary) -> str:
     """The effect of a sync of this plan now, in numbers. The riskiest change comes first."""
     totals = {action: sum(of.get(action, 0) for of in summary.counts.values()) for action in NOUNS}
-    changes = [counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
-    people = "" if summary.found is None else f" {counted(summary.found, 'person', 'people')} came from the SIS."
+    changes = [vocabulary.counted(rows, *NOUNS[action]) for action, rows in totals.items() if rows]
+    people = (
+        "" if summary.found is None else f" {vocabulary.counted(summary.found, 'person', 'people')} came from the SIS."
+    )
     if not changes:
         return f"A sync would change nothing.{people}"
     held = f" {summary.held_rows:,} of these changes would be held for a decision." if summary.held_rows else ""
@@ -259,8 +256,8 @@ def summary_of(opened: Connection, plan: PlanRow) -> PlanSummary:
 
     judged = plans.load_verdict(opened, plan.id).to_dict("records")
     lines = [{str(name): plain(value) for name, value in row.items()} for row in judged]
-    lines.sort(key=lambda line: held_place(line["role"], line["action"]))
+    lines.sort(key=lambda line: vocabulary.held_place(line["role"], line["action"]))
     found = [(role, dict(of)) for role, of in plan.counts.items() if isinstance(of, dict)]
-    counts = dict(sorted(found, key=lambda one: role_place(one[0])))
+    counts = dict(sorted(found, key=lambda one: vocabulary.role_place(one[0])))
     roles = snapshots.facts(opened, plan.snapshot_id)["counts"].get("roles")
     return PlanSummary(plan, counts, lines, found=None if roles is None else sum(roles.values()))

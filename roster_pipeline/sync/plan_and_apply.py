@@ -25,17 +25,11 @@ from roster_pipeline.errors import NO_ID
 from roster_pipeline.frames import infrequent_collection, strings, truth
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import joined
+from roster_pipeline.planning import snapshot_guards
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, says_nothing, usual_sizes
 from roster_pipeline.planning.plan_stats import plan_stats_of
-from roster_pipeline.planning.snapshot_guards import (
-    SINGLE_USERS,
-    misses_single_users,
-    quality_findings,
-    smaller,
-    untested,
-)
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError, plan_input
 from roster_pipeline.sync.clean_snapshot import clean_if_numbers_moved
@@ -125,14 +119,17 @@ def plan_snapshot(
         given = plan_input.read(database, school, snapshot_id, today, only=person, everybody=True)
         plan = planned(school.settings)
     served: bool | None = True
-    unlike = smaller(facts["proof"], before.proofs)
+    unlike = snapshot_guards.smaller(facts["proof"], before.proofs)
     if snapshot.complete and len(plan.absent):
         answers, served = _second_witness(
             database, school, snapshot_id, str(facts["school_sourced_id"]), plan, roster, answers, limits
         )
         if served is False:
-            served_before = bool(school.connection.learned.get(SINGLE_USERS))
-            unlike = replace(unlike, single_users_gone=misses_single_users(before.proofs, served_before=served_before))
+            served_before = bool(school.connection.learned.get(snapshot_guards.SINGLE_USERS))
+            unlike = replace(
+                unlike,
+                single_users_gone=snapshot_guards.misses_single_users(before.proofs, served_before=served_before),
+            )
             if NO_ID in facts["proof"]["notes"]:
                 snapshot = replace(snapshot, complete=False, problems=(*snapshot.problems, NO_ID))
             plan = planned(school.settings.without_witness())
@@ -185,8 +182,8 @@ def _quality_findings(results: pd.DataFrame, school: tenants.SchoolRow, snapshot
     try:
         rules = installed_suite().tuned(school.settings.quality)
     except QualitySuiteError as problem:
-        return [untested(str(problem))]
-    return list(quality_findings(results, rules, snapshot_id))
+        return [snapshot_guards.untested(str(problem))]
+    return list(snapshot_guards.quality_findings(results, rules, snapshot_id))
 
 
 def _second_witness(
@@ -225,7 +222,7 @@ def _second_witness(
         if report.serves_single_users:
             plans.write_witnesses(conn, snapshot_id, report.answers)
         if report.proved or not report.serves_single_users:
-            snapshots.prove(conn, snapshot_id, **{SINGLE_USERS: report.proved})
+            snapshots.prove(conn, snapshot_id, **{snapshot_guards.SINGLE_USERS: report.proved})
         if report.proved and learned != school.connection.learned:
             tenants.remember(conn, school.connection.id, learned)
     return dict(known) | dict(report.answers), report.serves_single_users

@@ -27,23 +27,12 @@ from roster_pipeline.console.page import (
     texts,
 )
 from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer, zone_of
-from roster_pipeline.directory import approvals, audit, lasting_decisions
+from roster_pipeline.directory import approvals, audit, lasting_decisions, school_overview
 from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history, year
-from roster_pipeline.directory.school_overview import school_status
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services import decisions
+from roster_pipeline.services import decisions, school_status
 from roster_pipeline.services.guard_advice import GUARD_TITLES
 from roster_pipeline.services.school_changes import limit_text, pause, resume_school
-from roster_pipeline.services.school_status import (
-    RESUME,
-    NextStep,
-    first_steps,
-    next_of,
-    next_run,
-    next_step,
-    status_of,
-    status_of_entry,
-)
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.fields import title_of
 from roster_pipeline.sync.build_report import run_url
@@ -185,7 +174,7 @@ def show(request: Request) -> Response:
     now = datetime.now(UTC)
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        current = school_status(opened, school.id)
+        current = school_overview.school_status(opened, school.id)
         before = request.query_params.get("before")
         try:
             entries = school_history(opened, school.id, before=before, limit=PAGE + 1)
@@ -193,29 +182,29 @@ def show(request: Request) -> Response:
             raise nothing_here() from None
         holds = approvals.held(opened, school_id=school.id) if current.held else []
         alerts = alerts_of(opened, school.id, school.connection.id)
-        steps = first_steps(opened, school)
+        steps = school_status.first_steps(opened, school)
         people = people_by_role(opened, school.district_id, school.id)
         weeks = year(opened, school_id=school.id) if not before else []
         leavers = lasting_decisions.leavers_of_school(opened, school.id, limit=1)
     shown = entries[:PAGE]
     decidable = any(hold.overridable for hold in holds)
     pageless = ("failure", "canceled") if viewer(request).operator else ()  # the page of a sync has the link to its run
-    step = next_step(current, decidable=decidable, tested=bool(school.test))
-    todo = next_of(steps)
+    step = school_status.next_step(current, decidable=decidable, tested=bool(school.test))
+    todo = school_status.next_of(steps)
     if todo is not None and current.state in ("off", "fine"):
-        step = NextStep(todo.button, todo.path)
+        step = school_status.NextStep(todo.button, todo.path)
     return page(
         request,
         "history.html",
         school=school,
         tab="syncs",
         current=current,
-        status_text=status_of(current),
+        status_text=school_status.status_of(current),
         step=step,
         decidable=decidable,
-        resume=RESUME,
+        resume=school_status.RESUME,
         steps=steps,
-        next=next_run(current, now),
+        next=school_status.next_run(current, now),
         alerts=alerts,
         people=dict(sorted(people.items(), key=lambda entries: role_place(entries[0]))),
         tested=datetime.fromisoformat(school.test["at"]) if school.test else None,
@@ -225,7 +214,7 @@ def show(request: Request) -> Response:
         leavers=leavers[0].total if leavers else 0,
         earliest=now.astimezone(school.settings.zone).date() + timedelta(days=1),
         lines=[
-            (one, status_of_entry(one, school.key), run_url(one.run_id) if one.kind in pageless else None)
+            (one, school_status.status_of_entry(one, school.key), run_url(one.run_id) if one.kind in pageless else None)
             for one in shown
         ],
         newer=f"/schools/{school.key}" if before else None,

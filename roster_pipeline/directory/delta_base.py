@@ -1,7 +1,5 @@
 """The earlier pull on which a new pull depends, how the two differ, and which way to fetch was cheaper before."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -111,11 +109,8 @@ OLDER_RECORDS = "older_records"
 @dataclass(frozen=True)
 class DeltaBase:
     """An earlier complete pull. full_at: when the full pull on which it builds was finished. server_time: its time on
-    the SIS's clock.
-
-    started_at: its start on our clock. unchanged_since: since when the source says the same as in this pull. proof: its
-    proof of completeness.
-    """
+    the SIS's clock. started_at: its start on our clock. unchanged_since: since when the source says the same as in this
+    pull. proof: its proof of completeness."""
 
     id: int
     finished_at: datetime
@@ -200,10 +195,8 @@ def switch_delta_off(conn: Connection, of: ConnectionRow) -> bool:
 
 
 def rostered_records(conn: Connection, connection_id: int) -> tuple[int | None, int]:
-    """The number of records of all configured schools of a connection together, and the number of these schools.
-
-    A school without a snapshot counts as many records as the others have on average; None if no school has one yet.
-    """
+    """The number of records of all configured schools of a connection together, and the number of these schools. A
+    school without a snapshot counts as many records as the others have on average; None if no school has one yet."""
     newest = (
         select(snapshot.c.counts["raw_users"].as_integer())
         .where(snapshot.c.school_id == school.c.id)

@@ -1,7 +1,5 @@
 """How two pulls of one source differ."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
@@ -78,10 +76,8 @@ class Compared:
 
 @dataclass(frozen=True)
 class Named:
-    """People who differ from an earlier pull. missed: the SIS did not name them as changed.
-
-    The others were named: people with another school or role, and people with another e-mail.
-    """
+    """People who differ from an earlier pull. missed: the SIS did not name them as changed. The others were named:
+    people with another school or role, and people with another e-mail."""
 
     missed: int
     membership: int

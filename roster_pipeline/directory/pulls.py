@@ -1,10 +1,5 @@
-"""Pulls: everything one connection answered in one night, shared by its schools.
-
-A pull is stored in one transaction while its pages come in, so it needs the memory of only one page, and a pull that
-broke off leaves nothing behind.
-"""
-
-from __future__ import annotations
+"""Pulls: everything one connection answered in one night, shared by its schools. A pull is stored in one transaction
+while its pages come in, so it needs the memory of only one page, and a pull that broke off leaves nothing behind."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,21 +31,17 @@ SAME_NIGHT = "interval '1 day'"
 IN_PULL = (
     f"cross join lateral (select from pull_record where pull_id = :pull and {NAMED.format(id='r.id')} offset 0) named"
 )
-"""Keeps the records `r` that belong to the pull. Each needs one index look-up.
-
-`offset 0`, here and in other queries, makes sure of that. Without statistics of a new pull, PostgreSQL expects a few
-rows and would join everybody with everybody.
-"""
+"""Keeps the records `r` that belong to the pull. Each needs one index look-up. `offset 0`, here and in other queries,
+makes sure of that. Without statistics of a new pull, PostgreSQL expects a few rows and would join everybody with
+everybody."""
 REJECT_FIELDS = ("sourcedId", "collection", "field", "rule", "severity")
 REJECT_COLUMNS = ("pull_id", "sourced_id", "collection", "field", "rule", "severity")
 
 
 class Batch(Protocol):
-    """One page: `kind` is "org" or "user", the records are normalised.
-
-    marks: for each record the mark that recognises it in the next pull, or None; empty if no record has one. known: the
-    places of the marks of records that the last pull already stored.
-    """
+    """One page: `kind` is "org" or "user", the records are normalised. marks: for each record the mark that recognises
+    it in the next pull, or None; empty if no record has one. known: the places of the marks of records that the last
+    pull already stored."""
 
     @property
     def kind(self) -> Kind: ...
@@ -83,11 +74,9 @@ def pull_lock(database: Database, connection_id: int, batch: str) -> Iterator[No
 
 @contextmanager
 def turn_to_pull(database: Database, connection_id: int, batch: str, scopes: Sequence[str]) -> Iterator[bool]:
-    """Whether this process may run a school now without waiting for the pull of another one.
-
-    True if the batch's pull of one of these scopes is there, or if nobody fetches it. In the second case, this process
-    holds `pull_lock` until it has used it, or until the block ends.
-    """
+    """Whether this process may run a school now without waiting for the pull of another one. True if the batch's pull
+    of one of these scopes is there, or if nobody fetches it. In the second case, this process holds `pull_lock` until
+    it has used it, or until the block ends."""
     with database.begin() as conn:
         there = finished(conn, connection_id, batch, scopes) is not None
     if there:
@@ -102,10 +91,8 @@ def _lock_name(connection_id: int, batch: str) -> str:
 
 
 def finished(conn: Connection, connection_id: int, batch: str, scopes: Sequence[str]) -> int | None:
-    """The batch's finished pull of one of these scopes, if it is not `overtaken`.
-
-    The first scope that has one counts.
-    """
+    """The batch's finished pull of one of these scopes, if it is not `overtaken`. The first scope that has one
+    counts."""
     of_batch = (pull.c.connection_id == connection_id, pull.c.batch == batch, pull.c.finished_at.is_not(None))
     found = {row.scope: int(row.id) for row in conn.execute(select(pull.c.scope, pull.c.id).where(*of_batch))}
     of_scopes = ((scope, found[scope]) for scope in scopes if scope in found)
@@ -113,12 +100,10 @@ def finished(conn: Connection, connection_id: int, batch: str, scopes: Sequence[
 
 
 def claim(conn: Connection, connection: ConnectionRow, batch: str, scope: str = "") -> tuple[int, bool]:
-    """The batch's pull, and whether it must be fetched now. Call this while you hold `pull_lock`.
-
-    A pull that was begun and never finished is removed, because its run died. A pull that is older than a day, or that
-    a newer pull has overtaken, is not read again; otherwise older data would replace newer data. It stays as a base,
-    under another batch.
-    """
+    """The batch's pull, and whether it must be fetched now. Call this while you hold `pull_lock`. A pull that was begun
+    and never finished is removed, because its run died. A pull that is older than a day, or that a newer pull has
+    overtaken, is not read again; otherwise older data would replace newer data. It stays as a base, under another
+    batch."""
     there = finished(conn, connection.id, batch, [scope])
     if there is not None:
         return there, False
@@ -145,11 +130,9 @@ def overtaken(conn: Connection, connection_id: int, pull_id: int, scope: str) ->
 
 
 def store(database: Database, pull_id: int, batches: Iterable[Batch], reader: Recognises | None = None) -> None:
-    """Store every page of a pull in one transaction.
-
-    reader: the reader of the batches, if it recognises records of the last pull. If iterating over `batches` raises,
-    the caller gets that exception. A page is written in a thread, while the next one is made.
-    """
+    """Store every page of a pull in one transaction. reader: the reader of the batches, if it recognises records of the
+    last pull. If iterating over `batches` raises, the caller gets that exception. A page is written in a thread, while
+    the next one is made."""
     rejects: list[bytes] = []
     with database.begin() as conn:
         records = RecordWriter(conn, pull_id, reader)
@@ -178,9 +161,7 @@ def finish(
     unchanged_since: datetime | None = None,
 ) -> None:
     """Say that a pull has ended. `proof` says how complete it is. Older pulls of the connection are dropped.
-
-    written_at: the time at which the bundle counts as written. unchanged_since: since when the source says the same.
-    """
+    written_at: the time at which the bundle counts as written. unchanged_since: since when the source says the same."""
     done = (
         update(pull)
         .where(pull.c.id == pull_id)
@@ -223,10 +204,8 @@ def drop_broken(conn: Connection) -> int:
 
 
 def _drop(conn: Connection, *which: ColumnElement[bool]) -> int:
-    """Wait until no snapshot is being made of these pulls. Then delete them and their sets of records.
-
-    Returns how many.
-    """
+    """Wait until no snapshot is being made of these pulls. Then delete them and their sets of records. Returns how
+    many."""
     gone = list(conn.scalars(delete(pull).where(*which).returning(pull.c.id)))
     if gone:
         conn.execute(delete(pull_record).where(pull_record.c.pull_id.in_(gone)))
@@ -243,11 +222,9 @@ where p.pull_id = :pull and u.kind = 'user' and (k.key like 'agents:%' or exists
 
 def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple[str, set[str]]:
     """The scope of a pull, and the metadata keys that its people with one of these roles (lower-case) have. A column
-    that a CSV file lost does not count: its values are those of an earlier day, and new people have none.
-
-    It is computed once per pull and kept with the proof, because it takes a second or two to read the records of a
-    district.
-    """
+    that a CSV file lost does not count: its values are those of an earlier day, and new people have none. It is
+    computed once per pull and kept with the proof, because it takes a second or two to read the records of a
+    district."""
     row = conn.execute(select(pull.c.scope, pull.c.proof).where(pull.c.id == pull_id)).one()
     keys = row.proof.get("contact_keys")
     if keys is None:

@@ -1,7 +1,5 @@
 """Snapshots: one school's part of a connection's pull, selected in the database."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -135,10 +133,8 @@ def any_org(conn: Connection, pull_id: int) -> bool:
 def list_orgs(
     conn: Connection, pull_id: int | None, school_sourced_id: str, named: Iterable[str] = ()
 ) -> list[dict[str, Any]]:
-    """The orgs of a pull that are below a school, or that its users name: sourcedId, type, parent, status.
-
-    A city has thousands of schools, but the records of one school name only a few of them. Empty if the pull is gone.
-    """
+    """The orgs of a pull that are below a school, or that its users name: sourcedId, type, parent, status. A city has
+    thousands of schools, but the records of one school name only a few of them. Empty if the pull is gone."""
     given = {"pull": pull_id, "org": school_sourced_id, "named": [school_sourced_id, *named]}
     return [dict(row) for row in conn.execute(text(ORG_LIST), given).mappings()]
 
@@ -159,14 +155,10 @@ def take(
     problems: Callable[[datetime | None], list[str]] = lambda written_at: [],
     from_base: bool = True,
 ) -> int:
-    """Make one school's snapshot from a finished pull and return its id.
-
-    problems: further problems that this school finds in the pull, because of the time when its bundle was written.
-    from_base: as in `school_records.choose`.
-
-    Writes snapshot, snapshot_record (contacts only if they are wanted) and raw_reject in the caller's transaction.
-    During this transaction, nobody can drop the pull. Raises PullGone.
-    """
+    """Make one school's snapshot from a finished pull and return its id. problems: further problems that this school
+    finds in the pull, because of the time when its bundle was written. from_base: as in `school_records.choose`. Writes
+    snapshot, snapshot_record (contacts only if they are wanted) and raw_reject in the caller's transaction. During this
+    transaction, nobody can drop the pull. Raises PullGone."""
     keep_records(conn, school.connection.id)
     of_pull = select(pull).where(pull.c.id == pull_id, pull.c.finished_at.is_not(None))
     source = conn.execute(of_pull.with_for_update(read=True, key_share=True)).first()
@@ -224,10 +216,7 @@ def take(
 
 def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **more: Any) -> int:
     """Make a snapshot with the facts of another one and with records of its own, and return its id. base: as `facts`
-    has it.
-
-    more: values that its proof has in addition to the proof of the base, or instead of it.
-    """
+    has it. more: values that its proof has in addition to the proof of the base, or instead of it."""
     kept = {name: value for name, value in base.items() if name not in OF_ITS_OWN}
     kept["counts"] = {name: value for name, value in base["counts"].items() if name not in (KEY, CHOSEN)}
     row = kept | {"mode": mode, "proof": base["proof"] | {"mode": mode} | more}
@@ -235,10 +224,8 @@ def derive(conn: Connection, base: Mapping[str, Any], *, mode: str, **more: Any)
 
 
 def load(conn: Connection, snapshot_id: int) -> Raw:
-    """A snapshot's records. A contact who is also among the users is only there.
-
-    Empty if the records do not exist (any more).
-    """
+    """A snapshot's records. A contact who is also among the users is only there. Empty if the records do not exist (any
+    more)."""
     (_, users), (_, contacts) = (documents(conn, snapshot_id, part) for part in ("user", "contact"))
     return Raw(users, contacts, load_rejected(conn, snapshot_id))
 

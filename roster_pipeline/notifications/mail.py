@@ -73,6 +73,19 @@ def address_of(written: str) -> Address:
         raise ValueError("this is not an e-mail address") from None
 
 
+def usable(recipients: Sequence[str]) -> tuple[dict[str, Address], list[str]]:
+    """The recipients that are addresses, and the others. Raises PermanentDeliveryError if none is one."""
+    good, never = {}, []
+    for recipient in dict.fromkeys(recipients):
+        try:
+            good[recipient] = address_of(recipient)
+        except ValueError:
+            never.append(recipient)
+    if not good:
+        raise PermanentDeliveryError("This mail has no usable recipient.", "Correct the school's Roster Email.")
+    return good, never
+
+
 def compose(mail: Mail, sender: Address, recipients: Sequence[Address], identity: str, at: datetime) -> EmailMessage:
     """The message. identity: its Message-ID with brackets. A mail about several schools hides its recipients."""
     if not _MESSAGE_ID.fullmatch(identity):
@@ -155,16 +168,9 @@ class FolderMailer:
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
         """Write one file, completely or not at all."""
-        if not recipients:
-            raise PermanentDeliveryError("This mail has no recipients.", "Set the school's Roster Email.")
-        try:
-            to = [address_of(recipient) for recipient in recipients]
-        except ValueError:
-            raise PermanentDeliveryError(
-                "A recipient is not an e-mail address.", "Correct the school's Roster Email."
-            ) from None
+        good, never = usable(recipients)
         when = (at or datetime.now(UTC)).astimezone(UTC)
-        message = compose(mail, self._from, to, message_id, when)
+        message = compose(mail, self._from, list(good.values()), message_id, when)
         mark = hashlib.sha256(message_id.encode()).hexdigest()[:8]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +180,7 @@ class FolderMailer:
             raise TemporaryDeliveryError(
                 f"The mail could not be written: {problem.strerror}.", f"Check the folder {self.folder}."
             ) from None
-        return Delivery(tuple(recipients))
+        return Delivery(tuple(good), never=tuple(never))
 
     def check(self) -> None:
         """Whether the folder can be written to."""

@@ -33,6 +33,7 @@ from roster_pipeline.notifications.mail import (
     TemporaryDeliveryError,
     address_of,
     compose,
+    usable,
 )
 from roster_pipeline.settings.installation import MailServer
 
@@ -140,14 +141,7 @@ class SmtpMailer:
 
     def send(self, message_id: str, recipients: Sequence[str], mail: Mail, *, at: datetime | None = None) -> Delivery:
         """Hand one message to the server. If one recipient is refused, the others still get it."""
-        good, never = {}, []
-        for recipient in dict.fromkeys(recipients):
-            try:
-                good[recipient] = address_of(recipient)
-            except ValueError:
-                never.append(recipient)
-        if not good:
-            raise PermanentDeliveryError("This mail has no usable recipient.", "Correct the school's Roster Email.")
+        good, never = usable(recipients)
         with self._connected() as client:
             if not client.has_extn("smtputf8") and any(one.username.isascii() for one in good.values()):
                 never += [recipient for recipient, one in good.items() if not one.username.isascii()]

@@ -78,6 +78,7 @@ def test_recipients_are_asked_for(mailer: FolderMailer) -> None:
     for to in ([], ["no address"]):
         with pytest.raises(PermanentDeliveryError, match="recipient"):
             mailer.send(IDENTITY, to, render(GOOD))
+    assert mailer.send(IDENTITY, [*TO, "no address"], render(GOOD)) == Delivery(tuple(TO), never=("no address",))
 
 
 def test_a_message_id_is_fixed_by_its_parts_and_of_the_senders_domain() -> None:

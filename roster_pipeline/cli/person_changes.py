@@ -226,12 +226,12 @@ def distinct(
 @person.command("erase", epilog=examples("roster person erase 42 --reason 'asked to be forgotten'"))
 def erase(number: Number, reason: Reason, district: District = None, who: Who = None, yes: Yes = False) -> None:
     """Delete everything held of a person, for good. Erase them in the SIS first, or the next sync brings them back."""
-    from roster_pipeline.directory import members
+    from roster_pipeline.directory import operations
     from roster_pipeline.services import person_changes
 
     with _by_hand(who, reason) as (opened, by):
         owner = district_of(opened, district).id
-        members.get_person(opened, owner, number)
+        operations.check_erasable(opened, owner, number)
         confirm(f"Erase person {number} for good?", yes=yes)
         done = person_changes.erase(opened, owner, number, **by)
     note(done)

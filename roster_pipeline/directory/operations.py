@@ -18,7 +18,7 @@ from sqlalchemy import Connection, text
 from roster_pipeline.directory import audit, connection_tests, pulls, record_sets
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
-from roster_pipeline.directory.members import UnknownPerson, numbers_of
+from roster_pipeline.directory.members import get_person, numbers_of
 
 OF_A_SCHOOL = {
     "last_sync": ("roster_last_sync_timestamp_seconds", "When the school's last sync finished"),
@@ -93,6 +93,14 @@ where c.district_id = :district and c.entity = 'link' and not exists (select fro
   and not exists (select from person_merge g where g.gone_id = c.person_id and g.undone_at is null)
 """  # noqa: S608
 """People whom a rollback removed. The next sync made them again from the same record, with another number."""
+ONLY_LOGGED = """
+select exists (
+    select from change_log c
+    where c.district_id = :district and c.person_id = :person and coalesce(c.before, c.after) is not null
+      and not exists (select from person p where p.id = c.person_id)
+      and not exists (select from person_merge g where g.gone_id = c.person_id and g.undone_at is null))
+"""
+"""Whether a rollback removed this person, and no sync made them again."""
 SCRUB = (
     "delete from contact where district_id = :district and person_id = :person",
     "delete from membership where district_id = :district and person_id = :person",
@@ -168,10 +176,8 @@ def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> None:
     """Delete a person with all that belongs to them; the change log says that, not what. Raises UnknownPerson."""
     lock_district(conn, district_id)
-    given: dict[str, Any] = {"district": district_id, "person": person_id}
-    if conn.scalar(text("select id from person where district_id = :district and id = :person"), given) is None:
-        raise UnknownPerson(person_id)
-    given["people"] = numbers_of(conn, person_id)
+    check_erasable(conn, district_id, person_id)
+    given: dict[str, Any] = {"district": district_id, "person": person_id, "people": numbers_of(conn, person_id)}
     known = conn.execute(text(RECORDS), given).all()
     records = {**given, "connections": [row[0] for row in known], "sourced_ids": [row[1] for row in known]}
     records["people"] = [*given["people"], *conn.scalars(text(REMOVED), records)]
@@ -183,6 +189,12 @@ def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reaso
     for table in OF_PULL:
         conn.execute(text(_records_in(table, "pull")), records)
     audit.record(conn, who, "person erased", district_id=district_id, person_id=person_id, reason=reason)
+
+
+def check_erasable(conn: Connection, district_id: int, person_id: int) -> None:
+    """Raises UnknownPerson if nothing is held of this number."""
+    if not conn.scalar(text(ONLY_LOGGED), {"district": district_id, "person": person_id}):
+        get_person(conn, district_id, person_id)
 
 
 def _records_in(table: str, owner: str) -> str:

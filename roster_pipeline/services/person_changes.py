@@ -13,7 +13,7 @@ from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_names, clean
 from roster_pipeline.directory import ledger, manual_edits, plans, relink, tenants, undo_edit
 from roster_pipeline.directory.audit import Entry
 from roster_pipeline.directory.database import DirectoryError
-from roster_pipeline.directory.members import Person, get_person
+from roster_pipeline.directory.members import Person
 from roster_pipeline.directory.operations import erase as erase_everywhere
 from roster_pipeline.frames import Array, strings
 from roster_pipeline.services.settings_changes import given_reason
@@ -135,7 +135,6 @@ def undoable(
 
 def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reason: str) -> str:
     """Delete everything that the directory holds of a person, for good. Raises UnknownPerson."""
-    get_person(conn, district_id, person_id)
     erase_everywhere(conn, district_id, person_id, who=who, reason=given_reason(reason))
     return f"Person {person_id} is erased."
 

@@ -136,22 +136,26 @@ def test_an_exhausted_server_is_named_with_what_it_lacks(database: Database, sta
 def test_erasing_a_person_leaves_no_trace_but_the_fact(database: Database, lincoln: SchoolRow) -> None:
     changes = {"email": f"{POISON}@example.org", "contact_email": f"p{POISON}@example.org"}
     record = user(POISON, lincoln.settings.school_id, familyName=POISON)
-    mistaken = sync_rows(database, lincoln, newcomer(POISON, POISON, changes=changes)).sync_id
+    never_again = newcomer("u9", POISON, changes={"email": f"9{POISON}@example.org"})
+    mistaken = sync_rows(database, lincoln, newcomer(POISON, POISON, changes=changes), never_again).sync_id
+    removed = person_of(database, "u9")
     rollback.roll_back(database, mistaken, who="owner", reason="the person gets another number later")
     snapshot_id = snapshot_of(database, lincoln, record)
     sync_rows(database, lincoln, newcomer(POISON, POISON, changes=changes), newcomer("u2"), snapshot_id=snapshot_id)
     person = person_of(database, POISON)
     with database.begin() as conn:
         manual_edits.edit(conn, lincoln.district_id, person, {"phone": POISON}, who="owner", reason="called")
-        erase(conn, lincoln.district_id, person, who="owner", reason="asked to be forgotten")
+        for one_of_them in (person, removed):
+            erase(conn, lincoln.district_id, one_of_them, who="owner", reason="asked to be forgotten")
         assert audit.search(conn, person_id=person)[0].what == "person erased"
     tables = every(database, "select tablename from pg_tables where schemaname = 'public'")
     for (table,) in tables:
         assert one(database, f"select count(*) from {table} t where t::text like '%{POISON}%'") == 0, table
     assert one(database, "select count(*) from change_log where person_id = :p", p=person) > 0
     assert one(database, "select count(*) from person") == 1
-    with database.begin() as conn, pytest.raises(UnknownPerson):
-        erase(conn, lincoln.district_id, person, who="owner", reason="again")
+    for erased in (person, removed):
+        with database.begin() as conn, pytest.raises(UnknownPerson):
+            erase(conn, lincoln.district_id, erased, who="owner", reason="again")
 
 
 def test_erasing_a_person_leaves_the_namesake_of_their_sourced_id_in_another_sis(

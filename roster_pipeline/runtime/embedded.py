@@ -147,9 +147,8 @@ def _start_embedded() -> str:
 
 
 def _quietly_logging_server(data: Path) -> PostgresServer:
-    new = not (data / "PG_VERSION").exists()
     server = embedded_server(data)
-    if new:
+    if QUIET_LOG[-1] not in (data / "postgresql.auto.conf").read_text().replace("'", ""):
         with psycopg.connect(str(server.get_uri()), autocommit=True) as admin:
             for setting in QUIET_LOG:
                 admin.execute(sql.SQL("alter system set {}").format(sql.SQL(setting)))

@@ -15,9 +15,10 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, make_url
 
 from roster_pipeline.directory.database import Database
+from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline_tests.cli.test_processes import free_port
 from roster_pipeline_tests.left_behind import MARK
 from roster_pipeline_tests.postgres import as_text
@@ -231,5 +232,11 @@ def test_commands_share_a_server_which_the_last_stops_also_one_that_killed_comma
         process.kill()
         process.communicate()
     assert len([one for one in at_work(environment) if "-D" in one]) == 1, "the server that nobody could stop"
-    assert started(["-c", code], environment).communicate(timeout=60)[0].strip() == address
+    with plain_connection(make_url(address)) as admin:
+        admin.execute("alter system reset all")  # as if they had been killed right after they made the server
+    (third, again) = holding()
+    assert again == address
+    with plain_connection(make_url(address)) as admin:
+        assert admin.execute("show log_min_error_statement").fetchone() == ("panic",), "its log quotes no rows"
+    third.communicate("\n", timeout=60)
     assert at_work(environment) == []

@@ -105,7 +105,7 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
 def test_code_of_another_version_changes_nothing_and_says_what_to_do(dagster_district: DagsterDistrict) -> None:
     """As by a worker that was forgotten at an upgrade, or after a step back to an older version."""
     dagster_district.add_school()
-    for revision, remedy in (("9999", "restart what still runs this one"), ("0046", "Run: roster init")):
+    for revision, remedy in (("9999", "restart what still runs this one"), ("0046", "roster init")):
         dagster_district.execute("update alembic_version set version_num = :revision", revision=revision)
         dagster_district.run_sync()
         (problem,) = dagster_district.problems

@@ -20,6 +20,16 @@ ARCHIVAL = "archival_verdict"
 PLAN = "plan_verdict"
 
 
+class _Result(dg.AssetCheckResult):
+    """The result of a check. Dagster looks for the materialization that it is about once a step, not for each check."""
+
+    def _get_partitioned_target_materialization_data(self, step_context: Any, *about: Any) -> Any:
+        found = vars(step_context).setdefault("roster_checked", {})
+        if about not in found:
+            found[about] = super()._get_partitioned_target_materialization_data(step_context, *about)
+        return found[about]
+
+
 def _spec(name: str, asset: str, description: str) -> dg.AssetCheckSpec:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", dg.PreviewWarning)  # checks per partition
@@ -46,7 +56,7 @@ def verdict_specs() -> list[dg.AssetCheckSpec]:
 
 def completeness_result(complete: bool, problems: Sequence[str], proof: Mapping[str, Any]) -> dg.AssetCheckResult:
     """The proof of completeness as a check: numbers only."""
-    return dg.AssetCheckResult(
+    return _Result(
         check_name=COMPLETENESS,
         asset_key="raw_users",
         passed=complete,
@@ -64,7 +74,7 @@ def quality_results(rules: Iterable[Mapping[str, Any]]) -> list[dg.AssetCheckRes
     for rule in rules:
         grouped[str(rule["check_name"])].append(rule)
     return [
-        dg.AssetCheckResult(
+        _Result(
             check_name=name,
             asset_key="cleaned_roster",
             passed=all(bool(rule["passed"]) for rule in members),
@@ -100,7 +110,7 @@ def verdict_results(verdict: Iterable[Mapping[str, Any]]) -> list[dg.AssetCheckR
 
 def _verdict_result(name: str, lines: Sequence[Mapping[str, Any]]) -> dg.AssetCheckResult:
     held = [line for line in lines if line["verdict"] == "hold" and line["rows"]]
-    return dg.AssetCheckResult(
+    return _Result(
         check_name=name,
         asset_key="roster_diff",
         passed=not held,

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import Connection, create_engine, event, text
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from roster_pipeline.errors import RosterError
@@ -41,6 +41,10 @@ GIVING_BACK = 0.5
 """Seconds that `close` waits for connections in use."""
 CLOSES = "closes"
 """Key in the pool's data of a connection: how often the database had been closed when the connection was made."""
+IDLE_SECONDS = 0.5
+"""A connection that nobody used for longer is checked before it is used again. No restart is shorter."""
+IDLE_SINCE = "idle since"
+"""Key in the pool's data of a connection."""
 STAGING_MEMORY = "64MB"
 """Memory for temporary tables, so that a large plan is not staged in files. A session takes what it needs."""
 UNREACHABLE = ("08", "57P", "53")
@@ -69,10 +73,10 @@ class Database:
             with_driver(url),
             hide_parameters=True,
             pool_size=POOL,
-            pool_pre_ping=True,
             connect_args={**NOTICE_LOST_SERVER, "application_name": os.environ.get(NAME, "roster")},
         )
         self._closes = 0
+        check_idle(self.engine)
         event.listen(self.engine, "connect", self._prepare)
         event.listen(self.engine, "checkin", self._given_back)
 
@@ -127,6 +131,27 @@ class Database:
         """Close a connection that goes back after `close`: its pool is gone, and nothing else would close it."""
         if connection is not None and entry.info.get(CLOSES) != self._closes:
             entry.invalidate()
+
+
+def check_idle(engine: Engine) -> None:
+    """Before a kept connection is used again, check that the database was not restarted meanwhile, if it was idle.
+
+    SQLAlchemy's own `pre_ping` asks every time: a run uses a connection a hundred times in a second.
+    """
+
+    def given_back(_: object, entry: ConnectionPoolEntry) -> None:
+        entry.info[IDLE_SINCE] = time.monotonic()
+
+    def taken(connection: Any, entry: ConnectionPoolEntry, _: object) -> None:
+        now = time.monotonic()
+        if now - entry.info.get(IDLE_SINCE, now) > IDLE_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except engine.dialect.loaded_dbapi.Error:
+                raise InvalidatePoolError from None
+
+    event.listen(engine, "checkin", given_back)
+    event.listen(engine, "checkout", taken)
 
 
 def end_sessions(conn: Connection, name: str) -> None:

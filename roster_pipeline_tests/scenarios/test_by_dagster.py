@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from dagster._cli.asset import asset_cli
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteJobOrigin, RemoteRepositoryOrigin
 from dagster._core.run_coordinator import SubmitRunContext
+from dagster_postgres.event_log import PostgresEventLogStorage
 from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 
@@ -32,7 +33,7 @@ from roster_pipeline.defs.asset_helpers import (
     batch_of,
     started_by,
 )
-from roster_pipeline.directory import audit, tenants
+from roster_pipeline.directory import audit, database, tenants
 from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline_tests.district import District
@@ -65,8 +66,9 @@ SESSIONS = "select pid from pg_stat_activity where datname = current_database() 
 
 
 def test_all_instances_of_a_process_share_its_connections_and_a_broken_one_is_renewed(
-    instance: dg.DagsterInstance, dagster_url: str
+    instance: dg.DagsterInstance, dagster_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(database, "IDLE_SECONDS", 0)
     gc.disable()  # garbage that is collected closes its connections, some minutes too late
     for _ in range(4):  # as for each tick in a code server
         with dg.DagsterInstance.from_ref(instance.get_ref()) as of_tick:
@@ -126,6 +128,41 @@ def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
     wrong = CliRunner().invoke(asset_cli, [*MATERIALIZE, "nowhere"])
     assert wrong.exit_code != 0
     assert district.count("sync") == 1
+
+
+LEFT = (
+    "select dagster_event_type, asset_key, partition, step_key from event_logs where run_id = %s order by id",
+    "select c.asset_key, check_name, c.partition, execution_status, e.dagster_event_type, m.dagster_event_type, "
+    "m.run_id = c.run_id from asset_check_executions c join event_logs e on e.id = c.evaluation_event_storage_id "
+    "join event_logs m on m.id = c.materialization_event_storage_id where c.run_id = %s order by 1, 2",
+    "select t.asset_key, key, count(*) from asset_event_tags t join event_logs e on e.id = t.event_id "
+    "where run_id = %s and key <> 'dagster/code_version' group by 1, 2 order by 1, 2",
+    "select asset_key, last_run_id = %s, last_materialization is not null from asset_keys order by 1",
+)
+
+
+def test_our_log_of_dagsters_events_leaves_the_same_as_dagsters_own_with_fewer_statements(
+    instance: dg.DagsterInstance, dagster_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    statements: list[object] = []
+    log: Any = instance.event_log_storage
+    event.listen(log._engine, "before_cursor_execute", lambda *executed: statements.append(executed))
+    job, left, needed = defs.resolve_job_def("rostering"), [], []
+    for batches in ("100", "0"):
+        monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batches)
+        run = job.execute_in_process(instance=instance, partition_key="lincoln")
+        needed.append(len(statements))
+        statements.clear()
+        with plain_connection(make_url(dagster_url)) as conn:
+            left.append([conn.execute(query, [run.run_id]).fetchall() for query in LEFT])
+        for method in ("store_event", "store_event_batch"):
+            monkeypatch.setattr(type(log), method, getattr(PostgresEventLogStorage, method))
+    ours, theirs = left
+    assert sorted(map(str, ours[0])) == sorted(map(str, theirs[0])), "Dagster sorts planned events that it batches"
+    assert ours[1:] == theirs[1:]
+    assert len(ours[1]) == 11
+    assert {(row[1], row[2]) for row in ours[3]} == {(True, True)}
+    assert needed[1] - needed[0] > 66, "for each event, a statement that nobody listens to"
 
 
 def tag_once_queued(

@@ -29,12 +29,15 @@ _NAME = "nullif(concat_ws(' ', p.given_name, p.family_name), '')"
 _HELD = (
     "coalesce(v.verdict = 'hold' and v.sync_id is null and r.witness is distinct from 'here', false) and not r.exempted"
 )
-_JOINED = """
-from {rows} r
+_OURS = """r.reason <> 'other_connection' and (r.action <> 'conflict' or exists (
+    select from membership m join plan o on o.school_id = m.school_id
+    where o.id = r.plan_id and m.person_id = r.person_id))"""
+"""Until a conflict is settled, a school cannot see or search the values of a person who was never in it."""
+_JOINED = f"""
+from {{rows}} r
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
-left join person p on p.id = r.person_id and p.district_id = :district and r.reason <> 'other_connection'
+left join person p on p.id = r.person_id and p.district_id = :district and {_OURS}
 """
-"""Until the match is settled, a school cannot see or search the values of a person of another connection."""
 _FROM = f"{_JOINED.format(rows='plan_line')} where r.plan_id = :plan"
 _SEARCHED = folded(
     "concat_ws(' ', p.given_name, p.family_name, p.preferred_given_name, p.preferred_family_name, p.email, "
@@ -49,7 +52,7 @@ _LINKED = (
 """Who has the row's first record now: a row that created a person has no number of them."""
 _COLUMNS = f"""
 select r.row, r.action, r.role, r.person_id, {_NAME} as name, r.sourced_ids, r.matched_by, r.reason, r.notes, r.changes,
-       r.guard, {_HELD} as held, r.exempted,
+       r.guard, {_HELD} as held, r.exempted, r.person_id is null or p.id is not null as ours,
        case when r.witness is distinct from 'here' and not r.exempted then v.sync_id end as sync_id,
        case when v.sync_id is not null then {_LINKED} end as linked_person_id
 """
@@ -70,7 +73,7 @@ where c.record_status = any(:statuses) and c.role is distinct from 'contact' and
   and not exists (select from link where connection_id = s.connection_id and sourced_id = c.sourced_id)
 order by s.name, c.sourced_id limit :limit
 """
-DETAILS = """
+DETAILS = f"""
 select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reason, r.notes,
        array(select key from jsonb_object_keys(r.changes) key order by key) as fields,
        coalesce(r.changes -> 'given_name' ->> 1, p.given_name) as given_name,
@@ -82,7 +85,7 @@ select r.row, r.action, r.role, r.person_id, r.sourced_ids, r.matched_by, r.reas
             when v.sync_id = :sync then 'done' else 'held' end as result
 from plan_row r
 join plan o on o.id = r.plan_id
-left join person p on p.id = r.person_id and p.district_id = o.district_id and r.reason <> 'other_connection'
+left join person p on p.id = r.person_id and p.district_id = o.district_id and {_OURS}
 left join verdict v on v.plan_id = r.plan_id and v.role = r.role and v.action = r.action and v.guard = r.guard
 where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.sync_id = :sync)
 order by r.row limit :most

@@ -38,6 +38,7 @@ SAME = (
     "exempted",
     "sync_id",
     "linked_person_id",
+    "ours",
 )
 """The columns that a line has as they are."""
 FLAGS = "contact_flags"
@@ -48,7 +49,8 @@ NOTHING = ("nan", "<NA>", "NaT")
 @dataclass(frozen=True)
 class Line:
     """One row of a plan. changes: field to (from, to). guard: judges this row alone. held: it waits for a person.
-    exempted: somebody took it out. sync_id: applied it. linked_person_id: who has the record since then."""
+    exempted: somebody took it out. sync_id: applied it. linked_person_id: who has the record since then. ours: the
+    school may see the person."""
 
     row: int
     action: str
@@ -65,11 +67,12 @@ class Line:
     exempted: bool = False
     sync_id: int | None = None
     linked_person_id: int | None = None
+    ours: bool = True
 
     def page_of(self, manages: bool) -> int | None:
         """The person to whose page the row leads, if the reader may see it. manages: the reader manages the district.
-        Until the plan is applied, people who join and people of another connection belong to other schools."""
-        foreign = self.reason == "other_connection" or (self.action == "create" and self.sync_id is None)
+        Until the plan is applied, people who join belong to other schools."""
+        foreign = not self.ours or (self.action == "create" and self.sync_id is None)
         return None if foreign and not manages else self.person_id or self.linked_person_id
 
     @property
@@ -79,7 +82,9 @@ class Line:
 
     def as_dict(self) -> dict[str, Any]:
         changes = {field: {"from": old, "to": new} for field, (old, new) in self.changes.items()}
-        plain = {name: value for name, value in self.__dict__.items() if name not in ("linked_person_id", "guard")}
+        plain = {
+            name: value for name, value in self.__dict__.items() if name not in ("linked_person_id", "guard", "ours")
+        }
         return {**plain, "sourced_ids": list(self.sourced_ids), "changes": changes}
 
 

@@ -665,8 +665,11 @@ def test_people_of_another_school_or_connection_are_shown_only_to_the_manager(
         row("conflict", beth, links=["x1"], reason="other_connection"),
         row("conflict", beth, links=["x2"], reason="match_contradicted"),
     ]
-    plan = f"/schools/lincoln/plans/{write_plan(database, lincoln, rows[:2])}"
+    plan = f"/schools/lincoln/plans/{write_plan(database, lincoln, rows)}"
     assert f'href="/people/{beth}"' not in owner.get(plan).text
+    assert owner.get(plan).text.count("Beth") == manager.get(plan).text.count("Beth")
+    assert "x2" in owner.get(plan).text
+    assert "x2" not in owner.send_form(plan, {"q": "beth@example.org"}).text
     shown = manager.get(plan).text
     assert f'href="/people/{beth}"><bdi>' in shown
     assert f'href="/people/{beth}">person {beth}</a>' in shown, "whom a conflict is about"

@@ -30,6 +30,7 @@ PASS_ON = {
     "directory/database.py",
     "directory/secrets.py",
     "runtime/embedded.py",
+    "runtime/instance.py",
     "runtime/preloaded.py",
 }
 """Modules that hand the environment to children, change it for them, read what a child was given, or look up a

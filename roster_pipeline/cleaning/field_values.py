@@ -54,6 +54,14 @@ _HTML = r"&(?:#\d{2,6}|#[xX][0-9a-fA-F]{2,6}|[a-zA-Z]{2,8});"
 _READ_WRONG = r"[\x{C2}\x{C3}][^\x{00}-\x{7F}]|[\x{C4}-\x{F4}][^\x{00}-\x{7F}\p{L}]"
 """Letters in UTF-8 that were read as Windows-1252, such as "Ã©" for "é". No name has such signs after such letters."""
 
+HINTS = {
+    _NO_NAME: r"^[^A-Za-z]*$|NULL|null|N/A|n/a",
+    _HIDDEN: r"[*#?\x{2022}\x{FFFD}]|(?i)xxx|redacted|masked",
+    _READ_WRONG: r"[\x{C2}-\x{F4}]",
+}
+"""What all texts have that a pattern matches. A pattern with all letters or signs of Unicode takes up to a millisecond
+to prepare, and few texts need it."""
+
 _SHORTENED = r"^\d+(?:[.,]\d+)?[eE]\+\d+$"
 """A spreadsheet that takes a long number for a value writes 1.23E+05. Its last digits are lost."""
 
@@ -116,7 +124,7 @@ def _as_meant(names: Array) -> Array:
 def _ungarbled(names: Array) -> Array:
     readable = pc.less(pc.utf8_length(names), LONGEST_GARBLED)
     for pattern, meant in ((_HTML, _without_html), (_READ_WRONG, _as_utf8)):
-        where = pc.fill_null(pc.and_(pc.match_substring_regex(names, pattern=pattern), readable), False)
+        where = pc.fill_null(pc.and_(_matches(names, pattern), readable), False)
         if pc.any(where).as_py():
             names = pc.replace_with_mask(names, where, pa.array(map(meant, names.filter(where).to_pylist()), TEXT))
     return names
@@ -165,7 +173,15 @@ def _cleaned(texts: Array) -> Array:
 
 
 def _without(texts: Array, pattern: str) -> Array:
-    return pc.if_else(pc.match_substring_regex(texts, pattern=pattern), None, texts)
+    return pc.if_else(_matches(texts, pattern), None, texts)
+
+
+def _matches(texts: Array, pattern: str) -> Array:
+    where = pc.match_substring_regex(texts, pattern=HINTS.get(pattern, pattern))
+    if pattern not in HINTS or not pc.any(where).as_py():
+        return where
+    where = pc.fill_null(where, False)
+    return pc.replace_with_mask(where, where, pc.match_substring_regex(texts.filter(where), pattern=pattern))
 
 
 def without_null_words(raw: Array) -> Array:
@@ -175,7 +191,7 @@ def without_null_words(raw: Array) -> Array:
 
 def hidden(raw: Array) -> Flags:
     """Flags the texts that hide a part of their letters. Nobody can read such a value."""
-    return truth(pc.match_substring_regex(raw, pattern=_HIDDEN))
+    return truth(_matches(raw, _HIDDEN))
 
 
 def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:

@@ -6,12 +6,13 @@ from typing import Any
 
 import phonenumbers
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones, valid_email
-from roster_pipeline.cleaning.field_values import CEDS, ceds, clean_grades, clean_names, numbers_from
+from roster_pipeline.cleaning.field_values import CEDS, HINTS, ceds, clean_grades, clean_names, numbers_from
 from roster_pipeline.frames import USER_LISTS, frame_of, strings
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline_tests.planning.builders import user
@@ -55,6 +56,14 @@ from roster_pipeline_tests.planning.builders import user
 )
 def test_a_name_has_one_spelling_and_an_empty_cell_is_not_a_name(raw: str | None, name: str | None) -> None:
     assert clean_names(strings([raw])).to_pylist() == [name]
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.text("aXx*#?.-/ \u2022\ufffdÃ©ñÑжñ", max_size=6), st.text(max_size=6)), max_size=20))
+def test_what_a_pattern_matches_its_hint_matches(texts: list[str]) -> None:
+    for pattern, hint in HINTS.items():
+        exact, near = (pc.match_substring_regex(strings(texts), pattern=each) for each in (pattern, hint))
+        assert not pc.any(pc.and_not(exact, near)).as_py(), (pattern, texts)
 
 
 @settings(deadline=None)

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 from roster_pipeline.errors import RosterError
 
 LEAST_SYNCS = 7
-"""The guards compare a role with its last seven good snapshots."""
+"""The usual size of a role is the median of its last seven good snapshots."""
 
 
 class InstallationError(RosterError):

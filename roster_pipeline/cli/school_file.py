@@ -65,10 +65,10 @@ def add_file(
         wanted = read_schools(file, connection, chosen, problems, lambda source: new_school(conn, source))
         rows, refused = add_schools(conn, wanted, who=who)
         for line, problem in refused:
-            field_of = (
-                f"{problem.field.replace('_', '-')}: {problem.message}" if isinstance(problem, FieldError) else ""
-            )
-            problems.note(line, field_of or str(problem).replace("\n", " "))
+            if isinstance(problem, FieldError):
+                problems.note(line, f"{problem.field.replace('_', '-')}: {problem.message}")
+            else:
+                problems.note(line, str(problem).replace("\n", " "))
         problems.refuse()
     return rows
 

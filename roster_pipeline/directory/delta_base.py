@@ -44,12 +44,12 @@ where r.connection_id = :connection and r.kind = 'org' and not exists (
     cross join lateral (select from pull_record where pull_id = :pull and {NAMED.format(id="o.id")} offset 0) q
     where o.connection_id = r.connection_id and o.kind = 'org' and o.sourced_id = r.sourced_id)
 """  # noqa: S608
-HAS_PARENTS = f"""
-select exists (
+_HAS_PARENTS = f"""exists (
     select from sis_record r
-    cross join lateral (select from pull_record where pull_id = :pull and {NAMED.format(id="r.id")} offset 0) q
-    where r.connection_id = :connection and r.kind = 'org' and r.payload ->> 'parent' is not null)
-"""  # noqa: S608
+    cross join lateral (select from pull_record where pull_id = {{of}} and {NAMED.format(id="r.id")} offset 0) q
+    where r.connection_id = :connection and r.kind = 'org' and r.payload ->> 'parent' is not null)"""  # noqa: S608
+LOST_PARENTS = f"select {_HAS_PARENTS.format(of=':base')} and not {_HAS_PARENTS.format(of=':pull')}"
+"""Whether orgs of the base have parents, and none of the pull has."""
 NOTHING = """(array['null', '[]', '{}', '""'])::jsonb[]"""
 KEPT = f"""
 with changed as materialized (
@@ -241,7 +241,9 @@ def merge(
     """
     keep_records(conn, connection_id)
     delta, lost = proof.get("mode") == "delta", dict(proof[LOST_COLUMNS])
-    if _has_parents(conn, connection_id, base.id) and not _has_parents(conn, connection_id, pull_id):
+    both = {"pull": pull_id, "base": base.id}
+    of_orgs = both | {"connection": connection_id}
+    if conn.scalar(text(LOST_PARENTS), of_orgs):
         unsaid = {**unsaid, "orgs": {*unsaid.get("orgs", ()), PARENT}}
         lost["orgs"] = sorted({*lost.get("orgs", ()), PARENT})
     for file, required in REQUIRED_CELLS.items():
@@ -249,20 +251,15 @@ def merge(
         if whole or unsaid.get(file):
             _keep_members(conn, pull_id, base, unsaid.get(file, ()), whole, {"kind": file[:-1], "required": required})
     if ORGS_ARE_DELTA in proof.get("notes", ()) and not delta:
-        given = {"pull": pull_id, "base": base.id, "connection": connection_id}
-        name_in_pull(conn, pull_id, of_pull(conn, pull_id) | read_ids(conn, ORGS_OF_BASE, given))
+        name_in_pull(conn, pull_id, of_pull(conn, pull_id) | read_ids(conn, ORGS_OF_BASE, of_orgs))
     if not delta:
         return {LOST_COLUMNS: lost}
     pulls = of_pulls(conn, pull_id, base.id)
-    superseded = read_ids(conn, SUPERSEDED, {"pull": pull_id, "base": base.id})
+    superseded = read_ids(conn, SUPERSEDED, both)
     older = superseded - pulls[base.id]
     name_in_pull(conn, pull_id, (pulls[pull_id] - older) | (pulls[base.id] - superseded))
     facts = {"full_at": base.full_at.isoformat(), "whole_records": base.records, OLDER_RECORDS: len(older)}
     return facts | {LOST_COLUMNS: lost}
-
-
-def _has_parents(conn: Connection, connection_id: int, pull_id: int) -> bool:
-    return bool(conn.scalar(text(HAS_PARENTS), {"connection": connection_id, "pull": pull_id}))
 
 
 def _keep_members(

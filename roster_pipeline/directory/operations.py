@@ -86,20 +86,21 @@ select connection_id, sourced_id from link_exclusion where district_id = :distri
 are left out, because they belong to another human being. A record of another SIS with the same sourcedId is somebody
 else's."""
 THEIRS = "unnest(cast(:connections as bigint[]), cast(:sourced_ids as text[])) theirs (connection_id, sourced_id)"
+_ROLLED_BACK = """not exists (select from person p where p.id = c.person_id)
+  and not exists (select from person_merge g where g.gone_id = c.person_id and g.undone_at is null)"""
+"""Condition on a row of the change log: its person was removed, and not by a merge."""
 REMOVED = f"""
 select distinct c.person_id from change_log c join {THEIRS}
     on c.after ->> 'sourced_id' = theirs.sourced_id and (c.after ->> 'connection_id')::bigint = theirs.connection_id
-where c.district_id = :district and c.entity = 'link' and not exists (select from person p where p.id = c.person_id)
-  and not exists (select from person_merge g where g.gone_id = c.person_id and g.undone_at is null)
+where c.district_id = :district and c.entity = 'link' and {_ROLLED_BACK}
 """  # noqa: S608
 """People whom a rollback removed. The next sync made them again from the same record, with another number."""
-ONLY_LOGGED = """
+ONLY_LOGGED = f"""
 select exists (
     select from change_log c
     where c.district_id = :district and c.person_id = :person and coalesce(c.before, c.after) is not null
-      and not exists (select from person p where p.id = c.person_id)
-      and not exists (select from person_merge g where g.gone_id = c.person_id and g.undone_at is null))
-"""
+      and {_ROLLED_BACK})
+"""  # noqa: S608
 """Whether a rollback removed this person, and no sync made them again."""
 SCRUB = (
     "delete from contact where district_id = :district and person_id = :person",

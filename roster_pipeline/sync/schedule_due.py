@@ -74,9 +74,8 @@ def due(school: ScheduledSchool, now: datetime, zone: ZoneInfo) -> DueSchool | N
         return None
     night = starts_at.astimezone(zone).date().isoformat()
     if school.requested_night == night and school.requested_at and starts_at - school.requested_at > CATCH_UP:
-        night += starts_at.astimezone(zone).strftime(
-            "T%H:%M"
-        )  # the sync time was early on the same day and is late now
+        # The sync time was early on the same day and is late now.
+        night += starts_at.astimezone(zone).strftime("T%H:%M")
     if school.paused_until is not None and night < school.paused_until.isoformat():
         return None
     first = DueSchool(school.id, school.key, school.connection_key, night, slow=school.usually_slow, name=school.name)

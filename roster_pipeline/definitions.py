@@ -1,7 +1,5 @@
 """The definitions that Dagster loads. Code that builds them reads nothing and connects to nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import dagster as dg

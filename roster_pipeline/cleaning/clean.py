@@ -4,8 +4,6 @@ If a required value is wrong, the record is rejected. If an optional value is wr
 that is not used stays in the roster with its status, because "we could not read it" must never look like "it is gone".
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 from datetime import date, tzinfo
 from typing import Any

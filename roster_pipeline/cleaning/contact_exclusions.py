@@ -1,7 +1,5 @@
 """Each student's possible contacts and their relationships, and the contacts that the contact rules exclude."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

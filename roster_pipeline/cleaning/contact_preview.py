@@ -1,7 +1,5 @@
 """The effect of each contact rule on the contacts of one school, shown before the first sync. Counts only."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any

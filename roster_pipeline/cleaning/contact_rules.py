@@ -5,8 +5,6 @@ with which student and contact name each other. It fails closed: a value that no
 contact.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -152,7 +150,7 @@ class Pairs:
     def __len__(self) -> int:
         return len(self.student)
 
-    def at(self, rows: Ints) -> Pairs:
+    def at(self, rows: Ints) -> "Pairs":
         """The pairs in these rows, in this order."""
         return Pairs(self.student[rows], self.contact[rows], self.place[rows], self.agent.take(pa.array(rows)))
 

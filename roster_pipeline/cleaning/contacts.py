@@ -7,8 +7,6 @@ other), then place in the student's list, then sourcedId. Contacts that the conn
 out.
 """
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 

@@ -5,8 +5,6 @@ all values of a plain shape in a column at once, with the same result as the lib
 the library, one by one. A property test compares both ways.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import lru_cache
 

@@ -3,8 +3,6 @@
 Only this module judges the result of a rule. The Dagster check, the hold, the mail and the pages show its rows.
 """
 
-from __future__ import annotations
-
 import re
 from functools import lru_cache
 

@@ -6,8 +6,6 @@ of a Great Expectations suite. Our own keys are in each expectation's `meta`: `r
 `CHECKS`), `severity` (error or warning) and `roles` (the roles a failure concerns, if not all).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace

@@ -3,8 +3,6 @@
 A value that cannot be read is unknown, which does not mean that it is empty. So the roster names these fields.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 

@@ -8,8 +8,6 @@ equally new ones always the same one. Every other field comes from the newest re
 time. If both names of two records differ, they are two people with one id, and neither record is used.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime

@@ -5,8 +5,6 @@ entries of `roles` here. A record is a member by its strongest entry of this sch
 school rosters. An entry is current on its begin date and on its end date too.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta, tzinfo

@@ -6,8 +6,6 @@ for the district's manager. A connection of the district (only managers and oper
 every match.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa

@@ -5,8 +5,6 @@ nothing: it is an office's, or a placeholder. If a chain of records that seem to
 be, nothing of the chain is joined.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations, pairwise, product

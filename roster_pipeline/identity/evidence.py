@@ -8,8 +8,6 @@ against it. Little is enough to keep somebody from being archived.
 The table is in docs/rules.md, section 2.
 """
 
-from __future__ import annotations
-
 import unicodedata
 from dataclasses import dataclass
 

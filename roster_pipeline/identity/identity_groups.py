@@ -5,8 +5,6 @@ person unlink` keeps a record and a person apart, even if numbers, e-mails and n
 another person's, the two persons are different people: no record of one is the other's.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -4,8 +4,6 @@ one by one.
 A name never matches alone; it only confirms a number or an e-mail.
 """
 
-from __future__ import annotations
-
 import re
 import unicodedata
 from collections.abc import Mapping

@@ -11,8 +11,6 @@ An identity is never matched to a person if somebody unlinked one of its records
 Some matches wait for the district's manager (`connection_trust`).
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass

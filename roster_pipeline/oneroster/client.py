@@ -1,14 +1,12 @@
 """One session with one SIS. It connects when first needed; the end of `with` closes it."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, tzinfo
 from functools import cached_property, partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 from uuid import uuid4
 
 from roster_pipeline.oneroster.collections.listing import Listing
@@ -67,7 +65,7 @@ class Client:
         self._lists: dict[str, tuple[list[dict[str, Any]], Iterator[dict[str, Any]]]] = {}
         self._lock = threading.RLock()
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

@@ -1,7 +1,5 @@
 """Test Your Information over REST: each item says whether something works, and what to do if not. Counts only."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit

@@ -1,7 +1,5 @@
 """The items of Test Your Information: the school, its people, their references, the completeness. Counts only."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol

@@ -4,8 +4,6 @@ Every error says what is wrong and what to do. It never contains data of a perso
 of the server. retryable: the same request may work later although nobody changes anything.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 

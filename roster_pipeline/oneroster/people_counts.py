@@ -3,8 +3,6 @@
 No person is kept.
 """
 
-from __future__ import annotations
-
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from datetime import date

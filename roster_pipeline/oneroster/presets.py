@@ -1,7 +1,5 @@
 """The supported SIS list: what is publicly known of each system, as data. `docs/sis_pages.py` makes docs/sis/ of it."""
 
-from __future__ import annotations
-
 import re
 import tomllib
 from functools import cache

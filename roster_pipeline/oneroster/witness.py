@@ -4,8 +4,6 @@ Lists of real servers leave people out although their totals agree. Only a clear
 "unanswered", a record that does not say where the person is is "unclear", and neither archives anybody.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, tzinfo

@@ -11,8 +11,6 @@ connection of the oldest active membership. Within a connection it stays the sam
 two schools or two systems that know one person never overwrite each other's fields.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any

@@ -6,8 +6,6 @@ to people who approve it. Reports, mails and lists leave it out. So each repeate
 same line of the verdict.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any

@@ -4,8 +4,6 @@ A finding holds kinds of action of roles; the rest of the plan goes on. The verd
 and read again when the plan is applied.
 """
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping

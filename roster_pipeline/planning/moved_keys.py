@@ -7,8 +7,6 @@ The notes of single rows say which keys another person has too. They also say ho
 link, and which records were joined.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field

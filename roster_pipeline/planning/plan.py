@@ -14,8 +14,6 @@ asked as usual. Guards do not count an announced person who is absent, as if the
 the snapshot hold the archival; guards that only count archivals do not.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -115,7 +113,7 @@ class Plan:
         """The sourcedIds that the second witness is asked for, sorted."""
         return sorted({record for records in self.absent["sourced_ids"] for record in records} - self.own_witness)
 
-    def witnessed(self, answers: Mapping[str, str] | None) -> Plan:
+    def witnessed(self, answers: Mapping[str, str] | None) -> "Plan":
         """The plan after the SIS was asked for every single person that it would archive.
 
         answers: sourcedId to gone, elsewhere, here, unclear or unanswered. None: this server does not serve single

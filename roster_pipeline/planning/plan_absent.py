@@ -8,8 +8,6 @@ A person who may be in the snapshot does not count as gone, on less evidence tha
 the old id is missing in the list and for the second witness (`Evidence.may_stay`).
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Hashable, Iterator
 from itertools import product

@@ -1,7 +1,5 @@
 """The rows of a plan for the people who are in the roster."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -4,8 +4,6 @@ In a role of few people, a share says little. Its archivals pass while the schoo
 its size, all its changes are held too.
 """
 
-from __future__ import annotations
-
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping

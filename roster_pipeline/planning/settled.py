@@ -12,8 +12,6 @@ Everything else that planning reads must be the same: settings, decisions of peo
 these, and plans everybody if one has changed (`directory/settled_pairs.py`).
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 

@@ -4,8 +4,6 @@ Such a value is unknown, not empty. So it does not differ from the stored value,
 something else: a number of another kind or connection, or another contact.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Test Your Information for a bundle: a list of results, green or red, with counts and without people."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime

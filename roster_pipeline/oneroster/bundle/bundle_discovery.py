@@ -1,7 +1,5 @@
 """Which files of a folder are bundles, and when each was written."""
 
-from __future__ import annotations
-
 import fnmatch
 import hashlib
 import re

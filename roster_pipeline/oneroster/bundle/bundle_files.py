@@ -5,8 +5,6 @@ fingerprint. Rows are used only afterwards, so a damaged bundle fails before any
 name files, columns and line numbers, never a cell.
 """
 
-from __future__ import annotations
-
 import codecs
 import hashlib
 import io
@@ -151,7 +149,7 @@ def pick_files(names: Iterable[str], deepest: int) -> tuple[dict[str, str], tupl
     return picked, tuple(csv_names)
 
 
-def too_large(what: str, most: int) -> BundleTooLarge:
+def too_large(what: str, most: int) -> "BundleTooLarge":
     """The error for anything above its limit in bytes."""
     return BundleTooLarge(
         f"{what} is larger than the {most // _MIB} MB allowed.",

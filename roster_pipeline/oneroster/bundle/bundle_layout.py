@@ -4,8 +4,6 @@ The manifest says of each file whether it is complete ("bulk") or holds changes 
 renamed, announced but absent, or without rows is an error here, and never an empty list later.
 """
 
-from __future__ import annotations
-
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence

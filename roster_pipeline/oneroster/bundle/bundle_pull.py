@@ -5,8 +5,6 @@ read last. The newest is read first, and of several records of one id the newest
 one that was read before, nothing is passed on, because the stored records are newer.
 """
 
-from __future__ import annotations
-
 import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence

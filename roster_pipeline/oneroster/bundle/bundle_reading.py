@@ -4,8 +4,6 @@ Rows are streamed in pages. Only the ids (8 bytes each) and, in 1.2, the roles (
 than a page.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field

@@ -4,8 +4,6 @@ Headers are compared without case, blanks and punctuation, in any order. Unknown
 needed column is missing, the error names file and column.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

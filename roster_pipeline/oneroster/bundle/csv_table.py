@@ -4,14 +4,13 @@ A quotation mark that is not closed joins all rows up to the next one into one, 
 its cells then has several lines, with the commas of whole rows.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Self
 
 from roster_pipeline.oneroster.bundle.bundle_files import (
     REPLACEMENT,
@@ -85,7 +84,7 @@ class Table:
             self._text.close()
             raise
 
-    def __enter__(self) -> Table:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

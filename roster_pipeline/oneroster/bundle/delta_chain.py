@@ -8,8 +8,6 @@ has all its schools. If it has further schools, their people are read too, and a
 to the schools of all.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field

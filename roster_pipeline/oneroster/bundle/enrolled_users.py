@@ -4,8 +4,6 @@ A file that was cut between two rows looks complete, but people who are still en
 it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 

@@ -4,8 +4,6 @@ A zip's table of contents is checked before anything is unpacked. Links are refu
 is read is noticed.
 """
 
-from __future__ import annotations
-
 import os
 import stat
 import struct

@@ -6,8 +6,6 @@ columns of users.csv are mostly empty, such a row has the same length. The diffe
 known values (a role, an e-mail, a date) then no longer fits its column.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Mapping, Sequence
 

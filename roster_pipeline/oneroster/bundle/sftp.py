@@ -1,8 +1,6 @@
 """Fetching a bundle over SFTP. The host key of the server has to prove that it is the intended one. Size and time are
 limited, and a file that is still being written is refused."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re

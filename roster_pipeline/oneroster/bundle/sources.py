@@ -1,7 +1,5 @@
 """Where bundles come from: a path on this machine, or a folder on an SFTP server, as a connection's URL names it."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import tempfile

@@ -4,8 +4,6 @@ A row that needs no repair is read directly. Any other row becomes a record of t
 API's own reader, which takes more than twice the time. A test checks that both give the same user.
 """
 
-from __future__ import annotations
-
 import zlib
 from array import array
 from collections.abc import Iterator, Sequence

@@ -9,8 +9,6 @@ before a pull fetches changes only, a few pulls read everybody and also ask who 
 caller compares both.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta

@@ -6,8 +6,6 @@ at the last page. If it is missing one night, the end is not proved. A reading a
 are read.
 """
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import replace
 

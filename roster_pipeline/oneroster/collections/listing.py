@@ -7,8 +7,6 @@ Each page is requested from the last record of the page before. If it begins wit
 meanwhile, and somebody may be in neither page. A page with that record alone is the end.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import Executor
 from dataclasses import replace

@@ -7,8 +7,6 @@ proves nothing and is not used.
 Guardians that no collection delivers are fetched one by one, by the ids in students' `agents`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 

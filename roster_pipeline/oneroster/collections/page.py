@@ -1,7 +1,5 @@
 """Requests one page of a collection in the form that the server accepts, and reads the response."""
 
-from __future__ import annotations
-
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Executor, Future

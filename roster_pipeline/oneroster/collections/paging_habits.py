@@ -1,7 +1,5 @@
 """How a server pages: what a session learns about it, and keeps for the next one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,7 +44,7 @@ class PagingHabits:
         return -(-offset // self.limit) * self.limit if self.aligned and self.limit else offset
 
     @classmethod
-    def recalled(cls, page_size: int, learned: Mapping[str, Any]) -> PagingHabits:
+    def recalled(cls, page_size: int, learned: Mapping[str, Any]) -> "PagingHabits":
         """The habits that an earlier session learned. The limit is at most the owner's page size."""
         limit = learned.get("limit", page_size)
         limit = min(page_size, limit) if isinstance(limit, int) and limit > 0 else None if limit is None else page_size
@@ -64,11 +62,11 @@ class PagingHabits:
         """Whether a refusal may concern `sort` and not the collection."""
         return self.sort and not self.worked and not transient(refusal)
 
-    def plainer(self) -> list[PagingHabits]:
+    def plainer(self) -> list["PagingHabits"]:
         """Other ways to ask if a refusal is doubtful: without sort, then without any parameter."""
         return [PagingHabits(self.limit, False), PagingHabits(None, False)]
 
-    def alternatives(self) -> list[PagingHabits]:
+    def alternatives(self) -> list["PagingHabits"]:
         """Other ways to ask a server that answers 400: without sort, with smaller limits, without any parameter."""
         smaller = min(self.limit or STANDARD_LIMIT, STANDARD_LIMIT)
         ways = [PagingHabits(self.limit, False)]

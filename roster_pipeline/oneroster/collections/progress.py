@@ -1,7 +1,5 @@
 """How far the reading of a collection has come: the facts that its end is judged by."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -6,8 +6,6 @@ ones have the same hash about once in thirty million listings. The second then c
 snapshot incomplete and does no other harm.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any

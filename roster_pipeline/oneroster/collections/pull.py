@@ -1,7 +1,5 @@
 """One pull: orgs and people of a connection as a stream of batches, and then the proof of completeness."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import Any, TypeVar

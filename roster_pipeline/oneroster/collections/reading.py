@@ -1,7 +1,5 @@
 """One reading of a connection: its state, and the conversion of raw pages to batches."""
 
-from __future__ import annotations
-
 import operator
 from collections.abc import Iterator
 from typing import Any

@@ -4,8 +4,6 @@ A response without a list is an error. Only a list that exists and is empty, or 
 page has no records.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit

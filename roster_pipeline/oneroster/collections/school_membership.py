@@ -5,8 +5,6 @@ strategies are for servers that refuse it, or for districts far larger than what
 refused never counts as empty: its roles are "unread", and absence in them means nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The input and the batches of a pull, and the schools that the records of a first page name."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime

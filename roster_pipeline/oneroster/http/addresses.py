@@ -5,8 +5,6 @@ registries of special-purpose addresses as of October 2025 and do not depend on 
 globally reachable but special (relays, overlays) are closed too, because no SIS uses them.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import socket
 

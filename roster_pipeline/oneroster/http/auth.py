@@ -5,8 +5,6 @@ before it is signed, and exactly that URL is sent. oauthlib builds nonce, timest
 signed again, because servers remember nonces. The client only reads, so every signed request is a GET.
 """
 
-from __future__ import annotations
-
 import base64
 import re
 from collections.abc import Generator

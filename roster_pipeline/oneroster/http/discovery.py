@@ -5,8 +5,6 @@ ways to sign in are tried on those. Few requests carry the credentials, and all 
 not lock the application out and does not leak the secret. The result is remembered: a connection searches once.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import Any

@@ -5,8 +5,6 @@ text: resolving against a base would drop the last segment, and encoding again w
 purpose (application ids with `%3D`).
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 import time

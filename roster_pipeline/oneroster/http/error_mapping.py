@@ -3,8 +3,6 @@
 The remedy depends on the connection: one that has worked before needs other advice than one that is being set up.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlsplit

@@ -4,8 +4,6 @@ Every request of a session passes through this module. It holds the slots of the
 requests for the proof, and never follows a redirect to another host, so our credentials stay on the SIS's own host.
 """
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

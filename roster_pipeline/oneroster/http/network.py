@@ -5,8 +5,6 @@ a name that resolves differently the second time (DNS rebinding) cannot lead els
 that sends one byte a second, which a time-out per read would allow for hours.
 """
 
-from __future__ import annotations
-
 import logging
 import ssl
 import threading

@@ -1,8 +1,6 @@
 """OAuth 2.0 client credentials: gets a token, keeps it, and renews it before it expires. Recalls the sign-in of an
 earlier session."""
 
-from __future__ import annotations
-
 import json
 import threading
 from dataclasses import asdict, dataclass

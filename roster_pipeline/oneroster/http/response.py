@@ -5,8 +5,6 @@ object of a hundred bytes (48 MB of `{},` are 1.2 GB), so the number of values i
 punctuation, which costs far less than decoding.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -9,8 +9,6 @@ use. Only one large body at a time is in memory, over all requests of the proces
 error is raised, because an exception keeps all variables of its frames alive.
 """
 
-from __future__ import annotations
-
 import fcntl
 import hashlib
 import os
@@ -24,6 +22,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from roster_pipeline.oneroster.errors import Malformed, OneRosterError, TooLarge, TooSlow, Unreachable
 from roster_pipeline.oneroster.http.endpoint import Clock, Limits
@@ -173,7 +172,7 @@ class LargeBody:
     def __init__(self) -> None:
         self._held = False
 
-    def __enter__(self) -> LargeBody:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -264,7 +263,7 @@ def _looked_at(parts: Iterable[bytes]) -> tuple[Iterator[bytes], bool]:
     return chain((first,), left), first.startswith(_GZIP_MARK)
 
 
-def _pending(unpacker: zlib._Decompress) -> bytes:
+def _pending(unpacker: "zlib._Decompress") -> bytes:
     """The next step of output that the decompressor still holds after the last input."""
     try:
         return unpacker.decompress(b"", STEP)

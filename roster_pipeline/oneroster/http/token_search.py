@@ -9,8 +9,6 @@ The form: the standard's form comes first (Basic header, form body, both scopes)
 the query, and at last into JSON. The form that worked is remembered.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import quote_plus, urlsplit

@@ -4,8 +4,6 @@ Absent, null, blank and the texts that databases write for null are all None. It
 standard: those of `metadata`, and of the entries in a user's `agents`.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime

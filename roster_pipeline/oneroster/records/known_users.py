@@ -9,8 +9,6 @@ The result also depends on our code, on settings, and on the orgs that the SIS l
 of another context are not used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any, get_args

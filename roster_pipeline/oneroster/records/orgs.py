@@ -8,8 +8,6 @@ Memberships come from enrollments or from the schools' own lists. They need memo
 district, as long as the pull runs.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence

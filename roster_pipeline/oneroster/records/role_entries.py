@@ -10,8 +10,6 @@ date with a day above 12 decides it for all dates with this separator. Without o
 other, such a date is unreadable.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -63,7 +61,7 @@ class Rejection(Exception):
         self.rule = rule
 
 
-def role_entries(record: dict[str, Any], dates: Dates) -> tuple[list[Entry], Dropped]:
+def role_entries(record: dict[str, Any], dates: "Dates") -> tuple[list[Entry], Dropped]:
     """Entries {role, roleType, org, beginDate, endDate}, and what was dropped as (field, rule). Raises Rejection."""
     dropped: Dropped = []
     stated = record.get("roles") or record.get("role")
@@ -107,7 +105,7 @@ def _entry(role: str | None, org: str | None = None) -> Entry:
     return {"role": role, "roleType": None, "org": org, "beginDate": None, "endDate": None}
 
 
-def _entries_of_item(item: Any, dates: Dates, dropped: Dropped) -> list[Entry]:
+def _entries_of_item(item: Any, dates: "Dates", dropped: Dropped) -> list[Entry]:
     """One element of `roles` as an entry per org that it names. A bare text is a role without org."""
     if type(item) is not dict:
         role = role_name(item)

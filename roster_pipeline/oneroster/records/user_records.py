@@ -4,8 +4,6 @@ A repair that is certain is not reported. A field that had to be dropped is a wa
 school is unknown is an error: it is rejected with its rule, so that it is not mistaken for a person who has left.
 """
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

@@ -6,8 +6,6 @@ together shows that nothing needs repair. That takes half of the time of `UserRe
 to `UserReader` as a whole, and so does a single record with an odd text. A test checks that both give the same users.
 """
 
-from __future__ import annotations
-
 from typing import Any, Literal
 
 import msgspec

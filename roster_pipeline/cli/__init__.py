@@ -10,20 +10,23 @@ from typing import Annotated, Any
 
 import typer
 
-from roster_pipeline.cli import (
-    access,
-    connections,
-    dev,
-    history,
-    holds,
-    operations,
-    person_changes,
-    persons,
-    schools,
-    sync,
-)
-from roster_pipeline.cli.commands import HANDS_ON, examples, group
+from roster_pipeline.cli.when_used import loaded_when_used
 from roster_pipeline.runtime.processes import end_by_signals
+
+with loaded_when_used():
+    from roster_pipeline.cli import (
+        access,
+        connections,
+        dev,
+        history,
+        holds,
+        operations,
+        person_changes,
+        persons,
+        schools,
+        sync,
+    )
+    from roster_pipeline.cli.commands import HANDS_ON, examples, group
 
 SETTING_UP = "Setting up"
 SYNCS = "Syncs"

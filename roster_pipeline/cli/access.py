@@ -7,19 +7,22 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import AsJson, CommandError, Who, examples, group, open_directory, who_asks
 from roster_pipeline.cli.output import note, print_rows, say
+from roster_pipeline.console import config as console_config
+from roster_pipeline.console.pages import sign_in
+from roster_pipeline.directory import accounts, audit, schema, tenants
+from roster_pipeline.directory import database as databases
+from roster_pipeline.directory import secrets as sealing
+from roster_pipeline.runtime import embedded
+from roster_pipeline.services import access_changes
+from roster_pipeline.settings import installation
 from roster_pipeline.vocabulary import counted
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from roster_pipeline.directory.database import Database
-
 
 access = group("Who may use the console: operators, managers of districts, owners of schools.")
 
@@ -31,7 +34,7 @@ secrets = group("The key that encrypts Client Secrets.")
 
 
 @contextmanager
-def _changing() -> Iterator[Connection]:
+def _changing() -> Iterator[sa.Connection]:
     with open_directory() as database, database.begin() as conn:
         yield conn
 
@@ -47,11 +50,9 @@ def grant(
     email: Email, operator: Operator = False, district: District = "", school: School = "", who: Who = None
 ) -> None:
     """Give somebody access to everything, one district or one school."""
-    from roster_pipeline.services import access_changes as changes
-
     with _changing() as conn:
-        place = changes.place_of(conn, operator=operator, district=district, school=school)
-        added = changes.grant(conn, email, place, who=who_asks(who))
+        place = access_changes.place_of(conn, operator=operator, district=district, school=school)
+        added = access_changes.grant(conn, email, place, who=who_asks(who))
     note("Granted. They sign in at the console's address." if added else "They had this grant already.")
 
 
@@ -65,21 +66,19 @@ def revoke(
     who: Who = None,
 ) -> None:
     """Take access away; it takes effect with the person's next click."""
-    from roster_pipeline.services import access_changes as changes
-
     if everything and (operator or district or school):
         raise CommandError("--all takes every grant away.\nGive --all alone, or name one grant.")
     with _changing() as conn:
-        place = None if everything else changes.place_of(conn, operator=operator, district=district, school=school)
-        changes.revoke(conn, email, place, who=who_asks(who))
+        place = None
+        if not everything:
+            place = access_changes.place_of(conn, operator=operator, district=district, school=school)
+        access_changes.revoke(conn, email, place, who=who_asks(who))
     note("Revoked.")
 
 
 @access.command("list", epilog=examples("roster access list --json"))
 def list_(as_json: AsJson = False) -> None:
     """List who has access to what."""
-    from roster_pipeline.directory import accounts
-
     with _changing() as conn:
         rows = accounts.grants(conn)
     print_rows(
@@ -93,17 +92,12 @@ def list_(as_json: AsJson = False) -> None:
 @access.command("link", epilog=examples("roster access link ann@riverside.example"))
 def link(email: Email, who: Who = None) -> None:
     """Print a link that signs somebody in. It works once, within an hour."""
-    from roster_pipeline.console.config import config_from
-    from roster_pipeline.console.pages.sign_in import link_address
-    from roster_pipeline.services.access_changes import link_for
-    from roster_pipeline.settings.installation import ConsoleVariables, Places
-
     with open_directory() as database:
-        config = config_from(ConsoleVariables.read(), Places.read().database_url)
+        config = console_config.config_of_installation()
         with database.begin() as conn:
-            token = link_for(conn, email, who=who_asks(who))
+            token = access_changes.link_for(conn, email, who=who_asks(who))
     note("Anybody who opens this link signs in as this person. It works once, within an hour.")
-    say(link_address(config, token))
+    say(sign_in.link_address(config, token))
 
 
 application = group("Logins of the database for applications. Each sees only its district, schools, roles and fields.")
@@ -129,8 +123,6 @@ def add_application(
     who: Who = None,
 ) -> None:
     """Let a login read a district, and print its password once. For an existing login: change what it sees."""
-    from roster_pipeline.directory import audit, schema, tenants
-
     with _as_owner() as database, database.begin() as conn:
         limits = {"schools": school or [], "roles": role or [], "fields": field or []}
         password = schema.add_application(conn, login, district, **limits)
@@ -147,8 +139,6 @@ def add_application(
 @application.command("list")
 def list_applications(as_json: AsJson = False) -> None:
     """List the applications and what they see."""
-    from roster_pipeline.directory import schema
-
     with open_directory() as database, database.begin() as conn:
         logins = schema.applications(conn)
     columns = ["login", "district", "schools", "roles", "fields"]
@@ -158,8 +148,6 @@ def list_applications(as_json: AsJson = False) -> None:
 @application.command("remove", epilog=examples("roster application remove lunch"))
 def remove_application(login: Login, who: Who = None) -> None:
     """Remove the login of an application."""
-    from roster_pipeline.directory import audit, schema
-
     with _as_owner() as database, database.begin() as conn:
         schema.remove_application(conn, login)
         audit.record(conn, who_asks(who), "application removed", details={"login": login})
@@ -167,17 +155,14 @@ def remove_application(login: Login, who: Who = None) -> None:
 
 
 @contextmanager
-def _as_owner() -> Iterator[Database]:
+def _as_owner() -> Iterator[databases.Database]:
     """The directory, opened with the login that may create logins."""
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.settings.installation import Places
-
     with open_directory() as database:
-        owner = Places.read().owner_database_url
+        owner = installation.Places.read().owner_database_url
         if not owner:
             yield database
             return
-        own = Database(owner)
+        own = databases.Database(owner)
         try:
             yield own
         finally:
@@ -187,9 +172,7 @@ def _as_owner() -> Iterator[Database]:
 @secrets.command("new-key", epilog=examples("export ROSTER_SECRET_KEY=$(roster secrets new-key)"))
 def new_key() -> None:
     """Print a fresh key for ROSTER_SECRET_KEY; nothing is stored."""
-    from roster_pipeline.directory.secrets import new_key as fresh
-
-    say(fresh())
+    say(sealing.new_key())
 
 
 @secrets.command("rotate", epilog=examples("roster secrets rotate", "ROSTER_SECRET_KEY=NEW,OLD roster secrets rotate"))
@@ -199,15 +182,10 @@ def rotate(who: Who = None) -> None:
     A key of this folder is replaced by a fresh one. If you set ROSTER_SECRET_KEY yourself, put the new key before the
     old one, with a comma between them. Run this. Then remove the old key.
     """
-    from roster_pipeline.directory import audit
-    from roster_pipeline.directory import secrets as sealing
-    from roster_pipeline.runtime.embedded import SECRET_KEY
-    from roster_pipeline.settings.installation import SecretKey, home
-
-    given, path = SecretKey.read().secret_key, home() / "secret.key"
+    given, path = installation.SecretKey.read().secret_key, installation.home() / "secret.key"
     new = _first(given) if given else sealing.new_key()
     with open_directory() as database:
-        old = given or SecretKey.read().secret_key
+        old = given or installation.SecretKey.read().secret_key
         if not given:
             _write_key(path, f"{new},{old}")  # now a crash loses nothing: the file has both keys
         with database.begin() as conn:
@@ -217,7 +195,7 @@ def rotate(who: Who = None) -> None:
             _write_key(path, new)
     note(f"{counted(number, 'Client Secret is', 'Client Secrets are')} sealed again.", style="green")
     if given:
-        note(f"Now take the old key out of {SECRET_KEY}.")
+        note(f"Now take the old key out of {embedded.SECRET_KEY}.")
     else:
         note("Restart everything that still uses the old key (roster dev, a daemon).")
 

@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import pydantic
+import sqlalchemy as sa
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from roster_pipeline import sync as syncs
 from roster_pipeline.cli.output import in_plain_words, note, wrong_settings
+from roster_pipeline.directory import database as databases
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.errors import with_keys
-from roster_pipeline.runtime.processes import Ended
+from roster_pipeline.runtime import embedded
+from roster_pipeline.runtime.processes import RECORD, Ended, end_left_behind
+from roster_pipeline.settings import school as school_settings
 from roster_pipeline.vocabulary import counted, reason_problem, similar
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.directory.tenants import UnknownKey
-
 
 DONE = 0
 FAILED = 1
@@ -101,8 +102,6 @@ class ErrorHandlingGroup(TyperGroup):
 
 def _end_what_was_left() -> None:
     """End the processes that a killed `roster dev` left: servers on its ports, its daemon and the database."""
-    from roster_pipeline.runtime.processes import RECORD, end_left_behind
-
     number = end_left_behind(Path(os.environ.get("ROSTER_HOME", ".roster")) / RECORD)
     if number:
         left = counted(number, "process behind; it was", "processes behind; they were")
@@ -112,20 +111,16 @@ def _end_what_was_left() -> None:
 def explained(problem: Exception) -> tuple[str, int]:
     """The message and the exit code for an exception. The text of an exception that is not ours may hold values of
     records, so only its type is shown."""
-    from pydantic import ValidationError
-
-    if isinstance(problem, ValidationError):
+    if isinstance(problem, pydantic.ValidationError):
         return wrong_settings(problem), WRONG_USAGE
     if getattr(problem, "sqlstate", None) == TOO_LARGE:
         return "There is nothing with such a large number.\nCheck the number that you typed.", FAILED
     if type(problem).__module__.startswith(OURS):
         return str(problem), problem.code if isinstance(problem, CommandError) else FAILED
-    from roster_pipeline.sync import FULL, explain
-
-    if isinstance(problem, OSError) and problem.errno not in FULL:
+    if isinstance(problem, OSError) and problem.errno not in syncs.FULL:
         named = f"{problem.filename} cannot be used: {problem.strerror}.\nCheck that it exists and that you may use it."
         return named if problem.filename else str(problem), FAILED
-    return str(explain("roster", problem)), FAILED
+    return str(syncs.explain("roster", problem)), FAILED
 
 
 EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done, but a person has to look."
@@ -179,14 +174,10 @@ MaybeSchoolKey = Annotated[
 
 
 @contextmanager
-def open_directory() -> Iterator[Database]:
+def open_directory() -> Iterator[databases.Database]:
     """The database of this folder, ready for use. Raises WrongSchema if it is of another version, and CommandError
     for an unknown key, with the keys that are most like it."""
-    from roster_pipeline.directory import schema, tenants
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.runtime.embedded import prepare_environment
-
-    database = Database(prepare_environment().roster)
+    database = databases.Database(embedded.prepare_environment().roster)
     try:
         schema.require_current(database)
         yield database
@@ -196,11 +187,9 @@ def open_directory() -> Iterator[Database]:
         database.close()
 
 
-def _similar(database: Database, unknown: UnknownKey) -> str:
+def _similar(database: databases.Database, unknown: tenants.UnknownKey) -> str:
     """` Do you mean lincoln-high?`, if there are keys like the unknown one."""
-    from roster_pipeline.directory import tenants
-
-    listed: dict[str, Callable[[Connection], Sequence[Any]]] = {
+    listed: dict[str, Callable[[sa.Connection], Sequence[Any]]] = {
         "district": tenants.list_districts,
         "connection": tenants.list_connections,
         "school": tenants.list_schools,
@@ -230,8 +219,6 @@ def given_reason(reason: str) -> str:
 
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before something that changes people. Without a terminal, `--yes` is needed. Raises CommandError."""
-    import sys
-
     if yes:
         return
     if not sys.stdin.isatty():
@@ -272,10 +259,6 @@ def _not_empty(secret: str) -> str:
 
 def valid_key(key: str) -> str:
     """The key, if it can name partitions, files and links. Raises BadParameter."""
-    import re
-
-    from roster_pipeline.settings.school import KEY_PATTERN
-
-    if not re.match(KEY_PATTERN, key):
+    if not re.match(school_settings.KEY_PATTERN, key):
         raise typer.BadParameter(f"{key}: a key has lower-case letters, digits and hyphens only, at most 64")
     return key

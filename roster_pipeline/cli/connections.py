@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -26,12 +26,12 @@ from roster_pipeline.cli.commands import (
 )
 from roster_pipeline.cli.output import note, print_checks, print_facts, print_json, print_rows, print_table
 from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
+from roster_pipeline.directory import connection_tests, tenants
+from roster_pipeline.oneroster import presets
+from roster_pipeline.services import save_settings, settings_changes, sis_schools
+from roster_pipeline.settings import school as school_settings
 from roster_pipeline.settings.fields import title_of
-
-if TYPE_CHECKING:
-    from roster_pipeline.directory.tenants import ConnectionRow
-    from roster_pipeline.oneroster.presets import Preset
-    from roster_pipeline.services.save_settings import SaveResult
+from roster_pipeline.sync import connection_checks
 
 sis = group("Supported SISs: their addresses, permissions and known quirks. Anything else is `other`.")
 NOT_KNOWN = "not publicly known"
@@ -40,13 +40,12 @@ NOT_KNOWN = "not publicly known"
 @sis.command("list")
 def list_sis(as_json: AsJson = False) -> None:
     """List the supported SISs."""
-    from roster_pipeline.oneroster.presets import presets
-
+    known = presets.presets()
     print_rows(
         as_json,
-        [row.model_dump(mode="json") for row in presets()],
+        [row.model_dump(mode="json") for row in known],
         ["sis", "name", "OneRoster", "sign-in", "address"],
-        [(row.name, row.display_name, ", ".join(row.versions), row.sign_in, row.url or "") for row in presets()],
+        [(row.name, row.display_name, ", ".join(row.versions), row.sign_in, row.url or "") for row in known],
         "What a SIS needs: roster sis show NAME",
     )
 
@@ -56,8 +55,6 @@ def show_sis(
     name: Annotated[str, typer.Argument(metavar="NAME", help="A name from: roster sis list")], as_json: AsJson = False
 ) -> None:
     """Show where to find Client ID, Client Secret and School ID, what to grant in the SIS, and its known quirks."""
-    from roster_pipeline.oneroster.presets import SUBJECTS, offered
-
     chosen = preset_of(name)
     if as_json:
         print_json(chosen.model_dump(mode="json"))
@@ -73,7 +70,7 @@ def show_sis(
         "Client Secret": chosen.client_secret_at or NOT_KNOWN,
         "School ID": chosen.school_id_at or NOT_KNOWN,
         "it must grant": " ".join(chosen.permissions) or NOT_KNOWN,
-        **{f"delivers {name.lower()}": offered(chosen, subject) for subject, name in SUBJECTS.items()},
+        **{f"delivers {name.lower()}": presets.offered(chosen, subject) for subject, name in presets.SUBJECTS.items()},
         "instead of the API": chosen.csv_at or NOT_KNOWN,
         "known quirks": " ".join(chosen.quirks) or "none",
     }
@@ -81,13 +78,11 @@ def show_sis(
     note(f"Use it: roster connection add KEY --district DISTRICT --sis {chosen.name} --url ADDRESS --client-id ID")
 
 
-def preset_of(name: str) -> Preset:
+def preset_of(name: str) -> presets.Preset:
     """The preset of a SIS. Raises BadParameter if there is none of that name."""
-    from roster_pipeline.oneroster.presets import UnknownPreset, preset
-
     try:
-        return preset(name)
-    except UnknownPreset as problem:
+        return presets.preset(name)
+    except presets.UnknownPreset as problem:
         raise typer.BadParameter(str(problem)) from None
 
 
@@ -115,17 +110,13 @@ def add(
     **chosen: Any,
 ) -> None:
     """Add a connection. It asks for the Client Secret, unless an option says where to read it."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.services.settings_changes import add_connection
-    from roster_pipeline.settings.school import ConnectionSettings
-
     start = preset_of(chosen["sis"]).defaults() if chosen["sis"] else {}
     if not chosen["url"] and "url" not in start:
         raise typer.BadParameter("give the address of the SIS: --url")
-    settings = ConnectionSettings.model_validate(merged(start, CONNECTION_OPTIONS, chosen))
+    settings = school_settings.ConnectionSettings.model_validate(merged(start, CONNECTION_OPTIONS, chosen))
     secret = read_secret(client_secret, client_secret_env, ask=not settings.url.startswith(FILES))
     with open_directory() as database, database.begin() as conn:
-        add_connection(conn, district, valid_key(key), settings, secret, who=who_asks(who))
+        settings_changes.add_connection(conn, district, valid_key(key), settings, secret, who=who_asks(who))
         several = len(tenants.list_connections(conn, district)) > 1
     note(f"Connection {key} added. Next: roster school add KEY --connection {key} --school-id ID --name NAME")
     if several and settings.controlled_by == "school":
@@ -147,25 +138,19 @@ def set_(
     **chosen: Any,
 ) -> None:
     """Change a connection; options that are not given change nothing."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.services.save_settings import save_connection
-    from roster_pipeline.settings.school import ConnectionSettings
-
     secret = read_secret(client_secret, client_secret_env, ask=False)
     with open_directory() as database:
         with database.begin() as conn:
             row = tenants.get_connection(conn, key)
         plain = row.settings.model_dump(mode="json")
-        settings = ConnectionSettings.model_validate(merged(plain, CONNECTION_OPTIONS, chosen))
-        result = save_connection(database, key, settings, secret, who=who_asks(who), seen=row.revision)
+        settings = school_settings.ConnectionSettings.model_validate(merged(plain, CONNECTION_OPTIONS, chosen))
+        result = save_settings.save_connection(database, key, settings, secret, who=who_asks(who), seen=row.revision)
     report_saved(f"Connection {key}", result)
 
 
 @connection.command("list")
 def list_(as_json: AsJson = False) -> None:
     """List the connections."""
-    from roster_pipeline.directory import tenants
-
     with open_directory() as database, database.begin() as conn:
         rows = tenants.list_connections(conn)
     print_rows(
@@ -182,9 +167,6 @@ def list_(as_json: AsJson = False) -> None:
 @connection.command("schools", epilog=examples("roster connection schools sis", "roster connection schools sis --json"))
 def schools(key: ConnectionKey, as_json: AsJson = False, who: Who = None) -> None:
     """List the schools of the SIS with the numbers of their people: what to write into a file of schools."""
-    from roster_pipeline.directory import connection_tests, tenants
-    from roster_pipeline.services import sis_schools
-
     with open_directory() as database:
         with database.begin() as conn:
             list_id = sis_schools.begin(conn, tenants.get_connection(conn, key), who=who_asks(who))
@@ -209,8 +191,6 @@ def schools(key: ConnectionKey, as_json: AsJson = False, who: Who = None) -> Non
 @connection.command("remove", epilog=examples("roster connection remove sis-2"))
 def remove(key: ConnectionKey, who: Who = None) -> None:
     """Remove a connection that no school has used, such as one with a mistyped address."""
-    from roster_pipeline.services import settings_changes
-
     with open_directory() as database, database.begin() as conn:
         settings_changes.remove_connection(conn, key, who=who_asks(who))
     note(f"Connection {key} removed.", style="green")
@@ -219,8 +199,6 @@ def remove(key: ConnectionKey, who: Who = None) -> None:
 @connection.command("show", epilog=examples("roster connection show sis --json"))
 def show(key: ConnectionKey, as_json: AsJson = False) -> None:
     """Show a connection's settings and what was found out about its SIS."""
-    from roster_pipeline.directory import tenants
-
     with open_directory() as database, database.begin() as conn:
         row = tenants.get_connection(conn, key)
     data = as_data(row)
@@ -234,7 +212,7 @@ def show(key: ConnectionKey, as_json: AsJson = False) -> None:
         print_facts(data["learned"])
 
 
-def as_data(row: ConnectionRow) -> dict[str, Any]:
+def as_data(row: tenants.ConnectionRow) -> dict[str, Any]:
     """A connection as plain data, with the kind of its secret only."""
     return {
         "key": row.key,
@@ -245,14 +223,14 @@ def as_data(row: ConnectionRow) -> dict[str, Any]:
     }
 
 
-def secret_kind(row: ConnectionRow) -> str:
+def secret_kind(row: tenants.ConnectionRow) -> str:
     """none, stored, or the variable that holds it. The secret is not included, not even encrypted."""
     if not row.secret:
         return "none"
     return row.secret if row.secret.startswith("env:") else "stored"
 
 
-def report_saved(subject: str, result: SaveResult) -> None:
+def report_saved(subject: str, result: save_settings.SaveResult) -> None:
     """Say what was saved. Raises CommandError if nothing was."""
     if result.conflict:
         raise result.conflict
@@ -275,10 +253,8 @@ def warn_untested(schools: Sequence[str]) -> None:
 
 def check_connection(key: SchoolKey, as_json: AsJson = False) -> None:
     """Test Your Information: sign in, find the school, count each role, and show what is missing."""
-    from roster_pipeline.sync.connection_checks import check_connection as checked
-
     with open_directory() as database:
-        items = checked(database, key)
+        items = connection_checks.check_connection(database, key)
     result = {"at": datetime.now(UTC).isoformat(), "ok": all(item["ok"] is not False for item in items)}
     print_checks(as_json, {"school": key} | result | {"items": items}, items)
     if not result["ok"]:

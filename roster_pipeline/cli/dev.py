@@ -9,17 +9,23 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from roster_pipeline.cli.commands import CommandError, open_directory
 from roster_pipeline.cli.output import note, say
+from roster_pipeline.console import app
+from roster_pipeline.console import config as console_config
+from roster_pipeline.console.pages import sign_in
+from roster_pipeline.directory import accounts, schema
+from roster_pipeline.directory import database as databases
+from roster_pipeline.runtime import embedded, webserver
 from roster_pipeline.runtime.processes import RECORD, Ended, ProcessGroup
-
-if TYPE_CHECKING:
-    from roster_pipeline.directory.database import Database
+from roster_pipeline.services import access_changes
+from roster_pipeline.settings import installation
+from roster_pipeline.sync import build_report
 
 OPERATOR = "operator@roster.test"
 """The first operator, on a machine without one."""
@@ -51,18 +57,16 @@ def web(
     workspace: Annotated[str, typer.Option("--workspace", help="The workspace file. Default: the project's.")] = "",
 ) -> None:
     """Serve the Dagster UI. It answers its own pages only: no other web site can start a run. Ctrl-C ends it."""
-    from roster_pipeline.runtime.embedded import prepare_environment, project_root
-    from roster_pipeline.runtime.webserver import rules_from, serve
-    from roster_pipeline.settings.installation import Places, WebAddresses
-
-    if read_only and Places.read().dagster_database_url:  # it shows Dagster's tables only: no directory, no key
-        os.environ["DAGSTER_HOME"] = str(project_root())
+    # a read-only UI shows Dagster's tables only: no directory, no key
+    if read_only and installation.Places.read().dagster_database_url:
+        os.environ["DAGSTER_HOME"] = str(embedded.project_root())
     else:
-        prepare_environment()
-    rules = rules_from(WebAddresses.read(), path_prefix.rstrip("/"))
+        embedded.prepare_environment()
+    rules = webserver.rules_from(installation.WebAddresses.read(), path_prefix.rstrip("/"))
     if not rules.token:  # with a token, roster dev prints the link
         say(f"The Dagster UI listens on http://{host}:{port}{rules.prefix}", style="bold green")
-    serve(workspace or str(project_root() / "workspace.yaml"), host, port, rules, read_only=read_only)
+    loaded = workspace or str(embedded.project_root() / "workspace.yaml")
+    webserver.serve(loaded, host, port, rules, read_only=read_only)
 
 
 def console(
@@ -72,30 +76,25 @@ def console(
     ),
 ) -> None:
     """Serve the console, the pages for owners: settings, test, holds, history. Ctrl-C ends it."""
-    from roster_pipeline.console.app import create_app
-    from roster_pipeline.console.config import URL, bound, config_from, serve
-    from roster_pipeline.settings.installation import ConsoleVariables, Places
-
-    given = ConsoleVariables.read()
+    given = installation.ConsoleVariables.read()
     with open_directory():
-        config = config_from(given, Places.read().database_url, host, port)
+        config = console_config.config_from(given, installation.Places.read().database_url, host, port)
     try:
-        listening = bound(host, port)
+        listening = console_config.bound(host, port)
     except OSError:
         raise CommandError(
             f"This command cannot listen on {host}:{port}.\nChoose another port or address: --port, --host"
         ) from None
     say(f"The console is at {config.url}  (Ctrl-C ends it)", style="bold green")
-    if not given.console_url and config.url != config_from(given, config.database_url).url:
-        note(f"For links with this address, set {URL}={config.url} where you run: roster access link EMAIL")
-    serve(create_app(config), config, listening)
+    if not given.console_url and config.url != console_config.config_from(given, config.database_url).url:
+        setting = f"{console_config.URL}={config.url}"
+        note(f"For links with this address, set {setting} where you run: roster access link EMAIL")
+    console_config.serve(app.create_app(config), config, listening)
 
 
 def dagster(ctx: typer.Context) -> None:
     """Run Dagster's own command with the databases of this installation. Its help: roster dagster --help"""
-    from roster_pipeline.runtime.embedded import prepare_environment
-
-    prepare_environment()
+    embedded.prepare_environment()
     with subprocess.Popen([sys.executable, "-m", "dagster", *ctx.args]) as child:  # noqa: S603 - the caller's own words
         try:
             code = child.wait()
@@ -113,32 +112,25 @@ def dev(
     simulator: Annotated[bool, typer.Option("--simulator/--no-simulator", help="Start the simulated SIS too.")] = True,
 ) -> None:
     """Start the Dagster UI, its daemon, the console and the simulated SIS; Ctrl-C ends them all, and the database."""
-    from roster_pipeline.console.config import URL
-    from roster_pipeline.directory import schema
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.runtime.embedded import prepare_environment, project_root
-    from roster_pipeline.runtime.webserver import TOKEN
-    from roster_pipeline.settings.installation import home
-    from roster_pipeline.sync.build_report import UI_ADDRESS
-
     ports = {"--port": port, "--console-port": console_port}
     if simulator:
         ports["--simulator-port"] = simulator_port
     for option, wanted in ports.items():
         _must_be_free(wanted, option)
-    database = Database(prepare_environment().roster)
-    os.environ.setdefault(UI_ADDRESS, f"http://{LOOPBACK}:{port}")
-    os.environ.setdefault(URL, f"http://{LOOPBACK}:{console_port}")
+    database = databases.Database(embedded.prepare_environment().roster)
+    os.environ.setdefault(build_report.UI_ADDRESS, f"http://{LOOPBACK}:{port}")
+    os.environ.setdefault(console_config.URL, f"http://{LOOPBACK}:{console_port}")
     schema.upgrade(database)
     link = _operator_link(database)
     database.close()
-    token = os.environ.setdefault(TOKEN, secrets.token_urlsafe())
+    token = os.environ.setdefault(webserver.TOKEN, secrets.token_urlsafe())
+    console_at = os.environ[console_config.URL]
     messages = {
         port: f"The Dagster UI is at http://{LOOPBACK}:{port}/?token={token}  (Ctrl-C ends it)",
-        console_port: f"The console is at {os.environ[URL]}; this link signs an operator in, once: {link}",
+        console_port: f"The console is at {console_at}; this link signs an operator in, once: {link}",
     }
-    workspace = project_root() / "workspace.yaml"
-    with ProcessGroup(home() / RECORD) as group:
+    workspace = embedded.project_root() / "workspace.yaml"
+    with ProcessGroup(installation.home() / RECORD) as group:
         for name, command in _commands(workspace, port, console_port, simulator_port if simulator else None).items():
             group.start(name, command)
         try:
@@ -149,23 +141,18 @@ def dev(
     raise CommandError(f"The {ended} ended by itself, so everything was ended.\nIts last lines above say why.")
 
 
-def _operator_link(database: Database) -> str:
+def _operator_link(database: databases.Database) -> str:
     """A one-time sign-in link for an operator; makes the first one if there is none."""
     from roster_pipeline.cli.commands import who_asks
-    from roster_pipeline.console.config import config_from
-    from roster_pipeline.console.pages.sign_in import link_address
-    from roster_pipeline.directory import accounts
-    from roster_pipeline.services import access_changes
-    from roster_pipeline.settings.installation import CommandLine, ConsoleVariables, Places
 
-    config = config_from(ConsoleVariables.read(), Places.read().database_url)
-    who = who_asks(CommandLine.read().who)
+    config = console_config.config_of_installation()
+    who = who_asks(installation.CommandLine.read().who)
     with database.begin() as conn:
         email = next(iter(accounts.operators(conn)), None)
         if email is None:
             email = OPERATOR
             access_changes.grant(conn, email, accounts.Place(), who=who)
-        return link_address(config, access_changes.link_for(conn, email, who=who))
+        return sign_in.link_address(config, access_changes.link_for(conn, email, who=who))
 
 
 def _commands(workspace: Path, port: int, console_port: int, simulator_port: int | None) -> dict[str, list[str]]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
+import dagster as dg
 import typer
 
 from roster_pipeline.cli.commands import (
@@ -23,15 +24,13 @@ from roster_pipeline.cli.commands import (
     who_asks,
 )
 from roster_pipeline.cli.output import note, print_json, print_rows, print_table
+from roster_pipeline.defs import asset_helpers
+from roster_pipeline.directory import alerts, ledger, manual_runs, tenants
+from roster_pipeline.directory import audit as audit_log
+from roster_pipeline.directory import rollback as rollbacks
+from roster_pipeline.runtime import run_queue
+from roster_pipeline.services import decisions, school_status
 from roster_pipeline.vocabulary import DONE, counted, moment
-
-if TYPE_CHECKING:
-    import dagster as dg
-
-    from roster_pipeline.directory.alerts import FailureRow
-    from roster_pipeline.directory.ledger import SyncRow
-    from roster_pipeline.directory.rollback import Undo
-
 
 ACTIONS = DONE | {"link": "linked", "held": "held"}
 run = group("Runs of a school that wait or are under way.")
@@ -43,14 +42,12 @@ def history(
     as_json: AsJson = False,
 ) -> None:
     """Show what was applied, newest first: syncs, approvals, relinks and rollbacks; and what failed."""
-    from roster_pipeline.directory import alerts, ledger, tenants
-
     with open_directory() as database, database.begin() as conn:
         school_id = tenants.get_school(conn, key).id if key else None
         syncs = ledger.history(conn, school_id=school_id, limit=limit)
         failed = alerts.recent(conn, school_id=school_id, limit=limit)
         zones = tenants.time_zones(conn)
-    rows: list[SyncRow | FailureRow] = [*syncs, *failed]
+    rows: list[ledger.SyncRow | alerts.FailureRow] = [*syncs, *failed]
     rows = sorted(rows, key=lambda row: row.at, reverse=True)[:limit]
     print_rows(
         as_json,
@@ -60,23 +57,18 @@ def history(
     )
 
 
-def _data(row: SyncRow | FailureRow) -> dict[str, Any]:
+def _data(row: ledger.SyncRow | alerts.FailureRow) -> dict[str, Any]:
     """A line as data. A failure has no number of a sync."""
-    from roster_pipeline.directory.ledger import SyncRow
-
     plain = dict(vars(row))
-    if isinstance(row, SyncRow):
+    if isinstance(row, ledger.SyncRow):
         text, age = _outcome(row)
         return {name: value for name, value in plain.items() if name != "report"} | {"said": text, "source": age}
     return plain | {"id": None, "kind": "failure", "outcome": "failed"}
 
 
-def _line(row: SyncRow | FailureRow, zone: str) -> tuple[Any, ...]:
-    from roster_pipeline.directory.ledger import SyncRow
-    from roster_pipeline.services.school_status import plain
-
-    if not isinstance(row, SyncRow):
-        message = plain(row.message, row.school)
+def _line(row: ledger.SyncRow | alerts.FailureRow, zone: str) -> tuple[Any, ...]:
+    if not isinstance(row, ledger.SyncRow):
+        message = school_status.plain(row.message, row.school)
         return ("-", moment(row.at, zone), row.school, "failure", *("·" for _ in ACTIONS), "", message, row.who, "")
     text, age = _outcome(row)
     kind = row.kind if row.undoes is None else f"{row.kind} of {row.undoes}"
@@ -84,11 +76,9 @@ def _line(row: SyncRow | FailureRow, zone: str) -> tuple[Any, ...]:
     return (row.id, moment(row.at, zone), row.school, kind, *counts, age, text or row.outcome, row.who, row.undone_by)
 
 
-def _outcome(row: SyncRow) -> tuple[str, str]:
+def _outcome(row: ledger.SyncRow) -> tuple[str, str]:
     """The outcome as in the mail, and the age of the source."""
-    from roster_pipeline.services.school_status import status_of_sync
-
-    status = status_of_sync(row.kind, row.outcome, row.report)
+    status = school_status.status_of_sync(row.kind, row.outcome, row.report)
     return status.sentence, status.source
 
 
@@ -113,9 +103,6 @@ def rollback(
     as_json: AsJson = False,
 ) -> None:
     """Undo one sync by a new sync. Rows that changed since are not touched; they are reported."""
-    from roster_pipeline.directory import rollback as rollbacks
-    from roster_pipeline.services import decisions
-
     if only not in (None, ARCHIVED):
         raise typer.BadParameter(f"--only: the only value is {ARCHIVED}")
     part: Literal["archived"] | None = "archived" if only else None
@@ -144,7 +131,7 @@ def rollback(
         raise typer.Exit(HELD)
 
 
-def _show(rows: list[Undo], as_json: bool) -> None:
+def _show(rows: list[rollbacks.Undo], as_json: bool) -> None:
     if as_json:
         print_json([vars(row) for row in rows])
         return
@@ -153,7 +140,7 @@ def _show(rows: list[Undo], as_json: bool) -> None:
     note(_summary(rows))
 
 
-def _summary(rows: list[Undo]) -> str:
+def _summary(rows: list[rollbacks.Undo]) -> str:
     ways = Counter((row.entity, "not touched, changed later" if row.moved else WAYS[row.way]) for row in rows)
     parts = [f"{counted(number, *THINGS[entity])} {way}" for (entity, way), number in sorted(ways.items())]
     return "; ".join(parts) or "Nothing would be undone."
@@ -166,12 +153,9 @@ def audit(
     as_json: AsJson = False,
 ) -> None:
     """Show who approved, changed settings, rolled back, linked or excluded; when and why."""
-    from roster_pipeline.directory import audit as lines
-    from roster_pipeline.directory import tenants
-
     with open_directory() as database, database.begin() as conn:
         row = tenants.get_school(conn, school) if school else None
-        entries = lines.search(conn, school_id=row.id if row else None, person_id=person, limit=limit)
+        entries = audit_log.search(conn, school_id=row.id if row else None, person_id=person, limit=limit)
     print_rows(
         as_json,
         [vars(line) for line in entries],
@@ -198,8 +182,6 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
 
     The database rolls back everything that the run had not committed. History and audit say who canceled it.
     """
-    from roster_pipeline.directory import audit, manual_runs, tenants
-
     asker = who_asks(who)
     with open_directory() as database:
         with database.begin() as conn:
@@ -207,9 +189,7 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
             manual = manual_runs.of_school(conn, school.id)
             ended = [row.id for row in manual if manual_runs.cancel(conn, school.id, row.id, asker)]
             for run_id in ended:
-                audit.record_cancel(conn, run_id, school, who=asker)
-        import dagster as dg
-
+                audit_log.record_cancel(conn, run_id, school, who=asker)
         left = []
         with dg.DagsterInstance.get() as instance:
             for dagster_run in _under_way(instance, key):
@@ -220,7 +200,7 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
                     continue
                 ended.append(dagster_run.run_id)
                 with database.begin() as conn:
-                    audit.record_cancel(conn, dagster_run.run_id, school, who=asker)
+                    audit_log.record_cancel(conn, dagster_run.run_id, school, who=asker)
     for run_id in ended:
         note(f"{key}: run {run_id} is canceled; one that was under way ends within seconds.")
     if left:
@@ -234,23 +214,17 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
 
 def _under_way(instance: dg.DagsterInstance, key: str) -> list[dg.DagsterRun]:
     """Dagster's runs of a school that have not ended."""
-    import dagster as dg
-
-    from roster_pipeline.defs.asset_helpers import partition_of
-
     status = dg.DagsterRunStatus
     open_ones = [status.QUEUED, status.NOT_STARTED, status.STARTING, status.STARTED]
-    return [row for row in instance.get_runs(dg.RunsFilter(statuses=open_ones)) if partition_of(row.tags) == key]
+    runs = instance.get_runs(dg.RunsFilter(statuses=open_ones))
+    return [row for row in runs if asset_helpers.partition_of(row.tags) == key]
 
 
 def _terminate(instance: dg.DagsterInstance, dagster_run: dg.DagsterRun) -> bool:
     """End a run by Dagster's own means. False if it runs in the process of a command."""
-    import dagster as dg
     from dagster._core.storage.tags import GRPC_INFO_TAG
 
-    from roster_pipeline.runtime.run_queue import TASK_TAG
-
     waits = dagster_run.status in (dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.STARTING)
-    if not waits and GRPC_INFO_TAG not in dagster_run.tags and TASK_TAG not in dagster_run.tags:
+    if not waits and GRPC_INFO_TAG not in dagster_run.tags and run_queue.TASK_TAG not in dagster_run.tags:
         return False
     return bool(instance.run_coordinator.cancel_run(dagster_run.run_id))

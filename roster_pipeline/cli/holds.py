@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import (
@@ -33,13 +34,21 @@ from roster_pipeline.cli.output import (
     say,
     shown,
 )
-from roster_pipeline.vocabulary import ACTIONS, CHANGING, Role, counted, is_overridable, moment
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from roster_pipeline.directory.approvals import Hold
-    from roster_pipeline.services.plan_rows import Line
+from roster_pipeline.directory import approvals, plans, sync_summary, tenants
+from roster_pipeline.directory import plan_rows as stored_rows
+from roster_pipeline.notifications import outcome as outcomes
+from roster_pipeline.services import decisions, plan_rows
+from roster_pipeline.sync import build_report
+from roster_pipeline.vocabulary import (
+    ACTIONS,
+    CHANGING,
+    DOUBTED,
+    OTHER_CONNECTION,
+    Role,
+    counted,
+    is_overridable,
+    moment,
+)
 
 hold = group("Holds: changes that a guard stopped. They wait until a person approves or discards them.")
 PlanNumber = Annotated[int, typer.Option("--plan", help="The plan that you looked at; see: roster hold show SCHOOL")]
@@ -53,8 +62,6 @@ COLUMNS = ("row", "action", "role", "who", "why", "fields")
 @hold.command("list")
 def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
     """List what waits for a decision, in one school or in all."""
-    from roster_pipeline.directory import tenants
-
     with open_directory() as database, database.begin() as conn:
         holds, zones = _held(conn, key), tenants.time_zones(conn)
     rows = []
@@ -70,15 +77,11 @@ def list_(key: MaybeSchoolKey = None, as_json: AsJson = False) -> None:
 @hold.command("show", epilog=examples("roster hold show oak"))
 def show(key: SchoolKey, as_json: AsJson = False) -> None:
     """Show the held rows of a school's plan, with the guards that stopped them."""
-    from roster_pipeline.directory import plans
-    from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.services.plan_rows import lines as lines_of
-
     with open_directory() as database, database.begin() as conn:
         holds = _held(conn, key)
         lines = []
         if holds:
-            lines = lines_of(conn, plans.get(conn, holds[0].plan_id), RowFilter(held=True))
+            lines = plan_rows.lines(conn, plans.get(conn, holds[0].plan_id), stored_rows.RowFilter(held=True))
     if as_json:
         print_json({"school": key, "holds": [as_data(o) for o in holds], "rows": [line.as_dict() for line in lines]})
         return
@@ -109,23 +112,18 @@ def approve(
     as_json: AsJson = False,
 ) -> None:
     """Approve the held rows of this plan, all or some of them, and apply them now."""
-    from roster_pipeline.directory.sync_summary import sync_summary
-    from roster_pipeline.notifications.outcome import outcome
-    from roster_pipeline.services import decisions
-    from roster_pipeline.sync.build_report import report_of
-
     with open_directory() as database:
         # a person who can run this command operates the installation, so they decide for every district
         applied = decisions.approve(
             database, key, plan, who=who_asks(who), reason=given_reason(reason), manager=True, parts=_parts(only)
         )
         with database.begin() as conn:
-            report = report_of(sync_summary(conn, applied.sync_id))
+            report = build_report.report_of(sync_summary.sync_summary(conn, applied.sync_id))
     if as_json:
         print_json(report.as_dict())
     else:
         print_report(report)
-    note(f"{key}, sync {applied.sync_id}: {outcome(report)}")
+    note(f"{key}, sync {applied.sync_id}: {outcomes.outcome(report)}")
     if any(held.rows for held in report.held):
         raise typer.Exit(HELD)
 
@@ -148,8 +146,6 @@ def exempt(
     who: Who = None,
 ) -> None:
     """Leave single held rows out: no sync makes these changes until the SIS asks for something else."""
-    from roster_pipeline.services import decisions
-
     if not take_back and (plan is None or not row):
         raise typer.BadParameter("give --plan and at least one --row, or --take-back")
     given = {"who": who_asks(who), "reason": given_reason(reason)}
@@ -166,8 +162,6 @@ def exempt(
 @hold.command("discard", epilog=examples("roster hold discard oak --plan 17 --reason 'the SIS was half empty'"))
 def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
     """Discard this plan: its held rows are not applied. The next sync makes a new plan."""
-    from roster_pipeline.services import decisions
-
     with open_directory() as database:
         decisions.discard(database, key, plan, who=who_asks(who), reason=given_reason(reason))
     note(f"{key}: plan {plan} discarded.")
@@ -176,8 +170,6 @@ def discard(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -
 @hold.command("relink", epilog=examples("roster hold relink oak --plan 17 --reason 'the SIS was upgraded'"))
 def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) -> None:
     """If most ids are new: link the people to their new ids and change nothing else. Then sync again."""
-    from roster_pipeline.services import decisions
-
     with open_directory() as database:
         result = decisions.relink(database, key, plan, who=who_asks(who), reason=given_reason(reason))
     people = sum(of.get("link", 0) for of in result.counts.values())
@@ -185,7 +177,7 @@ def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) ->
     note(f"{key}, sync {result.sync_id}: the ids of {linked} were linked. Next: roster sync {key}")
 
 
-def as_data(held: Hold) -> dict[str, Any]:
+def as_data(held: approvals.Hold) -> dict[str, Any]:
     """A hold as plain data."""
     return {**vars(held), "overridable": held.overridable}
 
@@ -197,13 +189,11 @@ def _parts(only: list[str] | None) -> list[tuple[str, str]] | None:
     return parts or None
 
 
-def _held(conn: Connection, key: str | None) -> list[Hold]:
-    from roster_pipeline.directory import approvals, tenants
-
+def _held(conn: sa.Connection, key: str | None) -> list[approvals.Hold]:
     return approvals.held(conn, school_id=tenants.get_school(conn, key).id if key else None)
 
 
-def _findings(held: Hold) -> list[tuple[str, bool]]:
+def _findings(held: approvals.Hold) -> list[tuple[str, bool]]:
     """Message of each finding, and whether an approval can override it; repetitions of another finding come last."""
     findings = sorted(held.findings, key=lambda finding: bool(finding.get("repeats")))
     again = "(another guard found the same) "
@@ -225,12 +215,6 @@ def show_plan(
     as_json: AsJson = False,
 ) -> None:
     """Show a school's newest plan, also that of a dry run: who, what, which fields from what to what, why."""
-    from roster_pipeline.directory import plans, tenants
-    from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.services.plan_rows import lines as lines_of
-    from roster_pipeline.services.plan_rows import summary_of, write_csv
-    from roster_pipeline.vocabulary import DOUBTED, OTHER_CONNECTION
-
     if action is not None and action not in ACTIONS:
         raise typer.BadParameter(f"--action: one of {', '.join(ACTIONS)}")
     with open_directory() as database, database.begin() as conn:
@@ -238,11 +222,11 @@ def show_plan(
         row = plans.latest(conn, school.id, dry_run=True) if number is None else plans.get(conn, number)
         if row is None or row.school_id != school.id:
             raise CommandError(f"{key}: there is no such plan.\nMake one: roster sync {key} --dry-run")
-        summary = summary_of(conn, row)
+        summary = plan_rows.summary_of(conn, row)
         shown = (action,) if action else () if everything or csv or as_json else NOTABLE
-        lines = lines_of(conn, row, RowFilter(actions=shown))
+        lines = plan_rows.lines(conn, row, stored_rows.RowFilter(actions=shown))
     if csv is not None:
-        written = counted(write_csv(csv, lines), "line", "lines")
+        written = counted(plan_rows.write_csv(csv, lines), "line", "lines")
         note(f"{written} written to {csv}. It names people: delete it when done.")
         return
     if as_json:
@@ -260,7 +244,7 @@ def show_plan(
     print_findings(summary.held)
 
 
-def print_lines(lines: list[Line]) -> None:
+def print_lines(lines: list[plan_rows.Line]) -> None:
     """Plan rows as a table."""
     print_table(
         COLUMNS,
@@ -271,7 +255,7 @@ def print_lines(lines: list[Line]) -> None:
     )
 
 
-def changes_text(line: Line) -> str:
+def changes_text(line: plan_rows.Line) -> str:
     """The field changes, one a line; of a new person only what tells who it is (JSON and CSV have all of it)."""
     if line.action == "create":
         values = {field: new for field, (_, new) in line.changes.items() if new is not None}

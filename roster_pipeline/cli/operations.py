@@ -5,36 +5,35 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import dagster as dg
+import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import FAILED, AsJson, CommandError, examples, group, open_directory
 from roster_pipeline.cli.output import note, print_checks, print_facts, print_rows
-
-if TYPE_CHECKING:
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.sync.health_checks import Item
+from roster_pipeline.defs import jobs, run_coordinator
+from roster_pipeline.directory import database as databases
+from roster_pipeline.directory import operations as measurements
+from roster_pipeline.directory import outbox as mails
+from roster_pipeline.directory import schema
+from roster_pipeline.runtime import embedded, run_queue
+from roster_pipeline.settings import installation
+from roster_pipeline.sync import health_checks
 
 
 def init(as_json: AsJson = False) -> None:
     """Make both databases, the schema, the key for secrets and Dagster's storage. It is safe to run it again."""
-    import dagster as dg
-    from sqlalchemy.engine import make_url
-
-    from roster_pipeline.directory import schema
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.runtime.embedded import prepare_environment
-    from roster_pipeline.settings.installation import Places, SecretKey, home
-
-    embedded = not Places.read().database_url
-    addresses = prepare_environment()
-    owner = Places.read().owner_database_url
-    database = Database(owner or addresses.roster)
+    given = bool(installation.Places.read().database_url)
+    addresses = embedded.prepare_environment()
+    owner = installation.Places.read().owner_database_url
+    database = databases.Database(owner or addresses.roster)
     schema.upgrade(database)
     revision = schema.current(database)
-    login = make_url(addresses.roster).username if owner else None
+    login = sa.make_url(addresses.roster).username if owner else None
     with database.begin() as conn:
         if login:
             schema.grant_pipeline(conn, login)
@@ -42,14 +41,14 @@ def init(as_json: AsJson = False) -> None:
     database.close()
     with dg.DagsterInstance.get() as instance:
         instance.get_runs_count()  # makes Dagster's tables
-    key_file = home() / "secret.key"
-    own_key = key_file.exists() and SecretKey.read().secret_key == key_file.read_text().strip()
+    key_file = installation.home() / "secret.key"
+    own_key = key_file.exists() and installation.SecretKey.read().secret_key == key_file.read_text().strip()
     facts = {
-        "database": make_url(addresses.roster).render_as_string(hide_password=True),
-        "dagster": make_url(addresses.dagster).render_as_string(hide_password=True),
-        "server": "embedded" if embedded else "given by ROSTER_DATABASE_URL",
+        "database": sa.make_url(addresses.roster).render_as_string(hide_password=True),
+        "dagster": sa.make_url(addresses.dagster).render_as_string(hide_password=True),
+        "server": "given by ROSTER_DATABASE_URL" if given else "embedded",
         "schema": revision,
-        "folder": str(home()),
+        "folder": str(installation.home()),
         "key": str(key_file) if own_key else "given by ROSTER_SECRET_KEY",
     }
     print_facts(facts, as_json)
@@ -67,12 +66,9 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Check database, key, mail, disk, daemon, broker, workers and runs; the exit code is 1 if a check fails."""
-    from importlib.metadata import version
-
-    from roster_pipeline.sync.health_checks import Item
-
     versions = ", ".join(f"{name} {version(name)}" for name in ("roster-pipeline", "dagster", "pandas", "sqlalchemy"))
-    items = [*_installation(sis), Item("versions", None, f"Python {platform.python_version()}, {versions}")]
+    running = health_checks.Item("versions", None, f"Python {platform.python_version()}, {versions}")
+    items = [*_installation(sis), running]
     data = [vars(item) for item in items]
     print_checks(as_json, data, data)
     if any(item.ok is False for item in items):
@@ -81,15 +77,10 @@ def doctor(
 
 def prune(as_json: AsJson = False) -> None:
     """Delete raw snapshots, sent mails and Dagster runs after their retention. The daemon does it every night."""
-    import dagster as dg
-
-    from roster_pipeline.defs.jobs import prune_runs
-    from roster_pipeline.settings.installation import Retention
-    from roster_pipeline.sync.health_checks import prune as prune_tables
-
-    retention = Retention.read()
+    retention = installation.Retention.read()
     with open_directory() as database, dg.DagsterInstance.get() as instance:
-        dropped = prune_tables(database, retention) | {"runs": prune_runs(instance, retention.keep_run_days)}
+        dropped = health_checks.prune(database, retention)
+        dropped["runs"] = jobs.prune_runs(instance, retention.keep_run_days)
     print_facts(dropped, as_json)
 
 
@@ -102,20 +93,14 @@ def metrics(
     ] = None,
 ) -> None:
     """Print metrics for Prometheus: last syncs, people, holds, failures, mails, runs, workers. No data of a person."""
-    import dagster as dg
-
-    from roster_pipeline.defs.run_coordinator import numbers
-    from roster_pipeline.directory.operations import exposition
-    from roster_pipeline.runtime.run_queue import look_at_runs
-
     with open_directory() as database:
         more = {}
         try:
             with dg.DagsterInstance.get() as instance:
-                more = numbers(look_at_runs(instance, database))
+                more = run_coordinator.numbers(run_queue.look_at_runs(instance, database))
         except _dagster_errors() as problem:
             note(f"No numbers of runs and workers: {_not_opened(problem)}.")
-        text = exposition(database, more)
+        text = measurements.exposition(database, more)
     if textfile is None:
         typer.echo(text, nl=False)
         return
@@ -131,52 +116,41 @@ def metrics(
     note(f"Written to {textfile}.")
 
 
-def _installation(sis: bool) -> Iterator[Item]:
+def _installation(sis: bool) -> Iterator[health_checks.Item]:
     """The checks of the installation. Without a database the others are skipped: all of them need it."""
-    from roster_pipeline.directory.database import Database
-    from roster_pipeline.runtime.embedded import DatabaseRefusedError, prepare_environment
-    from roster_pipeline.sync.health_checks import Item, health_checks
-
     try:
-        database = Database(prepare_environment().roster)
-    except DatabaseRefusedError as problem:
-        yield Item("database", False, problem.message, problem.remedy)
+        database = databases.Database(embedded.prepare_environment().roster)
+    except embedded.DatabaseRefusedError as problem:
+        yield health_checks.Item("database", False, problem.message, problem.remedy)
         return
-    yield from health_checks(database, sis=sis)
+    yield from health_checks.health_checks(database, sis=sis)
     yield from _runs(database)
     database.close()
 
 
-def _runs(database: Database) -> Iterator[Item]:
+def _runs(database: databases.Database) -> Iterator[health_checks.Item]:
     """Dagster's side: daemon, broker, workers, run queue."""
-    import dagster as dg
-
-    from roster_pipeline.directory.database import DirectoryError
-    from roster_pipeline.runtime.run_queue import findings, look_at_runs
-    from roster_pipeline.sync.health_checks import Item
-
     try:
         with dg.DagsterInstance.get() as instance:
             beats = instance.get_daemon_heartbeats()
             silent = [key for key in NEEDED if key not in beats or time.time() - beats[key].timestamp > SILENT_SECONDS]
             remedy = "Start the Dagster daemon (roster dev runs one)." if silent else ""
-            yield Item("daemon", not silent, f"silent: {', '.join(silent)}" if silent else "ticks", remedy)
-            yield from findings(look_at_runs(instance, database))
-    except DirectoryError as problem:
-        yield Item("run queue", False, problem.message, problem.remedy)
+            said = f"silent: {', '.join(silent)}" if silent else "ticks"
+            yield health_checks.Item("daemon", not silent, said, remedy)
+            yield from run_queue.findings(run_queue.look_at_runs(instance, database))
+    except databases.DirectoryError as problem:
+        yield health_checks.Item("run queue", False, problem.message, problem.remedy)
     except _dagster_errors() as problem:
         remedy = "Set what dagster.yaml reads: ROSTER_DAGSTER_DATABASE_URL and the variables of the broker."
-        yield Item("runs", False, _not_opened(problem), remedy)
+        yield health_checks.Item("runs", False, _not_opened(problem), remedy)
 
 
 def _dagster_errors() -> tuple[type[Exception], ...]:
     """The errors that Dagster raises if `dagster.yaml` lacks a variable, or if its database cannot be used."""
-    import dagster as dg
     from alembic.util import CommandError as SchemaError
     from dagster_postgres.utils import DagsterPostgresException
-    from sqlalchemy.exc import SQLAlchemyError
 
-    return (dg.DagsterError, DagsterPostgresException, SchemaError, SQLAlchemyError)
+    return (dg.DagsterError, DagsterPostgresException, SchemaError, sa.exc.SQLAlchemyError)
 
 
 def _not_opened(problem: Exception) -> str:
@@ -193,8 +167,6 @@ def list_mails(
     as_json: AsJson = False,
 ) -> None:
     """List mails, newest first, with the reason if one was not delivered."""
-    from roster_pipeline.directory import outbox as mails
-
     with open_directory() as database, database.begin() as conn:
         rows = mails.messages(conn, limit, dead=dead)
     hidden = ("text", "html", "attachment")
@@ -210,8 +182,6 @@ def list_mails(
 @outbox.command("retry", epilog=examples("roster outbox retry 17"))
 def retry(number: Annotated[int, typer.Argument(metavar="MAIL", help="Its number; see: roster outbox list")]) -> None:
     """Send a mail again that was given up; the daemon sends it within a minute."""
-    from roster_pipeline.directory import outbox as mails
-
     with open_directory() as database, database.begin() as conn:
         revived = mails.retry(conn, number)
     if not revived:

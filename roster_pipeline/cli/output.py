@@ -12,19 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from roster_pipeline.directory import tenants
+from roster_pipeline.notifications import content
+from roster_pipeline.notifications import outcome as outcomes
+from roster_pipeline.services import plan_rows
 from roster_pipeline.vocabulary import ACTIONS, COUNTS, day, moment
-
-if TYPE_CHECKING:
-    from roster_pipeline.directory.tenants import SchoolRow
-    from roster_pipeline.notifications.content import SyncReport
-    from roster_pipeline.services.plan_rows import Line
 
 A_DAY = "write a day as YYYY-MM-DD"
 MESSAGES = {"date_": A_DAY, "time_": "write a time as HH:MM"}
@@ -145,19 +144,17 @@ def _plain(value: Any) -> Any:
 LOUD = {"held": "yellow", "conflicts": "yellow", "archived": "cyan"}
 
 
-def print_report(report: SyncReport) -> None:
+def print_report(report: content.SyncReport) -> None:
     """A finished sync: counts per role, then holds with reasons, problems of the roster, and rejected records."""
-    from roster_pipeline.notifications.outcome import remarks, wrong_as_such
-
     print_table(["role", *COUNTS], [(role.role, *(_count(role, name) for name in COUNTS)) for role in report.roles])
     print_findings(
         (held.role, held.action, held.rows, [(found.message, found.overridable) for found in held.findings])
         for held in report.held
         if held.rows
     )
-    if wrong := wrong_as_such(report):
+    if wrong := outcomes.wrong_as_such(report):
         print_table(["what looks wrong"], [(message,) for message in wrong], title="\nThe roster")
-    for remark in remarks(report):
+    for remark in outcomes.remarks(report):
         say(remark)
     if report.row_notes:
         print_table(["to check"], [(note.sentence,) for note in report.row_notes], title="\nPeople")
@@ -191,7 +188,7 @@ def _count(role: Any, name: str) -> Text:
     return Text(str(number), style=LOUD.get(name, "")) if number else Text("·", style="dim")
 
 
-def print_pairs(title: str, lines: list[Line], school: SchoolRow) -> None:
+def print_pairs(title: str, lines: list[plan_rows.Line], school: tenants.SchoolRow) -> None:
     """Persons and records that somebody has to settle, and the commands for that; nothing without lines."""
     if not lines:
         return

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
+import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import (
@@ -22,10 +23,9 @@ from roster_pipeline.cli.commands import (
 from roster_pipeline.cli.output import note
 from roster_pipeline.cli.person_intake import pairs, person
 from roster_pipeline.cli.persons import District, Number, district_of
+from roster_pipeline.directory import operations, tenants
+from roster_pipeline.services import person_changes, possible_duplicates
 from roster_pipeline.vocabulary import counted
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
 
 ConnectionKey = Annotated[str, typer.Option("--connection", help="The connection whose SIS has the record.")]
 Record = Annotated[str, typer.Argument(metavar="SOURCED_ID", help="sourcedId of the record in the SIS.")]
@@ -36,7 +36,7 @@ __all__ = ["person"]
 
 
 @contextmanager
-def _by_hand(who: str | None, reason: str) -> Iterator[tuple[Connection, dict[str, str]]]:
+def _by_hand(who: str | None, reason: str) -> Iterator[tuple[sa.Connection, dict[str, str]]]:
     by = {"who": who_asks(who), "reason": given_reason(reason)}
     with open_directory() as database, database.begin() as opened:
         yield opened, by
@@ -62,8 +62,6 @@ def _do_at(
     school: str, district: str | None, change: Callable[..., str], number: int, *, who: str | None, reason: str
 ) -> None:
     """The same for a change of a membership. Raises UnknownKey if the school is not one of the given district."""
-    from roster_pipeline.directory import tenants
-
     with _by_hand(who, reason) as (opened, by):
         if district is not None and tenants.get_school(opened, school).district_key != district:
             raise tenants.UnknownKey("school", school)
@@ -74,16 +72,12 @@ def _do_at(
 @person.command("link", epilog=examples("roster person link 42 u-1003 --connection sis --reason 'same person'"))
 def link(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say that a record of the SIS is this person, even if somebody unlinked it before."""
-    from roster_pipeline.services import person_changes
-
     _do(person_changes.link, connection, number, record, who=who, reason=reason)
 
 
 @person.command("unlink", epilog=examples("roster person unlink 42 u-1003 --connection sis --reason 'a namesake'"))
 def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Say that a record of the SIS is not this person; no sync links the two again."""
-    from roster_pipeline.services import person_changes
-
     _do(person_changes.unlink, connection, number, record, who=who, reason=reason)
 
 
@@ -93,16 +87,12 @@ def unlink(number: Number, record: Record, connection: ConnectionKey, reason: Re
 )
 def primary_record(number: Number, record: Record, connection: ConnectionKey, reason: Reason, who: Who = None) -> None:
     """Choose the primary record, which the person's fields follow, even if another one ranks first."""
-    from roster_pipeline.services import person_changes
-
     _do(person_changes.set_primary_record, connection, number, record, who=who, reason=reason)
 
 
 @person.command("unlink-leavers", epilog=examples("roster person unlink-leavers oak --reason 'new ids every year'"))
 def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
     """Unlink every leaver whose SIS id came as somebody else in the newest plan."""
-    from roster_pipeline.services import person_changes
-
     with _by_hand(who, reason) as (opened, by):
         plan_id, found = person_changes.unlink_leavers(opened, key, **by)
     if not found:
@@ -115,32 +105,24 @@ def unlink_leavers(key: SchoolKey, reason: Reason, who: Who = None) -> None:
 @person.command("exclude", epilog=examples("roster person exclude 42 --reason 'kept by hand'"))
 def exclude(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
     """Keep every sync away from this person."""
-    from roster_pipeline.services import person_changes
-
     _do_in(district, person_changes.set_excluded, number, True, who=who, reason=reason)
 
 
 @person.command("include", epilog=examples("roster person include 42 --reason 'back to normal'"))
 def include(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
     """Let syncs change this person again."""
-    from roster_pipeline.services import person_changes
-
     _do_in(district, person_changes.set_excluded, number, False, who=who, reason=reason)
 
 
 @person.command("lock", epilog=examples("roster person lock 42 email --reason 'the SIS has an old one'"))
 def lock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
     """Keep one field as it is, even if the SIS differs."""
-    from roster_pipeline.services import person_changes
-
     _do_in(district, person_changes.set_lock, number, field, True, who=who, reason=reason)
 
 
 @person.command("unlock", epilog=examples("roster person unlock 42 email --reason 'corrected in the SIS'"))
 def unlock(number: Number, field: Field, reason: Reason, district: District = None, who: Who = None) -> None:
     """Let one field follow the SIS again."""
-    from roster_pipeline.services import person_changes
-
     _do_in(district, person_changes.set_lock, number, field, False, who=who, reason=reason)
 
 
@@ -156,8 +138,6 @@ def edit(
     who: Who = None,
 ) -> None:
     """Set fields by hand; they are locked too, or the next sync would set them back."""
-    from roster_pipeline.services import person_changes
-
     typed = pairs("--set", fields)
     _do_in(district, person_changes.edit, number, typed, locked=locked, who=who, reason=reason)
 
@@ -165,16 +145,12 @@ def edit(
 @person.command("archive", epilog=examples("roster person archive 42 --school oak --reason 'left today'"))
 def archive(number: Number, school: School, reason: Reason, district: District = None, who: Who = None) -> None:
     """Archive a membership by hand; syncs leave it archived."""
-    from roster_pipeline.services import person_changes
-
     _do_at(school, district, person_changes.archive, number, who=who, reason=reason)
 
 
 @person.command("restore", epilog=examples("roster person restore 42 --school oak --reason 'archived by mistake'"))
 def restore(number: Number, school: School, reason: Reason, district: District = None, who: Who = None) -> None:
     """Bring an archived membership back by hand."""
-    from roster_pipeline.services import person_changes
-
     _do_at(school, district, person_changes.restore, number, who=who, reason=reason)
 
 
@@ -187,24 +163,18 @@ def undo(
     who: Who = None,
 ) -> None:
     """Undo one edit by hand, if nothing has changed the same values since."""
-    from roster_pipeline.services import person_changes
-
     _do_in(district, person_changes.undo, number, edit, who=who, reason=reason)
 
 
 @person.command("merge", epilog=examples("roster person merge 42 57 --reason 'entered twice'"))
 def merge(number: Number, other: Other, reason: Reason, district: District = None, who: Who = None) -> None:
     """Make one person of two: everything of OTHER moves to PERSON, and PERSON is kept."""
-    from roster_pipeline.services import possible_duplicates
-
     _do_in(district, possible_duplicates.merge, number, other, who=who, reason=reason)
 
 
 @person.command("unmerge", epilog=examples("roster person unmerge 42 --reason 'two people after all'"))
 def unmerge(number: Number, reason: Reason, district: District = None, who: Who = None) -> None:
     """Undo the newest merge of a person. Later changes by syncs stay."""
-    from roster_pipeline.services import possible_duplicates
-
     _do_in(district, possible_duplicates.undo_merge, number, who=who, reason=reason)
 
 
@@ -218,17 +188,12 @@ def distinct(
     who: Who = None,
 ) -> None:
     """Say that two people are two: they are not proposed as duplicates again, and cannot be merged."""
-    from roster_pipeline.services import possible_duplicates
-
     _do_in(district, possible_duplicates.set_distinct, number, other, not undo, who=who, reason=reason)
 
 
 @person.command("erase", epilog=examples("roster person erase 42 --reason 'asked to be forgotten'"))
 def erase(number: Number, reason: Reason, district: District = None, who: Who = None, yes: Yes = False) -> None:
     """Delete everything held of a person, for good. Erase them in the SIS first, or the next sync brings them back."""
-    from roster_pipeline.directory import operations
-    from roster_pipeline.services import person_changes
-
     with _by_hand(who, reason) as (opened, by):
         owner = district_of(opened, district).id
         operations.check_erasable(opened, owner, number)
@@ -252,8 +217,6 @@ def add(
     who: Who = None,
 ) -> None:
     """Enter somebody by hand who is not in the SIS. No sync archives them until the SIS knows them."""
-    from roster_pipeline.services import person_changes
-
     typed = pairs("--set", fields) | {"role": role, "grade": grade}
     with _by_hand(who, reason) as (opened, by):
         number = person_changes.add(opened, school, typed, **by)

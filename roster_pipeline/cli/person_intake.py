@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from roster_pipeline.cli.commands import AsJson, CommandError, Who, examples, given_reason, open_directory, who_asks
 from roster_pipeline.cli.output import note, print_json, print_table, shown
 from roster_pipeline.cli.persons import Number, person
+from roster_pipeline.directory import accounts, plans, tenants, uploads
+from roster_pipeline.services import people_file, people_upload, plan_rows
+from roster_pipeline.sync import one_person
 from roster_pipeline.vocabulary import ROLE_ORDER
-
-if TYPE_CHECKING:
-    from roster_pipeline.services.people_upload import Preview
 
 __all__ = ["pairs", "person"]
 
@@ -44,32 +44,26 @@ def import_list(
     as_json: AsJson = False,
 ) -> None:
     """Enter people from a list who are not in the SIS. Shows what each row would do; nobody is archived."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.directory.accounts import COMMAND_LINE
-    from roster_pipeline.directory.uploads import Upload
-    from roster_pipeline.services import people_file, people_upload
-    from roster_pipeline.services.people_file import read_people_file
-
     if role and role not in ROLE_ORDER:
         raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
     why = given_reason(reason) if do else ""
     if not file.is_file():
         problem = "this is not a file" if file.exists() else "there is no such file"
         raise CommandError(f"{file}: {problem}.\nName a CSV or XLSX file.")
-    read = read_people_file(file.read_bytes())
+    read = people_file.read_people_file(file.read_bytes())
     columns = people_file.fields_of_columns(read.header)
     choices = {int(row): who for row, who in pairs("--decide", decide or []).items() if row.isdecimal()}
-    upload = Upload(0, read.header, read.rows, columns, role, choices)
+    upload = uploads.Upload(0, read.header, read.rows, columns, role, choices)
     if choices and file_hash != upload.hash:
         raise CommandError(f"{file}: this is not the file that --hash names.\nLook at the preview again.")
     sync = None
     with open_directory() as database, database.begin() as opened:
         row = tenants.get_school(opened, school)
-        seen = people_upload.preview(opened, row, read, columns, role=role, choices=choices, reader=COMMAND_LINE)
+        reader = accounts.COMMAND_LINE
+        seen = people_upload.preview(opened, row, read, columns, role=role, choices=choices, reader=reader)
         if do and seen.doing:
-            sync = people_upload.apply(
-                opened, row, upload, seen.digest, who=who_asks(who), reason=why, reader=COMMAND_LINE
-            )
+            by = {"who": who_asks(who), "reason": why}
+            sync = people_upload.apply(opened, row, upload, seen.digest, reader=reader, **by)
     if seen.problem:
         raise CommandError(f"{file}: {seen.problem}\nSee which columns are recognised: roster person import --help")
     if as_json:
@@ -85,9 +79,7 @@ def import_list(
         note("Nothing was changed. To do it, add --apply and --reason.")
 
 
-def _print_preview(seen: Preview, file_hash: str, school: str) -> None:
-    from roster_pipeline.services.people_file import LOOK
-
+def _print_preview(seen: people_upload.Preview, file_hash: str, school: str) -> None:
     if seen.unknown:
         note(f"Columns that are not recognised and left out: {', '.join(seen.unknown)}")
     print_table(
@@ -96,7 +88,7 @@ def _print_preview(seen: Preview, file_hash: str, school: str) -> None:
     )
     counts = [f"{what}: {number:,}" for what, number in seen.counts.items() if number]
     note(f"{school}: {', '.join(counts)}")
-    if seen.counts[LOOK]:
+    if seen.counts[people_file.LOOK]:
         note(f"To say who a row is, add --decide ROW=PERSON, ROW=new or ROW=out, and --hash {file_hash}")
 
 
@@ -115,16 +107,11 @@ def sync_person(
     as_json: AsJson = False,
 ) -> None:
     """Ask the SIS for this person alone, show what would change, and apply it."""
-    from roster_pipeline.directory import plans
-    from roster_pipeline.directory.plan_rows import RowFilter
-    from roster_pipeline.services.plan_rows import lines
-    from roster_pipeline.sync import one_person
-
     why = given_reason(reason) if do else ""
     with open_directory() as database:
         asked = one_person.make_plan(database, school, number)
         with database.begin() as opened:
-            rows = lines(opened, plans.get(opened, asked.plan_id), RowFilter())
+            rows = plan_rows.lines(opened, plans.get(opened, asked.plan_id))
         result = one_person.apply_plan(database, school, asked.plan_id, who=who_asks(who), reason=why) if do else None
     if as_json:
         changes = [{"action": row.action, "why": row.why, "held": row.held, "changes": row.readable} for row in rows]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
+import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import AsJson, CommandError, SchoolKey, examples, group, open_directory
 from roster_pipeline.cli.output import print_facts, print_json, print_rows, print_table, shown
+from roster_pipeline.directory import accounts, audit, ledger, members, people_list, tenants
+from roster_pipeline.services import person_changes, possible_duplicates
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, full_name, moment
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from roster_pipeline.directory.ledger import Change
-    from roster_pipeline.directory.tenants import DistrictRow
 
 person = group("One person: the values in the directory, the records of the SIS, and the history.")
 MOST_PAIRS = 200
@@ -40,8 +37,6 @@ def find(
     as_json: AsJson = False,
 ) -> None:
     """Search a district for people, archived ones too."""
-    from roster_pipeline.directory import members
-
     with open_directory() as database, database.begin() as opened:
         people = members.find(opened, district_of(opened, district).id, words)
     print_rows(
@@ -70,15 +65,11 @@ def duplicates(
     as_json: AsJson = False,
 ) -> None:
     """Pairs of people who may be one person, to merge or to keep apart."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.directory.accounts import COMMAND_LINE
-    from roster_pipeline.services.possible_duplicates import possible_duplicates
-
     with open_directory() as database, database.begin() as opened:
         row = tenants.get_school(opened, school) if school else None
         owner = row.district_id if row else district_of(opened, district).id
-        pairs = possible_duplicates(
-            opened, owner, COMMAND_LINE, school_id=row.id if row else None, distinct=distinct, limit=MOST_PAIRS
+        pairs = possible_duplicates.possible_duplicates(
+            opened, owner, accounts.COMMAND_LINE, school_id=row.id if row else None, distinct=distinct, limit=MOST_PAIRS
         )
     columns = ("person", "other", "name", "other_name", "agree", "differ")
     rows = [
@@ -103,9 +94,6 @@ def show(
     as_json: AsJson = False,
 ) -> None:
     """Everything the directory holds of one person."""
-    from roster_pipeline.directory import audit, ledger, members, tenants
-    from roster_pipeline.services.person_changes import undoable
-
     with open_directory() as database, database.begin() as opened:
         owner = district_of(opened, district)
         found = members.get_person(opened, owner.id, number)
@@ -116,7 +104,8 @@ def show(
         edits = [
             {"edit": entry.id, "when": entry.at, "who": entry.who, "what": entry.what, "reason": entry.reason}
             | {"undo": problem or "possible"}
-            for entry, problem in ((edit.entry, why) for edit, why in undoable(opened, found, entries, changes))
+            for edit, problem in person_changes.undoable(opened, found, entries, changes)
+            for entry in (edit.entry,)
         ]
     if as_json:
         more = {"history": [vars(change) for change in changes], "edits": edits} if history else {}
@@ -141,10 +130,8 @@ def show(
         print_table(columns, [_change(change, zones, usual) for change in changes], title="\nHistory")
 
 
-def district_of(opened: Connection, key: str | None) -> DistrictRow:
+def district_of(opened: sa.Connection, key: str | None) -> tenants.DistrictRow:
     """The district asked for, or the only one. Raises CommandError if there are several and none is named."""
-    from roster_pipeline.directory import tenants
-
     if key is not None:
         return tenants.get_district(opened, key)
     rows = tenants.list_districts(opened)
@@ -158,7 +145,7 @@ def _in_zone(row: Mapping[str, Any], zone: str) -> list[Any]:
     return [moment(value, zone) if isinstance(value, datetime) else value for value in row.values()]
 
 
-def _change(change: Change, zones: Mapping[str, str], usual: str) -> tuple[Any, ...]:
+def _change(change: ledger.Change, zones: Mapping[str, str], usual: str) -> tuple[Any, ...]:
     before, after = change.before or {}, change.after or {}
     moved = sorted(name for name in before.keys() & after.keys() - OURS if before[name] != after[name])
     text = "\n".join(f"{name}: {shown(before[name])} -> {shown(after[name])}" for name in moved)
@@ -177,16 +164,13 @@ def people(
     as_json: AsJson = False,
 ) -> None:
     """The people of a school as the directory has them now."""
-    from roster_pipeline.directory import members, people_list, tenants
-    from roster_pipeline.directory.people_list import PeopleFilter
-
     if role is not None and role not in ROLE_ORDER:
         raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
     if status not in STATUSES:
         raise typer.BadParameter(f"--status: one of {', '.join(STATUSES)}")
     with open_directory() as database, database.begin() as opened:
         school = tenants.get_school(opened, key)
-        wanted = PeopleFilter(school.district_id, (school.id,), words=search or "")
+        wanted = people_list.PeopleFilter(school.district_id, (school.id,), words=search or "")
         found = None if search is None else people_list.ids(opened, wanted)
         rows = members.list_members(
             opened, school.district_id, school.id, status=None if status == "all" else status, role=role, people=found

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from roster_pipeline.cli import setting_options
+from roster_pipeline.cli import school_file, setting_options
 from roster_pipeline.cli.commands import (
     AsJson,
     CommandError,
@@ -21,6 +21,9 @@ from roster_pipeline.cli.commands import (
 )
 from roster_pipeline.cli.connections import report_saved
 from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, print_table
+from roster_pipeline.directory import audit, tenant_changes, tenants
+from roster_pipeline.services import save_settings, school_changes, settings_changes
+from roster_pipeline.settings import school as school_settings
 from roster_pipeline.settings.connection_fields import DISTRICT
 from roster_pipeline.settings.fields import ROLES
 from roster_pipeline.vocabulary import counted
@@ -37,8 +40,6 @@ def add_district(
     who: Who = None,
 ) -> None:
     """Add a district."""
-    from roster_pipeline.directory import audit, tenant_changes
-
     with open_directory() as database, database.begin() as conn:
         row = tenant_changes.add_district(conn, valid_key(key), name)
         audit.record(conn, who_asks(who), "district added", district_id=row.id)
@@ -55,15 +56,12 @@ def set_district(
     who: Who = None,
 ) -> None:
     """Change the settings of a district; options that are not given change nothing."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.services.school_changes import change_district
-
     with open_directory() as database, database.begin() as conn:
         settings = tenants.get_district(conn, key).settings
         if connection_ranking is not None:
             ranking = [valid_key(part.strip()) for part in connection_ranking.split(",") if part.strip()]
             settings = settings.model_copy(update={"connection_ranking": ranking})
-        done = change_district(conn, key, settings, who=who_asks(who))
+        done = school_changes.change_district(conn, key, settings, who=who_asks(who))
     note(f"District {key}: {', '.join(done.names) or 'nothing'} changed.")
 
 
@@ -86,15 +84,10 @@ def defaults(
     **chosen: Any,
 ) -> None:
     """Show or set the settings with which new schools of a district begin. Schools that are there stay as they are."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.services.school_changes import set_school_defaults
-    from roster_pipeline.services.settings_changes import differences
-    from roster_pipeline.settings.school import ANY_SCHOOL, SchoolSettings
-
     given = any(value is not None and value != [] for value in chosen.values())
     if standard and (school or given):
         raise typer.BadParameter("--standard cannot be combined with other settings")
-    plain = SchoolSettings(school_id=ANY_SCHOOL)
+    plain = school_settings.SchoolSettings(school_id=school_settings.ANY_SCHOOL)
     with open_directory() as database, database.begin() as conn:
         now = tenants.get_district(conn, key).settings.school_defaults
         if school:
@@ -105,21 +98,19 @@ def defaults(
         if given:
             now = setting_options.school_settings((now or plain).model_dump(mode="json"), chosen)
         if school or given or standard:
-            done = set_school_defaults(conn, key, None if standard else now, who=who_asks(who))
+            done = school_changes.set_school_defaults(conn, key, None if standard else now, who=who_asks(who))
             note(f"District {key}: {'the settings of new schools' if done.names else 'nothing'} changed.")
             now = None if standard else now
     if as_json:
         print_json(now and now.model_dump(mode="json", exclude=set(setting_options.OF_ONE_SCHOOL)))
         return
-    print_table(["setting", "value"], differences(plain, now or plain))
+    print_table(["setting", "value"], settings_changes.differences(plain, now or plain))
     note("The other settings are the standard ones." if now else "New schools begin with the standard settings.")
 
 
 @district.command("list")
 def list_districts(as_json: AsJson = False) -> None:
     """List the districts."""
-    from roster_pipeline.directory import tenants
-
     with open_directory() as database, database.begin() as conn:
         rows = tenants.list_districts(conn)
     data = [{"key": row.key, "name": row.name, "settings": row.settings.model_dump(mode="json")} for row in rows]
@@ -130,10 +121,8 @@ def list_districts(as_json: AsJson = False) -> None:
 @district.command("resume", epilog=examples("roster district resume springfield"))
 def end_pause(key: Annotated[str, typer.Argument(metavar="DISTRICT")], who: Who = None) -> None:
     """End the pause of a district."""
-    from roster_pipeline.services.school_changes import resume_district
-
     with open_directory() as database, database.begin() as conn:
-        paused = resume_district(conn, key, who=who_asks(who))
+        paused = school_changes.resume_district(conn, key, who=who_asks(who))
     note(f"District {key} runs by itself again." if paused else f"District {key} was not paused.")
 
 
@@ -167,14 +156,12 @@ def add(
     **chosen: Any,
 ) -> None:
     """Add a school, or all schools of a file. Nothing is fetched before the first sync."""
-    from roster_pipeline.cli.school_file import add_file, note_added
-
     if file is not None:
         if key or name or chosen["school_id"]:
             raise typer.BadParameter("--file names the schools; leave SCHOOL, --name and --school-id out")
         with open_directory() as database:
-            rows = add_file(database, file, connection, chosen, who_asks(who))
-            note_added(rows)
+            rows = school_file.add_file(database, file, connection, chosen, who_asks(who))
+            school_file.note_added(rows)
         added = counted(len(rows), "school", "schools")
         note(f"{added} added. Next, for each school, as for the first: roster test-connection {rows[0].key}")
         return
@@ -182,13 +169,11 @@ def add(
         raise typer.BadParameter("give SCHOOL, --connection and --name, or a file of schools: --file")
     if not chosen["school_id"]:
         raise typer.BadParameter("give the School ID, the sourcedId of the school's org in the SIS: --school-id")
-    from roster_pipeline.services.school_changes import add_school
-
     with open_directory() as database:
         with database.begin() as conn:
             settings = setting_options.school_settings(setting_options.new_school(conn, connection), chosen)
-            row = add_school(conn, connection, valid_key(key), name, settings, who=who_asks(who))
-        note_added([row])
+            row = school_changes.add_school(conn, connection, valid_key(key), name, settings, who=who_asks(who))
+        school_file.note_added([row])
     note(f"School {key} added. Next: roster test-connection {key}")
 
 
@@ -208,14 +193,12 @@ def set_(
     **chosen: Any,
 ) -> None:
     """Change a school's settings; options that are not given change nothing."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.services.save_settings import save_school
-
     with open_directory() as database:
         with database.begin() as conn:
             row = tenants.get_school(conn, key)
         settings = setting_options.school_settings(row.settings.model_dump(mode="json"), chosen)
-        result = save_school(database, key, settings, who=who_asks(who), name=name or None, seen=row.revision)
+        seen = row.revision
+        result = save_settings.save_school(database, key, settings, who=who_asks(who), name=name or None, seen=seen)
     report_saved(f"School {key}", result)
 
 
@@ -225,8 +208,6 @@ def list_(
     as_json: AsJson = False,
 ) -> None:
     """List the schools and what is switched on."""
-    from roster_pipeline.directory import tenants
-
     with open_directory() as database, database.begin() as conn:
         rows = tenants.list_schools(conn, district)
     print_rows(
@@ -251,8 +232,6 @@ def list_(
 @school.command("show", epilog=examples("roster school show oak --json"))
 def show(key: SchoolKey, as_json: AsJson = False) -> None:
     """Show every setting of a school."""
-    from roster_pipeline.directory import tenants
-
     with open_directory() as database, database.begin() as conn:
         row = tenants.get_school(conn, key)
     if as_json:
@@ -268,9 +247,7 @@ def show(key: SchoolKey, as_json: AsJson = False) -> None:
 @school.command("resume", epilog=examples("roster school resume oak"))
 def resume(key: SchoolKey, who: Who = None) -> None:
     """Resume the scheduled syncs of a school that was paused after a week of failures."""
-    from roster_pipeline.services.school_changes import resume_school
-
     with open_directory() as database, database.begin() as conn:
-        paused = resume_school(conn, key, who=who_asks(who))
+        paused = school_changes.resume_school(conn, key, who=who_asks(who))
     resumed = f"The scheduled syncs of school {key} are resumed. The next one is at its next sync time."
     note(resumed if paused else f"School {key} was not paused.")

@@ -10,19 +10,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+import sqlalchemy as sa
 import typer
 
+from roster_pipeline.cleaning import quality_suite
+from roster_pipeline.directory import tenants
+from roster_pipeline.settings import school
 from roster_pipeline.settings.connection_fields import CONNECTION, Setting
 from roster_pipeline.settings.fields import GUARDS, SCHOOL
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from roster_pipeline.directory.tenants import SchoolRow
-    from roster_pipeline.settings.school import RoleSettings, SchoolSettings
-
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BACK = "default"
@@ -128,21 +125,17 @@ DEFAULT_OPTIONS = tuple(option for option in SCHOOL_OPTIONS if option.name not i
 """Options of the settings with which new schools of a district begin."""
 
 
-def school_settings(plain: Mapping[str, Any], chosen: Mapping[str, Any]) -> SchoolSettings:
+def school_settings(plain: Mapping[str, Any], chosen: Mapping[str, Any]) -> school.SchoolSettings:
     """A school's settings, as plain data, with the chosen options. Raises BadParameter, ValidationError."""
-    from roster_pipeline.settings.school import SchoolSettings
-
     settings = merged(plain, SCHOOL_OPTIONS, chosen)
     settings["guards"] = _guards(settings.get("guards", {}), chosen)
     settings["role_map"] = _role_map(settings.get("role_map", {}), chosen)
     settings["quality"] = _quality(settings.get("quality", {}), chosen.get("quality") or ())
-    return SchoolSettings.model_validate(settings)
+    return school.SchoolSettings.model_validate(settings)
 
 
-def new_school(conn: Connection, connection: str) -> dict[str, Any]:
+def new_school(conn: sa.Connection, connection: str) -> dict[str, Any]:
     """The settings with which a new school of a connection begins, as plain data."""
-    from roster_pipeline.directory import tenants
-
     try:
         owner = tenants.get_connection(conn, connection).district_key
     except tenants.UnknownKey:  # reported when the school is added
@@ -180,10 +173,8 @@ def _role_map(role_map: Mapping[str, str], chosen: Mapping[str, Any]) -> dict[st
 
 
 def _quality(rules: Mapping[str, Mapping[str, Any]], texts: Sequence[str]) -> dict[str, Any]:
-    from roster_pipeline.cleaning.quality_suite import installed_suite
-
     result: dict[str, Any] = {name: dict(rule) for name, rule in rules.items()}
-    names = [rule.name for rule in installed_suite().rules] if texts else []
+    names = [rule.name for rule in quality_suite.installed_suite().rules] if texts else []
     for name, value in _split(texts, "--quality"):
         if name not in names:
             raise typer.BadParameter(f"there is no quality rule {name}; the rules are {', '.join(names)}")
@@ -206,7 +197,7 @@ def _split(texts: Sequence[str], option: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def as_data(row: SchoolRow) -> dict[str, Any]:
+def as_data(row: tenants.SchoolRow) -> dict[str, Any]:
     """A school as plain data."""
     return {
         "key": row.key,
@@ -218,7 +209,7 @@ def as_data(row: SchoolRow) -> dict[str, Any]:
     }
 
 
-def switches(role: RoleSettings) -> str:
+def switches(role: school.RoleSettings) -> str:
     """The switches of a role in words: `rostered, auto update, archive`."""
     if not role.rostered:
         return "not rostered"

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -35,11 +35,14 @@ from roster_pipeline.cli.output import (
     print_report,
     print_rows,
 )
+from roster_pipeline.directory import audit, lasting_decisions, ledger, sync_summary, tenants
+from roster_pipeline.directory import database as databases
+from roster_pipeline.notifications import outcome as outcomes
+from roster_pipeline.runtime import run_school
 from roster_pipeline.runtime.processes import Ended
+from roster_pipeline.services import decisions, plan_rows, school_changes
+from roster_pipeline.sync import build_report
 from roster_pipeline.vocabulary import counted, day
-
-if TYPE_CHECKING:
-    from roster_pipeline.directory.database import Database
 
 guard = group("Guards: the limits of a school's guards.")
 leavers = group("Leavers: people who were announced to leave. They count for no guard once they are gone.")
@@ -56,18 +59,14 @@ def sync(
     as_json: AsJson = False,
 ) -> None:
     """Run one school's sync now, as a Dagster run, and show its outcome."""
-    from roster_pipeline.directory import audit, tenants
-
     with open_directory() as database:
         with database.begin() as conn:
             school = tenants.get_school(conn, key)  # an unknown school is reported before a run starts
             run_id, kind = str(uuid.uuid4()), "dry_run" if dry_run else "sync"
             audit.record_run(conn, run_id, kind, school, who=who_asks(who))
-        from roster_pipeline.runtime.run_school import run_school
-
         try:
             with _progress(key) as show_step:
-                ran = run_school(key, run_id=run_id, dry_run=dry_run, on_step=show_step)
+                ran = run_school.run_school(key, run_id=run_id, dry_run=dry_run, on_step=show_step)
         except Ended as ended:
             raise CommandError(_ended(database, key, run_id, ended), ended.exit_code) from None
         if ran.problem:
@@ -76,10 +75,8 @@ def sync(
     raise typer.Exit(code)
 
 
-def _ended(database: Database, key: str, run_id: str, ended: Ended) -> str:
+def _ended(database: databases.Database, key: str, run_id: str, ended: Ended) -> str:
     """The message for a run that a signal ended. A school's changes are applied in one transaction, or not at all."""
-    from roster_pipeline.directory import ledger
-
     with database.begin() as conn:
         applied = ledger.has_run(conn, run_id)
     if applied:
@@ -87,23 +84,20 @@ def _ended(database: Database, key: str, run_id: str, ended: Ended) -> str:
     return f"{key}: {ended} Nothing was applied; the directory is unchanged.\nRun it again: roster sync {key}"
 
 
-def _show_sync(database: Database, key: str, as_json: bool) -> int:
-    from roster_pipeline.directory.sync_summary import latest_sync, sync_summary
-    from roster_pipeline.notifications.outcome import nothing_found, outcome, tone
-    from roster_pipeline.sync.build_report import report_of
-
+def _show_sync(database: databases.Database, key: str, as_json: bool) -> int:
     with database.begin() as conn:
-        sync_id = latest_sync(conn, key)
+        sync_id = sync_summary.latest_sync(conn, key)
         if sync_id is None:
             raise CommandError(f"{key}: the run ended without a sync.\nLook at the run in the UI: roster dev")
-        report = report_of(sync_summary(conn, sync_id))
+        report = build_report.report_of(sync_summary.sync_summary(conn, sync_id))
     waiting = sum(held.rows for held in report.held)
     if as_json:
         print_json(report.as_dict())
     else:
         print_report(report)
-    empty = nothing_found(report)
-    note(f"{key}, sync {sync_id}: {outcome(report)}", style="green" if tone(report) == "good" else "yellow")
+    empty = outcomes.nothing_found(report)
+    style = "green" if outcomes.tone(report) == "good" else "yellow"
+    note(f"{key}, sync {sync_id}: {outcomes.outcome(report)}", style=style)
     if waiting:
         note(f"See what is held: roster hold show {key}")
     if empty:
@@ -111,19 +105,16 @@ def _show_sync(database: Database, key: str, as_json: bool) -> int:
     return HELD if waiting or empty else DONE
 
 
-def _show_plan(database: Database, key: str, run_id: str, as_json: bool) -> int:
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.services.plan_rows import summary_of_run, would_do
-
+def _show_plan(database: databases.Database, key: str, run_id: str, as_json: bool) -> int:
     with database.begin() as conn:
-        summary = summary_of_run(conn, key, run_id)
+        summary = plan_rows.summary_of_run(conn, key, run_id)
         rostered = bool(tenants.get_school(conn, key).settings.rostered)
     if as_json:
         print_json(summary.as_dict())
     else:
         print_plan_counts(summary.counts)
         print_findings(summary.held)
-    note(f"{key}: nothing was applied. {would_do(summary)} Every row: roster plan show {key}", style="green")
+    note(f"{key}: nothing was applied. {plan_rows.would_do(summary)} Every row: roster plan show {key}", style="green")
     if summary.found == 0:
         note(f"Nobody was found. {_where_they_are(key, rostered=rostered)}", style="yellow")
     return HELD if summary.held_rows or summary.found == 0 else DONE
@@ -157,8 +148,6 @@ def pause(
     who: Who = None,
 ) -> None:
     """Let the schedule start nothing in a school, or in a district, before this day. Syncs by hand still work."""
-    from roster_pipeline.services import school_changes
-
     if (key is None) == (district is None):
         raise typer.BadParameter("give a school, or --district")
     first = until.date()
@@ -181,8 +170,6 @@ def raise_(
     who: Who = None,
 ) -> None:
     """Raise one limit until a day, which is included. Then it goes back by itself."""
-    from roster_pipeline.services import school_changes
-
     last = until.date()
     with open_directory() as database, database.begin() as conn:
         school_changes.raise_limit(conn, key, name, value, last, who=who_asks(who), reason=given_reason(reason))
@@ -192,8 +179,6 @@ def raise_(
 @guard.command("lower", epilog=examples("roster guard lower oak"))
 def lower(key: SchoolKey, who: Who = None) -> None:
     """End all raises of a school's limits now."""
-    from roster_pipeline.services import school_changes
-
     with open_directory() as database, database.begin() as conn:
         done = school_changes.lower_limits(conn, key, who=who_asks(who))
     limits = counted(done, "raised limit is", "raised limits are")
@@ -220,13 +205,10 @@ def add(
     who: Who = None,
 ) -> None:
     """Announce people who leave on a day. An announcement archives nobody."""
-    from roster_pipeline.directory import tenants
-    from roster_pipeline.services import decisions as service
-
     words = "\n".join([*(people or ()), *([file.read_text(encoding="utf-8-sig")] if file else [])])
     given = {"who": who_asks(who), "reason": given_reason(reason)}
     with open_directory() as database, database.begin() as conn:
-        done = service.announce(conn, tenants.get_school(conn, key), words, leaves.date(), **given)
+        done = decisions.announce(conn, tenants.get_school(conn, key), words, leaves.date(), **given)
     announced = f"announced as leaving on {day(leaves.date())}."
     note(f"{key}: {counted(done.people, 'person is', 'people are') if done.people else 'nobody is'} {announced}")
     if done.unknown:
@@ -240,8 +222,6 @@ def add(
 @leavers.command("list", epilog=examples("roster leavers list oak"))
 def list_(key: SchoolKey, as_json: AsJson = False) -> None:
     """List the announced leavers of a school."""
-    from roster_pipeline.directory import lasting_decisions, tenants
-
     with open_directory() as database, database.begin() as conn:
         announced = lasting_decisions.leavers_of_school(conn, tenants.get_school(conn, key).id, limit=10_000)
     print_rows(
@@ -260,8 +240,6 @@ def remove(
     who: Who = None,
 ) -> None:
     """Take announcements back."""
-    from roster_pipeline.directory import lasting_decisions, tenants
-
     if every == bool(person):
         raise typer.BadParameter("give --person, or --all")
     with open_directory() as database, database.begin() as conn:

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from roster_pipeline.settings.installation import ConsoleVariables, InstallationError
+from roster_pipeline.settings.installation import ConsoleVariables, InstallationError, Places
 
 URL = "ROSTER_CONSOLE_URL"
 LOOPBACK = "127.0.0.1"
@@ -98,6 +98,11 @@ def config_from(given: ConsoleVariables, database_url: str, host: str = LOOPBACK
         runs=given.console_runs,
         run_minutes=given.console_run_minutes,
     )
+
+
+def config_of_installation() -> Config:
+    """The settings of a console on this machine, from the environment. Raises InstallationError."""
+    return config_from(ConsoleVariables.read(), Places.read().database_url)
 
 
 def _proxies(written: str) -> str:

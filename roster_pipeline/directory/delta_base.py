@@ -17,10 +17,12 @@ from roster_pipeline.directory.tenant_changes import keep_tests
 from roster_pipeline.directory.tenants import ConnectionRow
 from roster_pipeline.errors import LOST_COLUMNS, ORGS_ARE_DELTA
 
-CHANGED_AT = """case when substr(payload ->> 'dateLastModified', 5, 1) = '-'
-    then payload ->> 'dateLastModified' collate "C" end"""
-"""The date of change of a record. One server writes all its times in the same format, so they can be compared as text
-if the year comes first."""
+_CHANGED = "payload ->> 'dateLastModified'"
+CHANGED_AT = f"""case when substr({_CHANGED}, 5, 1) = '-' then (
+    substr({_CHANGED}, 1, 19) || coalesce(rpad(substring({_CHANGED} from '[.]([0-9]+)'), 6, '0'), '000000')
+    || regexp_replace(substr({_CHANGED}, 20), '[.][0-9]+', '')) collate "C" end"""
+"""The date of change of a record, with six digits behind the second, because some servers leave out zeros there. One
+server writes all its times in the same format otherwise, so they can be compared as text if the year comes first."""
 SUPERSEDED = f"""
 select case when bool_and(coalesce(length(r.at) = length(b.at) and r.at < b.at, false)) over (partition by r.id)
     then r.id else b.id end as id

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
+import zipfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,10 +22,18 @@ class Exports:
         self.district, self.folder, self.now = district, folder, start
         folder.mkdir()
 
-    def write(self, name: str, *, hours: float, mode: str = BULK, since: datetime | None = None) -> None:
-        """Write one bundle, this many hours after the start."""
-        path = self.folder / name
-        self._age(write_csv_bundle(self.district.people, path, version="1.1", mode=mode, since=since), hours)
+    def write(
+        self, name: str, *, hours: float, mode: str = BULK, since: datetime | None = None, long_dates: bool = False
+    ) -> None:
+        """Write one bundle, this many hours after the start. long_dates: with more digits behind the second."""
+        path = write_csv_bundle(self.district.people, self.folder / name, version="1.1", mode=mode, since=since)
+        if long_dates:
+            with zipfile.ZipFile(path) as packed:
+                files = {inside: packed.read(inside).decode() for inside in packed.namelist()}
+            with zipfile.ZipFile(path, "w") as packed:
+                for inside, content in files.items():
+                    packed.writestr(inside, re.sub(r"(T[\d:]+\.\d{3})Z", r"\g<1>0000Z", content))
+        self._age(path, hours)
 
     def again(self, name: str, new_name: str, *, hours: float) -> None:
         """A bundle that was there before, under another name."""
@@ -119,7 +129,7 @@ def test_a_first_bundle_that_only_says_what_changed_archives_nobody_and_asks_for
 
 
 def test_a_bundle_of_an_earlier_day_that_comes_again_changes_nobody(district: District, exports: Exports) -> None:
-    """A delta is known by the dates of change in it, a bulk bundle by its bytes."""
+    """A delta is known by the dates of change in it, however many digits they have, and a bulk bundle by its bytes."""
     district.set_connection(url=f"file://{exports.folder}", token_url=None)
     district.add_school(guards={"bundle_age_days": 30})
     exports.write("1.zip", hours=0)
@@ -134,7 +144,8 @@ def test_a_bundle_of_an_earlier_day_that_comes_again_changes_nobody(district: Di
         else:
             district.people.put(gone)
             joined = district.people.add("student", "sch-1").sourced_id
-        exports.write(f"{number}.zip", hours=24 * (number - 1), mode="delta", since=before)
+        hours = 24 * (number - 1)
+        exports.write(f"{number}.zip", hours=hours, mode="delta", since=before, long_dates=number == 2)
         district.run_sync()
         look_back(district, 24 * (number - 1) + 1)
     link = f"sourced_id in ('{gone.sourced_id}', '{joined}')"

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from roster_pipeline.settings import connection_fields, fields
-from roster_pipeline.settings.connection_fields import Setting
+from roster_pipeline.settings import fields
+from roster_pipeline.settings.fields import Setting
 from roster_pipeline.settings.school import (
     ConnectionSettings,
     DistrictSettings,
@@ -23,7 +23,7 @@ from roster_pipeline.settings.school import (
 
 PAGE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
 ROLE_FIELDS = {f"{role}.{name}" for role in fields.ROLES for name in RoleSettings.model_fields}
-WITH_OPTIONS = [setting for setting in (*connection_fields.CONNECTION, *fields.SCHOOL) if setting.flags]
+WITH_OPTIONS = [setting for setting in (*fields.CONNECTION, *fields.SCHOOL) if setting.flags]
 
 
 def default_of(model: type[BaseModel], name: str) -> Any:
@@ -38,8 +38,8 @@ def choices_of(annotation: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("table", "model"),
     [
-        (connection_fields.DISTRICT, DistrictSettings),
-        (connection_fields.CONNECTION, ConnectionSettings),
+        (fields.DISTRICT, DistrictSettings),
+        (fields.CONNECTION, ConnectionSettings),
         (fields.GUARDS, Guards),
         (fields.SCHOOL, SchoolSettings),
     ],
@@ -87,7 +87,7 @@ def test_the_documentation_says_the_same_as_the_help() -> None:
 
 
 def test_every_setting_has_a_title_and_sentences() -> None:
-    for setting in (*connection_fields.DISTRICT, *connection_fields.CONNECTION, *fields.SCHOOL, *fields.GUARDS):
+    for setting in (*fields.DISTRICT, *fields.CONNECTION, *fields.SCHOOL, *fields.GUARDS):
         assert setting.title[0].isupper()
         assert setting.help.endswith((".", "= staff")), setting.name
 

@@ -24,8 +24,7 @@ from roster_pipeline.cli.output import note, print_facts, print_json, print_rows
 from roster_pipeline.directory import audit, tenant_changes, tenants
 from roster_pipeline.services import save_settings, school_changes, settings_changes
 from roster_pipeline.settings import school as school_settings
-from roster_pipeline.settings.connection_fields import DISTRICT
-from roster_pipeline.settings.fields import ROLES
+from roster_pipeline.settings.fields import DISTRICT, ROLES
 from roster_pipeline.vocabulary import counted
 
 district = group("Districts: each owns its connections, schools and people.")

@@ -18,8 +18,7 @@ import typer
 from roster_pipeline.cleaning import quality_suite
 from roster_pipeline.directory import tenants
 from roster_pipeline.settings import school
-from roster_pipeline.settings.connection_fields import CONNECTION, Setting
-from roster_pipeline.settings.fields import GUARDS, SCHOOL
+from roster_pipeline.settings.fields import CONNECTION, GUARDS, SCHOOL, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BACK = "default"

@@ -15,7 +15,7 @@ from typing import Any
 
 OURS = "roster_pipeline."
 SLOW = ("dagster", "pydantic", "sqlalchemy")
-AT_ONCE = ("cli", "errors", "runtime", "runtime.processes", "settings", "settings.connection_fields", "settings.fields",
+AT_ONCE = ("cli", "errors", "runtime", "runtime.processes", "settings", "settings.fields",
            "vocabulary")  # fmt: skip
 """Our modules without slow imports; `cli` stands for all of its modules but one."""
 LATER_OF_CLI = "cli.school_file"

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.services.settings_changes import SECRET
-from roster_pipeline.settings import connection_fields, fields
+from roster_pipeline.settings import fields
 from roster_pipeline.settings.school import (
     ConnectionSettings,
     Guards,
@@ -53,10 +53,10 @@ def name_of(*path: object) -> str:
 
 
 SETTINGS = {
-    **{name_of(CONNECTION, setting.name): setting for setting in connection_fields.CONNECTION},
+    **{name_of(CONNECTION, setting.name): setting for setting in fields.CONNECTION},
     **{name_of(SCHOOL, *setting.name.split(".")): setting for setting in (*fields.SCHOOL, fields.NAME)},
     **{name_of(SCHOOL, "guards", guard.name): guard for guard in fields.GUARDS},
-    "secret": connection_fields.CLIENT_SECRET,
+    "secret": fields.CLIENT_SECRET,
 }
 """The setting of every field of the form."""
 

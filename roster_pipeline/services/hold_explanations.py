@@ -2,8 +2,10 @@
 the last syncs. There, the guards on archivals, creations, restorations and updates are judged again from the stored
 counts, to show the effect of a changed limit; of the others only findings are stored. Pure functions."""
 
+import tomllib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from roster_pipeline import vocabulary
@@ -12,9 +14,12 @@ from roster_pipeline.directory.approvals import Part
 from roster_pipeline.planning.findings import percent
 from roster_pipeline.planning.role_guards import passes_as_small
 from roster_pipeline.planning.snapshot_guards import SOURCE_STALE
-from roster_pipeline.services.guard_advice import ADVICE
 from roster_pipeline.settings.school import Guards
 
+_TEXTS = tomllib.loads(Path(__file__).with_name("guards.toml").read_text("utf-8"))
+GUARD_TITLES: dict[str, str] = {guard: text["title"] for guard, text in _TEXTS.items()}
+ADVICE: dict[str, str] = {guard: text["advice"] for guard, text in _TEXTS.items()}
+"""For each guard, what to do about its findings."""
 RELINKED = "rekeyed"
 MOST_PLANS = 14
 BY_SIZE = {"create_share": vocabulary.CREATE, "restore_share": vocabulary.RESTORE, "update_share": vocabulary.UPDATE}

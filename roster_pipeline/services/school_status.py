@@ -19,7 +19,7 @@ from roster_pipeline.notifications.outcome import age_of_source, nothing_found, 
 from roster_pipeline.oneroster.connection_test_items import ROLE_NAMES
 from roster_pipeline.services.plan_rows import summary_of, would_do
 from roster_pipeline.services.settings_changes import LastTest, last_test
-from roster_pipeline.settings.connection_fields import CONNECTION, Setting
+from roster_pipeline.settings.fields import CONNECTION, Setting
 from roster_pipeline.sync.schedule_due import next_night
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, day, people_of, role_name
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from roster_pipeline.cleaning.quality_suite import CHECKS, installed_suite
 from roster_pipeline.cleaning.rejections import RULES
-from roster_pipeline.services.guard_advice import ADVICE, GUARD_TITLES
+from roster_pipeline.services.hold_explanations import ADVICE, GUARD_TITLES
 from roster_pipeline.vocabulary import REASONS
 
 ROOT = Path(__file__).parents[2]

@@ -31,7 +31,7 @@ from roster_pipeline.directory import approvals, audit, lasting_decisions, schoo
 from roster_pipeline.directory.school_history import alerts_of, people_by_role, school_history, year
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions, school_status
-from roster_pipeline.services.guard_advice import GUARD_TITLES
+from roster_pipeline.services.hold_explanations import GUARD_TITLES
 from roster_pipeline.services.school_changes import limit_text, pause, resume_school
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.fields import title_of

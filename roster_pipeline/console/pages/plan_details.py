@@ -34,8 +34,7 @@ from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, held_plans, plan_rows, plans, tenants
 from roster_pipeline.directory.accounts import Account
 from roster_pipeline.services import decisions
-from roster_pipeline.services.guard_advice import GUARD_TITLES
-from roster_pipeline.services.hold_explanations import hold_explanation_of
+from roster_pipeline.services.hold_explanations import GUARD_TITLES, hold_explanation_of
 from roster_pipeline.services.plan_rows import HEADER, cells, every_line, lines, summary_of
 from roster_pipeline.vocabulary import REASONS, ROLE_ORDER, held_place, reason_problem, role_place
 

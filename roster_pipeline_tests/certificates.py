@@ -1,7 +1,5 @@
 """Certificates for TLS on loopback, signed by a private authority, like those of districts that host their own SIS."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Compares the records of a snapshot with a selection from the beginning."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

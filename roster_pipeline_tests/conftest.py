@@ -1,7 +1,5 @@
 """Fixtures for every test, and the message at the end of a run about tests that were left out."""
 
-from __future__ import annotations
-
 import gc
 from itertools import chain
 from pathlib import Path

@@ -4,8 +4,6 @@
 `sources.conftest.School` is a school on a small SIS, and `scenarios.conftest.DagsterDistrict` runs syncs as Dagster.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial

@@ -1,7 +1,5 @@
 """People with names, e-mails, phones and numbers that tests can search for in all output about a school."""
 
-from __future__ import annotations
-
 from roster_pipeline.simulator import District
 
 POISON = ("zyxpoison", "qqleak", "5550199777", "99887766")

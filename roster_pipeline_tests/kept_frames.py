@@ -1,7 +1,5 @@
 """Compares the stored frames of a large school with the rows from which they were made."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -4,8 +4,6 @@ A watcher in a session of its own waits at a pipe that only the test process hol
 kernel closes the pipe, and the watcher ends every process that carries the mark of the test process in its environment.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

@@ -1,7 +1,5 @@
 """Compares the two ways to load the people of a plan."""
 
-from __future__ import annotations
-
 from dataclasses import fields
 
 import pandas as pd

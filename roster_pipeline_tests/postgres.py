@@ -4,8 +4,6 @@ The server is the one that ROSTER_DATABASE_URL names, else an embedded one in a 
 once, into a template; each test with `database` or `database_url` gets a copy, which is dropped afterwards.
 """
 
-from __future__ import annotations
-
 import os
 import secrets
 import shutil

@@ -1,7 +1,5 @@
 """Compares plans without settled people with plans of everybody."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The cost of loading the definitions: the code server, the daemon and every run start with it."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import signal

@@ -1,8 +1,6 @@
 """The files of `deploy/` work as shipped: each unit starts with the files of environment that it names, and no
 others."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -4,8 +4,6 @@ Each line of each fenced block is run, or is named in `NOT_HERE` with the reason
 options and units that do not exist.
 """
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

@@ -1,7 +1,5 @@
 """A disk that is really full: the embedded server and a command on a small disk in memory."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

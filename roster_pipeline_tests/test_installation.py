@@ -1,7 +1,5 @@
 """The environment variables of an installation: one model has them all, and the documentation agrees with it."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The bounds on modules (`docs/decisions/0019-size.md`)."""
 
-from __future__ import annotations
-
 from collections import Counter
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """A test run that a signal ends leaves no database server, no child of a test and no files in memory."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

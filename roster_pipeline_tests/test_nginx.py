@@ -1,7 +1,5 @@
 """`deploy/nginx.conf` in a real nginx: which requests reach a webserver behind it."""
 
-from __future__ import annotations
-
 import base64
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Processes forked from one that has loaded everything: their start, their end, and a lost host."""
 
-from __future__ import annotations
-
 import os
 import signal
 import sys

@@ -1,7 +1,5 @@
 """CSV cells: nothing runs as a formula, nothing is rewritten, and every program gets the value back."""
 
-from __future__ import annotations
-
 import csv
 import io
 

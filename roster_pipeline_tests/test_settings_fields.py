@@ -1,7 +1,5 @@
 """The table of settings, the models, the options and the documentation say the same."""
 
-from __future__ import annotations
-
 import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin

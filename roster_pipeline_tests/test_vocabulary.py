@@ -1,7 +1,5 @@
 """Which held changes a person may approve, and the words for reasons, notes and incomplete snapshots."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Compares a stored plan with the rows that were planned."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

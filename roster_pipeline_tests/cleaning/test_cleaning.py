@@ -1,7 +1,5 @@
 """Cleaning: the status of each record, rejections and notes."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Contact rules in Test Your Information: how many contacts each would accept."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

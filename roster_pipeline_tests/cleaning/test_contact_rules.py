@@ -1,7 +1,5 @@
 """Contact rules: excluded contacts, and what happens to stored ones."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The primary contact: who may be one, who is chosen, and what is only noted."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Several records of one human, and records that only look like it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The table of evidence in docs/rules.md, section 2, question by question."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

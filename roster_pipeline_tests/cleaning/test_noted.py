@@ -1,8 +1,6 @@
 """The notes of cleaning, line by line: collection, sourcedId, field, rule, severity, role; and what it does not
 note."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

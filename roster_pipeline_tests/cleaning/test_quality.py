@@ -1,7 +1,5 @@
 """The quality suite: Great Expectations on the roster, counts by role only, tuned per school."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

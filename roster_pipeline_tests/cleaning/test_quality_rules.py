@@ -1,7 +1,5 @@
 """The quality rules: their rows, the calls of Great Expectations, and the result when it cannot answer."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

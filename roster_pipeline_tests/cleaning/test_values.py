@@ -1,7 +1,5 @@
 """Single values: names, e-mails, phones, grades and numbers, each in one spelling or absent."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import phonenumbers

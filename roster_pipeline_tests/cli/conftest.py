@@ -1,7 +1,5 @@
 """The command line under test: commands run in this process, on a real database for one test."""
 
-from __future__ import annotations
-
 import json
 import os
 from collections.abc import Callable, Iterator

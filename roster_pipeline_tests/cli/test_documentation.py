@@ -3,8 +3,6 @@
 JSON is safe to print.
 """
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Announcements on the command line: people added by hand, pauses, limits, leavers, rows left out."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pytest

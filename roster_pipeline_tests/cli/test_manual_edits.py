@@ -1,7 +1,5 @@
 """Edits by hand: people changed with a reason, syncs undone."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

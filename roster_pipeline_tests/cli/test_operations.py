@@ -1,7 +1,5 @@
 """`roster doctor`, `prune`, `metrics` and `outbox` on the command line."""
 
-from __future__ import annotations
-
 import os
 import pty
 import subprocess

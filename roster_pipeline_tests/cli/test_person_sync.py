@@ -1,7 +1,5 @@
 """`roster person sync`: asks the SIS for one person and applies the answer."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

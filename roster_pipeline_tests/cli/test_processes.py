@@ -1,7 +1,5 @@
 """`roster dev` and what it starts: everything ends together, no matter who asks or which process ends first."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import os

@@ -1,7 +1,5 @@
 """Many schools from one CSV file: all are added, or none, and the error names every wrong line."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from roster_pipeline.cli.school_file import ALL, COLUMNS

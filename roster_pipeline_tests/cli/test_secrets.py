@@ -1,7 +1,5 @@
 """Client Secrets: read from stdin or from a variable, never shown, and encrypted again when the key is rotated."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import Any

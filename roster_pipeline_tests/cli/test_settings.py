@@ -1,7 +1,5 @@
 """Districts, connections and schools from the command line: right values are stored, wrong ones are refused."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

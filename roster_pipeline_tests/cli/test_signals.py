@@ -1,7 +1,5 @@
 """Real signals to real commands: the exit code, a true message, and no process left."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal

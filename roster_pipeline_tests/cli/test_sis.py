@@ -1,7 +1,5 @@
 """The supported SISs on the command line, and what a new connection starts from."""
 
-from __future__ import annotations
-
 from roster_pipeline.simulator import Sis, create_site, generate_district, running
 from roster_pipeline_tests.cli.conftest import SECRET, Roster
 

@@ -1,7 +1,5 @@
 """Syncs from the command line: real databases, Dagster's own storage, a simulated SIS over HTTP."""
 
-from __future__ import annotations
-
 import logging
 import os
 import re

@@ -1,7 +1,5 @@
 """Fills in forms as a browser does: all fields of a page, then the changes of a person."""
 
-from __future__ import annotations
-
 from html.parser import HTMLParser
 from typing import Any
 

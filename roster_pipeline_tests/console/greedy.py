@@ -1,7 +1,5 @@
 """A connection test that needs more memory than it may have, like a client without limits."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 from unittest import mock

@@ -1,7 +1,5 @@
 """Held plans for the console's tests: real rows in a real database."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A connection test, or a list of schools, that retries quickly if the SIS fails."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from unittest import mock
 

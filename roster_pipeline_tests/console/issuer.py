@@ -1,7 +1,5 @@
 """An identity provider on loopback that signs with its own key, checks PKCE, and makes mistakes on demand."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Granting and revoking access, on the page and at the command line, with the audit."""
 
-from __future__ import annotations
-
 import html
 import re
 from dataclasses import replace

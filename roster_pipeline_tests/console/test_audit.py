@@ -1,7 +1,5 @@
 """The audit and the rejected records on pages: who may see which, filtered, paged, and as a file."""
 
-from __future__ import annotations
-
 import csv
 import io
 import json

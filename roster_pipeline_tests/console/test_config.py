@@ -1,7 +1,5 @@
 """The console's settings of the environment, and where somebody goes after the sign-in."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.console.config import Oidc, config_from

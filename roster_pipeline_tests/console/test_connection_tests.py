@@ -1,7 +1,5 @@
 """Test Your Information from the page: item by item, with the values of the form, and without secrets."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """The page of a district: one row for each connection, actions for all of its schools, and the last year."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """Possible duplicates on pages: two people beside each other, merged or kept apart, and who may do that."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

@@ -1,7 +1,5 @@
 """Every error becomes a page with a message and a remedy. Names and traces are neither there nor in the log."""
 
-from __future__ import annotations
-
 import logging
 import socket
 from collections.abc import Iterator

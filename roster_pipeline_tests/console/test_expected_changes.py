@@ -1,7 +1,5 @@
 """Announcements: a pause until a day, a limit that is higher until a day, and leavers."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import text

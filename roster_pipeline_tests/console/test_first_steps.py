@@ -1,7 +1,5 @@
 """The first steps of a school, and the Roster Email before it is sent: preview and test mail."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 from typing import Any

@@ -1,7 +1,5 @@
 """The help page and docs/glossary.md have every word of the glossary, and pages lead to the word of their heading."""
 
-from __future__ import annotations
-
 import re
 from html import unescape
 from importlib import import_module

@@ -1,7 +1,5 @@
 """A school's history, its charts, the page of one sync, and its rollback: contents and order."""
 
-from __future__ import annotations
-
 import re
 import uuid
 from datetime import UTC, date, datetime, timedelta

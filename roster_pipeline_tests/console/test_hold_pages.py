@@ -1,7 +1,5 @@
 """Holds on pages: shown with their reasons, approved, discarded or relinked once, and refused when something moved."""
 
-from __future__ import annotations
-
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """One owner's SIS cannot take the console down: its test runs in a process of its own, within limits."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Rules for every page, also for new ones, because the test goes through the routes of the application."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping
 from pathlib import Path

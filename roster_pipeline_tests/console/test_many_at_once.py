@@ -1,8 +1,6 @@
 """Streams that end with the session, several consoles over one database, and two people who decide the same thing at
 the same moment: one wins, and the other gets a message."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor

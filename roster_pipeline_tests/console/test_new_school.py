@@ -1,7 +1,5 @@
 """New districts, connections and schools from pages: rights, reading the SIS, results and refusals."""
 
-from __future__ import annotations
-
 import re
 from datetime import date
 from pathlib import Path

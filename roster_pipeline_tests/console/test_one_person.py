@@ -1,7 +1,5 @@
 """One person synced at once: a simulated SIS is asked for one id, and the rules are the same as in every sync."""
 
-from __future__ import annotations
-
 import logging
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The overview: who sees which school, the order, the search, and the counts on top."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 

@@ -1,7 +1,5 @@
 """People on pages: lists with search and filters, one person with everything, and who may do what."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """A plan's page: every row with a filter, a page at a time however long it is; the rows as a file; nothing leaks."""
 
-from __future__ import annotations
-
 import csv
 import io
 import logging

@@ -1,7 +1,5 @@
 """The console never streams, logs or keeps the names of a school's people. Only pages about people name them."""
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Callable

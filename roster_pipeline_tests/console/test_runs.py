@@ -1,7 +1,5 @@
 """Sync now and Dry run: a process of its own, progress live and on reload, and one run of a school at a time."""
 
-from __future__ import annotations
-
 import os
 import re
 import socket

@@ -2,8 +2,6 @@
 hold.
 """
 
-from __future__ import annotations
-
 from datetime import date, time
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The settings form, the live test and a run's progress in a real Chromium, with and without scripts."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Signing in by a one-time link, sessions and their ends, and refusals; all over live HTTP."""
 
-from __future__ import annotations
-
 import email
 from email.policy import default
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Signing in by OpenID Connect: at a correct mock provider, and at one that makes every mistake."""
 
-from __future__ import annotations
-
 import contextlib
 import re
 import subprocess

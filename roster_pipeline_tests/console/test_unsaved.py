@@ -1,7 +1,5 @@
 """Pages with unsaved input ask before they are left; the script is also tested in a browser."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

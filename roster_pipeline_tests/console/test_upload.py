@@ -1,7 +1,5 @@
 """Upload of a list on pages: file, columns, preview, entering, rollback, and refusals."""
 
-from __future__ import annotations
-
 import json
 import logging
 import re

@@ -1,7 +1,5 @@
 """The demo as a person runs it: a process of its own, on databases that it makes."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import subprocess

@@ -1,7 +1,5 @@
 """Districts, schools, snapshots, and plans from rows with only the values that matter."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count

@@ -1,7 +1,5 @@
 """Fixtures of the directory's tests."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.directory.database import Database

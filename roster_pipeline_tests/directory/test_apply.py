@@ -1,7 +1,5 @@
 """Applying plans: each kind of change, the gate before them, and refusals."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

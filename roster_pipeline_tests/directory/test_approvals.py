@@ -1,7 +1,5 @@
 """Holds: approved with a reason, bound to the plan's hash, once, for 72 hours; or discarded."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Several at once: changes of a district are serialised, nothing deadlocks, nobody is made twice."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest

@@ -1,7 +1,5 @@
 """Held plans over many schools, their timeline; a plan's rows page by page; rejected records; the audit searched."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """From a pull to frames: storing, selecting one school's records, and reading back."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any

@@ -1,7 +1,5 @@
 """The database refuses rows that refer to another district and changes of the audit, and its errors name no people."""
 
-from __future__ import annotations
-
 import traceback
 
 import pytest

@@ -1,7 +1,5 @@
 """Users that came with the same bytes last night are recognised. Such a pull equals one that reads everybody."""
 
-from __future__ import annotations
-
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping

@@ -1,7 +1,5 @@
 """Link exclusions hold against plans, rollbacks and erasures, and concern nobody else."""
 
-from __future__ import annotations
-
 from functools import partial
 
 import pytest

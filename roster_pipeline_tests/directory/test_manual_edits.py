@@ -1,7 +1,5 @@
 """Edits by hand: each is audited, and each makes earlier plans out of date."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.directory import audit, ledger, manual_edits, members, rollback, tenants

@@ -1,7 +1,5 @@
 """Searches for members cost the same in a city as in a village."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The schema that the migrations make is the one that the code expects."""
 
-from __future__ import annotations
-
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 

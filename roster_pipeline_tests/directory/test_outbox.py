@@ -1,7 +1,5 @@
 """The outbox: nothing is sent twice, nothing is lost, and a failed mail waits longer each time."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 

@@ -1,7 +1,5 @@
 """COPY: every value comes back as it was written, and errors while the rows are made reach only the caller."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Unchanged people have no row of their own, and every reader of a plan still finds them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """Relink: new ids for the people they matched, and nothing else."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.directory import approvals, plans

@@ -1,7 +1,5 @@
 """The logins of the database: the rights of the pipeline's, an application's and a stranger's login, tried by each."""
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Rollback: one sync is undone exactly, and later changes stay."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Snapshots share the rows of their rosters, and each keeps its own roster, whatever happens later."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Selecting a school's records from its newest snapshot gives the same as a full selection."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from typing import Any

@@ -1,7 +1,5 @@
 """Records of a SIS are stored once by their content; pulls and snapshots name them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Districts, connections, schools and their secrets."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.directory import ledger, secrets, tenant_changes, tenants

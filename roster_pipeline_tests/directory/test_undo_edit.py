@@ -1,7 +1,5 @@
 """Undo of one edit by hand: everything is as before, unless something newer changed the same values."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

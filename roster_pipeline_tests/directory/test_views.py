@@ -1,7 +1,5 @@
 """The views for applications: the page describes every column, the role sees nothing else, the feed misses nothing."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -4,8 +4,6 @@ Written from docs/rules.md alone: section 4 (reasons, second witness) and the ag
 docs/csv.md: when a bundle is complete. Each student has one record, so matching is not tested here.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Literal
 

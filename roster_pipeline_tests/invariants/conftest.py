@@ -1,7 +1,5 @@
 """Shared by the proofs: a running site, and a database for all examples of one proof."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

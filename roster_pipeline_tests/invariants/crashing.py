@@ -6,8 +6,6 @@ and after a statement, in the middle of a COPY, and before, during and after a C
 its end and lists the moments.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -1,7 +1,5 @@
 """One district three times: the truth, the model and the pipeline; and their comparison."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

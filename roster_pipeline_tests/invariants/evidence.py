@@ -1,7 +1,5 @@
 """The evidence for and against one human in the model, written from the page of rules and not from the code."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 

@@ -1,7 +1,5 @@
 """Link exclusions, as the model reads the rules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 
 from roster_pipeline_tests.invariants.person import Person

@@ -3,8 +3,6 @@
 Students are always recognised here; the other model tests matching. Brothers and sisters may share a contact.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 Says = bool | str | None

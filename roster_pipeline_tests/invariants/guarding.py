@@ -1,7 +1,5 @@
 """The guards of the model: which parts of a plan wait for a person, by the table of limits."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from statistics import median
 

@@ -3,8 +3,6 @@
 `ROSTER_PROOF=long`, or a number of histories, also reduces a failing history.
 """
 
-from __future__ import annotations
-
 import os
 from collections import Counter
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """Which records are one human, and which person that is: the matching rules in the model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import combinations, product

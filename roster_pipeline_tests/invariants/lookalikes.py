@@ -1,7 +1,5 @@
 """Humans who are easily confused; in each pair, at least one value tells them apart."""
 
-from __future__ import annotations
-
 from roster_pipeline_tests.invariants.sis_state import Record, SisState
 
 KINDS = ("sibling", "namesake", "twin", "parent", "heir", "namesake_id", "successor", "swap_ids", "swap_ids")

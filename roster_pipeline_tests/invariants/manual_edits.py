@@ -1,7 +1,5 @@
 """Edits by hand, in the pipeline and in the model."""
 
-from __future__ import annotations
-
 from itertools import permutations
 
 import pytest

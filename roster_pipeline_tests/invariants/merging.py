@@ -1,7 +1,5 @@
 """Merging two people in the model: who is never merged, and what the kept person gets."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Set
 from dataclasses import replace
 

@@ -4,8 +4,6 @@ One `Model` is the expected directory of one district. `night` does what one sch
 truth: matching, decisions and guards are computed here again, one person at a time, as plainly as possible.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 

@@ -1,7 +1,5 @@
 """Events in a SIS on one day, by name; numbers pick the people."""
 
-from __future__ import annotations
-
 from roster_pipeline_tests.invariants import lookalikes
 from roster_pipeline_tests.invariants.district import CheckedDistrict
 from roster_pipeline_tests.invariants.sis_state import (

@@ -1,7 +1,5 @@
 """The people of the reference model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import count
 

@@ -1,7 +1,5 @@
 """Placeholder values, which people of many names have, as the model reads the rules."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import replace
 

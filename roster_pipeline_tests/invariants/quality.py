@@ -4,8 +4,6 @@ It has the rules of severity error that the records of this SIS can break: there
 real, most e-mails are addresses, most grades are known.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from roster_pipeline_tests.invariants.identities import MEMBER, STRONGEST, Identity, strength

@@ -1,7 +1,5 @@
 """The settings of a school of the model: the switches of each role, and limits that are not the defaults."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """One district of three schools, each with its own SIS and connection, over HTTP or as files."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -3,8 +3,6 @@
 The night's own functions are called, without Dagster around them.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass

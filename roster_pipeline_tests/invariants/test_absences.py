@@ -4,8 +4,6 @@ Over REST the SIS is asked for each missing student, and answers clearly, unclea
 old, older than the one before, dated in the future, or one of an earlier day again.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections import Counter

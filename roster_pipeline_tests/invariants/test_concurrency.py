@@ -4,8 +4,6 @@ The result must be the same as of one night after the other, in one of the two o
 nothing stuck.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy

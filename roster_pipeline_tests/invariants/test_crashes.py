@@ -5,8 +5,6 @@ each COPY, and before, during and after each COMMIT. Then the step that died run
 Dagster does when a failed run is started again. `ROSTER_PROOF=long` takes every moment, else some of each step.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

@@ -4,8 +4,6 @@ The SIS says that contacts may be called, may not be called, or something unknow
 brothers and sisters, and change places; students come and go; the owner changes every switch.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Nights in which random syncs once found an error, each as small as possible."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.directory.database import Database

@@ -5,8 +5,6 @@ same sourcedIds, numbers, names and e-mails. `ROSTER_PROOF=long`, or a number of
 ones each time, and reduces a failing history.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta

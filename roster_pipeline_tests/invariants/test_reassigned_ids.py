@@ -1,7 +1,5 @@
 """Nights of ids that went to somebody else: model and pipeline agree, and nobody becomes somebody else."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.directory import plans, tenants

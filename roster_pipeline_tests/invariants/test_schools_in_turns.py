@@ -4,8 +4,6 @@ People have roles in several schools of two connections, and often two records; 
 two schools read a value differently, one must decide, or it would change every night.
 """
 
-from __future__ import annotations
-
 from random import Random
 from typing import Any
 

@@ -4,8 +4,6 @@ Schools deliver each other's people, honestly or not, in any order; connections 
 connections, chooses primary records, and decides about waiting records.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path

@@ -4,8 +4,6 @@ Like `model`, written from the rules and not from the code, for a district with 
 name, e-mail and number, so that matching depends on trust alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from itertools import count
 

@@ -1,7 +1,5 @@
 """A real SMTP server on loopback that refuses on demand, with its own certificate authority."""
 
-from __future__ import annotations
-
 import socket
 import ssl
 from collections.abc import Callable, Iterator

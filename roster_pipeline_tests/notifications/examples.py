@@ -1,7 +1,5 @@
 """Reports like those of real nights: a good one, one with held changes, a first one, a failure."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime
 

@@ -1,7 +1,5 @@
 """Readers of pages see no commands: every remedy of the package names pages instead."""
 
-from __future__ import annotations
-
 import ast
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """How a mail looks: one stylesheet, written into the elements; in a real browser, light and dark, wide and narrow."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """Mails as files: readable names, whole files, each mail once."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 from email import message_from_bytes
 from email.policy import default

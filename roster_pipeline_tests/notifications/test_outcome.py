@@ -1,7 +1,5 @@
 """Subjects and sentences for every kind of night, and which owners get the mail."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, get_args, get_type_hints

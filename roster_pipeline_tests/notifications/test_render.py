@@ -1,7 +1,5 @@
 """The rendered mail: the same in both versions, valid HTML, and harmless with any value."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from html.parser import HTMLParser

@@ -1,7 +1,5 @@
 """Mails over a real SMTP server: deliveries, refusals, and the texts of errors."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time

@@ -1,7 +1,5 @@
 """Helpers of the client's tests: a served SIS, a client for it, and the results of a pull."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta

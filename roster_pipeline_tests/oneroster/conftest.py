@@ -1,7 +1,5 @@
 """A simulated SIS per test, faults as text, and a client whose waits take no time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 
 import pytest

@@ -3,8 +3,6 @@
 Prints the seed, so that a failure can be repeated.
 """
 
-from __future__ import annotations
-
 import json
 import random
 import sys

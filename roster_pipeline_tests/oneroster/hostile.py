@@ -1,7 +1,5 @@
 """A process that pulls from a hostile server and prints its peak memory."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from roster_pipeline.oneroster import Client, Endpoint, Limits, OneRosterError, Wanted, pull

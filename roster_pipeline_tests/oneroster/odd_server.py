@@ -1,7 +1,5 @@
 """A small server for unusual responses, made by a function from path and query; and pulls compared with each other."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any

@@ -1,7 +1,5 @@
 """Malformed OneRoster payloads, at random: well-formed records with any value in any place."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The client's promises for any payload: no crash, nobody lost without a note, one shape, storable, no passwords."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Quirks 1 to 7: the address and the version of the API."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.oneroster import NotOneRoster, WrongAddress

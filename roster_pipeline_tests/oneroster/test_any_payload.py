@@ -1,7 +1,5 @@
 """Properties that hold for any payload at all."""
 
-from __future__ import annotations
-
 import httpx
 import orjson
 import pytest

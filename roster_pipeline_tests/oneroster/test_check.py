@@ -1,7 +1,5 @@
 """Test Your Information: every item, green and red, and nobody's name in any of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

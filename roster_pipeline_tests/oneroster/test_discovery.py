@@ -1,7 +1,5 @@
 """The search for the way to sign in: few requests carry the secret, and all go to one host."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Every deviation has its row, and a test with its number, or a sentence that says where it is handled."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Quirks 87 to 95, and 19: failures, their messages and retries."""
 
-from __future__ import annotations
-
 import re
 import ssl
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """A pull stays under a gigabyte with every server: bodies are limited as sent, decompressed and decoded."""
 
-from __future__ import annotations
-
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,5 @@
 """Each page begins with the last record of the page before: lists that move, stop or are cut while they are read."""
 
-from __future__ import annotations
-
 import random
 import threading
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Quirks 29 to 40 and 82: lists are read to a proved end."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Quirks 47 to 73: records with every kind of fault."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any

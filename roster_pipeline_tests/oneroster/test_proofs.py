@@ -1,7 +1,5 @@
 """Proofs that a list has ended: doubts that a second reading settles, and missing proofs."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Repairs, rejections and wrappers of records, besides the numbered quirks."""
 
-from __future__ import annotations
-
 import gzip
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Quirks 24 to 28, 41 to 46, 88: the people of a school with every kind of server; filters are checked."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any

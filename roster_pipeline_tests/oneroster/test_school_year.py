@@ -1,7 +1,5 @@
 """Quirks 52 to 57 and 74 to 86, as far as they concern reading: data are delivered as they are, without conclusions."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime
 
 import pytest

@@ -1,7 +1,5 @@
 """Quirks 8 to 23: every way of signing in."""
 
-from __future__ import annotations
-
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping

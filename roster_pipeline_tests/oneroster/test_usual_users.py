@@ -1,7 +1,5 @@
 """The fast reader of users gives the same as the careful one, or leaves the page to it."""
 
-from __future__ import annotations
-
 import json
 import random
 from typing import Any

@@ -1,7 +1,5 @@
 """Network and shared state of processes: addresses, DNS rebinding, slots, ids in eight bytes, retries."""
 
-from __future__ import annotations
-
 import ipaddress
 import logging
 import socket

@@ -1,7 +1,5 @@
 """The second witness counts only if the SIS answers for somebody present before and after all others."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from datetime import date
 from zoneinfo import ZoneInfo

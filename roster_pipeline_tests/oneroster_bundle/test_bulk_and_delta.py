@@ -1,7 +1,5 @@
 """The meaning of absence from a bundle: the manifest decides. If it does not, absence means nothing."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Test Your Information for a bundle, item by item."""
 
-from __future__ import annotations
-
 import os
 import time
 from pathlib import Path

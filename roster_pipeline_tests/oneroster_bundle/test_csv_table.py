@@ -1,7 +1,5 @@
 """Encodings, and unreadable rows: each is recorded, and if it may be about anybody, the bundle is incomplete."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

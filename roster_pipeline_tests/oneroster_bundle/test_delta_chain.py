@@ -1,7 +1,5 @@
 """Several bundles since the last one that was read: applied in order, or the gap is reported."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """enrollments.csv decides only if that is wanted, and no fault in it makes a bundle unreadable."""
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Mapping
 from datetime import date

@@ -1,7 +1,5 @@
 """Any content of a bundle gives a typed error, or every row is counted, and both ways of reading a row agree."""
 
-from __future__ import annotations
-
 import contextlib
 import csv
 import io

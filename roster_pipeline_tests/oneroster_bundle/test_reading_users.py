@@ -1,7 +1,5 @@
 """From rows to users: roles and schools, lists, metadata, order and case of columns."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

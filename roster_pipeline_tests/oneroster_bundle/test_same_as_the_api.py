@@ -1,7 +1,5 @@
 """A bundle and the API of one SIS give the same records, in both versions."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any

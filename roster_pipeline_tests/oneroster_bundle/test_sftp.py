@@ -1,7 +1,5 @@
 """Bundles over SFTP, from a real server: host keys, limits, and files that are still written."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import os

@@ -1,7 +1,5 @@
 """The age of bundles: the newest of several, wrong times, and missing bundles."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta

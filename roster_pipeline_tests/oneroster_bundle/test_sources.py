@@ -1,7 +1,5 @@
 """Sources of bundles: addresses, refusals before anything is opened, and folders."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 

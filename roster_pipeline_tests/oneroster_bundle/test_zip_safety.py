@@ -1,7 +1,5 @@
 """An allowed zip is an ordinary one, whole, of limited size, with plain files in one folder."""
 
-from __future__ import annotations
-
 import os
 import stat
 import struct

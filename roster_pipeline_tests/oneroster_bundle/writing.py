@@ -1,7 +1,5 @@
 """Small bundles for tests, written cell by cell."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

@@ -1,7 +1,5 @@
 """The supported SIS list: valid, sourced, usable as settings, and the same in the docs."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from pathlib import Path

@@ -4,8 +4,6 @@
 that one sync can follow another.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from copy import deepcopy

@@ -1,7 +1,5 @@
 """Announced leavers: guards do not count them once they are gone, and nothing else changes."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """People whom another connection knows: what a school's own connection may decide, and what waits."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The decision table, row by row: directory, SIS, expected action and reason."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from roster_pipeline.settings.school import RoleSettings

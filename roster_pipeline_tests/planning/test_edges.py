@@ -1,7 +1,5 @@
 """The edges of the rules: small changes of the core that no test noticed before."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

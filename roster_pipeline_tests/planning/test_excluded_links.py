@@ -1,7 +1,5 @@
 """An unlinked record stays another human, whatever values agree."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """A later plan does not make an exempted change either, while the SIS asks for the same."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Frames: conversions between records, pandas columns and Arrow arrays, with missing, odd and unordered values."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

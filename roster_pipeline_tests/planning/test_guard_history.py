@@ -1,7 +1,5 @@
 """The effect of each guard on the last syncs: judged again from stored counts, with today's limits."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.services.hold_explanations import BY_FINDING, PastPlan, guard_lines

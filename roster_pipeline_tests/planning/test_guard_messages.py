@@ -1,7 +1,5 @@
 """The exact messages of the guards, and their edges, where no other test noticed a change of the code."""
 
-from __future__ import annotations
-
 from datetime import date
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The guards: each at its limit and just beyond it, and what it holds."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any

@@ -1,7 +1,5 @@
 """Matching to the directory: in the stated order, and never without enough evidence."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from typing import Any
 

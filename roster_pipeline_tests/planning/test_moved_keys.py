@@ -1,8 +1,6 @@
 """Keys that move between known people: rows that wait, rows that are applied and reported, and keys that families
 share."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Two people who may be one: docs/rules.md, section 3, "Two people who are one", row by row."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """People who are not in the roster: grace, witnesses, and cases that only look like leaving."""
 
-from __future__ import annotations
-
 import pandas as pd
 import pytest
 

@@ -1,7 +1,5 @@
 """The primary record: trust decides it, not the order in which records came."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

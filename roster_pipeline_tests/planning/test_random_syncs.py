@@ -1,7 +1,5 @@
 """Properties of every plan, over random syncs of a changing SIS and its directory."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A sourcedId that the SIS gave to somebody else: the linked person does not become that person."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

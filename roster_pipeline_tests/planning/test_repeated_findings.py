@@ -1,7 +1,5 @@
 """One cause is reported once, and repeated findings still hold."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The page for school IT staff names every reason, rule, guard and check."""
 
-from __future__ import annotations
-
 import ast
 from collections.abc import Iterator
 from pathlib import Path

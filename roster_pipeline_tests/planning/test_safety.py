@@ -1,7 +1,5 @@
 """Ways in which somebody might be archived by mistake, one by one: a person who may still be there stays."""
 
-from __future__ import annotations
-
 from itertools import product
 from typing import Any
 

@@ -1,7 +1,5 @@
 """People who share a key with somebody who is not settled are planned too; the others stay settled."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The guards on the snapshot: failed or missing quality results, and a connection that shows less than before."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

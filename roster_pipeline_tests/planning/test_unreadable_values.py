@@ -1,7 +1,5 @@
 """An unreadable value is unknown, not empty: the directory keeps its value if it belongs to the same thing."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -1,7 +1,5 @@
 """A value that people of many names share is a key for none of them: nobody is joined, moved or held because of it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Shared by the nights on Celery: schools of one connection, and the shipped configuration."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager

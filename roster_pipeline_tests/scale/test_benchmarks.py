@@ -1,7 +1,5 @@
 """The scripts in `benchmarks/` start, measure a tiny size, and report missing parts at once."""
 
-from __future__ import annotations
-
 import json
 import runpy
 import subprocess

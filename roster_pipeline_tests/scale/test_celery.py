@@ -1,7 +1,5 @@
 """A night on Celery: daemon, broker and two workers as in production, one of which dies in the middle."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

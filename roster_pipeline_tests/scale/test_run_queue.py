@@ -1,7 +1,5 @@
 """Doctor, metrics and alerts about runs, with a real broker and worker, and faults in between."""
 
-from __future__ import annotations
-
 import json
 import os
 import socket

@@ -1,7 +1,5 @@
 """A night of sixty schools on Celery with two workers, while two SISs hang: the others are synced in time."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

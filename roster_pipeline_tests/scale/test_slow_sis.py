@@ -3,8 +3,6 @@
 The runs are queued without the tag of a connection, as the UI and backfills queue them.
 """
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Iterator

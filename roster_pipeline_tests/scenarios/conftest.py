@@ -1,7 +1,5 @@
 """A district with its SIS, and the same with each sync as a run of Dagster."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any

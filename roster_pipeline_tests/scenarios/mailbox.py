@@ -1,7 +1,5 @@
 """A real SMTP server on loopback that keeps its mails."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager

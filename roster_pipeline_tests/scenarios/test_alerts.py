@@ -1,7 +1,5 @@
 """Alerts: one per school and cause, one for a connection that is down, and an all-clear when it is over."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """Row details by mail: only if the school wants them, with ids or initials, deleted from the outbox after sending."""
 
-from __future__ import annotations
-
 import csv
 import io
 from datetime import timedelta

@@ -1,7 +1,5 @@
 """Backup and restore with the tools that come with the embedded server, as docs/operations.md describes it."""
 
-from __future__ import annotations
-
 import importlib.util
 import secrets
 import subprocess

@@ -1,7 +1,5 @@
 """Bad input: one clear message that names the school, the thing and the remedy; nothing in the directory changes."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime

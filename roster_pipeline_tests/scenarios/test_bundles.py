@@ -1,7 +1,5 @@
 """Nights of a school that exports deltas: missed nights are read later, and a gap archives nobody."""
 
-from __future__ import annotations
-
 import os
 import re
 import shutil

@@ -1,7 +1,5 @@
 """Runs of a school by Dagster's own command line, on the instance of `dagster.yaml`."""
 
-from __future__ import annotations
-
 import gc
 from collections.abc import Iterator
 from multiprocessing import get_context

@@ -1,7 +1,5 @@
 """Only changes are fetched once the SIS has named every kind of change; a change that it does not name ends that."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import timedelta
 

@@ -1,7 +1,5 @@
 """Contacts that nobody may call, and several contacts, in whole syncs: REST 1.1, REST 1.2 and CSV."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Parent contacts over the nights: they follow their student, and are removed when the school no longer wants them."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text

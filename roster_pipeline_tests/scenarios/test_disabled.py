@@ -1,7 +1,5 @@
 """A connection on which a disabled account means gone."""
 
-from __future__ import annotations
-
 from roster_pipeline_tests.district import District
 
 

@@ -3,8 +3,6 @@
 Most tests have many cases in one school. People of one case share nothing with those of another (`Case`).
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A Client Secret with a last day: one mail two weeks before, one three days before, and one when it is renewed."""
 
-from __future__ import annotations
-
 from datetime import UTC, date, datetime, time, timedelta
 
 import pytest

@@ -1,7 +1,5 @@
 """Fetching: shared pulls, their cost for the SIS, deltas, per-school lists, CSV bundles."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Mails on their way: through a real SMTP server, with refused recipients and daily digests."""
 
-from __future__ import annotations
-
 import os
 from datetime import UTC, datetime, timedelta
 

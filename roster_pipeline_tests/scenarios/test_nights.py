@@ -1,7 +1,5 @@
 """Whole nights of one school: changes in the SIS arrive in the directory, and nothing else changes."""
 
-from __future__ import annotations
-
 from sqlalchemy import text
 
 from roster_pipeline.simulator.person import Role

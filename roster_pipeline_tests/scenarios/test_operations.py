@@ -1,7 +1,5 @@
 """For operators: pruning drops only old data, metrics name nobody, and health checks see problems."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 

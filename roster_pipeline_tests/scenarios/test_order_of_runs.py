@@ -1,7 +1,5 @@
 """Runs of one school that overtake each other: data that were fetched earlier never replace newer data."""
 
-from __future__ import annotations
-
 from typing import Any
 from uuid import uuid4
 

@@ -1,7 +1,5 @@
 """Names, e-mails, phones and numbers of people never leave our own tables."""
 
-from __future__ import annotations
-
 import json
 import logging
 import os

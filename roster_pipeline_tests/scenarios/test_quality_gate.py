@@ -1,7 +1,5 @@
 """Nights with a bad roster: it archives nobody, and check, hold and mail say why."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Callable

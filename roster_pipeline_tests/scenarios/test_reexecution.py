@@ -1,7 +1,5 @@
 """Runs re-executed in Dagster's UI, asked for through GraphQL of its own webserver, with its own instance."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Iterator

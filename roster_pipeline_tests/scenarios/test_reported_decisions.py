@@ -1,7 +1,5 @@
 """Decisions change the directory without a run. Dagster's history still shows them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

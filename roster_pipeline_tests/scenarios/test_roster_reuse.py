@@ -1,7 +1,5 @@
 """If the input of cleaning is the same as the night before, its roster is taken over."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """A slow SIS: its runs give way to those of other connections, and start again after them."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The age of the source: in report, history and alert; old data archive nobody."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import time

@@ -1,7 +1,5 @@
 """How many SQL statements a school's sync takes: they are most of its time on a busy server."""
 
-from __future__ import annotations
-
 from collections import Counter
 from typing import Any
 

@@ -4,8 +4,6 @@
 Their records may not change a field of a person whom the district's SIS has, earlier or later.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Reports to owners about special nights: relinked ids, a roster that looks wrong."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from sqlalchemy import text

@@ -1,7 +1,5 @@
 """An external monitor, which checks whether the daemon still ticks."""
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager

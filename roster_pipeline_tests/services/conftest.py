@@ -1,7 +1,5 @@
 """Two schools of one connection."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline.directory.database import Database

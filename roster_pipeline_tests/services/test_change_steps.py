@@ -1,7 +1,5 @@
 """The change log in words: no names of columns, no literals of the database, one line for each change."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

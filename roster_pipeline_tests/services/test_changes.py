@@ -1,7 +1,5 @@
 """Changing settings: the audit, messages about somebody else's change, and when a test is needed."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import time
 from typing import Any

@@ -1,7 +1,5 @@
 """Uploaded lists of people: reading files, matching rows, entering and undoing."""
 
-from __future__ import annotations
-
 import csv
 import io
 import zipfile

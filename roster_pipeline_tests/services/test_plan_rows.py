@@ -1,7 +1,5 @@
 """Plan rows for people: as a table, and as a file for a spreadsheet."""
 
-from __future__ import annotations
-
 import csv
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A plan in a sentence, for the end of a dry run."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Two people who are one: the list of pairs, the merge, its undo, and "two people"."""
 
-from __future__ import annotations
-
 import logging
 from dataclasses import replace
 from datetime import UTC, datetime

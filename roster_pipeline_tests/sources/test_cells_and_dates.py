@@ -1,7 +1,5 @@
 """Cells, manifest lines and dates that do not follow the standard: read if there is no doubt, else reported."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any

@@ -1,7 +1,5 @@
 """Test Your Information over REST and CSV: contact rules, and known facts about the SIS."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import dagster as dg

@@ -1,7 +1,5 @@
 """Servers whose users name no school: their enrollments are used, or they are not downloaded."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Any
 

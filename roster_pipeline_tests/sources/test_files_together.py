@@ -1,8 +1,6 @@
 """Files of a bundle that do not fit together: a column that a file had before, rows of changes with a part of their
 cells, orgs in part, roles of an earlier day. What they do not say stays as it was."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

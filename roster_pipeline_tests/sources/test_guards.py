@@ -1,7 +1,5 @@
 """Nights on which a SIS mixes people up, is another SIS, or sends less than before: over REST and as CSV."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """A connection takes the numbers from another place of the records: stored numbers are no evidence."""
 
-from __future__ import annotations
-
 import pytest
 
 from roster_pipeline import sync

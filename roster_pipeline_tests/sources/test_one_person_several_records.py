@@ -1,7 +1,5 @@
 """Records or rows of one sourcedId that differ in school or role are one person with all of them."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -4,8 +4,6 @@ A comment above each says how it differs from the standard. All people come in, 
 changes nobody.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import pytest

@@ -1,7 +1,5 @@
 """A membership refers to an org that the SIS lists, or it is unknown: unknown ones are counted and archive nobody."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Settings that are changed after a plan was made: what it would do is not what the school wants any more."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """Records with values that no database can store or index do not harm the sync of others."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import Any
 

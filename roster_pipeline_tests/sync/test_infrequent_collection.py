@@ -1,7 +1,5 @@
 """After the block, the garbage collector of the process is as before, whatever happened."""
 
-from __future__ import annotations
-
 import gc
 
 import pytest

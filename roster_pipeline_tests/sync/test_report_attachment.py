@@ -1,7 +1,5 @@
 """The CSV attachment of a report: ids or initials, names of fields, never a value."""
 
-from __future__ import annotations
-
 import csv
 import io
 from dataclasses import replace

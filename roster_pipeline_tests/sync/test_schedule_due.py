@@ -1,7 +1,5 @@
 """When a school is due: its own clock, daylight saving, nights missed, failed and tried again."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from datetime import UTC, datetime, time, timedelta
 from itertools import pairwise

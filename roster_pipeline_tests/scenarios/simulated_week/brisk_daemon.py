@@ -6,8 +6,6 @@ two ticks, and reads the last tick from storage each time, because the test make
 does not start a new code server each minute, which takes four CPU seconds.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

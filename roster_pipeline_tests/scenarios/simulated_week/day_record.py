@@ -1,7 +1,5 @@
 """The record of a day: memberships, syncs in the ledger, mails that arrived, and leaks."""
 
-from __future__ import annotations
-
 from collections import Counter
 from dataclasses import dataclass, field
 from email.message import EmailMessage

@@ -1,7 +1,5 @@
 """The week's installation: databases, daemon, mail server, SISs, five schools, and the operator's commands."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,8 +1,6 @@
 """The SISs of the week: the simulator in its own process, and a twin of each district in the test's process. Both get
 the same changes, so the twin shows who should be where."""
 
-from __future__ import annotations
-
 import re
 import subprocess
 import sys

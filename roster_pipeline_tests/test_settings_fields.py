@@ -7,20 +7,11 @@ from typing import Any, Literal, get_args, get_origin
 import pytest
 from pydantic import BaseModel
 
-from roster_pipeline.settings import fields
+from roster_pipeline.settings import fields, school
 from roster_pipeline.settings.fields import Setting
-from roster_pipeline.settings.school import (
-    ConnectionSettings,
-    DistrictSettings,
-    Guards,
-    QualityRule,
-    RoleSettings,
-    SchoolSettings,
-    Window,
-)
 
 PAGE = (Path(__file__).parents[1] / "docs" / "cli.md").read_text(encoding="utf-8")
-ROLE_FIELDS = {f"{role}.{name}" for role in fields.ROLES for name in RoleSettings.model_fields}
+ROLE_FIELDS = {f"{role}.{name}" for role in fields.ROLES for name in school.RoleSettings.model_fields}
 WITH_OPTIONS = [setting for setting in (*fields.CONNECTION, *fields.SCHOOL) if setting.flags]
 
 
@@ -36,10 +27,10 @@ def choices_of(annotation: Any) -> set[str]:
 @pytest.mark.parametrize(
     ("table", "model"),
     [
-        (fields.DISTRICT, DistrictSettings),
-        (fields.CONNECTION, ConnectionSettings),
-        (fields.GUARDS, Guards),
-        (fields.SCHOOL, SchoolSettings),
+        (fields.DISTRICT, school.DistrictSettings),
+        (fields.CONNECTION, school.ConnectionSettings),
+        (fields.GUARDS, school.Guards),
+        (fields.SCHOOL, school.SchoolSettings),
     ],
     ids=["district", "connection", "guards", "school"],
 )
@@ -59,18 +50,18 @@ def test_the_table_has_the_settings_of_the_model(table: tuple[Setting, ...], mod
 def test_every_switch_of_every_role_is_in_the_table_and_off_by_default() -> None:
     switches = {setting.name: setting.default for setting in fields.SCHOOL if setting.name in ROLE_FIELDS}
     assert switches == dict.fromkeys(ROLE_FIELDS, False)
-    assert RoleSettings() == RoleSettings(rostered=False, auto_update=False, archive=False)
+    assert school.RoleSettings() == school.RoleSettings(rostered=False, auto_update=False, archive=False)
 
 
 def test_every_setting_is_in_one_section_of_the_pages() -> None:
     names = [name for section in fields.SECTIONS for name in section.names]
     assert len(names) == len(set(names))
-    assert set(names) == {*SchoolSettings.model_fields, *ConnectionSettings.model_fields, "name"}
+    assert set(names) == {*school.SchoolSettings.model_fields, *school.ConnectionSettings.model_fields, "name"}
 
 
 def test_the_words_for_windows_and_severities_are_those_of_the_models() -> None:
-    assert {value for value, _ in fields.WINDOW_KINDS} == choices_of(Window.model_fields["kind"].annotation)
-    severities = get_args(QualityRule.model_fields["severity"].annotation)[0]
+    assert {value for value, _ in fields.WINDOW_KINDS} == choices_of(school.Window.model_fields["kind"].annotation)
+    severities = get_args(school.QualityRule.model_fields["severity"].annotation)[0]
     assert {value for value, _ in fields.SEVERITIES if value} == set(get_args(severities))
 
 
@@ -109,17 +100,17 @@ def test_an_audit_entry_names_settings_by_their_titles() -> None:
     ],
 )
 def test_an_address_is_stored_as_it_looks(pasted: str) -> None:
-    settings = ConnectionSettings(url=pasted, token_url=pasted)
+    settings = school.ConnectionSettings(url=pasted, token_url=pasted)
     assert settings.url == settings.token_url == "https://sis.example.org/ims"
 
 
 def test_a_school_id_is_stored_without_the_blanks_around_it() -> None:
-    assert SchoolSettings(school_id=" 0300\t").school_id == "0300"
+    assert school.SchoolSettings(school_id=" 0300\t").school_id == "0300"
     with pytest.raises(ValueError, match="at least 1 character"):
-        SchoolSettings(school_id="  ")
+        school.SchoolSettings(school_id="  ")
 
 
 @pytest.mark.parametrize("pasted", ["", "sis.example.org", "javascript://x", "https://a b", "https://", "\u200b"])
 def test_another_text_is_refused_as_an_address(pasted: str) -> None:
     with pytest.raises(ValueError, match="give the full address"):
-        ConnectionSettings(url=pasted)
+        school.ConnectionSettings(url=pasted)

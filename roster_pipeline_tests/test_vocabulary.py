@@ -6,21 +6,8 @@ from typing import Any
 
 import pytest
 
+from roster_pipeline import vocabulary
 from roster_pipeline.errors import WORDS, in_words
-from roster_pipeline.vocabulary import (
-    LONGEST_REASON,
-    MANAGER,
-    NO_REASON,
-    NOTES,
-    REASONS,
-    approvable,
-    counted,
-    needs_manager,
-    people_of,
-    reason_problem,
-    why_of,
-    without_repeats,
-)
 
 YES = {"overridable": True}
 NO = {"overridable": False}
@@ -33,17 +20,17 @@ NO = {"overridable": False}
 def test_a_held_line_can_be_approved_if_it_has_findings_and_each_allows_it(
     findings: list[dict[str, Any]], allowed: bool
 ) -> None:
-    assert approvable(findings) is allowed
+    assert vocabulary.approvable(findings) is allowed
 
 
 @pytest.mark.parametrize(
     ("findings", "manager"),
-    [([], False), ([YES], False), ([{"approver": ""}], False), ([YES, {"approver": MANAGER}], True)],
+    [([], False), ([YES], False), ([{"approver": ""}], False), ([YES, {"approver": vocabulary.MANAGER}], True)],
 )
 def test_one_finding_is_enough_to_leave_the_decision_to_the_manager(
     findings: list[dict[str, Any]], manager: bool
 ) -> None:
-    assert needs_manager(findings) is manager
+    assert vocabulary.needs_manager(findings) is manager
 
 
 def test_findings_that_repeat_another_one_are_left_out_of_reports() -> None:
@@ -52,20 +39,20 @@ def test_findings_that_repeat_another_one_are_left_out_of_reports() -> None:
         {"guard": "empty_role", "repeats": ""},
         {"guard": "x"},
     ]
-    assert [finding["guard"] for finding in without_repeats(findings)] == ["empty_role", "x"]
+    assert [finding["guard"] for finding in vocabulary.without_repeats(findings)] == ["empty_role", "x"]
 
 
 @pytest.mark.parametrize(
     ("said", "words"),
     [
-        (counted(1, "page", "pages"), "1 page"),
-        (counted(0, "page", "pages"), "0 pages"),
-        (counted(1_200, "page", "pages"), "1,200 pages"),
-        (people_of("student", 1), "1 student"),
-        (people_of("staff", 1), "1 staff member"),
-        (people_of("staff", 1_200), "1,200 staff"),
-        (f"61 of {people_of('student', 121)}", "61 of 121 students"),
-        (people_of("janitor", 2), "2 janitor"),
+        (vocabulary.counted(1, "page", "pages"), "1 page"),
+        (vocabulary.counted(0, "page", "pages"), "0 pages"),
+        (vocabulary.counted(1_200, "page", "pages"), "1,200 pages"),
+        (vocabulary.people_of("student", 1), "1 student"),
+        (vocabulary.people_of("staff", 1), "1 staff member"),
+        (vocabulary.people_of("staff", 1_200), "1,200 staff"),
+        (f"61 of {vocabulary.people_of('student', 121)}", "61 of 121 students"),
+        (vocabulary.people_of("janitor", 2), "2 janitor"),
     ],
 )
 def test_one_is_one_and_many_are_counted_in_words(said: str, words: str) -> None:
@@ -73,19 +60,19 @@ def test_one_is_one_and_many_are_counted_in_words(said: str, words: str) -> None
 
 
 def test_the_notes_of_a_row_follow_its_reason() -> None:
-    assert why_of("linked", "found_by_email records_joined") == " ".join(
-        (REASONS["linked"], NOTES["found_by_email"], NOTES["records_joined"])
+    assert vocabulary.why_of("linked", "found_by_email records_joined") == " ".join(
+        (vocabulary.REASONS["linked"], vocabulary.NOTES["found_by_email"], vocabulary.NOTES["records_joined"])
     )
-    assert why_of("of_a_later_version", None) == "of_a_later_version"
+    assert vocabulary.why_of("of_a_later_version", None) == "of_a_later_version"
 
 
 @pytest.mark.parametrize(
     ("reason", "problem"),
     [
         ("the holidays, « à bientôt »", ""),
-        (f" {'x' * LONGEST_REASON} ", ""),
-        (" \n", NO_REASON),
-        ("x" * (LONGEST_REASON + 1), "more than 500"),
+        (f" {'x' * vocabulary.LONGEST_REASON} ", ""),
+        (" \n", vocabulary.NO_REASON),
+        ("x" * (vocabulary.LONGEST_REASON + 1), "more than 500"),
         ("two\nlines", "one line"),
         ("rings\x07", "one line"),
         ("turns \u202eround", "one line"),
@@ -93,7 +80,7 @@ def test_the_notes_of_a_row_follow_its_reason() -> None:
     ],
 )
 def test_a_reason_is_one_line_of_at_most_500_visible_characters(reason: str, problem: str) -> None:
-    assert (problem in reason_problem(reason)) if problem else reason_problem(reason) == ""
+    assert (problem in vocabulary.reason_problem(reason)) if problem else vocabulary.reason_problem(reason) == ""
 
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"

@@ -9,15 +9,8 @@ from typing import Any
 
 import pytest
 
+from roster_pipeline.cleaning import quality_suite
 from roster_pipeline.cleaning.quality import run_suite, suite_frame
-from roster_pipeline.cleaning.quality_suite import (
-    CHECKS,
-    EXTRA_SUITE,
-    FURTHER,
-    SHIPPED,
-    QualitySuiteError,
-    installed_suite,
-)
 from roster_pipeline.settings.school import QualityRule
 from roster_pipeline_tests.cleaning.test_quality import by_role, outcome, results_of
 from roster_pipeline_tests.planning.builders import cleaned, entry, school, user
@@ -63,7 +56,7 @@ TESTED = {
 
 def test_each_rule_looks_at_the_records_it_concerns_and_fails_those_it_must() -> None:
     told = cleaned(EVERYONE, FAMILY)
-    results = run_suite(installed_suite(), told.roster, told.rejected, FAMILY)
+    results = run_suite(quality_suite.installed_suite(), told.roster, told.rejected, FAMILY)
     assert {rule: outcome(results, rule)[1:] for rule in results["rule"]} == TESTED
 
 
@@ -75,7 +68,7 @@ def test_plain_great_expectations_reads_the_shipped_suite_and_counts_the_same() 
     told = cleaned(EVERYONE, FAMILY)
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False, metric_calculations=False)
-    document = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    document = json.loads(quality_suite.SHIPPED.read_text(encoding="utf-8"))
     suite = context.suites.add(gx.ExpectationSuite(name=document["name"], expectations=document["expectations"]))
     asset = context.data_sources.add_pandas("roster").add_dataframe_asset("records")
     batch = asset.add_batch_definition_whole_dataframe("all").get_batch(
@@ -89,7 +82,7 @@ def test_plain_great_expectations_reads_the_shipped_suite_and_counts_the_same() 
             assert result.expectation_config is not None
             counted[result.expectation_config.meta["rule"]] = (tested, result.result["unexpected_count"])
     assert set(counted) == set(TESTED) - {"has_people"}
-    for rule in installed_suite().rules:
+    for rule in quality_suite.installed_suite().rules:
         if rule.name in counted:
             assert counted[rule.name][1] == TESTED[rule.name][1]
             assert "column_list" in rule.kwargs or counted[rule.name] == TESTED[rule.name]
@@ -104,7 +97,7 @@ def test_one_person_is_a_roster_and_nobody_is_none() -> None:
 
 def test_a_rule_that_is_off_leaves_the_others_and_all_off_leave_nothing() -> None:
     off = QualityRule(severity="off")
-    names = [rule.name for rule in installed_suite().rules]
+    names = [rule.name for rule in quality_suite.installed_suite().rules]
     rest = results_of([user("a")], given_name_present=off)
     assert list(rest["rule"]) == [name for name in names if name != "given_name_present"]
     nothing = results_of([user("a")], **dict.fromkeys(names, off))
@@ -112,8 +105,8 @@ def test_a_rule_that_is_off_leaves_the_others_and_all_off_leave_nothing() -> Non
 
 
 def test_every_rule_belongs_to_a_check_that_owners_see() -> None:
-    suite = installed_suite()
-    assert {rule.check for rule in suite.rules} == set(CHECKS) - {FURTHER}
+    suite = quality_suite.installed_suite()
+    assert {rule.check for rule in suite.rules} == set(quality_suite.CHECKS) - {quality_suite.FURTHER}
     assert suite.tuned({}) == suite.rules
 
 
@@ -121,7 +114,7 @@ def added(monkeypatch: pytest.MonkeyPatch, folder: Path, *found: dict[str, Any])
     """A suite file of the installation."""
     path = folder / "suite.json"
     path.write_text(json.dumps({"name": "ours", "expectations": list(found)}), encoding="utf-8")
-    monkeypatch.setenv(EXTRA_SUITE, str(path))
+    monkeypatch.setenv(quality_suite.EXTRA_SUITE, str(path))
 
 
 def test_an_expectation_that_somebody_adds_is_checked_without_a_line_of_code(
@@ -146,7 +139,7 @@ def test_an_expectation_that_somebody_adds_is_checked_without_a_line_of_code(
     }
     lines = results.drop_duplicates("rule").set_index("rule")[["check_name", "severity"]]
     assert tuple(lines.loc["username_plain"]) == ("known_values", "error")
-    assert tuple(lines.loc["column_values_to_be_unique_username"]) == (FURTHER, "warning")
+    assert tuple(lines.loc["column_values_to_be_unique_username"]) == (quality_suite.FURTHER, "warning")
 
 
 def test_an_added_expectation_may_take_the_place_of_one_of_ours(
@@ -154,7 +147,7 @@ def test_an_added_expectation_may_take_the_place_of_one_of_ours(
 ) -> None:
     ours = {"type": "expect_column_values_to_not_be_null", "kwargs": {"column": "username"}}
     added(monkeypatch, tmp_path, {**ours, "meta": {"rule": "given_name_present", "severity": "warning"}})
-    names = [rule.name for rule in installed_suite().rules]
+    names = [rule.name for rule in quality_suite.installed_suite().rules]
     assert len(names) == len(set(names)) == len(TESTED)
     assert outcome(results_of([user("a")]), "given_name_present") == (False, 1, 1)
 
@@ -204,13 +197,13 @@ def test_a_suite_file_that_cannot_be_used_says_why(
 ) -> None:
     path = tmp_path / "suite.json"
     path.write_text(written, encoding="utf-8")
-    monkeypatch.setenv(EXTRA_SUITE, str(path))
-    with pytest.raises(QualitySuiteError, match=why) as failed:
-        installed_suite()
-    assert EXTRA_SUITE in str(failed.value)
-    monkeypatch.setenv(EXTRA_SUITE, str(tmp_path / "none.json"))
-    with pytest.raises(QualitySuiteError, match="No such file"):
-        installed_suite()
+    monkeypatch.setenv(quality_suite.EXTRA_SUITE, str(path))
+    with pytest.raises(quality_suite.QualitySuiteError, match=why) as failed:
+        quality_suite.installed_suite()
+    assert quality_suite.EXTRA_SUITE in str(failed.value)
+    monkeypatch.setenv(quality_suite.EXTRA_SUITE, str(tmp_path / "none.json"))
+    with pytest.raises(quality_suite.QualitySuiteError, match="No such file"):
+        quality_suite.installed_suite()
 
 
 def test_great_expectations_is_silent_and_calls_nobody(capfd: pytest.CaptureFixture[str]) -> None:

@@ -16,15 +16,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import SCRIPT, words_of
-from roster_pipeline_tests.directory.builders import (
-    NOBODY,
-    add_school,
-    newcomer,
-    one,
-    person_of,
-    snapshot_of,
-    sync_rows,
-)
+from roster_pipeline_tests.directory import builders
 
 POISONED = "Zyxpoison"
 STORED = """
@@ -91,14 +83,14 @@ def test_the_audit_is_searched_and_paged(
 def test_rejected_records_are_listed_with_the_rule_in_words(
     owner: Browser, stranger: Browser, database: Database, lincoln: SchoolRow, foreign: SchoolRow
 ) -> None:
-    snapshot_id, other = snapshot_of(database, lincoln), snapshot_of(database, foreign)
+    snapshot_id, other = builders.snapshot_of(database, lincoln), builders.snapshot_of(database, foreign)
     frame = pd.DataFrame(
         [("users", f"u{number}", "email", "invalid_email", "warning", "student") for number in range(ROWS + 5)]
         + [("users", "=cmd", "role", "unmapped_role", "error", None), ("users", SCRIPT, "x", "y", "error", None)],
         columns=COLUMNS,
     )
     with database.begin() as conn:
-        rosters.write(conn, snapshot_id, NOBODY, frame)
+        rosters.write(conn, snapshot_id, builders.NOBODY, frame)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     answer = owner.get(page)
     told = words_of(answer.text)
@@ -120,7 +112,7 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
     owner: Browser, stranger: Browser, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    snapshot_id = snapshot_of(database, lincoln)
+    snapshot_id = builders.snapshot_of(database, lincoln)
     sent = {"givenName": POISONED, "familyName": SCRIPT, "email": "ana@@example", "roles": [{"role": "ext:coach"}]}
     frame = pd.DataFrame(
         [("users", "u1", "email", "invalid_email", "warning", "student"),
@@ -132,7 +124,7 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
         conn.execute(
             text(STORED), {"snapshot": snapshot_id, "connection": lincoln.connection.id, "payload": json.dumps(sent)}
         )
-        rosters.write(conn, snapshot_id, NOBODY, frame)
+        rosters.write(conn, snapshot_id, builders.NOBODY, frame)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     answer = owner.get(page)
     assert SCRIPT not in answer.text
@@ -147,24 +139,24 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
     ]
     assert stranger.get(page).status_code == 404
     assert POISONED not in caplog.text
-    assert not one(database, "select count(*) from audit where audit::text like :name", name=f"%{POISONED}%")
+    assert not builders.one(database, "select count(*) from audit where audit::text like :name", name=f"%{POISONED}%")
 
 
 def test_the_name_of_a_rejected_record_leads_to_its_person_for_those_who_may_see_them(
     owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     with database.begin() as conn:
-        oak = add_school(conn, "oak")
-    sync_rows(database, lincoln, newcomer("u1", "Ada"))
-    sync_rows(database, oak, newcomer("u2", "Beth"))
-    ada, beth = person_of(database, "u1"), person_of(database, "u2")
-    snapshot_id = snapshot_of(database, lincoln)
+        oak = builders.add_school(conn, "oak")
+    builders.sync_rows(database, lincoln, builders.newcomer("u1", "Ada"))
+    builders.sync_rows(database, oak, builders.newcomer("u2", "Beth"))
+    ada, beth = builders.person_of(database, "u1"), builders.person_of(database, "u2")
+    snapshot_id = builders.snapshot_of(database, lincoln)
     rows = [("users", record, "email", "invalid_email", "warning", "student") for record in ("u1", "u2", "u3")]
     with database.begin() as conn:
         given = {"snapshot": snapshot_id, "connection": lincoln.connection.id}
         conn.execute(text(STORED), given | {"payload": json.dumps({"givenName": "Ada", "familyName": "Lovelace"})})
         written = pd.DataFrame(rows, columns=COLUMNS)
-        rosters.write(conn, snapshot_id, NOBODY, written)
+        rosters.write(conn, snapshot_id, builders.NOBODY, written)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     leads = re.compile(r'href="(/people/\d+)"><bdi>([^<]*)<')
     assert leads.findall(owner.get(page).text) == [(f"/people/{ada}", "Ada Lovelace")]

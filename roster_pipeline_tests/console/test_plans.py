@@ -17,17 +17,8 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import AT_ONCE
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.safe_csv import plain_cell
+from roster_pipeline_tests.console import held_plans
 from roster_pipeline_tests.console.conftest import OWNER, Browser
-from roster_pipeline_tests.console.held_plans import (
-    INCOMPLETE,
-    MANY,
-    SCRIPT,
-    audited,
-    hash_of,
-    held_archive,
-    held_creates,
-    words_of,
-)
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 LONG = 50_000
@@ -91,8 +82,8 @@ def test_a_plan_of_fifty_thousand_rows_is_shown_without_loading_it(owner: Browse
         found = owner.send_form(long_plan, {"q": "given777 zyx", "action": "all"})
     assert "Given777 Zyxpoison" in found.text
     assert asked.rows < FEW_ROWS
-    assert "10 rows" not in words_of(found.text)
-    assert "11 rows." in words_of(found.text), "777 and 7770 to 7779"
+    assert "10 rows" not in held_plans.words_of(found.text)
+    assert "11 rows." in held_plans.words_of(found.text), "777 and 7770 to 7779"
 
 
 def test_pages_of_a_search_keep_the_words_out_of_addresses(owner: Browser, long_plan: str) -> None:
@@ -113,7 +104,7 @@ def test_a_long_plan_is_downloaded_in_pieces(owner: Browser, database: Database,
     assert answer.headers["content-type"].startswith("text/csv")
     assert answer.headers["content-disposition"].startswith("attachment;")
     assert (answer.headers["cache-control"], answer.headers["x-content-type-options"]) == ("no-store", "nosniff")
-    assert audited(database)[-1][:2] == (OWNER, "plan rows downloaded")
+    assert held_plans.audited(database)[-1][:2] == (OWNER, "plan rows downloaded")
     (details,) = every(database, "select details from audit where what = 'plan rows downloaded'")[0]
     assert details["rows"] == LONG + 1
 
@@ -136,23 +127,25 @@ def test_the_file_is_safe_to_open_and_holds_what_the_filter_chose(
 
 
 def test_a_dry_run_says_so_and_offers_no_decision(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
-    plan_id = held_creates(database, lincoln, night=False, dry_run=True)
-    text_ = words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
+    plan_id = held_plans.held_creates(database, lincoln, night=False, dry_run=True)
+    text_ = held_plans.words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
     assert "A dry run" in text_
     assert "None of it was applied" in text_
     assert "What a sync would hold" in text_
     assert "Look and decide" not in text_
     assert "Nothing is held" in owner.get("/schools/lincoln/holds").text
-    fields = {"reason": "x", "hash": hash_of(database, plan_id)}
+    fields = {"reason": "x", "hash": held_plans.hash_of(database, plan_id)}
     assert owner.send_form(f"/schools/lincoln/plans/{plan_id}/approve", fields).status_code == 409
     assert one(database, "select count(*) from person") == 0
 
 
-@pytest.mark.parametrize(("finding", "link"), [(MANY, "Look and decide"), (INCOMPLETE, "Look at what is held")])
+@pytest.mark.parametrize(
+    ("finding", "link"), [(held_plans.MANY, "Look and decide"), (held_plans.INCOMPLETE, "Look at what is held")]
+)
 def test_a_plan_offers_a_decision_only_if_one_is_possible(
     owner: Browser, database: Database, lincoln: SchoolRow, finding: dict[str, Any], link: str
 ) -> None:
-    plan_id = held_archive(database, lincoln, finding)
+    plan_id = held_plans.held_archive(database, lincoln, finding)
     page = owner.get(f"/schools/lincoln/plans/{plan_id}").text
     assert f'<a href="/schools/lincoln/holds">{link}</a>' in page
 
@@ -160,8 +153,8 @@ def test_a_plan_offers_a_decision_only_if_one_is_possible(
 def test_rows_say_who_what_from_to_and_why_and_can_be_filtered(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
-    plan_id = held_archive(database, lincoln)
-    told = words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
+    plan_id = held_plans.held_archive(database, lincoln)
+    told = held_plans.words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
     assert "Grace Lovelace" in told
     assert "No longer in this school's roster." in told.replace("&#39;", "'")
     for query, shown in (("?action=archive", True), ("?action=create", False), ("?role=teacher", False)):
@@ -174,13 +167,13 @@ def test_names_stay_on_the_page_and_are_text_there(
     owner: Browser, database: Database, lincoln: SchoolRow, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    evil = newcomer("u1", SCRIPT, changes={"email": "qqleak@zyxpoison.example"})
-    plan_id = held_creates(database, lincoln, "u2")
+    evil = newcomer("u1", held_plans.SCRIPT, changes={"email": "qqleak@zyxpoison.example"})
+    plan_id = held_plans.held_creates(database, lincoln, "u2")
     plan_id = write_plan(database, lincoln, [evil], held={("student", "create"): [{"guard": "x", "message": "m"}]})
     page = f"/schools/lincoln/plans/{plan_id}"
-    pages = [owner.get(page), owner.get("/schools/lincoln/holds"), owner.send_form(page, {"q": SCRIPT[:20]})]
+    pages = [owner.get(page), owner.get("/schools/lincoln/holds"), owner.send_form(page, {"q": held_plans.SCRIPT[:20]})]
     for answer in pages:
-        assert SCRIPT not in answer.text
+        assert held_plans.SCRIPT not in answer.text
         assert "&lt;script&gt;alert(" in answer.text
         assert "script-src 'self'" in answer.headers["content-security-policy"]
     with database.begin() as conn:
@@ -189,7 +182,7 @@ def test_names_stay_on_the_page_and_are_text_there(
         conn.execute(
             text("update verdict set findings = jsonb_set(findings, '{0,overridable}', 'true') where verdict = 'hold'")
         )
-    broken = owner.send_form(f"{page}/approve", {"reason": "fine", "hash": hash_of(database, plan_id)})
+    broken = owner.send_form(f"{page}/approve", {"reason": "fine", "hash": held_plans.hash_of(database, plan_id)})
     assert broken.status_code == 500
     assert "refused a row" in broken.text
     assert one(database, "select count(*) from approval") == 0, "nothing is half decided"
@@ -207,7 +200,7 @@ def test_a_doubted_id_shows_the_person_and_the_record_that_the_answer_needs(
     sync_rows(database, lincoln, newcomer("u-77"))
     person = person_of(database, "u-77")
     plan_id = write_plan(database, lincoln, [row("conflict", person, reason="id_reassigned", links=["u-77"])])
-    words = words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
+    words = held_plans.words_of(owner.get(f"/schools/lincoln/plans/{plan_id}").text)
     assert f"u-77 person {person}" in words
     assert "unlink the record" in words
     assert "roster person" not in words

@@ -10,15 +10,8 @@ from roster_pipeline.directory import audit, secrets, tenant_changes, tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.school_changes import change_school
+from roster_pipeline.settings import school
 from roster_pipeline.settings.fields import SECTIONS
-from roster_pipeline.settings.school import (
-    ConnectionSettings,
-    Guards,
-    QualityRule,
-    RoleSettings,
-    SchoolSettings,
-    Window,
-)
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
 from roster_pipeline_tests.directory.builders import add_school, one
@@ -63,9 +56,9 @@ def test_the_page_has_a_field_for_every_setting(operator: Browser) -> None:
     for rule in installed_suite().rules:
         assert f'name="school-quality-{rule.name}-severity"' in shown
         assert rule.description in shown
-    for name in ConnectionSettings.model_fields:
+    for name in school.ConnectionSettings.model_fields:
         assert f'name="connection-{name}"' in shown
-    for name in SchoolSettings.model_fields:
+    for name in school.SchoolSettings.model_fields:
         assert f'name="school-{name}' in shown
     assert 'type="time"' not in shown, "browsers write such a time in their own notation, such as 08:00 PM"
     assert "Automatic Rostering" in shown
@@ -121,9 +114,9 @@ def test_every_field_is_kept_and_shown_again(operator: Browser, database: Databa
         answer = operator.send_form(page, changed(opened(operator, page), **of_page(wanted, page)))
         assert answer.status_code == 303, errors_in(answer.text)
     found = stored(database)
-    both = RoleSettings(rostered=True, archive=True)
+    both = school.RoleSettings(rostered=True, archive=True)
     assert found.name == "Lincoln High"
-    assert found.settings == SchoolSettings(
+    assert found.settings == school.SchoolSettings(
         school_id="4711",
         students=both,
         admins=both,
@@ -139,12 +132,12 @@ def test_every_field_is_kept_and_shown_again(operator: Browser, database: Databa
         time_zone="America/Chicago",
         phone_region="DE",
         first_sync="apply",
-        guards=Guards(
+        guards=school.Guards(
             archive_share=0.125,
             archive_most=40,
-            windows=[Window(first="2027-06-20", last="2027-08-10", kind="add_only")],
+            windows=[school.Window(first="2027-06-20", last="2027-08-10", kind="add_only")],
         ),
-        quality={"email_valid": QualityRule(severity="error"), "grade_known": QualityRule(mostly=0.8)},
+        quality={"email_valid": school.QualityRule(severity="error"), "grade_known": school.QualityRule(mostly=0.8)},
     )
     connection = found.connection.settings.model_dump(mode="json")
     assert connection.pop("contact_rules") == ["metadata:custody=joint,sole", "role!=relative"]

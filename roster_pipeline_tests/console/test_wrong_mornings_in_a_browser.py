@@ -25,16 +25,7 @@ from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.browser import Open, faults_of
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER
 from roster_pipeline_tests.console.held_plans import CREATES, INCOMPLETE, MANY, held_archive, held_creates
-from roster_pipeline_tests.directory.builders import (
-    add_school,
-    every,
-    newcomer,
-    one,
-    person_of,
-    row,
-    sync_rows,
-    write_plan,
-)
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.district import change_school
 
 if TYPE_CHECKING:
@@ -63,10 +54,15 @@ def _primary(page: Page) -> list[str]:
 def test_held_and_decided_in_parts_with_one_row_left_out(
     open_page: Open, database: Database, lincoln: SchoolRow
 ) -> None:
-    sync_rows(database, lincoln, newcomer("old", "Grace"), newcomer("older", "Alan"))
-    leaving = [row("archive", person_of(database, name), links=[name], reason="left") for name in ("old", "older")]
+    builders.sync_rows(database, lincoln, builders.newcomer("old", "Grace"), builders.newcomer("older", "Alan"))
+    leaving = [
+        builders.row("archive", builders.person_of(database, name), links=[name], reason="left")
+        for name in ("old", "older")
+    ]
     held = {("student", "create"): [MANY], ("student", "archive"): [MANY | {"guard": "archivals"}]}
-    apply_plan(database, write_plan(database, lincoln, [newcomer("u1"), *leaving], held=held), who="night")
+    apply_plan(
+        database, builders.write_plan(database, lincoln, [builders.newcomer("u1"), *leaving], held=held), who="night"
+    )
     put_reports(database)
     page = _opened(open_page)
     assert _primary(page) == ["Look and decide"]
@@ -86,7 +82,7 @@ def test_held_and_decided_in_parts_with_one_row_left_out(
     page.locator("#approve-reason").fill("Alan has left")
     page.get_by_role("button", name="Approve and apply").click()
     page.get_by_text("1 row stays held.").wait_for()
-    archived = every(
+    archived = builders.every(
         database,
         "select p.given_name from membership m join person p on p.id = m.person_id where m.status = 'archived'",
     )
@@ -113,14 +109,14 @@ def _away(database: Database, school: SchoolRow) -> None:
 
 
 def _paused(database: Database, school: SchoolRow) -> None:
-    sync_rows(database, school, newcomer("u1"))
+    builders.sync_rows(database, school, builders.newcomer("u1"))
     put_reports(database)
     with database.begin() as opened:
         pause(opened, SOON, school=school.key, who=OWNER, reason="the summer holidays")
 
 
 def _silent(database: Database, school: SchoolRow) -> None:
-    sync_rows(database, school, newcomer("u1"))
+    builders.sync_rows(database, school, builders.newcomer("u1"))
     put_reports(database)
     change_school(database, school.key, automatic=True)
     with database.begin() as opened:
@@ -166,10 +162,10 @@ def test_the_page_says_what_happened_and_its_one_button_is_the_next_step(
 def test_only_the_manager_decides_then_several_schools_at_once(
     open_page: Open, database: Database, lincoln: SchoolRow
 ) -> None:
-    plan_id = write_plan(database, lincoln, [newcomer("u1")], held={CREATES: [CLAIMED]})
+    plan_id = builders.write_plan(database, lincoln, [builders.newcomer("u1")], held={CREATES: [CLAIMED]})
     apply_plan(database, plan_id, who="night")
     with database.begin() as opened:
-        east, west = add_school(opened, "east"), add_school(opened, "west")
+        east, west = builders.add_school(opened, "east"), builders.add_school(opened, "west")
     held_creates(database, east, "e1")
     held_creates(database, west, "w1", "w2")
     put_reports(database)
@@ -188,7 +184,7 @@ def test_only_the_manager_decides_then_several_schools_at_once(
     manager.get_by_role("button", name="Decide").click()
     manager.get_by_text("2 of 2 schools.").wait_for()
     assert faults_of(manager) == []
-    assert one(database, "select count(*) from person") == 4
+    assert builders.one(database, "select count(*) from person") == 4
     owner.goto(HOME)
     assert "Held" not in owner.locator("#now ~ p").first.inner_text()
 
@@ -196,7 +192,7 @@ def test_only_the_manager_decides_then_several_schools_at_once(
 def test_leavers_are_announced_from_a_file(
     open_page: Open, database: Database, lincoln: SchoolRow, tmp_path: object
 ) -> None:
-    sync_rows(database, lincoln, newcomer("u1", "Ada"), newcomer("u2", "Grace"))
+    builders.sync_rows(database, lincoln, builders.newcomer("u1", "Ada"), builders.newcomer("u2", "Grace"))
     page = _opened(open_page, f"{HOME}/leavers")
     file: FilePayload = {"name": "leavers.csv", "mimeType": "text/csv", "buffer": b"u1\nu2\n"}
     page.get_by_label("Or a file").set_input_files(files=[file])

@@ -10,16 +10,7 @@ from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database, DatabaseUnreachable
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.builders import (
-    add_school,
-    every,
-    newcomer,
-    one,
-    person_of,
-    row,
-    sync_rows,
-    write_plan,
-)
+from roster_pipeline_tests.directory import builders
 
 
 def _at_once(database: Database, *plan_ids: int) -> list[SyncResult | None]:
@@ -34,46 +25,51 @@ def _at_once(database: Database, *plan_ids: int) -> list[SyncResult | None]:
 
 
 def test_one_plan_applied_four_times_at_once_is_applied_once(database: Database, lincoln: SchoolRow) -> None:
-    plan_id = write_plan(database, lincoln, [newcomer(f"u{n}") for n in range(50)])
+    plan_id = builders.write_plan(database, lincoln, [builders.newcomer(f"u{n}") for n in range(50)])
     results = [result for result in _at_once(database, *[plan_id] * 4) if result]
     assert len({result.sync_id for result in results}) == 1
     assert sorted(result.already for result in results) == [False, True, True, True]
-    assert one(database, "select count(*) from person") == 50
-    assert one(database, "select count(*) from sync") == 1
+    assert builders.one(database, "select count(*) from person") == 50
+    assert builders.one(database, "select count(*) from sync") == 1
 
 
 def test_two_schools_that_create_the_same_people_at_once_make_them_once(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
     for night in range(5):
-        rows = [newcomer(f"n{night}-{n}", changes={"number": f"{night}-{n}"}) for n in range(20)]
-        here, there = write_plan(database, lincoln, rows), write_plan(database, roosevelt, rows)
+        rows = [builders.newcomer(f"n{night}-{n}", changes={"number": f"{night}-{n}"}) for n in range(20)]
+        here, there = builders.write_plan(database, lincoln, rows), builders.write_plan(database, roosevelt, rows)
         results = _at_once(database, here, there)
         assert sum(result is not None for result in results) == 1
-    assert one(database, "select count(*) from person") == 100
-    assert one(database, "select count(*) from (select number from person group by 1 having count(*) > 1) twice") == 0
+    assert builders.one(database, "select count(*) from person") == 100
+    assert (
+        builders.one(database, "select count(*) from (select number from person group by 1 having count(*) > 1) twice")
+        == 0
+    )
 
 
 def test_two_schools_that_change_shared_people_never_lose_a_change(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
     names = [f"u{n}" for n in range(20)]
-    sync_rows(database, lincoln, *[newcomer(name) for name in names])
-    people = [person_of(database, name) for name in names]
-    sync_rows(database, roosevelt, *[row("create", person, changes={"role": "student"}) for person in people])
+    builders.sync_rows(database, lincoln, *[builders.newcomer(name) for name in names])
+    people = [builders.person_of(database, name) for name in names]
+    builders.sync_rows(
+        database, roosevelt, *[builders.row("create", person, changes={"role": "student"}) for person in people]
+    )
     for night in range(5):
-        here = [row("update", person, changes={"phone": f"+1{night}"}) for person in people]
-        there = [row("update", person, changes={"username": f"x{night}"}) for person in reversed(people)]
-        first, second = write_plan(database, lincoln, here), write_plan(database, roosevelt, there)
+        here = [builders.row("update", person, changes={"phone": f"+1{night}"}) for person in people]
+        there = [builders.row("update", person, changes={"username": f"x{night}"}) for person in reversed(people)]
+        first, second = builders.write_plan(database, lincoln, here), builders.write_plan(database, roosevelt, there)
         results = _at_once(database, first, second)
         assert sum(result is not None for result in results) == 1
-    assert every(database, "select distinct revision from person") == [(6,)]
+    assert builders.every(database, "select distinct revision from person") == [(6,)]
 
 
 def test_districts_do_not_wait_for_each_other(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
-        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
-    plan_id = write_plan(database, foreign, [newcomer("u1")])
+        foreign = builders.add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    plan_id = builders.write_plan(database, foreign, [builders.newcomer("u1")])
     with database.begin() as conn:
         lock_district(conn, lincoln.district_id)
         assert apply_plan(database, plan_id, who="night").outcome == "applied"
@@ -82,7 +78,7 @@ def test_districts_do_not_wait_for_each_other(database: Database, lincoln: Schoo
 def test_a_process_that_dies_in_the_middle_leaves_nothing_and_the_next_one_succeeds(
     database: Database, lincoln: SchoolRow
 ) -> None:
-    plan_id = write_plan(database, lincoln, [newcomer("u1")])
+    plan_id = builders.write_plan(database, lincoln, [builders.newcomer("u1")])
 
     def kill_own_backend(conn: object, result: object) -> None:
         with database.begin() as other:
@@ -91,7 +87,7 @@ def test_a_process_that_dies_in_the_middle_leaves_nothing_and_the_next_one_succe
 
     with pytest.raises(DatabaseUnreachable):
         apply_plan(database, plan_id, who="night", also=kill_own_backend)
-    assert one(database, "select count(*) from person") == 0
+    assert builders.one(database, "select count(*) from person") == 0
     assert apply_plan(database, plan_id, who="night").counts == {"student": {"create": 1}}
 
 

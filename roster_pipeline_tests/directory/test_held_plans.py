@@ -11,16 +11,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.rosters import RejectedFilter, UnknownSnapshot
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.builders import (
-    NOBODY,
-    add_school,
-    newcomer,
-    person_of,
-    row,
-    snapshot_of,
-    sync_rows,
-    write_plan,
-)
+from roster_pipeline_tests.directory import builders
 
 NOW = datetime.now(UTC)
 FINDING = {"guard": "archivals", "message": "many", "value": 0.5, "limit": 0.1, "overridable": True}
@@ -28,14 +19,16 @@ CREATES = ("student", "create")
 
 
 def _held_plan(database: Database, school: SchoolRow, *names: str) -> int:
-    return write_plan(database, school, [newcomer(name) for name in names or ("u1",)], held={CREATES: [FINDING]})
+    return builders.write_plan(
+        database, school, [builders.newcomer(name) for name in names or ("u1",)], held={CREATES: [FINDING]}
+    )
 
 
 def test_held_plans_are_those_of_the_schools_one_may_see_newest_first(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
     with database.begin() as conn:
-        elsewhere = add_school(conn, "elsewhere", connection="other", district="shelbyville")
+        elsewhere = builders.add_school(conn, "elsewhere", connection="other", district="shelbyville")
     first, second, third = (_held_plan(database, school) for school in (lincoln, roosevelt, elsewhere))
     with database.begin() as conn:
         everything = held_plans.waiting(conn)
@@ -72,11 +65,11 @@ def test_a_plans_timeline_says_who_decided_what(database: Database, lincoln: Sch
 
 
 def test_rows_are_chosen_counted_and_paged(database: Database, lincoln: SchoolRow) -> None:
-    sync_rows(database, lincoln, newcomer("old", "Grace"))
-    grace = person_of(database, "old")
-    rows = [newcomer(f"u{n}", f"Ada{n}", changes={"email": f"ada{n}@example.org"}) for n in range(7)]
-    rows += [row("archive", grace, links=["old"]), row("unchanged", role="teacher", links=["t%_1"])]
-    plan_id = write_plan(database, lincoln, rows, held={("student", "archive"): [FINDING]})
+    builders.sync_rows(database, lincoln, builders.newcomer("old", "Grace"))
+    grace = builders.person_of(database, "old")
+    rows = [builders.newcomer(f"u{n}", f"Ada{n}", changes={"email": f"ada{n}@example.org"}) for n in range(7)]
+    rows += [builders.row("archive", grace, links=["old"]), builders.row("unchanged", role="teacher", links=["t%_1"])]
+    plan_id = builders.write_plan(database, lincoln, rows, held={("student", "archive"): [FINDING]})
     with database.begin() as conn:
         plan = plans.get(conn, plan_id)
 
@@ -100,7 +93,7 @@ def test_rows_are_chosen_counted_and_paged(database: Database, lincoln: SchoolRo
 
 
 def test_rejected_records_belong_to_their_school(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> None:
-    snapshot_id = snapshot_of(database, lincoln)
+    snapshot_id = builders.snapshot_of(database, lincoln)
     columns = ["collection", "sourced_id", "field", "rule", "severity", "role"]
     frame = pd.DataFrame(
         [("users", f"u{n}", "email", "invalid_email", "warning", "student") for n in range(5)]
@@ -108,7 +101,7 @@ def test_rejected_records_belong_to_their_school(database: Database, lincoln: Sc
         columns=columns,
     )
     with database.begin() as conn:
-        rosters.write(conn, snapshot_id, NOBODY, frame)
+        rosters.write(conn, snapshot_id, builders.NOBODY, frame)
         assert rosters.snapshot_of_school(conn, lincoln.id, snapshot_id).id == snapshot_id
         with pytest.raises(UnknownSnapshot):
             rosters.snapshot_of_school(conn, roosevelt.id, snapshot_id)
@@ -140,10 +133,10 @@ def test_the_audit_is_searched_by_district_school_kind_and_words(
 
 
 def test_a_rollback_is_outlined_in_numbers_and_changes_nothing(database: Database, lincoln: SchoolRow) -> None:
-    sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2", "Grace")).sync_id
+    sync_id = builders.sync_rows(database, lincoln, builders.newcomer("u1"), builders.newcomer("u2", "Grace")).sync_id
     with database.begin() as conn:
         manual_edits.edit(
-            conn, lincoln.district_id, person_of(database, "u2"), {"phone": "+49"}, who="o", reason="called"
+            conn, lincoln.district_id, builders.person_of(database, "u2"), {"phone": "+49"}, who="o", reason="called"
         )
     outline = rollback.outline(database, sync_id)
     assert outline.people == {"student": {"create": 1, "moved": 1}}

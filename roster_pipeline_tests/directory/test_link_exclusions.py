@@ -9,23 +9,10 @@ from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.builders import (
-    Decision,
-    add_school,
-    clean_records,
-    every,
-    newcomer,
-    one,
-    person_of,
-    row,
-    snapshot_of,
-    sync_rows,
-    user,
-    write_plan,
-)
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.loaded_directories import load_both_ways
 
-BY = Decision(who="owner", reason="a namesake")
+BY = builders.Decision(who="owner", reason="a namesake")
 MAIL = "ada@example.org"
 APART = "select connection_id, sourced_id, person_id from link_exclusion order by 2, 3"
 
@@ -33,9 +20,11 @@ APART = "select connection_id, sourced_id, person_id from link_exclusion order b
 @pytest.fixture
 def ada(database: Database, lincoln: SchoolRow) -> int:
     """Ada, with the records u1 and u2."""
-    sync_rows(database, lincoln, newcomer("u1", changes={"number": "17", "email": MAIL}))
-    person = person_of(database, "u1")
-    sync_rows(database, lincoln, row("update", person, reason="relinked", links=["u2"], new_links=["u2"]))
+    builders.sync_rows(database, lincoln, builders.newcomer("u1", changes={"number": "17", "email": MAIL}))
+    person = builders.person_of(database, "u1")
+    builders.sync_rows(
+        database, lincoln, builders.row("update", person, reason="relinked", links=["u2"], new_links=["u2"])
+    )
     return person
 
 
@@ -54,19 +43,19 @@ def test_unlinking_is_remembered_until_the_two_are_linked_again(
 ) -> None:
     with pytest.raises(manual_edits.NoSuchLink):
         unlink(database, lincoln, ada, "unknown")
-    assert every(database, APART) == [], "what was refused is not remembered"
+    assert builders.every(database, APART) == [], "what was refused is not remembered"
     for _ in range(2):
         unlink(database, lincoln, ada)
-        assert every(database, APART) == [(lincoln.connection.id, "u2", ada)]
+        assert builders.every(database, APART) == [(lincoln.connection.id, "u2", ada)]
         with database.begin() as conn:
             (told,) = members.get_person(conn, lincoln.district_id, ada).exclusions
         assert (told["connection"], told["sourced_id"]) == (lincoln.connection.key, "u2")
         link(database, lincoln, ada)
-        assert every(database, APART) == []
-    sync_rows(database, lincoln, newcomer("u9"))
+        assert builders.every(database, APART) == []
+    builders.sync_rows(database, lincoln, builders.newcomer("u9"))
     unlink(database, lincoln, ada)
-    link(database, lincoln, person_of(database, "u9"))
-    assert every(database, APART) == [(lincoln.connection.id, "u2", ada)], "a link to somebody else keeps it"
+    link(database, lincoln, builders.person_of(database, "u9"))
+    assert builders.every(database, APART) == [(lincoln.connection.id, "u2", ada)], "a link to somebody else keeps it"
 
 
 def test_a_plan_that_would_link_the_two_is_stale_with_any_revisions(
@@ -75,46 +64,48 @@ def test_a_plan_that_would_link_the_two_is_stale_with_any_revisions(
     unlink(database, lincoln, ada)
     for action in ("update", "unchanged", "skip"):
         for way in (apply_plan, partial(relink.relink, reason="new ids")):
-            plan_id = write_plan(database, lincoln, [row(action, ada, links=["u2"], new_links=["u2"])])
+            plan_id = builders.write_plan(
+                database, lincoln, [builders.row(action, ada, links=["u2"], new_links=["u2"])]
+            )
             with pytest.raises(PlanStale, match="The directory changed"):
                 way(database, plan_id, who="night")
-    assert every(database, "select sourced_id from link") == [("u1",)]
+    assert builders.every(database, "select sourced_id from link") == [("u1",)]
 
 
 def test_a_rollback_does_not_make_the_link_again(database: Database, lincoln: SchoolRow, ada: int) -> None:
-    linked = row("update", ada, reason="relinked", links=["u3"], new_links=["u3"])
-    undone = rollback.roll_back(database, sync_rows(database, lincoln, linked).sync_id, **BY)
+    linked = builders.row("update", ada, reason="relinked", links=["u3"], new_links=["u3"])
+    undone = rollback.roll_back(database, builders.sync_rows(database, lincoln, linked).sync_id, **BY)
     link(database, lincoln, ada, "u3")
     unlink(database, lincoln, ada, "u3")
     assert [each.moved for each in rollback.preview(database, undone.sync_id) if each.entity == "link"] == [True]
     assert rollback.roll_back(database, undone.sync_id, **BY).counts == {"student": {"moved": 1}}
-    assert every(database, "select sourced_id from link order by 1") == [("u1",), ("u2",)]
+    assert builders.every(database, "select sourced_id from link order by 1") == [("u1",), ("u2",)]
 
 
 def test_a_person_with_a_link_exclusion_is_not_rolled_back_with_their_sync(
     database: Database, lincoln: SchoolRow
 ) -> None:
-    sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u9")).sync_id
-    person = person_of(database, "u1")
+    sync_id = builders.sync_rows(database, lincoln, builders.newcomer("u1"), builders.newcomer("u9")).sync_id
+    person = builders.person_of(database, "u1")
     unlink(database, lincoln, person, "u1")
     result = rollback.roll_back(database, sync_id, **BY)
     assert (result.outcome, result.counts) == ("held", {"student": {"create": 1, "moved": 1}})
-    assert every(database, "select id from person") == [(person,)]
-    assert every(database, APART) == [(lincoln.connection.id, "u1", person)]
+    assert builders.every(database, "select id from person") == [(person,)]
+    assert builders.every(database, APART) == [(lincoln.connection.id, "u1", person)]
 
 
 def test_erasing_deletes_decisions_about_the_person_and_their_records(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    sync_rows(database, lincoln, newcomer("u9"))
-    other = person_of(database, "u9")
+    builders.sync_rows(database, lincoln, builders.newcomer("u9"))
+    other = builders.person_of(database, "u9")
     unlink(database, lincoln, ada)
     link(database, lincoln, other)
     link(database, lincoln, other, "u3")
     unlink(database, lincoln, other, "u3")
     with database.begin() as conn:
         erase(conn, lincoln.district_id, other, **BY)
-    assert every(database, APART) == []
+    assert builders.every(database, APART) == []
     with database.begin() as conn:
         assert audit.search(conn, person_id=ada)[0].what == "record unlinked"
 
@@ -122,12 +113,12 @@ def test_erasing_deletes_decisions_about_the_person_and_their_records(
 def test_erasing_somebody_leaves_the_record_that_is_not_theirs(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    snapshot_of(database, lincoln, *(user(each, lincoln.settings.school_id) for each in ("u1", "u2")))
+    builders.snapshot_of(database, lincoln, *(builders.user(each, lincoln.settings.school_id) for each in ("u1", "u2")))
     unlink(database, lincoln, ada)
     with database.begin() as conn:
         erase(conn, lincoln.district_id, ada, **BY)
-    assert every(database, "select sourced_id from raw_user") == [("u2",)]
-    assert one(database, "select count(*) from link_exclusion") == 0
+    assert builders.every(database, "select sourced_id from raw_user") == [("u2",)]
+    assert builders.one(database, "select count(*) from link_exclusion") == 0
 
 
 def test_planning_reads_only_link_exclusions_of_these_people_and_this_sis(
@@ -135,18 +126,18 @@ def test_planning_reads_only_link_exclusions_of_these_people_and_this_sis(
 ) -> None:
     with database.begin() as conn:
         tenant_changes.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
-        elsewhere = add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
-        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
-    sync_rows(database, foreign, newcomer("u1", changes={"email": MAIL}))
-    namesake = one(database, "select person_id from link where connection_id = :c", c=foreign.connection.id)
+        elsewhere = builders.add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
+        foreign = builders.add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    builders.sync_rows(database, foreign, builders.newcomer("u1", changes={"email": MAIL}))
+    namesake = builders.one(database, "select person_id from link where connection_id = :c", c=foreign.connection.id)
     for school, person, record in ((elsewhere, ada, "u1"), (foreign, namesake, "u1"), (lincoln, ada, "u2")):
         link(database, school, person, record)
         unlink(database, school, person, record)
-    assert len(every(database, APART)) == 3
+    assert len(builders.every(database, APART)) == 3
     read = {}
     for school in (lincoln, elsewhere, foreign):
-        snapshot_id = snapshot_of(database, school)
+        snapshot_id = builders.snapshot_of(database, school)
         with database.begin() as conn:
-            clean_records(conn, snapshot_id, {"sourced_id": "u1", "email": MAIL})
+            builders.clean_records(conn, snapshot_id, {"sourced_id": "u1", "email": MAIL})
             read[school.key] = load_both_ways(conn, school, snapshot_id).exclusions.to_numpy().tolist()
     assert read == {"lincoln": [["u2", ada]], "elsewhere": [["u1", ada]], "foreign": [["u1", namesake]]}

@@ -6,51 +6,42 @@ from roster_pipeline.directory import audit, ledger, manual_edits, members, roll
 from roster_pipeline.directory.apply import PlanStale, apply_plan
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline_tests.directory.builders import (
-    BY,
-    add_school,
-    every,
-    every_edit,
-    newcomer,
-    one,
-    person_of,
-    row,
-    sync_rows,
-    write_plan,
-)
+from roster_pipeline_tests.directory import builders
 
 
 def test_every_change_by_hand_is_audited_and_makes_plans_stale(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     query = "select updated_at from roster_public.directory_person where person_id = :person"
-    for what, do in every_edit(lincoln, ada).items():
-        plan_id = write_plan(database, lincoln, [row("update", ada, changes={"email": "x@example.org"})])
-        before = one(database, query, person=ada)
+    for what, do in builders.every_edit(lincoln, ada).items():
+        plan_id = builders.write_plan(
+            database, lincoln, [builders.row("update", ada, changes={"email": "x@example.org"})]
+        )
+        before = builders.one(database, query, person=ada)
         with database.begin() as conn:
             do(conn)
             line = audit.search(conn, person_id=ada)[0]
         assert (line.what, line.who, line.reason) == (what, "owner", "asked to")
-        changed = one(database, query, person=ada) != before
+        changed = builders.one(database, query, person=ada) != before
         assert changed == (what == "person edited"), "the time of the last change of a field that applications read"
         with pytest.raises(PlanStale):
             apply_plan(database, plan_id, who="night")
     last = "select sync_id, after ->> 'phone' from change_log where after ? 'phone' order by position desc limit 1"
-    assert every(database, last) == [(None, "+1")], "a change by hand has no sync"
+    assert builders.every(database, last) == [(None, "+1")], "a change by hand has no sync"
 
 
 def test_the_first_link_is_primary_and_a_primary_link_that_goes_is_followed_by_another(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
-        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
-        manual_edits.unlink(conn, lincoln.connection, ada, "u1", **BY)
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
+        manual_edits.unlink(conn, lincoln.connection, ada, "u1", **builders.BY)
         assert [(each["sourced_id"], each["is_primary"]) for each in members.get_person(conn, 1, ada).links] == [
             ("u2", True)
         ]
         with pytest.raises(manual_edits.NoSuchLink):
-            manual_edits.unlink(conn, lincoln.connection, ada, "u1", **BY)
+            manual_edits.unlink(conn, lincoln.connection, ada, "u1", **builders.BY)
 
 
 def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_that_moves_it_ends_it(
@@ -59,46 +50,48 @@ def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_th
     primary = f"select sourced_id, primary_by_hand from link where person_id = {ada} and is_primary"
     with database.begin() as conn:
         with pytest.raises(manual_edits.NoSuchLink, match="no link to this record"):
-            manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **BY)
-        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
-        manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **BY)
-    assert every(database, primary) == [("u2", True)]
+            manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **builders.BY)
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
+        manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **builders.BY)
+    assert builders.every(database, primary) == [("u2", True)]
     with database.begin() as conn:
-        manual_edits.set_primary_record(conn, lincoln.connection, ada, "u1", **BY)
-        other = add_school(conn, "roosevelt", connection="other")
-    assert every(database, primary) == [("u1", True)]
-    came = row("create", ada, changes={"role": "student", "primary_record": "x1"}, links=["x1"], new_links=["x1"])
-    sync = sync_rows(database, other, came)
-    assert every(database, primary) == [("x1", False)]
+        manual_edits.set_primary_record(conn, lincoln.connection, ada, "u1", **builders.BY)
+        other = builders.add_school(conn, "roosevelt", connection="other")
+    assert builders.every(database, primary) == [("u1", True)]
+    came = builders.row(
+        "create", ada, changes={"role": "student", "primary_record": "x1"}, links=["x1"], new_links=["x1"]
+    )
+    sync = builders.sync_rows(database, other, came)
+    assert builders.every(database, primary) == [("x1", False)]
     rollback.roll_back(database, sync.sync_id, who="owner", reason="no")
-    assert every(database, primary) == [("u1", True)]
+    assert builders.every(database, primary) == [("u1", True)]
 
 
 def test_only_a_linked_or_waiting_record_can_be_unlinked(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
-        other = add_school(conn, "roosevelt", connection="other")
-    waits = row("conflict", ada, reason="other_connection", matched_by="email", links=["x1"])
-    write_plan(database, other, [waits])
+        other = builders.add_school(conn, "roosevelt", connection="other")
+    waits = builders.row("conflict", ada, reason="other_connection", matched_by="email", links=["x1"])
+    builders.write_plan(database, other, [waits])
     with database.begin() as conn:
         for connection, record in ((other.connection, "x2"), (lincoln.connection, "x1")):
             with pytest.raises(manual_edits.NoSuchLink):
-                manual_edits.unlink(conn, connection, ada, record, **BY)
-        manual_edits.unlink(conn, other.connection, ada, "x1", **BY)
-    assert every(database, "select sourced_id, person_id from link_exclusion") == [("x1", ada)]
-    assert every(database, "select sourced_id, is_primary from link") == [("u1", True)]
+                manual_edits.unlink(conn, connection, ada, record, **builders.BY)
+        manual_edits.unlink(conn, other.connection, ada, "x1", **builders.BY)
+    assert builders.every(database, "select sourced_id, person_id from link_exclusion") == [("x1", ada)]
+    assert builders.every(database, "select sourced_id, is_primary from link") == [("u1", True)]
 
 
 def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_says_so(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    sync_rows(database, lincoln, newcomer("u9"))
+    builders.sync_rows(database, lincoln, builders.newcomer("u9"))
     confirmed = "select sourced_id, confirmed from link order by 1"
-    assert every(database, confirmed) == [("u1", False), ("u9", False)]
+    assert builders.every(database, confirmed) == [("u1", False), ("u9", False)]
     for _ in range(2):
         with database.begin() as conn:
-            manual_edits.link(conn, lincoln.connection, ada, "u1", **BY)
-            manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
-    assert every(database, confirmed) == [("u1", True), ("u2", True), ("u9", False)]
+            manual_edits.link(conn, lincoln.connection, ada, "u1", **builders.BY)
+            manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
+    assert builders.every(database, confirmed) == [("u1", True), ("u2", True), ("u9", False)]
     with database.begin() as conn:
         assert [line.what for line in audit.search(conn, person_id=ada)] == ["record linked", "link confirmed"]
         last = [
@@ -116,44 +109,44 @@ def test_an_unlinked_record_that_a_sync_takes_for_somebody_new_is_not_confirmed(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, ada, "u1", **BY)
-        manual_edits.unlink(conn, lincoln.connection, ada, "u1", **BY)
-    sync_rows(database, lincoln, newcomer("u1"))
-    assert every(database, "select sourced_id, confirmed from link") == [("u1", False)]
-    assert person_of(database, "u1") != ada
+        manual_edits.link(conn, lincoln.connection, ada, "u1", **builders.BY)
+        manual_edits.unlink(conn, lincoln.connection, ada, "u1", **builders.BY)
+    builders.sync_rows(database, lincoln, builders.newcomer("u1"))
+    assert builders.every(database, "select sourced_id, confirmed from link") == [("u1", False)]
+    assert builders.person_of(database, "u1") != ada
 
 
 def test_somebody_elses_record_is_not_taken_and_nobody_of_another_district_is_touched(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    sync_rows(database, lincoln, newcomer("u9"))
-    theirs = f"already linked to person {person_of(database, 'u9')}"
+    builders.sync_rows(database, lincoln, builders.newcomer("u9"))
+    theirs = f"already linked to person {builders.person_of(database, 'u9')}"
     with database.begin() as conn, pytest.raises(DirectoryError, match=theirs):
-        manual_edits.link(conn, lincoln.connection, ada, "u9", **BY)
+        manual_edits.link(conn, lincoln.connection, ada, "u9", **builders.BY)
     with database.begin() as conn:
-        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+        foreign = builders.add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
     with database.begin() as conn, pytest.raises(members.UnknownPerson):
-        manual_edits.set_excluded(conn, foreign.district_id, ada, True, **BY)
+        manual_edits.set_excluded(conn, foreign.district_id, ada, True, **builders.BY)
     with database.begin() as conn, pytest.raises(members.UnknownPerson):
-        manual_edits.link(conn, foreign.connection, ada, "x", **BY)
+        manual_edits.link(conn, foreign.connection, ada, "x", **builders.BY)
 
 
 def test_an_edit_locks_its_fields_by_default(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
-        manual_edits.edit(conn, lincoln.district_id, ada, {"phone": "+1", "email": None}, **BY)
-        manual_edits.edit(conn, lincoln.district_id, ada, {"username": "ada"}, lock_fields=False, **BY)
+        manual_edits.edit(conn, lincoln.district_id, ada, {"phone": "+1", "email": None}, **builders.BY)
+        manual_edits.edit(conn, lincoln.district_id, ada, {"username": "ada"}, lock_fields=False, **builders.BY)
         person = members.get_person(conn, lincoln.district_id, ada)
         assert (person.fields["phone"], person.fields["email"], person.fields["username"]) == ("+1", None, "ada")
         assert person.locked_fields == ["email", "phone"]
-        manual_edits.set_lock(conn, lincoln.district_id, ada, "email", False, **BY)
+        manual_edits.set_lock(conn, lincoln.district_id, ada, "email", False, **builders.BY)
         assert members.get_person(conn, lincoln.district_id, ada).locked_fields == ["phone"]
         with pytest.raises(manual_edits.NoSuchField):
-            manual_edits.edit(conn, lincoln.district_id, ada, {"revision": 1}, **BY)
+            manual_edits.edit(conn, lincoln.district_id, ada, {"revision": 1}, **builders.BY)
 
 
 def test_a_membership_is_made_archived_and_restored_by_hand(database: Database, lincoln: SchoolRow, ada: int) -> None:
     with database.begin() as conn:
-        manual_edits.set_archived(conn, lincoln, ada, True, **BY)
+        manual_edits.set_archived(conn, lincoln, ada, True, **builders.BY)
         changes = ledger.changes_of_person(conn, lincoln.district_id, ada)
         assert [(each.entity, each.operation) for each in changes] == [
             ("person", "insert"),
@@ -165,19 +158,19 @@ def test_a_membership_is_made_archived_and_restored_by_hand(database: Database, 
         archived = members.list_members(conn, lincoln.district_id, lincoln.id, status="archived")
         assert [each["archived_by"] for each in archived] == ["hand"]
         with pytest.raises(manual_edits.NotAMember):
-            manual_edits.set_archived(conn, lincoln, ada, True, **BY)
-        manual_edits.set_archived(conn, lincoln, ada, False, **BY)
+            manual_edits.set_archived(conn, lincoln, ada, True, **builders.BY)
+        manual_edits.set_archived(conn, lincoln, ada, False, **builders.BY)
         restored = members.list_members(conn, lincoln.district_id, lincoln.id, role="student")
         assert [each["managed"] for each in restored] == [False]
-        manual_edits.add(conn, lincoln, {"given_name": "Grace", "role": "teacher"}, **BY)
+        manual_edits.add(conn, lincoln, {"given_name": "Grace", "role": "teacher"}, **builders.BY)
     by_hand = "select status, managed from membership where role = 'teacher'"
-    assert every(database, by_hand) == [("active", False)]
+    assert builders.every(database, by_hand) == [("active", False)]
 
 
 def test_people_are_found_by_what_one_knows_of_them(database: Database, lincoln: SchoolRow, ada: int) -> None:
-    sync_rows(database, lincoln, newcomer("u2", "Grace", changes={"family_name": "Hopper"}))
+    builders.sync_rows(database, lincoln, builders.newcomer("u2", "Grace", changes={"family_name": "Hopper"}))
     with database.begin() as conn:
-        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+        foreign = builders.add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
         for words in ("lovel", "Ada Lovelace", "ADA@example.org", "17", "u1", str(ada)):
             found = members.find(conn, lincoln.district_id, words)
             assert [each.id for each in found] == [ada], words

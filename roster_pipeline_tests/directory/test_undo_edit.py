@@ -11,18 +11,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import CannotUndo
 from roster_pipeline.services import person_changes
-from roster_pipeline_tests.directory.builders import (
-    BY,
-    Do,
-    every,
-    every_edit,
-    newcomer,
-    one,
-    person_of,
-    row,
-    sync_rows,
-    write_plan,
-)
+from roster_pipeline_tests.directory import builders
 
 
 def _state(conn: Connection, school: SchoolRow, person: int) -> Any:
@@ -46,7 +35,7 @@ def _undo(database: Database, school: SchoolRow, person: int, edit: int) -> None
 def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    kinds = every_edit(lincoln, ada)
+    kinds = builders.every_edit(lincoln, ada)
     assert undo_edit.EDITS.keys() == kinds.keys()
     for what, do in kinds.items():
         with database.begin() as conn:
@@ -56,7 +45,7 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
             after = _state(conn, lincoln, ada)
         assert after != before, what
         edit = _newest(database, ada)
-        plan = write_plan(database, lincoln, [row("update", ada, changes={"email": "x@example.org"})])
+        plan = builders.write_plan(database, lincoln, [builders.row("update", ada, changes={"email": "x@example.org"})])
         _undo(database, lincoln, ada, edit)
         with database.begin() as conn:
             assert _state(conn, lincoln, ada) == before, what
@@ -74,20 +63,20 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
 def test_what_was_said_of_a_record_before_comes_back(database: Database, lincoln: SchoolRow, ada: int) -> None:
     excluded = "select sourced_id from link_exclusion"
     with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
     with database.begin() as conn:
-        manual_edits.unlink(conn, lincoln.connection, ada, "u2", **BY)
+        manual_edits.unlink(conn, lincoln.connection, ada, "u2", **builders.BY)
     with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, ada, "u2", **BY)
-    assert every(database, excluded) == []
+        manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
+    assert builders.every(database, excluded) == []
     _undo(database, lincoln, ada, _newest(database, ada))
-    assert every(database, excluded) == [("u2",)]
-    write_plan(database, lincoln, [row("conflict", ada, links=["u3"], reason="match_contradicted")])
+    assert builders.every(database, excluded) == [("u2",)]
+    builders.write_plan(database, lincoln, [builders.row("conflict", ada, links=["u3"], reason="match_contradicted")])
     with database.begin() as conn:
-        manual_edits.unlink(conn, lincoln.connection, ada, "u3", **BY)
-    assert len(every(database, excluded)) == 2
+        manual_edits.unlink(conn, lincoln.connection, ada, "u3", **builders.BY)
+    assert len(builders.every(database, excluded)) == 2
     _undo(database, lincoln, ada, _newest(database, ada))
-    assert every(database, excluded) == [("u2",)], "of a record that was never linked"
+    assert builders.every(database, excluded) == [("u2",)], "of a record that was never linked"
 
 
 def test_a_later_change_of_another_value_does_not_prevent_the_undo(
@@ -95,36 +84,38 @@ def test_a_later_change_of_another_value_does_not_prevent_the_undo(
 ) -> None:
     district = lincoln.district_id
     with database.begin() as conn:
-        manual_edits.edit(conn, district, ada, {"phone": "+1"}, **BY)
+        manual_edits.edit(conn, district, ada, {"phone": "+1"}, **builders.BY)
     edit = _newest(database, ada)
-    sync_rows(database, lincoln, row("update", ada, changes={"email": "new@example.org"}, links=["u1"]))
+    builders.sync_rows(
+        database, lincoln, builders.row("update", ada, changes={"email": "new@example.org"}, links=["u1"])
+    )
     with database.begin() as conn:
-        manual_edits.set_lock(conn, district, ada, "username", True, **BY)
+        manual_edits.set_lock(conn, district, ada, "username", True, **builders.BY)
     _undo(database, lincoln, ada, edit)
-    assert every(database, "select phone, email, locked_fields from person") == [
+    assert builders.every(database, "select phone, email, locked_fields from person") == [
         (None, "new@example.org", ["username"])
     ]
 
 
 def test_what_something_newer_changed_is_refused_in_words(database: Database, lincoln: SchoolRow, ada: int) -> None:
-    district, source, do = lincoln.district_id, lincoln.connection, every_edit(lincoln, ada)
-    sync_rows(database, lincoln, newcomer("b1", "Bo"))
-    bo = person_of(database, "b1")
-    newer: dict[str, tuple[Do, Do]] = {
+    district, source, do = lincoln.district_id, lincoln.connection, builders.every_edit(lincoln, ada)
+    builders.sync_rows(database, lincoln, builders.newcomer("b1", "Bo"))
+    bo = builders.person_of(database, "b1")
+    newer: dict[str, tuple[builders.Do, builders.Do]] = {
         "Phone was changed again since": (
-            lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+1"}, **BY),
-            lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+2"}, **BY),
+            lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+1"}, **builders.BY),
+            lambda conn: manual_edits.edit(conn, district, ada, {"phone": "+2"}, **builders.BY),
         ),
         "The lock of a field was changed again since": (do["field locked"], do["field unlocked"]),
         "The membership was changed again since": (do["membership archived"], do["membership active"]),
         "Whether syncs change the person was changed": (do["person excluded"], do["person included"]),
         f"The record is linked to person {bo} now": (
-            lambda conn: manual_edits.unlink(conn, source, ada, "u1", **BY),
-            lambda conn: manual_edits.link(conn, source, bo, "u1", **BY),
+            lambda conn: manual_edits.unlink(conn, source, ada, "u1", **builders.BY),
+            lambda conn: manual_edits.link(conn, source, bo, "u1", **builders.BY),
         ),
         "The link of the record was changed since": (
-            lambda conn: manual_edits.link(conn, source, ada, "u5", **BY),
-            lambda conn: manual_edits.set_primary_record(conn, source, ada, "u5", **BY),
+            lambda conn: manual_edits.link(conn, source, ada, "u5", **builders.BY),
+            lambda conn: manual_edits.set_primary_record(conn, source, ada, "u5", **builders.BY),
         ),
         "It changed nothing that is still there": (do["person included"], do["person excluded"]),
     }
@@ -134,11 +125,11 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
         number = _newest(database, ada)
         with database.begin() as conn:
             later(conn)
-        count = one(database, "select count(*) from change_log")
+        count = builders.one(database, "select count(*) from change_log")
         with pytest.raises(CannotUndo) as refused:
             _undo(database, lincoln, ada, number)
         assert words in str(refused.value)
-        assert one(database, "select count(*) from change_log") == count
+        assert builders.one(database, "select count(*) from change_log") == count
     with pytest.raises(CannotUndo, match="no edit"):
         _undo(database, lincoln, bo, _newest(database, ada))
     with pytest.raises(CannotUndo, match="no edit"):
@@ -149,12 +140,12 @@ def test_an_undone_archival_is_shown_in_dagster_as_a_restoration(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     with database.begin() as conn:
-        person_changes.archive(conn, "lincoln", ada, **BY)
+        person_changes.archive(conn, "lincoln", ada, **builders.BY)
     edit = _newest(database, ada)
     with database.begin() as conn:
-        person_changes.undo(conn, lincoln.district_id, ada, edit, **BY)
+        person_changes.undo(conn, lincoln.district_id, ada, edit, **builders.BY)
         log = ledger.changes_of_person(conn, lincoln.district_id, ada)
-    assert [kind for (kind,) in every(database, "select kind from unreported_decision order by id")] == [
+    assert [kind for (kind,) in builders.every(database, "select kind from unreported_decision order by id")] == [
         "archival",
         "restore",
     ]

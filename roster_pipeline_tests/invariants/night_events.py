@@ -1,17 +1,7 @@
 """Events in a SIS on one day, by name; numbers pick the people."""
 
-from roster_pipeline_tests.invariants import lookalikes
+from roster_pipeline_tests.invariants import lookalikes, sis_state
 from roster_pipeline_tests.invariants.district import CheckedDistrict
-from roster_pipeline_tests.invariants.sis_state import (
-    DISTRICT,
-    GROUPS,
-    LEAVING,
-    SPOILED,
-    UNLISTED,
-    Group,
-    Record,
-    campus_of,
-)
 
 KINDS = (
     "join", "join", "join_numberless", "leave", "leave", "come_back", "come_back", "come_back", "move", "rename",
@@ -30,12 +20,12 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         lookalikes.appear(sis, lookalikes.KINDS[third % len(lookalikes.KINDS)], pick, other)
         return
     here, left = sis.here(), sis.left()
-    school, group = sis.schools[other % len(sis.schools)], GROUPS[third % len(GROUPS)]
+    school, group = sis.schools[other % len(sis.schools)], sis_state.GROUPS[third % len(sis_state.GROUPS)]
     if kind.startswith("join"):
         sis.join(school, group, numbered=kind == "join")
         return
     if kind == "spoil":
-        sis.spoil(sorted(SPOILED)[pick // 5 % len(SPOILED)], school, group, every=1 + pick % 5)
+        sis.spoil(sorted(sis_state.SPOILED)[pick // 5 % len(sis_state.SPOILED)], school, group, every=1 + pick % 5)
         return
     if kind.startswith("year"):
         sis.turn_year(school, up=kind == "year_up", every=1 + pick % 3)
@@ -66,19 +56,19 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
     if kind in ("other_role", "other_role_there", "second_record") and turns and record.human in sis.alike:
         return
     if kind == "leave":
-        sis.leave(record, LEAVING[other % len(LEAVING)])
+        sis.leave(record, sis_state.LEAVING[other % len(sis_state.LEAVING)])
     elif kind == "move":
         sis.set_roles(record, [(role, school) for role, _ in record.roles])
     elif kind == "half_move":
         sis.set_roles(record, [(role, school) for role, _ in record.roles], main=record.roles[0][1])
     elif kind == "lose_school":
-        sis.set_roles(record, [(role, UNLISTED) for role, _ in record.roles])
+        sis.set_roles(record, [(role, sis_state.UNLISTED) for role, _ in record.roles])
     elif kind == "to_campus":
-        sis.set_roles(record, [(role, campus_of(school)) for role, _ in record.roles])
+        sis.set_roles(record, [(role, sis_state.campus_of(school)) for role, _ in record.roles])
     elif kind == "to_district":
-        sis.set_roles(record, [(role, DISTRICT) for role, _ in record.roles])
+        sis.set_roles(record, [(role, sis_state.DISTRICT) for role, _ in record.roles])
     elif kind == "also_campus":
-        sis.set_roles(record, [*record.roles, (record.roles[0][0], campus_of(school))])
+        sis.set_roles(record, [*record.roles, (record.roles[0][0], sis_state.campus_of(school))])
     elif kind == "rename":
         sis.rename(record, given=bool(other % 2))
     elif kind == "exchange_names":
@@ -116,7 +106,7 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.slip(alone(here)[pick % len(here) :][: 2 + other % 4], kind.removeprefix("slip_"))
 
 
-def _pupil(group: Group) -> bool:
+def _pupil(group: sis_state.Group) -> bool:
     return group == "student"
 
 
@@ -126,12 +116,12 @@ def happen_all(district: CheckedDistrict, changes: list[tuple[str, int, int, int
         happen(district, kind, *picks)
 
 
-def alone(here: list[Record]) -> list[Record]:
+def alone(here: list[sis_state.Record]) -> list[sis_state.Record]:
     """Records of people with a single record."""
     humans = [record.human for record in here]
     return [record for record in here if humans.count(record.human) == 1]
 
 
-def replaced(record: Record, here: list[Record]) -> bool:
+def replaced(record: sis_state.Record, here: list[sis_state.Record]) -> bool:
     """Whether a record that left got a new id: the old one does not come back as well."""
     return any(each.human == record.human and each.roles == record.roles for each in here)

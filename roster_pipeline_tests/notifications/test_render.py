@@ -6,20 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from roster_pipeline.notifications.content import (
-    Comparison,
-    ConnectionFacts,
-    FailureAlert,
-    Finding,
-    Held,
-    LeftAlone,
-    QualityCheck,
-    Rejected,
-    RoleCounts,
-    RoleSize,
-    RowDetails,
-    SyncReport,
-)
+from roster_pipeline.notifications import content
 from roster_pipeline.notifications.mail import Mail
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.notice import digest_mail
@@ -67,7 +54,7 @@ def squeezed(text: str) -> str:
 
 
 @EXAMPLES
-def test_text_and_html_say_the_same(report: SyncReport | FailureAlert) -> None:
+def test_text_and_html_say_the_same(report: content.SyncReport | content.FailureAlert) -> None:
     mail = render(report)
     html = " ".join(read(mail).words)
     text = re.sub(r"-{2,}(?=\n)|^-- $", "", mail.text, flags=re.M).replace(
@@ -78,14 +65,14 @@ def test_text_and_html_say_the_same(report: SyncReport | FailureAlert) -> None:
 
 
 @EXAMPLES
-def test_the_link_to_the_run_is_in_both(report: SyncReport | FailureAlert) -> None:
+def test_the_link_to_the_run_is_in_both(report: content.SyncReport | content.FailureAlert) -> None:
     mail = render(report)
     assert read(mail).links == [report.run_url]
     assert mail.text.rstrip().endswith(f"Dagster run: {report.run_url} (for engineers)"), "for engineers, at the end"
 
 
 @EXAMPLES
-def test_a_mail_needs_nothing_from_elsewhere(report: SyncReport | FailureAlert) -> None:
+def test_a_mail_needs_nothing_from_elsewhere(report: content.SyncReport | content.FailureAlert) -> None:
     mail = render(report)
     assert read(mail).tags.isdisjoint({"script", "img", "link", "form", "iframe"})
     assert "url(" not in mail.html
@@ -101,16 +88,16 @@ def test_held_changes_say_why_and_how_to_approve() -> None:
 
 
 def test_what_cannot_be_approved_offers_no_approval() -> None:
-    incomplete = (Finding("incomplete", "Page 7 of 14 never came.", overridable=False),)
-    held = (Held("teacher", "archive", 2, incomplete), Held("student", "archive", 3, incomplete))
+    incomplete = (content.Finding("incomplete", "Page 7 of 14 never came.", overridable=False),)
+    held = (content.Held("teacher", "archive", 2, incomplete), content.Held("student", "archive", 3, incomplete))
     text = render(replace(QUIET, held=held)).text
     assert "This cannot be approved" in text
     assert "roster hold approve" not in text
 
 
 def test_a_problem_that_holds_nobody_is_named_once_and_not_as_held() -> None:
-    wrong = (Finding("empty_role", "No teacher came, the directory has 84."),)
-    held = (Held("teacher", "archive", 0, wrong), Held("student", "create", 0, wrong))
+    wrong = (content.Finding("empty_role", "No teacher came, the directory has 84."),)
+    held = (content.Held("teacher", "archive", 0, wrong), content.Held("student", "create", 0, wrong))
     text = render(replace(QUIET, held=held)).text
     assert text.count("No teacher came, the directory has 84.") == 1
     assert "There is nothing to approve." in text
@@ -126,11 +113,11 @@ def test_a_guard_that_holds_a_whole_school_is_explained_once() -> None:
 
 def test_switches_that_are_off_say_what_they_keep_from_happening() -> None:
     left = (
-        LeftAlone("student", 12, "archive_off"),
-        LeftAlone("teacher", 1, "auto_update_off"),
-        LeftAlone("staff", 2, "role_off"),
-        LeftAlone("admin", 0, "archive_off"),
-        LeftAlone("student", 3, "several_matches"),
+        content.LeftAlone("student", 12, "archive_off"),
+        content.LeftAlone("teacher", 1, "auto_update_off"),
+        content.LeftAlone("staff", 2, "role_off"),
+        content.LeftAlone("admin", 0, "archive_off"),
+        content.LeftAlone("student", 3, "several_matches"),
     )
     text = render(replace(QUIET, left_alone=left)).text
     assert "12 students would be archived: Archive is off." in text
@@ -167,7 +154,9 @@ def test_where_there_is_a_console_the_mail_links_to_what_is_to_be_decided() -> N
 
 
 @EXAMPLES
-def test_where_there_is_a_console_no_mail_to_an_owner_names_a_command(report: SyncReport | FailureAlert) -> None:
+def test_where_there_is_a_console_no_mail_to_an_owner_names_a_command(
+    report: content.SyncReport | content.FailureAlert,
+) -> None:
     mail = render(replace(report, console_url=CONSOLE))
     commands = r"roster (sync|hold|plan|school|test-connection)\b(?! failed)"
     assert not re.search(commands, mail.text + mail.html)
@@ -175,17 +164,20 @@ def test_where_there_is_a_console_no_mail_to_an_owner_names_a_command(report: Sy
 
 
 def test_what_nobody_can_approve_is_synced_again() -> None:
-    incomplete = (Finding("incomplete", "Page 7 of 14 never came.", overridable=False),)
-    mail = render(replace(QUIET, held=(Held("teacher", "archive", 2, incomplete),), console_url=CONSOLE))
+    incomplete = (content.Finding("incomplete", "Page 7 of 14 never came.", overridable=False),)
+    mail = render(replace(QUIET, held=(content.Held("teacher", "archive", 2, incomplete),), console_url=CONSOLE))
     assert "Sync again: https://roster.example.org/schools/lincoln-high/runs" in mail.text
     assert "decide" not in mail.text
 
 
 def test_rows_and_facts_that_are_all_zero_are_left_out() -> None:
-    facts = ConnectionFacts("whole", pages=0, requests=0, seconds=0.01, complete=True, records=0)
-    sizes = (RoleSize("admin", 0, 0), RoleSize("student", 3, 4))
+    facts = content.ConnectionFacts("whole", pages=0, requests=0, seconds=0.01, complete=True, records=0)
+    sizes = (content.RoleSize("admin", 0, 0), content.RoleSize("student", 3, 4))
     report = replace(
-        GOOD, connection=facts, comparison=Comparison(GOOD.when, sizes), roles=(RoleCounts("student", created=2),)
+        GOOD,
+        connection=facts,
+        comparison=content.Comparison(GOOD.when, sizes),
+        roles=(content.RoleCounts("student", created=2),),
     )
     text = render(report).text
     for zero in ("Pages", "Requests", "Seconds", "Records:", "Archived", "Updated", "Unchanged", "Admins"):
@@ -202,7 +194,7 @@ def test_a_digest_links_to_the_run_of_every_school_and_to_what_is_held() -> None
     assert "roster hold list" in typed
     assert "roster school set lincoln-high --report-when daily" in " ".join(typed.split())
     incomplete = replace(
-        HELD, held=(Held("teacher", "archive", 2, (Finding("incomplete", "Cut.", overridable=False),)),)
+        HELD, held=(content.Held("teacher", "archive", 2, (content.Finding("incomplete", "Cut.", overridable=False),)),)
     )
     alone = digest_mail([incomplete], GOOD.when, "UTC", CONSOLE).text
     assert "Look at these schools: https://roster.example.org/?state=attention" in alone
@@ -215,15 +207,15 @@ def test_a_digest_links_to_the_run_of_every_school_and_to_what_is_held() -> None
     ("details", "said"),
     [
         (
-            RowDetails(1, "ids", attached=True),
+            content.RowDetails(1, "ids", attached=True),
             "1 row of the plan is attached as a CSV file, with ids in place of names.",
         ),
-        (RowDetails(43, "masked", attached=True), "with initials in place of names."),
-        (RowDetails(20_000, "ids", attached=False), "20,000 rows, too many for a mail"),
-        (RowDetails(20_000, "ids", attached=False), "roster plan show lincoln-high --plan 17 --csv rows.csv"),
+        (content.RowDetails(43, "masked", attached=True), "with initials in place of names."),
+        (content.RowDetails(20_000, "ids", attached=False), "20,000 rows, too many for a mail"),
+        (content.RowDetails(20_000, "ids", attached=False), "roster plan show lincoln-high --plan 17 --csv rows.csv"),
     ],
 )
-def test_a_mail_says_where_the_row_details_are(details: RowDetails, said: str) -> None:
+def test_a_mail_says_where_the_row_details_are(details: content.RowDetails, said: str) -> None:
     assert said in " ".join(render(replace(GOOD, details=details)).text.split())
 
 
@@ -240,11 +232,11 @@ def test_poisoned_values_do_no_harm(school: str) -> None:
         school_name=school,
         school_key=POISON,
         run_url="javascript:alert(1)",
-        roles=(RoleCounts(POISON, created=1),),
-        held=(Held(POISON, "archive", 3, (Finding(POISON, POISON),)),),
-        left_alone=(LeftAlone(POISON, 2, POISON, POISON),),
-        checks=(QualityCheck(POISON, False, 2, 1),),
-        rejected=(Rejected(POISON, POISON, POISON, 1),),
+        roles=(content.RoleCounts(POISON, created=1),),
+        held=(content.Held(POISON, "archive", 3, (content.Finding(POISON, POISON),)),),
+        left_alone=(content.LeftAlone(POISON, 2, POISON, POISON),),
+        checks=(content.QualityCheck(POISON, False, 2, 1),),
+        rejected=(content.Rejected(POISON, POISON, POISON, 1),),
     )
     for report in (bad, replace(FAILED, school_name=school, step=POISON, message=POISON, remedy=POISON)):
         mail = render(report)

@@ -12,15 +12,7 @@ from urllib.parse import quote
 
 import pytest
 
-from roster_pipeline.notifications.mail import (
-    Delivery,
-    FolderMailer,
-    MailSettingsError,
-    PermanentDeliveryError,
-    ServerAwayError,
-    TemporaryDeliveryError,
-    message_id,
-)
+from roster_pipeline.notifications import mail
 from roster_pipeline.notifications.mail_page import render
 from roster_pipeline.notifications.smtp import Server, SmtpMailer, mailer_from
 from roster_pipeline.settings.installation import MailServer
@@ -29,7 +21,7 @@ from roster_pipeline_tests.notifications.examples import GOOD, NIGHT
 
 SENDER = "Roster <roster@district.example.org>"
 OWNER, OTHER = "owner@school.example.org", "other@school.example.org"
-IDENTITY = message_id("sync", 1841, sender=SENDER)
+IDENTITY = mail.message_id("sync", 1841, sender=SENDER)
 MAIL = render(GOOD)
 
 Serve = Callable[..., Sink]
@@ -46,7 +38,7 @@ def signed_in(sink: Sink, scheme: str, certificates: Certificates, password: str
 
 def test_a_mail_arrives_with_its_headers_and_both_bodies(serve: Serve) -> None:
     sink = serve()
-    assert mailer_of(sink).send(IDENTITY, [OWNER, OTHER], MAIL, at=NIGHT) == Delivery((OWNER, OTHER))
+    assert mailer_of(sink).send(IDENTITY, [OWNER, OTHER], MAIL, at=NIGHT) == mail.Delivery((OWNER, OTHER))
     [message] = sink.messages
     assert sink.envelopes == [("roster@district.example.org", [OWNER, OTHER])]
     assert message["From"] == SENDER
@@ -92,7 +84,7 @@ def test_tls_from_the_first_byte(serve: Serve, certificates: Certificates) -> No
 
 def test_a_wrong_password_can_be_put_right_later_and_is_not_repeated(serve: Serve, certificates: Certificates) -> None:
     sink = serve(sign_in=True, tls_context=certificates.server, require_starttls=True)
-    with pytest.raises(TemporaryDeliveryError, match=r"refused the sign-in \(535 5\.7\.8\)") as caught:
+    with pytest.raises(mail.TemporaryDeliveryError, match=r"refused the sign-in \(535 5\.7\.8\)") as caught:
         signed_in(sink, "smtp+starttls", certificates, "hunter-two").send(IDENTITY, [OWNER], MAIL)
     assert "hunter-two" not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -100,7 +92,7 @@ def test_a_wrong_password_can_be_put_right_later_and_is_not_repeated(serve: Serv
 
 def test_a_certificate_nobody_vouches_for_is_refused(serve: Serve, certificates: Certificates) -> None:
     sink = serve(tls_context=certificates.server)
-    with pytest.raises(TemporaryDeliveryError, match="no secure connection") as caught:
+    with pytest.raises(mail.TemporaryDeliveryError, match="no secure connection") as caught:
         SmtpMailer(f"smtp+starttls://127.0.0.1:{sink.port}", SENDER, timeout=5).send(IDENTITY, [OWNER], MAIL)
     assert "unable to get local issuer certificate" in caught.value.message
     assert sink.messages == []
@@ -108,7 +100,7 @@ def test_a_certificate_nobody_vouches_for_is_refused(serve: Serve, certificates:
 
 def test_a_server_without_starttls_gets_nothing(serve: Serve) -> None:
     sink = serve()
-    with pytest.raises(TemporaryDeliveryError, match="does not offer"):
+    with pytest.raises(mail.TemporaryDeliveryError, match="does not offer"):
         SmtpMailer(f"smtp+starttls://127.0.0.1:{sink.port}", SENDER, timeout=5).send(IDENTITY, [OWNER], MAIL)
     assert sink.messages == []
 
@@ -118,26 +110,26 @@ def test_a_refused_recipient_does_not_keep_the_mail_from_the_others(serve: Serve
     sink.replies = {OTHER: "550 5.1.1 unknown", "late@school.example.org": "450 4.2.1 greylisted"}
     to = [OWNER, OTHER, "late@school.example.org", "no address"]
     delivery = mailer_of(sink).send(IDENTITY, to, MAIL)
-    assert delivery == Delivery((OWNER,), ("late@school.example.org",), ("no address", OTHER))
+    assert delivery == mail.Delivery((OWNER,), ("late@school.example.org",), ("no address", OTHER))
     assert sink.envelopes[0][1] == [OWNER]
 
 
 def test_an_address_that_the_server_cannot_spell_does_not_keep_the_mail_from_the_others(serve: Serve) -> None:
     sink, odd = serve(enable_SMTPUTF8=False), "jürgen@school.example.org"
-    assert mailer_of(sink).send(IDENTITY, [odd, OWNER], MAIL) == Delivery((OWNER,), never=(odd,))
+    assert mailer_of(sink).send(IDENTITY, [odd, OWNER], MAIL) == mail.Delivery((OWNER,), never=(odd,))
     assert sink.envelopes[0][1] == [OWNER]
-    with pytest.raises(PermanentDeliveryError, match="letters outside ASCII"):
+    with pytest.raises(mail.PermanentDeliveryError, match="letters outside ASCII"):
         mailer_of(sink).send(IDENTITY, [odd], MAIL)
 
 
 REFUSALS = [
-    ({OWNER: f"550 5.1.1 <{OWNER}> is unknown"}, PermanentDeliveryError, "every recipient"),
-    ({OWNER: f"450 4.2.1 <{OWNER}> is busy"}, TemporaryDeliveryError, "every recipient"),
-    ({OWNER: "421 4.7.0 too many"}, TemporaryDeliveryError, "every recipient"),
-    ({"DATA": f"451 4.3.0 {OWNER} later"}, TemporaryDeliveryError, r"refused the mail \(451 4.3.0\)"),
-    ({"DATA": f"554 5.7.1 {OWNER} is spam"}, PermanentDeliveryError, r"refused the mail \(554 5.7.1\)"),
-    ({"MAIL": "552 5.3.4 too large"}, PermanentDeliveryError, r"too large for the mail server \(552 5.3.4\)"),
-    ({"MAIL": "553 5.7.1 not your sender"}, ServerAwayError, r"refused the sender \(553 5.7.1\)"),
+    ({OWNER: f"550 5.1.1 <{OWNER}> is unknown"}, mail.PermanentDeliveryError, "every recipient"),
+    ({OWNER: f"450 4.2.1 <{OWNER}> is busy"}, mail.TemporaryDeliveryError, "every recipient"),
+    ({OWNER: "421 4.7.0 too many"}, mail.TemporaryDeliveryError, "every recipient"),
+    ({"DATA": f"451 4.3.0 {OWNER} later"}, mail.TemporaryDeliveryError, r"refused the mail \(451 4.3.0\)"),
+    ({"DATA": f"554 5.7.1 {OWNER} is spam"}, mail.PermanentDeliveryError, r"refused the mail \(554 5.7.1\)"),
+    ({"MAIL": "552 5.3.4 too large"}, mail.PermanentDeliveryError, r"too large for the mail server \(552 5.3.4\)"),
+    ({"MAIL": "553 5.7.1 not your sender"}, mail.ServerAwayError, r"refused the sender \(553 5.7.1\)"),
 ]
 
 
@@ -156,20 +148,20 @@ def test_what_the_server_refuses_is_tried_again_only_if_that_can_help(
 def test_an_odd_goodbye_after_the_mail_was_taken_does_not_matter(serve: Serve) -> None:
     sink = serve()
     sink.replies = {"QUIT": "500 what"}
-    assert mailer_of(sink).send(IDENTITY, [OWNER], MAIL) == Delivery((OWNER,))
+    assert mailer_of(sink).send(IDENTITY, [OWNER], MAIL) == mail.Delivery((OWNER,))
 
 
 def test_a_server_that_is_not_there_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
-    with pytest.raises(TemporaryDeliveryError, match="cannot be reached"):
+    with pytest.raises(mail.TemporaryDeliveryError, match="cannot be reached"):
         SmtpMailer(f"smtp://127.0.0.1:{port}", SENDER, timeout=1).send(IDENTITY, [OWNER], MAIL)
 
 
 def test_a_silent_server_does_not_hold_us_for_long() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         mailer = SmtpMailer(f"smtp://127.0.0.1:{silent.getsockname()[1]}", SENDER, timeout=0.2)
-        with pytest.raises(TemporaryDeliveryError, match="cannot be reached"):
+        with pytest.raises(mail.TemporaryDeliveryError, match="cannot be reached"):
             mailer.send(IDENTITY, [OWNER], MAIL)
 
 
@@ -192,7 +184,7 @@ def test_a_server_that_answers_byte_by_byte_is_cut_off(scheme: str, certificates
         url = f"{scheme}://127.0.0.1:{listening.getsockname()[1]}"
         began = time.monotonic()
         try:
-            with pytest.raises(TemporaryDeliveryError):
+            with pytest.raises(mail.TemporaryDeliveryError):
                 SmtpMailer(url, SENDER, tls=certificates.client, timeout=20, whole=1).send(IDENTITY, [OWNER], MAIL)
             assert time.monotonic() - began < 10
         finally:
@@ -214,7 +206,7 @@ def test_a_connection_that_breaks_before_the_answer_is_tried_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         server = threading.Thread(target=serve_and_hang_up, args=(listening,))
         server.start()
-        with pytest.raises(TemporaryDeliveryError, match="broke before it confirmed"):
+        with pytest.raises(mail.TemporaryDeliveryError, match="broke before it confirmed"):
             SmtpMailer(f"smtp://127.0.0.1:{listening.getsockname()[1]}", SENDER, timeout=5).send(
                 IDENTITY, [OWNER], MAIL
             )
@@ -230,7 +222,7 @@ def test_a_domain_in_its_own_letters_is_sent_in_ascii(serve: Serve) -> None:
 def test_nobody_to_send_to_is_permanent(serve: Serve) -> None:
     mailer = mailer_of(serve())
     for to in ([], ["no address"], ["a@b.example\r\nBcc: c@d.example"]):
-        with pytest.raises(PermanentDeliveryError, match="no usable recipient"):
+        with pytest.raises(mail.PermanentDeliveryError, match="no usable recipient"):
             mailer.send(IDENTITY, to, MAIL)
 
 
@@ -254,16 +246,16 @@ def test_the_address_of_the_server_is_taken_apart() -> None:
     ],
 )
 def test_a_wrong_address_is_explained_without_its_password(url: str) -> None:
-    with pytest.raises(MailSettingsError, match="ROSTER_SMTP_URL") as caught:
+    with pytest.raises(mail.MailSettingsError, match="ROSTER_SMTP_URL") as caught:
         SmtpMailer(url, SENDER)
     assert "geheim" not in str(caught.value)
 
 
 def test_the_environment_chooses_the_way_out(tmp_path: Path) -> None:
-    assert isinstance(mailer_from(MailServer.read({}), tmp_path), FolderMailer)
+    assert isinstance(mailer_from(MailServer.read({}), tmp_path), mail.FolderMailer)
     assert isinstance(mailer_from(MailServer(smtp_url="smtp://x", mail_from=SENDER), tmp_path), SmtpMailer)
-    with pytest.raises(MailSettingsError, match="ROSTER_MAIL_FROM"):
+    with pytest.raises(mail.MailSettingsError, match="ROSTER_MAIL_FROM"):
         mailer_from(MailServer(smtp_url="smtp://x"), tmp_path)
     for environment in ({"ROSTER_SMTP_URL": "smtp://x", "ROSTER_MAIL_FROM": "x"}, {"ROSTER_MAIL_FROM": "x"}):
-        with pytest.raises(MailSettingsError, match="ROSTER_MAIL_FROM"):
+        with pytest.raises(mail.MailSettingsError, match="ROSTER_MAIL_FROM"):
             mailer_from(MailServer.read(environment), tmp_path)

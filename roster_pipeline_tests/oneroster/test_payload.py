@@ -9,17 +9,8 @@ import pytest
 
 from roster_pipeline.oneroster import Wanted
 from roster_pipeline.oneroster.records.coercion import reference
+from roster_pipeline_tests.oneroster import odd_server
 from roster_pipeline_tests.oneroster.client_helpers import Start, pulled_by
-from roster_pipeline_tests.oneroster.odd_server import (
-    PEOPLE,
-    SCHOOL,
-    odd,
-    of_people,
-    page,
-    person,
-    same_people,
-    told_of,
-)
 
 VERSIONS = pytest.mark.parametrize("version", ["1.1", "1.2"])
 
@@ -39,16 +30,16 @@ SPELLINGS = [
 @VERSIONS
 @pytest.mark.parametrize("faults", SPELLINGS)
 def test_q26_q47_q48_q59_q65_q70_another_spelling_says_the_same(sis: Start, faults: str, version: str) -> None:
-    same_people(sis(versions=(version,)), *faults.split())
+    odd_server.same_people(sis(versions=(version,)), *faults.split())
 
 
 def test_q47_one_org_as_an_object() -> None:
-    people = [person("s-1")]
+    people = [odd_server.person("s-1")]
 
     def answers(path: str, query: Mapping[str, str]) -> Any:
-        return {"/orgs": {"orgs": SCHOOL}, "/users": {"users": people[0]}}.get(path)
+        return {"/orgs": {"orgs": odd_server.SCHOOL}, "/users": {"users": people[0]}}.get(path)
 
-    with odd(answers) as client:
+    with odd_server.odd(answers) as client:
         pulled = pulled_by(client)
     assert [org["sourcedId"] for org in pulled.orgs] == ["sch-1"]
     assert pulled.ids == {"s-1"}
@@ -64,14 +55,14 @@ def test_q48_an_empty_id_beside_an_address_is_no_id(empty: Any) -> None:
 
 def test_q48_references_that_name_nothing_reject_the_record_instead_of_losing_its_school() -> None:
     odd_role = {"role": "student", "org": {"href": "https://sis.example.org/portal", "type": "org"}}
-    pulled = of_people(*(person(f"p-{number}", roles=[odd_role]) for number in range(3)))
+    pulled = odd_server.of_people(*(odd_server.person(f"p-{number}", roles=[odd_role]) for number in range(3)))
     assert "org-unreadable" in pulled.rules
     assert not pulled.of("student")
 
 
 def test_q48_people_of_orgs_that_nobody_has_seen_make_it_incomplete() -> None:
     odd_role = {"role": "student", "org": {"sourcedId": "org:17"}}
-    pulled = of_people(*(person(f"p-{number}", roles=[odd_role]) for number in range(3)))
+    pulled = odd_server.of_people(*(odd_server.person(f"p-{number}", roles=[odd_role]) for number in range(3)))
     assert pulled.problems == ("no-orgs:student",)
 
 
@@ -96,20 +87,20 @@ def test_q50_records_of_one_human_stay_apart_and_a_single_user_may_be_a_list(sis
 
 @pytest.mark.parametrize("fault", ["email=null_text", "email=empty", "email=absent"])
 def test_q51_no_email_in_any_spelling(sis: Start, fault: str) -> None:
-    pulled = same_people(sis(), fault, but=("email",))
+    pulled = odd_server.same_people(sis(), fault, but=("email",))
     assert any(user["email"] is None for user in pulled.users)
     assert not {"NULL", "null", ""} & {user["email"] for user in pulled.users}
 
 
 def test_ids_that_are_numbers_with_a_point_are_ids_on_every_page() -> None:
-    people = [one | {"sourcedId": float(place)} for place, one in enumerate(PEOPLE)]
-    pulled = told_of(lambda query: page(people, query, total=False))
+    people = [one | {"sourcedId": float(place)} for place, one in enumerate(odd_server.PEOPLE)]
+    pulled = odd_server.told_of(lambda query: odd_server.page(people, query, total=False))
     assert pulled.complete, pulled.problems
-    assert len(pulled.ids) == len(PEOPLE)
+    assert len(pulled.ids) == len(odd_server.PEOPLE)
 
 
 def test_q51_somebody_may_be_called_null() -> None:
-    pulled = of_people(person("s-1", familyName="Null", givenName="None", email="none"))
+    pulled = odd_server.of_people(odd_server.person("s-1", familyName="Null", givenName="None", email="none"))
     assert (pulled.users[0]["familyName"], pulled.users[0]["givenName"], pulled.users[0]["email"]) == (
         "Null",
         "None",
@@ -153,7 +144,7 @@ def test_q60_a_change_of_role_keeps_the_id(sis: Start) -> None:
 
 @pytest.mark.parametrize("dates", ["rotate", "empty", "garbage"])
 def test_q61_no_date_ever_rejects_a_person(sis: Start, dates: str) -> None:
-    pulled = same_people(sis(), f"dates={dates}", but=("dateLastModified",))
+    pulled = odd_server.same_people(sis(), f"dates={dates}", but=("dateLastModified",))
     assert not [reject for reject in pulled.rejects if reject["severity"] == "error"]
 
 
@@ -181,7 +172,7 @@ def test_q63_a_user_without_a_role_is_told_without_one(sis: Start, missing: str,
 @pytest.mark.parametrize("grades", ["empty", "text", "number", "null", "old_name"])
 @VERSIONS
 def test_q64_grades_in_every_form_are_a_list_of_texts(sis: Start, grades: str, version: str) -> None:
-    pulled = same_people(sis(versions=(version,)), f"grades={grades}", but=("grades",))
+    pulled = odd_server.same_people(sis(versions=(version,)), f"grades={grades}", but=("grades",))
     assert all(isinstance(grade, str) and grade for user in pulled.users for grade in user["grades"])
     if grades in ("text", "old_name"):
         assert all(user["grades"] for user in pulled.of("student"))

@@ -10,34 +10,26 @@ import pytest
 from roster_pipeline.oneroster import Wanted
 from roster_pipeline.oneroster.bundle import BundleLimits, pull_bundle
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
+from roster_pipeline_tests.oneroster_bundle import writing
 from roster_pipeline_tests.oneroster_bundle.sftp_server import SftpServer
-from roster_pipeline_tests.oneroster_bundle.writing import (
-    ORGS,
-    ROLE,
-    SCHOOL,
-    STUDENT,
-    USERS_11,
-    Read,
-    as_folder,
-    as_zip,
-    bundle_11,
-    bundle_12,
-    manifest,
-    table,
-)
 
 COLUMNS = ("sourcedId", "schoolSourcedId", "userSourcedId", "role", "beginDate", "endDate")
 ENROLLED = {"sourcedId": "e1", "schoolSourcedId": "sch-1", "userSourcedId": "stu-1", "role": "student"}
-LEAVER = STUDENT | {"sourcedId": "stu-2", "identifier": "1043", "username": "dov", "email": "dov@pupils.example.org"}
+LEAVER = writing.STUDENT | {
+    "sourcedId": "stu-2",
+    "identifier": "1043",
+    "username": "dov",
+    "email": "dov@pupils.example.org",
+}
 DECIDING = Wanted(contacts=True, enrollments=True)
 
 
 def bundle(rows: bytes | None = None, name: str = "enrollments.csv") -> dict[str, bytes]:
     """Two students, the first of them enrolled."""
-    files = bundle_11(STUDENT, LEAVER)
+    files = writing.bundle_11(writing.STUDENT, LEAVER)
     return files | {
-        "manifest.csv": manifest("1.1", orgs="bulk", users="bulk", enrollments="bulk"),
-        name: table(COLUMNS, [ENROLLED]) if rows is None else rows,
+        "manifest.csv": writing.manifest("1.1", orgs="bulk", users="bulk", enrollments="bulk"),
+        name: writing.table(COLUMNS, [ENROLLED]) if rows is None else rows,
     }
 
 
@@ -45,15 +37,15 @@ def people(count: int, enrolled: int, **members: str) -> tuple[list[dict[str, st
     """Students, and the enrollments of the first of them."""
     ids = [f"stu-{number}" for number in range(count)]
     rows = [ENROLLED | {"sourcedId": f"e-{one}", "userSourcedId": one} | members for one in ids[:enrolled]]
-    return [STUDENT | {"sourcedId": one} for one in ids], table((*COLUMNS, "status"), rows)
+    return [writing.STUDENT | {"sourcedId": one} for one in ids], writing.table((*COLUMNS, "status"), rows)
 
 
 @pytest.mark.parametrize("wanted", [Wanted(), DECIDING])
 def test_who_is_enrolled_and_has_no_row_is_named(tmp_path: Path, wanted: Wanted) -> None:
     users, rows = people(300, 300)
-    files = bundle(rows) | {"users.csv": table(USERS_11, users[:250])}
-    for path in (as_zip(tmp_path / "a.zip", files), as_folder(tmp_path / "a", files)):
-        read = Read(path, wanted)
+    files = bundle(rows) | {"users.csv": writing.table(writing.USERS_11, users[:250])}
+    for path in (writing.as_zip(tmp_path / "a.zip", files), writing.as_folder(tmp_path / "a", files)):
+        read = writing.Read(path, wanted)
         assert sorted(read.lost) == sorted(f"stu-{number}" for number in range(250, 300))
         assert read.proof.complete, "whether they are too many is for those to say who know the directory"
 
@@ -62,29 +54,34 @@ def test_an_export_of_students_alone_lacks_no_teachers_who_are_enrolled(tmp_path
     users, _ = people(20, 0)
     pupils = [ENROLLED | {"userSourcedId": one["sourcedId"]} for one in users]
     teachers = [ENROLLED | {"userSourcedId": f"tea-{number}", "role": "Teacher"} for number in range(50)]
-    files = bundle(table(COLUMNS, [*pupils, *teachers])) | {"users.csv": table(USERS_11, users)}
-    assert Read(as_zip(tmp_path / "a.zip", files)).lost == []
+    files = bundle(writing.table(COLUMNS, [*pupils, *teachers])) | {"users.csv": writing.table(writing.USERS_11, users)}
+    assert writing.Read(writing.as_zip(tmp_path / "a.zip", files)).lost == []
 
 
 def test_who_is_enrolled_and_has_no_role_is_named(tmp_path: Path) -> None:
     users, rows = people(30, 30)
-    roles = [ROLE | {"sourcedId": f"r-{one['sourcedId']}", "userSourcedId": one["sourcedId"]} for one in users]
-    files = bundle_12(*users, roles=roles[:29])
-    files |= {"manifest.csv": manifest("1.2", orgs="bulk", users="bulk", roles="bulk", enrollments="bulk")}
-    assert Read(as_zip(tmp_path / "a.zip", files | {"enrollments.csv": rows})).lost == ["stu-29"]
+    roles = [writing.ROLE | {"sourcedId": f"r-{one['sourcedId']}", "userSourcedId": one["sourcedId"]} for one in users]
+    files = writing.bundle_12(*users, roles=roles[:29])
+    files |= {"manifest.csv": writing.manifest("1.2", orgs="bulk", users="bulk", roles="bulk", enrollments="bulk")}
+    assert writing.Read(writing.as_zip(tmp_path / "a.zip", files | {"enrollments.csv": rows})).lost == ["stu-29"]
 
 
 def test_of_several_bundles_of_one_export_each_may_have_the_row(tmp_path: Path) -> None:
     users, rows = people(4, 4)
-    manifests = {"manifest.csv": manifest("1.1", orgs="bulk", users="bulk", enrollments="bulk")}
+    manifests = {"manifest.csv": writing.manifest("1.1", orgs="bulk", users="bulk", enrollments="bulk")}
     for place, own in enumerate((users[:1], users[1:3])):
-        school = SCHOOL | {"sourcedId": f"sch-{place}"}
+        school = writing.SCHOOL | {"sourcedId": f"sch-{place}"}
         own = [user | {"orgSourcedIds": f"sch-{place}"} for user in own]
         files = (
-            bundle(rows) | manifests | {"orgs.csv": table(ORGS, [SCHOOL, school]), "users.csv": table(USERS_11, own)}
+            bundle(rows)
+            | manifests
+            | {
+                "orgs.csv": writing.table(writing.ORGS, [writing.SCHOOL, school]),
+                "users.csv": writing.table(writing.USERS_11, own),
+            }
         )
-        as_zip(tmp_path / f"{place}.zip", files)
-    read = Read(tmp_path)
+        writing.as_zip(tmp_path / f"{place}.zip", files)
+    read = writing.Read(tmp_path)
     assert "bundles-of-one-night:2" in read.proof.notes
     assert read.lost == ["stu-3"]
 
@@ -104,9 +101,9 @@ def test_enrollments_that_say_nothing_about_today_name_nobody(
     tmp_path: Path, members: dict[str, str], mode: str
 ) -> None:
     users, rows = people(300, 300, **members)
-    files = bundle(rows) | {"users.csv": table(USERS_11, users[:200])}
-    files |= {"manifest.csv": manifest("1.1", orgs="bulk", users="bulk", enrollments=mode)}
-    assert Read(as_zip(tmp_path / "a.zip", files)).lost == []
+    files = bundle(rows) | {"users.csv": writing.table(writing.USERS_11, users[:200])}
+    files |= {"manifest.csv": writing.manifest("1.1", orgs="bulk", users="bulk", enrollments=mode)}
+    assert writing.Read(writing.as_zip(tmp_path / "a.zip", files)).lost == []
 
 
 def left(users: list[dict[str, object]]) -> set[object]:
@@ -115,10 +112,10 @@ def left(users: list[dict[str, object]]) -> set[object]:
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_who_has_no_enrollment_is_marked_where_that_is_wanted(tmp_path: Path, packed: bool) -> None:
-    path = as_zip(tmp_path / "a.zip", bundle()) if packed else as_folder(tmp_path / "a", bundle())
-    result = Read(path, DECIDING)
+    path = writing.as_zip(tmp_path / "a.zip", bundle()) if packed else writing.as_folder(tmp_path / "a", bundle())
+    result = writing.Read(path, DECIDING)
     assert (left(result.users), result.proof.problems) == ({"stu-2"}, ())
-    assert left(Read(path).users) == set()
+    assert left(writing.Read(path).users) == set()
 
 
 @pytest.mark.parametrize(
@@ -138,7 +135,7 @@ SPOILT: list[tuple[Mapping[str, bytes], str]] = [
     (bundle(b"\xff\xfea\x00"), "enrollments-unread"),
     (bundle(b""), "enrollments-unread"),
     (bundle(b"x" * 200_000), "enrollments-unread"),
-    (bundle(table(COLUMNS, [ENROLLED]) + b'"e2,sch-1\r\n'), "unreadable-rows:enrollments"),
+    (bundle(writing.table(COLUMNS, [ENROLLED]) + b'"e2,sch-1\r\n'), "unreadable-rows:enrollments"),
 ]
 
 
@@ -147,10 +144,10 @@ def test_a_damaged_file_is_a_problem_only_if_it_decides(
     tmp_path: Path, files: Mapping[str, bytes], problem: str
 ) -> None:
     limits = BundleLimits(file_bytes=100_000, total_bytes=100_000)
-    for path in (as_folder(tmp_path / "a", files), as_zip(tmp_path / "a.zip", files)):
-        result = Read(path, DECIDING, limits)
+    for path in (writing.as_folder(tmp_path / "a", files), writing.as_zip(tmp_path / "a.zip", files)):
+        result = writing.Read(path, DECIDING, limits)
         assert (len(result.users), result.proof.problems, left(result.users)) == (2, (problem,), set())
-        assert Read(path, limits=limits).proof.complete
+        assert writing.Read(path, limits=limits).proof.complete
 
 
 def test_a_packed_file_that_unpacks_to_far_too_much_is_not_unpacked(tmp_path: Path) -> None:
@@ -158,15 +155,15 @@ def test_a_packed_file_that_unpacks_to_far_too_much_is_not_unpacked(tmp_path: Pa
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in bundle(b"e" * 20_000_000).items():
             archive.writestr(name, content)
-    assert Read(path).proof.complete
-    assert Read(path, DECIDING).proof.problems == ("enrollments-unread",)
+    assert writing.Read(path).proof.complete
+    assert writing.Read(path, DECIDING).proof.problems == ("enrollments-unread",)
 
 
 @pytest.mark.parametrize(("wanted", "requests", "gone"), [(Wanted(), 3, set()), (DECIDING, 3, {"stu-2"})])
 def test_an_unpacked_enrollments_file_is_fetched_only_if_it_decides(
     tmp_path: Path, wanted: Wanted, requests: int, gone: set[str]
 ) -> None:
-    as_folder(tmp_path / "served" / "csv", bundle())
+    writing.as_folder(tmp_path / "served" / "csv", bundle())
     with SftpServer(tmp_path / "served") as server:
         pulled = pull_bundle(server.source("/csv"), wanted)
         users = [user for batch in pulled if batch.kind == "user" for user in batch.records]

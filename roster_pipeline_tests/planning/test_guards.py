@@ -14,17 +14,7 @@ from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of
 from roster_pipeline.planning.snapshot_guards import WholeSchool
 from roster_pipeline.settings.school import Guards, RoleSettings, SchoolSettings, Window
 from roster_pipeline.vocabulary import CHANGING, Role
-from roster_pipeline_tests.planning.builders import (
-    COMPLETE,
-    TODAY,
-    Directory,
-    cleaned,
-    entry,
-    plan_to_judge,
-    school,
-    tuples,
-    user,
-)
+from roster_pipeline_tests.planning import builders
 
 ALL = {(role.value, action) for role in Role for action in CHANGING}
 ARCHIVALS = {(role.value, "archive") for role in Role}
@@ -33,20 +23,20 @@ ARCHIVALS = {(role.value, "archive") for role in Role}
 def plan_of(**rows: int) -> Plan:
     """A plan with this many student rows per action; `key` are updates of an e-mail."""
     keyed = ("student", rows.pop("key", 0))
-    return plan_to_judge({("student", action): count for action, count in rows.items()}, ("student",), keyed)
+    return builders.plan_to_judge({("student", action): count for action, count in rows.items()}, ("student",), keyed)
 
 
 def facts(**known: Any) -> PlanStats:
     """A quiet sync of a school of 200 students."""
     usual = PlanStats(
-        snapshot=COMPLETE,
+        snapshot=builders.COMPLETE,
         history=pd.DataFrame({"student": [200] * 7}),
         counts={"student": 200},
         managed={"student": 200},
         records={"student": 200, "unknown": 0},
         rejected={"student": 0, "unknown": 0},
         contradictions=0,
-        today=TODAY,
+        today=builders.TODAY,
         first_sync=False,
         rekeyed={"student": (0, 200)},
     )
@@ -54,12 +44,12 @@ def facts(**known: Any) -> PlanStats:
 
 
 def held(verdict: Verdict) -> set[tuple[str, str]]:
-    return {(row.role, row.action) for row in tuples(verdict.rows) if row.verdict == "hold"}
+    return {(row.role, row.action) for row in builders.tuples(verdict.rows) if row.verdict == "hold"}
 
 
 STUDENTS = "student"
-BLACKOUT = Window(first=date(2026, 3, 1), last=TODAY, kind="blackout")
-ADD_ONLY = Window(first=TODAY, last=date(2026, 9, 1), kind="add_only")
+BLACKOUT = Window(first=date(2026, 3, 1), last=builders.TODAY, kind="blackout")
+ADD_ONLY = Window(first=builders.TODAY, last=date(2026, 9, 1), kind="add_only")
 
 NOW = datetime(2026, 3, 2, 20, tzinfo=UTC)
 
@@ -267,17 +257,19 @@ def test_held_is_what_would_have_done_something() -> None:
     assert [(line["role"], line["action"], line["rows"]) for line in verdict.held] == [("student", "archive", 100)]
 
 
-def sync(directory: Directory, users: list[dict[str, Any]], settings: SchoolSettings | None = None) -> Verdict:
+def sync(directory: builders.Directory, users: list[dict[str, Any]], settings: SchoolSettings | None = None) -> Verdict:
     """A whole sync up to its verdict, without a second witness."""
-    settings = settings or school()
-    told = cleaned(users, settings)
+    settings = settings or builders.school()
+    told = builders.cleaned(users, settings)
     plan = directory.plan(users, settings).witnessed(None)
-    found = plan_stats_of(plan, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    found = plan_stats_of(
+        plan, told.roster, told.rejected, directory.frames(), builders.COMPLETE, pd.DataFrame(), builders.TODAY
+    )
     return judge(plan, found, settings.guards)
 
 
-def pupils(count: int) -> Directory:
-    directory = Directory()
+def pupils(count: int) -> builders.Directory:
+    directory = builders.Directory()
     for place in range(count):
         directory.member(directory.person(f"p{place:03}"))
     return directory
@@ -289,7 +281,7 @@ def guards_of(verdict: Verdict) -> set[str]:
 
 def test_ids_that_change_in_bulk_hold_everything_and_archive_nobody() -> None:
     directory = pupils(10)
-    users = [user(f"p{i:03}") | {"sourcedId": f"new{i}"} for i in range(10)]
+    users = [builders.user(f"p{i:03}") | {"sourcedId": f"new{i}"} for i in range(10)]
     assert set(directory.plan(users).rows["reason"]) == {"relinked"}
     verdict = sync(directory, users)
     assert held(verdict) == ALL
@@ -298,8 +290,8 @@ def test_ids_that_change_in_bulk_hold_everything_and_archive_nobody() -> None:
 
 def test_ids_dealt_anew_among_the_people_who_are_here_hold_everything() -> None:
     directory = pupils(10)
-    users = [user(f"p{(i + 1) % 10:03}") | {"sourcedId": f"p{i:03}"} for i in range(4)]
-    verdict = sync(directory, [*users, *(user(f"p{i:03}") for i in range(4, 10))])
+    users = [builders.user(f"p{(i + 1) % 10:03}") | {"sourcedId": f"p{i:03}"} for i in range(4)]
+    verdict = sync(directory, [*users, *(builders.user(f"p{i:03}") for i in range(4, 10))])
     assert held(verdict) == ALL
     assert "reassigned_ids" in guards_of(verdict)
 
@@ -308,25 +300,25 @@ def test_ids_of_leavers_that_go_to_newcomers_hold_nothing_however_many() -> None
     directory = pupils(10)
     for who in list(directory.members)[:6]:
         directory.members[who].update(status="archived", archived_by="sync")
-    users = [user(f"new{i}", email=f"{i}@example.org") | {"sourcedId": f"p{i:03}"} for i in range(6)]
-    verdict = sync(directory, [*users, *(user(f"p{i:03}") for i in range(6, 10))])
+    users = [builders.user(f"new{i}", email=f"{i}@example.org") | {"sourcedId": f"p{i:03}"} for i in range(6)]
+    verdict = sync(directory, [*users, *(builders.user(f"p{i:03}") for i in range(6, 10))])
     assert held(verdict) == set()
 
 
 def test_a_role_that_comes_back_without_orgs_is_the_snapshots_fault() -> None:
     directory = pupils(10)
-    users = [user(f"p{i:03}", roles=[]) for i in range(10)]
+    users = [builders.user(f"p{i:03}", roles=[]) for i in range(10)]
     assert {"empty_role", "no_orgs"} <= guards_of(sync(directory, users))
 
 
 def test_a_role_that_nobody_rosters_is_not_judged() -> None:
-    off = school(students=RoleSettings())
+    off = builders.school(students=RoleSettings())
     assert guards_of(sync(pupils(10), [], off)) == set()
 
 
 def test_records_turned_away_without_a_role_count_for_the_role_of_their_person() -> None:
     directory = pupils(20)
-    users = [user(f"p{i:03}", status="odd" if i < 3 else "active") for i in range(20)]
+    users = [builders.user(f"p{i:03}", status="odd" if i < 3 else "active") for i in range(20)]
     verdict = sync(directory, users)
     assert held(verdict) == {("student", "archive")}
     assert guards_of(verdict) == {"rejected"}
@@ -334,25 +326,27 @@ def test_records_turned_away_without_a_role_count_for_the_role_of_their_person()
 
 def test_vendor_roles_of_strangers_hold_nothing() -> None:
     directory = pupils(10)
-    users = [user(f"p{i:03}") for i in range(10)] + [user(f"x{i}", "ext:visitor") for i in range(10)]
+    users = [builders.user(f"p{i:03}") for i in range(10)] + [builders.user(f"x{i}", "ext:visitor") for i in range(10)]
     assert guards_of(sync(directory, users)) == set()
 
 
 def test_vendor_roles_of_people_we_know_do_count() -> None:
     directory = pupils(10)
-    users = [user(f"p{i:03}", roles=[entry("ext:pupil" if i < 4 else "student")]) for i in range(10)]
+    users = [builders.user(f"p{i:03}", roles=[builders.entry("ext:pupil" if i < 4 else "student")]) for i in range(10)]
     assert "rejected" in guards_of(sync(directory, users))
 
 
 def test_removed_contacts_are_neither_updates_of_students_nor_people_who_are_missing() -> None:
     directory = pupils(10)
-    users = [user(f"p{i:03}") for i in range(10)]
-    told = cleaned(users, school())
+    users = [builders.user(f"p{i:03}") for i in range(10)]
+    told = builders.cleaned(users, builders.school())
     plan = directory.plan(users).witnessed(None)
     removals = plan.rows.assign(role="contact", action="update", reason="contact_excluded", matched_by=None)
     rows = pd.concat([plan.rows, removals.astype({"matched_by": "str"})], ignore_index=True)
     both = replace(plan, rows=rows)
-    found = plan_stats_of(both, told.roster, told.rejected, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
+    found = plan_stats_of(
+        both, told.roster, told.rejected, directory.frames(), builders.COMPLETE, pd.DataFrame(), builders.TODAY
+    )
     assert (found.school.known, found.school.missing, found.school.came) == (10, 0, 10)
     assert held(judge(both, found, Guards())) == set()
 

@@ -6,17 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from roster_pipeline.identity.person_pairs import (
-    AGAINST,
-    LARGEST_GROUP,
-    REMEDIES,
-    StoredPerson,
-    against,
-    may_be_one,
-    merged_fields,
-    merged_membership,
-    sharing,
-)
+from roster_pipeline.identity import person_pairs
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
 SIS, OTHER_SIS = 1, 2
@@ -38,8 +28,8 @@ def member(role: str = "student", grade: str | None = None, status: str = "activ
     return {"role": role, "grade": grade, "status": status, "years": years, "archived_by": None}
 
 
-def person(given: str | None = "Ann", family: str | None = "Lee", **more: Any) -> StoredPerson:
-    return StoredPerson(1, fields(given, family, **more), {}, (member(),), frozenset(), frozenset())
+def person(given: str | None = "Ann", family: str | None = "Lee", **more: Any) -> person_pairs.StoredPerson:
+    return person_pairs.StoredPerson(1, fields(given, family, **more), {}, (member(),), frozenset(), frozenset())
 
 
 NAME = person()
@@ -82,23 +72,23 @@ A_AND_B = (replace(MAIL, links={(SIS, "a"): None}), replace(MAIL, links={(SIS, "
 
 
 @pytest.mark.parametrize(("one", "other"), SAME)
-def test_who_is_proposed(one: StoredPerson, other: StoredPerson) -> None:
-    assert may_be_one(one, other)
-    assert may_be_one(other, one)
-    assert against(one, other) == ()
+def test_who_is_proposed(one: person_pairs.StoredPerson, other: person_pairs.StoredPerson) -> None:
+    assert person_pairs.may_be_one(one, other)
+    assert person_pairs.may_be_one(other, one)
+    assert person_pairs.against(one, other) == ()
 
 
 @pytest.mark.parametrize(("one", "other"), TWO)
-def test_who_is_not(one: StoredPerson, other: StoredPerson) -> None:
-    assert not may_be_one(one, other)
-    assert not may_be_one(other, one)
+def test_who_is_not(one: person_pairs.StoredPerson, other: person_pairs.StoredPerson) -> None:
+    assert not person_pairs.may_be_one(one, other)
+    assert not person_pairs.may_be_one(other, one)
 
 
-def of(first: StoredPerson, **more: Any) -> StoredPerson:
+def of(first: person_pairs.StoredPerson, **more: Any) -> person_pairs.StoredPerson:
     return replace(first, **more)
 
 
-STRONG: dict[str, tuple[StoredPerson, StoredPerson]] = {
+STRONG: dict[str, tuple[person_pairs.StoredPerson, person_pairs.StoredPerson]] = {
     "number": (NUMBER, person(number="8")),
     "master": (of(MAIL, links={(SIS, "a"): "m"}), of(MAIL, links={(SIS, "b"): "n"})),
     "kind": (MAIL, of(MAIL, memberships=(member("teacher"),))),
@@ -128,27 +118,27 @@ WEAK = [
 ]
 
 
-@pytest.mark.parametrize("reason", AGAINST)
+@pytest.mark.parametrize("reason", person_pairs.AGAINST)
 def test_each_strong_thing_alone_keeps_two_people_apart(reason: str) -> None:
     one, other = STRONG[reason]
-    assert against(one, other) == against(other, one) == (reason,)
-    assert not may_be_one(one, other)
-    assert REMEDIES[reason]
+    assert person_pairs.against(one, other) == person_pairs.against(other, one) == (reason,)
+    assert not person_pairs.may_be_one(one, other)
+    assert person_pairs.REMEDIES[reason]
 
 
 @pytest.mark.parametrize(("one", "other"), WEAK[:-1])
-def test_what_does_not_keep_two_people_apart(one: StoredPerson, other: StoredPerson) -> None:
-    assert against(one, other) == against(other, one) == ()
+def test_what_does_not_keep_two_people_apart(one: person_pairs.StoredPerson, other: person_pairs.StoredPerson) -> None:
+    assert person_pairs.against(one, other) == person_pairs.against(other, one) == ()
 
 
 def test_a_number_that_is_only_the_sourced_id_of_both_says_nothing() -> None:
     one, other = (of(person(number=key, email="ann@example.org"), links={(SIS, key): None}) for key in "ab")
-    assert against(one, other) == ()
-    assert against(*WEAK[-1]) == ("number",), "of one of them it is a number like any other"
+    assert person_pairs.against(one, other) == ()
+    assert person_pairs.against(*WEAK[-1]) == ("number",), "of one of them it is a number like any other"
 
 
 def test_what_somebody_said_keeps_two_people_apart() -> None:
-    assert against(MAIL, MAIL, distinct=True) == ("said",)
+    assert person_pairs.against(MAIL, MAIL, distinct=True) == ("said",)
 
 
 @pytest.mark.parametrize(
@@ -180,7 +170,7 @@ def test_what_somebody_said_keeps_two_people_apart() -> None:
     ],
 )
 def test_what_the_kept_person_gets(kept: dict[str, Any], gone: dict[str, Any], new: dict[str, Any]) -> None:
-    assert merged_fields(kept, gone) == new
+    assert person_pairs.merged_fields(kept, gone) == new
 
 
 def at_school(status: str, by: str | None = None, managed: bool = True, absent: int = 0, **more: Any) -> dict[str, Any]:
@@ -204,7 +194,7 @@ def at_school(status: str, by: str | None = None, managed: bool = True, absent: 
 def test_two_memberships_in_one_school_become_one(
     kept: dict[str, Any], gone: dict[str, Any], result: dict[str, Any]
 ) -> None:
-    made = merged_membership(kept, gone)
+    made = person_pairs.merged_membership(kept, gone)
     assert {name: made[name] for name in result} == result
 
 
@@ -242,17 +232,20 @@ def people_of(*rows: tuple[str | None, ...]) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("one", "other", "wanted"), COMPARED.values(), ids=COMPARED.keys())
 def test_who_is_compared(one: tuple[str | None, ...], other: tuple[str | None, ...], wanted: bool) -> None:
-    assert sharing(people_of(one, other)) == [(11, 12)] * wanted
+    assert person_pairs.sharing(people_of(one, other)) == [(11, 12)] * wanted
 
 
 def test_pairs_come_in_the_order_of_what_they_share_and_once() -> None:
     by_email, by_number = (*BEN, "b@x.org", None, None), (*ANN, None, "7", SIS_STUDENT)
-    found = sharing(people_of(by_email, by_email, (*ANN, "a@x.org", "7", SIS_STUDENT), by_number))
+    found = person_pairs.sharing(people_of(by_email, by_email, (*ANN, "a@x.org", "7", SIS_STUDENT), by_number))
     assert found == [(13, 14), (11, 12)]
 
 
 def test_a_name_of_many_makes_no_pairs() -> None:
     person = (*ANN, None, None, None)
-    assert len(sharing(people_of(*[person] * LARGEST_GROUP))) == LARGEST_GROUP * (LARGEST_GROUP - 1) // 2
-    assert sharing(people_of(*[person] * (LARGEST_GROUP + 1))) == []
-    assert sharing(people_of()) == []
+    assert (
+        len(person_pairs.sharing(people_of(*[person] * person_pairs.LARGEST_GROUP)))
+        == person_pairs.LARGEST_GROUP * (person_pairs.LARGEST_GROUP - 1) // 2
+    )
+    assert person_pairs.sharing(people_of(*[person] * (person_pairs.LARGEST_GROUP + 1))) == []
+    assert person_pairs.sharing(people_of()) == []

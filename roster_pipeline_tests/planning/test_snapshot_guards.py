@@ -7,14 +7,8 @@ import pytest
 
 from roster_pipeline.cleaning.quality import RESULT_COLUMNS, not_tested, run_suite
 from roster_pipeline.cleaning.quality_suite import Rule, installed_suite
+from roster_pipeline.planning import snapshot_guards
 from roster_pipeline.planning.findings import Finding
-from roster_pipeline.planning.snapshot_guards import (
-    UnlikeBefore,
-    misses_single_users,
-    quality_findings,
-    smaller,
-    untested,
-)
 from roster_pipeline.settings.school import QualityRule
 from roster_pipeline.vocabulary import CHANGING, Role
 from roster_pipeline_tests.planning.builders import cleaned, school, user
@@ -45,7 +39,7 @@ def held(found: list[Finding]) -> set[tuple[str, str]]:
 
 
 def found_in(frame: pd.DataFrame, rules: tuple[Rule, ...] = RULES) -> list[Finding]:
-    return list(quality_findings(frame, rules, SNAPSHOT))
+    return list(snapshot_guards.quality_findings(frame, rules, SNAPSHOT))
 
 
 ALL = {(role.value, "archive") for role in Role}
@@ -126,7 +120,7 @@ def test_a_stored_result_of_a_removed_rule_still_holds() -> None:
 
 
 def test_a_suite_that_cannot_be_read_holds_all_archivals() -> None:
-    assert held([untested("The quality suite cannot be used")]) == ALL
+    assert held([snapshot_guards.untested("The quality suite cannot be used")]) == ALL
 
 
 def test_an_empty_roster_holds_all_archivals() -> None:
@@ -158,22 +152,22 @@ def proof(records: int, mode: str = "full", **more: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("proof_now", "good", "expected"),
     [
-        (proof(50), [proof(100)] * 3, UnlikeBefore()),
-        (proof(49), [proof(100)] * 3, UnlikeBefore(49, 100)),
-        (proof(0), [proof(100)], UnlikeBefore(0, 100)),
-        (proof(49), [], UnlikeBefore()),
-        (proof(49), [proof(60), proof(60), proof(900)], UnlikeBefore()),
-        (proof(49), [proof(60), proof(900), proof(900)], UnlikeBefore()),
-        (proof(49), [proof(900), proof(60), proof(60)], UnlikeBefore()),
-        (proof(49, "delta"), [proof(100)], UnlikeBefore()),
-        (proof(49, "school"), [proof(100)], UnlikeBefore()),
-        (proof(49), [*[proof(60)] * 7, *[proof(900)] * 20], UnlikeBefore()),
+        (proof(50), [proof(100)] * 3, snapshot_guards.UnlikeBefore()),
+        (proof(49), [proof(100)] * 3, snapshot_guards.UnlikeBefore(49, 100)),
+        (proof(0), [proof(100)], snapshot_guards.UnlikeBefore(0, 100)),
+        (proof(49), [], snapshot_guards.UnlikeBefore()),
+        (proof(49), [proof(60), proof(60), proof(900)], snapshot_guards.UnlikeBefore()),
+        (proof(49), [proof(60), proof(900), proof(900)], snapshot_guards.UnlikeBefore()),
+        (proof(49), [proof(900), proof(60), proof(60)], snapshot_guards.UnlikeBefore()),
+        (proof(49, "delta"), [proof(100)], snapshot_guards.UnlikeBefore()),
+        (proof(49, "school"), [proof(100)], snapshot_guards.UnlikeBefore()),
+        (proof(49), [*[proof(60)] * 7, *[proof(900)] * 20], snapshot_guards.UnlikeBefore()),
     ],
 )
 def test_a_connection_is_held_against_the_median_of_its_good_snapshots_of_the_same_kind(
-    proof_now: dict[str, Any], good: list[dict[str, Any]], expected: UnlikeBefore
+    proof_now: dict[str, Any], good: list[dict[str, Any]], expected: snapshot_guards.UnlikeBefore
 ) -> None:
-    assert smaller(proof_now, good) == expected
+    assert snapshot_guards.smaller(proof_now, good) == expected
 
 
 @pytest.mark.parametrize("served_before", [True, False])
@@ -181,6 +175,6 @@ def test_the_newest_good_snapshot_for_which_somebody_was_asked_for_says_whether_
     served_before: bool,
 ) -> None:
     answered, gone = proof(9, single_users=True), proof(9, single_users=False)
-    assert misses_single_users([proof(9), answered, gone], served_before=served_before)
-    assert not misses_single_users([proof(9), gone, answered], served_before=served_before)
-    assert misses_single_users([proof(9)], served_before=served_before) is served_before
+    assert snapshot_guards.misses_single_users([proof(9), answered, gone], served_before=served_before)
+    assert not snapshot_guards.misses_single_users([proof(9), gone, answered], served_before=served_before)
+    assert snapshot_guards.misses_single_users([proof(9)], served_before=served_before) is served_before

@@ -18,19 +18,7 @@ from sqlalchemy import event, text
 from sqlalchemy.engine import make_url
 
 from roster_pipeline.definitions import defs
-from roster_pipeline.defs.asset_helpers import (
-    BACKFILL_TAG,
-    CONNECTION_TAG,
-    IN_DAGSTER,
-    NIGHT_TAG,
-    PARTITION_TAG,
-    RETRIED_AS_TAG,
-    SCHOOL_TAG,
-    WHO_TAG,
-    add_partitions,
-    batch_of,
-    started_by,
-)
+from roster_pipeline.defs import asset_helpers
 from roster_pipeline.directory import audit, database, tenants
 from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline.runtime.run_school import run_school
@@ -164,7 +152,7 @@ def test_our_log_of_dagsters_events_leaves_the_same_as_dagsters_own_with_fewer_s
 
 
 def tag_once_queued(
-    instance: dg.DagsterInstance, tags: dict[str, str], job: str = "rostering", tag: str = CONNECTION_TAG
+    instance: dg.DagsterInstance, tags: dict[str, str], job: str = "rostering", tag: str = asset_helpers.CONNECTION_TAG
 ) -> str | None:
     """Queue a run; returns one of its tags afterwards, by default the tag of its connection."""
     repository = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("roster_pipeline"), "__repository__")
@@ -181,14 +169,14 @@ RANGE = {f"dagster/asset_partition_range_{end}": "lincoln" for end in ("start", 
 
 
 def test_every_run_of_a_school_carries_its_connection_however_it_is_started(instance: dg.DagsterInstance) -> None:
-    lincoln = {PARTITION_TAG: "lincoln"}
+    lincoln = {asset_helpers.PARTITION_TAG: "lincoln"}
     assert tag_once_queued(instance, lincoln) == "sis"
     assert tag_once_queued(instance, RANGE) == "sis", "a backfill of assets names its school as a range"
-    assert tag_once_queued(instance, lincoln | {CONNECTION_TAG: "another"}) == "another"
-    assert tag_once_queued(instance, {PARTITION_TAG: "nowhere"}) is None
+    assert tag_once_queued(instance, lincoln | {asset_helpers.CONNECTION_TAG: "another"}) == "another"
+    assert tag_once_queued(instance, {asset_helpers.PARTITION_TAG: "nowhere"}) is None
     assert tag_once_queued(instance, lincoln, "test_connection") is None, "a test answers while others wait"
-    assert tag_once_queued(instance, lincoln, "test_connection", SCHOOL_TAG) == "Lincoln"
-    assert tag_once_queued(instance, RANGE, tag=SCHOOL_TAG) == "Lincoln"
+    assert tag_once_queued(instance, lincoln, "test_connection", asset_helpers.SCHOOL_TAG) == "Lincoln"
+    assert tag_once_queued(instance, RANGE, tag=asset_helpers.SCHOOL_TAG) == "Lincoln"
     assert tag_once_queued(instance, {}, "prune") is None
 
 
@@ -196,7 +184,7 @@ def test_a_run_is_queued_though_the_directory_cannot_be_read(
     instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ROSTER_DATABASE_URL", "postgresql+psycopg://nobody@127.0.0.1:9/nothing")
-    assert tag_once_queued(instance, {PARTITION_TAG: "lincoln"}) is None
+    assert tag_once_queued(instance, {asset_helpers.PARTITION_TAG: "lincoln"}) is None
 
 
 def test_assets_and_failures_link_to_their_pages_of_the_console(
@@ -231,29 +219,29 @@ def test_assets_and_failures_link_to_their_pages_of_the_console(
 def test_a_run_by_command_carries_its_connection_too(instance: dg.DagsterInstance, district: District) -> None:
     assert run_school("lincoln").problem is None
     (run,) = instance.get_runs()
-    assert (run.tags[CONNECTION_TAG], run.tags[SCHOOL_TAG]) == ("sis", "Lincoln")
+    assert (run.tags[asset_helpers.CONNECTION_TAG], run.tags[asset_helpers.SCHOOL_TAG]) == ("sis", "Lincoln")
 
 
 def test_a_school_has_its_partition_at_once_where_dagster_has_its_tables(
     instance: dg.DagsterInstance, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert add_partitions(["oak", "elm"])
-    assert add_partitions(["elm"]), "no harm done"
+    assert asset_helpers.add_partitions(["oak", "elm"])
+    assert asset_helpers.add_partitions(["elm"]), "no harm done"
     assert set(instance.get_dynamic_partitions("schools")) == {"lincoln", "oak", "elm"}
     monkeypatch.setenv("ROSTER_DAGSTER_DATABASE_URL", database_url)
-    assert not add_partitions(["oak"]), "Dagster's tables are the daemon's to make"
+    assert not asset_helpers.add_partitions(["oak"]), "Dagster's tables are the daemon's to make"
     monkeypatch.setenv("ROSTER_DAGSTER_DATABASE_URL", "postgresql+psycopg2://nobody@127.0.0.1:9/nothing")
-    assert not add_partitions(["oak"])
+    assert not asset_helpers.add_partitions(["oak"])
 
 
 @pytest.mark.parametrize(
     ("tags", "parent", "batch"),
     [
         ({}, None, "by-hand"),
-        ({NIGHT_TAG: "2026-11-24"}, None, "2026-11-24"),
-        ({BACKFILL_TAG: "abcdefgh"}, None, "backfill abcdefgh"),
-        ({BACKFILL_TAG: "abcdefgh", NIGHT_TAG: "2026-11-24"}, None, "2026-11-24"),
-        ({BACKFILL_TAG: "abcdefgh"}, "before", "by-hand"),
+        ({asset_helpers.NIGHT_TAG: "2026-11-24"}, None, "2026-11-24"),
+        ({asset_helpers.BACKFILL_TAG: "abcdefgh"}, None, "backfill abcdefgh"),
+        ({asset_helpers.BACKFILL_TAG: "abcdefgh", asset_helpers.NIGHT_TAG: "2026-11-24"}, None, "2026-11-24"),
+        ({asset_helpers.BACKFILL_TAG: "abcdefgh"}, "before", "by-hand"),
     ],
 )
 def test_runs_of_a_night_or_of_a_backfill_share_a_pull_and_a_run_by_hand_shares_none(
@@ -261,25 +249,28 @@ def test_runs_of_a_night_or_of_a_backfill_share_a_pull_and_a_run_by_hand_shares_
 ) -> None:
     run = dg.DagsterRun("rostering", run_id="by-hand", tags=tags, parent_run_id=parent, root_run_id=parent)
     with dg.DagsterInstance.ephemeral() as instance:
-        assert batch_of(run, instance) == batch
+        assert asset_helpers.batch_of(run, instance) == batch
 
 
-OF_THE_SCHEDULE = {WHO_TAG: "schedule"}
-LOST = OF_THE_SCHEDULE | {RETRIED_AS_TAG: "retry"}
+OF_THE_SCHEDULE = {asset_helpers.WHO_TAG: "schedule"}
+LOST = OF_THE_SCHEDULE | {asset_helpers.RETRIED_AS_TAG: "retry"}
 COPIED = OF_THE_SCHEDULE | {"dagster/retry_number": "1"}
 """The tags that a re-execution by hand copies from a run that the daemon had retried."""
 
 
 STARTED: list[tuple[list[tuple[str, str | None, dict[str, str]]], str]] = [
     ([("run", None, OF_THE_SCHEDULE)], "schedule"),
-    ([("run", None, {})], IN_DAGSTER),
+    ([("run", None, {})], asset_helpers.IN_DAGSTER),
     ([("asked", None, {})], "Ada"),
-    ([("asked", None, {RETRIED_AS_TAG: "retry"}), ("retry", "asked", {})], "Ada"),
+    ([("asked", None, {asset_helpers.RETRIED_AS_TAG: "retry"}), ("retry", "asked", {})], "Ada"),
     ([("lost", None, LOST), ("retry", "lost", COPIED)], "schedule"),
-    ([("lost", None, LOST), ("retry", "lost", COPIED), ("again", "retry", COPIED)], IN_DAGSTER),
-    ([("old", None, OF_THE_SCHEDULE), ("again", "old", OF_THE_SCHEDULE)], IN_DAGSTER),
-    ([("asked", None, {}), ("again", "asked", {})], IN_DAGSTER),
-    ([("asked", None, {}), ("again", "asked", {RETRIED_AS_TAG: "retry"}), ("retry", "again", {})], IN_DAGSTER),
+    ([("lost", None, LOST), ("retry", "lost", COPIED), ("again", "retry", COPIED)], asset_helpers.IN_DAGSTER),
+    ([("old", None, OF_THE_SCHEDULE), ("again", "old", OF_THE_SCHEDULE)], asset_helpers.IN_DAGSTER),
+    ([("asked", None, {}), ("again", "asked", {})], asset_helpers.IN_DAGSTER),
+    (
+        [("asked", None, {}), ("again", "asked", {asset_helpers.RETRIED_AS_TAG: "retry"}), ("retry", "again", {})],
+        asset_helpers.IN_DAGSTER,
+    ),
 ]
 """Runs, each with the one that it repeats and its tags; and who started the last of them."""
 
@@ -294,5 +285,5 @@ def test_the_ledger_names_who_started_a_run_and_not_who_started_the_one_it_repea
                 root = parent and runs[0][0]
                 run = dg.DagsterRun("rostering", run_id, tags=tags, parent_run_id=parent, root_run_id=root)
                 instance.run_storage.add_run(run)
-            assert started_by(run, instance, district.database, "lincoln") == who, runs
-            assert started_by(run, instance, district.database, "elsewhere") != "Ada", runs
+            assert asset_helpers.started_by(run, instance, district.database, "lincoln") == who, runs
+            assert asset_helpers.started_by(run, instance, district.database, "elsewhere") != "Ada", runs

@@ -13,26 +13,12 @@ from cryptography.fernet import Fernet
 from roster_pipeline.defs.resources import close_databases
 from roster_pipeline.directory.database import Database
 from roster_pipeline_tests.scenarios.mailbox import mail_server
-from roster_pipeline_tests.scenarios.simulated_week.day_record import (
-    Diary,
-    Mails,
-    directory,
-    everything_said,
-    owners,
-    roster,
-)
-from roster_pipeline_tests.scenarios.simulated_week.installation import (
-    OPERATORS,
-    SCHOOLS,
-    STUDENTS,
-    Week,
-    running_installation,
-)
+from roster_pipeline_tests.scenarios.simulated_week import day_record, installation
 from roster_pipeline_tests.scenarios.simulated_week.remote_sis import AWAY, NOBODY, SECRET, simulated
 from roster_pipeline_tests.scenarios.watcher import SECRET_PATH, watcher
 
 POISON = ("zyxpoison", "qqleak", "99887766")
-OPERATORS_ALONE = (OPERATORS,)
+OPERATORS_ALONE = (installation.OPERATORS,)
 WRONG_SECRET = "yesterdays-secret"
 AN_HOUR_LATER = timedelta(minutes=80)
 """Long enough for the second try of a night, whenever the schedule ticks."""
@@ -56,7 +42,7 @@ def week(
     heartbeats: list[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-) -> Iterator[Week]:
+) -> Iterator[installation.Week]:
     """The installation, with the environment that its processes and the operator's commands share."""
     home = tmp_path / "home"
     environment = {
@@ -65,21 +51,21 @@ def week(
         "ROSTER_DATABASE_URL": database_url,
         "ROSTER_DAGSTER_DATABASE_URL": dagster_url,
         "ROSTER_SECRET_KEY": Fernet.generate_key().decode(),
-        "ROSTER_ALERTS_TO": OPERATORS,
+        "ROSTER_ALERTS_TO": installation.OPERATORS,
         "ROSTER_WHO": "office",
     }
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     with (
         mail_server(monkeypatch) as mailbox,
-        simulated(SCHOOLS, STUDENTS) as sis,
-        running_installation(database, mailbox, sis, home) as found,
+        simulated(installation.SCHOOLS, installation.STUDENTS) as sis,
+        installation.running_installation(database, mailbox, sis, home) as found,
     ):
         yield found
     close_databases()
 
 
-def poison(week: Week) -> None:
+def poison(week: installation.Week) -> None:
     """Give some students of every school names, addresses and numbers that can be searched for."""
     number = 0
     for sis, school in week.schools.values():
@@ -99,19 +85,19 @@ def poisoned(number: int) -> dict[str, str]:
     }
 
 
-def own_students(week: Week, key: str) -> list[str]:
+def own_students(week: installation.Week, key: str) -> list[str]:
     """Students who are in this school alone."""
     sis, school = week.schools[key]
     return [one for one in sis.students(school) if len(sis.twin.person(one).roles) == 1]
 
 
-def subjects(week: Week, **changed: str) -> Mails:
+def subjects(week: installation.Week, **changed: str) -> day_record.Mails:
     """One report for each school, by default "no changes". changed: north_2="1 archived"."""
     named = {key.replace("_", "-"): said for key, said in changed.items()}
     return {(f"{key}@week.example",): [f"{title(key)}: {named.get(key, 'no changes')}"] for key in week.schools}
 
 
-def of(mails: Mails, connection: str) -> Mails:
+def of(mails: day_record.Mails, connection: str) -> day_record.Mails:
     """The mails that only one owner of a connection's schools got."""
     return {to: subjects for to, subjects in mails.items() if len(to) == 1 and to[0].startswith(connection)}
 
@@ -122,10 +108,14 @@ def title(key: str) -> str:
 
 
 @pytest.mark.timeout(1200)
-def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
+def test_a_week(week: installation.Week, dagster_url: str, heartbeats: list[str]) -> None:
     north, south = week.sis["north"], week.sis["south"]
-    both, southern, northern = set(week.schools), set(roster(week, "south")), set(roster(week, "north"))
-    diary = Diary(week)
+    both, southern, northern = (
+        set(week.schools),
+        set(day_record.roster(week, "south")),
+        set(day_record.roster(week, "north")),
+    )
+    diary = day_record.Diary(week)
     poison(week)
 
     # Monday: the first night of everybody.
@@ -134,11 +124,11 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     people = dict(week.rows("select s.key, count(*) from membership m join school s on s.id = m.school_id group by 1"))
     assert monday.syncs == dict.fromkeys(both, "applied")
     assert monday.mails == subjects(week, **{key: f"{people[key]} created" for key in both})
-    assert directory(week) == (roster(week), {key: set() for key in both})
+    assert day_record.directory(week) == (day_record.roster(week), {key: set() for key in both})
     assert week.count("person", "given_name like 'Zyxpoison%'") == 3 * len(both)
 
     # Tuesday: people come and go everywhere, and one of the two SISs is away, also in the second try.
-    before = roster(week, "north")
+    before = day_record.roster(week, "north")
     south.joins("sch-1", **poisoned(901))
     gone_south = own_students(week, "south-2")[0]
     south.does("remove", gone_south, how="mark")
@@ -149,12 +139,12 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     tuesday = diary.day()
     assert tuesday.syncs == dict.fromkeys(southern, "applied")
     reports = of(subjects(week, south_1="1 created, 1 updated", south_2="1 archived"), "south")
-    everybody_north = owners(week, "north", OPERATORS)
+    everybody_north = day_record.owners(week, "north", installation.OPERATORS)
     assert tuesday.mails == reports | {everybody_north: ["Connection north: roster sync failed: The SIS failed"]}
     assert "All 3 schools of the connection north share this one alert" in tuesday.bodies[everybody_north]
     assert "roster test-connection north-" in tuesday.bodies[everybody_north]
-    active, archived = directory(week)
-    assert active == before | roster(week, "south")
+    active, archived = day_record.directory(week)
+    assert active == before | day_record.roster(week, "south")
     assert archived == {key: {gone_south} if key == "south-2" else set() for key in both}
     week.calendar.later(AN_HOUR_LATER)
     week.await_runs(attempt=2, schools=len(northern))
@@ -176,7 +166,7 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     assert len(held) == len(northern)
     assert all("held" in subject for mails in [told, *held.values()] for subject in mails)
     assert wednesday.mails == of(subjects(week), "south") | held
-    assert directory(week) == (active, archived)
+    assert day_record.directory(week) == (active, archived)
 
     # Thursday: all is well again. One school loses many at once; a person looks, and approves.
     leavers = own_students(week, "north-2")[:MANY]
@@ -193,14 +183,14 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     said = {"north_1": "1 created, 1 updated", "north_2": f"{MANY} archivals held", "north_3": "1 archived"}
     decided = [f"{title(key)}: nothing is held any more" for key in sorted(northern - {"north-2"})]
     assert thursday.mails == subjects(week, **said) | {OPERATORS_ALONE: decided}
-    active, archived = directory(week)
-    assert active == roster(week) | {"north-2": roster(week)["north-2"] | set(leavers)}
+    active, archived = day_record.directory(week)
+    assert active == day_record.roster(week) | {"north-2": day_record.roster(week)["north-2"] | set(leavers)}
     (hold,) = week.roster("hold", "list", "--json").data
     assert (hold["school"], hold["role"], hold["action"], hold["rows"]) == ("north-2", "student", "archive", MANY)
     decision = ("hold", "approve", "north-2", "--plan", hold["plan_id"], "--reason", "a class moved away")
     assert week.roster(*decision).code == 0
-    active, archived = directory(week)
-    assert active == roster(week)
+    active, archived = day_record.directory(week)
+    assert active == day_record.roster(week)
     assert archived == {key: set() for key in both} | {
         "south-2": {gone_south},
         "north-2": set(leavers),
@@ -221,14 +211,14 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     week.run_sync()
     friday = diary.day()
     assert friday.syncs == dict.fromkeys(northern, "unchanged") | {"north-3": "applied"}
-    everybody_south = owners(week, "south", OPERATORS)
+    everybody_south = day_record.owners(week, "south", installation.OPERATORS)
     (alert,) = friday.mails.pop(everybody_south)
     assert alert.startswith("Connection south: roster sync failed: ")
     assert friday.mails == of(subjects(week, north_3="1 restored"), "north")
     for words in ("refused the sign-in", "Client Secret", "roster test-connection south-"):
         assert words in friday.bodies[everybody_south]
     archived["north-3"] = set()
-    assert directory(week) == (roster(week), archived)
+    assert day_record.directory(week) == (day_record.roster(week), archived)
     doctor = week.roster("doctor", "--sis", "--json")
     assert doctor.code == 1
     assert [item["name"] for item in doctor.data if item["ok"] is False] == ["SIS south"]
@@ -242,7 +232,7 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     cleared = {everybody_south: ["Connection south: the SIS can be read again"]}
     assert saturday.mails == subjects(week, south_2="1 restored") | cleared
     archived["south-2"] = set()
-    assert directory(week) == (roster(week), archived)
+    assert day_record.directory(week) == (day_record.roster(week), archived)
     doctor = week.roster("doctor", "--sis", "--json")
     assert (doctor.code, [item["detail"] for item in doctor.data if item["name"] == "daemon"]) == (0, ["ticks"])
 
@@ -250,12 +240,12 @@ def test_a_week(week: Week, dagster_url: str, heartbeats: list[str]) -> None:
     week.run_sync()
     sunday = diary.day()
     assert (sunday.syncs, sunday.mails) == (dict.fromkeys(both, "unchanged"), subjects(week))
-    assert directory(week) == (roster(week), archived)
+    assert day_record.directory(week) == (day_record.roster(week), archived)
 
     runs = [run.tags for run in week.instance.get_runs() if "dagster/run_key" in run.tags]
     started = Counter((tags["dagster/partition"], tags["dagster/run_key"].rsplit(":", 1)[-1]) for tags in runs)
     assert started == {(key, "1"): 7 for key in both} | {(key, "2"): 1 for key in northern}
     assert week.count("alert", "cleared_at is null") == 0
     assert set(heartbeats) == {SECRET_PATH}
-    said_anywhere = everything_said(week, dagster_url)
+    said_anywhere = day_record.everything_said(week, dagster_url)
     assert not [word for word in (*POISON, WRONG_SECRET, SECRET, SECRET_PATH) if word in said_anywhere]

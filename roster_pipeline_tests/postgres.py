@@ -21,7 +21,6 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import URL, Engine, make_url
 
 from roster_pipeline.directory import database as databases
-from roster_pipeline.directory import schema
 from roster_pipeline.directory.database import Database, with_driver
 from roster_pipeline.runtime.embedded import DAGSTER_DRIVER, QUIET_LOG, embedded_server
 from roster_pipeline_tests.left_behind import remove_at_end
@@ -32,8 +31,7 @@ EMPTY = "template1"
 MEMORY = Path("/dev/shm")
 ROOM = 6 * 2**30
 """Free bytes that are needed to keep the server's files in memory, where a database is made in a twentieth of the
-time.
-"""
+time."""
 
 
 _compiled_by: Engine | None = None
@@ -104,6 +102,8 @@ def postgres_log(postgres_server: URL) -> Callable[[], str]:
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: URL) -> Iterator[URL]:
     """A database with the current schema and no rows."""
+    from roster_pipeline.directory import schema  # loads pandas, which the process that hands out the tests never needs
+
     with copy_of(postgres_server.set(database=EMPTY)) as url:
         database = Database(url)
         schema.upgrade(database)

@@ -20,7 +20,6 @@ import psycopg
 from sqlalchemy import event
 
 from roster_pipeline import sync
-from roster_pipeline.cleaning import expectations  # noqa: F401 - takes seconds, so once before all forks
 from roster_pipeline.directory.database import Database
 
 STEPS = ("fetch", "clean", "plan", "apply")
@@ -126,6 +125,8 @@ def _child(job: dict[str, Any]) -> NoReturn:
 
 def main() -> None:
     """Fork for every job; answer each with its exit status, negative for a signal."""
+    from roster_pipeline.cleaning import expectations  # noqa: F401 - takes seconds, so once before all forks
+
     for line in sys.stdin:
         job = json.loads(line)
         pid = os.fork()

@@ -9,7 +9,6 @@ from typing import Any, cast
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.cleaning import expectations
 from roster_pipeline.cleaning.quality_suite import EXTRA_SUITE
 from roster_pipeline.defs.checks import quality_results
 from roster_pipeline.defs.resources import InstallationResource
@@ -20,6 +19,8 @@ from roster_pipeline.sync.outbox_sender import send_due
 from roster_pipeline_tests.csv_bundle import write_csv_bundle
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
+
+EXPECTATIONS = "roster_pipeline.cleaning.expectations"
 
 
 @pytest.fixture
@@ -230,10 +231,10 @@ def test_a_library_that_crashes_or_cannot_be_loaded_holds_archivals_and_fails_no
     there = district.active()
     leave(district, "student", 1)
     with monkeypatch.context() as crashing:
-        crashing.setattr(f"{expectations.__name__}.PandasExecutionEngine.resolve_metrics", crash)
+        crashing.setattr(f"{EXPECTATIONS}.PandasExecutionEngine.resolve_metrics", crash)
         held_by_no_quality()
     assert not any(checks(district)[name] for name in ("required_fields", "emails", "usable_records"))
-    monkeypatch.setitem(sys.modules, "roster_pipeline.cleaning.expectations", None)
+    monkeypatch.setitem(sys.modules, EXPECTATIONS, None)
     held_by_no_quality()
 
 

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +52,10 @@ class Crashes:
         return status, json.loads(moments.read_text()) if status == 0 else []
 
     @contextmanager
-    def copy(self) -> Iterator[str]:
-        """The URL of a copy: every crash starts from the same night."""
-        with copy_of(make_url(self.url)) as url:
-            yield as_text(url)
+    def copy(self, url: str = "") -> Iterator[str]:
+        """The URL of a copy of this database, by default of the night: every crash starts from the same state."""
+        with copy_of(make_url(url or self.url)) as made:
+            yield as_text(made)
 
     def ends(self, url: str) -> dict[str, Any]:
         """Everything that must not depend on a crash: the directory by links, the ledger, the mails, the holds."""
@@ -106,25 +106,29 @@ def crashes(database: Database, database_url: str, site: Site, tmp_path: Path) -
 
 @pytest.mark.timeout(0)
 def test_a_night_killed_at_any_write_and_run_again_ends_as_if_nothing_had_happened(crashes: Crashes) -> None:
-    with crashes.copy() as url:
-        before = crashes.ends(url)
-        status, moments = crashes.run(url, "whole", STEPS)
-        assert status == 0
+    moments: list[tuple[str, int, str]] = []
+    with ExitStack() as kept:
+        url = kept.enter_context(crashes.copy())
+        before, begun = crashes.ends(url), {}
+        for step in STEPS:
+            begun[step] = kept.enter_context(crashes.copy(url))
+            status, reached = crashes.run(url, "whole", (step,))
+            assert status == 0
+            moments += [(step, number, what) for number, what in enumerate(reached)]
         whole = crashes.ends(url)
-    done = whole["syncs"][-1]["counts"]
-    assert {action for counts in done.values() for action, rows in counts.items() if rows} >= {
-        "create", "update", "restore", "archive",
-    }  # fmt: skip
-    assert whole["ledger"] == {name: rows + 1 for name, rows in before["ledger"].items()}
-    assert {moment.partition(":")[0] for moment in moments} == set(STEPS)
+        done = whole["syncs"][-1]["counts"]
+        assert {action for counts in done.values() for action, rows in counts.items() if rows} >= {
+            "create", "update", "restore", "archive",
+        }  # fmt: skip
+        assert whole["ledger"] == {name: rows + 1 for name, rows in before["ledger"].items()}
+        assert {step for step, *_ in moments} == set(STEPS)
 
-    tried = [n for n, moment in enumerate(moments) if moment.endswith(COMMITS) or n % EVERY == 0]
-    for number in tried:
-        died_in = moments[number].partition(":")[0]
-        with crashes.copy() as url:
-            status, _ = crashes.run(url, "killed", STEPS, die_at=number)
-            assert status == -signal.SIGKILL, moments[number]
-            status, _ = crashes.run(url, "again", STEPS[STEPS.index(died_in) :])
-            assert status == 0, moments[number]
-            assert crashes.ends(url) == whole, moments[number]
+        tried = [one for n, one in enumerate(moments) if one[-1].endswith(COMMITS) or n % EVERY == 0]
+        for step, number, what in tried:
+            with crashes.copy(begun[step]) as url:
+                status, _ = crashes.run(url, "killed", (step,), die_at=number)
+                assert status == -signal.SIGKILL, what
+                status, _ = crashes.run(url, "again", STEPS[STEPS.index(step) :])
+                assert status == 0, what
+                assert crashes.ends(url) == whole, what
     print(f"{len(tried)} of {len(moments)} moments")

@@ -1,7 +1,7 @@
 """Fixtures for every test, and the message at the end of a run about tests that were left out."""
 
 import gc
-from itertools import chain
+from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +26,24 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files whose tests have the longest limits, so that the workers end together.
+    """Begin with the files that may take longest and end with the quickest, so that the workers end together.
 
     All tests of a file run in one worker (`--dist loadfile`): they share a browser or a server. A worker holds one file
-    more than it runs, so a short file comes between two long ones.
+    more than it runs, so a quick file comes between two with long limits.
     """
-    files: dict[Path, list[pytest.Item]] = {}
+    grouped: dict[Path, list[pytest.Item]] = {}
     for item in items:
-        files.setdefault(item.path, []).append(item)
-    long = sorted(filter(longest_of, files.values()), key=longest_of, reverse=True)
-    short = [file for file in files.values() if not longest_of(file)]
-    pairs = [file for pair in zip(long, short, strict=False) for file in pair]
-    items[:] = chain.from_iterable([*pairs, *short[len(long) :], *long[len(short) :]])
+        grouped.setdefault(item.path, []).append(item)
+    files = sorted(grouped.values(), key=expected, reverse=True)
+    long = sum(bool(expected(file)[0]) for file in files)
+    between = files[max(long, len(files) - long) :]
+    pairs = chain.from_iterable(zip_longest(files[:long], reversed(between), fillvalue=[]))
+    items[:] = chain.from_iterable([*pairs, *files[long : len(files) - len(between)]])
 
 
-def longest_of(file: list[pytest.Item]) -> float:
-    """The longest limit of a test of this file."""
-    return max(map(seconds_given, file))
+def expected(file: list[pytest.Item]) -> tuple[float, float]:
+    """The longest limit of a test of this file, and the seconds that its tests usually take."""
+    return max(map(seconds_given, file)), sum(0.03 if item.get_closest_marker("fast") else 0.6 for item in file)
 
 
 def pytest_collection_finish() -> None:

@@ -116,8 +116,7 @@ def _role_rows(user: Record) -> Iterator[Record]:
 
 def _reader(column: str) -> Callable[[Record], str]:
     """A reader of a column from an object: `orgSourcedIds` has the ids of `orgs`, `classSourcedId` the id of
-    `class`.
-    """
+    `class`."""
     if column.endswith("SourcedIds"):
         references = f"{column.removesuffix('SourcedIds')}s"
         return lambda record: ",".join(ref["sourcedId"] for ref in record.get(references, ()))

@@ -125,8 +125,7 @@ def test_a_port_in_use_is_named_before_anything_starts(roster: Roster) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_console_in_order(environment: dict[str, str], number: int) -> None:
     """In order: functions that are registered for the end of the process run, such as the end of the embedded
-    database.
-    """
+    database."""
     port = free_port()
     code = f"""
 import atexit, sys

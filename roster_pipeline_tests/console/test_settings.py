@@ -1,6 +1,5 @@
 """The settings page over HTTP: every field is stored and shown again, errors are next to their field, and rules
-hold.
-"""
+hold."""
 
 from datetime import date, time
 from typing import Any

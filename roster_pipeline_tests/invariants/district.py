@@ -153,8 +153,7 @@ class CheckedDistrict:
 
     def _check_people(self) -> None:
         """Assert that nobody became somebody else: names and links are those of the human for whom the person was
-        made.
-        """
+        made."""
         for person in self.model.people:
             assert person.truth is not None
             assert {person.fields["given"], person.fields["family"]} <= self.sis.names[person.truth], person

@@ -52,8 +52,7 @@ class Row:
 @dataclass(frozen=True)
 class Exemption:
     """A change that somebody exempted. serial: of the person; None: the records of somebody new. id: in the
-    database.
-    """
+    database."""
 
     id: int
     action: str
@@ -145,8 +144,7 @@ class Model:
 
     def _goes_on(self, exemption: Exemption, school: str, humans: list[Identity], refused: list[Row]) -> bool:
         """Whether the SIS still asks for the change; for an archival: until the person comes or is no longer a
-        member.
-        """
+        member."""
         if any(exemption.is_about(row) for row in refused):
             return True
         here = {human.person.serial for human in humans if human.present and human.person and not human.conflict}

@@ -26,8 +26,7 @@ def facts_of(
     announced: set[int],
 ) -> Role:
     """See `guarding.Role`. refused: rows that somebody exempted; they are not among `rows`. announced: the serials of
-    announced leavers who are gone.
-    """
+    announced leavers who are gone."""
     state = model.schools[school]
     rostered = [role for role in ("admin", "teacher", "staff", "student") if state.rules.rostered(role)]
     managed = [person.members[school].role for person in model.managed(school)]

@@ -33,8 +33,7 @@ SOURCE_ROLES: dict[Group, str] = {
 
 def campus_of(school: str) -> str:
     """The org below a school. The SIS lists it as a department, which counts as another school for all but its
-    parent.
-    """
+    parent."""
     return f"{school}-campus"
 
 

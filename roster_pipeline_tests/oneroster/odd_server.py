@@ -44,8 +44,7 @@ def window(query: Mapping[str, str], people: list[Any] = PEOPLE) -> list[Any]:
 @contextmanager
 def odd(answers: Answers, *, open_server: bool = True, **settings: Any) -> Iterator[Client]:
     """A client of a server below the 1.2 root. If `answers` returns None: one school for /orgs, and 404 for the
-    rest.
-    """
+    rest."""
     root = "/ims/oneroster/rostering/v1p2"
 
     async def reply(request: Request) -> Response:

@@ -97,8 +97,7 @@ def status_of(instance: dg.DagsterInstance, connection: str) -> list[str]:
 
 def wait_for_the_others(instance: dg.DagsterInstance, systems: TwoSystems) -> list[int]:
     """Wait until the fast SIS's schools are synced; returns how many runs of the slow one were running at each
-    check.
-    """
+    check."""
     seen, until = [], time.monotonic() + PATIENCE
     while status_of(instance, "fast") != ["SUCCESS"] * FAST_SCHOOLS:
         assert time.monotonic() < until, (status_of(instance, "slow"), status_of(instance, "fast"))

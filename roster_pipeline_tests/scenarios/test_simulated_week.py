@@ -1,6 +1,5 @@
 """A week of five schools with a running daemon, two SISs and a mail server: directory, mails and alerts of each
-day.
-"""
+day."""
 
 from collections import Counter
 from collections.abc import Iterator

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from sqlalchemy import text
 
+from roster_pipeline.console.middleware import static_files
 from roster_pipeline.directory import alerts, manual_runs, uploads
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -119,6 +120,13 @@ def test_no_page_is_left_out() -> None:
         if method == "GET" and not route.startswith(NO_PAGES) and not route.endswith(("/events", ".csv", MAIL)):
             shape = re.compile(PARAMETER.sub("[^/]+", route) + "(/connection)?")  # settings lead to their first section
             assert any(shape.fullmatch(path.partition("?")[0]) for path in PATHS), route
+
+
+def test_a_dark_page_differs_in_the_values_of_colours_alone() -> None:
+    css = static_files()["console.css"].content.decode()
+    dark = re.findall(r"prefers-color-scheme: dark\) \{\s*:root \{(.*?)\}\s*\}", css, re.DOTALL)
+    assert len(dark) == css.count("prefers-color-scheme")
+    assert all(line.strip().startswith("--") for lines in dark for line in lines.split(";") if line.strip())
 
 
 def test_the_pages_before_the_sign_in_are_fit_too(open_page: Open) -> None:

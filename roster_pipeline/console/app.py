@@ -14,14 +14,14 @@ from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from roster_pipeline.console import glossary, middleware
+from roster_pipeline.console import glossary, middleware  # noqa: F401
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.openid import ProviderAway
-from roster_pipeline.console.page import database, page
-from roster_pipeline.console.pages import (
+from roster_pipeline.console.page import ROUTES, database, page, route
+from roster_pipeline.console.pages import (  # noqa: F401
     access,
     connection_tests,
     districts,
@@ -52,13 +52,6 @@ from roster_pipeline.directory.tenants import UnknownKey
 from roster_pipeline.oneroster.presets import UnknownPreset
 from roster_pipeline.services.settings_changes import ChangedMeanwhile
 from roster_pipeline.sync import explain
-
-PAGES = (
-    settings,  # comes before the route of a school with this key
-    access, connection_tests, districts, middleware, glossary, history, holds, people_pages, person_page, plan_details,
-    runs, sign_in, sis_school_pages, syncs, upload_pages,
-)  # fmt: skip
-"""Modules with `routes`, by name. If two routes fit, the first one counts."""
 
 log = logging.getLogger(__name__)
 UNKNOWN = (UnknownKey, UnknownPlan, UnknownPreset, UnknownSnapshot, UnknownSync, UnknownPerson)
@@ -118,11 +111,15 @@ def create_app(config: Config) -> Starlette:
     return app
 
 
-def all_routes() -> list[BaseRoute]:
-    """Every route of the console."""
-    return [Route("/health", health, methods=["GET"]), *(route for module in PAGES for route in module.routes)]
+def all_routes() -> list[Route]:
+    """Every route of the console. If two fit an address, the one with fewer parameters counts: it comes first."""
+    return sorted(ROUTES, key=lambda route: route.path.count("{"))
 
 
+route("/static/{name}", "GET")(middleware.serve)
+
+
+@route("/health", "GET")
 def health(request: Request) -> Response:
     """For the proxy and for monitoring: 200 if the console can work. The answer says nothing about its contents."""
     try:

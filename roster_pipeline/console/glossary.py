@@ -10,9 +10,8 @@ from typing import NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
-from roster_pipeline.console.page import page
+from roster_pipeline.console.page import page, route
 
 
 class Word(NamedTuple):
@@ -55,12 +54,10 @@ def markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
+@route("/help", "GET")
 def show(request: Request) -> Response:
     """The glossary; each word has an anchor, to which other pages link."""
     return page(request, "help.html", glossary=glossary())
-
-
-routes = [Route("/help", show, methods=["GET"])]
 
 
 if __name__ == "__main__":

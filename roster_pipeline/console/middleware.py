@@ -26,7 +26,6 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from roster_pipeline.console.session import nothing_here
@@ -258,6 +257,3 @@ def serve(request: Request) -> Response:
     if request.headers.get("if-none-match") == headers["etag"]:
         return Response(status_code=304, headers=headers)
     return Response(found.content, media_type=found.kind, headers=headers)
-
-
-routes = [Route("/static/{name}", serve, methods=["GET"])]

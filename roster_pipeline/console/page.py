@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
@@ -23,6 +23,7 @@ from markupsafe import Markup
 from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, StreamingResponse
+from starlette.routing import Route
 
 from roster_pipeline.cleaning.rejections import RULES
 from roster_pipeline.console.middleware import FIELD, static_url, token_for
@@ -51,6 +52,19 @@ LONGEST_SEARCH = 200
 MOST_PAGES = 1_000_000
 LONGEST_NUMBER = 18
 """How many digits a number may have. The database has numbers of up to nineteen digits."""
+
+ROUTES: list[Route] = []
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+def route(path: str, *methods: str) -> Callable[[Handler], Handler]:
+    """Says which requests a function answers."""
+
+    def add(handler: Handler) -> Handler:
+        ROUTES.append(Route(path, handler, methods=list(methods)))
+        return handler
+
+    return add
 
 
 def page(request: Request, template: str, *, status: int = 200, **context: Any) -> HTMLResponse:

@@ -1,1 +1,1 @@
-"""The pages. Each module exports `routes`; `console/app.py` joins them."""
+"""The pages. Each says with `@route` what it answers; `console/app.py` imports them all."""

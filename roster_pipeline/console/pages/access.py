@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
 
-from roster_pipeline.console.page import NOTHING, database, form, page, piece, redirect
+from roster_pipeline.console.page import NOTHING, database, form, page, piece, redirect, route
 from roster_pipeline.console.session import nothing_here, signed_out, viewer, zone_of
 from roster_pipeline.directory import accounts, audit, sessions, tenants
 from roster_pipeline.directory.accounts import MANAGER, OPERATOR, OWNER, Account, Place
@@ -28,6 +27,7 @@ NOT_FOR_OPERATORS = "An operator may do everything, everywhere. Leave this empty
 NEEDS_PLACE = "Write the key or the name of the school or district."
 
 
+@route("/account", "GET")
 def show_account(request: Request) -> Response:
     who, config = viewer(request), request.app.state.config
     with database(request).begin() as opened:
@@ -35,8 +35,9 @@ def show_account(request: Request) -> Response:
     return page(request, "account.html", sessions=found, zone=zone)
 
 
+@route("/account/sign-out-everywhere", "POST")
 def sign_out_everywhere(request: Request) -> Response:
-    """POST /account/sign-out-everywhere: end every session of the account, this one included."""
+    """End every session of the account, this one included."""
     who = viewer(request)
     with database(request).begin() as opened:
         ended = sessions.end_all(opened, who.id)
@@ -44,6 +45,7 @@ def sign_out_everywhere(request: Request) -> Response:
     return signed_out(request, RedirectResponse("/sign-in", 303))
 
 
+@route("/access", "POST")
 def grant(request: Request) -> Response:
     who, sent = _may(request), form(request)
     values = {name: str(sent.get(name, "")).strip() for name in ("email", "role", "place")}
@@ -90,8 +92,9 @@ def grant(request: Request) -> Response:
     )
 
 
+@route("/access/places", "GET")
 def places(request: Request) -> Response:
-    """GET /access/places: the schools and districts that fit the typed text, as choices of the field."""
+    """The schools and districts that fit the typed text, as choices of the field."""
     who, words = _may(request), request.query_params.get("place", "")[:LONGEST_SEARCH]
     with database(request).begin() as opened:
         found = _places(opened, who, words)
@@ -121,6 +124,7 @@ def _key_of(opened: Connection, who: Account, typed: str, role: str) -> str:
     return fits[0] if len(fits) == 1 else typed
 
 
+@route("/access/revoke", "POST")
 def revoke(request: Request) -> Response:
     who, wanted = _may(request), str(form(request).get("grant", ""))
     with database(request).begin() as opened:
@@ -132,6 +136,7 @@ def revoke(request: Request) -> Response:
     return redirect(request, "/access", message=f"{found.email} is no longer {found.role} of {found.place}.")
 
 
+@route("/access", "GET")
 def show(request: Request, values: Mapping[str, str] = NOTHING, errors: Mapping[str, str] = NOTHING) -> Response:
     """GET /access. People who may not give access get 404."""
     who = _may(request)
@@ -165,13 +170,3 @@ def _may(request: Request) -> Account:
 
 def _roles(who: Account) -> dict[str, str]:
     return {role: words for role, words in ROLES.items() if who.operator or role != OPERATOR}
-
-
-routes = [
-    Route("/access", show, methods=["GET"]),
-    Route("/access", grant, methods=["POST"]),
-    Route("/access/places", places, methods=["GET"]),
-    Route("/access/revoke", revoke, methods=["POST"]),
-    Route("/account", show_account, methods=["GET"]),
-    Route("/account/sign-out-everywhere", sign_out_everywhere, methods=["POST"]),
-]

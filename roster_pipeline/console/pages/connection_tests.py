@@ -4,11 +4,10 @@ the supported SISs: what each can do, where to find the values to enter, what to
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from roster_pipeline.console.forms import worded, wrong
 from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_test, launch_together
-from roster_pipeline.console.page import database, page, piece, redirect
+from roster_pipeline.console.page import database, page, piece, redirect, route
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import HTMX, TooMany, connection_of, limit, nothing_here, school_of, viewer
@@ -23,12 +22,14 @@ OF_ONE_SCHOOL = 30
 PIECES = "live_pieces.html"
 
 
+@route("/sis", "GET")
 def list_supported_sis(request: Request) -> Response:
-    """GET: all of them, and CSV bundles for a SIS without an API."""
+    """All of them, and CSV bundles for a SIS without an API."""
     viewer(request)
     return page(request, "supported_sis.html", presets=presets(), sign_in=SIGN_IN, unknown=UNKNOWN)
 
 
+@route("/sis/{sis}", "GET")
 def show_supported_sis(request: Request) -> Response:
     viewer(request)
     sis = preset(request.path_params["sis"])
@@ -36,8 +37,9 @@ def show_supported_sis(request: Request) -> Response:
     return page(request, "one_sis.html", preset=sis, delivers=delivers, sign_in=SIGN_IN, unknown=UNKNOWN)
 
 
+@route("/schools/{key}/test", "POST")
 def start(request: Request) -> Response:
-    """POST: test the values of the form. Only the result is saved."""
+    """Test the values of the form. Only the result is saved."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         came, wanted = sent_form(request, stored_form(opened, school, CONNECTION_SECTION))
@@ -72,8 +74,9 @@ def start(request: Request) -> Response:
     return RedirectResponse(f"/schools/{school.key}/settings/connection?test={test_id}#test", 303)
 
 
+@route("/schools/{key}/test/{test}/events", "GET")
 async def events(request: Request) -> Response:
-    """GET: the items as they come."""
+    """The items as they come."""
 
     def known() -> int:
         with database(request).begin() as opened:
@@ -103,8 +106,9 @@ async def events(request: Request) -> Response:
     return stream(request, look)
 
 
+@route("/connections/{connection}/test", "POST")
 def start_together(request: Request) -> Response:
-    """POST: test all of them. Their SIS is read once."""
+    """Test all of them. Their SIS is read once."""
     who = viewer(request)
     try:
         with database(request).begin() as opened:
@@ -120,6 +124,7 @@ def start_together(request: Request) -> Response:
     return redirect(request, f"/connections/{connection.key}/test")
 
 
+@route("/connections/{connection}/test/events", "GET")
 async def events_together(request: Request) -> Response:
     """GET: `reload` once the test is over."""
 
@@ -136,8 +141,9 @@ async def events_together(request: Request) -> Response:
     return stream(request, look)
 
 
+@route("/connections/{connection}/test", "GET")
 def together(request: Request, error: str = "") -> Response:
-    """GET: the schools of a connection that have no green test, and the results of a test of all of them."""
+    """The schools of a connection that have no green test, and the results of a test of all of them."""
     with database(request).begin() as opened:
         connection = connection_of(request, opened)
         newest = connection_tests.newest(opened, connection.id)
@@ -166,14 +172,3 @@ def _answer(request: Request, came: Form, status: int) -> Response:
     if request.headers.get(HTMX):
         return page(request, "settings_test.html", **context(request, came))
     return filled(request, came, status)
-
-
-routes = [
-    Route("/schools/{key}/test", start, methods=["POST"]),
-    Route("/schools/{key}/test/{test}/events", events, methods=["GET"]),
-    Route("/sis", list_supported_sis, methods=["GET"]),
-    Route("/sis/{sis}", show_supported_sis, methods=["GET"]),
-    Route("/connections/{connection}/test", together, methods=["GET"]),
-    Route("/connections/{connection}/test", start_together, methods=["POST"]),
-    Route("/connections/{connection}/test/events", events_together, methods=["GET"]),
-]

@@ -8,13 +8,12 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.forms import KEY_WORDS, TAKEN, addresses
 from roster_pipeline.console.launchers import launch_all
-from roster_pipeline.console.page import ROWS, Listed, database, day_of, form, list_filter, page, redirect, texts
+from roster_pipeline.console.page import ROWS, Listed, database, day_of, form, list_filter, page, redirect, route, texts
 from roster_pipeline.console.session import district_of, nothing_here, viewer
 from roster_pipeline.directory import audit, school_history, school_overview, tenant_changes, tenants
 from roster_pipeline.directory.accounts import Account, Place
@@ -47,6 +46,7 @@ STATE_NAMES = {
 LONGEST_SEARCH = 100
 
 
+@route("/", "GET")
 def show_overview(request: Request) -> Response:
     """The overview. `q` searches, `state` filters, `page` counts from 1."""
     who, sent, now = viewer(request), list_filter(request, "q", "state", address="/"), datetime.now(UTC)
@@ -75,6 +75,7 @@ def show_overview(request: Request) -> Response:
     )
 
 
+@route("/districts/{key}", "GET")
 def show(request: Request) -> Response:
     now = datetime.now(UTC)
     with database(request).begin() as opened:
@@ -106,13 +107,15 @@ def show(request: Request) -> Response:
     )
 
 
+@route("/districts/new", "GET")
 def district_form(request: Request) -> Response:
     _operator(request)
     return page(request, "new_district.html", v={}, e={})
 
 
+@route("/districts/new", "POST")
 def add_district(request: Request) -> Response:
-    """POST: a new district, and the invitations of its managers."""
+    """A new district, and the invitations of its managers."""
     who, errors = _operator(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in form(request).items()}
     key = values.get("key", "") or key_of(values.get("name", ""))
@@ -143,8 +146,9 @@ def add_district(request: Request) -> Response:
     return page(request, "new_district.html", status=400, v=values, e=errors)
 
 
+@route("/districts/{key}/sync", "POST")
 def sync(request: Request) -> Response:
-    """POST: sync the schools of a connection that fail or are silent."""
+    """Sync the schools of a connection that fail or are silent."""
     with database(request).begin() as opened:
         district, connection_id = _connection_of(request, opened)
         keys = school_overview.schools_in_state(opened, district.id, connection_id, NOT_WELL)
@@ -163,8 +167,9 @@ def sync(request: Request) -> Response:
     return redirect(request, f"/districts/{district.key}", message=message)
 
 
+@route("/districts/{key}/resume", "POST")
 def resume(request: Request) -> Response:
-    """POST: let the paused schools of a connection run by themselves again."""
+    """Let the paused schools of a connection run by themselves again."""
     with database(request).begin() as opened:
         district, connection_id = _connection_of(request, opened)
         keys = school_overview.schools_in_state(opened, district.id, connection_id, ("paused", "resting", "failing"))
@@ -173,6 +178,7 @@ def resume(request: Request) -> Response:
     return redirect(request, f"/districts/{district.key}", message=message)
 
 
+@route("/districts/{key}/connections/remove", "POST")
 def remove(request: Request) -> Response:
     with database(request).begin() as opened:
         district, _ = _connection_of(request, opened)
@@ -185,8 +191,9 @@ def remove(request: Request) -> Response:
     return redirect(request, f"/districts/{district.key}", message=message)
 
 
+@route("/districts/{key}/pause", "POST")
 def pause(request: Request) -> Response:
-    """POST: let the schedule start no school of the district before a day."""
+    """Let the schedule start no school of the district before a day."""
     sent = texts(request)
     with database(request).begin() as opened:
         district = district_of(request, opened, request.path_params["key"])
@@ -201,8 +208,9 @@ def pause(request: Request) -> Response:
     )
 
 
+@route("/districts/{key}/pause/end", "POST")
 def resume_all(request: Request) -> Response:
-    """POST: end the pause of the district."""
+    """End the pause of the district."""
     with database(request).begin() as opened:
         district = district_of(request, opened, request.path_params["key"])
         done = school_changes.resume_district(opened, district.key, who=viewer(request).email)
@@ -210,8 +218,9 @@ def resume_all(request: Request) -> Response:
     return redirect(request, f"/districts/{district.key}", message=message)
 
 
+@route("/districts/{key}/defaults", "POST")
 def set_defaults(request: Request) -> Response:
-    """POST: new schools begin with the settings of a school of the district, or with the standard ones."""
+    """New schools begin with the settings of a school of the district, or with the standard ones."""
     key, who = texts(request).get("pattern", ""), viewer(request).email
     with database(request).begin() as opened:
         district = district_of(request, opened, request.path_params["key"])
@@ -241,17 +250,3 @@ def _connection_of(request: Request, opened: Connection) -> tuple[tenants.Distri
     if connection.district_id != district.id:
         raise nothing_here()
     return district, connection.id
-
-
-routes = [
-    Route("/districts/new", district_form, methods=["GET"]),
-    Route("/districts/new", add_district, methods=["POST"]),
-    Route("/districts/{key}", show, methods=["GET"]),
-    Route("/districts/{key}/sync", sync, methods=["POST"]),
-    Route("/districts/{key}/resume", resume, methods=["POST"]),
-    Route("/districts/{key}/connections/remove", remove, methods=["POST"]),
-    Route("/districts/{key}/pause", pause, methods=["POST"]),
-    Route("/districts/{key}/defaults", set_defaults, methods=["POST"]),
-    Route("/districts/{key}/pause/end", resume_all, methods=["POST"]),
-    Route("/", show_overview, methods=["GET"]),
-]

@@ -10,7 +10,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from roster_pipeline.console.charts import year_charts
 from roster_pipeline.console.page import (
@@ -24,6 +23,7 @@ from roster_pipeline.console.page import (
     page,
     plain_numbers,
     redirect,
+    route,
     texts,
 )
 from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer, zone_of
@@ -43,8 +43,9 @@ DAYS = ("until", "day")
 """The details that are days."""
 
 
+@route("/schools/{key}/leavers", "POST")
 def announce_leavers(request: Request) -> Response:
-    """POST: announce the people of a typed or an uploaded list."""
+    """Announce the people of a typed or an uploaded list."""
     sent = form(request)
     values = {name: str(sent.get(name, "")) for name in ("people", "day", "reason")}
     with database(request).begin() as opened:
@@ -62,8 +63,9 @@ def announce_leavers(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
 
+@route("/schools/{key}/leavers/withdraw", "POST")
 def withdraw_leavers(request: Request) -> Response:
-    """POST: take announcements back."""
+    """Take announcements back."""
     chosen = plain_numbers(request, "person")
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -72,13 +74,14 @@ def withdraw_leavers(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/leavers", message=message)
 
 
+@route("/schools/{key}/leavers", "GET")
 def show_leavers(
     request: Request,
     values: Mapping[str, str] = NOTHING,
     errors: Mapping[str, str] = NOTHING,
     done: decisions.Announced | None = None,
 ) -> Response:
-    """GET: the list, and the form to add to it. done: the result of an announcement, if it needs explaining."""
+    """The list, and the form to add to it. done: the result of an announcement, if it needs explaining."""
     filters = list_filter(request)
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -98,6 +101,7 @@ def show_leavers(
     )
 
 
+@route("/audit", "GET", "POST")
 def whole_audit(request: Request) -> Response:
     """All entries that the viewer may see. A POST searches them."""
     who = viewer(request)
@@ -106,6 +110,7 @@ def whole_audit(request: Request) -> Response:
     return _page_of(request, districts=who.managed)
 
 
+@route("/schools/{key}/audit", "GET", "POST")
 def audit_of_school(request: Request) -> Response:
     """The entries that concern one school."""
     school = the_school(request)
@@ -169,6 +174,7 @@ def _plain(value: Any) -> str:
     return "" if value is True else str(value)
 
 
+@route("/schools/{key}", "GET")
 def show(request: Request) -> Response:
     """The state of the school, and its history. `before` is the place where the page begins."""
     now = datetime.now(UTC)
@@ -222,6 +228,7 @@ def show(request: Request) -> Response:
     )
 
 
+@route("/schools/{key}/resume", "POST")
 def resume(request: Request) -> Response:
     """Let a paused school run by itself again."""
     with database(request).begin() as opened:
@@ -234,6 +241,7 @@ def resume(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}", message=message)
 
 
+@route("/schools/{key}/pause", "POST")
 def pause_until(request: Request) -> Response:
     """Let the schedule start the school only from a day on."""
     sent = texts(request)
@@ -247,15 +255,3 @@ def pause_until(request: Request) -> Response:
     return redirect(
         request, f"/schools/{school.key}", message=f"Paused until {day(until)}. A sync by hand still works."
     )
-
-
-routes = [
-    Route("/schools/{key}", show, methods=["GET"]),
-    Route("/schools/{key}/resume", resume, methods=["POST"]),
-    Route("/schools/{key}/pause", pause_until, methods=["POST"]),
-    Route("/audit", whole_audit, methods=["GET", "POST"]),
-    Route("/schools/{key}/audit", audit_of_school, methods=["GET", "POST"]),
-    Route("/schools/{key}/leavers", show_leavers, methods=["GET"]),
-    Route("/schools/{key}/leavers", announce_leavers, methods=["POST"]),
-    Route("/schools/{key}/leavers/withdraw", withdraw_leavers, methods=["POST"]),
-]

@@ -7,7 +7,6 @@ from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from roster_pipeline.console.page import (
     NOTHING,
@@ -19,6 +18,7 @@ from roster_pipeline.console.page import (
     plain_numbers,
     reason_of,
     redirect,
+    route,
     texts,
 )
 from roster_pipeline.console.pages.plan_details import (
@@ -44,6 +44,7 @@ from roster_pipeline.sync import SyncError
 from roster_pipeline.vocabulary import counted, day, reason_problem
 
 
+@route("/schools/{key}/plans/{plan_id}/exempt", "POST")
 def exempt(request: Request) -> Response:
     """Take the chosen rows out of the plan that the person looked at. No later sync makes these changes either."""
     with database(request).begin() as opened:
@@ -63,6 +64,7 @@ def exempt(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/holds", message=rows_left)
 
 
+@route("/schools/{key}/limits", "POST")
 def raise_limit(request: Request) -> Response:
     sent = texts(request)
     with database(request).begin() as opened:
@@ -78,6 +80,7 @@ def raise_limit(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/holds", message=message)
 
 
+@route("/schools/{key}/limits/end", "POST")
 def lower_limits(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -119,6 +122,7 @@ def _raised(school: SchoolRow) -> list[tuple[str, str, date, str, str]]:
     ]
 
 
+@route("/schools/{key}/exemptions", "POST")
 def take_back(request: Request) -> Response:
     school = the_school(request)
     reason, ids = reason_of(request), plain_numbers(request, "exemption")
@@ -217,6 +221,7 @@ def _not_decided(
     return refused(request, school, plan, "It was replaced by a newer one, decided by somebody else, or changed.")
 
 
+@route("/schools/{key}/holds", "GET", "POST")
 def of_school(
     request: Request, *, status: int = 200, errors: Mapping[str, str] = NOTHING, decision: str = ""
 ) -> Response:
@@ -267,14 +272,5 @@ def _offered(explanation: HoldExplanation, links: int) -> list[str]:
     return [*offered, "discard"] if explanation.approvable or explanation.managers else offered
 
 
-routes = [
-    Route("/schools/{key}/holds", of_school, methods=["GET", "POST"]),
-    Route("/schools/{key}/limits", raise_limit, methods=["POST"]),
-    Route("/schools/{key}/limits/end", lower_limits, methods=["POST"]),
-    Route("/schools/{key}/exemptions", take_back, methods=["POST"]),
-    Route("/schools/{key}/plans/{plan_id}/exempt", exempt, methods=["POST"]),
-    *(
-        Route(f"/schools/{{key}}/plans/{{plan_id}}/{name}", partial(decide, decision=name), methods=["POST"])
-        for name in ("approve", "discard", "relink")
-    ),
-]
+for decision in ("approve", "discard", "relink"):
+    route(f"/schools/{{key}}/plans/{{plan_id}}/{decision}", "POST")(partial(decide, decision=decision))

@@ -9,7 +9,6 @@ from typing import Any, get_args
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from roster_pipeline.cleaning.field_values import CEDS
 from roster_pipeline.console.page import (
@@ -24,6 +23,7 @@ from roster_pipeline.console.page import (
     reason_of,
     redirect,
     role,
+    route,
     texts,
 )
 from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer
@@ -49,6 +49,7 @@ MARKS = {
 AT_ONCE = 20
 
 
+@route("/schools/{key}/people", "GET", "POST")
 def of_school(request: Request) -> Response:
     """People of one school. A POST searches them."""
     with database(request).begin() as opened:
@@ -60,6 +61,7 @@ def of_school(request: Request) -> Response:
     return page(request, "school_people.html", school=school, tab="people", conflicts=in_conflict, **context)
 
 
+@route("/people", "GET", "POST")
 def of_all_schools(request: Request) -> Response:
     """People of all schools of the viewer in a district. A POST searches them. Who has one school sees its page."""
     who = viewer(request)
@@ -78,6 +80,7 @@ def of_all_schools(request: Request) -> Response:
     return page(request, "people.html", district=district, districts=districts, manages=manages, **context)
 
 
+@route("/schools/{key}/people/add", "GET")
 def add_form(request: Request, given: Mapping[str, str] = NOTHING, error: str = "") -> Response:
     """The form for somebody who is not in the SIS."""
     return page(
@@ -94,6 +97,7 @@ def add_form(request: Request, given: Mapping[str, str] = NOTHING, error: str = 
     )
 
 
+@route("/schools/{key}/people/add", "POST")
 def add(request: Request) -> Response:
     given, reason = texts(request), reason_of(request)
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
@@ -161,6 +165,7 @@ def _one_of(kind: Any, value: str) -> Any:
     return value if value in get_args(kind) else ""
 
 
+@route("/schools/{key}/conflicts", "GET")
 def conflicts_of_school(request: Request) -> Response:
     """The conflicts of the newest plan, which may be the plan of a dry run."""
     who, filters = viewer(request), list_filter(request, at_once=AT_ONCE)
@@ -174,6 +179,7 @@ def conflicts_of_school(request: Request) -> Response:
     return page(request, "conflicts.html", school=school, tab="people", plan=plan, listed=listed)
 
 
+@route("/people/conflicts", "GET")
 def conflicts_of_district(request: Request) -> Response:
     """The conflicts in the newest plans of a district's schools, for those who manage it."""
     who, filters = viewer(request), list_filter(request, "district", at_once=AT_ONCE)
@@ -185,6 +191,8 @@ def conflicts_of_district(request: Request) -> Response:
     return page(request, "district_conflicts.html", district=district, listed=Listed(filters, list(found), total))
 
 
+@route("/people/duplicates", "GET")
+@route("/schools/{key}/duplicates", "GET")
 def duplicates(request: Request) -> Response:
     """Possible duplicates with somebody of one school, or of a district for those who manage it."""
     who, filters = viewer(request), list_filter(request, "said", "district", at_once=AT_ONCE)
@@ -211,6 +219,7 @@ def duplicates(request: Request) -> Response:
     )
 
 
+@route("/people/{person_id}/beside", "GET")
 def beside(request: Request) -> Response:
     """Two people next to each other, however somebody found them."""
     who, one = viewer(request), number_of(request, "person_id")
@@ -220,16 +229,3 @@ def beside(request: Request) -> Response:
         find(opened, one, who)
         pairs = [possible_duplicates.pair_of(opened, one, other, who)] if typed and other != one else []
     return page(request, "duplicates.html", pairs=pairs, single=one)
-
-
-routes = [
-    Route("/people", of_all_schools, methods=["GET", "POST"]),
-    Route("/schools/{key}/people", of_school, methods=["GET", "POST"]),
-    Route("/schools/{key}/people/add", add_form, methods=["GET"]),
-    Route("/schools/{key}/people/add", add, methods=["POST"]),
-    Route("/schools/{key}/conflicts", conflicts_of_school, methods=["GET"]),
-    Route("/schools/{key}/duplicates", duplicates, methods=["GET"]),
-    Route("/people/duplicates", duplicates, methods=["GET"]),
-    Route("/people/conflicts", conflicts_of_district, methods=["GET"]),
-    Route("/people/{person_id}/beside", beside, methods=["GET"]),
-]

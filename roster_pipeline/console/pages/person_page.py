@@ -15,9 +15,8 @@ from sqlalchemy import Connection
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
-from roster_pipeline.console.page import database, number_of, page, plain_number, reason_of, redirect, texts
+from roster_pipeline.console.page import database, number_of, page, plain_number, reason_of, redirect, route, texts
 from roster_pipeline.console.session import nothing_here, viewer
 from roster_pipeline.directory import members, rosters, tenants
 from roster_pipeline.directory.accounts import Account
@@ -58,6 +57,7 @@ Act = Callable[[Sent], str]
 """Makes one change, and returns what was done, as a sentence."""
 
 
+@route("/people/{person_id}", "GET")
 def show(request: Request) -> Response:
     """The person's page. If the person was merged into another person, the page of that person."""
     asked = request.query_params.get("asked", "")
@@ -171,6 +171,7 @@ def _merge(sent: Sent) -> str:
     return possible_duplicates.merge(sent.opened, sent.view.person.district_id, kept, gone, **sent.by)
 
 
+@route("/people/{person_id}/erase", "POST")
 def erase(request: Request) -> Response:
     """Delete everything that is stored of a person: for operators, who type the person's number."""
     who = viewer(request)
@@ -240,13 +241,6 @@ DECISIONS: dict[str, Act] = {
 }
 """Decisions about two people."""
 
-handlers = {
-    **{name: _changing(act) for name, act in CHANGES.items()},
-    **{name: _changing(act, shared=False) for name, act in OF_ONE_SCHOOL.items()},
-    **{name: _changing(act, two=True) for name, act in DECISIONS.items()},
-    "erase": erase,
-}
-routes = [
-    Route("/people/{person_id}", show, methods=["GET"]),
-    *(Route(f"/people/{{person_id}}/{name}", handler, methods=["POST"]) for name, handler in handlers.items()),
-]
+for changes, more in ((CHANGES, {}), (OF_ONE_SCHOOL, {"shared": False}), (DECISIONS, {"two": True})):
+    for name, act in changes.items():
+        route(f"/people/{{person_id}}/{name}", "POST")(_changing(act, **more))

@@ -11,7 +11,6 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from roster_pipeline.console.page import (
     ACTIONS,
@@ -28,6 +27,7 @@ from roster_pipeline.console.page import (
     plain_number,
     reason_of,
     role,
+    route,
     texts,
 )
 from roster_pipeline.console.session import nothing_here, school_of, viewer
@@ -48,6 +48,7 @@ MOST_UNTYPED = 50
 """Up to this many archivals can be approved with a button. For more, the person also types the number."""
 
 
+@route("/schools/{key}/plans/{plan_id}", "GET", "POST")
 def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school, plan = plan_of(request, opened)
@@ -77,6 +78,7 @@ def show(request: Request) -> Response:
     )
 
 
+@route("/schools/{key}/plans/{plan_id}/rows.csv", "GET", "POST")
 def rows_csv(request: Request) -> Response:
     """The rows that the filter chooses, as a file."""
     with database(request).begin() as opened:
@@ -173,6 +175,7 @@ def rows_of(
     )
 
 
+@route("/holds", "GET", "POST")
 def every_hold(
     request: Request, *, status: int = 200, errors: Mapping[str, str] = NOTHING, chosen: Collection[int] = ()
 ) -> Response:
@@ -208,6 +211,7 @@ def every_hold(
     )
 
 
+@route("/holds/decide", "POST")
 def decide_several(request: Request) -> Response:
     """Approve or discard the chosen plans (`all`: all that were shown), each bound to what was looked at."""
     sent, reason = form(request), reason_of(request)
@@ -265,11 +269,3 @@ def refused(request: Request, school: tenants.SchoolRow, plan: plans.PlanRow, me
         newest=newest,
         waiting=waiting[0].plan_id if waiting else None,
     )
-
-
-routes = [
-    Route("/schools/{key}/plans/{plan_id}", show, methods=["GET", "POST"]),
-    Route("/schools/{key}/plans/{plan_id}/rows.csv", rows_csv, methods=["GET", "POST"]),
-    Route("/holds", every_hold, methods=["GET", "POST"]),
-    Route("/holds/decide", decide_several, methods=["POST"]),
-]

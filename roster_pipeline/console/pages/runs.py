@@ -7,11 +7,10 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.launchers import launch
-from roster_pipeline.console.page import database, form, page, piece, plain_number, reason_of, redirect, texts
+from roster_pipeline.console.page import database, form, page, piece, plain_number, reason_of, redirect, route, texts
 from roster_pipeline.console.pages.person_page import page_of_person, school_of_form, view_of
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import limit, nothing_here, school_of, the_school, viewer
@@ -32,8 +31,9 @@ KINDS: dict[str, manual_runs.Kind] = {"sync": "sync", "dry_run": "dry_run"}
 PIECES = "live_pieces.html"
 
 
+@route("/schools/{key}/runs", "GET")
 def list_(request: Request, refused: manual_runs.AlreadyGoing | None = None) -> Response:
-    """GET: the two buttons, and the latest runs."""
+    """The two buttons, and the latest runs."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         runs, steps = manual_runs.of_school(opened, school.id), first_steps(opened, school)
@@ -41,8 +41,9 @@ def list_(request: Request, refused: manual_runs.AlreadyGoing | None = None) -> 
     return page(request, "runs.html", status=409 if refused else 200, **given, refused=refused)
 
 
+@route("/schools/{key}/runs", "POST")
 def start(request: Request) -> Response:
-    """POST: begin a run, or say which one is going on."""
+    """Begin a run, or say which one is going on."""
     kind = KINDS.get(str(form(request).get("kind", "")))
     school = the_school(request)
     if kind is None:
@@ -57,8 +58,9 @@ def start(request: Request) -> Response:
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
 
+@route("/schools/{key}/runs/{run}/cancel", "POST")
 def cancel(request: Request) -> Response:
-    """POST: end a run. One that is over stays as it is."""
+    """End a run. One that is over stays as it is."""
     run_id = request.path_params["run"]
     with database(request).begin() as opened:
         school = school_of(request, opened)
@@ -70,14 +72,16 @@ def cancel(request: Request) -> Response:
     return RedirectResponse(f"/schools/{school.key}/runs/{run_id}", 303)
 
 
+@route("/schools/{key}/runs/{run}", "GET")
 def show(request: Request) -> Response:
-    """GET: how far one run is."""
+    """How far one run is."""
     state = _state(request)
     return page(request, "run.html", tab="runs", url=run_url(state["run"].id), **state)
 
 
+@route("/schools/{key}/runs/{run}/events", "GET")
 async def events(request: Request) -> Response:
-    """GET: the same, live while the run goes on."""
+    """The same, live while the run goes on."""
     await run_in_threadpool(_state, request)
 
     def look(position: str) -> Seen:
@@ -113,8 +117,9 @@ def _state(request: Request) -> dict[str, Any]:
         }
 
 
+@route("/people/{person_id}/ask", "POST")
 def ask(request: Request) -> Response:
-    """POST: ask the SIS of one school for a person, and show its answer and what would change."""
+    """Ask the SIS of one school for a person, and show its answer and what would change."""
     with database(request).begin() as opened:
         view = view_of(request, opened)
     school = school_of_form(view, texts(request))
@@ -126,8 +131,9 @@ def ask(request: Request) -> Response:
     return redirect(request, f"/people/{view.person.id}?asked={asked.plan_id}#asked")
 
 
+@route("/people/{person_id}/sync", "POST")
 def sync_person(request: Request) -> Response:
-    """POST: apply what the page of a person showed after the SIS was asked."""
+    """Apply what the page of a person showed after the SIS was asked."""
     reason, plan_id = reason_of(request), plain_number(texts(request).get("plan", ""))
     with database(request).begin() as opened:
         view = view_of(request, opened)
@@ -169,14 +175,3 @@ def _result(opened: Connection, run: manual_runs.ManualRun, outcome: manual_runs
         return ""
     report = report_of(sync_summary(opened, outcome.sync_id))
     return status_of_sync("sync", outcome.sync_outcome, report.as_dict() if report else {}).sentence
-
-
-routes = [
-    Route("/schools/{key}/runs", list_, methods=["GET"]),
-    Route("/schools/{key}/runs", start, methods=["POST"]),
-    Route("/schools/{key}/runs/{run}", show, methods=["GET"]),
-    Route("/schools/{key}/runs/{run}/cancel", cancel, methods=["POST"]),
-    Route("/schools/{key}/runs/{run}/events", events, methods=["GET"]),
-    Route("/people/{person_id}/ask", ask, methods=["POST"]),
-    Route("/people/{person_id}/sync", sync_person, methods=["POST"]),
-]

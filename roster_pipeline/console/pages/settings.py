@@ -9,11 +9,10 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
-from starlette.routing import Route
 
 from roster_pipeline.console import settings_form
 from roster_pipeline.console.forms import KEY_WORDS, TAKEN, Values, wrong
-from roster_pipeline.console.page import database, form, page, redirect
+from roster_pipeline.console.page import database, form, page, redirect, route
 from roster_pipeline.console.pages.sis_school_pages import connection_form, listed, place_of, settings_of
 from roster_pipeline.console.session import district_of, limit, nothing_here, school_of, the_school, viewer
 from roster_pipeline.directory import connection_tests, tenants
@@ -36,14 +35,15 @@ TEST = "test"
 """The place of the test on the page of the connection."""
 
 
+@route("/schools/{key}/settings", "GET")
 def first(request: Request) -> Response:
-    """GET: go to the first section."""
+    """Go to the first section."""
     school = the_school(request)
     return RedirectResponse(f"/schools/{school.key}/settings/{SECTIONS[0].key}", 303)
 
 
 def show(request: Request, section: Section) -> Response:
-    """GET: the stored settings; with `test`, the form as it was tested, for reloading and without scripts."""
+    """The stored settings; with `test`, the form as it was tested, for reloading and without scripts."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         opened_form = settings_form.stored_form(opened, school, section)
@@ -57,7 +57,7 @@ def show(request: Request, section: Section) -> Response:
 
 
 def save(request: Request, section: Section) -> Response:
-    """POST: save the whole section, or nothing."""
+    """Save the whole section, or nothing."""
     with database(request).begin() as opened:
         school = school_of(request, opened)
         came, wanted = settings_form.sent_form(request, settings_form.stored_form(opened, school, section))
@@ -81,13 +81,15 @@ def save(request: Request, section: Section) -> Response:
     return filled(request, came, 409 if result.conflict else 400)
 
 
+@route("/sis-hints", "GET")
 def hints(request: Request) -> Response:
-    """GET: the facts about the chosen SIS, as a piece of the page."""
+    """The facts about the chosen SIS, as a piece of the page."""
     return page(request, "settings_hints.html", preset=settings_form.chosen_preset(request.query_params))
 
 
+@route("/schools/{key}/hints", "POST")
 def page_with_hints(request: Request) -> Response:
-    """POST: the whole page with the hints of the chosen SIS, for browsers without scripts."""
+    """The whole page with the hints of the chosen SIS, for browsers without scripts."""
     with database(request).begin() as opened:
         came, _ = settings_form.sent_form(
             request, settings_form.stored_form(opened, school_of(request, opened), settings_form.CONNECTION_SECTION)
@@ -96,15 +98,17 @@ def page_with_hints(request: Request) -> Response:
     return filled(request, came)
 
 
+@route("/schools/{key}/settings/report/preview", "GET")
 def preview(request: Request) -> Response:
-    """GET: the Roster Email as a page of its own, the only one with inline styles."""
+    """The Roster Email as a page of its own, the only one with inline styles."""
     with database(request).begin() as opened:
         mail = preview_mail(opened, school_of(request, opened))
     return HTMLResponse(mail.html, headers={"content-security-policy": MAIL_POLICY})
 
 
+@route("/schools/{key}/settings/report/test-mail", "POST")
 def send_test(request: Request) -> Response:
-    """POST: send the same mail to the person who asks, and to nobody else."""
+    """Send the same mail to the person who asks, and to nobody else."""
     who = viewer(request)
     school = the_school(request)
     limit(request, "test mails to", who.email, TEST_MAILS, WINDOW)
@@ -140,15 +144,17 @@ def _saved_message(result: SaveResult, section: Section, *, rostered: bool) -> s
     return "Saved."
 
 
+@route("/schools/new", "GET")
 def choose_connection(request: Request) -> Response:
-    """GET: the existing connections, and the form of a new one."""
+    """The existing connections, and the form of a new one."""
     chosen = {"district": request.query_params.get("district", "")}
     with database(request).begin() as opened:
         return page(request, "new_school.html", **_choice(opened, viewer(request), chosen, {}))
 
 
+@route("/schools/new", "POST")
 def connect(request: Request) -> Response:
-    """POST: a new connection; then the schools of its SIS are listed."""
+    """A new connection; then the schools of its SIS are listed."""
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
     settings = settings_of(values, None, errors)
@@ -187,17 +193,6 @@ def _choice(opened: Connection, who: Account, values: Values, errors: dict[str, 
     } | connection_form(values, errors, "It is stored encrypted, and never shown again.")
 
 
-routes = [
-    Route("/sis-hints", hints, methods=["GET"]),
-    Route("/schools/{key}/settings", first, methods=["GET"]),
-    *(
-        Route(f"/schools/{{key}}/settings/{section.key}", partial(act, section=section), methods=[method])
-        for section in SECTIONS
-        for method, act in (("GET", show), ("POST", save))
-    ),
-    Route("/schools/{key}/settings/report/preview", preview, methods=["GET"]),
-    Route("/schools/{key}/settings/report/test-mail", send_test, methods=["POST"]),
-    Route("/schools/{key}/hints", page_with_hints, methods=["POST"]),
-    Route("/schools/new", choose_connection, methods=["GET"]),
-    Route("/schools/new", connect, methods=["POST"]),
-]
+for section in SECTIONS:
+    route(f"/schools/{{key}}/settings/{section.key}", "GET")(partial(show, section=section))
+    route(f"/schools/{{key}}/settings/{section.key}", "POST")(partial(save, section=section))

@@ -11,11 +11,10 @@ from urllib.parse import urlencode, urlsplit
 from starlette.background import BackgroundTask
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
-from starlette.routing import Route
 
 from roster_pipeline.console.config import Config
 from roster_pipeline.console.openid import UNKNOWN, Provider, TokenRefused, account_of
-from roster_pipeline.console.page import database, form, page
+from roster_pipeline.console.page import database, form, page, route
 from roster_pipeline.console.session import keep_visit, limit, nothing_here, signed_in, signed_out
 from roster_pipeline.directory import accounts, sessions
 from roster_pipeline.directory.database import Database, DirectoryError
@@ -51,8 +50,9 @@ IPV6_HOME = 64
 log = logging.getLogger(__name__)
 
 
+@route("/sign-in/oidc", "GET")
 def begin_openid(request: Request) -> Response:
-    """GET /sign-in/oidc: remember the attempt and send the browser to the provider."""
+    """Remember the attempt and send the browser to the provider."""
     provider = _provider(request)
     visit = request.state.visit or new_token()
     attempt = Attempt(new_token(), new_token(), local_path(request.query_params.get("next", "")))
@@ -65,8 +65,9 @@ def begin_openid(request: Request) -> Response:
     return answer
 
 
+@route(CALLBACK, "GET")
 def come_back(request: Request) -> Response:
-    """GET /sign-in/callback: read the provider's answer about the person."""
+    """Read the provider's answer about the person."""
     provider = _provider(request)
     given = request.query_params
     limit(request, "openid back from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
@@ -107,16 +108,18 @@ def _refused(request: Request, message: str) -> Response:
     return page(request, "sign_in_refused.html", status=403, message=message)
 
 
+@route("/sign-in", "GET")
 def choose(request: Request) -> Response:
-    """GET /sign-in: the ways in."""
+    """The ways in."""
     next_path = local_path(request.query_params.get("next", ""))
     if request.state.viewer:
         return RedirectResponse(next_path, 303)
     return _choice(request, next_path)
 
 
+@route("/sign-in", "POST")
 def ask(request: Request) -> Response:
-    """POST /sign-in: send a link; the answer is the same for unknown addresses."""
+    """Send a link; the answer is the same for unknown addresses."""
     config: Config = request.app.state.config
     sent = form(request)
     email, next_path = accounts.normal(str(sent.get("email", ""))), local_path(str(sent.get("next", "")))
@@ -138,8 +141,9 @@ def ask(request: Request) -> Response:
     return answer
 
 
+@route("/sign-in/link", "GET")
 def look(request: Request) -> Response:
-    """GET /sign-in/link: a button. Mail scanners open links, so this does not use up the link."""
+    """A button. Mail scanners open links, so this does not use up the link."""
     token = request.query_params.get("token", "")
     next_path = local_path(request.query_params.get("next", ""))
     limit(request, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
@@ -153,6 +157,7 @@ def look(request: Request) -> Response:
     return answer
 
 
+@route("/sign-in/link", "POST")
 def use(request: Request) -> Response:
     token, next_path = str(form(request).get("token", "")), local_path(str(form(request).get("next", "")))
     limit(request, "links tried from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
@@ -170,6 +175,7 @@ def use(request: Request) -> Response:
     return signed_in(request, RedirectResponse(next_path, 303), account.id)
 
 
+@route("/sign-out", "POST")
 def leave(request: Request) -> Response:
     return signed_out(request, RedirectResponse("/sign-in", 303))
 
@@ -207,17 +213,6 @@ def _choice(request: Request, next_path: str, *, email: str = "", error: str = "
         email=email,
         error=error,
     )
-
-
-routes = [
-    Route("/sign-in", choose, methods=["GET"]),
-    Route("/sign-in", ask, methods=["POST"]),
-    Route("/sign-in/link", look, methods=["GET"]),
-    Route("/sign-in/link", use, methods=["POST"]),
-    Route("/sign-out", leave, methods=["POST"]),
-    Route("/sign-in/oidc", begin_openid, methods=["GET"]),
-    Route(CALLBACK, come_back, methods=["GET"]),
-]
 
 
 def address_of(request: Request) -> str:

@@ -9,11 +9,10 @@ from sqlalchemy import Connection
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from roster_pipeline.console.forms import CONNECTION, SETTINGS, Values, addresses, errors_of, name_of, shown
 from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_list
-from roster_pipeline.console.page import database, form, page, redirect
+from roster_pipeline.console.page import database, form, page, redirect, route
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import connection_of, limit, viewer
 from roster_pipeline.console.settings_form import SECRET_IS_LOST, chosen_preset, typed_secret
@@ -46,8 +45,9 @@ LABELS = {name: setting.title for name, setting in SETTINGS.items()} | {
 """The labels of the fields of the forms. The list of errors above a form uses them."""
 
 
+@route("/connections/{connection}/list", "POST")
 def list_(request: Request) -> Response:
-    """POST: read the schools of a connection's SIS, after a correction of its settings if they were sent."""
+    """Read the schools of a connection's SIS, after a correction of its settings if they were sent."""
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items() if name != "secret"}
     with database(request).begin() as opened:
@@ -73,13 +73,15 @@ def list_(request: Request) -> Response:
     return listed(request, connection)
 
 
+@route("/connections/{connection}/schools", "GET")
 def pick(request: Request) -> Response:
-    """GET: the schools of the SIS, to tick."""
+    """The schools of the SIS, to tick."""
     with database(request).begin() as opened:
         connection = connection_of(request, opened)
         return page(request, "sis_schools.html", **_pick_context(request, opened, connection, {}, {}))
 
 
+@route("/connections/{connection}/schools/events", "GET")
 async def events(request: Request) -> Response:
     """GET: `reload` once the schools were read or cannot be read, then `fill` with the numbers of their people."""
 
@@ -102,8 +104,9 @@ async def events(request: Request) -> Response:
     return stream(request, look)
 
 
+@route("/connections/{connection}/schools", "POST")
 def add(request: Request) -> Response:
-    """POST: the schools that were ticked, and a school that was typed because it is not in the list."""
+    """The schools that were ticked, and a school that was typed because it is not in the list."""
     given, who, errors = form(request), viewer(request), dict[str, str]()
     values = {name: str(value).strip() for name, value in given.items()}
     ticked = {str(value) for name, value in given.multi_items() if name == "school"}
@@ -281,11 +284,3 @@ def connection_form(values: Values, errors: dict[str, str], secret_hint: str) ->
         "preset": chosen_preset(values),
         "secret_hint": secret_hint,
     }
-
-
-routes = [
-    Route("/connections/{connection}/list", list_, methods=["POST"]),
-    Route("/connections/{connection}/schools", pick, methods=["GET"]),
-    Route("/connections/{connection}/schools", add, methods=["POST"]),
-    Route("/connections/{connection}/schools/events", events, methods=["GET"]),
-]

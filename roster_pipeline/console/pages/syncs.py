@@ -7,7 +7,6 @@ from typing import Any
 from sqlalchemy import Connection
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from roster_pipeline.console.charts import SHOWN, role_bars
 from roster_pipeline.console.page import (
@@ -23,6 +22,7 @@ from roster_pipeline.console.page import (
     page,
     reason_of,
     redirect,
+    route,
 )
 from roster_pipeline.console.session import nothing_here, school_of, viewer
 from roster_pipeline.directory import approvals, audit, ledger, rollback, rosters
@@ -47,6 +47,7 @@ AT_ONCE = 1000
 """Rejected records that are read at once for the file."""
 
 
+@route("/schools/{key}/syncs/{sync_id}/rollback", "POST")
 def roll_back(request: Request) -> Response:
     only = _only(request)
     with database(request).begin() as opened:
@@ -82,6 +83,7 @@ def _only(request: Request) -> rollback.Only | None:
     return "archived" if given.get("only") == "archived" else None
 
 
+@route("/schools/{key}/syncs/{sync_id}/rollback", "GET")
 def preview(request: Request, *, status: int = 200, error: str = "") -> Response:
     """The effect of a rollback of the sync, or of its archivals only."""
     only = _only(request)
@@ -100,6 +102,7 @@ def preview(request: Request, *, status: int = 200, error: str = "") -> Response
     )
 
 
+@route("/schools/{key}/syncs/{sync_id}", "GET")
 def show(request: Request) -> Response:
     with database(request).begin() as opened:
         school, sync = _sync_of(request, opened)
@@ -134,6 +137,7 @@ def show(request: Request) -> Response:
     )
 
 
+@route("/schools/{key}/rejected/{snapshot_id}", "GET", "POST")
 def show_rejected(request: Request) -> Response:
     """The rejected records. A POST searches them by sourcedId."""
     with database(request).begin() as opened:
@@ -155,6 +159,7 @@ def show_rejected(request: Request) -> Response:
     )
 
 
+@route("/schools/{key}/rejected/{snapshot_id}/rows.csv", "GET", "POST")
 def rejected_csv(request: Request) -> Response:
     """The same as a file."""
     with database(request).begin() as opened:
@@ -188,12 +193,3 @@ def _filters(request: Request) -> tuple[ListFilter, rosters.RejectedFilter]:
 def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, rosters.SnapshotHead]:
     school = school_of(request, opened)
     return school, rosters.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))
-
-
-routes = [
-    Route("/schools/{key}/syncs/{sync_id}", show, methods=["GET"]),
-    Route("/schools/{key}/syncs/{sync_id}/rollback", preview, methods=["GET"]),
-    Route("/schools/{key}/syncs/{sync_id}/rollback", roll_back, methods=["POST"]),
-    Route("/schools/{key}/rejected/{snapshot_id}", show_rejected, methods=["GET", "POST"]),
-    Route("/schools/{key}/rejected/{snapshot_id}/rows.csv", rejected_csv, methods=["GET", "POST"]),
-]

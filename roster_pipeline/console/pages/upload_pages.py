@@ -4,7 +4,6 @@ from sqlalchemy import Connection
 from starlette.datastructures import UploadFile
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 
 from roster_pipeline.console.page import (
     ROWS,
@@ -18,6 +17,7 @@ from roster_pipeline.console.page import (
     reason_of,
     redirect,
     role,
+    route,
     texts,
 )
 from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer
@@ -50,6 +50,7 @@ ROW = "row-"
 SAME = ("join", "update", "nothing")
 
 
+@route("/schools/{key}/people/upload", "POST")
 def upload(request: Request) -> Response:
     """Read the file, keep it, and show what it would do."""
     school = the_school(request)
@@ -75,6 +76,7 @@ def upload(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/people/upload/{number}")
 
 
+@route("/schools/{key}/people/upload/{upload_id}/columns", "POST")
 def columns(request: Request) -> Response:
     given = texts(request)
     with database(request).begin() as opened:
@@ -89,6 +91,7 @@ def columns(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/people/upload/{kept.id}")
 
 
+@route("/schools/{key}/people/upload/{upload_id}/decide", "POST")
 def decide(request: Request) -> Response:
     """Store the decisions about rows that need a look. Nothing changes before the list is applied."""
     given = texts(request)
@@ -112,6 +115,7 @@ def decide(request: Request) -> Response:
     )
 
 
+@route("/schools/{key}/people/upload/{upload_id}/apply", "POST")
 def apply(request: Request) -> Response:
     """Apply the list, if it would still do what was shown."""
     given, who, reason = texts(request), viewer(request), reason_of(request)
@@ -132,6 +136,7 @@ def apply(request: Request) -> Response:
     return redirect(request, f"/schools/{school.key}/syncs/{sync}", message=message)
 
 
+@route("/schools/{key}/people/upload", "GET")
 def choose(request: Request, error: str = "") -> Response:
     return page(
         request,
@@ -154,6 +159,7 @@ def _kept(request: Request, opened: Connection, school: SchoolRow) -> uploads.Up
     return found
 
 
+@route("/schools/{key}/people/upload/{upload_id}", "GET")
 def show(request: Request, error: str = "") -> Response:
     """The effect of each row of the list."""
     who, filters = viewer(request), list_filter(request, "show")
@@ -196,13 +202,3 @@ def _choices_of(row: people_file.Row) -> list[tuple[str, str]]:
     people = [(str(number), f"The same person as {words}") for number, words in row.candidates]
     new = [(people_file.NEW, "A new person")] if row.may_be_new else []
     return [("", "Not decided"), *people, *new, (people_file.OUT, "Leave it out")]
-
-
-routes = [
-    Route("/schools/{key}/people/upload", choose, methods=["GET"]),
-    Route("/schools/{key}/people/upload", upload, methods=["POST"]),
-    Route("/schools/{key}/people/upload/{upload_id}", show, methods=["GET"]),
-    Route("/schools/{key}/people/upload/{upload_id}/columns", columns, methods=["POST"]),
-    Route("/schools/{key}/people/upload/{upload_id}/decide", decide, methods=["POST"]),
-    Route("/schools/{key}/people/upload/{upload_id}/apply", apply, methods=["POST"]),
-]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import dagster as dg
+import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import (
@@ -47,7 +49,7 @@ def history(
         syncs = ledger.history(conn, school_id=school_id, limit=limit)
         failed = alerts.recent(conn, school_id=school_id, limit=limit)
         zones = tenants.time_zones(conn)
-    rows: list[ledger.SyncRow | alerts.FailureRow] = [*syncs, *failed]
+    rows: list[Any] = [*syncs, *failed]
     rows = sorted(rows, key=lambda row: row.at, reverse=True)[:limit]
     print_rows(
         as_json,
@@ -57,16 +59,15 @@ def history(
     )
 
 
-def _data(row: ledger.SyncRow | alerts.FailureRow) -> dict[str, Any]:
+def _data(row: Any) -> dict[str, Any]:
     """A line as data. A failure has no number of a sync."""
-    plain = dict(vars(row))
     if isinstance(row, ledger.SyncRow):
         text, age = _outcome(row)
-        return {name: value for name, value in plain.items() if name != "report"} | {"said": text, "source": age}
-    return plain | {"id": None, "kind": "failure", "outcome": "failed"}
+        return {name: value for name, value in vars(row).items() if name != "report"} | {"said": text, "source": age}
+    return {**row._asdict(), "id": None, "kind": "failure", "outcome": "failed"}
 
 
-def _line(row: ledger.SyncRow | alerts.FailureRow, zone: str) -> tuple[Any, ...]:
+def _line(row: Any, zone: str) -> tuple[Any, ...]:
     if not isinstance(row, ledger.SyncRow):
         message = school_status.plain(row.message, row.school)
         return ("-", moment(row.at, zone), row.school, "failure", *("·" for _ in ACTIONS), "", message, row.who, "")
@@ -131,16 +132,16 @@ def rollback(
         raise typer.Exit(HELD)
 
 
-def _show(rows: list[rollbacks.Undo], as_json: bool) -> None:
+def _show(rows: Sequence[sa.Row[Any]], as_json: bool) -> None:
     if as_json:
-        print_json([vars(row) for row in rows])
+        print_json([row._asdict() for row in rows])
         return
     columns = ["person", "school", "what", "how", "fields", "left alone"]
     print_table(columns, [(row.person_id, row.school, row.entity, row.way, row.fields, row.moved) for row in rows])
     note(_summary(rows))
 
 
-def _summary(rows: list[rollbacks.Undo]) -> str:
+def _summary(rows: Sequence[sa.Row[Any]]) -> str:
     ways = Counter((row.entity, "not touched, changed later" if row.moved else WAYS[row.way]) for row in rows)
     parts = [f"{counted(number, *THINGS[entity])} {way}" for (entity, way), number in sorted(ways.items())]
     return "; ".join(parts) or "Nothing would be undone."

@@ -173,7 +173,7 @@ def list_mails(
     data = []
     for mail in rows:
         state = "sent" if mail.sent_at else "dead" if mail.dead_at else "waiting"
-        data.append({name: value for name, value in vars(mail).items() if name not in hidden} | {"state": state})
+        data.append({name: value for name, value in mail._asdict().items() if name not in hidden} | {"state": state})
     shown = ("id", "created_at", "school", "subject", "recipients", "state", "attempts", "error")
     lines = [[mail[name] for name in shown] for mail in data]
     print_rows(as_json, data, ["mail", "written", "school", "subject", "to", "state", "tries", "what happened"], lines)

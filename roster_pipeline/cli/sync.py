@@ -226,7 +226,7 @@ def list_(key: SchoolKey, as_json: AsJson = False) -> None:
         announced = lasting_decisions.leavers_of_school(conn, tenants.get_school(conn, key).id, limit=10_000)
     print_rows(
         as_json,
-        [vars(one) | {"day": one.day.isoformat()} for one in announced],
+        [one._asdict() | {"day": one.day.isoformat()} for one in announced],
         ["person", "name", "role", "leaves on", "now", "by", "reason"],
         [(one.person_id, one.name, one.role, one.day, one.status, one.who, one.reason) for one in announced],
     )

@@ -9,12 +9,12 @@ is open. Alerts on a Client Secret depend on its last day.
 Failed steps are kept as messages for people, so that one cause raises one alert, not one a night.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, Row, insert, select, text
 
 from roster_pipeline.directory.audit import RUN_REQUESTED
 from roster_pipeline.directory.tables import failure, school
@@ -101,7 +101,7 @@ from failure f join school s on s.id = f.school_id
 where cast(:school as bigint) is null or f.school_id = :school order by f.id desc limit :limit
 """  # noqa: S608 - constants
 DATED = """
-select id, key, cast(settings ->> 'secret_expires' as date) as expires from connection
+select id as connection_id, key, cast(settings ->> 'secret_expires' as date) as expires from connection
 where settings ->> 'secret_expires' is not null order by key
 """
 
@@ -117,15 +117,6 @@ class Alert:
     connection_id: int | None
     message: str
     opened_at: datetime
-
-
-@dataclass(frozen=True)
-class Silent:
-    """A school that has not finished a sync since `since`."""
-
-    id: int
-    key: str
-    since: datetime
 
 
 def open_alert(
@@ -184,9 +175,10 @@ def resume(conn: Connection, school_id: int) -> bool:
     return bool(conn.execute(text(done), {"school": school_id}).rowcount)
 
 
-def silent_schools(conn: Connection, now: datetime, after: timedelta) -> list[Silent]:
-    """Automatic schools that have not finished a sync for this long, and for which no open alert gives the reason."""
-    return [Silent(**row) for row in conn.execute(text(SILENT), {"now": now, "after": after}).mappings()]
+def silent_schools(conn: Connection, now: datetime, after: timedelta) -> Sequence[Row[Any]]:
+    """Automatic schools that have not finished a sync for this long (since when), without an open alert with the
+    reason."""
+    return conn.execute(text(SILENT), {"now": now, "after": after}).all()
 
 
 def failing_schools(conn: Connection, nights: int, key: str | None = None) -> list[tuple[int, str, int]]:
@@ -214,23 +206,10 @@ def _alerts(conn: Connection, query: str, given: dict[str, Any]) -> list[Alert]:
     return [Alert(**row) for row in conn.execute(text(query), given).mappings()]
 
 
-@dataclass(frozen=True)
-class FailureRow:
-    """One failed step. message: what was wrong, a line break, what to do. who: started its run."""
-
-    id: int
-    at: datetime
-    school: str
-    step: str
-    message: str
-    run_id: str | None
-    who: str
-
-
-def recent(conn: Connection, *, school_id: int | None = None, limit: int = 50) -> list[FailureRow]:
-    """Failed steps, newest first."""
+def recent(conn: Connection, *, school_id: int | None = None, limit: int = 50) -> Sequence[Row[Any]]:
+    """Failed steps, newest first. message: what was wrong, a line break, what to do. who: started its run."""
     given = {"school": school_id, "limit": limit, "requested": RUN_REQUESTED}
-    return [FailureRow(**row) for row in conn.execute(text(RECENT), given).mappings()]
+    return conn.execute(text(RECENT), given).all()
 
 
 def record(
@@ -255,18 +234,9 @@ def record(
     return True
 
 
-@dataclass(frozen=True)
-class Dated:
-    """A connection whose Client Secret has a last day; the secret is still valid on that day."""
-
-    connection_id: int
-    key: str
-    expires: date
-
-
-def dated_secrets(conn: Connection) -> list[Dated]:
-    """Every connection that says when its secret ends, by key."""
-    return [Dated(row.id, row.key, row.expires) for row in conn.execute(text(DATED))]
+def dated_secrets(conn: Connection) -> Sequence[Row[Any]]:
+    """Every connection that says on which day its secret ends, by key. The secret is still valid on that day."""
+    return conn.execute(text(DATED)).all()
 
 
 def open_expiries(conn: Connection) -> dict[int, list[Alert]]:

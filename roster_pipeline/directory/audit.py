@@ -1,11 +1,11 @@
 """Who did what, when and why. The database itself refuses to change or remove a line (a trigger on the table)."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, insert, or_, select, text
+from sqlalchemy import Connection, Row, Select, func, insert, or_, select, text
 
 from roster_pipeline.directory.members import numbers_of
 from roster_pipeline.directory.tables import audit, district, school
@@ -168,20 +168,8 @@ def _of(query: Select[Any], districts: Collection[int] | None, school_id: int | 
     return query if school_id is None else query.where(audit.c.school_id == school_id)
 
 
-@dataclass(frozen=True)
-class DecisionAbout:
-    """A decision about several people. school: its key. change: the kind left out, or `leave`. day: if announced."""
-
-    at: datetime
-    who: str
-    what: str
-    reason: str | None
-    school: str
-    change: str
-    day: str | None
-
-
-def decisions_about(conn: Connection, people: Collection[int], school_ids: Collection[int]) -> list[DecisionAbout]:
-    """What was decided in these schools about people, by their numbers, together with others; oldest first."""
+def decisions_about(conn: Connection, people: Collection[int], school_ids: Collection[int]) -> Sequence[Row[Any]]:
+    """What was decided in these schools about people, by their numbers, together with others; oldest first: at, who,
+    what, reason, school (its key), change (the kind left out, or `leave`), day (of an announcement)."""
     given = {"people": sorted(people), "schools": sorted(school_ids)}
-    return [DecisionAbout(**row) for row in conn.execute(text(DECISIONS_ABOUT), given).mappings()]
+    return conn.execute(text(DECISIONS_ABOUT), given).all()

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 import orjson
-from sqlalchemy import ColumnElement, Connection, Table, cast, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, cast, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import JSONB, insert
 
 from roster_pipeline.directory.tables import connection_test, sis_school_list
@@ -222,21 +222,6 @@ def _row(row: Mapping[Any, Any]) -> ConnectionTest:
     return ConnectionTest(**plain)
 
 
-@dataclass(frozen=True)
-class SisSchoolList:
-    """id: the number of this reading. schools: id, identifier, name and people of each school, by name. people is None
-    until the people are counted. ended_at: None while it is read. problem: why it was not read completely."""
-
-    connection_id: int
-    id: str
-    connection_revision: int
-    who: str
-    schools: list[dict[str, Any]]
-    problem: str | None
-    started_at: datetime
-    ended_at: datetime | None
-
-
 def start_list(conn: Connection, connection: ConnectionRow, *, who: str) -> str:
     """Note that a connection's list is read now, and return its id. The contents of an earlier list are dropped."""
     values = {
@@ -263,13 +248,14 @@ def end_list(conn: Connection, list_id: str, problem: str | None = None) -> None
     _end(conn, sis_school_list, sis_school_list.c.id == list_id, problem)
 
 
-def get_list(conn: Connection, connection: ConnectionRow) -> SisSchoolList | None:
-    """The list of a connection as it is now. None if it was never read, or not since the connection changed."""
+def get_list(conn: Connection, connection: ConnectionRow) -> Row[Any] | None:
+    """The list of a connection as it is now. None if it was never read, or not since the connection changed. schools:
+    id, identifier, name and people of each, by name; people is None until they are counted. ended_at: None while it is
+    read. problem: why it was not read completely."""
     _end_lost(conn, sis_school_list, LIST_LOST)
     of = sis_school_list.c.connection_id == connection.id
     same = sis_school_list.c.connection_revision == connection.revision
-    row = conn.execute(select(sis_school_list).where(of, same)).mappings().first()
-    return None if row is None else SisSchoolList(**row)
+    return conn.execute(select(sis_school_list).where(of, same)).first()
 
 
 def lists_going(conn: Connection) -> int:

@@ -133,14 +133,6 @@ from claimed h left join theirs t using (person_id)
 
 
 @dataclass(frozen=True)
-class Claimed:
-    """Active people of one school who wait in other schools' plans. by_schools: whose plans."""
-
-    people: int
-    by_schools: list[int]
-
-
-@dataclass(frozen=True)
 class Event:
     """What happened to a plan. what: approve, discard, sync, approval, relink, or newer (sync_id: that plan)."""
 
@@ -200,11 +192,11 @@ def has_all_of_them(conn: Connection, plan_id: int, schools: Collection[int]) ->
     return bool(conn.scalar(text(THEIR_OWN), {"plan": plan_id, "schools": list(schools)}))
 
 
-def claimed_people(conn: Connection, schools: Collection[int] | None = None) -> dict[int, Claimed]:
-    """School to its active people who wait in another school's plan; of all schools that have any, or of these."""
+def claimed_people(conn: Connection, schools: Collection[int] | None = None) -> dict[int, Row[Any]]:
+    """School to how many of its active people wait in other schools' plans, and in whose (by_schools); of all schools
+    that have any, or of these."""
     query, given = (CLAIMED, {}) if schools is None else (CLAIMED_OF_SCHOOLS, {"schools": sorted(schools)})
-    rows = conn.execute(text(query), given)
-    return {row.school_id: Claimed(row.people, sorted(row.by_schools)) for row in rows}
+    return {row.school_id: row for row in conn.execute(text(query), given)}
 
 
 def claimed_of_school(conn: Connection, school_id: int) -> int:

@@ -9,8 +9,7 @@ longer asks for that change (`planning/plan.py`), or if somebody takes it back.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pandas as pd
@@ -97,36 +96,6 @@ returning action, person_id
 """
 
 
-@dataclass(frozen=True)
-class AnnouncedLeaver:
-    """A person who leaves on a day. status: of the membership. total: of the school, over all pages."""
-
-    person_id: int
-    name: str | None
-    role: str
-    status: str
-    day: date
-    who: str
-    reason: str
-    at: datetime
-    total: int
-
-    def ended(self, today: date) -> bool:
-        """Whether the announcement has ended."""
-        return announcement_has_ended(self.day, today)
-
-
-@dataclass(frozen=True)
-class Announcement:
-    """A day on which one person leaves a school, by its key, and who said so."""
-
-    school: str
-    day: date
-    who: str
-    reason: str
-    at: datetime
-
-
 def announcement_has_ended(day: date, today: date) -> bool:
     """Whether an announcement of this day has ended."""
     return today > day + STAYS
@@ -157,16 +126,16 @@ def withdraw_leavers(conn: Connection, school: SchoolRow, people: Collection[int
     return len(done)
 
 
-def leavers_of_school(conn: Connection, school_id: int, *, limit: int = 50, offset: int = 0) -> list[AnnouncedLeaver]:
-    """The announced leavers of a school, by day and name."""
+def leavers_of_school(conn: Connection, school_id: int, *, limit: int = 50, offset: int = 0) -> Sequence[Row[Any]]:
+    """The announced leavers of a school, by day and name. status: of the membership. total: of the school."""
     given = {"school": school_id, "limit": limit, "offset": offset}
-    return [AnnouncedLeaver(**row) for row in conn.execute(text(LEAVERS_OF_SCHOOL), given).mappings()]
+    return conn.execute(text(LEAVERS_OF_SCHOOL), given).all()
 
 
-def announcements_of_person(conn: Connection, district_id: int, person_id: int) -> list[Announcement]:
-    """The announcements of one person, of each school at most one, also those that have ended."""
+def announcements_of_person(conn: Connection, district_id: int, person_id: int) -> Sequence[Row[Any]]:
+    """The announcements of one person, of each school (its key) at most one, also those that have ended."""
     given = {"district": district_id, "person": person_id}
-    return [Announcement(**row) for row in conn.execute(text(LEAVER_OF_PERSON), given).mappings()]
+    return conn.execute(text(LEAVER_OF_PERSON), given).all()
 
 
 def leavers_in_force(conn: Connection, school_id: int, today: date) -> frozenset[int]:
@@ -180,18 +149,6 @@ class NothingExempted(DirectoryError):
 
     def __init__(self, plan_id: int) -> None:
         super().__init__(f"None of these rows of plan {plan_id} is held.", "Choose among the rows that are held.")
-
-
-@dataclass(frozen=True)
-class ExemptedChange:
-    """A change of one person that is not made. school: its key. fields: those of an update."""
-
-    school: str
-    action: str
-    fields: list[str]
-    who: str
-    reason: str
-    at: datetime
 
 
 def exempt(
@@ -215,10 +172,9 @@ def exemptions_of_school(conn: Connection, school_id: int) -> Sequence[Row[Any]]
     return conn.execute(text(EXEMPTIONS_OF_SCHOOL), {"school": school_id, "limit": MOST_SHOWN}).all()
 
 
-def exemptions_of_person(conn: Connection, district_id: int, person_id: int) -> list[ExemptedChange]:
-    """The changes of a person that somebody exempted, oldest first."""
-    rows = conn.execute(text(EXEMPTIONS_OF_PERSON), {"district": district_id, "person": person_id}).mappings()
-    return [ExemptedChange(**row) for row in rows]
+def exemptions_of_person(conn: Connection, district_id: int, person_id: int) -> Sequence[Row[Any]]:
+    """The changes of a person that somebody exempted, oldest first. fields: those of an update."""
+    return conn.execute(text(EXEMPTIONS_OF_PERSON), {"district": district_id, "person": person_id}).all()
 
 
 def take_back_exemptions(

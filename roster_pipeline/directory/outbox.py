@@ -7,11 +7,10 @@ One line per recipient and sync waits for the next digest.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Select, func, select, text, update
+from sqlalchemy import Connection, Row, Select, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.tables import digest, outbox, school, sync
@@ -41,30 +40,6 @@ class Mail(Protocol):
     def html(self) -> str: ...
 
 
-@dataclass(frozen=True)
-class OutboxMessage:
-    """One message of the outbox."""
-
-    id: int
-    message_id: str
-    kind: str
-    school_id: int | None
-    sync_id: int | None
-    recipients: list[str]
-    subject: str
-    text: str
-    html: str
-    created_at: datetime
-    due_at: datetime
-    attempts: int
-    error: str | None
-    sent_at: datetime | None
-    dead_at: datetime | None
-    attachment: str | None
-    school: str | None
-    """The school's key. A header of the mail contains it, so that mail rules can sort by it."""
-
-
 def put(
     conn: Connection,
     *,
@@ -92,7 +67,7 @@ def put(
     return conn.scalar(added) is not None
 
 
-def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[OutboxMessage]:
+def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> Sequence[Row[Any]]:
     """Messages to send now, oldest first, locked until the transaction ends. Within the transaction, send each and call
     `sent` or `failed`."""
     query = (
@@ -102,7 +77,7 @@ def due(conn: Connection, limit: int = 20, now: datetime | None = None) -> list[
         .limit(limit)
         .with_for_update(skip_locked=True, of=outbox)
     )
-    return [OutboxMessage(**row) for row in conn.execute(query).mappings()]
+    return conn.execute(query).all()
 
 
 def sent(conn: Connection, outbox_id: int) -> None:
@@ -150,11 +125,11 @@ def failed(
     return not dead
 
 
-def messages(conn: Connection, limit: int = 100, *, dead: bool = False) -> list[OutboxMessage]:
+def messages(conn: Connection, limit: int = 100, *, dead: bool = False) -> Sequence[Row[Any]]:
     """Messages of every state, or only those that were given up; newest first."""
     query = _messages().order_by(outbox.c.dead_at.desc() if dead else outbox.c.id.desc()).limit(limit)
     query = query.where(outbox.c.dead_at.is_not(None)) if dead else query
-    return [OutboxMessage(**row) for row in conn.execute(query).mappings()]
+    return conn.execute(query).all()
 
 
 def given_up(conn: Connection, since: datetime) -> int:
@@ -163,6 +138,7 @@ def given_up(conn: Connection, since: datetime) -> int:
 
 
 def _messages() -> Select[Any]:
+    """Messages, and the key of the school: a header of the mail contains it, so that mail rules can sort by it."""
     key = select(school.c.key).where(school.c.id == outbox.c.school_id).scalar_subquery()
     return select(outbox, key.label("school"))
 
@@ -174,34 +150,23 @@ def retry(conn: Connection, outbox_id: int) -> bool:
     return bool(conn.execute(query.values(values)).rowcount)
 
 
-@dataclass(frozen=True)
-class WaitingReport:
-    """One report that waits for one recipient. `report` is its stored form."""
-
-    recipient: str
-    sync_id: int
-    put_at: datetime
-    time_zone: str
-    report: dict[str, Any]
-
-
 def put_for_digest(conn: Connection, recipients: Sequence[str], sync_id: int) -> None:
     """Put a sync's report into the next digest of each recipient."""
     rows = [{"recipient": recipient, "sync_id": sync_id} for recipient in dict.fromkeys(recipients)]
     conn.execute(insert(digest).values(rows).on_conflict_do_nothing())
 
 
-def waiting_for_digest(conn: Connection) -> list[WaitingReport]:
-    """The reports that wait, by recipient, oldest first."""
+def waiting_for_digest(conn: Connection) -> Sequence[Row[Any]]:
+    """The reports that wait, by recipient, oldest first: recipient, sync_id, put_at, time_zone, report (as stored)."""
     zone = func.coalesce(school.c.settings["time_zone"].astext, "UTC").label("time_zone")
-    query = (
+    query: Select[Any] = (
         select(digest.c.recipient, digest.c.sync_id, digest.c.put_at, zone, sync.c.report)
         .join(sync, sync.c.id == digest.c.sync_id)
         .join(school, school.c.id == sync.c.school_id)
         .where(digest.c.message_id.is_(None))
         .order_by(digest.c.recipient, digest.c.put_at, digest.c.sync_id)
     )
-    return [WaitingReport(**row) for row in conn.execute(query).mappings()]
+    return conn.execute(query).all()
 
 
 def sent_with_digest(conn: Connection, recipient: str, sync_ids: Sequence[int], message_id: str) -> None:

@@ -166,25 +166,9 @@ class PeopleFilter:
         return f"select from membership m where {' and '.join(conditions)}"
 
 
-@dataclass(frozen=True)
-class ListedPerson:
-    """One person of a list. moved_on: archived here, active elsewhere, and the reader may see only the name."""
-
-    id: int
-    name: str
-    email: str | None
-    number: str | None
-    username: str | None
-    excluded: bool
-    locked_fields: list[str]
-    linked: bool
-    moved_on: bool
-    in_conflict: bool
-    memberships: list[dict[str, Any]]
-
-
-def people(conn: Connection, wanted: PeopleFilter, *, limit: int, offset: int = 0) -> list[ListedPerson]:
-    """One page, by family name, then given name."""
+def people(conn: Connection, wanted: PeopleFilter, *, limit: int, offset: int = 0) -> list[dict[str, Any]]:
+    """One page, by family name, then given name. moved_on: archived here, active elsewhere, and the reader may see only
+    the name."""
     conditions, given = wanted.sql()
     conflicts = in_conflict(conn, wanted)
     hidden = "false" if wanted.everything or wanted.schools is None else _MOVED_ON
@@ -196,7 +180,15 @@ def people(conn: Connection, wanted: PeopleFilter, *, limit: int, offset: int = 
     belong: dict[int, list[dict[str, Any]]] = {row["id"]: [] for row in rows}
     for row in conn.execute(text(_MEMBERSHIPS), wanted.scope | {"persons": list(belong)}).mappings():
         belong[row["person_id"]].append(dict(row))
-    return [_listed(row, belong[row["id"]], row["id"] in conflicts) for row in rows]
+    for person in rows:
+        person |= {
+            "name": full_name(person),
+            "in_conflict": person["id"] in conflicts,
+            "memberships": belong[person["id"]],
+        }
+        if person["moved_on"]:
+            person |= {"email": None, "number": None, "username": None}
+    return rows
 
 
 def ids(conn: Connection, wanted: PeopleFilter, *, limit: int | None = None) -> list[int]:
@@ -237,20 +229,3 @@ def active_by_role(conn: Connection, wanted: PeopleFilter) -> dict[str, int]:
         "group by m.role"
     )
     return {str(role): int(rows) for role, rows in conn.execute(text(query), wanted.scope)}
-
-
-def _listed(row: dict[str, Any], memberships: list[dict[str, Any]], conflict: bool) -> ListedPerson:
-    hidden = row["moved_on"]
-    return ListedPerson(
-        id=row["id"],
-        name=full_name(row),
-        email=None if hidden else row["email"],
-        number=None if hidden else row["number"],
-        username=None if hidden else row["username"],
-        excluded=row["excluded"],
-        locked_fields=list(row["locked_fields"]),
-        linked=row["linked"],
-        moved_on=hidden,
-        in_conflict=conflict,
-        memberships=memberships,
-    )

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory.delta_base import CHANGED_AT
 from roster_pipeline.directory.record_sets import NAMED, of_pulls
@@ -74,26 +74,16 @@ class Compared:
     new_roleless: int
 
 
-@dataclass(frozen=True)
-class Named:
-    """People who differ from an earlier pull. missed: the SIS did not name them as changed. The others were named:
-    people with another school or role, and people with another e-mail."""
-
-    missed: int
-    membership: int
-    email: int
-
-
 def compare(conn: Connection, pull_id: int, base_id: int) -> Compared:
     """How the people of a pull differ from those of an earlier one."""
     row = conn.execute(text(COMPARED), _differing(conn, pull_id, base_id)).one()
     return Compared(**row._mapping)
 
 
-def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Named:
-    """Compare all records with an earlier pull, and with the people that the SIS names as changed since then."""
-    row = conn.execute(text(MISSED), _differing(conn, pull_id, base_id) | {"named": list(named)}).one()
-    return Named(row.missed, row.membership, row.email)
+def compare_named(conn: Connection, pull_id: int, base_id: int, named: Collection[str]) -> Row[Any]:
+    """How many people differ from an earlier pull, although the SIS did not name them as changed since then (missed);
+    and, of those it named, how many have another school or role (membership), or another e-mail."""
+    return conn.execute(text(MISSED), _differing(conn, pull_id, base_id) | {"named": list(named)}).one()
 
 
 def _differing(conn: Connection, pull_id: int, base_id: int) -> dict[str, Any]:

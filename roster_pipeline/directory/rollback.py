@@ -4,12 +4,12 @@ Rows that moved since are left alone and reported. The next sync plans the same 
 the same. So before a rollback, stop the cause: switch off automatic rostering or Archive, or exclude the person.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, Row, insert, text
 
 from roster_pipeline.directory import audit, ledger, rollback_sql
 from roster_pipeline.directory.apply import Counts, SyncResult
@@ -38,22 +38,11 @@ class NothingToUndo(DirectoryError):
     """The sync changed nothing, or everything that it changed has changed again since."""
 
 
-@dataclass(frozen=True)
-class Undo:
-    """One row to undo. way: remove, set back or remake. moved: the row has changed since, so it is left as it is."""
-
-    person_id: int
-    entity: str
-    school: str | None
-    way: str
-    moved: bool
-    fields: list[str] | None
-
-
-def preview(database: Database, sync_id: int, *, only: Only | None = None) -> list[Undo]:
-    """The effect of a rollback now, by person. Changes nothing."""
+def preview(database: Database, sync_id: int, *, only: Only | None = None) -> Sequence[Row[Any]]:
+    """The rows that a rollback would undo now, by person. Changes nothing. way: remove, set back or remake. moved: the
+    row has changed since, so it is left as it is."""
     with database.begin() as conn, _staged(conn, sync_id, only):
-        return [Undo(**row) for row in conn.execute(text(rollback_sql.SHOW)).mappings()]
+        return conn.execute(text(rollback_sql.SHOW)).all()
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,11 @@ Rejected records are filtered, counted and read a page at a time."""
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 import orjson
 import pandas as pd
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from roster_pipeline.directory import roster_rows
 from roster_pipeline.directory.database import DirectoryError
@@ -190,16 +189,6 @@ class UnknownSnapshot(DirectoryError):
 
 
 @dataclass(frozen=True)
-class SnapshotHead:
-    """One snapshot, without its records."""
-
-    id: int
-    school_id: int
-    taken_at: datetime
-    complete: bool
-
-
-@dataclass(frozen=True)
 class RejectedFilter:
     """Which records: of one rule, of one severity, and with these words in their name or sourcedId."""
 
@@ -218,13 +207,13 @@ class RejectedFilter:
         return " ".join([*conditions, *(f"and {each}" for each in found)]), given | words
 
 
-def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> SnapshotHead:
-    """A snapshot, if it is one of this school. Raises UnknownSnapshot."""
+def snapshot_of_school(conn: Connection, school_id: int, snapshot_id: int) -> Row[Any]:
+    """A snapshot, if it is one of this school, without its records. Raises UnknownSnapshot."""
     query = "select id, school_id, taken_at, complete from snapshot where id = :id and school_id = :school"
-    row = conn.execute(text(query), {"id": snapshot_id, "school": school_id}).mappings().first()
+    row = conn.execute(text(query), {"id": snapshot_id, "school": school_id}).first()
     if row is None:
         raise UnknownSnapshot(snapshot_id)
-    return SnapshotHead(**row)
+    return row
 
 
 def page(

@@ -7,7 +7,6 @@ school that somebody paused until a day needs none.
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
 from typing import Any, Literal
 
 from sqlalchemy import Connection, Row, text
@@ -113,50 +112,6 @@ ORDER = ("failing", "held", "paused", "stale", "resting", "fine", "off")
 """Schools that need attention come first."""
 
 
-@dataclass(frozen=True)
-class SchoolStatus:
-    """One school. held: rows that wait. failed_at: after the last sync. sign_in: the SIS refused it. report: as stored,
-    {} for none. plan_id: the newest plan; sync_plan_id: the last sync's. paused_until: by a person, also the district.
-    state: the most urgent."""
-
-    id: int
-    connection_id: int
-    key: str
-    name: str
-    district: str
-    district_key: str
-    automatic: bool
-    sync_time: time
-    time_zone: str
-    sync_id: int | None
-    last_sync: datetime | None
-    held: int
-    plan_id: int | None
-    plan_state: str | None
-    failed_at: datetime | None
-    failure: str | None
-    sign_in: bool
-    alerts: int
-    paused: bool
-    stale: bool
-    paused_until: date | None
-    state: State
-    kind: str | None = None
-    outcome: str | None = None
-    report: dict[str, Any] | None = None
-    sync_plan_id: int | None = None
-
-
-@dataclass(frozen=True)
-class FirstDays:
-    """A new school's progress. applied: syncs that changed something or had to change nothing. plan_id: also of a dry
-    run. held: a part that a person can approve."""
-
-    applied: int
-    plan_id: int | None
-    held: bool
-
-
 FIRST_DAYS = """
 select
     (select count(*) from (select 1 from sync y where y.school_id = :school and y.kind in ('sync', 'approval')
@@ -171,14 +126,19 @@ select
 """
 
 
-def first_days(conn: Connection, school_id: int) -> FirstDays:
-    """The progress of a school since it was added. Plans and syncs without people do not count."""
-    return FirstDays(**conn.execute(text(FIRST_DAYS), {"school": school_id}).mappings().one())
+def first_days(conn: Connection, school_id: int) -> Row[Any]:
+    """The progress of a new school; plans and syncs without people do not count. applied: syncs that changed something,
+    or had to change nothing. plan_id: also of a dry run. held: a part that a person can approve."""
+    return conn.execute(text(FIRST_DAYS), {"school": school_id}).one()
 
 
 @dataclass(frozen=True)
 class Overview:
-    """A page of schools, and counts over all that the person may see; `found`: of the search."""
+    """A page of schools, and counts over all that the person may see; `found`: of the search.
+
+    Of a school: what `KNOWN` selects, and kind, outcome and report of its last sync, as they are stored. held: rows
+    that wait. failed_at: after the last sync. sign_in: the SIS refused it. plan_id: the newest plan; sync_plan_id: the
+    last sync's. paused_until: by a person, also the district. state: the most urgent."""
 
     schools: int
     held: int
@@ -186,7 +146,7 @@ class Overview:
     silent: int
     off: int
     found: int
-    page: list[SchoolStatus]
+    page: list[Row[Any]]
 
 
 def overview(
@@ -215,15 +175,17 @@ def overview(
             "limit": limit,
             "offset": offset,
         },
-    ).mappings()
-    page, totals = [], {}
-    for row in rows:
-        found = dict(row)
-        totals = {name: found.pop(name) for name in ("schools", "held_schools", "failing", "silent", "off", "found")}
-        if found["id"] is not None:
-            page.append(SchoolStatus(**found))
-    totals["held"] = totals.pop("held_schools")
-    return Overview(**totals, page=page)
+    ).all()
+    of_all = rows[0]
+    return Overview(
+        of_all.schools,
+        of_all.held_schools,
+        of_all.failing,
+        of_all.silent,
+        of_all.off,
+        of_all.found,
+        [row for row in rows if row.id is not None],
+    )
 
 
 def connections(conn: Connection, district_id: int) -> Sequence[Row[Any]]:
@@ -240,7 +202,7 @@ def schools_in_state(conn: Connection, district_id: int, connection_id: int, sta
     return list(conn.scalars(text(query), given | {"connection": connection_id, "states": list(states)}))
 
 
-def school_status(conn: Connection, school_id: int) -> SchoolStatus:
+def school_status(conn: Connection, school_id: int) -> Row[Any]:
     """One school as the overview shows it. A school with this id must exist."""
     [found] = overview(conn, schools=[school_id], limit=1).page
     return found

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from roster_pipeline.directory import audit, lasting_decisions, ledger, members, plans, rosters, tenants
 from roster_pipeline.directory.accounts import Account
@@ -194,7 +194,7 @@ def person_plan(conn: Connection, view: PersonView, plan_id: int) -> Planned | N
     return Planned(school, plan, lines(conn, plan, RowFilter()))
 
 
-def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, lasting_decisions.Announcement]:
+def leaving(conn: Connection, view: PersonView, today: date) -> dict[str, Row[Any]]:
     """The announcements that count, by school, of schools that the reader may see."""
     every = lasting_decisions.announcements_of_person(conn, view.person.district_id, view.person.id)
     return {

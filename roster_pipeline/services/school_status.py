@@ -7,11 +7,11 @@ from datetime import datetime
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from roster_pipeline.directory import plans
 from roster_pipeline.directory.school_history import HistoryEntry
-from roster_pipeline.directory.school_overview import SchoolStatus, first_days
+from roster_pipeline.directory.school_overview import first_days
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.content import SyncReport
@@ -64,7 +64,7 @@ class NextStep:
     path: str
 
 
-def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextStep:
+def next_step(school: Row[Any], *, decidable: bool, tested: bool) -> NextStep:
     """The next step. decidable: somebody may decide about held rows. tested: the connection as it is now."""
     if school.state == "failing":
         return NextStep("Test and settings", "/settings") if school.sign_in else NextStep("Sync again", "/runs")
@@ -79,7 +79,7 @@ def next_step(school: SchoolStatus, *, decidable: bool, tested: bool) -> NextSte
     return NextStep("Preview and run", "/runs")
 
 
-def status_of(school: SchoolStatus) -> StatusText:
+def status_of(school: Row[Any]) -> StatusText:
     """The most urgent problem of a school. If there is none, how its last sync ended."""
     if school.state == "failing":
         return StatusText("bad", "Failed", in_console(plain(school.failure or "", school.key)))
@@ -101,7 +101,7 @@ def status_of(school: SchoolStatus) -> StatusText:
     return last or StatusText("none", "No sync", sentence)
 
 
-def _became(school: SchoolStatus) -> tuple[str, str]:
+def _became(school: Row[Any]) -> tuple[str, str]:
     """Badge and sentence for the last sync's held changes, if none of them waits any more."""
     if school.plan_state == "discarded":
         return "Discarded", "The held changes were discarded. The next sync makes a new plan."
@@ -110,7 +110,7 @@ def _became(school: SchoolStatus) -> tuple[str, str]:
     return "Replaced", "A newer plan replaced the held changes."
 
 
-def _waiting(school: SchoolStatus, sentence: str) -> str:
+def _waiting(school: Row[Any], sentence: str) -> str:
     """The sentence of the last report, unless other changes wait now."""
     reported = SyncReport.from_dict(school.report).held if school.report else ()
     if sum(held.rows for held in reported) == school.held:
@@ -152,7 +152,7 @@ def status_of_entry(entry: HistoryEntry, key: str) -> StatusText:
     return status_of_sync(entry.kind, entry.outcome, entry.report)
 
 
-def next_run(school: SchoolStatus, now: datetime) -> datetime | None:
+def next_run(school: Row[Any], now: datetime) -> datetime | None:
     """When the schedule starts the school next. None if it does not, because automatic rostering is off or paused."""
     if not school.automatic or school.paused:
         return None

@@ -7,8 +7,9 @@ Client Secret is sent two weeks and three days before its last day, and again wh
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
+from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 
 from roster_pipeline.directory import alerts, ledger, tenants
 from roster_pipeline.directory.database import Database, DirectoryError
@@ -146,7 +147,7 @@ class ExpiryChange:
     """For one connection: the stage that is due now, if any, and open alerts that no longer hold. one: the last day."""
 
     connection_id: int
-    one: alerts.Dated | None
+    one: Row[Any] | None
     stage: str | None
     over: list[alerts.Alert]
 
@@ -191,7 +192,7 @@ def send_expiry_change(
     return 0, 1
 
 
-def _open_expiry(conn: Connection, secret: alerts.Dated, stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
+def _open_expiry(conn: Connection, secret: Row[Any], stage: str, concerned: list[SchoolRow], now: datetime) -> bool:
     today = now.astimezone(UTC).date()
     verb = "ended" if secret.expires < today else "ends"
     message = f"The Client Secret of {secret.key} {verb} on {day(secret.expires)}"

@@ -94,6 +94,7 @@ def show_leavers(
         tab="people",
         listed=Listed(filters, list(leavers), leavers[0].total if leavers else 0),
         today=datetime.now(UTC).astimezone(school.settings.zone).date(),
+        has_ended=lasting_decisions.announcement_has_ended,
         stays=lasting_decisions.STAYS.days,
         values={"people": "", "day": "", "reason": "", **values},
         errors=errors,

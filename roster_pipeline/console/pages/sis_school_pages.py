@@ -5,7 +5,7 @@ from threading import Thread
 from typing import Any
 
 from pydantic import ValidationError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
@@ -85,7 +85,7 @@ def pick(request: Request) -> Response:
 async def events(request: Request) -> Response:
     """GET: `reload` once the schools were read or cannot be read, then `fill` with the numbers of their people."""
 
-    def now() -> connection_tests.SisSchoolList | None:
+    def now() -> Row[Any] | None:
         with database(request).begin() as opened:
             return connection_tests.get_list(opened, connection_of(request, opened))
 
@@ -234,7 +234,7 @@ def _usable_name(school: dict[str, Any]) -> str:
 
 
 def _lines(
-    request: Request, opened: Connection, connection: ConnectionRow, found: connection_tests.SisSchoolList | None
+    request: Request, opened: Connection, connection: ConnectionRow, found: Row[Any] | None
 ) -> list[tuple[dict[str, Any], str, SchoolRow | None]]:
     """The schools of the SIS with all words of the search: each with its people, and ours if it was added."""
     words = request.query_params.get("q", "").casefold().split()

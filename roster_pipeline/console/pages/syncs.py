@@ -4,7 +4,7 @@ for a reason; and the rejected records of its snapshot."""
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -190,6 +190,6 @@ def _filters(request: Request) -> tuple[ListFilter, rosters.RejectedFilter]:
     return filters, rosters.RejectedFilter(rule=filters["rule"], severity=filters["severity"], words=filters.words)
 
 
-def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, rosters.SnapshotHead]:
+def _snapshot_of(request: Request, opened: Connection) -> tuple[SchoolRow, Row[Any]]:
     school = school_of(request, opened)
     return school, rosters.snapshot_of_school(opened, school.id, number_of(request, "snapshot_id"))

@@ -4,24 +4,38 @@ writes the rows that differ.
 A roster has versions. A row says for which of them it holds, and a snapshot names a roster and a version. The view
 `cleaned_roster` has the rows by snapshot. Rows are deleted when no snapshot names a version for which they hold. A
 roster begins anew, with all rows, after `BEGUN_AGAIN_AFTER`, or if more than `MOST_DIFFERENT` of the rows differ.
+
+A snapshot takes over the roster of an earlier one if the input of cleaning is the same: a function of records, rejected
+records, orgs, settings, code and day. `find_earlier` makes a digest of the first three; the caller adds the others.
+Equal digests mean equal rosters until the day on which a role begins or ends. After `CLEANED_AGAIN_AFTER`, everything
+is cleaned again in any case.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Table, text
 
 from roster_pipeline.directory import stored_frames
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, one_array, read_frame, values_of
-from roster_pipeline.directory.tables import cleaned_roster, roster_row
+from roster_pipeline.directory.pulls import IN_PULL
+from roster_pipeline.directory.stored_frames import ROSTER, Kept
+from roster_pipeline.directory.tables import (
+    cleaned_roster,
+    excluded_contact,
+    quality_result,
+    rejected_record,
+    roster_row,
+)
 
 Ints = npt.NDArray[np.int64]
 BEGUN_AGAIN_AFTER = timedelta(days=6, hours=12)
@@ -74,26 +88,12 @@ delete from roster r using kept where r.id = kept.id and kept.oldest is null
 """
 
 
-@dataclass(frozen=True)
-class LastRoster:
-    """A school's roster as one value: its table (`stored_frames.table_of`), and where its rows are."""
-
-    table: pa.Table
-    roster_id: int
-    version: int
+def last_roster(conn: Connection, snapshot_id: int, *, records: int) -> Kept | None:
+    """The newest roster of the snapshot's school as one value, if it is kept. records: how many the snapshot has."""
+    return stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=False)
 
 
-def last_roster(conn: Connection, snapshot_id: int, *, records: int) -> LastRoster | None:
-    """The newest roster of the snapshot's school, if it is kept as one value. records: how many the snapshot has."""
-    found = stored_frames.kept(conn, snapshot_id, stored_frames.ROSTER, records=records, own=False)
-    if found is None or found.roster is None:
-        return None
-    return LastRoster(found.table, *found.roster)
-
-
-def write(
-    conn: Connection, snapshot_id: int, roster: pd.DataFrame, counts: str, last: LastRoster | None = None
-) -> bool:
+def write(conn: Connection, snapshot_id: int, roster: pd.DataFrame, counts: str, last: Kept | None = None) -> bool:
     """Write a snapshot's roster; it replaces an earlier one. False if there is no such snapshot. roster:
     `ROSTER_COLUMNS`, by sourced_id. counts: JSON to add to the counts of the snapshot. last: the rows are compared with
     this one."""
@@ -102,11 +102,11 @@ def write(
     table = stored_frames.table_of(roster[list(_COLUMNS)]) if len(roster) >= stored_frames.LARGE else None
     given = {"snapshot": snapshot_id, "counts": counts, "roster": None, "version": None, "age": BEGUN_AGAIN_AFTER}
     different, ended = np.ones(len(roster), dtype=bool), list[str]()
-    if last is not None and table is not None and last.table.schema == table.schema:
+    if last is not None and last.roster is not None and table is not None and last.table.schema == table.schema:
         some, ended = _difference(last.table, table)
         if max(int(some.sum()), len(ended)) <= MOST_DIFFERENT * len(roster):
             different = some
-            given |= {"roster": last.roster_id, "version": last.version}
+            given |= {"roster": last.roster[0], "version": last.roster[1]}
     row = conn.execute(text(_BEGIN), given).first()
     if row is None:
         return False
@@ -120,13 +120,13 @@ def write(
     fixed = {"roster_id": row.id, "first_version": row.version}
     copy_frame(conn, roster_row, rows if different.all() else rows[different], fixed)
     if table is not None:
-        stored_frames.keep(conn, snapshot_id, stored_frames.ROSTER, table)
+        stored_frames.keep(conn, snapshot_id, ROSTER, table)
     return True
 
 
 def load(conn: Connection, snapshot_id: int, *, records: int) -> pd.DataFrame:
     """The roster of a snapshot, in the form that `write` takes. records: how many the snapshot has."""
-    kept = stored_frames.kept(conn, snapshot_id, stored_frames.ROSTER, records=records, own=True)
+    kept = stored_frames.kept(conn, snapshot_id, ROSTER, records=records, own=True)
     if kept is not None:
         return stored_frames.frame_of_table(kept.table)
     query = f"select {', '.join(_COLUMNS)} from {OF_SNAPSHOT} order by sourced_id"  # noqa: S608
@@ -189,3 +189,108 @@ def _first_rows(numbers: Ints) -> Ints:
         _, first, of = np.unique(numbers, return_index=True, return_inverse=True)
         rows = first[of]
     return rows
+
+
+KEY = "cleaning"
+"""In the counts of a snapshot: the digest of the input (key), the day of cleaning (since), the day on which a role
+begins or has ended (until)."""
+NUMBERS = "number_places"
+"""The key, in the counts of a snapshot, of the settings that name the places of student and staff numbers."""
+CLEANED_AGAIN_AFTER = timedelta(days=7)
+LOOKED_AT = 5
+"""How many earlier snapshots of a school are compared: syncs of one person make some too."""
+COUNTED = ("roles", "flags", "masters", NUMBERS, KEY)
+"""The keys of a snapshot's counts that belong to its roster."""
+
+FIND = f"""
+with pulled_org as (
+    select r.id from sis_record r {IN_PULL}
+    where r.connection_id = :connection and r.kind = 'org'
+), input (key) as (
+    select encode(sha256(coalesce((
+        select string_agg(int8send(block) || convert_to(part, 'UTF8') || bits, ''::bytea order by block, part)
+        from snapshot_record where snapshot_id = :snapshot
+    ), ''::bytea)), 'hex') || ' ' || encode(sha256(coalesce((
+        select string_agg(int8send(id), ''::bytea order by id) from pulled_org
+    ), ''::bytea)), 'hex') || ' ' || encode(sha256(convert_to(coalesce((
+        select string_agg(line, ' ' order by line) from (
+            select row(collection, sourced_id, field, rule, severity)::text as line
+            from raw_reject where snapshot_id = :snapshot
+        ) rejects
+    ), ''), 'UTF8')), 'hex') || ' ' || :rest
+)
+select input.key, earlier.id, earlier.counts
+from input left join lateral (
+    select id, counts from (
+        select id, counts, roster_id from snapshot
+        where school_id = :school and id < :snapshot order by id desc limit :most
+    ) newest
+    where roster_id is not null and counts -> 'cleaning' ->> 'key' = input.key
+      and coalesce(counts -> 'cleaning' ->> 'until', '9999') > :today and counts -> 'cleaning' ->> 'since' > :oldest
+    order by id desc limit 1
+) earlier on true
+"""  # noqa: S608 - our own SQL
+"""A record is stored once and never changed, so its id stands for its content."""
+
+
+def _copied(table: Table, returning: str) -> str:
+    names = ", ".join(column.name for column in table.columns if column.name != "snapshot_id")
+    return (
+        f"insert into {table.name} (snapshot_id, {names}) "  # noqa: S608 - our own names
+        f"select :snapshot, {names} from {table.name} where snapshot_id = :earlier returning {returning}"
+    )
+
+
+TAKE_OVER = f"""
+with held as (
+    select roster_id, roster_version, counts from snapshot where id = :earlier and roster_id is not null for share
+), named as (
+    update snapshot n set roster_id = held.roster_id, roster_version = held.roster_version, counts = n.counts || (
+        select jsonb_object_agg(key, value) from jsonb_each(held.counts) where key in {COUNTED}
+    ) from held where n.id = :snapshot returning 1
+), rejected as ({_copied(rejected_record, "severity")}), excluded as ({_copied(excluded_contact, "1")}),
+quality as ({_copied(quality_result, "1")}), moved as (
+    update stored_frame set snapshot_id = :snapshot where snapshot_id = :earlier and name = '{ROSTER}'
+)
+select (select count(*) from named) as named,
+       (select count(*) from rejected where severity = 'error') as rejected
+"""  # noqa: S608
+"""The earlier snapshot's roster is locked until the end of the transaction, so nobody deletes it meanwhile."""
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """A digest of the input of cleaning, and the earlier snapshot with it whose roster is right today."""
+
+    key: str
+    snapshot_id: int | None
+    by_role: Mapping[str, int]
+
+
+def find_earlier(conn: Connection, facts: Mapping[str, Any], rest: str, today: date) -> Earlier:
+    """An earlier snapshot with the same input. rest: what cleaning reads besides records, orgs and the day."""
+    given = {
+        "school": facts["school_id"],
+        "connection": facts["connection_id"],
+        "snapshot": facts["id"],
+        "pull": facts["pull_id"],
+        "rest": rest,
+        "today": today.isoformat(),
+        "oldest": (today - CLEANED_AGAIN_AFTER).isoformat(),
+        "most": LOOKED_AT,
+    }
+    found = conn.execute(text(FIND), given).one()
+    return Earlier(found.key, found.id, dict((found.counts or {}).get("roles", {})))
+
+
+def take_over(conn: Connection, snapshot_id: int, earlier: Earlier) -> int | None:
+    """Give a snapshot without a roster that of an earlier one, with rejections and quality. Returns how many records
+    cannot be used; None, and writes nothing, without an earlier one."""
+    if earlier.snapshot_id is None:
+        return None
+    with conn.begin_nested() as attempt:
+        taken = conn.execute(text(TAKE_OVER), {"snapshot": snapshot_id, "earlier": earlier.snapshot_id}).one()
+        if not taken.named:
+            attempt.rollback()  # another transaction has just deleted the roster
+            return None
+    return int(taken.rejected)

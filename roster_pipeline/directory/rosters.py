@@ -15,6 +15,7 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.people_list import PeopleFilter, folded, words_in
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.plans import IN_SCOPE, NEWEST_OF_SCHOOLS
+from roster_pipeline.directory.stored_frames import Kept
 from roster_pipeline.directory.tables import excluded_contact, quality_result, rejected_record
 
 _QUALITY: dict[str, Kind] = {
@@ -104,7 +105,7 @@ def write(
     *,
     quality: pd.DataFrame | None = None,
     counts: Mapping[str, Any] | None = None,
-    last: roster_rows.LastRoster | None = None,
+    last: Kept | None = None,
 ) -> None:
     """Write a snapshot's roster, rejections and quality results. They replace those of an earlier run.
 

@@ -13,7 +13,7 @@ from roster_pipeline.directory import roster_rows
 from roster_pipeline.directory.pg_copy import read_documents, read_frame
 from roster_pipeline.directory.pulls import IN_PULL, PullGone
 from roster_pipeline.directory.record_sets import NAMED, RECORDS, Ids, RecordSet
-from roster_pipeline.directory.roster_reuse import KEY
+from roster_pipeline.directory.roster_rows import KEY
 from roster_pipeline.directory.school_records import CHOSEN, Chooser, choose
 from roster_pipeline.directory.sis_records import keep_records
 from roster_pipeline.directory.tables import pull, snapshot

@@ -21,7 +21,6 @@ from roster_pipeline.cleaning.roles import next_change, orgs_named, school_orgs
 from roster_pipeline.directory import (
     pulls,
     record_sets,
-    roster_reuse,
     roster_rows,
     rosters,
     snapshots,
@@ -29,7 +28,7 @@ from roster_pipeline.directory import (
     tenants,
 )
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.roster_reuse import NUMBERS, Cleaning, Earlier
+from roster_pipeline.directory.roster_rows import KEY, NUMBERS, Earlier
 from roster_pipeline.directory.stored_frames import RECORDS, frame_of_table, table_of
 from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -62,7 +61,7 @@ class CleanedCounts:
 @infrequent_collection()
 def clean_latest(database: Database, school_key: str, *, run_id: str | None, take_over: bool = True) -> CleanedCounts:
     """Clean the school's newest snapshot and test its quality. It writes roster and results in one transaction.
-    take_over: if an earlier snapshot has the same records, take over its roster (see `roster_reuse`)."""
+    take_over: if an earlier snapshot has the same records, take over its roster (see `roster_rows`)."""
     with database.begin() as conn:
         school, facts = latest_snapshot(conn, school_key, run_id)
         if facts is None:
@@ -72,7 +71,7 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         today = _today(school)
         earlier = _earlier(conn, school, facts, withheld, today)
         if earlier and take_over and facts["roster_id"] is None:
-            unusable = roster_reuse.take_over(conn, snapshot_id, earlier)
+            unusable = roster_rows.take_over(conn, snapshot_id, earlier)
             if unusable is not None:
                 results = rosters.load_quality(conn, snapshot_id).drop(columns="snapshot_id")
                 return _counts(snapshot_id, earlier.by_role, unusable, results, taken_over=True)
@@ -90,7 +89,8 @@ def clean_latest(database: Database, school_key: str, *, run_id: str | None, tak
         if earlier and quality["tested"].notna().all():  # else it is tested again in the next night
             zone = school.settings.zone
             changes = filter(None, (next_change(some, today, zone) for some in (users, contacts)))
-            counts |= Cleaning(earlier.key, today, min(changes, default=None)).as_counts()
+            until = min((change.isoformat() for change in changes), default=None)
+            counts[KEY] = {"key": earlier.key, "since": today.isoformat(), "until": until}
         rosters.write(
             conn, snapshot_id, cleaned.roster, rejected, cleaned.excluded_contacts, quality=quality, counts=counts,
             last=last,
@@ -126,7 +126,7 @@ def _counts(
 def _earlier(
     conn: Connection, school: SchoolRow, facts: Mapping[str, Any], withheld: frozenset[str], today: date
 ) -> Earlier | None:
-    """The result of `roster_reuse.find_earlier`; None if the quality suite cannot be read."""
+    """The result of `roster_rows.find_earlier`; None if the quality suite cannot be read."""
     try:
         suite = installed_suite()
     except QualitySuiteError:
@@ -134,7 +134,7 @@ def _earlier(
     settings = (school.settings.model_dump_json(), school.connection.settings.model_dump_json())
     code = (code_version("."), pd.__version__, pa.__version__)
     rest = repr((facts["school_sourced_id"], settings, sorted(withheld), suite, code))
-    return roster_reuse.find_earlier(conn, facts, sha256(rest.encode()).hexdigest(), today)
+    return roster_rows.find_earlier(conn, facts, sha256(rest.encode()).hexdigest(), today)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from sqlalchemy import text
 
-from roster_pipeline.directory import roster_reuse, roster_rows, rosters, stored_frames
+from roster_pipeline.directory import roster_rows, rosters, stored_frames
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.roster_reuse import KEY, Earlier
+from roster_pipeline.directory.roster_rows import KEY, Earlier
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import REJECTED_COLUMNS, ROSTER_COLUMNS
 from roster_pipeline_tests.directory.builders import one, snapshot_of
@@ -63,7 +63,7 @@ def test_each_snapshot_keeps_the_roster_that_was_written_for_it(
                 del written[gone]
             elif what == "take over":
                 earlier = chosen.choice(list(written))
-                assert roster_reuse.take_over(conn, snapshot_id, Earlier("", earlier, {})) == 0
+                assert roster_rows.take_over(conn, snapshot_id, Earlier("", earlier, {})) == 0
                 written[snapshot_id] = written[earlier]
             else:
                 last = roster_rows.last_roster(conn, snapshot_id, records=10**6)

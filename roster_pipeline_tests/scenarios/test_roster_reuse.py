@@ -16,14 +16,13 @@ from roster_pipeline.cleaning.quality_suite import SHIPPED
 from roster_pipeline.directory import (
     operations,
     planning_input,
-    roster_reuse,
     roster_rows,
     rosters,
     snapshots,
     stored_frames,
     tenants,
 )
-from roster_pipeline.directory.roster_reuse import CLEANED_AGAIN_AFTER, KEY
+from roster_pipeline.directory.roster_rows import CLEANED_AGAIN_AFTER, KEY
 from roster_pipeline.directory.settled_pairs import Unsettled
 from roster_pipeline.planning.settled import OPEN
 from roster_pipeline.sync import clean_snapshot, plan_input
@@ -169,14 +168,14 @@ def test_a_day_on_which_a_role_begins_or_has_ended_cleans_again(nights: Nights) 
 
 
 def test_a_roster_that_is_pruned_meanwhile_is_not_taken_over(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
-    def found_and_pruned(*given: Any) -> roster_reuse.Earlier:
+    def found_and_pruned(*given: Any) -> roster_rows.Earlier:
         earlier = found(*given)
         with nights.district.database.begin() as other:
             roster_rows.release(other, [earlier.snapshot_id or 0])
         return earlier
 
-    found = roster_reuse.find_earlier
-    monkeypatch.setattr(roster_reuse, "find_earlier", found_and_pruned)
+    found = roster_rows.find_earlier
+    monkeypatch.setattr(roster_rows, "find_earlier", found_and_pruned)
     night = nights.next()
     assert not night.taken_over
     assert student(nights) in set(nights.of(night.snapshot_id)[0][0]["sourced_id"])

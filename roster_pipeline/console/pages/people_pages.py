@@ -27,14 +27,14 @@ from roster_pipeline.console.page import (
     texts,
 )
 from roster_pipeline.console.session import nothing_here, school_of, the_school, viewer
-from roster_pipeline.directory import people_list, plans, tenants
+from roster_pipeline.directory import people_list, plan_rows, plans, rosters, tenants
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow
 from roster_pipeline.services import person_changes, possible_duplicates
-from roster_pipeline.services.not_entered import not_entered
 from roster_pipeline.services.person_view import find
-from roster_pipeline.vocabulary import ROLE_ORDER
+from roster_pipeline.services.plan_rows import line_of
+from roster_pipeline.vocabulary import LEFT_REASONS, REASONS, ROLE_ORDER
 
 FIELDS = ("role", "grade", "status", "source", "mark", "district")
 STATUSES = {"": "Active", "archived": "Archived", "all": "Active and archived"}
@@ -47,6 +47,13 @@ MARKS = {
     "conflict": "In conflict",
 }
 AT_ONCE = 20
+MOST_ABSENT = 20
+"""How many rows, and how many records of each kind, a search shows."""
+WITHOUT_PLACE = {
+    **{status: status for status in ("role_off", "org_below", "unknown_org")},
+    **{status: reason for status, reason in LEFT_REASONS.items() if status != "elsewhere"},
+}
+"""Statuses of records without a place in the school, with the reason. "elsewhere" is of another school."""
 
 
 @route("/schools/{key}/people", "GET", "POST")
@@ -145,7 +152,7 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
         archived = people_list.count(opened, replace(wanted, status="archived"))
     absent = []
     if filters.words and (scope.schools or not rows):  # the plans of a whole district are read only if nobody fits
-        absent = not_entered(opened, wanted)
+        absent = _absent(opened, wanted)
     return {
         "archived": archived,
         "absent": absent,
@@ -159,6 +166,23 @@ def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[s
             "mark": list(MARKS.items()),
         },
     }
+
+
+def _absent(conn: Connection, wanted: PeopleFilter) -> list[dict[str, Any]]:
+    """People with the words of a search who are not in its schools: rows of the newest plans that nobody has applied
+    (plan, line), records that could not be used (rule: what is wrong), and records without a place here (why)."""
+    rows = plan_rows.not_entered(conn, wanted, limit=MOST_ABSENT)
+    wrong = rosters.RejectedFilter(severity="error", words=wanted.words)
+    records = rosters.page_of_newest(conn, wanted, wrong, limit=MOST_ABSENT)
+    others = plan_rows.without_place(conn, wanted, WITHOUT_PLACE, limit=MOST_ABSENT)
+    known = tenants.schools_by_id(conn, {row["school_id"] for row in [*rows, *records, *others]})
+    of = plans.get_all(conn, {row["plan_id"] for row in rows})
+    found = [
+        *({"school_id": row["school_id"], "plan": of[row["plan_id"]], "line": line_of(row)} for row in rows),
+        *records,
+        *({**row, "why": REASONS[WITHOUT_PLACE[row["record_status"]]]} for row in others),
+    ]
+    return [{**row, "school": known[row["school_id"]]} for row in found]
 
 
 def _one_of(kind: Any, value: str) -> Any:

@@ -3,8 +3,6 @@
 The checks show verdicts to people; they gate nothing. The gate is the stored verdict, read again by the apply step.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any

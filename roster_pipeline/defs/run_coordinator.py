@@ -10,8 +10,6 @@ A run is lost if its message or its process is gone. It is marked as failed, so 
 own monitoring trusts the broker's result store, or waits for an hour.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -8,8 +8,6 @@ but never before its own children.
 Loading Dagster, pandas and Great Expectations takes 5 CPU seconds, more than a school of 2,000 people costs.
 """
 
-from __future__ import annotations
-
 import gc
 import importlib
 import itertools

@@ -4,8 +4,6 @@ Dagster knows which runs should go on, the broker which messages wait, PostgreSQ
 Together they show lost messages and runs without a process.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime

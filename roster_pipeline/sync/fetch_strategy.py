@@ -4,8 +4,6 @@ school's lists, everything or only the changes.
 Only the changes are fetched if the SIS has proved that it names every change. Each full pull tests this again.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta

@@ -1,7 +1,5 @@
 """Alembic's entry: runs the migrations on the connection that `schema.upgrade` hands over."""
 
-from __future__ import annotations
-
 from alembic import context
 
 context.configure(connection=context.config.attributes["connection"])

@@ -25,12 +25,12 @@ from roster_pipeline.cli.commands import (
     who_asks,
 )
 from roster_pipeline.cli.output import note, print_checks, print_facts, print_json, print_rows, print_table
-from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, merged, with_options
+from roster_pipeline.cli.setting_options import merged, with_options
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.oneroster import presets
 from roster_pipeline.services import save_settings, settings_changes, sis_schools
 from roster_pipeline.settings import school as school_settings
-from roster_pipeline.settings.fields import title_of
+from roster_pipeline.settings.fields import CONNECTION, title_of
 from roster_pipeline.sync import connection_checks
 
 sis = group("Supported SISs: their addresses, permissions and known quirks. Anything else is `other`.")
@@ -100,7 +100,7 @@ FILES = ("file://", "sftp://")
         "pass show sis | roster connection add sis --district springfield --url URL --client-id abc --client-secret -",
     ),
 )
-@with_options(CONNECTION_OPTIONS)
+@with_options(CONNECTION)
 def add(
     key: Annotated[str, typer.Argument(metavar="CONNECTION", help="A short key for the connection.")],
     district: Annotated[str, typer.Option("--district", help="The district it belongs to.")],
@@ -113,7 +113,7 @@ def add(
     start = preset_of(chosen["sis"]).defaults() if chosen["sis"] else {}
     if not chosen["url"] and "url" not in start:
         raise typer.BadParameter("give the address of the SIS: --url")
-    settings = school_settings.ConnectionSettings.model_validate(merged(start, CONNECTION_OPTIONS, chosen))
+    settings = school_settings.ConnectionSettings.model_validate(merged(start, CONNECTION, chosen))
     secret = read_secret(client_secret, client_secret_env, ask=not settings.url.startswith(FILES))
     with open_directory() as database, database.begin() as conn:
         settings_changes.add_connection(conn, district, valid_key(key), settings, secret, who=who_asks(who))
@@ -129,7 +129,7 @@ def add(
 @connection.command(
     "set", cls=ManyOptions, epilog=examples("roster connection set sis --page-size 200 --client-secret ask")
 )
-@with_options(CONNECTION_OPTIONS)
+@with_options(CONNECTION)
 def set_(
     key: ConnectionKey,
     client_secret: ClientSecret = None,
@@ -143,7 +143,7 @@ def set_(
         with database.begin() as conn:
             row = tenants.get_connection(conn, key)
         plain = row.settings.model_dump(mode="json")
-        settings = school_settings.ConnectionSettings.model_validate(merged(plain, CONNECTION_OPTIONS, chosen))
+        settings = school_settings.ConnectionSettings.model_validate(merged(plain, CONNECTION, chosen))
         result = save_settings.save_connection(database, key, settings, secret, who=who_asks(who), seen=row.revision)
     report_saved(f"Connection {key}", result)
 

@@ -14,12 +14,13 @@ from pydantic import ValidationError
 from roster_pipeline.cli.commands import WRONG_USAGE, CommandError
 from roster_pipeline.cli.connections import warn_untested
 from roster_pipeline.cli.output import note, wrong_settings
-from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, SettingOption, new_school, school_settings
+from roster_pipeline.cli.setting_options import SCHOOL_OPTIONS, new_school, school_settings
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.safe_csv import ENCODING, plain_cell
 from roster_pipeline.services.school_changes import NewSchool, add_schools
 from roster_pipeline.services.settings_changes import FieldError, runs_untested
+from roster_pipeline.settings.fields import Setting
 from roster_pipeline.settings.school import KEY_PATTERN
 
 KEY, CONNECTION, NAME, SCHOOL_ID = "school", "connection", "name", "school-id"
@@ -29,9 +30,7 @@ YES, NO = ("yes", "true", "on", "1"), ("no", "false", "off", "0")
 SHOWN = 50
 """Problems that are shown at once."""
 
-COLUMNS: dict[str, SettingOption] = {
-    option.flag.split("/")[0].removeprefix("--"): option for option in SCHOOL_OPTIONS if option.flag not in NOT_FOR_NEW
-}
+COLUMNS = {option.parameter.replace("_", "-"): option for option in SCHOOL_OPTIONS if option.flags not in NOT_FOR_NEW}
 ALL = (KEY, NAME, CONNECTION, *COLUMNS)
 
 
@@ -168,7 +167,7 @@ def _school(
     for name, option in COLUMNS.items():
         if row.get(name):
             try:
-                given[option.name] = _value(option, row[name])
+                given[option.parameter] = _value(option, row[name])
             except ValueError as problem:
                 problems.note(line, f"{name}: {problem}")
     settings = None
@@ -185,7 +184,7 @@ def _school(
     return NewSchool(row[KEY], row[CONNECTION], row[NAME], settings, line)
 
 
-def _value(option: SettingOption, cell: str) -> Any:
+def _value(option: Setting, cell: str) -> Any:
     """A cell as the option's value; several values of a list are separated by blanks or semicolons."""
     if option.kind is bool:
         if cell.lower() not in YES + NO:

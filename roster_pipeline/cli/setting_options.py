@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -18,7 +17,7 @@ import typer
 from roster_pipeline.cleaning import quality_suite
 from roster_pipeline.directory import tenants
 from roster_pipeline.settings import school
-from roster_pipeline.settings.fields import CONNECTION, GUARDS, SCHOOL, Setting
+from roster_pipeline.settings.fields import GUARDS, SCHOOL, Setting
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 BACK = "default"
@@ -26,31 +25,7 @@ SEVERITIES = ("error", "warning", "off")
 WINDOWS = "windows"
 
 
-@dataclass(frozen=True)
-class SettingOption:
-    """One option and the setting it fills. `path` is the setting's place, for example ("students", "archive")."""
-
-    flag: str
-    path: tuple[str, ...]
-    kind: Any
-    help: str
-    metavar: str | None = None
-
-    @property
-    def name(self) -> str:
-        """The parameter's name in Python."""
-        return self.flag.split("/")[0].removeprefix("--").replace("-", "_")
-
-
-def _option(setting: Setting) -> SettingOption:
-    """The option of one setting, with its default in the help."""
-    kind: Any = list[str] if setting.several else type(setting.default) if setting.default is not None else str
-    default = f" Default: {setting.default_words}." if setting.default_words not in ("", "required") else ""
-    metavar = f"[{'|'.join(value for value, _ in setting.choices)}]" if setting.choices else setting.metavar or None
-    return SettingOption(setting.flags, tuple(setting.name.split(".")), kind, setting.described + default, metavar)
-
-
-def with_options(options: Sequence[SettingOption]) -> Callable[[Command], Command]:
+def with_options(options: Sequence[Setting]) -> Callable[[Command], Command]:
     """Give a command that takes `**chosen` these options; those not given arrive as None."""
 
     def decorate(command: Command) -> Command:
@@ -61,72 +36,77 @@ def with_options(options: Sequence[SettingOption]) -> Callable[[Command], Comman
             if parameter.kind is not inspect.Parameter.VAR_KEYWORD
         ]
         for option in options:
-            default = typer.Option(None, option.flag, help=option.help, metavar=option.metavar, show_default=False)
+            words = option.default_words
+            usual = f" Default: {words}." if words not in ("", "required") else ""
+            text = option.help if option in PAIRS else option.described + usual
+            choices = "|".join(value for value, _ in option.choices)
+            metavar = f"[{choices}]" if choices else option.metavar or None
+            default = typer.Option(None, option.flags, help=text, metavar=metavar, show_default=False)
             keyword = inspect.Parameter.KEYWORD_ONLY
-            fixed.append(inspect.Parameter(option.name, keyword, default=default, annotation=option.kind | None))
+            fixed.append(inspect.Parameter(option.parameter, keyword, default=default, annotation=option.kind | None))
         command.__signature__ = signature.replace(parameters=fixed)  # type: ignore[attr-defined]
         return command
 
     return decorate
 
 
-def merged(settings: Mapping[str, Any], options: Sequence[SettingOption], chosen: Mapping[str, Any]) -> dict[str, Any]:
+def merged(settings: Mapping[str, Any], options: Sequence[Setting], chosen: Mapping[str, Any]) -> dict[str, Any]:
     """A copy of `settings` (as plain data) with the chosen options put in their places. Nothing is validated here."""
     result: dict[str, Any] = {
         name: dict(value) if isinstance(value, Mapping) else value for name, value in settings.items()
     }
     for option in options:
-        value = chosen.get(option.name)
-        if value is None or value == [] or not option.path:
+        value = chosen.get(option.parameter)
+        if value is None or value == []:
             continue
-        place = result
-        for step in option.path[:-1]:
+        place, (*outer, name) = result, option.name.split(".")
+        for step in outer:
             place = place.setdefault(step, {})
-        place[option.path[-1]] = None if value == "" else [] if value == [""] else value
+        place[name] = None if value == "" else [] if value == [""] else value
     return result
 
 
-CONNECTION_OPTIONS = tuple(_option(setting) for setting in CONNECTION)
-PAIR_OPTIONS = (
-    SettingOption(
-        "--map",
-        (),
-        list[str],
+PAIRS = (
+    Setting(
+        "map",
+        "Role map",
         "Which group a role of the SIS belongs to, for example ext:officeStaff=staff. Repeat for more.",
-        "ROLE=GROUP",
-    ),
-    SettingOption("--unmap", (), list[str], "Remove a mapping of --map.", "ROLE"),
-    SettingOption(
-        "--guard",
         (),
-        list[str],
+        metavar="ROLE=GROUP",
+    ),
+    Setting("unmap", "Role map", "Remove a mapping of --map.", (), metavar="ROLE"),
+    Setting(
+        "guard",
+        "Guards",
         "A guard's limit, for example archive_share=0.2, or =default. Repeat for more. Names: roster school show.",
-        "NAME=VALUE",
-    ),
-    SettingOption(
-        "--blackout", (), list[str], "Dates (both inclusive) in which the sync changes nothing.", "FIRST:LAST"
-    ),
-    SettingOption(
-        "--add-only", (), list[str], "Dates (both inclusive) in which the sync only adds people.", "FIRST:LAST"
-    ),
-    SettingOption("--no-windows", (), bool, "Remove all --blackout and --add-only dates first."),
-    SettingOption(
-        "--quality",
         (),
-        list[str],
+        metavar="NAME=VALUE",
+    ),
+    Setting(
+        "blackout", "Windows", "Dates (both inclusive) in which the sync changes nothing.", (), metavar="FIRST:LAST"
+    ),
+    Setting(
+        "add_only", "Windows", "Dates (both inclusive) in which the sync only adds people.", (), metavar="FIRST:LAST"
+    ),
+    Setting("no_windows", "Windows", "Remove all --blackout and --add-only dates first.", False, option="--no-windows"),
+    Setting(
+        "quality",
+        "Quality rules",
         "Tune a quality rule: RULE=0.95 (the share that must pass), RULE=error, warning, off, or default.",
-        "RULE=VALUE",
+        (),
+        metavar="RULE=VALUE",
     ),
 )
-SCHOOL_OPTIONS = (*(_option(setting) for setting in SCHOOL if setting.flags), *PAIR_OPTIONS)
+"""Options that change a part of a setting."""
+SCHOOL_OPTIONS = (*(setting for setting in SCHOOL if setting.flags), *PAIRS)
 OF_ONE_SCHOOL = ("school_id", "report_to", "automatic")
-DEFAULT_OPTIONS = tuple(option for option in SCHOOL_OPTIONS if option.name not in OF_ONE_SCHOOL)
+DEFAULT_OPTIONS = tuple(option for option in SCHOOL_OPTIONS if option.parameter not in OF_ONE_SCHOOL)
 """Options of the settings with which new schools of a district begin."""
 
 
 def school_settings(plain: Mapping[str, Any], chosen: Mapping[str, Any]) -> school.SchoolSettings:
     """A school's settings, as plain data, with the chosen options. Raises BadParameter, ValidationError."""
-    settings = merged(plain, SCHOOL_OPTIONS, chosen)
+    settings = merged(plain, SCHOOL, chosen)
     settings["guards"] = _guards(settings.get("guards", {}), chosen)
     settings["role_map"] = _role_map(settings.get("role_map", {}), chosen)
     settings["quality"] = _quality(settings.get("quality", {}), chosen.get("quality") or ())

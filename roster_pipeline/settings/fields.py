@@ -45,6 +45,16 @@ class Setting:
         return "" if self.no_option else self.option or derived
 
     @property
+    def parameter(self) -> str:
+        """The name of its flag in Python."""
+        return self.flags.partition("/")[0].removeprefix("--").replace("-", "_")
+
+    @property
+    def kind(self) -> Any:
+        """The type of its option."""
+        return list[str] if self.several else str if self.default is None else type(self.default)
+
+    @property
     def default_words(self) -> str:
         """The default as help and documentation write it; empty if there is none."""
         if self.shown_default or isinstance(self.default, bool):

@@ -124,7 +124,7 @@ def test_a_school_is_named_by_the_file_or_by_options_and_not_by_both(school: Ros
 
 
 def test_every_option_that_a_new_school_can_have_is_a_column() -> None:
-    assert {option.flag for option in COLUMNS.values()} == {option.flag for option in SCHOOL_OPTIONS} - {
+    assert {option.flags for option in COLUMNS.values()} == {option.flags for option in SCHOOL_OPTIONS} - {
         "--unmap",
         "--no-windows",
     }

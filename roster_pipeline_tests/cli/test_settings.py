@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from roster_pipeline.cli.setting_options import CONNECTION_OPTIONS, SCHOOL_OPTIONS
+from roster_pipeline.cli.setting_options import PAIRS, SCHOOL_OPTIONS
 from roster_pipeline.directory.approvals import NotOverridable
 from roster_pipeline.services import decisions
-from roster_pipeline.settings.fields import GUARDS
+from roster_pipeline.settings.fields import CONNECTION, GUARDS
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
 from roster_pipeline_tests.cli.conftest import Roster
 
@@ -70,15 +70,15 @@ WRONG = [
 
 
 def test_every_setting_of_a_school_can_be_chosen() -> None:
-    paths = {option.path[0] for option in SCHOOL_OPTIONS if option.path}
-    assert paths | BY_PAIRS == set(SchoolSettings.model_fields)
+    names = [option.name.split(".") for option in SCHOOL_OPTIONS if option not in PAIRS]
+    assert {name[0] for name in names} | BY_PAIRS == set(SchoolSettings.model_fields)
     for role in ("students", "teachers", "staff", "admins"):
-        switches = {option.path[1] for option in SCHOOL_OPTIONS if option.path[:1] == (role,)}
+        switches = {name[1] for name in names if name[0] == role}
         assert switches == {"rostered", "auto_update", "archive"}
 
 
 def test_every_setting_of_a_connection_can_be_chosen() -> None:
-    assert {option.path[0] for option in CONNECTION_OPTIONS} == set(ConnectionSettings.model_fields)
+    assert {option.name for option in CONNECTION} == set(ConnectionSettings.model_fields)
 
 
 @pytest.mark.parametrize(("arguments", "path", "expected"), SCHOOL_CHOICES)

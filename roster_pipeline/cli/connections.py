@@ -28,7 +28,7 @@ from roster_pipeline.cli.output import note, print_checks, print_facts, print_js
 from roster_pipeline.cli.setting_options import merged, with_options
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.oneroster import presets
-from roster_pipeline.services import save_settings, settings_changes, sis_schools
+from roster_pipeline.services import connection_test, save_settings, settings_changes
 from roster_pipeline.settings import school as school_settings
 from roster_pipeline.settings.fields import CONNECTION, title_of
 from roster_pipeline.sync import connection_checks
@@ -169,10 +169,10 @@ def schools(key: ConnectionKey, as_json: AsJson = False, who: Who = None) -> Non
     """List the schools of the SIS with the numbers of their people: what to write into a file of schools."""
     with open_directory() as database:
         with database.begin() as conn:
-            list_id = sis_schools.begin(conn, tenants.get_connection(conn, key), who=who_asks(who))
+            list_id = connection_test.begin_list(conn, tenants.get_connection(conn, key), who=who_asks(who))
         if list_id is None:
             raise CommandError("The schools of this SIS are being read already.\nWait a minute, then try again.")
-        sis_schools.carry_out(database, key, list_id)
+        connection_test.carry_out_list(database, key, list_id)
         with database.begin() as conn:
             found = connection_tests.get_list(conn, tenants.get_connection(conn, key))
     listed = found.schools if found else []

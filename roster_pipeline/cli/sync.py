@@ -172,7 +172,7 @@ def raise_(
     """Raise one limit until a day, which is included. Then it goes back by itself."""
     last = until.date()
     with open_directory() as database, database.begin() as conn:
-        school_changes.raise_limit(conn, key, name, value, last, who=who_asks(who), reason=given_reason(reason))
+        decisions.raise_limit(conn, key, name, value, last, who=who_asks(who), reason=given_reason(reason))
     note(f"{key}: {name} is {value:g} until {day(last)}, this day included.")
 
 
@@ -180,7 +180,7 @@ def raise_(
 def lower(key: SchoolKey, who: Who = None) -> None:
     """End all raises of a school's limits now."""
     with open_directory() as database, database.begin() as conn:
-        done = school_changes.lower_limits(conn, key, who=who_asks(who))
+        done = decisions.lower_limits(conn, key, who=who_asks(who))
     limits = counted(done, "raised limit is", "raised limits are")
     note(f"{key}: {limits} ended. The limits of the settings count again.")
 

@@ -22,8 +22,7 @@ from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
 from roster_pipeline.runtime import preloaded
 from roster_pipeline.runtime.embedded import DATABASE_URL
 from roster_pipeline.runtime.run_school import DIED
-from roster_pipeline.services import sis_schools
-from roster_pipeline.services.connection_test import carry_out, carry_out_together
+from roster_pipeline.services.connection_test import carry_out, carry_out_list, carry_out_together
 
 UNKNOWN = "unknown"
 MODULE = "roster_pipeline.runtime.run_school"
@@ -177,7 +176,7 @@ def main(*arguments: str) -> int:
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, "ascii")
     database = Database(os.environ[DATABASE_URL])
     if arguments[0] == SCHOOLS:
-        sis_schools.carry_out(database, *arguments[1:3])
+        carry_out_list(database, *arguments[1:3])
     elif arguments[0] == TOGETHER:
         carry_out_together(database, arguments[1])
     else:

@@ -1,10 +1,13 @@
 """Test Your Information with the values of a form, which are stored with the test and not as settings. The stored
 Client Secret is used if the form leaves it empty and the server stays the same. A test of exactly the stored values
-counts as the school's last test, any other once its values are saved (`save_settings`)."""
+counts as the school's last test, any other once its values are saved (`save_settings`).
 
-from collections.abc import Callable, Mapping, Sequence
+In the same way, a connection's schools are read and listed."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection
@@ -15,12 +18,17 @@ from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.errors import with_keys
 from roster_pipeline.oneroster import OneRosterError
+from roster_pipeline.oneroster.bundle import pull_bundle
+from roster_pipeline.oneroster.collections.pull import pull
+from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch, Wanted
 from roster_pipeline.oneroster.http.endpoint import Limits
-from roster_pipeline.services.save_settings import Wanted, secret_of
+from roster_pipeline.oneroster.people_counts import SchoolList
+from roster_pipeline.services import save_settings
 from roster_pipeline.services.settings_changes import allowed, same_org, secret_must_be_typed, servers_of
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.sync import explain
 from roster_pipeline.sync.connection_checks import item_as_data, items_of, items_of_schools
+from roster_pipeline.sync.fetch_strategy import client_of, is_bundle, source_of_connection
 
 LIMITS = Limits(
     connect_seconds=10,
@@ -37,6 +45,7 @@ TOO_MUCH = (
     "The SIS sends more than a test may hold in memory.\n"
     "Choose a smaller page size; if it is small already, ask the SIS's vendor."
 )
+EVERYBODY = Wanted(roles=frozenset(GROUPS))
 MOST_TOGETHER = 50
 """How many schools one test may have. All their records are in memory at the same time."""
 MOST_AT_ONCE = 4
@@ -56,7 +65,7 @@ class TestGoesOn(DirectoryError):
 def begin(
     conn: Connection,
     school: tenants.SchoolRow,
-    wanted: Wanted,
+    wanted: save_settings.Wanted,
     *,
     form: Mapping[str, Any],
     who: str,
@@ -77,7 +86,7 @@ def begin(
         same_org(school, wanted.settings)
     else:
         settings = allowed(stored.settings, wanted.connection, operator=operator, manager=manager)
-        typed = secret_of(conn, school, wanted, settings, who)
+        typed = save_settings.secret_of(conn, school, wanted, settings, who)
     as_stored = settings == stored.settings and typed is None
     details = {"connection": stored.key, "as_stored": as_stored, "servers": servers_of(settings)}
     audit.record(conn, who, "connection tested", school=school, details=details)
@@ -220,3 +229,54 @@ def _keep(conn: Connection, school_key: str, test_id: str) -> None:
     if same and test.school_settings.school_id == school.settings.school_id and test.items:
         tenant_changes.save_test(conn, school, test.items, test.ended_at)
         tenants.remember(conn, school.connection.id, test.learned)
+
+
+def begin_list(conn: Connection, connection: tenants.ConnectionRow, *, who: str) -> str | None:
+    """Note that somebody reads the schools of a connection: the list's id, or None if it is read. Raises TestGoesOn."""
+    lock_until_commit(conn, "connection tests")
+    newest = connection_tests.get_list(conn, connection)
+    if newest is not None and newest.ended_at is None:
+        return None
+    if connection_tests.going(conn) + connection_tests.lists_going(conn) >= MOST_AT_ONCE:
+        raise TestGoesOn("Several other tests are going on.")
+    details = {"connection": connection.key, "servers": servers_of(connection.settings)}
+    audit.record(conn, who, "schools listed", district_id=connection.district_id, details=details)
+    return connection_tests.start_list(conn, connection, who=who)
+
+
+def carry_out_list(database: Database, connection_key: str, list_id: str) -> None:
+    """Read the list and note its end. It does not raise: an error becomes the list's `problem`."""
+    note_end(
+        database,
+        lambda: _read_list(database, connection_key, list_id),
+        lambda conn, problem: connection_tests.end_list(conn, list_id, problem),
+        connection=connection_key,
+    )
+
+
+def _read_list(database: Database, connection_key: str, list_id: str) -> None:
+    """First read the schools, then count the people of each. It takes minutes to read all people of a SIS."""
+    with database.begin() as conn:
+        connection = tenants.get_connection(conn, connection_key)
+    found = SchoolList(datetime.now(UTC).date())
+
+    def note() -> None:
+        with database.begin() as conn:
+            connection_tests.note_schools(conn, list_id, found.schools())
+
+    def store(batches: Iterable[Batch]) -> None:
+        found.start()
+        for batch in batches:
+            found.take(batch)
+
+    if is_bundle(connection):
+        store(pull_bundle(source_of_connection(connection), EVERYBODY))
+    else:
+        with client_of(connection, LIMITS) as client:
+            client.connect()
+            found.take(Batch("org", list(client.orgs()), []))
+            note()
+            pull(client, EVERYBODY).into(store)
+            with database.begin() as conn:
+                tenants.remember(conn, connection.id, client.learned)
+    note()

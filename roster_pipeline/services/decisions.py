@@ -1,4 +1,5 @@
-"""The decisions of people: about held rows, about a wrong sync, and about leavers.
+"""The decisions of people: about held rows, about a wrong sync, about leavers, and about limits that are higher for a
+time.
 
 Each decision is one transaction, with a reason. It is bound to the plan that the person looked at: by the number, the
 school and, if it is given, the hash of the plan. Leavers are given as a typed or uploaded list of numbers, ids, e-mails
@@ -13,11 +14,24 @@ from typing import Literal
 
 from sqlalchemy import Connection
 
-from roster_pipeline.directory import approvals, lasting_decisions, ledger, members, plans, rollback, tenants
+from roster_pipeline.directory import (
+    approvals,
+    audit,
+    lasting_decisions,
+    ledger,
+    members,
+    plans,
+    rollback,
+    tenant_changes,
+    tenants,
+)
 from roster_pipeline.directory import relink as relinking
 from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
 from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.services.school_changes import locked_school
 from roster_pipeline.services.settings_changes import FieldError, given_reason
+from roster_pipeline.settings.fields import title_of
+from roster_pipeline.settings.school import Guards
 from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.plan_and_apply import conclude, finish
@@ -26,6 +40,14 @@ MOST = 2000
 """How many entries a list may have: the leavers of a large school."""
 LONGEST = timedelta(days=400)
 SEPARATORS = re.compile(r"[\s,;]+")
+LONGEST_RAISE = timedelta(days=92)
+"""The longest raise of a limit. If a limit has to be higher for longer than a term, change the setting."""
+RAISABLE = (
+    "archive_share", "archive_most", "create_share", "restore_share", "update_share", "update_key_share",
+    "shrink_share", "missing_share", "strangers_share", "lower_grades_share", "rekeyed_share", "moved_keys",
+    "rejected_share_archive", "rejected_share_all", "unknown_org_share",
+)  # fmt: skip
+"""The limits that can be higher until a day: those of guards whose findings a person can approve."""
 
 
 @dataclass(frozen=True)
@@ -220,3 +242,43 @@ def announce(conn: Connection, school: tenants.SchoolRow, text: str, day: date, 
     return Announced(
         len(people), [word for word in words if not found[word]], [word for word in words if len(found[word]) > 1]
     )
+
+
+def raise_limit(conn: Connection, key: str, name: str, value: float, until: date, *, who: str, reason: str) -> None:
+    """Raise one limit of a school's guards until a day, which is included. After that, the limit goes back by itself.
+    name: one of `RAISABLE`. Raises FieldError if the limit is not higher or the day is out of range, and UnknownKey."""
+    row = locked_school(conn, key)
+    today = datetime.now(row.settings.zone).date()
+    now = row.settings.guards.model_dump()
+    if name not in RAISABLE:
+        these = ", ".join(f"{title_of('guards.' + one)} ({one})" for one in RAISABLE)
+        raise FieldError("limit", f"{name} cannot be raised for a time. These limits can: {these}.")
+    try:
+        plain = Guards.model_validate(now | {name: value}).model_dump()[name]
+    except ValueError:
+        kind = "share from 0 to 1, that is 0 to 100 %" if isinstance(now[name], float) else "whole number"
+        raise FieldError("value", f"Give a {kind}.") from None
+    if plain <= now[name]:
+        raise FieldError("value", f"The limit is {limit_text(now[name])} now. Give a higher one.")
+    if not today <= until <= today + LONGEST_RAISE:
+        raise FieldError("until", f"Give a day from today on and within the next {LONGEST_RAISE.days} days.")
+    why = given_reason(reason)
+    kept = {one: raised for one, raised in row.raised_limits.items() if raised["until"] >= today.isoformat()}
+    raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": why}
+    tenant_changes.raise_limits(conn, row.id, kept | {name: raised})
+    details = {"limit": name, "value": plain, "until": until.isoformat()}
+    audit.record(conn, who, "limit raised", school=row, reason=why, details=details)
+
+
+def limit_text(value: float) -> str:
+    """A limit in words: `10 %` for a share of 0.1, `500` for a number."""
+    return f"{value * 100:g} %" if isinstance(value, float) else f"{value:,}"
+
+
+def lower_limits(conn: Connection, key: str, *, who: str) -> int:
+    """End every raise of a school's limits at once. Returns how many there were. Raises UnknownKey."""
+    row = locked_school(conn, key)
+    if row.raised_limits:
+        tenant_changes.raise_limits(conn, row.id, {})
+        audit.record(conn, who, "raised limits ended", school=row, details={"limits": sorted(row.raised_limits)})
+    return len(row.raised_limits)

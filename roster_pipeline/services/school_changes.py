@@ -1,16 +1,21 @@
 """Adds schools, and changes the settings of schools and districts. It also writes the audit entries."""
 
-from collections.abc import Iterable
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain, count
 from typing import Any
 
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import alerts, audit, tenant_changes, tenants
+from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline.services import access_changes
 from roster_pipeline.services.settings_changes import (
     ChangedMeanwhile,
     FieldError,
@@ -19,21 +24,13 @@ from roster_pipeline.services.settings_changes import (
     given_reason,
     runs_untested,
 )
-from roster_pipeline.settings.fields import title_of
-from roster_pipeline.settings.school import DistrictSettings, Guards, SchoolSettings
+from roster_pipeline.settings.school import ANY_SCHOOL, MOST_RECIPIENTS, DistrictSettings, SchoolSettings
 from roster_pipeline.sync.schedule_due import begin_with_next_night
 
 WHAT = "school changed"
 LONGEST_PAUSE = timedelta(days=400)
 """The longest pause: a year and a holiday. For a longer time, switch automatic rostering off."""
-LONGEST_RAISE = timedelta(days=92)
-"""The longest raise of a limit. If a limit has to be higher for longer than a term, change the setting."""
-RAISABLE = (
-    "archive_share", "archive_most", "create_share", "restore_share", "update_share", "update_key_share",
-    "shrink_share", "missing_share", "strangers_share", "lower_grades_share", "rekeyed_share", "moved_keys",
-    "rejected_share_archive", "rejected_share_all", "unknown_org_share",
-)  # fmt: skip
-"""The limits that can be higher until a day: those of guards whose findings a person can approve."""
+RESERVED = ("new",)
 
 
 def add_school(
@@ -72,6 +69,64 @@ def add_schools(
         except DirectoryError as problem:
             refused.append((new.line, problem))
     return added, refused
+
+
+@dataclass(frozen=True)
+class PickedSchool:
+    """A school of the SIS that somebody picked. owners: e-mail addresses."""
+
+    school_id: str
+    name: str
+    owners: Sequence[str] = ()
+
+
+def add_picked(
+    conn: Connection,
+    connection: tenants.ConnectionRow,
+    picked: Sequence[PickedSchool],
+    pattern: SchoolSettings | None,
+    *,
+    who: str,
+    console_url: str | None,
+) -> list[tenants.SchoolRow]:
+    """Add schools of a connection, give their owners access and invite them. pattern: the settings to take over, but
+    automatic rostering is off until a test and the Roster Email goes to the new owners; None: the district's defaults,
+    else the standard settings in its usual time zone. Raises KeyTaken, FieldError, NoAddress."""
+    pattern = pattern or tenants.get_district(conn, connection.district_key).settings.school_defaults
+    if pattern is None:
+        zone = tenants.usual_time_zone(conn, [connection.district_id])
+        pattern = SchoolSettings(school_id=ANY_SCHOOL, **({"time_zone": zone} if zone else {}))
+    taken = {key for key, _ in tenants.school_names(conn, None, limit=1_000_000)}
+    added: list[tenants.SchoolRow] = []
+    invited: dict[str, list[tenants.SchoolRow]] = {}
+    for school in picked:
+        key = new_key(school.name, taken)
+        taken.add(key)
+        owners = list(dict.fromkeys(access_changes.address(email) for email in school.owners))
+        own = {"school_id": school.school_id, "automatic": False, "report_to": owners[:MOST_RECIPIENTS]}
+        row = add_school(conn, connection.key, key, school.name, pattern.model_copy(update=own), who=who)
+        for email in owners:
+            access_changes.grant(conn, email, Place(school_id=row.id), who=who)
+            invited.setdefault(email, []).append(row)
+        added.append(row)
+    for email, schools in invited.items():
+        first = f"/schools/{schools[0].key}" if len(schools) == 1 else ""
+        access_changes.invite(conn, email, [row.name for row in schools], console_url=console_url, path=first)
+    return added
+
+
+def key_of(name: str) -> str:
+    """A key made from a name: `St. Mary's, Lincoln` becomes `st-marys-lincoln`."""
+    plain = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower().replace("'", "")
+    return re.sub(r"[^a-z0-9]+", "-", plain)[:60].strip("-")
+
+
+def new_key(name: str, taken: Collection[str]) -> str:
+    """The same for a school, with a number if the key is taken; never a word of the console's addresses."""
+    plain = key_of(name)
+    plain = plain if plain and plain not in RESERVED else f"school-{plain}".strip("-")
+    numbered = (f"{plain}-{number}" for number in count(2))
+    return next(key for key in chain([plain], numbered) if key not in taken)
 
 
 def change_school(
@@ -158,46 +213,6 @@ def resume_district(conn: Connection, key: str, *, who: str) -> bool:
     tenant_changes.pause(conn, None, district_id=row.id)
     audit.record(conn, who, "district resumed", district_id=row.id)
     return True
-
-
-def raise_limit(conn: Connection, key: str, name: str, value: float, until: date, *, who: str, reason: str) -> None:
-    """Raise one limit of a school's guards until a day, which is included. After that, the limit goes back by itself.
-    name: one of `RAISABLE`. Raises FieldError if the limit is not higher or the day is out of range, and UnknownKey."""
-    row = locked_school(conn, key)
-    today = datetime.now(row.settings.zone).date()
-    now = row.settings.guards.model_dump()
-    if name not in RAISABLE:
-        these = ", ".join(f"{title_of('guards.' + one)} ({one})" for one in RAISABLE)
-        raise FieldError("limit", f"{name} cannot be raised for a time. These limits can: {these}.")
-    try:
-        plain = Guards.model_validate(now | {name: value}).model_dump()[name]
-    except ValueError:
-        kind = "share from 0 to 1, that is 0 to 100 %" if isinstance(now[name], float) else "whole number"
-        raise FieldError("value", f"Give a {kind}.") from None
-    if plain <= now[name]:
-        raise FieldError("value", f"The limit is {limit_text(now[name])} now. Give a higher one.")
-    if not today <= until <= today + LONGEST_RAISE:
-        raise FieldError("until", f"Give a day from today on and within the next {LONGEST_RAISE.days} days.")
-    why = given_reason(reason)
-    kept = {one: raised for one, raised in row.raised_limits.items() if raised["until"] >= today.isoformat()}
-    raised = {"value": plain, "until": until.isoformat(), "who": who, "reason": why}
-    tenant_changes.raise_limits(conn, row.id, kept | {name: raised})
-    details = {"limit": name, "value": plain, "until": until.isoformat()}
-    audit.record(conn, who, "limit raised", school=row, reason=why, details=details)
-
-
-def limit_text(value: float) -> str:
-    """A limit in words: `10 %` for a share of 0.1, `500` for a number."""
-    return f"{value * 100:g} %" if isinstance(value, float) else f"{value:,}"
-
-
-def lower_limits(conn: Connection, key: str, *, who: str) -> int:
-    """End every raise of a school's limits at once. Returns how many there were. Raises UnknownKey."""
-    row = locked_school(conn, key)
-    if row.raised_limits:
-        tenant_changes.raise_limits(conn, row.id, {})
-        audit.record(conn, who, "raised limits ended", school=row, details={"limits": sorted(row.raised_limits)})
-    return len(row.raised_limits)
 
 
 def resume_school(conn: Connection, key: str, *, who: str) -> bool:

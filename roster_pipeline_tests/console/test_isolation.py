@@ -16,7 +16,7 @@ from roster_pipeline.directory import accounts, connection_tests, manual_edits, 
 from roster_pipeline.directory.accounts import Place
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
-from roster_pipeline.services import school_changes
+from roster_pipeline.services import decisions
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, Browser, SignedIn
 from roster_pipeline_tests.console.held_plans import CREATES, MANY, SCRIPT, hash_of, held_creates
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
@@ -170,7 +170,7 @@ def test_no_value_of_any_field_is_an_unexpected_error(
     for method, path in ROUTES:
         where = at(path, "springfield" if path.startswith("/districts/") else "lincoln", things)
         if method != "GET" and path != "/sign-out":
-            for given in (fields, fields | {"until": "2099-01-01", "limit": school_changes.RAISABLE[0]}):
+            for given in (fields, fields | {"until": "2099-01-01", "limit": decisions.RAISABLE[0]}):
                 assert operator.send_form(where, given).status_code < 500, path
         elif not path.endswith("/events"):
             assert operator.get(where, params=dict.fromkeys(FIELDS, value[:50])).status_code < 500, path

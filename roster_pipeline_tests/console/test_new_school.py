@@ -14,8 +14,9 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.oneroster.collections.wanted import Batch
 from roster_pipeline.oneroster.people_counts import SchoolList
+from roster_pipeline.services.connection_test import carry_out_list
+from roster_pipeline.services.school_changes import key_of, new_key
 from roster_pipeline.services.settings_changes import LastTest, last_test
-from roster_pipeline.services.sis_schools import carry_out, key_of, new_key
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings
 from roster_pipeline.simulator import generate_district
 from roster_pipeline.sync.outbox_sender import send_due
@@ -128,7 +129,7 @@ def test_all_schools_that_the_search_leaves_are_added_at_once(
     with database.begin() as conn:
         connection = tenant_changes.add_connection(conn, "springfield", "csv", settings, None)
         list_id = connection_tests.start_list(conn, connection, who="test")
-    carry_out(database, "csv", list_id)
+    carry_out_list(database, "csv", list_id)
     page = "/connections/csv/schools"
     shown = manager.get(page).text
     names = [org.name for org in people.orgs if org.type == "school"]
@@ -298,7 +299,7 @@ def test_counting_keeps_counts_alone_and_says_nothing_of_people(
                 list_id = connection_tests.start_list(conn, connection, who="test")
             if fault:
                 poisoned.sis.faults.set(fault)
-            carry_out(database, "sis", list_id)
+            carry_out_list(database, "sis", list_id)
             said = str(every(database, "select * from sis_school_list")) + caplog.text
             assert leaked(said) == []
             with database.begin() as conn:

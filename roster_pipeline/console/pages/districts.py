@@ -19,9 +19,9 @@ from roster_pipeline.directory import audit, school_history, school_overview, te
 from roster_pipeline.directory.accounts import Account, Place
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.services import access_changes, school_changes
+from roster_pipeline.services.school_changes import RESERVED, key_of
 from roster_pipeline.services.school_status import next_run, plain, status_of
 from roster_pipeline.services.settings_changes import FieldError, differences, remove_connection
-from roster_pipeline.services.sis_schools import RESERVED, key_of
 from roster_pipeline.settings.school import ANY_SCHOOL, KEY_PATTERN, SchoolSettings, display_name
 from roster_pipeline.vocabulary import counted, day
 

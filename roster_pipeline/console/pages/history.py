@@ -32,7 +32,7 @@ from roster_pipeline.directory.school_history import alerts_of, people_by_role, 
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import decisions, school_status
 from roster_pipeline.services.hold_explanations import GUARD_TITLES
-from roster_pipeline.services.school_changes import limit_text, pause, resume_school
+from roster_pipeline.services.school_changes import pause, resume_school
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.fields import title_of
 from roster_pipeline.sync.build_report import run_url
@@ -163,7 +163,7 @@ def _titled(name: str, value: Any) -> Any:
     if name == "guards":
         return "; ".join(GUARD_TITLES.get(one, one) for one in value)
     if name == "value":
-        return limit_text(value)
+        return decisions.limit_text(value)
     return value
 
 

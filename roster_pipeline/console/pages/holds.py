@@ -35,7 +35,7 @@ from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
-from roster_pipeline.services import decisions, school_changes
+from roster_pipeline.services import decisions
 from roster_pipeline.services.hold_explanations import HoldExplanation, hold_explanation_of
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.settings.fields import title_of
@@ -73,7 +73,7 @@ def raise_limit(request: Request) -> Response:
             until, name = day_of(sent.get("until", ""), "until"), sent.get("limit", "")
             value = limit_of(sent.get("value", ""), school.settings.guards, name)
             given = {"who": viewer(request).email, "reason": sent.get("reason", "")}
-            school_changes.raise_limit(opened, school.key, name, value, until, **given)
+            decisions.raise_limit(opened, school.key, name, value, until, **given)
         except FieldError as problem:
             return of_school(request, status=400, errors={problem.field: problem.message}, decision="raise")
     message = f"The limit is higher until {day(until)}, this day included. The next sync uses it."
@@ -84,7 +84,7 @@ def raise_limit(request: Request) -> Response:
 def lower_limits(request: Request) -> Response:
     with database(request).begin() as opened:
         school = school_of(request, opened)
-        school_changes.lower_limits(opened, school.key, who=viewer(request).email)
+        decisions.lower_limits(opened, school.key, who=viewer(request).email)
     return redirect(request, f"/schools/{school.key}/holds", message="The limits of the settings count again.")
 
 
@@ -101,8 +101,7 @@ def _limits(school: SchoolRow) -> list[tuple[str, str]]:
     """The limits that can be raised, with their value now."""
     now = school.settings.guards.model_dump()
     return [
-        (name, f"{title_of('guards.' + name)}: now {school_changes.limit_text(now[name])}")
-        for name in school_changes.RAISABLE
+        (name, f"{title_of('guards.' + name)}: now {decisions.limit_text(now[name])}") for name in decisions.RAISABLE
     ]
 
 
@@ -112,7 +111,7 @@ def _raised(school: SchoolRow) -> list[tuple[str, str, date, str, str]]:
     return [
         (
             title_of(f"guards.{name}"),
-            school_changes.limit_text(one["value"]),
+            decisions.limit_text(one["value"]),
             date.fromisoformat(one["until"]),
             one["who"],
             one["reason"],

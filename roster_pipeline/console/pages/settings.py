@@ -21,9 +21,9 @@ from roster_pipeline.directory.tenant_changes import KeyTaken
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.mail import MailError
 from roster_pipeline.services.save_settings import SaveResult, preview_mail, save_settings, send_test_mail
+from roster_pipeline.services.school_changes import new_key
 from roster_pipeline.services.school_status import first_steps
 from roster_pipeline.services.settings_changes import FieldError, LastTest, add_connection, allowed, usable_secret
-from roster_pipeline.services.sis_schools import new_key
 from roster_pipeline.settings.fields import SECTIONS, Section
 from roster_pipeline.settings.school import KEY_PATTERN
 

@@ -22,9 +22,9 @@ from roster_pipeline.directory.accounts import Account
 from roster_pipeline.directory.tenant_changes import RefusedSetting
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow, UnknownKey
 from roster_pipeline.oneroster.presets import presets
-from roster_pipeline.services import sis_schools
 from roster_pipeline.services.access_changes import NoAddress
-from roster_pipeline.services.connection_test import TestGoesOn
+from roster_pipeline.services.connection_test import TestGoesOn, begin_list
+from roster_pipeline.services.school_changes import PickedSchool, add_picked
 from roster_pipeline.services.settings_changes import SECRET, FieldError, allowed, change_connection, usable_secret
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings, display_name
 from roster_pipeline.vocabulary import LONGEST_ID, ROLE_ORDER, people_of
@@ -119,7 +119,7 @@ def add(request: Request) -> Response:
         for one, _, ours in _lines(request, opened, connection, listed):
             if one["id"] in ticked or (everything and ours is None):
                 owners = [*addresses(values.get(f"owner-{one['id']}", "")), *for_all]
-                picked.append(sis_schools.PickedSchool(one["id"], _usable_name(one), owners))
+                picked.append(PickedSchool(one["id"], _usable_name(one), owners))
         if values.get("school_id") or values.get("name"):
             picked += _typed(values, for_all, errors)
         pattern = _pattern(opened, who, connection, values.get("pattern", ""), errors)
@@ -129,7 +129,7 @@ def add(request: Request) -> Response:
         try:
             with database(request).begin() as opened:
                 url = request.app.state.config.url
-                added = sis_schools.add_picked(opened, connection, picked, pattern, who=who.email, console_url=url)
+                added = add_picked(opened, connection, picked, pattern, who=who.email, console_url=url)
         except NoAddress as problem:
             errors["owners"] = f"{problem.message} {problem.remedy}"
         except (FieldError, RefusedSetting) as problem:
@@ -155,7 +155,7 @@ def listed(request: Request, connection: ConnectionRow) -> Response:
     message = None
     try:
         with database(request).begin() as opened:
-            list_id = sis_schools.begin(opened, connection, who=who.email)
+            list_id = begin_list(opened, connection, who=who.email)
         if list_id is not None:
             launch_list(database(request), connection, list_id)
     except TestGoesOn as problem:
@@ -195,7 +195,7 @@ def _added(request: Request, added: list[SchoolRow]) -> Response:
     return redirect(request, f"/connections/{added[0].connection.key}/test", message=message)
 
 
-def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[sis_schools.PickedSchool]:
+def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[PickedSchool]:
     """The school that was typed."""
     name, school_id = values.get("name", ""), values.get("school_id", "")
     try:
@@ -204,7 +204,7 @@ def _typed(values: Values, owners: list[str], errors: dict[str, str]) -> list[si
         errors["name"] = str(problem)
     if not 0 < len(school_id) <= LONGEST_ID:
         errors["school_id"] = f"Fill this in, with at most {LONGEST_ID} characters."
-    return [] if errors else [sis_schools.PickedSchool(school_id, name, owners)]
+    return [] if errors else [PickedSchool(school_id, name, owners)]
 
 
 def _pattern(

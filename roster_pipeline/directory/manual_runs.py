@@ -6,15 +6,13 @@ process waits for its turn, then another runs it. Both write a sign of life ever
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, exists, func, insert, select, text, update
+from sqlalchemy import Connection, Row, Select, and_, func, insert, select, text, update
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.tables import district, failure, manual_run, plan, school, sync
+from roster_pipeline.directory.tables import district, manual_run, school
 
 Kind = Literal["sync", "dry_run"]
 LOST_MINUTES = 5
@@ -36,37 +34,16 @@ class AlreadyGoing(DirectoryError):
         self.run_id = run_id
 
 
-@dataclass(frozen=True)
-class ManualRun:
-    """One run. step: in words. started_at: None while it waits. ended_at: None until it is over."""
-
-    id: str
-    school_id: int
-    kind: Kind
-    who: str
-    host: str
-    step: str | None
-    problem: str | None
-    canceled_by: str | None
-    requested_at: datetime
-    started_at: datetime | None
-    alive_at: datetime
-    ended_at: datetime | None
-
-    @property
-    def canceled(self) -> bool:
-        """Whether it ended because somebody canceled it. A run that had just ended by itself was not canceled."""
-        return self.ended_at is not None and self.canceled_by is not None and self.problem is not None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a run, as far as it came. sign_in: it failed at the sign-in to the SIS."""
-
-    sync_id: int | None
-    sync_outcome: str | None
-    plan_id: int | None
-    sign_in: bool = False
+_OUTCOME = """
+select done.id as sync_id, done.outcome as sync_outcome, case when done.id is not null then done.plan_id else (
+        select max(id) from plan where school_id = :school and run_id = :run
+    ) end as plan_id, done.id is null and exists (
+        select from failure where school_id = :school and run_id = :run and cause = 'credentials'
+    ) as sign_in
+from (select) one left join lateral (
+    select id, outcome, plan_id from sync where school_id = :school and run_id = :run order by id desc limit 1
+) done on true
+"""
 
 
 def ask(conn: Connection, run_id: str, school_id: int, key: str, *, kind: Kind, who: str, host: str) -> None:
@@ -101,7 +78,7 @@ def begin(conn: Connection, run_id: str, slots: int) -> bool | None:
     return True
 
 
-def place(conn: Connection, run: ManualRun) -> int:
+def place(conn: Connection, run: Row[Any]) -> int:
     """The place of a waiting run in the order of its host. The first has place 1; 0 if the run does not wait."""
     running, waiting = _on(conn, run.host)
     order = order_of(waiting, running)
@@ -162,47 +139,35 @@ def end(conn: Connection, run_id: str, problem: str | None = None) -> None:
     )
 
 
-def get(conn: Connection, school_id: int, run_id: str) -> ManualRun | None:
-    """One run of a school, or None."""
+def get(conn: Connection, school_id: int, run_id: str) -> Row[Any] | None:
+    """One run of a school, or None. step: in words. started_at: None while it waits. ended_at: None until it is over.
+    canceled: it ended because somebody canceled it; a run that had just ended by itself was not canceled."""
     _end_lost(conn)
-    query = select(manual_run).where(manual_run.c.id == run_id, manual_run.c.school_id == school_id)
-    row = conn.execute(query).mappings().first()
-    return None if row is None else ManualRun(**row)
+    return conn.execute(_runs().where(manual_run.c.id == run_id, manual_run.c.school_id == school_id)).first()
 
 
-def find(conn: Connection, run_id: str) -> tuple[ManualRun, str] | None:
+def find(conn: Connection, run_id: str) -> Row[Any] | None:
     """One run with its school's key, for the process that carries it out."""
-    query = select(manual_run, school.c.key.label("school_key")).join(school, school.c.id == manual_run.c.school_id)
-    row = conn.execute(query.where(manual_run.c.id == run_id)).mappings().first()
-    if row is None:
-        return None
-    plain = dict(row)
-    key = plain.pop("school_key")
-    return ManualRun(**plain), key
+    return conn.execute(_runs().where(manual_run.c.id == run_id)).first()
 
 
-def of_school(conn: Connection, school_id: int) -> list[ManualRun]:
+def of_school(conn: Connection, school_id: int) -> Sequence[Row[Any]]:
     """A school's runs by hand, newest first."""
     _end_lost(conn)
-    query = select(manual_run).where(manual_run.c.school_id == school_id).order_by(manual_run.c.requested_at.desc())
-    return [ManualRun(**row) for row in conn.execute(query.limit(MOST_SHOWN)).mappings()]
+    query = _runs().where(manual_run.c.school_id == school_id).order_by(manual_run.c.requested_at.desc())
+    return conn.execute(query.limit(MOST_SHOWN)).all()
 
 
-def outcome(conn: Connection, school_id: int, run_id: str) -> Outcome:
-    """The sync and the plan that a run made."""
-    done = conn.execute(
-        select(sync.c.id, sync.c.outcome, sync.c.plan_id)
-        .where(sync.c.school_id == school_id, sync.c.run_id == run_id)
-        .order_by(sync.c.id.desc())
-        .limit(1)
-    ).first()
-    if done is not None:
-        return Outcome(done.id, done.outcome, done.plan_id)
-    planned = select(func.max(plan.c.id)).where(plan.c.school_id == school_id, plan.c.run_id == run_id)
-    refused = exists().where(
-        failure.c.school_id == school_id, failure.c.run_id == run_id, failure.c.cause == "credentials"
-    )
-    return Outcome(None, None, conn.scalar(planned), bool(conn.scalar(select(refused))))
+def outcome(conn: Connection, school_id: int, run_id: str) -> Row[Any]:
+    """The sync and the plan that a run made, as far as it came. sign_in: it failed at the sign-in to the SIS."""
+    return conn.execute(text(_OUTCOME), {"school": school_id, "run": run_id}).one()
+
+
+def _runs() -> Select[Any]:
+    ended = (manual_run.c.ended_at, manual_run.c.canceled_by, manual_run.c.problem)
+    canceled = and_(*(column.is_not(None) for column in ended)).label("canceled")
+    query = select(manual_run, canceled, school.c.key.label("school_key"))
+    return query.join(school, school.c.id == manual_run.c.school_id)
 
 
 def _going() -> Any:

@@ -20,11 +20,13 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from threading import Event, Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Row
 
 from roster_pipeline.directory import manual_runs
 from roster_pipeline.directory.database import NAME, Database, DirectoryError, end_sessions
-from roster_pipeline.directory.manual_runs import CANCELED, ManualRun
+from roster_pipeline.directory.manual_runs import CANCELED
 from roster_pipeline.runtime.embedded import prepare_environment
 from roster_pipeline.runtime.processes import Ended, noted
 from roster_pipeline.sync import SyncError, explain
@@ -186,11 +188,11 @@ def main(run_id: str, minutes: float) -> int:
     child.start()
     stopping = Event()
     signal.signal(signal.SIGTERM, lambda _number, _frame: stopping.set())
-    _watch(database, *run, child, minutes, stopping)
+    _watch(database, run, child, minutes, stopping)
     return 0
 
 
-def _watch(database: Database, run: ManualRun, key: str, child: BaseProcess, minutes: float, stopping: Event) -> None:
+def _watch(database: Database, run: Row[Any], child: BaseProcess, minutes: float, stopping: Event) -> None:
     """Wait for the end of the run, or end it."""
     until = time.monotonic() + minutes * 60
     while child.exitcode is None:
@@ -204,7 +206,7 @@ def _watch(database: Database, run: ManualRun, key: str, child: BaseProcess, min
             if who:
                 _canceled(database, run, who)
             elif too_long:
-                _took_too_long(database, run, key, minutes)
+                _took_too_long(database, run, minutes)
             else:
                 _end(database, run.id, STOPPED, STOPPED)
             return
@@ -222,16 +224,16 @@ def _kill(database: Database, run_id: str, child: BaseProcess) -> None:
         end_sessions(conn, OF_RUN.format(run_id))
 
 
-def _canceled(database: Database, run: ManualRun, who: str) -> None:
+def _canceled(database: Database, run: Row[Any], who: str) -> None:
     with database.begin() as conn:
         applied = manual_runs.outcome(conn, run.school_id, run.id).sync_id is not None
     _end(database, run.id, (APPLIED if applied else CANCELED).format(who=who), IN_DAGSTER)
 
 
-def _took_too_long(database: Database, run: ManualRun, key: str, minutes: float) -> None:
+def _took_too_long(database: Database, run: Row[Any], minutes: float) -> None:
     message = TOO_LONG.format(minutes="a minute" if minutes == 1 else f"{minutes:g} minutes")
-    problem = SyncError(key, message, TOO_LONG_REMEDY)
-    record_failure(database, key, "run", problem, run.id)
+    problem = SyncError(run.school_key, message, TOO_LONG_REMEDY)
+    record_failure(database, run.school_key, "run", problem, run.id)
     _end(database, run.id, str(problem), str(problem), failed=True)
 
 
@@ -261,20 +263,20 @@ def _carry_out(run_id: str, watcher: int) -> None:
         run = manual_runs.find(conn, run_id)
     if run is None:
         return
-    problem = _run(database, *run)
+    problem = _run(database, run)
     with database.begin() as conn:
         manual_runs.end(conn, run_id, problem)
 
 
-def _run(database: Database, asked: ManualRun, key: str) -> str | None:
+def _run(database: Database, asked: Row[Any]) -> str | None:
     def step(words: str) -> None:
         with suppress(DirectoryError), database.begin() as conn:
             manual_runs.alive(conn, asked.id, words)
 
     try:
-        return run_school(key, dry_run=asked.kind == "dry_run", run_id=asked.id, on_step=step).problem
+        return run_school(asked.school_key, dry_run=asked.kind == "dry_run", run_id=asked.id, on_step=step).problem
     except Exception as problem:
-        return str(explain(key, problem))
+        return str(explain(asked.school_key, problem))
 
 
 def _end_with(watcher: int) -> None:

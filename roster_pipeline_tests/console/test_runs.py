@@ -6,16 +6,17 @@ import socket
 import time
 import uuid
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from roster_pipeline.console import launchers
 from roster_pipeline.directory import manual_runs, tenant_changes
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.manual_runs import ManualRun, next_to_start, order_of
+from roster_pipeline.directory.manual_runs import next_to_start, order_of
 from roster_pipeline.directory.school_history import school_history
 from roster_pipeline.directory.secrets import seal
 from roster_pipeline.directory.tenants import SchoolRow
@@ -53,7 +54,7 @@ def begin(database: Database, run_id: str, slots: int = 2) -> bool | None:
         return manual_runs.begin(conn, run_id, slots)
 
 
-def run_of(database: Database, school: SchoolRow, run_id: str) -> ManualRun:
+def run_of(database: Database, school: SchoolRow, run_id: str) -> Row[Any]:
     with database.begin() as conn:
         found = manual_runs.get(conn, school.id, run_id)
     assert found is not None
@@ -229,7 +230,7 @@ def fetching(database: Database, school: SchoolRow, run_id: str) -> None:
     until(begun, 120)
 
 
-def ended(database: Database, school: SchoolRow, run_id: str, seconds: float) -> ManualRun:
+def ended(database: Database, school: SchoolRow, run_id: str, seconds: float) -> Row[Any]:
     """Wait, at most these seconds, until the run is over and its process and sessions are gone. Returns the run."""
     until(lambda: run_of(database, school, run_id).ended_at, seconds)
     assert every(database, "select 1 from pg_stat_activity where application_name like 'roster run %'") == []

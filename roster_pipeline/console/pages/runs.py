@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Row
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -160,12 +160,12 @@ def _words(problem: SyncError) -> str:
     return f"{message}. {in_console(problem.remedy)}".strip()
 
 
-def steps_of(run: manual_runs.ManualRun) -> list[str]:
+def steps_of(run: Row[Any]) -> list[str]:
     """The steps of a run, in words and in order; a dry run applies nothing."""
     return [words for step, words in STEPS.items() if step != LAST_STEP or run.kind == "sync"]
 
 
-def _result(opened: Connection, run: manual_runs.ManualRun, outcome: manual_runs.Outcome) -> str:
+def _result(opened: Connection, run: Row[Any], outcome: Row[Any]) -> str:
     """The result of an ended run, or of a dry run, as a sentence. Empty if the run did not get so far."""
     if not run.ended_at:
         return ""

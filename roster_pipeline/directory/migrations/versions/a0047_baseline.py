@@ -2,8 +2,11 @@
 upgraded by an earlier version first (`schema.OldSchema`)."""
 
 from pathlib import Path
+from typing import Any
 
-from roster_pipeline.directory.migrations import run
+from alembic import op
+
+from roster_pipeline.directory.pg_copy import driver
 
 revision = "0047"
 down_revision = None
@@ -13,5 +16,6 @@ FOLDER = Path(__file__).parents[1] / "baseline"
 
 def upgrade() -> None:
     """Make tables, functions and triggers, views, and the role that reads the views."""
+    opened: Any = driver(op.get_bind())  # runs SQL as it is written, so a `:` is not read as a parameter
     for part in ("tables", "functions", "views", "reader"):
-        run((FOLDER / f"{part}.sql").read_text())
+        opened.execute((FOLDER / f"{part}.sql").read_text())

@@ -1,4 +1,5 @@
-"""`roster person`: manual changes of people. Every change needs a reason, which the audit keeps."""
+"""`roster person`: syncs of one person, and manual changes of people. Every change needs a reason, which the audit
+keeps."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import (
+    AsJson,
     Reason,
     SchoolKey,
     Who,
@@ -20,11 +22,11 @@ from roster_pipeline.cli.commands import (
     open_directory,
     who_asks,
 )
-from roster_pipeline.cli.output import note
-from roster_pipeline.cli.person_intake import pairs, person
-from roster_pipeline.cli.persons import District, Number, district_of
-from roster_pipeline.directory import operations, tenants
-from roster_pipeline.services import person_changes, possible_duplicates
+from roster_pipeline.cli.output import note, print_json, print_table, shown
+from roster_pipeline.cli.persons import District, Number, district_of, pairs, person
+from roster_pipeline.directory import operations, plans, tenants
+from roster_pipeline.services import person_changes, plan_rows, possible_duplicates
+from roster_pipeline.sync import one_person
 from roster_pipeline.vocabulary import counted
 
 ConnectionKey = Annotated[str, typer.Option("--connection", help="The connection whose SIS has the record.")]
@@ -33,6 +35,57 @@ School = Annotated[str, typer.Option("--school", help="The school of the members
 Field = Annotated[str, typer.Argument(help="The name of a field; see: roster person show PERSON")]
 Other = Annotated[int, typer.Argument(metavar="OTHER", help="The number of the other person.")]
 __all__ = ["person"]
+
+
+@person.command(
+    "sync",
+    epilog=examples(
+        "roster person sync 42 --school oak", "roster person sync 42 --school oak --apply --reason 'asked for it'"
+    ),
+)
+def sync_person(
+    number: Number,
+    school: Annotated[str, typer.Option("--school", help="The school whose SIS is asked.")],
+    do: Annotated[bool, typer.Option("--apply", help="Do it. Without it, only the changes are shown.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="The reason, for the audit. Needed with --apply.")] = "",
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Ask the SIS for this person alone, show what would change, and apply it."""
+    why = given_reason(reason) if do else ""
+    with open_directory() as database:
+        asked = one_person.make_plan(database, school, number)
+        with database.begin() as opened:
+            rows = plan_rows.lines(opened, plans.get(opened, asked.plan_id))
+        result = one_person.apply_plan(database, school, asked.plan_id, who=who_asks(who), reason=why) if do else None
+    if as_json:
+        changes = [{"action": row.action, "why": row.why, "held": row.held, "changes": row.readable} for row in rows]
+        outcome = result.outcome if result else None
+        print_json(
+            {"said": dict(asked.answers), "rows": changes, "outcome": outcome, "sync": result and result.sync_id}
+        )
+        return
+    for record, state in asked.answers.items():
+        note(f"The SIS on record {record}: {state}.")
+    print_table(
+        ["what", "from, to", "why"],
+        [
+            (
+                f"{row.action}{', held' if row.held else ''}",
+                "\n".join(f"{name}: {shown(old)} -> {shown(new)}" for name, (old, new) in row.readable.items()),
+                row.why,
+            )
+            for row in rows
+        ],
+    )
+    if result is None:
+        note("Nothing was changed. To do it, add --apply and --reason.")
+    elif result.outcome == "applied":
+        note(f"Synced: sync {result.sync_id}. To undo it: roster rollback {result.sync_id}")
+    elif result.outcome == "held":
+        note("A guard held the change, so nothing was done. See: roster hold list")
+    else:
+        note("Nothing had to change.")
 
 
 @contextmanager

@@ -1,18 +1,30 @@
-"""`roster person`: one person with memberships, links and history. `roster people`: the list of people."""
+"""`roster people`: the list of people. `roster person`: one person with memberships, links and history; and people from
+a list, shown first and entered with `--apply`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any
 
 import sqlalchemy as sa
 import typer
 
-from roster_pipeline.cli.commands import AsJson, CommandError, SchoolKey, examples, group, open_directory
-from roster_pipeline.cli.output import print_facts, print_json, print_rows, print_table, shown
-from roster_pipeline.directory import accounts, audit, ledger, members, people_list, tenants
-from roster_pipeline.services import person_changes, possible_duplicates
+from roster_pipeline.cli.commands import (
+    AsJson,
+    CommandError,
+    SchoolKey,
+    Who,
+    examples,
+    given_reason,
+    group,
+    open_directory,
+    who_asks,
+)
+from roster_pipeline.cli.output import note, print_facts, print_json, print_rows, print_table, shown
+from roster_pipeline.directory import accounts, audit, ledger, members, people_list, tenants, uploads
+from roster_pipeline.services import people_file, people_upload, person_changes, possible_duplicates
 from roster_pipeline.vocabulary import ROLE_ORDER, counted, full_name, moment
 
 person = group("One person: the values in the directory, the records of the SIS, and the history.")
@@ -185,3 +197,85 @@ def _cells(row: Mapping[str, Any]) -> tuple[Any, ...]:
         notes.append(f"archived by {row['archived_by']}")
     same = (row[name] for name in ("role", "grade", "number", "email", "status"))
     return (row["person_id"], full_name(row), *same, "; ".join(notes))
+
+
+@person.command(
+    "import",
+    epilog=examples(
+        "roster person import list.xlsx --school oak",
+        "roster person import list.csv --school oak --apply --reason 'the staff'",
+    ),
+)
+def import_list(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A CSV or XLSX file with a row of column names.")],
+    school: Annotated[str, typer.Option("--school", help="The school they join.")],
+    role: Annotated[
+        str, typer.Option("--role", help="Role of rows without one: student, teacher, staff or admin.", metavar="ROLE")
+    ] = "",
+    decide: Annotated[
+        list[str] | None,
+        typer.Option("--decide", metavar="ROW=WHO", help="Who a row is: a person's number, new or out. Repeat."),
+    ] = None,
+    file_hash: Annotated[
+        str, typer.Option("--hash", metavar="HASH", help="The file that --decide is about, as the preview prints it.")
+    ] = "",
+    do: Annotated[bool, typer.Option("--apply", help="Do it. Without it, only the preview is shown.")] = False,
+    reason: Annotated[str, typer.Option("--reason", help="The reason, for the audit. Needed with --apply.")] = "",
+    who: Who = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enter people from a list who are not in the SIS. Shows what each row would do; nobody is archived."""
+    if role and role not in ROLE_ORDER:
+        raise typer.BadParameter(f"--role: one of {', '.join(ROLE_ORDER)}")
+    why = given_reason(reason) if do else ""
+    if not file.is_file():
+        problem = "this is not a file" if file.exists() else "there is no such file"
+        raise CommandError(f"{file}: {problem}.\nName a CSV or XLSX file.")
+    read = people_file.read_people_file(file.read_bytes())
+    columns = people_file.fields_of_columns(read.header)
+    choices = {int(row): who for row, who in pairs("--decide", decide or []).items() if row.isdecimal()}
+    upload = uploads.Upload(0, read.header, read.rows, columns, role, choices)
+    if choices and file_hash != upload.hash:
+        raise CommandError(f"{file}: this is not the file that --hash names.\nLook at the preview again.")
+    sync = None
+    with open_directory() as database, database.begin() as opened:
+        row = tenants.get_school(opened, school)
+        reader = accounts.COMMAND_LINE
+        seen = people_upload.preview(opened, row, read, columns, role=role, choices=choices, reader=reader)
+        if do and seen.doing:
+            by = {"who": who_asks(who), "reason": why}
+            sync = people_upload.apply(opened, row, upload, seen.digest, reader=reader, **by)
+    if seen.problem:
+        raise CommandError(f"{file}: {seen.problem}\nSee which columns are recognised: roster person import --help")
+    if as_json:
+        rows = [{"row": one.number, "what": one.what, "why": one.why, "person": one.person_id} for one in seen.rows]
+        print_json(
+            {"sync": sync, "columns_left_out": seen.unknown, "counts": seen.counts, "rows": rows, "hash": upload.hash}
+        )
+        return
+    _print_preview(seen, upload.hash, school)
+    if sync is not None:
+        note(f"Done: sync {sync}. To undo it: roster rollback {sync}")
+    elif seen.doing:
+        note("Nothing was changed. To do it, add --apply and --reason.")
+
+
+def _print_preview(seen: people_upload.Preview, file_hash: str, school: str) -> None:
+    if seen.unknown:
+        note(f"Columns that are not recognised and left out: {', '.join(seen.unknown)}")
+    print_table(
+        ["row", "name", "what", "person", "why"],
+        [(one.number, one.name, one.what, one.person_id, one.why) for one in seen.rows],
+    )
+    counts = [f"{what}: {number:,}" for what, number in seen.counts.items() if number]
+    note(f"{school}: {', '.join(counts)}")
+    if seen.counts[people_file.LOOK]:
+        note(f"To say who a row is, add --decide ROW=PERSON, ROW=new or ROW=out, and --hash {file_hash}")
+
+
+def pairs(option: str, texts: list[str]) -> dict[str, str]:
+    """NAME=VALUE pairs. Raises BadParameter for a text without an equals sign."""
+    pairs = [text.partition("=") for text in texts]
+    if any(not equals for _, equals, _ in pairs):
+        raise typer.BadParameter(f"{option}: write NAME=VALUE")
+    return {name.strip(): value for name, _, value in pairs}

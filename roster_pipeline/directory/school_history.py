@@ -6,7 +6,7 @@ date, so a year of three thousand schools is read quickly.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, text
@@ -14,8 +14,13 @@ from sqlalchemy import Connection, Row, text
 from roster_pipeline.directory.alerts import STARTED_BY
 from roster_pipeline.directory.audit import RUN_CANCELED, RUN_REQUESTED
 
+KINDS = ("f", "s", "c")
+"""Failure, sync, canceled: the order of lines with the same time. The addresses of pages contain these letters."""
 SCHOOL_HISTORY = f"""
-select at, id, kind, outcome, counts, held, report, who, run_id, undoes, undone_by, step, message from (
+select at, id, kind, outcome, counts, held, report, who, run_id, undoes, undone_by, step, message,
+    to_char(at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z."') || (array{list(KINDS)})[rank + 1] || '.' || id
+    as place
+from (
     (
         select 1 as rank, y.at, y.id, y.kind, y.outcome, y.counts, y.held, y.report, y.who, y.run_id, y.undoes,
             (select max(l.id) from sync l where l.school_id = y.school_id and l.undoes = y.id) as undone_by,
@@ -52,9 +57,6 @@ where district_id = :district and school_id = :school and status = 'active' grou
 """
 
 
-LETTERS = {"failure": "f", "canceled": "c"}
-RANKS = {"f": 0, "s": 1, "c": 2}
-"""The order of lines with the same time. The addresses of pages contain these letters."""
 NOTE = """
 insert into school_week (school_id, week, people, created, updated, restored, archived, records, rejected)
 select y.school_id, w.week,
@@ -107,34 +109,12 @@ select * from weeks where week > current_date - 371 order by week
 """A week without a sync has the people of the week before, so the number is the sum of changes."""
 
 
-@dataclass(frozen=True)
-class HistoryEntry:
-    """One line of a school's history: a kind of sync, canceled (a run, by `who`), or failure."""
-
-    at: datetime
-    id: int
-    kind: str
-    outcome: str
-    counts: dict[str, dict[str, int]]
-    held: dict[str, dict[str, int]]
-    report: dict[str, Any]
-    who: str
-    run_id: str | None
-    undoes: int | None
-    undone_by: int | None
-    step: str | None
-    message: str | None
-
-    @property
-    def place(self) -> str:
-        """The place where the next page begins, for `before`. It can be used in an address without encoding."""
-        return f"{self.at.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%fZ}.{LETTERS.get(self.kind, 's')}.{self.id}"
-
-
 def school_history(
     conn: Connection, school_id: int, *, before: str | None = None, limit: int = 30
-) -> list[HistoryEntry]:
-    """A school's history, newest first. before: `place` of the last entry seen. Raises ValueError for none."""
+) -> Sequence[Row[Any]]:
+    """A school's history, newest first. kind: of a sync, `canceled` (a run, by `who`), or `failure`. place: where the
+    next page begins; it can be used in an address without encoding. before: `place` of the last entry seen. Raises
+    ValueError for none."""
     at, rank, number = _place(before) if before else (None, 3, 0)
     given = {
         "school": school_id,
@@ -145,7 +125,7 @@ def school_history(
         "canceled": RUN_CANCELED,
         "requested": RUN_REQUESTED,
     }
-    return [HistoryEntry(**row) for row in conn.execute(text(SCHOOL_HISTORY), given).mappings()]
+    return conn.execute(text(SCHOOL_HISTORY), given).all()
 
 
 def alerts_of(conn: Connection, school_id: int, connection_id: int) -> Sequence[Row[Any]]:
@@ -161,9 +141,7 @@ def people_by_role(conn: Connection, district_id: int, school_id: int) -> dict[s
 
 def _place(given: str) -> tuple[str, int, int]:
     at, kind, number = given.rsplit(".", 2)
-    if kind not in RANKS:
-        raise ValueError("not a place in a history")
-    return datetime.fromisoformat(at).isoformat(), RANKS[kind], int(number)
+    return datetime.fromisoformat(at).isoformat(), KINDS.index(kind), int(number)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Connection, Row
 
 from roster_pipeline.directory import plans
-from roster_pipeline.directory.school_history import HistoryEntry
 from roster_pipeline.directory.school_overview import first_days
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
@@ -143,7 +142,7 @@ def status_of_sync(kind: str, result: str | None, report: Mapping[str, Any]) -> 
     return StatusText("ok", "Done", outcome(parsed), source)
 
 
-def status_of_entry(entry: HistoryEntry, key: str) -> StatusText:
+def status_of_entry(entry: Row[Any], key: str) -> StatusText:
     """The status of one line of a school's history."""
     if entry.kind == "failure":
         return StatusText("bad", "Failed", in_console(plain(entry.message or "", key)))

@@ -4,8 +4,7 @@ the standard; it shares no code with the client that it tests."""
 from roster_pipeline.simulator.app import SimulatorThread, create_app, create_site, running, serve
 from roster_pipeline.simulator.days import DayReport
 from roster_pipeline.simulator.district import WAYS_OF_LEAVING, District, generate_district
-from roster_pipeline.simulator.fault_table import FAULTS, Fault
-from roster_pipeline.simulator.faults import Faults, UnknownFaultError
+from roster_pipeline.simulator.faults import FAULTS, Fault, Faults, UnknownFaultError
 from roster_pipeline.simulator.person import Person, Role
 from roster_pipeline.simulator.population import Org
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis

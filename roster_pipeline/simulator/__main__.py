@@ -6,8 +6,7 @@ from datetime import date
 
 from roster_pipeline.simulator.app import LOOPBACK, create_site, serve
 from roster_pipeline.simulator.district import generate_district
-from roster_pipeline.simulator.fault_table import FAULTS
-from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.faults import FAULTS, Faults
 from roster_pipeline.simulator.messages import ROOTS
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, Sis
 

@@ -17,8 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from roster_pipeline.simulator.district import District
-from roster_pipeline.simulator.fault_table import FAULTS
-from roster_pipeline.simulator.faults import Faults
+from roster_pipeline.simulator.faults import FAULTS, Faults
 from roster_pipeline.simulator.messages import ROOTS, Answer, Call
 from roster_pipeline.simulator.person import Person, Role
 from roster_pipeline.simulator.sis import DEMO_CREDENTIALS, LoggedRequest, Sis

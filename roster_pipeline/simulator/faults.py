@@ -1,11 +1,48 @@
-"""The faults that are on while the simulator runs. A module asks for a fault where a real server would deviate."""
+"""The faults: the deviations from the standard that the simulator can show (`faults.toml`), and those that are on.
+
+A module asks for a fault where a real server would deviate. Faults of records are functions in `person_faults.py` and
+`json_faults.py`.
+"""
 
 import difflib
 import threading
+import tomllib
 from collections import Counter
+from collections.abc import Sequence
+from importlib.resources import files
 from time import monotonic
+from typing import NamedTuple
 
-from roster_pipeline.simulator.fault_table import FAULTS, Fault, Value, takes_any_text
+Value = str | int | float | bool
+
+
+class Fault(NamedTuple):
+    """One row of `faults.toml`, which says what values and quirks are."""
+
+    name: str
+    does: str
+    values: str = ""
+    quirks: Sequence[int] = ()
+
+    def allows(self, value: Value) -> bool:
+        """Whether the value is listed, or fits a placeholder."""
+        if not self.values:
+            return value is True
+        for choice in self.values.split("|"):
+            if choice == "N" and isinstance(value, int | float) and not isinstance(value, bool):
+                return True
+            if choice == str(value) or (_takes_any_text(choice) and not isinstance(value, bool) and value != ""):
+                return True
+        return False
+
+
+def _takes_any_text(choice: str) -> bool:
+    return choice.isalpha() and choice.isupper() and choice != "N"
+
+
+_ROWS = tomllib.loads(files(__package__).joinpath("faults.toml").read_text("utf-8"))
+FAULTS = {name: Fault(name, **row) for name, row in _ROWS.items()}
+"""Every fault by its name."""
 
 
 class UnknownFaultError(ValueError):
@@ -98,7 +135,7 @@ def _read(spec: str) -> tuple[str, Value]:
     name, separator, text = spec.partition("=")
     choices = _fault(name).values.split("|")
     if not separator:
-        return name, choices[0] if choices[0] and choices[0] != "N" and not takes_any_text(choices[0]) else True
+        return name, choices[0] if choices[0] and choices[0] != "N" and not _takes_any_text(choices[0]) else True
     if text in choices:
         return name, text
     if text in ("on", "off"):

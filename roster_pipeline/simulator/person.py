@@ -3,17 +3,16 @@
 A `Person` is one record as in 1.2: one sourcedId with a list of roles in 1.2's vocabulary; `LEGACY_ROLES` has 1.1's
 words. They are tuples because a district of a million people makes and drops them by the thousand.
 
-The invented names have the letters that break careless software: apostrophes (straight and typographic), accents, other
-Latin letters, hyphens, blanks, capitals inside a word and one-letter names.
-
 `Layout` is arithmetic between a row and (school, kind, ordinal). Rows run from 0 to size-1: the people of the district
 office, then one block per school, and in each block one range per kind. Nothing is stored per person, so a district of
 a million people needs as little memory as one of a hundred.
 """
 
+import tomllib
 import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping
+from importlib.resources import files
 from typing import NamedTuple
 
 STUDENT = "student"
@@ -33,54 +32,8 @@ LEGACY_ROLES: Mapping[str, str] = {
     "systemAdministrator": "administrator",
 }
 """The 1.1 role of each 1.2 role, if they differ. The standard has no rule for `counselor`; `aide` is the nearest."""
-GIVEN_NAMES: tuple[str, ...] = (
-    "Ada", "Aisha", "Aleksander", "Amara", "Ana Lucía", "Anaïs", "Anders", "Anouk", "Ansel", "Arlo", "Aroha", "Astrid",
-    "Ayşe", "Beatriz", "Benedikt", "Bo", "Brónach", "Bruno", "Calla", "Caoimhe", "Cato", "Chidi", "Chloë", "Cormac",
-    "D'Andre", "Dagny", "Dalia", "Daniyar", "Delphine", "Dilan", "Dorothea", "Ebba", "Edvard", "Efua", "Eilidh", "Elif",
-    "Elōra", "Emeka", "Enzo", "Esmé", "Eun-ji", "Fatou", "Fenna", "Fionn", "Flora", "Gaia", "Gideon", "Goran",
-    "Grażyna", "Hana", "Haruto", "Hedda", "Henrike", "Hugo", "Ibrahim", "Ilse", "Imani", "Ines", "Ivo", "Jamal",
-    "Jean-Luc", "Joaquín", "Jonna", "Josefa", "Jun", "Kaia", "Kamala", "Kateryna", "Kenji", "Kwame", "LaToya", "Laszlo",
-    "Leilani", "Linnéa", "Lorcan", "Łucja", "Maëlle", "Mahina", "Malik", "María José", "Mateo", "Mei", "Mette", "Mira",
-    "Mo'ana", "Naledi", "Nils", "Nkechi", "Noor", "Nora", "O", "Odile", "Oisín", "Olu", "Orla", "Oskar",
-    "Pilar", "Priya", "Quill", "Rafael", "Rania", "Renée", "Rohan", "Rosalind", "Ruairí", "Saga", "Samir", "Sanne",
-    "Seán", "Shanice", "Sigrid", "Sólveig", "Søren", "Tālia", "Tariq", "Tevita", "Thandi", "Tobias", "Ursula",
-    "Valentín", "Veda", "Wanjiru", "Wren", "Xochitl", "Yara", "Yusuf", "Zoë", "Žofia",
-)  # fmt: skip
-
-FAMILY_NAMES: tuple[str, ...] = (
-    "Aaltonen", "Abara", "Achterberg", "Adeyo", "Åkerblom", "Al-Hadid", "Albescu", "Almqvist", "Alvarado Ruiz", "Amsel",
-    "Anand", "Ardley", "Arroyo", "Ashdown", "Aubrac", "Ayodele", "Bakkerud", "Balogh", "Banerjea", "Barrowclough",
-    "Beaulieu", "Beck-Larsen", "Bellwether", "Benítez", "Birchall", "Bjørnstad", "Blackwood", "Bondarchuk", "Borowski",
-    "Boyce", "Brackenbury", "Brightwater", "Cabrera", "Caldicott", "Castellanos", "Çetin", "Chandrakar",
-    "Chisholm-Reid", "Cisneros", "Cockburn", "Colmenares", "Coppersmith", "Crane", "Czerny", "D'Alessio", "D’Amore",
-    "Dahlgren", "Danjuma", "De la Cruz", "de Vries", "Delacroix", "Dembélé", "Deng", "Dickinson-Shaw", "Dlamini",
-    "Dragomir", "Drummond", "Dubček", "Dunmore", "Eastwick", "Eguchi", "Eide", "Ekström", "Elphick", "Encinas",
-    "Ercan", "Espinoza", "Eze", "Fairweather", "Farrow", "Fernsby", "Ferreira", "Fitzwarren", "Fjeld", "Fontaine",
-    "Forsström", "Fujimori", "Gallowglass", "Garr", "Ghanem", "Giannakis", "Glasscock", "Goh", "Goldwater", "Graça",
-    "Greenleaf", "Grünwald", "Guðnadóttir", "Gupte", "Hägg", "Halloran", "Harkaway", "Hartono", "Hasegawa",
-    "Hathersage", "Hawksley", "Heikkinen", "Hollander", "Holub", "Horvat", "Ibáñez", "Igwe", "Ilunga", "Ingram-West",
-    "Iqbal", "Ivanenko", "Jagiełło", "Janssens", "Jaramillo", "Jokinen", "Jumaev", "Kahale", "Kalita", "Kamara",
-    "Karlsdóttir", "Kaur", "Keoghan", "Kettleburn", "Kierkebæk", "Kim", "Kinoshita", "Kobayakawa", "Koroma", "Kováč",
-    "Kruszewski", "Lacombe", "Lam", "Langstroth", "Larkspur", "Le Goff", "Lindqvist", "Locke", "Lopez-O'Hara", "Łoś",
-    "Lundgaard", "M'Baye", "Mac Giolla", "MacAllister", "Magnusson", "Malhotra", "Mansaray", "Marchetti", "Matsuda",
-    "McCullough", "Mendes", "Merriweather", "Mihaylov", "Montclair", "Moreau", "Mulder", "Mwangi", "N'Dour",
-    "Nakagawa", "Nasser", "Navarrete", "Nguyễn", "Nightingale", "Noboa", "Norrgård", "Novák", "Nwosu", "O'Brannigan",
-    "O'Shea", "Obuya", "Ødegaard", "Oduya", "Okafor", "Olander", "Ólafsdóttir", "Ongaro", "Orlov", "Osei",
-    "Ostrowska", "Øverby", "Pacheco", "Pankhurst", "Papadaki", "Park", "Pelletier", "Pemberton", "Peñalosa",
-    "Petrović", "Piątek", "Pomfrey", "Quayle", "Quintanilla", "Rasmussen", "Ravensdale", "Reyes", "Rosenthal",
-    "Rowntree", "Ruiz", "Rydberg", "Saelens", "Saint-Clair", "Salgado", "Sandoval", "Santos Lima", "Schäfer",
-    "Schreiber", "Selassie", "Sharma", "Silverthorne", "Šimić", "Sokolova", "St. John", "Strömberg", "Suárez", "Süß",
-    "Svoboda", "Tahir", "Tamm", "Tanaka", "Te Aroha", "Thistlewood", "Thorne", "Toivonen", "Torres Vega", "Tsiolkas",
-    "Tu", "Uddin", "Uribe", "Vaičiūnas", "van den Berg", "Van Houten", "Vasquez", "Vestergaard", "Villanueva",
-    "von Arx", "Vries", "Wainwright", "Wei", "Whitlock", "Wildsmith", "Wójcik", "Xiong", "Yamane", "Yıldız",
-    "Zabala", "Zeller", "Zhao", "Zieliński",
-)  # fmt: skip
-
-SCHOOL_NAMES: tuple[str, ...] = (
-    "Harbour", "Lincoln Grove", "Saint Brigid's", "Copper Ridge", "Willow Creek", "Mount Aspen", "Old Mill",
-    "Lakeshore", "Juniper", "Five Oaks", "Northgate", "Peñasco", "Riverbend", "Stonebridge", "Tamarack", "Eastfield",
-)  # fmt: skip
-
+_NAMES = tomllib.loads(files(__package__).joinpath("names.toml").read_text("utf-8"))
+GIVEN_NAMES, FAMILY_NAMES, SCHOOL_NAMES = (tuple[str, ...](_NAMES[kind]) for kind in ("given", "family", "schools"))
 _LETTERS_WITHOUT_DECOMPOSITION = str.maketrans(
     {"ø": "o", "ł": "l", "æ": "ae", "ß": "ss", "ð": "d", "ı": "i", "þ": "th"}
 )

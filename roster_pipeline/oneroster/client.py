@@ -5,14 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, tzinfo
 from functools import cached_property, partial
-from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+from roster_pipeline.oneroster.collections.collection import Collection
 from roster_pipeline.oneroster.collections.listing import Listing
-from roster_pipeline.oneroster.collections.page import Collection
-from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
-from roster_pipeline.oneroster.collections.progress import Revision
+from roster_pipeline.oneroster.collections.paging import PagingHabits, Revision
 from roster_pipeline.oneroster.collections.proof import Repetitions
 from roster_pipeline.oneroster.collections.response_body import single_record
 from roster_pipeline.oneroster.collections.wanted import LISTED
@@ -68,9 +66,7 @@ class Client:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -105,7 +101,9 @@ class Client:
         """A collection under the root. key: the standard's name of its list in the body. label: the path without ids,
         if that differs from `path`."""
         connected = self.connect()
-        return Collection(self.session, connected.root, path, key, label or path, query_filter, connected.address.query)
+        return Collection(
+            self.session, self.habits, connected.root, path, key, label or path, query_filter, connected.address.query
+        )
 
     def listing(
         self,
@@ -116,7 +114,7 @@ class Client:
         strict: bool = False,
     ) -> Listing:
         """One reading of a collection, with the paging habits of this server. For the parameters see `Listing`."""
-        return Listing(collection, self.habits, self.executor, revision, repetitions, strict=strict)
+        return Listing(collection, self.executor, revision, repetitions, strict=strict)
 
     def note_paging(self) -> None:
         """Put the paging habits into `learned`."""

@@ -218,7 +218,7 @@ def test_q21_a_retry_is_signed_anew_with_a_filter_in_the_query(sis: Start) -> No
     with served.client(sign_in="oauth1") as client:
         client.connect()
         served.sis.faults.set("fails_first=2")
-        answer = client.collection("/users", "users", query_filter="role='a b'").page(client.habits, 0)
+        answer = client.collection("/users", "users", query_filter="role='a b'").page(0)
     assert answer.records == []
 
 

@@ -86,6 +86,9 @@ class BundleLayout:
     enrollments: Mode | None = None
 
 
+Opened = tuple[OpenedBundle, BundleLayout]
+
+
 def columns_of(layouts: Sequence[BundleLayout]) -> dict[str, list[str]]:
     """For orgs.csv and users.csv, if they are there, the members and metadata keys that have a column in all of these
     bundles."""

@@ -9,13 +9,11 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle, date_bundles
-from roster_pipeline.oneroster.bundle.bundle_files import OpenedBundle
-from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of, columns_of
+from roster_pipeline.oneroster.bundle.bundle_layout import Opened, bundle_layout_of, columns_of
 from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading, Tally
 from roster_pipeline.oneroster.bundle.delta_chain import (
     MISSED,
@@ -40,7 +38,6 @@ from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
 from roster_pipeline.vocabulary import counted
 
 Stored = TypeVar("Stored")
-Opened = tuple[OpenedBundle, BundleLayout]
 NO_WITNESS = "no-second-witness"
 """Note of every bundle's proof: a bundle cannot be asked for a single person."""
 AHEAD_OF_TIME = "source-from-the-future"
@@ -52,15 +49,6 @@ LEFT_OUT = "bundle-left-out"
 """Note: a bulk bundle of the same export has no school that a newer one lacks."""
 MARKS_KEPT = 1000
 """How many bundles of a place are remembered. There are more only if nobody deletes old ones."""
-
-
-@dataclass(frozen=True)
-class ReadBundle:
-    """One bundle that was read completely."""
-
-    opened: OpenedBundle
-    layout: BundleLayout
-    tally: Tally
 
 
 class BundlePull:
@@ -82,7 +70,7 @@ class BundlePull:
         self._wanted = wanted
         self._now = now or datetime.now(UTC)
         self._proof: Proof | None = None
-        self._results: list[ReadBundle] = []
+        self._results: list[BundleReading] = []
         self._newest = NewestRecords()
         self._notes: list[str] = []
         self._problems: list[str] = []
@@ -114,7 +102,7 @@ class BundlePull:
                     opened = self._open(stack, listing, bundle)
                     whole = opened[1].whole
                     if is_older(bundle, last):
-                        self._finish(opened, Tally())
+                        self._finish(self._reading(opened))
                         break
                     others = self._others_of_export(stack, listing, bundle, bundles) if whole else []
                     yield from self._several([opened, *others]) if others else self._single(opened)
@@ -153,19 +141,14 @@ class BundlePull:
             complete=not all_problems,
             problems=tuple(dict.fromkeys(all_problems)),
             notes=(*dict.fromkeys(all_notes), NO_WITNESS),
-            unread_roles=(),
             pages=sum(each.tally.pages for each in results),
             records=sum(each.tally.records for each in results) - self._newest.superseded,
             rejected=sum(each.tally.rejected for each in results),
             left_out=sum(each.tally.left_out for each in results),
             duplicates=sum(each.tally.duplicates for each in results),
-            total_start=None,
-            total_end=None,
-            requests=sum(each.opened.requests for each in results),
-            retries=0,
+            requests=sum(each.bundle.requests for each in results),
             bytes=sum(each.layout.bytes for each in results),
             seconds=round(seconds, 3),
-            readings=1,
             revision=_joined([each.layout.revision for each in results]),
             server_time=age.written,
             age=age,
@@ -195,7 +178,7 @@ class BundlePull:
         return [other for other in opened if other[1].whole]
 
     def _reading(self, opened: Opened) -> BundleReading:
-        return BundleReading(opened[1], self._wanted, self._source.limits, self._source.metadata_keys)
+        return BundleReading(opened, self._wanted, self._source.limits, self._source.metadata_keys)
 
     def _read_enrollments(self, opened: list[Opened]) -> Memberships | None:
         """Read the enrollments, if wanted. If they are needed and cannot be read, the snapshot has a problem."""
@@ -232,12 +215,11 @@ class BundlePull:
         enrolled = self._read_enrollments([opened])
         yield from self._marked(self._newest.of(reading.batches()))
         self._note_lost([opened], [reading.tally], enrolled)
-        self._finish(opened, reading.tally)
+        self._finish(reading)
 
-    def _finish(self, opened: Opened, tally: Tally) -> None:
-        bundle, layout = opened
-        bundle.check_unchanged()
-        self._results.append(ReadBundle(bundle, layout, tally))
+    def _finish(self, reading: BundleReading) -> None:
+        reading.bundle.check_unchanged()
+        self._results.append(reading)
 
     def _several(self, export: list[Opened]) -> Iterator[Batch]:
         """Bulk bundles of one export, newest first: each is read for the schools that no newer one has."""
@@ -263,7 +245,7 @@ class BundlePull:
             self._newest.superseded += shares[place].left_out
             if place == chosen[-1]:
                 self._note_lost([export[each] for each in chosen], tallies, enrolled)
-            self._finish(export[place], reading.tally)
+            self._finish(reading)
 
 
 def pull_bundle(

@@ -13,7 +13,7 @@ import numpy as np
 
 from roster_pipeline.errors import ORGS_ARE_DELTA
 from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits
-from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, BundleLayout
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, Opened
 from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, record_maker, unreadable_rejects
 from roster_pipeline.oneroster.bundle.csv_table import Page
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
@@ -22,7 +22,7 @@ from roster_pipeline.oneroster.collections.proof import Flags, SeenIds
 from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Wanted
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
 from roster_pipeline.oneroster.records.orgs import OrgReferences, orgs_of
-from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
+from roster_pipeline.oneroster.records.role_entries import Dates, with_unclear_dates
 from roster_pipeline.oneroster.records.user_records import reject
 from roster_pipeline.org_tree import GONE_STATUSES
 from roster_pipeline.vocabulary import LONGEST_ID
@@ -46,8 +46,6 @@ class Tally:
     duplicates: int = 0
     unclear_dates: int = 0
     orgs: OrgReferences = field(default_factory=OrgReferences)
-    roles_seen: set[str | None] = field(default_factory=set)
-    roles_with_org: set[str | None] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     users: SeenIds | None = None
@@ -62,9 +60,9 @@ class BundleReading:
     """Reads the files of one opened bundle. `tally` is complete after the last batch."""
 
     def __init__(
-        self, layout: BundleLayout, wanted: Wanted, limits: BundleLimits, metadata_keys: tuple[str, ...] = ()
+        self, opened: Opened, wanted: Wanted, limits: BundleLimits, metadata_keys: tuple[str, ...] = ()
     ) -> None:
-        self._layout = layout
+        self.bundle, self.layout = opened
         self._wanted = wanted
         self._limits = limits
         self._metadata_keys = metadata_keys
@@ -76,7 +74,7 @@ class BundleReading:
 
     def batches(self) -> Iterator[Batch]:
         """Orgs, then people."""
-        files = self._layout.files
+        files = self.layout.files
         if "orgs" in files:
             yield from self._read_orgs(files["orgs"])
         roles = self._read_roles(files["roles"]) if "roles" in files else None
@@ -123,7 +121,7 @@ class BundleReading:
     def _read_users(self, file: BundleFile, roles: RoleIndex | None) -> Iterator[Batch]:
         reader = UserRows(file.columns, self._metadata_keys, roles, self._dates)
         if roles is not None:
-            partial = self._layout.files["roles"].mode == "delta"
+            partial = self.layout.files["roles"].mode == "delta"
         else:
             partial = "role" not in file.columns.positions
         seen, seen_versions = SeenIds(), SeenIds()
@@ -155,12 +153,15 @@ class BundleReading:
             bare = [user["sourcedId"] for user in users if not user["roles"] and user["status"] not in GONE_STATUSES]
             if bare:
                 tally.without_role.add(np.fromiter(map(hash, bare), np.int64, len(bare)))
-            yield Batch("user", self._kept(users), rejects + more)
+            self._orgs.place(users)
+            kept = self._wanted.kept(users, self._wanted.school_ids or (), gone=True)
+            tally.left_out += len(users) - len(kept)
+            yield Batch("user", kept, rejects + more)
         tally.users = seen
-        if self._layout.whole and not of_roles <= self._shortened:
+        if self.layout.whole and not of_roles <= self._shortened:
             tally.problem("unreadable-rows:roles")
         self._check_whole_file(roles)
-        if "orgs" not in self._layout.files or self._layout.files["orgs"].mode == "delta":
+        if "orgs" not in self.layout.files or self.layout.files["orgs"].mode == "delta":
             self._orgs.unlisted = 0  # they may be listed in an earlier bundle
         if partial:
             tally.notes.append("roles-in-part")
@@ -182,18 +183,18 @@ class BundleReading:
         tally = self.tally
         if tally.duplicates:
             tally.problem("duplicates")
-        if not self._layout.whole:
+        if not self.layout.whole:
             return
         if tally.records == tally.rejected:
             tally.problem("no-people")
-        elif ORGS_ARE_DELTA in self._layout.notes:
+        elif ORGS_ARE_DELTA in self.layout.notes:
             if self._orgs.unlisted or not self._orgs.ids:
                 tally.problem("orgs-in-part")
         else:
-            if not tally.roles_with_org:
+            if not self._orgs.roles_with_org:
                 tally.problem("no-orgs")
-            for group in LISTED if tally.roles_with_org else ():
-                if group in tally.roles_seen and group not in tally.roles_with_org:
+            for group in LISTED if self._orgs.roles_with_org else ():
+                if group in self._orgs.roles_seen and group not in self._orgs.roles_with_org:
                     tally.problem(f"no-orgs:{group}")
         if roles is not None and (stray := roles.unused()):
             if stray > STRAY_ROLES * len(roles):
@@ -211,29 +212,6 @@ class BundleReading:
                 self.tally.notes.append(f"rows-put-right:{name}:{repaired}")
             if table.cut_short:
                 self.tally.problem(f"ends-inside-a-row:{name}")
-
-    def _kept(self, users: list[Record]) -> list[Record]:
-        """The users without guardians, if none are wanted; and only the people of the wanted schools, if there are any.
-
-        An API pull does the same.
-        """
-        schools, contacts = self._wanted.school_ids, self._wanted.contacts
-        tally = self.tally
-        roles = self._orgs.place(users)
-        tally.roles_seen.update(role for role, _ in roles)
-        tally.roles_with_org.update(role for role, org in roles if org in self._orgs.ids)
-        kept = users
-        if schools is not None:
-            kept = [
-                user
-                for user in users
-                if user["status"] in GONE_STATUSES
-                or any(entry["org"] in schools or entry["role"] in CONTACT_ROLES for entry in user["roles"])
-            ]
-        if not contacts:
-            kept = without_contacts(kept)
-        tally.left_out += len(users) - len(kept)
-        return kept
 
 
 def _is_shortened(sourced_id: str) -> bool:

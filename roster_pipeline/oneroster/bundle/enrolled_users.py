@@ -15,12 +15,11 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
     BundleLimits,
     BundleTooLarge,
     Member,
-    OpenedBundle,
     WrongEncoding,
     WrongHeader,
     preflight,
 )
-from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout
+from roster_pipeline.oneroster.bundle.bundle_layout import Opened
 from roster_pipeline.oneroster.bundle.bundle_reading import Tally
 from roster_pipeline.oneroster.bundle.columns import ENROLLMENTS as ENROLLMENT_COLUMNS
 from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout
@@ -34,7 +33,7 @@ Which = Callable[[Sequence[str]], list[bool]]
 
 
 def read_enrollments(
-    opened: Iterable[tuple[OpenedBundle, BundleLayout]], limits: BundleLimits, which: Which | None = None
+    opened: Iterable[Opened], limits: BundleLimits, which: Which | None = None
 ) -> tuple[Memberships, str | None]:
     """The enrollments of these bundles together, and a problem slug if they do not show who has none.
 
@@ -87,7 +86,7 @@ def _without_row(tallies: Sequence[Tally]) -> Which:
 
 
 def lost_users(
-    opened: Sequence[tuple[OpenedBundle, BundleLayout]],
+    opened: Sequence[Opened],
     tallies: Sequence[Tally],
     orgs: OrgReferences,
     today: date,
@@ -104,7 +103,7 @@ def lost_users(
     lacks = _without_row(tallies)
     if enrolled is None:
         enrolled, _ = read_enrollments(opened, limits, lacks)
-    roles = frozenset[str | None]({None}).union(*(tally.roles_seen for tally in tallies))
+    roles = frozenset[str | None]({None}).union(*(tally.orgs.roles_seen for tally in tallies))
     users = list(enrolled.users)
     absent = (user for user, is_absent in zip(users, lacks(users), strict=True) if is_absent)
 

@@ -11,9 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from roster_pipeline.oneroster.collections.page import Collection, Page
-from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
-from roster_pipeline.oneroster.collections.progress import ROUND_CAP, Progress
+from roster_pipeline.oneroster.collections.collection import Collection
+from roster_pipeline.oneroster.collections.paging import ROUND_CAP, Page, Progress
 from roster_pipeline.oneroster.collections.proof import Hashes, ListingProof, Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.collections.response_body import RANGE
 from roster_pipeline.oneroster.errors import NotOffered, OneRosterError, PagingBroken, RequestRefused, ServerFailed
@@ -30,12 +29,12 @@ BEYOND = (1, 2, 4)
 """How many pages after the end we look for more records, at a server that drops records after paging."""
 
 
-def continues_at_one(collection: Collection, habits: PagingHabits, page: Page) -> bool:
+def continues_at_one(collection: Collection, page: Page) -> bool:
     """Whether the offset works after all, tested with one record at offset 1. False for a server without paging.
 
     Raises PagingBroken if the offset is ignored.
     """
-    probe = collection.page(habits, 1, 1).records
+    probe = collection.page(1, 1).records
     if len(page.records) == 1 or len(probe) == len(page.records):
         return False
     if len(probe) == 1 and hashes(probe)[0] == hashes(page.records)[1]:
@@ -43,33 +42,33 @@ def continues_at_one(collection: Collection, habits: PagingHabits, page: Page) -
     raise paging_broken(collection.label, "ignores the offset: every page is the first page")
 
 
-def pages_by_number(collection: Collection, habits: PagingHabits, progress: Progress, page: Page) -> bool:
+def pages_by_number(collection: Collection, progress: Progress, page: Page) -> bool:
     """Whether the server divides the offset by the limit: then it goes on if the limit is the size of its pages.
 
     page: the second page. If so, habits are changed in place, so that the listing goes on that way.
     """
-    size = len(page.records)
+    habits, size = collection.habits, len(page.records)
     full = page.limit is not None and (size == page.limit or (size < page.limit and size % ROUND_CAP == 0))
     if habits.aligned or not full or not progress.begins_anew(page):
         return False
-    probe = collection.page(habits, size, size)
+    probe = collection.page(size, size)
     if not probe.records or hashes(probe.records[:1])[0] == progress.first_record:
         return False
     habits.limit, habits.aligned = size, True
     return True
 
 
-def pages_by_links(collection: Collection, habits: PagingHabits, progress: Progress) -> bool:
+def pages_by_links(collection: Collection, progress: Progress) -> bool:
     """Whether the server ignores the offset and goes on where a page announces the next. Then habits are changed.
 
     A link with an offset is not followed: such links are often wrong by one, and the offset itself should have worked.
     """
-    last = progress.last
+    habits, last = collection.habits, progress.last
     following = last.next if last is not None and not habits.linked and collection.filter is None else None
     if last is None or not following or "offset=" in following.lower():
         return False
     try:
-        probe = collection.linked(habits, following).records
+        probe = collection.linked(following).records
     except (NotOffered, RequestRefused, ServerFailed):
         return False
     if not probe or hashes(probe[:1])[0] == progress.first_record:
@@ -78,14 +77,12 @@ def pages_by_links(collection: Collection, habits: PagingHabits, progress: Progr
     return True
 
 
-def announced_page(
-    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof
-) -> Page | None:
+def announced_page(collection: Collection, progress: Progress, proof: ListingProof) -> Page | None:
     """The page that the last one announced; None if it announced none, or one that was read before."""
     following = progress.last.next if progress.last is not None else None
     if following and following not in progress.links:
         progress.links.add(following)
-        return collection.linked(habits, following)
+        return collection.linked(following)
     proof.ended_by = "link"
     if following is not None:
         proof.note("paging-ignored")
@@ -112,14 +109,15 @@ def _refused_inside(problem: OneRosterError, label: str, records: int) -> Reques
 
 
 def after_refusal(
-    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, problem: OneRosterError
+    collection: Collection, progress: Progress, proof: ListingProof, problem: OneRosterError
 ) -> tuple[int, Page | None]:
     """The way on after a refused or failed page: offset and page of another request that was accepted; no page if the
     list has ended. Raises the problem if somebody may be missing."""
-    asked, last, failed = progress.following(habits), progress.last, isinstance(problem, ServerFailed)
+    habits, last, failed = collection.habits, progress.last, isinstance(problem, ServerFailed)
+    asked = progress.following(habits)
     overlaps = asked < progress.offset
-    if habits.limit is None and not failed and pages_by_links(collection, habits, progress):
-        return asked, announced_page(collection, habits, progress, proof)
+    if habits.limit is None and not failed and pages_by_links(collection, progress):
+        return asked, announced_page(collection, progress, proof)
     if habits.limit is None and not failed:
         proof.ended_by = "unpaged"
         if last is None or not progress.came_at_once(last.size, last.limit, last.has_next):
@@ -133,65 +131,62 @@ def after_refusal(
     if overlaps and not failed and last is not None and last.size == last.limit == progress.offset:
         habits.aligned = True
         with suppress(NotOffered, RequestRefused):
-            return asked + 1, collection.page(habits, asked + 1)
+            return asked + 1, collection.page(asked + 1)
         habits.aligned = False
     if progress.reached:
         return asked, None
-    page = _page_within(collection, habits, progress, asked)
+    page = _page_within(collection, progress, asked)
     if page is None:
         raise problem if failed else _refused_inside(problem, collection.label, progress.offset)
     return asked, page
 
 
-def _page_within(collection: Collection, habits: PagingHabits, progress: Progress, asked: int) -> Page | None:
+def _page_within(collection: Collection, progress: Progress, asked: int) -> Page | None:
     """A smaller page from the same offset, for a server that refuses pages that reach beyond the end: up to the total,
     or halved until one is accepted. None if all are refused, or if the last one holds nothing but the last record and
     the opposite order does not show that it is the last one.
     """
-    most = progress.most or habits.limit or 0
+    most = progress.most or collection.habits.limit or 0
     halves = [most >> halved for halved in range(1, most.bit_length() - 1)]
-    for size in () if habits.aligned else [progress.total - asked] if progress.total else [*halves, 2, 1]:
+    for size in () if collection.habits.aligned else [progress.total - asked] if progress.total else [*halves, 2, 1]:
         if not 0 < size < most:
             continue
         with suppress(NotOffered, RequestRefused, ServerFailed):
-            page = collection.page(habits, asked, size)
+            page = collection.page(asked, size)
             progress.most = None if progress.total else size
             alone = size == 1 and asked < progress.offset
-            return page if not alone or ends_there(collection, habits, progress) else None
+            return page if not alone or ends_there(collection, progress) else None
     return None
 
 
-def ends_there(collection: Collection, habits: PagingHabits, progress: Progress) -> bool:
+def ends_there(collection: Collection, progress: Progress) -> bool:
     """Whether the last record of several pages is the first one of the opposite order."""
     last = progress.last
-    return last is not None and progress.pages > 1 and _other_end(collection, habits).tolist() == [last.record]
+    return last is not None and progress.pages > 1 and _other_end(collection).tolist() == [last.record]
 
 
-def _other_end(collection: Collection, habits: PagingHabits) -> Hashes:
+def _other_end(collection: Collection) -> Hashes:
     """The hash of the first record in the opposite order; empty if the server does not sort."""
-    if habits.sort and habits.limit is not None:
+    if collection.habits.sort and collection.habits.limit is not None:
         with suppress(NotOffered, RequestRefused, ServerFailed):
-            return hashes(replace(collection, backwards=True).page(habits, 0, 1).records[:1])
+            return hashes(replace(collection, backwards=True).page(0, 1).records[:1])
     return np.zeros(0, dtype=np.int64)
 
 
-def _note_hidden_pages(
-    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, seen: SeenIds
-) -> None:
+def _note_hidden_pages(collection: Collection, progress: Progress, proof: ListingProof, seen: SeenIds) -> None:
     """Note a problem if new records follow the end, at a server that drops records after paging: where it drops a whole
     page, the list looks as if it ended. A total would have shown that."""
+    habits = collection.habits
     if not habits.linked and (progress.uneven or proof.duplicates) and (progress.total is None or progress.low):
         for pages in BEYOND:
             with suppress(NotOffered, RequestRefused, ServerFailed):
                 offset = habits.aligned_to(progress.offset + pages * progress.longest)
-                if not seen.has(hashes(collection.page(habits, offset).records)).all():
+                if not seen.has(hashes(collection.page(offset).records)).all():
                     proof.note("empty-page-inside")
                     return
 
 
-def _note_round_end(
-    collection: Collection, habits: PagingHabits, progress: Progress, proof: ListingProof, seen: SeenIds
-) -> None:
+def _note_round_end(collection: Collection, progress: Progress, proof: ListingProof, seen: SeenIds) -> None:
     """Note a problem if the list has a length at which servers cut lists, or is one full page without a total, and its
     last record is not the first one of the opposite order.
 
@@ -202,23 +197,18 @@ def _note_round_end(
         return
     cut = not count % ROUND_END or (count >= ROUND_END and not count & (count - 1))
     only_full = progress.pages == 1 and last.size == last.limit
-    last_full = habits.linked and last.size >= (last.limit or progress.longest)
+    last_full = collection.habits.linked and last.size >= (last.limit or progress.longest)
     cut = cut or (progress.total is None and (only_full or last_full))
     if not cut and count % COMMON_END:
         return
-    first = _other_end(collection, habits)
-    surely = cut and count >= habits.longest.get(collection.label, 0)
+    first = _other_end(collection)
+    surely = cut and count >= collection.habits.longest.get(collection.label, 0)
     if first.tolist() != [last.record] and (surely or not seen.has(first).all()):
         proof.note("round-end")
 
 
 def judge_end(
-    collection: Collection,
-    habits: PagingHabits,
-    progress: Progress,
-    proof: ListingProof,
-    repetitions: Repetitions,
-    seen: SeenIds,
+    collection: Collection, progress: Progress, proof: ListingProof, repetitions: Repetitions, seen: SeenIds
 ) -> None:
     """Add the reading's problems to `proof`. Without a filter, the total must have been met exactly.
 
@@ -237,9 +227,9 @@ def judge_end(
     if progress.low and whole:
         if proof.ended_by not in ("empty", "link"):
             proof.note("total-disagrees")
-        elif collection.label not in habits.low_totals:
+        elif collection.label not in collection.habits.low_totals:
             proof.doubt("total-disagrees")
-    if RANGE in proof.problems and (proof.records == progress.total or ends_there(collection, habits, progress)):
+    if RANGE in proof.problems and (proof.records == progress.total or ends_there(collection, progress)):
         proof.problems.remove(RANGE)
         proof.doubt(RANGE)
     if proof.duplicates:
@@ -248,15 +238,15 @@ def judge_end(
         else:
             proof.note("duplicates")
     if not proof.problems:
-        _note_hidden_pages(collection, habits, progress, proof, seen)
-        _note_round_end(collection, habits, progress, proof, seen)
+        _note_hidden_pages(collection, progress, proof, seen)
+        _note_round_end(collection, progress, proof, seen)
     if whole:
-        _compare_with_earlier_ends(collection.label, habits, progress, proof)
+        _compare_with_earlier_ends(collection, progress, proof)
 
 
-def _compare_with_earlier_ends(label: str, habits: PagingHabits, progress: Progress, proof: ListingProof) -> None:
+def _compare_with_earlier_ends(collection: Collection, progress: Progress, proof: ListingProof) -> None:
     """Note a problem if the proof of this list's end in earlier pulls is missing now; else remember the proof."""
-    ends, longest = habits.ends, habits.longest
+    label, ends, longest = collection.label, collection.habits.ends, collection.habits.longest
     last, several = progress.last, progress.pages > 1
     if ends.get(label) == "total" and not progress.stated:
         proof.note("total-gone")

@@ -12,6 +12,7 @@ from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any
 
+from roster_pipeline.oneroster.collections.collection import Collection, TooLargeAhead
 from roster_pipeline.oneroster.collections.list_end import (
     ConcurrentChange,
     after_refusal,
@@ -23,9 +24,7 @@ from roster_pipeline.oneroster.collections.list_end import (
     pages_by_number,
     paging_broken,
 )
-from roster_pipeline.oneroster.collections.page import Collection, Page, TooLargeAhead
-from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
-from roster_pipeline.oneroster.collections.progress import LastPage, Progress, Revision, place_of_last
+from roster_pipeline.oneroster.collections.paging import LastPage, Page, Progress, Revision, place_of_last
 from roster_pipeline.oneroster.collections.proof import Flags, ListingProof, Repetitions, SeenIds, taken_in
 from roster_pipeline.oneroster.errors import (
     NotOffered,
@@ -51,7 +50,6 @@ class Listing:
     def __init__(
         self,
         collection: Collection,
-        habits: PagingHabits,
         executor: Executor,
         revision: Revision | None = None,
         repetitions: Repetitions | None = None,
@@ -61,11 +59,12 @@ class Listing:
         self.proof = ListingProof(collection.path, collection.label)
         self.repeated: list[Any] = []
         """Records of the last page that had come before. The caller records them."""
-        self._collection = collection
         self._repetitions = repetitions or Repetitions()
         self._repetitions.start()
-        size = self._repetitions.page_size if habits.limit is not None else None
-        self._habits = habits if size is None else replace(habits, limit=size)
+        size, habits = self._repetitions.page_size, collection.habits
+        if size is not None and habits.limit is not None:
+            collection = replace(collection, habits=replace(habits, limit=size))
+        self._collection, self._habits = collection, collection.habits
         self._executor = executor
         self._revision = revision or Revision()
         self._strict = strict
@@ -86,7 +85,7 @@ class Listing:
         """
         if self._opened is None:
             try:
-                self._opened = self._collection.first(self._habits)
+                self._opened = self._collection.first()
             except NotOffered:
                 if not none_is_404:
                     raise
@@ -145,7 +144,7 @@ class Listing:
                 self._nothing_new(page, first, reached)
                 break
         self.proof.ended_by = self.proof.ended_by or ("total" if self._progress.reached else "empty")
-        judge_end(self._collection, self._habits, self._progress, self.proof, self._repetitions, self.seen)
+        judge_end(self._collection, self._progress, self.proof, self._repetitions, self.seen)
 
     def _total_is_reached(self) -> bool:
         reached = self._progress.total in (self._progress.offset, self.proof.records)
@@ -153,19 +152,19 @@ class Listing:
 
     def _pages_otherwise(self, page: Page) -> bool:
         """Whether the server goes on by numbers of pages or by links, although its second page is the first again."""
-        collection, habits, progress = self._collection, self._habits, self._progress
-        return pages_by_number(collection, habits, progress, page) or pages_by_links(collection, habits, progress)
+        collection, progress = self._collection, self._progress
+        return pages_by_number(collection, progress, page) or pages_by_links(collection, progress)
 
     def _next(self) -> tuple[int, Page | None]:
         """The next page and its offset; None if the list has ended without one."""
-        collection, habits, progress = self._collection, self._habits, self._progress
-        asked = progress.following(habits)
-        if habits.linked:
-            return asked, announced_page(collection, habits, progress, self.proof)
+        collection, progress = self._collection, self._progress
+        asked = progress.following(self._habits)
+        if self._habits.linked:
+            return asked, announced_page(collection, progress, self.proof)
         try:
-            return asked, collection.page(habits, habits.aligned_to(asked), progress.most)
+            return asked, collection.page(self._habits.aligned_to(asked), progress.most)
         except (NotOffered, RequestRefused, ServerFailed) as problem:
-            return after_refusal(collection, habits, progress, self.proof, problem)
+            return after_refusal(collection, progress, self.proof, problem)
 
     def _take(self, page: Page, asked: int) -> list[Any]:
         """Count a page that begins at the offset `asked`, and return its records that are new."""
@@ -256,9 +255,9 @@ class Listing:
             raise paging_broken(self._collection.label, REPEATS)
         elif first and begins_anew and self._progress.came_at_once(len(page.records), page.limit, page.has_next):
             self.proof.ended_by = "unpaged"
-        elif not first or not begins_anew or continues_at_one(self._collection, self._habits, page):
+        elif not first or not begins_anew or continues_at_one(self._collection, page):
             self.proof.ended_by = "repeat"
-            if not ends_there(self._collection, self._habits, self._progress):
+            if not ends_there(self._collection, self._progress):
                 self.proof.note("last-page-repeats")
         else:
             self.proof.ended_by = "unpaged"
@@ -273,7 +272,7 @@ class Listing:
         """Fetch pages up to the total in parallel, and request again what a short page left out."""
         progress, first = self._progress, self._progress.following(self._habits)
         total, shared = progress.total or 0, progress.offset - first
-        ahead = self._collection.ahead(self._habits, self._executor, first, total, step, shared)
+        ahead = self._collection.ahead(self._executor, first, total, step, shared)
         try:
             for begin, page in ahead:
                 asked, end = begin, min(begin + step, total)
@@ -285,7 +284,7 @@ class Listing:
                     if progress.offset >= end:
                         break
                     asked = progress.following(self._habits)
-                    page = self._collection.page(self._habits, asked, end - asked)
+                    page = self._collection.page(asked, end - asked)
                 if progress.offset != end or progress.total != total:
                     return
         except TooLargeAhead:

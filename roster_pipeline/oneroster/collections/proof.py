@@ -98,21 +98,21 @@ class Proof:
     complete: bool
     problems: tuple[str, ...]
     notes: tuple[str, ...]
-    unread_roles: tuple[str, ...]
     pages: int
     records: int
     rejected: int
     left_out: int
     duplicates: int
-    total_start: int | None
-    total_end: int | None
     requests: int
-    retries: int
     bytes: int
     seconds: float
-    readings: int
     revision: str | None
     server_time: str | None
+    unread_roles: tuple[str, ...] = ()
+    total_start: int | None = None
+    total_end: int | None = None
+    retries: int = 0
+    readings: int = 1
     age: SourceAge | None = None
     unlisted_orgs: int = 0
     respelled_orgs: int = 0

@@ -8,16 +8,16 @@ import numpy as np
 
 from roster_pipeline.errors import NO_ID
 from roster_pipeline.oneroster.client import Client
+from roster_pipeline.oneroster.collections.collection import Collection
 from roster_pipeline.oneroster.collections.listing import Listing
-from roster_pipeline.oneroster.collections.page import Collection
-from roster_pipeline.oneroster.collections.progress import Revision
+from roster_pipeline.oneroster.collections.paging import Revision
 from roster_pipeline.oneroster.collections.proof import Flags, Hashes, ListingProof, Repetitions, SeenIds, hashes
 from roster_pipeline.oneroster.collections.wanted import Batch, Fill, Wanted
 from roster_pipeline.oneroster.errors import TooSlow
 from roster_pipeline.oneroster.records.coercion import own_id
 from roster_pipeline.oneroster.records.known_users import KnownUser, KnownUsers, agents_of, whole
 from roster_pipeline.oneroster.records.orgs import Memberships, OrgReferences
-from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates, without_contacts
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, Dates, with_unclear_dates
 from roster_pipeline.oneroster.records.user_records import UserReader, reject
 from roster_pipeline.org_tree import GONE_STATUSES, is_school, orgs_below
 
@@ -50,8 +50,6 @@ class Reading:
         self.records = 0
         self.rejected = 0
         self.left_out = 0
-        self.roles_seen: set[str | None] = set()
-        self.roles_with_org: set[str | None] = set()
         self.orgs = OrgReferences()
         self.seen_roles = SeenIds() if several_records else None
         """Which ids came in which roles and schools, for a SIS that is known to have several records of one person."""
@@ -80,7 +78,7 @@ class Reading:
     def lacks_guardians(self) -> bool:
         """Whether guardians are wanted, also one by one, and no listing has had any."""
         wanted = self.wanted
-        return wanted.contacts and wanted.single_contacts and CONTACT_ROLES.isdisjoint(self.roles_seen)
+        return wanted.contacts and wanted.single_contacts and CONTACT_ROLES.isdisjoint(self.orgs.roles_seen)
 
     def whole_listing(self) -> Listing:
         """The listing of all users. It recognises users of the last pull, if their results depend on nothing else."""
@@ -150,10 +148,12 @@ class Reading:
                 for user in users:
                     fill(user)
             places = self._note_known(known)
-            self._place(users)
+            self.orgs.place(users)
             if self.enrolled is not None:
                 self.enrolled.mark(users, self.client.clock.now().date(), self.orgs)
-            users = self._kept(users)
+            kept = self.wanted.kept(users, self._own_orgs())
+            self.left_out += len(users) - len(kept)
+            users = kept
             self._note_agents([*known, *users])
             marks = [getattr(user, "mark", None) for user in users] if self._known is not None and fill is None else ()
             yield Batch("user", users, rejects, marks, places)
@@ -162,7 +162,7 @@ class Reading:
     def extra_users(self, users: list[dict[str, Any]]) -> Batch:
         """A batch of users that were fetched one by one."""
         self.records += len(users)
-        self._place(users)
+        self.orgs.place(users)
         return Batch("user", users, [])
 
     def has_seen(self, sourced_ids: list[str]) -> list[bool]:
@@ -199,29 +199,10 @@ class Reading:
             seen |= ids.has(values)
         return seen
 
-    def _kept(self, users: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """The users without guardians, if none are wanted; and only the people of the schools, in a pull for some
-        schools.
-
-        Guardians of all schools are kept, because a student's link decides whether they are needed.
-        """
-        schools, contacts = self.wanted.school_ids, self.wanted.contacts
-        kept = users
-        if schools is not None:
-            own = self._own_orgs(schools)
-            kept = [
-                user
-                for user in users
-                if any(entry["org"] in own or entry["role"] in CONTACT_ROLES for entry in user["roles"])
-            ]
-        if not contacts:
-            kept = without_contacts(kept)
-        self.left_out += len(users) - len(kept)
-        return kept
-
-    def _own_orgs(self, schools: tuple[str, ...]) -> set[str]:
-        """These schools, and the orgs below them."""
+    def _own_orgs(self) -> set[str]:
+        """The schools of the pull, and the orgs below them."""
         if self._own is None:
+            schools = self.wanted.school_ids or ()
             self._own = {org for school in schools for org in (school, *orgs_below(self._org_records, school))}
         return self._own
 
@@ -230,19 +211,13 @@ class Reading:
         places = [user.place for user in users]
         if self._known is not None and users:
             roles = self._known.roles_of(places)
-            self.roles_seen |= roles
-            self.roles_with_org |= roles
+            self.orgs.roles_seen |= roles
+            self.orgs.roles_with_org |= roles
         return places
-
-    def _place(self, users: list[dict[str, Any]]) -> None:
-        """Replace the org references of these users, and remember which roles came, and which of them with an org."""
-        roles = self.orgs.place(users)
-        self.roles_seen.update(role for role, _ in roles)
-        self.roles_with_org.update(role for role, org in roles if org in self.org_ids)
 
     def _note_agents(self, users: list[dict[str, Any]]) -> None:
         """Remember the guardians that may have to be fetched one by one, while no listing has delivered any."""
-        if not self.wanted.contacts or not CONTACT_ROLES.isdisjoint(self.roles_seen):
+        if not self.wanted.contacts or not CONTACT_ROLES.isdisjoint(self.orgs.roles_seen):
             self.agents.clear()
             return
         most = self.client.endpoint.limits.single_users

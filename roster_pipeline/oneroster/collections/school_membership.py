@@ -64,7 +64,7 @@ def read_people(reading: Reading) -> Iterator[Batch]:
             reading.notes.append("users-empty")
             yield from _without_users(reading, None)
     for group in LISTED:
-        if group in reading.roles_seen and group not in reading.roles_with_org:
+        if group in reading.orgs.roles_seen and group not in reading.orgs.roles_with_org:
             reading.own_problems.append(f"no-orgs:{group}")
     if not reading.records:
         reading.own_problems.append("no-people")
@@ -113,13 +113,13 @@ def _whole(reading: Reading, listing: Listing, first: list[Any], memberships: Me
     fill = _missing_orgs(reading, first, memberships)
     yield from reading.users(listing, fill)
     for group, path in LISTED.items():
-        if reading.wanted.wants(group) and not reading.roles_seen.intersection(ROLES_OF[group]):
+        if reading.wanted.wants(group) and not reading.orgs.roles_seen.intersection(ROLES_OF[group]):
             extra = reading.listing(path, "users")
             if not extra.offered():
                 continue
             reading.strategy += f"+{path[1:]}"
             yield from reading.users(extra, fill)
-            if not reading.roles_seen.intersection(ROLES_OF[group]):
+            if not reading.orgs.roles_seen.intersection(ROLES_OF[group]):
                 reading.own_problems.append(f"no-role:{group}")
 
 

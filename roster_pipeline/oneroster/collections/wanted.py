@@ -1,11 +1,12 @@
 """The input and the batches of a pull, and the schools that the records of a first page name."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
 from roster_pipeline.oneroster.records.known_users import KnownUser
+from roster_pipeline.oneroster.records.role_entries import CONTACT_ROLES, without_contacts
 from roster_pipeline.oneroster.records.user_records import UserReader
 from roster_pipeline.oneroster.records.usual_users import ReadUser
 from roster_pipeline.org_tree import GONE_STATUSES
@@ -51,6 +52,22 @@ class Wanted:
 
     def wants(self, group: str) -> bool:
         return self.contacts if group == "contact" else self.roles is None or group in self.roles
+
+    def kept(self, users: list[dict[str, Any]], own: Collection[str], *, gone: bool = False) -> list[dict[str, Any]]:
+        """The users without guardians, if none are wanted; and only the people of the schools, in a pull for some
+        schools. Guardians of all schools are kept, because a student's link decides whether they are needed.
+
+        own: the orgs of the schools. gone: keep everybody who is marked as gone.
+        """
+        kept = users
+        if self.school_ids is not None:
+            kept = [
+                user
+                for user in users
+                if (gone and user["status"] in GONE_STATUSES)
+                or any(entry["org"] in own or entry["role"] in CONTACT_ROLES for entry in user["roles"])
+            ]
+        return kept if self.contacts else without_contacts(kept)
 
 
 @dataclass(frozen=True)

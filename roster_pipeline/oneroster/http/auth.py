@@ -28,13 +28,15 @@ _BARE_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 class SignIn:
-    """Sends no credentials: for open servers, for servers with only a fixed header, and for the first requests of a
-    search. Base class of all ways to sign in."""
+    """A way to sign in. "open" sends no credentials: for open servers, for servers with only a fixed header, and for
+    the first requests of a search. Only OAuth 2.0 can renew a sign-in that was refused. learned: what a later session
+    needs, besides the kind, to sign in in the same way. It holds no secret.
+    """
 
-    kind = "open"
-
-    def __init__(self, auth: httpx.Auth | None = None) -> None:
+    def __init__(self, kind: str = "open", auth: httpx.Auth | None = None, **learned: str) -> None:
+        self.kind = kind
         self._auth = auth or httpx.Auth()
+        self._learned = learned
 
     def authorise(self) -> tuple[httpx.Auth, int]:
         """The auth of the next request, and how often it was renewed so far. May send a request of its own."""
@@ -52,37 +54,25 @@ class SignIn:
         return False
 
     def learned(self) -> dict[str, Any]:
-        """The values with which a later session signs in the same way. It holds no secret."""
-        return {"kind": self.kind}
+        """The values with which a later session signs in in the same way."""
+        return {"kind": self.kind, **self._learned}
 
 
-class BearerSignIn(SignIn):
-    """A static key that the owner got once. It cannot be renewed after a 401."""
-
-    kind = "bearer"
-
-    def __init__(self, key: str) -> None:
-        super().__init__(BearerAuth(key, carries_secret=True))
+def bearer(key: str) -> SignIn:
+    """A static key that the owner got once."""
+    return SignIn("bearer", HeaderAuth(f"Bearer {key}", carries_secret=True))
 
 
-class OAuth1SignIn(SignIn):
-    """OAuth 1.0a. It cannot be renewed: a server that refused a signature refuses the next one as well."""
-
-    kind = "oauth1"
-
-    def __init__(self, key: str, secret: str, method: str) -> None:
-        super().__init__(_OAuth1Auth(key, secret, method))
-        self._method = method
-
-    def learned(self) -> dict[str, Any]:
-        return {"kind": self.kind, "method": self._method}
+def oauth1(key: str, secret: str, method: str) -> SignIn:
+    """OAuth 1.0a. method: of `METHODS`."""
+    return SignIn("oauth1", _OAuth1Auth(key, secret, method), method=method)
 
 
-class BearerAuth(httpx.Auth):
-    """Sends a token. carries_secret: it is the owner's secret and not a token that was made from it."""
+class HeaderAuth(httpx.Auth):
+    """Sends one value of Authorization. carries_secret: it holds the owner's secret, not a token made from it."""
 
-    def __init__(self, token: str, *, carries_secret: bool = False) -> None:
-        self._header = f"Bearer {token}"
+    def __init__(self, header: str, *, carries_secret: bool = False) -> None:
+        self._header = header
         self.carries_secret = carries_secret
 
     def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
@@ -90,18 +80,10 @@ class BearerAuth(httpx.Auth):
         yield request
 
 
-class BasicAuth(httpx.Auth):
+def basic(client_id: str, secret: str, *, encoded: bool) -> HeaderAuth:
     """HTTP Basic. RFC 6749 wants id and secret percent-encoded (`encoded`); many servers do not decode them."""
-
-    carries_secret = True
-
-    def __init__(self, client_id: str, secret: str, *, encoded: bool) -> None:
-        pair = f"{quote_plus(client_id)}:{quote_plus(secret)}" if encoded else f"{client_id}:{secret}"
-        self._header = "Basic " + base64.b64encode(pair.encode()).decode()
-
-    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
-        request.headers["Authorization"] = self._header
-        yield request
+    pair = f"{quote_plus(client_id)}:{quote_plus(secret)}" if encoded else f"{client_id}:{secret}"
+    return HeaderAuth("Basic " + base64.b64encode(pair.encode()).decode(), carries_secret=True)
 
 
 class _OAuth1Auth(httpx.Auth):

@@ -20,7 +20,7 @@ from roster_pipeline.oneroster.errors import (
     ServerFailed,
     SignInRefused,
 )
-from roster_pipeline.oneroster.http.auth import METHODS, BearerSignIn, NoMoreTries, OAuth1SignIn, SignIn
+from roster_pipeline.oneroster.http.auth import METHODS, NoMoreTries, SignIn, bearer, oauth1
 from roster_pipeline.oneroster.http.endpoint import Endpoint, Root, host_of, roots, understand, with_query
 from roster_pipeline.oneroster.http.error_mapping import (
     NamedElsewhere,
@@ -127,7 +127,7 @@ class Discovery:
             yield from ((SignIn(), root) for root in candidates)
             return
         if kind == "bearer" or (kind == "auto" and not endpoint.client_id):
-            yield from ((BearerSignIn(endpoint.client_secret), root) for root in candidates)
+            yield from ((bearer(endpoint.client_secret), root) for root in candidates)
             return
         signed = sorted(candidates, key=lambda root: root.version == "1.2")
         if kind == "oauth1":
@@ -141,7 +141,7 @@ class Discovery:
         if by_token or self._is_settled():
             return
         yield from self._signatures([root for root in signed if root.version != "1.2"])
-        yield from ((BearerSignIn(endpoint.client_secret), root) for root in candidates[:1])
+        yield from ((bearer(endpoint.client_secret), root) for root in candidates[:1])
 
     def _is_settled(self) -> bool:
         """Whether a refusal was clear enough to stop, so that the credentials are not sent to more places."""
@@ -150,7 +150,7 @@ class Discovery:
     def _signatures(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
         for root in candidates:
             for method in METHODS:
-                yield OAuth1SignIn(self._endpoint.client_id, self._endpoint.client_secret, method), root
+                yield oauth1(self._endpoint.client_id, self._endpoint.client_secret, method), root
 
     def _tokens(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
         """Token sign-ins: for each root the scopes of its version, at each possible token address."""

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import httpx
 
 from roster_pipeline.oneroster.errors import Busy, NotOffered, OneRosterError, ServerFailed
-from roster_pipeline.oneroster.http.auth import METHODS, BasicAuth, BearerAuth, BearerSignIn, OAuth1SignIn, SignIn
+from roster_pipeline.oneroster.http.auth import METHODS, HeaderAuth, SignIn, basic, bearer, oauth1
 from roster_pipeline.oneroster.http.endpoint import Address, resolved, same_origin, understand, with_query
 from roster_pipeline.oneroster.http.error_mapping import (
     ABSENT_STATUSES,
@@ -71,10 +71,8 @@ class OAuth2SignIn(SignIn):
     names; None if it names none.
     """
 
-    kind = "oauth2"
-
     def __init__(self, session: HttpSession, token_url: str, form: TokenForm) -> None:
-        super().__init__()
+        super().__init__("oauth2")
         self.token_url = token_url
         self.form = form
         self.granted: str | None = None
@@ -104,7 +102,7 @@ class OAuth2SignIn(SignIn):
     def _obtain(self) -> None:
         response = request_token(self._session, self.token_url, self.form)
         token, life, self.granted = read_token(response, self._session.situation)
-        self._auth = BearerAuth(token)
+        self._auth = HeaderAuth(f"Bearer {token}")
         self._obtained = self._session.clock.monotonic()
         self._ends = self._obtained + life - min(RENEW_EARLY, life / 10)
         self._generation += 1
@@ -123,7 +121,7 @@ def request_token(session: HttpSession, token_url: str, form: TokenForm) -> Resp
     if form.placement in IN_BODY:
         parameters += [("client_id", endpoint.client_id), ("client_secret", endpoint.client_secret)]
     if form.placement != "body":
-        auth = BasicAuth(endpoint.client_id, endpoint.client_secret, encoded=form.placement == "basic-encoded")
+        auth = basic(endpoint.client_id, endpoint.client_secret, encoded=form.placement == "basic-encoded")
     url, content = token_url, b""
     if form.parameters == "query":
         url = with_query(token_url, parameters)
@@ -288,9 +286,9 @@ def recalled(session: HttpSession) -> Connected | None:
             return None
         sign_in = OAuth2SignIn(session, stored["token_url"], TokenForm(**form))
     elif kind == "oauth1" and stored.get("method") in METHODS:
-        sign_in = OAuth1SignIn(endpoint.client_id, endpoint.client_secret, stored["method"])
+        sign_in = oauth1(endpoint.client_id, endpoint.client_secret, stored["method"])
     elif kind == "bearer":
-        sign_in = BearerSignIn(endpoint.client_secret)
+        sign_in = bearer(endpoint.client_secret)
     elif kind == "open":
         sign_in = SignIn()
     else:

@@ -21,7 +21,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from roster_pipeline.oneroster.errors import Malformed, OneRosterError, TooLarge, TooSlow, Unreachable
@@ -175,9 +174,7 @@ class LargeBody:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._held:
             self._held = False
             _large_bodies.release()

@@ -105,11 +105,14 @@ class OrgReferences:
 
     unlisted: how many people, without guardians and deleted records, name an org that is not listed, and that cannot be
     read otherwise. respelled: how many name one that is spelled in another way than its sourcedId, and could be read.
+    roles_seen, roles_with_org: the roles of all placed users, and those that came with a listed org.
     """
 
     def __init__(self) -> None:
         self.ids: set[str] = set()
         self.unlisted = self.respelled = 0
+        self.roles_seen: set[str | None] = set()
+        self.roles_with_org: set[str | None] = set()
         self._by_spelling: dict[str, set[str]] = defaultdict(set)
         self._shapes: set[str] = set()
         self._parents: dict[str, str] = {}
@@ -142,16 +145,17 @@ class OrgReferences:
             orgs = self._cache[text] = self._read(text)
         return orgs
 
-    def place(self, users: Sequence[dict[str, Any]]) -> set[tuple[str | None, str | None]]:
+    def place(self, users: Sequence[dict[str, Any]]) -> None:
         """Replace the references of these users by the orgs that they mean, one role entry per org, and count them.
-        Returns every (role, org) among the users. If the SIS lists no org at all, nothing is replaced."""
+        If the SIS lists no org at all, nothing is replaced."""
         named = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
-        if not self.ids or self.ids.issuperset(org for _, org in named if org is not None):
-            return named
-        for user in users:
-            if any(entry["org"] is not None and entry["org"] not in self.ids for entry in user["roles"]):
-                self._place(user)
-        return {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
+        if self.ids and not self.ids.issuperset(org for _, org in named if org is not None):
+            for user in users:
+                if any(entry["org"] is not None and entry["org"] not in self.ids for entry in user["roles"]):
+                    self._place(user)
+            named = {(entry["role"], entry["org"]) for user in users for entry in user["roles"]}
+        self.roles_seen.update(role for role, _ in named)
+        self.roles_with_org.update(role for role, org in named if org in self.ids)
 
     def _place(self, user: dict[str, Any]) -> None:
         entries: list[dict[str, Any]] = []

@@ -1,13 +1,12 @@
-"""Requests one page of a collection in the form that the server accepts, and reads the response."""
+"""A collection: requests its pages in the form that the server accepts, and reads the responses."""
 
 from collections import deque
 from collections.abc import Generator
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from roster_pipeline.oneroster.collections.paging_habits import PagingHabits
+from roster_pipeline.oneroster.collections.paging import Page, PagingHabits
 from roster_pipeline.oneroster.collections.response_body import (
     PageBody,
     next_in_header,
@@ -51,27 +50,6 @@ FEWEST_AHEAD = 2
 """Pages to request while one is processed. More, up to the limit, only while we wait for the server."""
 
 
-@dataclass(frozen=True)
-class Page:
-    """One page.
-
-    records: as they came, or already read if all are usual users. limit: as it was sent. total: stated by header or
-    body, else None. next: the query of the page that it announces, "" if that has none, None if it announces none.
-    caveat: a problem slug if the response says that it is not complete.
-    """
-
-    records: list[Any]
-    limit: int | None
-    total: int | None
-    next: str | None
-    revision: str | None
-    caveat: str | None = None
-
-    @property
-    def has_next(self) -> bool:
-        return self.next is not None
-
-
 class TooLargeAhead(Exception):
     """A page that was requested before its turn is too large to keep until then. It is requested again."""
 
@@ -86,6 +64,7 @@ class Collection:
     """
 
     session: HttpSession
+    habits: PagingHabits
     root: str
     path: str
     key: str
@@ -95,20 +74,20 @@ class Collection:
     known: KnownUsers | None = None
     backwards: bool = False
 
-    def url(self, habits: PagingHabits, offset: int, limit: int | None) -> str:
+    def url(self, offset: int, limit: int | None) -> str:
         """The complete URL of one page. Only parameters of the standard, because servers answer others with 400."""
         parameters: list[tuple[str, str]] = []
         if limit is not None:
             parameters.append(("limit", str(limit)))
         if limit is not None or offset:
             parameters.append(("offset", str(offset)))
-        if habits.sort:
+        if self.habits.sort:
             parameters += [("sort", "sourcedId"), ("orderBy", "desc" if self.backwards else "asc")]
         if self.filter is not None:
             parameters.append(("filter", self.filter))
         return with_query(self.root + self.path, parameters, self.base_query)
 
-    def linked(self, habits: PagingHabits, query: str) -> Page:
+    def linked(self, query: str) -> Page:
         """The page that the page before announced. query: of its address; missing parts of our own query are added."""
         own = with_query(
             self.root + self.path, [] if self.filter is None else [("filter", self.filter)], self.base_query
@@ -116,21 +95,22 @@ class Collection:
         names = {part.partition("=")[0] for part in query.split("&")}
         kept = [part for part in urlsplit(own).query.split("&") if part.partition("=")[0] not in names]
         url = with_query(self.root + self.path, [], "&".join((*filter(None, kept), query)))
-        return self._ask(url, habits.limit, None, ahead=False)
+        return self._ask(url, self.habits.limit, None, ahead=False)
 
-    def page(self, habits: PagingHabits, offset: int, limit: int | None = None, *, ahead: bool = False) -> Page:
+    def page(self, offset: int, limit: int | None = None, *, ahead: bool = False) -> Page:
         """Fetch one page; if the server fails on a large page, a smaller one from the same offset.
 
         limit: caps the page, to fill a gap. ahead: the page is fetched before its turn; raises TooLargeAhead if it is
         too large to keep in memory until then. Raises the error that remains after retries and smaller pages.
         """
+        habits = self.habits
         most = habits.limit if limit is None or habits.limit is None else min(limit, habits.limit)
         smallest = self.session.endpoint.limits.smallest_page
         while True:
             shrinkable = most is not None and most > smallest
             try:
                 attempts = TRIES_BEFORE_SHRINKING if shrinkable else None
-                page = self._ask(self.url(habits, offset, most), most, attempts, ahead=ahead)
+                page = self._ask(self.url(offset, most), most, attempts, ahead=ahead)
             except (ServerFailed, TooLarge) as problem:
                 if not shrinkable or most is None or isinstance(problem, Busy | Dribbling):
                     raise
@@ -140,21 +120,22 @@ class Collection:
                 habits.limit = min(habits.limit, most)
             return page
 
-    def first(self, habits: PagingHabits) -> Page:
+    def first(self) -> Page:
         """The first page, with the first form of the request that the server accepts.
 
         Servers answer an unknown parameter with 400, 403, 404 or a failure. After 400, other forms are always tried;
         after the others, only on the first listing of a session.
         """
+        habits = self.habits
         try:
-            page = self.page(habits, 0)
+            page = self.page(0)
         except (RequestRefused, Refused, NotOffered, ServerFailed) as refusal:
             bad = isinstance(refusal, RequestRefused)
             if self.filter is not None or not (bad or habits.is_doubtful(refusal)):
                 raise
             for way in habits.alternatives() if bad else habits.plainer():
                 try:
-                    page = self.page(way, 0)
+                    page = replace(self, habits=way).page(0)
                 except (RequestRefused, Refused, NotOffered, ServerFailed):
                     continue
                 habits.limit, habits.sort = way.limit, way.sort
@@ -189,9 +170,7 @@ class Collection:
         caveat = body.caveat or (None if of_today else ANOTHER_DAY)
         return Page(body.records, limit, body.total if total is None else total, following, revision, caveat)
 
-    def ahead(
-        self, habits: PagingHabits, executor: Executor, first: int, total: int, step: int, shared: int
-    ) -> Generator[tuple[int, Page]]:
+    def ahead(self, executor: Executor, first: int, total: int, step: int, shared: int) -> Generator[tuple[int, Page]]:
         """The pages up to a total, several requested at the same time; each with the offset that was requested, in
         order.
 
@@ -203,7 +182,7 @@ class Collection:
         try:
             while planned or first + shared < total:
                 while first + shared < total and len(planned) < min(window, self.session.parallel):
-                    planned.append((first, executor.submit(self.page, habits, first, step, ahead=True)))
+                    planned.append((first, executor.submit(self.page, first, step, ahead=True)))
                     first += step - shared
                 asked, future = planned.popleft()
                 window = max(FEWEST_AHEAD, window - 1) if future.done() else window + 1

@@ -118,17 +118,15 @@ def error_payload(version: str, code_minor: str, description: str, shape: str = 
             ]
         },
     }
-    match shape:
-        case "errors":
-            return {"errors": [bare]}
-        case "statusInfoSet":
-            return {"statusInfoSet": [{f"imsx_{key}": value for key, value in bare.items()}]}
-        case "wrapped":
-            return {"imsx_StatusInfo": modern}
-        case "standard":
-            return bare if version == "1.1" else modern
-        case _:
-            return bare if shape == "bare" else modern
+    shapes = {
+        "standard": bare if version == V11 else modern,
+        "errors": {"errors": [bare]},
+        "statusInfoSet": {"statusInfoSet": [{f"imsx_{key}": value for key, value in bare.items()}]},
+        "wrapped": {"imsx_StatusInfo": modern},
+        "bare": bare,
+        "modern": modern,
+    }
+    return shapes[shape]
 
 
 def _segment(sourced_id: str) -> str:

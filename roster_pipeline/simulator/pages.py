@@ -21,7 +21,17 @@ TOTAL_ERROR = 7
 """By how much `total_header=high` is wrong."""
 JUNK: tuple[Any, ...] = (None, "u-1", 17, [], {}, {"sourcedId": None}, {"sourcedId": 17})
 """The entries of a list with `junk_entries`, in turn."""
-LINK_TARGET = re.compile(r"<(https?)://([^/>]+)")
+ADDRESS = re.compile(r"<(https?)://(([^/:>]+)[^/>]*)")
+LINK_TARGETS = {
+    "localhost": "<http://localhost:443",
+    "other_host": "<https://roster.elsewhere.example",
+    "http": r"<http://\2",
+    "relative": "<",
+    "hostless": "<://",
+    "port": r"<\1://\3:443",
+    "comma": r"<\1://\2",
+}
+"""The beginning of an address in Link with each value of `link_target`."""
 
 
 def collection_answer(view: View, call: Call, listing: Listing) -> Answer:
@@ -219,21 +229,8 @@ def _link_offsets(faults: Faults, offset: int, limit: int, total: int) -> dict[s
 
 def _misspelled(faults: Faults, header: str) -> str:
     """The Link header (RFC 8288) as `link_target` and `link_style` change it."""
-    match faults.text("link_target"):
-        case "localhost":
-            header = LINK_TARGET.sub("<http://localhost:443", header)
-        case "other_host":
-            header = LINK_TARGET.sub("<https://roster.elsewhere.example", header)
-        case "http":
-            header = LINK_TARGET.sub(r"<http://\2", header)
-        case "relative":
-            header = LINK_TARGET.sub("<", header)
-        case "hostless":
-            header = LINK_TARGET.sub("<://", header)
-        case "port":
-            header = LINK_TARGET.sub(lambda match: f"<{match[1]}://{match[2].split(':')[0]}:443", header)
-        case "comma":
-            header = f"{header}, \t,"
+    if target := faults.text("link_target"):
+        header = ADDRESS.sub(LINK_TARGETS[target], header) + (", \t," if target == "comma" else "")
     match faults.text("link_style"):
         case "no_brackets":
             header = header.replace("<", "").replace(">", "")

@@ -3,7 +3,7 @@
 import asyncio
 import gzip
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from time import monotonic, time
 from typing import TYPE_CHECKING
@@ -28,6 +28,13 @@ TICK = 0.05
 """Seconds between two pieces of a slow body."""
 DEPTH = 100_000
 PADDING = b" " * (64 * 1024)
+BODIES: dict[str, Callable[[bytes], bytes]] = {
+    "empty_body": lambda _: b"",
+    "deep_json": lambda _: b'{"users":' + b"[" * DEPTH + b"]" * DEPTH + b"}",
+    "charset": lambda content: content.decode().encode("latin-1", "replace"),
+    "bom": lambda content: b"\xef\xbb\xbf" + content,
+    "truncated_json": lambda content: content[: len(content) * 2 // 3],
+}
 CONTENT_TYPES = {"text": "text/plain", "html": "text/html", "none": None}
 
 
@@ -129,16 +136,8 @@ def respond(faults: Faults, call: Call, answer: Answer) -> Response:
         return Response(content, answer.status, headers, media_type)
     if faults.on("content_type"):
         return Response(content, answer.status, headers, CONTENT_TYPES[faults.text("content_type")])
-    if faults.on("empty_body"):
-        content = b""
-    if faults.on("deep_json"):
-        content = b'{"users":' + b"[" * DEPTH + b"]" * DEPTH + b"}"
-    if faults.on("charset"):
-        content = content.decode().encode("latin-1", "replace")
-    if faults.on("bom"):
-        content = b"\xef\xbb\xbf" + content
-    if faults.on("truncated_json"):
-        content = content[: len(content) * 2 // 3]
+    for name, change in BODIES.items():
+        content = change(content) if faults.on(name) else content
     if faults.on("gzip"):
         content, headers = gzip.compress(content, 1), headers | {"Content-Encoding": "gzip"}
     body: AsyncIterator[bytes]

@@ -7,12 +7,11 @@ every match.
 """
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Flags, Ints, taken, truth
-from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
 from roster_pipeline.identity.identity_groups import IdentityGroups
 from roster_pipeline.identity.match_keys import bare_numbers_of
 
@@ -20,7 +19,7 @@ from roster_pipeline.identity.match_keys import bare_numbers_of
 def district_controlled(directory: DirectoryFrames) -> Ints:
     """The ids of the connections that only managers and operators may change."""
     connections = directory.connections
-    return connections.loc[flags_of(connections["of_district"]), "connection_id"].to_numpy(dtype=np.int64)
+    return numbers_of(connections.loc[flags_of(connections["of_district"]), "connection_id"])
 
 
 def known_elsewhere(directory: DirectoryFrames) -> Ints:
@@ -29,12 +28,12 @@ def known_elsewhere(directory: DirectoryFrames) -> Ints:
     """
     own = directory.connection_id
     person_ids = [
-        frame.loc[frame["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
+        numbers_of(frame.loc[frame["connection_id"] != own, "person_id"])
         for frame in (directory.links, directory.affiliations)
     ]
     elsewhere = np.unique(np.concatenate(person_ids))
     if len(elsewhere):
-        elsewhere = elsewhere[~np.isin(elsewhere, directory.own_links["person_id"].to_numpy(dtype=np.int64))]
+        elsewhere = elsewhere[~np.isin(elsewhere, directory.known_people)]
     return elsewhere
 
 
@@ -53,10 +52,10 @@ def waits_for_manager(identities: IdentityGroups, person: Ints, found: Flags, di
     if not len(rows):
         return none
     people = directory.people
-    place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person[identities.identity[rows]]))
+    place = places_of(person[identities.identity[rows]], people)
     given = np.isin(people["number_connection_id"].to_numpy(dtype=np.int64, na_value=-1), trusted)
     theirs = pc.if_else(pa.array(given), bare_numbers_of(people), None)
-    same = truth(pc.equal(bare_numbers_of(identities.roster.iloc[rows]), taken(theirs, place.astype(np.int64))))
+    same = truth(pc.equal(bare_numbers_of(identities.roster.iloc[rows]), taken(theirs, place)))
     shown = none.copy()
     shown[identities.identity[rows[same]]] = True
     return doubted & ~shown

@@ -89,6 +89,16 @@ class DirectoryFrames:
         return flags_of(self.members["status"] == "active")
 
     @cached_property
+    def active_people(self) -> Ints:
+        """The persons of the active members."""
+        return numbers_of(self.members.index[self.active])
+
+    @cached_property
+    def known_people(self) -> Ints:
+        """The person of each of `own_links`."""
+        return numbers_of(self.own_links["person_id"])
+
+    @cached_property
     def managed(self) -> pd.DataFrame:
         """The active members that the sync manages."""
         return self.members[self.active & flags_of(self.members["managed"])]
@@ -111,6 +121,17 @@ class SnapshotFacts:
     unchanged_since: datetime | None = None
 
 
+def numbers_of(column: pd.Series[Any] | pd.Index[Any]) -> Ints:
+    """A column or an index of whole numbers, none of them missing."""
+    return column.to_numpy(dtype=np.int64)
+
+
+def places_of(persons: Ints, frame: pd.DataFrame | pd.Series[Any]) -> Ints:
+    """The place of each person in a frame whose index is the person; -1 if it is not there."""
+    places: Ints = pd.Index(numbers_of(frame.index)).get_indexer(pd.Index(persons)).astype(np.int64)
+    return places
+
+
 def flags_of(column: pd.Series[Any]) -> Flags:
     """A column of booleans of any dtype as flags; missing is false."""
     if column.dtype == bool:
@@ -127,7 +148,7 @@ def asked_elsewhere(
     """The people with a record whose number is of another kind than the stored one; all people if `whole`. people,
     links: as in `DirectoryFrames`."""
     own = flags_of(links["connection_id"] == connection_id)
-    ids, who = strings(links["sourced_id"]).filter(pa.array(own)), links["person_id"].to_numpy(dtype=np.int64)[own]
+    ids, who = strings(links["sourced_id"]).filter(pa.array(own)), numbers_of(links["person_id"])[own]
     if whole:
         return np.unique(who)
     stored, tonight = strings(people["number_kind"].reindex(who)), strings(roster["number_kind"])

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, codes, filled, positions, sorted_by, strings, truth
 from roster_pipeline.identity.deduplication import UnionFind
-from roster_pipeline.identity.directory_frames import DirectoryFrames
+from roster_pipeline.identity.directory_frames import DirectoryFrames, numbers_of
 from roster_pipeline.identity.match_keys import bare_numbers_of, columns_of
 from roster_pipeline.vocabulary import NUMBER_SHARED, RECORD_STATUSES, RECORDS_ALIKE, ROLE_RANK, STATUS_RANK
 
@@ -87,12 +87,12 @@ def identity_groups_of(roster: pd.DataFrame, directory: DirectoryFrames) -> Iden
     sourced_ids = strings(roster["sourced_id"])
     links = directory.own_links
     place = positions(sourced_ids, strings(links["sourced_id"]))
-    person = np.append(links["person_id"].to_numpy(dtype=np.int64), NOBODY)[place]
+    person = np.append(directory.known_people, NOBODY)[place]
 
     record_status = status_ranks(roster)
     role_rank = _places(strings(roster["role"]), ROLE_RANK, ROLE_RANK[None])
     exclusions = excluded_links(sourced_ids, person, directory)
-    deduplicated, either = split_by_exclusions(roster["identity"].to_numpy(dtype=np.int64), person, exclusions)
+    deduplicated, either = split_by_exclusions(numbers_of(roster["identity"]), person, exclusions)
     identity = _joined(deduplicated, person)
     key = (identity * len(RECORD_STATUSES) + record_status) * len(ROLE_RANK) + role_rank
     order = np.argsort(key, kind="stable")
@@ -181,11 +181,11 @@ def excluded_links(sourced_ids: Array, person: Ints, directory: DirectoryFrames)
     excluded = directory.exclusions
     if excluded.empty:
         return pd.DataFrame({"row": [], "person": []}, dtype=np.int64)
-    names, others = strings(excluded["sourced_id"]), excluded["person_id"].to_numpy(dtype=np.int64)
+    names, others = strings(excluded["sourced_id"]), numbers_of(excluded["person_id"])
     row = positions(names, sourced_ids)
     direct = pd.DataFrame({"row": row, "person": others})[row >= 0]
     links = directory.own_links
-    owner = np.append(links["person_id"].to_numpy(dtype=np.int64), -1)[positions(names, strings(links["sourced_id"]))]
+    owner = np.append(directory.known_people, -1)[positions(names, strings(links["sourced_id"]))]
     two = pd.DataFrame({"person": owner, "other": others})[owner >= 0]
     follows = _rows_of(person, others).merge(two, on="other")[["row", "person"]]
     pairs = pd.concat([direct, follows], ignore_index=True)
@@ -203,7 +203,7 @@ def split_by_exclusions(deduplicated: Ints, person: Ints, exclusions: pd.DataFra
     none = np.zeros(len(deduplicated), dtype=bool)
     if exclusions.empty:
         return deduplicated, none
-    linked = _rows_of(person, exclusions["person"].to_numpy(dtype=np.int64)).rename(columns={"other": "person"})
+    linked = _rows_of(person, numbers_of(exclusions["person"])).rename(columns={"other": "person"})
     of_rows = exclusions.assign(identity=deduplicated[exclusions["row"]])
     linked = linked.assign(identity=deduplicated[linked["row"]])
     met = of_rows.merge(linked, on=["identity", "person"], suffixes=("", "_linked"))
@@ -216,7 +216,7 @@ def split_by_exclusions(deduplicated: Ints, person: Ints, exclusions: pd.DataFra
 def excluded_groups(identity: Ints, person: Ints, exclusions: pd.DataFrame) -> Pairs:
     """The pairs of identities, in both orders, where one has a record that somebody unlinked from the other's
     person."""
-    linked = _rows_of(person, exclusions["person"].to_numpy(dtype=np.int64))
+    linked = _rows_of(person, numbers_of(exclusions["person"]))
     met = exclusions.merge(linked, left_on="person", right_on="other", suffixes=("", "_linked"))
     first, other = identity[met["row"]].tolist(), identity[met["row_linked"]].tolist()
     return frozenset([*zip(first, other, strict=True), *zip(other, first, strict=True)])

@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import chain
+from itertools import chain, repeat
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Ints, codes, joined, strings, taken, truth
-from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of
+from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of, numbers_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
 from roster_pipeline.vocabulary import RECORD_STATUSES, STATUS_RANK
 
@@ -112,79 +112,51 @@ class Persons:
         ):
             if master is not None:
                 masters[person_id] = masters.get(person_id, frozenset()) | {master}
-        schooling = _schooling(self.directory, self.ids)
-        rows = zip(
-            self.ids.tolist(),
+        who, schooling = self.ids.tolist(), _schooling(self.directory, self.ids)
+        otherwise = [(kind, None, 0, False) for kind in columns["number_kind"].to_pylist()]
+        kind, year, years_ago, away = zip(*map(schooling.get, who, otherwise), strict=True)
+        match_keys = map(
+            MatchKeys,
             *_names(columns),
             self.emails.to_pylist(),
             self.numbers.to_pylist(),
             pc.utf8_lower(columns["username"]).to_pylist(),
-            columns["number"].to_pylist(),
-            columns["number_kind"].to_pylist(),
-            columns["middle_name"].to_pylist(),
-            strict=True,
+            (masters.get(person_id, frozenset()) for person_id in who),
+            map(ids.__contains__, zip(who, columns["number"].to_pylist(), strict=True)),
+            kind,
+            year,
+            years_ago,
+            repeat(None),
+            map(linked.__contains__, who),
+            away,
+            map(name_key, columns["middle_name"].to_pylist()),
         )
-        match_keys = []
-        for person_id, given, family, email, number, username, plain, number_kind, middle in rows:
-            kind, year, years_ago, away = schooling.get(person_id, (number_kind, None, 0, False))
-            match_keys.append(
-                MatchKeys(
-                    given,
-                    family,
-                    email,
-                    number,
-                    username,
-                    masters.get(person_id, frozenset()),
-                    (person_id, plain) in ids,
-                    kind,
-                    year,
-                    years_ago,
-                    None,
-                    person_id in linked,
-                    away,
-                    name_key(middle),
-                )
-            )
-        return match_keys
+        return list(match_keys)
 
 
 def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKeys]:
     """The match keys of the records at these rows. columns: those of `RECORD`, with all rows of the roster."""
     at = pa.array(rows)
     some = {name: columns[name].take(at) for name in RECORD}
-    numbers = numbered(some["number_kind"], some["number"]).to_pylist()
-    is_id = truth(pc.equal(some["number"], some["sourced_id"])).tolist()
     username = pc.if_else(pc.equal(some["username"], some["sourced_id"]), None, pc.utf8_lower(some["username"]))
-    values = zip(
+    seats = pc.if_else(pc.equal(some["record_status"], _MEMBER), some["role"], None)
+    match_keys = map(
+        MatchKeys,
         *_names(some),
         some["email"].to_pylist(),
-        numbers,
+        numbered(some["number_kind"], some["number"]).to_pylist(),
         username.to_pylist(),
-        some["master_identifier"].to_pylist(),
-        is_id,
-        some["role"].to_pylist(),
-        some["grade"].to_pylist(),
-        some["record_status"].to_pylist(),
-        some["middle_name"].to_pylist(),
-        strict=True,
+        (frozenset((master,)) if master else frozenset() for master in some["master_identifier"].to_pylist()),
+        truth(pc.equal(some["number"], some["sourced_id"])).tolist(),
+        map(kind_of, some["role"].to_pylist()),
+        map(year_of, some["grade"].to_pylist()),
+        repeat(0),
+        seats.to_pylist(),
+        repeat(True),
+        repeat(False),
+        map(name_key, some["middle_name"].to_pylist()),
     )
-    return [
-        MatchKeys(
-            given,
-            family,
-            email,
-            number,
-            name,
-            frozenset((master,)) if master else frozenset(),
-            of_id,
-            kind_of(role),
-            year_of(grade),
-            0,
-            role if record_status == _MEMBER else None,
-            middle=name_key(middle),
-        )
-        for given, family, email, number, name, master, of_id, role, grade, record_status, middle in values
-    ]
+    return list(match_keys)
 
 
 def columns_of(roster: pd.DataFrame) -> Mapping[str, Array]:
@@ -230,7 +202,7 @@ def persons_at(directory: DirectoryFrames, places: Ints) -> Persons:
     some = {name: taken(strings(people[name]), places) for name in PERSON}
     own = flags_of(people["number_connection_id"].iloc[places] == directory.connection_id)
     numbers = pc.if_else(pa.array(own), numbered(some["number_kind"], some["number"]), None)
-    ids = people.index.to_numpy(dtype=np.int64)[places]
+    ids = numbers_of(people.index)[places]
     return Persons(directory, some, ids, numbers, pc.utf8_lower(some["email"]))
 
 
@@ -265,7 +237,7 @@ def _names(columns: Mapping[str, Array]) -> tuple[list[frozenset[str]], list[fro
 
 def _links_of(directory: DirectoryFrames, ids: Ints) -> pd.DataFrame:
     links = directory.links
-    return links[np.isin(links["person_id"].to_numpy(dtype=np.int64), ids)]
+    return links[np.isin(numbers_of(links["person_id"]), ids)]
 
 
 def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | None, int | None, int, bool]]:
@@ -275,7 +247,7 @@ def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | N
     From their active memberships; from archived ones if none is active.
     """
     names, elsewhere = list(MEMBERSHIP[1:]), directory.elsewhere
-    here = directory.members[names][np.isin(directory.members.index.to_numpy(dtype=np.int64), ids)]
+    here = directory.members[names][np.isin(numbers_of(directory.members.index), ids)]
     by_person: dict[int, tuple[bool, set[str | None], int | None, int]] = {}
     for person_id, role, grade, status, years in chain(
         zip(here.index.tolist(), *(here[name].tolist() for name in names), strict=True),

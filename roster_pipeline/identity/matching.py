@@ -16,14 +16,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, filled, repeated, strings, taken, truth
 from roster_pipeline.identity.connection_trust import waits_for_manager
 from roster_pipeline.identity.deduplication import of_several
-from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, places_of
 from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, ROLE_OFF, IdentityGroups, record_conflicts
 from roster_pipeline.identity.match_keys import (
@@ -186,15 +185,14 @@ class _Search:
         if links.empty:
             return iter(())
         wanted, theirs = bare_ids(self._of_rows(identities.sourced_ids)), bare_ids(strings(links["sourced_id"]))
-        who = links["person_id"].to_numpy(dtype=np.int64)
+        who = self._directory.known_people
         near = truth(pc.is_in(theirs, value_set=wanted)) & ~repeated(theirs)
-        near &= np.isin(who, self._directory.members.index[self._directory.active].to_numpy(dtype=np.int64))
+        near &= np.isin(who, self._directory.active_people)
         if not near.any():
             return iter(())
         there = bare_ids(identities.sourced_ids.filter(pa.array(identities.record_status < STATUS_RANK["deleted"])))
         alone = pc.if_else(pc.is_in(wanted, value_set=there.filter(pa.array(repeated(there)))), None, wanted)
-        index = pd.Index(self._people.index.to_numpy(dtype=np.int64))
-        persons = persons_at(self._directory, index.get_indexer(pd.Index(who[near])).astype(np.int64))
+        persons = persons_at(self._directory, places_of(who[near], self._people))
         return self._pairs(alone, persons, theirs.filter(pa.array(near)))
 
     def _of_rows(self, column: Array) -> Array:
@@ -245,8 +243,7 @@ def _doubtful(identities: IdentityGroups, directory: DirectoryFrames) -> tuple[I
     """
     roster, people = identities.roster, directory.people
     rows = np.flatnonzero((identities.person >= 0) & ~np.isin(identities.record_status, _WITHOUT_FIELDS))
-    index = pd.Index(people.index.to_numpy(dtype=np.int64))
-    places = index.get_indexer(pd.Index(identities.person[rows])).astype(np.int64)
+    places = places_of(identities.person[rows], people)
 
     def of_record(name: str) -> Array:
         return taken(strings(roster[name]), rows)

@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from roster_pipeline.frames import Flags, Ints, filled, positions, strings
-from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of, places_of
 from roster_pipeline.identity.identity_groups import LAST_PRESENT, NOBODY, IdentityGroups
 from roster_pipeline.identity.matching import BY, Matched
 from roster_pipeline.settings.school import SchoolSettings
@@ -139,7 +139,7 @@ def primary_records_of(
     fields = lead.copy()
     moves = np.zeros(len(chosen), dtype=bool)
     primary_links = directory.links[flags_of(directory.links["is_primary"])].drop_duplicates("person_id")
-    place = pd.Index(primary_links["person_id"].to_numpy(dtype=np.int64)).get_indexer(pd.Index(person))
+    place = places_of(person, primary_links.set_index("person_id"))
     elsewhere = _best_elsewhere(person, primary_links, directory)
     moves[(person >= 0) & (place < 0)] = True
     fields[elsewhere] = -1
@@ -153,7 +153,7 @@ def primary_records_of(
     own = (primary["connection_id"] == directory.connection_id).to_numpy(dtype=bool)
     row = positions(strings(primary["sourced_id"]), identities.sourced_ids)
     record_status = np.append(identities.record_status, STATUS_RANK["deleted"])[row]
-    followed = np.isin(person[with_primary], directory.members.index[directory.active].to_numpy(dtype=np.int64))
+    followed = np.isin(person[with_primary], directory.active_people)
     listed = np.full(len(with_primary), snapshot.complete and snapshot.mode != "delta")
     whole = listed & (~by_link[with_primary] | (snapshot.mode == "full"))
     gone = np.where(row >= 0, record_status == STATUS_RANK["deleted"], whole & followed)
@@ -206,7 +206,7 @@ def _best_elsewhere(person: Ints, primary_links: pd.DataFrame, directory: Direct
         "since": ranked["since"].to_numpy(dtype=np.int64, na_value=_LAST),
     }
     first = ranked.assign(**keys).sort_values([*keys, "connection_id"], kind="stable").drop_duplicates("person_id")
-    lost = first.loc[first["connection_id"] != own, "person_id"].to_numpy(dtype=np.int64)
+    lost = numbers_of(first.loc[first["connection_id"] != own, "person_id"])
     flags: Flags = np.isin(person, lost)
     return flags
 
@@ -241,12 +241,12 @@ class PlanningContext:
     @cached_property
     def at_person(self) -> Ints:
         """The place of each in `directory.people`, or -1."""
-        return _places(self.directory.people, self.person)
+        return places_of(self.person, self.directory.people)
 
     @cached_property
     def at_member(self) -> Ints:
         """The place of each in `directory.members`, or -1."""
-        return _places(self.directory.members, self.person)
+        return places_of(self.person, self.directory.members)
 
     @cached_property
     def linkable(self) -> Flags:
@@ -267,9 +267,3 @@ class PlanningContext:
         values = self.directory.members[column]
         flags = flags_of(values) if wanted is True else flags_of(values == wanted)
         return np.append(flags, False)[self.at_member]
-
-
-def _places(frame: pd.DataFrame, person: Ints) -> Ints:
-    index = pd.Index(frame.index.to_numpy(dtype=np.int64))
-    places: Ints = index.get_indexer(pd.Index(person)).astype(np.int64)
-    return places

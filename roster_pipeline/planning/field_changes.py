@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, blanks, column_of, filled, strings, taken, truth
-from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of, places_of
 from roster_pipeline.vocabulary import (
     CONTACT,
     CONTACT_EXCLUDED,
@@ -153,7 +153,7 @@ def without_excluded(directory: DirectoryFrames, excluded: pd.DataFrame) -> tupl
     stored = {name: strings(members[name]) for name in STUDENT_CONTACTS}
     who = stored["contact_sourced_id"]
     primary = filled(who) & truth(pc.is_in(who, value_set=of_everybody))
-    places = pd.Index(members.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(list(of_some), dtype="int64"))
+    places = places_of(np.array(list(of_some), dtype=np.int64), members)
     barred = {place: ids for place, ids in zip(places.tolist(), of_some.values(), strict=True) if place >= 0}
     for place, theirs in barred.items():
         primary[place] |= who[place].as_py() in theirs
@@ -244,8 +244,8 @@ def _more_without(
 
 def _rows(directory: DirectoryFrames, hit: Any, ids: list[list[str]], changes: list[dict[str, Any]]) -> pd.DataFrame:
     members = directory.members
-    who = members.index.to_numpy(dtype=np.int64)[hit]
-    people = directory.people["revision"].reindex(who).to_numpy(dtype=np.int64)
+    who = numbers_of(members.index)[hit]
+    people = numbers_of(directory.people["revision"].reindex(who))
     nothing = column_of(blanks(len(hit)))
     return pd.DataFrame(
         {
@@ -260,7 +260,7 @@ def _rows(directory: DirectoryFrames, hit: Any, ids: list[list[str]], changes: l
             "number_kind": nothing,
             "absent_syncs": pd.array([None] * len(hit), dtype="Int64"),
             "person_revision": pd.array(people, dtype="Int64"),
-            "membership_revision": pd.array(members["revision"].to_numpy(dtype=np.int64)[hit], dtype="Int64"),
+            "membership_revision": pd.array(numbers_of(members["revision"])[hit], dtype="Int64"),
             "witness": nothing,
         }
     )

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from roster_pipeline.frames import Flags
 from roster_pipeline.vocabulary import CHANGING
 
 EVERYBODY = ""
@@ -72,13 +71,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class RowFinding:
-    """A finding about single rows of a plan, which get a verdict of their own.
-
-    rows: one flag per row of the plan. holds: whether they wait for a person; otherwise they are applied and reported.
-    """
+    """A finding about single rows of a plan, which get a verdict of their own. holds: whether they wait for a person;
+    otherwise they are applied and reported."""
 
     finding: Finding
-    rows: Flags
     holds: bool
 
 

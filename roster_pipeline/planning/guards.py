@@ -16,7 +16,7 @@ import pandas as pd
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.errors import in_words
 from roster_pipeline.frames import strings
-from roster_pipeline.planning.findings import EVERYBODY, Finding, RowFinding, as_line, percent
+from roster_pipeline.planning.findings import EVERYBODY, Finding, as_line, percent
 from roster_pipeline.planning.moved_keys import moved_keys_finding
 from roster_pipeline.planning.plan import COUNT_ARCHIVALS, Plan
 from roster_pipeline.planning.plan_stats import UNKNOWN, PlanStats
@@ -86,10 +86,10 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         *_calendar(stats, guards),
         *quality,
     ]
-    row_findings = _row_findings(plan, stats, guards)
+    moved = moved_keys_finding(stats.moved, guards)
     row_guards = np.full(len(plan.rows), "", dtype=object)
-    for row_finding in reversed(row_findings):
-        row_guards[row_finding.rows] = row_finding.finding.guard
+    if moved is not None:
+        row_guards[stats.moved.rows] = moved.finding.guard
     if len(stats.announced):
         row_guards[stats.announced] = ANNOUNCED
     roles, actions = strings(plan.rows["role"]).to_pylist(), strings(plan.rows["action"]).to_pylist()
@@ -100,20 +100,9 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
             concerned = as_line([finding for finding in findings if finding.concerns(role, action)])
             rest = int(sizes.get((role, action, ""), 0))
             lines.append((role, action, "", "hold" if concerned else "pass", rest, concerned))
-            for row_finding in row_findings:
-                rows = int(sizes.get((role, action, row_finding.finding.guard), 0))
-                held = "hold" if concerned or row_finding.holds else "pass"
-                if rows:
-                    lines.append(
-                        (
-                            role,
-                            action,
-                            row_finding.finding.guard,
-                            held,
-                            rows,
-                            [*concerned, row_finding.finding.as_dict()],
-                        )
-                    )
+            if moved is not None and (rows := int(sizes.get((role, action, moved.finding.guard), 0))):
+                held = "hold" if concerned or moved.holds else "pass"
+                lines.append((role, action, moved.finding.guard, held, rows, [*concerned, moved.finding.as_dict()]))
         expected = int(sizes.get((role, ARCHIVE, ANNOUNCED), 0))
         if expected:
             doubts = [
@@ -124,12 +113,6 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         lines.append((CONTACT, UPDATE, "", "pass", int(sizes[CONTACT, UPDATE, ""]), []))
     columns = ["role", "action", "guard", "verdict", "rows", "findings"]
     return Verdict(pd.DataFrame(lines, columns=columns), row_guards.tolist())
-
-
-def _row_findings(plan: Plan, stats: PlanStats, guards: Guards) -> list[RowFinding]:
-    """The findings about single rows. If two of them name the same row, it belongs to the first."""
-    row_findings = [moved_keys_finding(stats.moved, guards)]
-    return [finding for finding in row_findings if finding is not None]
 
 
 def _snapshot(stats: PlanStats) -> Iterator[Finding]:

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, persons_of, strings, taken, truth
-from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of
+from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of
 from roster_pipeline.identity.evidence import bare
 from roster_pipeline.identity.match_keys import bare_numbers, bare_numbers_of, name_key, numbered
 from roster_pipeline.identity.matching import BY
@@ -111,7 +111,7 @@ def moved_keys_finding(moved: Moved, guards: Guards) -> RowFinding | None:
         "Check whether the SIS mixed up its people."
     )
     finding = Finding(GUARD, message, people, guards.moved_keys)
-    return RowFinding(finding, moved.rows, holds=people > guards.moved_keys or bool(moved.identities))
+    return RowFinding(finding, holds=people > guards.moved_keys or bool(moved.identities))
 
 
 class _Names:
@@ -152,7 +152,7 @@ def _holders(directory: DirectoryFrames, name: str, wanted: Iterable[str]) -> di
     if not len(keys):
         return {}
     have = _keys_of_people(directory, name)
-    who: Ints = directory.people.index.to_numpy(dtype=np.int64)
+    who = numbers_of(directory.people.index)
     places = np.flatnonzero(truth(pc.is_in(have, value_set=keys)) & ~np.isin(who, _left(directory)))
     holders: dict[str, list[int]] = {}
     for key, person_id in zip(have.take(pa.array(places)).to_pylist(), who[places].tolist(), strict=True):
@@ -170,7 +170,7 @@ def _keys_of_people(directory: DirectoryFrames, name: str) -> Array:
 
 
 def _left(directory: DirectoryFrames) -> Ints:
-    return directory.members.index[~directory.active].to_numpy(dtype=np.int64)
+    return numbers_of(directory.members.index[~directory.active])
 
 
 def _of_contacts(directory: DirectoryFrames, changes: dict[int, Changes], names: _Names) -> set[int]:
@@ -227,7 +227,7 @@ def _swapped(
     renamed = [who for who, of_person in changes.items() if not of_person.keys().isdisjoint(whole)]
     if not renamed:
         return set()
-    active = set(directory.members.index[directory.active].tolist())
+    active = set(directory.active_people.tolist())
 
     def name_of(who: int, when: Callable[[int, str], str]) -> tuple[str, ...]:
         return tuple(when(who, name) for name in whole)
@@ -276,8 +276,8 @@ def _another_has(directory: DirectoryFrames, name: str, wanted: Array, person: I
     """The rows whose wanted value already belongs to a person with a record who is not the person of the row."""
     theirs = _keys_of_people(directory, name)
     near = np.flatnonzero(truth(pc.is_in(theirs, value_set=wanted, skip_nulls=True)))
-    ids = directory.people.index.to_numpy(dtype=np.int64)[near]
-    linked = np.isin(ids, directory.links["person_id"].to_numpy(dtype=np.int64))
+    ids = numbers_of(directory.people.index)[near]
+    linked = np.isin(ids, numbers_of(directory.links["person_id"]))
     if not linked.any():
         return np.zeros(len(wanted), dtype=bool)
     numbers, _ = codes(pa.concat_arrays([wanted, theirs.take(pa.array(near))]))

@@ -31,7 +31,7 @@ from roster_pipeline.frames import (
     strings,
     truth,
 )
-from roster_pipeline.identity.directory_frames import flags_of
+from roster_pipeline.identity.directory_frames import flags_of, numbers_of, places_of
 from roster_pipeline.identity.evidence import MatchKeys, bare, weigh, whole_names
 from roster_pipeline.identity.identity_groups import LAST_PRESENT
 from roster_pipeline.identity.match_keys import (
@@ -58,7 +58,7 @@ def absent_rows(context: PlanningContext) -> pd.DataFrame:
     members = _absent(context)
     if members.empty:
         return pd.DataFrame()
-    who: Ints = members.index.to_numpy(dtype=np.int64)
+    who = numbers_of(members.index)
     links = _links(context, who)
     reason = _reasons(context, who)
     linked = np.array([bool(links.get(int(person))) for person in who], dtype=bool)
@@ -67,7 +67,7 @@ def absent_rows(context: PlanningContext) -> pd.DataFrame:
     doubtful = np.isin(who, list(context.matched.doubtful)) | possibly_present(context, who)
     school = context.school
     archives = np.array([school.role(role).archive for role in members["role"]], dtype=bool)
-    counted = members["absent_syncs"].to_numpy(dtype=np.int64)
+    counted = numbers_of(members["absent_syncs"])
     waits = archives & (counted < school.guards.grace_syncs)
 
     skips: list[tuple[Flags, str]] = [
@@ -94,7 +94,7 @@ def absent_rows(context: PlanningContext) -> pd.DataFrame:
             "number_kind": column_of(blanks(len(who))),
             "absent_syncs": pd.array(counted + 1, dtype="Int64"),
             "person_revision": pd.array(_of_people(context, who, "revision"), dtype="Int64"),
-            "membership_revision": pd.array(members["revision"].to_numpy(dtype=np.int64), dtype="Int64"),
+            "membership_revision": pd.array(numbers_of(members["revision"]), dtype="Int64"),
             "witness": column_of(blanks(len(who))),
         }
     )
@@ -109,7 +109,7 @@ def _absent(context: PlanningContext) -> pd.DataFrame:
     covered = matched.person[here & (matched.person >= 0)]
     managed = context.directory.managed
     wanted = flags_of(managed["role"].isin(list(context.school.rostered)))
-    missing = ~np.isin(managed.index.to_numpy(dtype=np.int64), covered)
+    missing = ~np.isin(numbers_of(managed.index), covered)
     return managed[wanted & missing].sort_index()
 
 
@@ -131,14 +131,14 @@ def _only_deleted(context: PlanningContext, who: Ints) -> Flags:
     identities, links = context.identities, context.directory.own_links
     deleted = identities.roster.loc[identities.record_status == STATUS_RANK["deleted"], "sourced_id"]
     others = links.loc[~links["sourced_id"].isin(set(deleted)), "person_id"]
-    only_deleted: Flags = ~np.isin(who, others.to_numpy(dtype=np.int64))
+    only_deleted: Flags = ~np.isin(who, numbers_of(others))
     return only_deleted
 
 
 def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:
     """The sourcedIds that are linked to each person, the primary link first."""
     links = context.directory.own_links
-    persons = links["person_id"].to_numpy(dtype=np.int64)
+    persons = context.directory.known_people
     rows = np.flatnonzero(np.isin(persons, who))
     ids = strings(links["sourced_id"]).take(pa.array(rows)).to_pylist()
     away = ~flags_of(links["is_primary"])[rows]
@@ -150,10 +150,10 @@ def _links(context: PlanningContext, who: Ints) -> dict[int, list[str]]:
 
 def _of_people(context: PlanningContext, who: Ints, column: str) -> Any:
     people = context.directory.people
-    place = pd.Index(people.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(who))
+    place = places_of(who, people)
     if column == "excluded":
         return np.append(flags_of(people["excluded"]), False)[place]
-    return np.append(people[column].to_numpy(dtype=np.int64), 0)[place]
+    return np.append(numbers_of(people[column]), 0)[place]
 
 
 def possibly_present(context: PlanningContext, who: Ints) -> Flags:
@@ -162,8 +162,7 @@ def possibly_present(context: PlanningContext, who: Ints) -> Flags:
     A record that somebody unlinked from the person does not count.
     """
     identities, directory = context.identities, context.directory
-    index = pd.Index(directory.people.index.to_numpy(dtype=np.int64))
-    absent = persons_at(directory, index.get_indexer(pd.Index(who)).astype(np.int64))
+    absent = persons_at(directory, places_of(who, directory.people))
     match_keys = absent.match_keys()
     near = near_rows(identities.roster, comparable_rows(identities.record_status), absent, match_keys)
     exclusions = set(zip(identities.exclusions["row"].tolist(), identities.exclusions["person"].tolist(), strict=True))

@@ -21,7 +21,7 @@ from roster_pipeline.frames import (
     truth,
     uncollected,
 )
-from roster_pipeline.identity.directory_frames import flags_of
+from roster_pipeline.identity.directory_frames import flags_of, numbers_of
 from roster_pipeline.identity.identity_groups import ROLE_OFF
 from roster_pipeline.identity.matching import BY
 from roster_pipeline.planning.decisions import (
@@ -104,7 +104,7 @@ def _suppress_unknown(differences: Differences, context: PlanningContext, sides:
     if context.snapshot.mode == "delta":
         links = context.directory.own_links
         listed = np.isin(links["sourced_id"].to_numpy(), context.identities.roster["sourced_id"].to_numpy())
-        partly = np.isin(context.person, links.loc[~listed, "person_id"].to_numpy(dtype=np.int64))
+        partly = np.isin(context.person, numbers_of(links.loc[~listed, "person_id"]))
         suppress(differences, partly & (context.at_member >= 0), MEMBERSHIP_FIELDS)
 
 
@@ -129,7 +129,7 @@ def _situation(context: PlanningContext, differences: Differences, primary: Prim
     new = np.zeros(len(identities), dtype=bool)
     new[identities.identity[context.linkable]] = True
     moved = new[context.identity] | primary.moves
-    known_here = np.isin(context.person, context.directory.own_links["person_id"].to_numpy(dtype=np.int64))
+    known_here = np.isin(context.person, context.directory.known_people)
     contact = differences.any_of(STUDENT_CONTACTS)
     links = moved | adopts | ~context.of_member("managed")
     return Situation(
@@ -212,7 +212,7 @@ def _frame(
     no_role = identities.record_status[context.lead[rows]] > 0
     theirs = taken(strings(directory.members["role"]), at_member)
     own = taken(strings(identities.roster["role"]), context.lead[rows])
-    absences = directory.members["absent_syncs"].to_numpy(dtype=np.int64) * directory.active
+    absences = numbers_of(directory.members["absent_syncs"]) * directory.active
     kinds = strings(identities.roster["number_kind"])
     writes = np.isin(action[rows], WRITING)
     fields = primary.fields[rows]
@@ -286,7 +286,7 @@ def _changes_column(rows: Ints, changes: dict[int, dict[str, list[Any]]]) -> Any
 
 
 def _revisions(frame: pd.DataFrame, places: Ints) -> Any:
-    return _nullable(np.append(frame["revision"].to_numpy(dtype=np.int64), 0)[places], places >= 0)
+    return _nullable(np.append(numbers_of(frame["revision"]), 0)[places], places >= 0)
 
 
 def _nullable(values: Ints, present: Flags) -> Any:

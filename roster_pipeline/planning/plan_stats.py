@@ -10,7 +10,7 @@ import pandas as pd
 
 from roster_pipeline.frames import Flags, Ints, persons_of, positions, strings
 from roster_pipeline.identity.connection_trust import district_controlled, known_elsewhere
-from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of
+from roster_pipeline.identity.directory_frames import DirectoryFrames, SnapshotFacts, flags_of, numbers_of
 from roster_pipeline.planning.moved_keys import Moved, moved_keys
 from roster_pipeline.planning.plan import Plan, announced_gone, archivals_of
 from roster_pipeline.planning.snapshot_guards import UnlikeBefore, WholeSchool, whole_school
@@ -125,7 +125,7 @@ def people_by_role(roster: pd.DataFrame) -> dict[str, int]:
     members = roster[["identity", "role"]][roster["record_status"] == "member"]
     if members.empty:
         return {}
-    identity = members["identity"].to_numpy(dtype=np.int64)
+    identity = numbers_of(members["identity"])
     rank = positions(strings(members["role"]), strings(ROLE_GROUPS))
     strongest = np.full(identity.max() + 1, len(ROLE_GROUPS))
     np.minimum.at(strongest, identity, np.where(rank < 0, len(ROLE_GROUPS), rank))
@@ -166,8 +166,7 @@ def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]
 
 def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
     """For each role, of the people whom this SIS knew before: how many came only under a new id, and how many came."""
-    known = directory.own_links["person_id"].to_numpy(dtype=np.int64)
-    return _shares(plan, known, plan.rows["matched_by"] != "link")
+    return _shares(plan, directory.known_people, plan.rows["matched_by"] != "link")
 
 
 def _reassigned(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
@@ -175,8 +174,7 @@ def _reassigned(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, 
 
     People who left do not count, because a SIS may give their ids to new people every year.
     """
-    active = directory.members.index[directory.active].to_numpy(dtype=np.int64)
-    return _shares(plan, active, plan.rows["reason"] == ID_REASSIGNED)
+    return _shares(plan, directory.active_people, plan.rows["reason"] == ID_REASSIGNED)
 
 
 def _shares(plan: Plan, among: Ints, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:
@@ -203,6 +201,5 @@ def claims(rows: pd.DataFrame, directory: DirectoryFrames) -> dict[str, int]:
     if not len(theirs) or directory.connection_id in district_controlled(directory):
         return {}
     some = rows[(rows["action"] == "create") & rows["matched_by"].isin(["number", "email"])]
-    who = some["person_id"].astype("Int64").to_numpy(dtype=np.int64, na_value=-1)
-    counts = some["role"][np.isin(who, theirs)].value_counts()
+    counts = some["role"][np.isin(persons_of(some), theirs)].value_counts()
     return {str(role): int(count) for role, count in counts.items()}

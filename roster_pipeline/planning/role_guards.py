@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.frames import persons_of, strings, taken
+from roster_pipeline.identity.directory_frames import places_of
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.planning.findings import Finding, out_of, percent
 from roster_pipeline.planning.plan import Plan
@@ -92,9 +92,7 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
     updating = (plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)
     updating &= plan.rows["reason"] != CONTACTS_OFF
     rows = plan.rows[["person_id", "role", "changes"]][updating]
-    known_people = pd.Index(stats.roles.index.to_numpy(dtype=np.int64))
-    place = known_people.get_indexer(pd.Index(persons_of(rows))).astype(np.int64)
-    former = taken(strings(stats.roles), place).to_pylist()
+    former = taken(strings(stats.roles), places_of(persons_of(rows), stats.roles)).to_pylist()
     counts, keyed, arrivals = Counter[str](), Counter[str](), Counter[str]()
     into: dict[str, dict[str, None]] = {}
     for known, role, changes in zip(former, rows["role"].tolist(), rows["changes"].tolist(), strict=True):

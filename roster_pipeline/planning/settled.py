@@ -34,7 +34,7 @@ from roster_pipeline.frames import (
     taken,
     truth,
 )
-from roster_pipeline.identity.directory_frames import DirectoryFrames
+from roster_pipeline.identity.directory_frames import DirectoryFrames, numbers_of, places_of
 from roster_pipeline.identity.identity_groups import status_ranks
 from roster_pipeline.identity.match_keys import bare_numbers_of, persons_at
 from roster_pipeline.identity.matching import bare_ids
@@ -61,7 +61,7 @@ def still_settled(roster: pd.DataFrame, before: pa.Table, people: Collection[int
     same = place >= 0
     same &= ~np.isin(persons, np.fromiter(people, dtype=np.int64, count=len(people)))
     same &= ~truth(pc.is_in(strings(roster["sourced_id"]), value_set=pa.array(list(records), TEXT)))
-    identity = roster["identity"].to_numpy(dtype=np.int64)
+    identity = numbers_of(roster["identity"])
     same &= ~repeated(pa.array(identity).cast(TEXT))
     return np.where(same, persons, OPEN)
 
@@ -101,8 +101,8 @@ def _near_absent(roster: pd.DataFrame, settled: Flags, directory: DirectoryFrame
     """The settled rows that may be one of the active members without a row of their own in the roster."""
     links = directory.own_links
     here = truth(pc.is_in(strings(links["sourced_id"]), value_set=strings(roster["sourced_id"])))
-    away = ~np.isin(directory.people.index.to_numpy(dtype=np.int64), links["person_id"].to_numpy(dtype=np.int64)[here])
-    away &= np.isin(directory.people.index.to_numpy(dtype=np.int64), directory.managed.index.to_numpy(dtype=np.int64))
+    people = numbers_of(directory.people.index)
+    away = ~np.isin(people, directory.known_people[here]) & np.isin(people, numbers_of(directory.managed.index))
     absent = persons_at(directory, np.flatnonzero(away))
     near = np.zeros(len(roster), dtype=bool)
     if len(absent.ids):
@@ -132,10 +132,8 @@ def _gaining(roster: pd.DataFrame, rows: Flags, directory: DirectoryFrames) -> F
     """Those of these rows whose contact differs from the stored one, or cannot be read."""
     at, links, members = np.flatnonzero(rows), directory.own_links, directory.members
     some = roster[["sourced_id", UNREADABLE, *_CONTACT]].iloc[at]
-    person = links["person_id"].to_numpy(dtype=np.int64)[
-        positions(strings(some["sourced_id"]), strings(links["sourced_id"]))
-    ]
-    place = pd.Index(members.index.to_numpy(dtype=np.int64)).get_indexer(pd.Index(person)).astype(np.int64)
+    person = directory.known_people[positions(strings(some["sourced_id"]), strings(links["sourced_id"]))]
+    place = places_of(person, members)
     gains = filled(strings(some[UNREADABLE]))
     for name in _CONTACT:
         want, have = strings(some[name]), taken(strings(members[name]), place)
@@ -159,12 +157,12 @@ def settled_by(plan: Plan, roster: pd.DataFrame, directory: DirectoryFrames) -> 
     """
     flags: Flags = says_nothing(plan.rows) & plan.alike
     people, links = directory.people, directory.own_links
-    person, of_links = persons_of(plan.rows), links["person_id"].to_numpy(dtype=np.int64)
+    person, of_links = persons_of(plan.rows), directory.known_people
     locks = people["locked_fields"].tolist()
     holders = np.flatnonzero(np.fromiter(map(len, locks), dtype=np.int64, count=len(locks)))
     several = of_links[repeated(pa.array(of_links).cast(TEXT))]
-    decided = directory.exclusions["person_id"].to_numpy(dtype=np.int64)
-    flags &= ~np.isin(person, np.concatenate([people.index.to_numpy(dtype=np.int64)[holders], several, decided]))
+    decided = numbers_of(directory.exclusions["person_id"])
+    flags &= ~np.isin(person, np.concatenate([numbers_of(people.index)[holders], several, decided]))
 
     ids = strings(roster["sourced_id"])
     of_rows = plan.rows["sourced_ids"].tolist()
@@ -175,7 +173,7 @@ def settled_by(plan: Plan, roster: pd.DataFrame, directory: DirectoryFrames) -> 
     member = truth(pc.equal(strings(roster["record_status"]), "member")) & ~filled(strings(roster[UNREADABLE]))
     odd = filled(strings(roster["conflict"])) | (~member & (settled >= 0))
     odd |= truth(pc.is_in(ids, value_set=strings(directory.exclusions["sourced_id"])))
-    odd |= repeated(pa.array(roster["identity"].to_numpy(dtype=np.int64)).cast(TEXT))
+    odd |= repeated(pa.array(numbers_of(roster["identity"])).cast(TEXT))
     return np.where(odd, OPEN, settled)
 
 

@@ -226,8 +226,7 @@ def whole_school(
     """
     rows = rows[["person_id", "matched_by", "reason", "role", "action", "changes"]][rows["role"] != CONTACT]
     person = persons_of(rows)
-    active = directory.members.index[directory.active].to_numpy(dtype=np.int64)
-    here = np.isin(person, active)
+    here = np.isin(person, directory.active_people)
     matched = rows["matched_by"].notna().to_numpy()
     absent = here & ~matched
     expected = ~rows["reason"].isin(_NOT_EXPECTED).to_numpy() & ~np.isin(person, list(announced))

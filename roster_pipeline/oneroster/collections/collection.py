@@ -19,14 +19,12 @@ from roster_pipeline.oneroster.errors import (
     Dribbling,
     NotOffered,
     NotOneRoster,
-    OneRosterError,
     Refused,
     RequestRefused,
     ServerFailed,
     TooLarge,
 )
 from roster_pipeline.oneroster.http.endpoint import with_query
-from roster_pipeline.oneroster.http.error_mapping import failure_of
 from roster_pipeline.oneroster.http.http_session import HttpSession
 from roster_pipeline.oneroster.http.response import (
     MOST_AHEAD,
@@ -146,29 +144,25 @@ class Collection:
         return page
 
     def _ask(self, url: str, limit: int | None, attempts: int | None, *, ahead: bool) -> Page:
-        bodies: list[PageBody] = []
+        def page(response: Response) -> Page:
+            body: PageBody | None = None
+            try:
+                body = self._read(response, ahead)
+            except NotOneRoster:
+                if not self.session.answered:
+                    raise
+            if body is None:  # raised here, the error does not keep the body alive
+                raise web_page(self.label)
+            self.session.answered.add(self.label)
+            total = total_in_header(response)
+            revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
+            announced = [query for query in (next_in_header(response), body.next) if query is not None]
+            of_today = response.seconds_apart(self.session.clock.now()) <= MOST_APART
+            caveat = body.caveat or (None if of_today else ANOTHER_DAY)
+            stated = body.total if total is None else total
+            return Page(body.records, limit, stated, max(announced, default=None), revision, caveat)
 
-        def judge(response: Response, label: str) -> OneRosterError | None:
-            failure = failure_of(response, label)
-            if failure is None:
-                try:
-                    bodies[:] = [self._read(response, ahead)]
-                except NotOneRoster as problem:
-                    return problem if not self.session.answered else web_page(label)
-                except OneRosterError as problem:
-                    return problem
-                self.session.answered.add(self.label)
-            return failure
-
-        response = self.session.get_checked(url, self.label, judge, attempts)
-        body = bodies[0]
-        total = total_in_header(response)
-        revision = next((response.headers[name] for name in REVISION_HEADERS if name in response.headers), None)
-        announced = [query for query in (next_in_header(response), body.next) if query is not None]
-        following = max(announced, default=None)
-        of_today = response.seconds_apart(self.session.clock.now()) <= MOST_APART
-        caveat = body.caveat or (None if of_today else ANOTHER_DAY)
-        return Page(body.records, limit, body.total if total is None else total, following, revision, caveat)
+        return self.session.read(url, self.label, page, attempts)
 
     def ahead(self, executor: Executor, first: int, total: int, step: int, shared: int) -> Generator[tuple[int, Page]]:
         """The pages up to a total, several requested at the same time; each with the offset that was requested, in

@@ -103,14 +103,19 @@ def lists_of_schools(reading: Reading, group: str) -> Lists | None:
     lists: Lists = []
     for school in reading.wanted_schools():
         listing = school_list(reading, school, group)
-        first = listing.offered()
-        if first is None:
-            return None
-        if not of_this_school(first, school):
-            reading.notes.append("per-school-list-not-of-this-school")
+        if not is_of_school(reading, school, listing):
             return None
         lists.append((school, listing))
     return lists if any(listing.open() for _, listing in lists) else None
+
+
+def is_of_school(reading: Reading, school: str, listing: Listing) -> bool:
+    """Whether the list can be read, and is the list of this school and not of another one, which is noted."""
+    first = listing.offered()
+    of_school = first is not None and of_this_school(first, school)
+    if first is not None and not of_school:
+        reading.notes.append("per-school-list-not-of-this-school")
+    return of_school
 
 
 def read_lists(reading: Reading, lists: Lists, group: str) -> Iterator[Batch]:

@@ -13,9 +13,9 @@ from roster_pipeline.oneroster.collections.listing import Listing
 from roster_pipeline.oneroster.collections.membership_lookup import (
     Lists,
     belongs_to,
+    is_of_school,
     listed_memberships,
     lists_of_schools,
-    of_this_school,
     read_lists,
     read_memberships,
     school_list,
@@ -203,14 +203,10 @@ def _per_school_lists(reading: Reading) -> list[tuple[str, Listing]] | None:
                 continue
             listing = school_list(reading, school, group)
             first = listing.offered()
-            if first is None:
-                reading.notes.append("per-school-lists-not-offered")
-                return None
             if not first:
-                reading.notes.append("per-school-list-empty")
+                reading.notes.append("per-school-lists-not-offered" if first is None else "per-school-list-empty")
                 return None
-            if not of_this_school(first, school):
-                reading.notes.append("per-school-list-not-of-this-school")
+            if not is_of_school(reading, school, listing):
                 return None
             lists.append((school, listing))
     return lists

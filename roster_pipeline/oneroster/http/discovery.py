@@ -25,7 +25,6 @@ from roster_pipeline.oneroster.http.endpoint import Endpoint, Root, host_of, roo
 from roster_pipeline.oneroster.http.error_mapping import (
     NamedElsewhere,
     TokenRefused,
-    failure_of,
     in_context,
     transient,
     unreadable,
@@ -227,23 +226,15 @@ class Discovery:
     def _first_records(self, root: Root, path: str, attempts: int | None = None) -> list[Any]:
         """The first records of a collection. Asks for one; without a limit if the server refuses a limit."""
         key = path.strip("/") if path != "/schools" else "orgs"
-        records: list[Any] = []
 
-        def judge(response: Response, label: str) -> OneRosterError | None:
-            failure = failure_of(response, label)
-            if failure is None:
-                try:
-                    records[:] = records_of(response, key, label).records[:SAMPLE]
-                except OneRosterError as problem:
-                    return problem
-            return failure
+        def records(response: Response) -> list[Any]:
+            return records_of(response, key, path).records[:SAMPLE]
 
         plain, limited = (with_query(root.url + path, more, self._address.query) for more in ([], [("limit", "1")]))
         try:
-            self._session.get_checked(limited, path, judge, attempts)
+            return self._session.read(limited, path, records, attempts)
         except RequestRefused:
-            self._session.get_checked(plain, path, judge, attempts)
-        return records
+            return self._session.read(plain, path, records, attempts)
 
     def _version(self, root: Root) -> str:
         """The version: as set, else by the shape of a user, else by the path."""

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -32,6 +33,7 @@ from roster_pipeline.oneroster.http.network import http_client, network_failure,
 from roster_pipeline.oneroster.http.response import Response
 from roster_pipeline.oneroster.http.throttle import Backoff, HostSemaphore, LargeBody, read_body
 
+Read = TypeVar("Read")
 REDIRECTS = 3
 TRIES_WHEN_SLOW = 2
 """Attempts after a time-out, which costs minutes. Its time counts against the budget of waiting."""
@@ -79,21 +81,20 @@ class HttpSession:
 
         label: the path without ids, for messages.
         """
-        return self.get_checked(url, label, failure_of, most_bytes=SMALL_BODY)
+        return self.read(url, label, lambda response: response, most_bytes=SMALL_BODY)
 
-    def get_checked(
+    def read(
         self,
         url: str,
         label: str,
-        judge: Callable[[Response, str], OneRosterError | None],
+        parse: Callable[[Response], Read],
         attempts: int | None = None,
         most_bytes: int | None = None,
-    ) -> Response:
-        """Like `get`, but `judge` decides whether a response is good: it returns None, or the error to retry or raise.
+    ) -> Read:
+        """GET a response and parse it. An error of `parse` counts like a bad status: the request may be sent again.
 
         attempts: how often to try if the server fails, for callers that can ask for less instead. most_bytes: of the
-        body; None is the endpoint's limit. Only one large body of the process is in memory until `judge` returns, so
-        `judge` must decode what the caller needs.
+        body; None is the endpoint's limit. Only one large body of the process is in memory until `parse` returns.
         """
         most = self.endpoint.limits.attempts
         renewed = False
@@ -109,9 +110,12 @@ class HttpSession:
             try:
                 with LargeBody() as large:
                     response = self._follow(url, label, auth, most_bytes, large)
-                    failure = judge(response, label)
-                if failure is None:
-                    return response
+                    failure = failure_of(response, label)
+                    try:
+                        if failure is None:
+                            return parse(response)
+                    except OneRosterError as problem:
+                        failure = problem
                 failure.with_traceback(None)
                 ended = isinstance(failure, SignInRefused) or (
                     isinstance(failure, Refused) and sign_in.may_have_ended()

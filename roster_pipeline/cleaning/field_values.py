@@ -219,11 +219,6 @@ def numbers_from(users: pd.DataFrame, source: str) -> tuple[Array, Flags]:
     return pc.if_else(pa.array(unusable), None, pc.if_else(pa.array(is_id), cleaned, whole)), wrong | no_text
 
 
-def member_of_number(source: str) -> str:
-    """The member of a record from which a connection's setting takes the numbers."""
-    return source.partition(":")[0]
-
-
 def metadata_text(column: pd.Series[Any], key: str) -> Array:
     """One metadata key of each record as text; lists and objects are missing."""
     return pa.array([_plain(metadata, key) for metadata in column], TEXT)

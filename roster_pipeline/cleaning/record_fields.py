@@ -16,7 +16,6 @@ from roster_pipeline.cleaning.field_values import (
     clean_grades,
     clean_names,
     hidden,
-    member_of_number,
     numbers_from,
     without_null_words,
 )
@@ -88,7 +87,7 @@ def record_fields(
         if member in _FIELD_OF:
             unreadable[_FIELD_OF[member]][rows] = True
         for setting, theirs in ((connection.student_number_from, student), (connection.staff_number_from, ~student)):
-            if member == member_of_number(setting):
+            if member == setting.partition(":")[0]:
                 unreadable["number"][rows[theirs[rows]]] = True
     if not settings.preferred_names:
         values |= {name: blanks(len(users)) for name in _PREFERRED}

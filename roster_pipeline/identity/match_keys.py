@@ -6,17 +6,18 @@ A name never matches alone; it only confirms a number or an e-mail.
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Ints, codes, joined, strings, taken, truth
+from roster_pipeline.frames import TEXT, Array, Ints, codes, joined, on_distinct, strings, taken, truth
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of, numbers_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
 from roster_pipeline.vocabulary import RECORD_STATUSES, STATUS_RANK
@@ -102,7 +103,8 @@ class Persons:
         if not len(self.ids):
             return []
         columns = self.columns
-        links = _links_of(self.directory, self.ids)
+        links = self.directory.links
+        links = links[np.isin(numbers_of(links["person_id"]), self.ids)]
         linked = set(links["person_id"].tolist())
         own = links[flags_of(links["connection_id"] == self.directory.connection_id)]
         ids = set(zip(own["person_id"].tolist(), own["sourced_id"].tolist(), strict=True))
@@ -222,6 +224,11 @@ def bare_numbers_of(columns: Mapping[str, Array] | pd.DataFrame) -> Array:
     return bare_numbers(numbered(strings(columns["number_kind"]), strings(columns["number"])))
 
 
+def name_keys_of(names: Iterable[Any]) -> Array:
+    """The `name_key` of each name, missing for a name without letters."""
+    return on_distinct(strings(names), lambda some: strings([name_key(name) or None for name in some.to_pylist()]))
+
+
 def name_keys(*names: str | None) -> frozenset[str]:
     """The keys of several names of one person, such as the given and the preferred one."""
     return frozenset(key for key in map(name_key, names) if key)
@@ -233,11 +240,6 @@ def _names(columns: Mapping[str, Array]) -> tuple[list[frozenset[str]], list[fro
         return [name_keys(*of_one) for of_one in together]
 
     return keys("given_name", "preferred_given_name"), keys("family_name", "preferred_family_name")
-
-
-def _links_of(directory: DirectoryFrames, ids: Ints) -> pd.DataFrame:
-    links = directory.links
-    return links[np.isin(numbers_of(links["person_id"]), ids)]
 
 
 def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | None, int | None, int, bool]]:

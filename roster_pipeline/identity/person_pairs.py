@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import Array, Flags, Ints, codes, joined, on_distinct, strings
+from roster_pipeline.frames import Flags, Ints, codes, joined, strings
 from roster_pipeline.identity.evidence import Evidence, MatchKeys, bare, kind_of, weigh, whole_names, year_of
-from roster_pipeline.identity.match_keys import bare_numbers, name_key, name_keys
+from roster_pipeline.identity.match_keys import bare_numbers, name_key, name_keys, name_keys_of
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
 AGAINST = {
@@ -70,7 +70,7 @@ def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
     people: id, given_name, family_name, email, number and number_source, in order of id. Those who share a number come
     first, then those who share an e-mail.
     """
-    given, family = (_name_keys(people[name]) for name in ("given_name", "family_name"))
+    given, family = (name_keys_of(people[name]) for name in ("given_name", "family_name"))
     emails = pc.utf8_lower(strings(people["email"]))
     numbers = bare_numbers(strings(people["number"]))
     numbers = pc.if_else(pc.equal(numbers, ""), None, numbers)
@@ -111,11 +111,6 @@ def _with_one_key(key: Ints) -> tuple[Ints, Ints]:
 def _equal_or_missing(key: Ints, one: Ints, other: Ints) -> Flags:
     alike: Flags = (key[one] == key[other]) | (key[one] < 0) | (key[other] < 0)
     return alike
-
-
-def _name_keys(names: pd.Series[str]) -> Array:
-    """The `name_key` of each name, missing for a name without letters."""
-    return on_distinct(strings(names), lambda some: strings([name_key(name) or None for name in some.to_pylist()]))
 
 
 def compared(one: StoredPerson, other: StoredPerson) -> Evidence:

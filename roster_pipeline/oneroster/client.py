@@ -130,9 +130,6 @@ class Client:
         """The same, requested once for each client, and only as far as somebody reads."""
         return self._once("orgs", self.orgs)
 
-    def _listed_schools(self) -> Iterator[dict[str, Any]]:
-        return self._once("schools", self._schools)
-
     def _once(self, name: str, read: Callable[[], Iterator[dict[str, Any]]]) -> Iterator[dict[str, Any]]:
         known, rest = self._lists.setdefault(name, ([], read()))
         yield from known
@@ -180,7 +177,7 @@ class Client:
         alone = self.single_org(wanted)
         if alone is not None:
             return {**alone, "foundBy": "sourcedId"}
-        found = orgs_meant(self.listed_orgs(), wanted) or orgs_meant(self._listed_schools(), wanted)
+        found = orgs_meant(self.listed_orgs(), wanted) or orgs_meant(self._once("schools", self._schools), wanted)
         if len(found) > 1:
             raise SchoolNotFound.of_several(found)
         return found[0] if found else None

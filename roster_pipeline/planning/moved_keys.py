@@ -74,7 +74,7 @@ def moved_keys(rows: pd.DataFrame, directory: DirectoryFrames) -> Moved:
         gained = [
             (who, _key(name, of_person[name][1], kinds[who]))
             for who, of_person in changes.items()
-            if _gains(of_person, name)
+            if name in of_person and of_person[name][1] is not None
         ]
         holders = _holders(directory, name, [key for _, key in gained])
         for who, key in gained:
@@ -136,10 +136,6 @@ class _Names:
     def _columns(self) -> dict[str, dict[int, str | None]]:
         ids = self._people.index.tolist()
         return {name: dict(zip(ids, strings(self._people[name]).to_pylist(), strict=True)) for name in _WHOLE_NAMES[-1]}
-
-
-def _gains(changes: Changes, name: str) -> bool:
-    return name in changes and changes[name][1] is not None
 
 
 def _key(name: str, value: str, kind: str | None) -> str:

@@ -15,7 +15,7 @@ the snapshot hold the archival; guards that only count archivals do not.
 """
 
 import hashlib
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -228,7 +228,9 @@ def with_exemptions(
         who = None if pd.isna(one["person_id"]) else int(one["person_id"])
         places = [of_person.get(who)] if who is not None else list(map(of_record.get, one["sourced_ids"]))
         place = next((place for place in places if place is not None), None)
-        if place is not None and action[place] == one["action"] and _same(one, rows["changes"].iloc[place]):
+        changes = {} if place is None else rows["changes"].iloc[place]
+        same = one["action"] != UPDATE or _plain(one["changes"]) == _plain(changes)
+        if place is not None and action[place] == one["action"] and same:
             chosen.append(place)
         elif one["action"] == UPDATE and who in unreadable:
             continue
@@ -236,10 +238,6 @@ def with_exemptions(
             ended.append(int(one["id"]))
     whole = snapshot.complete and snapshot.mode != "delta"
     return _skipped(rows, chosen), tuple(ended) if whole else ()
-
-
-def _same(exemption: Mapping[Hashable, Any], changes: dict[str, list[Any]]) -> bool:
-    return exemption["action"] != UPDATE or _plain(exemption["changes"]) == _plain(changes)
 
 
 def _plain(changes: Any) -> bytes:

@@ -27,7 +27,6 @@ from roster_pipeline.frames import (
     column_of,
     filled,
     objects,
-    on_distinct,
     strings,
     truth,
 )
@@ -37,7 +36,7 @@ from roster_pipeline.identity.identity_groups import LAST_PRESENT
 from roster_pipeline.identity.match_keys import (
     Persons,
     bare_numbers,
-    name_key,
+    name_keys_of,
     numbered,
     persons_at,
     record_match_keys,
@@ -220,15 +219,11 @@ def mailboxes(emails: Array) -> Array:
 
 def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:
     """Given and family name in one key, every combination; one alone if there is no other, empty if there is none."""
-    keys = {name: on_distinct(strings(frame[name]), _name_keys) for name in (*_GIVEN, *_FAMILY)}
+    keys = {name: name_keys_of(frame[name]) for name in (*_GIVEN, *_FAMILY)}
     given = [keys["given_name"], pc.coalesce(keys["preferred_given_name"], keys["given_name"])]
     family = [keys["family_name"], pc.coalesce(keys["preferred_family_name"], keys["family_name"])]
     for names in product(given, family):
         yield pc.binary_join_element_wise(*(pc.fill_null(name, "") for name in names), pa.scalar("", TEXT))
-
-
-def _name_keys(names: Array) -> Array:
-    return pa.array([name_key(name) or None for name in names.to_pylist()], TEXT)
 
 
 def _among(values: Array, some: Array) -> Flags:

@@ -32,11 +32,11 @@ class PlanStats:
     members that the sync manages. records: records of the role, used or not. rejected: those of them that were not
     used. contradictions: people that the SIS still answers for. unwitnessed: archivals for which nobody was asked.
     rekeyed: (known people found under a new id, known people found). reassigned: (active members whose id seems to
-    belong to somebody else now, active members found). claimed: people of another connection who get a role here.
-    without_org: active members whose records all came without an org. school: the school as a whole. moved: keys that
-    move between known people. roles: person to role of the active members. unlike: comparison with the connection's
-    earlier good snapshots. announced: which rows of the plan archive an announced leaver. No number here counts such a
-    person.
+    belong to somebody else now, active members found); a SIS may give the ids of people who left to new people.
+    claimed: people of another connection who get a role here. without_org: active members whose records all came
+    without an org. school: the school as a whole. moved: keys that move between known people. roles: person to role of
+    the active members. unlike: comparison with the connection's earlier good snapshots. announced: which rows of the
+    plan archive an announced leaver. No number here counts such a person.
     """
 
     snapshot: SnapshotFacts
@@ -91,10 +91,10 @@ def plan_stats_of(
         contradictions=int((surprising & flags_of(rows["reason"] == "sis_still_answers")).sum()),
         today=today,
         first_sync=plan.first_sync,
-        rekeyed=_rekeyed(plan, directory),
+        rekeyed=_shares(plan, directory.known_people, rows["matched_by"] != "link"),
         unwitnessed=int((archives & flags_of(rows["witness"].isna())).sum()),
         awaits_approval=plan.awaits_approval,
-        reassigned=_reassigned(plan, directory),
+        reassigned=_shares(plan, directory.active_people, rows["reason"] == ID_REASSIGNED),
         claimed=claims(rows, directory),
         without_org=_without_org(roster, directory, roles, gone),
         school=whole_school(rows, directory, there, snapshot, gone, plan.settled),
@@ -162,19 +162,6 @@ def _rejected_roles(rejected: pd.DataFrame, directory: DirectoryFrames) -> pd.Se
 def _counted(roles: pd.Series[str], rostered: tuple[str, ...]) -> dict[str, int]:
     counts = roles.value_counts()
     return {role: int(counts.get(role, 0)) for role in (*rostered, UNKNOWN)}
-
-
-def _rekeyed(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
-    """For each role, of the people whom this SIS knew before: how many came only under a new id, and how many came."""
-    return _shares(plan, directory.known_people, plan.rows["matched_by"] != "link")
-
-
-def _reassigned(plan: Plan, directory: DirectoryFrames) -> dict[str, tuple[int, int]]:
-    """For each role, among the active members: how many came as somebody else, and how many came at all.
-
-    People who left do not count, because a SIS may give their ids to new people every year.
-    """
-    return _shares(plan, directory.active_people, plan.rows["reason"] == ID_REASSIGNED)
 
 
 def _shares(plan: Plan, among: Ints, such: pd.Series[bool]) -> dict[str, tuple[int, int]]:

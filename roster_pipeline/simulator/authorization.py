@@ -47,14 +47,10 @@ class Tokens:
     def __init__(self, credentials: Mapping[str, str], faults: Faults) -> None:
         self.credentials = dict(credentials)
         self.faults = faults
-        self._tokens: dict[str, Token] = {}
-
-    def lookup(self, token: str) -> Token | None:
-        issued = self._tokens.get(token)
-        return issued if issued is not None and issued.ends > time() else None
+        self.issued: dict[str, Token] = {}
 
     def revoke_all(self) -> None:
-        self._tokens.clear()
+        self.issued.clear()
 
     def answer(self, call: Call) -> Answer:
         try:
@@ -128,7 +124,7 @@ class Tokens:
         faults = self.faults
         token, cookie = secrets.token_urlsafe(24), secrets.token_urlsafe(8)
         lifetime = faults.number("expires_in", LIFETIME)
-        self._tokens[token] = Token(time() + lifetime, granted, cookie)
+        self.issued[token] = Token(time() + lifetime, granted, cookie)
         body: Any = {
             "access_token": token,
             "token_type": "Bearer",
@@ -202,8 +198,8 @@ class Access:
                 raise _unauthorized("no accepted authorization")
 
     def _require_token(self, call: Call, text: str, scope: str) -> None:
-        token = self.tokens.lookup(text)
-        if token is None:
+        token = self.tokens.issued.get(text)
+        if token is None or token.ends <= time():
             raise _unauthorized("token unknown or ended")
         if self.faults.on("session_cookie") and f"SISSESSION={token.cookie}" not in call.headers.get("cookie", ""):
             raise _unauthorized("session unknown")

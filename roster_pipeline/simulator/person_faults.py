@@ -127,10 +127,6 @@ def _unknown_roles(user: ServedUser) -> Record:
     return _role_text(user, lambda _: "Lunchroom" if user.person.row % 2 else "ext:officeStaff")
 
 
-def _roles_case(user: ServedUser) -> Record:
-    return _role_text(user, lambda role: f" {role.upper()} " if user.value == "upper" else role.title())
-
-
 def _role_dates(user: ServedUser) -> Record:
     """Ended, future, current with both dates, and current with a begin only, in turn."""
     today = user.district.clock().date()
@@ -197,7 +193,9 @@ PERSON_FAULTS: dict[str, Change] = {
     "staff_as": _staff_as,
     "role_missing": _role_missing,
     "unknown_roles": _unknown_roles,
-    "roles_case": _roles_case,
+    "roles_case": lambda user: _role_text(
+        user, lambda role: f" {role.upper()} " if user.value == "upper" else role.title()
+    ),
     "role_dates": _role_dates,
     "orgs_empty": _orgs_empty,
     "enabled": _enabled,

@@ -1,7 +1,7 @@
 """Only changes are fetched once the SIS has named every kind of change; a change that it does not name ends that."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import text
@@ -142,9 +142,8 @@ def test_a_wrong_clock_is_reported_and_changes_alone_are_not_trusted(
     district.add_school()
     district.run_sync()
     prove_changes(district)
-    right = endpoint._utc_now
     monkeypatch.setattr(
-        endpoint.Clock, "__init__", _behind(endpoint.Clock.__init__, lambda: right() - timedelta(hours=48))
+        endpoint.Clock, "__init__", _behind(endpoint.Clock.__init__, lambda: datetime.now(UTC) - timedelta(hours=48))
     )
     district.people.rename(students(district)[0], given_name="Changed")
     assert district.run_sync()["updated"] == 1

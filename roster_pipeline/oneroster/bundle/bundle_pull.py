@@ -104,8 +104,9 @@ class BundlePull:
                     if is_older(bundle, last):
                         self._finish(self._reading(opened))
                         break
-                    others = self._others_of_export(stack, listing, bundle, bundles) if whole else []
-                    yield from self._several([opened, *others]) if others else self._single(opened)
+                    others = same_export(bundle, bundles) if whole else []
+                    also = [other for each in others if (other := self._open(stack, listing, each))[1].whole]
+                    yield from self._several([opened, *also]) if also else self._single(opened)
                 if whole:
                     break
         self._proof = self._judge(chain, bundles, time.monotonic() - started)
@@ -169,13 +170,6 @@ class BundlePull:
             if len(listing.bundles) > 1 and name.isprintable():
                 problem.message = f"{name or 'The unpacked files'}: {problem.message}"
             raise
-
-    def _others_of_export(
-        self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle, bundles: list[DatedBundle]
-    ) -> list[Opened]:
-        """The other bulk bundles of the same export, opened."""
-        opened = [self._open(stack, listing, other) for other in same_export(bundle, bundles)]
-        return [other for other in opened if other[1].whole]
 
     def _reading(self, opened: Opened) -> BundleReading:
         return BundleReading(opened, self._wanted, self._source.limits, self._source.metadata_keys)

@@ -137,14 +137,11 @@ class Discovery:
             yield from self._signatures(signed)
             return
         yield from self._tokens(candidates)
-        if by_token or self._is_settled():
+        clear = any(origin <= RefusalOrigin.TOKEN for origin, _ in self._refusals)
+        if by_token or clear:  # else the credentials would be sent to more places
             return
         yield from self._signatures([root for root in signed if root.version != "1.2"])
         yield from ((bearer(endpoint.client_secret), root) for root in candidates[:1])
-
-    def _is_settled(self) -> bool:
-        """Whether a refusal was clear enough to stop, so that the credentials are not sent to more places."""
-        return any(origin <= RefusalOrigin.TOKEN for origin, _ in self._refusals)
 
     def _signatures(self, candidates: list[Root]) -> Iterator[tuple[SignIn, Root]]:
         for root in candidates:

@@ -265,10 +265,6 @@ MOST_SKEW = 300.0
 """Seconds. If the SIS's clock is further from ours, it refuses signed requests and we do not trust its times."""
 
 
-def _utc_now() -> datetime:
-    return datetime.now(UTC)
-
-
 @dataclass(frozen=True)
 class Clock:
     """The time functions of a session, so that tests can replace them.
@@ -278,5 +274,5 @@ class Clock:
 
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
-    now: Callable[[], datetime] = _utc_now
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
     chance: Callable[[], float] = secrets.SystemRandom().random

@@ -269,7 +269,8 @@ class HttpSession:
             with self.counters.lock:
                 self.counters.bytes += len(body)
         response = Response(answer.status_code, answer.headers, body, str(request.url))
-        self._note_clock(response)
+        if response.server_time is not None:
+            self.skew_seconds = (response.server_time - self.clock.now()).total_seconds()
         return response
 
     def _out_of_time(self, label: str) -> Dribbling:
@@ -282,11 +283,6 @@ class HttpSession:
             f"The response to {label} was not complete after {self.endpoint.limits.response_seconds:.0f} s.",
             "Choose a smaller page size, or ask the SIS's administrator why it is so slow.",
         )
-
-    def _note_clock(self, response: Response) -> None:
-        theirs = response.server_time
-        if theirs is not None:
-            self.skew_seconds = (theirs - self.clock.now()).total_seconds()
 
 
 def _with_the_query(url: str, target: str) -> str:

@@ -122,11 +122,6 @@ def _public_context() -> ssl.SSLContext:
     return context
 
 
-def _trusting_nobody() -> ssl.SSLContext:
-    """TLS settings with which no server can be verified, for a pool that never needs any."""
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 _publicly_trusted = cache(_public_context)
 """Cached, because reading all public certificates takes longer than the pull of a small school."""
 
@@ -139,7 +134,7 @@ class _Transport(httpx.BaseTransport):
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint, self._lock = endpoint, threading.Lock()
-        self._plain = self._pool(_trusting_nobody())
+        self._plain = self._pool(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT))  # trusts nobody, and never needs to
         self._secure = self._pool(trusted(endpoint.ca_bundle)) if endpoint.ca_bundle else None
 
     def _pool(self, ssl_context: ssl.SSLContext) -> httpcore.ConnectionPool:

@@ -12,6 +12,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta, timezone
+from functools import cache
 from typing import Any
 
 from roster_pipeline.oneroster.http.response import folded
@@ -116,7 +117,7 @@ class OrgReferences:
         self._by_spelling: dict[str, set[str]] = defaultdict(set)
         self._shapes: set[str] = set()
         self._parents: dict[str, str] = {}
-        self._cache: dict[str, tuple[str, ...]] = {}
+        self.meant = cache(self._meant)
 
     def note(self, orgs: Iterable[dict[str, Any]]) -> None:
         """Add orgs that the SIS lists."""
@@ -129,7 +130,7 @@ class OrgReferences:
             for name in ("sourcedId", "identifier", "name"):
                 if org[name]:
                     self._by_spelling[org[name].casefold()].add(sourced_id)
-        self._cache.clear()
+        self.meant.cache_clear()
 
     def above(self, org: str) -> set[str]:
         """The org's parent, the parent's parent, and so on."""
@@ -137,13 +138,6 @@ class OrgReferences:
         while (parent := self._parents.get(org)) is not None and parent not in parents:
             parents.add(org := parent)
         return parents
-
-    def meant(self, text: str) -> tuple[str, ...]:
-        """The sourcedIds of the listed orgs that a reference means; the text itself if it cannot be read."""
-        orgs = self._cache.get(text)
-        if orgs is None:
-            orgs = self._cache[text] = self._read(text)
-        return orgs
 
     def place(self, users: Sequence[dict[str, Any]]) -> None:
         """Replace the references of these users by the orgs that they mean, one role entry per org, and count them.
@@ -173,7 +167,8 @@ class OrgReferences:
         if type(user) is ReadUser:
             user.mark = None  # the next pull counts it again
 
-    def _read(self, text: str) -> tuple[str, ...]:
+    def _meant(self, text: str) -> tuple[str, ...]:
+        """The sourcedIds of the listed orgs that a reference means; the text itself if it cannot be read."""
         if text in self.ids:
             return (text,)
         orgs = [self._only_org(part) for part in split_ids(text)]

@@ -34,7 +34,7 @@ def test_the_short_way_and_the_long_way_give_the_same_user(row: list[str], roles
         book.add(row[0].strip(), role)
     book.seal()
     for kept in (None, book):
-        reader = UserRows(layout, ("a",), kept)
+        reader = UserRows(layout, kept)
         codes = None if kept is None else kept.of([row[0].strip()])[0]
         cells = [*row, ""]
         short = reader._direct(cells, codes)

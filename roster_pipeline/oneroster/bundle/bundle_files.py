@@ -89,6 +89,7 @@ class Member:
 
     name: str
     open: Callable[[], BinaryIO]
+    limits: BundleLimits
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from roster_pipeline.oneroster.bundle.bundle_files import (
     MANIFEST,
     READ_FILES,
     WINDOWS_1252,
-    BundleLimits,
     Member,
     MissingFile,
     OpenedBundle,
@@ -64,18 +63,18 @@ class BundleFile:
     mode: Mode
     columns: ColumnLayout
 
-    def table(self, limits: BundleLimits) -> Table:
-        return Table(self.member, self.seen, limits)
-
 
 @dataclass(frozen=True)
 class BundleLayout:
-    """files: those of orgs, users and roles that exist. whole: somebody who is not in this bundle has left.
+    """How one opened bundle is read.
+
+    files: those of orgs, users and roles that exist. whole: somebody who is not in this bundle has left.
 
     problems, notes: slugs for the proof. bytes: of all files read. revision: fingerprint of all of them. enrollments:
     what the manifest says of enrollments.csv, None if nothing.
     """
 
+    bundle: OpenedBundle
     files: Mapping[str, BundleFile]
     version: str
     whole: bool
@@ -84,9 +83,6 @@ class BundleLayout:
     bytes: int
     revision: str
     enrollments: Mode | None = None
-
-
-Opened = tuple[OpenedBundle, BundleLayout]
 
 
 def columns_of(layouts: Sequence[BundleLayout]) -> dict[str, list[str]]:
@@ -107,16 +103,16 @@ class _Findings:
     notes: list[str] = field(default_factory=list)
 
 
-def bundle_layout_of(opened: OpenedBundle, limits: BundleLimits, metadata_keys: Sequence[str] = ()) -> BundleLayout:
+def bundle_layout_of(opened: OpenedBundle, metadata_keys: Sequence[str] = ()) -> BundleLayout:
     """Read every file once to its end, and check manifest and headers. Raises the errors of this package."""
-    manifest = read_manifest(opened, limits)
+    manifest = read_manifest(opened)
     findings = _Findings()
     modes = _modes(opened, manifest, findings)
     preflights = {name: preflight(opened.files[name]) for name in modes}
     files: dict[str, BundleFile] = {}
     for name, mode in modes.items():
         also = _also_needed(name, modes, manifest)
-        files[name] = _checked_file(name, opened.files[name], preflights[name], mode, also, metadata_keys, limits)
+        files[name] = _checked_file(name, opened.files[name], preflights[name], mode, also, metadata_keys)
     for name, file in files.items():
         findings.notes += [f"column-missing:{name}.{column}" for column in file.columns.missing]
         if file.seen.encoding == WINDOWS_1252:
@@ -131,6 +127,7 @@ def bundle_layout_of(opened: OpenedBundle, limits: BundleLimits, metadata_keys: 
     version = _version(manifest, files, findings)
     digests = [seen.digest for seen in preflights.values()] + ([manifest.digest] if manifest else [])
     return BundleLayout(
+        bundle=opened,
         files=files,
         version=version,
         whole=whole,
@@ -142,7 +139,7 @@ def bundle_layout_of(opened: OpenedBundle, limits: BundleLimits, metadata_keys: 
     )
 
 
-def read_manifest(opened: OpenedBundle, limits: BundleLimits) -> Manifest | None:
+def read_manifest(opened: OpenedBundle) -> Manifest | None:
     """The bundle's manifest, None if it has none. Raises WrongManifest or WrongHeader."""
     member = opened.files.get(MANIFEST)
     if member is None:
@@ -150,7 +147,7 @@ def read_manifest(opened: OpenedBundle, limits: BundleLimits) -> Manifest | None
     seen = preflight(member)
     modes: dict[str, Mode] = {}
     version: str | None = None
-    with Table(member, seen, limits) as table:
+    with Table(member, seen) as table:
         separator_error = wrong_separator(member.name, table.header)
         if separator_error is not None:
             raise separator_error
@@ -162,7 +159,7 @@ def read_manifest(opened: OpenedBundle, limits: BundleLimits) -> Manifest | None
         rows = 0
         for page in table.pages():
             rows += len(page)
-            if rows > limits.manifest_rows or any(_may_matter(row) for row in page.unreadable):
+            if rows > member.limits.manifest_rows or any(_may_matter(row) for row in page.unreadable):
                 raise WrongManifest(f"{member.name} cannot be read as a manifest.", _MANIFEST_REMEDY)
             for row in page.rows:
                 name, value = row[0].strip().lower(), row[1].strip()
@@ -248,10 +245,9 @@ def _checked_file(
     mode: Mode,
     also: Sequence[str],
     metadata_keys: Sequence[str],
-    limits: BundleLimits,
 ) -> BundleFile:
     """Check header and first rows. Raises WrongHeader or MissingFile."""
-    with Table(member, seen, limits) as table:
+    with Table(member, seen) as table:
         if "role" in also and len(table.header) > 1 and not {"role", "orgsourcedids"} & set(map(folded, table.header)):
             raise MissingFile(
                 f"The bundle does not say who has which role: roles.csv is missing, and {member.name} lacks the "

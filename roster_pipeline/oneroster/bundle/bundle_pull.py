@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle, date_bundles
-from roster_pipeline.oneroster.bundle.bundle_layout import Opened, bundle_layout_of, columns_of
-from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading, Tally
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of, columns_of
+from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading
 from roster_pipeline.oneroster.bundle.delta_chain import (
     MISSED,
     LastRead,
@@ -100,12 +100,12 @@ class BundlePull:
                 chain.append(bundle)
                 with ExitStack() as stack:
                     opened = self._open(stack, listing, bundle)
-                    whole = opened[1].whole
+                    whole = opened.whole
                     if is_older(bundle, last):
-                        self._finish(self._reading(opened))
+                        self._finish(BundleReading(opened, self._wanted))
                         break
                     others = same_export(bundle, bundles) if whole else []
-                    also = [other for each in others if (other := self._open(stack, listing, each))[1].whole]
+                    also = [other for each in others if (other := self._open(stack, listing, each)).whole]
                     yield from self._several([opened, *also]) if also else self._single(opened)
                 if whole:
                     break
@@ -147,7 +147,7 @@ class BundlePull:
             rejected=sum(each.tally.rejected for each in results),
             left_out=sum(each.tally.left_out for each in results),
             duplicates=sum(each.tally.duplicates for each in results),
-            requests=sum(each.bundle.requests for each in results),
+            requests=sum(each.layout.bundle.requests for each in results),
             bytes=sum(each.layout.bytes for each in results),
             seconds=round(seconds, 3),
             revision=_joined([each.layout.revision for each in results]),
@@ -160,35 +160,28 @@ class BundlePull:
             columns=columns_of([each.layout for each in results]),
         )
 
-    def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> Opened:
+    def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> BundleLayout:
         """Open one bundle. An error names it, if there are several."""
         try:
             opened = stack.enter_context(listing.open(bundle.bundle))
-            return opened, bundle_layout_of(opened, self._source.limits, self._source.metadata_keys)
+            return bundle_layout_of(opened, self._source.metadata_keys)
         except OneRosterError as problem:
             name = bundle.bundle.name
             if len(listing.bundles) > 1 and name.isprintable():
                 problem.message = f"{name or 'The unpacked files'}: {problem.message}"
             raise
 
-    def _reading(self, opened: Opened) -> BundleReading:
-        return BundleReading(opened, self._wanted, self._source.limits, self._source.metadata_keys)
-
-    def _read_enrollments(self, opened: list[Opened]) -> Memberships | None:
+    def _read_enrollments(self, opened: list[BundleLayout]) -> Memberships | None:
         """Read the enrollments, if wanted. If they are needed and cannot be read, the snapshot has a problem."""
         wanted, self._enrolled = self._wanted, None
         if not wanted.enrollments and not wanted.enrollments_if_there:
             return None
-        memberships, problem = read_enrollments(opened, self._source.limits)
+        memberships, problem = read_enrollments(opened)
         if problem is None:
             self._enrolled = memberships
         else:
             (self._problems if wanted.enrollments else self._notes).append(problem)
         return memberships
-
-    def _note_lost(self, opened: list[Opened], tallies: list[Tally], enrolled: Memberships | None) -> None:
-        limits, today = self._source.limits, self._now.date()
-        self.lost = lost_users(opened, tallies, self._orgs, today, limits, enrolled)
 
     def _note_orgs(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """The batches; remembers which orgs exist."""
@@ -204,20 +197,20 @@ class BundlePull:
                 self._enrolled.mark(batch.records, self._now.date(), self._orgs)
             yield batch
 
-    def _single(self, opened: Opened) -> Iterator[Batch]:
-        reading = self._reading(opened)
+    def _single(self, opened: BundleLayout) -> Iterator[Batch]:
+        reading = BundleReading(opened, self._wanted)
         enrolled = self._read_enrollments([opened])
         yield from self._marked(self._newest.of(reading.batches()))
-        self._note_lost([opened], [reading.tally], enrolled)
+        self.lost = lost_users([reading], self._orgs, self._now.date(), enrolled)
         self._finish(reading)
 
     def _finish(self, reading: BundleReading) -> None:
-        reading.bundle.check_unchanged()
+        reading.layout.bundle.check_unchanged()
         self._results.append(reading)
 
-    def _several(self, export: list[Opened]) -> Iterator[Batch]:
+    def _several(self, export: list[BundleLayout]) -> Iterator[Batch]:
         """Bulk bundles of one export, newest first: each is read for the schools that no newer one has."""
-        outlines = [outline(self._note_orgs(self._reading(opened).batches())) for opened in export]
+        outlines = [outline(self._note_orgs(BundleReading(opened, self._wanted).batches())) for opened in export]
         shares = shares_of(outlines)
         chosen = [place for place, share in enumerate(shares) if place == 0 or share.schools]
         self._notes += [LEFT_OUT] * (len(chosen) < len(export))
@@ -225,20 +218,19 @@ class BundlePull:
         enrolled = self._read_enrollments([export[place] for place in chosen])
         repeated = in_several([outlines[place] for place in chosen])
         records = {
-            place: records_of(shares[place].of(self._reading(export[place]).batches()), repeated)
+            place: records_of(shares[place].of(BundleReading(export[place], self._wanted).batches()), repeated)
             for place in chosen[1:]
             if len(repeated)
         }
-        tallies = []
+        readings = []
         for place in chosen:
-            reading = self._reading(export[place])
-            tallies.append(reading.tally)
+            readings.append(reading := BundleReading(export[place], self._wanted))
             batches = shares[place].of(reading.batches())
             older = [users for other, users in records.items() if other > place]
             yield from self._marked(self._newest.of(completed(batches, older) if older else batches))
             self._newest.superseded += shares[place].left_out
             if place == chosen[-1]:
-                self._note_lost([export[each] for each in chosen], tallies, enrolled)
+                self.lost = lost_users(readings, self._orgs, self._now.date(), enrolled)
             self._finish(reading)
 
 

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from roster_pipeline.errors import ORGS_ARE_DELTA
-from roster_pipeline.oneroster.bundle.bundle_files import BundleLimits
-from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, Opened
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleFile, BundleLayout
 from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, record_maker, unreadable_rejects
-from roster_pipeline.oneroster.bundle.csv_table import Page
+from roster_pipeline.oneroster.bundle.csv_table import Page, Table
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
 from roster_pipeline.oneroster.collections.proof import Flags, SeenIds
@@ -59,13 +58,9 @@ class Tally:
 class BundleReading:
     """Reads the files of one opened bundle. `tally` is complete after the last batch."""
 
-    def __init__(
-        self, opened: Opened, wanted: Wanted, limits: BundleLimits, metadata_keys: tuple[str, ...] = ()
-    ) -> None:
-        self.bundle, self.layout = opened
+    def __init__(self, layout: BundleLayout, wanted: Wanted) -> None:
+        self.layout = layout
         self._wanted = wanted
-        self._limits = limits
-        self._metadata_keys = metadata_keys
         self._dates = Dates()
         self.tally = Tally()
         self._orgs = self.tally.orgs
@@ -119,7 +114,7 @@ class BundleReading:
         return roles
 
     def _read_users(self, file: BundleFile, roles: RoleIndex | None) -> Iterator[Batch]:
-        reader = UserRows(file.columns, self._metadata_keys, roles, self._dates)
+        reader = UserRows(file.columns, roles, self._dates)
         if roles is not None:
             partial = self.layout.files["roles"].mode == "delta"
         else:
@@ -203,7 +198,7 @@ class BundleReading:
                 tally.notes.append("roles-name-absent-users")
 
     def _pages(self, name: str, file: BundleFile) -> Iterator[Page]:
-        with file.table(self._limits) as table:
+        with Table(file.member, file.seen) as table:
             repaired = 0
             for page in table.pages(RowRepair(table.header, file.columns.positions)):
                 repaired += page.repaired

@@ -14,7 +14,6 @@ from typing import Self
 
 from roster_pipeline.oneroster.bundle.bundle_files import (
     REPLACEMENT,
-    BundleLimits,
     BundleTooLarge,
     Member,
     Preflight,
@@ -71,11 +70,11 @@ class Table:
     cut_short: after `pages()`, whether the file ended inside a row.
     """
 
-    def __init__(self, member: Member, seen: Preflight, limits: BundleLimits) -> None:
+    def __init__(self, member: Member, seen: Preflight) -> None:
         self.name = member.name
         self.cut_short = False
         self._seen = seen
-        self._limits = limits
+        self._limits = member.limits
         self._text = io.TextIOWrapper(member.open(), seen.encoding, errors="replace", newline="")
         self._reader = csv.reader(self._lines(), strict=True)
         try:

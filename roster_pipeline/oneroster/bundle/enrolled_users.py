@@ -12,15 +12,14 @@ import numpy as np
 from roster_pipeline.oneroster.bundle.bundle_files import (
     ENROLLMENTS,
     BundleBroken,
-    BundleLimits,
     BundleTooLarge,
     Member,
     WrongEncoding,
     WrongHeader,
     preflight,
 )
-from roster_pipeline.oneroster.bundle.bundle_layout import Opened
-from roster_pipeline.oneroster.bundle.bundle_reading import Tally
+from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout
+from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading
 from roster_pipeline.oneroster.bundle.columns import ENROLLMENTS as ENROLLMENT_COLUMNS
 from roster_pipeline.oneroster.bundle.columns import cell_picker, column_layout
 from roster_pipeline.oneroster.bundle.csv_table import Table
@@ -32,32 +31,30 @@ Which = Callable[[Sequence[str]], list[bool]]
 """From users, by sourcedId, to a flag for each."""
 
 
-def read_enrollments(
-    opened: Iterable[Opened], limits: BundleLimits, which: Which | None = None
-) -> tuple[Memberships, str | None]:
+def read_enrollments(bundles: Iterable[BundleLayout], which: Which | None = None) -> tuple[Memberships, str | None]:
     """The enrollments of these bundles together, and a problem slug if they do not show who has none.
 
     They show it only if enrollments.csv is bulk in every bundle and every row can be read. A problem in it is a problem
     of the snapshot, never an error of the bundle. which: keep only the enrollments of these users.
     """
     memberships, problem = Memberships(), None
-    for bundle, layout in opened:
-        member = bundle.files.get(ENROLLMENTS)
+    for layout in bundles:
+        member = layout.bundle.files.get(ENROLLMENTS)
         if member is None:
             return memberships, UNREAD
         if not layout.whole or layout.enrollments != "bulk":
             return memberships, IN_PART
         try:
-            problem = _add_enrollments(member, limits, memberships, which) or problem
+            problem = _add_enrollments(member, memberships, which) or problem
         except (BundleBroken, BundleTooLarge, WrongEncoding, WrongHeader):
             return memberships, UNREAD
     return memberships, problem or (None if memberships else UNREAD)
 
 
-def _add_enrollments(member: Member, limits: BundleLimits, memberships: Memberships, which: Which | None) -> str | None:
+def _add_enrollments(member: Member, memberships: Memberships, which: Which | None) -> str | None:
     """Add the enrollments of one file. Returns the slug of its problem."""
     problem = None
-    with Table(member, preflight(member), limits) as table:
+    with Table(member, preflight(member)) as table:
         columns = column_layout(member.name, table.header, ENROLLMENT_COLUMNS)
         pick = cell_picker(columns, _NAMES)
         for page in table.pages(RowRepair(table.header, columns.positions)):
@@ -71,13 +68,13 @@ def _add_enrollments(member: Member, limits: BundleLimits, memberships: Membersh
     return problem
 
 
-def _without_row(tallies: Sequence[Tally]) -> Which:
+def _without_row(readings: Sequence[BundleReading]) -> Which:
     """Flags the users who have no row in these readings, or only a row without a role."""
 
     def flags(ids: Sequence[str]) -> list[bool]:
         values = np.fromiter(map(hash, ids), np.int64, len(ids))
         known = np.zeros(len(ids), dtype=np.bool_)
-        for tally in tallies:
+        for tally in (reading.tally for reading in readings):
             if tally.users is not None:
                 known |= tally.users.has(values) & ~tally.without_role.has(values)
         return (~known).tolist()
@@ -86,24 +83,19 @@ def _without_row(tallies: Sequence[Tally]) -> Which:
 
 
 def lost_users(
-    opened: Sequence[Opened],
-    tallies: Sequence[Tally],
-    orgs: OrgReferences,
-    today: date,
-    limits: BundleLimits,
-    enrolled: Memberships | None,
+    readings: Sequence[BundleReading], orgs: OrgReferences, today: date, enrolled: Memberships | None
 ) -> list[str]:
     """People who are enrolled in a bulk export's orgs today but have no record or no role in it.
 
     Enrollments in a role that nobody of the bundle has do not count: an export of students alone may have teachers'
     enrollments too. enrolled: the enrollments of the export, if they were read already.
     """
-    if not opened[0][1].whole:
+    if not readings[0].layout.whole:
         return []
-    lacks = _without_row(tallies)
+    lacks = _without_row(readings)
     if enrolled is None:
-        enrolled, _ = read_enrollments(opened, limits, lacks)
-    roles = frozenset[str | None]({None}).union(*(tally.orgs.roles_seen for tally in tallies))
+        enrolled, _ = read_enrollments((reading.layout for reading in readings), lacks)
+    roles = frozenset[str | None]({None}).union(*(reading.tally.orgs.roles_seen for reading in readings))
     users = list(enrolled.users)
     absent = (user for user, is_absent in zip(users, lacks(users), strict=True) if is_absent)
 

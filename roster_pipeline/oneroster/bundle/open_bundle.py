@@ -127,7 +127,7 @@ def _file_member(file: Path, before: dict[Path, SizeAndTime], limits: BundleLimi
             raise BundleUnsafe(f"{file.name} is not an ordinary file.", "Replace it with the file itself.")
         return limited_stream(stream, file.name, limits.file_bytes)
 
-    return Member(file.name, open_member)
+    return Member(file.name, open_member, limits)
 
 
 def _files_changed() -> BundleMoving:
@@ -217,7 +217,7 @@ def _zip_member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limits: BundleL
             raise _broken() from None
         return limited_stream(stream, _base_name(info), limits.file_bytes)
 
-    return Member(_base_name(info), open_member)
+    return Member(_base_name(info), open_member, limits)
 
 
 def _check_sizes(infos: list[zipfile.ZipInfo], limits: BundleLimits) -> None:

@@ -134,11 +134,10 @@ class UserRows:
     def __init__(
         self,
         columns: ColumnLayout,
-        metadata_keys: tuple[str, ...] = (),
         roles: RoleIndex | None = None,
         dates: Dates | None = None,
     ) -> None:
-        self._reader = UserReader(metadata_keys, dates)
+        self._reader = UserReader(tuple(columns.metadata), dates)
         self._record = record_maker(columns)
         self._roles = roles
         self._id = columns.positions["sourcedId"]

@@ -19,11 +19,11 @@ import pandas as pd
 from sqlalchemy import text
 
 from roster_pipeline.directory import plans, pulls, schema, snapshots, tenant_changes
-from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.pg_copy import driver
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings
+from roster_pipeline_tests.directory import builders
 
 AIM = 4
 Took = tuple[float, float]
@@ -102,7 +102,7 @@ def timed_apply(database: Database, people: int) -> Took:
         tenant_changes.add_connection(conn, "district", "sis", settings, None)
         school = tenant_changes.add_school(conn, "sis", "school", "School", SchoolSettings(school_id="org"))
     known = range(people + leavers)
-    apply_plan(database, write_plan(database, school, [_create(n, n, "") for n in known]), who="benchmark")
+    builders.apply_plan(database, write_plan(database, school, [_create(n, n, "") for n in known]), who="benchmark")
     with database.begin() as conn:
         ids = dict(conn.execute(text("select number, id from person")).all())
         conn.execute(text("analyze"))
@@ -118,7 +118,7 @@ def timed_apply(database: Database, people: int) -> Took:
         conn.execute(text("vacuum analyze"))
         conn.execute(text("checkpoint"))
     started, work = time.perf_counter(), common.work(database.engine.url)
-    result = apply_plan(database, plan_id, who="benchmark")
+    result = builders.apply_plan(database, plan_id, who="benchmark")
     took = time.perf_counter() - started, work.so_far()["all"]
     assert result.counts["student"] == {"create": people, "update": people, "archive": leavers}, result.counts
     return took

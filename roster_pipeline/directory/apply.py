@@ -5,7 +5,6 @@ is archived without a stored `pass`, or an approval of a finding that a person m
 of the plan has changed since the plan was made, or if the roster's quality results have changed since the verdict.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +13,7 @@ import orjson
 from sqlalchemy import Connection, RowMapping, or_, select, text
 
 from roster_pipeline.directory import apply_sql, apply_staging, approvals, plans, rosters
-from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district_of
 from roster_pipeline.directory.tables import approval, school, sync
 from roster_pipeline.vocabulary import CHANGING
@@ -72,23 +71,6 @@ class SyncResult:
 
 
 def apply_plan(
-    database: Database,
-    plan_id: int,
-    *,
-    who: str,
-    run_id: str | None = None,
-    kind: str = "sync",
-    now: datetime | None = None,
-    also: Callable[[Connection, SyncResult], None] | None = None,
-) -> SyncResult:
-    """Apply a plan as far as its verdict and approvals allow. kind: "sync" applies once per school and snapshot;
-    "approval" applies the held rows a person approved. It calls `also` in the same transaction, after the changes.
-    Raises PlanStale, VerdictMissing, PlanNotForApply, NotApproved."""
-    with database.begin() as conn:
-        return apply_within(conn, plan_id, who=who, run_id=run_id, kind=kind, now=now, also=also)
-
-
-def apply_within(
     conn: Connection,
     plan_id: int,
     *,
@@ -96,9 +78,10 @@ def apply_within(
     run_id: str | None = None,
     kind: str = "sync",
     now: datetime | None = None,
-    also: Callable[[Connection, SyncResult], None] | None = None,
 ) -> SyncResult:
-    """As `apply_plan`, but in the caller's transaction. If this raises, the caller has to roll the transaction back."""
+    """Apply a plan as far as its verdict and approvals allow. kind: "sync" applies once per school and snapshot;
+    "approval" applies the held rows a person approved. If this raises, the caller has to roll the transaction back.
+    Raises PlanStale, VerdictMissing, PlanNotForApply, NotApproved."""
     lock_district_of(conn, plan_id)
     plan = plans.get(conn, plan_id)
     now = now or datetime.now(UTC)
@@ -128,8 +111,6 @@ def apply_within(
     outcome = "held" if held else "applied" if changed else "unchanged"
     result = SyncResult(sync_id, outcome, counts, held=held)
     _close_sync(conn, plan, result, passed, approval_id, kind=kind, who=who, run_id=run_id)
-    if also is not None:
-        also(conn, result)
     return result
 
 

@@ -9,7 +9,7 @@ once. People who are active somewhere, or who have several records tonight, stay
 about each.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
@@ -17,7 +17,6 @@ from sqlalchemy import Connection, insert, select, text
 from roster_pipeline.directory import apply_sql, apply_staging, audit, plans
 from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
-from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tables import snapshot, sync
 from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
@@ -97,43 +96,31 @@ UNLINK = (
 """Removes the link, makes another link the primary one, makes earlier plans out of date, and adds to the audit."""
 
 
-def relink(
-    database: Database,
-    plan_id: int,
-    *,
-    who: str,
-    reason: str,
-    plan_hash: str | None = None,
-    also: Callable[[Connection, SyncResult], None] | None = None,
-) -> SyncResult:
+def relink(conn: Connection, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> SyncResult:
     """Give the people of a held plan their new links, as a sync of its own; then plan again. counts: role to "link" to
-    people. also: called in the transaction. Raises PlanChanged, NothingHeld, PlanStale."""
-    with database.begin() as conn:
-        lock_district(conn, plans.get(conn, plan_id).district_id)
-        plan = plans.get(conn, plan_id)
-        if plan.state != "planned" or plan.dry_run or plan_hash not in (None, plan.hash):
-            raise PlanChanged(plan_id)
-        if plans.of_other_settings(conn, plan):
-            raise PlanStale(f"Settings were changed since plan {plan_id} was made.", "Plan again.")
-        source = conn.execute(select(snapshot).where(snapshot.c.id == plan.snapshot_id)).mappings().one()
-        given = {
-            "plan": plan_id,
-            "district": plan.district_id,
-            "connection": source["connection_id"],
-            "version": source["proof"].get("version"),
-            "snapshot": source["id"],
-            "masters": bool(source["counts"].get("masters")),
-        }
-        if not conn.execute(text(STAGE), given).rowcount:
-            raise NothingHeld(plan_id)
-        conn.execute(text(STAGE_HOMES), given)
-        conn.execute(text("analyze linking; analyze moving"))
-        if conn.scalar(text(STALE), given) or conn.scalar(text(apply_staging.STALE_LINKS), given):
-            raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
-        result = _write(conn, plan, given, who, reason)
-        if also is not None:
-            also(conn, result)
-        return result
+    people. Raises PlanChanged, NothingHeld, PlanStale."""
+    lock_district(conn, plans.get(conn, plan_id).district_id)
+    plan = plans.get(conn, plan_id)
+    if plan.state != "planned" or plan.dry_run or plan_hash not in (None, plan.hash):
+        raise PlanChanged(plan_id)
+    if plans.of_other_settings(conn, plan):
+        raise PlanStale(f"Settings were changed since plan {plan_id} was made.", "Plan again.")
+    source = conn.execute(select(snapshot).where(snapshot.c.id == plan.snapshot_id)).mappings().one()
+    given = {
+        "plan": plan_id,
+        "district": plan.district_id,
+        "connection": source["connection_id"],
+        "version": source["proof"].get("version"),
+        "snapshot": source["id"],
+        "masters": bool(source["counts"].get("masters")),
+    }
+    if not conn.execute(text(STAGE), given).rowcount:
+        raise NothingHeld(plan_id)
+    conn.execute(text(STAGE_HOMES), given)
+    conn.execute(text("analyze linking; analyze moving"))
+    if conn.scalar(text(STALE), given) or conn.scalar(text(apply_staging.STALE_LINKS), given):
+        raise PlanStale(f"The directory changed since plan {plan_id} was made.", "Plan again.")
+    return _write(conn, plan, given, who, reason)
 
 
 def _write(conn: Connection, found: plans.PlanRow, given: dict[str, object], who: str, reason: str) -> SyncResult:

@@ -4,8 +4,7 @@ Rows that moved since are left alone and reported. The next sync plans the same 
 the same. So before a rollback, stop the cause: switch off automatic rostering or Archive, or exclude the person.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -41,7 +40,8 @@ class NothingToUndo(DirectoryError):
 def preview(database: Database, sync_id: int, *, only: Only | None = None) -> Sequence[Row[Any]]:
     """The rows that a rollback would undo now, by person. Changes nothing. way: remove, set back or remake. moved: the
     row has changed since, so it is left as it is."""
-    with database.begin() as conn, _staged(conn, sync_id, only):
+    with database.begin() as conn:
+        _stage(conn, sync_id, only)
         return conn.execute(text(rollback_sql.SHOW)).all()
 
 
@@ -71,7 +71,8 @@ class Outline:
 
 def outline(database: Database, sync_id: int, *, only: Only | None = None) -> Outline:
     """The effect of a rollback now; the database counts the rows. Changes nothing."""
-    with database.begin() as conn, _staged(conn, sync_id, only) as (_, given):
+    with database.begin() as conn:
+        _, given = _stage(conn, sync_id, only)
         people = _counted(conn, given)
         rows = conn.execute(text(rollback_sql.OUTLINE)).mappings().all()
         moved = conn.execute(text(rollback_sql.MOVED), given | {"limit": MOST_MOVED}).mappings().all()
@@ -79,39 +80,28 @@ def outline(database: Database, sync_id: int, *, only: Only | None = None) -> Ou
         return Outline(ordered, [dict(row) for row in rows], [dict(row) for row in moved])
 
 
-def roll_back(
-    database: Database,
-    sync_id: int,
-    *,
-    who: str,
-    reason: str,
-    only: Only | None = None,
-    also: Callable[[Connection, SyncResult], None] | None = None,
-) -> SyncResult:
+def roll_back(conn: Connection, sync_id: int, *, who: str, reason: str, only: Only | None = None) -> SyncResult:
     """Undo one sync, or its archivals. counts: role to create, update, restore, archive (undone) and moved to people.
-    also: called in the transaction. Raises UnknownSync, AlreadyUndone, NothingToUndo."""
-    with database.begin() as conn, _staged(conn, sync_id, only) as (undone, given):
-        undone_by = undone_whole_by(conn, sync_id)
-        if undone_by is not None and only is None:
-            raise AlreadyUndone(f"Sync {sync_id} was undone by sync {undone_by}.", "See: roster history")
-        counts = _counted(conn, given)
-        new_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
-        conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(new_id)})
-        if not sum(conn.execute(text(statement), given).rowcount for statement in rollback_sql.CHANGES):
-            raise NothingToUndo(
-                f"Nothing of sync {sync_id} can be undone.",
-                "It changed nothing, or all its changes were changed again.",
-            )
-        outcome = "held" if any("moved" in of_role for of_role in counts.values()) else "applied"
-        owner: dict[str, Any] = {"district_id": undone.district_id, "school_id": undone.school_id}
-        values = {"kind": "rollback", "undoes": sync_id, "outcome": outcome, "counts": counts, "who": who}
-        conn.execute(insert(sync).values(id=new_id, **values, **owner))
-        details = {"sync": sync_id, "by": new_id, "only": only}
-        audit.record(conn, who, "sync rolled back", reason=reason, details=details, **owner)
-        result = SyncResult(new_id, outcome, counts)
-        if also is not None:
-            also(conn, result)
-        return result
+    Raises UnknownSync, AlreadyUndone, NothingToUndo."""
+    undone, given = _stage(conn, sync_id, only)
+    undone_by = undone_whole_by(conn, sync_id)
+    if undone_by is not None and only is None:
+        raise AlreadyUndone(f"Sync {sync_id} was undone by sync {undone_by}.", "See: roster history")
+    counts = _counted(conn, given)
+    new_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
+    conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(new_id)})
+    if not sum(conn.execute(text(statement), given).rowcount for statement in rollback_sql.CHANGES):
+        raise NothingToUndo(
+            f"Nothing of sync {sync_id} can be undone.",
+            "It changed nothing, or all its changes were changed again.",
+        )
+    outcome = "held" if any("moved" in of_role for of_role in counts.values()) else "applied"
+    owner: dict[str, Any] = {"district_id": undone.district_id, "school_id": undone.school_id}
+    values = {"kind": "rollback", "undoes": sync_id, "outcome": outcome, "counts": counts, "who": who}
+    conn.execute(insert(sync).values(id=new_id, **values, **owner))
+    details = {"sync": sync_id, "by": new_id, "only": only}
+    audit.record(conn, who, "sync rolled back", reason=reason, details=details, **owner)
+    return SyncResult(new_id, outcome, counts)
 
 
 def _counted(conn: Connection, given: dict[str, Any]) -> Counts:
@@ -127,8 +117,7 @@ def undone_whole_by(conn: Connection, sync_id: int) -> int | None:
     return conn.scalar(text(WHOLE), {"sync": sync_id})  # type: ignore[no-any-return]
 
 
-@contextmanager
-def _staged(conn: Connection, sync_id: int, only: Only | None) -> Iterator[tuple[ledger.SyncRow, dict[str, Any]]]:
+def _stage(conn: Connection, sync_id: int, only: Only | None) -> tuple[ledger.SyncRow, dict[str, Any]]:
     """Put the way back of every row into a temporary table, and mark rows that moved. Under the district's lock."""
     lock_district(conn, ledger.get_sync(conn, sync_id).district_id)
     undone = ledger.get_sync(conn, sync_id)
@@ -143,4 +132,4 @@ def _staged(conn: Connection, sync_id: int, only: Only | None) -> Iterator[tuple
     conn.execute(text("analyze rollback_row"))
     for statement in (*rollback_sql.MARK_MOVED, *rollback_sql.MARK_ROOTED):
         conn.execute(text(statement), given)
-    yield undone, given
+    return undone, given

@@ -26,7 +26,7 @@ from roster_pipeline.directory import (
     tenants,
 )
 from roster_pipeline.directory import relink as relinking
-from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
+from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.services.school_changes import locked_school
 from roster_pipeline.services.settings_changes import FieldError, given_reason
@@ -100,7 +100,8 @@ def approve(
         with database.begin() as conn:
             school_id = plan_of_school(conn, key, plan_id).school_id
             approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash, manager=manager, parts=parts)
-            result = apply_within(conn, plan_id, who=who, kind="approval", now=now, also=finish)
+            result = apply_plan(conn, plan_id, who=who, kind="approval", now=now)
+            finish(conn, result)
             ledger.note_decision(conn, school_id, "approval", who, sync_id=result.sync_id, plan_id=plan_id)
             return result
     except PlanStale:
@@ -174,15 +175,13 @@ def relink(
 ) -> SyncResult:
     """Give the people of a held plan their new ids, and nothing else. Raises as `approve`."""
     why = given_reason(reason)
-    with database.begin() as conn:
-        school_id = plan_of_school(conn, key, plan_id).school_id
-
-    def report(conn: Connection, result: SyncResult) -> None:
-        conclude(conn, result)
-        ledger.note_decision(conn, school_id, "relink", who, sync_id=result.sync_id, plan_id=plan_id)
-
     try:
-        return relinking.relink(database, plan_id, who=who, reason=why, plan_hash=plan_hash, also=report)
+        with database.begin() as conn:
+            school_id = plan_of_school(conn, key, plan_id).school_id
+            result = relinking.relink(conn, plan_id, who=who, reason=why, plan_hash=plan_hash)
+            conclude(conn, result)
+            ledger.note_decision(conn, school_id, "relink", who, sync_id=result.sync_id, plan_id=plan_id)
+            return result
     except PlanStale:
         raise _moved(key) from None
 
@@ -191,13 +190,12 @@ def roll_back(
     database: Database, sync_id: int, *, who: str, reason: str, only: rollback.Only | None = None
 ) -> SyncResult:
     """Undo a sync, or only its archivals. Raises AlreadyUndone, NothingToUndo, UnknownSync, FieldError."""
-
-    def report(conn: Connection, result: SyncResult) -> None:
+    with database.begin() as conn:
+        result = rollback.roll_back(conn, sync_id, who=who, reason=given_reason(reason), only=only)
         conclude(conn, result)
         school_id = ledger.get_sync(conn, result.sync_id).school_id
         ledger.note_decision(conn, school_id, "rollback", who, sync_id=result.sync_id)
-
-    return rollback.roll_back(database, sync_id, who=who, reason=given_reason(reason), only=only, also=report)
+        return result
 
 
 def _moved(key: str) -> SyncError:

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from roster_pipeline.cleaning.roles import orgs_named
-from roster_pipeline.directory import audit, ledger, members, plan_rows, plans, rosters, snapshots, tenants
-from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_within
+from roster_pipeline.directory import apply, audit, ledger, members, plan_rows, plans, rosters, snapshots, tenants
+from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import ONE_PERSON, latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
@@ -77,7 +77,7 @@ def apply_plan(database: Database, school_key: str, plan_id: int, *, who: str, r
         if planned.hash != shown.hash:
             raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.")
         with database.begin() as conn:
-            result = apply_within(conn, planned.plan_id, who=who, kind="person")
+            result = apply.apply_plan(conn, planned.plan_id, who=who, kind="person")
             details = {"sync": result.sync_id, "plan": planned.plan_id}
             audit.record(
                 conn, who, "person synced", school=school, person_id=shown.person_id, reason=reason, details=details

@@ -237,7 +237,10 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
             raise SyncError(school_key, "there is no plan to apply", f"Run: roster sync {school_key}")
     for _ in range(MOST_TRIES):
         try:
-            return apply_plan(database, plan_id, who=who, run_id=run_id, kind="sync", also=finish)
+            with database.begin() as conn:
+                result = apply_plan(conn, plan_id, who=who, run_id=run_id)
+                finish(conn, result)
+                return result
         except PlanStale:
             with database.begin() as conn:
                 school = tenants.get_school(conn, school_key)
@@ -250,7 +253,9 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
 
 
 def finish(conn: Connection, result: SyncResult) -> None:
-    """What belongs to every sync, in its transaction: remove unwanted contacts, then `conclude`."""
+    """What belongs to every new sync, in its transaction: remove unwanted contacts, then `conclude`."""
+    if result.already:
+        return
     rosters.drop_unwanted(conn, result.sync_id)
     conclude(conn, result)
 

@@ -3,7 +3,6 @@
 import re
 from typing import Any
 
-from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory import builders
@@ -33,7 +32,7 @@ def held_creates(database: Database, school: SchoolRow, *names: str, night: bool
     rows = [newcomer(name, changes={"email": f"{name}@zyxpoison.example"}) for name in names or ("u1", "u2")]
     plan_id = write_plan(database, school, rows, held={CREATES: [MANY]}, **more)
     if night:
-        apply_plan(database, plan_id, who="night")
+        builders.apply_plan(database, plan_id, who="night")
     return plan_id
 
 
@@ -42,7 +41,7 @@ def held_archive(database: Database, school: SchoolRow, *findings: dict[str, Any
     sync_rows(database, school, newcomer("old", "Grace"))
     leaving = row("archive", person_of(database, "old"), links=["old"], reason="left")
     plan_id = write_plan(database, school, [leaving], held={ARCHIVES: list(findings)})
-    apply_plan(database, plan_id, who="night")
+    builders.apply_plan(database, plan_id, who="night")
     return plan_id
 
 

@@ -10,7 +10,6 @@ from roster_pipeline.cli.output import print_report
 from roster_pipeline.console.charts import HEIGHT, WIDTH, role_bars, trend_bars, trend_line, year_charts
 from roster_pipeline.directory import alerts, audit, manual_edits, manual_runs, tenant_changes
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.directory.school_history import Week, school_history
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
@@ -24,6 +23,7 @@ from roster_pipeline.vocabulary import ROLE_ORDER
 from roster_pipeline_tests.console.conftest import OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, fields_of
 from roster_pipeline_tests.console.held_plans import MANY, audited, held_creates, words_of
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows
 
 
@@ -38,7 +38,7 @@ def test_the_history_tells_syncs_rollbacks_and_failures_newest_first(
 ) -> None:
     done = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2"))
     put_reports(database)
-    undone = roll_back(database, done.sync_id, who="it@example.org", reason="by mistake")
+    undone = builders.roll_back(database, done.sync_id, who="it@example.org", reason="by mistake")
     put_reports(database)
     with database.begin() as opened:
         alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
@@ -216,7 +216,7 @@ def test_an_undone_sync_is_marked_and_cannot_be_undone_again(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     done = sync_rows(database, lincoln, newcomer("u1"))
-    undone = roll_back(database, done.sync_id, who="it@example.org", reason="by mistake")
+    undone = builders.roll_back(database, done.sync_id, who="it@example.org", reason="by mistake")
     text = words_of(owner.get(f"/schools/lincoln/syncs/{done.sync_id}").text)
     assert f"This sync was undone by rollback {undone.sync_id}" in text
     assert "Roll back" not in text

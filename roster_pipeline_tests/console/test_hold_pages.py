@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import text
 
 from roster_pipeline.directory import approvals, manual_edits
-from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
@@ -25,6 +24,7 @@ from roster_pipeline_tests.console.held_plans import (
     held_creates,
     words_of,
 )
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import (
     add_school,
     every,
@@ -308,7 +308,7 @@ def _archives_and_creations(database: Database, lincoln: SchoolRow) -> int:
     leaving = [row("archive", person_of(database, name), links=[name], reason="left") for name in ("old", "older")]
     held = {("student", "create"): [MANY], ("student", "archive"): [MANY | {"guard": "archivals"}]}
     plan_id = write_plan(database, lincoln, [newcomer("u1"), newcomer("u2"), *leaving], held=held)
-    apply_plan(database, plan_id, who="night")
+    builders.apply_plan(database, plan_id, who="night")
     return plan_id
 
 

@@ -12,7 +12,6 @@ from sqlalchemy import text
 
 from roster_pipeline.directory import accounts, lasting_decisions, manual_edits, rosters
 from roster_pipeline.directory.accounts import Place
-from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import day
@@ -27,6 +26,7 @@ from roster_pipeline_tests.console.held_plans import (
     words_of,
 )
 from roster_pipeline_tests.console.test_isolation import OF_A_PERSON, at
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import (
     NOBODY,
     add_school,
@@ -426,7 +426,7 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
     assert f"Plan {plan} of Lincoln" in before
     assert "The SIS has other values." in before
     assert "differs from the SIS record" in before
-    result = apply_plan(database, plan, who="night")
+    result = builders.apply_plan(database, plan, who="night")
     after = words_of(owner.get(f"/people/{ada}").text)
     assert f"done by sync {result.sync_id}" in after
     assert "differs from the SIS record" not in after

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from roster_pipeline.directory import alerts
-from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services.school_changes import pause
@@ -60,7 +59,7 @@ def test_held_and_decided_in_parts_with_one_row_left_out(
         for name in ("old", "older")
     ]
     held = {("student", "create"): [MANY], ("student", "archive"): [MANY | {"guard": "archivals"}]}
-    apply_plan(
+    builders.apply_plan(
         database, builders.write_plan(database, lincoln, [builders.newcomer("u1"), *leaving], held=held), who="night"
     )
     put_reports(database)
@@ -163,7 +162,7 @@ def test_only_the_manager_decides_then_several_schools_at_once(
     open_page: Open, database: Database, lincoln: SchoolRow
 ) -> None:
     plan_id = builders.write_plan(database, lincoln, [builders.newcomer("u1")], held={CREATES: [CLAIMED]})
-    apply_plan(database, plan_id, who="night")
+    builders.apply_plan(database, plan_id, who="night")
     with database.begin() as opened:
         east, west = builders.add_school(opened, "east"), builders.add_school(opened, "west")
     held_creates(database, east, "e1")

@@ -9,8 +9,10 @@ import orjson
 import pandas as pd
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import manual_edits, plans, pulls, snapshots, tenant_changes, tenants
-from roster_pipeline.directory.apply import SyncResult, apply_plan
+from roster_pipeline.directory import apply, manual_edits, plans, pulls, snapshots, tenant_changes, tenants
+from roster_pipeline.directory import relink as relinking
+from roster_pipeline.directory import rollback as rollbacks
+from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import ROSTER_COLUMNS
@@ -32,6 +34,29 @@ class Decision(TypedDict):
 
 
 BY = Decision(who="owner", reason="asked to")
+
+
+def apply_plan(
+    database: Database, plan_id: int, *, also: Callable[[Connection, SyncResult], None] | None = None, **how: Any
+) -> SyncResult:
+    """Apply a plan in a transaction of its own. also: called at its end."""
+    with database.begin() as conn:
+        result = apply.apply_plan(conn, plan_id, **how)
+        if also is not None:
+            also(conn, result)
+        return result
+
+
+def relink(database: Database, plan_id: int, **how: Any) -> SyncResult:
+    """Relink the people of a plan in a transaction of its own."""
+    with database.begin() as conn:
+        return relinking.relink(conn, plan_id, **how)
+
+
+def roll_back(database: Database, sync_id: int, **how: Any) -> SyncResult:
+    """Undo a sync in a transaction of its own."""
+    with database.begin() as conn:
+        return rollbacks.roll_back(conn, sync_id, **how)
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,11 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory import approvals, plan_rows, plans
-from roster_pipeline.directory.apply import PlanNotForApply, PlanStale, apply_plan
+from roster_pipeline.directory.apply import PlanNotForApply, PlanStale
 from roster_pipeline.directory.apply_staging import NotApproved, VerdictMissing
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import (
     add_school,
     every,
@@ -104,7 +105,7 @@ def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_m
     sync_rows(
         database, lincoln, row("update", person, changes={"primary_record": "u2"}, links=["u2"], new_links=["u2"])
     )
-    apply_plan(database, stale, who="night")
+    builders.apply_plan(database, stale, who="night")
     assert every(database, primary) == [("u2",)]
     sync_rows(database, other, row("update", person, changes={"primary_record": "x1"}, links=["x1"]))
     assert every(database, primary) == [("x1",)]
@@ -131,7 +132,7 @@ def test_a_sync_is_applied_once_per_snapshot(database: Database, lincoln: School
 def test_what_is_held_stays_and_the_rest_goes_on(database: Database, lincoln: SchoolRow, ada: int) -> None:
     rows = [newcomer("u2"), row("archive", ada)]
     plan_id = write_plan(database, lincoln, rows, held={("student", "archive"): [FINDING]})
-    result = apply_plan(database, plan_id, who="night")
+    result = builders.apply_plan(database, plan_id, who="night")
     assert result.outcome == "held"
     assert result.counts == {"student": {"create": 1, "archive": 0, "held": 1}}
     assert result.held == {"student": {"archive": 1}}
@@ -144,7 +145,7 @@ def test_what_is_held_stays_and_the_rest_goes_on(database: Database, lincoln: Sc
 def test_a_row_without_a_verdict_is_never_applied(database: Database, lincoln: SchoolRow) -> None:
     plan_id = write_plan(database, lincoln, [newcomer("u1")], judged=False)
     with pytest.raises(VerdictMissing):
-        apply_plan(database, plan_id, who="night")
+        builders.apply_plan(database, plan_id, who="night")
     assert one(database, "select count(*) from person") == 0
 
 
@@ -184,7 +185,7 @@ def test_a_plan_is_stale_when_what_it_touches_moved(database: Database, lincoln:
         plan_id = write_plan(database, lincoln, [row("update", ada, changes={"grade": "05"})])
         every(database, moved)
         with pytest.raises(PlanStale, match="The directory changed"):
-            apply_plan(database, plan_id, who="night")
+            builders.apply_plan(database, plan_id, who="night")
 
 
 def test_a_create_is_stale_when_its_record_number_or_email_is_somebodys_meanwhile(
@@ -195,7 +196,7 @@ def test_a_create_is_stale_when_its_record_number_or_email_is_somebodys_meanwhil
     for late in (by_number, newcomer("u1", changes={"email": "A@example.org"}), newcomer("u2")):
         plan_id = write_plan(database, lincoln, [late], position=0)
         with pytest.raises(PlanStale, match="The directory changed"):
-            apply_plan(database, plan_id, who="night")
+            builders.apply_plan(database, plan_id, who="night")
     sync_rows(database, lincoln, by_number)
     assert one(database, "select count(*) from person") == 2
 
@@ -204,16 +205,16 @@ def test_a_newer_plan_makes_the_older_one_stale_but_a_dry_run_does_not(database:
     older = write_plan(database, lincoln, [newcomer("u1")])
     look = write_plan(database, lincoln, [newcomer("u1")], dry_run=True)
     with pytest.raises(PlanNotForApply):
-        apply_plan(database, look, who="night")
+        builders.apply_plan(database, look, who="night")
     write_plan(database, lincoln, [newcomer("u1")])
     with pytest.raises(PlanStale):
-        apply_plan(database, older, who="night")
+        builders.apply_plan(database, older, who="night")
 
 
 def test_an_approval_without_approval_is_refused(database: Database, lincoln: SchoolRow) -> None:
     plan_id = write_plan(database, lincoln, [newcomer("u1")], held={("student", "create"): [FINDING]})
     with pytest.raises(NotApproved):
-        apply_plan(database, plan_id, who="owner", kind="approval")
+        builders.apply_plan(database, plan_id, who="owner", kind="approval")
     assert approvals.LAPSES_AFTER.total_seconds() == 72 * 3600
 
 
@@ -231,5 +232,5 @@ def test_what_is_done_also_is_done_in_the_same_transaction(database: Database, l
         raise RuntimeError
 
     with pytest.raises(RuntimeError):
-        apply_plan(database, plan_id, who="night", also=break_off)
+        builders.apply_plan(database, plan_id, who="night", also=break_off)
     assert one(database, "select count(*) from person") + one(database, "select count(*) from sync") == 0

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory import approvals, audit, lasting_decisions, plan_rows, plans
-from roster_pipeline.directory.apply import PlanNotForApply, apply_plan
+from roster_pipeline.directory.apply import PlanNotForApply
 from roster_pipeline.directory.apply_staging import NotApproved
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import (
     every,
     newcomer,
@@ -47,12 +48,12 @@ def test_an_approval_lets_the_held_rows_of_its_school_through_once(
         assert approvals.held(conn, school_id=roosevelt.id) == []
     assert (hold.plan_id, hold.school, hold.role, hold.action, hold.rows) == (plan_id, "lincoln", *CREATES, 1)
     assert (hold.findings, hold.overridable) == ([FINDING], True)
-    assert apply_plan(database, plan_id, who="night").outcome == "held"
+    assert builders.apply_plan(database, plan_id, who="night").outcome == "held"
     approval_id = _approve(database, plan_id)
-    assert apply_plan(database, _held_plan(database, roosevelt, hash_="same"), who="night").outcome == "held"
-    second = apply_plan(database, plan_id, who="owner", kind="approval")
+    assert builders.apply_plan(database, _held_plan(database, roosevelt, hash_="same"), who="night").outcome == "held"
+    second = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     assert (second.outcome, second.counts) == ("applied", {"student": {"create": 1}})
-    again = apply_plan(database, plan_id, who="owner", kind="approval")
+    again = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     assert (again.sync_id, again.already) == (second.sync_id, True)
     assert one(database, "select used_by from approval where id = :id", id=approval_id) == second.sync_id
     with database.begin() as conn:
@@ -60,26 +61,26 @@ def test_an_approval_lets_the_held_rows_of_its_school_through_once(
         assert audit.search(conn)[0].what == "hold approved"
     leaving = row("archive", person_of(database, "u1"))
     later = write_plan(database, lincoln, [leaving], held={ARCHIVES: [FINDING]}, hash_="same")
-    assert apply_plan(database, later, who="night").outcome == "held", "the approval was used"
+    assert builders.apply_plan(database, later, who="night").outcome == "held", "the approval was used"
 
 
 def test_an_approval_covers_a_later_plan_with_the_same_hash_only(database: Database, lincoln: SchoolRow) -> None:
     _approve(database, _held_plan(database, lincoln, hash_="same"))
     changed = _held_plan(database, lincoln, hash_="another")
-    assert apply_plan(database, changed, who="night").outcome == "held"
+    assert builders.apply_plan(database, changed, who="night").outcome == "held"
     equal = _held_plan(database, lincoln, hash_="same")
-    assert apply_plan(database, equal, who="night").outcome == "applied"
+    assert builders.apply_plan(database, equal, who="night").outcome == "applied"
 
 
 def test_an_approval_lapses(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> None:
     for school, after, outcome in ((lincoln, 71, "applied"), (roosevelt, 73, "held")):
         plan_id = _held_plan(database, school, hash_=school.key)
         _approve(database, plan_id, NOW - timedelta(hours=after))
-        assert apply_plan(database, plan_id, who="night").outcome == outcome
+        assert builders.apply_plan(database, plan_id, who="night").outcome == outcome
     late = _held_plan(database, roosevelt)
     _approve(database, late, NOW - timedelta(hours=100))
     with pytest.raises(NotApproved):
-        apply_plan(database, late, who="owner", kind="approval")
+        builders.apply_plan(database, late, who="owner", kind="approval")
 
 
 def test_an_approval_lets_through_only_what_can_be_overridden(database: Database, lincoln: SchoolRow) -> None:
@@ -90,7 +91,7 @@ def test_an_approval_lets_through_only_what_can_be_overridden(database: Database
     both = {ARCHIVES: [FIXED], CREATES: [FINDING]}
     plan_id = write_plan(database, lincoln, [leaving, newcomer("u2")], held=both)
     _approve(database, plan_id)
-    result = apply_plan(database, plan_id, who="owner", kind="approval")
+    result = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     assert result.counts == {"student": {"archive": 0, "create": 1, "held": 1}}
 
 
@@ -112,7 +113,7 @@ def test_a_discarded_plan_is_never_applied(database: Database, lincoln: SchoolRo
         assert approvals.held(conn) == []
         assert audit.search(conn)[0].what == "hold discarded"
     with pytest.raises(PlanNotForApply):
-        apply_plan(database, plan_id, who="night")
+        builders.apply_plan(database, plan_id, who="night")
 
 
 def _leaving(database: Database, school: SchoolRow, *names: str) -> list[dict[str, Any]]:
@@ -125,17 +126,17 @@ def test_one_kind_of_change_of_one_role_is_approved_and_the_rest_stays_held(
 ) -> None:
     rows = [*_leaving(database, lincoln, "old"), newcomer("u1")]
     plan_id = write_plan(database, lincoln, rows, held={CREATES: [FINDING], ARCHIVES: [FINDING]})
-    apply_plan(database, plan_id, who="night")
+    builders.apply_plan(database, plan_id, who="night")
     with pytest.raises(approvals.NothingHeld):
         _approve(database, plan_id, parts=[("teacher", "create")])
     _approve(database, plan_id, parts=[CREATES])
-    first = apply_plan(database, plan_id, who="owner", kind="approval")
+    first = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     assert (first.outcome, first.counts["student"]["create"], first.held) == ("held", 1, {"student": {"archive": 1}})
     with database.begin() as conn:
         assert [hold.part for hold in approvals.held(conn)] == [ARCHIVES]
         assert audit.search(conn)[0].details["parts"] == ["student create"]
     _approve(database, plan_id)
-    assert apply_plan(database, plan_id, who="owner", kind="approval").outcome == "applied"
+    assert builders.apply_plan(database, plan_id, who="owner", kind="approval").outcome == "applied"
     assert one(database, "select status from membership where person_id = :id", id=person_of(database, "old")) == (
         "archived"
     )
@@ -144,7 +145,7 @@ def test_one_kind_of_change_of_one_role_is_approved_and_the_rest_stays_held(
 def test_an_exempted_row_is_never_applied_and_no_longer_waits(database: Database, lincoln: SchoolRow) -> None:
     rows = _leaving(database, lincoln, "a", "b", "c")
     plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING]})
-    apply_plan(database, plan_id, who="night")
+    builders.apply_plan(database, plan_id, who="night")
     with database.begin() as conn:
         assert lasting_decisions.exempt(conn, plan_id, [0], "owner", "on a journey") == 1
         with pytest.raises(lasting_decisions.NothingExempted):
@@ -159,7 +160,7 @@ def test_an_exempted_row_is_never_applied_and_no_longer_waits(database: Database
         assert [(line["exempted"], line["held"]) for line in lines] == [(True, False), (False, True), (False, True)]
         assert plan_rows.count(conn, plan, plan_rows.RowFilter(held=True)) == 2
     _approve(database, plan_id)
-    done = apply_plan(database, plan_id, who="owner", kind="approval")
+    done = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     assert (done.outcome, done.held, done.counts["student"]) == ("applied", {}, {"archive": 2, "skip": 1})
     assert one(database, "select status from membership where person_id = :id", id=person_of(database, "a")) == "active"
     with database.begin() as conn:
@@ -176,11 +177,11 @@ def test_an_exempted_update_does_not_hand_a_membership_to_the_sync(database: Dat
     every(database, "update membership set managed = false returning 1")
     rows = [row("update", person_of(database, record), links=[record]) for record in "ab"]
     plan_id = write_plan(database, lincoln, rows, held={("student", "update"): [FINDING]})
-    apply_plan(database, plan_id, who="night")
+    builders.apply_plan(database, plan_id, who="night")
     with database.begin() as conn:
         assert lasting_decisions.exempt(conn, plan_id, [0], "owner", "on a journey") == 1
     _approve(database, plan_id)
-    apply_plan(database, plan_id, who="owner", kind="approval")
+    builders.apply_plan(database, plan_id, who="owner", kind="approval")
     managed = every(database, "select managed from membership order by person_id")
     assert managed == [(False,), (True,)]
 
@@ -190,7 +191,7 @@ def test_only_rows_that_wait_can_be_exempted_and_who_is_erased_leaves_no_exempti
 ) -> None:
     rows = [*_leaving(database, lincoln, "a"), newcomer("u1")]
     plan_id = write_plan(database, lincoln, rows, held={ARCHIVES: [FINDING]})
-    apply_plan(database, plan_id, who="night")
+    builders.apply_plan(database, plan_id, who="night")
     with database.begin() as conn, pytest.raises(lasting_decisions.NothingExempted):
         lasting_decisions.exempt(conn, plan_id, [1], "owner", "applied already")
     with database.begin() as conn, pytest.raises(approvals.PlanChanged):

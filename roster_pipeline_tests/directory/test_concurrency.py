@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import database as databases
-from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
+from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.database import Database, DatabaseUnreachable
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
@@ -16,7 +16,7 @@ from roster_pipeline_tests.directory import builders
 def _at_once(database: Database, *plan_ids: int) -> list[SyncResult | None]:
     def attempt(plan_id: int) -> SyncResult | None:
         try:
-            return apply_plan(database, plan_id, who="night")
+            return builders.apply_plan(database, plan_id, who="night")
         except PlanStale:
             return None
 
@@ -72,7 +72,7 @@ def test_districts_do_not_wait_for_each_other(database: Database, lincoln: Schoo
     plan_id = builders.write_plan(database, foreign, [builders.newcomer("u1")])
     with database.begin() as conn:
         lock_district(conn, lincoln.district_id)
-        assert apply_plan(database, plan_id, who="night").outcome == "applied"
+        assert builders.apply_plan(database, plan_id, who="night").outcome == "applied"
 
 
 def test_a_process_that_dies_in_the_middle_leaves_nothing_and_the_next_one_succeeds(
@@ -86,9 +86,9 @@ def test_a_process_that_dies_in_the_middle_leaves_nothing_and_the_next_one_succe
             other.execute(text(holders))
 
     with pytest.raises(DatabaseUnreachable):
-        apply_plan(database, plan_id, who="night", also=kill_own_backend)
+        builders.apply_plan(database, plan_id, who="night", also=kill_own_backend)
     assert builders.one(database, "select count(*) from person") == 0
-    assert apply_plan(database, plan_id, who="night").counts == {"student": {"create": 1}}
+    assert builders.apply_plan(database, plan_id, who="night").counts == {"student": {"create": 1}}
 
 
 def test_a_connection_that_is_in_use_while_its_database_is_closed_is_closed_when_it_is_given_back(

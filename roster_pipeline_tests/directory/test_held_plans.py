@@ -6,7 +6,6 @@ import pandas as pd
 import pytest
 
 from roster_pipeline.directory import approvals, audit, held_plans, manual_edits, plan_rows, plans, rollback, rosters
-from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.rosters import RejectedFilter, UnknownSnapshot
@@ -45,11 +44,11 @@ def test_held_plans_are_those_of_the_schools_one_may_see_newest_first(
 
 def test_a_plans_timeline_says_who_decided_what(database: Database, lincoln: SchoolRow) -> None:
     plan_id = _held_plan(database, lincoln)
-    night = apply_plan(database, plan_id, who="night")
+    night = builders.apply_plan(database, plan_id, who="night")
     with database.begin() as conn:
         approvals.approve(conn, plan_id, "early", "too early", NOW - timedelta(hours=100))
         approvals.approve(conn, plan_id, "owner", "they are new", NOW)
-    done = apply_plan(database, plan_id, who="owner", kind="approval")
+    done = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     newer = _held_plan(database, lincoln, "u2")
     with database.begin() as conn:
         events = held_plans.timeline(conn, plans.get(conn, plan_id))

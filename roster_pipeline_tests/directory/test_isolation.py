@@ -4,7 +4,7 @@ import traceback
 
 import pytest
 
-from roster_pipeline.directory import audit, manual_edits, rollback, tenant_changes
+from roster_pipeline.directory import audit, manual_edits, tenant_changes
 from roster_pipeline.directory.database import (
     Database,
     DatabaseExhausted,
@@ -15,6 +15,7 @@ from roster_pipeline.directory.database import (
 from roster_pipeline.directory.members import UnknownPerson
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import (
     add_school,
     every,
@@ -137,7 +138,7 @@ def test_erasing_a_person_leaves_no_trace_but_the_fact(database: Database, linco
     never_again = newcomer("u9", POISON, changes={"email": f"9{POISON}@example.org"})
     mistaken = sync_rows(database, lincoln, newcomer(POISON, POISON, changes=changes), never_again).sync_id
     removed = person_of(database, "u9")
-    rollback.roll_back(database, mistaken, who="owner", reason="the person gets another number later")
+    builders.roll_back(database, mistaken, who="owner", reason="the person gets another number later")
     snapshot_id = snapshot_of(database, lincoln, record)
     sync_rows(database, lincoln, newcomer(POISON, POISON, changes=changes), newcomer("u2"), snapshot_id=snapshot_id)
     person = person_of(database, POISON)

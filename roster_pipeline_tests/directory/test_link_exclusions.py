@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
-from roster_pipeline.directory import audit, manual_edits, members, relink, rollback, tenant_changes
-from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory import audit, manual_edits, members, rollback, tenant_changes
+from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.tenants import SchoolRow
@@ -63,7 +63,7 @@ def test_a_plan_that_would_link_the_two_is_stale_with_any_revisions(
 ) -> None:
     unlink(database, lincoln, ada)
     for action in ("update", "unchanged", "skip"):
-        for way in (apply_plan, partial(relink.relink, reason="new ids")):
+        for way in (builders.apply_plan, partial(builders.relink, reason="new ids")):
             plan_id = builders.write_plan(
                 database, lincoln, [builders.row(action, ada, links=["u2"], new_links=["u2"])]
             )
@@ -74,11 +74,11 @@ def test_a_plan_that_would_link_the_two_is_stale_with_any_revisions(
 
 def test_a_rollback_does_not_make_the_link_again(database: Database, lincoln: SchoolRow, ada: int) -> None:
     linked = builders.row("update", ada, reason="relinked", links=["u3"], new_links=["u3"])
-    undone = rollback.roll_back(database, builders.sync_rows(database, lincoln, linked).sync_id, **BY)
+    undone = builders.roll_back(database, builders.sync_rows(database, lincoln, linked).sync_id, **BY)
     link(database, lincoln, ada, "u3")
     unlink(database, lincoln, ada, "u3")
     assert [each.moved for each in rollback.preview(database, undone.sync_id) if each.entity == "link"] == [True]
-    assert rollback.roll_back(database, undone.sync_id, **BY).counts == {"student": {"moved": 1}}
+    assert builders.roll_back(database, undone.sync_id, **BY).counts == {"student": {"moved": 1}}
     assert builders.every(database, "select sourced_id from link order by 1") == [("u1",), ("u2",)]
 
 
@@ -88,7 +88,7 @@ def test_a_person_with_a_link_exclusion_is_not_rolled_back_with_their_sync(
     sync_id = builders.sync_rows(database, lincoln, builders.newcomer("u1"), builders.newcomer("u9")).sync_id
     person = builders.person_of(database, "u1")
     unlink(database, lincoln, person, "u1")
-    result = rollback.roll_back(database, sync_id, **BY)
+    result = builders.roll_back(database, sync_id, **BY)
     assert (result.outcome, result.counts) == ("held", {"student": {"create": 1, "moved": 1}})
     assert builders.every(database, "select id from person") == [(person,)]
     assert builders.every(database, APART) == [(lincoln.connection.id, "u1", person)]

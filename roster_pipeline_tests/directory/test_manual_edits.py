@@ -2,8 +2,8 @@
 
 import pytest
 
-from roster_pipeline.directory import audit, ledger, manual_edits, members, rollback, tenants
-from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory import audit, ledger, manual_edits, members, tenants
+from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.directory import builders
@@ -25,7 +25,7 @@ def test_every_change_by_hand_is_audited_and_makes_plans_stale(
         changed = builders.one(database, query, person=ada) != before
         assert changed == (what == "person edited"), "the time of the last change of a field that applications read"
         with pytest.raises(PlanStale):
-            apply_plan(database, plan_id, who="night")
+            builders.apply_plan(database, plan_id, who="night")
     last = "select sync_id, after ->> 'phone' from change_log where after ? 'phone' order by position desc limit 1"
     assert builders.every(database, last) == [(None, "+1")], "a change by hand has no sync"
 
@@ -63,7 +63,7 @@ def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_th
     )
     sync = builders.sync_rows(database, other, came)
     assert builders.every(database, primary) == [("x1", False)]
-    rollback.roll_back(database, sync.sync_id, who="owner", reason="no")
+    builders.roll_back(database, sync.sync_id, who="owner", reason="no")
     assert builders.every(database, primary) == [("u1", True)]
 
 

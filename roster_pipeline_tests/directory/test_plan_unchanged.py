@@ -6,13 +6,13 @@ import pandas as pd
 import pytest
 
 from roster_pipeline.directory import plan_rows, plans, snapshots
-from roster_pipeline.directory.apply import apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.operations import erase
 from roster_pipeline.directory.plan_rows import RowFilter
 from roster_pipeline.directory.rosters import write
 from roster_pipeline.directory.sync_summary import sync_summary
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import (
     every,
     newcomer,
@@ -87,7 +87,7 @@ def test_they_are_listed_by_role_and_read_like_every_other_row(
 
 def test_a_sync_counts_them(database: Database, lincoln: SchoolRow, people: dict[str, int]) -> None:
     some = (stays(people, "b", absent_syncs=0), stays(people, "c"), stays(people, "t"))
-    done = apply_plan(database, planned(database, lincoln, stays(people, "a"), *some), who="night")
+    done = builders.apply_plan(database, planned(database, lincoln, stays(people, "a"), *some), who="night")
     assert (done.outcome, done.held) == ("unchanged", {})
     assert done.counts == {"student": {"unchanged": 3}, "teacher": {"unchanged": 1}}
     with database.begin() as conn:
@@ -118,7 +118,9 @@ def test_who_is_erased_is_in_no_list_and_the_others_keep_their_numbers_of_rows(
     database: Database, lincoln: SchoolRow, people: dict[str, int]
 ) -> None:
     for _ in range(3):
-        done = apply_plan(database, planned(database, lincoln, *(stays(people, one) for one in RECORDS)), who="night")
+        done = builders.apply_plan(
+            database, planned(database, lincoln, *(stays(people, one) for one in RECORDS)), who="night"
+        )
     numbers = "select person_id, row from plan_line where plan_id = (select max(id) from plan) order by row"
     waiting = planned(database, lincoln, *(stays(people, one) for one in RECORDS))
     before = every(database, numbers)
@@ -131,7 +133,7 @@ def test_who_is_erased_is_in_no_list_and_the_others_keep_their_numbers_of_rows(
         counted = {line["role"]: line["rows"] for line in sync_summary(conn, done.sync_id).actions}
         assert counted == {"student": 2, "teacher": 1}
     unchanged = {"student": {"unchanged": 2}, "teacher": {"unchanged": 1}}
-    assert apply_plan(database, waiting, who="night").counts == unchanged
+    assert builders.apply_plan(database, waiting, who="night").counts == unchanged
     with database.begin() as conn:
         snapshots.prune(conn, lincoln.id, keep=2)
     assert one(database, "select count(*) from plan_unchanged") == 4

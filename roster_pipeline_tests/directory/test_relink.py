@@ -5,8 +5,8 @@ import pytest
 from roster_pipeline.directory import approvals, plans
 from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.relink import relink
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import (
     Decision,
     every,
@@ -37,7 +37,7 @@ def _rekeyed(database: Database, school: SchoolRow) -> int:
 def test_only_links_are_written_and_the_plan_is_made_anew(database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("a1"), newcomer("a2"))
     plan_id = _rekeyed(database, lincoln)
-    result = relink(database, plan_id, **BY)
+    result = builders.relink(database, plan_id, **BY)
     assert result.counts == {"student": {"link": 2}}
     assert every(database, "select sourced_id, is_primary from link order by 1") == [
         ("a1", False),
@@ -50,12 +50,12 @@ def test_only_links_are_written_and_the_plan_is_made_anew(database: Database, li
     with database.begin() as conn:
         assert plans.get(conn, plan_id).state == "replaced"
     with pytest.raises(approvals.PlanChanged):
-        relink(database, plan_id, **BY)
+        builders.relink(database, plan_id, **BY)
 
 
 def test_a_plan_without_new_links_offers_no_relink(database: Database, lincoln: SchoolRow) -> None:
     with pytest.raises(approvals.NothingHeld):
-        relink(database, write_plan(database, lincoln, [newcomer("a1")]), **BY)
+        builders.relink(database, write_plan(database, lincoln, [newcomer("a1")]), **BY)
 
 
 def test_people_who_moved_since_are_not_relinked(database: Database, lincoln: SchoolRow) -> None:
@@ -63,4 +63,4 @@ def test_people_who_moved_since_are_not_relinked(database: Database, lincoln: Sc
     plan_id = _rekeyed(database, lincoln)
     every(database, "update person set revision = revision + 1 returning 1")
     with pytest.raises(PlanStale):
-        relink(database, plan_id, **BY)
+        builders.relink(database, plan_id, **BY)

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import text
 
 from roster_pipeline.directory import ledger, manual_edits, rollback
-from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
+from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows, write_plan
 
 STATE = {
@@ -40,7 +41,7 @@ def _a_night(database: Database, school: SchoolRow) -> int:
 
 
 def _undo(database: Database, sync_id: int, only: rollback.Only | None = None) -> SyncResult:
-    return rollback.roll_back(database, sync_id, who="owner", reason="wrong file", only=only)
+    return builders.roll_back(database, sync_id, who="owner", reason="wrong file", only=only)
 
 
 @pytest.fixture
@@ -123,9 +124,9 @@ def test_a_sync_is_undone_once(database: Database, lincoln: SchoolRow) -> None:
     sync_id = sync_rows(database, lincoln, newcomer("u1")).sync_id
     _undo(database, sync_id)
     with pytest.raises(rollback.AlreadyUndone):
-        rollback.roll_back(database, sync_id, who="owner", reason="again")
+        builders.roll_back(database, sync_id, who="owner", reason="again")
     with pytest.raises(rollback.NothingToUndo):
-        rollback.roll_back(database, sync_rows(database, lincoln).sync_id, who="owner", reason="empty")
+        builders.roll_back(database, sync_rows(database, lincoln).sync_id, who="owner", reason="empty")
     with pytest.raises(ledger.UnknownSync):
         rollback.preview(database, 10**9)
 
@@ -221,7 +222,7 @@ def test_a_plan_that_found_somebody_by_a_link_is_stale_once_the_link_is_rolled_b
     plan_id = write_plan(database, lincoln, [row("update", ada, links=["u2"], changes={"email": "x@example.org"})])
     _undo(database, second)
     with pytest.raises(PlanStale):
-        apply_plan(database, plan_id, who="test")
+        builders.apply_plan(database, plan_id, who="test")
 
 
 def test_two_nights_are_undone_the_newest_first(database: Database, lincoln: SchoolRow, before: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import audit, ledger, manual_edits, members, undo_edit
-from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.directory.undo_edit import CannotUndo
@@ -53,7 +53,7 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
         assert (line.who, line.what, line.reason) == ("manager", "edit undone", "a mistake")
         assert line.details == {"edit": edit, "was": what}
         with pytest.raises(PlanStale):
-            apply_plan(database, plan, who="test")
+            builders.apply_plan(database, plan, who="test")
         with pytest.raises(CannotUndo, match="already"):
             _undo(database, lincoln, ada, edit)
         with database.begin() as conn:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, text
 
-from roster_pipeline.directory import manual_edits, rollback
+from roster_pipeline.directory import manual_edits
 from roster_pipeline.directory.database import Database, StatementFailed
 from roster_pipeline.directory.tenants import SchoolRow
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import every, newcomer, one, person_of, row, sync_rows
 
 PAGE = Path(__file__).parents[2] / "docs" / "directory.md"
@@ -113,7 +114,7 @@ def test_a_reader_that_follows_ends_with_what_the_views_show(database: Database,
     for night in range(4):
         sync_id = sync_rows(database, lincoln, *[newcomer(f"n{night}-{n}") for n in range(3)]).sync_id
         if night % 2:
-            rollback.roll_back(database, sync_id, who="owner", reason="wrong file")
+            builders.roll_back(database, sync_id, who="owner", reason="wrong file")
         with database.begin() as conn:
             query = text(FOLLOW.replace("entity,", "person_id, entity,", 1))
             for each in conn.execute(query, {"transaction": place[0], "position": place[1]}):

@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from roster_pipeline.directory import tenant_changes, tenants
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
 from roster_pipeline.settings.school import Guards, RoleSettings, Window
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.invariants.families import Kept, Parent, Pupil, Says, School
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
 from roster_pipeline_tests.invariants.rules import SchoolRules
@@ -169,7 +169,7 @@ class Families(RuleBasedStateMachine):
         sync_id = self._night()
         if self.place.fingerprint() == prints:
             return
-        roll_back(self.database, sync_id, who="owner", reason="not what we wanted")
+        builders.roll_back(self.database, sync_id, who="owner", reason="not what we wanted")
         self.school.status, self.school.stored, self.school.waiting = status, stored, {}
         assert self._stored() == before
         nights["undone"] += 1

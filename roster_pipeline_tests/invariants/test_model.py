@@ -19,9 +19,9 @@ from roster_pipeline import sync
 from roster_pipeline.directory import approvals, lasting_decisions, tenant_changes, tenants
 from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
-from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.services import decisions
 from roster_pipeline.sync import SyncError, explain
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.invariants import manual_edits
 from roster_pipeline_tests.invariants.district import CheckedDistrict, Shown
 from roster_pipeline_tests.invariants.histories import assert_happened, histories, run_histories
@@ -416,7 +416,7 @@ class Districts(RuleBasedStateMachine):
         applied = self._night(district, school)
         if district.place.fingerprint() == prints:
             return
-        roll_back(self.database, applied.sync_id, who="owner", reason="not what we wanted")
+        builders.roll_back(self.database, applied.sync_id, who="owner", reason="not what we wanted")
         after = district.place.fingerprint()
         assert after == prints, [name for name in prints if prints[name] != after[name]]
         district.model.people = before

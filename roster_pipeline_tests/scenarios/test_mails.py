@@ -10,9 +10,9 @@ from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, Install
 from roster_pipeline.defs.sensors import send_mail, watch_runs
 from roster_pipeline.directory import outbox
 from roster_pipeline.directory.locks import alone
-from roster_pipeline.directory.rollback import roll_back
 from roster_pipeline.sync.health_checks import mails_given_up
 from roster_pipeline.sync.outbox_sender import due_at, put_digests, put_reports, send_due
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
 from roster_pipeline_tests.scenarios.mailbox import Mailbox, body_of
@@ -80,7 +80,7 @@ def test_a_rollback_says_what_it_took_back(district: District, mailbox: Mailbox)
     district.people.add("student", "sch-1")
     district.run_sync()
     newest = district.value("select max(id) from sync")
-    roll_back(district.database, newest, who="it", reason="wrong term")
+    builders.roll_back(district.database, newest, who="it", reason="wrong term")
     assert put_reports(district.database) == 1
     send_due(district.database, InstallationResource().mailer())
     message, _ = mailbox.messages[-1]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from openpyxl import Workbook
 
-from roster_pipeline.directory import ledger, manual_edits, members, rollback, uploads
+from roster_pipeline.directory import ledger, manual_edits, members, uploads
 from roster_pipeline.directory.accounts import COMMAND_LINE, Account
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
@@ -18,6 +18,7 @@ from roster_pipeline.directory.uploads import Upload
 from roster_pipeline.services import people_file, people_upload
 from roster_pipeline.services.people_file import FileUnusable, PeopleFile, fields_of_columns, read_people_file
 from roster_pipeline.services.people_upload import Preview, UploadChanged
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import BY, by_hand, every, newcomer, one, person_of, sync_rows
 from roster_pipeline_tests.hostile_strings import leaked
 
@@ -368,7 +369,7 @@ def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
     assert seen(database, lincoln, file).doing == 0, "a second time it changes nothing"
     with pytest.raises(UploadChanged):
         entered(database, lincoln, file)
-    rollback.roll_back(database, sync, who="owner", reason="the wrong list")
+    builders.roll_back(database, sync, who="owner", reason="the wrong list")
     assert every(database, "select to_jsonb(p) - 'revision' - 'updated_at' from person p order by id") == before
     assert one(database, "select count(*) from membership where school_id = :school", school=lincoln.id) == 1
 

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from roster_pipeline.directory import audit, ledger, manual_edits, members, rollback
 from roster_pipeline.directory.accounts import COMMAND_LINE
-from roster_pipeline.directory.apply import PlanStale, apply_plan
+from roster_pipeline.directory.apply import PlanStale
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.duplicate_pairs import MergeImpossible
 from roster_pipeline.directory.members import UnknownPerson
@@ -19,6 +19,7 @@ from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.services import possible_duplicates
 from roster_pipeline.services.settings_changes import FieldError
 from roster_pipeline.sync.monitoring import watch_claims
+from roster_pipeline_tests.directory import builders
 from roster_pipeline_tests.directory.builders import (
     BY,
     add_school,
@@ -106,7 +107,7 @@ def test_everything_moves_to_the_kept_person_is_audited_and_makes_plans_stale(
     assert {each["school"] for each in person.contacts} == {"lincoln", "oak"}
     for plan in plans:
         with pytest.raises(PlanStale, match="The directory changed"):
-            apply_plan(database, plan, who="night")
+            builders.apply_plan(database, plan, who="night")
     with database.begin() as conn:
         entries = audit.search(conn, person_id=kept)
         changes = ledger.changes_of_person(conn, lincoln.district_id, kept)
@@ -215,7 +216,7 @@ def test_a_rollback_takes_nothing_away_from_somebody_who_was_merged_since(
     kept = person_of(database, "u1")
     merge(database, lincoln, kept, typed)
     with pytest.raises(rollback.NothingToUndo):
-        rollback.roll_back(database, made.sync_id, who="owner", reason="x")
+        builders.roll_back(database, made.sync_id, who="owner", reason="x")
     assert one(database, "select count(*) from membership where person_id = :person", person=kept) == 1
 
 

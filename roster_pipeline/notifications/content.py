@@ -32,28 +32,6 @@ def sync_title(kind: str, number: object = "") -> str:
     return " ".join(part for part in ("Sync", str(number), _KINDS.get(kind, "")) if part)
 
 
-@cache
-def _adapter(kind: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)  # costs milliseconds, and a page shows fifty reports
-
-
-class _Stored:
-    """A dataclass that goes to JSON and back. Members of a later version are ignored on the way in."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """The JSON form: only strings, numbers, booleans, lists and dicts."""
-        kind: Any = type(self)
-        stored: dict[str, Any] = _adapter(kind).dump_python(self, mode="json")
-        return stored
-
-    @classmethod
-    def from_dict(cls, stored: Mapping[str, Any]) -> Self:
-        """The reverse of `as_dict`; raises pydantic's ValidationError if it is not such a report."""
-        kind: Any = cls
-        found: Self = _adapter(kind).validate_python(dict(stored))
-        return found
-
-
 @dataclass(frozen=True)
 class RoleCounts:
     """The changes of the people of one role group. Every person of the plan is counted once. For a rollback: what was
@@ -219,8 +197,9 @@ class RowDetails:
 
 
 @dataclass(frozen=True)
-class SyncReport(_Stored):
-    """One sync of one school. `when` is aware; it is shown in the school's own `time_zone`.
+class SyncReport:
+    """One sync of one school. It goes to JSON and back; members of a later version are ignored on the way in. `when` is
+    aware; it is shown in the school's own `time_zone`.
 
     linked: for a relink, how many people got their new ids. claimed: people of this school that another connection also
     delivers. noted: findings of guards in rows that they let through. console_url: the address of the console, for
@@ -258,9 +237,24 @@ class SyncReport(_Stored):
         """One of `RoleCounts`' counts over all roles."""
         return sum(getattr(role, count) for role in self.roles)
 
+    def as_dict(self) -> dict[str, Any]:
+        """The JSON form: only strings, numbers, booleans, lists and dicts."""
+        stored: dict[str, Any] = _stored().dump_python(self, mode="json")
+        return stored
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> "SyncReport":
+        """The reverse of `as_dict`; raises pydantic's ValidationError if it is not such a report."""
+        return _stored().validate_python(dict(stored))
+
+
+@cache
+def _stored() -> TypeAdapter[SyncReport]:
+    return TypeAdapter(SyncReport)  # costs milliseconds, and a page shows fifty reports
+
 
 @dataclass(frozen=True)
-class FailureAlert(_Stored):
+class FailureAlert:
     """A sync that did not finish. `directory_unchanged`: it is known that nothing was committed before it failed.
     sign_in: the SIS refused the credentials, so somebody has to check them before another sync."""
 

@@ -134,11 +134,11 @@ def test_held_rows_are_not_counted_as_done() -> None:
     assert counts == RoleCounts("student", created=3, held=12, skipped=2, unchanged=9)
 
 
-@pytest.mark.parametrize("mail", EXAMPLES)
-def test_a_report_goes_to_json_and_back(mail: SyncReport | FailureAlert) -> None:
+@pytest.mark.parametrize("mail", [mail for mail in EXAMPLES if isinstance(mail, SyncReport)])
+def test_a_report_goes_to_json_and_back(mail: SyncReport) -> None:
     stored = json.loads(json.dumps(mail.as_dict()))
-    assert type(mail).from_dict(stored) == mail
-    assert type(mail).from_dict(stored | {"of_a_later_version": 1}) == mail
+    assert SyncReport.from_dict(stored) == mail
+    assert SyncReport.from_dict(stored | {"of_a_later_version": 1}) == mail
 
 
 def test_a_wrong_report_is_refused() -> None:

@@ -83,7 +83,10 @@ def list_(as_json: AsJson = False) -> None:
         rows = accounts.grants(conn)
     print_rows(
         as_json,
-        [{name: value for name, value in vars(row).items() if name[-3:] != "_id"} for row in rows],
+        [
+            {name: value for name, value in row._asdict().items() if name[-3:] != "_id" and name != "place"}
+            for row in rows
+        ],
         ["e-mail", "role", "for", "granted by", "granted", "last sign-in"],
         [(row.email, row.role, row.place, row.granted_by, row.granted_at, row.signed_in_at) for row in rows],
     )

@@ -5,12 +5,11 @@ binding to an identity provider. The caller checks who may grant what, and write
 """
 
 import unicodedata
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, select, text, update
+from sqlalchemy import ColumnElement, Connection, Row, and_, delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.database import DirectoryError
@@ -24,7 +23,7 @@ ACCESS_LOCK = "access"
 _THEIRS = account.c.id == access_grant.c.account_id
 GRANTS = """
 select g.id, a.email, a.name, g.role, d.id as district_id, d.key as district_key, g.school_id, s.key as school_key,
-       g.granted_by, g.granted_at, a.signed_in_at
+       coalesce(s.key, d.key, 'everything') as place, g.granted_by, g.granted_at, a.signed_in_at
 from access_grant g
 join account a on a.id = g.account_id
 left join school s on s.id = g.school_id
@@ -91,28 +90,6 @@ class Account:
 
 COMMAND_LINE = Account(0, "", "", bound=False, operator=True, districts=frozenset(), schools=frozenset())
 """A person who can run the command line operates the installation."""
-
-
-@dataclass(frozen=True)
-class Grant:
-    """One account, and one place that it may see. For a school, `district_key` is the district of the school."""
-
-    id: int
-    email: str
-    name: str
-    role: str
-    district_id: int | None
-    district_key: str | None
-    school_id: int | None
-    school_key: str | None
-    granted_by: str
-    granted_at: datetime
-    signed_in_at: datetime | None
-
-    @property
-    def place(self) -> str:
-        """The key of the place that the grant is for."""
-        return self.school_key or self.district_key or "everything"
 
 
 def normal(email: str) -> str:
@@ -187,10 +164,11 @@ def managers_of(conn: Connection, district_id: int) -> list[str]:
 
 def grants(
     conn: Connection, *, districts: Collection[int] | None = None, words: str = "", limit: int | None = None
-) -> list[Grant]:
-    """Grants by address: operators, owners, managers. districts: also their schools. words: of address or key."""
+) -> Sequence[Row[Any]]:
+    """Grants by address: operators, owners, managers. districts: also their schools. words: of address or key. place:
+    the key of the district or school, or `everything`. For a school, district_key is that of its district."""
     given = {"districts": None if districts is None else list(districts), "words": words.lower(), "limit": limit}
-    return [Grant(**row) for row in conn.execute(text(GRANTS), given).mappings()]
+    return conn.execute(text(GRANTS), given).all()
 
 
 def _of(place: Place) -> ColumnElement[bool]:

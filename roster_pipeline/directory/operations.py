@@ -143,7 +143,7 @@ OF_PULL = ("pulled_reject",)
 def exposition(database: Database, more: Mapping[str, tuple[str, float]] | None = None) -> str:
     """Every metric, by school key. more: from outside our tables: name to meaning and value."""
     with database.begin() as conn:
-        schools, people, rest = read(conn)
+        schools, people, [rest] = (conn.execute(text(query)).mappings().all() for query in (SCHOOLS, PEOPLE, REST))
     lines: list[str] = []
     for column, (name, meaning) in OF_A_SCHOOL.items():
         found = ((f'school="{row["school"]}"', row[column]) for row in schools if row[column] is not None)
@@ -160,12 +160,6 @@ def exposition(database: Database, more: Mapping[str, tuple[str, float]] | None 
 def _family(name: str, meaning: str, samples: Iterable[tuple[str, Any]]) -> list[str]:
     values = [f"{name}{{{labels}}} {float(value):.3f}" if labels else f"{name} {value}" for labels, value in samples]
     return [f"# HELP {name} {meaning}", f"# TYPE {name} gauge", *values]
-
-
-def read(conn: Connection) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, Any]]:
-    """Read the metrics of each school, of each school and role, and of the whole installation."""
-    schools, people, rest = (conn.execute(text(query)).mappings().all() for query in (SCHOOLS, PEOPLE, REST))
-    return [dict(row) for row in schools], [dict(row) for row in people], dict(rest[0])
 
 
 def drop_old(conn: Connection, age: timedelta) -> dict[str, int]:

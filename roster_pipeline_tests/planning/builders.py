@@ -127,6 +127,8 @@ class Directory:
         self.others: list[dict[str, Any]] = []
         self.connections: list[tuple[int, bool, int | None]] = []
         self.affiliations: dict[tuple[int, int], int | None] = {}
+        self._rosters: dict[str, pd.DataFrame] = {}
+        """The rosters of earlier syncs, by records and settings: many tests plan the same records again."""
 
     def connection(self, connection: int, *, of_district: bool = False, rank: int | None = None) -> None:
         """Set the facts of a connection of the district; any other connection is a school's own."""
@@ -224,7 +226,10 @@ class Directory:
     ) -> Plan:
         """This sync's plan for these records."""
         settings = settings or school()
-        return make_plan(cleaned(users, settings).roster, self.frames(), settings, snapshot)
+        given = repr((users, settings))
+        if given not in self._rosters:
+            self._rosters[given] = cleaned(users, settings).roster
+        return make_plan(self._rosters[given], self.frames(), settings, snapshot)
 
     def apply(self, plan: Plan) -> None:
         """Apply the whole plan."""
@@ -344,7 +349,8 @@ def _frame(rows: dict[int, dict[str, Any]], columns: tuple[str, ...]) -> pd.Data
 
 
 def _numbers(rows: list[Any], *columns: str) -> pd.DataFrame:
-    return pd.DataFrame(rows, columns=list(columns)).astype("Int64")
+    values: list[Any] = list(zip(*rows, strict=True)) or [()] * len(columns)
+    return pd.DataFrame({name: pd.array(each, "Int64") for name, each in zip(columns, values, strict=True)})
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -30,15 +30,15 @@ def _texts() -> Iterator[tuple[str, str]]:
         module = path.relative_to(package).as_posix()
         if path.relative_to(package).parts[0] in COMMAND_LINE:
             continue
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        nodes = list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
         documented = (ast.Module, ast.FunctionDef, ast.ClassDef)
-        apart = {id(value) for node in ast.walk(tree) if isinstance(node, ast.JoinedStr) for value in node.values}
+        apart = {id(value) for node in nodes if isinstance(node, ast.JoinedStr) for value in node.values}
         apart |= {
             id(node.body[0].value)
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
         }
-        for node in ast.walk(tree):
+        for node in nodes:
             if isinstance(node, ast.JoinedStr):
                 yield (
                     module,

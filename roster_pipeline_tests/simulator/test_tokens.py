@@ -7,7 +7,7 @@ import httpx
 import oauthlib.oauth1
 import pytest
 
-from roster_pipeline.simulator import Sis
+from roster_pipeline.simulator import Sis, authorization
 from roster_pipeline_tests.simulator.conftest import ROOTS, SCOPES, Api
 
 GRANT = {"grant_type": "client_credentials"}
@@ -74,7 +74,7 @@ def test_scopes_limit_what_can_be_read(api: Api) -> None:
     assert api.get("/users").status_code == api.get("/schools/sch-1/students").status_code == 200
 
 
-def test_without_a_good_token_it_is_401(api: Api, sis: Sis) -> None:
+def test_without_a_good_token_it_is_401(api: Api, sis: Sis, monkeypatch: pytest.MonkeyPatch) -> None:
     api.token = "made-up"
     for version in ("1.1", "1.2"):
         answer = api.get("/users", version)
@@ -83,7 +83,7 @@ def test_without_a_good_token_it_is_401(api: Api, sis: Sis) -> None:
     sis.faults.set("expires_in=1")
     api.sign_in()
     assert api.get("/users").status_code == 200
-    time.sleep(1.1)
+    monkeypatch.setattr(authorization, "time", lambda: time.time() + 1.1)
     assert api.get("/users").status_code == 401
 
 

@@ -1,4 +1,4 @@
-"""Compares plans without settled people with plans of everybody."""
+"""Compares plans without settled people, and plans that were taken over, with plans of everybody."""
 
 from typing import Any
 
@@ -22,25 +22,23 @@ select jsonb_build_array(
     (select jsonb_build_array(hash, counts, first_sync, quality) from plan where id = :plan)
 )
 """
+TAKEN_OVER = -1
 _plan, _read = plan_and_apply.plan_snapshot, plan_input.read
 
 
 def plan_and_compare(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Compare each plan without settled people with a plan of everybody. Returns a growing list: the number of settled
-    records of each plan."""
+    records of each plan, or `TAKEN_OVER`."""
     settled: list[int] = []
 
-    def read(*given: Any, **also: Any) -> plan_input.PlanInput:
+    def read(*given: Any, **also: Any) -> plan_input.PlanInput | plan_input.TakenOver:
         found = _read(*given, **also)
-        settled.append(int((found.settled != OPEN).sum()))
+        settled.append(TAKEN_OVER if isinstance(found, plan_input.TakenOver) else int((found.settled != OPEN).sum()))
         return found
-
-    def of_everybody(*given: Any, **also: Any) -> plan_input.PlanInput:
-        return _read(*given, **also | {"everybody": True})
 
     def plan(database: Database, *given: Any, **also: Any) -> Planned:
         planned = _plan(database, *given, **also)
-        monkeypatch.setattr(plan_input, "read", of_everybody)
+        monkeypatch.setattr(plan_input, "read", plan_input.read_everybody)
         try:
             whole = _plan(database, *given, **also | {"dry_run": True})
         finally:

@@ -19,6 +19,10 @@ def write_and_compare(
 ) -> int:
     """`plans.write`; then `plan_line` has every planned row once, with and without a row of its own."""
     plan_id = _write(conn, school, snapshot_id, rows, *more, **also)
+    if also.get("lists_of") is not None:
+        query = "select coalesce(sum(cardinality(people)), 0) from plan_unchanged where plan_id = :plan"
+        listed = int(conn.scalar(text(query), {"plan": also["lists_of"]}) or 0)
+        return _compared(conn, plan_id, rows, len(rows) + listed)
     unchanged = also.get("unchanged")
     if unchanged is not None:  # some of these people have no row here
         own = rows[~also["listed"]]

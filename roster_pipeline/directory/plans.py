@@ -13,12 +13,18 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 from sqlalchemy import ColumnElement, Connection, Select, and_, false, insert, select, text, tuple_, update
 
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.pg_copy import Kind, copy_frame, read_frame
 from roster_pipeline.directory.tables import plan, plan_row, plan_unchanged, snapshot, sync, verdict
 from roster_pipeline.directory.tenants import SchoolRow, schools_by_id
+
+COPY_LISTS = """
+insert into plan_unchanged (plan_id, role, first_row, people)
+select :plan, role, first_row, people from plan_unchanged where plan_id = :earlier
+"""
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,15 @@ def write(
     person_id: int | None = None,
     listed: npt.NDArray[np.bool_] | None = None,
     unchanged: pd.DataFrame | None = None,
+    lists_of: int | None = None,
 ) -> int:
     """Write a plan with its verdict and return its id. It replaces the school's earlier plans, unless it is a dry run
     or about one person.
 
     rows: the columns of `plan_row` without plan_id. verdict_rows: role, action, guard, verdict, rows, findings.
     quality: a digest of the quality results that the verdict read. listed: rows of which only person and role are
-    stored. unchanged: role and person_id of everybody who is stored in this way, if more than those rows.
+    stored. unchanged: role and person_id of everybody who is stored in this way, if more than those rows. lists_of: an
+    earlier plan with the same rows, which lists the same people.
 
     Raises Overtaken instead of replacing a plan of newer data that were applied: its held rows would be lost.
     """
@@ -119,6 +127,8 @@ def write(
     if listed is not None and unchanged is not None and len(unchanged):
         rows = rows[~listed].assign(row=np.arange(int((~listed).sum())))
         _list(conn, plan_id, unchanged, len(rows))
+    if lists_of is not None:
+        conn.execute(text(COPY_LISTS), {"plan": plan_id, "earlier": lists_of})
     copy_frame(conn, plan_row, rows, {"plan_id": plan_id})
     copy_frame(conn, verdict, verdict_rows, {"plan_id": plan_id})
     return plan_id
@@ -126,10 +136,13 @@ def write(
 
 def _list(conn: Connection, plan_id: int, unchanged: pd.DataFrame, rows: int) -> None:
     """List people by role. Their numbers come after those of the `rows` that the plan has."""
-    people = unchanged["person_id"].astype("int64").groupby(unchanged["role"]).agg(list)
-    sizes = people.map(len)
-    lists = {"role": people.index, "first_row": rows + sizes.cumsum() - sizes, "people": people}
-    copy_frame(conn, plan_unchanged, pd.DataFrame(lists).reset_index(drop=True), {"plan_id": plan_id})
+    columns = {name: pa.array(unchanged[name].array) for name in ("role", "person_id")}
+    by_role = pa.table(columns).group_by("role", use_threads=False).aggregate([("person_id", "list")]).sort_by("role")
+    by_role = by_role.filter(by_role["role"].is_valid())
+    people = by_role["person_id_list"].to_pylist()
+    first = rows + np.cumsum([0, *map(len, people)])[:-1]
+    lists = pd.DataFrame({"role": by_role["role"].to_pylist(), "first_row": first, "people": people})
+    copy_frame(conn, plan_unchanged, lists, {"plan_id": plan_id})
 
 
 def get(conn: Connection, plan_id: int) -> PlanRow:

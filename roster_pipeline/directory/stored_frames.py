@@ -1,9 +1,10 @@
-"""Frames of large schools, each stored as one value, so that a later step or night does not build them from rows again.
+"""Frames of a school, each stored as one value, so that a later step or night does not build them from rows again.
 
-A school has three: its SIS records as columns, with their ids; its newest cleaned roster; and the settled pairs of its
-last plan (`planning/settled.py`). Records and roster are in `sis_record` and `roster_row` too, and without settled
-pairs everybody is planned, so a missing frame only costs time. A record is stored once and never changed, so the
-columns of an earlier night are right for every id that a snapshot still names.
+Any school has its last plan, if it changed nobody (`plan_reuse`). A large school has three more: its SIS records as
+columns, with their ids; its newest cleaned roster; and the settled pairs of its last plan (`planning/settled.py`).
+Records and roster are in `sis_record` and `roster_row` too, and without settled pairs everybody is planned, so a
+missing frame only costs time. A record is stored once and never changed, so the columns of an earlier night are right
+for every id that a snapshot still names.
 
 With the pairs is the position of the change log at which the directory was read. Every change of a person, link,
 membership or contact is in the log after that position, whoever made it. Records that have changed are those whose row
@@ -32,13 +33,13 @@ from roster_pipeline import code_version
 from roster_pipeline.directory.pg_copy import Kind, driver, number_literal, one_array, values_of
 from roster_pipeline.directory.tenants import SchoolRow
 
-RECORDS, ROSTER, SETTLED = "records", "roster", "settled"
+RECORDS, ROSTER, SETTLED, PLAN = "records", "roster", "settled", "plan"
 LARGE = 5000
 """For schools with fewer records, the statements cost more than they save."""
 
 _KEEP = """
 insert into stored_frame (school_id, name, snapshot_id, key, data)
-select school_id, :name, id, :key, :data from snapshot where id = :snapshot and counts ? 'chosen'
+select school_id, :name, id, :key, :data from snapshot where id = :snapshot and counts ? 'chosen' for share
 on conflict (school_id, name)
 do update set snapshot_id = excluded.snapshot_id, key = excluded.key, data = excluded.data
 """
@@ -54,7 +55,8 @@ _KINDS: dict[pa.DataType, Kind] = {pa.large_string(): "text", pa.int64(): "int",
 
 
 def keep(conn: Connection, snapshot_id: int, name: str, table: pa.Table) -> None:
-    """Store a frame in place of the school's last, after writing to the snapshot, to wait for an erasure."""
+    """Store a frame in place of the school's last. It waits for a running erasure. After one, it stores nothing of this
+    snapshot."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema, options=_OPTIONS) as stream:
         stream.write_table(table)
@@ -70,7 +72,7 @@ class Kept:
     roster: tuple[int, int] | None
 
 
-def kept(conn: Connection, snapshot_id: int, name: str, *, records: int, own: bool) -> Kept | None:
+def kept(conn: Connection, snapshot_id: int, name: str, *, own: bool, records: int = LARGE) -> Kept | None:
     """A stored frame of this snapshot (own), or of any of its school; None if other code made it."""
     if records < LARGE:
         return None
@@ -237,9 +239,7 @@ def keep_pairs(
     since: date,
 ) -> None:
     """Keep the pairs of a plan in its transaction. position: that of the change log when the directory was read. since:
-    the day on which everybody was planned. It waits for a running erasure; after one, it keeps nothing of this
-    snapshot."""
-    conn.execute(text("select from snapshot where id = :id for share"), {"id": snapshot_id})
+    the day on which everybody was planned."""
     state = {
         "decided": reading.decided, "roster": reading.roster, "position": position, "others": sorted(others),
         "since": since.isoformat(),

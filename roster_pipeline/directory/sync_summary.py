@@ -63,7 +63,10 @@ then."""
 BEFORE = f"""
 select t.*, {_NEWEST_FIRST.format(_GOOD.format(_ROLES, ":nothing", ":n"))} as roles,
     {_NEWEST_FIRST.format(_GOOD.format("s.proof", ":besides", ":proofs"))} as proofs,
-    {HAS_SYNCED} as synced,
+    {HAS_SYNCED} as synced, exists (
+        select from snapshot e where e.school_id = t.school_id and e.id < t.id
+        and (e.roster_id, e.roster_version) = (t.roster_id, t.roster_version)
+    ) as roster_again,
     (select coalesce(jsonb_object_agg(w.sourced_id, w.answer), '{{}}'::jsonb) from witness w
      where w.snapshot_id = t.id) as answers
 from snapshot t where t.id = :snapshot
@@ -259,12 +262,14 @@ def latest_plan(conn: Connection, school_key: str, run_id: str | None = None) ->
 class History:
     """facts: the snapshot to plan. roles: for each id of a good snapshot, its people per role; the newest comes last.
     proofs: the proofs of completeness of the last good snapshots, newest first. first_sync: no sync ever changed
-    anybody. answers: the answers of the SIS about single people of this snapshot, by sourcedId."""
+    anybody. roster_again: an earlier snapshot has the same roster. answers: the answers of the SIS about single people
+    of this snapshot, by sourcedId."""
 
     facts: dict[str, Any]
     roles: pd.DataFrame
     proofs: list[dict[str, Any]]
     first_sync: bool
+    roster_again: bool
     answers: dict[str, str]
 
 
@@ -281,5 +286,6 @@ def history_of(conn: Connection, school_id: int, snapshot_id: int, *, proofs: in
         roles=pd.DataFrame([one["roles"] for one in good], index=[one["id"] for one in good]).fillna(0),
         proofs=row["proofs"],
         first_sync=not row["synced"],
+        roster_again=row["roster_again"],
         answers=row["answers"],
     )

@@ -72,7 +72,10 @@ class Plan:
     def hash(self) -> str:
         """SHA-256 of what the plan would change. The order of rows does not count, nor do rows that change nothing."""
         texts, values = ("action", "role", "number_kind"), ("sourced_ids", "new_links", "changes")
-        changing = self.rows[["person_id", *texts, *values]][self.rows["action"].isin(CHANGING)]
+        flags = truth(pc.is_in(strings(self.rows["action"]), value_set=strings(CHANGING)))
+        if not flags.any():
+            return hashlib.sha256().hexdigest()
+        changing = self.rows[["person_id", *texts, *values]][flags]
         columns = {name: strings(changing[name]).to_pylist() for name in texts}
         columns |= {name: changing[name].tolist() for name in values}
         columns["person_id"] = [None if person < 0 else person for person in persons_of(changing).tolist()]

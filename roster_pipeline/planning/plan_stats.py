@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -59,6 +61,28 @@ class PlanStats:
     unlike: UnlikeBefore = field(default_factory=UnlikeBefore)
     roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
     announced: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
+
+
+_OF_ROWS = ("counts", "managed", "records", "rejected", "rekeyed", "without_org", "reassigned", "claimed", "school")
+"""The numbers that depend only on the rows of a plan, its roster and its directory."""
+
+
+def numbers_of_rows(stats: PlanStats) -> dict[str, Any]:
+    """The numbers of a plan that changes nobody, as JSON. `stats_of_numbers` reads them."""
+    return {name: getattr(stats, name) for name in _OF_ROWS} | {"school": asdict(stats.school)}
+
+
+def stats_of_numbers(
+    numbers: Mapping[str, Any], snapshot: SnapshotFacts, history: pd.DataFrame, today: date, unlike: UnlikeBefore
+) -> PlanStats:
+    """The numbers of the same rows for another snapshot."""
+    shares = {
+        name: {role: (few, of) for role, (few, of) in numbers[name].items()} for name in ("rekeyed", "reassigned")
+    }
+    of_rows = {**numbers, **shares, "school": WholeSchool(**numbers["school"])}
+    return PlanStats(
+        snapshot=snapshot, history=history, contradictions=0, today=today, first_sync=False, unlike=unlike, **of_rows
+    )
 
 
 def plan_stats_of(

@@ -11,9 +11,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow.compute as pc
 
 from roster_pipeline.cleaning.quality import TOO_FEW
-from roster_pipeline.frames import persons_of, strings, taken
+from roster_pipeline.frames import persons_of, strings, taken, truth
 from roster_pipeline.identity.directory_frames import places_of
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.planning.findings import Finding, out_of, percent
@@ -89,8 +90,9 @@ def _numbers(plan: Plan, stats: PlanStats) -> Numbers:
 
     Updates are compared with the role from which people come, because they are a share of that role.
     """
-    updating = (plan.rows["action"] == UPDATE) & (plan.rows["role"] != CONTACT)
-    updating &= plan.rows["reason"] != CONTACTS_OFF
+    updating = truth(pc.equal(strings(plan.rows["action"]), UPDATE))
+    for name, other in (("role", CONTACT), ("reason", CONTACTS_OFF)):
+        updating &= ~truth(pc.equal(strings(plan.rows[name]), other))
     rows = plan.rows[["person_id", "role", "changes"]][updating]
     former = taken(strings(stats.roles), places_of(persons_of(rows), stats.roles)).to_pylist()
     counts, keyed, arrivals = Counter[str](), Counter[str](), Counter[str]()

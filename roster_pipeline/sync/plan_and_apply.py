@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pandas as pd
@@ -29,13 +29,14 @@ from roster_pipeline.planning import snapshot_guards
 from roster_pipeline.planning.findings import Finding
 from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, announced_gone, make_plan, says_nothing, usual_sizes
-from roster_pipeline.planning.plan_stats import plan_stats_of
+from roster_pipeline.planning.plan_stats import PlanStats, plan_stats_of, stats_of_numbers
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.sync import SyncError, plan_input
 from roster_pipeline.sync.clean_snapshot import clean_if_numbers_moved
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_report
+from roster_pipeline.sync.plan_input import PlanInput, TakenOver
 from roster_pipeline.sync.source_age import snapshot_facts
 
 MOST_TRIES = 5
@@ -103,20 +104,80 @@ def plan_snapshot(
     today = datetime.now(school.settings.zone).date()
     person = only.person_id if only is not None else None
     given = plan_input.read(database, school, snapshot_id, today, only=person)
+    if isinstance(given, TakenOver):
+        plan, stats = _taken_over(given, school, today)
+    else:
+        given, plan, stats = _compared(database, school, snapshot_id, given, today, only, limits)
+    findings = _quality_findings(given.quality, school, snapshot_id)
+    judged = judge(plan, stats, school.guards_on(today), findings)
+    with database.begin() as conn:
+        if not dry_run and only is None:
+            lasting_decisions.end_exemptions(conn, school, plan.ended_exemptions)
+        plan_id = plans.write(
+            conn,
+            school,
+            snapshot_id,
+            plan.rows.assign(guard=judged.row_guards),
+            judged.rows,
+            hash_=plan.hash,
+            counts=plan.counts,
+            first_sync=given.before.first_sync,
+            position=given.position,
+            dry_run=dry_run,
+            run_id=run_id,
+            quality=rosters.quality_digest(given.quality),
+            person_id=person,
+            listed=says_nothing(plan.rows) if only is None else None,
+            unchanged=given.unchanged(plan),
+            lists_of=given.lists_of,
+        )
+        if not dry_run:
+            given.keep(conn, snapshot_id, plan_id, plan, stats)
+    settled = sum(plan.settled.values())
+    actions = Counter(plan.rows["action"].tolist()) + Counter(unchanged=settled)
+    return Planned(
+        plan_id=plan_id,
+        hash=plan.hash,
+        rows=len(plan.rows) + settled,
+        by_action=dict(actions.most_common()),
+        held=int(judged.rows.loc[judged.rows["verdict"] == "hold", "rows"].sum()),
+        verdict=[{str(k): v for k, v in row.items()} for row in judged.rows.to_dict("records")],
+    )
+
+
+def _taken_over(given: TakenOver, school: tenants.SchoolRow, today: date) -> tuple[Plan, PlanStats]:
+    """The last plan with the facts of this snapshot."""
+    before, earlier = given.before, given.plan
+    unlike = snapshot_guards.smaller(before.facts["proof"], before.proofs)
+    snapshot = snapshot_facts(before.facts, school.settings.zone)
+    plan = Plan(earlier.rows, False, False, school.settings.rostered, settled=earlier.listed)
+    return plan, stats_of_numbers(earlier.numbers, snapshot, before.roles, today, unlike)
+
+
+def _compared(
+    database: Database,
+    school: tenants.SchoolRow,
+    snapshot_id: int,
+    given: PlanInput,
+    today: date,
+    only: OnePerson | None,
+    limits: Limits | None,
+) -> tuple[PlanInput, Plan, PlanStats]:
+    """Compare roster and directory, and ask the second witness. It may have to read more than was `given`."""
     before, roster = given.before, given.roster
-    facts, first_sync, answers = before.facts, before.first_sync, before.answers
+    facts, answers = before.facts, before.answers
     snapshot = snapshot_facts(facts, school.settings.zone)
 
     def planned(settings: SchoolSettings) -> Plan:
         plan = make_plan(
-            given.planned, given.directory, settings, snapshot, first_sync=first_sync, excluded_contacts=given.excluded,
-            settled=given.by_role,
+            given.planned, given.directory, settings, snapshot, first_sync=before.first_sync,
+            excluded_contacts=given.excluded, settled=given.by_role,
         )  # fmt: skip
         return plan if only is None else only.rows_of(plan)
 
     plan = planned(school.settings)
     if not given.holds(plan):
-        given = plan_input.read(database, school, snapshot_id, today, only=person, everybody=True)
+        given = plan_input.read_everybody(database, school, snapshot_id, today)
         plan = planned(school.settings)
     served: bool | None = True
     unlike = snapshot_guards.smaller(facts["proof"], before.proofs)
@@ -141,41 +202,8 @@ def plan_snapshot(
                 conn, school.connection.id, [int(one) for one in history.index], gone
             )
         history = usual_sizes(history, earlier, gone)
-    found = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today)
-    findings = _quality_findings(given.quality, school, snapshot_id)
-    judged = judge(plan, replace(found, unlike=unlike), school.guards_on(today), findings)
-    with database.begin() as conn:
-        if not dry_run and only is None:
-            lasting_decisions.end_exemptions(conn, school, plan.ended_exemptions)
-        plan_id = plans.write(
-            conn,
-            school,
-            snapshot_id,
-            plan.rows.assign(guard=judged.row_guards),
-            judged.rows,
-            hash_=plan.hash,
-            counts=plan.counts,
-            first_sync=first_sync,
-            position=given.found.position,
-            dry_run=dry_run,
-            run_id=run_id,
-            quality=rosters.quality_digest(given.quality),
-            person_id=person,
-            listed=says_nothing(plan.rows) if only is None else None,
-            unchanged=given.unchanged(plan),
-        )
-        if not dry_run:
-            given.keep(conn, snapshot_id, plan)
-    settled = sum(plan.settled.values())
-    actions = Counter(plan.rows["action"].tolist()) + Counter(unchanged=settled)
-    return Planned(
-        plan_id=plan_id,
-        hash=plan.hash,
-        rows=len(plan.rows) + settled,
-        by_action=dict(actions.most_common()),
-        held=int(judged.rows.loc[judged.rows["verdict"] == "hold", "rows"].sum()),
-        verdict=[{str(k): v for k, v in row.items()} for row in judged.rows.to_dict("records")],
-    )
+    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today)
+    return given, plan, replace(stats, unlike=unlike)
 
 
 def _quality_findings(results: pd.DataFrame, school: tenants.SchoolRow, snapshot_id: int) -> list[Finding]:

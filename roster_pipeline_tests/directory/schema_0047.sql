@@ -983,7 +983,7 @@ CREATE TABLE public.stored_frame (
     data bytea NOT NULL
 );
 ALTER TABLE ONLY public.stored_frame ALTER COLUMN data SET STORAGE EXTERNAL;
-COMMENT ON COLUMN public.stored_frame.name IS 'records, roster or settled';
+COMMENT ON COLUMN public.stored_frame.name IS 'records, roster, settled or plan';
 COMMENT ON COLUMN public.stored_frame.key IS 'by which code and library it was made';
 COMMENT ON COLUMN public.stored_frame.data IS 'an Arrow stream, already compressed';
 CREATE TABLE public.sync (

@@ -15,6 +15,7 @@ from roster_pipeline.cleaning.quality import not_tested
 from roster_pipeline.cleaning.quality_suite import SHIPPED
 from roster_pipeline.directory import (
     operations,
+    plan_reuse,
     planning_input,
     roster_rows,
     rosters,
@@ -265,12 +266,16 @@ def test_everybody_of_a_large_school_is_planned_once_a_week(nights: Nights, read
 
 
 def to_plan(nights: Nights, days: int = 0) -> PlanInput:
-    """What the next plan of the newest snapshot would be made of, so many days from now."""
+    """What the next plan of the newest snapshot would be made of, so many days from now, if none were taken over."""
     with nights.district.database.begin() as conn:
         school = tenants.get_school(conn, "lincoln")
         snapshot = int(conn.scalar(text("select max(id) from snapshot")) or 0)
     today = datetime.now(school.settings.zone).date()
-    return plan_input.read(nights.district.database, school, snapshot, today + days * DAY)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(plan_reuse, "find", lambda *_: None)
+        given = plan_input.read(nights.district.database, school, snapshot, today + days * DAY)
+    assert isinstance(given, PlanInput)
+    return given
 
 
 @pytest.mark.parametrize("what", ["", "cleaned again", "roster begun anew", "written meanwhile"])

@@ -873,6 +873,6 @@ create table stored_frame (
     constraint fk_stored_frame_snapshot_id foreign key (snapshot_id) references snapshot (id) on delete cascade
 );
 alter table stored_frame alter column data set storage external;
-comment on column stored_frame.name is 'records, roster or settled';
+comment on column stored_frame.name is 'records, roster, settled or plan';
 comment on column stored_frame.key is 'by which code and library it was made';
 comment on column stored_frame.data is 'an Arrow stream, already compressed';

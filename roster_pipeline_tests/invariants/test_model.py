@@ -30,7 +30,7 @@ from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
 from roster_pipeline_tests.invariants.sis_state import GROUPS, PLACEHOLDERS, SPOILED, Group
 from roster_pipeline_tests.invariants.sync_district import Site
-from roster_pipeline_tests.settled_plans import TAKEN_OVER, plan_and_compare
+from roster_pipeline_tests.settled_plans import plan_and_compare
 
 EXAMPLES = histories(3, 300)
 DAYS = 24
@@ -177,15 +177,14 @@ class Districts(RuleBasedStateMachine):
 
     @rule(pick=PICK)
     def short_absence(self, pick: int) -> None:
-        """Somebody of the first school is absent for one night, and then nothing happens for two."""
+        """Somebody of the first school is absent for one night."""
         district = self.districts[0]
         able = [one for one in district.sis.here() if one.groups_in("sch-1")]
         for record in [able[pick % len(able)]] if able else []:
             district.sis.leave(record, "vanish")
             self._night(district, district.schools[0])
             district.sis.come_back(district.sis.records[record.sourced_id])
-            for _ in range(3):
-                self._night(district, district.schools[0])
+            self._night(district, district.schools[0])
 
     @rule(pick=PICK)
     def brought_back(self, pick: int) -> None:
@@ -491,7 +490,6 @@ def test_hundreds_of_random_nights_end_as_the_decision_table_says(
     settled = plan_and_compare(monkeypatch)
     run_histories(Here, EXAMPLES, DAYS)
     assert sum(map(bool, settled)) > len(settled) / 2
-    assert TAKEN_OVER in settled
     seldom = {
         "discarded",
         "link by hand",

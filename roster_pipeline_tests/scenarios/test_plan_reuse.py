@@ -115,9 +115,12 @@ def test_a_plan_that_changed_nobody_is_taken_over_until_something_that_it_read_h
     with monkeypatch.context() as patched:
         patched.setattr(plan_reuse, "MOST_CHANGED", 0)
         assert not nights.found(SAME["a stranger"])
-    for night in ("3", "4"):
+    strangers = district.people.people_of("sch-2", "student")[-2:]
+    for night, stranger in zip(("3", "4"), strangers, strict=True):
+        district.people.rename(stranger.sourced_id, family_name="Okonkwo-Byrne")
+        assert district.sync_school("kennedy", night).changed == 1
         assert district.sync_school("lincoln", night).outcome == "unchanged"
-    assert plans[3:] == [TAKEN_OVER, TAKEN_OVER]
+    assert plans[3:] == [0, TAKEN_OVER, 0, TAKEN_OVER], "changes of another school's people do not count"
 
 
 def test_a_change_of_somebody_whom_the_plan_read_besides_the_members_counts(district: District) -> None:

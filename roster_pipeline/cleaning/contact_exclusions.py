@@ -1,6 +1,7 @@
 """Each student's possible contacts and their relationships, and the contacts that the contact rules exclude."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -68,20 +69,65 @@ def usable_contacts(people: pd.DataFrame, context: ContactContext, notes: Reject
     return is_contact & named, is_contact & ~named, kinds
 
 
-def pairs_of(students: pd.DataFrame, people: pd.DataFrame) -> Pairs:
-    """Every pair that either side names. students, people: normalised user records."""
-    ids = strings(people["sourcedId"])
-    owner, agent, place = _agents(students)
-    there, named = _agents(people)[:2]
-    back = positions(named, pc.utf8_trim_whitespace(strings(students["sourcedId"])))
-    there, back = there[back >= 0], back[back >= 0]
-    student, contact = np.r_[owner, back], np.r_[positions(agent, ids), there]
-    place = np.r_[place, np.full(len(there), len(named) + 1)]
-    agent = pa.concat_arrays([agent, ids.take(pa.array(there))])
-    key, lost = contact.copy(), contact < 0
-    key[lost] = len(people) + 1 + codes(agent.filter(pa.array(lost)))[0]
-    _, first = np.unique(student * (key.max(initial=0) + 1) + key, return_index=True)
-    return Pairs(student, contact, place, agent).at(np.sort(first))
+@dataclass(frozen=True)
+class Links:
+    """Students, the people who may be their contacts, and what the SIS says about both.
+
+    students, people: normalised user records. relationships: of each of `people` (`relationships_of`).
+    """
+
+    students: pd.DataFrame
+    people: pd.DataFrame
+    relationships: Array
+    context: ContactContext
+
+    def pairs(self) -> Pairs:
+        """Every pair that either side names."""
+        ids = strings(self.people["sourcedId"])
+        owner, agent, place = _agents(self.students)
+        there, named = _agents(self.people)[:2]
+        back = positions(named, pc.utf8_trim_whitespace(strings(self.students["sourcedId"])))
+        there, back = there[back >= 0], back[back >= 0]
+        student, contact = np.r_[owner, back], np.r_[positions(agent, ids), there]
+        place = np.r_[place, np.full(len(there), len(named) + 1)]
+        agent = pa.concat_arrays([agent, ids.take(pa.array(there))])
+        key, lost = contact.copy(), contact < 0
+        key[lost] = len(self.people) + 1 + codes(agent.filter(pa.array(lost)))[0]
+        _, first = np.unique(student * (key.max(initial=0) + 1) + key, return_index=True)
+        return Pairs(student, contact, place, agent).at(np.sort(first))
+
+    def values(self, pairs: Pairs, field: str) -> Array:
+        """The value of a field for each pair."""
+        if field.startswith(AGENTS):
+            return values_of_pairs(pairs, self.students, self.people, field)
+        return taken(values_of(self.people, field, self.context.today), pairs.contact)
+
+    def relationships_in(self, pairs: Pairs) -> Array:
+        """The relationship in each pair, because one contact may be a parent of one student and an uncle of another."""
+        of_contact = taken(self.relationships, pairs.contact)
+        field = self.context.connection.contact_relationship_from
+        if field is None or not field.startswith(AGENTS):
+            return of_contact
+        return pc.coalesce(without_null_words(shown(self.values(pairs, field))), of_contact)
+
+    def verdicts(self, pairs: Pairs) -> tuple[Ints, Ints]:
+        """The verdict of the contact rules on each of `people`, and in addition on each pair."""
+        by_contact, by_pair = np.full(len(self.people), ALLOWED), np.full(len(pairs), ALLOWED)
+        connection = self.context.connection
+        of_pairs = (connection.contact_relationship_from or "").startswith(AGENTS)
+        for rule in rules_of(connection.contact_rules):
+            if rule.field in self.context.withheld:
+                by_contact = np.maximum(by_contact, WITHHELD)
+            elif rule.field.startswith(AGENTS):
+                by_pair = np.maximum(by_pair, rule.verdicts(self.values(pairs, rule.field)))
+            elif rule.field == RELATIONSHIP and of_pairs:
+                by_pair = np.maximum(by_pair, rule.verdicts(self.relationships_in(pairs)))
+            elif rule.field == RELATIONSHIP:
+                by_contact = np.maximum(by_contact, rule.verdicts(self.relationships))
+            else:
+                values = values_of(self.people, rule.field, self.context.today)
+                by_contact = np.maximum(by_contact, rule.verdicts(values))
+        return by_contact, np.where(pairs.contact >= 0, by_pair, ALLOWED)
 
 
 def _agents(people: pd.DataFrame) -> tuple[Ints, Array, Ints]:
@@ -101,17 +147,6 @@ def relationships_of(people: pd.DataFrame, kinds: Ints, context: ContactContext)
     if field is None or field.startswith(AGENTS):
         return by_role
     return pc.coalesce(without_null_words(shown(values_of(people, field, context.today))), by_role)
-
-
-def relationships_of_pairs(
-    pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
-) -> Array:
-    """The same for each pair, because one contact may be a parent of one student and an uncle of another."""
-    of_contact = taken(relationships, pairs.contact)
-    field = context.connection.contact_relationship_from
-    if field is None or not field.startswith(AGENTS):
-        return of_contact
-    return pc.coalesce(without_null_words(shown(values_of_pairs(pairs, students, people, field))), of_contact)
 
 
 def _role_names(people: pd.DataFrame, kinds: Ints, settings: SchoolSettings) -> Array:
@@ -134,44 +169,20 @@ def none_excluded() -> pd.DataFrame:
     return pd.DataFrame({name: column_of(blanks(0)) for name in EXCLUDED_COLUMNS})
 
 
-def judged(
-    pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
-) -> tuple[Ints, Ints]:
-    """The verdict of the contact rules on each of `people`, and in addition on each pair.
-
-    relationships: of each of `people`.
-    """
-    by_contact, by_pair = np.full(len(people), ALLOWED), np.full(len(pairs), ALLOWED)
-    of_pairs = (context.connection.contact_relationship_from or "").startswith(AGENTS)
-    for rule in rules_of(context.connection.contact_rules):
-        if rule.field in context.withheld:
-            by_contact = np.maximum(by_contact, WITHHELD)
-        elif rule.field.startswith(AGENTS):
-            by_pair = np.maximum(by_pair, rule.verdicts(values_of_pairs(pairs, students, people, rule.field)))
-        elif rule.field == RELATIONSHIP and of_pairs:
-            of_each_pair = relationships_of_pairs(pairs, students, people, relationships, context)
-            by_pair = np.maximum(by_pair, rule.verdicts(of_each_pair))
-        elif rule.field == RELATIONSHIP:
-            by_contact = np.maximum(by_contact, rule.verdicts(relationships))
-        else:
-            by_contact = np.maximum(by_contact, rule.verdicts(values_of(people, rule.field, context.today)))
-    return by_contact, np.where(pairs.contact >= 0, by_pair, ALLOWED)
-
-
-def excluded_contacts(
-    people: pd.DataFrame, relationships: Array, context: ContactContext
-) -> tuple[pd.DataFrame, Flags]:
+def excluded_contacts(links: Links) -> tuple[pd.DataFrame, Flags]:
     """EXCLUDED_COLUMNS: the contacts that nobody may call, and those that one student's entry excludes.
 
-    people: every record of the snapshot, in any role and status, because contacts of students who left are kept too.
-    The second value marks contacts with a value that no rule knows.
+    Everybody in the snapshot counts as a student, in any role and status, because contacts of students who left are
+    kept too. The second value marks contacts with a value that no rule knows.
     """
+    people = links.people
     ids, none = strings(people["sourcedId"]), none_excluded()
-    if not context.connection.contact_rules:
+    if not links.context.connection.contact_rules:
         return none, np.zeros(len(people), dtype=bool)
-    pairs = pairs_of(people, people)
-    by_contact, by_pair = judged(pairs, people, people, relationships, context)
-    parents = _parents(people, context)
+    links = replace(links, students=people)
+    pairs = links.pairs()
+    by_contact, by_pair = links.verdicts(pairs)
+    parents = _parents(people, links.context)
     by_contact[~parents] = ALLOWED
     whole = ids.filter(pa.array(by_contact >= UNKNOWN))
     there = pairs.contact

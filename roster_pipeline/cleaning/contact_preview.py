@@ -7,14 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from roster_pipeline.cleaning.contact_exclusions import (
-    KINDS,
-    judged,
-    pairs_of,
-    relationships_of,
-    relationships_of_pairs,
-    usable_contacts,
-)
+from roster_pipeline.cleaning.contact_exclusions import KINDS, Links, relationships_of, usable_contacts
 from roster_pipeline.cleaning.contact_rules import (
     AGENTS,
     ALLOWED,
@@ -64,31 +57,29 @@ def previewed(students: pd.DataFrame, people: pd.DataFrame, context: ContactCont
     notes = Rejections("contacts")
     students, people = (one_per_sourced_id(clipped(some), notes)[0] for some in (students, people))
     usable, _, kinds = usable_contacts(people, context, notes)
-    pairs = pairs_of(students, people)
+    links = Links(students, people, relationships_of(people, kinds, context), context)
+    pairs = links.pairs()
     there = pairs.contact
     pairs = pairs.at(np.flatnonzero((there >= 0) & np.append(usable, False)[there]))
     if not len(pairs):
         return []
-    relationships = relationships_of(people, kinds, context)
-    of_pairs = relationships_of_pairs(pairs, students, people, relationships, context)
+    of_pairs = links.relationships_in(pairs)
     accepted = []
     for rule in rules_of(context.connection.contact_rules):
         lines = [line for line in context.connection.contact_rules if school.parts(line)[0] == rule.field]
         alone = replace(context, connection=context.connection.model_copy(update={"contact_rules": lines}))
-        passes = _passes(pairs, students, people, relationships, alone)
+        passes = _passes(pairs, replace(links, context=alone))
         delivered = _is_delivered(rule.field, students, people, context)
         accepted.append(
             _counted(rule.field, ", ".join(lines), pairs, kinds, passes, _named(of_pairs, rule), delivered=delivered)
         )
-    together = _passes(pairs, students, people, relationships, context)
+    together = _passes(pairs, links)
     return [*accepted, _counted("", "", pairs, kinds, together, [None] * len(pairs))]
 
 
-def _passes(
-    pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, relationships: Array, context: ContactContext
-) -> Flags:
+def _passes(pairs: Pairs, links: Links) -> Flags:
     """Which pairs all rules of the context allow."""
-    by_contact, by_pair = judged(pairs, students, people, relationships, context)
+    by_contact, by_pair = links.verdicts(pairs)
     verdicts: Ints = np.maximum(by_contact[pairs.contact], by_pair)
     passes: Flags = verdicts == ALLOWED
     return passes

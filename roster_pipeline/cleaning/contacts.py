@@ -15,24 +15,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.cleaning.contact_exclusions import (
-    excluded_contacts,
-    judged,
-    pairs_of,
-    relationships_of,
-    relationships_of_pairs,
-    usable_contacts,
-)
-from roster_pipeline.cleaning.contact_rules import (
-    AGENTS,
-    ALLOWED,
-    WITHHELD,
-    ContactContext,
-    Pairs,
-    shown,
-    values_of,
-    values_of_pairs,
-)
+from roster_pipeline.cleaning.contact_exclusions import Links, excluded_contacts, relationships_of, usable_contacts
+from roster_pipeline.cleaning.contact_rules import ALLOWED, WITHHELD, ContactContext, Pairs, shown
 from roster_pipeline.cleaning.emails_and_phones import clean_emails
 from roster_pipeline.cleaning.field_values import clean_names, hidden, metadata_text
 from roster_pipeline.cleaning.record_fields import not_texts, phones_of
@@ -86,22 +70,21 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     notes.note(of_two, ids, "sourcedId", SOURCED_ID_OF_TWO, "error")
     usable &= ~of_two
     student_ids = strings(students["sourcedId"])
-    pairs = pairs_of(students, people)
-    relationships = relationships_of(people, kinds, context)
-    by_contact, by_pair = judged(pairs, students, people, relationships, context)
+    links = Links(students, people, relationships_of(people, kinds, context), context)
+    pairs = links.pairs()
+    by_contact, by_pair = links.verdicts(pairs)
     there = pairs.contact
     fits = (there >= 0) & np.append(usable, False)[there]
     verdicts = np.maximum(np.append(by_contact, ALLOWED)[there], by_pair)
     allowed = pairs.at(np.flatnonzero(fits & (verdicts == ALLOWED)))
-    marks = _marks(allowed, students, people, ids, context.connection.primary_contact_from)
+    marks = _marks(allowed, links)
     order = np.lexsort((allowed.contact, allowed.place, kinds[allowed.contact], marks, allowed.student))
     ranked = allowed.at(order)
     ranked = replace(ranked, place=_earlier(ranked.student))
     unused = np.append(nameless | of_two, False)[there]
     lost = pairs.at(np.flatnonzero((there < 0) | unused | (fits & (verdicts == WITHHELD))))
     kept = ranked.at(np.flatnonzero(ranked.place < context.settings.contacts_most))
-    relationship = relationships_of_pairs(kept, students, people, relationships, context)
-    fields, unreadable = contact_fields(students, people, kept, relationship, context, notes)
+    fields, unreadable = contact_fields(links, kept, notes)
     keep_lost(fields, lost, ranked)
     unreadable[CONTACTS] = dict(not_texts(students)).get("agents", np.empty(0, dtype=np.int64))
     per_student = np.bincount(ranked.student, minlength=len(students))
@@ -111,7 +94,7 @@ def choose_contacts(students: pd.DataFrame, others: pd.DataFrame, context: Conta
     notes.note(unresolved, student_ids, "agents", "unresolved_agent", "warning")
     notes.note(per_student > MANY_CONTACTS, student_ids, "agents", "many_contacts", "warning")
     notes.note(per_contact > MANY_STUDENTS, ids, "agents", "many_students", "warning")
-    excluded, unknown = excluded_contacts(people, relationships, context)
+    excluded, unknown = excluded_contacts(links)
     notes.note(unknown, ids, "metadata", "unknown_contact_value", "warning")
     flags = {
         "students": len(students),
@@ -138,15 +121,16 @@ def clipped(people: pd.DataFrame) -> pd.DataFrame:
     return people.assign(sourcedId=pd.Series(trimmed, dtype="str", index=people.index))
 
 
-def _marks(pairs: Pairs, students: pd.DataFrame, people: pd.DataFrame, ids: Array, mark: str | None) -> Ints:
+def _marks(pairs: Pairs, links: Links) -> Ints:
     """The rank that a vendor gives each pair: 0 named by the student, n ranked n on the contact, else no mark."""
+    mark, students, people = links.context.connection.primary_contact_from, links.students, links.people
     if not mark or not len(pairs):
         return np.full(len(pairs), _NO_MARK, dtype=np.int64)
     key = mark.removeprefix("metadata:")
     of_contact = np.array([_rank(text) for text in metadata_text(people["metadata"], key).to_pylist()], dtype=np.int64)
     ranks: Ints = of_contact[pairs.contact]
     named = pc.utf8_trim_whitespace(metadata_text(students["metadata"], key)).take(pa.array(pairs.student))
-    ranks[truth(pc.equal(named, ids.take(pa.array(pairs.contact))))] = 0
+    ranks[truth(pc.equal(named, strings(people["sourcedId"]).take(pa.array(pairs.contact))))] = 0
     return ranks
 
 
@@ -157,24 +141,17 @@ def _rank(text: str | None) -> int:
     return int(word) if word.isdecimal() and 0 < int(word) < _NO_MARK else _NO_MARK
 
 
-def contact_fields(
-    students: pd.DataFrame,
-    people: pd.DataFrame,
-    kept: Pairs,
-    relationship: Array,
-    context: ContactContext,
-    notes: Rejections,
-) -> tuple[dict[str, Array], dict[str, Ints]]:
+def contact_fields(links: Links, kept: Pairs, notes: Rejections) -> tuple[dict[str, Array], dict[str, Ints]]:
     """STUDENT_CONTACTS of each student, and the students with an unknown value, by its name in `UNREADABLE`.
 
-    kept: the chosen contacts, ranked. relationship: of each.
+    kept: the chosen contacts, ranked.
     """
-    count = len(students)
+    people, count = links.people, len(links.students)
     some = {name: taken(strings(people[name]), kept.contact) for name in _READ}
     some["unreadable"] = lists(people["unreadable"]).take(pa.array(kept.contact))
     ids = some["sourcedId"]
     email, bad_email = clean_emails(some["email"])
-    phone, bad_phone = phones_of(some, context.settings.phone_region)
+    phone, bad_phone = phones_of(some, links.context.settings.phone_region)
     first = np.zeros(len(ids), dtype=bool)
     first[np.unique(codes(ids)[0], return_index=True)[1]] = True
     bad = {"email": bad_email, "phone": bad_phone}
@@ -186,10 +163,10 @@ def contact_fields(
     values = {
         "contact_sourced_id": ids,
         **{f"contact_{name}": clean_names(some[member]) for name, member in _NAMES.items()},
-        "contact_relationship": relationship,
+        "contact_relationship": links.relationships_in(kept),
         "contact_email": email,
         "contact_phone": phone,
-        "contact_flags": _flags(students, people, kept, context),
+        "contact_flags": _flags(links, kept),
     }
     primary = kept.place == 0
     rows = kept.student[primary]
@@ -236,18 +213,13 @@ def _more(kept: Pairs, values: dict[str, Array], count: int) -> Array:
     return _between("[", _joined(columns), "]")
 
 
-def _flags(students: pd.DataFrame, people: pd.DataFrame, kept: Pairs, context: ContactContext) -> Array:
+def _flags(links: Links, kept: Pairs) -> Array:
     """The values of each contact in the keys that the connection keeps, as a JSON object of texts."""
-    rows = pa.array(kept.contact)
     members = []
-    for field in sorted(context.connection.contact_flags):
-        values = (
-            values_of_pairs(kept, students, people, field)
-            if field.startswith(AGENTS)
-            else values_of(people, field, context.today).take(rows)
-        )
+    for field in sorted(links.context.connection.contact_flags):
+        values = shown(links.values(kept, field))
         name = json.dumps(field.partition(":")[2], ensure_ascii=False)
-        value = pc.if_else(pc.is_valid(values := shown(values)), _quoted(values), pa.scalar(None, TEXT))
+        value = pc.if_else(pc.is_valid(values), _quoted(values), pa.scalar(None, TEXT))
         members.append(_between(f"{name}: ", value, ""))
     return _between("{", _joined(members), "}") if members else blanks(len(kept))
 

@@ -30,9 +30,9 @@ def is_school(org: Org) -> bool:
     return str(org.get("type") or "").strip().lower() in SCHOOL_TYPES
 
 
-def is_gone(org: Org) -> bool:
-    """Whether the SIS marks an org as deleted."""
-    return str(org.get("status") or "").lower() in GONE_STATUSES
+def is_gone(record: Mapping[str, Any]) -> bool:
+    """Whether the SIS marks an org or a person as deleted."""
+    return str(record.get("status") or "").strip().lower() in GONE_STATUSES
 
 
 def orgs_meant(orgs: Iterable[Org], school_id: str) -> list[dict[str, Any]]:

@@ -33,7 +33,7 @@ from roster_pipeline.frames import (
     strings,
 )
 from roster_pipeline.identity.match_keys import name_keys
-from roster_pipeline.org_tree import GONE_STATUSES
+from roster_pipeline.org_tree import is_gone
 
 SOURCED_ID_OF_TWO = "sourced_id_of_two"
 Severity = Literal["error", "warning"]
@@ -159,7 +159,7 @@ def _joined(
     for places in by_id.values():
         newest_first = sorted(places, key=order.__getitem__, reverse=True)
         keep[rows[places]] = False
-        alive = _by_name(records[place] for place in places if not _is_gone(records[place]))
+        alive = _by_name(records[place] for place in places if not is_gone(records[place]))
         kept: dict[frozenset[Any], int] = {}
         for place in newest_first:
             if not alive or not all(_other_person(records[place], record) for record in alive):
@@ -202,15 +202,11 @@ def _together(records: list[Record]) -> list[Record]:
     """
     alive: list[Record] = []
     for record in records:
-        if not _is_gone(record):
+        if not is_gone(record):
             alive.append(record)
         elif not any(org for _, org in _memberships(record)):
             break
     return alive or records[:1]
-
-
-def _is_gone(record: Record) -> bool:
-    return str(record.get("status") or "").strip().lower() in GONE_STATUSES
 
 
 def _memberships(record: Record) -> frozenset[Any]:

@@ -159,7 +159,9 @@ def test_nothing_is_made_if_one_address_is_wrong(manager: Browser, database: Dat
         assert outbox.messages(conn) == []
 
 
-def test_a_new_connection_starts_from_what_is_known_of_its_sis(manager: Browser, database: Database) -> None:
+def test_a_new_connection_starts_from_what_is_known_of_its_sis(
+    manager: Browser, operator: Browser, database: Database
+) -> None:
     answer = manager.send_form(PAGE, NEW | {"connection-allow_private_addresses": "on"})
     assert answer.headers["location"] == "/connections/springfield-powerschool/schools"
     with database.begin() as conn:
@@ -167,6 +169,16 @@ def test_a_new_connection_starts_from_what_is_known_of_its_sis(manager: Browser,
     assert (made.settings.sis, made.settings.sign_in) == ("powerschool", "oauth2")
     assert not made.settings.allow_private_addresses
     assert secrets.unseal(made.secret or "") == "p0ison"
+    of_sis = "/connections/springfield-powerschool"
+    for tick, on in (({"connection-allow_private_addresses": "on"}, True), ({}, False)):
+        operator.send_form(f"{of_sis}/list", NEW | tick)
+        with database.begin() as conn:
+            saved = tenants.get_connection(conn, "springfield-powerschool").settings
+        assert saved.allow_private_addresses is on, "an operator decides about it before there is a school"
+        listed(operator, f"{of_sis}/schools")
+        refused = operator.send_form(f"{of_sis}/list", NEW | tick | {"connection-url": "sis"}).text
+        assert (fields_of(refused, f"{of_sis}/list").get("connection-allow_private_addresses") == "on") is on
+    assert "allow_private_addresses" not in manager.get(PAGE).text
 
 
 WRONG = [

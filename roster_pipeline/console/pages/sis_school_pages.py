@@ -30,6 +30,7 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings, 
 from roster_pipeline.vocabulary import LONGEST_ID, ROLE_ORDER, people_of
 
 TYPED = ("sis", "url", "client_id", "token_url")
+PRIVATE = name_of(CONNECTION, "allow_private_addresses")
 """The settings of a connection that a person enters here. The others keep the values that are known for the SIS."""
 MOST_SHOWN = 400
 """How many schools are on one page. A form may have 1,000 fields."""
@@ -53,6 +54,7 @@ def list_(request: Request) -> Response:
     with database(request).begin() as opened:
         connection = connection_of(request, opened)
     if name_of(CONNECTION, "url") in values:
+        values.setdefault(PRIVATE, "")
         settings = settings_of(values, connection.settings, errors)
         if settings is not None:
             try:
@@ -169,7 +171,11 @@ def settings_of(values: Values, stored: ConnectionSettings | None, errors: dict[
     chosen = chosen_preset(values)
     known = stored is not None and stored.sis == chosen.name
     plain = stored.model_dump(mode="json") if stored and known else chosen.defaults()
-    given: dict[str, Any] = {"url": typed["url"] or "", "client_id": typed["client_id"] or ""}
+    given: dict[str, Any] = {
+        "url": typed["url"] or "",
+        "client_id": typed["client_id"] or "",
+        "allow_private_addresses": values.get(PRIVATE) == "on",  # `allowed` decides about it
+    }
     if typed["token_url"] or known:
         given["token_url"] = typed["token_url"]
     if not typed["url"]:

@@ -31,6 +31,7 @@ def init(as_json: AsJson = False) -> None:
     addresses = embedded.prepare_environment()
     owner = installation.Places.read().owner_database_url
     database = databases.Database(owner or addresses.roster)
+    database.require_own_sessions()
     schema.upgrade(database)
     revision = schema.current(database)
     login = sa.make_url(addresses.roster).username if owner else None

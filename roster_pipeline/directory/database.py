@@ -98,6 +98,13 @@ class Database:
         except (DBAPIError, psycopg.Error) as problem:
             raise translated(problem) from None
 
+    def require_own_sessions(self) -> None:
+        """Raises SharedSessions if a pooler gives a session of the server to another client after each transaction."""
+        with self.session() as one, self.session() as other:
+            first, again, of_other = (conn.scalar(text("select pg_backend_pid()")) for conn in (one, one, other))
+        if again != first or of_other == first:
+            raise SharedSessions
+
     def answers_within(self, seconds: float) -> bool:
         """Wait at most this long until the database answers. Returns False if it did not."""
         until = time.monotonic() + seconds
@@ -185,6 +192,18 @@ class DatabaseBusy(DirectoryError):
     """Another transaction was in the way; nothing was written."""
 
     retryable = True
+
+
+class SharedSessions(DirectoryError):
+    """Locks that belong to a session would protect nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A connection pooler in front of the database lends its sessions to several clients at once. Two syncs of "
+            "one school could run at the same time.",
+            "Set pool_mode = session in the pooler (PgBouncer), or give ROSTER_DATABASE_URL the address of PostgreSQL "
+            "itself.",
+        )
 
 
 class RowRefused(DirectoryError):

@@ -16,7 +16,7 @@ from sqlalchemy import text
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import alerts, outbox, schema, snapshots, tenants
-from roster_pipeline.directory.database import Database, DirectoryError
+from roster_pipeline.directory.database import Database, DirectoryError, SharedSessions
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.sis_records import prune_records
@@ -58,7 +58,12 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
         name = "schema" if isinstance(problem, schema.WrongSchema) else "database"
         yield Item(name, False, problem.message, problem.remedy)
         return
-    yield Item("database", True, "answers")
+    try:
+        database.require_own_sessions()
+    except SharedSessions as problem:
+        yield Item("database", False, problem.message, problem.remedy)
+    else:
+        yield Item("database", True, "answers")
     yield Item("schema", True, f"revision {schema.head()}")
     with database.begin() as conn:
         verbosity = str(conn.scalar(text("show log_error_verbosity")))

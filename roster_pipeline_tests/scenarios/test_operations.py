@@ -1,5 +1,6 @@
 """For operators: pruning drops only old data, metrics name nobody, and health checks see problems."""
 
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -98,6 +99,11 @@ def test_the_check_up_is_green_and_sees_a_wrong_secret_and_a_mail_server_that_is
     assert (found["mail"], found["SIS sis"], found["database"]) == (False, False, True)
     monkeypatch.setenv("ROSTER_SECRET_KEY", "A" * 43 + "=")
     assert {item.name: item.ok for item in health_checks(district.database, sis=False)}["key"] is False
+    with district.database.session() as lent:
+        monkeypatch.setattr(Database, "session", lambda _: nullcontext(lent))
+        (pooled, *_) = health_checks(district.database, sis=False)
+    assert (pooled.name, pooled.ok) == ("database", False), "two clients have one session of the server"
+    assert "pool_mode = session" in pooled.remedy
 
 
 def test_code_of_another_version_changes_nothing_and_says_what_to_do(dagster_district: DagsterDistrict) -> None:

@@ -224,14 +224,14 @@ REASONS: dict[str, str] = {
     "exempted": "Somebody left this change out. No sync makes it until the SIS asks for something else.",
     "grace": "Gone from the roster, still within the school's grace.",
     "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
-    "not_answered": "Not in the list, and the SIS gave no answer when asked for this one person, or it finds nobody of "
+    "not_answered": "Not in the list. When we asked for this one person, the SIS gave no answer, or it finds nobody of "
     "their role in this way. So nothing proves that they left. If you know that they did, archive them by hand.",
-    "not_confirmed": "Not in the list, but when asked for this one person the SIS answered with a record that does not "
-    "say that they have left: it names an org that the SIS does not list or that is not a school, or this school and a "
-    "role only in another one, or we cannot read its status or id.",
+    "not_confirmed": "Not in the list. When we asked for this one person, the SIS answered with a record that does not "
+    "say that they have left. The record names an org that is not a school of the SIS, or it names this school with a "
+    "role only in another school, or we cannot read its status or id.",
     "rejected_record": "Their record could not be used, which does not mean that they are gone.",
-    "unknown_org": "Their record names an org that the SIS does not list, or that is not a school, or this school and "
-    "a role only in another one; that does not say that they have left.",
+    "unknown_org": "Their record names an org that is not a school of the SIS, or it names this school with a role "
+    "only in another school. That does not say that they have left.",
     "org_below": "Their record names an org below this school, which does not count as the school.",
     "not_linked": "Gone from the roster, but linked to no record of this SIS.",
     "in_conflict": "A record of the snapshot may be theirs; nothing is done until that is clear.",
@@ -262,6 +262,11 @@ NOTES: dict[str, str] = {
     "email_of_another": "Another person has this e-mail too.",
 }
 """More about a plan row: how a person was recognised, and which keys another person has."""
+TO_CHECK = (
+    *("records_joined", "found_by_number", "found_by_email", "found_by_id"),
+    *("number_of_another", "username_of_another"),
+)
+"""The notes on rows that somebody should look at. An e-mail is often a family's."""
 
 
 def why_of(reason: str, notes: str | None) -> str:

@@ -100,9 +100,11 @@ where r.plan_id = :plan and r.action <> 'unchanged' and (v.sync_id is null or v.
 
 @dataclass(frozen=True)
 class RowFilter:
-    """Which rows: of actions, a role or a person, with all the words, or only those that wait. sort: of `SORTS`."""
+    """Which rows: of actions, a role or a person, with one of the notes, with all the words, or only those that wait.
+    sort: of `SORTS`."""
 
     actions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     role: str | None = None
     reason: str | None = None
     words: str = ""
@@ -118,6 +120,9 @@ class RowFilter:
         if self.actions:
             conditions.append("r.action = any(:actions)")
             given["actions"] = list(self.actions)
+        if self.notes:
+            conditions.append("string_to_array(r.notes, ' ') && cast(:notes as text[])")
+            given["notes"] = list(self.notes)
         for name in ("role", "reason"):
             if getattr(self, name) is not None:
                 conditions.append(f"r.{name} = :{name}")

@@ -42,11 +42,6 @@ REPORTED_ANYWAY = (
     "unknown_orgs",
 )
 """Guards that doubt the roster itself: an owner reads about them even if nobody would change."""
-CHECKED_BY_HAND = (
-    *("records_joined", "found_by_number", "found_by_email", "found_by_id"),
-    *("number_of_another", "username_of_another"),
-)
-"""The notes on rows that somebody should look at. An e-mail is often a family's."""
 
 
 def message_id(*parts: object) -> str:
@@ -110,7 +105,7 @@ def report_of(summary: SyncSummary) -> SyncReport:
 
 def _row_note(line: dict[str, Any]) -> RowNote:
     note = line["note"]
-    return RowNote(line["role"], line["rows"], note, vocabulary.NOTES.get(note, ""), note in CHECKED_BY_HAND)
+    return RowNote(line["role"], line["rows"], note, vocabulary.NOTES.get(note, ""), note in vocabulary.TO_CHECK)
 
 
 def _concerns(role: str, summary: SyncSummary) -> bool:

@@ -83,7 +83,8 @@ def test_the_runs_of_the_engineers_are_not_in_the_way_of_owners(
 def test_the_people_to_check_are_on_the_page_of_the_sync(
     owner: Browser, database: Database, lincoln: SchoolRow, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    sync_id = sync_rows(database, lincoln, newcomer("u1", notes="number_of_another")).sync_id
+    rows = (newcomer("u1", notes="number_of_another"), newcomer("u2", "Grace", notes="email_of_another"))
+    sync_id = sync_rows(database, lincoln, *rows).sync_id
     put_reports(database)
     with database.begin() as opened:
         print_report(report_of(sync_summary(opened, sync_id)))
@@ -91,10 +92,13 @@ def test_the_people_to_check_are_on_the_page_of_the_sync(
     shown = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
     assert shown.count("Please check some people. Another person has this number too.") == 1
     for path in ("/", "/schools/lincoln"):
-        assert "1 created. Please check some people. Another person has this number too." in words_of(
+        assert "2 created. Please check some people. Another person has this number too." in words_of(
             owner.get(path).text
         ), path
-    assert "To check 1 student: Another person has this number too." in shown
+    assert re.search("To check .*1 student: Another person has this number too.", shown)
+    (link,) = re.findall(r'href="(\S+action=check)', owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
+    people = owner.get(link).text
+    assert ("u1" in people, "u2" in people) == (True, False), "one click leads to them"
 
 
 STATES = [
@@ -223,6 +227,7 @@ def test_an_undone_sync_is_marked_and_cannot_be_undone_again(
     text = words_of(owner.get(f"/schools/lincoln/syncs/{undone.sync_id}").text)
     assert f"Undoes sync {done.sync_id}" in text
     assert "it@example.org" in text
+    assert "Taken back" in text, "1 created would read as if the rollback had created somebody"
 
 
 def test_a_chart_has_a_bar_per_role_and_says_its_numbers() -> None:

@@ -68,6 +68,8 @@ def test_rows_are_chosen_counted_and_paged(database: Database, lincoln: SchoolRo
     grace = builders.person_of(database, "old")
     rows = [builders.newcomer(f"u{n}", f"Ada{n}", changes={"email": f"ada{n}@example.org"}) for n in range(7)]
     rows += [builders.row("archive", grace, links=["old"]), builders.row("unchanged", role="teacher", links=["t%_1"])]
+    rows[2] |= {"notes": "email_of_another records_joined"}
+    rows[5] |= {"notes": "email_of_another"}
     plan_id = builders.write_plan(database, lincoln, rows, held={("student", "archive"): [FINDING]})
     with database.begin() as conn:
         plan = plans.get(conn, plan_id)
@@ -85,6 +87,7 @@ def test_rows_are_chosen_counted_and_paged(database: Database, lincoln: SchoolRo
         assert chosen(held=True) == chosen(words="GRACE love") == chosen(words="old") == [7]
         assert chosen(words="ada3") == chosen(words="ADA3@example.org") == [3]
         assert chosen(words="%_1") == [8], "no wildcard"
+        assert chosen(notes=("records_joined", "found_by_id")) == [2]
         assert chosen(words="'; drop table plan_row") == []
         (third,) = plan_rows.page(conn, plan, RowFilter(), limit=1, offset=7)
         assert (third["name"], third["held"], third["sync_id"]) == ("Grace Lovelace", True, None)

@@ -36,12 +36,13 @@ from roster_pipeline.directory.accounts import Account
 from roster_pipeline.services import decisions
 from roster_pipeline.services.hold_explanations import GUARD_TITLES, hold_explanation_of
 from roster_pipeline.services.plan_rows import HEADER, cells, every_line, lines, summary_of
-from roster_pipeline.vocabulary import REASONS, ROLE_ORDER, held_place, reason_problem, role_place
+from roster_pipeline.vocabulary import REASONS, ROLE_ORDER, TO_CHECK, held_place, reason_problem, role_place
 
 ALWAYS = ("create", "update", "archive")
 """Columns that are shown even if they are empty."""
 FIELDS = ("action", "role", "held", "sort")
 EVERY_ROW = "all"
+CHECK = "check"
 QUIET = "unchanged"
 """Rows without anything to decide. They are shown only on request."""
 MOST_UNTYPED = 50
@@ -136,9 +137,10 @@ def row_filter(filters: ListFilter, *, held: bool = False) -> plan_rows.RowFilte
     if action in ACTIONS:
         actions: tuple[str, ...] = (action,)
     else:
-        actions = () if action == EVERY_ROW or held else tuple(name for name in ACTIONS if name != QUIET)
+        actions = () if action in (EVERY_ROW, CHECK) or held else tuple(name for name in ACTIONS if name != QUIET)
     return plan_rows.RowFilter(
         actions=actions,
+        notes=TO_CHECK if action == CHECK else (),
         role=filters["role"] if filters["role"] in ROLE_ORDER else None,
         words=filters.words,
         held=held or bool(filters["held"]),
@@ -160,7 +162,7 @@ def rows_of(
     wanted = row_filter(filters, held=kinds is not None)
     found = lines(opened, plan, wanted, limit=ROWS, offset=filters.offset)
     if kinds is None:
-        actions = [("", "All but unchanged"), (EVERY_ROW, "Every row"), *ACTIONS.items()]
+        actions = [("", "All but unchanged"), (EVERY_ROW, "Every row"), *ACTIONS.items(), (CHECK, "to check")]
         roles = list(ROLE_ORDER)
     else:
         listed = list(kinds)

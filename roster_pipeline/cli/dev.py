@@ -159,7 +159,8 @@ def _commands(workspace: Path, port: int, console_port: int, simulator_port: int
     python = [sys.executable, "-m"]
     commands = {
         "Dagster UI": [*python, "roster_pipeline.cli", "web", "--workspace", str(workspace), "--port", str(port)],
-        "Dagster daemon": [*python, "dagster._daemon", "run", "-w", str(workspace)],
+        # at its usual level, the lines of each sensor push the links off the screen within a minute
+        "Dagster daemon": [*python, "dagster._daemon", "run", "-w", str(workspace), "--log-level", "warning"],
         "console": [*python, "roster_pipeline.cli", "console", "--port", str(console_port)],
     }
     if simulator_port is not None:
@@ -168,13 +169,14 @@ def _commands(workspace: Path, port: int, console_port: int, simulator_port: int
 
 
 def _follow(group: ProcessGroup, messages: dict[int, str]) -> str:
-    """Wait for a child that ends, and return its name. Raises Ended. messages: for each port, when it answers."""
+    """Wait for a child that ends, and return its name. Raises Ended. messages: by port, to show when all answer."""
     deadline = time.monotonic() + STARTING_SECONDS
-    waiting = dict(messages)
+    shown = False
     while not (ended := group.ended()):
         time.sleep(LOOK_EVERY)
-        for port in [port for port in waiting if _answers(port) or time.monotonic() > deadline]:
-            say(waiting.pop(port), style="bold green")
+        if not shown and (all(map(_answers, messages)) or time.monotonic() > deadline):
+            say("\n".join(messages.values()), style="bold green")
+            shown = True
     return ended
 
 

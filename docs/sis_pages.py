@@ -81,7 +81,7 @@ def _page(preset: Preset) -> str:
     lines += ["", "## What it delivers", "", "| | |", "|---|---|", "| Students, Teachers | yes |"]
     lines += [f"| {name} | {offered(preset, subject)} |" for subject, name in SUBJECTS.items()]
     lines += ["", "## Instead of the API", ""]
-    lines += [f"{preset.csv_at or _NO_CSV} What we read of it: [CSV bundles](../csv.md)."]
+    lines += [f"{preset.csv_at or _NO_CSV} What we read: [CSV bundles](../csv.md)."]
     lines += _section("Known quirks", preset.quirks)
     lines += _section("Sources", [f"[{source.title}]({source.address})" for source in preset.sources])
     return "\n".join([*lines, ""])

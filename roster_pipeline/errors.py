@@ -132,7 +132,7 @@ def noticed(
         (roleless, "have", "no role in the bundle, and so no school; is roles.csv as new as users.csv?"),
     )
     lost = [
-        f"{file} came without {', '.join(names)}, which came before: the values of before stay; let the SIS send them "
+        f"{file} came without {', '.join(names)}, which came before: the earlier values stay; let the SIS send them "
         "again, or let a CSV file have empty cells if they shall go"
         for file, names in (lost_columns or {}).items()
     ]

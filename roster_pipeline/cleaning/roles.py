@@ -162,7 +162,7 @@ def _explained(flat: Array, group: Ints, orgs: SchoolOrgs, settings: SchoolSetti
 
 def _explain_without_role(without: Flags, starts: Ints, explains: Ints, group: Ints) -> None:
     """Correct the entries without a role of records that have a role in another org: such an entry does not show that
-    the person is here, nor that they left. They count as of the strongest role. starts: the first entry of each
+    the person is here, nor that they left. The strongest role counts for them. starts: the first entry of each
     record."""
     if not without.any():
         return

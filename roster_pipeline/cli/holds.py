@@ -256,7 +256,7 @@ def print_lines(lines: list[plan_rows.Line]) -> None:
 
 
 def changes_text(line: plan_rows.Line) -> str:
-    """The field changes, one a line; of a new person only what tells who it is (JSON and CSV have all of it)."""
+    """The field changes, one a line. For a new person only what tells who it is (JSON and CSV have all fields)."""
     if line.action == "create":
         values = {field: new for field, (_, new) in line.changes.items() if new is not None}
         return ", ".join(f"{field} {shown(values[field])}" for field in IDENTIFYING if field in values)

@@ -34,8 +34,8 @@ from (
     where connection_id = r.connection_id and kind = r.kind and sourced_id = r.sourced_id and id <> r.id offset 0
 ) b cross join lateral (select from pull_record where pull_id = :base and {NAMED.format(id="b.id")} offset 0) q
 """  # noqa: S608
-"""Of the records of a delta and of its base that are about the same people and orgs, those that do not count: those of
-the base, or the one of the delta if it was changed before all of those."""
+"""Records of a delta and of its base that are about the same people and orgs: the ones that do not count. These are the
+ones of the base, or the one of the delta if it was changed before all of them."""
 REQUIRED_CELLS = {"users": ["username", "givenName", "familyName", "enabledUser"], "orgs": ["name", "type"]}
 """Members of which a CSV file needs a value in every row. A row of changes without one that was there is a part."""
 ORGS_OF_BASE = f"""
@@ -101,7 +101,7 @@ from changed
 """.replace(":nothing", NOTHING)  # noqa: S608
 """Records of a pull with members that they do not say and that their record in the base does: new ones, or that of the
 base if nothing else differs. If both names are new, the id may have gone to somebody else: the members are unknown,
-because values of before would be evidence that it is one person."""
+because earlier values would be evidence that it is one person."""
 PLACE_LETTERS = 16
 PARENT = "parent"
 OLDER_RECORDS = "older_records"
@@ -125,7 +125,7 @@ class DeltaBase:
 
 
 def place_of(url: str) -> str:
-    """The place that a connection reads. Pulls of an earlier address do not count for the one of today."""
+    """The place that a connection reads. Pulls from an earlier address do not count for the present one."""
     return hashlib.sha256(url.encode()).hexdigest()[:PLACE_LETTERS]
 
 
@@ -232,7 +232,7 @@ def merge(
     proof: Mapping[str, Any],
     unsaid: Mapping[str, Collection[str]],
 ) -> dict[str, Any]:
-    """Merge a pull with its base, of which it says only a part. Returns what to add to its proof.
+    """Merge a pull that has only a part of the records with its base. Returns what to add to its proof.
 
     unsaid: for each collection, members that the source does not say at all, such as those of a column that a file has
     no longer, or `notEnrolled` if nobody could read who is enrolled. The records keep what the base says. So do orgs if

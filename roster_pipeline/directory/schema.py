@@ -94,7 +94,7 @@ def current(database: Database) -> str | None:
 
 def require_current(database: Database) -> None:
     """Raises WrongSchema if this version of the code does not fit the database. A worker that was not restarted after
-    an upgrade would go on by the rules of before."""
+    an upgrade would go on with the old rules."""
     revision = current(database)
     if revision != head():
         _check_known(revision)

@@ -1,4 +1,4 @@
-"""The supported SIS list: what is publicly known of each system, as data. `docs/sis_pages.py` makes docs/sis/ of it."""
+"""The supported SISs: what is publicly known about each, as data. `docs/sis_pages.py` makes docs/sis/ from it."""
 
 import re
 import tomllib

@@ -201,7 +201,7 @@ def _open_expiry(conn: Connection, secret: Row[Any], stage: str, concerned: list
         return False
     hints = (
         "After that day the SIS may refuse the sign-in, and no school of this connection can be synced.",
-        "Ask for a new secret in the SIS, then enter it here with its last day.",
+        "Ask for a new secret in the SIS. Then enter it, with its last day.",
     )
     command = f"roster connection set {secret.key} --client-secret ask --secret-expires YYYY-MM-DD"
     link = page_of_school(concerned[0].key, "Enter the new secret", "/settings") if concerned else None

@@ -106,8 +106,8 @@ def columns_since(connection: ConnectionRow, proof: Mapping[str, Any], before: M
 
 
 def without_permissions(connection: ConnectionRow, lost: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The lost columns of which records keep the values of before: all but metadata that may say whom nobody may call.
-    Such a field is missed, so no new contact is chosen without it."""
+    """The lost columns whose earlier values stay in the records. Metadata that may forbid to call a contact is left
+    out: no new contact is chosen without it."""
     numbers = (connection.settings.student_number_from, connection.settings.staff_number_from)
     return {file: [name for name in names if ":" not in name or name in numbers] for file, names in lost.items()}
 

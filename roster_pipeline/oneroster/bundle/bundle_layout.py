@@ -43,7 +43,7 @@ _MOST_NAMES = 3
 
 @dataclass(frozen=True)
 class Manifest:
-    """modes: for each lower-cased file name without `.csv`, what the manifest says of it. version: None if not stated.
+    """modes: for each lower-cased file name without `.csv`, what the manifest says. version: None if not stated.
 
     bytes, digest: of the file, for the proof.
     """

@@ -209,11 +209,13 @@ def test_the_reader_of_the_deployment_page_reads_and_writes_nothing(dagster_url:
             admin.execute(f"drop owned by {role}; drop role {role}")
 
 
-def test_the_documented_query_shows_what_a_stuck_run_waits_for(database: Database) -> None:
-    (block,) = [block for block in blocks("operations") if is_sql(block)]
+def test_the_documented_queries_show_what_a_stuck_run_waits_for_and_skip_numbers_of_people(database: Database) -> None:
+    stuck, restored = (" ".join(block) for block in blocks("operations") if is_sql(block))
     with database.begin() as conn, plain_connection(database.engine.url.set(drivername="postgresql")) as asking:
         conn.exec_driver_sql("select 1")
-        found = asking.execute(" ".join(block)).fetchall()
+        found = asking.execute(stuck).fetchall()
+        asking.execute(restored)
+        assert conn.exec_driver_sql("select nextval('person_id_seq')").scalar_one() > 1_000_000
     assert "idle in transaction" in {state for _, state, *_ in found}
 
 

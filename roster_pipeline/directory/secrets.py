@@ -29,7 +29,8 @@ class WrongKey(DirectoryError):
     def __init__(self) -> None:
         super().__init__(
             "The stored Client Secret was sealed with another key.",
-            f"Set {SECRET_KEY} to the key that was used, or enter the secret again: roster connection set",
+            "If the key was replaced, restart every process that still has the old one. Otherwise set "
+            f"{SECRET_KEY} to the key that was used, or enter the secret again: roster connection set",
         )
 
 

@@ -27,6 +27,7 @@ PAGES = {
     "history": "the page Syncs",
     "hold": "the page Holds",
     "plan": "the page of the plan",
+    "person find": "the page People",
     "person": "the page of the person",
     "people": "the page People",
     "connection": "the page Settings",
@@ -40,12 +41,13 @@ PAGES = {
 OPERATOR = "an operator has the command"
 """For commands without a page: the database, keys, mails of the installation."""
 _COMMAND = re.compile(
-    r"(?P<lead>\b(?:(?:[Tt]hen )?[Rr]un|try): ?)?`?roster (?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)\b"
+    r"(?P<lead>\b(?:(?:[Tt]hen )?[Rr]un|[Tt]ry|[Ss]ee): ?)?(?P<colon>: )?"
+    r"`?roster (?P<words>[a-z][a-z-]*(?: [a-z][a-z-]*)?)\b"
     r"(?P<rest>(?:\"[^\"]*\"|[^,;`\n.)]|\.(?!\s|$))*)`?"
 )
 _COMMANDS = {
     *(name.split()[0] for name in BUTTONS),
-    *PAGES,
+    *(name.split()[0] for name in PAGES),
     *("init", "district", "secrets", "application", "outbox", "console", "web", "dagster", "doctor", "metrics"),
     *("prune", "dev", "demo", "simulator"),
 }
@@ -143,7 +145,7 @@ def page_link(console_url: str | None, path: str, text: str, *, quiet: bool = Fa
 
 def in_console(text: str) -> str:
     """The text with pages and buttons of the console instead of commands: `Then run: roster test-connection oak`
-    becomes `Then press Test Your Information`."""
+    becomes `Then press Test Your Information.`"""
     if "roster " not in text:
         return text
     return _COMMAND.sub(_instruction, text)
@@ -154,21 +156,23 @@ def _instruction(found: re.Match[str]) -> str:
     first = words.split()[0]
     if first not in _COMMANDS or not (found["lead"] or _marked(found)):
         return found[0]
-    lead = found["lead"] or ""
+    lead, colon = found["lead"] or "", found["colon"] or ""
     button = BUTTONS.get(words) or BUTTONS.get(first)
-    if button and lead:
-        begin = lead.strip(": ").lower().replace("run", "press").replace("try", "press")
-        return f"{begin[0].upper() if lead[0].isupper() else begin[0]}{begin[1:]} {button}"
-    instruction = f"press {button}" if button else PAGES.get(first, OPERATOR)
-    if not lead:
-        return instruction
-    return f"{lead}{instruction}" if first in PAGES else instruction[0].upper() + instruction[1:]
+    page = PAGES.get(words) or PAGES.get(first)
+    end = "" if found.string[found.end() :][:1].strip() else "."
+    if not button and not page:
+        return (OPERATOR[0].upper() + OPERATOR[1:] if lead else f"{colon}{OPERATOR}") + end
+    if not lead and not button:
+        return f"{', ' if colon else ''}on {page}{end}"
+    said = f"press {button}" if button else f"open {page}"
+    if lead[:4].lower() == "then":
+        return f"{lead[:4]} {said}{end}"
+    return f"{colon}{said[0].upper() if lead[:1].isupper() else said[0]}{said[1:]}{end}"
 
 
 def _marked(found: re.Match[str]) -> bool:
     """Whether a mark shows that the words are a command. In "the roster sync failed" there is none."""
-    before = found.string[: found.start()].rstrip(" ")
-    return found[0].startswith("`") or before.endswith((":", "("))
+    return bool(found["colon"]) or "`" in found[0] or found.string[: found.start()].endswith("(")
 
 
 def draw(page: Page, subject_line: str, school: str) -> Mail:

@@ -61,6 +61,8 @@ EXHAUSTED = {
     ),
 }
 """For each SQLSTATE: what is used up, and what to do."""
+NO_RIGHT = "42501"
+"""SQLSTATE of insufficient privilege."""
 BUSY = ("40001", "40P01", "55P03", "57014")
 """SQLSTATEs of serialization failure, deadlock, lock not available, cancellation: later it may succeed."""
 
@@ -225,10 +227,15 @@ class StatementFailed(DirectoryError):
     """The database could not run a statement: a missing table, a missing right."""
 
     def __init__(self, sqlstate: str | None) -> None:
-        super().__init__(
-            f"The database could not run a statement (SQLSTATE {sqlstate or 'unknown'}).",
-            "Nothing was written. Check that the schema is current and the login has its rights: roster init",
-        )
+        message = f"The database could not run a statement (SQLSTATE {sqlstate or 'unknown'})."
+        remedy = "Nothing was written. Check that the schema is current and the login has its rights: roster init"
+        if sqlstate == NO_RIGHT:
+            message = f"The login of the database does not have the right to do this (SQLSTATE {sqlstate})."
+            remedy = (
+                "Nothing was written. Only the owner of the database can give it: set ROSTER_OWNER_DATABASE_URL to the "
+                "owner's address. Then run: roster init"
+            )
+        super().__init__(message, remedy)
         self.sqlstate = sqlstate
 
 

@@ -98,8 +98,9 @@ def test_nobody_else_takes_the_pipelines_locks(database: Database, pipeline: Dat
     reader = Database(url_of(database, "roster_app_lock", password))
     try:
         for function in ("pg_advisory_lock(1)", "pg_try_advisory_xact_lock(1, 2)", "pg_advisory_unlock_all()"):
-            with pytest.raises(StatementFailed), reader.begin() as conn:
+            with pytest.raises(StatementFailed) as raised, reader.begin() as conn:
                 conn.execute(text(f"select {function}"))
+            assert "set ROSTER_OWNER_DATABASE_URL" in raised.value.remedy, "roster init alone would say the same again"
         with pipeline.begin() as conn:
             conn.execute(text("select pg_advisory_xact_lock(1)"))
     finally:

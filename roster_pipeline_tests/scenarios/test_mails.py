@@ -2,6 +2,7 @@
 
 import os
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import dagster as dg
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from roster_pipeline.defs.resources import RESOURCES, DirectoryResource, InstallationResource, close_databases
 from roster_pipeline.defs.sensors import send_mail, watch_runs
 from roster_pipeline.directory import outbox
+from roster_pipeline.directory.database import Database, SharedSessions
 from roster_pipeline.directory.locks import alone
 from roster_pipeline.sync.health_checks import mails_given_up
 from roster_pipeline.sync.outbox_sender import due_at, put_digests, put_reports, send_due
@@ -147,12 +149,15 @@ def test_the_operators_learn_that_mails_were_given_up(
     district.run_sync()
     district.execute("update outbox set dead_at = now()")
     directory = DirectoryResource(url=district.url)
-    for cursor in (None, '{"red": ["given-up mails"]}'):
+    monkeypatch.setattr(Database, "require_own_sessions", Mock(side_effect=SharedSessions))
+    for cursor in (None, '{"red": ["given-up mails", "database sessions"]}'):
         context = dg.build_sensor_context(district.instance, cursor, resources={"directory": directory})
         watch_runs(context)
-        assert district.count("alert", "cause = 'given-up mails'") == (cursor is not None)
+        for cause in ("given-up mails", "database sessions"):
+            assert district.count("alert", f"cause = '{cause}'") == (cursor is not None)
     send_due(district.database, InstallationResource().mailer())
-    said = body_of(mailbox.messages[-1][0])
+    said = "".join(body_of(message) for message, *_ in mailbox.messages)
+    assert "Set pool_mode = session" in said
     assert "Given-up mails: 1 in the last seven days" in said
     assert "roster outbox list --dead" in said
 

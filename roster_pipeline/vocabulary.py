@@ -262,10 +262,7 @@ NOTES: dict[str, str] = {
     "email_of_another": "Another person has this e-mail too.",
 }
 """More about a plan row: how a person was recognised, and which keys another person has."""
-TO_CHECK = (
-    *("records_joined", "found_by_number", "found_by_email", "found_by_id"),
-    *("number_of_another", "username_of_another"),
-)
+TO_CHECK = tuple(note for note in NOTES if note not in (ANNOUNCED, "email_of_another"))
 """The notes on rows that somebody should look at. An e-mail is often a family's."""
 
 

@@ -73,16 +73,15 @@ class School:
         """One night; returns how many stored contacts were removed because nobody may call them."""
         barred = {one.sourced_id for one in parents.values() if one.delivered and one.says is not True}
         removed = self._remove(barred) if self.wishes.contacts else 0
-        self.held, self.waiting = False, {}
-        if self.wishes.blackout:
-            return removed
         here = [pupil for pupil in pupils if pupil.there and self.wishes.rostered]
         wanted = {pupil.sourced_id: self._wanted(pupil, parents, barred) for pupil in here}
         follows = self.wishes.auto_update and (any(one.known for one in wanted.values()) or not self.wishes.contacts)
         active = [who for who, status in self.status.items() if status == "active"]
         updates = {who: wanted[who] for who in active if who in wanted} if follows else {}
         replaced = sum(self._replaces(who, contacts) for who, contacts in updates.items() if self.wishes.contacts)
-        self.held = replaced > FEW and replaced > KEYS_SHARE * len(active)
+        self.held, self.waiting = replaced > FEW and replaced > KEYS_SHARE * len(active), {}
+        if self.wishes.blackout:
+            return removed
         for pupil in here:
             who = pupil.sourced_id
             if who not in active:

@@ -6,7 +6,7 @@ A name never matches alone; it only confirms a number or an e-mail.
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain, repeat
@@ -234,12 +234,22 @@ def name_keys(*names: str | None) -> frozenset[str]:
     return frozenset(key for key in map(name_key, names) if key)
 
 
-def _names(columns: Mapping[str, Array]) -> tuple[list[frozenset[str]], list[frozenset[str]]]:
+def with_middle(given: frozenset[str], family: frozenset[str], middle: str) -> tuple[frozenset[str], frozenset[str]]:
+    """The keys of given and family names, also with the middle name, which some systems write in one field with them:
+    `Anne Marie`, `van Dijk`."""
+    return given | {key + middle for key in given}, family | {middle + key for key in family}
+
+
+def _names(columns: Mapping[str, Array]) -> Iterable[Sequence[frozenset[str]]]:
+    """The keys of the given names, and those of the family names."""
+
     def keys(*names: str) -> list[frozenset[str]]:
         together = zip(*(columns[name].to_pylist() for name in names), strict=True)
         return [name_keys(*of_one) for of_one in together]
 
-    return keys("given_name", "preferred_given_name"), keys("family_name", "preferred_family_name")
+    middle = map(name_key, columns["middle_name"].to_pylist())
+    names = keys("given_name", "preferred_given_name"), keys("family_name", "preferred_family_name")
+    return zip(*map(with_middle, *names, middle), strict=True) if names[0] else names
 
 
 def _schooling(directory: DirectoryFrames, ids: Ints) -> dict[int, tuple[str | None, int | None, int, bool]]:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import Flags, Ints, codes, joined, strings
 from roster_pipeline.identity.evidence import Evidence, MatchKeys, bare, kind_of, weigh, whole_names, year_of
-from roster_pipeline.identity.match_keys import bare_numbers, name_key, name_keys, name_keys_of
+from roster_pipeline.identity.match_keys import bare_numbers, name_key, name_keys, name_keys_of, with_middle
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
 AGAINST = {
@@ -197,9 +197,12 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
     number = None
     if fields["number"] is not None and fields["number_connection_id"] is not None:
         number = f"{fields['number_connection_id']}:{fields['number_kind']}\x1f{fields['number']}"
+    middle = name_key(fields["middle_name"])
+    given, family = (name_keys(fields[f"{of}_name"], fields[f"preferred_{of}_name"]) for of in ("given", "family"))
+    given, family = with_middle(given, family, middle)
     return MatchKeys(
-        given=name_keys(fields["given_name"], fields["preferred_given_name"]),
-        family=name_keys(fields["family_name"], fields["preferred_family_name"]),
+        given=given,
+        family=family,
         email=fields["email"].lower() if fields["email"] else None,
         number=number,
         username=fields["username"].lower() if fields["username"] else None,
@@ -213,7 +216,7 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
         year=year,
         years_ago=years_ago,
         linked=bool(person.links),
-        middle=name_key(fields["middle_name"]),
+        middle=middle,
     )
 
 

@@ -51,6 +51,8 @@ _GIVEN = ("given_name", "preferred_given_name")
 
 _FAMILY = ("family_name", "preferred_family_name")
 
+_MIDDLE = "middle_name"
+
 
 def absent_rows(context: PlanningContext) -> pd.DataFrame:
     """Plan rows (without `row`) of the absent people, in order of person."""
@@ -208,7 +210,7 @@ def near_rows(roster: pd.DataFrame, here: Flags, absent: Persons, match_keys: li
     real = filled(number) & ~truth(pc.equal(strings(roster["number"]), strings(roster["sourced_id"])))
     bare_rows = np.flatnonzero(here & ~near & ~(comparable & (real | filled(email))))
     theirs = pa.array({name for each in match_keys for name in whole_names(each.given, each.family)}, TEXT)
-    named = [_among(names, theirs) for names in _whole_names(roster[[*_GIVEN, *_FAMILY]].iloc[bare_rows])]
+    named = [_among(names, theirs) for names in _whole_names(roster[[*_GIVEN, *_FAMILY, _MIDDLE]].iloc[bare_rows])]
     return np.union1d(np.flatnonzero(near), bare_rows[np.logical_or.reduce(named)])
 
 
@@ -218,10 +220,15 @@ def mailboxes(emails: Array) -> Array:
 
 
 def _whole_names(frame: pd.DataFrame) -> Iterator[Array]:
-    """Given and family name in one key, every combination; one alone if there is no other, empty if there is none."""
-    keys = {name: name_keys_of(frame[name]) for name in (*_GIVEN, *_FAMILY)}
+    """Given and family name in one key, every combination; one alone if there is no other, empty if there is none.
+
+    One of them may stand in one field with the middle name.
+    """
+    keys = {name: name_keys_of(frame[name]) for name in (*_GIVEN, *_FAMILY, _MIDDLE)}
     given = [keys["given_name"], pc.coalesce(keys["preferred_given_name"], keys["given_name"])]
     family = [keys["family_name"], pc.coalesce(keys["preferred_family_name"], keys["family_name"])]
+    if keys[_MIDDLE].null_count < len(frame):
+        given.append(pc.binary_join_element_wise(given[0], pc.fill_null(keys[_MIDDLE], ""), pa.scalar("", TEXT)))
     for names in product(given, family):
         yield pc.binary_join_element_wise(*(pc.fill_null(name, "") for name in names), pa.scalar("", TEXT))
 

@@ -62,6 +62,10 @@ HOME = {"email": SAME, **NO_NUMBER}
         ({**BO, **ONE, "givenName": None}, {"givenName": None, "familyName": "Ann", **ONE}, "conflict"),
         ({**BO, **HOME, "givenName": None}, {**ANN, **HOME, "givenName": None}, "shared e-mail"),
         ({**ANN, **HOME}, {"givenName": "Lee", "familyName": "Ann", **HOME}, "shared e-mail"),
+        # middle names in one field with another name
+        ({**ANN, **HOME, "middleName": "Marie"}, {**ANN, **HOME, "givenName": "Ann Marie"}, "one human"),
+        ({**ANN, **HOME, "middleName": "van"}, {**ANN, **HOME, "familyName": "van Lee"}, "one human"),
+        ({**ANN, **HOME, "middleName": "Rose"}, {**ANN, **HOME, "givenName": "Ann Marie"}, "shared e-mail"),
         # numbers in another spelling
         ({**ANN, "identifier": "AB 7"}, {**ANN, "identifier": "ab７"}, "one human"),
         ({**ANN, "identifier": "AB 7"}, {**RAY, "identifier": "ab７"}, "conflict"),

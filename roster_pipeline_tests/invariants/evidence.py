@@ -24,6 +24,16 @@ class Known:
     away: bool = False
     middle: str | None = None
 
+    @property
+    def all_given(self) -> set[str]:
+        """The given name alone, and in one field with the middle name."""
+        return {self.given or "", f"{self.given} {self.middle}"}
+
+    @property
+    def all_family(self) -> set[str]:
+        """The same of the family name."""
+        return {self.family or "", f"{self.middle} {self.family}"}
+
 
 @dataclass
 class Compared:
@@ -132,12 +142,12 @@ def compare(one: Known, other: Known) -> Compared:
     """Compare the values that both have."""
     near = one.number != other.number and plain(one.number) == plain(other.number) is not None
     family_login = one.email is not None and one.email == other.email == one.username == other.username
-    found = Compared(alike=_spelled(one) == _spelled(other), near=near, family_login=family_login)
+    found = Compared(alike=bool(_spelled(one) & _spelled(other)), near=near, family_login=family_login)
     whole = found.alike and any(side.given and side.family for side in (one, other))
     numbers = one.number and other.number and one.number[0] == other.number[0]
     pairs: Iterable[tuple[str, object, object, bool]] = (
-        ("given", one.given, other.given, whole or one.given == other.given),
-        ("family", one.family, other.family, whole or one.family == other.family),
+        ("given", one.given, other.given, whole or bool(one.all_given & other.all_given)),
+        ("family", one.family, other.family, whole or bool(one.all_family & other.all_family)),
         ("email", one.email, other.email, one.email == other.email),
         ("username", one.username, other.username, one.username == other.username),
         ("kind", one.kind, other.kind, one.kind == other.kind),
@@ -160,9 +170,10 @@ def mailbox(email: str) -> str:
     return email.partition("@")[0]
 
 
-def _spelled(side: Known) -> list[str]:
-    """The names of a side as a set of words."""
-    return sorted(f"{side.given or ''} {side.family or ''}".split())
+def _spelled(side: Known) -> set[tuple[str, ...]]:
+    """The names of a side as words in alphabetical order, without the middle name and with it."""
+    names = f"{side.given or ''} {side.family or ''}"
+    return {tuple(sorted(text.split())) for text in (names, f"{names} {side.middle or ''}")}
 
 
 def plain(number: tuple[str | None, str] | None) -> tuple[str | None, str] | None:

@@ -9,7 +9,7 @@ KINDS = (
     "rekey_with_twin", "wrong_number", "own_number", "respell_number", "reuse", "transform", "spoil", "spoil", "mend",
     "mend", "mend", "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
     "to_campus", "also_campus", "to_district", "half_move", "year_up", "year_back",
-    "other_domain", "transliterate", "schools_merge",
+    "other_domain", "transliterate", "schools_merge", "move_middle",
 )  # fmt: skip
 
 
@@ -73,6 +73,8 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.rename(record, given=bool(other % 2))
     elif kind == "exchange_names":
         sis.exchange_names(record)
+    elif kind == "move_middle":
+        sis.move_middle(record, to="given" if other % 2 else "family")
     elif kind == "transform":
         sis.transform(record)
     elif kind == "transliterate":

@@ -39,6 +39,8 @@ def campus_of(school: str) -> str:
 
 SPOILED = {"email": "not an address", "number": "9" * 601, "grade": "blue"}
 """Unreadable values by field."""
+GARBLED = {"given": "Zo\ufffd", "family": "Mu?oz", "middle": "J***", "username": "m?ller"}
+"""Texts in which letters are lost or hidden, by field."""
 PLACEHOLDERS = {"number": "9999", "username": "student", "master": "7777", "email": "none@people.example"}
 """Placeholders that some SISs write for people without a value."""
 
@@ -138,6 +140,7 @@ class SisState:
         self.numbers: dict[int, set[str | None]] = {}
         self.kinds: dict[int, set[str]] = {}
         self.alike: set[int] = set()
+        self._garbled: dict[tuple[str, str], Any] = {}
         self._humans = 0
         self._ids = 0
         sis.reset()
@@ -267,6 +270,17 @@ class SisState:
         for each in self._of_human(record):
             self._change(replace(each, given=each.family, family=each.given))
 
+    def move_middle(self, record: Record, *, to: Literal["given", "family"]) -> None:
+        """The SIS writes the middle name in one field with another name, or apart again."""
+        for each in self._of_human(record):
+            before, _, after = (each.given if to == "given" else each.family).partition(" ")
+            if each.middle and not after:
+                text = f"{each.given} {each.middle}" if to == "given" else f"{each.middle} {each.family}"
+                self._change(replace(each, middle=None, **dict[str, Any]({to: text})))
+            elif after and not each.middle:
+                name, middle = (before, after) if to == "given" else (after, before)
+                self._change(replace(each, middle=middle, **dict[str, Any]({to: name})))
+
     def transliterate(self, record: Record) -> None:
         """The SIS writes both names in another way, and makes e-mail and user name from them."""
         self.rename(record, given=True)
@@ -295,6 +309,23 @@ class SisState:
         for record in [one for one in able if name == "email" or one.human not in self.alike][::every]:
             self._change(replace(record, spoiled=record.spoiled | {name}, **dict[str, Any]({name: None})))
 
+    def garble(self, name: str, school: str, group: Group, *, every: int) -> None:
+        """Every n-th record with this role in a school gets a text with lost letters.
+
+        Nobody keeps only one name that somebody else has too: with a mistaken number, the two would be one.
+        """
+        for record in [one for one in self.here() if group in one.groups_in(school) and self._may_lose(one, name)][
+            ::every
+        ]:
+            self._garbled[record.sourced_id, name] = getattr(record, name)
+            self._change(replace(record, spoiled=record.spoiled | {name}, **dict[str, Any]({name: None})))
+
+    def _may_lose(self, record: Record, name: str) -> bool:
+        others = {each for human, names in self.names.items() if human != record.human for each in names}
+        left = {record.given, record.family} - {getattr(record, name)}
+        alone = name not in ("given", "family") or bool(left and not left & others)
+        return getattr(record, name) is not None and record.human not in self.alike and alone
+
     def placeholder(self, name: str, school: str, *, every: int) -> list[Record]:
         """Every n-th record of a school gets a placeholder there; returns these records as they were."""
         able = [one for one in self.here() if one.names(school) and getattr(one, name) is not None]
@@ -320,6 +351,12 @@ class SisState:
             }
             mended = {name: value for name, value in values.items() if record.unreadable(name)}
             self._change(replace(record, **mended))
+
+    def ungarble(self) -> None:
+        """The texts come as they were."""
+        for (sourced_id, name), value in self._garbled.items():
+            self._change(replace(self.records[sourced_id], **dict[str, Any]({name: value})))
+        self._garbled.clear()
 
     def turn_year(self, school: str, *, up: bool, every: int) -> None:
         """Every n-th student of a school goes up a grade, once; or, as in an old file, back to the grade before."""
@@ -400,12 +437,12 @@ class SisState:
 
 def _fields(record: Record) -> dict[str, object]:
     return {
-        "given_name": record.given,
-        "family_name": record.family,
-        "middle_name": record.middle or "",
+        "given_name": _shown(record, "given"),
+        "family_name": _shown(record, "family"),
+        "middle_name": _shown(record, "middle"),
         "email": _shown(record, "email"),
         "identifier": _shown(record, "number"),
-        "username": record.username or "",
+        "username": _shown(record, "username"),
         "state_id": record.master or "",
         "grades": () if record.source_grade is None else (record.source_grade,),
         "roles": () if record.roleless else tuple(Role(SOURCE_ROLES[group], org) for group, org in record.roles),
@@ -414,7 +451,7 @@ def _fields(record: Record) -> dict[str, object]:
 
 
 def _shown(record: Record, name: str) -> str:
-    return getattr(record, name) or (SPOILED[name] if record.unreadable(name) else "")
+    return getattr(record, name) or ((SPOILED | GARBLED)[name] if record.unreadable(name) else "")
 
 
 def _letters(number: int) -> str:

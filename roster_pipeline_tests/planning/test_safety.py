@@ -113,6 +113,31 @@ def test_whom_a_record_of_this_snapshot_may_be_stays_whoever_that_record_was_tak
         assert fate_of_ann == (("skip", "in_conflict") if stays else ("archive", "left")), (person, record)
 
 
+MIDDLES: list[tuple[dict[str, Any], dict[str, Any], bool]] = [
+    ({"middle_name": "Marie"}, {"givenName": "Anna Marie"}, False),
+    ({"middle_name": "Marie"}, {"givenName": "Ann Marie"}, True),
+    ({"given_name": "Ann Marie"}, {"middleName": "Marie"}, True),
+    ({"family_name": "van Lee"}, {"middleName": "van"}, True),
+    ({"given_name": "Ann Marie"}, {"middleName": "Rose"}, False),
+    ({"number": "7", "email": MAIL, "middle_name": "Marie"}, {"email": MAIL, "givenName": "Ann-Marie"}, True),
+    ({"number": "7", "email": MAIL, "middle_name": "Rose"}, {"email": MAIL, "givenName": "Ann Marie"}, False),
+]
+
+
+@pytest.mark.parametrize(("person", "record", "same"), MIDDLES)
+def test_a_middle_name_may_stand_in_one_field_with_another_name(
+    person: dict[str, Any], record: dict[str, Any], same: bool
+) -> None:
+    told = RECORD | record
+    directory = ann(**person)
+    directory.member(directory.person("taken", given_name="Zoe", family_name="Zed"))
+    assert fate(directory.plan([user("taken", **told)])) == (("skip", "in_conflict") if same else ("archive", "left"))
+    directory = Directory()
+    directory.person(**{"email": MAIL, "given_name": "Ann", "family_name": "Lee"} | person)
+    (row,) = directory.plan([user("new", **told | {"email": MAIL, "identifier": None})]).rows.to_dict("records")
+    assert row["reason"] == ("joined_school" if same else "match_contradicted")
+
+
 @pytest.mark.parametrize(("grade", "stays"), [("12", True), ("10", True), ("09", False)])
 def test_a_user_name_of_a_leaver_that_a_younger_brother_gets_says_nothing(grade: str, stays: bool) -> None:
     directory = ann(**LOGIN)

@@ -82,8 +82,9 @@ class Identity:
         kind = self.kind(record) if record.number else None
         fields = {name: getattr(record, name) for name in ("given", "family", "middle", "email", "number", "username")}
         fields |= {"kind": kind, "sourced": "yes" if kind else None}
-        if person is not None and record.unreadable("email"):
-            fields["email"] = person.fields["email"]
+        for name in ("given", "family", "middle", "username", "email"):
+            if person is not None and record.unreadable(name):
+                fields[name] = person.fields[name]
         if person is not None and record.unreadable("number") and person.fields["sourced"]:
             same = person.fields["kind"] == self.kind(record)
             fields |= {name: person.fields[name] for name in ("number", "kind", "sourced") if same}
@@ -211,7 +212,8 @@ def _seeming(records: list[Record], school: str, rules: SchoolRules) -> tuple[li
 
 def _one_family(alone: Iterable[Identity], email: object) -> bool:
     """Whether all records with an e-mail that are not gone have one family name."""
-    return len({record.family for each in alone for record in each.alive if record.email == email}) < 2
+    sharing = [record for each in alone for record in each.alive if record.email == email]
+    return len({record.family for record in sharing if record.family}) < 2
 
 
 def may_be(human: Identity, person: Person, linked: Mapping[str, Person]) -> bool:

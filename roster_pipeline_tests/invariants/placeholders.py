@@ -39,5 +39,5 @@ def _counting(record: Record, common: dict[str, set[str]], *, numberless: bool) 
 
 def _many(records: Iterable[Record], *, families_alone: bool = False) -> bool:
     some = list(records)
-    given, family = ({one.given for one in some}, {one.family for one in some})
+    given, family = ({one.given for one in some} - {None}, {one.family for one in some} - {None})
     return len(family) > MANY or (len(given) > MANY and not families_alone)

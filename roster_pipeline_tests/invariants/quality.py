@@ -1,7 +1,7 @@
 """The quality gate of the model: which archivals wait because the roster is too bad.
 
 It has the rules of severity error that the records of this SIS can break: there are people, a number is one human's and
-real, most e-mails are addresses, most grades are known.
+real, most people have both names, most e-mails are addresses, most grades are known.
 """
 
 from collections.abc import Iterable
@@ -12,7 +12,7 @@ from roster_pipeline_tests.invariants.sis_state import Record
 FEW = 2
 """One or two records are never a share."""
 NUMBERS_UNIQUE = NUMBERS_USABLE = 0.99
-EMAILS_VALID = GRADES_KNOWN = 0.80
+EMAILS_VALID = GRADES_KNOWN = NAMES_PRESENT = 0.80
 WHY = "quality"
 
 
@@ -32,11 +32,13 @@ def held_by_quality(seeming: list[Identity]) -> dict[tuple[str, str], str]:
         graded = [record for record, _ in of_role if record.source_grade and role == "student"]
         shared = sum(_shares_number(record, human, members) for record, human in numbered)
         unreal = sum(record.unreadable("number") for record, _ in of_role)
+        nameless = [sum(getattr(record, name) is None for record, _ in of_role) for name in ("given", "family")]
         unusable = sum(record.unreadable("email") for record in mailed)
         unknown = sum(record.unreadable("grade") for record in graded)
         if (
             _fails(len(numbered), shared, NUMBERS_UNIQUE)
             or _fails(len(of_role), unreal, NUMBERS_USABLE)
+            or any(_fails(len(of_role), missing, NAMES_PRESENT) for missing in nameless)
             or _fails(len(mailed), unusable, EMAILS_VALID)
             or _fails(len(graded), unknown, GRADES_KNOWN)
         ):

@@ -28,7 +28,7 @@ from roster_pipeline_tests.invariants.histories import assert_happened, historie
 from roster_pipeline_tests.invariants.model import Exemption
 from roster_pipeline_tests.invariants.night_events import KINDS, happen_all
 from roster_pipeline_tests.invariants.rules import CHANGING, SchoolRules
-from roster_pipeline_tests.invariants.sis_state import GROUPS, PLACEHOLDERS, SPOILED, Group
+from roster_pipeline_tests.invariants.sis_state import GARBLED, GROUPS, PLACEHOLDERS, SPOILED, Group
 from roster_pipeline_tests.invariants.sync_district import Site
 from roster_pipeline_tests.settled_plans import plan_and_compare
 
@@ -122,6 +122,7 @@ class Districts(RuleBasedStateMachine):
             self.answer_a_hold(0, discard=False)
             self.ids_of_two(0, 0, "student", deleted=False)
             self.unreadable_night(0, "student", "email", 2)
+            self.garbled_night(0, "student", "given", 2)
             self.brought_back(0)
             self.without_a_role(0)
             self.bad_night([], "record_missing", 0)
@@ -163,6 +164,20 @@ class Districts(RuleBasedStateMachine):
         district.sis.spoil(name, district.sis.schools[place], group, every=every)
         self._night(district, district.schools[place])
         district.sis.mend()
+        self._night(district, district.schools[place])
+
+    @rule(
+        place=st.integers(0, 1),
+        group=st.sampled_from(GROUPS),
+        name=st.sampled_from(sorted(GARBLED)),
+        every=st.integers(1, 3),
+    )
+    def garbled_night(self, place: int, group: Group, name: str, every: int) -> None:
+        """For a night, letters of some texts are lost."""
+        district = self.districts[0]
+        district.sis.garble(name, district.sis.schools[place], group, every=every)
+        self._night(district, district.schools[place])
+        district.sis.ungarble()
         self._night(district, district.schools[place])
 
     @rule(place=st.integers(0, 1), name=st.sampled_from(sorted(PLACEHOLDERS)), every=st.integers(1, 4))

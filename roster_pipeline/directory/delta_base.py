@@ -71,14 +71,22 @@ with changed as materialized (
             and lower(mine ->> 'familyName') <> lower(theirs ->> 'familyName'), false) as other
     ) o
     cross join lateral (
-        select coalesce(case when other and count(*) > 0 then jsonb_build_object(
-                'unreadable', coalesce(mine -> 'unreadable', '[]') || jsonb_agg(name))
-            else jsonb_object_agg(name, theirs -> name) end, '{{}}') as members
+        select coalesce(jsonb_object_agg(name, value) filter (where not unknown and name = member), '{{}}')
+            || case when bool_or(unknown) then jsonb_build_object('unreadable', coalesce(mine -> 'unreadable', '[]')
+                || jsonb_agg(distinct member) filter (where unknown)) else '{{}}' end as members
         from unnest(cast(:columns as text[])) name
-        where theirs -> name <> all (:nothing) and coalesce(mine -> name, 'null') = any (:nothing)
+        cross join lateral (select split_part(name, ':', 1) as member, substr(name, 10) as key) parts
+        cross join lateral (select
+            case when name = member then theirs -> name else theirs -> member -> key end as value,
+            case when name = member then mine -> name else mine -> member -> key end as given
+        ) v
+        cross join lateral (select coalesce(theirs -> 'unreadable' ? member, false) as unknown_before) was
+        cross join lateral (select other or unknown_before as unknown) is_now
+        where (unknown_before or value <> all (:nothing)) and coalesce(given, 'null') = any (:nothing)
           and (name = any (:unsaid) or :delta and exists (
               select from unnest(cast(:required as text[])) cell
-              where coalesce(mine -> cell, 'null') = any (:nothing) and theirs -> cell <> all (:nothing)))
+              where cell <> all (cast(:unsaid as text[])) and theirs -> cell <> all (:nothing)
+                and coalesce(mine -> cell, 'null') = any (:nothing)))
     ) k
     cross join lateral (
         select jsonb_object_agg(key, theirs -> 'metadata' -> key) as numbers
@@ -101,7 +109,7 @@ from changed
 """.replace(":nothing", NOTHING)  # noqa: S608
 """Records of a pull with members that they do not say and that their record in the base does: new ones, or that of the
 base if nothing else differs. If both names are new, the id may have gone to somebody else: the members are unknown,
-because earlier values would be evidence that it is one person."""
+because earlier values would be evidence that it is one person. They stay unknown until the SIS says them."""
 PLACE_LETTERS = 16
 PARENT = "parent"
 OLDER_RECORDS = "older_records"

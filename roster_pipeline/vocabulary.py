@@ -223,6 +223,8 @@ REASONS: dict[str, str] = {
     "excluded": "Excluded from the sync.",
     "exempted": "Somebody left this change out. No sync makes it until the SIS asks for something else.",
     "grace": "Gone from the roster, still within the school's grace.",
+    "came_lately": "Gone from the roster, but they came so lately that a list of the day before would not have them "
+    "either. They are archived if a later list does not have them.",
     "sis_still_answers": "Not in the list, but the SIS still answers with an active record of this school.",
     "not_answered": "Not in the list. When we asked for this one person, the SIS gave no answer, or it finds nobody of "
     "their role in this way. So nothing proves that they left. If you know that they did, archive them by hand.",

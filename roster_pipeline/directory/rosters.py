@@ -4,6 +4,7 @@ Rejected records are filtered, counted and read a page at a time."""
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import orjson
@@ -94,6 +95,17 @@ select place, role, array_agg(person_id) as people from (
     group by s.place, l.person_id
 ) known group by place, role
 """
+_LISTS = """
+with listed as (
+    select s.id, s.taken_at < now.taken_at - cast(:within as interval) as earlier
+    from snapshot now join snapshot s on (s.school_id, s.connection_id) = (now.school_id, now.connection_id)
+    where now.id = :snapshot and s.id < now.id and s.complete and s.roster_id is not null
+)
+select id from listed where id >= (select max(id) from listed where earlier) order by id
+"""
+"""The complete snapshots of a school that are younger than this, after the newest one that is older."""
+LATELY = timedelta(hours=36)
+"""A copy of the day before lacks people who came in this time."""
 
 
 def write(
@@ -265,3 +277,13 @@ def in_earlier_snapshots(
         for row in conn.execute(text(EARLIER), given):
             found[row.place - 1][row.role] = list(row.people)
     return found
+
+
+def newcomers(conn: Connection, connection_id: int, snapshot_id: int, people: Collection[int]) -> set[int]:
+    """Those of these people who were members in a complete snapshot of late, but not in the newest one before."""
+    lists = list(conn.scalars(text(_LISTS), {"snapshot": snapshot_id, "within": LATELY}))
+    of_list = [
+        {person for members in roles.values() for person in members}
+        for roles in in_earlier_snapshots(conn, connection_id, lists, people)
+    ]
+    return set().union(*of_list[1:]) - of_list[0] if of_list else set()

@@ -141,6 +141,11 @@ class Plan:
                 words[name][place] = word
         return replace(self, rows=self.rows.assign(**{name: column_of(strings(words[name])) for name in names}))
 
+    def sparing(self, newcomers: Collection[int]) -> "Plan":
+        """The plan without the archivals of people who came so lately that an older list would not have them."""
+        here = archivals_of(self.rows, newcomers)
+        return replace(self, rows=_skipped(self.rows, here, "came_lately")) if here.any() else self
+
 
 def make_plan(
     roster: pd.DataFrame,
@@ -240,20 +245,17 @@ def with_exemptions(
         elif one["action"] != ARCHIVE or who not in active or (place is not None and came[place]):
             ended.append(int(one["id"]))
     whole = snapshot.complete and snapshot.mode != "delta"
-    return _skipped(rows, chosen), tuple(ended) if whole else ()
+    here = np.isin(np.arange(len(rows)), chosen)
+    return _skipped(rows, here, EXEMPTED) if chosen else rows, tuple(ended) if whole else ()
 
 
 def _plain(changes: Any) -> bytes:
     return _sorted_json(changes or {})
 
 
-def _skipped(rows: pd.DataFrame, places: list[int]) -> pd.DataFrame:
-    if not places:
-        return rows
-    here = np.zeros(len(rows), dtype=bool)
-    here[places] = True
+def _skipped(rows: pd.DataFrame, here: Flags, why: str) -> pd.DataFrame:
     action, reason = (rows[name].astype(object).to_numpy(copy=True) for name in ("action", "reason"))
-    action[here], reason[here] = "skip", EXEMPTED
+    action[here], reason[here] = "skip", why
     links = [[] if flag else new for flag, new in zip(here, rows["new_links"], strict=True)]
     given = {"action": pd.Series(action, dtype="str"), "reason": pd.Series(reason, dtype="str")}
     return rows.assign(**given, new_links=pd.Series(links, dtype=object))

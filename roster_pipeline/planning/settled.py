@@ -179,14 +179,14 @@ def settled_by(plan: Plan, roster: pd.DataFrame, directory: DirectoryFrames) -> 
 
 def comes_again(plan: Plan, *, asked: bool) -> bool:
     """Whether the same roster and directory give the same rows in every night until a person decides something: the
-    plan changes nobody, counts no absence, asks the SIS for nobody, and no evidence is in doubt.
+    plan changes nobody, counts no absence, asks the SIS for nobody, spares no newcomer, and no evidence is in doubt.
 
     asked: whether the plan looked for people in the rosters of other schools. Then every record must be as its person:
     these rosters may decide about a difference, and the change log does not have them.
     """
     rows = plan.rows
     quiet = truth(pc.is_in(strings(rows["action"]), value_set=pa.array(["unchanged", "skip"], TEXT)))
-    quiet &= ~truth(pc.equal(strings(rows["reason"]), "in_conflict"))
+    quiet &= ~truth(pc.is_in(strings(rows["reason"]), value_set=pa.array(["in_conflict", "came_lately"], TEXT)))
     quiet &= truth(pc.equal(pc.fill_null(strings(rows["matched_by"]), "link"), "link"))
     quiet &= rows["absent_syncs"].isna().to_numpy() & rows["witness"].isna().to_numpy()
     return not plan.first_sync and bool(quiet.all()) and (not asked or bool(plan.alike.all()))

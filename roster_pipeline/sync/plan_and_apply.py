@@ -22,7 +22,7 @@ from roster_pipeline.directory.apply import PlanStale, SyncResult, apply_plan
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.sync_summary import latest_plan, latest_snapshot, sync_summary
 from roster_pipeline.errors import NO_ID
-from roster_pipeline.frames import infrequent_collection, strings, truth
+from roster_pipeline.frames import infrequent_collection, persons_of, strings, truth
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.witness import joined
 from roster_pipeline.planning import snapshot_guards
@@ -173,6 +173,10 @@ def _compared(
             given.planned, given.directory, settings, snapshot, first_sync=before.first_sync,
             excluded_contacts=given.excluded, settled=given.by_role,
         )  # fmt: skip
+        if snapshot.mode != "delta" and len(plan.absent):
+            with database.begin() as conn:
+                absent = persons_of(plan.absent).tolist()
+                plan = plan.sparing(rosters.newcomers(conn, school.connection.id, snapshot_id, absent))
         return plan if only is None else only.rows_of(plan)
 
     plan = planned(school.settings)

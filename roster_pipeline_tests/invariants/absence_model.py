@@ -17,6 +17,8 @@ Bundle = Literal["next", "older", "ahead", "again"]
 """A CSV bundle: written after the one before, written before it, dated in the future, or one of an earlier day."""
 OLD_DAYS = 3
 """A bundle that is this many days old proves nobody's absence."""
+LATELY = 36
+"""A list of the day before may lack people who came in these last hours."""
 MOST_LOST = 5
 """If more active students than this are enrolled without a row of their own, a file of the bundle was cut."""
 
@@ -37,6 +39,11 @@ class AbsenceModel:
     def __init__(self, *, asked: bool) -> None:
         self.asked = asked
         self.status: dict[str, str] = {}
+        self.lists: list[tuple[int, set[str]]] = []
+        """The complete lists: how many hours ago, and who was in the school."""
+
+    def pass_time(self, hours: int) -> None:
+        self.lists = [(ago + hours, members) for ago, members in self.lists]
 
     def night(self, students: dict[str, Student], bundle: Bundle = "next", days_old: float = 0) -> dict[str, str]:
         """One night. Returns the reason for everybody whom it changes or leaves out.
@@ -53,8 +60,16 @@ class AbsenceModel:
                 self.status[who] = "active"
             elif reason in ("left", "tobedeleted", "moved_school", "not_enrolled") and complete:
                 self.status[who] = "archived"
+        here = {who for who, student in students.items() if student.listed == "here" and student.enrolled}
+        self.lists += [(0, here)] * complete
         came = {who for who, student in students.items() if student.listed != "missing"}
         return {who: reason for who, reason in told.items() if reason and (complete or who in came)}
+
+    def came_lately(self, who: str) -> bool:
+        """Whether somebody came after the newest list that may be the one of the day before."""
+        before = [members for ago, members in self.lists if ago > LATELY]
+        since = [members for ago, members in self.lists if ago <= LATELY]
+        return bool(before) and who not in before[-1] and any(who in members for members in since)
 
     def is_cut(self, students: dict[str, Student]) -> bool:
         """Whether a bundle seems to be cut: too many absent students are still enrolled."""
@@ -71,6 +86,8 @@ class AbsenceModel:
             return ""
         if student.listed == "unlisted org":
             return "unknown_org"
+        if self.came_lately(who):
+            return "came_lately"
         if student.listed != "missing":
             return {"deleted": "tobedeleted", "other school": "moved_school", "here": "not_enrolled"}[student.listed]
         if not self.asked:

@@ -46,6 +46,10 @@ STATUS = """
 select l.sourced_id as who, m.status from membership m join link l using (person_id)
 join school s on s.id = m.school_id where s.key = '{key}' and m.role = 'student'
 """
+PASS_TIME = """
+update snapshot set taken_at = taken_at - make_interval(hours => :hours)
+where school_id = (select id from school where key = :key)
+"""
 PICK = st.integers(0, 10**4)
 CHANGES = st.lists(
     st.tuples(st.sampled_from(("missing", "missing", "list", "enrollment", "answer", "back", "back")), PICK, PICK),
@@ -118,6 +122,8 @@ class Absences(RuleBasedStateMachine):
         for what, who, other in changes:
             self._happen(what, self.students[self.ids[who % STUDENTS]], other)
         self.clock += hours * HOUR
+        self.model.pass_time(hours)
+        self.school.execute(PASS_TIME, hours=hours, key=self.school.school)
         self._night(bundle if self.source.kind == "csv" else "next")
 
     @rule(changes=CHANGES, hours=st.integers(12, 20))
@@ -187,7 +193,7 @@ def source(request: pytest.FixtureRequest, home: Path) -> Iterator[Source]:
 
 
 USUAL = {"joined", "left"}
-RARE_REASONS = {"returned", "not_enrolled", "tobedeleted", "moved_school", "unknown_org"}
+RARE_REASONS = {"returned", "came_lately", "not_enrolled", "tobedeleted", "moved_school", "unknown_org"}
 SELDOM = {
     "rest": {"not_answered", "not_confirmed", "sis_still_answers"},
     "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle"},

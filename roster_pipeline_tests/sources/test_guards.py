@@ -240,6 +240,31 @@ def test_a_sis_without_single_users_archives_one_complete_sync_later(api: School
     assert api.guards == set()
 
 
+def test_a_copy_of_the_day_before_archives_nobody_who_came_on_that_day(api: School) -> None:
+    def night(users: list[Record]) -> dict[str, str]:
+        api.execute("update snapshot set taken_at = taken_at - interval '1 day'")
+        api.source.users = users
+        return api.sync()
+
+    yesterday = everybody()
+    away = [one for one in yesterday if one["sourcedId"] not in ("st3", "st5")]
+    night(yesterday)
+    night(away)
+    today = [one for one in yesterday if one["sourcedId"] not in ("st5", "st7")]
+    today += [pupil(PUPILS), person("te99", "s1", 999, role="teacher", status="")]
+    assert night(today)["st7"] == "left", "who came earlier does not wait"
+    late = {"st3", f"st{PUPILS}", "te99"}
+    plan = night(away)
+    assert {plan[who] for who in late} == {"came_lately"}
+    assert late <= api.present
+    assert api.guards == set()
+    assert api.sync()["st3"] == "came_lately", "on the same day"
+    plan = night(away)
+    assert {plan[who] for who in late} == {"left"}, "a list of another day counts, even the same one"
+    assert not late & api.present
+    assert night(today)["st3"] == "returned"
+
+
 def test_a_school_may_do_without_that_grace(api: School) -> None:
     api.choose(guards={"grace_without_witness": 0})
     api.source.users, api.source.single = everybody(), []

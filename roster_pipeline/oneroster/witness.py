@@ -210,7 +210,8 @@ def _verdict(answer: Answer, school_id: str, today: date, zone: tzinfo, others: 
         entry |= {name: day_in(zone, entry[name]) for name in ("beginDate", "endDate")}
     if in_school(answer.user, school_id, today):
         return "here"
-    return "elsewhere" if others.confirm(answer.user["roles"], today) else "unclear"
+    named = answer.user["givenName"] or answer.user["familyName"]
+    return "elsewhere" if named and others.confirm(answer.user["roles"], today) else "unclear"
 
 
 def in_school(user: dict[str, Any], school_id: str, today: date) -> bool:

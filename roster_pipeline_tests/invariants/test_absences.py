@@ -83,6 +83,7 @@ class AbsenceSource(Source):
             return Response(status_code=404 if said == "404" else 403)
         record = student_record(who, ORG_OF.get(said, "s1"))
         record |= {"sourcedId": "somebody"} if said == "another id" else {}
+        record |= dict.fromkeys(("givenName", "familyName", "orgSourcedIds"), "") if said == "no name" else {}
         record |= {"status": {"deleted": "tobedeleted", "status": "unheard-of"}.get(said, "active")}
         return JSONResponse({"user": self._named(record)})
 

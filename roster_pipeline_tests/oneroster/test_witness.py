@@ -84,7 +84,7 @@ def test_not_found_counts_only_for_ids_that_the_server_reads_in_an_address(
 
 def found(org: str | None, begin: str | None = None, end: str | None = None, **members: object) -> Answer:
     role = {"role": "student", "org": org, "beginDate": begin, "endDate": end}
-    return Answer("found", {"status": "active", "roles": [role], **members})
+    return Answer("found", {"status": "active", "roles": [role], "givenName": "Mira", "familyName": None, **members})
 
 
 @pytest.mark.parametrize(
@@ -100,6 +100,9 @@ def found(org: str | None, begin: str | None = None, end: str | None = None, **m
         (Answer("unanswered", None, "Forbidden"), "unanswered"),
         (MISSING, "gone"),
         (found("s2"), "elsewhere"),
+        (found(None), "elsewhere"),
+        (found(None, givenName=None), "unclear"),
+        (found(None, givenName=None, status="inactive"), "gone"),
     ],
 )
 def test_an_unclear_answer_differs_from_no_answer(answer: Answer, verdict: str) -> None:

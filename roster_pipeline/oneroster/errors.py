@@ -60,11 +60,22 @@ class SchoolNotFound(OneRosterError):
     @classmethod
     def of_several(cls, orgs: Sequence[Mapping[str, Any]]) -> Self:
         """The error for several orgs with one identifier."""
-        named = " and ".join(f"{org['sourcedId']} ({org.get('name') or 'no name'})" for org in orgs[:MOST_NAMED])
         return cls(
-            f"{len(orgs)} orgs of the SIS have this School ID as their identifier: {named}.",
+            f"{len(orgs)} orgs of the SIS have this School ID as their identifier: {_named(orgs)}.",
             "Enter the sourcedId of the school as School ID.",
         )
+
+    @classmethod
+    def of_new_id(cls, school_id: str, orgs: Sequence[Mapping[str, Any]]) -> Self:
+        """The error for a school that may have got another id. orgs: with the identifier or the name that it had."""
+        return cls(
+            f"the SIS has no school {school_id} any more, but one with the same identifier or name: {_named(orgs)}.",
+            "If it is the same school, enter that sourcedId as School ID.",
+        )
+
+
+def _named(orgs: Sequence[Mapping[str, Any]]) -> str:
+    return " and ".join(f"{org['sourcedId']} ({org.get('name') or 'no name'})" for org in orgs[:MOST_NAMED])
 
 
 class Refused(OneRosterError):

@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from roster_pipeline.directory import delta_base, pull_comparison, pulls, scheduled_runs, snapshots, tenants
 from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.sync_summary import latest_snapshot
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.errors import BULK_ORGS, LOST_COLUMNS, ORGS_ARE_DELTA
 from roster_pipeline.frames import infrequent_collection
@@ -21,6 +22,7 @@ from roster_pipeline.oneroster.errors import OneRosterError, TooSlow
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.records.known_users import KnownUsers
 from roster_pipeline.oneroster.records.orgs import ENROLLMENTS_UNKNOWN
+from roster_pipeline.org_tree import is_gone, is_school
 from roster_pipeline.sync import CONNECTION, GaveWay, SyncError, fetch_strategy
 from roster_pipeline.sync.monitoring import watch_source
 from roster_pipeline.sync.schedule_due import FIRST_PULL
@@ -29,6 +31,7 @@ from roster_pipeline.sync.source_age import CUT, aged, is_cut, last_read, too_ol
 RAW = ("raw_orgs", "raw_users", "raw_contacts")
 WHOLE = ""
 LISTS_LEAVE_OUT = "lists_leave_out"
+OF_A_SCHOOL = ("identifier", "name")
 SLOW_SECONDS = 60.0
 """If a SIS fails only after this time, it counts as slow, because it kept a run waiting."""
 NOTHING_BELOW = "delta-without-whole"
@@ -264,6 +267,8 @@ def _school_of_pull(conn: Connection, pull_id: int, school: SchoolRow) -> str:
             cause=CONNECTION,
             nothing_found=True,
         )
+    if not found and (alike := _schools_alike(conn, pull_id, school)):
+        raise SchoolNotFound.of_new_id(school.settings.school_id, alike)
     if not found:
         notes = (delta_base.newest_proof(conn, school.connection, WHOLE) or {}).get("notes", ())
         raise SchoolNotFound(
@@ -276,3 +281,16 @@ def _school_of_pull(conn: Connection, pull_id: int, school: SchoolRow) -> str:
     if len(found) > 1:
         raise SchoolNotFound.of_several(found)
     return str(found[0]["sourcedId"])
+
+
+def _schools_alike(conn: Connection, pull_id: int, school: SchoolRow) -> list[dict[str, Any]]:
+    """The schools of a pull with the identifier or the name that this school had in its last snapshot."""
+    last = latest_snapshot(conn, school.key)[1] or {}
+    own = last.get("school_sourced_id")
+    orgs = snapshots.org_documents(conn, last.get("pull_id"))
+    known = {(name, org[name]) for org in orgs if org["sourcedId"] == own for name in OF_A_SCHOOL}
+    return [
+        org
+        for org in snapshots.org_documents(conn, pull_id)
+        if is_school(org) and not is_gone(org) and any((name, org[name]) in known for name in OF_A_SCHOOL if org[name])
+    ]

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from roster_pipeline.directory.database import Database
+from roster_pipeline.oneroster.errors import SchoolNotFound
 from roster_pipeline_tests.sources.conftest import ALDER, BIRCH, DISTRICT, USERS, School, Source, pupil, table, teacher
 
 SPELLINGS = ["s1;s2", "s1|s2", "[s1,s2]", '"s1"', "s1, s2", "s1 s2", "S1", "Alder School", "'s2','s1'"]
@@ -246,3 +247,13 @@ def test_people_of_a_campus_stay_when_no_org_has_a_parent_any_more(database: Dat
     assert "orgs came without parent" in str(school.rows("select report from sync order by id desc limit 1"))
     source.orgs = [DISTRICT, ALDER, BIRCH, campus | {"parentSourcedId": "s2"}]
     assert sorted(school.sync().values())[-2:] == ["moved_school", "moved_school"]
+
+
+def test_a_school_that_got_another_id_is_named(database: Database, source: Source) -> None:
+    school = School.begun(database, source, [*map(pupil, range(4))])
+    source.orgs = (DISTRICT, {**ALDER, "sourcedId": "S100", "name": "Alder Campus"}, BIRCH)
+    source.users = [pupil(place, "S100") for place in range(4)]
+    with pytest.raises(SchoolNotFound, match=r"no school s1 any more.*S100 \(Alder Campus\)"):
+        school.sync()
+    school.choose(school_id="S100")
+    assert set(school.sync().values()) == {"equal"}

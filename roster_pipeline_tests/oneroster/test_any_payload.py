@@ -78,6 +78,8 @@ def test_a_number_of_any_length_costs_no_other_record(member: str, digits: int) 
     records = records_of(reply, "users", "/users").records
     assert records[1] == person("p-2")
     keeps_promises_of_users(records)
+    if member == "sourcedId" and digits <= 400:
+        assert UserReader().page(records)[0][0]["sourcedId"] == "1" * digits
 
 
 @settings(max_examples=200, deadline=None)

@@ -63,15 +63,16 @@ def records_of(response: Response, collection: str, label: str) -> PageBody:
 
     Raises NotOneRoster, Malformed, TooLarge, or the error for a failure that the body reports.
     """
-    page = _read_page(response, collection, label)
+    page = _read_page(decoded(response), response, collection, label)
+    if any(isinstance(raw_id(record), float) for record in page.records if isinstance(record, dict)):
+        page = _read_page(decoded(response, exact=True), response, collection, label)
     if len(page.records) > MOST_RECORDS:
         page.records.clear()
         raise too_many_values()
     return page
 
 
-def _read_page(response: Response, collection: str, label: str) -> PageBody:
-    body = decoded(response)
+def _read_page(body: Any, response: Response, collection: str, label: str) -> PageBody:
     if isinstance(body, list):
         if body and not any(_has_id(entry) for entry in body):
             raise _foreign(label)
@@ -89,7 +90,8 @@ def _read_page(response: Response, collection: str, label: str) -> PageBody:
     if value is _MISSING:
         raise Malformed(
             f"The response to {label} has no list of {collection}.",
-            "This is not a OneRoster response. Check the URL; if it is right, ask the SIS's vendor.",
+            "This is not a OneRoster response. If the connection has worked before, ask the SIS's administrator what "
+            "has changed; else check the URL.",
         )
     several = _has_another_list(body, collection, value)
     caveat = PARTIAL if several or status.unfinished else WARNED if status.warning else None

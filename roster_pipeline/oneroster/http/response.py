@@ -110,8 +110,9 @@ MOST_LENIENT = 32 * 1024 * 1024
 """Bytes of a body that is decoded leniently: as text it can take four times as much."""
 
 
-def decoded(response: Response) -> Any:
-    """The JSON value of a response, with any content type.
+def decoded(response: Response, *, exact: bool = False) -> Any:
+    """The JSON value of a response, with any content type. exact: also integers above 64 bits, which are floats
+    otherwise.
 
     Tries a strict parser first, then a lenient one that accepts what faulty servers write: lone surrogates, NaN,
     control characters in texts, very deep values, Windows-1252, a byte order mark. Raises NotOneRoster if the body is
@@ -121,7 +122,7 @@ def decoded(response: Response) -> Any:
     if values_size(response.body) > MOST_DECODED:
         raise too_many_values()
     try:
-        return orjson.loads(response.body)
+        return _leniently(response) if exact else orjson.loads(response.body)
     except orjson.JSONDecodeError:
         return _leniently(response)
 

@@ -64,7 +64,8 @@ def is_web_page(response: Response) -> bool:
 def _busy(shown: str) -> Busy:
     return Busy(
         f"The SIS is limiting our requests ({shown}).",
-        "It is tried again at the next sync; lower the connection's parallel requests if this happens often.",
+        "It is tried again at the next sync. If it happens often, choose another sync time, or ask the SIS's vendor to "
+        "allow more requests.",
     )
 
 
@@ -237,7 +238,13 @@ def in_context(problem: Failure, label: str, situation: Situation) -> Failure:
     elif isinstance(problem, Refused):
         problem.remedy = permission(label)
         problem.retryable = label in situation.answered
-        if situation.worked and label not in situation.answered:
+        if label in situation.answered:
+            problem.message = f"The SIS stopped answering {label} in the middle of a list ({problem.status})."
+            problem.remedy = (
+                "It allowed the same list minutes ago. It is tried again at the next sync; if it lasts, ask the SIS's "
+                "administrator about limits on requests and for the length of a sign-in."
+            )
+        elif situation.worked:
             problem.remedy = f"If this worked before, a permission was removed. {problem.remedy}"
         problem.remedy += _FIREWALL if problem.web_page else ""
     elif isinstance(problem, NotOneRoster | NotOffered | Redirected) and situation.worked:

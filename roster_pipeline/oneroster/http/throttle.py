@@ -148,7 +148,7 @@ class HostSemaphore:
             if time.monotonic() > until:
                 raise Unreachable(
                     "Other runs on this machine kept the SIS busy for too long.",
-                    "Sync fewer schools of this SIS at the same time, or allow the connection more parallel requests.",
+                    "Choose other sync times for some schools of this SIS.",
                 )
             time.sleep(pause)
             pause = min(pause * 1.5, LONGEST_POLL_SECONDS)

@@ -10,6 +10,7 @@ Each missing part of a snapshot is a slug in its proof. `WORDS` says what it mea
 import re
 from collections.abc import Mapping, Sequence
 
+UNUSUAL_END = "(if it stays so, Test Your Information accepts it)"
 WORDS = {
     "total-not-reached": "fewer records came than the SIS announced",
     "total-disagrees": "more records came than the SIS announced",
@@ -22,9 +23,9 @@ WORDS = {
     "empty-page-inside": "an empty page came although more people follow it",
     "round-end": "the list ended at a round number of records, or with its only page full, and may go on",
     "last-record-gone": "an empty page came where the last person should have come again",
-    "total-gone": "the SIS no longer says how many records there are, as it did before",
-    "link-gone": "the SIS no longer links one page to the next, as it did before",
-    "next-page-empty": "the SIS announced another page, but it was empty",
+    "total-gone": f"the SIS no longer says how many records there are, as it did before {UNUSUAL_END}",
+    "link-gone": f"the SIS no longer links one page to the next, as it did before {UNUSUAL_END}",
+    "next-page-empty": f"the SIS announced another page, but it was empty {UNUSUAL_END}",
     "partial-answer": "the SIS says that its answer is only a part",
     "partial-status": "the SIS answered with the HTTP status of a part (206), and no total proves the end",
     "warning-beside-data": "the SIS sent a warning along with the people",
@@ -37,7 +38,7 @@ WORDS = {
     "no-people": "the SIS shows nobody at all",
     "records-without-id": "records came without an id, and the SIS does not answer for single people, so anybody "
     "may still be there",
-    "no-role": "people came without a role",
+    "no-role": "people came without a role that we know",
     "unread": "people could not be read",
     "delta-without-whole": "only changes came, and there is no whole roster to apply them to",
     "deltas-missed": "bundles of changes may have been missed since the last sync",

@@ -186,7 +186,8 @@ def comes_again(plan: Plan, *, asked: bool) -> bool:
     """
     rows = plan.rows
     quiet = truth(pc.is_in(strings(rows["action"]), value_set=pa.array(["unchanged", "skip"], TEXT)))
-    quiet &= ~truth(pc.is_in(strings(rows["reason"]), value_set=pa.array(["in_conflict", "came_lately"], TEXT)))
+    waiting = pa.array(["in_conflict", "came_lately", "grace"], TEXT)
+    quiet &= ~truth(pc.is_in(strings(rows["reason"]), value_set=waiting))
     quiet &= truth(pc.equal(pc.fill_null(strings(rows["matched_by"]), "link"), "link"))
     quiet &= rows["absent_syncs"].isna().to_numpy() & rows["witness"].isna().to_numpy()
     return not plan.first_sync and bool(quiet.all()) and (not asked or bool(plan.alike.all()))

@@ -87,6 +87,28 @@ def test_every_delta_since_the_last_sync_is_applied(district: District, exports:
     assert proof_of(district, "complete") is True
 
 
+def test_deltas_that_came_in_a_wrong_order_count_by_their_dates_of_change(district: District, exports: Exports) -> None:
+    district.set_connection(url=f"file://{exports.folder}", token_url=None)
+    district.add_school(guards={"bundle_age_days": 30})
+    exports.write("1.zip", hours=0)
+    district.run_sync()
+    look_back(district, 1)
+    back, gone = district.people.people_of("sch-1", "student")[:2]
+    before = since_the_last(district)
+    district.people.remove(back.sourced_id, how="mark")
+    district.people.rename(gone.sourced_id, given_name="Earlier")
+    exports.write("3.zip", hours=48, mode="delta", since=before)
+    before = since_the_last(district)
+    district.people.put(back)
+    district.people.remove(gone.sourced_id, how="mark")
+    exports.write("2.zip", hours=24, mode="delta", since=before)
+    night = district.run_sync()
+    assert (district.problems, night["archived"]) == ([], 1)
+    of = "person_id in (select person_id from link where sourced_id = '{}') and status = 'active'"
+    assert district.count("membership", of.format(back.sourced_id)) == 1
+    assert district.count("membership", of.format(gone.sourced_id)) == 0
+
+
 def test_a_delta_that_came_and_went_unseen_is_a_gap_until_a_whole_bundle_comes(
     district: District, exports: Exports
 ) -> None:

@@ -14,11 +14,10 @@ from typing import TypeVar
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle, date_bundles
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of, columns_of
-from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading
+from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading, NewestRecords
 from roster_pipeline.oneroster.bundle.delta_chain import (
     MISSED,
     LastRead,
-    NewestRecords,
     completed,
     in_several,
     is_broken,
@@ -200,7 +199,7 @@ class BundlePull:
     def _single(self, opened: BundleLayout) -> Iterator[Batch]:
         reading = BundleReading(opened, self._wanted)
         enrolled = self._read_enrollments([opened])
-        yield from self._marked(self._newest.of(reading.batches()))
+        yield from self._marked(self._newest.of(reading.batches(), delta=not opened.whole))
         self.lost = lost_users([reading], self._orgs, self._now.date(), enrolled)
         self._finish(reading)
 

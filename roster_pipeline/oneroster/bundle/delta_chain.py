@@ -1,4 +1,4 @@
-"""Reads several bundles as one: decides which must be read, whether one is missing, and which record of each id counts.
+"""Reads several bundles as one: decides which must be read, and whether one is missing.
 
 A delta is useful only if every delta before it was applied. Each bundle between the last one read and the newest is
 read. If one may have come and gone between two syncs, the pull is incomplete until a bulk bundle comes.
@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle
-from roster_pipeline.oneroster.collections.proof import Hashes, SeenIds, hashes
+from roster_pipeline.oneroster.collections.proof import Hashes, hashes
 from roster_pipeline.oneroster.collections.wanted import Batch
 from roster_pipeline.org_tree import GONE_STATUSES, is_school
 
@@ -165,40 +165,6 @@ def _counters(name: str) -> Iterator[tuple[str, int]]:
     for match in COUNTER.finditer(name):
         if len(match[0]) <= COUNTS_UP_TO:
             yield f"{name[: match.start()]}#{name[match.end() :]}", int(match[0])
-
-
-class NewestRecords:
-    """Takes one bundle after the other, newest first, and passes on only the newest record of each id.
-
-    superseded: how many records of people were not passed on.
-    """
-
-    def __init__(self) -> None:
-        self._seen: list[dict[str, SeenIds]] = []
-        self.superseded = 0
-
-    def of(self, batches: Iterable[Batch]) -> Iterator[Batch]:
-        """A bundle's batches without the records and rejects of ids that a newer bundle has."""
-        newer, own = list(self._seen), {"org": SeenIds(), "user": SeenIds()}
-        self._seen.append(own)
-        for batch in batches:
-            own[batch.kind].add(hashes(batch.records))
-            if not newer:
-                yield batch
-                continue
-            seen = [ids[batch.kind] for ids in newer]
-            records = _not_in(seen, batch.records)
-            if batch.kind == "user":
-                self.superseded += len(batch.records) - len(records)
-            yield Batch(batch.kind, records, _not_in(seen, batch.rejects))
-
-
-def _not_in(newer: list[SeenIds], records: list[Record]) -> list[Record]:
-    values = hashes(records)
-    superseded = np.zeros(len(values), dtype=np.bool_)
-    for seen in newer:
-        superseded |= seen.has(values)
-    return [record for record, is_old in zip(records, superseded.tolist(), strict=True) if not is_old]
 
 
 def same_export(newest: DatedBundle, bundles: Sequence[DatedBundle]) -> list[DatedBundle]:

@@ -48,6 +48,11 @@ a parent's."""
 MOST_OPEN = 5
 """If more than one record in this many is not settled, everybody is planned, because there is little to save."""
 _CONTACT = ("contact_sourced_id", "contact_email", "contact_phone")
+_STEADY = (
+    "equal", "auto_update_off", "role_off", "archived_by_hand", "excluded", "rejected_record", "unknown_org",
+    "org_below",
+)  # fmt: skip
+"""Reasons that follow from record, person and settings alone, not from this night or other ones."""
 
 
 def still_settled(roster: pd.DataFrame, before: pa.Table, people: Collection[int], records: Collection[str]) -> Ints:
@@ -179,15 +184,13 @@ def settled_by(plan: Plan, roster: pd.DataFrame, directory: DirectoryFrames) -> 
 
 def comes_again(plan: Plan, *, asked: bool) -> bool:
     """Whether the same roster and directory give the same rows in every night until a person decides something: the
-    plan changes nobody, counts no absence, asks the SIS for nobody, spares no newcomer, and no evidence is in doubt.
+    plan changes nobody, counts no absence, asks the SIS for nobody, and no evidence is in doubt.
 
     asked: whether the plan looked for people in the rosters of other schools. Then every record must be as its person:
     these rosters may decide about a difference, and the change log does not have them.
     """
     rows = plan.rows
-    quiet = truth(pc.is_in(strings(rows["action"]), value_set=pa.array(["unchanged", "skip"], TEXT)))
-    waiting = pa.array(["in_conflict", "came_lately", "grace"], TEXT)
-    quiet &= ~truth(pc.is_in(strings(rows["reason"]), value_set=waiting))
+    quiet = truth(pc.is_in(strings(rows["reason"]), value_set=pa.array(_STEADY, TEXT)))
     quiet &= truth(pc.equal(pc.fill_null(strings(rows["matched_by"]), "link"), "link"))
     quiet &= rows["absent_syncs"].isna().to_numpy() & rows["witness"].isna().to_numpy()
     return not plan.first_sync and bool(quiet.all()) and (not asked or bool(plan.alike.all()))

@@ -151,7 +151,7 @@ class PlanInput:
             return
         position, others, since = self.found.position, self.others().tolist(), self.found.since or self.today
         facts, decided = self.before.facts, len(self.directory.exemptions) or self.directory.announced
-        again = facts["complete"] and self.before.roster_again and not decided
+        again = stats.snapshot.complete and self.before.roster_again and not decided
         if again and comes_again(plan, asked=self.found.asked):
             listed = says_nothing(plan.rows)
             roles = Counter(plan.settled) + Counter(plan.rows["role"][listed].tolist())

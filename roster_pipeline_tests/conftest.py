@@ -1,6 +1,7 @@
 """Fixtures for every test, and the message at the end of a run about tests that were left out."""
 
 import gc
+import signal
 from itertools import chain, zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ pytest_plugins = [
 ]
 LEFT_OUT = "were left out: "
 gc.set_threshold(100_000, 50, 100)  # a test process keeps millions of objects; it collects garbage less often
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a shell; children would inherit it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 INVARIANTS = Path(__file__).parent / "invariants"
 UNBOUNDED = 1000.0
 """Assumed seconds of a test without a limit. Random nights have no limit, because they may run for hours."""

@@ -30,8 +30,9 @@ from roster_pipeline.settings.school import ConnectionSettings, SchoolSettings, 
 from roster_pipeline.vocabulary import LONGEST_ID, ROLE_ORDER, people_of
 
 TYPED = ("sis", "url", "client_id", "token_url")
-PRIVATE = name_of(CONNECTION, "allow_private_addresses")
 """The settings of a connection that a person enters here. The others keep the values that are known for the SIS."""
+PRIVATE = name_of(CONNECTION, "allow_private_addresses")
+"""Only operators can tick it."""
 MOST_SHOWN = 400
 """How many schools are on one page. A form may have 1,000 fields."""
 LONGEST_SEARCH = 100

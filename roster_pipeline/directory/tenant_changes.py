@@ -73,7 +73,7 @@ class ConnectionInUse(DirectoryError):
 
 
 UNUSED = """
-delete from connection c using district d where c.key = :key and d.id = c.district_id
+d.id = c.district_id
     and not exists (select from school where connection_id = c.id)
     and not exists (select from pull where connection_id = c.id)
     and not exists (select from snapshot where connection_id = c.id)
@@ -84,6 +84,11 @@ delete from connection c using district d where c.key = :key and d.id = c.distri
     and not exists (select from alert where connection_id = c.id)
     and not coalesce(d.settings -> 'connection_ranking' ? c.key, false)
 """
+TRIED_BEFORE = f"""
+select c.key from connection c, district d where {UNUSED} and d.key = :district and c.settings ->> 'sis' = :sis
+    and (c.settings ->> 'url' = :url or c.settings ->> 'client_id' = nullif(:client_id, ''))
+order by c.id desc limit 1
+"""  # noqa: S608 - no values
 NUMBERS_OF_NOBODY = """
 update person set number_connection_id = null, revision = revision + 1
 where district_id = :district and number_connection_id = :connection and number_kind = any(:kinds)
@@ -130,9 +135,18 @@ def set_connection(
 def remove_connection(conn: Connection, key: str) -> ConnectionRow:
     """Delete a connection over which no data came, and return it. Raises UnknownKey, ConnectionInUse."""
     row = get_connection(conn, key)
-    if not conn.execute(text(UNUSED), {"key": key}).rowcount:
+    removal = text(f"delete from connection c using district d where c.key = :key and {UNUSED}")  # noqa: S608
+    if not conn.execute(removal, {"key": key}).rowcount:
         raise ConnectionInUse(key)
     return row
+
+
+def tried_before(conn: Connection, district_key: str, wanted: ConnectionSettings) -> ConnectionRow | None:
+    """The connection of an earlier attempt to connect this SIS: its address or Client ID is the same, and it has no
+    school and no data."""
+    asked = {"district": district_key, "sis": wanted.sis, "url": wanted.url, "client_id": wanted.client_id}
+    key = conn.scalar(text(TRIED_BEFORE), asked)
+    return get_connection(conn, key) if key else None
 
 
 def _leave_numbers(conn: Connection, before: ConnectionRow, after: ConnectionSettings) -> None:

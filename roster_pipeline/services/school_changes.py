@@ -20,11 +20,21 @@ from roster_pipeline.services.settings_changes import (
     ChangedMeanwhile,
     FieldError,
     SettingsDiff,
+    add_connection,
+    allowed,
+    change_connection,
     changed_names,
     given_reason,
     runs_untested,
+    usable_secret,
 )
-from roster_pipeline.settings.school import ANY_SCHOOL, MOST_RECIPIENTS, DistrictSettings, SchoolSettings
+from roster_pipeline.settings.school import (
+    ANY_SCHOOL,
+    MOST_RECIPIENTS,
+    ConnectionSettings,
+    DistrictSettings,
+    SchoolSettings,
+)
 from roster_pipeline.sync.schedule_due import begin_with_next_night
 
 WHAT = "school changed"
@@ -127,6 +137,30 @@ def new_key(name: str, taken: Collection[str]) -> str:
     plain = plain if plain and plain not in RESERVED else f"school-{plain}".strip("-")
     numbered = (f"{plain}-{number}" for number in count(2))
     return next(key for key in chain([plain], numbered) if key not in taken)
+
+
+def connect_sis(
+    conn: Connection,
+    district_key: str,
+    key: str | None,
+    settings: ConnectionSettings,
+    secret: str,
+    *,
+    who: str,
+    operator: bool,
+) -> tenants.ConnectionRow:
+    """Connect a SIS for a manager. An earlier attempt is corrected, so that it does not stay as a connection without
+    schools. key: None for a new one, or that of the attempt. Raises KeyTaken, FieldError."""
+    lock_until_commit(conn, f"connect {district_key}")
+    tried = tenant_changes.tried_before(conn, district_key, settings)
+    before = tried if tried is not None and key in (None, tried.key) else None
+    wanted = allowed(before.settings if before else None, settings, operator=operator, manager=True)
+    typed = usable_secret(before, wanted, secret)
+    if before is not None:
+        change_connection(conn, before.key, who=who, settings=wanted, secret=typed)
+        return tenants.get_connection(conn, before.key)
+    key = key or new_key(f"{district_key}-{wanted.sis}", {row.key for row in tenants.list_connections(conn)})
+    return add_connection(conn, district_key, key, wanted, typed, who=who)
 
 
 def change_school(

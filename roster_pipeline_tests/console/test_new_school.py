@@ -232,6 +232,29 @@ def test_a_problem_with_the_token_url_unfolds_that_field_and_links_to_it(
         assert ('<a href="#connection-token_url">Token URL</a>' in shown) == unfolded
 
 
+@pytest.mark.parametrize(
+    "corrected", [{}, {"connection-url": "https://sis.example.org/v2"}, {"connection-client_id": "b"}]
+)
+def test_a_second_attempt_corrects_the_connection_of_the_first(
+    manager: Browser, database: Database, corrected: dict[str, str]
+) -> None:
+    before = int(one(database, "select count(*) from connection"))
+    there = "/connections/springfield-powerschool/schools"
+    assert manager.send_form(PAGE, NEW).headers["location"] == there
+    assert manager.send_form(PAGE, NEW | corrected | {"secret": "second"}).headers["location"] == there
+    with database.begin() as conn:
+        made = tenants.get_connection(conn, "springfield-powerschool")
+    assert int(one(database, "select count(*) from connection")) == before + 1
+    assert made.settings.url == (NEW | corrected)["connection-url"]
+    assert made.settings.client_id == (NEW | corrected)["connection-client_id"]
+    assert secrets.unseal(made.secret or "") == "second"
+    both = {"connection-url": "https://other.example.org", "connection-client_id": "c"}
+    assert "powerschool-2" in manager.send_form(PAGE, NEW | both).headers["location"], "somebody else's SIS"
+    manager.send_form(there, {"name": "Oak", "school_id": "4711"})
+    used = NEW | {"connection-url": made.settings.url, "connection-client_id": made.settings.client_id}
+    assert "powerschool-3" in manager.send_form(PAGE, used).headers["location"], "one with a school is not changed here"
+
+
 def test_the_end_of_a_list_is_not_the_end_of_the_next_one(database: Database, lincoln: SchoolRow) -> None:
     with database.begin() as conn:
         first = connection_tests.start_list(conn, lincoln.connection, who="test")

@@ -21,9 +21,9 @@ from roster_pipeline.directory.tenant_changes import KeyTaken
 from roster_pipeline.notifications.blocks import in_console
 from roster_pipeline.notifications.mail import MailError
 from roster_pipeline.services.save_settings import SaveResult, preview_mail, save_settings, send_test_mail
-from roster_pipeline.services.school_changes import new_key
+from roster_pipeline.services.school_changes import connect_sis
 from roster_pipeline.services.school_status import first_steps
-from roster_pipeline.services.settings_changes import FieldError, LastTest, add_connection, allowed, usable_secret
+from roster_pipeline.services.settings_changes import FieldError, LastTest
 from roster_pipeline.settings.fields import SECTIONS, Section
 from roster_pipeline.settings.school import KEY_PATTERN
 
@@ -165,11 +165,10 @@ def connect(request: Request) -> Response:
         try:
             with database(request).begin() as opened:
                 district = district_of(request, opened, values.get("district", ""))
-                wanted = allowed(None, settings, operator=who.operator, manager=True)
-                taken = {row.key for row in tenants.list_connections(opened)}
-                key = key or new_key(f"{district.key}-{wanted.sis}", taken)
-                secret = usable_secret(None, wanted, str(given.get("secret", "")))
-                connection = add_connection(opened, district.key, key, wanted, secret, who=who.email)
+                secret = str(given.get("secret", ""))
+                connection = connect_sis(
+                    opened, district.key, key or None, settings, secret, who=who.email, operator=who.operator
+                )
         except KeyTaken:
             errors["connection_key"] = TAKEN
         except FieldError as problem:

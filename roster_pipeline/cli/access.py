@@ -192,13 +192,12 @@ def rotate(who: Who = None) -> None:
         if not given:
             _write_key(path, f"{new},{old}")  # now a crash loses nothing: the file has both keys
         with database.begin() as conn:
-            number = sealing.rotate(conn, old, new)
-            audit.record(conn, who_asks(who), "secrets rotated", details={"secrets": number})
+            number = sealing.rotate(conn, old, new, who=who_asks(who))
         if not given:
             _write_key(path, new)
     note(f"{counted(number, 'Client Secret is', 'Client Secrets are')} sealed again.", style="green")
     if given:
-        note(f"Now take the old key out of {embedded.SECRET_KEY}.")
+        note(f"Now take the old key out of {embedded.SECRET_KEY}, and restart everything that uses it.")
     else:
         note("Restart everything that still uses the old key (roster dev, a daemon).")
 

@@ -3,20 +3,26 @@
 The database never has a secret in plain text.
 
 The key is `ROSTER_SECRET_KEY`. While keys are exchanged, it may contain several keys, separated by commas. The first
-one seals; all of them open.
+one seals; all of them open. A process that was not restarted after a rotation still has the old key. It seals nothing
+with it, because nobody could open that after the restart. The audit has a mark of each key that was replaced.
 """
 
 import os
+from hashlib import sha256
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from sqlalchemy import Connection, delete, select, update
 
+from roster_pipeline.directory import audit
 from roster_pipeline.directory.database import DirectoryError
+from roster_pipeline.directory.locks import lock_until_commit, lock_until_commit_shared
 from roster_pipeline.directory.tables import connection, connection_test
 from roster_pipeline.settings.installation import SecretKey
 
 SECRET_KEY = "ROSTER_SECRET_KEY"  # noqa: S105 - the variable's name
 REFERENCE = "env:"
+ROTATED = "secrets rotated"
+LOCK = "key of secrets"
 
 
 class MissingKey(DirectoryError):
@@ -34,6 +40,16 @@ class WrongKey(DirectoryError):
         )
 
 
+class ReplacedKey(DirectoryError):
+    """A rotation has replaced the key of this process, so it seals nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The key for Client Secrets was replaced, but this program was not restarted since.",
+            "An operator has to restart it with the new key. Then type the Client Secret again.",
+        )
+
+
 def new_key() -> str:
     """A fresh key."""
     return Fernet.generate_key().decode()
@@ -44,6 +60,17 @@ def seal(plain: str) -> str:
     if plain.startswith(REFERENCE):
         return plain
     return _fernet(_key()).encrypt(plain.encode()).decode()
+
+
+def seal_to_keep(conn: Connection, plain: str) -> str:
+    """As `seal`, for a secret that is stored in this transaction. Raises ReplacedKey after a rotation."""
+    lock_until_commit_shared(conn, LOCK)
+    sealed, replaced = seal(plain), set[str]()
+    for rotation in reversed(audit.search(conn, what=ROTATED, limit=1000)):
+        replaced = replaced - {rotation.details.get("key")} | {*rotation.details.get("replaced", ())}
+    if not plain.startswith(REFERENCE) and _marks(_key())[0] in replaced:
+        raise ReplacedKey
+    return sealed
 
 
 def unseal(sealed: str) -> str:
@@ -59,9 +86,10 @@ def unseal(sealed: str) -> str:
     return _opened(sealed, _fernet(_key()))
 
 
-def rotate(conn: Connection, old: str, new: str) -> int:
+def rotate(conn: Connection, old: str, new: str, *, who: str) -> int:
     """Seal every stored secret again. Returns how many. Raises WrongKey and changes nothing if one cannot be opened. A
     secret that was typed for a test is deleted with its test if the old key does not open it."""
+    lock_until_commit(conn, LOCK)
     before, after = _fernet(old), _fernet(new)
     number = 0
     for table in (connection, connection_test):
@@ -77,7 +105,14 @@ def rotate(conn: Connection, old: str, new: str) -> int:
                 continue
             conn.execute(update(table).where(table.c.id == id_).values(secret=fresh))
             number += 1
+    replaced = sorted({*_marks(old)} - {*_marks(new)})
+    audit.record(conn, who, ROTATED, details={"secrets": number, "key": _marks(new)[0], "replaced": replaced})
     return number
+
+
+def _marks(keys: str) -> list[str]:
+    """What tells keys apart, and says nothing about them: they are 256 random bits."""
+    return [sha256(key.strip().encode()).hexdigest()[:16] for key in keys.split(",") if key.strip()]
 
 
 def _key() -> str:

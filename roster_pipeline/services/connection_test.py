@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import audit, connection_tests, tenant_changes, tenants
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.locks import lock_until_commit
-from roster_pipeline.directory.secrets import seal, unseal
+from roster_pipeline.directory.secrets import unseal
 from roster_pipeline.errors import with_keys
 from roster_pipeline.oneroster import OneRosterError
 from roster_pipeline.oneroster.bundle import pull_bundle
@@ -24,7 +24,7 @@ from roster_pipeline.oneroster.collections.wanted import GROUPS, Batch, Wanted
 from roster_pipeline.oneroster.http.endpoint import Limits
 from roster_pipeline.oneroster.people_counts import SchoolList
 from roster_pipeline.services import save_settings
-from roster_pipeline.services.settings_changes import allowed, same_org, secret_must_be_typed, servers_of
+from roster_pipeline.services.settings_changes import allowed, same_org, sealed, secret_must_be_typed, servers_of
 from roster_pipeline.settings.school import ConnectionSettings
 from roster_pipeline.sync import explain
 from roster_pipeline.sync.connection_checks import item_as_data, items_of, items_of_schools
@@ -97,7 +97,7 @@ def begin(
         form=form,
         settings=settings,
         school_settings=wanted.settings,
-        typed_secret=seal(typed) if typed else None,
+        typed_secret=sealed(conn, typed),
         learned=_learned_before(conn, school, settings, typed),
     )
 

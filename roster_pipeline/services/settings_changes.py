@@ -52,7 +52,7 @@ def add_connection(
 ) -> tenants.ConnectionRow:
     """Add a connection. secret: plain or `env:NAME`; sealed here. Raises UnknownKey, KeyTaken, FieldError."""
     _check_end_of_secret(None, settings)
-    row = tenant_changes.add_connection(conn, district_key, key, settings, secrets.seal(secret) if secret else None)
+    row = tenant_changes.add_connection(conn, district_key, key, settings, sealed(conn, secret))
     audit.record(conn, who, "connection added", district_id=row.district_id, details={"connection": key})
     return row
 
@@ -74,9 +74,7 @@ def change_connection(
         _check_end_of_secret(before.settings, settings)
     if seen is not None and seen != before.revision:
         raise ChangedMeanwhile(f"the connection {key}", audit.since_revision(conn, WHAT, seen, connection=key))
-    revision = tenant_changes.set_connection(
-        conn, key, settings=settings, secret_sealed=secrets.seal(secret) if secret else None
-    )
+    revision = tenant_changes.set_connection(conn, key, settings=settings, secret_sealed=sealed(conn, secret))
     names = changed_names(before.settings, settings or before.settings)
     names += ["client_secret"] if secret else []
     if "secret_expires" in names:
@@ -179,6 +177,14 @@ def usable_secret(stored: tenants.ConnectionRow | None, wanted: ConnectionSettin
     if stored is not None and stored.secret and secret_must_be_typed(stored.settings, wanted):
         raise FieldError(SECRET, TYPE_AGAIN)
     return None
+
+
+def sealed(conn: Connection, secret: str | None) -> str | None:
+    """A typed secret in the form in which it is stored in this transaction. Raises FieldError after a rotation."""
+    try:
+        return secrets.seal_to_keep(conn, secret) if secret else None
+    except secrets.ReplacedKey as problem:
+        raise FieldError(SECRET, f"{problem.message} {problem.remedy}") from None
 
 
 class FieldError(DirectoryError):

@@ -102,5 +102,23 @@ def test_a_key_of_the_environment_is_rotated_to_the_first_one(school: Roster, da
     assert unseal(stored(database)) == SECRET
 
 
+def test_a_process_that_still_has_the_old_key_stores_no_secret(school: Roster, database: Database) -> None:
+    first, second = os.environ["ROSTER_SECRET_KEY"], new_key()
+    os.environ["ROSTER_SECRET_KEY"] = f"{second},{first}"
+    assert school("secrets", "rotate").code == 0
+    os.environ["ROSTER_SECRET_KEY"] = first
+    kept = stored(database)
+    typing = ("connection", "set", "sis", "--client-secret", "-")
+    refused = school(*typing, stdin="another\n")
+    assert (refused.code, stored(database)) == (1, kept)
+    assert "An operator has to restart it with the new key." in refused.err
+    assert school(*ADD, "--client-secret-env", "SIS_SECRET").code == 0, "a reference needs no key"
+    os.environ["ROSTER_SECRET_KEY"] = f"{first},{second}"
+    assert school("secrets", "rotate").code == 0, "the first key is the current one again"
+    os.environ["ROSTER_SECRET_KEY"] = first
+    assert school(*typing, stdin="another\n").code == 0
+    assert unseal(stored(database)) == "another"
+
+
 def test_a_fresh_key_is_printed_alone(roster: Roster) -> None:
     assert len(roster("secrets", "new-key").out.strip()) == len(new_key())

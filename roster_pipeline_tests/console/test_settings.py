@@ -1,8 +1,11 @@
 """The settings page over HTTP: every field is stored and shown again, errors are next to their field, and rules
 hold."""
 
+import os
 from datetime import date, time
 from typing import Any
+
+import pytest
 
 from roster_pipeline.cleaning.quality_suite import installed_suite
 from roster_pipeline.directory import audit, secrets, tenant_changes, tenants
@@ -251,6 +254,20 @@ def test_an_empty_secret_keeps_the_stored_one_and_none_is_ever_shown(owner: Brow
     assert 'placeholder="stored"' in shown
     assert "p0ison" not in shown
     assert (found.secret or "") not in shown
+
+
+def test_a_console_that_still_has_a_replaced_key_stores_no_secret(
+    owner: Browser, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, old, new = stored(database), os.environ[secrets.SECRET_KEY], secrets.new_key()
+    with database.begin() as conn:
+        secrets.rotate(conn, old, new, who="Ada")
+    for path in (PAGE, "/schools/lincoln/test"):
+        refused = errors_in(owner.send_form(path, changed(opened(owner), secret="p0ison")).text)["secret"]
+        assert "An operator has to restart it" in refused
+    assert stored(database) == before
+    monkeypatch.setenv(secrets.SECRET_KEY, new)
+    assert owner.send_form(PAGE, changed(opened(owner), secret="p0ison")).status_code == 303
 
 
 def test_a_stored_secret_is_not_sent_to_a_server_it_was_not_typed_for(owner: Browser, database: Database) -> None:

@@ -106,8 +106,8 @@ def test_keys_are_rotated_in_one_go(database: Database, lincoln: SchoolRow, monk
     with database.begin() as conn:
         tenant_changes.add_connection(conn, "springfield", "second", settings, secrets.seal("s3cret"))
         with pytest.raises(secrets.WrongKey):
-            secrets.rotate(conn, new, old)
-        assert secrets.rotate(conn, old, new) == 1
+            secrets.rotate(conn, new, old, who="Ada")
+        assert secrets.rotate(conn, old, new, who="Ada") == 1
         sealed = tenants.get_connection(conn, "second").secret
     monkeypatch.setenv(secrets.SECRET_KEY, f"{new},{old}")
     assert sealed is not None

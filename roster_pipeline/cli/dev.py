@@ -118,8 +118,7 @@ def dev(
     for option, wanted in ports.items():
         _must_be_free(wanted, option)
     database = databases.Database(embedded.prepare_environment().roster)
-    os.environ.setdefault(build_report.UI_ADDRESS, f"http://{LOOPBACK}:{port}")
-    os.environ.setdefault(console_config.URL, f"http://{LOOPBACK}:{console_port}")
+    _link_to(port, console_port)
     schema.upgrade(database)
     link = _operator_link(database)
     database.close()
@@ -139,6 +138,12 @@ def dev(
             note("Ending ...")
             raise
     raise CommandError(f"The {ended} ended by itself, so everything was ended.\nIts last lines above say why.")
+
+
+def _link_to(port: int, console_port: int) -> None:
+    """Let mails lead to the pages of `roster dev`, if no other addresses are set."""
+    os.environ.setdefault(build_report.UI_ADDRESS, f"http://{LOOPBACK}:{port}")
+    os.environ.setdefault(console_config.URL, f"http://{LOOPBACK}:{console_port}")
 
 
 def _operator_link(database: databases.Database) -> str:
@@ -201,6 +206,7 @@ def demo() -> None:
     """Run three nights of three simulated schools through Dagster, and show the results."""
     from roster_pipeline.demo import run_demo
 
+    _link_to(UI_PORT, CONSOLE_PORT)  # `make dev` follows
     code = run_demo(Console())
     if code:
         raise typer.Exit(code)

@@ -45,6 +45,7 @@ TAKEN_BACK = {
 """The counts of a rollback."""
 FOOTER = "Counts only: this mail names nobody. Who gets it, and when, is one of the school's settings:"
 FOOTER_IN_CONSOLE = "Counts only: this mail names nobody. Who gets it, and when, is set on the school's page Settings."
+THIS_SYNC = "Look at this sync"
 SWITCHED_OFF = {
     "auto_update_off": "{people} would be updated: Auto update is off.",
     "archive_off": "{people} would be archived: Archive is off.",
@@ -87,7 +88,7 @@ def action_of(mail: SyncReport | FailureAlert) -> Link | None:
     elif mail.kind == "relink" or any(held.rows for held in mail.held):
         text, path = "Sync again", "/runs"
     elif tone(mail) != "good" and mail.sync_id is not None:
-        text, path = "Look at this sync", f"/syncs/{mail.sync_id}"
+        text, path = THIS_SYNC, f"/syncs/{mail.sync_id}"
     else:
         return None
     return page_link(mail.console_url, f"{school}{path}", text)
@@ -124,7 +125,12 @@ def _people(report: SyncReport) -> Section:
             continue
         numbers += [sum(numbers)] if totalled else []
         rows.append((TAKEN_BACK[name] if undone else name.capitalize(), *(f"{number:,}" for number in numbers)))
-    return Section("Taken back" if undone else "People", (Table(headings, tuple(rows)),) if rows else ())
+    if not rows:
+        return Section("", ())
+    blocks: list[Block] = [Table(headings, tuple(rows))]
+    link = page_link(report.console_url, f"/schools/{report.school_key}/syncs/{report.sync_id}", THIS_SYNC, quiet=True)
+    blocks += [link] if link and report.sync_id is not None else []
+    return Section("Taken back" if undone else "People", tuple(blocks))
 
 
 def _held(report: SyncReport, typed: bool) -> Section:

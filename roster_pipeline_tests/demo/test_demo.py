@@ -5,6 +5,8 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
+from email import message_from_bytes
+from email.policy import default
 from pathlib import Path
 from unittest import mock
 
@@ -46,6 +48,10 @@ def test_three_nights_end_with_a_report_and_mails(environment: dict[str, str]) -
     assert _numbers(nights[2], "Lincoln High")[4:6] == [0, 4]
     mails = list((Path(environment["ROSTER_HOME"]) / "outbox").glob("*.eml"))
     assert len(mails) == 10
+    for mail in mails:
+        text = message_from_bytes(mail.read_bytes(), policy=default).get_body(("plain",)).get_content()
+        assert "http://127.0.0.1:8080/schools/" in text, "the console of `make dev`"
+        assert "roster school" not in text, "an owner has the pages, not the commands"
     assert "lincoln-high" in ran.stdout
 
 

@@ -143,10 +143,12 @@ CONSOLE = "https://roster.example.org/"
 def test_where_there_is_a_console_the_mail_links_to_what_is_to_be_decided() -> None:
     school = "https://roster.example.org/schools/lincoln-high"
     mail = render(replace(HELD, console_url=CONSOLE))
-    assert read(mail).links == [f"{school}/holds", HELD.run_url]
+    assert read(mail).links == [f"{school}/holds", f"{school}/syncs/{HELD.sync_id}", HELD.run_url]
     assert f"Look and decide: {school}/holds\n" in mail.text
     assert mail.text.index("Look and decide") < mail.text.index("HELD"), "in the first lines"
-    assert "schools" not in "".join(read(render(replace(QUIET, console_url=CONSOLE))).links)
+    quiet = render(replace(QUIET, console_url=CONSOLE))
+    assert read(quiet).links == [f"{school}/syncs/{QUIET.sync_id}", QUIET.run_url], "also if nothing has to be done"
+    assert quiet.text.index("Unchanged") < quiet.text.index("/syncs/"), "no button at the top"
     assert read(render(replace(FAILED, console_url=CONSOLE))).links[:2] == [f"{school}/runs", school]
     refused = replace(FAILED, console_url=CONSOLE, sign_in=True)
     assert f"Test and settings: {school}/settings\n" in render(refused).text

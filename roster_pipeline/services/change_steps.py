@@ -14,12 +14,14 @@ LOCKED = "locked_fields"
 
 @dataclass(frozen=True)
 class Step:
-    """One change inside an event: what changed and, if it is known, the values before and after."""
+    """One change inside an event: what changed and, if it is known, the values before and after. reason: it says why
+    a membership was archived or restored."""
 
     what: str
     before: Any = None
     after: Any = None
     moved: bool = False
+    reason: bool = False
 
 
 def steps_of(change: Change, school: str, why: str) -> list[Step]:
@@ -33,7 +35,7 @@ def steps_of(change: Change, school: str, why: str) -> list[Step]:
             names = [name for name in names if name != "archived_by"]
         prefix = "contact: " if change.entity == "contact" else ""
         record = f" of record {of.get('sourced_id')}" if change.entity == "link" else ""
-        turned = [Step(why)] if why and change.entity == "membership" and "status" in names else []
+        turned = [Step(why, reason=True)] if why and change.entity == "membership" and "status" in names else []
         return turned + [
             Step(
                 f"{prefix}{name.replace('_', ' ')}{record}{place}",

@@ -439,6 +439,23 @@ def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
     assert "The SIS marks the record as deleted. status in Lincoln: active → to archived" in gone, "it says why"
 
 
+def test_the_top_of_a_persons_page_says_what_happened_last_and_why_they_are_archived(
+    owner: Browser, database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    page = f"/people/{ada}"
+    sync = sync_rows(database, lincoln, row("archive", ada, reason="tobedeleted")).sync_id
+    top = words_of(owner.get(page).text).partition("What the sync does")[0]
+    last, _, schools = top.rpartition("Schools Lincoln")
+    assert f"Sync {sync} of Lincoln" in last.partition("What happened last")[2]
+    assert "The SIS marks the record as deleted." in last
+    assert re.search(rf"Since .* Sync {sync} of Lincoln, by .*: The SIS marks the record as deleted\.", schools)
+    owner.send_form(f"{page}/restore", WHY | {"school": "lincoln"})
+    owner.send_form(f"{page}/archive", {"reason": "left today", "school": "lincoln"})
+    schools = words_of(owner.get(page).text).partition("What the sync does")[0].rpartition("Schools Lincoln")[2]
+    assert re.search(rf"Since .* by {OWNER}: “left today”", schools)
+    assert "No sync archives them again before the SIS has listed them again." in schools
+
+
 def test_the_card_of_the_plan_says_whether_it_is_about_the_last_sync_or_the_next_and_what_it_does_not_know(
     owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:

@@ -12,18 +12,14 @@ column of the frame a variable. So the conditions of a suite become masks here, 
 
 from __future__ import annotations
 
-import importlib
 import logging
 import operator
 import os
 import re
-import sys
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, reduce
-from types import ModuleType
 from typing import Any, Literal
 
 import numpy as np
@@ -31,37 +27,11 @@ import pandas as pd
 
 from roster_pipeline.cleaning.quality_suite import Rule, Suite
 from roster_pipeline.frames import Ints
-
-
-class _Later(ModuleType):
-    """A placeholder for a module. Loads the module at the first use."""
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return getattr(importlib.import_module(self.__name__), name)
-
-
-@contextmanager
-def _loaded_later(*names: str) -> Iterator[None]:
-    """Within the block, `import` of these modules loads nothing. Each of them has a loaded parent, or none."""
-    later = {name: _Later(name) for name in names if name not in sys.modules}
-    parents = {name: importlib.import_module(above) for name in later if (above := name.rpartition(".")[0])}
-    sys.modules.update(later)
-    for name, parent in parents.items():
-        setattr(parent, name.rpartition(".")[2], later[name])
-    try:
-        yield
-    finally:
-        for name in later:
-            del sys.modules[name]
-        for name, parent in parents.items():
-            delattr(parent, name.rpartition(".")[2])
-
+from roster_pipeline.loaded_later import loaded_later
 
 os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
 # Charts and distributions take 40 % of the time that the library takes to load, and no rule here uses them.
-with warnings.catch_warnings(), _loaded_later("altair", "scipy.stats"):
+with warnings.catch_warnings(), loaded_later({"altair", "scipy.stats"}.__contains__):
     warnings.simplefilter("ignore", DeprecationWarning)
     from great_expectations.execution_engine.pandas_execution_engine import PandasExecutionEngine
     from great_expectations.expectations.expectation import (

@@ -10,10 +10,22 @@ from typing import Annotated, Any
 
 import typer
 
-from roster_pipeline.cli.when_used import loaded_when_used
+from roster_pipeline.loaded_later import loaded_later
 from roster_pipeline.runtime.processes import end_by_signals
 
-with loaded_when_used():
+SLOW = ("dagster", "pydantic", "sqlalchemy")
+AT_ONCE = ("errors", "runtime", "runtime.processes", "settings", "settings.fields", "vocabulary")
+"""Our modules without slow imports, besides those of commands."""
+
+
+def _later(name: str) -> bool:
+    """Help and completion must not wait for the database's driver, pandas and Dagster, which take seconds."""
+    own = name.removeprefix("roster_pipeline.")
+    at_once = own in AT_ONCE or (own.startswith("cli.") and own != "cli.school_file")
+    return name in SLOW or (own != name and not at_once)
+
+
+with loaded_later(_later):
     from roster_pipeline.cli import (
         access,
         connections,

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-import sqlalchemy as sa
 import typer
 
 from roster_pipeline.cli.commands import (
@@ -30,7 +28,7 @@ from roster_pipeline.cli.output import note, print_checks, print_facts, print_js
 from roster_pipeline.cli.setting_options import merged, with_options
 from roster_pipeline.directory import connection_tests, tenants
 from roster_pipeline.oneroster import presets
-from roster_pipeline.services import connection_test, settings_changes
+from roster_pipeline.services import connection_test, save_settings, settings_changes
 from roster_pipeline.settings import school as school_settings
 from roster_pipeline.settings.fields import CONNECTION, title_of
 from roster_pipeline.sync import connection_checks
@@ -141,15 +139,13 @@ def set_(
 ) -> None:
     """Change a connection; options that are not given change nothing."""
     secret = read_secret(client_secret, client_secret_env, ask=False)
-    by = who_asks(who)
-    with saving(f"Connection {key}") as conn:
-        row = tenants.get_connection(conn, key)
+    with open_directory() as database:
+        with database.begin() as conn:
+            row = tenants.get_connection(conn, key)
         plain = row.settings.model_dump(mode="json")
         settings = school_settings.ConnectionSettings.model_validate(merged(plain, CONNECTION, chosen))
-        done = settings_changes.change_connection(
-            conn, key, who=by, settings=settings, secret=secret, seen=row.revision
-        )
-    report_saved(f"Connection {key}", done)
+        result = save_settings.save_connection(database, key, settings, secret, who=who_asks(who), seen=row.revision)
+    report_saved(f"Connection {key}", result)
 
 
 @connection.command("list")
@@ -234,20 +230,15 @@ def secret_kind(row: tenants.ConnectionRow) -> str:
     return row.secret if row.secret.startswith("env:") else "stored"
 
 
-@contextmanager
-def saving(subject: str) -> Iterator[sa.Connection]:
-    """A transaction that changes settings. Raises CommandError, with the title of the setting, if one is refused."""
-    try:
-        with open_directory() as database, database.begin() as conn:
-            yield conn
-    except settings_changes.FieldError as problem:
-        raise CommandError(f"{subject}: nothing was saved.\n{title_of(problem.field)}: {problem.message}") from None
-
-
-def report_saved(subject: str, done: settings_changes.SettingsDiff) -> None:
-    """Say what was saved."""
-    note(f"{subject}: {', '.join(done.names) or 'nothing'} changed.")
-    warn_untested(done.untested)
+def report_saved(subject: str, result: save_settings.SaveResult) -> None:
+    """Say what was saved. Raises CommandError if nothing was."""
+    if result.conflict:
+        raise result.conflict
+    if result.errors:
+        wrong = "\n".join(f"{title_of(name)}: {message}" for name, message in result.errors.items())
+        raise CommandError(f"{subject}: nothing was saved.\n{wrong}")
+    note(f"{subject}: {', '.join(result.changed) or 'nothing'} changed.")
+    warn_untested(result.untested)
 
 
 def warn_untested(schools: Sequence[str]) -> None:

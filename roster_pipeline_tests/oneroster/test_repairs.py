@@ -87,5 +87,24 @@ def test_lone_surrogates_nan_and_nul_do_not_lose_a_page() -> None:
     ) as client:
         pulled = pulled_by(client)
     assert pulled.ids == {"s-1", "s-2"}
-    assert pulled.users[0]["givenName"] == "Mira"
+    assert pulled.users[0]["givenName"] == "Mi\ufffdra"
     assert orjson.dumps(pulled.users)
+
+
+NAMES = ["Müller", "Niccolà", "Łódź", "Zoë", "Đorđe"]
+
+
+@pytest.mark.parametrize("stated", ["application/json", "application/json; charset=iso-8859-1"])
+@pytest.mark.parametrize(("damaged", "read"), [(b"\xc3", "\ufffd"), (b"\x01", ""), (b"\xed\xa0\x80", "\ufffd" * 3)])
+def test_one_damaged_name_garbles_no_other_name_and_no_id_of_its_page(damaged: bytes, read: str, stated: str) -> None:
+    people = [person(f"té-{at}", familyName=name) for at, name in enumerate([*NAMES, "Grill?"])]
+    body = orjson.dumps({"users": people}).replace(b"Grill?", b"Grill" + damaged)
+    pulled = told_of(lambda query: Response(body, headers={"Content-Type": stated}))
+    assert [user["familyName"] for user in pulled.users] == [*NAMES, "Grill" + read]
+    assert pulled.ids == {user["sourcedId"] for user in people}
+
+
+def test_a_page_in_the_character_set_of_windows_is_read_without_being_told() -> None:
+    people = [person(f"té-{at}", familyName=name) for at, name in enumerate(("Müller", "Zoë", "Grillé"))]
+    body = orjson.dumps({"users": people}).decode().encode("windows-1252")
+    assert [user["familyName"] for user in told_of(lambda query: Response(body)).users] == ["Müller", "Zoë", "Grillé"]

@@ -17,6 +17,7 @@ from pathlib import PurePosixPath
 from typing import IO, BinaryIO, cast
 
 from roster_pipeline.oneroster.errors import OneRosterError, TooLarge
+from roster_pipeline.oneroster.http.json_decoding import REPLACEMENT
 
 _MIB = 1024 * 1024
 
@@ -44,7 +45,6 @@ _STRANGE_IN_1252 = re.compile(
 small letter, or three accented letters together."""
 _HOLE = bytes(256)
 """Zeros in place of a part of the file, which was never written. Shorter runs may fill up a cell."""
-REPLACEMENT = "�"
 
 
 @dataclass(frozen=True)

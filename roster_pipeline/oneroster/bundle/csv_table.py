@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from roster_pipeline.oneroster.bundle.bundle_files import (
-    REPLACEMENT,
     BundleTooLarge,
     Member,
     Preflight,
     WrongHeader,
 )
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
+from roster_pipeline.oneroster.http.json_decoding import REPLACEMENT
 
 MARK = "\ufeff"
 """The byte-order mark."""

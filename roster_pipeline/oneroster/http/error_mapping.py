@@ -22,7 +22,8 @@ from roster_pipeline.oneroster.errors import (
     Unreachable,
 )
 from roster_pipeline.oneroster.http.endpoint import MOST_SKEW
-from roster_pipeline.oneroster.http.response import Response, StatusInfo, decoded, read_status
+from roster_pipeline.oneroster.http.json_decoding import decoded
+from roster_pipeline.oneroster.http.response import Response, StatusInfo, read_status
 
 RETRY_STATUSES = frozenset((408, 425, 429, 500, 502, 503, 504))
 ABSENT_STATUSES = frozenset((404, 405, 410, 501))

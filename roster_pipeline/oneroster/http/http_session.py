@@ -268,7 +268,7 @@ class HttpSession:
             set_deadline(None)
             with self.counters.lock:
                 self.counters.bytes += len(body)
-        response = Response(answer.status_code, answer.headers, body, str(request.url))
+        response = Response(answer.status_code, answer.headers, body, str(request.url), label)
         if response.server_time is not None:
             self.skew_seconds = (response.server_time - self.clock.now()).total_seconds()
         return response

@@ -22,7 +22,8 @@ from roster_pipeline.oneroster.http.error_mapping import (
     named_elsewhere,
 )
 from roster_pipeline.oneroster.http.http_session import HttpSession
-from roster_pipeline.oneroster.http.response import Response, decoded
+from roster_pipeline.oneroster.http.json_decoding import decoded
+from roster_pipeline.oneroster.http.response import Response
 
 DEFAULT_LIFE = 3600.0
 """Seconds that a token lives if the response does not say it."""

@@ -1,12 +1,9 @@
-"""A response of the SIS: its bytes decoded to JSON within a bound of memory, and the standard's status object in it.
+"""A response of the SIS within a bound of memory, and the standard's status object in it.
 
-Decoding is fast if the response follows the standard, and lenient if it does not. Two characters of JSON can become an
-object of a hundred bytes (48 MB of `{},` are 1.2 GB), so the number of values is estimated first by counting
-punctuation, which costs far less than decoding.
+Two characters of JSON can become an object of a hundred bytes (48 MB of `{},` are 1.2 GB), so the number of values is
+estimated before decoding by counting punctuation, which costs far less.
 """
 
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +12,8 @@ from itertools import islice
 from typing import Any
 
 import httpx
-import orjson
 
-from roster_pipeline.oneroster.errors import Malformed, NotOneRoster, TooLarge
+from roster_pipeline.oneroster.errors import TooLarge
 
 _THIS_AGE = range(1990, 2200)
 """Years that a clock can have. Other years would raise errors in calculations and end the sync."""
@@ -25,12 +21,13 @@ _THIS_AGE = range(1990, 2200)
 
 @dataclass(frozen=True)
 class Response:
-    """A complete response. `body` is decompressed, and otherwise as it came."""
+    """A complete response. body: decompressed, and otherwise as it came. label: what it answers, for messages."""
 
     status: int
     headers: httpx.Headers
     body: bytes | bytearray
     url: str
+    label: str = "our request"
 
     @property
     def server_time(self) -> datetime | None:
@@ -96,96 +93,12 @@ def overgrown(records: list[Any]) -> bool:
     )
 
 
-_BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-_CHARSET = re.compile(r"charset=[\"']?((?:utf|iso|latin|windows|cp|us-ascii|shift|euc|gb|big5)[\w.:-]*)", re.IGNORECASE)
-"""Character sets of web servers. Other codecs of Python fail in ways of their own, or take too long on a long text:
-`undefined`, `idna`, `punycode`."""
-_JSON_STARTS = b'{["'
-DEEPEST_VALUE = 100
-"""Lists and objects inside each other; a user of the standard has four."""
-_STRUCTURE = re.compile(r'"(?:[^"\\]++|\\.)*+(?:"|\Z)|[\[\]{}]', re.DOTALL)
-LONG_NUMBER = 4_000
-"""Digits. Python refuses to read a longer integer, which would cost the whole page."""
-MOST_LENIENT = 32 * 1024 * 1024
-"""Bytes of a body that is decoded leniently: as text it can take four times as much."""
-
-
-def decoded(response: Response, *, exact: bool = False) -> Any:
-    """The JSON value of a response, with any content type. exact: also integers above 64 bits, which are floats
-    otherwise.
-
-    Tries a strict parser first, then a lenient one that accepts what faulty servers write: lone surrogates, NaN,
-    control characters in texts, very deep values, Windows-1252, a byte order mark. Raises NotOneRoster if the body is
-    not JSON, Malformed (retryable) if it starts as JSON and breaks off, and TooLarge, before decoding, if its values
-    would take too much memory.
-    """
-    if values_size(response.body) > MOST_DECODED:
-        raise too_many_values()
-    try:
-        return _leniently(response) if exact else orjson.loads(response.body)
-    except orjson.JSONDecodeError:
-        return _leniently(response)
-
-
 def too_many_values() -> TooLarge:
     """The error for a response whose values would not fit into memory."""
     return TooLarge(
         "A response of the SIS holds far more values than a page of people does.",
         "Choose a smaller page size; if it is small already, ask the SIS's vendor.",
     )
-
-
-def _leniently(response: Response) -> Any:
-    body = response.body
-    if len(body) > MOST_LENIENT:
-        raise too_many_values()
-    stated = _CHARSET.search(response.headers.get("Content-Type", ""))
-    encoding = stated[1] if stated else "utf-8"
-    for mark, name in _BOMS:
-        if body.startswith(mark):
-            body, encoding = body[len(mark) :] if name == "utf-8" else body, name
-    try:
-        text = body.decode(encoding)
-    except (UnicodeError, LookupError):
-        text = body.decode("windows-1252", errors="replace")
-    start = text.lstrip()[:1]
-    if start and start.encode("utf-8", errors="replace") not in _JSON_STARTS:
-        raise NotOneRoster(
-            "The address of the SIS answers with something other than JSON (perhaps a web page).",
-            "This is not a OneRoster API. Check the URL, and whether the SIS's OneRoster module is switched on.",
-        )
-    try:
-        try:
-            return json.loads(text, strict=False, parse_int=_whole_number)
-        except RecursionError:
-            return json.loads(_flatter(text), strict=False, parse_int=_whole_number)
-    except (ValueError, RecursionError):
-        raise Malformed(
-            "The SIS sent an empty, broken or cut-off response.",
-            "It is tried again at the next sync; if it lasts, ask the SIS's administrator.",
-        ) from None
-
-
-def _whole_number(digits: str) -> int | float:
-    """An integer, or a float if it is too long."""
-    return int(digits) if len(digits) < LONG_NUMBER else float(digits)
-
-
-def _flatter(text: str) -> str:
-    """JSON with an empty list for each value deeper than DEEPEST_VALUE, so that one absurd record does not cost the
-    whole page."""
-    parts: list[str] = []
-    depth = end = 0
-    for token in _STRUCTURE.finditer(text):
-        if token[0] in ("[", "{"):
-            depth += 1
-            if depth == DEEPEST_VALUE + 1:
-                parts += (text[end : token.start()], "[]")
-        elif token[0] in ("]", "}"):
-            depth -= 1
-            if depth == DEEPEST_VALUE:
-                end = token.end()
-    return "".join(parts) + text[end:]
 
 
 MINOR_CODES = {

@@ -25,6 +25,7 @@ from roster_pipeline.oneroster.http.error_mapping import (
     named_elsewhere,
 )
 from roster_pipeline.oneroster.http.http_session import HttpSession
+from roster_pipeline.oneroster.http.json_decoding import decoded
 from roster_pipeline.oneroster.http.oauth2 import (
     IN_BODY,
     LABEL,
@@ -36,7 +37,7 @@ from roster_pipeline.oneroster.http.oauth2 import (
     json_object,
     token_failed,
 )
-from roster_pipeline.oneroster.http.response import Response, decoded
+from roster_pipeline.oneroster.http.response import Response
 
 MOST_TRIES = 6
 """Requests of a search that may carry the credentials. Fewer than what locks an application out."""

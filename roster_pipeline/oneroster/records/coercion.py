@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, Final
 from urllib.parse import unquote
 
+from roster_pipeline.oneroster.http.json_decoding import REPLACEMENT
 from roster_pipeline.vocabulary import LONGEST_ID
 
 UNREADABLE: Final = object()
@@ -31,7 +32,9 @@ AGENTS = "agents:"
 
 _TRUE = frozenset(("true", "1", "yes", "y", "t", "on"))
 _FALSE = frozenset(("false", "0", "no", "n", "f", "off"))
-_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+_UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_HALF = re.compile("[\ud800-\udfff]")
+"""Half of a character, as of a text that was cut inside one: a letter is lost."""
 _BREAKS = re.compile(r"[\t\r\n\x85\u2028\u2029]+")
 _ISO_DATE = re.compile(r"^(\d{4})-?(\d{2})-?(\d{2})(?:$|[T ])")
 _MOMENT = re.compile(r"^\S{8,10}[T ](\d\d:\d\d)(?::\d\d(?:[.,]\d+)?)? ?(Z|[+-]\d\d:?\d\d)$", re.IGNORECASE)
@@ -49,7 +52,7 @@ def text(value: Any, nulls: frozenset[str] = NULL_TEXTS) -> Any:
     """A text without outer blanks, or None, or UNREADABLE. Numbers become text; a list of one counts as its item."""
     if type(value) is str:
         if not value.isprintable():
-            value = _BREAKS.sub(" ", _UNSTORABLE.sub("", value))
+            value = _BREAKS.sub(" ", _HALF.sub(REPLACEMENT, _UNSTORABLE.sub("", value)))
         value = value.strip()
         return None if not value or value in nulls else value
     if value is None or value == [] or value == {}:

@@ -6,8 +6,8 @@ import pandas as pd
 from sqlalchemy import Connection
 
 from roster_pipeline.directory import planning_input
+from roster_pipeline.directory.plan_reuse import Unsettled
 from roster_pipeline.directory.planning_input import LoadedDirectory
-from roster_pipeline.directory.stored_frames import Unsettled
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline_tests.kept_frames import assert_same_frame
 

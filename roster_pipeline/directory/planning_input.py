@@ -8,8 +8,8 @@ from sqlalchemy import Connection, text
 
 from roster_pipeline.directory.locks import lock_district_for_reading
 from roster_pipeline.directory.pg_copy import Kind, array_literal, driver, number_literal, read_frame
+from roster_pipeline.directory.plan_reuse import Unsettled
 from roster_pipeline.directory.roster_rows import OF_SNAPSHOT
-from roster_pipeline.directory.stored_frames import Unsettled
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import CONTACT_FIELDS, MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
 

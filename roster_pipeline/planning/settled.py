@@ -9,7 +9,7 @@ spellings of ids, and everything by which somebody absent may be here. Then the 
 plan, and no other row depends on it. A pair that shares a key is planned too.
 
 Everything else that planning reads must be the same: settings, decisions of people, our code. The caller compares
-these, and plans everybody if one has changed (`directory/stored_frames.py`).
+these, and plans everybody if one has changed (`directory/plan_reuse.py`).
 """
 
 from collections.abc import Collection, Iterable, Iterator

@@ -24,8 +24,8 @@ from roster_pipeline.directory import (
 )
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.locks import lock_district_for_reading
+from roster_pipeline.directory.plan_reuse import Before, Reading, Unsettled
 from roster_pipeline.directory.planning_input import LoadedDirectory
-from roster_pipeline.directory.stored_frames import Before, Reading, Unsettled
 from roster_pipeline.directory.sync_summary import History, history_of
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.frames import Flags, Ints, persons_of, positions, sorted_by, strings
@@ -162,7 +162,7 @@ class PlanInput:
         if self.large:
             pairs = self.pairs_after(plan)
             if (len(self.roster) - len(pairs)) * MOST_OPEN <= len(self.roster):
-                stored_frames.keep_pairs(conn, snapshot_id, pairs, self.reading, position, others, since=since)
+                plan_reuse.keep_pairs(conn, snapshot_id, pairs, self.reading, position, others, since=since)
 
     def pairs_after(self, plan: Plan) -> pa.Table:
         """The pairs that are settled after this plan."""
@@ -220,11 +220,11 @@ def _read(
     }
     large = records >= stored_frames.LARGE
     compared = only is None and _whole(before) and (large or before.roster_again)
-    reading = stored_frames.reading_of(conn, school, before.facts) if compared else None
+    reading = plan_reuse.reading_of(conn, school, before.facts) if compared else None
     found = None
     if reading and large and not everybody and school.settings.contacts_most == 1 and one_contact(roster):
         lock_district_for_reading(conn, school.district_id)
-        last = stored_frames.load_pairs(conn, school, snapshot_id, records, reading, today)
+        last = plan_reuse.load_pairs(conn, school, snapshot_id, records, reading, today)
         special = {*rejected["sourced_id"][rejected["role"].isna()].dropna()}  # only their person has a role
         special |= set(rows_of(roster, "contact_sourced_id", excluded["sourced_id"].dropna()))
         found = _narrow(conn, school, snapshot_id, roster, special, decided, last) if last else None
@@ -250,7 +250,7 @@ def _narrow(
     people = {*last.people, *announced, *exemptions["person_id"].dropna().astype("int64")}
     records = {*last.records, *special, *(one for some in exemptions["sourced_ids"] for one in some)}
     persons = still_settled(roster, last.pairs, people, records)
-    others = those_of_roster(stored_frames.others_of(conn, school, last.others), roster)
+    others = those_of_roster(plan_reuse.others_of(conn, school, last.others), roster)
     near: Flags | None = None
     while True:
         open_ = persons == OPEN

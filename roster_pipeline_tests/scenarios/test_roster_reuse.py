@@ -23,8 +23,8 @@ from roster_pipeline.directory import (
     stored_frames,
     tenants,
 )
+from roster_pipeline.directory.plan_reuse import Unsettled
 from roster_pipeline.directory.roster_rows import CLEANED_AGAIN_AFTER, KEY
-from roster_pipeline.directory.stored_frames import Unsettled
 from roster_pipeline.planning.settled import OPEN
 from roster_pipeline.sync import clean_snapshot, plan_input
 from roster_pipeline.sync.clean_snapshot import CleanedCounts

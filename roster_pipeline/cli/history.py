@@ -123,12 +123,10 @@ def rollback(
     else:
         columns = ["role", "undone", "people"]
         print_table(columns, [(role, what, n) for role, of in result.counts.items() for what, n in of.items()])
-    moved = sum(of.get("moved", 0) for of in result.counts.values())
     note(f"Sync {sync_id} is undone by sync {result.sync_id}.")
     note("The next sync makes the same changes again, unless you change the settings or the SIS first.")
-    if moved:
-        left = ("person was changed later and is not touched", "people were changed later and are not touched")
-        note(f"{counted(moved, *left)}.", style="yellow")
+    if moved := decisions.moved_words(result):
+        note(moved, style="yellow")
         raise typer.Exit(HELD)
 
 

@@ -172,9 +172,7 @@ def relink(key: SchoolKey, plan: PlanNumber, reason: Reason, who: Who = None) ->
     """If most ids are new: link the people to their new ids and change nothing else. Then sync again."""
     with open_directory() as database:
         result = decisions.relink(database, key, plan, who=who_asks(who), reason=given_reason(reason))
-    people = sum(of.get("link", 0) for of in result.counts.values())
-    linked = counted(people, "person", "people")
-    note(f"{key}, sync {result.sync_id}: the ids of {linked} were linked. Next: roster sync {key}")
+    note(f"{key}, sync {result.sync_id}: {outcomes.linked_words(result.total('link'))}. Next: roster sync {key}")
 
 
 def as_data(held: approvals.Hold) -> dict[str, Any]:

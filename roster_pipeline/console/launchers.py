@@ -11,6 +11,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from threading import Lock, Thread
+from typing import Literal
 
 import psutil
 from sqlalchemy import Connection
@@ -18,7 +19,7 @@ from sqlalchemy import Connection
 from roster_pipeline.directory import audit, connection_tests, manual_runs
 from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.manual_runs import Kind
-from roster_pipeline.directory.tenants import ConnectionRow, SchoolRow
+from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.runtime import preloaded
 from roster_pipeline.runtime.embedded import DATABASE_URL
 from roster_pipeline.runtime.run_school import DIED
@@ -31,7 +32,6 @@ NEEDS = ("roster_pipeline.definitions", "roster_pipeline.cleaning.expectations")
 LOOK_EVERY = 1.0
 """Seconds between two checks whether it is a run's turn."""
 TEST_MODULE = __name__
-SCHOOLS, TOGETHER = "--schools", "--together"
 WINDOW = timedelta(minutes=15)
 BY_ONE_PERSON = 30
 """How many tests and lists of schools one person may start within this time."""
@@ -47,8 +47,15 @@ TOO_LONG = (
 )
 
 
-End = Callable[[Connection, str], None]
-"""Ends the row of the started work with a problem, unless the process has already ended the row."""
+End = Callable[[Connection, str, str | None], None]
+"""Ends the row with this id and a problem, unless the process has already ended the row."""
+WORK: dict[str, tuple[Callable[..., None], End]] = {
+    "test": (carry_out, connection_tests.end),
+    "list": (carry_out_list, connection_tests.end_list),
+    "together": (carry_out_together, connection_tests.end_together),
+}
+"""What the process of a test calls, and what ends its row. The arguments are the key of the school or connection (not
+for `together`) and the id of the row."""
 MOST_MEMORY = 1024 * 1024 * 1024
 """How many bytes of memory a test may take in addition to the loaded code. Our own limits keep a pull below this,
 for every answer of the server: this is the second protection."""
@@ -107,8 +114,7 @@ def _carry_out(database: Database, run_id: str, slots: int, minutes: float) -> N
         code = preloaded.start(MODULE, [run_id, minutes], _environment(database), NEEDS).wait()
     except OSError:
         code = None
-    died = DIED.format(code=code or UNKNOWN)
-    _end(database, lambda conn, problem: manual_runs.end(conn, run_id, problem), died)
+    _end(database, manual_runs.end, run_id, DIED.format(code=code or UNKNOWN))
 
 
 def _turn(database: Database, run_id: str, slots: int) -> bool | None:
@@ -118,39 +124,26 @@ def _turn(database: Database, run_id: str, slots: int) -> bool | None:
     return False
 
 
-def launch_test(database: Database, school_key: str, test_id: str) -> None:
-    """Start the test that this row describes. It does not raise: an error ends the row."""
-    _start(database, [school_key, test_id], lambda conn, problem: connection_tests.end(conn, test_id, problem))
-
-
-def launch_list(database: Database, connection: ConnectionRow, list_id: str) -> None:
-    """Start reading the schools of a connection's SIS, in the same way."""
-    arguments = [SCHOOLS, connection.key, list_id]
-    _start(database, arguments, lambda conn, problem: connection_tests.end_list(conn, list_id, problem))
-
-
-def launch_together(database: Database, together: str) -> None:
-    """Start the test of several schools that was noted with this number, in the same way."""
-    _start(database, [TOGETHER, together], lambda conn, problem: connection_tests.end_together(conn, together, problem))
-
-
-def _start(database: Database, arguments: list[str], end: End) -> None:
+def launch_test(database: Database, kind: Literal["test", "list", "together"], *arguments: str) -> None:
+    """Start the process that carries out a test or reads a list. arguments: as `WORK` says. It does not raise: an error
+    ends the row."""
+    _, end = WORK[kind]
     try:
-        child = preloaded.start(TEST_MODULE, arguments, _environment(database))
+        child = preloaded.start(TEST_MODULE, [kind, *arguments], _environment(database))
     except OSError:
-        _end(database, end, TEST_DIED.format(code=UNKNOWN))
+        _end(database, end, arguments[-1], TEST_DIED.format(code=UNKNOWN))
         return
-    Thread(target=_watch, args=(database, end, child), daemon=True, name="test").start()
+    Thread(target=_watch, args=(database, end, arguments[-1], child), daemon=True, name="test").start()
 
 
-def _watch(database: Database, end: End, child: preloaded.Started) -> None:
+def _watch(database: Database, end: End, row_id: str, child: preloaded.Started) -> None:
     try:
         problem = TEST_DIED.format(code=child.wait(LONGEST) or UNKNOWN)
     except TimeoutError:
         child.kill()
         child.wait()
         problem = TOO_LONG.format(minutes=LONGEST / 60)
-    _end(database, end, problem)
+    _end(database, end, row_id, problem)
 
 
 def _environment(database: Database) -> dict[str, str]:
@@ -158,14 +151,13 @@ def _environment(database: Database) -> dict[str, str]:
     return {**os.environ, DATABASE_URL: database.engine.url.render_as_string(hide_password=False)}
 
 
-def _end(database: Database, end: End, problem: str) -> None:
+def _end(database: Database, end: End, row_id: str, problem: str) -> None:
     with suppress(DirectoryError), database.begin() as conn:
-        end(conn, problem)
+        end(conn, row_id, problem)
 
 
-def main(*arguments: str) -> int:
-    """The process of a test. arguments: a school and a test; or `SCHOOLS`, a connection and its list; or `TOGETHER` and
-    a number. The row says what to do, and how it ended."""
+def main(kind: str, *arguments: str) -> int:
+    """The process of `launch_test`. The row says what to do, and how it ended."""
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     loaded = getattr(psutil.Process().memory_info(), "data", 0)  # only Linux counts what the limit counts
     most = loaded + MOST_MEMORY
@@ -174,11 +166,6 @@ def main(*arguments: str) -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (most, most))
     with suppress(OSError):
         Path("/proc/self/oom_score_adj").write_text(FIRST_TO_END, "ascii")
-    database = Database(os.environ[DATABASE_URL])
-    if arguments[0] == SCHOOLS:
-        carry_out_list(database, *arguments[1:3])
-    elif arguments[0] == TOGETHER:
-        carry_out_together(database, arguments[1])
-    else:
-        carry_out(database, *arguments[:2])
+    work, _ = WORK[kind]
+    work(Database(os.environ[DATABASE_URL]), *arguments)
     return 0

@@ -59,10 +59,19 @@ class SyncResult:
     already: bool = False
     held: Counts = field(default_factory=dict)
 
+    def total(self, action: str) -> int:
+        """The rows of all roles."""
+        return sum(of.get(action, 0) for of in self.counts.values())
+
     @property
     def by_action(self) -> dict[str, int]:
         """The rows of all roles, by changing action and `held`."""
-        return {action: sum(of.get(action, 0) for of in self.counts.values()) for action in (*CHANGING, "held")}
+        return {action: self.total(action) for action in (*CHANGING, "held")}
+
+    @property
+    def waiting(self) -> int:
+        """How many rows were not applied."""
+        return sum(rows for of in self.held.values() for rows in of.values())
 
     @property
     def changed(self) -> int:

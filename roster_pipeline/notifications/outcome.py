@@ -103,8 +103,9 @@ def _undone(report: SyncReport) -> str:
     return f"Sync undone: {'; '.join(part for part in parts if part) or 'nothing was changed'}."
 
 
-def _linked(report: SyncReport) -> str:
-    return f"the ids of {counted(report.linked, 'person', 'people')} were linked"
+def linked_words(people: int) -> str:
+    """What a relink did, as half a sentence."""
+    return f"the ids of {counted(people, 'person', 'people')} were linked"
 
 
 def wrong_as_such(report: SyncReport) -> list[str]:
@@ -129,7 +130,7 @@ def claimed_words(people: int) -> str:
 def outcome(report: SyncReport) -> str:
     """The outcome in one sentence."""
     if report.kind == "relink":
-        return f"{_linked(report).capitalize()}; nothing else was changed."
+        return f"{linked_words(report.linked).capitalize()}; nothing else was changed."
     if report.kind == "rollback":
         return _undone(report)
     done, held = _done(report), held_by_action(report)
@@ -245,7 +246,7 @@ def _headline(report: SyncReport) -> str:
         parts = [", ".join(_taken_back(report)), _left_by_rollback(report)]
         return f"sync undone: {'; '.join(part for part in parts if part) or 'no changes'}"
     if report.kind == "relink":
-        return _linked(report)
+        return linked_words(report.linked)
     held = held_by_action(report)
     if _waits_for_approval(report):
         return f"first sync waits for approval ({', '.join(held)})"

@@ -7,7 +7,8 @@ or user names, with a day.
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Literal
@@ -35,6 +36,7 @@ from roster_pipeline.settings.school import Guards
 from roster_pipeline.sync import SyncError
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.plan_and_apply import conclude, finish
+from roster_pipeline.vocabulary import counted
 
 MOST = 2000
 """How many entries a list may have: the leavers of a large school."""
@@ -71,12 +73,24 @@ class Decided:
     problem: str = ""
 
 
-def plan_of_school(conn: Connection, key: str, plan_id: int) -> plans.PlanRow:
-    """A plan of this school. Raises UnknownPlan, UnknownKey, and DirectoryError for one of another school."""
-    plan = plans.get(conn, plan_id)
-    if plan.school_id != tenants.get_school(conn, key).id:
-        raise DirectoryError(f"Plan {plan_id} is not one of {key}.", f"See what is held: roster hold list {key}")
-    return plan
+@contextmanager
+def _about_plan(database: Database, key: str, plan_id: int) -> Iterator[tuple[Connection, int]]:
+    """The transaction of a decision about a plan of this school, and the school's id. Raises UnknownPlan, UnknownKey,
+    DirectoryError for a plan of another school, and SyncError if the directory has changed since."""
+    try:
+        with database.begin() as conn:
+            school_id = plans.get(conn, plan_id).school_id
+            if school_id != tenants.get_school(conn, key).id:
+                remedy = f"See what is held: roster hold list {key}"
+                raise DirectoryError(f"Plan {plan_id} is not one of {key}.", remedy)
+            yield conn, school_id
+    except PlanStale:
+        raise SyncError(
+            key,
+            "people or settings were changed since this plan was made, or its roster was tested again; it was not "
+            "applied",
+            f"Run: roster sync {key}, look at the new plan and approve that",
+        ) from None
 
 
 def approve(
@@ -96,16 +110,12 @@ def approve(
     changed."""
     now = datetime.now(UTC)
     why = given_reason(reason)
-    try:
-        with database.begin() as conn:
-            school_id = plan_of_school(conn, key, plan_id).school_id
-            approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash, manager=manager, parts=parts)
-            result = apply_plan(conn, plan_id, who=who, kind="approval", now=now)
-            finish(conn, result)
-            ledger.note_decision(conn, school_id, "approval", who, sync_id=result.sync_id, plan_id=plan_id)
-            return result
-    except PlanStale:
-        raise _moved(key) from None
+    with _about_plan(database, key, plan_id) as (conn, school_id):
+        approvals.approve(conn, plan_id, who, why, now, plan_hash=plan_hash, manager=manager, parts=parts)
+        result = apply_plan(conn, plan_id, who=who, kind="approval", now=now)
+        finish(conn, result)
+        ledger.note_decision(conn, school_id, "approval", who, sync_id=result.sync_id, plan_id=plan_id)
+        return result
 
 
 def decide_each(
@@ -124,8 +134,7 @@ def decide_each(
             result = approve(
                 database, hold.key, hold.plan_id, who=who, reason=why, plan_hash=hold.plan_hash, manager=hold.manager
             )
-            left = sum(rows for of in result.held.values() for rows in of.values())
-            done.append(Decided(hold.key, hold.plan_id, result.sync_id, left))
+            done.append(Decided(hold.key, hold.plan_id, result.sync_id, result.waiting))
         except (DirectoryError, SyncError) as problem:
             done.append(Decided(hold.key, hold.plan_id, problem=problem.message))
     return done
@@ -134,8 +143,7 @@ def decide_each(
 def discard(database: Database, key: str, plan_id: int, *, who: str, reason: str, plan_hash: str | None = None) -> None:
     """Drop a plan with its held rows. Raises PlanChanged, NothingHeld, NotOverridable, FieldError."""
     why = given_reason(reason)
-    with database.begin() as conn:
-        school_id = plan_of_school(conn, key, plan_id).school_id
+    with _about_plan(database, key, plan_id) as (conn, school_id):
         now = datetime.now(UTC)
         approvals.discard(conn, plan_id, who, why, now, plan_hash=plan_hash)
         settle(conn, school_id, now)
@@ -155,8 +163,7 @@ def exempt(
     """Exempt single held rows. No sync makes these changes while the SIS still asks for them. rows: their numbers in
     the plan. Returns how many. Raises PlanChanged, NothingHeld, NothingExempted, FieldError."""
     why = given_reason(reason)
-    with database.begin() as conn:
-        school_id = plan_of_school(conn, key, plan_id).school_id
+    with _about_plan(database, key, plan_id) as (conn, school_id):
         done = lasting_decisions.exempt(conn, plan_id, rows, who, why, plan_hash=plan_hash)
         settle(conn, school_id, datetime.now(UTC))
         return done
@@ -175,15 +182,17 @@ def relink(
 ) -> SyncResult:
     """Give the people of a held plan their new ids, and nothing else. Raises as `approve`."""
     why = given_reason(reason)
-    try:
-        with database.begin() as conn:
-            school_id = plan_of_school(conn, key, plan_id).school_id
-            result = relinking.relink(conn, plan_id, who=who, reason=why, plan_hash=plan_hash)
-            conclude(conn, result)
-            ledger.note_decision(conn, school_id, "relink", who, sync_id=result.sync_id, plan_id=plan_id)
-            return result
-    except PlanStale:
-        raise _moved(key) from None
+    with _about_plan(database, key, plan_id) as (conn, school_id):
+        result = relinking.relink(conn, plan_id, who=who, reason=why, plan_hash=plan_hash)
+        conclude(conn, result)
+        ledger.note_decision(conn, school_id, "relink", who, sync_id=result.sync_id, plan_id=plan_id)
+        return result
+
+
+def moved_words(result: SyncResult) -> str:
+    """Whom a rollback left alone, as a sentence; empty for nobody."""
+    left = ("person was changed later and is not touched", "people were changed later and are not touched")
+    return f"{counted(result.total('moved'), *left)}." if result.total("moved") else ""
 
 
 def roll_back(
@@ -196,14 +205,6 @@ def roll_back(
         school_id = ledger.get_sync(conn, result.sync_id).school_id
         ledger.note_decision(conn, school_id, "rollback", who, sync_id=result.sync_id)
         return result
-
-
-def _moved(key: str) -> SyncError:
-    return SyncError(
-        key,
-        "people or settings were changed since this plan was made, or its roster was tested again; it was not applied",
-        f"Run: roster sync {key}, look at the new plan and approve that",
-    )
 
 
 @dataclass(frozen=True)

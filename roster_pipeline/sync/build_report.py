@@ -138,11 +138,12 @@ def _held(summary: SyncSummary) -> Iterable[Held]:
     for line in summary.verdict:
         rows = waiting.get((line["role"], line["action"], line["guard"]), 0)
         if line["verdict"] == "hold" and rows:
-            findings = tuple(
-                Finding(found["guard"], found["message"], vocabulary.is_overridable(found))
-                for found in vocabulary.without_repeats(line["findings"])
-            )
-            yield Held(line["role"], line["action"], rows, findings)
+            yield Held(line["role"], line["action"], rows, tuple(_findings(line)))
+
+
+def _findings(line: dict[str, Any]) -> Iterable[Finding]:
+    for found in vocabulary.without_repeats(line["findings"]):
+        yield Finding(found["guard"], found["message"], vocabulary.is_overridable(found))
 
 
 def _noted(summary: SyncSummary) -> tuple[str, ...]:
@@ -161,9 +162,9 @@ def _held_as_such(summary: SyncSummary) -> Iterable[Held]:
     shown_with_rows = {found["message"] for line in lines if line["rows"] for found in line["findings"]}
     for line in lines:
         findings = tuple(
-            Finding(found["guard"], found["message"], vocabulary.is_overridable(found))
-            for found in vocabulary.without_repeats(line["findings"])
-            if found["guard"] in REPORTED_ANYWAY and found["message"] not in shown_with_rows
+            found
+            for found in _findings(line)
+            if found.guard in REPORTED_ANYWAY and found.message not in shown_with_rows
         )
         if findings and not line["rows"] and summary.settings.role(line["role"]).rostered:
             yield Held(line["role"], line["action"], 0, findings)

@@ -7,7 +7,7 @@ Also prunes our own tables, and alerts the operators if that fails. Environment 
 """
 
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
@@ -16,17 +16,17 @@ from sqlalchemy import text
 
 from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
 from roster_pipeline.directory import alerts, outbox, schema, snapshots, tenants
-from roster_pipeline.directory.database import Database, DirectoryError, SharedSessions
+from roster_pipeline.directory.database import Database, DirectoryError
 from roster_pipeline.directory.operations import drop_old
 from roster_pipeline.directory.secrets import seal, unseal
 from roster_pipeline.directory.sis_records import prune_records
+from roster_pipeline.errors import RosterError
 from roster_pipeline.notifications.blocks import Link, web_address
-from roster_pipeline.notifications.mail import MailError, address_of
+from roster_pipeline.notifications.mail import address_of
 from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.notifications.smtp import mailer_from
-from roster_pipeline.oneroster import OneRosterError
-from roster_pipeline.settings.installation import Installation, InstallationError, MailServer, Retention, Syncs, home
+from roster_pipeline.settings.installation import Installation, MailServer, Retention, Syncs, home
 from roster_pipeline.sync.build_report import run_url
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.outbox_sender import operators, send_alert, was_open
@@ -67,14 +67,14 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
         tried_by = {row.connection.id: row.key for row in tenants.list_schools(conn)} if sis else {}
     yield sessions(database)
     yield _server_log(verbosity)
-    yield _key(connections)
-    yield _mail()
+    yield _item("key", _key, connections)
+    yield _item("mail", _mail)
     yield mails_given_up(database)
     yield _alert_addresses()
-    settings = _settings()
+    settings = _item("settings", _settings)
     yield settings
     if settings.ok:
-        yield from (_heartbeat(), _retention(), _quality_suite())
+        yield from (_heartbeat(), _retention(), _item("quality suite", _quality_suite))
     free = shutil.disk_usage(home()).free
     room = "" if free >= LEAST_FREE else f"Make room under {home()}."
     yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
@@ -82,16 +82,25 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
         yield Item("open alert", None, f"{alert.subject}, {alert.cause}, since {moment(alert.opened_at)}")
     if sis:
         for connection in connections:
-            yield _sis(connection, tried_by.get(connection.id))
+            yield _item(f"SIS {connection.key}", _sis, connection, tried_by.get(connection.id))
+
+
+def _item(name: str, check: Callable[..., Item], *about: object) -> Item:
+    """The result of a check. It is red if the check raises one of our errors."""
+    try:
+        return check(name, *about)
+    except (RosterError, QualitySuiteError) as problem:
+        return Item(name, False, problem.message, problem.remedy)
 
 
 def sessions(database: Database) -> Item:
     """Whether the locks of a sync protect it: not behind a pooler that lends sessions to several clients."""
-    try:
-        database.require_own_sessions()
-    except SharedSessions as problem:
-        return Item("database sessions", False, problem.message, problem.remedy)
-    return Item("database sessions", True, "one for each client")
+    return _item("database sessions", _own_sessions, database)
+
+
+def _own_sessions(name: str, database: Database) -> Item:
+    database.require_own_sessions()
+    return Item(name, True, "one for each client")
 
 
 def _server_log(verbosity: str) -> Item:
@@ -102,11 +111,8 @@ def _server_log(verbosity: str) -> Item:
     return Item("server log", None, f"may quote rows with people: log_error_verbosity is {verbosity}", remedy)
 
 
-def _key(connections: list[tenants.ConnectionRow]) -> Item:
-    try:
-        seal("")
-    except DirectoryError as problem:
-        return Item("key", False, problem.message, problem.remedy)
+def _key(name: str, connections: list[tenants.ConnectionRow]) -> Item:
+    seal("")
     closed: dict[str, DirectoryError] = {}
     for connection in connections:
         try:
@@ -115,20 +121,16 @@ def _key(connections: list[tenants.ConnectionRow]) -> Item:
             closed[connection.key] = problem
     if closed:
         first = next(iter(closed.values()))
-        return Item("key", False, f"does not open {', '.join(closed)}: {first.message}", first.remedy)
-    return Item("key", True, f"opens the secrets of {counted(len(connections), 'connection', 'connections')}")
+        return Item(name, False, f"does not open {', '.join(closed)}: {first.message}", first.remedy)
+    return Item(name, True, f"opens the secrets of {counted(len(connections), 'connection', 'connections')}")
 
 
-def _mail() -> Item:
+def _mail(name: str) -> Item:
     mail = MailServer.read()
-    try:
-        mailer_from(mail, home() / "outbox").check()
-    except MailError as problem:
-        return Item("mail", False, problem.message, problem.remedy)
-    smtp = bool(mail.smtp_url)
-    return Item(
-        "mail", True if smtp else None, "the server answers" if smtp else "goes to a folder: no ROSTER_SMTP_URL"
-    )
+    mailer_from(mail, home() / "outbox").check()
+    if not mail.smtp_url:
+        return Item(name, None, "goes to a folder: no ROSTER_SMTP_URL")
+    return Item(name, True, "the server answers")
 
 
 def mails_given_up(database: Database) -> Item:
@@ -147,30 +149,19 @@ def _alert_addresses() -> Item:
         for address in addresses:
             address_of(address)
     except ValueError:
-        return Item(
-            "alerts",
-            False,
-            "not all can be sent",
-            "Write e-mail addresses in ROSTER_ALERTS_TO, with commas between them.",
-        )
+        remedy = "Write e-mail addresses in ROSTER_ALERTS_TO, with commas between them."
+        return Item("alerts", False, "not all can be sent", remedy)
     return Item("alerts", True, f"go to {counted(len(addresses), 'address', 'addresses')} of operators too")
 
 
-def _settings() -> Item:
+def _settings(name: str) -> Item:
     """Every environment variable. Each process reads only those that it needs, and fails when it does."""
-    try:
-        given = Installation.read()
-    except InstallationError as problem:
-        return Item("settings", False, problem.message, problem.remedy)
+    given = Installation.read()
     for variable, address in (("ROSTER_UI_URL", given.ui_url), ("ROSTER_CONSOLE_URL", given.console_url)):
         if address and web_address(address) is None:
-            return Item(
-                "settings",
-                False,
-                f"{variable} is not a web address, so mails have no links to it.",
-                f"Correct {variable}.",
-            )
-    return Item("settings", True, "every variable can be read")
+            problem = f"{variable} is not a web address, so mails have no links to it."
+            return Item(name, False, problem, f"Correct {variable}.")
+    return Item(name, True, "every variable can be read")
 
 
 def _heartbeat() -> Item:
@@ -204,23 +195,16 @@ def _retention() -> Item:
     return Item("retention", True, f"{syncs}, {days}, Dagster's runs {of_runs}")
 
 
-def _quality_suite() -> Item:
-    try:
-        return Item("quality suite", True, counted(len(installed_suite().rules), "rule", "rules"))
-    except QualitySuiteError as problem:
-        return Item("quality suite", False, problem.message, problem.remedy)
+def _quality_suite(name: str) -> Item:
+    return Item(name, True, counted(len(installed_suite().rules), "rule", "rules"))
 
 
-def _sis(connection: tenants.ConnectionRow, school: str | None) -> Item:
-    name = f"SIS {connection.key}"
+def _sis(name: str, connection: tenants.ConnectionRow, school: str | None) -> Item:
     if is_bundle(connection):
         remedy = f"Try: roster test-connection {school}" if school else ""
         return Item(name, None, "gives bundles, which are tested with a school", remedy)
-    try:
-        with client_of(connection) as client:
-            return Item(name, True, f"answers, OneRoster {client.version}")
-    except (OneRosterError, DirectoryError) as problem:
-        return Item(name, False, problem.message, problem.remedy)
+    with client_of(connection) as client:
+        return Item(name, True, f"answers, OneRoster {client.version}")
 
 
 def open_for_operators(

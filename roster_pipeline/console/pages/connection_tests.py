@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from roster_pipeline.console.forms import worded, wrong
-from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_test, launch_together
+from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_test
 from roster_pipeline.console.page import database, page, piece, redirect, route
 from roster_pipeline.console.pages.settings import filled
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
@@ -68,7 +68,7 @@ def start(request: Request) -> Response:
         if request.headers.get(HTMX) and problem.here and problem.here.who == who.email:
             came.test = problem.here  # a second click shows the test that the first one started
         return _answer(request, came, 409)
-    launch_test(database(request), school.key, test_id)
+    launch_test(database(request), "test", school.key, test_id)
     if request.headers.get(HTMX):
         return _answer(request, came, 200)
     return RedirectResponse(f"/schools/{school.key}/settings/connection?test={test_id}#test", 303)
@@ -120,7 +120,7 @@ def start_together(request: Request) -> Response:
     except TestGoesOn as problem:
         return together(request, f"{problem.message} {problem.remedy}")
     if number is not None:
-        launch_together(database(request), number)
+        launch_test(database(request), "together", number)
     return redirect(request, f"/connections/{connection.key}/test")
 
 

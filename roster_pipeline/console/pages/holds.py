@@ -35,6 +35,7 @@ from roster_pipeline.directory.apply import SyncResult
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.notifications.blocks import in_console
+from roster_pipeline.notifications.outcome import linked_words
 from roster_pipeline.services import decisions
 from roster_pipeline.services.hold_explanations import HoldExplanation, hold_explanation_of
 from roster_pipeline.services.settings_changes import FieldError
@@ -192,11 +193,9 @@ def _archivals(
 
 def _message_of(decision: str, plan: plans.PlanRow, result: SyncResult) -> str:
     if decision == "relink":
-        people = sum(of.get("link", 0) for of in result.counts.values())
-        linked = counted(people, "person", "people")
-        return f"The ids of {linked} were linked and nothing else was changed. Sync again to see the rest."
-    left = sum(rows for of in result.held.values() for rows in of.values())
-    rest = f" {counted(left, 'row stays', 'rows stay')} held." if left else ""
+        linked = linked_words(result.total("link")).capitalize()
+        return f"{linked} and nothing else was changed. Sync again to see the rest."
+    rest = f" {counted(result.waiting, 'row stays', 'rows stay')} held." if result.waiting else ""
     return f"Plan {plan.id} was approved and applied.{rest}"
 
 

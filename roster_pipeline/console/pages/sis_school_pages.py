@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from roster_pipeline.console.forms import CONNECTION, SETTINGS, Values, addresses, errors_of, name_of, shown
-from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_list
+from roster_pipeline.console.launchers import BY_ONE_PERSON, WINDOW, launch_test
 from roster_pipeline.console.page import database, form, page, redirect, route
 from roster_pipeline.console.server_sent_events import Event, Seen, stream
 from roster_pipeline.console.session import connection_of, limit, viewer
@@ -160,7 +160,7 @@ def listed(request: Request, connection: ConnectionRow) -> Response:
         with database(request).begin() as opened:
             list_id = begin_list(opened, connection, who=who.email)
         if list_id is not None:
-            launch_list(database(request), connection, list_id)
+            launch_test(database(request), "list", connection.key, list_id)
     except TestGoesOn as problem:
         message = f"{problem.message} {problem.remedy}"
     return redirect(request, f"/connections/{connection.key}/schools", message=message)

@@ -34,14 +34,13 @@ from roster_pipeline.notifications.outcome import remarks, wrong_as_such
 from roster_pipeline.services import decisions
 from roster_pipeline.services.school_status import status_of_sync
 from roster_pipeline.sync.build_report import report_of, run_url
-from roster_pipeline.vocabulary import counted, reason_problem, role_place
+from roster_pipeline.vocabulary import reason_problem, role_place
 
 COLUMNS = ("created", "updated", "restored", "archived", "held", "skipped", "conflicts", "unchanged")
 ALWAYS = ("created", "updated", "archived")
 """Columns that are shown even if they are empty."""
 BEHIND = ("To check", "Compared with the sync before", "Quality checks", "Left as they are", "Connection")
 """Sections of the mail that the page shows as they are. The other sections have their own tables here."""
-LEFT = ("person was changed later and is not touched", "people were changed later and are not touched")
 HEADER = ("name", "value", "sourcedId", "collection", "field", "rule", "meaning", "severity", "role")
 AT_ONCE = 1000
 """Rejected records that are read at once for the file."""
@@ -64,9 +63,8 @@ def roll_back(request: Request) -> Response:
         if undone_by is None:
             return preview(request, status=409)
         return redirect(request, f"{home}/{undone_by}", message=f"Sync {sync.id} was undone already, by this one.")
-    moved = sum(of.get("moved", 0) for of in result.counts.values())
-    left = f" {counted(moved, *LEFT)}." if moved else ""
-    return redirect(request, f"{home}/{result.sync_id}", message=f"Sync {sync.id} is undone by this one.{left}")
+    message = f"Sync {sync.id} is undone by this one. {decisions.moved_words(result)}".strip()
+    return redirect(request, f"{home}/{result.sync_id}", message=message)
 
 
 def _sync_of(request: Request, opened: Connection) -> tuple[SchoolRow, ledger.SyncRow]:

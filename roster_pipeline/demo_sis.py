@@ -5,14 +5,14 @@ The story is the same in every run, so a simulator that starts later can repeat 
 
 import argparse
 import signal
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from threading import Event
 
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.simulator import District, SimulatorThread, Sis, create_site, generate_district
+from roster_pipeline.simulator.app import LOOPBACK, bound
 
 PORT = 8601
 """Preferred, so that the addresses in the settings are the same in `roster demo` and `roster dev`."""
@@ -46,13 +46,9 @@ def simulated(people: dict[str, District], port: int = PORT) -> Iterator[tuple[s
 
 
 def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+    with suppress(OSError), closing(bound(LOOPBACK, port)):
+        return True
+    return False
 
 
 @dataclass(frozen=True)

@@ -192,14 +192,12 @@ def _answers(port: int) -> bool:
 
 
 def _must_be_free(port: int, option: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((LOOPBACK, port))
-        except OSError:
-            raise CommandError(
-                f"Port {port} is in use.\nStop the program that uses it, or choose another port: {option}"
-            ) from None
+    try:
+        console_config.bound(LOOPBACK, port).close()
+    except OSError:
+        raise CommandError(
+            f"Port {port} is in use.\nStop the program that uses it, or choose another port: {option}"
+        ) from None
 
 
 def demo() -> None:

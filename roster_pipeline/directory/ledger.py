@@ -99,6 +99,12 @@ def syncs(conn: Connection, sync_ids: Iterable[int]) -> dict[int, SyncRow]:
     return {row["id"]: SyncRow(**row) for row in conn.execute(query).mappings()}
 
 
+def new_sync(conn: Connection) -> int:
+    """The number of a sync that begins in this transaction. The change log notes it with every change from now on."""
+    number = "select set_config('roster.sync_id', nextval('sync_id_seq')::text, true)"
+    return int(conn.execute(text(number)).scalar_one())
+
+
 def sync_of_plan(conn: Connection, plan_id: int) -> SyncRow | None:
     """The newest sync that applied a plan, or a part of it; also one that left everything to a decision."""
     query = _syncs().where(sync.c.plan_id == plan_id, sync.c.kind.in_(("sync", "approval")))

@@ -200,11 +200,6 @@ def of_other_settings(conn: Connection, plan: PlanRow) -> bool:
     return plan.settings not in (None, schools_by_id(conn, [plan.school_id])[plan.school_id].planned_with)
 
 
-def snapshot_of(conn: Connection, plan_id: int) -> int:
-    """The snapshot a plan was made from. Raises UnknownPlan."""
-    return get(conn, plan_id).snapshot_id
-
-
 def load_verdict(conn: Connection, plan_id: int) -> pd.DataFrame:
     """role, action, guard, verdict, rows, findings, sync_id: one line for each kind of row that is judged."""
     columns: dict[str, Kind] = {

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select, text
 
-from roster_pipeline.directory import apply_sql, apply_staging, audit, plans
+from roster_pipeline.directory import apply_sql, apply_staging, audit, ledger, plans
 from roster_pipeline.directory.apply import PlanStale, SyncResult
 from roster_pipeline.directory.approvals import NothingHeld, PlanChanged
 from roster_pipeline.directory.locks import lock_district
@@ -124,8 +124,7 @@ def relink(conn: Connection, plan_id: int, *, who: str, reason: str, plan_hash: 
 
 
 def _write(conn: Connection, found: plans.PlanRow, given: dict[str, object], who: str, reason: str) -> SyncResult:
-    sync_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
-    conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(sync_id)})
+    sync_id = ledger.new_sync(conn)
     links = conn.execute(text(apply_sql.INSERT_LINKS), given).rowcount
     conn.execute(text(apply_sql.MOVE_HOMES), given)
     plans.replace(conn, found.id)

@@ -88,8 +88,7 @@ def roll_back(conn: Connection, sync_id: int, *, who: str, reason: str, only: On
     if undone_by is not None and only is None:
         raise AlreadyUndone(f"Sync {sync_id} was undone by sync {undone_by}.", "See: roster history")
     counts = _counted(conn, given)
-    new_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
-    conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(new_id)})
+    new_id = ledger.new_sync(conn)
     if not sum(conn.execute(text(statement), given).rowcount for statement in rollback_sql.CHANGES):
         raise NothingToUndo(
             f"Nothing of sync {sync_id} can be undone.",

@@ -67,6 +67,8 @@ left join (
 where (:everyone or s.district_id = any(cast(:districts as bigint[])) or s.id = any(cast(:schools as bigint[])))
 """
 
+COUNTS = ("schools", "held_schools", "failing", "silent", "off", "found")
+"""The counts of an `Overview`, in order."""
 QUIET = "(stale or paused)"
 """Paused or silent, as the tile counts schools. A school that somebody paused until a day is neither."""
 PAGE = f"""
@@ -87,7 +89,7 @@ totals as (
         count(*) filter (where not automatic) as off, (select count(*) from matching) as found
     from known
 )
-select t.schools, t.held_schools, t.failing, t.silent, t.off, t.found, page.*, y.kind, y.outcome, y.report,
+select {", ".join(f"t.{name}" for name in COUNTS)}, page.*, y.kind, y.outcome, y.report,
     y.plan_id as sync_plan_id
 from totals t left join page on true left join sync y on y.id = page.sync_id
 order by array_position(cast(:order as text[]), page.state), lower(page.name), page.key
@@ -140,13 +142,13 @@ class Overview:
     that wait. failed_at: after the last sync. sign_in: the SIS refused it. plan_id: the newest plan; sync_plan_id: the
     last sync's. paused_until: by a person, also the district. state: the most urgent."""
 
+    page: list[Row[Any]]
     schools: int
     held: int
     failing: int
     silent: int
     off: int
     found: int
-    page: list[Row[Any]]
 
 
 def overview(
@@ -176,16 +178,7 @@ def overview(
             "offset": offset,
         },
     ).all()
-    of_all = rows[0]
-    return Overview(
-        of_all.schools,
-        of_all.held_schools,
-        of_all.failing,
-        of_all.silent,
-        of_all.off,
-        of_all.found,
-        [row for row in rows if row.id is not None],
-    )
+    return Overview([row for row in rows if row.id is not None], *rows[0][: len(COUNTS)])
 
 
 def connections(conn: Connection, district_id: int) -> Sequence[Row[Any]]:

@@ -8,10 +8,12 @@ that all processes of the console count together.
 import hashlib
 import math
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Update, case, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Update, case, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from roster_pipeline.directory.accounts import Account, by_id
@@ -78,24 +80,16 @@ def find(conn: Connection, token: str, idle: timedelta, *, used: bool = True) ->
     return Session(owner, row.message)
 
 
-@dataclass(frozen=True)
-class Open:
-    """One session of an account, as its owner sees it. here: it is the session that asks."""
-
-    began_at: datetime
-    seen_at: datetime
-    here: bool
-
-
-def open_of(conn: Connection, account_id: int, token: str, idle: timedelta) -> list[Open]:
-    """The sessions of an account that still count. The one that was used last comes first."""
-    query = select(console_session.c.created_at, console_session.c.seen_at, console_session.c.token_hash).where(
+def open_of(conn: Connection, account_id: int, token: str, idle: timedelta) -> Sequence[Row[Any]]:
+    """The sessions of an account that still count: created_at, seen_at, here (it is the session that asks). The one
+    that was used last comes first."""
+    here = (console_session.c.token_hash == hashed(token)).label("here")
+    query = select(console_session.c.created_at, console_session.c.seen_at, here).where(
         console_session.c.account_id == account_id,
         console_session.c.expires_at > func.now(),
         console_session.c.seen_at > func.now() - idle,
     )
-    rows = conn.execute(query.order_by(console_session.c.seen_at.desc())).all()
-    return [Open(row.created_at, row.seen_at, row.token_hash == hashed(token)) for row in rows]
+    return conn.execute(query.order_by(console_session.c.seen_at.desc())).all()
 
 
 def end_all(conn: Connection, account_id: int) -> int:

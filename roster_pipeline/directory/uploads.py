@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, insert, text
 
-from roster_pipeline.directory import audit
+from roster_pipeline.directory import audit, ledger
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.tables import people_upload, sync
 from roster_pipeline.directory.tenants import SchoolRow
@@ -163,8 +163,7 @@ def apply(
         "connection": school.connection.id,
         "rows": orjson.dumps([dict(row) for row in rows]).decode(),
     }
-    sync_id = int(conn.execute(text("select nextval('sync_id_seq')")).scalar_one())
-    conn.execute(text("select set_config('roster.sync_id', :sync, true)"), {"sync": str(sync_id)})
+    sync_id = ledger.new_sync(conn)
     conn.execute(text("drop table if exists uploading"))
     for statement in (_STAGE, _PEOPLE, _MEMBERSHIPS, _VALUES):
         conn.execute(text(statement), given)

@@ -59,11 +59,6 @@ class Verdict:
         held = self.rows[(self.rows["verdict"] == "hold") & (self.rows["rows"] > 0)]
         return [{str(name): value for name, value in row.items()} for row in held.to_dict("records")]
 
-    def allows(self, role: str, action: str, guard: str = "") -> bool:
-        """Whether this kind of action of this role may be applied. Without a verdict it may not."""
-        of = self.rows[(self.rows["role"] == role) & (self.rows["action"] == action) & (self.rows["guard"] == guard)]
-        return len(of) == 1 and bool((of["verdict"] == "pass").all())
-
 
 def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Finding] = ()) -> Verdict:
     """Judge every kind of action of every role, and the rows that a guard judges alone.

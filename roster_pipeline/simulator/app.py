@@ -186,16 +186,16 @@ def _config(app: Starlette, **options: object) -> uvicorn.Config:
     )  # fmt: skip
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound(host: str, port: int) -> socket.socket:
     """A bound socket. It names its protocol, or asyncio leaves Nagle's delay on, which costs 40 ms an answer."""
-    bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        bound.bind((host, port))
+        listening.bind((host, port))
     except OSError:
-        bound.close()
+        listening.close()
         raise
-    return bound
+    return listening
 
 
 class PromptServer(uvicorn.Server):
@@ -222,8 +222,8 @@ class PromptServer(uvicorn.Server):
         """Close everything at once; only a request that is being answered is waited for, as uvicorn does."""
         for server in self.servers:
             server.close()
-        for bound in sockets or []:
-            bound.close()
+        for listening in sockets or []:
+            listening.close()
         for connection in list(self.server_state.connections):
             connection.shutdown()
         for _ in range(TURNS):
@@ -238,7 +238,7 @@ class SimulatorThread:
     """A server in a thread. base_url: its address without a trailing slash. End it with `stop()`."""
 
     def __init__(self, app: Starlette, port: int = 0, tls: Mapping[str, str] | None = None) -> None:
-        self._socket = _bound(LOOPBACK, port)
+        self._socket = bound(LOOPBACK, port)
         self.app = app
         self.base_url = f"{'https' if tls else 'http'}://{LOOPBACK}:{self._socket.getsockname()[1]}"
         self._server = PromptServer(_config(app, **(tls or {})))
@@ -271,9 +271,9 @@ def running(app: Starlette, **tls: str) -> Iterator[str]:
 
 def serve(app: Starlette, *, host: str = LOOPBACK, port: int = 8600) -> None:
     """Serve until interrupted. Prints `simulator ready at URL ...` when the port answers. port: 0 for a free one."""
-    with contextlib.closing(_bound(host, port)) as bound, contextlib.suppress(KeyboardInterrupt):
-        bound.listen(BACKLOG)
-        base = f"http://{host}:{bound.getsockname()[1]}"
+    with contextlib.closing(bound(host, port)) as listening, contextlib.suppress(KeyboardInterrupt):
+        listening.listen(BACKLOG)
+        base = f"http://{host}:{listening.getsockname()[1]}"
         urls = " ".join(f"{base}{prefix}" for prefix in app.state.prefixes)
         print(f"simulator ready at {urls}", flush=True)  # noqa: T201 - the line that a parent process waits for
-        asyncio.run(uvicorn.Server(_config(app)).serve(sockets=[bound]))
+        asyncio.run(uvicorn.Server(_config(app)).serve(sockets=[listening]))

@@ -276,7 +276,7 @@ def apply_latest(database: Database, school_key: str, *, run_id: str | None, who
         except PlanStale:
             with database.begin() as conn:
                 school = tenants.get_school(conn, school_key)
-                snapshot_id = plans.snapshot_of(conn, plan_id)
+                snapshot_id = plans.get(conn, plan_id).snapshot_id
             with suppress(plans.Overtaken):  # applying this plan then returns the sync of the newer data
                 plan_id = plan_snapshot(database, school, snapshot_id, run_id=run_id).plan_id
     raise SyncError(

@@ -15,7 +15,18 @@ from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import ConnectionSettings, Guards, RoleSettings, SchoolSettings
-from roster_pipeline_tests.planning.builders import COMPLETE, HERE, SIS, TODAY, Directory, entry, row_of, school, user
+from roster_pipeline_tests.planning.builders import (
+    COMPLETE,
+    HERE,
+    SIS,
+    TODAY,
+    Directory,
+    allows,
+    entry,
+    row_of,
+    school,
+    user,
+)
 
 QUIET = RoleSettings(rostered=True)
 Records = list[dict[str, Any]]
@@ -328,8 +339,8 @@ def test_no_guard_holds_the_removal_of_a_contact() -> None:
         plan, cleaned(users, [], ruled()).roster, nothing, place.directory.frames(), COMPLETE, pd.DataFrame(), TODAY
     )
     verdict = judge(plan, facts, Guards(windows=[window]))
-    assert verdict.allows("contact", "update")
-    assert not verdict.allows("student", "update")
+    assert allows(verdict, "contact", "update")
+    assert not allows(verdict, "student", "update")
     assert verdict.held == []
 
 

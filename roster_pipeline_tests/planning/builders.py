@@ -15,6 +15,7 @@ import pandas as pd
 from roster_pipeline.cleaning.clean import Cleaned, CleaningContext, clean
 from roster_pipeline.frames import column_of, frame_of, strings
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, SnapshotFacts
+from roster_pipeline.planning.guards import Verdict
 from roster_pipeline.planning.plan import Plan, make_plan
 from roster_pipeline.settings.school import ConnectionSettings, RoleSettings, SchoolSettings
 from roster_pipeline.vocabulary import MEMBERSHIP_FIELDS, PERSON_FIELDS, STUDENT_CONTACTS
@@ -355,3 +356,9 @@ def _numbers(rows: list[Any], *columns: str) -> pd.DataFrame:
 
 def _same(one: Any, other: Any) -> bool:
     return bool(one == other or (pd.isna(one) and pd.isna(other)))
+
+
+def allows(verdict: Verdict, role: str, action: str, guard: str = "") -> bool:
+    """Whether a verdict lets this kind of action of this role be applied. Without a verdict it may not."""
+    lines = verdict.rows.set_index(["role", "action", "guard"])["verdict"].to_dict()
+    return lines.get((role, action, guard)) == "pass"

@@ -247,9 +247,9 @@ def test_only_the_guards_about_the_snapshot_itself_cannot_be_overridden() -> Non
 
 def test_what_has_no_verdict_may_not_be_applied() -> None:
     verdict = judge(plan_of(create=1), facts(), Guards())
-    assert verdict.allows("student", "create")
-    assert not verdict.allows("student", "unheard-of")
-    assert not Verdict(verdict.rows.iloc[:0], []).allows("student", "create")
+    assert builders.allows(verdict, "student", "create")
+    assert not builders.allows(verdict, "student", "unheard-of")
+    assert not builders.allows(Verdict(verdict.rows.iloc[:0], []), "student", "create")
 
 
 def test_held_is_what_would_have_done_something() -> None:

@@ -12,7 +12,7 @@ from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import SchoolSettings
 from roster_pipeline.vocabulary import CONTACT_FIELDS
-from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, cleaned, school, user
+from roster_pipeline_tests.planning.builders import COMPLETE, TODAY, Directory, allows, cleaned, school, user
 
 PEOPLE = 100
 CONTACTS = school(primary_contacts=True)
@@ -79,7 +79,7 @@ def test_more_than_three_people_who_get_what_others_had_wait_and_nobody_else_doe
     changed = slipped(member, 4) | {50: {"givenName": "Newly"}}
     rows, verdict = judged(filled_directory(), changed)
     assert waiting(rows, verdict) == 4
-    assert verdict.allows("student", "update")
+    assert allows(verdict, "student", "update")
     (line,) = verdict.held
     (finding,) = line["findings"]
     assert (finding["guard"], finding["value"], finding["limit"], finding["overridable"]) == ("moved_keys", 4, 3, True)
@@ -89,7 +89,7 @@ def test_more_than_three_people_who_get_what_others_had_wait_and_nobody_else_doe
 def test_up_to_three_are_applied_and_reported(member: str) -> None:
     rows, verdict = judged(filled_directory(), slipped(member, 3))
     assert (rows["guard"] == "moved_keys").sum() == 3
-    assert verdict.allows("student", "update", "moved_keys")
+    assert allows(verdict, "student", "update", "moved_keys")
     assert verdict.held == []
     told = verdict.rows.loc[verdict.rows["guard"] == "moved_keys", "findings"].iloc[0]
     assert "3 people would get what another known person had" in told[0]["message"]

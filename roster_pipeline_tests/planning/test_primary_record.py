@@ -11,7 +11,16 @@ from roster_pipeline.planning.guards import judge
 from roster_pipeline.planning.plan import make_plan
 from roster_pipeline.planning.plan_stats import plan_stats_of
 from roster_pipeline.settings.school import Guards, RoleSettings
-from roster_pipeline_tests.planning.builders import COMPLETE, CONNECTION, TODAY, Directory, cleaned, school, user
+from roster_pipeline_tests.planning.builders import (
+    COMPLETE,
+    CONNECTION,
+    TODAY,
+    Directory,
+    allows,
+    cleaned,
+    school,
+    user,
+)
 
 OTHER = 2
 HERE = {"givenName": "Here", "familyName": "Familya", "identifier": "1"}
@@ -140,7 +149,7 @@ def test_homes_that_come_with_other_e_mails_are_held_like_any_other_change() -> 
         pd.DataFrame(),
         TODAY,
     )
-    assert not judge(plan, found, Guards()).allows("student", "update")
+    assert not allows(judge(plan, found, Guards()), "student", "update")
 
 
 ELSEWHERE: list[tuple[str, dict[str, Any], dict[str, Any], dict[str, Any]]] = [

@@ -17,6 +17,7 @@ from roster_pipeline_tests.planning.builders import (
     SIS,
     TODAY,
     Directory,
+    allows,
     cleaned,
     entry,
     planned_together,
@@ -280,7 +281,7 @@ def test_a_school_that_changes_its_id_archives_nobody_for_the_old_one() -> None:
     none = cleaned([]).rejected
     facts = plan_stats_of(plan, roster, none, directory.frames(), COMPLETE, pd.DataFrame(), TODAY)
     verdict = judge(plan, facts, Guards())
-    assert not verdict.allows("student", "archive")
+    assert not allows(verdict, "student", "archive")
     assert {finding["guard"] for row in verdict.held for finding in row["findings"]} >= {"empty_role"}
 
 
@@ -317,7 +318,7 @@ def test_an_incomplete_list_holds_archivals_with_any_answer_of_the_witness() -> 
     plan = directory.plan([], snapshot=snapshot).witnessed({"old": "gone"})
     empty = cleaned([])
     facts = plan_stats_of(plan, empty.roster, empty.rejected, directory.frames(), snapshot, pd.DataFrame(), TODAY)
-    assert not judge(plan, facts, Guards()).allows("student", "archive")
+    assert not allows(judge(plan, facts, Guards()), "student", "archive")
 
 
 @pytest.mark.parametrize("snapshot", [COMPLETE, DELTA])

@@ -133,10 +133,8 @@ def _chosen(request: Request, opened: Connection, more: Collection[int] = ()) ->
 
 def _listed(request: Request, opened: Connection, scope: PeopleFilter) -> dict[str, Any]:
     filters = list_filter(request, *FIELDS)
-    wanted = PeopleFilter(
-        district_id=scope.district_id,
-        schools=scope.schools,
-        everything=scope.everything,
+    wanted = replace(
+        scope,
         words=filters.words,
         role=filters["role"] if filters["role"] in ROLE_ORDER else "",
         grade=filters["grade"],

@@ -235,6 +235,13 @@ def metadata_keys(conn: Connection, pull_id: int, roles: Sequence[str]) -> tuple
     return str(row.scope), set(keys) - lost
 
 
+def cut_off(conn: Connection, connection_id: int) -> list[str]:
+    """The rows that were cut off in the newest pull, if a file of the bundle was cut (`last_rows`)."""
+    rows = pull.c.proof["age"]["ends"]["cut_off"]
+    of = (pull.c.connection_id == connection_id, pull.c.finished_at.is_not(None))
+    return list(conn.scalar(select(rows).where(*of).order_by(pull.c.id.desc()).limit(1)) or ())
+
+
 ENROLLED = f"""
 with concerned (school_id, role, day) as (
     select * from unnest(cast(:schools as bigint[]), cast(:roles as text[]), cast(:days as date[]))

@@ -73,6 +73,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
         *_witnesses(stats, guards),
         *unlike_before(stats.unlike),
         *school_findings(stats.school, guards, first_sync=stats.first_sync),
+        *_end_missing(stats),
         *_sizes(stats, guards),
         *_rejections(stats, guards),
         *unknown_orgs(plan, stats.managed, guards),
@@ -133,6 +134,15 @@ def _witnesses(stats: PlanStats, guards: Guards) -> Iterator[Finding]:
     ):  # if a list is incomplete, nobody is asked for, and another finding says so
         message = f"The SIS was not asked for {counted(stats.unwitnessed, 'person', 'people')} one by one."
         yield Finding("no_witness", message, stats.unwitnessed, 0, (ARCHIVE,), overridable=False)
+
+
+def _end_missing(stats: PlanStats) -> Iterator[Finding]:
+    for role, people in stats.cut_off.items() if stats.snapshot.complete else ():
+        message = (
+            f"{people_of(role, people)} who would be archived came last in an earlier file, and nobody after them "
+            "came. The new file may have been cut."
+        )
+        yield Finding("end_missing", message, people, 0, (ARCHIVE,), (role,), about=role)
 
 
 def _sizes(stats: PlanStats, guards: Guards) -> Iterator[Finding]:

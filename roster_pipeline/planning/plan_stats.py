@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from typing import Any
@@ -38,7 +38,8 @@ class PlanStats:
     claimed: people of another connection who get a role here. without_org: active members whose records all came
     without an org. school: the school as a whole. moved: keys that move between known people. roles: person to role of
     the active members. unlike: comparison with the connection's earlier good snapshots. announced: which rows of the
-    plan archive an announced leaver. No number here counts such a person.
+    plan archive an announced leaver. No number here counts such a person. cut_off: people who would be
+    archived, but before whom the file may have been cut.
     """
 
     snapshot: SnapshotFacts
@@ -61,6 +62,7 @@ class PlanStats:
     unlike: UnlikeBefore = field(default_factory=UnlikeBefore)
     roles: pd.Series[str] = field(default_factory=lambda: pd.Series(dtype="str"))
     announced: Flags = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    cut_off: dict[str, int] = field(default_factory=dict)
 
 
 _OF_ROWS = ("counts", "managed", "records", "rejected", "rekeyed", "without_org", "reassigned", "claimed", "school")
@@ -93,8 +95,10 @@ def plan_stats_of(
     snapshot: SnapshotFacts,
     history: pd.DataFrame,
     today: date,
+    cut_off: Collection[str] = (),
 ) -> PlanStats:
-    """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people."""
+    """Collect the numbers of one plan, after its witnesses answered. roster: with the records of settled people.
+    cut_off: records before which a file may have been cut."""
     roles = plan.rostered
     people = people_by_role(roster)
     managed = directory.managed["role"].value_counts()
@@ -125,7 +129,13 @@ def plan_stats_of(
         moved=moved_keys(rows, directory),
         roles=directory.members["role"][directory.active],
         announced=archivals_of(rows, gone),
+        cut_off=_cut_off(rows[archives & surprising], cut_off) if cut_off else {},
     )
+
+
+def _cut_off(archived: pd.DataFrame, cut_off: Collection[str]) -> dict[str, int]:
+    theirs = [not records.isdisjoint(cut_off) for records in map(set, archived["sourced_ids"])]
+    return {str(role): int(count) for role, count in archived["role"][theirs].value_counts().items()}
 
 
 def _without_org(

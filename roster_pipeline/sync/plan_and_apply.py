@@ -37,7 +37,7 @@ from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.monitoring import settle
 from roster_pipeline.sync.outbox_sender import put_report
 from roster_pipeline.sync.plan_input import PlanInput, TakenOver
-from roster_pipeline.sync.source_age import snapshot_facts
+from roster_pipeline.sync.source_age import maybe_cut_off, snapshot_facts
 
 MOST_TRIES = 5
 """Each try plans against the directory of then; more would mean that something writes without pause."""
@@ -206,7 +206,8 @@ def _compared(
                 conn, school.connection.id, [int(one) for one in history.index], gone
             )
         history = usual_sizes(history, earlier, gone)
-    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today)
+    cut_off = maybe_cut_off(database, school.connection, plan.absent["sourced_ids"])
+    stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, cut_off)
     return given, plan, replace(stats, unlike=unlike)
 
 
@@ -239,10 +240,9 @@ def _second_witness(
     ids, roles = strings(roster["sourced_id"]), strings(roster["role"])
     if is_bundle(school.connection) or not present.any():
         return {}, None
-    zone = school.settings.zone
+    zone, reports = school.settings.zone, []
     today = datetime.now(zone).date()
     with client_of(school.connection, limits) as client:
-        reports = []
         for role, rows in plan.absent.groupby("role"):
             theirs = sorted({one for records in rows["sourced_ids"] for one in records}.intersection(asked))
             alike = present & truth(pc.equal(roles, str(role)))

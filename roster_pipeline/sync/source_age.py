@@ -2,9 +2,10 @@
 and whether a file of a bundle was cut."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,8 @@ from roster_pipeline.directory.pull_comparison import Compared
 from roster_pipeline.errors import ABOUT_AGE, in_words
 from roster_pipeline.identity.directory_frames import SnapshotFacts
 from roster_pipeline.oneroster.bundle import LastRead
+from roster_pipeline.oneroster.collections.last_rows import LastRows, cut_off_among
+from roster_pipeline.oneroster.http.addresses import is_bundle_url
 from roster_pipeline.planning.snapshot_guards import OLDER, stale_source
 from roster_pipeline.settings.school import Guards
 from roster_pipeline.vocabulary import counted
@@ -53,8 +56,9 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
         return None
     seen = (newest or {}).get("age") or {}
     latest = _moment(seen.get("newest"))
+    ends = LastRows(**(seen.get("ends") or {}))
     if base is None:
-        return LastRead(seen=seen.get("marks") or {}, newest=latest)
+        return LastRead(seen=seen.get("marks") or {}, newest=latest, ends=ends)
     age = base.proof.get("age") or {}
     written = _moment(age.get("written")) or base.server_time or base.finished_at
     marks = age.get("marks")
@@ -64,6 +68,7 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
         marks=None if marks is None else frozenset(marks),
         seen=seen.get("marks") or {},
         newest=latest or min(written, base.finished_at),
+        ends=ends,
     )
 
 
@@ -93,7 +98,7 @@ def aged(
     problems += [ROLES_OUTDATED] * outdated
     noted |= {"problems": problems, "complete": bool(proof["complete"]) and not older and not outdated}
     if bundle:
-        noted["age"] = age
+        noted["age"] = age | ({"ends": (before or {}).get("age", {}).get("ends")} if older else {})
     now = datetime.now(UTC)
     return Aged(noted, _moment(age.get("written")), _unchanged_since(proof, base, compared, bundle, older) or now)
 
@@ -126,6 +131,15 @@ def is_cut(database: Database, source: tenants.ConnectionRow, pull_id: int, lost
         ]
         known, missing = pulls.known_and_lost(conn, pull_id, source, roles, lost)
     return missing > max(LEAVERS, LEAVERS_SHARE * known)
+
+
+def maybe_cut_off(database: Database, source: tenants.ConnectionRow, absent: Collection[Collection[str]]) -> set[str]:
+    """Those of these records that were last in an earlier file, and nothing after them came since. absent: the records
+    of each person."""
+    if not len(absent) or not is_bundle_url(source.settings.url):
+        return set()
+    with database.begin() as conn:
+        return cut_off_among(pulls.cut_off(conn, source.id), chain.from_iterable(absent))
 
 
 def too_old(written_at: datetime | None, guards: Guards, now: datetime) -> list[str]:

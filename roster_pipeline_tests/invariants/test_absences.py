@@ -175,6 +175,8 @@ class Absences(RuleBasedStateMachine):
         self._agree(reasons)
         seen.update(reasons.values())
         seen.update(["cut bundle"] * self.model.is_cut(self.students))
+        seen.update(["end missing"] * self.model.ends_missing)
+        assert ("end_missing" in self.school.guards) == self.model.ends_missing
         seen.update((f"{bundle} bundle", "old bundle") if days_old >= 3 else (f"{bundle} bundle",))
         if bundle in ("older", "again"):
             assert "older_source" in self.school.guards
@@ -197,7 +199,7 @@ USUAL = {"joined", "left"}
 RARE_REASONS = {"returned", "came_lately", "not_enrolled", "tobedeleted", "moved_school", "unknown_org"}
 SELDOM = {
     "rest": {"not_answered", "not_confirmed", "sis_still_answers"},
-    "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle"},
+    "csv": {"older bundle", "ahead bundle", "again bundle", "old bundle", "cut bundle", "end missing"},
 }
 
 

@@ -9,12 +9,15 @@ import hashlib
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
+import numpy as np
+
 from roster_pipeline.oneroster.bundle.bundle_discovery import DatedBundle, date_bundles
 from roster_pipeline.oneroster.bundle.bundle_layout import BundleLayout, bundle_layout_of, columns_of
-from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading, NewestRecords
+from roster_pipeline.oneroster.bundle.bundle_reading import BundleReading
 from roster_pipeline.oneroster.bundle.delta_chain import (
     MISSED,
     LastRead,
@@ -29,7 +32,9 @@ from roster_pipeline.oneroster.bundle.delta_chain import (
     to_read,
 )
 from roster_pipeline.oneroster.bundle.enrolled_users import lost_users, read_enrollments
+from roster_pipeline.oneroster.bundle.newest_records import NewestRecords
 from roster_pipeline.oneroster.bundle.sources import BundleListing, BundleSource
+from roster_pipeline.oneroster.collections.last_rows import LastRows
 from roster_pipeline.oneroster.collections.proof import Proof, SourceAge
 from roster_pipeline.oneroster.collections.wanted import Batch, Wanted
 from roster_pipeline.oneroster.errors import OneRosterError
@@ -131,6 +136,8 @@ class BundlePull:
             all_problems.append(f"{AHEAD_OF_TIME}:{hours}" if age.hours_ahead else AHEAD_OF_TIME)
         if older:
             all_problems.append(OLDER)
+        if whole and not all_problems:
+            age = replace(age, ends=self._ends(results[len(chain) - 1 :]))
         all_notes = [*(note for each in results for note in (*each.layout.notes, *each.tally.notes)), *self._notes]
         if len(chain) > 1:
             all_notes.append(f"bundles:{len(chain)}")
@@ -158,6 +165,13 @@ class BundlePull:
             without_role=sum(len(each.tally.without_role) for each in results),
             columns=columns_of([each.layout for each in results]),
         )
+
+    def _ends(self, bulk: Sequence[BundleReading]) -> LastRows:
+        """bulk: the readings of the bulk bundles."""
+        rows = [page for each in self._results for pages in each.tally.rows.values() for page in pages]
+        files = [np.concatenate(pages) for each in bulk for pages in each.tally.rows.values()]
+        before = self._last.ends if self._last else LastRows()
+        return before.after(files, np.concatenate(rows))
 
     def _open(self, stack: ExitStack, listing: BundleListing, bundle: DatedBundle) -> BundleLayout:
         """Open one bundle. An error names it, if there are several."""
@@ -252,6 +266,7 @@ def _age(newest: DatedBundle, bundles: Sequence[DatedBundle], last: LastRead | N
         hours_ahead=round((newest.bundle.stated - newest.first_seen) / 3600, 1) if newest.ahead else 0.0,
         newest=None if latest is None else _iso(latest),
         marks={bundle.bundle.mark: bundle.first_seen for bundle in bundles[:MARKS_KEPT]},
+        ends=last.ends if last is not None else LastRows(),
         bulk=_joined(bulk) if bulk else None,
     )
 

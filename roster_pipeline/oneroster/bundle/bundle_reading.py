@@ -1,14 +1,13 @@
-"""Reading the files of one bundle: orgs, roles and people, normalised and counted for the proof. If there are several
-bundles, it decides which record of each id counts.
+"""Reading the files of one bundle: orgs, roles and people, normalised and counted for the proof.
 
 Rows are streamed in pages. Only the ids (8 bytes each) and, in 1.2, the roles (16 bytes each) stay in memory longer
 than a page.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -19,8 +18,8 @@ from roster_pipeline.oneroster.bundle.columns import ColumnLayout, cell_picker, 
 from roster_pipeline.oneroster.bundle.csv_table import Page, Table
 from roster_pipeline.oneroster.bundle.row_repair import Row, RowRepair
 from roster_pipeline.oneroster.bundle.user_rows import ENTRY_NAMES, RoleIndex, UserRows
-from roster_pipeline.oneroster.collections.delta import moment_of
-from roster_pipeline.oneroster.collections.proof import Flags, Hashes, SeenIds, hashes
+from roster_pipeline.oneroster.collections.last_rows import RowKeys, row_keys
+from roster_pipeline.oneroster.collections.proof import Flags, SeenIds
 from roster_pipeline.oneroster.collections.wanted import LISTED, Batch, Wanted
 from roster_pipeline.oneroster.records.coercion import ID_NULLS
 from roster_pipeline.oneroster.records.orgs import OrgReferences, orgs_of
@@ -39,7 +38,8 @@ Record = dict[str, Any]
 @dataclass
 class Tally:
     """Counts of people. problems, notes: slugs for the proof. users: all of users.csv, None until it is read;
-    without_role: users of a bulk file who have no role and are not marked as gone."""
+    without_role: users of a bulk file who have no role and are not marked as gone. rows: of users.csv and roles.csv, by
+    page."""
 
     pages: int = 0
     records: int = 0
@@ -52,6 +52,7 @@ class Tally:
     notes: list[str] = field(default_factory=list)
     users: SeenIds | None = None
     without_role: SeenIds = field(default_factory=SeenIds)
+    rows: dict[str, list[RowKeys]] = field(default_factory=lambda: defaultdict(list))
 
     def problem(self, slug: str) -> None:
         if slug not in self.problems:
@@ -99,9 +100,11 @@ class BundleReading:
         roles = RoleIndex()
         entry_of = cell_picker(file.columns, ENTRY_NAMES)
         user_and_status = cell_picker(file.columns, ("user", "status"))
+        user_and_org = cell_picker(file.columns, ("user", "org"))
         for page in self._pages("roles", file):
             if page.unreadable:
                 self.tally.problem("unreadable-rows:roles")
+            self.tally.rows["roles"].append(row_keys(map(user_and_org, page.rows)))
             for row in page.rows:
                 user, status = user_and_status(row)
                 user = user.strip()
@@ -124,6 +127,7 @@ class BundleReading:
             partial = "role" not in file.columns.positions
         seen, seen_versions = SeenIds(), SeenIds()
         tally, of_roles, self._shortened = self.tally, self._shortened, set()
+        of_row = cell_picker(file.columns, ("sourcedId", "orgs" if roles is None else ""))
         for page in self._pages("users", file):
             rejects, anybody = unreadable_rejects(page.unreadable, "users", file.columns)
             if anybody:
@@ -132,6 +136,7 @@ class BundleReading:
             tally.pages += 1
             tally.records += len(rows) + len(rejects)
             tally.rejected += len(rejects)
+            tally.rows["users"].append(row_keys(map(of_row, rows)))
             ids = reader.ids(rows)
             if self._is_anybodys(ids, rows, file.columns):
                 tally.problem("unreadable-rows:users")
@@ -210,54 +215,6 @@ class BundleReading:
                 self.tally.notes.append(f"rows-put-right:{name}:{repaired}")
             if table.cut_short:
                 self.tally.problem(f"ends-inside-a-row:{name}")
-
-
-class NewestRecords:
-    """Takes one bundle after the other, newest first, and passes on only the newest record of each id.
-
-    A record that was changed after the one in a newer bundle is passed on too, because bundles may come in a wrong
-    order. Cleaning takes the one that was changed last. superseded: how many records of people were not passed on.
-    """
-
-    def __init__(self) -> None:
-        self._seen: list[dict[str, SeenIds]] = []
-        self._changed: dict[tuple[str, int], datetime] = {}
-        self.superseded = 0
-
-    def of(self, batches: Iterable[Batch], *, delta: bool = False) -> Iterator[Batch]:
-        """A bundle's batches without the records and rejects of ids that a newer bundle has. delta: an older bundle
-        follows."""
-        newer, own = list(self._seen), {"org": SeenIds(), "user": SeenIds()}
-        self._seen.append(own)
-        for batch in batches:
-            values = hashes(batch.records)
-            own[batch.kind].add(values)
-            records, rejects = batch.records, batch.rejects
-            if newer:
-                seen = [ids[batch.kind] for ids in newer]
-                old = _is_in(seen, values).tolist()
-                found = zip(records, values.tolist(), old, strict=True)
-                records = [each for each, key, is_old in found if not is_old or self._is_later((batch.kind, key), each)]
-                rejects = [
-                    each for each, is_old in zip(rejects, _is_in(seen, hashes(rejects)), strict=True) if not is_old
-                ]
-                self.superseded += (len(batch.records) - len(records)) * (batch.kind == "user")
-            for record, key in zip(batch.records, values.tolist(), strict=True) if delta else ():
-                changed = moment_of(record.get("dateLastModified"))
-                if changed is not None:
-                    self._changed[batch.kind, key] = max(changed, self._changed.get((batch.kind, key), changed))
-            yield Batch(batch.kind, records, rejects) if newer else batch
-
-    def _is_later(self, key: tuple[str, int], record: Record) -> bool:
-        newest, changed = self._changed.get(key), moment_of(record.get("dateLastModified"))
-        return newest is not None and changed is not None and changed > newest
-
-
-def _is_in(newer: list[SeenIds], values: Hashes) -> Flags:
-    found = np.zeros(len(values), dtype=np.bool_)
-    for seen in newer:
-        found |= seen.has(values)
-    return found
 
 
 def _is_shortened(sourced_id: str) -> bool:

@@ -1,0 +1,99 @@
+"""A file that was cut between two rows looks complete. The people at its end stay, until they come again or somebody
+decides."""
+
+import random
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from roster_pipeline.directory import tenants
+from roster_pipeline.directory.database import Database
+from roster_pipeline.directory.lasting_decisions import announce_leavers
+from roster_pipeline_tests.sources.conftest import School, Source, pupil, teacher
+from roster_pipeline_tests.sources.test_files_together import in_two_files
+from roster_pipeline_tests.sources.test_guards import approve
+
+PUPILS, TEACHERS = list(map(pupil, range(52))), list(map(teacher, range(8)))
+
+
+def test_people_at_a_missing_end_of_the_file_stay_until_somebody_approves(database: Database, bundle: Source) -> None:
+    everybody = [*PUPILS, *TEACHERS]
+    school = School.begun(database, bundle, everybody)
+    bundle.users = everybody[1:-2]
+    for _ in range(3):
+        school.sync()
+        assert {one["sourcedId"] for one in everybody} - school.present == {"st0"}, "a pupil of the middle left"
+        assert school.guards == {"end_missing"}
+    bundle.users = [*everybody[1:-2], everybody[-1]]
+    assert (school.sync()["te6"], school.guards) == ("left", set()), "the last row came, so this one left"
+    bundle.users = bundle.users[:-2]
+    school.sync()
+    assert {"te5", "te7"} <= school.present
+    approve(school)
+    assert not {"te5", "te7"} & school.present
+    assert school.sync().keys().isdisjoint({"te5", "te7"})
+    assert school.guards == set()
+
+
+def test_an_announced_leaver_at_the_end_of_the_file_leaves(database: Database, bundle: Source) -> None:
+    school = School.begun(database, bundle, [*PUPILS, *TEACHERS])
+    with database.begin() as conn:
+        row = tenants.get_school(conn, school.school)
+        (who,) = school.rows("select person_id as id from link where sourced_id = 'te7'")
+        announce_leavers(conn, row, [who["id"]], datetime.now(row.settings.zone).date(), "Kim", "Moved away.")
+    bundle.users = bundle.users[:-1]
+    school.sync()
+    assert (school.guards, "te7" in school.present) == (set(), False)
+
+
+def test_a_file_in_a_new_order_every_night_is_not_cut(database: Database, bundle: Source) -> None:
+    order = random.Random(7)
+    everybody: list[dict[str, Any]] = [*PUPILS, *TEACHERS]
+    school = School.begun(database, bundle, everybody)
+    for left in range(1, 5):
+        bundle.users = order.sample(everybody[left:], len(everybody) - left)
+        school.sync()
+        assert len(school.present) == len(everybody) - left
+
+
+def test_people_whose_roles_were_at_a_missing_end_of_roles_stay(database: Database, bundle: Source) -> None:
+    everybody = [*PUPILS, *TEACHERS]
+    bundle.files = in_two_files(everybody, everybody)
+    school = School.begun(database, bundle)
+    bundle.files = in_two_files(everybody, everybody[:-2])
+    for _ in range(2):
+        assert school.sync()["te7"] == "no_org"
+        assert (len(school.present), school.guards) == (60, {"end_missing"})
+    bundle.files = in_two_files(everybody, everybody)
+    assert set(school.sync().values()) == {"equal"}
+
+
+def test_the_row_of_a_second_school_at_a_missing_end_keeps_the_school(database: Database, bundle: Source) -> None:
+    rows = [teacher(2), *PUPILS, teacher(1, "s2"), teacher(1)]
+    school = School.begun(database, bundle, rows)
+    bundle.users = rows[:-1]
+    for _ in range(2):
+        assert school.sync()["te1"] == "moved_school"
+        assert (school.guards, "te1" in school.present) == ({"end_missing"}, True)
+
+
+@pytest.mark.parametrize("cut", ["one.zip", "two.zip"])
+def test_each_of_several_bundles_has_an_end(database: Database, bundle: Source, cut: str) -> None:
+    exports = {"one.zip": [*PUPILS, *TEACHERS], "two.zip": [pupil(place, "s2") for place in range(100, 110)]}
+    bundle.zips = {name: (users, None) for name, users in exports.items()}
+    school = School.begun(database, bundle)
+    bundle.zips[cut] = (exports[cut][:-2], None)
+    rows = school.sync()
+    assert len(school.present) == 60
+    assert (rows.get("te7"), school.guards) == (("left", {"end_missing"}) if cut == "one.zip" else ("equal", set()))
+
+
+def test_after_a_new_spelling_of_all_orgs_one_who_left_has_left(database: Database, bundle: Source) -> None:
+    everybody = [pupil(place, "s1,s2") for place in range(150)]
+    school = School.begun(database, bundle, everybody)
+    bundle.users = [one | {"orgSourcedIds": "s1"} for one in everybody]
+    school.sync()
+    bundle.users = bundle.users[:70] + bundle.users[71:]
+    assert school.sync()["st70"] == "left"
+    assert "st70" not in school.present

@@ -88,14 +88,12 @@ class District:
     ) -> None:
         self.database, self.key, self.connection = database, key, connection
         self.problems: list[str] = []
-        with database.begin() as conn:
-            self.district_id = tenant_changes.add_district(conn, key, key.title()).id
+        self.district_id = database.call(tenant_changes.add_district, key, key.title()).id
         self.connection_id = self.add_connection(connection, settings, secret)
 
     def add_connection(self, key: str, settings: ConnectionSettings, secret: str = SECRET) -> int:
         """Add a connection; returns its number."""
-        with self.database.begin() as conn:
-            return tenant_changes.add_connection(conn, self.key, key, settings, seal(secret)).id
+        return self.database.call(tenant_changes.add_connection, self.key, key, settings, seal(secret)).id
 
     def add_school(
         self, key: str = "lincoln", school_id: str = "sch-1", *, connection: str = "", **settings: Any

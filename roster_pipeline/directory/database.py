@@ -3,9 +3,9 @@ never contains a person's data."""
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import psycopg
 from sqlalchemy import Connection, create_engine, event, text
@@ -15,6 +15,8 @@ from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from roster_pipeline.errors import RosterError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 DRIVER = "postgresql+psycopg"
 POOL = 5
 """Connections kept open by a process; a run uses one or two at a time, the console a few."""
@@ -90,6 +92,11 @@ class Database:
                 yield conn
         except (DBAPIError, psycopg.Error) as problem:
             raise translated(problem) from None
+
+    def call(self, function: Callable[Concatenate[Connection, P], T], *given: P.args, **named: P.kwargs) -> T:
+        """What a function returns in a transaction of its own, whose connection is its first argument."""
+        with self.begin() as conn:
+            return function(conn, *given, **named)
 
     @contextmanager
     def session(self) -> Iterator[Connection]:

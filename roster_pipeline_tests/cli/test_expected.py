@@ -18,8 +18,7 @@ LEAVERS = ("leavers", "add", "oak", "ada@example.org", "nobody@example.org", "--
 
 
 def test_announcements_are_kept_with_person_and_reason(school: Roster, database: Database) -> None:
-    with database.begin() as conn:
-        plan = held_creates(database, tenants.get_school(conn, "oak"), night=False)
+    plan = held_creates(database, database.call(tenants.get_school, "oak"), night=False)
     raised = ("guard", "raise", "oak", "archive_share", "0.9", "--until", NEXT_WEEK, *WHY)
     left_out = ("hold", "exempt", "oak", "--plan", plan, "--row", "0", "--row", "1", *WHY)
     leave = f"oak: 1 person is announced as leaving on {day(NEXT_WEEK)}.\nNobody in this school has: nobody@example.org"

@@ -136,8 +136,7 @@ def test_a_rollback_needs_a_sync_a_reason_and_a_yes(school: Roster, database: Da
     unknown = school("rollback", 1, *WHY, "--yes")
     assert unknown.code == 1
     assert "no sync 1" in unknown.err
-    with database.begin() as conn:
-        assert ledger.history(conn) == []
+    assert database.call(ledger.history) == []
 
 
 def test_two_people_are_found_merged_and_made_two_again(school: Roster, database: Database, ada: int) -> None:

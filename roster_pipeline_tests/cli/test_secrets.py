@@ -17,8 +17,7 @@ ADD = ("connection", "add", "other", "--district", "spring", "--url", "https://s
 
 
 def stored(database: Database, key: str = "sis") -> str:
-    with database.begin() as connection:
-        return tenants.get_connection(connection, key).secret or ""
+    return database.call(tenants.get_connection, key).secret or ""
 
 
 def test_a_secret_from_stdin_is_kept_sealed_and_never_shown(school: Roster, database: Database) -> None:

@@ -363,8 +363,7 @@ def test_runs_that_wait_are_canceled_and_one_of_another_process_is_named(install
         status = {one.run_id: one.status.value for one in instance.get_runs()}
         assert (status[queued], status[elsewhere], status[others]) == ("CANCELED", "STARTED", "QUEUED")
         instance.delete_run(elsewhere)
-    with database.begin() as conn:
-        found = manual_runs.get(conn, school.id, "by-hand")
+    found = database.call(manual_runs.get, school.id, "by-hand")
     database.close()
     assert found is not None
     assert found.problem == "Canceled by Ada. Nothing was half applied."

@@ -159,15 +159,13 @@ def console(database: Database, environment: Path, console_config: Config) -> It
 @pytest.fixture
 def lincoln(database: Database) -> SchoolRow:
     """A school of the district springfield."""
-    with database.begin() as opened:
-        return add_school(opened, "lincoln")
+    return database.call(add_school, "lincoln")
 
 
 @pytest.fixture
 def foreign(database: Database) -> SchoolRow:
     """A school of another district."""
-    with database.begin() as opened:
-        return add_school(opened, "foreign", connection="foreign-sis", district="shelbyville")
+    return database.call(add_school, "foreign", connection="foreign-sis", district="shelbyville")
 
 
 @pytest.fixture

@@ -48,8 +48,7 @@ def held_archive(database: Database, school: SchoolRow, *findings: dict[str, Any
 def clean_records(database: Database, plan_id: int, *records: dict[str, Any]) -> None:
     """As `builders.clean_records`, for the snapshot of a plan."""
     snapshot = one(database, "select snapshot_id from plan where id = :id", id=plan_id)
-    with database.begin() as conn:
-        builders.clean_records(conn, snapshot, *records)
+    database.call(builders.clean_records, snapshot, *records)
 
 
 def hash_of(database: Database, plan_id: int) -> str:

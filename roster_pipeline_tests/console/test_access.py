@@ -41,8 +41,7 @@ def grant_of(database: Database, email: str) -> str:
 
 
 def may(database: Database, email: str) -> list[tuple[str, str]]:
-    with database.begin() as opened:
-        return [(row.role, row.place) for row in accounts.grants(opened) if row.email == email]
+    return [(row.role, row.place) for row in database.call(accounts.grants) if row.email == email]
 
 
 def test_who_is_let_in_is_invited_by_mail_if_that_is_ticked(manager: Browser, database: Database) -> None:
@@ -122,8 +121,7 @@ def test_a_grant_less_is_a_school_less_without_a_new_sign_in(owner: Browser, dat
         second = add_school(opened, "roosevelt")
         accounts.grant(opened, OWNER, Place(school_id=second.id), by="test")
     assert owner.get("/schools/roosevelt").status_code == 200
-    with database.begin() as opened:
-        accounts.revoke(opened, OWNER, Place(school_id=second.id))
+    database.call(accounts.revoke, OWNER, Place(school_id=second.id))
     assert owner.get("/schools/roosevelt").status_code == 404
     assert owner.get("/schools/lincoln").status_code == 200
 
@@ -134,8 +132,7 @@ def test_the_last_operator_stays(operator: Browser, database: Database) -> None:
     assert "This is the last operator" in answer.text
     with database.begin() as opened, pytest.raises(LastOperator):
         accounts.revoke(opened, OPERATOR, None)
-    with database.begin() as opened:
-        accounts.grant(opened, NEW, Place(), by="test")
+    database.call(accounts.grant, NEW, Place(), by="test")
     assert operator.send_form("/access/revoke", {"grant": grant_of(database, OPERATOR)}).status_code == 303
     assert may(database, NEW) == [("operator", "everything")]
 
@@ -207,8 +204,7 @@ def test_refusals_and_sign_ins_are_in_the_audit_without_what_strangers_typed(
 ) -> None:
     with console.browser() as browser:
         browser.send_form("/sign-in/link", {"token": "made up by somebody"})
-    with database.begin() as opened:
-        token = access_changes.link_for(opened, OWNER, who="ann")
+    token = database.call(access_changes.link_for, OWNER, who="ann")
     with console.browser() as browser:
         browser.send_form("/sign-in/link", {"token": token})
     found = every(database, "select who, what from audit order by id")

@@ -89,8 +89,7 @@ def test_rejected_records_are_listed_with_the_rule_in_words(
         + [("users", "=cmd", "role", "unmapped_role", "error", None), ("users", SCRIPT, "x", "y", "error", None)],
         columns=COLUMNS,
     )
-    with database.begin() as conn:
-        rosters.write(conn, snapshot_id, builders.NOBODY, frame)
+    database.call(rosters.write, snapshot_id, builders.NOBODY, frame)
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     answer = owner.get(page)
     told = words_of(answer.text)
@@ -145,8 +144,7 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
 def test_the_name_of_a_rejected_record_leads_to_its_person_for_those_who_may_see_them(
     owner: Browser, manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
-    with database.begin() as conn:
-        oak = builders.add_school(conn, "oak")
+    oak = database.call(builders.add_school, "oak")
     builders.sync_rows(database, lincoln, builders.newcomer("u1", "Ada"))
     builders.sync_rows(database, oak, builders.newcomer("u2", "Beth"))
     ada, beth = builders.person_of(database, "u1"), builders.person_of(database, "u2")

@@ -59,8 +59,7 @@ def words(events: list[tuple[str, str, str]]) -> str:
 
 
 def state(database: Database) -> LastTest:
-    with database.begin() as conn:
-        return last_test(tenants.get_school(conn, "lincoln"))
+    return last_test(database.call(tenants.get_school, "lincoln"))
 
 
 def test_what_is_stored_is_tested_item_by_item_and_kept(owner: Browser, database: Database, sis: Served) -> None:
@@ -171,8 +170,7 @@ def test_facts_from_a_test_are_kept_for_the_next_one_and_for_the_sync(
         return sum(1 for entry in sis.sis.log.entries if entry.status == 401)
 
     def known() -> dict[str, object]:
-        with database.begin() as conn:
-            return tenants.get_connection(conn, "sis").learned
+        return database.call(tenants.get_connection, "sis").learned
 
     tried(owner, opened(owner))
     assert known()["version"] == "1.2", "of what is stored"
@@ -209,8 +207,7 @@ def test_a_test_of_other_values_does_not_count(owner: Browser, database: Databas
 def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_saved(
     owner: Browser, manager: Browser, database: Database
 ) -> None:
-    with database.begin() as conn:
-        tenant_changes.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
+    database.call(tenant_changes.set_connection, "sis", secret_sealed="env:NOT_SET_HERE")
     typed = changed(opened(owner), connection__page_size="77", secret=SECRET)
     answer = owner.send_form(TEST, typed)
     assert answer.status_code == 303
@@ -227,8 +224,7 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     assert test not in manager.get(place).text, "another's form is not shown"
     stolen = changed(opened(manager), connection__page_size="78", test=test)
     assert manager.send_form(PAGE, stolen).is_redirect
-    with database.begin() as conn:
-        assert tenants.get_connection(conn, "sis").secret == "env:NOT_SET_HERE", "a tested secret is its typist's"
+    assert database.call(tenants.get_connection, "sis").secret == "env:NOT_SET_HERE", "a tested secret is its typist's"
     moved = owner.send_form(PAGE, back | {"connection-url": "https://elsewhere.example/ims"})
     assert moved.status_code == 400
     assert "typed for the test is no longer kept" in moved.text
@@ -238,8 +234,7 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     back = fields_of(owner.get(f"{PAGE}?test={test}").text)
     assert owner.send_form(PAGE, back).is_redirect
     assert switched_on(owner).is_redirect
-    with database.begin() as conn:
-        assert unseal(tenants.get_connection(conn, "sis").secret or "") == SECRET
+    assert unseal(database.call(tenants.get_connection, "sis").secret or "") == SECRET
 
 
 def test_errors_of_the_form_are_shown_before_the_test_starts(owner: Browser, database: Database) -> None:
@@ -279,15 +274,14 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
     owner: Browser, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fields = opened(owner)
-    with database.begin() as conn:
-        going = connection_tests.start(
-            conn,
-            lincoln,
-            who="another",
-            form={},
-            settings=lincoln.connection.settings,
-            school_settings=lincoln.settings,
-        )
+    going = database.call(
+        connection_tests.start,
+        lincoln,
+        who="another",
+        form={},
+        settings=lincoln.connection.settings,
+        school_settings=lincoln.settings,
+    )
     assert "A test of this school is going on" in owner.send_form(TEST, fields, headers=HTMX).text
     assert owner.send_form(TEST, fields).status_code == 409
     assert f"test/{going}/events" not in owner.send_form(TEST, fields, headers=HTMX).text, "it is somebody else's"
@@ -302,8 +296,7 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
             {"old": datetime.now(UTC) - timedelta(minutes=connection_tests.LOST_MINUTES + 1), "id": going},
         )
     tried(owner, fields)
-    with database.begin() as conn:
-        lost = connection_tests.get(conn, lincoln.id, going)
+    lost = database.call(connection_tests.get, lincoln.id, going)
     assert lost is not None
     assert lost.problem is not None
     monkeypatch.setattr("roster_pipeline.console.pages.connection_tests.BY_ONE_PERSON", 3)
@@ -314,8 +307,7 @@ def test_only_so_many_tests_and_one_of_a_school_at_a_time(
 
 
 def test_a_test_that_cannot_be_carried_out_says_why(owner: Browser, database: Database) -> None:
-    with database.begin() as conn:
-        tenant_changes.set_connection(conn, "sis", secret_sealed="env:NOT_SET_HERE")
+    database.call(tenant_changes.set_connection, "sis", secret_sealed="env:NOT_SET_HERE")
     told = words(tried(owner, opened(owner)))
     assert "The test could not be finished." in told
     assert "environment variable" in told
@@ -385,8 +377,7 @@ def test_a_stored_secret_is_not_tried_with_settings_that_it_was_not_stored_with(
             conn, "sis", settings=lincoln.connection.settings.model_copy(update={"page_size": 7})
         )
     carry_out(database, "lincoln", test_id)
-    with database.begin() as conn:
-        test = connection_tests.get(conn, lincoln.id, test_id)
+    test = database.call(connection_tests.get, lincoln.id, test_id)
     assert test is not None
     assert test.problem == "The connection was changed while this test began.\nTest again."
     assert test.items == []

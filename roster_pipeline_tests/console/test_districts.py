@@ -51,8 +51,7 @@ def test_a_connection_is_removed_only_while_no_school_uses_it(
     assert f"{lincoln.connection.key} was used by a school, so it stays." in words_of(manager.get(page).text)
     manager.send_form(address, given)
     assert "The connection typo was removed." in words_of(manager.get(page).text)
-    with database.begin() as conn:
-        assert [row.key for row in tenants.list_connections(conn, "springfield")] == [lincoln.connection.key]
+    assert [row.key for row in database.call(tenants.list_connections, "springfield")] == [lincoln.connection.key]
     assert audited(database)[-1][:2] == (MANAGER, "connection removed")
 
 
@@ -97,8 +96,7 @@ def test_a_whole_district_is_paused_and_runs_again(owner: Browser, manager: Brow
 def test_paused_schools_of_a_connection_are_resumed_together(
     manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
-    with database.begin() as opened:
-        alerts.open_alert(opened, "school lincoln", alerts.PAUSED, "failed for a week", school=lincoln.id)
+    database.call(alerts.open_alert, "school lincoln", alerts.PAUSED, "failed for a week", school=lincoln.id)
     assert "Resume 1" in words_of(manager.get(HOME).text)
     manager.send_form(f"{HOME}/resume", {"connection": "sis"})
     assert "1 school runs by itself again." in words_of(manager.get(HOME).text)

@@ -25,8 +25,7 @@ def twice(database: Database, lincoln: SchoolRow, people_let_in: None) -> tuple[
 
 def typed(database: Database, school: SchoolRow) -> int:
     fields = {"given_name": "Ada", "family_name": "Lovelace", "email": "ada@example.org", "role": "student"}
-    with database.begin() as conn:
-        return manual_edits.add(conn, school, fields | {"phone": "+13125550142"}, who="test", reason="test")
+    return database.call(manual_edits.add, school, fields | {"phone": "+13125550142"}, who="test", reason="test")
 
 
 def pairs_in(page: str) -> list[str]:

@@ -168,8 +168,7 @@ def test_a_mistyped_key_is_answered_with_similar_schools_of_the_viewer(owner: Br
 
 @pytest.mark.usefixtures("people_let_in")
 def test_one_link_used_twice_at_the_same_moment_signs_in_once(console: Console, database: Database) -> None:
-    with database.begin() as opened:
-        token = access_changes.link_for(opened, OWNER, who="test")
+    token = database.call(access_changes.link_for, OWNER, who="test")
 
     def use(_: int) -> int:
         with console.browser() as browser:
@@ -182,13 +181,11 @@ def test_one_link_used_twice_at_the_same_moment_signs_in_once(console: Console, 
 
 @pytest.mark.usefixtures("people_let_in")
 def test_two_operators_cannot_remove_each_other_at_the_same_moment(database: Database) -> None:
-    with database.begin() as opened:
-        accounts.grant(opened, "second@example.org", Place(), by="test")
+    database.call(accounts.grant, "second@example.org", Place(), by="test")
 
     def remove(email: str) -> bool:
         try:
-            with database.begin() as opened:
-                accounts.revoke(opened, email, Place())
+            database.call(accounts.revoke, email, Place())
         except LastOperator:
             return False
         return True

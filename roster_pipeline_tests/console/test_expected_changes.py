@@ -78,15 +78,13 @@ def test_a_limit_is_higher_until_a_day_and_goes_back_by_itself(owner: Browser, d
     assert owner.send_form("/schools/lincoln/limits", given).status_code == 303
     page = words_of(owner.get("/schools/lincoln/holds").text)
     assert f"40 % until {day(SOON)}, by {OWNER}: “{WHY['reason']}”" in page
-    with database.begin() as opened:
-        school = tenants.get_school(opened, "lincoln")
+    school = database.call(tenants.get_school, "lincoln")
     assert school.guards_on(SOON).archive_share == 0.4
     assert school.guards_on(SOON + timedelta(days=1)).archive_share == 0.1
     assert school.guards_on(SOON).create_share == 0.25
     assert f"limit Archived people, until {day(SOON)}, value 40 %" in words_of(owner.get("/schools/lincoln/audit").text)
     owner.send_form("/schools/lincoln/limits/end")
-    with database.begin() as opened:
-        assert tenants.get_school(opened, "lincoln").guards_on(TODAY).archive_share == 0.1
+    assert database.call(tenants.get_school, "lincoln").guards_on(TODAY).archive_share == 0.1
     assert [what for _, what, _ in audited(database)] == ["limit raised", "raised limits ended"]
 
 

@@ -116,8 +116,7 @@ def test_the_field_that_a_red_item_needs_is_named_and_unfolded(
     assert fields_named([red | {"ok": True}]) == []
     folded = "<details>\n<summary>Advanced connection settings"
     assert folded in owner.get("/schools/lincoln/settings/connection").text
-    with database.begin() as conn:
-        tenant_changes.save_test(conn, lincoln, [red])
+    database.call(tenant_changes.save_test, lincoln, [red])
     assert folded not in owner.get("/schools/lincoln/settings/connection").text
 
 

@@ -86,8 +86,7 @@ def test_the_people_to_check_are_on_the_page_of_the_sync(
     rows = (newcomer("u1", notes="number_of_another"), newcomer("u2", "Grace", notes="email_of_another"))
     sync_id = sync_rows(database, lincoln, *rows).sync_id
     put_reports(database)
-    with database.begin() as opened:
-        print_report(report_of(sync_summary(opened, sync_id)))
+    print_report(report_of(database.call(sync_summary, sync_id)))
     assert "1 student: Another person has this number too." in capsys.readouterr().out, "a command names them too"
     shown = words_of(owner.get(f"/schools/lincoln/syncs/{sync_id}").text)
     assert shown.count("Please check some people. Another person has this number too.") == 1
@@ -129,8 +128,7 @@ def test_a_failure_offers_its_next_step_and_no_command(
 
 def test_a_decision_is_seen_at_once_in_alerts(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     plan_id = held_creates(database, lincoln)
-    with database.begin() as opened:
-        settle(opened, lincoln.id, datetime.now(UTC))
+    database.call(settle, lincoln.id, datetime.now(UTC))
     page = owner.get("/schools/lincoln").text
     assert "Alert: held" in words_of(page)
     assert '<a class="button primary" href="/schools/lincoln/holds">Look and decide</a>' in page
@@ -143,8 +141,7 @@ def test_a_pause_is_ended_on_the_schools_page(
     owner: Browser, stranger: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     sync_rows(database, lincoln, newcomer("u1"))
-    with database.begin() as opened:
-        alerts.open_alert(opened, "school lincoln", "paused", "It failed 7 nights.", school=lincoln.id)
+    database.call(alerts.open_alert, "school lincoln", "paused", "It failed 7 nights.", school=lincoln.id)
     assert "Let it run by itself again" in owner.get("/schools/lincoln").text
     assert stranger.send_form("/schools/lincoln/resume").status_code == 404
     assert owner.send_form("/schools/lincoln/resume").headers["location"] == "/schools/lincoln"
@@ -247,10 +244,9 @@ def test_a_rollback_is_previewed_needs_a_reason_and_leads_to_its_sync(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     sync_id = sync_rows(database, lincoln, newcomer("u1"), newcomer("u2", "Grace")).sync_id
-    with database.begin() as conn:
-        manual_edits.edit(
-            conn, lincoln.district_id, person_of(database, "u2"), {"phone": "+49"}, who="ada", reason="called"
-        )
+    database.call(
+        manual_edits.edit, lincoln.district_id, person_of(database, "u2"), {"phone": "+49"}, who="ada", reason="called"
+    )
     told = words_of(owner.get(_page(sync_id)).text)
     assert "created, would be removed again 1" in told
     assert "1 person was changed since this sync" in told
@@ -340,8 +336,7 @@ def test_page_table_and_mail_have_one_order_of_roles(
     assert roles != list(ROLE_ORDER)
     rows = [newcomer(f"u-{role}", changes={"role": role}, role=role) for role in roles]
     result = sync_rows(database, lincoln, *rows)
-    with database.begin() as conn:
-        report = report_of(sync_summary(conn, result.sync_id))
+    report = report_of(database.call(sync_summary, result.sync_id))
     print_report(report)
     of_people = words_of(owner.get("/schools/lincoln/people").text)
     assert "1 active student " in of_people, "not students"

@@ -145,10 +145,9 @@ def test_a_plan_whose_people_moved_is_refused_and_leaves_no_approval(
     owner: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     plan_id = held_archive(database, lincoln, MANY)
-    with database.begin() as opened:
-        manual_edits.edit(
-            opened, lincoln.district_id, person_of(database, "old"), {"phone": "+49"}, who="x", reason="y"
-        )
+    database.call(
+        manual_edits.edit, lincoln.district_id, person_of(database, "old"), {"phone": "+49"}, who="x", reason="y"
+    )
     status, _, text = _decide(owner, database, plan_id, "approve")
     assert status == 409
     assert "people or settings were changed since this plan was made" in text
@@ -185,8 +184,7 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
 
 def test_an_approval_that_was_never_used_is_shown(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     plan_id = held_creates(database, lincoln)
-    with database.begin() as opened:
-        approvals.approve(opened, plan_id, "ada", "too early", datetime.now(UTC) - timedelta(hours=100))
+    database.call(approvals.approve, plan_id, "ada", "too early", datetime.now(UTC) - timedelta(hours=100))
     text = words_of(owner.get("/schools/lincoln/holds").text)
     assert "ada approved it: “too early” lapsed unused" in text
     assert _decide(owner, database, plan_id, "approve")[0] == 303, "it can be approved anew"
@@ -331,8 +329,7 @@ def test_one_role_and_kind_is_approved_and_the_rest_waits(
     status, place, _ = _decide(owner, database, plan_id, "approve", parts="chosen", part="student create")
     assert (status, one(database, PEOPLE)) == (303, 4)
     assert "2 rows stay held." in words_of(owner.get(place).text)
-    with database.begin() as opened:
-        approved = report_of(sync_summary(opened, int(place.rpartition("/")[2])))
+    approved = report_of(database.call(sync_summary, int(place.rpartition("/")[2])))
     assert approved.comparison is None, "it would be compared with itself"
     assert one(database, "select count(*) from membership where status = 'archived'") == 0
     assert "2 changes wait for a decision" in words_of(owner.get("/schools/lincoln/holds").text)
@@ -388,8 +385,7 @@ def test_rows_can_be_sorted(owner: Browser, database: Database, lincoln: SchoolR
 def test_several_schools_are_decided_at_once_each_bound_to_its_plan(
     manager: Browser, database: Database, lincoln: SchoolRow, foreign: SchoolRow
 ) -> None:
-    with database.begin() as opened:
-        east = add_school(opened, "east")
+    east = database.call(add_school, "east")
     plans = {"lincoln": held_creates(database, lincoln, "l1"), "east": held_creates(database, east, "e1")}
     foreign_plan = held_creates(database, foreign, "f1")
     sent = [f"{plan} {hash_of(database, plan)}" for plan in (*plans.values(), foreign_plan)]
@@ -434,8 +430,7 @@ def test_all_schools_of_a_page_are_decided_at_once_each_bound_to_its_plan(
 def test_the_archivals_of_several_schools_are_typed_together(
     manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
-    with database.begin() as opened:
-        schools = [lincoln, add_school(opened, "east")]
+    schools = [lincoln, database.call(add_school, "east")]
     sent = []
     for school in schools:
         names = [f"{school.key}-{number}" for number in range(26)]

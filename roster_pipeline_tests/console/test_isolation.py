@@ -117,8 +117,7 @@ def test_things_of_another_school_are_not_found_below_this_school(
 def test_the_manager_of_another_district_sees_and_changes_nothing_of_this_one(
     signed_in: SignedIn, database: Database, lincoln: SchoolRow, foreign: SchoolRow
 ) -> None:
-    with database.begin() as opened:
-        accounts.grant(opened, "far@example.org", Place(district_id=foreign.district_id), by="test")
+    database.call(accounts.grant, "far@example.org", Place(district_id=foreign.district_id), by="test")
     browser, things = signed_in("far@example.org"), things_of(database, lincoln)
     before = every(database, "select * from audit order by id") + every(database, "select key, settings from school")
     given = {"reason": "mine", "connection": "sis", "until": "2099-01-01", "pattern": "lincoln"}

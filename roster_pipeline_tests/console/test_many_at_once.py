@@ -28,8 +28,7 @@ EVENTS = "/schools/lincoln/runs/run-1/events"
 def going(monkeypatch: pytest.MonkeyPatch, database: Database, lincoln: SchoolRow) -> None:
     """A run that does not end; streams check at each step who is signed in."""
     monkeypatch.setattr(server_sent_events, "WHO_EVERY", 0.0)
-    with database.begin() as opened:
-        manual_runs.ask(opened, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here")
+    database.call(manual_runs.ask, "run-1", lincoln.id, lincoln.key, kind="sync", who="test", host="here")
 
 
 def sign_out(_: Database, browser: Browser) -> None:
@@ -39,8 +38,7 @@ def sign_out(_: Database, browser: Browser) -> None:
 
 
 def take_away(database: Database, _: Browser) -> None:
-    with database.begin() as opened:
-        accounts.revoke(opened, OWNER, None)
+    database.call(accounts.revoke, OWNER, None)
 
 
 def give_more(database: Database, _: Browser) -> None:

@@ -115,8 +115,7 @@ def test_a_school_that_is_not_in_the_list_is_typed(manager: Browser, database: D
     assert "Tick at least one school." in manager.send_form(PICK, {}).text
     assert manager.send_form(PICK, typed).headers["location"] == "/schools/st-marys-oak"
     assert manager.send_form(PICK, typed | {"school_id": "4712"}).headers["location"] == "/schools/st-marys-oak-2"
-    with database.begin() as conn:
-        assert tenants.get_school(conn, "st-marys-oak").settings.time_zone == "America/Chicago"
+    assert database.call(tenants.get_school, "st-marys-oak").settings.time_zone == "America/Chicago"
 
 
 def test_all_schools_that_the_search_leaves_are_added_at_once(
@@ -138,12 +137,10 @@ def test_all_schools_that_the_search_leaves_are_added_at_once(
     word = names[0].split()[-2]
     fitting = [name for name in names if word in name]
     assert manager.send_form(f"{page}?q={word}", {"all": "on"}).is_redirect
-    with database.begin() as conn:
-        added = [row.name for row in tenants.schools_of(conn, connection.id)]
+    added = [row.name for row in database.call(tenants.schools_of, connection.id)]
     assert sorted(added) == sorted(fitting)
     assert manager.send_form(page, {"all": "on"}).headers["location"] == "/connections/csv/test"
-    with database.begin() as conn:
-        assert len(tenants.schools_of(conn, connection.id)) == len(names)
+    assert len(database.call(tenants.schools_of, connection.id)) == len(names)
 
 
 def test_nothing_is_made_if_one_address_is_wrong(manager: Browser, database: Database) -> None:
@@ -164,16 +161,14 @@ def test_a_new_connection_starts_from_what_is_known_of_its_sis(
 ) -> None:
     answer = manager.send_form(PAGE, NEW | {"connection-allow_private_addresses": "on"})
     assert answer.headers["location"] == "/connections/springfield-powerschool/schools"
-    with database.begin() as conn:
-        made = tenants.get_connection(conn, "springfield-powerschool")
+    made = database.call(tenants.get_connection, "springfield-powerschool")
     assert (made.settings.sis, made.settings.sign_in) == ("powerschool", "oauth2")
     assert not made.settings.allow_private_addresses
     assert secrets.unseal(made.secret or "") == "p0ison"
     of_sis = "/connections/springfield-powerschool"
     for tick, on in (({"connection-allow_private_addresses": "on"}, True), ({}, False)):
         operator.send_form(f"{of_sis}/list", NEW | tick)
-        with database.begin() as conn:
-            saved = tenants.get_connection(conn, "springfield-powerschool").settings
+        saved = database.call(tenants.get_connection, "springfield-powerschool").settings
         assert saved.allow_private_addresses is on, "an operator decides about it before there is a school"
         listed(operator, f"{of_sis}/schools")
         refused = operator.send_form(f"{of_sis}/list", NEW | tick | {"connection-url": "sis"}).text
@@ -199,13 +194,11 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_made(manager: Brow
         assert "p0ison" not in answer.text
         assert f'<li><a href="#{field}">{LABELS[field]}: ' in answer.text, "the list above the form names the field"
         assert fields_of(answer.text, "/new")["connection-client_id"] == "abc", "what was entered is kept"
-    with database.begin() as conn:
-        assert {row.key for row in tenants.list_connections(conn)} == {"foreign-sis", "sis"}
+    assert {row.key for row in database.call(tenants.list_connections)} == {"foreign-sis", "sis"}
 
 
 def test_a_wrong_secret_is_named_and_corrected_in_place(manager: Browser, database: Database, sis: Served) -> None:
-    with database.begin() as conn:
-        tenant_changes.set_connection(conn, "sis", secret_sealed=secrets.seal("wr0ng"))
+    database.call(tenant_changes.set_connection, "sis", secret_sealed=secrets.seal("wr0ng"))
     manager.send_form(LIST)
     shown = listed(manager)
     assert "The schools could not be read." in shown
@@ -214,8 +207,7 @@ def test_a_wrong_secret_is_named_and_corrected_in_place(manager: Browser, databa
     assert "Read the list again" not in shown, "that button would drop what is typed into the form"
     assert manager.send_form(LIST, fields_of(shown, LIST) | {"secret": SECRET}).headers["location"] == PICK
     assert students_of(sis) in listed(manager)
-    with database.begin() as conn:
-        assert tenants.get_connection(conn, "sis").settings.allow_private_addresses, "the rest stays"
+    assert database.call(tenants.get_connection, "sis").settings.allow_private_addresses, "the rest stays"
     moved = manager.send_form(LIST, fields_of(shown, LIST) | {"connection-url": "https://elsewhere.example/ims"})
     assert "type the Client Secret again" in errors_in(moved.text)["secret"]
 
@@ -242,8 +234,7 @@ def test_a_second_attempt_corrects_the_connection_of_the_first(
     there = "/connections/springfield-powerschool/schools"
     assert manager.send_form(PAGE, NEW).headers["location"] == there
     assert manager.send_form(PAGE, NEW | corrected | {"secret": "second"}).headers["location"] == there
-    with database.begin() as conn:
-        made = tenants.get_connection(conn, "springfield-powerschool")
+    made = database.call(tenants.get_connection, "springfield-powerschool")
     assert int(one(database, "select count(*) from connection")) == before + 1
     assert made.settings.url == (NEW | corrected)["connection-url"]
     assert made.settings.client_id == (NEW | corrected)["connection-client_id"]
@@ -337,8 +328,7 @@ def test_counting_keeps_counts_alone_and_says_nothing_of_people(
             carry_out_list(database, "sis", list_id)
             said = str(every(database, "select * from sis_school_list")) + caplog.text
             assert leaked(said) == []
-            with database.begin() as conn:
-                found = connection_tests.get_list(conn, connection)
+            found = database.call(connection_tests.get_list, connection)
             assert found is not None
             assert (found.problem is None) == (not fault)
 

@@ -113,13 +113,11 @@ def test_it_changes_nothing_of_the_schools_own_plans_holds_reports_and_next_sync
 def test_the_rules_of_every_sync_decide(owner: Browser, database: Database, lincoln: SchoolRow, sis: Served) -> None:
     person, record = a_pupil(database)
     sis.people.edit(record, email="new@example.org")
-    with database.begin() as conn:
-        manual_edits.set_excluded(conn, lincoln.district_id, person, True, who="test", reason="test")
+    database.call(manual_edits.set_excluded, lincoln.district_id, person, True, who="test", reason="test")
     page = asked(owner, person)
     assert "Excluded from the sync." in words_of(owner.get(page).text)
     assert "Sync this person now" not in owner.get(page).text
-    with database.begin() as conn:
-        manual_edits.set_excluded(conn, lincoln.district_id, person, False, who="test", reason="test")
+    database.call(manual_edits.set_excluded, lincoln.district_id, person, False, who="test", reason="test")
     page = asked(owner, person)
     with database.begin() as conn:
         manual_edits.edit(conn, lincoln.district_id, person, {"email": "kept@example.org"}, who="test", reason="test")

@@ -22,8 +22,7 @@ NOW = datetime(2026, 11, 3, 18, 0, tzinfo=UTC)
 
 
 def _asked(database: Database, **more: object) -> Overview:
-    with database.begin() as opened:
-        return overview(opened, **({"everyone": True} | more))  # type: ignore[arg-type]
+    return database.call(overview, **({"everyone": True} | more))  # type: ignore[arg-type]
 
 
 def _keys(found: Overview) -> list[str]:
@@ -31,8 +30,7 @@ def _keys(found: Overview) -> list[str]:
 
 
 def test_everybody_sees_their_own_schools(signed_in: SignedIn, database: Database) -> None:
-    with database.begin() as opened:
-        add_school(opened, "roosevelt")
+    database.call(add_school, "roosevelt")
     seen, named = {}, {}
     for email in (OPERATOR, MANAGER, OWNER, STRANGER):
         text = words_of(signed_in(email).get("/").text)
@@ -79,8 +77,7 @@ def test_what_needs_attention_comes_first(database: Database) -> None:
 
 
 def test_a_sync_after_a_failure_ends_the_failing(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as opened:
-        alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", None)
+    database.call(alerts.record, "lincoln", "raw_users", "lincoln: the SIS did not answer.", None)
     assert _asked(database).page[0].failure == "lincoln: the SIS did not answer."
     sync_rows(database, lincoln, newcomer("u1"))
     assert (_asked(database).page[0].state, _asked(database).failing) == ("off", 0)
@@ -98,8 +95,7 @@ def test_a_discarded_plan_no_longer_counts_as_held(owner: Browser, database: Dat
     put_reports(database)
     text = words_of(owner.get("/").text)
     assert "Held 2 creations are held until someone decides" in text
-    with database.begin() as opened:
-        approvals.discard(opened, plan_id, "me", "no", datetime.now(UTC))
+    database.call(approvals.discard, plan_id, "me", "no", datetime.now(UTC))
     assert _asked(database).page[0].held == 0
     text = words_of(owner.get("/").text)
     assert "Discarded The held changes were discarded. The next sync makes a new plan." in text

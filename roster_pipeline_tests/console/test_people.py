@@ -112,8 +112,7 @@ def test_somebody_is_found_by_everything_that_an_owner_knows_of_them(
     plan = write_plan(database, lincoln, [row("update", int(number), links=["SIS-77"], reason="changed")])
     assert found in words_of(owner.send_form(f"/schools/lincoln/plans/{plan}", {"q": "ANGSTRÖM jose"}).text)
 
-    with database.begin() as conn:
-        manual_edits.set_archived(conn, lincoln, int(number), True, who="test", reason="test")
+    database.call(manual_edits.set_archived, lincoln, int(number), True, who="test", reason="test")
     nobody = owner.send_form(PEOPLE, {"q": "pena"})
     assert "Show 1 archived" in words_of(nobody.text)
     assert names_in(owner, PEOPLE, q="pena", status="archived") == [found]
@@ -172,14 +171,12 @@ def test_managers_see_the_people_of_their_districts_and_nobody_else_does(
     assert manager.get("/people?district=shelbyville").status_code == 404
     assert names_in(operator, "/people?district=shelbyville") == ["Carl Lovelace"]
     assert owner.get("/people?district=shelbyville").headers["location"] == PEOPLE, "an owner of one school"
-    with database.begin() as conn:
-        accounts.grant(conn, OWNER, Place(school_id=foreign.id), by="test")
+    database.call(accounts.grant, OWNER, Place(school_id=foreign.id), by="test")
     assert names_in(owner, "/people?district=springfield") == ["Ada Lovelace"], "not those of the rest of the district"
     assert names_in(owner, "/people", district="springfield", q="beth") == []
     assert names_in(owner, "/people", district="shelbyville", q="carl") == ["Carl Lovelace"]
     assert "/people/duplicates" not in owner.get("/people?district=springfield").text
-    with database.begin() as conn:
-        accounts.grant(conn, OWNER, Place(school_id=oak.id), by="test")
+    database.call(accounts.grant, OWNER, Place(school_id=oak.id), by="test")
     assert names_in(owner, "/people", district="springfield") == ["Ada Lovelace", "Beth Lovelace"]
 
 
@@ -360,10 +357,9 @@ def test_the_old_school_of_a_person_who_moved_sees_only_the_name(
 ) -> None:
     sync_rows(database, oak, row("create", ada, reason="joined_school", changes={"role": "student"}, links=["u1"]))
     sync_rows(database, lincoln, row("archive", ada, reason="moved_school", links=["u1"]))
-    with database.begin() as conn:
-        manual_edits.edit(
-            conn, lincoln.district_id, ada, {"email": "hidden@example.org"}, who="oak", reason="secret reason"
-        )
+    database.call(
+        manual_edits.edit, lincoln.district_id, ada, {"email": "hidden@example.org"}, who="oak", reason="secret reason"
+    )
     page = owner.get(f"/people/{ada}").text
     assert "Ada" in page
     listed = owner.get(f"{PEOPLE}?status=archived").text
@@ -501,8 +497,7 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
     managers = words_of(manager.get(f"/people/{ada}").text)
     assert "“secret of oak”" in managers
     assert "“moves, secret of oak”" in managers
-    with database.begin() as conn:
-        lasting_decisions.announce_leavers(conn, lincoln, [ada], date(2020, 1, 2), OWNER, "moved")
+    database.call(lasting_decisions.announce_leavers, lincoln, [ada], date(2020, 1, 2), OWNER, "moved")
     shown = words_of(owner.get(f"/people/{ada}").text)
     assert "Announced to leave" not in shown, "it has ended"
     assert "announced to leave on Thu 2 Jan 2020 in Lincoln" in shown

@@ -44,19 +44,16 @@ def ask(database: Database, school: SchoolRow, host: str | None = None) -> str:
     """Request a run, which waits for its turn without a process."""
     run_id = str(uuid.uuid4())
     where = host or socket.gethostname()
-    with database.begin() as conn:
-        manual_runs.ask(conn, run_id, school.id, school.key, kind="sync", who="another", host=where)
+    database.call(manual_runs.ask, run_id, school.id, school.key, kind="sync", who="another", host=where)
     return run_id
 
 
 def begin(database: Database, run_id: str, slots: int = 2) -> bool | None:
-    with database.begin() as conn:
-        return manual_runs.begin(conn, run_id, slots)
+    return database.call(manual_runs.begin, run_id, slots)
 
 
 def run_of(database: Database, school: SchoolRow, run_id: str) -> Row[Any]:
-    with database.begin() as conn:
-        found = manual_runs.get(conn, school.id, run_id)
+    found = database.call(manual_runs.get, school.id, run_id)
     assert found is not None
     return found
 
@@ -91,8 +88,7 @@ def test_a_dry_run_then_a_first_sync_that_is_held_then_a_failure(
         people = conn.scalar(text("select count(*) from person"))
     assert (who, people) == (OWNER, 0), "the first sync waits, and says who asked"
 
-    with database.begin() as conn:
-        tenant_changes.set_connection(conn, "sis", secret_sealed=seal("p0ison-wrong"))
+    database.call(tenant_changes.set_connection, "sis", secret_sealed=seal("p0ison-wrong"))
     failed = events_of(owner, started(owner, "sync") + "/events")[-2][2]
     assert "The run failed." in failed
     assert "Client ID and Client Secret" in failed
@@ -164,8 +160,7 @@ def test_one_district_leaves_a_slot_to_the_others_and_a_waiting_run_tells_its_pl
     assert begin(database, theirs) is True
     assert "it is the next one" in owner.get(f"{RUNS}/{second}").text
     assert begin(database, second) is False
-    with database.begin() as conn:
-        manual_runs.end(conn, first)
+    database.call(manual_runs.end, first)
     assert begin(database, second) is True
     assert begin(database, first) is None, "one that is over begins no more"
     assert "Starting." in owner.get(f"{RUNS}/{second}").text
@@ -175,16 +170,13 @@ def test_a_run_that_waits_for_its_turn_starts_by_itself(
     owner: Browser, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launchers, "MODULE", "roster_pipeline.console.no_such_module")
-    with database.begin() as conn:
-        oak = add_school(conn, "oak")
+    oak = database.call(add_school, "oak")
     going = ask(database, oak)
     assert begin(database, going, 1) is True
-    with database.begin() as conn:
-        waiting = launchers.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=1)
+    waiting = launchers.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=1)
     time.sleep(launchers.LOOK_EVERY * 2)
     assert run_of(database, lincoln, waiting).started_at is None
-    with database.begin() as conn:
-        manual_runs.end(conn, going)
+    database.call(manual_runs.end, going)
     assert "exit code 1" in events_of(owner, f"{RUNS}/{waiting}/events")[-2][2]
 
 

@@ -49,8 +49,7 @@ def of_page(fields: dict[str, Any], page: str) -> dict[str, Any]:
 
 
 def stored(database: Database) -> SchoolRow:
-    with database.begin() as conn:
-        return tenants.get_school(conn, "lincoln")
+    return database.call(tenants.get_school, "lincoln")
 
 
 def test_the_page_has_a_field_for_every_setting(operator: Browser) -> None:
@@ -161,8 +160,7 @@ def test_every_field_is_kept_and_shown_again(operator: Browser, database: Databa
     for page, fields in zip(PAGES, back, strict=True):
         assert operator.send_form(page, fields).status_code == 303
     assert stored(database) == found, "what is shown is what is stored"
-    with database.begin() as conn:
-        what = [entry.what for entry in audit.search(conn, school_id=found.id)]
+    what = [entry.what for entry in database.call(audit.search, school_id=found.id)]
     assert what == ["school changed"] * len(PAGES), "saving nothing is no change"
 
 
@@ -260,8 +258,7 @@ def test_a_console_that_still_has_a_replaced_key_stores_no_secret(
     owner: Browser, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before, old, new = stored(database), os.environ[secrets.SECRET_KEY], secrets.new_key()
-    with database.begin() as conn:
-        secrets.rotate(conn, old, new, who="Ada")
+    database.call(secrets.rotate, old, new, who="Ada")
     for path in (PAGE, "/schools/lincoln/test"):
         refused = errors_in(owner.send_form(path, changed(opened(owner), secret="p0ison")).text)["secret"]
         assert "An operator has to restart it" in refused
@@ -308,8 +305,7 @@ def test_only_an_operator_opens_the_private_network_and_files(
 def test_a_shared_connection_is_changed_only_by_who_sees_all_its_schools(
     owner: Browser, manager: Browser, database: Database
 ) -> None:
-    with database.begin() as conn:
-        add_school(conn, "roosevelt")
+    database.call(add_school, "roosevelt")
     shown = owner.get(PAGE).text
     assert "1 more" in shown
     assert "Roosevelt" not in shown
@@ -352,8 +348,7 @@ def test_a_connection_of_the_district_is_changed_by_its_managers_and_no_owner_ma
 def test_on_a_shared_connection_nobody_points_at_a_school_that_is_not_theirs(
     owner: Browser, manager: Browser, database: Database
 ) -> None:
-    with database.begin() as conn:
-        add_school(conn, "roosevelt")
+    database.call(add_school, "roosevelt")
     assert "org-lincoln" in owner.get(PAGE).text
     assert "school-school_id" not in opened(owner)
     for path in (PAGE, "/schools/lincoln/test"):
@@ -437,8 +432,7 @@ def test_the_end_of_a_secret_is_not_in_the_past(owner: Browser, database: Databa
         assert answer.status_code == 400
         assert "Wed 1 May 2019 is in the past" in errors_in(answer.text)["connection-secret_expires"]
     stale = stored(database).connection.settings.model_copy(update={"secret_expires": date(2019, 5, 1)})
-    with database.begin() as conn:
-        tenant_changes.set_connection(conn, "sis", settings=stale)
+    database.call(tenant_changes.set_connection, "sis", settings=stale)
     other = changed(opened(owner), connection__client_id="x")
     assert owner.send_form(PAGE, other).is_redirect, "one that grew old keeps nobody from saving other things"
 

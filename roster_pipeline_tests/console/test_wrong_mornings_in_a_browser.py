@@ -92,34 +92,29 @@ def test_held_and_decided_in_parts_with_one_row_left_out(
 def _not_approvable(database: Database, school: SchoolRow) -> None:
     held_archive(database, school, INCOMPLETE)
     put_reports(database)
-    with database.begin() as opened:
-        settle(opened, school.id, datetime.now(UTC))
+    database.call(settle, school.id, datetime.now(UTC))
 
 
 def _refused(database: Database, school: SchoolRow) -> None:
     held_creates(database, school)
-    with database.begin() as opened:
-        alerts.record(opened, school.key, "raw_users", REFUSED, run_id=None, cause="credentials")
+    database.call(alerts.record, school.key, "raw_users", REFUSED, run_id=None, cause="credentials")
 
 
 def _away(database: Database, school: SchoolRow) -> None:
-    with database.begin() as opened:
-        alerts.record(opened, school.key, "raw_users", AWAY, run_id=None, cause="step")
+    database.call(alerts.record, school.key, "raw_users", AWAY, run_id=None, cause="step")
 
 
 def _paused(database: Database, school: SchoolRow) -> None:
     builders.sync_rows(database, school, builders.newcomer("u1"))
     put_reports(database)
-    with database.begin() as opened:
-        pause(opened, SOON, school=school.key, who=OWNER, reason="the summer holidays")
+    database.call(pause, SOON, school=school.key, who=OWNER, reason="the summer holidays")
 
 
 def _silent(database: Database, school: SchoolRow) -> None:
     builders.sync_rows(database, school, builders.newcomer("u1"))
     put_reports(database)
     change_school(database, school.key, automatic=True)
-    with database.begin() as opened:
-        alerts.open_alert(opened, f"school {school.key}", alerts.STALE, "No sync was finished.", school=school.id)
+    database.call(alerts.open_alert, f"school {school.key}", alerts.STALE, "No sync was finished.", school=school.id)
 
 
 def _failed_for_a_week(database: Database, school: SchoolRow) -> None:

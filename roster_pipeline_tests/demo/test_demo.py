@@ -69,14 +69,12 @@ def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(
 ) -> None:
     address = environment["ROSTER_DATABASE_URL"]
     database = made(address, postgres_server)
-    with database.begin() as conn:
-        tenant_changes.add_district(conn, "springfield", "Springfield")
+    database.call(tenant_changes.add_district, "springfield", "Springfield")
     with mock.patch.dict(os.environ, environment, clear=True):
         answer = run("demo")
     assert answer.code == 1
     assert "districts of your own" in answer.err
-    with database.begin() as conn:
-        assert [row.key for row in tenants.list_districts(conn)] == ["springfield"]
+    assert [row.key for row in database.call(tenants.list_districts)] == ["springfield"]
     database.close()
 
 
@@ -99,8 +97,7 @@ def test_the_demo_drops_no_database_that_it_may_not_make_anew(
             server.execute(sql.SQL("create database {} owner {}").format(sql.Identifier(name), role))
         database = Database(environment["ROSTER_DATABASE_URL"])
         schema.upgrade(database)
-        with database.begin() as conn:
-            tenant_changes.add_district(conn, DISTRICT, "Of an earlier demo")
+        database.call(tenant_changes.add_district, DISTRICT, "Of an earlier demo")
         database.close()
         with mock.patch.dict(os.environ, environment, clear=True):
             answer = run("demo")

@@ -49,14 +49,12 @@ def apply_plan(
 
 def relink(database: Database, plan_id: int, **how: Any) -> SyncResult:
     """Relink the people of a plan in a transaction of its own."""
-    with database.begin() as conn:
-        return relinking.relink(conn, plan_id, **how)
+    return database.call(relinking.relink, plan_id, **how)
 
 
 def roll_back(database: Database, sync_id: int, **how: Any) -> SyncResult:
     """Undo a sync in a transaction of its own."""
-    with database.begin() as conn:
-        return rollbacks.roll_back(conn, sync_id, **how)
+    return database.call(rollbacks.roll_back, sync_id, **how)
 
 
 @dataclass(frozen=True)
@@ -99,11 +97,9 @@ def records(documents: bytes) -> list[dict[str, Any]]:
 
 def pull_of(database: Database, school: SchoolRow, *pages: Page, proof: Mapping[str, Any] = PROOF) -> int:
     """A stored, finished pull."""
-    with database.begin() as conn:
-        pull_id, _ = pulls.claim(conn, school.connection, f"night {next(_numbers)}")
+    pull_id, _ = database.call(pulls.claim, school.connection, f"night {next(_numbers)}")
     pulls.store(database, pull_id, pages)
-    with database.begin() as conn:
-        pulls.finish(conn, pull_id, proof)
+    database.call(pulls.finish, pull_id, proof)
     return pull_id
 
 
@@ -111,8 +107,7 @@ def snapshot_of(database: Database, school: SchoolRow, *users: dict[str, Any]) -
     """A snapshot of a school with these users."""
     own = org(school.settings.school_id)
     pull_id = pull_of(database, school, Page("org", [own]), Page("user", list(users)))
-    with database.begin() as conn:
-        return snapshots.take(conn, school, own["sourcedId"], pull_id, contacts=True, run_id=None)
+    return database.call(snapshots.take, school, own["sourcedId"], pull_id, contacts=True, run_id=None)
 
 
 NOBODY = pd.DataFrame(columns=ROSTER_COLUMNS).astype({"identity": "Int64"})

@@ -10,15 +10,13 @@ from roster_pipeline_tests.directory.builders import add_school, newcomer, perso
 @pytest.fixture
 def lincoln(database: Database) -> SchoolRow:
     """A school of the district springfield, with its connection."""
-    with database.begin() as conn:
-        return add_school(conn, "lincoln")
+    return database.call(add_school, "lincoln")
 
 
 @pytest.fixture
 def roosevelt(database: Database, lincoln: SchoolRow) -> SchoolRow:
     """A second school of the same connection."""
-    with database.begin() as conn:
-        return add_school(conn, "roosevelt")
+    return database.call(add_school, "roosevelt")
 
 
 @pytest.fixture

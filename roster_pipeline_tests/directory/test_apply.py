@@ -94,8 +94,7 @@ def test_a_home_comes_from_another_connection_where_the_plan_says_so_unless_it_m
     database: Database, lincoln: SchoolRow
 ) -> None:
     sync_rows(database, lincoln, newcomer("u1"))
-    with database.begin() as conn:
-        other = add_school(conn, "roosevelt", connection="other")
+    other = database.call(add_school, "roosevelt", connection="other")
     person = person_of(database, "u1")
     sync_rows(database, other, row("create", person, changes={"role": "student"}, links=["x1"], new_links=["x1"]))
     primary = "select sourced_id from link where is_primary"
@@ -156,8 +155,7 @@ def test_a_person_the_sis_still_answers_for_is_not_archived(database: Database, 
         for sourced_id, witness in (("u1", "here"), ("u2", "gone"))
     )
     snapshot_id = snapshot_of(database, lincoln)
-    with database.begin() as conn:
-        plans.write_witnesses(conn, snapshot_id, {"u2": "here"})
+    database.call(plans.write_witnesses, snapshot_id, {"u2": "here"})
     result = sync_rows(database, lincoln, by_row, by_witness, snapshot_id=snapshot_id)
     assert result.held == {"student": {"archive": 2}}
     assert every(database, "select status from membership") == [("active",)] * 2

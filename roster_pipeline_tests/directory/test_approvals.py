@@ -35,8 +35,7 @@ def _held_plan(database: Database, school: SchoolRow, **more: object) -> int:
 
 
 def _approve(database: Database, plan_id: int, at: datetime = NOW, **more: Any) -> int:
-    with database.begin() as conn:
-        return approvals.approve(conn, plan_id, "owner", "they are new", at, **more)
+    return database.call(approvals.approve, plan_id, "owner", "they are new", at, **more)
 
 
 def test_an_approval_lets_the_held_rows_of_its_school_through_once(
@@ -178,8 +177,7 @@ def test_an_exempted_update_does_not_hand_a_membership_to_the_sync(database: Dat
     rows = [row("update", person_of(database, record), links=[record]) for record in "ab"]
     plan_id = write_plan(database, lincoln, rows, held={("student", "update"): [FINDING]})
     builders.apply_plan(database, plan_id, who="night")
-    with database.begin() as conn:
-        assert lasting_decisions.exempt(conn, plan_id, [0], "owner", "on a journey") == 1
+    assert database.call(lasting_decisions.exempt, plan_id, [0], "owner", "on a journey") == 1
     _approve(database, plan_id)
     builders.apply_plan(database, plan_id, who="owner", kind="approval")
     managed = every(database, "select managed from membership order by person_id")

@@ -67,8 +67,7 @@ def test_two_schools_that_change_shared_people_never_lose_a_change(
 
 
 def test_districts_do_not_wait_for_each_other(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as conn:
-        foreign = builders.add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    foreign = database.call(builders.add_school, "foreign", connection="foreign-sis", district="shelbyville")
     plan_id = builders.write_plan(database, foreign, [builders.newcomer("u1")])
     with database.begin() as conn:
         lock_district(conn, lincoln.district_id)

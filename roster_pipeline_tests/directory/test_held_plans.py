@@ -26,8 +26,7 @@ def _held_plan(database: Database, school: SchoolRow, *names: str) -> int:
 def test_held_plans_are_those_of_the_schools_one_may_see_newest_first(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
-    with database.begin() as conn:
-        elsewhere = builders.add_school(conn, "elsewhere", connection="other", district="shelbyville")
+    elsewhere = database.call(builders.add_school, "elsewhere", connection="other", district="shelbyville")
     first, second, third = (_held_plan(database, school) for school in (lincoln, roosevelt, elsewhere))
     with database.begin() as conn:
         everything = held_plans.waiting(conn)
@@ -136,10 +135,8 @@ def test_the_audit_is_searched_by_district_school_kind_and_words(
 
 def test_a_rollback_is_outlined_in_numbers_and_changes_nothing(database: Database, lincoln: SchoolRow) -> None:
     sync_id = builders.sync_rows(database, lincoln, builders.newcomer("u1"), builders.newcomer("u2", "Grace")).sync_id
-    with database.begin() as conn:
-        manual_edits.edit(
-            conn, lincoln.district_id, builders.person_of(database, "u2"), {"phone": "+49"}, who="o", reason="called"
-        )
+    grace = builders.person_of(database, "u2")
+    database.call(manual_edits.edit, lincoln.district_id, grace, {"phone": "+49"}, who="o", reason="called")
     outline = rollback.outline(database, sync_id)
     assert outline.people == {"student": {"create": 1, "moved": 1}}
     assert (outline.undone, outline.left_alone) == (1, 1)

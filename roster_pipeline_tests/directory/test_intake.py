@@ -150,8 +150,7 @@ def test_a_pull_that_breaks_off_leaves_no_page_behind(database: Database, lincol
         yield Page("user", [user("u", "x")])
         raise ConnectionResetError
 
-    with database.begin() as conn:
-        pull_id, _ = pulls.claim(conn, lincoln.connection, "monday")
+    pull_id, _ = database.call(pulls.claim, lincoln.connection, "monday")
     with pytest.raises(ConnectionResetError):
         pulls.store(database, pull_id, pages())
     assert one(database, "select count(*) from sis_record") == 0
@@ -162,12 +161,10 @@ def test_a_pull_that_breaks_off_leaves_no_page_behind(database: Database, lincol
 def test_only_one_run_fetches_for_a_batch(database: Database, lincoln: SchoolRow) -> None:
     def run(_: int) -> bool:
         with pulls.pull_lock(database, lincoln.connection.id, "monday"):
-            with database.begin() as conn:
-                pull_id, fresh = pulls.claim(conn, lincoln.connection, "monday")
+            pull_id, fresh = database.call(pulls.claim, lincoln.connection, "monday")
             if fresh:
                 pulls.store(database, pull_id, [Page("user", [user("u", "x")])])
-                with database.begin() as conn:
-                    pulls.finish(conn, pull_id, PROOF)
+                database.call(pulls.finish, pull_id, PROOF)
             return fresh
 
     with ThreadPoolExecutor(4) as pool:
@@ -224,7 +221,7 @@ def test_an_empty_roster_is_a_frame_with_all_columns(database: Database, lincoln
     assert rejected.empty
 
 
-def write(conn: Connection, snapshot_id: int, **what: Any) -> None:
+def write(conn: Connection, /, snapshot_id: int, **what: Any) -> None:
     """Quality results, or counts, of a snapshot whose roster does not matter."""
     rosters.write(conn, snapshot_id, NOBODY, pd.DataFrame(), **what)
 
@@ -256,8 +253,7 @@ def test_quality_results_replace_those_of_an_earlier_run(database: Database, lin
 def test_the_directory_frames_hold_everyone_the_roster_could_mean(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
-    with database.begin() as conn:
-        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    foreign = database.call(add_school, "foreign", connection="foreign-sis", district="shelbyville")
     sync_rows(database, lincoln, newcomer("member", changes={"contact_phone": "+1"}))
     sync_rows(
         database,
@@ -295,8 +291,7 @@ def test_frames_of_an_empty_directory_have_their_columns(database: Database, lin
 def test_the_history_of_roles_leaves_out_tonight_and_what_was_held(database: Database, lincoln: SchoolRow) -> None:
     for students in (10, 11, 12):
         snapshot_id = snapshot_of(database, lincoln)
-        with database.begin() as conn:
-            write(conn, snapshot_id, counts={"roles": {"student": students}})
+        database.call(write, snapshot_id, counts={"roles": {"student": students}})
         if students < 12:
             sync_rows(database, lincoln, snapshot_id=snapshot_id)
     every(database, "update sync set outcome = 'held' where id = (select min(id) from sync) returning 1")
@@ -325,8 +320,7 @@ def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
 ) -> None:
     for students in (10, 20, 30):
         snapshot_id = snapshot_of(database, lincoln)
-        with database.begin() as conn:
-            write(conn, snapshot_id, counts={"roles": {"student": students}})
+        database.call(write, snapshot_id, counts={"roles": {"student": students}})
         synced = sync_rows(database, lincoln, snapshot_id=snapshot_id)
         if students == 20:
             every(
@@ -338,8 +332,7 @@ def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
                 action=action,
                 sync=synced.sync_id if approved else None,
             )
-    with database.begin() as conn:
-        assert sync_summary.history_of(conn, lincoln.id, snapshot_id).roles["student"].tolist() == usual
+    assert database.call(sync_summary.history_of, lincoln.id, snapshot_id).roles["student"].tolist() == usual
 
 
 def test_old_snapshots_lose_their_records_and_keep_their_counts(database: Database, lincoln: SchoolRow) -> None:

@@ -54,8 +54,7 @@ ACROSS = {
 
 
 def test_the_database_refuses(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as conn:
-        foreign = add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    foreign = database.call(add_school, "foreign", connection="foreign-sis", district="shelbyville")
     sync_rows(database, lincoln, newcomer("u1"))
     given = {
         "ours": lincoln.district_id,
@@ -77,8 +76,7 @@ CHANGING = ("update {0} set district_id = 1", "delete from {0}", "truncate {0}",
 @pytest.mark.parametrize("table", ["audit", "change_log"])
 def test_audit_and_ledger_are_append_only(database: Database, lincoln: SchoolRow, table: str) -> None:
     sync_rows(database, lincoln, newcomer("u1"))
-    with database.begin() as conn:
-        audit.record(conn, who="owner", what="test", school_id=lincoln.id, details={"a": 1})
+    database.call(audit.record, who="owner", what="test", school_id=lincoln.id, details={"a": 1})
     query = f"select count(*) from {table}"
     before = one(database, query)
     for statement in CHANGING:
@@ -168,8 +166,7 @@ def test_erasing_a_person_leaves_the_namesake_of_their_sourced_id_in_another_sis
         both[school.key] = snapshot_of(database, school, user("u1", school.settings.school_id))
         sync_rows(database, school, newcomer("u1"), snapshot_id=both[school.key])
     erased = one(database, "select person_id from link where connection_id = :c", c=lincoln.connection.id)
-    with database.begin() as conn:
-        erase(conn, lincoln.district_id, erased, who="owner", reason="asked to be forgotten")
+    database.call(erase, lincoln.district_id, erased, who="owner", reason="asked to be forgotten")
     kept = "select (select count(*) from raw_user where snapshot_id = :s), (select count(*) from plan_row r "
     kept += "join plan p on p.id = r.plan_id where p.snapshot_id = :s)"
     assert every(database, kept, s=both[lincoln.key]) == [(0, 0)]

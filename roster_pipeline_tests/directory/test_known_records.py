@@ -112,8 +112,7 @@ def stored(
     database: Database, school: SchoolRow, client: Client, wanted: Wanted, batch: str, known: KnownUsers | None
 ) -> tuple[dict[str, Any], list[Any], list[Any]]:
     """One pull, as proof, payloads and rejects."""
-    with database.begin() as conn:
-        pull_id, _ = pulls.claim(conn, school.connection, batch)
+    pull_id, _ = database.call(pulls.claim, school.connection, batch)
     pulled = pull(client, wanted, known)
     pulled.into(lambda batches: pulls.store(database, pull_id, batches, known))
     proof = pulled.proof.as_dict()
@@ -133,8 +132,7 @@ def served(sis: Sis) -> Iterator[Callable[..., Client]]:
 @pytest.fixture
 def oak(database: Database, lincoln: SchoolRow) -> SchoolRow:
     """A school of another connection."""
-    with database.begin() as conn:
-        return add_school(conn, "oak", connection="other-sis")
+    return database.call(add_school, "oak", connection="other-sis")
 
 
 def spied(monkeypatch: pytest.MonkeyPatch, owner: type, name: str) -> list[tuple[Any, ...]]:
@@ -199,8 +197,7 @@ def test_marks_of_another_code_or_of_other_settings_are_not_used(
 def test_an_erasure_forgets_the_marks_also_of_a_pull_that_is_being_stored(
     database: Database, lincoln: SchoolRow
 ) -> None:
-    with database.begin() as conn:
-        gone = manual_edits.add(conn, lincoln, {"family_name": "Berg", "role": "staff"}, **WHO)
+    gone = database.call(manual_edits.add, lincoln, {"family_name": "Berg", "role": "staff"}, **WHO)
 
     class Meanwhile(KnownUsers):
         """Somebody is erased while the pull reads."""

@@ -29,13 +29,11 @@ def ada(database: Database, lincoln: SchoolRow) -> int:
 
 
 def unlink(database: Database, school: SchoolRow, person: int, sourced_id: str = "u2") -> None:
-    with database.begin() as conn:
-        manual_edits.unlink(conn, school.connection, person, sourced_id, **BY)
+    database.call(manual_edits.unlink, school.connection, person, sourced_id, **BY)
 
 
 def link(database: Database, school: SchoolRow, person: int, sourced_id: str = "u2") -> None:
-    with database.begin() as conn:
-        manual_edits.link(conn, school.connection, person, sourced_id, **BY)
+    database.call(manual_edits.link, school.connection, person, sourced_id, **BY)
 
 
 def test_unlinking_is_remembered_until_the_two_are_linked_again(
@@ -47,8 +45,7 @@ def test_unlinking_is_remembered_until_the_two_are_linked_again(
     for _ in range(2):
         unlink(database, lincoln, ada)
         assert builders.every(database, APART) == [(lincoln.connection.id, "u2", ada)]
-        with database.begin() as conn:
-            (told,) = members.get_person(conn, lincoln.district_id, ada).exclusions
+        (told,) = database.call(members.get_person, lincoln.district_id, ada).exclusions
         assert (told["connection"], told["sourced_id"]) == (lincoln.connection.key, "u2")
         link(database, lincoln, ada)
         assert builders.every(database, APART) == []
@@ -103,11 +100,9 @@ def test_erasing_deletes_decisions_about_the_person_and_their_records(
     link(database, lincoln, other)
     link(database, lincoln, other, "u3")
     unlink(database, lincoln, other, "u3")
-    with database.begin() as conn:
-        erase(conn, lincoln.district_id, other, **BY)
+    database.call(erase, lincoln.district_id, other, **BY)
     assert builders.every(database, APART) == []
-    with database.begin() as conn:
-        assert audit.search(conn, person_id=ada)[0].what == "record unlinked"
+    assert database.call(audit.search, person_id=ada)[0].what == "record unlinked"
 
 
 def test_erasing_somebody_leaves_the_record_that_is_not_theirs(
@@ -115,8 +110,7 @@ def test_erasing_somebody_leaves_the_record_that_is_not_theirs(
 ) -> None:
     builders.snapshot_of(database, lincoln, *(builders.user(each, lincoln.settings.school_id) for each in ("u1", "u2")))
     unlink(database, lincoln, ada)
-    with database.begin() as conn:
-        erase(conn, lincoln.district_id, ada, **BY)
+    database.call(erase, lincoln.district_id, ada, **BY)
     assert builders.every(database, "select sourced_id from raw_user") == [("u2",)]
     assert builders.one(database, "select count(*) from link_exclusion") == 0
 

@@ -68,8 +68,7 @@ def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_th
 
 
 def test_only_a_linked_or_waiting_record_can_be_unlinked(database: Database, lincoln: SchoolRow, ada: int) -> None:
-    with database.begin() as conn:
-        other = builders.add_school(conn, "roosevelt", connection="other")
+    other = database.call(builders.add_school, "roosevelt", connection="other")
     waits = builders.row("conflict", ada, reason="other_connection", matched_by="email", links=["x1"])
     builders.write_plan(database, other, [waits])
     with database.begin() as conn:
@@ -123,8 +122,7 @@ def test_somebody_elses_record_is_not_taken_and_nobody_of_another_district_is_to
     theirs = f"already linked to person {builders.person_of(database, 'u9')}"
     with database.begin() as conn, pytest.raises(DirectoryError, match=theirs):
         manual_edits.link(conn, lincoln.connection, ada, "u9", **builders.BY)
-    with database.begin() as conn:
-        foreign = builders.add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    foreign = database.call(builders.add_school, "foreign", connection="foreign-sis", district="shelbyville")
     with database.begin() as conn, pytest.raises(members.UnknownPerson):
         manual_edits.set_excluded(conn, foreign.district_id, ada, True, **builders.BY)
     with database.begin() as conn, pytest.raises(members.UnknownPerson):

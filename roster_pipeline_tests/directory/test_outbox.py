@@ -26,8 +26,7 @@ def _put(database: Database, message_id: str = "m1") -> bool:
 
 def test_a_message_id_is_put_once(database: Database) -> None:
     assert [_put(database), _put(database), _put(database, "m2")] == [True, False, True]
-    with database.begin() as conn:
-        assert [letter.message_id for letter in outbox.due(conn)] == ["m1", "m2"]
+    assert [letter.message_id for letter in database.call(outbox.due)] == ["m1", "m2"]
 
 
 def test_two_senders_at_once_never_get_the_same_message(database: Database) -> None:
@@ -55,8 +54,7 @@ def test_a_sender_that_dies_leaves_the_message_to_the_next(database: Database) -
 
     with pytest.raises(RuntimeError):
         send_and_die()
-    with database.begin() as conn:
-        assert len(outbox.due(conn)) == 1
+    assert len(database.call(outbox.due)) == 1
 
 
 def test_waits_double_and_end_with_a_dead_letter_that_can_be_revived(database: Database) -> None:

@@ -46,8 +46,7 @@ def planned(database: Database, school: SchoolRow, *rows: dict[str, Any]) -> int
     """A plan of a roster that has all records."""
     snapshot_id = snapshot_of(database, school)
     roster = pd.DataFrame({"sourced_id": RECORDS, "record_status": "member", "identity": range(len(RECORDS))})
-    with database.begin() as conn:
-        write(conn, snapshot_id, roster, pd.DataFrame())
+    database.call(write, snapshot_id, roster, pd.DataFrame())
     return write_plan(database, school, rows, snapshot_id=snapshot_id)
 
 
@@ -90,8 +89,7 @@ def test_a_sync_counts_them(database: Database, lincoln: SchoolRow, people: dict
     done = builders.apply_plan(database, planned(database, lincoln, stays(people, "a"), *some), who="night")
     assert (done.outcome, done.held) == ("unchanged", {})
     assert done.counts == {"student": {"unchanged": 3}, "teacher": {"unchanged": 1}}
-    with database.begin() as conn:
-        actions = [(line["role"], line["rows"]) for line in sync_summary(conn, done.sync_id).actions]
+    actions = [(line["role"], line["rows"]) for line in database.call(sync_summary, done.sync_id).actions]
     assert actions == [("student", 3), ("teacher", 1)]
 
 
@@ -124,8 +122,7 @@ def test_who_is_erased_is_in_no_list_and_the_others_keep_their_numbers_of_rows(
     numbers = "select person_id, row from plan_line where plan_id = (select max(id) from plan) order by row"
     waiting = planned(database, lincoln, *(stays(people, one) for one in RECORDS))
     before = every(database, numbers)
-    with database.begin() as conn:
-        erase(conn, lincoln.district_id, people["a"], who="owner", reason="asked to be forgotten")
+    database.call(erase, lincoln.district_id, people["a"], who="owner", reason="asked to be forgotten")
     students = every(database, "select people from plan_unchanged where role = 'student'")
     assert students == [([None, people["b"], people["c"]],)] * 4
     assert every(database, numbers) == [line for line in before if line[0] != people["a"]]
@@ -134,6 +131,5 @@ def test_who_is_erased_is_in_no_list_and_the_others_keep_their_numbers_of_rows(
         assert counted == {"student": 2, "teacher": 1}
     unchanged = {"student": {"unchanged": 2}, "teacher": {"unchanged": 1}}
     assert builders.apply_plan(database, waiting, who="night").counts == unchanged
-    with database.begin() as conn:
-        snapshots.prune(conn, lincoln.id, keep=2)
+    database.call(snapshots.prune, lincoln.id, keep=2)
     assert one(database, "select count(*) from plan_unchanged") == 4

@@ -47,8 +47,7 @@ def test_only_links_are_written_and_the_plan_is_made_anew(database: Database, li
     ]
     assert every(database, "select distinct given_name from person") == [("Ada",)]
     assert one(database, "select kind from sync where id = :id", id=result.sync_id) == "relink"
-    with database.begin() as conn:
-        assert plans.get(conn, plan_id).state == "replaced"
+    assert database.call(plans.get, plan_id).state == "replaced"
     with pytest.raises(approvals.PlanChanged):
         builders.relink(database, plan_id, **BY)
 

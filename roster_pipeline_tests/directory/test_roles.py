@@ -92,8 +92,7 @@ def test_the_pipelines_login_cannot_change_ledger_audit_or_schema(pipeline: Data
 
 
 def test_nobody_else_takes_the_pipelines_locks(database: Database, pipeline: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as conn:
-        password = schema.add_application(conn, "roster_app_lock", "springfield")
+    password = database.call(schema.add_application, "roster_app_lock", "springfield")
     assert password
     reader = Database(url_of(database, "roster_app_lock", password))
     try:
@@ -105,15 +104,13 @@ def test_nobody_else_takes_the_pipelines_locks(database: Database, pipeline: Dat
             conn.execute(text("select pg_advisory_xact_lock(1)"))
     finally:
         reader.close()
-        with database.begin() as conn:
-            schema.remove_application(conn, "roster_app_lock")
+        database.call(schema.remove_application, "roster_app_lock")
 
 
 @pytest.fixture
 def reader(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> Iterator[Database]:
     """An application that reads students of lincoln, by name and e-mail. Other people are at other places."""
-    with database.begin() as conn:
-        far = add_school(conn, "far", connection="far-sis", district="farland")
+    far = database.call(add_school, "far", connection="far-sis", district="farland")
     student, teacher = {"role": "student", "given_name": "Ada", "phone": "+1"}, {"role": "teacher", "given_name": "Tom"}
     sync_rows(database, lincoln, newcomer("s1", changes={**student, "email": "ada@x.org", "contact_email": "p@x.org"}))
     sync_rows(database, lincoln, newcomer("t1", role="teacher", changes=teacher))
@@ -132,8 +129,7 @@ def reader(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> Iter
     opened = Database(url_of(database, login, password))
     yield opened
     opened.close()
-    with database.begin() as conn:
-        schema.remove_application(conn, login)
+    database.call(schema.remove_application, login)
 
 
 def test_an_application_sees_its_people_and_fields_and_nothing_else(reader: Database, database: Database) -> None:
@@ -181,8 +177,7 @@ def test_a_filter_that_looks_at_rows_sees_no_others(reader: Database) -> None:
 
 
 def test_unknown_parts_of_an_application_are_refused(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as conn:
-        add_school(conn, "far", connection="far-sis", district="farland")
+    database.call(add_school, "far", connection="far-sis", district="farland")
     for given, said in (
         ({"login": "Robert'); drop table person"}, "not a login"),
         ({"roles": ["pupil"]}, "no role pupil"),

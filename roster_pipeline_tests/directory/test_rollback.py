@@ -110,8 +110,7 @@ def test_somebody_who_joined_another_school_since_or_whose_link_was_confirmed_is
     sync_id = sync_rows(database, lincoln, *map(newcomer, ("u1", "u2", "u3"))).sync_id
     joined, confirmed = person_of(database, "u1"), person_of(database, "u3")
     sync_rows(database, roosevelt, row("create", joined, changes={"role": "student"}))
-    with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, confirmed, "u3", who="owner", reason="it is them")
+    database.call(manual_edits.link, lincoln.connection, confirmed, "u3", who="owner", reason="it is them")
     assert _undo(database, sync_id).counts == {"student": {"create": 1, "moved": 2}}
     memberships = "select person_id, school_id from membership order by 1"
     assert every(database, memberships) == [(joined, roosevelt.id)]
@@ -204,8 +203,7 @@ def test_a_home_that_moved_on_since_is_not_given_to_two_records(
 
     second = sync_rows(database, lincoln, moves("u2"), row("archive", person_of(database, "u9"))).sync_id
     if by_hand:
-        with database.begin() as conn:
-            manual_edits.unlink(conn, lincoln.connection, person, "u2", who="owner", reason="not theirs")
+        database.call(manual_edits.unlink, lincoln.connection, person, "u2", who="owner", reason="not theirs")
     else:
         sync_rows(database, lincoln, moves("u3"))
     primary = f"select sourced_id from link where person_id = {person} and is_primary"

@@ -77,8 +77,7 @@ def test_each_snapshot_keeps_the_roster_that_was_written_for_it(
                     assert_same_frame(found, expected[list(found.columns)])
         continued += int(one(database, "select count(*) from snapshot where roster_version > 0"))
     assert continued
-    with database.begin() as conn:
-        roster_rows.release(conn, list(written)[:-1])
+    database.call(roster_rows.release, list(written)[:-1])
     assert one(database, "select count(*) from roster") == min(1, len(written))
     assert one(database, NOT_NAMED) == 0
 

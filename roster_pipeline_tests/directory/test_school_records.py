@@ -119,8 +119,7 @@ def test_after_an_erasure_the_records_are_selected_from_the_beginning(database: 
     taken(database, lincoln, Sis(2))
     chosen = "select count(*) from snapshot where counts ? 'chosen'"
     assert one(database, chosen) == 2
-    with database.begin() as conn:
-        operations.erase(conn, lincoln.district_id, person_of(database, "u0"), who="test", reason="asked")
+    database.call(operations.erase, lincoln.district_id, person_of(database, "u0"), who="test", reason="asked")
     assert one(database, chosen) == 0
 
 

@@ -51,8 +51,7 @@ def prune(database: Database, school: SchoolRow, keep: int) -> int:
 
 
 def load(database: Database, snapshot_id: int) -> list[dict[str, Any]]:
-    with database.begin() as conn:
-        return records(snapshots.load(conn, snapshot_id).users)
+    return records(database.call(snapshots.load, snapshot_id).users)
 
 
 def test_a_record_that_is_the_same_as_last_night_is_not_stored_again(database: Database, lincoln: SchoolRow) -> None:
@@ -71,8 +70,7 @@ def test_a_record_that_comes_twice_in_a_pull_is_named_once(database: Database, l
     many = [user(f"x{number}", here) for number in range(CHUNK)]
     for _ in ("first pull", "another"):
         pull_id = pull_of(database, lincoln, Page("user", twice), Page("user", many), Page("user", [user("a", here)]))
-        with database.begin() as conn:
-            assert len(of_pull(conn, pull_id)) == 3 + len(many)
+        assert len(database.call(of_pull, pull_id)) == 3 + len(many)
 
 
 @pytest.mark.parametrize("pages_after", [0, 2])
@@ -94,8 +92,7 @@ def test_a_change_and_the_way_back_find_the_first_record_again_and_no_other_conn
     for name in ("Ada", "Bea", "Ada"):
         last = snapshot_of(database, lincoln, user("a", here, givenName=name))
     assert [record["givenName"] for record in load(database, last)] == ["Ada"]
-    with database.begin() as conn:
-        other = add_school(conn, "oak", connection="other-sis")
+    other = database.call(add_school, "oak", connection="other-sis")
     snapshot_of(database, other, user("a", here))
     counted = "select connection_id, count(*) from sis_record where kind = 'user' group by 1 order by 1"
     assert every(database, counted) == [(lincoln.connection.id, 2), (other.connection.id, 1)]
@@ -131,8 +128,7 @@ def test_nothing_is_pruned_while_records_are_being_named(database: Database, lin
     here = lincoln.settings.school_id
     for name in ("Ada", "Bea", "Cleo"):
         night(database, lincoln, user("a", here, givenName=name))
-    with database.begin() as conn:
-        pull_id, _ = pulls.claim(conn, lincoln.connection, "tonight")
+    pull_id, _ = database.call(pulls.claim, lincoln.connection, "tonight")
     pruned = []
 
     def pages() -> Any:

@@ -115,8 +115,7 @@ def test_keys_are_rotated_in_one_go(database: Database, lincoln: SchoolRow, monk
 
 
 def test_the_ledger_says_when_and_whether_a_school_was_synced(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as conn:
-        assert not ledger.has_synced(conn, lincoln.id)
+    assert not database.call(ledger.has_synced, lincoln.id)
     result = sync_rows(database, lincoln, newcomer("u1"))
     with database.begin() as conn:
         assert ledger.has_synced(conn, lincoln.id)

@@ -23,13 +23,11 @@ def _state(conn: Connection, school: SchoolRow, person: int) -> Any:
 
 
 def _newest(database: Database, person: int) -> int:
-    with database.begin() as conn:
-        return audit.search(conn, person_id=person, limit=1)[0].id
+    return database.call(audit.search, person_id=person, limit=1)[0].id
 
 
 def _undo(database: Database, school: SchoolRow, person: int, edit: int) -> None:
-    with database.begin() as conn:
-        undo_edit.undo(conn, school.district_id, person, edit, who="manager", reason="a mistake")
+    database.call(undo_edit.undo, school.district_id, person, edit, who="manager", reason="a mistake")
 
 
 def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
@@ -41,8 +39,7 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
         with database.begin() as conn:
             before = _state(conn, lincoln, ada)
             do(conn)
-        with database.begin() as conn:
-            after = _state(conn, lincoln, ada)
+        after = database.call(_state, lincoln, ada)
         assert after != before, what
         edit = _newest(database, ada)
         plan = builders.write_plan(database, lincoln, [builders.row("update", ada, changes={"email": "x@example.org"})])
@@ -56,24 +53,19 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
             builders.apply_plan(database, plan, who="test")
         with pytest.raises(CannotUndo, match="already"):
             _undo(database, lincoln, ada, edit)
-        with database.begin() as conn:
-            do(conn)
+        database.call(do)
 
 
 def test_what_was_said_of_a_record_before_comes_back(database: Database, lincoln: SchoolRow, ada: int) -> None:
     excluded = "select sourced_id from link_exclusion"
-    with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
-    with database.begin() as conn:
-        manual_edits.unlink(conn, lincoln.connection, ada, "u2", **builders.BY)
-    with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
+    database.call(manual_edits.link, lincoln.connection, ada, "u2", **builders.BY)
+    database.call(manual_edits.unlink, lincoln.connection, ada, "u2", **builders.BY)
+    database.call(manual_edits.link, lincoln.connection, ada, "u2", **builders.BY)
     assert builders.every(database, excluded) == []
     _undo(database, lincoln, ada, _newest(database, ada))
     assert builders.every(database, excluded) == [("u2",)]
     builders.write_plan(database, lincoln, [builders.row("conflict", ada, links=["u3"], reason="match_contradicted")])
-    with database.begin() as conn:
-        manual_edits.unlink(conn, lincoln.connection, ada, "u3", **builders.BY)
+    database.call(manual_edits.unlink, lincoln.connection, ada, "u3", **builders.BY)
     assert len(builders.every(database, excluded)) == 2
     _undo(database, lincoln, ada, _newest(database, ada))
     assert builders.every(database, excluded) == [("u2",)], "of a record that was never linked"
@@ -83,14 +75,12 @@ def test_a_later_change_of_another_value_does_not_prevent_the_undo(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     district = lincoln.district_id
-    with database.begin() as conn:
-        manual_edits.edit(conn, district, ada, {"phone": "+1"}, **builders.BY)
+    database.call(manual_edits.edit, district, ada, {"phone": "+1"}, **builders.BY)
     edit = _newest(database, ada)
     builders.sync_rows(
         database, lincoln, builders.row("update", ada, changes={"email": "new@example.org"}, links=["u1"])
     )
-    with database.begin() as conn:
-        manual_edits.set_lock(conn, district, ada, "username", True, **builders.BY)
+    database.call(manual_edits.set_lock, district, ada, "username", True, **builders.BY)
     _undo(database, lincoln, ada, edit)
     assert builders.every(database, "select phone, email, locked_fields from person") == [
         (None, "new@example.org", ["username"])
@@ -120,11 +110,9 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
         "It changed nothing that is still there": (do["person included"], do["person excluded"]),
     }
     for words, (edit, later) in newer.items():
-        with database.begin() as conn:
-            edit(conn)
+        database.call(edit)
         number = _newest(database, ada)
-        with database.begin() as conn:
-            later(conn)
+        database.call(later)
         count = builders.one(database, "select count(*) from change_log")
         with pytest.raises(CannotUndo) as refused:
             _undo(database, lincoln, ada, number)
@@ -139,8 +127,7 @@ def test_what_something_newer_changed_is_refused_in_words(database: Database, li
 def test_an_undone_archival_is_shown_in_dagster_as_a_restoration(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    with database.begin() as conn:
-        person_changes.archive(conn, "lincoln", ada, **builders.BY)
+    database.call(person_changes.archive, "lincoln", ada, **builders.BY)
     edit = _newest(database, ada)
     with database.begin() as conn:
         person_changes.undo(conn, lincoln.district_id, ada, edit, **builders.BY)

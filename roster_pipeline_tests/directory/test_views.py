@@ -79,12 +79,10 @@ def _read(conn: Connection, place: tuple[int, int]) -> list[Any]:
 
 def test_the_feed_names_what_changed_and_who_did_it(database: Database, lincoln: SchoolRow) -> None:
     sync_id = sync_rows(database, lincoln, newcomer("u1")).sync_id
-    with database.begin() as conn:
-        manual_edits.edit(
-            conn, lincoln.district_id, person_of(database, "u1"), {"phone": "+1"}, who="owner", reason="x"
-        )
-    with database.begin() as conn:
-        rows = _read(conn, (0, 0))
+    database.call(
+        manual_edits.edit, lincoln.district_id, person_of(database, "u1"), {"phone": "+1"}, who="owner", reason="x"
+    )
+    rows = database.call(_read, (0, 0))
     assert [(each.entity, each.operation, each.sync_id) for each in rows[:3]] == [
         ("person", "insert", sync_id),
         ("link", "insert", sync_id),
@@ -100,8 +98,7 @@ def test_a_row_that_commits_late_is_not_missed(database: Database, lincoln: Scho
         late.execute(insert, district)
         with database.begin() as early:
             early.execute(insert, district)
-        with database.begin() as reader:
-            assert _read(reader, (0, 0)) == []
+        assert database.call(_read, (0, 0)) == []
     with database.begin() as reader:
         rows = _read(reader, (0, 0))
         assert len(rows) == 2

@@ -115,11 +115,9 @@ def test_the_seventh_failed_night_pauses_the_school_at_once(district: District) 
     fail_nights(district, "lincoln", 6)
     broke = SyncError("lincoln", "broke", "Look.")
     record_failure(district.database, "lincoln", "plan", broke, "run-b", "2026-11-06")
-    with district.database.begin() as conn:
-        assert {one.cause for one in alerts.open_alerts(conn)} == {"plan"}
+    assert {one.cause for one in district.database.call(alerts.open_alerts)} == {"plan"}
     record_failure(district.database, "lincoln", "plan", broke, "run-c", "2026-11-07")
-    with district.database.begin() as conn:
-        assert {one.cause for one in alerts.open_alerts(conn)} == {"plan", "paused"}
+    assert {one.cause for one in district.database.call(alerts.open_alerts)} == {"plan", "paused"}
     assert "failed in 7 nights in a row" in mails(district)[-1][0]
     assert watch(district.database, NOW) == Watched()
 
@@ -129,8 +127,7 @@ def test_a_sync_by_hand_ends_the_pause(district: District) -> None:
     fail_nights(district, "lincoln", 7)
     watch(district.database, NOW)
     district.run_sync()
-    with district.database.begin() as conn:
-        assert alerts.open_alerts(conn) == []
+    assert district.database.call(alerts.open_alerts) == []
     assert watch(district.database, NOW) == Watched()
 
 
@@ -204,8 +201,7 @@ def test_the_sensor_sends_the_heartbeat_and_keeps_its_address_secret(dagster_dis
 
 def decide(district: District, *, approved: bool) -> None:
     """Approve and apply what the school holds, or discard it."""
-    with district.database.begin() as conn:
-        (plan_id,) = {hold.plan_id for hold in approvals.held(conn)}
+    (plan_id,) = {hold.plan_id for hold in district.database.call(approvals.held)}
     decision = decisions.approve if approved else decisions.discard
     decision(district.database, "lincoln", plan_id, who="it", reason="looked at")
 
@@ -244,8 +240,7 @@ def test_a_school_with_a_hold_gets_an_alert_when_it_is_silent(district: District
     district.run_sync()
     assert watch(district.database, NOW).opened == 0, "the sync itself has opened it"
     assert watch(district.database, NOW + timedelta(hours=37)).opened == 1
-    with district.database.begin() as conn:
-        assert {one.cause for one in alerts.open_alerts(conn)} == {"held", "stale"}
+    assert {one.cause for one in district.database.call(alerts.open_alerts)} == {"held", "stale"}
 
 
 def test_a_failure_says_that_nothing_was_changed_only_where_that_is_known(district: District) -> None:

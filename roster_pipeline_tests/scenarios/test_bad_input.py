@@ -56,8 +56,7 @@ def test_bad_input_fails_or_holds_with_one_clear_message_and_changes_nobody(dist
     district.add_school()
     district.run_sync()
     assert not district.problems
-    with district.database.begin() as conn:
-        good = tenants.get_connection(conn, "sis")
+    good = district.database.call(tenants.get_connection, "sis")
     before = _state(district)
     district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
     for name, (spoil, words) in BAD.items():

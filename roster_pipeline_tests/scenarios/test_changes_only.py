@@ -24,13 +24,11 @@ def modes(district: District) -> list[str]:
 
 
 def learned(district: District) -> list[str]:
-    with district.database.begin() as conn:
-        return list(tenants.get_connection(conn, "sis").learned.get("delta_proved", []))
+    return list(district.database.call(tenants.get_connection, "sis").learned.get("delta_proved", []))
 
 
 def is_on(district: District) -> bool:
-    with district.database.begin() as conn:
-        return tenants.get_connection(conn, "sis").settings.delta
+    return district.database.call(tenants.get_connection, "sis").settings.delta
 
 
 def said_by_the_test(district: District) -> str:

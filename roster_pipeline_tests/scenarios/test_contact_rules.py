@@ -159,8 +159,7 @@ def test_a_contact_goes_though_the_student_is_excluded_or_left_the_role_is_off_o
     nights.night()
     excluded, left, off, held, incomplete = nights.students[:5]
     ((person,),) = nights.rows("select person_id from link where sourced_id = :id", id=excluded.sourced_id)
-    with nights.district.database.begin() as conn:
-        manual_edits.set_excluded(conn, 1, person, True, who="owner", reason="a case of its own")
+    nights.district.database.call(manual_edits.set_excluded, 1, person, True, who="owner", reason="a case of its own")
     nights.district.people.remove(left.sourced_id)
     assert nights.night().by_action["archive"] == 1
     for student in (excluded, left):
@@ -267,8 +266,7 @@ def test_several_contacts_in_order_shared_by_brothers_and_sisters_of_two_schools
     nights.night()
     assert district.count("contact c join school s on s.id = c.school_id", "s.key = 'lincoln' and c.place > 1") == 0
     ((person,),) = nights.rows("select person_id from link where sourced_id = :id", id=there.sourced_id)
-    with district.database.begin() as conn:
-        operations.erase(conn, 1, person, who="owner", reason="asked for it")
+    district.database.call(operations.erase, 1, person, who="owner", reason="asked for it")
     assert there.sourced_id not in nights.stored("roosevelt")
 
 

@@ -30,8 +30,7 @@ def test_a_report_says_its_school_and_a_refused_recipient_is_given_up(district: 
     given_up = "dead_at is not null and sent_at is null and kind = 'report'"
     assert district.rows(f"select recipients from outbox where {given_up}") == [{"recipients": ["nobody@example.org"]}]
     assert not mails_given_up(district.database).ok, "the operators learn it"
-    with district.database.begin() as conn:
-        assert outbox.retry(conn, district.value(f"select id from outbox where {given_up}"))
+    assert district.database.call(outbox.retry, district.value(f"select id from outbox where {given_up}"))
     district.execute("update outbox set recipients = '{late@example.org}' where sent_at is null")
     assert send_due(district.database, InstallationResource().mailer()).sent == 1
     (first, _), (again, late) = mailbox.messages

@@ -132,6 +132,5 @@ def test_a_change_of_somebody_whom_the_plan_read_besides_the_members_counts(dist
         stranger = int(conn.scalar(text(NOT_HERE + "select id from stranger"), given) or 0)
     found = nights.found()
     assert found, "a stranger"
-    with district.database.begin() as conn:
-        plan_reuse.keep(conn, given["snapshot"], replace(found, others=[stranger]), mode="full")
+    district.database.call(plan_reuse.keep, given["snapshot"], replace(found, others=[stranger]), mode="full")
     assert not nights.found(f"update person set family_name = 'Okonkwo' where id = {stranger}")

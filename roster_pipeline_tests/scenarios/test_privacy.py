@@ -205,8 +205,7 @@ def test_texts_about_decisions_and_tests_name_nobody(
     assert district.count("person", "given_name like 'Zyxpoison%'") > 40
     district.execute("update link set sourced_id = 'old-' || sourced_id")
     district.run_sync()
-    with district.database.begin() as conn:
-        held = approvals.held(conn)
+    held = district.database.call(approvals.held)
     assert "rekeyed" in {finding["guard"] for hold in held for finding in hold.findings}
     decisions.relink(district.database, "lincoln", _newest(district, "plan"), **WHO)
     students = district.people.people_of("sch-1", "student")
@@ -343,8 +342,7 @@ def test_texts_about_people_who_wait_for_the_districts_manager_name_nobody(
         district.deliver("west", "w-one", **person)
         district.night("west")
         assert "other_connection" in district.reasons("west")
-        with database.begin() as conn:
-            (held,) = approvals.held(conn)
+        (held,) = database.call(approvals.held)
         assert len(district.rows("select 1 from outbox where kind = 'alert'")) == 2, "held in east, claimed of main"
         with pytest.raises(DirectoryError) as refused:
             decisions.approve(database, "east", held.plan_id, who="owner", reason="ours")
@@ -467,13 +465,11 @@ def _undone(district: DagsterDistrict) -> list[str]:
         who = int(conn.scalar(text("select max(person_id) from link")) or 0)
 
     def edited(name: str) -> int:
-        with district.database.begin() as conn:
-            person_changes.edit(conn, district_id, who, {"given_name": name}, **WHO)
+        district.database.call(person_changes.edit, district_id, who, {"given_name": name}, **WHO)
         return _newest(district, "audit")
 
     def undone(edit: int) -> None:
-        with district.database.begin() as conn:
-            person_changes.undo(conn, district_id, who, edit, **WHO)
+        district.database.call(person_changes.undo, district_id, who, edit, **WHO)
 
     undone(edited("Zyxpoison-undone"))
     first = edited("Zyxpoison-first")

@@ -171,8 +171,7 @@ def test_a_day_on_which_a_role_begins_or_has_ended_cleans_again(nights: Nights) 
 def test_a_roster_that_is_pruned_meanwhile_is_not_taken_over(nights: Nights, monkeypatch: pytest.MonkeyPatch) -> None:
     def found_and_pruned(*given: Any) -> roster_rows.Earlier:
         earlier = found(*given)
-        with nights.district.database.begin() as other:
-            roster_rows.release(other, [earlier.snapshot_id or 0])
+        nights.district.database.call(roster_rows.release, [earlier.snapshot_id or 0])
         return earlier
 
     found = roster_rows.find_earlier

@@ -59,8 +59,7 @@ def old(district: District) -> tuple[str, ...]:
 
 
 def open_causes(district: District) -> list[str]:
-    with district.database.begin() as conn:
-        return [one.cause for one in alerts.open_alerts(conn) if one.cause != alerts.HELD]
+    return [one.cause for one in district.database.call(alerts.open_alerts) if one.cause != alerts.HELD]
 
 
 def back(district: District, days: int) -> None:

@@ -114,8 +114,7 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
     assert not any(word in told for word in ("Ada", "Byron", "district.example"))
     after = district.night("main")
     for sync_id in (applied.sync_id, after.sync_id):
-        with district.database.begin() as conn:
-            report = report_of(sync_summary(conn, sync_id))
+        report = report_of(district.database.call(sync_summary, sync_id))
         assert wants(report, "problems")
     assert report.claimed == 1
     assert watch(district.database, NOW).opened == 0, "the sync of east has opened the alert on main"
@@ -128,16 +127,14 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
         assert (f"{CONSOLE}/schools/east/conflicts" in said) is button, "an owner of main may not open it"
         assert not any(word in said for word in ("Ada", "Byron", "district.example", "e-ada", "77", "5550100"))
     person, cleared = district.of("m-ada")["id"], "select id from alert where cleared_at is not null"
-    with district.database.begin() as conn:
-        person_changes.link(conn, "east", person, "e-ada", **BY)
+    district.database.call(person_changes.link, "east", person, "e-ada", **BY)
     assert len(district.rows(cleared)) == 1, "in the transaction of the decision"
     with district.database.begin() as conn:
         undone = conn.scalar(text("select max(id) from audit where person_id = :person"), {"person": person})
         district_id = tenants.get_connection(conn, "east").district_id
         person_changes.undo(conn, district_id, person, undone, **BY)
     assert len(district.rows("select id from alert where cleared_at is null")) == 1, "they are claimed again"
-    with district.database.begin() as conn:
-        person_changes.unlink(conn, "east", person, "e-ada", **BY)
+    district.database.call(person_changes.unlink, "east", person, "e-ada", **BY)
     assert len(district.rows(cleared)) == 2
     assert watch(district.database, NOW).cleared == 0
     district.night("east")

@@ -29,8 +29,7 @@ def test_ids_that_were_linked_are_in_the_ledger_and_in_a_mail(district: District
         known = {name: getattr(person, name) for name in SAME}
         district.people.add("student", "sch-1", sourced_id=f"new-{person.sourced_id}", agents=(), **known)
     district.run_sync()
-    with district.database.begin() as conn:
-        (held,) = held_plans.waiting(conn)
+    (held,) = district.database.call(held_plans.waiting)
     assert {finding["guard"] for kind in held.kinds for finding in kind["findings"]} >= {"rekeyed"}
     result = decisions.relink(district.database, key, held.plan_id, who="it", reason="the SIS was upgraded")
     assert result.counts == {"student": {"link": students}}
@@ -40,8 +39,7 @@ def test_ids_that_were_linked_are_in_the_ledger_and_in_a_mail(district: District
     assert message["Subject"] == f"Lincoln: the ids of {students} people were linked"
     assert "roster sync lincoln" in body_of(message)
     assert "HELD" not in body_of(message)
-    with district.database.begin() as conn:
-        assert ledger.history(conn, limit=1)[0].kind == "relink"
+    assert district.database.call(ledger.history, limit=1)[0].kind == "relink"
     assert district.run_sync()["archived"] == 0
     assert district.active() == students
 

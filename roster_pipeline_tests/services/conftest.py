@@ -9,11 +9,9 @@ from roster_pipeline_tests.directory.builders import add_school
 
 @pytest.fixture
 def lincoln(database: Database) -> SchoolRow:
-    with database.begin() as conn:
-        return add_school(conn, "lincoln")
+    return database.call(add_school, "lincoln")
 
 
 @pytest.fixture
 def oak(database: Database, lincoln: SchoolRow) -> SchoolRow:
-    with database.begin() as conn:
-        return add_school(conn, "oak")
+    return database.call(add_school, "oak")

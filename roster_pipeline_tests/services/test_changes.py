@@ -117,8 +117,7 @@ def test_a_page_lets_a_school_run_by_itself_only_after_a_test(
     result = save_settings(database, "oak", wanted, who="ada", operator=True, manager=True, seen=seen)
     assert (result.needs_test.state if result.needs_test else None) is refused
     assert result.saved is (refused is None)
-    with database.begin() as conn:
-        assert tenants.get_school(conn, "oak").settings == (wanted.settings if result.saved else settings)
+    assert database.call(tenants.get_school, "oak").settings == (wanted.settings if result.saved else settings)
 
 
 def test_a_school_is_read_once_for_a_save(database: Database, oak: SchoolRow, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,8 +148,7 @@ def test_a_refused_save_says_why_and_writes_nothing(database: Database, oak: Sch
     assert (result.saved, list(result.errors)) == (False, ["school_id"])
     late = save_settings(database, "oak", Wanted("Other", oak.settings), **rights, seen=(seen[0] - 1, seen[1]))
     assert late.conflict is not None
-    with database.begin() as conn:
-        assert tenants.get_school(conn, "oak").name == "Oak"
+    assert database.call(tenants.get_school, "oak").name == "Oak"
 
 
 def test_a_script_may_and_learns_which_schools_run_untested(database: Database, oak: SchoolRow) -> None:

@@ -72,8 +72,7 @@ def entered(
 ) -> int:
     digest = digest or seen(database, school, file).digest
     upload = Upload(1, file.header, file.rows, fields_of_columns(file.header), "student", choices or {})
-    with database.begin() as conn:
-        return people_upload.apply(conn, school, upload, digest, reader=COMMAND_LINE, **BY)
+    return database.call(people_upload.apply, school, upload, digest, reader=COMMAND_LINE, **BY)
 
 
 @pytest.fixture
@@ -215,8 +214,7 @@ def test_what_each_row_would_do(database: Database, lincoln: SchoolRow, kim: int
     )
     hand = by_hand(database, lincoln, "Bo", "Poe", email="bo@example.org", role="teacher")
     gone = by_hand(database, lincoln, "Cy", "Doe", email="cy@example.org")
-    with database.begin() as conn:
-        manual_edits.set_archived(conn, lincoln, gone, True, **BY)
+    database.call(manual_edits.set_archived, lincoln, gone, True, **BY)
     file = listed(
         ("New", "Person", "new@example.org", "0042", "", "9"),
         ("ANN", "Lee", "Ann@Example.org"),
@@ -338,8 +336,7 @@ def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
     database: Database, lincoln: SchoolRow, kim: int
 ) -> None:
     hand = by_hand(database, lincoln, "Bo", "Poe", email="bo@example.org", role="teacher")
-    with database.begin() as conn:
-        manual_edits.set_lock(conn, lincoln.district_id, hand, "username", True, **BY)
+    database.call(manual_edits.set_lock, lincoln.district_id, hand, "username", True, **BY)
     before = every(database, "select to_jsonb(p) - 'revision' - 'updated_at' from person p order by id")
     file = listed(
         ("Ada", "Byron", "ada@example.org", "0042", "", "9", ""),
@@ -363,8 +360,7 @@ def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
     assert (by_name["Bo"]["number"], by_name["Bo"]["username"]) == ("17", None), "a locked field stays"
     assert all(not row["managed"] for row in rows)
     assert one(database, "select details->>'sync' from audit where what = 'people uploaded'") == str(sync)
-    with database.begin() as conn:
-        (decision,) = ledger.unreported_decisions(conn, 10)
+    (decision,) = database.call(ledger.unreported_decisions, 10)
     assert (decision.kind, decision.sync_id, decision.counts) == ("upload", sync, {"create": 2, "update": 1})
     assert seen(database, lincoln, file).doing == 0, "a second time it changes nothing"
     with pytest.raises(UploadChanged):

@@ -40,13 +40,11 @@ NOT_COMPARED = {"revision", "updated_at"}
 
 
 def merge(database: Database, school: SchoolRow, kept: int, gone: int) -> str:
-    with database.begin() as conn:
-        return possible_duplicates.merge(conn, school.district_id, kept, gone, **BY)
+    return database.call(possible_duplicates.merge, school.district_id, kept, gone, **BY)
 
 
 def undo(database: Database, school: SchoolRow, kept: int) -> str:
-    with database.begin() as conn:
-        return possible_duplicates.undo_merge(conn, school.district_id, kept, **BY)
+    return database.call(possible_duplicates.undo_merge, school.district_id, kept, **BY)
 
 
 def pairs(database: Database, school: SchoolRow, **more: Any) -> list[tuple[int, int]]:
@@ -201,8 +199,7 @@ def test_erasing_the_kept_person_erases_the_other_too(
 ) -> None:
     kept, gone = two
     merge(database, lincoln, kept, gone)
-    with database.begin() as conn:
-        erase(conn, lincoln.district_id, kept, **BY)
+    database.call(erase, lincoln.district_id, kept, **BY)
     assert every(database, "select 1 from person_merge") == []
     query = "select count(*) from change_log where person_id = any(:people) and coalesce(before, after) is not null"
     assert one(database, query, people=[kept, gone]) == 0
@@ -238,8 +235,7 @@ def test_what_speaks_against_it_is_said_and_nothing_happens(database: Database, 
 def test_two_records_in_one_school_now_are_two_people(database: Database, lincoln: SchoolRow) -> None:
     sync_rows(database, lincoln, newcomer("u1"), newcomer("u2"))
     snapshot = one(database, "select max(id) from snapshot")
-    with database.begin() as conn:
-        clean_records(conn, snapshot, *({"sourced_id": record, "identity": "u1"} for record in ("u1", "u2")))
+    database.call(clean_records, snapshot, *({"sourced_id": record, "identity": "u1"} for record in ("u1", "u2")))
     with pytest.raises(MergeImpossible, match="a record of each person in one school"):
         merge(database, lincoln, person_of(database, "u1"), person_of(database, "u2"))
 
@@ -255,8 +251,7 @@ def test_pairs_are_proposed_until_somebody_says_that_they_are_two(
     by_hand(database, oak, "Kim", "O'Hara", role="teacher")
     assert pairs(database, lincoln) == [(joe, joseph), (ann, also), tuple(names)]
     assert pairs(database, lincoln, school_id=oak.id) == [(joe, joseph), tuple(names)]
-    with database.begin() as conn:
-        possible_duplicates.set_distinct(conn, lincoln.district_id, also, ann, True, **BY)
+    database.call(possible_duplicates.set_distinct, lincoln.district_id, also, ann, True, **BY)
     assert pairs(database, lincoln) == [(joe, joseph), tuple(names)]
     assert pairs(database, lincoln, distinct=True) == [(ann, also)]
     with pytest.raises(MergeImpossible, match="Somebody said"):
@@ -271,8 +266,7 @@ def test_pairs_are_proposed_until_somebody_says_that_they_are_two(
 
 def test_that_two_people_are_two_moves_with_a_merge(database: Database, lincoln: SchoolRow) -> None:
     kept, gone, third = (by_hand(database, lincoln, email="ada@example.org") for _ in range(3))
-    with database.begin() as conn:
-        possible_duplicates.set_distinct(conn, lincoln.district_id, gone, third, True, **BY)
+    database.call(possible_duplicates.set_distinct, lincoln.district_id, gone, third, True, **BY)
     merge(database, lincoln, kept, gone)
     with pytest.raises(MergeImpossible, match="Somebody said"):
         merge(database, lincoln, kept, third)
@@ -290,8 +284,7 @@ def test_owners_see_pairs_of_people_whom_they_see(database: Database, lincoln: S
 
 
 def test_a_reason_is_needed_and_people_of_one_district(database: Database, lincoln: SchoolRow, oak: SchoolRow) -> None:
-    with database.begin() as conn:
-        elsewhere = add_school(conn, "elm", connection="other", district="shelbyville")
+    elsewhere = database.call(add_school, "elm", connection="other", district="shelbyville")
     here, there = by_hand(database, lincoln), by_hand(database, elsewhere)
     with pytest.raises(UnknownPerson):
         merge(database, lincoln, here, there)
@@ -322,11 +315,9 @@ def test_a_merge_ends_the_alert_on_whom_another_school_claimed_and_its_undo_open
     database: Database, lincoln: SchoolRow, oak: SchoolRow
 ) -> None:
     kept, gone = by_hand(database, oak), by_hand(database, lincoln)
-    with database.begin() as conn:
-        east = add_school(conn, "east", connection="other-sis")
+    east = database.call(add_school, "east", connection="other-sis")
     write_plan(database, east, [row("conflict", gone, reason="other_connection", sourced_ids=["e1"])])
-    with database.begin() as conn:
-        assert watch_claims(conn, datetime.now(UTC)).opened == 1
+    assert database.call(watch_claims, datetime.now(UTC)).opened == 1
     still = "select school_id from alert where cleared_at is null"
     merge(database, lincoln, kept, gone)
     assert every(database, still) == []

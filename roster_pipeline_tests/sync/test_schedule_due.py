@@ -127,8 +127,7 @@ def test_a_night_is_asked_for_once_and_a_school_that_is_off_never(oak: Database)
 def test_a_clock_that_was_wrong_for_a_night_stops_no_later_night(oak: Database) -> None:
     tick = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)
     assert due_schools(oak, tick + timedelta(days=400))[0]
-    with oak.begin() as conn:
-        school = tenants.get_school(conn, "oak")
+    school = oak.call(tenants.get_school, "oak")
     sync_rows(oak, school)
     with oak.begin() as conn:
         conn.execute(text("update sync set at = :ahead"), {"ahead": tick + timedelta(days=400)})
@@ -143,22 +142,19 @@ def test_a_failed_night_is_tried_again_once(oak: Database) -> None:
         settings = SchoolSettings(school_id="1", automatic=True, sync_time=(tick - MINUTES).time())
         tenant_changes.set_school(conn, "oak", settings)
     (first,) = due_schools(oak, tick)[0]
-    with oak.begin() as conn:
-        alerts.record(conn, "oak", "fetch", "away", "r1", night=first.night, retryable=True)
+    oak.call(alerts.record, "oak", "fetch", "away", "r1", night=first.night, retryable=True)
     assert due_schools(oak, tick + 15 * MINUTES)[0] == []
     (second,) = due_schools(oak, tick + 75 * MINUTES)[0]
     assert (second.night, second.attempt) == (first.night, SECOND)
     assert due_schools(oak, tick + 90 * MINUTES)[0] == []
-    with oak.begin() as conn:
-        attempts = {school.key: school.requested_attempt for school in scheduled_schools(conn, 15 * MINUTES, tick)}
+    attempts = {school.key: school.requested_attempt for school in oak.call(scheduled_schools, 15 * MINUTES, tick)}
     assert attempts == {"oak": SECOND, "elm": None}
 
 
 def test_the_schedule_asks_by_the_partition_tag_alone_and_logs_why_others_wait(
     oak: Database, database_url: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with oak.begin() as conn:
-        tenant_changes.set_school(conn, "elm", SchoolSettings(school_id="2", automatic=True, sync_time=time(23)))
+    oak.call(tenant_changes.set_school, "elm", SchoolSettings(school_id="2", automatic=True, sync_time=time(23)))
     defs = build_defs(resource_overrides={"directory": DirectoryResource(url=database_url)})
     with dg.DagsterInstance.ephemeral() as instance:
         context = dg.build_schedule_context(
@@ -261,5 +257,4 @@ def _why_not(database: Database, at: datetime) -> str:
 
 
 def tenants_name(database: Database) -> str:
-    with database.begin() as conn:
-        return tenants.get_school(conn, "oak").name
+    return database.call(tenants.get_school, "oak").name

@@ -107,8 +107,7 @@ def _empty_databases() -> Database:
     addresses = prepare_environment()
     database = Database(addresses.roster)
     schema.upgrade(database)
-    with database.begin() as conn:
-        districts = [row.key for row in tenants.list_districts(conn)]
+    districts = [row.key for row in database.call(tenants.list_districts)]
     if set(districts) - {demo_sis.DISTRICT}:
         database.close()
         raise DemoRefusedError(

@@ -97,8 +97,7 @@ def link(email: Email, who: Who = None) -> None:
     """Print a link that signs somebody in. It works once, within an hour."""
     with open_directory() as database:
         config = console_config.config_of_installation()
-        with database.begin() as conn:
-            token = access_changes.link_for(conn, email, who=who_asks(who))
+        token = database.call(access_changes.link_for, email, who=who_asks(who))
     note("Anybody who opens this link signs in as this person. It works once, within an hour.")
     say(sign_in.link_address(config, token))
 
@@ -191,8 +190,7 @@ def rotate(who: Who = None) -> None:
         old = given or installation.SecretKey.read().secret_key
         if not given:
             _write_key(path, f"{new},{old}")  # now a crash loses nothing: the file has both keys
-        with database.begin() as conn:
-            number = sealing.rotate(conn, old, new, who=who_asks(who))
+        number = database.call(sealing.rotate, old, new, who=who_asks(who))
         if not given:
             _write_key(path, new)
     note(f"{counted(number, 'Client Secret is', 'Client Secrets are')} sealed again.", style="green")

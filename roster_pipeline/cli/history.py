@@ -198,8 +198,7 @@ def cancel(key: SchoolKey, who: Who = None) -> None:
                     left.append(dagster_run.run_id)
                     continue
                 ended.append(dagster_run.run_id)
-                with database.begin() as conn:
-                    audit_log.record_cancel(conn, dagster_run.run_id, school, who=asker)
+                database.call(audit_log.record_cancel, dagster_run.run_id, school, who=asker)
     for run_id in ended:
         note(f"{key}: run {run_id} is canceled; one that was under way ends within seconds.")
     if left:

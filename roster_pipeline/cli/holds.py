@@ -117,8 +117,7 @@ def approve(
         applied = decisions.approve(
             database, key, plan, who=who_asks(who), reason=given_reason(reason), manager=True, parts=_parts(only)
         )
-        with database.begin() as conn:
-            report = build_report.report_of(sync_summary.sync_summary(conn, applied.sync_id))
+        report = build_report.report_of(database.call(sync_summary.sync_summary, applied.sync_id))
     if as_json:
         print_json(report.as_dict())
     else:

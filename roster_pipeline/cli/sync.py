@@ -77,8 +77,7 @@ def sync(
 
 def _ended(database: databases.Database, key: str, run_id: str, ended: Ended) -> str:
     """The message for a run that a signal ended. A school's changes are applied in one transaction, or not at all."""
-    with database.begin() as conn:
-        applied = ledger.has_run(conn, run_id)
+    applied = database.call(ledger.has_run, run_id)
     if applied:
         return f"{key}: {ended} Its changes had been applied already.\nLook at them: roster history {key}"
     return f"{key}: {ended} Nothing was applied; the directory is unchanged.\nRun it again: roster sync {key}"

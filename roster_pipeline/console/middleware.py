@@ -133,8 +133,7 @@ def _of_an_idle_session(request: Request, given: str) -> bool:
     who = request.state.viewer
     if who is None:
         return False
-    with request.app.state.database.begin() as opened:
-        kept = sessions.kept_of(opened, who.id)
+    kept = request.app.state.database.call(sessions.kept_of, who.id)
     return any(_equal(given, _token_of(one)) for one in kept)
 
 

@@ -96,8 +96,7 @@ def piece(template: str, macro: str, *given: object, **more: object) -> str:
 def redirect(request: Request, url: str, *, message: str | None = None) -> RedirectResponse:
     """Go to another page after a form. message: a sentence that the next page shows once."""
     if message and request.state.token:
-        with database(request).begin() as opened:
-            sessions.set_message(opened, request.state.token, message)
+        database(request).call(sessions.set_message, request.state.token, message)
     return RedirectResponse(url, 303)
 
 
@@ -133,8 +132,7 @@ def _flash(request: Request) -> str | None:
     message: str | None = request.state.message
     if message:
         request.state.message = None
-        with database(request).begin() as opened:
-            sessions.set_message(opened, request.state.token, None)
+        database(request).call(sessions.set_message, request.state.token, None)
     return message
 
 

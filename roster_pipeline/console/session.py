@@ -73,8 +73,7 @@ class SignedIn:
 
 def session_of(database: Database, token: str, config: Config, *, used: bool = True) -> sessions.Session | None:
     """The session of a cookie, if it goes on. used: whether it counts as used now."""
-    with database.begin() as opened:
-        return sessions.find(opened, token, config.idle, used=used)
+    return database.call(sessions.find, token, config.idle, used=used)
 
 
 def signed_in(request: Request, response: Response, account_id: int) -> Response:
@@ -92,8 +91,7 @@ def signed_in(request: Request, response: Response, account_id: int) -> Response
 def signed_out(request: Request, response: Response) -> Response:
     config: Config = request.app.state.config
     if request.state.token:
-        with request.app.state.database.begin() as opened:
-            sessions.end(opened, request.state.token)
+        request.app.state.database.call(sessions.end, request.state.token)
     response.delete_cookie(config.session_cookie, secure=config.secure, httponly=True, samesite="lax")
     return response
 
@@ -156,8 +154,7 @@ class TooMany(HTTPException):
 
 def limit(request: Request, name: str, key: str, most: int, window: timedelta) -> None:
     """Count a use of `name` by `key`, in a transaction of its own; TooMany beyond `most` in one window."""
-    with request.app.state.database.begin() as opened:
-        used, seconds = sessions.count(opened, name, key, window)
+    used, seconds = request.app.state.database.call(sessions.count, name, key, window)
     if used > most:
         raise TooMany(seconds)
 

@@ -143,8 +143,7 @@ def started_by(run: dg.DagsterRun, instance: dg.DagsterInstance, database: Datab
     from roster_pipeline.directory import audit
 
     first = started_run(run, instance)
-    with database.begin() as conn:
-        asked = audit.who_requested_run(conn, school_key, first.run_id)
+    asked = database.call(audit.who_requested_run, school_key, first.run_id)
     again = first.parent_run_id is not None
     return asked or (IN_DAGSTER if again else first.tags.get(WHO_TAG, IN_DAGSTER))
 

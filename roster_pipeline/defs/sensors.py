@@ -54,8 +54,7 @@ def partitions_follow_schools(
     """Keep the partition set equal to, or larger than, the table of schools."""
     from roster_pipeline.directory import tenants
 
-    with directory.database().begin() as conn:
-        keys = [school.key for school in tenants.list_schools(conn)]
+    keys = [school.key for school in directory.database().call(tenants.list_schools)]
     new = missing_partitions(context.instance, keys)
     if not new:
         return dg.SkipReason("every school has its partition")

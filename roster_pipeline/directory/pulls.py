@@ -77,8 +77,7 @@ def turn_to_pull(database: Database, connection_id: int, batch: str, scopes: Seq
     """Whether this process may run a school now without waiting for the pull of another one. True if the batch's pull
     of one of these scopes is there, or if nobody fetches it. In the second case, this process holds `pull_lock` until
     it has used it, or until the block ends."""
-    with database.begin() as conn:
-        there = finished(conn, connection_id, batch, scopes) is not None
+    there = database.call(finished, connection_id, batch, scopes) is not None
     if there:
         yield True
         return

@@ -160,8 +160,7 @@ def look_at_runs(instance: dg.DagsterInstance, database: Database) -> RunQueue:
     waiting = instance.get_run_records(queued, MOST_LOOKED_AT, order_by="update_timestamp", ascending=True)
     going = instance.get_run_records(dg.RunsFilter(statuses=[status.STARTING, status.STARTED]))
     started = [run for run in going if run.dagster_run.status == status.STARTED]
-    with database.begin() as conn:
-        alive = alive_runs(conn, [run.dagster_run.run_id for run in started])
+    alive = database.call(alive_runs, [run.dagster_run.run_id for run in started])
     last = instance.get_run_records(limit=1, order_by="start_time", ascending=False)
     config = instance.get_concurrency_config().run_queue_config
     found = RunQueue(

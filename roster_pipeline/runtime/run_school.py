@@ -179,8 +179,7 @@ def _follow(instance: dg.DagsterInstance, run_id: str, on_step: Callable[[str], 
 def main(run_id: str, minutes: float) -> int:
     """Carry out the run and watch it. Returns 0 if it came to an end, also if it failed and the failure was noted."""
     database = Database(prepare_environment().roster)
-    with database.begin() as conn:
-        run = manual_runs.find(conn, run_id)
+    run = database.call(manual_runs.find, run_id)
     if run is None:
         return 1
     database.close()  # a fork must not share connections
@@ -225,8 +224,7 @@ def _kill(database: Database, run_id: str, child: BaseProcess) -> None:
 
 
 def _canceled(database: Database, run: Row[Any], who: str) -> None:
-    with database.begin() as conn:
-        applied = manual_runs.outcome(conn, run.school_id, run.id).sync_id is not None
+    applied = database.call(manual_runs.outcome, run.school_id, run.id).sync_id is not None
     _end(database, run.id, (APPLIED if applied else CANCELED).format(who=who), IN_DAGSTER)
 
 
@@ -259,13 +257,11 @@ def _carry_out(run_id: str, watcher: int) -> None:
     os.environ[NAME] = OF_RUN.format(run_id)
     Thread(target=_end_with, args=(watcher,), daemon=True).start()
     database = Database(prepare_environment().roster)
-    with database.begin() as conn:
-        run = manual_runs.find(conn, run_id)
+    run = database.call(manual_runs.find, run_id)
     if run is None:
         return
     problem = _run(database, run)
-    with database.begin() as conn:
-        manual_runs.end(conn, run_id, problem)
+    database.call(manual_runs.end, run_id, problem)
 
 
 def _run(database: Database, asked: Row[Any]) -> str | None:

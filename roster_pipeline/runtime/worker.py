@@ -189,8 +189,7 @@ def when_it_answers(ask: Callable[[], T]) -> T:
 
 def is_alive(run_id: str) -> bool:
     """Whether another process executes this run. Then this message is a second one for the same run."""
-    with DirectoryResource().database().begin() as conn:
-        return bool(alive_runs(conn, [run_id]))
+    return bool(DirectoryResource().database().call(alive_runs, [run_id]))
 
 
 def fail_unless_ended(instance: dg.DagsterInstance, run_id: str, why: str) -> None:

@@ -211,12 +211,10 @@ def _run_test(database: Database, school: tenants.SchoolRow, test: connection_te
     tried = replace(stored, settings=test.settings, secret=secret, learned=test.learned)
 
     def keep(learned: Mapping[str, Any]) -> None:
-        with database.begin() as conn:
-            connection_tests.learn(conn, test.id, learned)
+        database.call(connection_tests.learn, test.id, learned)
 
     for item in items_of(tried, test.school_settings, LIMITS, keep=keep, name=school.name):
-        with database.begin() as conn:
-            connection_tests.add_item(conn, test.id, item_as_data(item, school))
+        database.call(connection_tests.add_item, test.id, item_as_data(item, school))
 
 
 def _keep(conn: Connection, school_key: str, test_id: str) -> None:
@@ -256,13 +254,11 @@ def carry_out_list(database: Database, connection_key: str, list_id: str) -> Non
 
 def _read_list(database: Database, connection_key: str, list_id: str) -> None:
     """First read the schools, then count the people of each. It takes minutes to read all people of a SIS."""
-    with database.begin() as conn:
-        connection = tenants.get_connection(conn, connection_key)
+    connection = database.call(tenants.get_connection, connection_key)
     found = SchoolList(datetime.now(UTC).date())
 
     def note() -> None:
-        with database.begin() as conn:
-            connection_tests.note_schools(conn, list_id, found.schools())
+        database.call(connection_tests.note_schools, list_id, found.schools())
 
     def store(batches: Iterable[Batch]) -> None:
         found.start()
@@ -277,6 +273,5 @@ def _read_list(database: Database, connection_key: str, list_id: str) -> None:
             found.take(Batch("org", list(client.orgs()), []))
             note()
             pull(client, EVERYBODY).into(store)
-            with database.begin() as conn:
-                tenants.remember(conn, connection.id, client.learned)
+            database.call(tenants.remember, connection.id, client.learned)
     note()

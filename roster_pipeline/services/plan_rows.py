@@ -100,8 +100,7 @@ def every_line(database: Database, plan: PlanRow, chosen: RowFilter = EVERY_ROW)
 
     after = -1
     while True:
-        with database.begin() as conn:
-            rows = plan_rows.following(conn, plan, chosen, after=after)
+        rows = database.call(plan_rows.following, plan, chosen, after=after)
         yield from map(line_of, rows)
         if len(rows) < plan_rows.AT_ONCE:
             return

@@ -116,8 +116,7 @@ def record_crashes(database: Database, runs: Mapping[str, tuple[str, str | None]
     """Store the failures of runs that ended before they could say why. runs: run id to school key and night."""
     if not runs:
         return 0
-    with database.begin() as conn:
-        unknown = alerts.unknown_runs(conn, list(runs))
+    unknown = database.call(alerts.unknown_runs, list(runs))
     for run_id in sorted(unknown):
         key, night = runs[run_id]
         problem = SyncError(

@@ -61,8 +61,7 @@ def check_connection(database: Database, school_key: str, limits: Limits | None 
     """Try everything that a sync of this school needs, and store the result with the school. limits: see `items_of`.
     Returns one mapping per item: name, ok (True green, False red, None information only), detail, remedy. Counts
     only."""
-    with database.begin() as conn:
-        school = tenants.get_school(conn, school_key)
+    school = database.call(tenants.get_school, school_key)
     learned: dict[str, Any] = {}
     items = items_of(school.connection, school.settings, limits, keep=learned.update, name=school.name)
     plain = [item_as_data(item, school) for item in items]

@@ -69,8 +69,7 @@ def fetch(
     then end too. Use it only for a run of the night `batch`, which the schedule requests again. first_pull: how long
     such a run may read. limits: limits of the client that replace the usual ones.
     """
-    with database.begin() as conn:
-        school = tenants.get_school(conn, school_key)
+    school = database.call(tenants.get_school, school_key)
     if gives_way:
         short = replace(limits or Limits(), pull_seconds=first_pull.total_seconds())
         pull_id = _pulled_or_gave_way(database, school, batch, short)
@@ -103,8 +102,7 @@ def fetch(
 @contextmanager
 def turn_to_fetch(database: Database, school_key: str, batch: str) -> Iterator[bool]:
     """Whether `fetch` would begin at once; this process keeps its turn within the block. Raises DirectoryError."""
-    with database.begin() as conn:
-        school = tenants.get_school(conn, school_key)
+    school = database.call(tenants.get_school, school_key)
     scopes = (WHOLE, school.settings.school_id)
     with pulls.turn_to_pull(database, school.connection.id, batch, scopes) as ours:
         yield ours
@@ -132,8 +130,7 @@ def _pulled(
     chosen only if there is no pull yet. A pull of the whole connection shows that a connection is large. After such a
     pull, nobody reads lists in the same night."""
     source, scopes = school.connection, (WHOLE, school.settings.school_id)
-    with database.begin() as conn:
-        there = pulls.finished(conn, source.id, batch, scopes)
+    there = database.call(pulls.finished, source.id, batch, scopes)
     if there is not None:
         return there
     with pulls.pull_lock(database, source.id, batch):

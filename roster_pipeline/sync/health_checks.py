@@ -135,8 +135,7 @@ def _mail(name: str) -> Item:
 
 def mails_given_up(database: Database) -> Item:
     """Mails that nobody got. The owners cannot know of a mail that does not come."""
-    with database.begin() as conn:
-        number = outbox.given_up(conn, datetime.now(UTC) - UNREAD)
+    number = database.call(outbox.given_up, datetime.now(UTC) - UNREAD)
     remedy = "See why: roster outbox list --dead. Send one again: roster outbox retry NUMBER" if number else ""
     return Item("given-up mails", not number, f"{number} in the last seven days" if number else "none", remedy)
 
@@ -256,13 +255,10 @@ def prune(database: Database, retention: Retention) -> dict[str, int]:
         sources = [source.id for source in tenants.list_connections(conn)]
     dropped = {"snapshots": 0, "records": 0}
     for school_id in schools:
-        with database.begin() as conn:
-            dropped["snapshots"] += snapshots.prune(conn, school_id, retention.keep_syncs)
+        dropped["snapshots"] += database.call(snapshots.prune, school_id, retention.keep_syncs)
     for source_id in sources:
-        with database.begin() as conn:
-            dropped["records"] += prune_records(conn, source_id)
-    with database.begin() as conn:
-        return dropped | drop_old(conn, timedelta(days=retention.keep_days))
+        dropped["records"] += database.call(prune_records, source_id)
+    return dropped | database.call(drop_old, timedelta(days=retention.keep_days))
 
 
 def alert_not_pruned(database: Database, run_id: str, now: datetime) -> bool:

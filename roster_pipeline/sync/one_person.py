@@ -86,8 +86,7 @@ def apply_plan(database: Database, school_key: str, plan_id: int, *, who: str, r
     except PlanStale:
         raise SyncError(school_key, "the directory changed since the SIS was asked.", "Ask the SIS again.") from None
     finally:  # nobody decides about this plan: the next sync of the school plans its held rows again
-        with database.begin() as conn:
-            plans.replace(conn, planned.plan_id)
+        database.call(plans.replace, planned.plan_id)
     return result
 
 

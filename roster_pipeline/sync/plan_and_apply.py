@@ -74,8 +74,7 @@ def plan_latest(
     database: Database, school_key: str, *, run_id: str | None, dry_run: bool = False, limits: Limits | None = None
 ) -> Planned:
     """Plan the newest cleaned snapshot, or newer data that come meanwhile. limits: for the second witness."""
-    with database.begin() as conn:
-        school, newest = latest_snapshot(conn, school_key, run_id)
+    school, newest = database.call(latest_snapshot, school_key, run_id)
     if newest is None:
         raise SyncError(school_key, "nothing was fetched yet", f"Run: roster sync {school_key}")
     if "roles" not in newest["counts"]:
@@ -201,10 +200,9 @@ def _compared(
     plan = plan.witnessed(answers if served else None)
     history, gone = before.roles, announced_gone(plan.rows, given.directory.announced)
     if gone:
-        with database.begin() as conn:
-            earlier = rosters.in_earlier_snapshots(
-                conn, school.connection.id, [int(one) for one in history.index], gone
-            )
+        earlier = database.call(
+            rosters.in_earlier_snapshots, school.connection.id, [int(one) for one in history.index], gone
+        )
         history = usual_sizes(history, earlier, gone)
     cut_off = maybe_cut_off(database, school.connection, plan.absent["sourced_ids"])
     stats = plan_stats_of(plan, roster, given.rejected, given.directory, snapshot, history, today, cut_off)

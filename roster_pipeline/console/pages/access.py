@@ -96,8 +96,7 @@ def grant(request: Request) -> Response:
 def places(request: Request) -> Response:
     """The schools and districts that fit the typed text, as choices of the field."""
     who, words = _may(request), request.query_params.get("place", "")[:LONGEST_SEARCH]
-    with database(request).begin() as opened:
-        found = _places(opened, who, words)
+    found = database(request).call(_places, who, words)
     return HTMLResponse(piece("access_places.html", "options", found))
 
 

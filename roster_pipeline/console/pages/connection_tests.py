@@ -89,8 +89,7 @@ async def events(request: Request) -> Response:
     school_id = await run_in_threadpool(known)
 
     def look(position: str) -> Seen:
-        with database(request).begin() as opened:
-            test = connection_tests.get(opened, school_id, test_id)
+        test = database(request).call(connection_tests.get, school_id, test_id)
         if test is None:
             return Seen([], ended=True)
         # "3": three items were seen; "end": all items and the final words were seen

@@ -186,8 +186,7 @@ def _archivals(
     request: Request, school: SchoolRow, plan: plans.PlanRow, manager: bool, parts: list[approvals.Part] | None
 ) -> int:
     """How many people the approval would archive."""
-    with database(request).begin() as opened:
-        holds = approvals.held(opened, school_id=school.id, plan_id=plan.id)
+    holds = database(request).call(approvals.held, school_id=school.id, plan_id=plan.id)
     return hold_explanation_of((vars(hold) for hold in holds), manager=manager).archivals(parts)
 
 

@@ -110,8 +110,7 @@ def add(request: Request) -> Response:
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
     school = the_school(request)
     try:
-        with database(request).begin() as opened:
-            number = person_changes.add(opened, school.key, typed, who=viewer(request).email, reason=reason)
+        number = database(request).call(person_changes.add, school.key, typed, who=viewer(request).email, reason=reason)
     except DirectoryError as problem:
         if problem.retryable:
             raise

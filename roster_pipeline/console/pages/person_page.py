@@ -184,8 +184,7 @@ def erase(request: Request) -> Response:
         return page_of_person(request, status=400, error=error)
     if typed != str(view.person.id):
         return page_of_person(request, status=400, error="To erase somebody, type their number, as this page shows it.")
-    with database(request).begin() as opened:
-        message = person_changes.erase(opened, *_of(view), who=who.email, reason=reason)
+    message = database(request).call(person_changes.erase, *_of(view), who=who.email, reason=reason)
     return redirect(request, f"/people?district={view.district}", message=message)
 
 

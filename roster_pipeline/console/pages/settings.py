@@ -113,8 +113,7 @@ def send_test(request: Request) -> Response:
     school = the_school(request)
     limit(request, "test mails to", who.email, TEST_MAILS, WINDOW)
     try:
-        with database(request).begin() as opened:
-            send_test_mail(opened, school, who.email, who=who.email)
+        database(request).call(send_test_mail, school, who.email, who=who.email)
         message = f"A test mail was sent to {who.email}."
     except MailError as problem:
         message = f"The test mail could not be sent: {in_console(problem.message)} {in_console(problem.remedy)}"
@@ -148,8 +147,7 @@ def _saved_message(result: SaveResult, section: Section, *, rostered: bool) -> s
 def choose_connection(request: Request) -> Response:
     """The existing connections, and the form of a new one."""
     chosen = {"district": request.query_params.get("district", "")}
-    with database(request).begin() as opened:
-        return page(request, "new_school.html", **_choice(opened, viewer(request), chosen, {}))
+    return page(request, "new_school.html", **database(request).call(_choice, viewer(request), chosen, {}))
 
 
 @route("/schools/new", "POST")
@@ -177,8 +175,7 @@ def connect(request: Request) -> Response:
             return listed(request, connection)
     if settings_form.typed_secret(request):
         errors.setdefault("secret", settings_form.SECRET_IS_LOST)
-    with database(request).begin() as opened:
-        return page(request, "new_school.html", status=400, **_choice(opened, who, values, errors))
+    return page(request, "new_school.html", status=400, **database(request).call(_choice, who, values, errors))
 
 
 def _choice(opened: Connection, who: Account, values: Values, errors: dict[str, str]) -> dict[str, Any]:

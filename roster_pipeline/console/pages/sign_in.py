@@ -71,8 +71,7 @@ def come_back(request: Request) -> Response:
     provider = _provider(request)
     given = request.query_params
     limit(request, "openid back from", address_of(request), TRIED_FROM_ONE_PLACE, WINDOW)
-    with database(request).begin() as opened:
-        attempt = sessions.take_attempt(opened, request.state.visit or "", given.get("state", ""))
+    attempt = database(request).call(sessions.take_attempt, request.state.visit or "", given.get("state", ""))
     if attempt is None:
         return _refused(request, NOT_OURS)
     if "code" not in given:
@@ -82,11 +81,9 @@ def come_back(request: Request) -> Response:
     try:
         identity = provider.identity(given["code"], attempt)
     except TokenRefused as problem:
-        with database(request).begin() as opened:
-            note_refusal(opened, UNKNOWN, problem.message)
+        database(request).call(note_refusal, UNKNOWN, problem.message)
         return _refused(request, f"{problem.message} {problem.remedy}")
-    with database(request).begin() as opened:
-        found = account_of(opened, identity)
+    found = database(request).call(account_of, identity)
     if isinstance(found, str):
         return _refused(request, found)
     return signed_in(request, RedirectResponse(attempt.next_path, 303), found.id)

@@ -157,8 +157,7 @@ def listed(request: Request, connection: ConnectionRow) -> Response:
     limit(request, "tests by", who.email, BY_ONE_PERSON, WINDOW)
     message = None
     try:
-        with database(request).begin() as opened:
-            list_id = begin_list(opened, connection, who=who.email)
+        list_id = database(request).call(begin_list, connection, who=who.email)
         if list_id is not None:
             launch_test(database(request), "list", connection.key, list_id)
     except TestGoesOn as problem:

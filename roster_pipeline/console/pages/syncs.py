@@ -58,8 +58,7 @@ def roll_back(request: Request) -> Response:
     try:
         result = decisions.roll_back(database(request), sync.id, who=viewer(request).email, reason=reason, only=only)
     except (rollback.AlreadyUndone, rollback.NothingToUndo):
-        with database(request).begin() as opened:
-            undone_by = rollback.undone_whole_by(opened, sync.id)
+        undone_by = database(request).call(rollback.undone_whole_by, sync.id)
         if undone_by is None:
             return preview(request, status=409)
         return redirect(request, f"{home}/{undone_by}", message=f"Sync {sync.id} was undone already, by this one.")
@@ -173,8 +172,7 @@ def rejected_csv(request: Request) -> Response:
 def _cells(opened_again: Database, snapshot_id: int, wanted: rosters.RejectedFilter) -> Iterator[tuple[Any, ...]]:
     offset = 0
     while True:
-        with opened_again.begin() as opened:
-            found = rosters.page(opened, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
+        found = opened_again.call(rosters.page, snapshot_id, wanted, limit=AT_ONCE, offset=offset)
         for row in found:
             whose = (row[name] for name in ("name", "value", "sourced_id", "collection", "field", "rule"))
             yield (*whose, meaning(row["rule"]), row["severity"], row["role"])

@@ -85,8 +85,7 @@ def open_folder() -> Iterator[Path]:
 @pytest.fixture
 def postgres_log(postgres_server: URL) -> Callable[[], str]:
     """The log of the embedded server since the test began; empty for another server."""
-    socket_folder = postgres_server.query.get("host", "")
-    log = Path(str(socket_folder)) / "log"
+    log = Path(str(postgres_server.query.get("host", ""))) / "log"
     if os.environ.get("ROSTER_DATABASE_URL") or not log.exists():
         return lambda: ""
     begun = log.stat().st_size

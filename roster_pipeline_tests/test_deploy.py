@@ -181,8 +181,7 @@ def test_systemd_reads_the_units(tmp_path: Path) -> None:
     if verify is None:
         pytest.skip("The checks by systemd were left out: systemd-analyze is not installed.")
     for unit in UNITS:
-        text = re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", unit.read_text())
-        (tmp_path / unit.name).write_text(text)
+        (tmp_path / unit.name).write_text(re.sub(r"ExecStart=\S+", "ExecStart=/bin/true", unit.read_text()))
     shutil.copytree(DEPLOY / "systemd" / "roster-.service.d", tmp_path / "roster-.service.d")
     done = subprocess.run(
         [verify, "verify", "--man=no", *(str(tmp_path / unit.name) for unit in UNITS)],

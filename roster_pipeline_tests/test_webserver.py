@@ -246,8 +246,7 @@ def test_a_page_of_another_origin_cannot_drive_the_ui(chromium: Browser, ui: UI,
     other.wait_for_function("document.title === 'done'")
     assert other.evaluate("window.socketOpened") is None
     assert not ui.was_driven()
-    rebound = window.new_page()
-    answer = rebound.goto(f"http://evil.localhost:{ui.port}/")
+    answer = window.new_page().goto(f"http://evil.localhost:{ui.port}/")
     assert answer is not None
     assert answer.status == 421
     body = "{method: 'POST', headers: {'content-type': 'application/json'}, body: JSON.stringify({query: %r})}"

@@ -165,8 +165,7 @@ def test_preferred_names_are_kept_only_if_the_school_wants_them() -> None:
 
 def test_of_a_parent_in_the_list_of_users_only_id_standing_and_role_are_kept() -> None:
     parent = user("p", "guardian", email="p@example.org", phone="(312) 555-0142", username="p")
-    line = row_of(cleaned([parent]).roster, "p")
-    kept = {name for name, value in line.items() if value is not None}
+    kept = {name for name, value in row_of(cleaned([parent]).roster, "p").items() if value is not None}
     assert kept == {"sourced_id", "record_status", "identity", "role", "source_role", "enabled"}
 
 
@@ -230,8 +229,7 @@ def test_a_role_begins_and_ends_on_the_day_of_the_school(dates: dict[str, str], 
 
 def test_the_next_change_of_a_roster_is_a_day_of_the_school() -> None:
     users = frame_of([user("a", roles=[entry(end="2026-03-05T23:30Z")]), user("b", roles=[entry(begin="2026-04-01")])])
-    settings = school(time_zone="Europe/Berlin")
-    assert str(next_change(users, TODAY, settings.zone)) == "2026-03-07"
+    assert str(next_change(users, TODAY, school(time_zone="Europe/Berlin").zone)) == "2026-03-07"
     assert str(next_change(users, TODAY, school().zone)) == "2026-03-06"
 
 

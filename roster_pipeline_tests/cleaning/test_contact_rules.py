@@ -297,8 +297,7 @@ def test_an_excluded_contact_is_removed_in_every_state_of_the_student(state: str
         users = [user("s"), user("t")]
     if state == "not alone":
         users = [user("s", agents=["a", "lost"]), user("t")]
-    plan = place.sync(users, [parent("a", metadata=BAD)])
-    assert contact_rows(plan) == [(1, "contact_excluded", ["a"])]
+    assert contact_rows(place.sync(users, [parent("a", metadata=BAD)])) == [(1, "contact_excluded", ["a"])]
     assert place.stored() == []
 
 

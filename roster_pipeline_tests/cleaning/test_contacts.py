@@ -211,8 +211,7 @@ def test_a_primary_contact_who_is_not_delivered_keeps_the_first_place(most: int,
     member = directory.members[1]
     more = json.loads(member["more_contacts"] or "[]")
     assert [member["contact_sourced_id"], *(each[0] for each in more)] == ["a", "d", "b"][:most]
-    renamed = [parent("a", familyName="New"), *everybody[1:]]
-    plan = _plan(directory, users, renamed, contacts_most=most)
+    plan = _plan(directory, users, [parent("a", familyName="New"), *everybody[1:]], contacts_most=most)
     directory.apply(plan)
     assert directory.members[1]["contact_family_name"] == "New"
     more = json.loads(directory.members[1]["more_contacts"] or "[]")

@@ -127,8 +127,7 @@ def test_a_chain_of_numbers_and_emails_joins_nobody_who_cannot_be_one() -> None:
         user("b", **ANN, identifier="71", email=SAME),
         user("c", **ANN, identifier=None, email=SAME, userMasterIdentifier="m2"),
     ]
-    roster = cleaned(users).roster
-    assert roster["identity"].tolist() == [0, 0, 2]
+    assert cleaned(users).roster["identity"].tolist() == [0, 0, 2]
 
 
 @pytest.mark.parametrize(
@@ -158,8 +157,7 @@ def test_two_records_of_one_human_do_not_share_their_user_name() -> None:
 
 
 def test_a_number_of_everybody_is_a_placeholder_and_takes_no_time() -> None:
-    users = [user(f"u{i:05}", identifier="1", familyName="Lee") for i in range(3_000)]
-    roster = cleaned(users).roster
+    roster = cleaned([user(f"u{i:05}", identifier="1", familyName="Lee") for i in range(3_000)]).roster
     assert roster["conflict"].isna().all()
     assert roster["identity"].nunique() == 3_000
 
@@ -218,8 +216,7 @@ def test_a_teacher_who_is_also_an_administrator_is_one_person_with_two_links_and
 
 def test_records_linked_to_one_person_by_hand_are_one_identity_with_any_values() -> None:
     directory = Directory()
-    who = directory.member(directory.person("a"))
-    directory.link(who, "b", confirmed=True)
+    directory.link(directory.member(directory.person("a")), "b", confirmed=True)
     rows = directory.plan([user("a"), user("b", identifier="other")]).rows
     assert list(rows["action"]) == ["unchanged"]
     assert list(rows["sourced_ids"]) == [["a", "b"]]
@@ -244,8 +241,7 @@ def test_an_email_of_people_of_several_families_joins_nobody(third: dict[str, An
 
 def test_a_conflict_that_a_link_by_hand_has_settled_is_none() -> None:
     directory = Directory()
-    who = directory.member(directory.person("a", number="1"))
-    directory.link(who, "b")
+    directory.link(directory.member(directory.person("a", number="1")), "b")
     rows = directory.plan([user("a", identifier="1"), user("b", identifier="1")]).rows
     assert list(rows["action"]) == ["unchanged"]
 
@@ -258,8 +254,7 @@ def test_two_conflicts_that_links_by_hand_have_settled_do_not_meet(pairs: list[t
     for number, role in pairs:
         one, other = f"{number}-{role}-a", f"{number}-{role}-b"
         kind = "student" if role == "student" else "staff"
-        who = directory.member(directory.person(one, number=number, number_kind=kind), role)
-        directory.link(who, other)
+        directory.link(directory.member(directory.person(one, number=number, number_kind=kind), role), other)
         users += [user(one, role, identifier=number), user(other, role, identifier=number)]
     assert cleaned(users).roster["conflict"].notna().all()
     assert "conflict" not in set(directory.plan(users).rows["action"])
@@ -280,8 +275,7 @@ def test_a_human_with_a_link_and_a_record_without_one_is_the_person_of_the_link(
 
 def test_every_human_has_the_records_of_its_own() -> None:
     users = [user("a"), *(user(name, **ANN, identifier="1") for name in ("b", "c")), user("d")]
-    rows = Directory().plan(users).rows
-    assert list(rows["sourced_ids"]) == [["a"], ["b", "c"], ["d"]]
+    assert list(Directory().plan(users).rows["sourced_ids"]) == [["a"], ["b", "c"], ["d"]]
 
 
 def test_of_many_equal_records_the_first_by_sourced_id_leads() -> None:

@@ -100,8 +100,7 @@ def test_a_rule_that_is_off_leaves_the_others_and_all_off_leave_nothing() -> Non
     names = [rule.name for rule in quality_suite.installed_suite().rules]
     rest = results_of([user("a")], given_name_present=off)
     assert list(rest["rule"]) == [name for name in names if name != "given_name_present"]
-    nothing = results_of([user("a")], **dict.fromkeys(names, off))
-    assert nothing.empty
+    assert results_of([user("a")], **dict.fromkeys(names, off)).empty
 
 
 def test_every_rule_belongs_to_a_check_that_owners_see() -> None:

@@ -117,8 +117,7 @@ def test_a_file_in_another_encoding_is_refused_with_the_remedy(school: Roster, t
 
 
 def test_a_school_is_named_by_the_file_or_by_options_and_not_by_both(school: Roster, tmp_path: Path) -> None:
-    file = written(tmp_path, HEADER, "elm,Elm,sis,sch-2")
-    assert school("school", "add", "elm", "--file", file).code == 2
+    assert school("school", "add", "elm", "--file", written(tmp_path, HEADER, "elm,Elm,sis,sch-2")).code == 2
     assert school("school", "add", "elm").code == 2
     assert len(school("school", "list", "--json").data) == 1
 

@@ -73,8 +73,7 @@ def test_every_setting_of_a_school_can_be_chosen() -> None:
     names = [option.name.split(".") for option in SCHOOL_OPTIONS if option not in PAIRS]
     assert {name[0] for name in names} | BY_PAIRS == set(SchoolSettings.model_fields)
     for role in ("students", "teachers", "staff", "admins"):
-        switches = {name[1] for name in names if name[0] == role}
-        assert switches == {"rostered", "auto_update", "archive"}
+        assert {name[1] for name in names if name[0] == role} == {"rostered", "auto_update", "archive"}
 
 
 def test_every_setting_of_a_connection_can_be_chosen() -> None:

@@ -15,8 +15,7 @@ def test_every_known_sis_is_listed_and_can_be_shown(roster: Roster) -> None:
 
 
 def test_what_a_sis_delivers_and_exports_is_shown(roster: Roster) -> None:
-    shown = " ".join(roster("sis", "show", "webuntis").out.split())
-    assert "The directorate comes as aide" in shown
+    assert "The directorate comes as aide" in " ".join(roster("sis", "show", "webuntis").out.split())
     assert "OneRoster v1.1 Configuration" in " ".join(roster("sis", "show", "aeries").out.split())
     offers = roster("sis", "show", "ed-fi", "--json").data["offers"]
     assert {one["subject"]: one["given"] for one in offers} == {"staff": True, "guardians": False, "delta": False}

@@ -77,8 +77,7 @@ def test_a_first_sync_waits_and_an_approval_with_a_reason_applies_it(installatio
     assert run("people", key, "--json").data == []
     (waiting,) = run("hold", "list", key, "--json").data
     assert (waiting["action"], waiting["overridable"]) == ("create", True)
-    shown = run("hold", "show", key, "--json").data
-    assert len(shown["rows"]) == waiting["rows"]
+    assert len(run("hold", "show", key, "--json").data["rows"]) == waiting["rows"]
     plan = waiting["plan_id"]
     assert run("hold", "approve", key, "--plan", plan).code == 2, "a reason is required"
     assert run("hold", "approve", key, "--plan", plan, "--reason", " ").code == 2
@@ -221,8 +220,7 @@ def test_a_sync_that_finds_nobody_is_not_green(
     assert said in answer.err
     assert f"{next_step} {key}" in answer.err
     assert "already matches" not in answer.out + answer.err
-    line = run("history", key, "--json").data[0]
-    assert said in line["said"]
+    assert said in run("history", key, "--json").data[0]["said"]
     (mail,) = [
         one for one in run("outbox", "list", "--json").data if f"School {key.removeprefix('school-')}:" in str(one)
     ]
@@ -274,8 +272,7 @@ def test_a_person_is_shown_with_all_that_ever_happened_until_the_sync_is_undone_
     assert run("person", "show", one["id"], "--history").code == run("person", "find", someone["name"]).code == 0
     assert run("person", "show", 10**9).code == 1
     done = run("history", key, "--json").data[0]["id"]
-    looked = run("rollback", done, "--preview", "--json").data
-    assert looked
+    assert run("rollback", done, "--preview", "--json").data
     assert run("rollback", done, "--preview").code == 0
     refused = run("rollback", done, "--reason", "wrong term")
     assert (refused.code, "--yes" in refused.err) == (1, True)
@@ -283,8 +280,7 @@ def test_a_person_is_shown_with_all_that_ever_happened_until_the_sync_is_undone_
     assert undone.code == 0, undone.err
     newest = run("history", key, "--json").data[0]
     assert (newest["kind"], newest["undoes"]) == ("rollback", done)
-    again = run("rollback", done, "--reason", "once more", "--yes")
-    assert again.code == 1
+    assert run("rollback", done, "--reason", "once more", "--yes").code == 1
 
 
 def test_an_id_that_went_to_somebody_else_waits_for_what_a_person_says(installation: Installation) -> None:

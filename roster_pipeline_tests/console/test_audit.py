@@ -129,8 +129,7 @@ def test_owners_see_whose_record_was_rejected_and_what_the_sis_said(
     assert SCRIPT not in answer.text
     shown = words_of(answer.text)
     assert all(word in shown for word in (POISONED, "ana@@example", "ext:coach", "nothing"))
-    file = owner.get(f"{page}/rows.csv").content.decode("utf-8-sig")
-    rows = list(csv.DictReader(io.StringIO(file)))
+    rows = list(csv.DictReader(io.StringIO(owner.get(f"{page}/rows.csv").content.decode("utf-8-sig"))))
     assert [(row["name"], row["value"]) for row in rows] == [
         (f"{POISONED} {SCRIPT}", "ext:coach"),
         (f"{POISONED} {SCRIPT}", "ana@@example"),
@@ -153,8 +152,7 @@ def test_the_name_of_a_rejected_record_leads_to_its_person_for_those_who_may_see
     with database.begin() as conn:
         given = {"snapshot": snapshot_id, "connection": lincoln.connection.id}
         conn.execute(text(STORED), given | {"payload": json.dumps({"givenName": "Ada", "familyName": "Lovelace"})})
-        written = pd.DataFrame(rows, columns=COLUMNS)
-        rosters.write(conn, snapshot_id, builders.NOBODY, written)
+        rosters.write(conn, snapshot_id, builders.NOBODY, pd.DataFrame(rows, columns=COLUMNS))
     page = f"/schools/lincoln/rejected/{snapshot_id}"
     leads = re.compile(r'href="(/people/\d+)"><bdi>([^<]*)<')
     assert leads.findall(owner.get(page).text) == [(f"/people/{ada}", "Ada Lovelace")]

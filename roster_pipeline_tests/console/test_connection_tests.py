@@ -136,8 +136,7 @@ def test_a_test_of_several_schools_that_cannot_be_made_says_why_for_each(manager
 
 
 def test_a_stream_goes_on_where_it_broke_off(owner: Browser) -> None:
-    answer = owner.send_form(TEST, opened(owner), headers=HTMX)
-    path = live_of(answer.text)
+    path = live_of(owner.send_form(TEST, opened(owner), headers=HTMX).text)
     whole = events_of(owner, path)
     assert events_of(owner, path, last_id="3") == whole[3:]
     assert events_of(owner, path, last_id="end") == whole[-1:]
@@ -208,8 +207,7 @@ def test_without_scripts_the_form_comes_back_filled_and_the_tested_secret_is_sav
     owner: Browser, manager: Browser, database: Database
 ) -> None:
     database.call(tenant_changes.set_connection, "sis", secret_sealed="env:NOT_SET_HERE")
-    typed = changed(opened(owner), connection__page_size="77", secret=SECRET)
-    answer = owner.send_form(TEST, typed)
+    answer = owner.send_form(TEST, changed(opened(owner), connection__page_size="77", secret=SECRET))
     assert answer.status_code == 303
     place = answer.headers["location"].removesuffix("#test")
     assert re.fullmatch(r"/schools/lincoln/settings/connection\?test=[0-9a-f-]{36}", place)

@@ -66,8 +66,7 @@ def test_a_dead_sis_is_one_row_with_its_schools_below(
                 opened, school.key, "raw_users", "the SIS did not answer", run_id=None, retryable=True, cause="away"
             )
     held_creates(database, lincoln)
-    page = manager.get(HOME)
-    text_ = words_of(page.text)
+    text_ = words_of(manager.get(HOME).text)
     assert text_.index("2 of 2 failing") < text_.index("1 held")
     assert "The SIS did not answer" in text_
     assert "2 schools need attention" in text_
@@ -78,8 +77,7 @@ def test_a_dead_sis_is_one_row_with_its_schools_below(
     for email in (OWNER, STRANGER):
         assert signed_in(email).get(HOME).status_code == 404
         assert signed_in(email).send_form(f"{HOME}/pause", {"until": SOON.isoformat()}).status_code == 404
-    other = manager.send_form(f"{HOME}/sync", {"connection": "foreign-sis"})
-    assert other.status_code == 404
+    assert manager.send_form(f"{HOME}/sync", {"connection": "foreign-sis"}).status_code == 404
 
 
 def test_a_whole_district_is_paused_and_runs_again(owner: Browser, manager: Browser, database: Database) -> None:

@@ -203,8 +203,7 @@ def test_a_syncs_page_says_what_its_mail_said(owner: Browser, database: Database
     sync_id = one(database, "select max(id) from sync")
     page = owner.get(f"/schools/lincoln/syncs/{sync_id}")
     text = words_of(page.text)
-    mailed = one(database, "select report ->> 'school_name' from sync")
-    assert mailed == "Lincoln"
+    assert one(database, "select report ->> 'school_name' from sync") == "Lincoln"
     assert "2 creations are held until someone decides; nothing else had to change." in text
     assert str(MANY["message"]) in text
     assert "Look and decide" in text

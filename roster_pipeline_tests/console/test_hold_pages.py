@@ -86,8 +86,7 @@ def test_a_held_plan_is_shown_with_its_reasons_and_rows_and_an_approval_applies_
     assert "Ada Lovelace" in text
     assert "New in the SIS." in text
     assert page.headers["cache-control"] == "no-store"
-    found = owner.send_form("/schools/lincoln/holds", {"q": "u2@zyx"})
-    assert "1 row." in words_of(found.text)
+    assert "1 row." in words_of(owner.send_form("/schools/lincoln/holds", {"q": "u2@zyx"}).text)
     status, _, text = _decide(owner, database, plan_id, "approve", reason="  ")
     assert (status, one(database, PEOPLE)) == (400, 0)
     assert "Say why" in text
@@ -185,8 +184,7 @@ def test_what_an_incomplete_answer_cannot_prove_cannot_be_approved(
 def test_an_approval_that_was_never_used_is_shown(owner: Browser, database: Database, lincoln: SchoolRow) -> None:
     plan_id = held_creates(database, lincoln)
     database.call(approvals.approve, plan_id, "ada", "too early", datetime.now(UTC) - timedelta(hours=100))
-    text = words_of(owner.get("/schools/lincoln/holds").text)
-    assert "ada approved it: “too early” lapsed unused" in text
+    assert "ada approved it: “too early” lapsed unused" in words_of(owner.get("/schools/lincoln/holds").text)
     assert _decide(owner, database, plan_id, "approve")[0] == 303, "it can be approved anew"
 
 

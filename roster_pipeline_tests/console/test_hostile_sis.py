@@ -65,8 +65,7 @@ def lincoln(database: Database, environment: object, hostile: str) -> Iterator[S
 def started(browser: Browser, school: str) -> str:
     """Start a test of a school; gives the path of its events."""
     fields = fields_of(browser.get(f"/schools/{school}/settings/connection").text)
-    answer = browser.send_form(f"/schools/{school}/test", fields, headers={"hx-request": "true"})
-    return live_of(answer.text)
+    return live_of(browser.send_form(f"/schools/{school}/test", fields, headers={"hx-request": "true"}).text)
 
 
 def resident() -> int:

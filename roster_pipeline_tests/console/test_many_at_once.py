@@ -180,8 +180,7 @@ def test_settings_that_two_people_save_are_those_of_one(
     ]
     answers = at_once(two, *[(SETTINGS, form) for form in forms])
     assert sorted(status for status, _ in answers) == [303, 409]
-    loser = next(text for status, text in answers if status == 409)
-    assert "Your changes were not saved." in loser
+    assert "Your changes were not saved." in next(text for status, text in answers if status == 409)
     saved = every(database, "select settings ->> 'phone_region' from school where id = :id", id=lincoln.id)
     winner = next(place for place, (status, _) in enumerate(answers) if status == 303)
     assert saved == [(("FR", "DE")[winner],)]

@@ -173,8 +173,7 @@ def test_nobody_applies_a_plan_of_somebody_else_or_of_the_school(
         (OWNER, person, "x"),
         (STRANGER, person, plan),
     ):
-        answer = signed_in(who).send_form(f"/people/{where}/sync", WHY | {"plan": number})
-        assert answer.status_code == 404
+        assert signed_in(who).send_form(f"/people/{where}/sync", WHY | {"plan": number}).status_code == 404
     assert owner.send_form(f"/people/{person}/sync", {"plan": plan}).status_code == 400, "without a reason"
 
 

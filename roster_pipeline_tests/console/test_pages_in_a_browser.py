@@ -159,8 +159,7 @@ def test_the_keyboard_reaches_the_content_first_and_then_everything_in_order(
     assert page.evaluate("document.activeElement.id") == "main"
     page.keyboard.press("Tab")
     assert page.evaluate(FOCUS) == "Schools"
-    outline = page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
-    assert outline == "solid"
+    assert page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
 def test_the_search_answers_while_one_types(open_page: Open, past: dict[str, int | str]) -> None:

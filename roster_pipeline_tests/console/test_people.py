@@ -113,8 +113,7 @@ def test_somebody_is_found_by_everything_that_an_owner_knows_of_them(
     assert found in words_of(owner.send_form(f"/schools/lincoln/plans/{plan}", {"q": "ANGSTRÖM jose"}).text)
 
     database.call(manual_edits.set_archived, lincoln, int(number), True, who="test", reason="test")
-    nobody = owner.send_form(PEOPLE, {"q": "pena"})
-    assert "Show 1 archived" in words_of(nobody.text)
+    assert "Show 1 archived" in words_of(owner.send_form(PEOPLE, {"q": "pena"}).text)
     assert names_in(owner, PEOPLE, q="pena", status="archived") == [found]
     assert "archived" not in words_of(owner.send_form(PEOPLE, {"q": "nobody at all"}).text).split("Nobody fits.")[1]
     sync_rows(
@@ -211,8 +210,7 @@ def test_a_search_says_who_waits_to_be_entered_and_whose_record_could_not_be_use
         assert "Grace Lovelace student of Lincoln, record u2" in words_of(grace), path
         assert re.search(r"create *held New in the SIS. Look and decide", words_of(grace)), path
         assert 'href="/schools/lincoln/holds"' in grace
-        alan = browser.send_form(path, {"q": "alan"}).text
-        assert 'href="/schools/lincoln/conflicts"' in alan
+        assert 'href="/schools/lincoln/conflicts"' in browser.send_form(path, {"q": "alan"}).text
         emmy = words_of(browser.send_form(path, {"q": "noether emmy"}).text)
         assert "record u4 not used The record has no role that this school maps" in emmy
         assert "Not in the directory" not in browser.send_form(path, {"q": "nobody"}).text
@@ -403,8 +401,7 @@ def test_somebody_is_entered_by_hand(owner: Browser, database: Database, lincoln
     )
     assert found == ("Rosalind", "ros@example.org", "77", "student", lincoln.connection.id, "student", "09", False)
     assert audited(database)[-1] == (OWNER, "person added", WHY["reason"])
-    shown = words_of(owner.get(answer.headers["location"]).text)
-    assert "entered by hand" in shown
+    assert "entered by hand" in words_of(owner.get(answer.headers["location"]).text)
 
 
 def test_a_person_has_fields_with_their_source_the_plan_and_the_history(
@@ -585,12 +582,10 @@ def test_a_district_of_many_people_is_paged_without_loading_it(
             "select district_id, :school, id, 'student', 'active' from person",
         ):
             conn.execute(text(statement), {"district": lincoln.district_id, "school": lincoln.id})
-    last = manager.get("/people?page=100").text
-    assert "4,951 to 5,000 of 5,000" in last
+    assert "4,951 to 5,000 of 5,000" in manager.get("/people?page=100").text
     assert names_in(manager, "/people?page=100")[-1] == "Given5000 Family005000"
     assert len(names_in(manager, "/people", q="given49")) == 50
-    second = names_in(manager, "/people", q="given49", page="2")
-    assert second[0] == "Given4939 Family004939"
+    assert names_in(manager, "/people", q="given49", page="2")[0] == "Given4939 Family004939"
 
 
 def test_conflicts_are_worked_through_side_by_side(

@@ -90,8 +90,7 @@ def test_pages_of_a_search_keep_the_words_out_of_addresses(owner: Browser, long_
     found = owner.send_form(long_plan, {"q": "given77", "action": "all"})
     assert "?q=" not in found.text
     assert 'name="page" value="2"' in found.text
-    second = owner.send_form(long_plan, {"q": "given77", "action": "all", "page": "2"})
-    assert "51 to 100 of" in second.text
+    assert "51 to 100 of" in owner.send_form(long_plan, {"q": "given77", "action": "all", "page": "2"}).text
     assert "Zyxpoison" not in owner.get(f"{long_plan}?q=given77&action=conflict").text, "words come by form only"
 
 
@@ -190,8 +189,7 @@ def test_names_stay_on_the_page_and_are_text_there(
     said += str(every(database, "select to_jsonb(a) from audit a")) + str(
         every(database, "select to_jsonb(s) from sync s")
     )
-    found = [word for word in ("zyxpoison", "qqleak", "alert(") if word in said.lower()]
-    assert not found
+    assert not [word for word in ("zyxpoison", "qqleak", "alert(") if word in said.lower()]
 
 
 def test_a_doubted_id_shows_the_person_and_the_record_that_the_answer_needs(

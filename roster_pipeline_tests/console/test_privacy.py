@@ -55,8 +55,7 @@ def lincoln(database: Database, environment: Path, sis: Served) -> SchoolRow:
 
 def _tested(browser: Browser) -> str:
     """The stream of a connection test."""
-    fields = fields_of(browser.get(SETTINGS).text)
-    answer = browser.send_form(TEST, fields, headers={"hx-request": "true"})
+    answer = browser.send_form(TEST, fields_of(browser.get(SETTINGS).text), headers={"hx-request": "true"})
     return answer.text + streamed(browser, live_of(answer.text))
 
 

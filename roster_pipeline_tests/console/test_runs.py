@@ -149,8 +149,7 @@ def test_one_district_leaves_a_slot_to_the_others_and_a_waiting_run_tells_its_pl
 ) -> None:
     with database.begin() as conn:
         oak, elm = (add_school(conn, key) for key in ("oak", "elm"))
-    elsewhere = ask(database, elm, host="another-machine")
-    assert begin(database, elsewhere) is True
+    assert begin(database, ask(database, elm, host="another-machine")) is True
     first, second = ask(database, oak), ask(database, lincoln)
     assert begin(database, first) is True
     assert begin(database, second) is False, "the other slot is for another district"
@@ -170,8 +169,7 @@ def test_a_run_that_waits_for_its_turn_starts_by_itself(
     owner: Browser, database: Database, lincoln: SchoolRow, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launchers, "MODULE", "roster_pipeline.console.no_such_module")
-    oak = database.call(add_school, "oak")
-    going = ask(database, oak)
+    going = ask(database, database.call(add_school, "oak"))
     assert begin(database, going, 1) is True
     waiting = launchers.launch(database, lincoln, "sync", who=OWNER, slots=1, minutes=1)
     time.sleep(launchers.LOOK_EVERY * 2)
@@ -289,8 +287,7 @@ def test_a_run_whose_machine_went_away_is_given_up(owner: Browser, database: Dat
     assert begin(database, lost) is True
     with database.begin() as conn:
         conn.execute(text("update manual_run set alive_at = now() - interval '1 hour'"))
-    told = owner.get(f"{RUNS}/{lost}").text
-    assert "Its process was probably killed." in told
+    assert "Its process was probably killed." in owner.get(f"{RUNS}/{lost}").text
     ask(database, lincoln)
     with database.begin() as conn:
         manual_runs.end(conn, lost, "later")

@@ -243,8 +243,7 @@ def test_what_is_wrong_stands_beside_its_field_and_nothing_is_saved(operator: Br
 
 def test_an_empty_secret_keeps_the_stored_one_and_none_is_ever_shown(owner: Browser, database: Database) -> None:
     assert owner.send_form(PAGE, changed(opened(owner), secret="p0ison-secret")).status_code == 303
-    sent = changed(opened(owner), connection__client_id="other")
-    assert owner.send_form(PAGE, sent).status_code == 303
+    assert owner.send_form(PAGE, changed(opened(owner), connection__client_id="other")).status_code == 303
     found = stored(database).connection
     assert found.settings.client_id == "other"
     assert secrets.unseal(found.secret or "") == "p0ison-secret"
@@ -404,8 +403,7 @@ def test_automatic_rostering_needs_a_green_test_of_what_is_connected(owner: Brow
         assert 'href="#test"' in answer.text
     found = stored(database)
     assert (found.connection.settings.client_id, found.settings.school_id) == ("", "org-lincoln"), "all or nothing"
-    off = changed(opened(owner, SCHEDULE), school__automatic=False)
-    assert owner.send_form(SCHEDULE, off).is_redirect
+    assert owner.send_form(SCHEDULE, changed(opened(owner, SCHEDULE), school__automatic=False)).is_redirect
     assert owner.send_form(PAGE, changed(opened(owner), connection__client_id="x")).is_redirect
     assert "Older than the last change" in owner.get(PAGE).text
 

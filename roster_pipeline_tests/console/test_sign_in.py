@@ -151,8 +151,7 @@ def test_a_planted_session_is_not_the_one_signed_in(console: Console, signed_in:
 
         token = link_for(opened, OPERATOR, who="test")
     assert browser.send_form("/sign-in/link", {"token": token}).status_code == 303
-    after = browser.cookies[console.config.session_cookie]
-    assert after != before
+    assert browser.cookies[console.config.session_cookie] != before
     with console.browser() as thief:
         thief.cookies.set(console.config.session_cookie, before, domain="127.0.0.1")
         assert thief.get("/").status_code == 302
@@ -300,8 +299,7 @@ def test_a_form_without_its_token_is_refused(console: Console, signed_in: Signed
     browser = signed_in(OWNER)
     assert browser.post("/sign-out").status_code == 403
     assert browser.post("/sign-out", data={"csrf": token_for("another")}).status_code == 403
-    elsewhere = {"sec-fetch-site": "cross-site"}
-    assert browser.send_form("/sign-out", headers=elsewhere).status_code == 403
+    assert browser.send_form("/sign-out", headers={"sec-fetch-site": "cross-site"}).status_code == 403
     assert browser.post("/sign-out", headers={"x-csrf-token": browser.csrf or ""}).status_code == 303
 
 

@@ -44,8 +44,7 @@ def there_and_back(browser: Browser, next_path: str = "/") -> httpx.Response:
     """The whole sign-in, up to our answer to the provider's response."""
     begun = browser.get("/sign-in/oidc", params={"next": next_path})
     assert begun.status_code == 303, begun.text
-    sent = httpx.get(begun.headers["location"], timeout=60)
-    return browser.get(sent.headers["location"])
+    return browser.get(httpx.get(begun.headers["location"], timeout=60).headers["location"])
 
 
 def refusal(answer: httpx.Response) -> str:

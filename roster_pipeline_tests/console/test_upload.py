@@ -94,8 +94,7 @@ def test_rows_that_need_a_look_are_decided_on_the_preview(
     assert "Enter 1 person" in words_of(page)
     assert "left out" in words_of(page)
     assert len(re.findall(r"<option[^>]* selected", page.split("<tbody>")[1].split("</tbody>")[0])) == 2
-    answer = owner.send_form(f"{address}/apply", {"digest": digest_of(page)} | WHY)
-    assert answer.status_code == 303
+    assert owner.send_form(f"{address}/apply", {"digest": digest_of(page)} | WHY).status_code == 303
     assert one(database, "select count(*) from person where family_name = 'Byron'") == 2
 
 
@@ -138,8 +137,7 @@ def test_files_are_taken_on_this_page_only_from_people_who_are_signed_in_and_wit
     assert owner.post(UPLOAD, files={"file": ("list.csv", LIST)}).status_code == 403
     owner.cookies.clear()
     assert send(owner, LIST).status_code in (303, 401, 415)
-    stranger = signed_in(STRANGER)
-    assert send(stranger, LIST).status_code == 404
+    assert send(signed_in(STRANGER), LIST).status_code == 404
     broken = {"content-type": "multipart/form-data; boundary=x", "x-csrf-token": signed_in(OWNER).csrf or ""}
     again = signed_in(OWNER)
     broken["x-csrf-token"] = again.csrf or ""

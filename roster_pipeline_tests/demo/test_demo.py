@@ -67,8 +67,7 @@ def made(address: str, server: URL) -> Database:
 def test_the_demo_does_not_touch_a_database_with_districts_of_its_own(
     environment: dict[str, str], postgres_server: URL
 ) -> None:
-    address = environment["ROSTER_DATABASE_URL"]
-    database = made(address, postgres_server)
+    database = made(environment["ROSTER_DATABASE_URL"], postgres_server)
     database.call(tenant_changes.add_district, "springfield", "Springfield")
     with mock.patch.dict(os.environ, environment, clear=True):
         answer = run("demo")

@@ -180,8 +180,7 @@ def test_an_exempted_update_does_not_hand_a_membership_to_the_sync(database: Dat
     assert database.call(lasting_decisions.exempt, plan_id, [0], "owner", "on a journey") == 1
     _approve(database, plan_id)
     builders.apply_plan(database, plan_id, who="owner", kind="approval")
-    managed = every(database, "select managed from membership order by person_id")
-    assert managed == [(False,), (True,)]
+    assert every(database, "select managed from membership order by person_id") == [(False,), (True,)]
 
 
 def test_only_rows_that_wait_can_be_exempted_and_who_is_erased_leaves_no_exemption(

@@ -55,8 +55,7 @@ class Sis:
             [{}, {}, {"primaryOrg": self.org()}, {"orgs": [self.org(), self.org()]}]
         )
         role = self.chance.choice(ROLES if self.parents_listed else ROLES[:3])
-        metadata = {"homeroom": str(number)}
-        return person(f"u-{number}", role, agents=agents, metadata=metadata, **elsewhere)
+        return person(f"u-{number}", role, agents=agents, metadata={"homeroom": str(number)}, **elsewhere)
 
     def org(self) -> dict[str, Any]:
         """A reference to a school, which need not be listed."""

@@ -170,8 +170,7 @@ def test_people_are_found_by_what_one_knows_of_them(database: Database, lincoln:
     with database.begin() as conn:
         foreign = builders.add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
         for words in ("lovel", "Ada Lovelace", "ADA@example.org", "17", "u1", str(ada)):
-            found = members.find(conn, lincoln.district_id, words)
-            assert [each.id for each in found] == [ada], words
+            assert [each.id for each in members.find(conn, lincoln.district_id, words)] == [ada], words
             assert members.find(conn, foreign.district_id, words) == [], words
         assert members.find(conn, lincoln.district_id, " ") == []
         assert tenants.get_school(conn, "foreign").district_key == "shelbyville"

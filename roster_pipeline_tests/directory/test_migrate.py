@@ -24,8 +24,7 @@ BELIEVED = {"add_table", "add_column", "remove_column", "modify_type"}
 
 def test_the_migrated_schema_has_the_columns_that_the_code_believes_in(database: Database) -> None:
     with database.begin() as conn:
-        context = MigrationContext.configure(conn, opts={"compare_type": True})
-        found = compare_metadata(context, metadata)
+        found = compare_metadata(MigrationContext.configure(conn, opts={"compare_type": True}), metadata)
     differences = [part for one in found for part in (one if isinstance(one, list) else [one])]
     assert [part for part in differences if part[0] in BELIEVED] == []
 

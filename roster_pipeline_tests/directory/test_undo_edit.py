@@ -39,8 +39,7 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
         with database.begin() as conn:
             before = _state(conn, lincoln, ada)
             do(conn)
-        after = database.call(_state, lincoln, ada)
-        assert after != before, what
+        assert database.call(_state, lincoln, ada) != before, what
         edit = _newest(database, ada)
         plan = builders.write_plan(database, lincoln, [builders.row("update", ada, changes={"email": "x@example.org"})])
         _undo(database, lincoln, ada, edit)

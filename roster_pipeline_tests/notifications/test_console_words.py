@@ -52,8 +52,7 @@ def test_every_remedy_of_the_package_has_words_without_a_command(texts: list[tup
     plain = (text.replace("roster oak", "roster school") for _, text in texts)  # `roster {kind} list`
     told = [text for text in plain if COMMAND.search(text) and "`roster init` and" not in text and "\n" not in text]
     assert len(told) > 20, "the search finds the remedies"
-    left = [text for text in told if COMMAND.search(in_console(text))]
-    assert left == []
+    assert [text for text in told if COMMAND.search(in_console(text))] == []
 
 
 def test_commands_of_remedies_name_keys(texts: list[tuple[str, str]]) -> None:

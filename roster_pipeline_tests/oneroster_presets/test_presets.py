@@ -57,8 +57,7 @@ def test_pages_above_the_cap_are_not_requested() -> None:
 
 
 def test_an_address_that_every_customer_shares_is_filled_in() -> None:
-    given = preset("blackbaud").defaults()
-    assert given["token_url"] == "https://oauth2.sky.blackbaud.com/token"
+    assert preset("blackbaud").defaults()["token_url"] == "https://oauth2.sky.blackbaud.com/token"
     assert "url" not in preset("aeries").defaults()
     assert preset("infinite-campus").placeholders == ("HOST", "APP")
 

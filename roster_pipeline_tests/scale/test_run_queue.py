@@ -185,8 +185,7 @@ def test_a_started_run_without_a_process_is_failed_and_one_with_a_process_is_not
     executed, dead = (run.run_id for run in installation.instance.get_runs())
     for run_id in (executed, dead):
         for kind in (dg.DagsterEventType.RUN_STARTING, dg.DagsterEventType.RUN_START):
-            event = dg.DagsterEvent(kind.value, "rostering")
-            installation.instance.report_dagster_event(event, run_id)
+            installation.instance.report_dagster_event(dg.DagsterEvent(kind.value, "rostering"), run_id)
     installation.let_pass(5)
     with alive(installation.database, executed):
         assert [run.dagster_run.run_id for run in installation.look().dead] == [dead]

@@ -91,8 +91,7 @@ def queue_all(instance: dg.DagsterInstance) -> None:
 
 def status_of(instance: dg.DagsterInstance, connection: str) -> list[str]:
     """The statuses of a connection's runs."""
-    chosen = dg.RunsFilter(tags={CONNECTION_TAG: connection})
-    return [run.status.value for run in instance.get_runs(chosen)]
+    return [run.status.value for run in instance.get_runs(dg.RunsFilter(tags={CONNECTION_TAG: connection}))]
 
 
 def wait_for_the_others(instance: dg.DagsterInstance, systems: TwoSystems) -> list[int]:

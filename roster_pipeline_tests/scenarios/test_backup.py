@@ -27,8 +27,7 @@ def test_a_restored_directory_has_everybody_and_goes_on(
     district.add_school()
     district.run_sync()
     people, changes = district.count("person"), district.count("change_log")
-    source = make_url(district.url)
-    plain = source.set(drivername="postgresql")
+    plain = make_url(district.url).set(drivername="postgresql")
     dump = str(tmp_path / "roster.dump")
     with copy_of(plain.set(database=EMPTY)) as target:
         _tool("pg_dump", "--format=custom", "--file", dump, "--dbname", plain.render_as_string(hide_password=False))

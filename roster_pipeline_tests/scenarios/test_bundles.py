@@ -102,8 +102,7 @@ def test_deltas_that_came_in_a_wrong_order_count_by_their_dates_of_change(distri
     district.people.put(back)
     district.people.remove(gone.sourced_id, how="mark")
     exports.write("2.zip", hours=24, mode="delta", since=before)
-    night = district.run_sync()
-    assert (district.problems, night["archived"]) == ([], 1)
+    assert (district.problems, district.run_sync()["archived"]) == ([], 1)
     of = "person_id in (select person_id from link where sourced_id = '{}') and status = 'active'"
     assert district.count("membership", of.format(back.sourced_id)) == 1
     assert district.count("membership", of.format(gone.sourced_id)) == 0

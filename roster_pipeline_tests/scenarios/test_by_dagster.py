@@ -111,8 +111,7 @@ def test_dagsters_own_command_runs_a_school_and_the_ledger_says_who_asked(
     assert ran.exit_code == 0, ran.output
     assert district.count("sync", "who = 'Dagster UI' and outcome = 'applied'") == 1
     assert district.active() > 0
-    wrong = CliRunner().invoke(asset_cli, [*MATERIALIZE, "nowhere"])
-    assert wrong.exit_code != 0
+    assert CliRunner().invoke(asset_cli, [*MATERIALIZE, "nowhere"]).exit_code != 0
     assert district.count("sync") == 1
 
 

@@ -116,8 +116,7 @@ def cost(district: District, keys: list[str], batch: str) -> list[int]:
 
 
 def test_the_first_night_of_a_large_connection_is_one_pull(district: District, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = large_district(district, monkeypatch, schools=4)
-    first, *others = cost(district, keys, "monday")
+    first, *others = cost(district, large_district(district, monkeypatch, schools=4), "monday")
     assert first > 10
     assert others == [0, 0, 0]
     assert district.count("pull") == 1
@@ -187,8 +186,7 @@ def test_per_school_lists_are_compared_with_the_whole_and_given_up_when_they_lea
         )
         student = district.people.people_of("sch-1", "student")[0].sourced_id
         assert conn.execute(text(gone), {"id": student}).rowcount == 1
-    night = district.run_sync()
-    assert night["archived"] == 0
+    assert district.run_sync()["archived"] == 0
     assert district.value("select learned ->> 'lists_leave_out' from connection") == "1"
     district.run_sync()
     assert district.count("pull", "scope <> ''") == 1, "the lists are not trusted any more"
@@ -216,8 +214,7 @@ def test_a_dry_run_plans_and_leaves_the_directory_alone(district: District) -> N
     key = district.add_school()
     fetch(district.database, key, batch="dry", run_id="dry")
     clean_latest(district.database, key, run_id="dry")
-    planned = plan_latest(district.database, key, run_id="dry", dry_run=True)
-    assert planned.by_action["create"] > 40
+    assert plan_latest(district.database, key, run_id="dry", dry_run=True).by_action["create"] > 40
     assert district.count("person") == 0
 
 

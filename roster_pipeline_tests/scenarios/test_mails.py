@@ -150,8 +150,7 @@ def test_the_operators_learn_that_mails_were_given_up(
     directory = DirectoryResource(url=district.url)
     monkeypatch.setattr(Database, "require_own_sessions", Mock(side_effect=SharedSessions))
     for cursor in (None, '{"red": ["given-up mails", "database sessions"]}'):
-        context = dg.build_sensor_context(district.instance, cursor, resources={"directory": directory})
-        watch_runs(context)
+        watch_runs(dg.build_sensor_context(district.instance, cursor, resources={"directory": directory}))
         for cause in ("given-up mails", "database sessions"):
             assert district.count("alert", f"cause = '{cause}'") == (cursor is not None)
     send_due(district.database, InstallationResource().mailer())

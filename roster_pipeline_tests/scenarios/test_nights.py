@@ -67,8 +67,7 @@ def test_what_is_switched_off_is_not_done_and_the_report_counts_it(district: Dis
 def test_a_page_that_leaves_people_out_or_a_role_that_comes_back_empty_archives_nobody(district: District) -> None:
     district.add_school()
     district.run_sync()
-    students = district.people.people_of("sch-1", "student")
-    district.people.remove(students[0].sourced_id)
+    district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
     district.sis.faults.set("record_missing")
     night = district.run_sync()
     assert night["archived"] == 0
@@ -120,8 +119,7 @@ def test_someone_who_moves_between_schools_stays_one_person_whichever_school_run
             district.run_sync("lincoln")
             district.run_sync("grant")
         people = district.count("person")
-        mover = district.people.people_of("sch-1", "student")[0].sourced_id
-        district.people.move(mover, "sch-2")
+        district.people.move(district.people.people_of("sch-1", "student")[0].sourced_id, "sch-2")
         nights = {key: district.run_sync(key) for key in (first, second)}
         assert nights["lincoln"]["archived"] == 1
         assert nights["grant"]["created"] == 1

@@ -91,8 +91,7 @@ def test_half_of_the_emails_and_all_grades_are_unusable_and_three_leave(
     hold = held(district)["student", "archive"]
     assert (hold.rows, hold.overridable) == (3, True)
     assert quality_of(hold) == ["most_emails_valid", "most_grades_known"]
-    failing = {name for name, passed in checks(district).items() if not passed}
-    assert failing == {"emails", "known_values"}
+    assert {name for name, passed in checks(district).items() if not passed} == {"emails", "known_values"}
     send_due(district.database, InstallationResource().mailer())
     said = " ".join(body_of(mailbox.messages[-1][0]).split())
     for finding in hold.findings:
@@ -258,8 +257,7 @@ def test_results_that_changed_after_the_verdict_are_judged_again_before_the_plan
         district.people.rename(district.people.people_of("sch-1", "student")[0].sourced_id)  # so it is cleaned again
         district.run_sync(steps=("fetch", "clean", "plan"))
         assert not held(district)
-        snapshot = district.value("select max(id) from snapshot")
-        district.execute(change, snapshot=snapshot)
+        district.execute(change, snapshot=district.value("select max(id) from snapshot"))
         district.run_sync(steps=("apply",))
         assert not district.problems
         assert district.active() == there

@@ -98,8 +98,7 @@ def test_an_approval_is_a_materialization_and_a_fresh_check_of_its_school(distri
 
 def test_a_decision_whose_tick_broke_off_is_reported_by_the_next(district: DagsterDistrict) -> None:
     district.add_school()
-    plan_id = held(district)
-    decisions.approve(district.database, "lincoln", plan_id, **WHO)
+    decisions.approve(district.database, "lincoln", held(district), **WHO)
     cursor = tick(district, store=False)
     assert materializations(district) == []
     tick(district, cursor)

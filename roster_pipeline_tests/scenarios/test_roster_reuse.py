@@ -89,8 +89,7 @@ def test_a_roster_that_was_taken_over_is_the_one_that_cleaning_would_make_and_do
 
 def suite_of(nights: Nights, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A suite of the installation with another limit in a rule."""
-    suite = json.loads(SHIPPED.read_text())
-    rule = next(one for one in suite["expectations"] if "mostly" in one["kwargs"])
+    rule = next(one for one in json.loads(SHIPPED.read_text())["expectations"] if "mostly" in one["kwargs"])
     rule["kwargs"]["mostly"] = 0.123
     (folder / "suite.json").write_text(json.dumps({"expectations": [rule]}))
     monkeypatch.setenv("ROSTER_QUALITY_SUITE", str(folder / "suite.json"))
@@ -260,8 +259,7 @@ def test_everybody_of_a_large_school_is_planned_once_a_week(nights: Nights, read
     for _ in range(3):
         nights.district.sync_school("lincoln")
     for days, planned_too in ((0, False), (6, False), (7, True), (-1, True)):
-        given = to_plan(nights, days)
-        assert (given.settled == OPEN).all() == planned_too, days
+        assert (to_plan(nights, days).settled == OPEN).all() == planned_too, days
 
 
 def to_plan(nights: Nights, days: int = 0) -> PlanInput:

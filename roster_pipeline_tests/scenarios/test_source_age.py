@@ -77,8 +77,7 @@ def test_a_bundle_of_three_weeks_ago_is_in_the_report_the_history_and_one_alert(
     district.run_sync()
     assert not district.problems
     assert open_causes(district) == []
-    leaver = district.people.people_of("sch-1", "student")[0].sourced_id
-    district.people.remove(leaver)
+    district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
     export(district, path)
     age(path, 21)
     with district.database.begin() as conn:  # as if it had been read three weeks ago for the first time
@@ -184,8 +183,7 @@ def test_an_older_zip_that_was_put_back_archives_nobody_tonight_and_tomorrow(
     (out / "roster.zip").unlink()
     PUT_BACK[how](tmp_path / "kept.zip", out / "roster.zip")
     for _ in range(2):
-        night = district.run_sync()
-        assert (night["archived"], district.active()) == (0, students)
+        assert (district.run_sync()["archived"], district.active()) == (0, students)
         assert report(district).connection.problems == ("source-older-than-before",)  # type: ignore[union-attr]
     assert open_causes(district) == ["source_stale"]
     district.people.remove(district.people.people_of("sch-1", "student")[0].sourced_id)
@@ -213,8 +211,7 @@ def test_a_delta_above_an_older_bulk_bundle_makes_that_no_newer(district: Distri
     export(district, out / "4.zip", mode="delta", since=before)
     (out / "1.zip").unlink()
     (out / "2.zip").unlink()
-    night = district.run_sync()
-    assert (night["archived"], district.active()) == (0, students)
+    assert (district.run_sync()["archived"], district.active()) == (0, students)
     assert "source-older-than-before" in report(district).connection.problems  # type: ignore[union-attr]
 
 

@@ -131,8 +131,7 @@ def test_who_comes_after_them_with_name_and_e_mail_waits_and_both_schools_and_th
     assert len(district.rows(cleared)) == 1, "in the transaction of the decision"
     with district.database.begin() as conn:
         undone = conn.scalar(text("select max(id) from audit where person_id = :person"), {"person": person})
-        district_id = tenants.get_connection(conn, "east").district_id
-        person_changes.undo(conn, district_id, person, undone, **BY)
+        person_changes.undo(conn, tenants.get_connection(conn, "east").district_id, person, undone, **BY)
     assert len(district.rows("select id from alert where cleared_at is null")) == 1, "they are claimed again"
     district.database.call(person_changes.unlink, "east", person, "e-ada", **BY)
     assert len(district.rows(cleared)) == 2
@@ -148,8 +147,7 @@ def test_the_same_number_gives_a_membership_and_no_field(district: SeveralConnec
     district.deliver("main", "m-ada", **ADA, username="ada", identifier="77")
     district.night("main")
     district.deliver("east", "e-ada", **FORGED, identifier="77")
-    applied = district.night("east")
-    assert applied.by_action["held"] == 1, "nobody of another connection is an exempt creation"
+    assert district.night("east").by_action["held"] == 1, "nobody of another connection is an exempt creation"
     assert district.of("m-ada")["schools"] == ["main"]
     with district.database.begin() as conn:
         (held,) = approvals.held(conn)

@@ -67,8 +67,7 @@ def contents(database: Database) -> dict[str, list[dict[str, Any]]]:
 def two(database: Database, lincoln: SchoolRow, oak: SchoolRow) -> tuple[int, int]:
     """Ada with the record u1 in lincoln, and Ada with u2 in both schools; each with something of her own."""
     contact = {"contact_given_name": "Annabella", "contact_sourced_id": "c1"}
-    mine = {"email": "ada@example.org", "grade": "09"}
-    sync_rows(database, lincoln, newcomer("u1", changes=mine))
+    sync_rows(database, lincoln, newcomer("u1", changes={"email": "ada@example.org", "grade": "09"}))
     sync_rows(database, oak, newcomer("u2", changes={"number": "17", "grade": "10", **contact}))
     kept, gone = person_of(database, "u1"), person_of(database, "u2")
     sync_rows(database, lincoln, row("create", gone, changes={"role": "student", "grade": "10", **contact}))

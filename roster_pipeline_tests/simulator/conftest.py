@@ -73,8 +73,7 @@ def sis(district: District) -> Sis:
 @pytest.fixture(scope="module")
 def served() -> Iterator[Callable[[Sis], Api]]:
     """One server for a module; the SIS behind it is exchanged for each test."""
-    first = Sis(generate_district(1, 1, 4))
-    app = create_site([first])
+    app = create_site([Sis(generate_district(1, 1, 4))])
     with running(app) as base, httpx.Client(base_url=base, timeout=20, verify=False) as http:
 
         def use(sis: Sis) -> Api:

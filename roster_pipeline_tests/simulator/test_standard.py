@@ -156,8 +156,7 @@ def test_1_2_says_without_sign_in_where_everything_stands(api: Api) -> None:
 
 
 def test_rostering_is_read_only(api: Api) -> None:
-    answer = api.http.post("/ims/oneroster/v1p1/users", json={})
-    assert answer.status_code == 405
+    assert api.http.post("/ims/oneroster/v1p1/users", json={}).status_code == 405
 
 
 def test_an_id_with_odd_characters_is_one_segment_of_the_path(api: Api, sis: Sis) -> None:

@@ -121,8 +121,7 @@ def test_a_fixed_bearer_and_a_fixed_header(api: Api, sis: Sis) -> None:
     sis.faults.clear()
     sis.faults.set("api_key", "sign_in=api_key")
     assert api.get("/users").status_code == 401
-    answer = api.http.get(f"{ROOTS['1.2']}/users", headers={"X-API-Key": "demo-api-key"})
-    assert answer.status_code == 200
+    assert api.http.get(f"{ROOTS['1.2']}/users", headers={"X-API-Key": "demo-api-key"}).status_code == 200
 
 
 def test_faults_of_the_token_endpoint(api: Api, sis: Sis) -> None:

@@ -127,8 +127,7 @@ def test_a_night_is_asked_for_once_and_a_school_that_is_off_never(oak: Database)
 def test_a_clock_that_was_wrong_for_a_night_stops_no_later_night(oak: Database) -> None:
     tick = datetime(2026, 11, 3, 14, 30, tzinfo=UTC)
     assert due_schools(oak, tick + timedelta(days=400))[0]
-    school = oak.call(tenants.get_school, "oak")
-    sync_rows(oak, school)
+    sync_rows(oak, oak.call(tenants.get_school, "oak"))
     with oak.begin() as conn:
         conn.execute(text("update sync set at = :ahead"), {"ahead": tick + timedelta(days=400)})
     assert [one.night for one in due_schools(oak, tick)[0]] == ["2026-11-03"]

@@ -162,7 +162,7 @@ class Client:
             listing = self.listing(self.collection(path, "orgs"), revision, strict=strict)
             try:
                 listing.open()
-            except (NotOffered, Refused, ServerFailed) as problem:
+            except (NotOffered, Refused, RequestRefused, ServerFailed) as problem:
                 if not unreadable(problem):
                     raise
                 refusals.append(problem)

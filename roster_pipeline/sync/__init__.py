@@ -82,7 +82,8 @@ def explain(school: str, problem: Exception) -> SyncError:
         return problem
     if isinstance(problem, OneRosterError):
         remedy = f"{problem.remedy} Then run: roster test-connection {school}"
-        cause = CREDENTIALS if isinstance(problem, SignInRefused) else CONNECTION if isinstance(problem, AWAY) else STEP
+        away = isinstance(problem, AWAY) or (isinstance(problem, SignInRefused) and problem.retryable)
+        cause = CONNECTION if away else CREDENTIALS if isinstance(problem, SignInRefused) else STEP
         nothing = isinstance(problem, SchoolNotFound)
         return SyncError(
             school, problem.message, remedy, retryable=problem.retryable, cause=cause, nothing_found=nothing

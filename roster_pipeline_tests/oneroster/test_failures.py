@@ -21,6 +21,7 @@ from roster_pipeline.oneroster import (
     OneRosterError,
     Redirected,
     Refused,
+    RequestRefused,
     ServerFailed,
     SignInRefused,
     TlsFailed,
@@ -28,8 +29,10 @@ from roster_pipeline.oneroster import (
     TooSlow,
     Unreachable,
 )
+from roster_pipeline.oneroster.http.error_mapping import named_elsewhere
 from roster_pipeline.oneroster.http.network import MOST_COOKIES, http_client, network_failure
 from roster_pipeline.simulator import District
+from roster_pipeline.sync import CREDENTIALS, explain
 from roster_pipeline_tests.certificates import private_authority
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by, quicker, serve
 from roster_pipeline_tests.oneroster.odd_server import SCHOOL, odd, page, person, told_of
@@ -384,6 +387,64 @@ def test_a_401_in_the_middle_of_a_list_is_not_called_a_wrong_secret() -> None:
     assert "in the middle of a list" in problem.message
     assert "need not enter them again" in problem.remedy
     assert problem.retryable
+
+
+def test_a_refused_token_is_not_called_a_wrong_secret() -> None:
+    refuses = False
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path == "/token":
+            return {"access_token": "given"}
+        return Response(status_code=401) if refuses else None
+
+    with odd(answers, open_server=False) as client:
+        token_url = f"{client.endpoint.base_url}/ims/oneroster/rostering/v1p2/token"
+        endpoint = replace(client.endpoint, token_url=token_url)
+        with Client(endpoint) as works:
+            works.connect()
+        refuses = True
+        for learned in ({}, works.learned):
+            with Client(replace(endpoint, learned=learned)) as other, pytest.raises(SignInRefused) as problem:
+                list(other.orgs())
+            assert "gave us a token, but refuses it" in problem.value.message
+            assert "need not enter them again" in problem.value.remedy
+            assert problem.value.retryable == bool(learned)
+            cause = explain("lincoln", problem.value).cause
+            assert (cause == CREDENTIALS) is not bool(learned)
+
+
+def test_a_user_name_in_a_redirect_does_not_look_like_the_host() -> None:
+    shown = named_elsewhere("https://sis.example.org:1@evil.example/token?secret=1").message
+    assert shown.endswith("on another host: https://evil.example/token")
+
+
+def test_a_request_that_worked_before_and_is_refused_now_may_work_again() -> None:
+    refuses = False
+    with odd(lambda path, query: Response(status_code=400) if refuses else None) as client:
+        client.connect()
+        refuses = True
+        with pytest.raises(RequestRefused, match="refused the request for /orgs") as problem:
+            list(client.orgs())
+        assert not problem.value.retryable
+        endpoint = replace(client.endpoint, learned=client.learned)
+        with Client(endpoint) as other, pytest.raises(RequestRefused) as problem:
+            list(other.orgs())
+    assert problem.value.retryable
+    assert "has worked before" in problem.value.remedy
+
+
+def test_orgs_that_are_refused_are_read_as_schools() -> None:
+    refuses = False
+
+    def answers(path: str, query: Mapping[str, str]) -> Any:
+        if path == "/schools":
+            return page([SCHOOL], query, "orgs")
+        return Response(status_code=400) if refuses else None
+
+    with odd(answers) as client:
+        client.connect()
+        refuses = True
+        assert [org["sourcedId"] for org in client.orgs()] == ["sch-1"]
 
 
 def test_a_403_that_says_when_to_come_again_is_a_quota() -> None:

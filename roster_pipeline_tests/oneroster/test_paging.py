@@ -236,8 +236,12 @@ def test_a_list_that_is_refused_after_its_first_part_says_so() -> None:
         beyond = int(query.get("offset", 0)) + int(query["limit"]) > 150
         return JSONResponse({}, 400) if beyond else page(PEOPLE, query, total=False)
 
-    with pytest.raises(RequestRefused, match="gave the first 150 records of /users"):
+    with pytest.raises(RequestRefused, match="gave the first 150 records of /users") as refused:
         told_of(answer)
+    assert not refused.value.retryable
+    with pytest.raises(RequestRefused, match="gave 151 in an earlier sync") as refused:
+        told_of(answer, learned={"paging": {"longest": {"/users": 151}}})
+    assert refused.value.retryable
 
 
 @pytest.mark.parametrize("status", [400, 404, 416, 500])

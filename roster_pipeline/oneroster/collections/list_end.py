@@ -97,14 +97,20 @@ def paging_broken(label: str, how: str) -> PagingBroken:
     )
 
 
-def _refused_inside(problem: OneRosterError, label: str, records: int) -> RequestRefused:
-    """The error for a server that refuses the next page. records: that came before."""
+def _refused_inside(problem: OneRosterError, collection: Collection, records: int) -> RequestRefused:
+    """The error for a server that refuses the next page. records: that came before. If more came in an earlier pull,
+    the refusal is new, and the list may come again later in the night."""
+    earlier = collection.habits.longest.get(collection.label, 0)
     refused = RequestRefused(
-        f"The SIS gave the first {records:,} records of {label} and refused those after them ({problem.status}).",
-        "It may show only the first part of a long list. Ask its vendor for the whole list, or whether that limit can "
-        "be raised.",
+        f"The SIS gave the first {records:,} records of {collection.label} and refused those after them "
+        f"({problem.status}).",
+        f"It gave {earlier:,} in an earlier sync. It is tried again at the next sync; if it lasts, ask the SIS's "
+        "administrator what has changed."
+        if earlier > records
+        else "It may show only the first part of a long list. Ask its vendor for the whole list, or whether that limit "
+        "can be raised.",
     )
-    refused.status = problem.status
+    refused.status, refused.retryable = problem.status, earlier > records
     return refused
 
 
@@ -137,7 +143,7 @@ def after_refusal(
         return asked, None
     page = _page_within(collection, progress, asked)
     if page is None:
-        raise problem if failed else _refused_inside(problem, collection.label, progress.offset)
+        raise problem if failed else _refused_inside(problem, collection, progress.offset)
     return asked, page
 
 

@@ -185,12 +185,14 @@ _OF_TOKENS = {
 class Situation:
     """The facts about a connection that choose the message. kind: its sign-in ("oauth2", "oauth1", "bearer", "open"),
     None while unknown. worked: an earlier session signed in. answered: labels of the collections that have answered in
-    this session. skew: seconds by which the SIS's clock is ahead of ours."""
+    this session. skew: seconds by which the SIS's clock is ahead of ours. by_token: requests carry a token, so the
+    token address has accepted the credentials."""
 
     kind: str | None
     worked: bool
     answered: frozenset[str] = frozenset()
     skew: float | None = None
+    by_token: bool = False
 
 
 class TokenRefused(SignInRefused):
@@ -218,8 +220,10 @@ class NamedElsewhere(SignInRefused):
 
 
 def named_elsewhere(target: str) -> NamedElsewhere:
-    """The error for a redirect of a token address to another host. Drops the query, which may repeat what we sent."""
-    named = urlsplit(target)._replace(query="", fragment="").geturl()
+    """The error for a redirect of a token address to another host. Drops the query, which may repeat what we sent, and
+    a user name, which may look like a host."""
+    parts = urlsplit(target)
+    named = parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment="").geturl()
     return NamedElsewhere("The token address of the SIS", named)
 
 
@@ -248,7 +252,7 @@ def in_context(problem: Failure, label: str, situation: Situation) -> Failure:
         elif situation.worked:
             problem.remedy = f"If this worked before, a permission was removed. {problem.remedy}"
         problem.remedy += _FIREWALL if problem.web_page else ""
-    elif isinstance(problem, NotOneRoster | NotOffered | Redirected) and situation.worked:
+    elif isinstance(problem, NotOneRoster | NotOffered | Redirected | RequestRefused) and situation.worked:
         problem.retryable = True
         problem.remedy = (
             "This connection has worked before. Ask the SIS's administrator what has changed: maintenance, a new "
@@ -269,6 +273,13 @@ def _sign_in(problem: SignInRefused, label: str, situation: Situation) -> None:
     elif situation.answered:
         problem.message = f"The SIS accepts our sign-in, but not for {label} ({shown})."
         problem.remedy = permission(label)
+    elif situation.by_token:
+        problem.message = f"The SIS gave us a token, but refuses it ({shown})."
+        problem.retryable = situation.worked
+        problem.remedy = (
+            "Client ID and Client Secret are right, so you need not enter them again. Ask the SIS's administrator "
+            "whether the application may use the OneRoster API, and whether URL and token URL belong together."
+        )
     else:
         problem.remedy = refused_credentials(situation)
 

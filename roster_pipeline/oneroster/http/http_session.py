@@ -150,7 +150,8 @@ class HttpSession:
         searches = self.allowance.left is not None or self.sign_in.kind == "open"
         kind = chosen if searches else self.sign_in.kind
         worked = bool(self.endpoint.learned.get("root"))
-        return Situation(kind, worked, frozenset(self.answered), self.skew_seconds)
+        by_token = self.sign_in.kind == "oauth2"
+        return Situation(kind, worked, frozenset(self.answered), self.skew_seconds, by_token)
 
     def send(
         self,

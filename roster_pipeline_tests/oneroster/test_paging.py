@@ -1,14 +1,15 @@
 """Quirks 29 to 40 and 82: lists are read to a proved end."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from starlette.responses import JSONResponse, Response
 
-from roster_pipeline.oneroster import DataMoved, PagingBroken, RequestRefused, ServerFailed, Wanted, pull
+from roster_pipeline.oneroster import Client, DataMoved, PagingBroken, RequestRefused, ServerFailed, Wanted, pull
 from roster_pipeline_tests.oneroster.client_helpers import Pulled, Served, Start, pulled_by, quicker
-from roster_pipeline_tests.oneroster.odd_server import PEOPLE, odd, page, person, told_of, users_only, window
+from roster_pipeline_tests.oneroster.odd_server import PEOPLE, Answers, odd, page, person, told_of, users_only, window
 
 
 def everybody(served: Served) -> int:
@@ -192,6 +193,57 @@ def test_a_total_that_counts_each_page_is_ignored() -> None:
         return JSONResponse({"users": records}, headers={"X-Total-Count": str(len(records))})
 
     assert whole(told_of(counting), len(PEOPLE))
+
+
+def with_total(total: Callable[[int, int], int], asked: list[int] | None = None) -> Answers:
+    """A server whose total follows from the offset and the size of a page."""
+
+    def answer(query: Mapping[str, str]) -> Any:
+        offset, records = int(query.get("offset", 0)), window(query)
+        if asked is not None:
+            asked.append(offset)
+        return JSONResponse({"users": records}, headers={"X-Total-Count": str(total(offset, len(records)))})
+
+    return users_only(answer)
+
+
+MOVING: dict[str, Callable[[int, int], int]] = {
+    "what is left": lambda offset, size: len(PEOPLE) - offset,
+    "so far, and one if there is more": lambda offset, size: offset + size + (offset + size < len(PEOPLE)),
+}
+
+
+@pytest.mark.parametrize("total", MOVING.values(), ids=MOVING)
+def test_a_total_that_says_where_a_page_is_costs_one_more_reading_once(total: Callable[[int, int], int]) -> None:
+    asked: list[int] = []
+    with odd(with_total(total, asked)) as client:
+        pulled = pulled_by(client)
+        assert whole(pulled, len(PEOPLE))
+        assert "settled:total-drifted" in pulled.proof.notes
+        assert client.learned["paging"]["moving_totals"] == ["/users"]
+        asked.clear()
+        with Client(replace(client.endpoint, learned=client.learned)) as later:
+            assert whole(pulled_by(later), len(PEOPLE))
+        assert asked.count(0) == 1
+        client.habits.ends["/users"] = "total"
+        assert "total-drifted" in pulled_by(client).problems, "it was the number of people until now"
+
+
+def test_totals_of_two_copies_of_the_data_are_no_proof() -> None:
+    """In turn, and in the same turns in every reading."""
+    with odd(with_total(lambda offset, size: len(PEOPLE) - 3 * (offset // 49 % 2))) as client:
+        assert "total-drifted" in pulled_by(client).problems
+
+
+def test_people_who_come_while_a_list_is_read_are_no_total_that_moves() -> None:
+    """An import in the order of the list, which the reading overtakes."""
+    asked: list[str] = []
+
+    def answer(query: Mapping[str, str]) -> Any:
+        asked.append("")
+        return page(PEOPLE[: 150 + min(len(asked), 4 * (len(asked) // 4) + 2)], query)
+
+    assert "total-drifted" in told_of(answer, page_size=40).problems
 
 
 @pytest.mark.parametrize("page_size", [1000, 37])

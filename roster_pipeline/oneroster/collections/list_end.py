@@ -218,8 +218,9 @@ def judge_end(
 ) -> None:
     """Add the reading's problems to `proof`. Without a filter, the total must have been met exactly.
 
-    A total that is too low, identical records that came twice, and pages that do not begin with the last record of the
-    page before, if the total is met, are only doubts: a second reading with exactly the same result settles them.
+    A total that is too low or another one on each page, identical records that came twice, and pages that do not begin
+    with the last record of the page before, if the total is met, are only doubts: a second reading with exactly the
+    same result settles them.
     """
     whole = collection.filter is None
     for gap in progress.gaps:
@@ -235,6 +236,12 @@ def judge_end(
             proof.note("total-disagrees")
         elif collection.label not in collection.habits.low_totals:
             proof.doubt("total-disagrees")
+    if progress.moving:
+        proof.totals = tuple(progress.totals)
+        if not progress.always_moves:
+            proof.note("total-drifted")
+        elif collection.label not in collection.habits.moving_totals:
+            proof.doubt("total-drifted")
     if RANGE in proof.problems and (proof.records == progress.total or ends_there(collection, progress)):
         proof.problems.remove(RANGE)
         proof.doubt(RANGE)

@@ -218,14 +218,24 @@ class Listing:
         if proof.pages == 1:
             proof.total_start = self._progress.total = page.total
             if page.total is not None and page.total < len(page.records):
-                self._total_is_low()
+                self._progress.total_is_low()
         elif page.total != proof.total_end and self._progress.total is not None:
             if self._progress.counts_pages:
                 self._progress.total = proof.total_start = None
             elif page.total is not None:
-                self._progress.total = page.total
-                self._changed("total-drifted")
+                self._total_moved(page.total)
         proof.total_end = page.total if proof.total_start is not None else None
+
+    def _total_moved(self, total: int) -> None:
+        """Another total: the data change, or each page has another one. The next reading shows which."""
+        known = self._collection.label in self._habits.moving_totals or self._repetitions.total_moved
+        if known and self._habits.ends.get(self._collection.label) != "total":
+            self._progress.total = self.proof.total_start = None
+            self._progress.moving = True
+            return
+        self._repetitions.total_moved = True
+        self._progress.total = total
+        self._changed("total-drifted")
 
     def _changed(self, reason: str) -> None:
         if self._strict:
@@ -236,15 +246,9 @@ class Listing:
         """More records came than the total says. A total that is the size of each page is ignored. Any other one is too
         low."""
         if self._progress.counts_pages:
-            self.proof.total_start = self.proof.total_end = None
+            self.proof.total_start = self.proof.total_end = self._progress.total = None
         else:
-            self._total_is_low()
-        self._progress.total = None
-
-    def _total_is_low(self) -> None:
-        """More records come than the total says, so the end needs another proof."""
-        self._progress.total = None
-        self._progress.low = True
+            self._progress.total_is_low()
 
     def _nothing_new(self, page: Page, first: bool, reached: bool) -> None:
         """A page without a new id: the server repeats its last page at the end, or ignores the offset."""

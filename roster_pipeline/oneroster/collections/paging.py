@@ -29,7 +29,8 @@ class PagingHabits:
     listing was answered since the start. aligned: it divides the offset by the limit, so only multiples of the limit
     are requested, and pages do not overlap. linked: it ignores the offset, and each page announces the next one. ends:
     what proved the end of a collection in a complete pull, by label: "total" or "link"; without it the end is no longer
-    proved. low_totals: collections whose total is always too low. longest: the most records of a collection that were
+    proved. low_totals: collections whose total is always too low. moving_totals: whose total says where the page is in
+    the list. longest: the most records of a collection that were
     proved complete, by label: the server does not cut lists up to that length.
     """
 
@@ -40,13 +41,15 @@ class PagingHabits:
     linked: bool = False
     ends: dict[str, str] = field(default_factory=dict)
     low_totals: set[str] = field(default_factory=set)
+    moving_totals: set[str] = field(default_factory=set)
     longest: dict[str, int] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values for `recalled`."""
         learned: dict[str, Any] = {name: getattr(self, name) for name in ("limit", "sort", "aligned", "linked")}
         learned |= {"ends": dict(self.ends), "longest": dict(self.longest)}
-        return learned | ({"low_totals": sorted(self.low_totals)} if self.low_totals else {})
+        wrong = {"low_totals": sorted(self.low_totals), "moving_totals": sorted(self.moving_totals)}
+        return learned | {name: labels for name, labels in wrong.items() if labels}
 
     def aligned_to(self, offset: int) -> int:
         """The offset to request: this one, or the next multiple of the limit if the server needs that."""
@@ -64,6 +67,7 @@ class PagingHabits:
             linked=bool(learned.get("linked")),
             ends=dict(learned.get("ends") or {}),
             low_totals=set(learned.get("low_totals") or ()),
+            moving_totals=set(learned.get("moving_totals") or ()),
             longest=dict(learned.get("longest") or {}),
         )
 
@@ -146,7 +150,8 @@ class Progress:
     announced a next one. counts_pages: each total was the number of records of its own page. longest: records of the
     largest page. first_record: the hash of the first id. uneven: a page before the last one was short. gaps: problems
     of pages that do not begin with the last record of the page before. most: records to request, if the server refused
-    more near the end. links: queries of announced pages that were requested.
+    more near the end. links: queries of announced pages that were requested. totals: of the pages that had new records.
+    moving: the total is ignored, because it is another one on each page.
     """
 
     pages: int = 0
@@ -163,6 +168,20 @@ class Progress:
     gaps: set[str] = field(default_factory=set)
     most: int | None = None
     links: set[str] = field(default_factory=set)
+    totals: list[int | None] = field(default_factory=list)
+    moving: bool = False
+
+    def total_is_low(self) -> None:
+        """More records come than the total says, so the end needs another proof."""
+        self.total, self.low = None, True
+
+    @property
+    def always_moves(self) -> bool:
+        """Whether each total is larger than the one before, or each is smaller. A list that changes, or comes from
+        different copies, does not look like that."""
+        several = [total for total in self.totals if total is not None]
+        whole = 2 < len(several) == len(set(several)) == len(self.totals)
+        return whole and several in (sorted(several), sorted(several, reverse=True))
 
     @property
     def reached(self) -> bool:
@@ -179,6 +198,7 @@ class Progress:
     def note(self, page: Page, asked: int, *, versions: bool) -> None:
         """Remember a page with new records. asked: its offset. versions: an id may have several records."""
         self.pages += 1
+        self.totals.append(page.total)
         if self.last is not None:
             self.uneven = self.uneven or self.last.size < min(self.longest, self.last.limit or self.longest)
         self.linked = self.linked and (self.last is None or self.last.has_next)

@@ -34,8 +34,8 @@ class ListingProof:
 
     total_start and total_end: the total of the first and of the last page, None if the server sends none.
     received: records on all pages; records: distinct ones. ended_by: how we know that this was the last page.
-    doubts: problems that do not count if a second reading delivers exactly the same. digest: the sum of the hashes of
-    all ids, which differs between readings of different people.
+    totals: of all pages, if each has another one. doubts: problems that do not count if a second reading delivers
+    exactly the same. digest: the sum of the hashes of all ids, which differs between readings of different people.
     """
 
     path: str
@@ -50,6 +50,7 @@ class ListingProof:
     problems: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     digest: int = 0
+    totals: tuple[int | None, ...] = ()
 
     def note(self, problem: str) -> None:
         if problem not in self.problems:
@@ -256,6 +257,7 @@ class Repetitions:
     def __init__(self) -> None:
         self.page_size: int | None = None
         """The page size of this reading; None is the usual one."""
+        self.total_moved = False  # in an earlier reading
         self._compares = False
         self._repeated = False
         self._longest = 0

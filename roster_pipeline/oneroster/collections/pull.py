@@ -23,8 +23,8 @@ Stored = TypeVar("Stored")
 SEVERAL_RECORDS = "several_records"
 """In `Client.learned`: this SIS has several records of one sourcedId, for several schools or roles of a person."""
 REREAD_FOR = frozenset(
-    ("total-not-reached", "total-disagrees", "duplicates", "list-moved", "last-record-gone", "pages-apart", RANGE)
-)
+    ("total-not-reached", "total-disagrees", "total-drifted", "duplicates", "list-moved", "last-record-gone")
+) | {"pages-apart", RANGE}
 """Problems that a second reading may solve, because data that change meanwhile cause them too."""
 
 
@@ -105,8 +105,12 @@ class Pull:
             raise self._data_moved(min(curable))
         if same:
             for proof in reading.people + reading.others:
-                if "total-disagrees" in proof.doubts and not proof.problems:
-                    client.habits.low_totals.add(proof.label)
+                for doubt, labels in (
+                    ("total-disagrees", client.habits.low_totals),
+                    ("total-drifted", client.habits.moving_totals),
+                ):
+                    if doubt in proof.doubts and not proof.problems:
+                        labels.add(proof.label)
         since = self._wanted.since
         if since is not None and self._wanted.everybody_too and reading.mode == "full":
             self.named = named_changes(reading, since)

@@ -183,7 +183,7 @@ class Reading:
 
     def outcome(self) -> list[Any]:
         """Values that are equal in two readings if the data did not change."""
-        return [(p.path, p.records, p.digest, p.total_end) for p in self.people + self.others]
+        return [(p.path, p.records, p.digest, p.total_end, p.totals) for p in self.people + self.others]
 
     def _unseen(self, page: list[Any], listing: Listing) -> list[Any]:
         """The records of a page that no earlier listing delivered, or delivered in other roles and schools."""

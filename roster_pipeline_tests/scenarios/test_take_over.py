@@ -60,9 +60,12 @@ def mains_own(person: dict[str, Any], **fields: Any) -> None:
 def leaves_main(district: SeveralConnections, *names: str) -> None:
     """The district's SIS marks the records as deleted, by default Ada's, and they are archived there.
 
-    Somebody else changes too, because an identical bundle would count as an old one.
+    Before that, somebody comes after them, because the end of a file may have been cut off. And somebody else changes
+    too, because an identical bundle would count as an old one.
     """
     names = names or ("ada",)
+    district.deliver("main", f"main-last{district.nights}", given_name="Lu", family_name="Last")
+    district.night("main")
     for name in names:
         district.sises["main"].district.remove(f"m-{name}", how="mark")
     district.sises["main"].district.edit("main-own0", phone=f"+131255501{district.nights:02}")

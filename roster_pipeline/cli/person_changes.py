@@ -24,8 +24,8 @@ from roster_pipeline.cli.commands import (
 )
 from roster_pipeline.cli.output import note, print_json, print_table, shown
 from roster_pipeline.cli.persons import District, Number, district_of, pairs, person
-from roster_pipeline.directory import operations, plans, tenants
-from roster_pipeline.services import person_changes, plan_rows, possible_duplicates
+from roster_pipeline.directory import accounts, operations, plans, tenants
+from roster_pipeline.services import people_upload, person_changes, plan_rows, possible_duplicates
 from roster_pipeline.sync import one_person
 from roster_pipeline.vocabulary import counted
 
@@ -267,10 +267,14 @@ def add(
     fields: Annotated[list[str], typer.Option("--set", metavar="FIELD=VALUE", help="Repeat for more.")],
     reason: Reason,
     grade: Annotated[str, typer.Option("--grade", help="The grade of a student, for example 09.")] = "",
+    somebody_else: Annotated[
+        bool, typer.Option("--somebody-else", help="Enter them although somebody here may be the same person.")
+    ] = False,
     who: Who = None,
 ) -> None:
     """Enter somebody by hand who is not in the SIS. No sync archives them until the SIS knows them."""
     typed = pairs("--set", fields) | {"role": role, "grade": grade}
     with _by_hand(who, reason) as (opened, by):
-        number = person_changes.add(opened, school, typed, **by)
+        row, reader = tenants.get_school(opened, school), accounts.COMMAND_LINE
+        number = people_upload.add(opened, row, typed, reader=reader, somebody_else=somebody_else, **by)
     note(f"Person {number} is entered in {school}.")

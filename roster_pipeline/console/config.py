@@ -204,7 +204,7 @@ def bound(host: str, port: int) -> socket.socket:
 
 
 def serve(app: Starlette, config: Config, listening: socket.socket) -> None:
-    """Serve until a signal ends it. Then this process ends in order, and so does an embedded database."""
+    """Serve until a signal ends it. Then this process and an embedded database end in order."""
     exit_on_signals()
     server_of(app, config).run(sockets=[listening])
 

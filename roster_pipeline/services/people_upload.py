@@ -17,7 +17,7 @@ from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.locks import lock_district
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.identity.person_pairs import StoredPerson, compared, names_of, search_keys
-from roster_pipeline.services import people_file
+from roster_pipeline.services import people_file, person_changes
 from roster_pipeline.services.people_file import PeopleFile, Row
 from roster_pipeline.services.possible_duplicates import stored_people
 from roster_pipeline.services.settings_changes import given_reason
@@ -34,6 +34,24 @@ class UploadChanged(DirectoryError):
         super().__init__(
             "The directory changed since you looked, and the list would now do something else.", "Look again."
         )
+
+
+class MayBeHere(DirectoryError):
+    """Somebody of the directory is, or may be, the person to enter. people: their numbers and descriptions, as far as
+    the reader may see them. may_be_new: whether somebody may say that it is a new person."""
+
+    def __init__(self, found: Row, people: Sequence[tuple[int, str]]) -> None:
+        self.people, self.may_be_new = people, found.what == people_file.LOOK
+        here = f" {'; '.join(words for _, words in people)}." if people else ""
+        if self.may_be_new:
+            super().__init__(f"{found.why}{here}", "If this is a new person, say so: roster person add --somebody-else")
+        elif found.what == people_file.JOIN:
+            super().__init__(
+                f"This person is in the directory already, but not in this school.{here}",
+                "Upload a list with this person, then they get a membership here: roster person import",
+            )
+        else:
+            super().__init__(f"This person is in this school already.{here}", "Change them on their page.")
 
 
 @dataclass(frozen=True)
@@ -84,8 +102,28 @@ def preview(
         return Preview(named, [], "No column has a given name or a family name.")
     rows = [people_file.read_row(number, cells, columns, role, school) for number, cells in file.rows]
     people = _people(conn, school, [row for row in rows if row.fields])
-    own = None if reader.may_manage(school.district_id) else reader.schools
-    return Preview(named, Matching(school, people, own).decided(rows, choices or {}))
+    return Preview(named, Matching(school, people, _own(school, reader)).decided(rows, choices or {}))
+
+
+def add(
+    conn: Connection,
+    school: SchoolRow,
+    typed: Mapping[str, str],
+    *,
+    reader: Account,
+    somebody_else: bool,
+    who: str,
+    reason: str,
+) -> int:
+    """Enter one person by hand, and return their number. typed: as for `person_changes.fields_of`. somebody_else: the
+    reader says that nobody here is this person. Raises MayBeHere."""
+    lock_district(conn, school.district_id)
+    row = Row(1, "", "", "", fields=person_changes.fields_of(typed))
+    matching = Matching(school, _people(conn, school, [row]), _own(school, reader))
+    (found,) = matching.decided([row], {})
+    if found.what != people_file.CREATE and not (found.what == people_file.LOOK and somebody_else):
+        raise MayBeHere(found, matching.described(found))
+    return person_changes.add(conn, school.key, typed, who=who, reason=reason)
 
 
 def apply(
@@ -106,6 +144,11 @@ def apply(
     sync_id = uploads.apply(conn, school, doing, left=len(seen.rows) - len(doing), who=who, reason=why)
     ledger.note_decision(conn, school.id, "upload", who, sync_id=sync_id)
     return sync_id
+
+
+def _own(school: SchoolRow, reader: Account) -> frozenset[int] | None:
+    """The schools that the reader sees; None for all."""
+    return None if reader.may_manage(school.district_id) else reader.schools
 
 
 def _people(conn: Connection, school: SchoolRow, rows: Iterable[Row]) -> list[StoredPerson]:
@@ -158,6 +201,11 @@ class Matching:
             found = self._chosen(row, self._once(row, found, taken), choices.get(row.number, ""))
             result.append(self._once(row, found, taken))
         return result
+
+    def described(self, found: Row) -> Sequence[tuple[int, str]]:
+        """Number and description of each person that a row is or may be, as far as the reader may see them."""
+        one = found.person_id
+        return found.candidates or (() if one is None else ((one, self._words(one)),))
 
     def _once(self, row: Row, found: Row, taken: dict[int, int]) -> Row:
         """The row. It needs a look if an earlier row is the same person. taken: for each person, the first such row."""

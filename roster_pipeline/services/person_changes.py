@@ -139,9 +139,8 @@ def erase(conn: Connection, district_id: int, person_id: int, *, who: str, reaso
     return f"Person {person_id} is erased."
 
 
-def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, reason: str) -> int:
-    """Enter a person by hand. typed: fields as text, `role` (needed) and `grade` too. Returns the person's number."""
-    why = given_reason(reason)
+def fields_of(typed: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of a new person as the directory stores them. typed: as text, with `role` (needed) and `grade`."""
     role = typed.get("role", "")
     if role not in ROLE_ORDER:
         raise NotUsable("A person needs a role.", f"Roles are: {', '.join(ROLE_ORDER)}")
@@ -151,8 +150,12 @@ def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, re
     unknown = sorted(set(typed) - {*ADDED, "role", "grade"})
     if unknown:
         raise manual_edits.NoSuchField(unknown[0])
-    fields |= {"role": role, "grade": stored_grade(typed.get("grade", ""))}
-    row = tenants.get_school(conn, school)
+    return fields | {"role": role, "grade": stored_grade(typed.get("grade", ""))}
+
+
+def add(conn: Connection, school: str, typed: Mapping[str, str], *, who: str, reason: str) -> int:
+    """Enter a person by hand. typed: as for `fields_of`. Returns the person's number."""
+    why, fields, row = given_reason(reason), fields_of(typed), tenants.get_school(conn, school)
     person_id = manual_edits.add(conn, row, fields, who=who, reason=why)
     ledger.note_decision(conn, row.id, "addition", who)
     return person_id

@@ -16,6 +16,7 @@ from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.tenants import SchoolRow
 from roster_pipeline.vocabulary import day
 from roster_pipeline_tests.console.conftest import MANAGER, OPERATOR, OWNER, STRANGER, Browser, SignedIn
+from roster_pipeline_tests.console.filling import fields_of
 from roster_pipeline_tests.console.held_plans import (
     CREATES,
     MANY,
@@ -402,6 +403,31 @@ def test_somebody_is_entered_by_hand(owner: Browser, database: Database, lincoln
     assert found == ("Rosalind", "ros@example.org", "77", "student", lincoln.connection.id, "student", "09", False)
     assert audited(database)[-1] == (OWNER, "person added", WHY["reason"])
     assert "entered by hand" in words_of(owner.get(answer.headers["location"]).text)
+
+
+def test_nobody_is_entered_twice_by_hand_and_a_new_person_of_the_same_name_is_confirmed(
+    owner: Browser, database: Database, lincoln: SchoolRow, ada: int
+) -> None:
+    where, count = f"{PEOPLE}/add", "select count(*) from person"
+    typed = {"given_name": "Ada", "family_name": "Lovelace", "role": "student"}
+    same = owner.send_form(where, typed | WHY | {"email": "ADA@example.org"})
+    assert same.status_code == 400
+    assert "This person is in this school already." in words_of(same.text)
+    assert f'href="/people/{ada}"' in same.text
+    assert 'name="somebody_else"' not in same.text
+    assert owner.send_form(where, typed | WHY | {"email": "ada@example.org", "somebody_else": "on"}).status_code == 400
+    named = owner.send_form(where, typed | WHY)
+    assert "Somebody of this name is here" in words_of(named.text)
+    assert one(database, count) == 1
+    sent = fields_of(named.text, where)
+    assert sent["given_name"] == "Ada", "what was typed stays"
+    made = owner.send_form(where, sent | {"somebody_else": "on"})
+    assert made.headers["location"] != f"/people/{ada}"
+    assert one(database, count) == 2
+    new = {"given_name": "Grace", "family_name": "Hopper", "role": "teacher"} | WHY
+    assert owner.send_form(where, new).status_code == 303
+    assert owner.send_form(where, new).status_code == 400, "a double click"
+    assert one(database, count) == 3
 
 
 def test_a_person_has_fields_with_their_source_the_plan_and_the_history(

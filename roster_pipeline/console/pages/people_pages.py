@@ -31,7 +31,7 @@ from roster_pipeline.directory import people_list, plan_rows, plans, rosters, te
 from roster_pipeline.directory.database import DirectoryError
 from roster_pipeline.directory.people_list import Mark, PeopleFilter, Source
 from roster_pipeline.directory.tenants import DistrictRow
-from roster_pipeline.services import person_changes, possible_duplicates
+from roster_pipeline.services import people_upload, person_changes, possible_duplicates
 from roster_pipeline.services.person_view import find
 from roster_pipeline.services.plan_rows import line_of
 from roster_pipeline.vocabulary import LEFT_REASONS, REASONS, ROLE_ORDER
@@ -88,16 +88,17 @@ def of_all_schools(request: Request) -> Response:
 
 
 @route("/schools/{key}/people/add", "GET")
-def add_form(request: Request, given: Mapping[str, str] = NOTHING, error: str = "") -> Response:
+def add_form(request: Request, given: Mapping[str, str] = NOTHING, problem: DirectoryError | None = None) -> Response:
     """The form for somebody who is not in the SIS."""
     return page(
         request,
         "person_add.html",
-        status=400 if error else 200,
+        status=400 if problem else 200,
         school=the_school(request),
         tab="people",
         given=given,
-        error=error,
+        error=problem.message if problem else "",
+        here=problem if isinstance(problem, people_upload.MayBeHere) else None,
         fields=person_changes.ADDED,
         roles=[(name, role(name)) for name in ROLE_ORDER],
         grades=[("", "None"), *((code, code) for code in CEDS)],
@@ -110,11 +111,13 @@ def add(request: Request) -> Response:
     typed = {name: given.get(name, "") for name in (*person_changes.ADDED, "role", "grade")}
     school = the_school(request)
     try:
-        number = database(request).call(person_changes.add, school.key, typed, who=viewer(request).email, reason=reason)
+        reader, other = viewer(request), given.get("somebody_else") == "on"
+        by = {"who": reader.email, "reason": reason}
+        number = database(request).call(people_upload.add, school, typed, reader=reader, somebody_else=other, **by)
     except DirectoryError as problem:
         if problem.retryable:
             raise
-        return add_form(request, given, problem.message)
+        return add_form(request, given, problem)
     entered = "Entered by hand. No sync archives them until the SIS knows them."
     return redirect(request, f"/people/{number}", message=entered)
 

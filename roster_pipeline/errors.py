@@ -134,7 +134,7 @@ def noticed(
     )
     lost = [
         f"{file} came without {', '.join(names)}, which came before: the earlier values stay; let the SIS send them "
-        "again, or let a CSV file have empty cells if they shall go"
+        "again, or let a CSV file have empty cells if they must go"
         for file, names in (lost_columns or {}).items()
     ]
     gone = ["the SIS marks this school as deleted: choose the school that took its place"] if deleted else []

@@ -107,8 +107,8 @@ def clean_text(raw: Array) -> Array:
 
 
 def clean_names(raw: Array) -> Array:
-    """As `clean_text`; a name that exports write for an empty cell is missing, and so is a hidden one. Letters that a
-    wrong encoding or HTML changed are read as they were."""
+    """As `clean_text`; a name that exports write for an empty cell is missing. A hidden name is missing too. Letters
+    that a wrong encoding or HTML changed are read as they were."""
     return on_distinct(raw, lambda names: _without(_without(_as_meant(names), _NO_NAME), _HIDDEN))
 
 

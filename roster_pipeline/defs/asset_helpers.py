@@ -107,8 +107,8 @@ def night(context: dg.AssetExecutionContext) -> str:
 def batch_of(run: dg.DagsterRun, instance: dg.DagsterInstance) -> str:
     """Runs with the same batch share a fetch. A run that a person starts fetches its own data.
 
-    So does a re-executed run: it has the tags of the old run, which are ignored, so that an old night's data are not
-    read again.
+    A re-executed run does the same: it has the tags of the old run, which are ignored, so that an old night's data are
+    not read again.
     """
     if started_run(run, instance).parent_run_id is not None:
         return run.run_id

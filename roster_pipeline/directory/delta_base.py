@@ -243,8 +243,8 @@ def merge(
     """Merge a pull that has only a part of the records with its base. Returns what to add to its proof.
 
     unsaid: for each collection, members that the source does not say at all, such as those of a column that a file has
-    no longer, or `notEnrolled` if nobody could read who is enrolled. The records keep what the base says. So do orgs if
-    none has a parent any more: otherwise the people of a campus would be in another school.
+    no longer, or `notEnrolled` if nobody could read who is enrolled. The records keep what the base says. The orgs
+    keep it too, if none has a parent any more: otherwise the people of a campus would be in another school.
 
     A person who is missing in a delta is unchanged, not gone. A record that was changed before that of the base is of a
     delta that came again, so it does not count. The mode of the pull stays `delta`.

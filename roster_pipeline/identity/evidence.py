@@ -21,8 +21,8 @@ _YEARS = {"IT": -3, "PR": -2, "PK": -1, "TK": 0, "KG": 0, **{f"{year:02}": year 
 _NAMES = frozenset(("given", "family"))
 
 _OWN = frozenset(("number", "username"))
-"""Keys that belong to one person alone. Families share e-mails, so e-mails are not among them. Nor are master
-identifiers, because they stay when a SIS uses a record again."""
+"""Keys that belong to one person alone. Families share e-mails, so e-mails are not among them. Master
+identifiers are not either, because they stay when a SIS uses a record again."""
 
 _KEYS = _OWN | {"email"}
 
@@ -128,11 +128,11 @@ class Evidence:
     def against_link(self) -> bool:
         """Whether a link is to be doubted.
 
-        A new name, a new e-mail or a new number alone is normal, and so is one new name with its e-mail and user name.
-        But if no name is the same, more keys must agree than differ. A common name does not make a link safe if
-        everything else that can be compared differs, one strong thing included. Nor for a person who was away, because
-        SISs give the ids and numbers of people who left to others. Such a person may even have the same whole name, but
-        not the same number and e-mail.
+        A new name, a new e-mail or a new number alone is normal. One new name with its e-mail and user name is normal
+        too. But if no name is the same, more keys must agree than differ. A common name does not make a link safe if
+        everything else that can be compared differs, one strong thing included. It is not safe for a person who was
+        away either, because SISs give the ids and numbers of people who left to others. Such a person may even have the
+        same whole name, but not the same number and e-mail.
         """
         agreeing = self.agree & _KEYS - ({"number"} if self.away else set())
         more_agree = len(agreeing) - len(self.differ & _KEYS)
@@ -165,8 +165,9 @@ class Evidence:
     def may_stay(self) -> bool:
         """Whether the record keeps an absent person from being archived.
 
-        `may_be` is enough. So is the user name with one name, for a person who marries and gets a new id, number and
-        e-mail. A younger brother or sister may get the user name of a leaver, but then the grades are far apart.
+        `may_be` is enough. The user name with one name is enough too, for a person who marries and gets a new id,
+        number and e-mail. A younger brother or sister may get the user name of a leaver, but then the grades are far
+        apart.
         """
         return self.may_be or bool(self.login and self.agree & _NAMES and not self.differ & _LASTING)
 

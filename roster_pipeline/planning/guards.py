@@ -114,7 +114,7 @@ def judge(plan: Plan, stats: PlanStats, guards: Guards, quality: Iterable[Findin
 def _snapshot(stats: PlanStats) -> Iterator[Finding]:
     if not stats.snapshot.complete:
         why = "; ".join(map(in_words, stats.snapshot.problems)) or "no proof that everything was fetched"
-        message = f"The snapshot is not complete: {why}. So nobody is archived."
+        message = f"The list from the SIS is not complete: {why}. So nobody is archived."
         everybody = {EVERYBODY: math.inf}
         yield Finding("incomplete_snapshot", message, 1, 0, (ARCHIVE,), overridable=False, people=everybody)
     if stats.awaits_approval:

@@ -70,7 +70,7 @@ class Plan:
 
     @cached_property
     def hash(self) -> str:
-        """SHA-256 of what the plan would change. The order of rows does not count, nor do rows that change nothing."""
+        """SHA-256 of what the plan would change. The order of rows and rows that change nothing do not count."""
         texts, values = ("action", "role", "number_kind"), ("sourced_ids", "new_links", "changes")
         flags = truth(pc.is_in(strings(self.rows["action"]), value_set=strings(CHANGING)))
         if not flags.any():

@@ -51,7 +51,7 @@ _USUAL = 7
 USABLE = "record_usable"
 """The quality rule that counts the same as the guard on rejected records."""
 
-NOT_TESTED = "The quality of this snapshot was not tested, so nothing proves that absent people have left."
+NOT_TESTED = "The quality of this list was not tested, so nothing proves that absent people have left."
 _NOT_EXPECTED = ("excluded", "not_linked", "archive_off", "exempted")
 """Reasons of absent people who are not expected to come. With Archive off, people who left stay active."""
 _NO_MEMBERS = ("role_off", "org_below", "unknown_org", "rejected_record")

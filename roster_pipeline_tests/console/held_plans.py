@@ -18,7 +18,7 @@ MANY: dict[str, Any] = {
 }
 INCOMPLETE = {
     "guard": "incomplete_snapshot",
-    "message": "The snapshot is not complete: page 7 never came. So nobody is archived.",
+    "message": "The list from the SIS is not complete: page 7 never came. So nobody is archived.",
     "value": 1,
     "limit": 0,
     "overridable": False,

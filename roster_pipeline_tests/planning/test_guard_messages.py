@@ -48,7 +48,7 @@ def case(*said: Finding, limits: Guards | None = None, rows: dict[str, int] | No
     return pytest.param(plan_of(**(rows or {})), night(**known), limits or Guards(), list(said), id=said[0][0])
 
 
-INCOMPLETE, WINDOW = "The snapshot is not complete: ", {"first": TODAY, "last": date(2026, 3, 9)}
+INCOMPLETE, WINDOW = "The list from the SIS is not complete: ", {"first": TODAY, "last": date(2026, 3, 9)}
 SAID = [
     case(("incomplete_snapshot", f"{INCOMPLETE}a page is missing; totals drift. So nobody is archived.", 1, 0),
          snapshot=SnapshotFacts(complete=False, problems=("a page is missing", "totals drift"))),

@@ -157,8 +157,9 @@ def _without_users(reading: Reading, refusal: OneRosterError | None) -> Iterator
 def _by_role(reading: Reading, groups: list[str], fill: Fill | None) -> Iterator[Batch]:
     """Filtered `/users`, one role at a time. The filter works if an answer is not empty and holds only that role.
 
-    After such an answer, an empty answer for another role counts as nobody. So does a 404, which some servers send for
-    an empty list. Before that, an empty answer means nothing, and the group is unread.
+    After such an answer, an empty answer for another role counts as nobody. A 404 counts as nobody
+    too, because some servers send it for an empty list. Before that, an empty answer means nothing, and the group is
+    unread.
     """
     proved = False
     for group in groups:

@@ -92,7 +92,7 @@ def boolean(value: Any) -> Any:
 def day(value: Any) -> Any:
     """A calendar date as YYYY-MM-DD, or None for a day that stands for "no date".
 
-    A time without a zone does not count, and neither does midnight or 23:59: they are the day as it is written. Another
+    A time without a zone, midnight and 23:59 do not count: they are the day as it is written. Another
     moment is YYYY-MM-DDTHH:MMZ, because its day depends on the school's time zone. Other spellings than ISO are
     UNREADABLE, not guessed.
     """

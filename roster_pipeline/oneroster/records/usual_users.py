@@ -3,7 +3,8 @@
 Most records follow the standard: texts where texts belong, one role with its org, nothing to repair. For such a page
 the JSON decoder checks the types and builds only the members that are needed, and one check of all texts of a record
 together shows that nothing needs repair. That takes half of the time of `UserReader`. A page of any other shape goes
-to `UserReader` as a whole, and so does a single record with an odd text. A test checks that both give the same users.
+to `UserReader` as a whole. A single record with an odd text goes there alone. A test checks that both give the same
+users.
 """
 
 from typing import Any, Literal

@@ -19,7 +19,7 @@ from roster_pipeline.defs import jobs, run_coordinator
 from roster_pipeline.directory import database as databases
 from roster_pipeline.directory import operations as measurements
 from roster_pipeline.directory import outbox as mails
-from roster_pipeline.directory import schema
+from roster_pipeline.directory import schema, tenants
 from roster_pipeline.runtime import embedded, run_queue
 from roster_pipeline.settings import installation
 from roster_pipeline.sync import health_checks
@@ -39,6 +39,7 @@ def init(as_json: AsJson = False) -> None:
         if login:
             schema.grant_pipeline(conn, login)
         schema.close_locks(conn, login)
+        begun = bool(tenants.list_districts(conn))
     database.close()
     with dg.DagsterInstance.get() as instance:
         instance.get_runs_count()  # makes Dagster's tables
@@ -54,7 +55,7 @@ def init(as_json: AsJson = False) -> None:
     }
     print_facts(facts, as_json)
     if not as_json:
-        note("Ready. Next: roster district add KEY --name NAME", style="green")
+        note(f"Ready.{'' if begun else ' Next: roster district add KEY --name NAME'}", style="green")
 
 
 NEEDED = ("SCHEDULER", "SENSOR", "QUEUED_RUN_COORDINATOR")

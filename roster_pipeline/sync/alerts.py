@@ -26,6 +26,29 @@ MOST_NIGHTS = 7
 EARLY_DAYS, LATE_DAYS = 14, 3
 """Days before the last one: time to ask the people who run the SIS for a new secret; the last warning."""
 
+REMEDIES = {
+    alerts.HELD: "Decide: roster hold show {key}",
+    alerts.CLAIMED: "Say who these people are: roster plan show {key}",
+    alerts.PAUSED: "Correct the cause (roster history {key}), then: roster school resume {key}",
+    alerts.STALE: "roster sync {key}",
+    alerts.SOURCE_STALE: "Let the SIS write newer data, then: roster sync {key}",
+    **dict.fromkeys(
+        (alerts.EXPIRES, alerts.EXPIRES_SOON),
+        "Get a new one from the SIS, then: roster connection set {key} --client-secret ask --secret-expires YYYY-MM-DD",
+    ),
+    "pruning": "Look at the failed run in the Dagster UI, then: roster prune",
+}
+"""What ends an alert, for the people who type commands. An alert on a failure says it in its own message."""
+
+
+def remedy_of(alert: alerts.Alert) -> str:
+    """What to do about an open alert, as one line. key: of the school or the connection."""
+    kind, _, key = alert.subject.partition(" ")
+    known = REMEDIES.get(alert.cause, "").format(key=key)
+    _, _, told = alert.message.partition("\n")
+    last = {"school": f"roster history {key} says why. Then: roster sync {key}", "connection": "roster doctor --sis"}
+    return known or told.replace("\n", " ") or last.get(kind, "The line above with this name says it.")
+
 
 def record_failure(
     database: Database, school_key: str, step: str, problem: SyncError, run_id: str | None, night: str | None = None

@@ -27,6 +27,7 @@ from roster_pipeline.notifications.notice import Notice
 from roster_pipeline.notifications.outcome import Tone
 from roster_pipeline.notifications.smtp import mailer_from
 from roster_pipeline.settings.installation import Installation, MailServer, Retention, Syncs, home
+from roster_pipeline.sync.alerts import remedy_of
 from roster_pipeline.sync.build_report import run_url
 from roster_pipeline.sync.fetch_strategy import client_of, is_bundle
 from roster_pipeline.sync.outbox_sender import operators, send_alert, was_open
@@ -79,7 +80,8 @@ def health_checks(database: Database, *, sis: bool) -> Iterator[Item]:
     room = "" if free >= LEAST_FREE else f"Make room under {home()}."
     yield Item("disk", free >= LEAST_FREE, f"{free / (1 << 30):.1f} GB free", room)
     for alert in open_now:
-        yield Item("open alert", None, f"{alert.subject}, {alert.cause}, since {moment(alert.opened_at)}")
+        told = f"{alert.subject}, {alert.cause}, since {moment(alert.opened_at)}"
+        yield Item("open alert", None, told, remedy_of(alert))
     if sis:
         for connection in connections:
             yield _item(f"SIS {connection.key}", _sis, connection, tried_by.get(connection.id))

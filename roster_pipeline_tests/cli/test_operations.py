@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.engine import URL
 
 from roster_pipeline import cli
-from roster_pipeline.directory import outbox
+from roster_pipeline.directory import alerts, outbox
 from roster_pipeline.directory.database import Database
 from roster_pipeline.notifications.mail import Mail
 from roster_pipeline.runtime.embedded import DAGSTER_URL
@@ -34,6 +34,35 @@ def test_doctor_is_red_without_a_daemon_and_says_what_to_do(installed: Roster) -
     assert "roster dev" in found["daemon"]["remedy"]
     assert found["database"]["ok"]
     assert found["schema"]["ok"]
+
+
+def test_doctor_says_for_each_open_alert_what_to_do(installed: Roster, database: Database) -> None:
+    told = {
+        ("school oak", "held"): "roster hold show oak",
+        ("school oak", "claimed elsewhere"): "roster plan show oak",
+        ("school oak", "paused"): "roster school resume oak",
+        ("school oak", "stale"): "roster sync oak",
+        ("school oak", "source_stale"): "roster sync oak",
+        ("school oak", "fetch"): "Check the address.",
+        ("school oak", "run"): "roster history oak",
+        ("connection sis", "credentials"): "Check the address.",
+        ("connection sis", "secret expires"): "roster connection set sis --client-secret ask",
+        ("installation", "pruning"): "roster prune",
+    }
+    with database.begin() as conn:
+        for subject, cause in told:
+            own = cause in ("fetch", "credentials")
+            alerts.open_alert(conn, subject, cause, "It failed.\nCheck the address." if own else "It failed.")
+    found = [item for item in installed("doctor", "--json").data if item["name"] == "open alert"]
+    assert len(found) == len(told)
+    for item, remedy in zip(found, told.values(), strict=True):
+        assert remedy in item["remedy"], item["detail"]
+
+
+def test_init_asks_for_a_district_only_if_there_is_none(installed: Roster) -> None:
+    again = installed("init").err
+    assert "Ready." in again
+    assert "district add" not in again
 
 
 def test_prune_tells_what_it_dropped(installed: Roster) -> None:

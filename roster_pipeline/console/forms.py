@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from roster_pipeline.cleaning.quality_suite import QualitySuiteError, installed_suite
+from roster_pipeline.cleaning.quality_suite import QualitySuiteError, Rule, installed_suite
 from roster_pipeline.services.settings_changes import SECRET
 from roster_pipeline.settings import fields
 from roster_pipeline.settings.school import (
@@ -247,14 +247,15 @@ def worded(errors: Errors) -> Errors:
     for name, message in errors.items():
         label = SETTINGS[name].title if name in SETTINGS else "Windows" if name.startswith(WINDOWS) else ""
         if name.startswith(QUALITY):
-            label = rules.get(name.removeprefix(QUALITY).rpartition("-")[0], "")
+            rule = rules.get(name.removeprefix(QUALITY).rpartition("-")[0])
+            label = rule.description if rule else ""
         lines[name] = f"{label}: {message}" if label else message
     return lines
 
 
-def quality_rules() -> dict[str, str]:
-    """The requirement of each quality rule of this installation, by its name; empty if the suite cannot be read."""
+def quality_rules() -> dict[str, Rule]:
+    """Each quality rule of this installation, by its name; empty if the suite cannot be read."""
     try:
-        return {rule.name: rule.description for rule in installed_suite().rules}
+        return {rule.name: rule for rule in installed_suite().rules}
     except QualitySuiteError:
         return {}

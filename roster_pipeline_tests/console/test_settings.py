@@ -3,6 +3,7 @@ hold."""
 
 import os
 from datetime import date, time
+from html import escape
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from roster_pipeline.settings import school
 from roster_pipeline.settings.fields import SECTIONS
 from roster_pipeline_tests.console.conftest import MANAGER, OWNER, Browser
 from roster_pipeline_tests.console.filling import changed, errors_in, fields_of
+from roster_pipeline_tests.console.held_plans import words_of
 from roster_pipeline_tests.directory.builders import add_school, one
 
 SETTINGS = "/schools/lincoln/settings"
@@ -64,6 +66,12 @@ def test_the_page_has_a_field_for_every_setting(operator: Browser) -> None:
     assert 'type="time"' not in shown, "browsers write such a time in their own notation, such as 08:00 PM"
     assert "Automatic Rostering" in shown
     assert "Leave both off until you have checked the first syncs." in shown
+
+
+def test_a_quality_rule_says_what_is_usual(owner: Browser) -> None:
+    shown = words_of(owner.get(QUALITY).text)
+    for rule in installed_suite().rules:
+        assert f"{escape(rule.description, quote=True)} Usual: {rule.severity}, {100 * rule.mostly:g} %" in shown
 
 
 def test_every_field_is_kept_and_shown_again(operator: Browser, database: Database) -> None:

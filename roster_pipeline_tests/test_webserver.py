@@ -114,6 +114,7 @@ def test_only_a_post_of_json_from_our_own_pages_or_a_program_changes_anything(ui
         assert client.put("/graphql", json=query).status_code == 405
         assert client.post("/graphql", params=query).status_code == 415
         assert client.post("/graphql", params=query, headers=json_type).status_code == 415
+        assert client.post("/graphql", params=query | {"op": "Start"}, json=query).status_code == 415
         assert client.post("/graphql", data=query).status_code == 415
         assert client.post("/graphql/", content=MUTATION, headers={"content-type": "text/plain"}).status_code == 415
         for kind in ("application/graphql", "text/plain; x=application/json", "multipart/form-data"):
@@ -122,7 +123,7 @@ def test_only_a_post_of_json_from_our_own_pages_or_a_program_changes_anything(ui
         assert client.post(REPORT, data={"description": "x"}).status_code == 415
         assert not ui.was_driven()
         ours = {"origin": ui.url, "sec-fetch-site": "same-origin"}
-        answer = client.post("/graphql", json=query, headers=ours)
+        answer = client.post("/graphql?op=LaunchRun", json=query, headers=ours)
         assert answer.status_code == 200, answer.text
         assert ui.was_driven()
 
@@ -232,6 +233,18 @@ def attacker(ui: UI) -> Iterator[int]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_port
         server.shutdown()
+
+
+def test_the_ui_works_in_a_browser(chromium: Browser, ui: UI) -> None:
+    """Its own requests are let through: the lineage has the asset."""
+    window = chromium.new_context()
+    page = window.new_page()
+    refused: list[str] = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status >= 400 else None)
+    page.goto(f"{ui.url}/asset-groups?token={TOKEN}")
+    page.get_by_text("target", exact=True).first.wait_for()
+    window.close()
+    assert refused == []
 
 
 @pytest.mark.parametrize("name", ["127.0.0.1", "evil.localhost"])

@@ -276,5 +276,5 @@ def add(
     typed = pairs("--set", fields) | {"role": role, "grade": grade}
     with _by_hand(who, reason) as (opened, by):
         row, reader = tenants.get_school(opened, school), accounts.COMMAND_LINE
-        number = people_upload.add(opened, row, typed, reader=reader, somebody_else=somebody_else, **by)
+        number = people_upload.add(opened, row, typed, reader=reader, sure=somebody_else, **by)
     note(f"Person {number} is entered in {school}.")

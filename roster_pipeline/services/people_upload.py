@@ -24,6 +24,10 @@ from roster_pipeline.services.settings_changes import given_reason
 from roster_pipeline.vocabulary import PERSON_FIELDS, full_name
 
 _NEW = -1
+_IN_SCHOOL = ("This person is in this school already.", "Change them on their page.")
+_HERE = dict.fromkeys((people_file.UPDATE, people_file.NOTHING), _IN_SCHOOL) | {
+    people_file.JOIN: ("This person is already in the directory, in another school.", "Upload a list with this person.")
+}
 _OTHER_SCHOOL = "It may be somebody of another school. A manager of the district decides that."
 
 
@@ -42,16 +46,8 @@ class MayBeHere(DirectoryError):
 
     def __init__(self, found: Row, people: Sequence[tuple[int, str]]) -> None:
         self.people, self.may_be_new = people, found.what == people_file.LOOK
-        here = f" {'; '.join(words for _, words in people)}." if people else ""
-        if self.may_be_new:
-            super().__init__(f"{found.why}{here}", "If this is a new person, say so: roster person add --somebody-else")
-        elif found.what == people_file.JOIN:
-            super().__init__(
-                f"This person is in the directory already, but not in this school.{here}",
-                "Upload a list with this person, then they get a membership here: roster person import",
-            )
-        else:
-            super().__init__(f"This person is in this school already.{here}", "Change them on their page.")
+        said, remedy = _HERE.get(found.what, (found.why, "If this is a new person: roster person add --somebody-else"))
+        super().__init__(" ".join([said, *(f"{words}." for _, words in people)]), remedy)
 
 
 @dataclass(frozen=True)
@@ -106,22 +102,15 @@ def preview(
 
 
 def add(
-    conn: Connection,
-    school: SchoolRow,
-    typed: Mapping[str, str],
-    *,
-    reader: Account,
-    somebody_else: bool,
-    who: str,
-    reason: str,
+    conn: Connection, school: SchoolRow, typed: Mapping[str, str], *, reader: Account, sure: bool, who: str, reason: str
 ) -> int:
-    """Enter one person by hand, and return their number. typed: as for `person_changes.fields_of`. somebody_else: the
-    reader says that nobody here is this person. Raises MayBeHere."""
+    """Enter one person by hand, and return their number. typed: as for `fields_of`. sure: the reader says that
+    nobody here is this person. Raises MayBeHere."""
     lock_district(conn, school.district_id)
     row = Row(1, "", "", "", fields=person_changes.fields_of(typed))
     matching = Matching(school, _people(conn, school, [row]), _own(school, reader))
     (found,) = matching.decided([row], {})
-    if found.what != people_file.CREATE and not (found.what == people_file.LOOK and somebody_else):
+    if found.what != people_file.CREATE and not (found.what == people_file.LOOK and sure):
         raise MayBeHere(found, matching.described(found))
     return person_changes.add(conn, school.key, typed, who=who, reason=reason)
 

@@ -113,7 +113,7 @@ def add(request: Request) -> Response:
     try:
         reader, other = viewer(request), given.get("somebody_else") == "on"
         by = {"who": reader.email, "reason": reason}
-        number = database(request).call(people_upload.add, school, typed, reader=reader, somebody_else=other, **by)
+        number = database(request).call(people_upload.add, school, typed, reader=reader, sure=other, **by)
     except DirectoryError as problem:
         if problem.retryable:
             raise

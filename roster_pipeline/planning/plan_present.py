@@ -51,7 +51,6 @@ from roster_pipeline.vocabulary import (
     ROLE_GROUPS,
     STATUS_RANK,
     STUDENT_CONTACTS,
-    UNREADABLE,
     WRITING,
     Role,
 )
@@ -71,8 +70,7 @@ def present_rows(context: PlanningContext) -> tuple[pd.DataFrame, Flags]:
     sides = BeforeAfter(context.lead, primary.fields, context.at_person, context.at_member)
     differences = compare(context.identities.roster, context.directory, sides)
     alike = ~differences.any_of(ALL_FIELDS) & (primary.fields == context.lead)
-    if context.identities.roster[UNREADABLE].notna().any():
-        keep_unreadable(differences, context.identities.roster, context.directory, sides)
+    keep_unreadable(differences, context.identities.roster, context.directory, sides)
     _suppress_unknown(differences, context, sides)
     adopts = _adopts_number(context, differences, sides)
     situation = _situation(context, differences, primary, adopts)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from roster_pipeline.frames import TEXT, Array, Ints, filled, strings, taken, truth
+from roster_pipeline.frames import TEXT, Array, Flags, Ints, filled, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames
 from roster_pipeline.identity.match_keys import name_key
 from roster_pipeline.planning.field_changes import BeforeAfter, Differences, stored_numbers, suppress
@@ -29,6 +29,10 @@ from roster_pipeline.vocabulary import (
 
 Contact = list[str | None]
 """The values of a contact in the order of CONTACT_FIELDS. One that was not delivered has only its id."""
+_NAMES = (
+    *("given_name", "family_name", "middle_name", "preferred_given_name", "preferred_family_name"),
+    *("contact_given_name", "contact_family_name", MORE_CONTACTS),
+)
 _ID, _GIVEN, _FAMILY = (CONTACT_FIELDS.index(f"contact_{name}") for name in ("sourced_id", "given_name", "family_name"))
 
 
@@ -36,7 +40,10 @@ def keep_unreadable(
     differences: Differences, roster: pd.DataFrame, directory: DirectoryFrames, sides: BeforeAfter
 ) -> None:
     """Treat unreadable values as equal to the stored ones. A contact gets its stored values."""
+    _keep_names_without_letters(differences)
     column = strings(roster[UNREADABLE])
+    if column.null_count == len(column):
+        return
     for names, wanted in ((PERSON_FIELDS, sides.fields), (MEMBERSHIP_FIELDS, sides.lead)):
         for name, rows in _rows_by_field(taken(column, wanted)).items():
             if name in names:
@@ -55,6 +62,23 @@ def keep_unreadable(
         for row in rows if place else ():
             unknown.setdefault(row, []).append((int(place) - 1, CONTACT_FIELDS.index(field)))
     _keep_values_of_contacts(differences, unknown, directory, sides.member)
+
+
+def _keep_names_without_letters(differences: Differences) -> None:
+    """A name that is the stored one without its letters outside ASCII, or with question marks for them, lost them."""
+    for name in _NAMES:
+        differ = pa.array(differences.differ[name])
+        have, want = differences.have[name].filter(differ), differences.want[name].filter(differ)
+        left = pc.replace_substring_regex(have, pattern=r"[^\x00-\x7F]", replacement="")
+        lost = pc.equal(left, pc.fill_null(pc.replace_substring(want, "?", ""), ""))
+        suppress(differences, _placed(differences.differ[name], truth(pc.and_(lost, pc.not_equal(left, have)))), [name])
+
+
+def _placed(rows: Flags, among: Flags) -> Flags:
+    """The rows that are flagged among these."""
+    placed = rows.copy()
+    placed[rows] = among
+    return placed
 
 
 def _rows_by_field(column: Array) -> dict[str, list[int]]:

@@ -96,6 +96,40 @@ def test_a_stored_value_stays_if_nobody_can_read_the_new_one() -> None:
         assert found[who] == {name: [own.get(old, old), new] for name, (old, new) in expected.items()}, members
 
 
+NAMES = [
+    ({"givenName": "Jos"}, {}),
+    ({"givenName": "Jos?", "familyName": "Muoz"}, {}),
+    ({"familyName": "Mu?oz"}, {}),
+    ({"middleName": ""}, {}),
+    ({"middleName": "????"}, {}),
+    ({"givenName": "Jose"}, {"given_name": ["Jos\u00e9", "Jose"]}),
+    ({"middleName": "Olga"}, {"middle_name": ["\u041e\u043b\u044f", "Olga"]}),
+    ({"familyName": "Munoz"}, {"family_name": ["Mu\u00f1oz", "Munoz"]}),
+]  # fmt: skip
+"""Names of a record whose stored names have letters outside ASCII, and the changes."""
+
+
+@pytest.mark.parametrize(("members", "expected"), NAMES)
+def test_a_stored_name_stays_if_only_its_letters_outside_ascii_are_lost(
+    members: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    names = {"givenName": "Jos\u00e9", "familyName": "Mu\u00f1oz", "middleName": "\u041e\u043b\u044f"}
+    directory = known(given_name="Jos\u00e9", family_name="Mu\u00f1oz", middle_name="\u041e\u043b\u044f")
+    assert changes(directory, as_stored(**names)) == {}
+    assert changes(directory, as_stored(**names | members)) == expected
+
+
+def test_a_contact_keeps_a_name_that_lost_its_letters() -> None:
+    def told(given: str, family: str) -> list[dict[str, Any]]:
+        elder = user("p", role="parent", givenName=given, familyName=family, email="p@people.example")
+        return [as_stored(agents=["p"]), elder]
+
+    directory = known()
+    changes(directory, *told("Zo\u00eb", "\u00d6zil"), settings=FAMILY)
+    assert changes(directory, *told("Zo", "?zil"), settings=FAMILY) == {}
+    assert changes(directory, *told("Zoe", "\u00d6zil"), settings=FAMILY) == {"contact_given_name": ["Zo\u00eb", "Zoe"]}
+
+
 def test_the_next_readable_value_changes_the_field_as_usual() -> None:
     directory = known()
     assert changes(directory, as_stored(email="anna@@x")) == {}

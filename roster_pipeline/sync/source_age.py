@@ -56,9 +56,9 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
         return None
     seen = (newest or {}).get("age") or {}
     latest = _moment(seen.get("newest"))
-    ends = LastRows(**(seen.get("ends") or {}))
+    ends, with_break = LastRows(**(seen.get("ends") or {})), seen.get("with_break") or ()
     if base is None:
-        return LastRead(seen=seen.get("marks") or {}, newest=latest, ends=ends)
+        return LastRead(seen=seen.get("marks") or {}, newest=latest, ends=ends, with_break=with_break)
     age = base.proof.get("age") or {}
     written = _moment(age.get("written")) or base.server_time or base.finished_at
     marks = age.get("marks")
@@ -69,6 +69,7 @@ def last_read(base: DeltaBase | None, newest: Mapping[str, Any] | None) -> LastR
         seen=seen.get("marks") or {},
         newest=latest or min(written, base.finished_at),
         ends=ends,
+        with_break=with_break,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 from roster_pipeline.directory import tenants
 from roster_pipeline.directory.database import Database
 from roster_pipeline.directory.lasting_decisions import announce_leavers
-from roster_pipeline_tests.sources.conftest import School, Source, pupil, teacher
+from roster_pipeline_tests.sources.conftest import USERS, School, Source, pupil, table, teacher
 from roster_pipeline_tests.sources.test_files_together import in_two_files
 from roster_pipeline_tests.sources.test_guards import approve
 
@@ -45,6 +45,24 @@ def test_an_announced_leaver_at_the_end_of_the_file_leaves(database: Database, b
     bundle.users = bundle.users[:-1]
     school.sync()
     assert (school.guards, "te7" in school.present) == (set(), False)
+
+
+@pytest.mark.parametrize("rows", [60, 1000])
+def test_a_last_cell_that_may_be_cut_changes_nobody(database: Database, bundle: Source, rows: int) -> None:
+    """Grades are the last cell, and the file always ended with a line break."""
+    columns = [name for name in USERS if name not in ("grades", "password", "primaryOrgSourcedId")] + ["grades"]
+    everybody = [pupil(place, grades="11") for place in range(rows)]
+    bundle.files = {"users.csv": table(columns, everybody)}
+    school = School.begun(database, bundle)
+    cut = table(columns, everybody).removesuffix("1\r\n")
+    bundle.files = {"users.csv": cut}
+    assert school.sync()[f"st{rows - 1}"] == "rejected_record"
+    assert school.proof["problems"] == ["ends-inside-a-row:users"]
+    assert {row["grade"] for row in school.rows("select grade from membership")} == {"11"}
+    bundle.files = {"users.csv": table(columns, everybody).removesuffix("\r\n")}
+    for _ in range(2):
+        school.sync()
+    assert school.proof["complete"], "the export ends its file in a new way"
 
 
 def test_a_file_in_a_new_order_every_night_is_not_cut(database: Database, bundle: Source) -> None:

@@ -106,7 +106,7 @@ class BundlePull:
                     opened = self._open(stack, listing, bundle)
                     whole = opened.whole
                     if is_older(bundle, last):
-                        self._finish(BundleReading(opened, self._wanted))
+                        self._finish(self._reading(opened))
                         break
                     others = same_export(bundle, bundles) if whole else []
                     also = [other for each in others if (other := self._open(stack, listing, each)).whole]
@@ -130,7 +130,7 @@ class BundlePull:
         if is_broken(chain, bundles, last, whole=whole):
             all_problems.append(MISSED)
         bulk = sorted(each.layout.revision for each in results[len(chain) - 1 :]) if whole else []
-        age = _age(chain[0], bundles, last, bulk)
+        age = replace(_age(chain[0], bundles, last, bulk), with_break=_with_break(results))
         if chain[0].ahead or any(bundle.ahead and bundle.is_new for bundle in chain):
             hours = counted(round(age.hours_ahead), "hour", "hours")
             all_problems.append(f"{AHEAD_OF_TIME}:{hours}" if age.hours_ahead else AHEAD_OF_TIME)
@@ -184,6 +184,9 @@ class BundlePull:
                 problem.message = f"{name or 'The unpacked files'}: {problem.message}"
             raise
 
+    def _reading(self, opened: BundleLayout) -> BundleReading:
+        return BundleReading(opened, self._wanted, self._last.with_break if self._last else ())
+
     def _read_enrollments(self, opened: list[BundleLayout]) -> Memberships | None:
         """Read the enrollments, if wanted. If they are needed and cannot be read, the snapshot has a problem."""
         wanted, self._enrolled = self._wanted, None
@@ -211,7 +214,7 @@ class BundlePull:
             yield batch
 
     def _single(self, opened: BundleLayout) -> Iterator[Batch]:
-        reading = BundleReading(opened, self._wanted)
+        reading = self._reading(opened)
         enrolled = self._read_enrollments([opened])
         yield from self._marked(self._newest.of(reading.batches(), delta=not opened.whole))
         self.lost = lost_users([reading], self._orgs, self._now.date(), enrolled)
@@ -223,7 +226,7 @@ class BundlePull:
 
     def _several(self, export: list[BundleLayout]) -> Iterator[Batch]:
         """Bulk bundles of one export, newest first: each is read for the schools that no newer one has."""
-        outlines = [outline(self._note_orgs(BundleReading(opened, self._wanted).batches())) for opened in export]
+        outlines = [outline(self._note_orgs(self._reading(opened).batches())) for opened in export]
         shares = shares_of(outlines)
         chosen = [place for place, share in enumerate(shares) if place == 0 or share.schools]
         self._notes += [LEFT_OUT] * (len(chosen) < len(export))
@@ -231,13 +234,13 @@ class BundlePull:
         enrolled = self._read_enrollments([export[place] for place in chosen])
         repeated = in_several([outlines[place] for place in chosen])
         records = {
-            place: records_of(shares[place].of(BundleReading(export[place], self._wanted).batches()), repeated)
+            place: records_of(shares[place].of(self._reading(export[place]).batches()), repeated)
             for place in chosen[1:]
             if len(repeated)
         }
         readings = []
         for place in chosen:
-            readings.append(reading := BundleReading(export[place], self._wanted))
+            readings.append(reading := self._reading(export[place]))
             batches = shares[place].of(reading.batches())
             older = [users for other, users in records.items() if other > place]
             yield from self._marked(self._newest.of(completed(batches, older) if older else batches))
@@ -269,6 +272,13 @@ def _age(newest: DatedBundle, bundles: Sequence[DatedBundle], last: LastRead | N
         ends=last.ends if last is not None else LastRows(),
         bulk=_joined(bulk) if bulk else None,
     )
+
+
+def _with_break(readings: Sequence[BundleReading]) -> list[str]:
+    """The files that end with a line break in each bundle."""
+    files = [item for each in readings for item in each.layout.files.items()]
+    without = {name for name, file in files if not file.seen.ends_with_break}
+    return sorted({name for name, _ in files} - without)
 
 
 def _iso(moment: float) -> str:

@@ -6,7 +6,7 @@ than a page.
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,10 +60,12 @@ class Tally:
 
 
 class BundleReading:
-    """Reads the files of one opened bundle. `tally` is complete after the last batch."""
+    """Reads the files of one opened bundle. `tally` is complete after the last batch. with_break: the files that always
+    ended with a line break."""
 
-    def __init__(self, layout: BundleLayout, wanted: Wanted) -> None:
+    def __init__(self, layout: BundleLayout, wanted: Wanted, with_break: Collection[str] = ()) -> None:
         self.layout = layout
+        self._with_break = with_break
         self._wanted = wanted
         self._dates = Dates()
         self.tally = Tally()
@@ -206,7 +208,7 @@ class BundleReading:
                 tally.notes.append("roles-name-absent-users")
 
     def _pages(self, name: str, file: BundleFile) -> Iterator[Page]:
-        with Table(file.member, file.seen) as table:
+        with Table(file.member, file.seen, ends_with_break=name in self._with_break) as table:
             repaired = 0
             for page in table.pages(RowRepair(table.header, file.columns.positions)):
                 repaired += page.repaired

@@ -67,13 +67,15 @@ class Table:
     """A context manager. `header` is set at once; `pages()` can be read once.
 
     Quoting is strict: a misplaced quotation mark makes its row unreadable, and does not join it to the next rows.
-    cut_short: after `pages()`, whether the file ended inside a row.
+    cut_short: after `pages()`, whether the file ended inside a row. ends_with_break: whether the file always ended
+    with a line break. Without it, the last cell of the last row may be cut.
     """
 
-    def __init__(self, member: Member, seen: Preflight) -> None:
+    def __init__(self, member: Member, seen: Preflight, *, ends_with_break: bool = False) -> None:
         self.name = member.name
         self.cut_short = False
         self._seen = seen
+        self._last_may_be_cut = ends_with_break and not seen.ends_with_break
         self._limits = member.limits
         self._text = io.TextIOWrapper(member.open(), seen.encoding, errors="replace", newline="")
         self._reader = csv.reader(self._lines(), strict=True)
@@ -112,8 +114,10 @@ class Table:
                     if (len(page.rows) >= most and not odd.last) or odd.count + len(page.unreadable) >= most:
                         odd.settle(page, width, count)
                         count += len(page.rows)
+                        last = [page.rows.pop()] if self._last_may_be_cut and page.rows else []
                         yield page
-                        page = Page()
+                        page = Page(last)
+                        count -= len(last)
                 ended = True
             except csv.Error:
                 line = self._reader.line_num
@@ -121,6 +125,9 @@ class Table:
                 page.unreadable.append(Unreadable("quotes-broken", None))
         self.cut_short = odd.last and not self._seen.ends_with_break
         odd.at_end = odd.last and not self.cut_short
+        if self._last_may_be_cut and page.rows and not odd.last:
+            page.unreadable.append(Unreadable("too-few-cells", page.rows.pop()[0]))
+            self.cut_short = True
         if self.cut_short:
             odd.next_is_broken()
         else:

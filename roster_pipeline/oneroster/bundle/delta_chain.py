@@ -58,7 +58,8 @@ class LastRead:
     written: its time of writing as we use it. looked_at: when it was last read. Both are None if nothing is stored.
     marks: of all bundles that were there then, None if not stored. seen: marks of the bundles that were there at the
     latest check, complete or not, with the time when each was first seen. newest: time of the newest bundle ever read,
-    None if unknown. ends: of the files of the newest complete bulk bundle.
+    None if unknown. ends: of the files of the newest complete bulk bundle. with_break: the files that ended with a line
+    break then.
     """
 
     written: datetime | None = None
@@ -67,6 +68,7 @@ class LastRead:
     seen: Mapping[str, float] = field(default_factory=dict)
     newest: datetime | None = None
     ends: LastRows = field(default_factory=LastRows)
+    with_break: Sequence[str] = ()
 
     def is_new(self, bundle: DatedBundle) -> bool:
         """Whether a bundle was written after the one that was read last."""

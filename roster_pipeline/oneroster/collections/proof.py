@@ -68,7 +68,8 @@ class SourceAge:
     written: when the newest one was written, as far as its time can be trusted. hours_ahead: how far its own time was
     after the moment when it was first seen; 0 if it was not. newest: the time of the newest bundle ever read, if known.
     marks: of all bundles in the place, with the time when each was first seen (seconds since 1970). bulk: fingerprint
-    of the bulk bundles, without the deltas after them. ends: of the files, to notice a cut one.
+    of the bulk bundles, without the deltas after them. ends: of the files, to notice a cut one. with_break: the files
+    that end with a line break.
     """
 
     written: str
@@ -77,6 +78,7 @@ class SourceAge:
     marks: dict[str, float]
     bulk: str | None = None
     ends: LastRows = field(default_factory=LastRows)
+    with_break: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -90,9 +92,8 @@ class Proof:
     are not wanted, and guardians if none are wanted. unlisted_orgs: people who name an org that the SIS does not list.
     respelled_orgs: people whose org is spelled in another way than its sourcedId. unclear_dates: people with a role
     date that may be one of two days. without_role: people of a bulk bundle to whom it gives no role. Guardians and
-    deleted records are not counted in the first three. server_time: the
-    server's clock when the pull began (ISO 8601); the next delta starts there. age: of a bundle.
-    columns: of the CSV files, as members of their records.
+    deleted records are not counted in the first three. server_time: the server's clock when the pull began (ISO 8601);
+    the next delta starts there. age: of a bundle. columns: of the CSV files, as members of their records.
     """
 
     strategy: str

@@ -32,7 +32,7 @@ from roster_pipeline.frames import (
     sorted_by,
     strings,
 )
-from roster_pipeline.identity.match_keys import name_keys
+from roster_pipeline.identity.names import name_keys
 from roster_pipeline.org_tree import is_gone
 
 SOURCED_ID_OF_TWO = "sourced_id_of_two"

@@ -14,8 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Array, Flags, Ints, codes, repeated
-from roster_pipeline.identity.evidence import MatchKeys, weigh, whole_names
+from roster_pipeline.identity.evidence import MatchKeys, weigh
 from roster_pipeline.identity.match_keys import bare_numbers_of, record_match_keys, without_common
+from roster_pipeline.identity.names import whole_names
 
 _COMPARED_AT_MOST = 30
 """At most this many different records of one key and name are compared; more are a broken export, not a person."""

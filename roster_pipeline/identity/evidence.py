@@ -9,7 +9,9 @@ The table is in docs/rules.md, section 2.
 """
 
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from roster_pipeline.identity.names import in_other_letters, may_be_one_name, whole_names
 
 GRADES_APART = 3
 """Grades this many years apart are two pupils. One year is a school year, two years are a pupil who skipped one."""
@@ -38,7 +40,8 @@ class MatchKeys:
     connection. number_is_id: the number is only the record's sourcedId. masters: userMasterIdentifiers. kind: student
     or staff, None if neither or both. year: of the grade, kindergarten is 0. years_ago: whole years since the grade was
     written. seat: the role in this school of a record that is a member today. linked: the person has a record already.
-    away: a person who was in a school and is in none now. middle: the middle name as a key, "" if unknown.
+    away: a person who was in a school and is in none now. middle: the middle name as a key, "" if unknown. here: a
+    person who is an active member of this school. written: given and family name as they are written.
     """
 
     given: frozenset[str]
@@ -55,6 +58,8 @@ class MatchKeys:
     linked: bool = True
     away: bool = False
     middle: str = ""
+    here: bool = False
+    written: tuple[str | None, str | None] = field(default=(None, None), compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,9 @@ class Evidence:
     agree, differ: of given, family, middle, email, username, number, master, kind and grade, those that both sides
     have. near: the numbers differ in spelling only (`bare`), which is neither for nor against. alike: the whole names
     are the same, in any order and in any fields. login: the user names are the same, and they are not the e-mail of
-    both. free: the person has no record yet. away: see `MatchKeys`.
+    both. free: the person has no record yet. away: see `MatchKeys`. unclear: names that differ but may be one
+    (`may_be_one_name`). goes_on: the person is a member here, and the record may continue their time in this school: of
+    staff, or of a student in the grade that the person should have reached, or above it.
     """
 
     agree: frozenset[str]
@@ -74,11 +81,18 @@ class Evidence:
     login: bool = False
     free: bool = False
     away: bool = False
+    unclear: frozenset[str] = frozenset()
+    goes_on: bool = False
 
     @property
     def whole_name(self) -> bool:
         """Given and family name agree."""
         return self.agree >= _NAMES
+
+    @property
+    def clash(self) -> frozenset[str]:
+        """The names that differ and cannot be one, whatever else is the same."""
+        return self.differ & _NAMES - (frozenset() if self.differ & _LASTING else self.unclear)
 
     @property
     def strong(self) -> int:
@@ -121,8 +135,16 @@ class Evidence:
         if "number" in self.agree:
             return bool(self.agree & (_NAMES | {"email"}))
         if "email" in self.agree:
-            return "given" in self.agree or (self.free and "family" in self.agree)
+            return "given" in self.agree or (self.free and "family" in self.agree) or self._under_another_name
         return self.near and self.whole_name
+
+    @property
+    def _under_another_name(self) -> bool:
+        """Whether a record with the same e-mail may be this person under another name.
+
+        An e-mail of a family comes with another given name too: of a younger brother or sister in a lower grade.
+        """
+        return not self.clash or (self.goes_on and "family" in self.agree and not self.differ & _LASTING)
 
     @property
     def against_link(self) -> bool:
@@ -149,14 +171,14 @@ class Evidence:
     def may_be(self) -> bool:
         """Whether we cannot rule out that this is the same person.
 
-        That is so with the same number; with the same e-mail and no different name; and with the same whole name, both
-        pupils or both staff, if the number cannot be compared, and the user name is the same or the e-mail cannot be
-        compared.
+        That is so with the same number; with the same e-mail and names that may be one; and with the same whole name,
+        both pupils or both staff, if the number cannot be compared, and the user name is the same or the e-mail cannot
+        be compared.
         """
         if "number" in self.agree or self.near:
             return True
         if "email" in self.agree:
-            return not self.differ & _NAMES
+            return not self.clash
         if self.differ & {"number", "kind"} or not self.alike:
             return False
         return "username" in self.agree or "email" not in self.differ
@@ -169,7 +191,8 @@ class Evidence:
         number and e-mail. A younger brother or sister may get the user name of a leaver, but then the grades are far
         apart.
         """
-        return self.may_be or bool(self.login and self.agree & _NAMES and not self.differ & _LASTING)
+        one_name = (self.agree | self.unclear) & _NAMES
+        return self.may_be or bool(self.login and one_name and not self.differ & _LASTING)
 
 
 def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
@@ -196,7 +219,7 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
     if record.middle and other.middle:
         shorter, longer = sorted((record.middle, other.middle), key=len)
         pairs.append(("middle", longer.startswith(shorter)))
-    near = False
+    near, goes_on = False, other.here and record.kind == other.kind == STAFF
     if record.number is not None and other.number is not None and not _both_ids(record, other):
         near = record.number != other.number and bare(record.number) == bare(other.number)
         if not near and _of_one_kind(record.number, other.number):
@@ -207,18 +230,28 @@ def weigh(record: MatchKeys, other: MatchKeys) -> Evidence:
         passed = max(other.years_ago - record.years_ago, 0) if gone else 0
         latest = max(record.years_ago, other.years_ago)
         pairs.append(("grade", passed - GRADES_APART < later < latest + GRADES_APART))
+        goes_on = other.here and later >= other.years_ago
     agree = frozenset(name for name, same in pairs if same)
     differ = frozenset(name for name, same in pairs if not same)
     login = "username" in agree and not ("email" in agree and record.username == record.email)
-    return Evidence(agree, differ, near, alike, login, not other.linked, other.away)
+    unclear = differ & _unclear(record, other) if differ & _NAMES else frozenset()
+    return Evidence(agree, differ, near, alike, login, not other.linked, other.away, unclear, goes_on)
 
 
-def whole_names(given: frozenset[str], family: frozenset[str]) -> frozenset[str]:
-    """The keys of the given and family names as whole names in one text, in either order. If one kind is unknown, the
-    other one is the whole name."""
-    if not given or not family:
-        return given | family
-    return frozenset(text for one in given for other in family for text in (one + other, other + one))
+def _unclear(record: MatchKeys, other: MatchKeys) -> frozenset[str]:
+    """The names that may be one although they differ: in other letters, or short for each other.
+
+    Ann Rose is not short for Ann Marie, so a middle name counts if the other given name consists of several words.
+    """
+    given = (_given_names(record, other), _given_names(other, record))
+    keys = {"given": given, "family": (record.family, other.family)}
+    written = dict(zip(keys, zip(record.written, other.written, strict=True), strict=True))
+    return frozenset(name for name in keys if may_be_one_name(*keys[name]) or in_other_letters(*written[name]))
+
+
+def _given_names(side: MatchKeys, other: MatchKeys) -> frozenset[str]:
+    several = side.middle and other.written[0] and not other.written[0].isalpha()
+    return frozenset(key for key in side.given if key.endswith(side.middle)) if several else side.given
 
 
 def bare(number: str) -> str:

@@ -4,11 +4,8 @@ one by one.
 A name never matches alone; it only confirms a number or an e-mail.
 """
 
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import chain, repeat
 from typing import Any
 
@@ -20,23 +17,8 @@ import pyarrow.compute as pc
 from roster_pipeline.frames import TEXT, Array, Ints, codes, joined, on_distinct, strings, taken, truth
 from roster_pipeline.identity.directory_frames import MEMBERSHIP, DirectoryFrames, flags_of, numbers_of
 from roster_pipeline.identity.evidence import MatchKeys, kind_of, year_of
+from roster_pipeline.identity.names import name_key, name_keys, with_middle
 from roster_pipeline.vocabulary import RECORD_STATUSES, STATUS_RANK
-
-_LETTERS = (
-    str.maketrans({"ø": "o", "đ": "d", "ł": "l", "æ": "ae", "œ": "oe", "þ": "th", "ı": "i"})
-    | str.maketrans(
-        "\u0430\u0432\u0435\u043a\u043c\u043d\u043e\u0440\u0441\u0442\u0443\u0445\u0456\u0458\u0455", "abekmhopctyxijs"
-    )
-    | str.maketrans(
-        "\u03b1\u03b2\u03b5\u03b6\u03b7\u03b9\u03ba\u03bc\u03bd\u03bf\u03c1\u03c4\u03c5\u03c7", "abezhikmnoptyx"
-    )
-)
-"""Latin letters with a stroke or joined, then Cyrillic and Greek letters whose capitals look like Latin ones."""
-
-_VOWEL_MARKS = (0, 8, 9, 103, 118)
-"""Combining classes of characters that count as letters: vowel signs of India, Thailand and Laos, kana voicing."""
-
-_SELECTORS = re.compile("[\u034f\ufe00-\ufe0f]")
 
 RECORD = (
     "sourced_id",
@@ -68,23 +50,6 @@ _COMMON = {"username": ("given_name", "family_name"), "email": ("family_name",)}
 
 _MEMBER = "member"
 """The status of a record that is a member today, at the same time as others."""
-
-
-@lru_cache(maxsize=65_536)
-def name_key(name: str | None) -> str:
-    """The part that two spellings of one name share: without case, accents, blanks and punctuation. "" for an empty
-    name."""
-    if not name:
-        return ""
-    plain = unicodedata.normalize("NFKD", name).casefold().translate(_LETTERS)
-    if plain.isalpha():
-        return plain
-    return "".join(filter(_counts, _SELECTORS.sub("", plain)))
-
-
-def _counts(letter: str) -> bool:
-    mark = unicodedata.category(letter)[0] == "M"
-    return unicodedata.combining(letter) in _VOWEL_MARKS if mark else letter.isalnum()
 
 
 @dataclass(frozen=True)
@@ -132,6 +97,8 @@ class Persons:
             map(linked.__contains__, who),
             away,
             map(name_key, columns["middle_name"].to_pylist()),
+            np.isin(self.ids, self.directory.active_people).tolist(),
+            _written(columns),
         )
         return list(match_keys)
 
@@ -157,6 +124,8 @@ def record_match_keys(columns: Mapping[str, Array], rows: Ints) -> list[MatchKey
         repeat(True),
         repeat(False),
         map(name_key, some["middle_name"].to_pylist()),
+        repeat(False),
+        _written(some),
     )
     return list(match_keys)
 
@@ -229,15 +198,8 @@ def name_keys_of(names: Iterable[Any]) -> Array:
     return on_distinct(strings(names), lambda some: strings([name_key(name) or None for name in some.to_pylist()]))
 
 
-def name_keys(*names: str | None) -> frozenset[str]:
-    """The keys of several names of one person, such as the given and the preferred one."""
-    return frozenset(key for key in map(name_key, names) if key)
-
-
-def with_middle(given: frozenset[str], family: frozenset[str], middle: str) -> tuple[frozenset[str], frozenset[str]]:
-    """The keys of given and family names, also with the middle name, which some systems write in one field with them:
-    `Anne Marie`, `van Dijk`."""
-    return given | {key + middle for key in given}, family | {middle + key for key in family}
+def _written(columns: Mapping[str, Array]) -> Iterable[tuple[str | None, str | None]]:
+    return zip(columns["given_name"].to_pylist(), columns["family_name"].to_pylist(), strict=True)
 
 
 def _names(columns: Mapping[str, Array]) -> Iterable[Sequence[frozenset[str]]]:

@@ -14,11 +14,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from roster_pipeline.frames import Flags, Ints, codes, joined, strings
-from roster_pipeline.identity.evidence import Evidence, MatchKeys, bare, kind_of, weigh, whole_names, year_of
-from roster_pipeline.identity.match_keys import bare_numbers, name_key, name_keys, name_keys_of, with_middle
+from roster_pipeline.identity.evidence import Evidence, MatchKeys, bare, kind_of, weigh, year_of
+from roster_pipeline.identity.match_keys import bare_numbers, name_keys_of
+from roster_pipeline.identity.names import (
+    in_other_letters,
+    may_be_one_name,
+    name_key,
+    name_keys,
+    whole_names,
+    with_middle,
+)
 from roster_pipeline.vocabulary import PERSON_FIELDS
 
 AGAINST = {
@@ -85,7 +94,8 @@ def sharing(people: pd.DataFrame) -> list[tuple[int, int]]:
         one, other = _with_one_key(codes(key)[0])
         likely = np.ones(len(one), dtype=bool)
         if way != "number":
-            likely &= _equal_or_missing(given_name, one, other) & _equal_or_missing(family_name, one, other)
+            for kind, of in (("given_name", given_name), ("family_name", family_name)):
+                likely[likely] = _may_be_one(people[kind], of, one[likely], other[likely])
             likely |= name[one] == name[other]
         if way == "names":
             likely &= (email[one] < 0) | (email[other] < 0)
@@ -108,8 +118,13 @@ def _with_one_key(key: Ints) -> tuple[Ints, Ints]:
     return one[order], other[order]
 
 
-def _equal_or_missing(key: Ints, one: Ints, other: Ints) -> Flags:
+def _may_be_one(names: pd.Series[Any], key: Ints, one: Ints, other: Ints) -> Flags:
+    """Whether the names of two rows are equal or may be one, or one is missing."""
     alike: Flags = (key[one] == key[other]) | (key[one] < 0) | (key[other] < 0)
+    differ = np.flatnonzero(~alike)
+    sides = (strings(names).take(pa.array(side[differ])).to_pylist() for side in (one, other))
+    for place, mine, theirs in zip(differ.tolist(), *sides, strict=True):
+        alike[place] = may_be_one_name(name_keys(mine), name_keys(theirs)) or in_other_letters(mine, theirs)
     return alike
 
 
@@ -127,7 +142,7 @@ def against(one: StoredPerson, other: StoredPerson, *, distinct: bool = False) -
     """
     weighed = compared(one, other)
     found = set(AGAINST) & weighed.differ
-    if {"given", "family"} <= weighed.differ:
+    if {"given", "family"} <= weighed.differ - weighed.unclear:
         found.add("names")
     if one.current & other.current:
         found.add("two_records")
@@ -217,6 +232,7 @@ def _match_keys(person: StoredPerson, connections: set[int]) -> MatchKeys:
         years_ago=years_ago,
         linked=bool(person.links),
         middle=middle,
+        written=(fields["given_name"], fields["family_name"]),
     )
 
 

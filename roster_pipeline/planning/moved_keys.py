@@ -21,8 +21,9 @@ import pyarrow.compute as pc
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, codes, persons_of, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames, flags_of, numbers_of
 from roster_pipeline.identity.evidence import bare
-from roster_pipeline.identity.match_keys import bare_numbers, bare_numbers_of, name_key, numbered
+from roster_pipeline.identity.match_keys import bare_numbers, bare_numbers_of, numbered
 from roster_pipeline.identity.matching import BY
+from roster_pipeline.identity.names import name_key
 from roster_pipeline.planning.field_changes import Differences
 from roster_pipeline.planning.findings import Finding, RowFinding
 from roster_pipeline.settings.school import Guards

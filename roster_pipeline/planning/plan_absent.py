@@ -31,7 +31,7 @@ from roster_pipeline.frames import (
     truth,
 )
 from roster_pipeline.identity.directory_frames import flags_of, numbers_of, places_of
-from roster_pipeline.identity.evidence import MatchKeys, bare, weigh, whole_names
+from roster_pipeline.identity.evidence import MatchKeys, bare, weigh
 from roster_pipeline.identity.identity_groups import LAST_PRESENT
 from roster_pipeline.identity.match_keys import (
     Persons,
@@ -41,6 +41,7 @@ from roster_pipeline.identity.match_keys import (
     persons_at,
     record_match_keys,
 )
+from roster_pipeline.identity.names import whole_names
 from roster_pipeline.planning.decisions import PlanningContext
 from roster_pipeline.vocabulary import LEFT_REASONS, STATUS_RANK
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from roster_pipeline.cleaning.quality import TOO_FEW
 from roster_pipeline.frames import persons_of, strings, taken, truth
 from roster_pipeline.identity.directory_frames import places_of
-from roster_pipeline.identity.match_keys import name_key
+from roster_pipeline.identity.names import name_key
 from roster_pipeline.planning.findings import Finding, out_of, percent
 from roster_pipeline.planning.plan import Plan
 from roster_pipeline.planning.plan_stats import PlanStats

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from roster_pipeline.frames import TEXT, Array, Flags, Ints, filled, strings, taken, truth
 from roster_pipeline.identity.directory_frames import DirectoryFrames
-from roster_pipeline.identity.match_keys import name_key
+from roster_pipeline.identity.names import name_key
 from roster_pipeline.planning.field_changes import BeforeAfter, Differences, stored_numbers, suppress
 from roster_pipeline.vocabulary import (
     CONTACT_FIELDS,

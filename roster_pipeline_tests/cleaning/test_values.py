@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from roster_pipeline.cleaning.emails_and_phones import clean_emails, clean_phones, valid_email
 from roster_pipeline.cleaning.field_values import CEDS, HINTS, ceds, clean_grades, clean_names, numbers_from
 from roster_pipeline.frames import USER_LISTS, frame_of, strings
-from roster_pipeline.identity.match_keys import name_key
+from roster_pipeline.identity.names import name_key
 from roster_pipeline_tests.planning.builders import user
 
 

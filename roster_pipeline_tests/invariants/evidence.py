@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import product
 
 from roster_pipeline_tests.invariants.person import Person
 
@@ -23,6 +24,8 @@ class Known:
     grade: int | None
     away: bool = False
     middle: str | None = None
+    here: bool = False
+    """A person who is an active member of this school."""
 
     @property
     def all_given(self) -> set[str]:
@@ -47,6 +50,16 @@ class Compared:
     """The numbers differ only in spelling."""
     family_login: bool = False
     """Both have one e-mail, and log in with it."""
+    maybe: set[str] = field(default_factory=set)
+    """The names that differ, and may be one name in other letters or a short form."""
+    goes_on: bool = False
+    """A member of this school may go on in it as this record: as staff, or as a student not below their grade."""
+
+    @property
+    def clash(self) -> set[str]:
+        """The names that differ and cannot be one."""
+        lasting = {"master", "kind", "grade"} & self.other
+        return ({"given", "family"} & self.other) - (set() if lasting else self.maybe)
 
     @property
     def strong(self) -> set[str]:
@@ -84,7 +97,10 @@ class Compared:
             return False
         if "number" in self.same:
             return bool({"given", "family", "email"} & self.same)
-        return {"email", "given"} <= self.same or (self.near and self.whole)
+        if "email" not in self.same:
+            return self.near and self.whole
+        goes_on = self.goes_on and "family" in self.same and not {"master", "kind", "grade"} & self.other
+        return "given" in self.same or not self.clash or goes_on
 
     @property
     def nameless(self) -> bool:
@@ -126,7 +142,7 @@ class Compared:
         if "number" in self.same or self.near:
             return True
         if "email" in self.same:
-            return not {"given", "family"} & self.other
+            return not self.clash
         if not self.alike or {"number", "kind"} & self.other:
             return False
         return "username" in self.same or "email" not in self.other
@@ -134,7 +150,8 @@ class Compared:
     @property
     def keeps(self) -> bool:
         """Whether the record keeps an absent person from being archived."""
-        own = "username" in self.same and not self.family_login and bool({"given", "family"} & self.same)
+        named = bool({"given", "family"} & (self.same | self.maybe))
+        own = "username" in self.same and not self.family_login and named
         return self.may_be or (own and not {"kind", "master", "grade"} & self.other)
 
 
@@ -160,9 +177,31 @@ def compare(one: Known, other: Known) -> Compared:
             (found.same if same else found.other).add(name)
     if found.whole and one.email and other.email and mailbox(one.email) == mailbox(other.email):
         found.other.discard("email")
+    found.maybe = {name for name in ("given", "family") if name in found.other and _may_be_one(name, one, other)}
+    found.goes_on = other.here and one.kind == other.kind == "staff"
     if one.grade is not None and other.grade is not None:
+        found.goes_on = other.here and one.grade >= other.grade
         (found.same if abs(one.grade - other.grade) < FAR else found.other).add("grade")
     return found
+
+
+def _may_be_one(name: str, one: Known, other: Known) -> bool:
+    """Whether one of two different names stands in the other, or the two have no letters in common."""
+    mine, theirs = getattr(one, name) or "", getattr(other, name) or ""
+    if mine.isascii() != theirs.isascii():
+        return True
+    pairs = product(_forms(name, one, other), _forms(name, other, one))
+    both = (sorted(pair, key=len) for pair in pairs)
+    return any(long.startswith(short) or (len(short) > 2 and short in long) for short, long in both)
+
+
+def _forms(name: str, side: Known, other: Known) -> set[str]:
+    """A name without blanks, alone and with the middle name; only with it if the other given name has two words."""
+    value = getattr(side, name) or ""
+    middle = side.middle or ""
+    together = value + middle if name == "given" else middle + value
+    alone = set() if name == "given" and middle and " " in (other.given or "") else {value}
+    return {form.replace(" ", "").lower() for form in alone | {together}}
 
 
 def mailbox(email: str) -> str:
@@ -206,4 +245,5 @@ def known_person(person: Person, school: str = "") -> Known:
         grades[0] if grades else None,
         bool(some) and all(each.status == "archived" for each in some),
         person.fields["middle"],
+        school in person.members and person.members[school].status == "active",
     )

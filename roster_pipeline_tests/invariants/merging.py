@@ -13,7 +13,8 @@ Rosters = Mapping[str, Set[str]]
 def never_one(one: Person, other: Person, rosters: Rosters) -> bool:
     """Whether the evidence against one human is so strong that the two cannot be merged."""
     mine, theirs = (replace(known_person(person), grade=_grade(person)) for person in (one, other))
-    if compare(mine, theirs).strong:
+    found = compare(mine, theirs)
+    if found.strong - {"names"} or {"given", "family"} <= found.other - found.maybe:
         return True
     if one.not_theirs & other.links or other.not_theirs & one.links:
         return True

@@ -9,7 +9,7 @@ KINDS = (
     "rekey_with_twin", "wrong_number", "own_number", "respell_number", "reuse", "transform", "spoil", "spoil", "mend",
     "mend", "mend", "exchange_names", "slip_number", "slip_email", "lose_school", "look_alike",
     "to_campus", "also_campus", "to_district", "half_move", "year_up", "year_back",
-    "other_domain", "transliterate", "schools_merge", "move_middle",
+    "other_domain", "transliterate", "schools_merge", "move_middle", "known_as", "known_as",
 )  # fmt: skip
 
 
@@ -91,6 +91,8 @@ def happen(district: CheckedDistrict, kind: str, pick: int, other: int, third: i
         sis.second_record(record, school, group, mailbox=bool(pick % 2))
     elif kind == "rekey":
         sis.rekey(record)
+    elif kind == "known_as" and record.given and record.family and record.email:
+        sis.known_as(record, ("short", "letters", "nickname")[other % 3], login=bool(third % 2))
     elif kind == "marry":
         sis.marry(record)
     elif kind == "respell_id" and record.sourced_id.islower():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from string import ascii_letters
 from typing import Any, Literal
 
 from roster_pipeline.simulator import District, Role, Sis
@@ -41,6 +42,8 @@ SPOILED = {"email": "not an address", "number": "9" * 601, "grade": "blue"}
 """Unreadable values by field."""
 GARBLED = {"given": "Zo\ufffd", "family": "Mu?oz", "middle": "J***", "username": "m?ller"}
 """Texts in which letters are lost or hidden, by field."""
+_OTHER_LETTERS = {ord(letter): 0x561 + (ord(letter.lower()) - ord("a")) for letter in ascii_letters}
+"""Latin letters as Armenian ones."""
 PLACEHOLDERS = {"number": "9999", "username": "student", "master": "7777", "email": "none@people.example"}
 """Placeholders that some SISs write for people without a value."""
 
@@ -232,6 +235,21 @@ class SisState:
         number = str(90_000 + self._ids) if record.number else None
         self.leave(record, "vanish")
         self._add(replace(record, sourced_id=self._new_id(), gone=None, family=family, email=email, number=number))
+
+    def known_as(self, record: Record, how: Literal["short", "letters", "nickname"], *, login: bool) -> None:
+        """The human of a record gets a new record with another name and number and the same e-mail: the long form of
+        the given name, other letters in both names, or another given name. login: the user name stays too."""
+        self._ids += 1
+        given, family = record.given, record.family
+        if how == "letters":
+            given, family = (name.translate(_OTHER_LETTERS) for name in (given, family))
+        else:
+            given = f"{given}ander" if how == "short" else f"Nick{_letters(self._ids)}"
+        number = str(90_000 + self._ids) if record.number else None
+        username = record.username if login else f"new{self._ids}"
+        names: dict[str, Any] = {"given": given, "family": family, "number": number, "username": username}
+        self.leave(record, "vanish")
+        self._add(replace(record, sourced_id=self._new_id(), gone=None, **names))
 
     def respell_id(self, record: Record) -> Record:
         """The SIS writes the sourcedId of a record in capitals from now on; nothing else changes."""

@@ -44,6 +44,8 @@ SAME = [
     (MAIL, MAIL),
     (MAIL, person("ANN", "L\u00e9e", email="Ann@example.org")),
     (MAIL, person(None, "Lee", email="ann@example.org")),
+    (MAIL, person("Annie", "Lee", email="ann@example.org")),
+    (MAIL, person("\u0410\u043d\u043d\u0430", "\u041b\u0438", email="ann@example.org")),
     (MAIL, replace(NUMBER, fields=fields(email="ann@example.org", number="7"))),
     (NAME, NAME),
     (NAME, NUMBER),
@@ -201,6 +203,7 @@ def test_two_memberships_in_one_school_become_one(
 COLUMNS = ("given_name", "family_name", "email", "number", "number_source")
 SIS_STUDENT, OTHER_STUDENT = f"{SIS}/student", f"{OTHER_SIS}/student"
 ANN, ANN_AGAIN, BEN = ("Ann", "Lee"), ("\u00c1nn", "LEE"), ("Ben", "Ray")
+CYRILLIC = ("\u0418\u0432\u0430\u043d", "\u041b\u0438")
 COMPARED = {
     "one name": ((*ANN, None, None, None), (*ANN_AGAIN, None, None, None), True),
     "one name, one of the e-mails missing": ((*ANN, "a@x.org", None, None), (*ANN, None, None, None), True),
@@ -216,6 +219,9 @@ COMPARED = {
     ),
     "a name of punctuation is none": (("-", "Lee", None, None, None), ("-", "Lee", None, None, None), False),
     "one e-mail": ((*ANN, "a@x.org", "1", SIS_STUDENT), (None, "Lee", "A@x.org", "2", SIS_STUDENT), True),
+    "one e-mail, a short name": ((*ANN, "a@x.org", None, None), ("Anna", "Lee", "a@x.org", None, None), True),
+    "one e-mail, other letters": (("Ivan", "Li", "a@x.org", None, None), (*CYRILLIC, "a@x.org", None, None), True),
+    "a short name": ((*ANN, None, None, None), ("Anna", "Lee", None, None, None), False),
     "one e-mail, other names": ((*ANN, "a@x.org", None, None), (*BEN, "a@x.org", None, None), False),
     "one number, other names": ((*ANN, None, "007", SIS_STUDENT), (*BEN, None, "7", SIS_STUDENT), True),
     "zeros are no number": ((*ANN, None, "00", SIS_STUDENT), (*BEN, None, "0", SIS_STUDENT), False),

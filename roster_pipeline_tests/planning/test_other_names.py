@@ -1,0 +1,119 @@
+"""Somebody who comes under a new id and another name: never archived and made anew, and never joined in silence."""
+
+from typing import Any
+
+import pytest
+
+from roster_pipeline_tests.planning.builders import Directory, entry, tuples, user
+
+MAIL = "p@example.org"
+IVAN, PETROV = "\u0418\u0432\u0430\u043d", "\u041f\u0435\u0442\u0440\u043e\u0432"
+Values = dict[str, Any]
+ALEX: Values = {"given_name": "Alexander", "family_name": "Lee", "email": MAIL, "number": "7"}
+NEW: Values = {"givenName": "Alex", "familyName": "Lee", "email": MAIL, "identifier": "8"}
+BOB: Values = {"givenName": "Bob", "familyName": "Lee", "email": MAIL, "identifier": "8"}
+GRADE: Values = {"role": "student", "grade": "08"}
+TEACHER: Values = {"role": "teacher"}
+ALIKE: list[tuple[Values, Values, Values]] = [
+    (ALEX, GRADE, NEW),
+    (ALEX, TEACHER, {**NEW, "roles": [entry("teacher")]}),
+    (ALEX, GRADE, {**NEW, "identifier": None, "grades": ["09"]}),
+    (ALEX, GRADE, {**NEW, "givenName": "A."}),
+    (ALEX, GRADE, {**NEW, "givenName": "Xander", "grades": ["07"]}),
+    ({**ALEX, "given_name": "Anna Maria"}, GRADE, {**NEW, "givenName": "Maria"}),
+    ({**ALEX, "given_name": "Anna", "middle_name": "Maria"}, GRADE, {**NEW, "givenName": "Maria"}),
+    ({**ALEX, "given_name": IVAN}, GRADE, {**NEW, "givenName": "Ivan"}),
+    ({**ALEX, "given_name": IVAN, "family_name": PETROV}, GRADE, {**NEW, "givenName": "Ivan", "familyName": "Petrov"}),
+    ({**ALEX, "given_name": "Ivan", "family_name": "Petrov"}, GRADE, {**NEW, "givenName": IVAN, "familyName": PETROV}),
+    ({**ALEX, "family_name": "Lee Ray"}, GRADE, {**NEW, "familyName": "Ray"}),
+    ({**ALEX, "given_name": None}, GRADE, BOB),
+    (ALEX, GRADE, {**BOB, "grades": ["08"]}),
+    (ALEX, GRADE, {**BOB, "grades": ["10"]}),
+    (ALEX, {**GRADE, "years": 1}, {**BOB, "grades": ["09"]}),
+    ({**ALEX, "number_kind": "staff"}, TEACHER, {**BOB, "roles": [entry("teacher")]}),
+    ({**ALEX, "number_kind": "staff"}, TEACHER, {**BOB, "roles": [entry("aide")]}),
+]
+"""Somebody with this e-mail is missing, and a record with it comes: the person, their membership, the record."""
+TWO: list[tuple[Values, Values, Values]] = [
+    (ALEX, GRADE, BOB),
+    (ALEX, GRADE, {**BOB, "grades": ["07"]}),
+    (ALEX, GRADE, {**BOB, "grades": ["11"]}),
+    (ALEX, {**GRADE, "years": 2}, {**BOB, "grades": ["09"]}),
+    (ALEX, {"role": "student"}, {**BOB, "grades": ["09"]}),
+    (ALEX, GRADE, {**NEW, "grades": ["11"]}),
+    (ALEX, GRADE, {**NEW, "grades": ["05"]}),
+    (ALEX, TEACHER, NEW),
+    (ALEX, TEACHER, {**BOB, "familyName": "Ray", "roles": [entry("teacher")]}),
+    (ALEX, GRADE, {**NEW, "email": "other@example.org"}),
+    (ALEX, GRADE, {**BOB, "givenName": "Xen"}),
+    ({**ALEX, "given_name": "Jo", "family_name": "Xu"}, GRADE, {**NEW, "givenName": "Majo", "familyName": "Xu"}),
+    ({**ALEX, "given_name": "Ann", "middle_name": "Rose"}, GRADE, {**NEW, "givenName": "Ann Marie"}),
+]
+
+
+def missing(person: Values, membership: Values) -> Directory:
+    """A directory with a member whose sourcedId no list has any more."""
+    directory = Directory()
+    directory.member(directory.person("old", **person), **membership)
+    return directory
+
+
+def test_who_may_be_the_same_person_under_another_name_waits_beside_them() -> None:
+    for person, membership, record in ALIKE:
+        (row,) = tuples(missing(person, membership).plan([user("new", **record)]).rows)
+        assert (row.action, row.reason, row.person_id) == ("conflict", "match_contradicted", 1), (person, record)
+        assert row.new_links == []
+
+
+def test_a_stranger_with_the_email_of_somebody_who_left_takes_nobodys_place() -> None:
+    for person, membership, record in TWO:
+        reasons = missing(person, membership).plan([user("new", **record)]).rows["reason"]
+        assert sorted(reasons) == ["joined", "left"], (person, record)
+
+
+@pytest.mark.parametrize("record", [NEW, {**BOB, "grades": ["09"]}])
+def test_the_leaver_stays_until_somebody_says_who_it_is(record: Values) -> None:
+    directory = missing(ALEX, GRADE)
+    for _ in range(3):
+        plan = directory.plan([user("new", **record)])
+        assert list(plan.rows["reason"]) == ["match_contradicted"]
+        directory.apply(plan)
+    directory.unlink(1, "new")
+    assert sorted(directory.plan([user("new", **record)]).rows["reason"]) == ["joined", "left"]
+
+
+def test_a_brother_or_sister_who_has_a_record_already_keeps_nobody() -> None:
+    directory = missing(ALEX, GRADE)
+    directory.member(directory.person("bob", given_name="Bob", family_name="Lee", email=MAIL), **GRADE)
+    rows = directory.plan([user("bob", **{**BOB, "identifier": "N-bob", "grades": ["08"]})]).rows
+    assert list(rows["reason"]) == ["changed", "left"]
+
+
+def test_a_brother_or_sister_in_another_school_is_nobody_else() -> None:
+    directory = Directory()
+    directory.member_elsewhere(directory.person("old", **ALEX), role="student", grade="08", status="active")
+    assert list(directory.plan([user("new", **{**BOB, "grades": ["09"]})]).rows["reason"]) == ["joined"]
+    assert list(directory.plan([user("new", **NEW)]).rows["reason"]) == ["match_contradicted"]
+
+
+@pytest.mark.parametrize(
+    ("record", "stays"),
+    [
+        ({"givenName": "Ivan", "familyName": "Petrov"}, True),
+        ({"givenName": IVAN, "familyName": "Petrov"}, True),
+        ({"givenName": "Ivan", "familyName": "Petrov", "roles": [entry("teacher")]}, False),
+        ({"givenName": "Bo", "familyName": "Ray", "username": "other"}, False),
+    ],
+)
+def test_a_user_name_and_names_in_other_letters_keep_somebody_here(record: Values, stays: bool) -> None:
+    person = {"given_name": IVAN, "family_name": PETROV, "username": "ip", "number": "7"}
+    rows = missing(person, GRADE).plan([user("new", **{"identifier": "8", "username": "IP"} | record)]).rows
+    assert sorted(rows["reason"]) == (["in_conflict", "joined"] if stays else ["joined", "left"])
+
+
+def test_two_children_with_one_email_of_whom_one_comes_anew_keep_both() -> None:
+    directory = missing(ALEX, GRADE)
+    directory.member(directory.person("zoe", given_name="Zoe", family_name="Lee", email=MAIL), **GRADE)
+    zoe = user("zoe", givenName="Zoe", familyName="Lee", email=MAIL, grades=["08"])
+    rows = directory.plan([zoe, user("new", **NEW)]).rows
+    assert sorted(rows["reason"]) == ["changed", "in_conflict", "joined"]

@@ -349,9 +349,8 @@ def test_runs_that_wait_are_canceled_and_one_of_another_process_is_named(install
             )
         )
     database = Database(os.environ[DATABASE_URL])
-    with database.begin() as conn:
-        school = tenants.get_school(conn, key)
-        manual_runs.ask(conn, "by-hand", school.id, key, kind="sync", who="another", host="here")
+    school = database.call(tenants.get_school, key)
+    database.call(manual_runs.ask, "by-hand", school.id, key, kind="sync", who="another", host="here")
     answer = run("run", "cancel", key, "--who", "Ada")
     assert answer.code == 1
     assert f"the run {elsewhere} cannot be ended from here" in answer.err

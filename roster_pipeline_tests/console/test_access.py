@@ -117,9 +117,8 @@ def test_what_is_taken_away_is_gone_at_the_next_click(owner: Browser, operator: 
 
 
 def test_a_grant_less_is_a_school_less_without_a_new_sign_in(owner: Browser, database: Database) -> None:
-    with database.begin() as opened:
-        second = add_school(opened, "roosevelt")
-        accounts.grant(opened, OWNER, Place(school_id=second.id), by="test")
+    second = database.call(add_school, "roosevelt")
+    database.call(accounts.grant, OWNER, Place(school_id=second.id), by="test")
     assert owner.get("/schools/roosevelt").status_code == 200
     database.call(accounts.revoke, OWNER, Place(school_id=second.id))
     assert owner.get("/schools/roosevelt").status_code == 404

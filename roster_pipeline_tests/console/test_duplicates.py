@@ -100,9 +100,8 @@ def test_people_of_another_school_are_for_the_manager(
     signed_in: SignedIn, owner: Browser, manager: Browser, stranger: Browser, database: Database, twice: tuple[int, int]
 ) -> None:
     ada, again = twice
-    with database.begin() as conn:
-        oak = add_school(conn, "oak")
-        accounts.grant(conn, "oak-owner@example.org", Place(school_id=oak.id), by="test")
+    oak = database.call(add_school, "oak")
+    database.call(accounts.grant, "oak-owner@example.org", Place(school_id=oak.id), by="test")
     third = typed(database, oak)
     neighbour = signed_in("oak-owner@example.org")
     page = owner.get(LIST).text

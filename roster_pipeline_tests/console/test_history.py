@@ -40,10 +40,9 @@ def test_the_history_tells_syncs_rollbacks_and_failures_newest_first(
     put_reports(database)
     undone = builders.roll_back(database, done.sync_id, who="it@example.org", reason="by mistake")
     put_reports(database)
-    with database.begin() as opened:
-        alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
-        kinds = [one.kind for one in school_history(opened, lincoln.id)]
-        alerts.open_alert(opened, "connection sis", "down", "The SIS is away.", connection=lincoln.connection.id)
+    database.call(alerts.record, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
+    kinds = [one.kind for one in database.call(school_history, lincoln.id)]
+    database.call(alerts.open_alert, "connection sis", "down", "The SIS is away.", connection=lincoln.connection.id)
     assert kinds == ["failure", "rollback", "sync"]
     text = words_of(owner.get("/schools/lincoln").text)
     assert "Failed The SIS did not answer." in text
@@ -71,9 +70,8 @@ def test_the_runs_of_the_engineers_are_not_in_the_way_of_owners(
 ) -> None:
     monkeypatch.setenv("ROSTER_UI_URL", "https://dagster.example")
     run_id = str(uuid.uuid4())
-    with database.begin() as opened:
-        alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
-        manual_runs.ask(opened, run_id, lincoln.id, "lincoln", kind="sync", who=OWNER, host="here")
+    database.call(alerts.record, "lincoln", "raw_users", "lincoln: the SIS did not answer.", "run-1")
+    database.call(manual_runs.ask, run_id, lincoln.id, "lincoln", kind="sync", who=OWNER, host="here")
     assert "Dagster" not in owner.get("/schools/lincoln").text
     assert "https://dagster.example/runs/run-1" in operator.get("/schools/lincoln").text
     shown = owner.get(f"/schools/lincoln/runs/{run_id}").text
@@ -113,9 +111,8 @@ def test_a_failure_offers_its_next_step_and_no_command(
     held_creates(database, lincoln)
     put_reports(database)
     message = "lincoln: the SIS refused the sign-in.\nThen run: roster test-connection lincoln"
-    with database.begin() as opened:
-        alerts.record(opened, "lincoln", "raw_users", message, "run-1", cause=cause)
-        alerts.open_alert(opened, "connection sis", cause, message, connection=lincoln.connection.id)
+    database.call(alerts.record, "lincoln", "raw_users", message, "run-1", cause=cause)
+    database.call(alerts.open_alert, "connection sis", cause, message, connection=lincoln.connection.id)
     page = owner.get("/schools/lincoln").text
     assert f'<a class="button primary" href="{leads_to}">{words}</a>' in page
     assert page.count("button primary") == 1

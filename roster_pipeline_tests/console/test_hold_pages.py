@@ -315,9 +315,8 @@ def test_one_role_and_kind_is_approved_and_the_rest_waits(
     page = words_of(owner.get("/schools/lincoln/holds").text)
     assert "What to approve 2 archivals of students 2 creations of students" in page
     sync_id = int(one(database, "select max(id) from sync"))
-    with database.begin() as opened:
-        assert [hold.action for hold in approvals.held(opened, plan_id=plan_id)] == ["archive", "create"]
-        report = report_of(sync_summary(opened, sync_id))
+    assert [hold.action for hold in database.call(approvals.held, plan_id=plan_id)] == ["archive", "create"]
+    report = report_of(database.call(sync_summary, sync_id))
     assert [(held.role, held.action) for held in report.held] == [("student", "archive"), ("student", "create")]
     assert report.comparison is not None
     mail = render(report).text

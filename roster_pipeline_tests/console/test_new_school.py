@@ -124,9 +124,8 @@ def test_all_schools_that_the_search_leaves_are_added_at_once(
     (tmp_path / "export").mkdir()
     write_csv_bundle(people, tmp_path / "export" / "roster.zip")
     settings = ConnectionSettings(url=f"file://{tmp_path}/export", allow_private_addresses=True)
-    with database.begin() as conn:
-        connection = tenant_changes.add_connection(conn, "springfield", "csv", settings, None)
-        list_id = connection_tests.start_list(conn, connection, who="test")
+    connection = database.call(tenant_changes.add_connection, "springfield", "csv", settings, None)
+    list_id = database.call(connection_tests.start_list, connection, who="test")
     carry_out_list(database, "csv", list_id)
     page = "/connections/csv/schools"
     shown = manager.get(page).text
@@ -149,9 +148,8 @@ def test_nothing_is_made_if_one_address_is_wrong(manager: Browser, database: Dat
     assert 'value="sch-2" checked' in answer.text, "what was ticked stays"
     wrong = manager.send_form(PICK, sent | {"owners": "", "pattern": "foreign"})
     assert set(errors_in(wrong.text)) == {"pattern"}, "the settings of another district"
-    with database.begin() as conn:
-        assert {row.key for row in tenants.list_schools(conn)} == {"foreign", "lincoln"}
-        assert outbox.messages(conn) == []
+    assert {row.key for row in database.call(tenants.list_schools)} == {"foreign", "lincoln"}
+    assert database.call(outbox.messages) == []
 
 
 def test_a_new_connection_starts_from_what_is_known_of_its_sis(
@@ -214,9 +212,8 @@ def test_a_problem_with_the_token_url_unfolds_that_field_and_links_to_it(
     manager: Browser, database: Database, lincoln: SchoolRow
 ) -> None:
     for problem, unfolded in (("Enter the token URL that the SIS shows.", True), ("Check the Client ID.", False)):
-        with database.begin() as conn:
-            found = connection_tests.start_list(conn, lincoln.connection, who="test")
-            connection_tests.end_list(conn, found, f"It did not work.\n{problem}")
+        found = database.call(connection_tests.start_list, lincoln.connection, who="test")
+        database.call(connection_tests.end_list, found, f"It did not work.\n{problem}")
         shown = manager.get(PICK).text
         assert bool(re.search(r"<details open>\s*<summary>Token URL", shown)) == unfolded
         assert ('<a href="#connection-token_url">Token URL</a>' in shown) == unfolded
@@ -317,10 +314,9 @@ def test_counting_keeps_counts_alone_and_says_nothing_of_people(
         hostile_strings(poisoned.people)
         settings = ConnectionSettings(url=poisoned.url, client_id="client", allow_private_addresses=True)
         for fault in ("", "truncated_json"):
-            with database.begin() as conn:
-                tenant_changes.set_connection(conn, "sis", settings, secrets.seal(SECRET))
-                connection = tenants.get_connection(conn, "sis")
-                list_id = connection_tests.start_list(conn, connection, who="test")
+            database.call(tenant_changes.set_connection, "sis", settings, secrets.seal(SECRET))
+            connection = database.call(tenants.get_connection, "sis")
+            list_id = database.call(connection_tests.start_list, connection, who="test")
             if fault:
                 poisoned.sis.faults.set(fault)
             carry_out_list(database, "sis", list_id)

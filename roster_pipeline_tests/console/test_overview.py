@@ -84,9 +84,8 @@ def test_a_sync_after_a_failure_ends_the_failing(database: Database, lincoln: Sc
 
 
 def test_an_alert_on_a_connection_counts_for_each_of_its_schools(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as opened:
-        add_school(opened, "roosevelt")
-        alerts.open_alert(opened, "connection sis", "unreachable", "down", connection=lincoln.connection.id)
+    database.call(add_school, "roosevelt")
+    database.call(alerts.open_alert, "connection sis", "unreachable", "down", connection=lincoln.connection.id)
     assert {school.key: school.alerts for school in _asked(database).page} == {"lincoln": 1, "roosevelt": 1}
 
 

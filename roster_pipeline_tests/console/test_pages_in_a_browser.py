@@ -38,10 +38,9 @@ FOCUS = """
 def past(database: Database, people_let_in: None, lincoln: SchoolRow) -> dict[str, int | str]:
     """A school with a sync, two failures, an alert and a held plan. Returns the values for the paths."""
     sync_rows(database, lincoln, newcomer("u0"), newcomer("a-very-long-sourced-id-" + "x" * 60))
-    with database.begin() as opened:
-        alerts.record(opened, "lincoln", "raw_users", "lincoln: the SIS did not answer. " + "word " * 30, "run-1")
-        alerts.open_alert(opened, "connection sis", "unreachable", "Away.", connection=lincoln.connection.id)
-        add_school(opened, "a-school-with-a-very-long-key-that-nobody-would-want-to-read-aloud")
+    database.call(alerts.record, "lincoln", "raw_users", "lincoln: the SIS did not answer. " + "word " * 30, "run-1")
+    database.call(alerts.open_alert, "connection sis", "unreachable", "Away.", connection=lincoln.connection.id)
+    database.call(add_school, "a-school-with-a-very-long-key-that-nobody-would-want-to-read-aloud")
     plan_id = held_creates(database, lincoln)
     put_reports(database)
     with database.begin() as opened:

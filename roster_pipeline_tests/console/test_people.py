@@ -506,9 +506,8 @@ def test_the_history_says_who_left_a_change_out_and_who_announced_a_leaver(
     for school, who, why in ((lincoln, OWNER, "on a journey"), (oak, NEIGHBOUR, "secret of oak")):
         update = row("update", ada, reason="changed", links=["u1"], changes={"grade": "10", "email": "a@b.org"})
         plan = write_plan(database, school, [update], held={("student", "update"): [MANY]})
-        with database.begin() as conn:
-            lasting_decisions.exempt(conn, plan, [0], who, why)
-            lasting_decisions.announce_leavers(conn, school, [ada], leaves, who, f"moves, {why}")
+        database.call(lasting_decisions.exempt, plan, [0], who, why)
+        database.call(lasting_decisions.announce_leavers, school, [ada], leaves, who, f"moves, {why}")
     shown = words_of(owner.get(f"/people/{ada}").text)
     assert f"Change left out by {OWNER}: “on a journey”" in shown
     assert "No sync makes this change in Lincoln: email, grade" in shown
@@ -549,9 +548,8 @@ def test_the_history_names_a_change_left_out_before_the_person_was_known(
     owner: Browser, database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
     plan = write_plan(database, lincoln, [newcomer("u9", "Adele")], held={("student", "create"): [MANY]})
-    with database.begin() as conn:
-        lasting_decisions.exempt(conn, plan, [0], OWNER, "is ada")
-        manual_edits.link(conn, lincoln.connection, ada, "u9", who=OWNER, reason="is ada")
+    database.call(lasting_decisions.exempt, plan, [0], OWNER, "is ada")
+    database.call(manual_edits.link, lincoln.connection, ada, "u9", who=OWNER, reason="is ada")
     assert "No sync enters them in Lincoln" in words_of(owner.get(f"/people/{ada}").text)
 
 

@@ -204,9 +204,8 @@ def test_a_run_that_waits_is_canceled_at_once_and_every_page_says_by_whom(
     assert owner.send_form(f"{RUNS}/{waiting}/cancel").status_code == 303, "twice does no harm"
     lines = every(database, "select who, details ->> 'run' from audit where what = 'run canceled'")
     assert lines == [(OWNER, waiting)]
-    with database.begin() as conn:
-        (line,) = school_history(conn, lincoln.id)
-        assert school_history(conn, lincoln.id, before=line.place) == []
+    (line,) = database.call(school_history, lincoln.id)
+    assert database.call(school_history, lincoln.id, before=line.place) == []
 
 
 def fetching(database: Database, school: SchoolRow, run_id: str) -> None:
@@ -289,9 +288,8 @@ def test_a_run_whose_machine_went_away_is_given_up(owner: Browser, database: Dat
         conn.execute(text("update manual_run set alive_at = now() - interval '1 hour'"))
     assert "Its process was probably killed." in owner.get(f"{RUNS}/{lost}").text
     ask(database, lincoln)
-    with database.begin() as conn:
-        manual_runs.end(conn, lost, "later")
-        found = manual_runs.get(conn, lincoln.id, lost)
+    database.call(manual_runs.end, lost, "later")
+    found = database.call(manual_runs.get, lincoln.id, lost)
     assert found is not None
     assert found.problem == manual_runs.LOST, "only the first end counts"
 

@@ -42,9 +42,8 @@ def test_an_approval_lets_the_held_rows_of_its_school_through_once(
     database: Database, lincoln: SchoolRow, roosevelt: SchoolRow
 ) -> None:
     plan_id = _held_plan(database, lincoln, hash_="same")
-    with database.begin() as conn:
-        (hold,) = approvals.held(conn, school_id=lincoln.id)
-        assert approvals.held(conn, school_id=roosevelt.id) == []
+    (hold,) = database.call(approvals.held, school_id=lincoln.id)
+    assert database.call(approvals.held, school_id=roosevelt.id) == []
     assert (hold.plan_id, hold.school, hold.role, hold.action, hold.rows) == (plan_id, "lincoln", *CREATES, 1)
     assert (hold.findings, hold.overridable) == ([FINDING], True)
     assert builders.apply_plan(database, plan_id, who="night").outcome == "held"
@@ -55,9 +54,8 @@ def test_an_approval_lets_the_held_rows_of_its_school_through_once(
     again = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     assert (again.sync_id, again.already) == (second.sync_id, True)
     assert one(database, "select used_by from approval where id = :id", id=approval_id) == second.sync_id
-    with database.begin() as conn:
-        assert approvals.held(conn, school_id=lincoln.id) == []
-        assert audit.search(conn)[0].what == "hold approved"
+    assert database.call(approvals.held, school_id=lincoln.id) == []
+    assert database.call(audit.search)[0].what == "hold approved"
     leaving = row("archive", person_of(database, "u1"))
     later = write_plan(database, lincoln, [leaving], held={ARCHIVES: [FINDING]}, hash_="same")
     assert builders.apply_plan(database, later, who="night").outcome == "held", "the approval was used"
@@ -107,10 +105,9 @@ def test_a_plan_that_changed_is_not_approved(database: Database, lincoln: School
 
 def test_a_discarded_plan_is_never_applied(database: Database, lincoln: SchoolRow) -> None:
     plan_id = _held_plan(database, lincoln, snapshot_id=snapshot_of(database, lincoln))
-    with database.begin() as conn:
-        approvals.discard(conn, plan_id, "owner", "wrong file", NOW)
-        assert approvals.held(conn) == []
-        assert audit.search(conn)[0].what == "hold discarded"
+    database.call(approvals.discard, plan_id, "owner", "wrong file", NOW)
+    assert database.call(approvals.held) == []
+    assert database.call(audit.search)[0].what == "hold discarded"
     with pytest.raises(PlanNotForApply):
         builders.apply_plan(database, plan_id, who="night")
 
@@ -131,9 +128,8 @@ def test_one_kind_of_change_of_one_role_is_approved_and_the_rest_stays_held(
     _approve(database, plan_id, parts=[CREATES])
     first = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     assert (first.outcome, first.counts["student"]["create"], first.held) == ("held", 1, {"student": {"archive": 1}})
-    with database.begin() as conn:
-        assert [hold.part for hold in approvals.held(conn)] == [ARCHIVES]
-        assert audit.search(conn)[0].details["parts"] == ["student create"]
+    assert [hold.part for hold in database.call(approvals.held)] == [ARCHIVES]
+    assert database.call(audit.search)[0].details["parts"] == ["student create"]
     _approve(database, plan_id)
     assert builders.apply_plan(database, plan_id, who="owner", kind="approval").outcome == "applied"
     assert one(database, "select status from membership where person_id = :id", id=person_of(database, "old")) == (

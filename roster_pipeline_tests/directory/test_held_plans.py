@@ -44,9 +44,8 @@ def test_held_plans_are_those_of_the_schools_one_may_see_newest_first(
 def test_a_plans_timeline_says_who_decided_what(database: Database, lincoln: SchoolRow) -> None:
     plan_id = _held_plan(database, lincoln)
     night = builders.apply_plan(database, plan_id, who="night")
-    with database.begin() as conn:
-        approvals.approve(conn, plan_id, "early", "too early", NOW - timedelta(hours=100))
-        approvals.approve(conn, plan_id, "owner", "they are new", NOW)
+    database.call(approvals.approve, plan_id, "early", "too early", NOW - timedelta(hours=100))
+    database.call(approvals.approve, plan_id, "owner", "they are new", NOW)
     done = builders.apply_plan(database, plan_id, who="owner", kind="approval")
     newer = _held_plan(database, lincoln, "u2")
     with database.begin() as conn:

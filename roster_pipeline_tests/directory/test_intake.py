@@ -140,9 +140,8 @@ def test_a_finished_pull_is_shared_and_an_unfinished_one_is_fetched_again(
         assert fresh
         assert second != died
     pulls.store(database, second, [Page("user", [user("u", "x")])])
-    with database.begin() as conn:
-        pulls.finish(conn, second, PROOF)
-        assert pulls.claim(conn, lincoln.connection, "monday") == (second, False)
+    database.call(pulls.finish, second, PROOF)
+    assert database.call(pulls.claim, lincoln.connection, "monday") == (second, False)
 
 
 def test_a_pull_that_breaks_off_leaves_no_page_behind(database: Database, lincoln: SchoolRow) -> None:
@@ -196,9 +195,8 @@ def test_a_roster_is_written_whole_and_read_back_the_same(database: Database, li
         {"sourced_id": "b", "given_name": None, "email": "b@example.org", "identity": 1},
     )
     for _ in range(2):
-        with database.begin() as conn:
-            rosters.write(conn, snapshot_id, roster, REJECTED)
-            found, rejected = rosters.load(conn, snapshot_id)
+        database.call(rosters.write, snapshot_id, roster, REJECTED)
+        found, rejected = database.call(rosters.load, snapshot_id)
     assert found["given_name"].tolist()[0] == AWKWARD
     assert found["given_name"].isna().tolist() == [False, True]
     assert found["email"].tolist() == ["", "b@example.org"]
@@ -213,9 +211,8 @@ def test_a_roster_is_written_whole_and_read_back_the_same(database: Database, li
 
 def test_an_empty_roster_is_a_frame_with_all_columns(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
-    with database.begin() as conn:
-        rosters.write(conn, snapshot_id, NOBODY, REJECTED.head(0))
-        found, rejected = rosters.load(conn, snapshot_id)
+    database.call(rosters.write, snapshot_id, NOBODY, REJECTED.head(0))
+    found, rejected = database.call(rosters.load, snapshot_id)
     assert found.empty
     assert "contact_email" in found.columns
     assert rejected.empty
@@ -268,9 +265,8 @@ def test_the_directory_frames_hold_everyone_the_roster_could_mean(
     roster = _roster(
         {"sourced_id": "linked"}, {"sourced_id": "x", "number": "17"}, {"sourced_id": "y", "email": "mail@example.org"}
     )
-    with database.begin() as conn:
-        rosters.write(conn, snapshot_id, roster, REJECTED)
-        loaded = load_both_ways(conn, lincoln, snapshot_id)
+    database.call(rosters.write, snapshot_id, roster, REJECTED)
+    loaded = database.call(load_both_ways, lincoln, snapshot_id)
     assert sorted(loaded.links["sourced_id"]) == ["linked", "mailed", "member", "numbered"]
     assert len(loaded.people) == 4
     assert loaded.people["locked_fields"].tolist() == [[], [], [], []]
@@ -280,9 +276,8 @@ def test_the_directory_frames_hold_everyone_the_roster_could_mean(
 
 def test_frames_of_an_empty_directory_have_their_columns(database: Database, lincoln: SchoolRow) -> None:
     snapshot_id = snapshot_of(database, lincoln)
-    with database.begin() as conn:
-        loaded = load_both_ways(conn, lincoln, snapshot_id)
-        loaded = load_both_ways(conn, lincoln, snapshot_id)
+    loaded = database.call(load_both_ways, lincoln, snapshot_id)
+    loaded = database.call(load_both_ways, lincoln, snapshot_id)
     assert loaded.people.empty
     assert "email" in loaded.people.columns
     assert loaded.position == 0
@@ -338,9 +333,8 @@ def test_a_night_that_looked_wrong_and_changed_nobody_does_not_become_usual(
 def test_old_snapshots_lose_their_records_and_keep_their_counts(database: Database, lincoln: SchoolRow) -> None:
     for night in range(4):
         sync_rows(database, lincoln, newcomer(f"u{night}"), snapshot_id=snapshot_of(database, lincoln))
-    with database.begin() as conn:
-        assert snapshots.prune(conn, lincoln.id, keep=2) == 2
-        assert snapshots.prune(conn, lincoln.id, keep=2) == 0
+    assert database.call(snapshots.prune, lincoln.id, keep=2) == 2
+    assert database.call(snapshots.prune, lincoln.id, keep=2) == 0
     assert one(database, "select count(*) from raw_org") == 2
     assert one(database, "select count(*) from plan_row") == 2
     assert one(database, "select count(*) from snapshot") == 4

@@ -158,9 +158,8 @@ def test_erasing_a_person_leaves_no_trace_but_the_fact(database: Database, linco
 def test_erasing_a_person_leaves_the_namesake_of_their_sourced_id_in_another_sis(
     database: Database, lincoln: SchoolRow
 ) -> None:
-    with database.begin() as conn:
-        tenant_changes.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
-        elsewhere = add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
+    database.call(tenant_changes.add_connection, lincoln.district_key, "other", lincoln.connection.settings, None)
+    elsewhere = database.call(add_school, "elsewhere", connection="other", district=lincoln.district_key)
     both = {}
     for school in (lincoln, elsewhere):
         both[school.key] = snapshot_of(database, school, user("u1", school.settings.school_id))

@@ -118,10 +118,9 @@ def test_erasing_somebody_leaves_the_record_that_is_not_theirs(
 def test_planning_reads_only_link_exclusions_of_these_people_and_this_sis(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    with database.begin() as conn:
-        tenant_changes.add_connection(conn, lincoln.district_key, "other", lincoln.connection.settings, None)
-        elsewhere = builders.add_school(conn, "elsewhere", connection="other", district=lincoln.district_key)
-        foreign = builders.add_school(conn, "foreign", connection="foreign-sis", district="shelbyville")
+    database.call(tenant_changes.add_connection, lincoln.district_key, "other", lincoln.connection.settings, None)
+    elsewhere = database.call(builders.add_school, "elsewhere", connection="other", district=lincoln.district_key)
+    foreign = database.call(builders.add_school, "foreign", connection="foreign-sis", district="shelbyville")
     builders.sync_rows(database, foreign, builders.newcomer("u1", changes={"email": MAIL}))
     namesake = builders.one(database, "select person_id from link where connection_id = :c", c=foreign.connection.id)
     for school, person, record in ((elsewhere, ada, "u1"), (foreign, namesake, "u1"), (lincoln, ada, "u2")):
@@ -131,7 +130,6 @@ def test_planning_reads_only_link_exclusions_of_these_people_and_this_sis(
     read = {}
     for school in (lincoln, elsewhere, foreign):
         snapshot_id = builders.snapshot_of(database, school)
-        with database.begin() as conn:
-            builders.clean_records(conn, snapshot_id, {"sourced_id": "u1", "email": MAIL})
-            read[school.key] = load_both_ways(conn, school, snapshot_id).exclusions.to_numpy().tolist()
+        database.call(builders.clean_records, snapshot_id, {"sourced_id": "u1", "email": MAIL})
+        read[school.key] = database.call(load_both_ways, school, snapshot_id).exclusions.to_numpy().tolist()
     assert read == {"lincoln": [["u2", ada]], "elsewhere": [["u1", ada]], "foreign": [["u1", namesake]]}

@@ -18,9 +18,8 @@ def test_every_change_by_hand_is_audited_and_makes_plans_stale(
             database, lincoln, [builders.row("update", ada, changes={"email": "x@example.org"})]
         )
         before = builders.one(database, query, person=ada)
-        with database.begin() as conn:
-            do(conn)
-            line = audit.search(conn, person_id=ada)[0]
+        database.call(do)
+        line = database.call(audit.search, person_id=ada)[0]
         assert (line.what, line.who, line.reason) == (what, "owner", "asked to")
         changed = builders.one(database, query, person=ada) != before
         assert changed == (what == "person edited"), "the time of the last change of a field that applications read"
@@ -54,9 +53,8 @@ def test_a_home_is_chosen_of_their_records_alone_and_a_later_choice_or_a_sync_th
         manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
         manual_edits.set_primary_record(conn, lincoln.connection, ada, "u2", **builders.BY)
     assert builders.every(database, primary) == [("u2", True)]
-    with database.begin() as conn:
-        manual_edits.set_primary_record(conn, lincoln.connection, ada, "u1", **builders.BY)
-        other = builders.add_school(conn, "roosevelt", connection="other")
+    database.call(manual_edits.set_primary_record, lincoln.connection, ada, "u1", **builders.BY)
+    other = database.call(builders.add_school, "roosevelt", connection="other")
     assert builders.every(database, primary) == [("u1", True)]
     came = builders.row(
         "create", ada, changes={"role": "student", "primary_record": "x1"}, links=["x1"], new_links=["x1"]
@@ -87,15 +85,15 @@ def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_s
     confirmed = "select sourced_id, confirmed from link order by 1"
     assert builders.every(database, confirmed) == [("u1", False), ("u9", False)]
     for _ in range(2):
-        with database.begin() as conn:
-            manual_edits.link(conn, lincoln.connection, ada, "u1", **builders.BY)
-            manual_edits.link(conn, lincoln.connection, ada, "u2", **builders.BY)
+        database.call(manual_edits.link, lincoln.connection, ada, "u1", **builders.BY)
+        database.call(manual_edits.link, lincoln.connection, ada, "u2", **builders.BY)
     assert builders.every(database, confirmed) == [("u1", True), ("u2", True), ("u9", False)]
-    with database.begin() as conn:
-        assert [line.what for line in audit.search(conn, person_id=ada)] == ["record linked", "link confirmed"]
-        last = [
-            change for change in ledger.changes_of_person(conn, lincoln.district_id, ada) if change.entity == "link"
-        ]
+    assert [line.what for line in database.call(audit.search, person_id=ada)] == ["record linked", "link confirmed"]
+    last = [
+        change
+        for change in database.call(ledger.changes_of_person, lincoln.district_id, ada)
+        if change.entity == "link"
+    ]
     told = [(change.operation, (change.before or {}).get("confirmed"), change.after) for change in last]
     assert sorted((what, was, now["confirmed"]) for what, was, now in told if now) == [
         ("insert", None, "false"),
@@ -107,9 +105,8 @@ def test_a_link_made_by_hand_is_confirmed_and_one_made_by_a_sync_once_somebody_s
 def test_an_unlinked_record_that_a_sync_takes_for_somebody_new_is_not_confirmed(
     database: Database, lincoln: SchoolRow, ada: int
 ) -> None:
-    with database.begin() as conn:
-        manual_edits.link(conn, lincoln.connection, ada, "u1", **builders.BY)
-        manual_edits.unlink(conn, lincoln.connection, ada, "u1", **builders.BY)
+    database.call(manual_edits.link, lincoln.connection, ada, "u1", **builders.BY)
+    database.call(manual_edits.unlink, lincoln.connection, ada, "u1", **builders.BY)
     builders.sync_rows(database, lincoln, builders.newcomer("u1"))
     assert builders.every(database, "select sourced_id, confirmed from link") == [("u1", False)]
     assert builders.person_of(database, "u1") != ada

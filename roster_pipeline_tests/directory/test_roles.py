@@ -45,9 +45,8 @@ def url_of(database: Database, login: str, password: str = "secret") -> str:
 @pytest.fixture
 def pipeline(database: Database, login: str) -> Iterator[Database]:
     """The database as the pipeline's own login sees it."""
-    with database.begin() as conn:
-        schema.grant_pipeline(conn, login)
-        schema.close_locks(conn, login)
+    database.call(schema.grant_pipeline, login)
+    database.call(schema.close_locks, login)
     opened = Database(url_of(database, login))
     yield opened
     opened.close()
@@ -117,13 +116,22 @@ def reader(database: Database, lincoln: SchoolRow, roosevelt: SchoolRow) -> Iter
     sync_rows(database, roosevelt, newcomer("s2", changes={"role": "student", "given_name": "Bea"}))
     sync_rows(database, far, newcomer("s3", changes={"role": "student", "given_name": "Cy"}))
     login = f"roster_app_{secrets.token_hex(4)}"
-    with database.begin() as conn:
-        password = schema.add_application(
-            conn, login, "springfield", schools=["lincoln"], roles=["student"], fields=["given_name", "email"]
-        )
-        again = schema.add_application(
-            conn, login, "springfield", schools=["lincoln"], roles=["student"], fields=["given_name", "email"]
-        )
+    password = database.call(
+        schema.add_application,
+        login,
+        "springfield",
+        schools=["lincoln"],
+        roles=["student"],
+        fields=["given_name", "email"],
+    )
+    again = database.call(
+        schema.add_application,
+        login,
+        "springfield",
+        schools=["lincoln"],
+        roles=["student"],
+        fields=["given_name", "email"],
+    )
     assert password
     assert again is None
     opened = Database(url_of(database, login, password))

@@ -67,9 +67,8 @@ def test_a_rollback_restores_exactly_what_was_and_can_be_rolled_back(
     result = _undo(database, sync_id)
     assert _state(database) == before
     assert result.counts == {"student": {"create": 1, "update": 2, "archive": 1, "restore": 1}}
-    with database.begin() as conn:
-        undone = ledger.get_sync(conn, sync_id)
-        doing = ledger.get_sync(conn, result.sync_id)
+    undone = database.call(ledger.get_sync, sync_id)
+    doing = database.call(ledger.get_sync, result.sync_id)
     assert undone.undone_by == result.sync_id
     assert (doing.kind, doing.undoes, doing.outcome) == ("rollback", sync_id, "applied")
     _undo(database, result.sync_id)
@@ -93,9 +92,8 @@ def test_the_archivals_alone_can_be_undone_and_then_what_is_left(
 def test_a_row_that_moved_since_is_left_and_reported(database: Database, lincoln: SchoolRow, before: Any) -> None:
     sync_id = _a_night(database, lincoln)
     stays, leaves = person_of(database, "stays"), person_of(database, "leaves")
-    with database.begin() as conn:
-        manual_edits.edit(conn, lincoln.district_id, stays, {"phone": "+49"}, who="owner", reason="called")
-        manual_edits.set_archived(conn, lincoln, leaves, False, who="owner", reason="is here")
+    database.call(manual_edits.edit, lincoln.district_id, stays, {"phone": "+49"}, who="owner", reason="called")
+    database.call(manual_edits.set_archived, lincoln, leaves, False, who="owner", reason="is here")
     assert {each.person_id for each in rollback.preview(database, sync_id) if each.moved} == {stays, leaves}
     result = _undo(database, sync_id)
     assert result.outcome == "held"

@@ -96,9 +96,8 @@ def test_a_quiet_night_looks_at_no_record_again(
     monkeypatch.setattr(school_records, "NAMING_SCHOOL", "no statement")
     monkeypatch.setattr(sis.chance, "choice", lambda of: of[0])
     pull_id = pull_of(database, lincoln, *sis.pages())
-    with database.begin() as conn:
-        second = snapshots.take(conn, lincoln, "org-lincoln", pull_id, contacts=False, run_id=None)
-        assert snapshots.facts(conn, second)["counts"]["raw_users"] == first["counts"]["raw_users"] > 0
+    second = database.call(snapshots.take, lincoln, "org-lincoln", pull_id, contacts=False, run_id=None)
+    assert database.call(snapshots.facts, second)["counts"]["raw_users"] == first["counts"]["raw_users"] > 0
 
 
 def test_a_small_school_looks_at_no_new_record_of_a_large_pull(
@@ -109,9 +108,8 @@ def test_a_small_school_looks_at_no_new_record_of_a_large_pull(
     others = [user(f"u{number}", "org-x") for number in range(20)]
     for people in (others[:17], others):
         pull_id = pull_of(database, lincoln, Page("org", [org(here)]), Page("user", [user("pupil", here), *people]))
-        with database.begin() as conn:
-            last = snapshots.take(conn, lincoln, here, pull_id, contacts=False, run_id=None)
-            assert len(of_snapshot(conn, last)["user"]) == 1
+        last = database.call(snapshots.take, lincoln, here, pull_id, contacts=False, run_id=None)
+        assert len(database.call(of_snapshot, last)["user"]) == 1
 
 
 def test_after_an_erasure_the_records_are_selected_from_the_beginning(database: Database, lincoln: SchoolRow) -> None:

@@ -138,9 +138,8 @@ def test_nothing_is_pruned_while_records_are_being_named(database: Database, lin
 
     pulls.store(database, pull_id, pages())
     assert pruned == [0], "the first record was named by nobody else"
-    with database.begin() as conn:
-        pulls.finish(conn, pull_id, PROOF)
-        tonight = snapshots.take(conn, lincoln, here, pull_id, contacts=False, run_id=None)
+    database.call(pulls.finish, pull_id, PROOF)
+    tonight = database.call(snapshots.take, lincoln, here, pull_id, contacts=False, run_id=None)
     assert sorted(record["givenName"] for record in load(database, tonight)) == ["Ada", "Eva"]
     with database.begin() as conn:
         keep_records(conn, lincoln.connection.id)

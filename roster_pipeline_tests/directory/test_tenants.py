@@ -16,10 +16,9 @@ def _key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_settings_come_back_as_they_were_set(database: Database, lincoln: SchoolRow) -> None:
     chosen = SchoolSettings(school_id="x", students=RoleSettings(rostered=True), time_zone="Europe/Berlin")
-    with database.begin() as conn:
-        tenant_changes.set_school(conn, "lincoln", settings=chosen, name="Lincoln High")
-        found = tenants.get_school(conn, "lincoln")
-        assert tenants.list_schools(conn, "springfield") == [found]
+    database.call(tenant_changes.set_school, "lincoln", settings=chosen, name="Lincoln High")
+    found = database.call(tenants.get_school, "lincoln")
+    assert database.call(tenants.list_schools, "springfield") == [found]
     assert (found.settings, found.name, found.connection.key) == (chosen, "Lincoln High", "sis")
 
 
@@ -34,9 +33,8 @@ def test_new_connection_settings_forget_what_was_learned(database: Database, lin
 
 
 def test_a_test_is_kept_with_its_time(database: Database, lincoln: SchoolRow) -> None:
-    with database.begin() as conn:
-        tenant_changes.save_test(conn, lincoln, [{"name": "sign-in", "ok": True}])
-        kept = tenants.get_school(conn, "lincoln").test
+    database.call(tenant_changes.save_test, lincoln, [{"name": "sign-in", "ok": True}])
+    kept = database.call(tenants.get_school, "lincoln").test
     assert kept is not None
     assert kept["items"] == [{"name": "sign-in", "ok": True}]
     assert "T" in kept["at"]

@@ -36,16 +36,14 @@ def test_an_undo_brings_everything_back_is_audited_and_makes_plans_stale(
     kinds = builders.every_edit(lincoln, ada)
     assert undo_edit.EDITS.keys() == kinds.keys()
     for what, do in kinds.items():
-        with database.begin() as conn:
-            before = _state(conn, lincoln, ada)
-            do(conn)
+        before = database.call(_state, lincoln, ada)
+        database.call(do)
         assert database.call(_state, lincoln, ada) != before, what
         edit = _newest(database, ada)
         plan = builders.write_plan(database, lincoln, [builders.row("update", ada, changes={"email": "x@example.org"})])
         _undo(database, lincoln, ada, edit)
-        with database.begin() as conn:
-            assert _state(conn, lincoln, ada) == before, what
-            line = audit.search(conn, person_id=ada, limit=1)[0]
+        assert database.call(_state, lincoln, ada) == before, what
+        line = database.call(audit.search, person_id=ada, limit=1)[0]
         assert (line.who, line.what, line.reason) == ("manager", "edit undone", "a mistake")
         assert line.details == {"edit": edit, "was": what}
         with pytest.raises(PlanStale):
@@ -128,9 +126,8 @@ def test_an_undone_archival_is_shown_in_dagster_as_a_restoration(
 ) -> None:
     database.call(person_changes.archive, "lincoln", ada, **builders.BY)
     edit = _newest(database, ada)
-    with database.begin() as conn:
-        person_changes.undo(conn, lincoln.district_id, ada, edit, **builders.BY)
-        log = ledger.changes_of_person(conn, lincoln.district_id, ada)
+    database.call(person_changes.undo, lincoln.district_id, ada, edit, **builders.BY)
+    log = database.call(ledger.changes_of_person, lincoln.district_id, ada)
     assert [kind for (kind,) in builders.every(database, "select kind from unreported_decision order by id")] == [
         "archival",
         "restore",

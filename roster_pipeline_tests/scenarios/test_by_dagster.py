@@ -24,6 +24,7 @@ from roster_pipeline.runtime.embedded import plain_connection
 from roster_pipeline.runtime.run_school import run_school
 from roster_pipeline_tests.district import District
 from roster_pipeline_tests.scenarios.conftest import DagsterDistrict
+from roster_pipeline_tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 MATERIALIZE = ["materialize", "-m", "roster_pipeline.definitions", "--select", "*", "--partition"]
@@ -71,7 +72,7 @@ def test_all_instances_of_a_process_share_its_connections_and_a_broken_one_is_re
         fork.start()
         fork.join()
         assert fork.exitcode == 0
-        assert conn.execute(SESSIONS).fetchall() == [own], "the fork opened and closed its own"
+        until(lambda: conn.execute(SESSIONS).fetchall() == [own], told=lambda: "the fork opened and closed its own")
     assert instance.get_runs_count() == 0
 
 

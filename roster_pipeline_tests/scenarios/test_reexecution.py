@@ -106,9 +106,8 @@ def ui(district: District, dagster_url: str, monkeypatch: pytest.MonkeyPatch, tm
 
 def test_runs_of_every_kind_are_reexecuted_and_never_bring_old_data_back(ui: UI, district: District) -> None:
     district.add_school("lincoln")
-    with district.database.begin() as conn:
-        school = tenants.get_school(conn, "lincoln")
-        audit.record_run(conn, "11111111-1111-4111-8111-111111111111", "sync", school, who="Ada")
+    school = district.database.call(tenants.get_school, "lincoln")
+    district.database.call(audit.record_run, "11111111-1111-4111-8111-111111111111", "sync", school, who="Ada")
     student = district.people.people_of("sch-1", "student")[0].sourced_id
     old = run_school("lincoln", night="2026-09-01")
     district.people.rename(student, given_name="Newest")

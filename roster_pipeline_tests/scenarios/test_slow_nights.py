@@ -113,11 +113,11 @@ def test_a_run_by_hand_takes_its_time(district: DagsterDistrict, tick: datetime)
 
 def test_a_sis_that_is_usually_slow_comes_after_the_others_at_once(district: DagsterDistrict, tick: datetime) -> None:
     district.run_sync("lincoln")
-    with district.database.begin() as conn:
-        source = get_connection(conn, "sis")
-        assert not any(
-            school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER, datetime.now(UTC))
-        )
+    source = district.database.call(get_connection, "sis")
+    assert not any(
+        school.usually_slow
+        for school in district.database.call(scheduled_runs.scheduled_schools, QUARTER, datetime.now(UTC))
+    )
     one(district.database, "update pull set started_at = finished_at - interval '16 minutes' returning id")
     with district.database.begin() as conn:
         assert all(school.usually_slow for school in scheduled_runs.scheduled_schools(conn, QUARTER, datetime.now(UTC)))

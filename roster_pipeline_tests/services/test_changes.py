@@ -51,16 +51,14 @@ def test_a_change_names_what_differs_and_who_did_it_and_no_value(database: Datab
 
 
 def test_saving_over_somebody_elses_change_is_refused_with_who_and_what(database: Database, oak: SchoolRow) -> None:
-    with database.begin() as conn:
-        change_school(conn, "oak", who="bo", settings=oak.settings.model_copy(update={"sync_time": time(18, 0)}))
-        change_connection(conn, "sis", who="cy", secret="n3w")
+    database.call(change_school, "oak", who="bo", settings=oak.settings.model_copy(update={"sync_time": time(18, 0)}))
+    database.call(change_connection, "sis", who="cy", secret="n3w")
     with database.begin() as conn, pytest.raises(ChangedMeanwhile, match="bo changed Oak meanwhile: Sync time"):
         change_school(conn, "oak", who="ada", name="Mine", seen=oak.revision)
     with database.begin() as conn, pytest.raises(ChangedMeanwhile, match=r"cy changed .* Client Secret"):
         change_connection(conn, "sis", who="ada", settings=HERE, seen=oak.connection.revision)
-    with database.begin() as conn:
-        assert tenants.get_school(conn, "oak").name == "Oak"
-        assert change_school(conn, "oak", who="ada", name="Mine", seen=oak.revision + 1).names == ["name"]
+    assert database.call(tenants.get_school, "oak").name == "Oak"
+    assert database.call(change_school, "oak", who="ada", name="Mine", seen=oak.revision + 1).names == ["name"]
 
 
 def test_a_change_of_the_connection_or_the_school_id_makes_a_test_stale(database: Database, oak: SchoolRow) -> None:

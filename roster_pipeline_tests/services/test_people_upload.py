@@ -345,10 +345,9 @@ def test_people_are_entered_in_one_sync_that_can_be_rolled_back(
         header=(*NAMES, "username"),
     )
     sync = entered(database, lincoln, file)
-    with database.begin() as conn:
-        made = ledger.get_sync(conn, sync)
-        rows = members.list_members(conn, lincoln.district_id, lincoln.id)
-        assert not ledger.has_synced(conn, lincoln.id), "the first sync still waits for approval"
+    made = database.call(ledger.get_sync, sync)
+    rows = database.call(members.list_members, lincoln.district_id, lincoln.id)
+    assert not database.call(ledger.has_synced, lincoln.id), "the first sync still waits for approval"
     assert (made.kind, made.counts) == ("upload", {"student": {"create": 2}, "teacher": {"update": 1}})
     by_name = {row["given_name"]: row for row in rows}
     assert (by_name["Ada"]["number"], by_name["Ada"]["grade"], by_name["Ada"]["number_kind"]) == (
@@ -395,9 +394,8 @@ def test_lists_are_kept_for_their_owner_and_for_a_day(database: Database, lincol
         assert kept is not None
         assert kept.columns == ["given_name"]
     every(database, "update people_upload set at = now() - interval '25 hours' returning 1")
-    with database.begin() as conn:
-        assert uploads.kept(conn, lincoln, number, who="ann") is None
-        uploads.keep(conn, lincoln, ["a"], [(2, ["b"])], [""], "", who="ann")
+    assert database.call(uploads.kept, lincoln, number, who="ann") is None
+    database.call(uploads.keep, lincoln, ["a"], [(2, ["b"])], [""], "", who="ann")
     assert one(database, "select count(*) from people_upload") == 1
 
 

@@ -105,9 +105,8 @@ def test_everything_moves_to_the_kept_person_is_audited_and_makes_plans_stale(
     for plan in plans:
         with pytest.raises(PlanStale, match="The directory changed"):
             builders.apply_plan(database, plan, who="night")
-    with database.begin() as conn:
-        entries = audit.search(conn, person_id=kept)
-        changes = ledger.changes_of_person(conn, lincoln.district_id, kept)
+    entries = database.call(audit.search, person_id=kept)
+    changes = database.call(ledger.changes_of_person, lincoln.district_id, kept)
     assert (entries[0].what, entries[0].reason, entries[0].details["other"]) == ("people merged", BY["reason"], gone)
     assert "person excluded" in [each.what for each in entries], "an entry of the other person"
     assert {each.person_id for each in changes} == {kept, gone}
@@ -146,10 +145,9 @@ def test_undo_keeps_what_syncs_did_since(
 ) -> None:
     kept, gone = two
     merge(database, lincoln, kept, gone)
-    with database.begin() as conn:
-        manual_edits.set_excluded(conn, lincoln.district_id, kept, False, **BY)
-        manual_edits.edit(conn, lincoln.district_id, kept, {"number": "18"}, lock_fields=False, **BY)
-        manual_edits.unlink(conn, oak.connection, kept, "u2", **BY)
+    database.call(manual_edits.set_excluded, lincoln.district_id, kept, False, **BY)
+    database.call(manual_edits.edit, lincoln.district_id, kept, {"number": "18"}, lock_fields=False, **BY)
+    database.call(manual_edits.unlink, oak.connection, kept, "u2", **BY)
     sync_rows(database, oak, row("archive", kept))
     undo(database, lincoln, kept)
     with database.begin() as conn:
@@ -183,9 +181,8 @@ def test_merges_are_undone_from_the_newest_on(database: Database, lincoln: Schoo
     before = contents(database)
     merge(database, lincoln, second, third)
     merge(database, lincoln, first, second)
-    with database.begin() as conn:
-        assert members.merged_into(conn, third) == first
-        assert members.numbers_of(conn, first) == sorted((first, second, third))
+    assert database.call(members.merged_into, third) == first
+    assert database.call(members.numbers_of, first) == sorted((first, second, third))
     with pytest.raises(UnknownPerson):
         undo(database, lincoln, second)
     undo(database, lincoln, first)

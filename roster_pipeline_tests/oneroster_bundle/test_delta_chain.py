@@ -117,6 +117,18 @@ def test_a_whole_bundle_ends_the_gap(week: Path) -> None:
     assert people_of(week, looked(0, 0.1))[1].complete
 
 
+@pytest.mark.parametrize("name", ["roster-{}.zip", "2026-11-0{}.zip"])
+def test_numbers_and_days_that_are_missing_before_a_whole_bundle_do_not_matter(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / "exports"
+    for number in (2, 3, 8):
+        put(folder / name.format(number), bundle_11(pupil(1)), day(number - 2))
+    assert people_of(folder, looked(1, 1.1))[1].problems == ()
+    put(folder / name.format(9), bundle_11(pupil(1) | ACTIVE, mode="delta"), day(7))
+    assert people_of(folder, looked(1, 1.1))[1].problems == ()
+    (folder / name.format(8)).unlink()
+    assert people_of(folder, looked(1, 1.1))[1].problems == (MISSED,)
+
+
 def test_a_record_that_a_newer_bundle_corrects_is_not_rejected(tmp_path: Path) -> None:
     bad = pupil(1) | {"orgSourcedIds": "", "role": "", "givenName": ""}
     folder = tmp_path / "exports"

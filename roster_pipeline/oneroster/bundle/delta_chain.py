@@ -114,12 +114,12 @@ def is_broken(
     times = [bundle.written for bundle in reversed(new)]
     if looked_at is not None:
         times.insert(0, min(looked_at.timestamp(), times[0]))
-    steps = [*pairwise(times), *pairwise(_days_in_names(new, earlier))]
+    steps = [*pairwise(times), *pairwise(_days_in_names(new, [] if whole else earlier))]
     longest = _usual_gap(earlier)
     weekends = any(datetime.fromtimestamp(bundle.written, UTC).weekday() >= SATURDAY for bundle in bundles)
     if any(after - before > longest and (weekends or not _only_a_weekend(before, after)) for before, after in steps):
         return True
-    return _number_is_missing(new, earlier)
+    return _number_is_missing(new, earlier, whole=whole)
 
 
 def _usual_gap(earlier: Sequence[DatedBundle]) -> float:
@@ -146,8 +146,9 @@ def _days_in_names(new: Sequence[DatedBundle], earlier: Sequence[DatedBundle]) -
     return [datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp() for day in days if day]
 
 
-def _number_is_missing(new: Sequence[DatedBundle], earlier: Sequence[DatedBundle]) -> bool:
-    """Whether the names number the bundles, and a number between two of them is missing."""
+def _number_is_missing(new: Sequence[DatedBundle], earlier: Sequence[DatedBundle], *, whole: bool) -> bool:
+    """Whether the names number the bundles, and a number between two of them is missing. whole: the first new one is
+    bulk, so that none before it can be missing."""
     numbered = sorted((each for each in [*earlier, *new] if each.bundle.day is None), key=lambda each: each.written)
     series: dict[str, list[tuple[int, DatedBundle]]] = {}
     for bundle in numbered:
@@ -159,7 +160,7 @@ def _number_is_missing(new: Sequence[DatedBundle], earlier: Sequence[DatedBundle
             continue
         for step, ((_, before), (_, after)) in zip(steps, pairwise(numbers), strict=True):
             at_once = before in new and after.written - before.written < AT_ONCE.total_seconds()
-            if step > 1 and after in new and not at_once:
+            if step > 1 and after in new and not at_once and (before in new or not whole):
                 return True
     return False
 
